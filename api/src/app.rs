@@ -1,0 +1,175 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+
+use protocol::Qid;
+use sql::{ClaimKey, Db, FinishRow, Submission, SubmitOutcome};
+use tokio_util::sync::CancellationToken;
+
+use crate::batcher::{Batcher, Bounds, Weight};
+use crate::blob::BlobStore;
+use crate::config::Config;
+use crate::dispatcher::Dispatcher;
+use crate::error::ApiError;
+use crate::hint::Kinds;
+use crate::hub::Hub;
+use crate::notifier::Notifier;
+
+/// State of the router.
+pub(crate) type AppState = Arc<App>;
+
+/// What every handler shares.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) db: Db,
+    pub(crate) hub: Hub,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) blobs: BlobStore,
+    pub(crate) config: Config,
+    /// Ends sockets, streams and long polls.
+    pub(crate) shutdown: CancellationToken,
+    notifier: Notifier,
+    submits: Batcher<Submission, Answer<SubmitOutcome>>,
+    finishes: Batcher<FinishRow, Answer<Ended>>,
+}
+
+type Answer<T> = Result<T, Arc<sql::Error>>;
+
+/// What became of a finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Now,
+    Earlier,
+    Stale,
+}
+
+const SUBMITS: Bounds = Bounds { items_max: 500, weight_max: 8 * 1024 * 1024, in_flight: 2 };
+const FINISHES: Bounds = Bounds { items_max: 1_000, weight_max: 16 * 1024 * 1024, in_flight: 2 };
+
+impl Weight for Submission {
+    fn weight(&self) -> usize {
+        self.definition.text.len() + 512
+    }
+}
+
+impl Weight for FinishRow {
+    fn weight(&self) -> usize {
+        self.result.len() + 512
+    }
+}
+
+impl App {
+    /// Must be called inside a runtime: it starts the batchers.
+    pub(crate) fn new(
+        config: Config,
+        db: Db,
+        hub: Hub,
+        notifier: Notifier,
+        blobs: BlobStore,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let dispatcher = Dispatcher::start(db.clone(), hub.clone(), notifier.clone(), config.poll.0);
+        let (submit_db, finish_db) = (db.clone(), db.clone());
+        let submits = Batcher::start(SUBMITS, move |batch| submit(submit_db.clone(), batch));
+        let finishes = Batcher::start(FINISHES, move |batch| finish(finish_db.clone(), batch));
+        Self { db, hub, dispatcher, blobs, config, shutdown, notifier, submits, finishes }
+    }
+
+    /// Tells this process at once, and the others soon, that a queue changed.
+    pub(crate) fn touch(&self, qid: Qid, kinds: Kinds) {
+        if kinds.has(Kinds::CLAIMABLE) {
+            self.dispatcher.hint(qid);
+        }
+        self.hub.hint(qid, kinds);
+        self.notifier.touch(qid, kinds);
+    }
+
+    /// Queues a job. Durable when this returns.
+    pub(crate) async fn submit(&self, submission: Submission) -> Result<SubmitOutcome, ApiError> {
+        let qid = submission.qid;
+        let outcome = self.submits.call(submission).await.ok_or(ApiError::Stopping)?.map_err(|error| match *error {
+            sql::Error::TooManyNamespaces => ApiError::bad_request(&error),
+            _ => ApiError::Database(error),
+        })?;
+        // A claim passes over a row that a repeated submission has locked: then it is to look again.
+        let is_waiting = matches!(outcome, SubmitOutcome::New | SubmitOutcome::Queued);
+        let kinds = if is_waiting { Kinds::STATES.and(Kinds::CLAIMABLE) } else { Kinds::STATES };
+        self.touch(qid, kinds);
+        metrics::counter!("asman_jobs_submitted_total").increment(1);
+        Ok(outcome)
+    }
+
+    /// Ends a claim. Durable when this returns; sending it again is harmless.
+    pub(crate) async fn finish(&self, row: FinishRow) -> Result<(), ApiError> {
+        let qid = row.key.qid;
+        match self.finishes.call(row).await.ok_or(ApiError::Stopping)?.map_err(ApiError::Database)? {
+            Ended::Now => {
+                self.touch(qid, Kinds::STATES);
+                metrics::counter!("asman_jobs_finished_total").increment(1);
+                Ok(())
+            }
+            Ended::Earlier => Ok(()),
+            Ended::Stale => {
+                metrics::counter!("asman_stale_writes_total").increment(1);
+                Err(ApiError::StaleEpoch)
+            }
+        }
+    }
+
+    /// Puts claims back into their queue.
+    pub(crate) async fn release(&self, keys: &[ClaimKey]) -> Result<Vec<ClaimKey>, ApiError> {
+        let released = self.db.release(keys).await?;
+        for key in &released {
+            self.touch(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
+        }
+        Ok(released)
+    }
+}
+
+/// When the database refuses a batch, each item is tried alone: one bad row must not fail its neighbours.
+async fn submit(db: Db, batch: Vec<Submission>) -> Vec<Answer<SubmitOutcome>> {
+    match db.submit(&batch).await {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        Err(sql::Error::Refused(_) | sql::Error::TooManyNamespaces) if batch.len() > 1 => {
+            let mut answers = Vec::with_capacity(batch.len());
+            for one in batch.chunks(1) {
+                let outcome = db.submit(one).await.map(|outcomes| outcomes.first().copied());
+                answers.push(outcome.map(|o| o.unwrap_or(SubmitOutcome::Queued)).map_err(Arc::new));
+            }
+            answers
+        }
+        Err(error) => same_for_all(error, batch.len()),
+    }
+}
+
+async fn finish(db: Db, batch: Vec<FinishRow>) -> Vec<Answer<Ended>> {
+    match try_finish(&db, &batch).await {
+        Ok(ends) => ends.into_iter().map(Ok).collect(),
+        Err(sql::Error::Refused(_)) if batch.len() > 1 => {
+            let mut answers = Vec::with_capacity(batch.len());
+            for one in batch.chunks(1) {
+                let end = try_finish(&db, one).await.map(|ends| ends.first().copied());
+                answers.push(end.map(|e| e.unwrap_or(Ended::Stale)).map_err(Arc::new));
+            }
+            answers
+        }
+        Err(error) => same_for_all(error, batch.len()),
+    }
+}
+
+async fn try_finish(db: &Db, batch: &[FinishRow]) -> sql::Result<Vec<Ended>> {
+    let now: std::collections::HashSet<ClaimKey> = db.finish(batch).await?.into_iter().collect();
+    let missed: Vec<FinishRow> = batch.iter().filter(|row| !now.contains(&row.key)).cloned().collect();
+    let earlier = if missed.is_empty() { Vec::new() } else { db.ended_by(&missed).await? };
+    let end_of = |row: &FinishRow| match () {
+        () if now.contains(&row.key) => Ended::Now,
+        () if earlier.contains(&row.key) => Ended::Earlier,
+        () => Ended::Stale,
+    };
+    Ok(batch.iter().map(end_of).collect())
+}
+
+fn same_for_all<T>(error: sql::Error, n: usize) -> Vec<Answer<T>> {
+    let error = Arc::new(error);
+    (0..n).map(|_| Err(Arc::clone(&error))).collect()
+}

@@ -1,0 +1,96 @@
+//! Natural batching: whatever arrived while the last statement ran forms the next one.
+//!
+//! An idle system sends batches of one without any delay; a loaded one sends hundreds a statement. At most `in_flight`
+//! statements run at once, a batch has at most `items_max` items and about `weight_max` bytes, and at most
+//! [`WAITING_MAX`] items wait: callers beyond that wait at the door.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Most items that wait for a statement.
+const WAITING_MAX: usize = 10_000;
+
+struct Item<T, R> {
+    value: T,
+    reply: oneshot::Sender<R>,
+}
+
+/// Bounds of one kind of batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Most items of a batch.
+    pub(crate) items_max: usize,
+    /// A batch that weighs this much is full.
+    pub(crate) weight_max: usize,
+    /// Most batches under way.
+    pub(crate) in_flight: usize,
+}
+
+/// Door to a batch.
+#[derive(Debug)]
+pub(crate) struct Batcher<T, R> {
+    items: mpsc::Sender<Item<T, R>>,
+}
+
+/// Something that takes its share of a batch's weight.
+pub(crate) trait Weight {
+    /// About how many bytes it sends to the database.
+    fn weight(&self) -> usize;
+}
+
+impl<T: Weight + Send + 'static, R: Send + 'static> Batcher<T, R> {
+    /// Starts the task behind the door. `run` answers a batch with one result an item, in order.
+    pub(crate) fn start<F>(bounds: Bounds, run: impl Fn(Vec<T>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Vec<R>> + Send + 'static,
+    {
+        let (items, waiting) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(collect(bounds, waiting, Arc::new(run)));
+        Self { items }
+    }
+
+    /// Hands in one item and waits for its result. `None` when the process is stopping.
+    pub(crate) async fn call(&self, value: T) -> Option<R> {
+        let (reply, result) = oneshot::channel();
+        self.items.send(Item { value, reply }).await.ok()?;
+        result.await.ok()
+    }
+}
+
+async fn collect<T, R, F>(
+    bounds: Bounds,
+    mut waiting: mpsc::Receiver<Item<T, R>>,
+    run: Arc<impl Fn(Vec<T>) -> F + Send + Sync + 'static>,
+) where
+    T: Weight + Send + 'static,
+    R: Send + 'static,
+    F: Future<Output = Vec<R>> + Send + 'static,
+{
+    let flights = Arc::new(Semaphore::new(bounds.in_flight));
+    // The permit first: what arrives while none is free joins the batch.
+    while let Ok(permit) = Arc::clone(&flights).acquire_owned().await {
+        let Some(first) = waiting.recv().await else { return };
+        let batch = fill(bounds, first, &mut waiting);
+        let run = Arc::clone(&run);
+        tokio::spawn(async move {
+            let (values, replies): (Vec<T>, Vec<_>) = batch.into_iter().map(|item| (item.value, item.reply)).unzip();
+            for (reply, result) in replies.into_iter().zip(run(values).await) {
+                // A caller that went away does not want its result.
+                let _ = reply.send(result);
+            }
+            drop(permit);
+        });
+    }
+}
+
+fn fill<T: Weight, R>(bounds: Bounds, first: Item<T, R>, waiting: &mut mpsc::Receiver<Item<T, R>>) -> Vec<Item<T, R>> {
+    let mut weight = first.value.weight();
+    let mut batch = vec![first];
+    while batch.len() < bounds.items_max && weight < bounds.weight_max {
+        let Ok(item) = waiting.try_recv() else { break };
+        weight += item.value.weight();
+        batch.push(item);
+    }
+    batch
+}

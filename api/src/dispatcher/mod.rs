@@ -1,0 +1,186 @@
+//! Gives waiting jobs to waiting workers: all wants of all queues in one statement per tick.
+//!
+//! Comes in: wants of workers (long polls) and hints that a queue has something to claim. Goes out: claims, each to exactly one
+//! asker. At most [`FLIGHTS`] claim statements are under way; wants and hints that arrive meanwhile form the next one, so an
+//! idle system claims at once and a loaded one claims in hundreds. Two statements never hold the same queue.
+//!
+//! Invariant: a claim whose asker went away is put back at once; one whose answer is lost on the way is put back when the
+//! worker's heartbeat does not name it.
+//! Bounds: [`WANTS_MAX`] wants wait, [`SLOTS_PER_STATEMENT`] jobs a statement.
+
+mod waiting;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use protocol::{Free, Qid, WorkerDescription, limits};
+use rand::Rng;
+use sql::{ClaimKey, ClaimedRow, Db};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::error::ApiError;
+use crate::hint::Kinds;
+use crate::hub::Hub;
+use crate::notifier::Notifier;
+use waiting::{Batch, Waiting};
+
+/// Claim statements under way.
+const FLIGHTS: usize = 2;
+/// Wants and hints between the handlers and the dispatcher.
+const WANTS_MAX: usize = 50_000;
+/// Most jobs that one statement may claim.
+const SLOTS_PER_STATEMENT: usize = 1_000;
+
+/// One worker's request.
+#[derive(Debug)]
+pub(crate) struct WorkerWant {
+    pub(crate) qid: Qid,
+    pub(crate) worker: WorkerDescription,
+    pub(crate) free: Free,
+    /// Whether to answer after the first look, empty-handed or not.
+    pub(crate) no_wait: bool,
+    pub(crate) reply: oneshot::Sender<Vec<ClaimedRow>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Want(WorkerWant),
+    Claimable(Qid),
+}
+
+/// Door to the dispatcher. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatcher {
+    messages: mpsc::Sender<Message>,
+}
+
+/// What the dispatcher works with.
+#[derive(Clone, Debug)]
+struct Means {
+    db: Db,
+    hub: Hub,
+    notifier: Notifier,
+}
+
+impl Dispatcher {
+    /// Starts the task. `poll` is how often queues with waiting workers are looked at without a hint.
+    pub(crate) fn start(db: Db, hub: Hub, notifier: Notifier, poll: Duration) -> Self {
+        let (messages, inbox) = mpsc::channel(WANTS_MAX);
+        tokio::spawn(run(Means { db, hub, notifier }, inbox, poll));
+        Self { messages }
+    }
+
+    /// Says that something waits in a queue. A hint lost to a full inbox is made good by polling.
+    pub(crate) fn hint(&self, qid: Qid) {
+        let _ = self.messages.try_send(Message::Claimable(qid));
+    }
+
+    /// Waits up to `wait` for jobs. Empty when none came.
+    pub(crate) async fn claim(
+        &self,
+        qid: Qid,
+        worker: WorkerDescription,
+        free: Free,
+        wait: Duration,
+    ) -> Result<Vec<ClaimedRow>, ApiError> {
+        let (reply, mut claimed) = oneshot::channel();
+        let no_wait = wait.is_zero();
+        let want = WorkerWant { qid, worker, free, no_wait, reply };
+        self.messages.send(Message::Want(want)).await.map_err(|_| ApiError::Stopping)?;
+        // Without waiting there is still one look at the database, which may take its time.
+        let patience = if no_wait { limits::WAIT_MAX } else { wait };
+        match tokio::time::timeout(patience, &mut claimed).await {
+            Ok(Ok(rows)) => Ok(rows),
+            // The worker asked anew, and its newer want waits instead of this one.
+            Ok(Err(_)) if !self.messages.is_closed() => Ok(Vec::new()),
+            Ok(Err(_)) => Err(ApiError::Stopping),
+            Err(_) => {
+                // From here on rows are refused and put back; those that came in this very moment are taken.
+                claimed.close();
+                Ok(claimed.try_recv().unwrap_or_default())
+            }
+        }
+    }
+}
+
+async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
+    let mut waiting = Waiting::default();
+    let mut flights: JoinSet<(Batch, Option<Vec<ClaimedRow>>)> = JoinSet::new();
+    let mut next_poll = tokio::time::Instant::now() + jittered(poll);
+    loop {
+        tokio::select! {
+            message = inbox.recv() => match message {
+                Some(Message::Want(want)) => waiting.add(want),
+                Some(Message::Claimable(qid)) => waiting.mark(qid),
+                None => return,
+            },
+            Some(landed) = flights.join_next() => match landed {
+                Ok((batch, rows)) => land(&means, &mut waiting, batch, rows),
+                Err(error) => tracing::error!(%error, "a claim statement's task ended"),
+            },
+            () = tokio::time::sleep_until(next_poll) => {
+                waiting.mark_all();
+                next_poll = tokio::time::Instant::now() + jittered(poll);
+            }
+        }
+        while let Ok(message) = inbox.try_recv() {
+            match message {
+                Message::Want(want) => waiting.add(want),
+                Message::Claimable(qid) => waiting.mark(qid),
+            }
+        }
+        while flights.len() < FLIGHTS {
+            let Some(batch) = waiting.next_batch(SLOTS_PER_STATEMENT) else { break };
+            flights.spawn(fly(means.db.clone(), batch));
+        }
+    }
+}
+
+/// Processes that poll together would meet at the database together.
+fn jittered(poll: Duration) -> Duration {
+    poll.mul_f64(rand::rng().random_range(0.5..1.5))
+}
+
+async fn fly(db: Db, batch: Batch) -> (Batch, Option<Vec<ClaimedRow>>) {
+    let start = std::time::Instant::now();
+    let result = db.claim(&batch.wants).await;
+    metrics::histogram!("asman_claim_statement_seconds").record(start.elapsed().as_secs_f64());
+    match result {
+        Ok(rows) => (batch, Some(rows)),
+        Err(error) => {
+            tracing::warn!(%error, "a claim statement failed; its queues are looked at again with the next poll");
+            (batch, None)
+        }
+    }
+}
+
+/// Hands each row to its asker, and takes back those whose asker went away.
+fn land(means: &Means, waiting: &mut Waiting, batch: Batch, rows: Option<Vec<ClaimedRow>>) {
+    let is_failed = rows.is_none();
+    let mut by_worker: HashMap<(Qid, String), Vec<ClaimedRow>> = HashMap::new();
+    for row in rows.unwrap_or_default() {
+        means.hub.hint(row.qid, Kinds::STATES);
+        means.notifier.touch(row.qid, Kinds::STATES);
+        by_worker.entry((row.qid, row.worker_id.clone())).or_default().push(row);
+    }
+    let n_claimed: usize = by_worker.values().map(Vec::len).sum();
+    metrics::counter!("asman_jobs_claimed_total").increment(n_claimed as u64);
+    let orphans = waiting.settle(batch, by_worker, is_failed);
+    if !orphans.is_empty() {
+        tokio::spawn(put_back(means.clone(), orphans));
+    }
+}
+
+async fn put_back(means: Means, orphans: Vec<ClaimedRow>) {
+    let keys: Vec<_> = orphans.into_iter().map(|row| ClaimKey { qid: row.qid, job_id: row.job_id, epoch: row.epoch }).collect();
+    match means.db.release(&keys).await {
+        Ok(released) => {
+            for key in released {
+                means.hub.hint(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
+                means.notifier.touch(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
+            }
+        }
+        Err(error) => tracing::warn!(%error, "claims without an asker were not put back; heartbeats or the lease will"),
+    }
+}

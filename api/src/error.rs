@@ -1,0 +1,89 @@
+//! Everything a handler can fail with, and the one place that turns it into a response.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use uuid::Uuid;
+
+/// Everything a handler can fail with. A 4xx sentence is for the user; a 5xx body says nothing, its cause is logged here, once.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The request cannot be understood or breaks a rule.
+    #[error("{0}")]
+    BadRequest(String),
+    /// What the URL names does not exist.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// The route is there, for another method.
+    #[error("this route does not take this method")]
+    Method,
+    /// The worker no longer holds the claim.
+    #[error("this claim is no longer live; drop the job")]
+    StaleEpoch,
+    /// Over a limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The process is stopping.
+    #[error("the server is stopping; try again")]
+    Stopping,
+    /// The database gave no answer.
+    #[error("{0}")]
+    Database(Arc<sql::Error>),
+    /// The blob store failed.
+    #[error("blob store: {0}")]
+    Blob(Arc<std::io::Error>),
+}
+
+impl From<sql::Error> for ApiError {
+    fn from(error: sql::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
+}
+
+impl From<std::io::Error> for ApiError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Blob(Arc::new(error))
+    }
+}
+
+impl ApiError {
+    /// A 400 with the words of the cause.
+    #[expect(clippy::needless_pass_by_value, reason = "so that it can be named in `map_err`")]
+    pub(crate) fn bad_request(cause: impl ToString) -> Self {
+        Self::BadRequest(cause.to_string())
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::StaleEpoch => StatusCode::CONFLICT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(error) if matches!(**error, sql::Error::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Blob(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if status.is_client_error() {
+            return (status, Json(json!({"error": self.to_string()}))).into_response();
+        }
+        let id = Uuid::new_v4();
+        if !matches!(self, Self::Stopping) {
+            tracing::error!(%id, cause = %self, "a request failed");
+        }
+        let mut response = (status, Json(json!({"error": "internal error", "id": id}))).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

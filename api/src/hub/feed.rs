@@ -1,0 +1,262 @@
+//! The messages of queues with client sockets: made once a tick, whatever the number of sockets.
+//!
+//! What changed is read from the events after each queue's cursor; rows that are not settled are read again with the next tick,
+//! since merging a job twice is harmless. A job that vanished from listings is shown by a whole snapshot, as existing clients
+//! expect.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Jobs, JobsMessage, LogsMessage, Qid, ServerMessage, State, WorkersMessage, limits};
+use sql::{ChangedRow, Db, EventCursor, JobRow, Result};
+
+use super::position::Position;
+use super::{Channel, Hub};
+use crate::hint::Kinds;
+
+/// Hints within this time make one message.
+const TICK: Duration = Duration::from_millis(5);
+/// Every socket gets a whole snapshot this often: existing workers and clients reconnect when none came for 20 s.
+const SNAPSHOT: Duration = Duration::from_secs(10);
+
+/// A log message with this many lines takes no further chunk.
+const LINES_JOINED_MAX: usize = 1_000;
+
+/// A whole snapshot as text, shared by all sockets that need one.
+pub(crate) type Snapshot = Arc<str>;
+
+impl Hub {
+    /// Makes messages until dropped.
+    pub(crate) async fn run_feeds(self) {
+        let mut whole = tokio::time::interval(SNAPSHOT);
+        loop {
+            let outcome = tokio::select! {
+                () = self.wake.notified() => {
+                    tokio::time::sleep(TICK).await;
+                    self.tick().await
+                }
+                _ = whole.tick() => {
+                    self.forget_unwatched();
+                    self.whole_tick().await
+                }
+            };
+            if let Err(error) = outcome {
+                metrics::counter!("asman_feed_failures_total").increment(1);
+                tracing::debug!(%error, "a change was not passed on; the next snapshot shows it");
+            }
+        }
+    }
+
+    /// The first socket of a queue: from now on its events matter. Log lines so far are not repeated.
+    pub(super) async fn start_feed(&self, qid: Qid) -> Result<()> {
+        let xid = self.db.event_horizon().await?;
+        let rows = self.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
+        let running: HashSet<String> =
+            rows.into_iter().filter(|row| row.state() == State::Running).map(|row| row.job_id).collect();
+        let logs = read_to_the_end(&self.db, qid, &running).await?;
+        self.with(|channels| {
+            if let Some(channel) = channels.get_mut(&qid) {
+                channel.feed.start(EventCursor { qid, xid, seq: i64::MAX }, running, logs);
+                // Hints that came before there was a cursor led nowhere.
+                channel.mark(Kinds::STATES);
+            }
+        });
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// All jobs of a queue as one message, kept until the next hint.
+    pub(crate) async fn snapshot(&self, qid: Qid) -> Result<Snapshot> {
+        if let Some(kept) = self.with(|channels| channels.get(&qid).and_then(|channel| channel.feed.snapshot.clone())) {
+            return Ok(kept);
+        }
+        let marks = self.with(|channels| channels.get(&qid).map(|channel| *channel.marks.borrow()));
+        let rows = self.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
+        let text = text_of(&ServerMessage::JobStates(jobs_message(&rows)));
+        self.with(|channels| {
+            let Some(channel) = channels.get_mut(&qid) else { return };
+            // Kept only if nothing happened while it was read.
+            if Some(*channel.marks.borrow()) == marks {
+                channel.feed.snapshot = Some(Arc::clone(&text));
+            }
+        });
+        Ok(text)
+    }
+
+    /// Every queue with sockets gets a whole snapshot, and its workers when they changed.
+    async fn whole_tick(&self) -> Result<()> {
+        let qids =
+            self.with(|channels| channels.iter().filter(|(_, c)| c.has_sockets()).map(|(qid, _)| *qid).collect::<Vec<_>>());
+        for qid in qids {
+            self.with(|channels| channels.get_mut(&qid).map(|channel| channel.feed.forget_snapshot()));
+            let text = self.snapshot(qid).await?;
+            self.send(qid, text);
+            self.send_workers(qid).await?;
+        }
+        Ok(())
+    }
+
+    async fn tick(&self) -> Result<()> {
+        let dirty = self.with(|channels| {
+            let take = |(qid, channel): (&Qid, &mut Channel)| (*qid, std::mem::take(&mut channel.dirty));
+            channels.iter_mut().filter(|(_, c)| c.has_sockets() && c.dirty != Kinds::default()).map(take).collect::<Vec<_>>()
+        });
+        let of = |kind: Kinds| dirty.iter().filter(move |(_, kinds)| kinds.has(kind)).map(|(qid, _)| *qid).collect::<Vec<_>>();
+        // States before logs, so that a client knows that the job runs before it sees a line.
+        self.send_states(of(Kinds::STATES)).await?;
+        for qid in of(Kinds::LOGS) {
+            self.send_logs(qid).await?;
+        }
+        for qid in of(Kinds::WORKERS) {
+            self.send_workers(qid).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_states(&self, qids: Vec<Qid>) -> Result<()> {
+        let mut cursors: Vec<EventCursor> =
+            self.with(|channels| qids.iter().filter_map(|qid| channels.get(qid)?.feed.cursor.clone()).collect());
+        // Each read is bounded, so it is repeated until there is nothing more.
+        while !cursors.is_empty() {
+            let changes = self.db.changed_jobs(&cursors).await?;
+            cursors = changes.rest;
+            let keys = self.with(|channels| {
+                let mut is_new = |change: &ChangedRow| channels.get_mut(&change.qid).is_some_and(|c| c.feed.pass(change));
+                let new = changes.rows.into_iter().filter(|change| is_new(change));
+                new.map(|change| (change.qid, change.job_id)).collect::<HashSet<_>>()
+            });
+            let keys: Vec<_> = keys.into_iter().collect();
+            let rows = self.db.get_jobs(&keys).await?;
+            self.send_changed(rows).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_changed(&self, rows: Vec<JobRow>) -> Result<()> {
+        let mut by_queue: HashMap<Qid, Vec<JobRow>> = HashMap::new();
+        for row in rows {
+            by_queue.entry(row.qid).or_default().push(row);
+        }
+        for (qid, rows) in by_queue {
+            self.with(|channels| channels.get_mut(&qid).map(|channel| channel.feed.note_running(&rows)));
+            if rows.iter().any(|row| row.state() == State::Finished) {
+                // The last lines go before the end: clients take none after it.
+                self.send_logs(qid).await?;
+                self.with(|channels| channels.get_mut(&qid).map(|channel| channel.feed.forget_ended(&rows)));
+            }
+            let has_vanished = rows.iter().any(|row| !row.is_listed());
+            let listed: Vec<JobRow> = rows.into_iter().filter(JobRow::is_listed).collect();
+            if !listed.is_empty() {
+                let message = JobsMessage { is_subset: true, ..jobs_message(&listed) };
+                self.send(qid, text_of(&ServerMessage::JobStateUpdates(message)));
+            }
+            if has_vanished {
+                let text = self.snapshot(qid).await?;
+                self.send(qid, text);
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_logs(&self, qid: Qid) -> Result<()> {
+        // Each read is bounded, so it is repeated until there is nothing more.
+        loop {
+            let cursors = self.with(|channels| channels.get(&qid).map(|channel| channel.feed.log_cursors()).unwrap_or_default());
+            let rows = self.db.newer_logs(qid, &cursors).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in &rows {
+                let place = (row.epoch, row.seq);
+                self.with(|channels| channels.get_mut(&qid).map(|c| c.feed.logs.insert(row.job_id.clone(), place)));
+            }
+            for message in joined(rows)? {
+                self.send(qid, text_of(&ServerMessage::JobStatusPayload(message)));
+                // Sockets that keep up take it before the ring is full.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn send_workers(&self, qid: Qid) -> Result<()> {
+        let text = workers_message(&self.db, qid, self.lease).await?;
+        let is_new = self.with(|channels| {
+            let Some(channel) = channels.get_mut(&qid) else { return false };
+            channel.feed.workers.replace(without_times(&text)) != Some(without_times(&text))
+        });
+        if is_new {
+            self.send(qid, text);
+        }
+        Ok(())
+    }
+
+    fn send(&self, qid: Qid, text: Arc<str>) {
+        // No receiver: the last socket left meanwhile.
+        self.with(|channels| channels.get(&qid).map(|channel| channel.messages.send(text)));
+    }
+}
+
+impl Channel {
+    fn has_sockets(&self) -> bool {
+        self.messages.receiver_count() > 0
+    }
+}
+
+/// One message for neighbouring chunks of one job and step: a burst must not push earlier messages out of the ring.
+fn joined(rows: Vec<sql::NewerRow>) -> Result<Vec<LogsMessage>> {
+    let mut messages: Vec<LogsMessage> = Vec::new();
+    for row in rows {
+        let mut logs = row.lines()?;
+        match messages.last_mut() {
+            Some(last) if last.job_id == row.job_id && last.step == row.step && last.logs.len() < LINES_JOINED_MAX => {
+                last.logs.append(&mut logs);
+            }
+            _ => messages.push(LogsMessage { job_id: row.job_id, step: row.step, logs }),
+        }
+    }
+    Ok(messages)
+}
+
+/// Cursors behind all lines that are there now.
+async fn read_to_the_end(db: &Db, qid: Qid, running: &HashSet<String>) -> Result<HashMap<String, (i64, i32)>> {
+    let mut position = Position::of_running(running.clone());
+    loop {
+        let rows = db.newer_logs(qid, &position.log_cursors()).await?;
+        if rows.is_empty() {
+            return Ok(position.logs);
+        }
+        for row in rows {
+            position.logs.insert(row.job_id, (row.epoch, row.seq));
+        }
+    }
+}
+
+/// A message for these jobs.
+fn jobs_message(rows: &[JobRow]) -> JobsMessage {
+    // Rows of one job come with the newest place last.
+    let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
+    JobsMessage { state: Jobs { jobs }, is_subset: false }
+}
+
+/// The workers of a queue as one message.
+pub(crate) async fn workers_message(db: &Db, qid: Qid, lease: Duration) -> Result<Arc<str>> {
+    let rows = db.list_workers(qid, lease).await?;
+    let workers = rows.iter().map(sql::WorkerRow::to_info).collect();
+    Ok(text_of(&ServerMessage::Workers(WorkersMessage { workers })))
+}
+
+/// The message as far as it matters for "has anything changed": every heartbeat moves `time`.
+fn without_times(text: &str) -> Arc<str> {
+    let mut value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let workers = value.pointer_mut("/payload/workers").and_then(|workers| workers.as_array_mut());
+    for worker in workers.into_iter().flatten() {
+        worker["time"] = 0.into();
+    }
+    value.to_string().into()
+}
+
+/// A server message as a text frame.
+pub(crate) fn text_of(message: &ServerMessage) -> Arc<str> {
+    serde_json::to_string(message).unwrap_or_default().into()
+}

@@ -1,0 +1,136 @@
+//! From hints to the sockets and waiters of this process.
+//!
+//! Comes in: hints, from this process at once and from the others through one listening connection ([`mod@listen`]). Goes out: a
+//! wake-up to everybody who waits on a queue ([`Watch`]) and, for queues with client sockets, the messages themselves, made once
+//! a tick however many sockets watch ([`feed`]).
+//!
+//! Invariants: a message says what the database says, read after the hint; a hint says only where to look. Subscribing comes
+//! before reading, so nothing falls between. Each queue's messages wait in a ring of [`RING`]; a socket that lags behind it
+//! gets a fresh snapshot instead.
+
+mod feed;
+mod listen;
+mod position;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use protocol::Qid;
+use sql::Db;
+use tokio::sync::{Notify, broadcast, watch};
+
+use crate::hint::Kinds;
+pub(crate) use feed::{text_of, workers_message};
+pub(crate) use listen::listen;
+
+/// Messages that a slow socket may be behind.
+const RING: usize = 64;
+
+/// What the hub knows of one queue that somebody watches.
+#[derive(Debug)]
+struct Channel {
+    /// Counts hints by kind, for waiters.
+    marks: watch::Sender<Marks>,
+    /// Messages for client sockets.
+    messages: broadcast::Sender<Arc<str>>,
+    /// What changed since the last tick.
+    dirty: Kinds,
+    feed: position::Position,
+}
+
+/// How many hints of each kind came. A waiter compares with what it saw last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) states: u64,
+    pub(crate) logs: u64,
+}
+
+/// Wakes when its queue changes.
+pub(crate) type Watch = watch::Receiver<Marks>;
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Hub {
+    channels: Arc<Mutex<HashMap<Qid, Channel>>>,
+    wake: Arc<Notify>,
+    db: Db,
+    lease: Duration,
+}
+
+impl Hub {
+    pub(crate) fn new(db: Db, lease: Duration) -> Self {
+        Self { channels: Arc::default(), wake: Arc::default(), db, lease }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Qid, Channel>) -> T) -> T {
+        work(&mut self.channels.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Something changed in a queue.
+    pub(crate) fn hint(&self, qid: Qid, kinds: Kinds) {
+        let is_watched = self.with(|channels| channels.get_mut(&qid).map(|channel| channel.mark(kinds)).is_some());
+        if is_watched {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Anything may have changed: hints were lost.
+    pub(crate) fn resync(&self) {
+        self.with(|channels| channels.values_mut().for_each(|channel| channel.mark(Kinds::ALL)));
+        self.wake.notify_one();
+    }
+
+    /// Watches a queue: for long polls and event streams. Subscribe first, then read.
+    pub(crate) fn watch(&self, qid: Qid) -> Watch {
+        self.with(|channels| channels.entry(qid).or_insert_with(Channel::new).marks.subscribe())
+    }
+
+    /// Receives a queue's messages: for client sockets.
+    pub(crate) async fn subscribe(&self, qid: Qid) -> sql::Result<broadcast::Receiver<Arc<str>>> {
+        let (receiver, is_first) = self.with(|channels| {
+            let channel = channels.entry(qid).or_insert_with(Channel::new);
+            let is_first = channel.messages.receiver_count() == 0;
+            (channel.messages.subscribe(), is_first)
+        });
+        if is_first {
+            self.start_feed(qid).await?;
+        }
+        Ok(receiver)
+    }
+
+    /// Sockets on one queue of this process, and on all.
+    pub(crate) fn n_sockets(&self, qid: Qid) -> usize {
+        self.with(|channels| channels.get(&qid).map_or(0, |channel| channel.messages.receiver_count()))
+    }
+
+    /// Forgets the queues that nobody watches any more.
+    fn forget_unwatched(&self) {
+        self.with(|channels| {
+            channels.retain(|_, channel| channel.marks.receiver_count() > 0 || channel.messages.receiver_count() > 0);
+            let n_sockets: usize = channels.values().map(|channel| channel.messages.receiver_count()).sum();
+            metrics::gauge!("asman_client_sockets").set(n_sockets as f64);
+            metrics::gauge!("asman_watched_queues").set(channels.len() as f64);
+        });
+    }
+}
+
+impl Channel {
+    fn new() -> Self {
+        Self {
+            marks: watch::Sender::default(),
+            messages: broadcast::Sender::new(RING),
+            dirty: Kinds::default(),
+            feed: position::Position::default(),
+        }
+    }
+
+    fn mark(&mut self, kinds: Kinds) {
+        self.dirty = self.dirty.and(kinds);
+        self.feed.forget_snapshot();
+        self.marks.send_modify(|marks| {
+            marks.states += u64::from(kinds.has(Kinds::STATES));
+            marks.logs += u64::from(kinds.has(Kinds::LOGS));
+        });
+    }
+}

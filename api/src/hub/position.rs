@@ -1,0 +1,73 @@
+//! How far the messages of one queue have come, so that each change and each line is sent once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use protocol::State;
+use sql::{ChangedRow, EventCursor, JobRow, LogCursor};
+
+use super::feed::Snapshot;
+
+/// How far the messages of one queue have come.
+#[derive(Debug, Default)]
+pub(super) struct Position {
+    /// The greatest settled place seen.
+    pub(super) cursor: Option<EventCursor>,
+    /// Unsettled rows that were passed on already.
+    passed: HashSet<(String, i64)>,
+    running: HashSet<String>,
+    pub(super) logs: HashMap<String, (i64, i32)>,
+    pub(super) workers: Option<Arc<str>>,
+    pub(super) snapshot: Option<Snapshot>,
+}
+
+impl Position {
+    /// Before the first line of these jobs.
+    pub(super) fn of_running(running: HashSet<String>) -> Self {
+        Self { running, ..Self::default() }
+    }
+
+    /// Somebody watches: from this place on events matter, and lines after these.
+    pub(super) fn start(&mut self, cursor: EventCursor, running: HashSet<String>, logs: HashMap<String, (i64, i32)>) {
+        self.cursor.get_or_insert(cursor);
+        self.running.extend(running);
+        self.logs.extend(logs);
+    }
+
+    /// A hint makes the kept snapshot old.
+    pub(super) fn forget_snapshot(&mut self) {
+        self.snapshot = None;
+    }
+
+    /// Moves the cursor over a change. False when it was passed on already.
+    pub(super) fn pass(&mut self, change: &ChangedRow) -> bool {
+        let key = (change.xid.clone(), change.seq);
+        let number = |xid: &str| xid.parse::<u64>().unwrap_or(0);
+        let place = (number(&change.xid), change.seq);
+        if change.is_settled && self.cursor.as_ref().is_none_or(|cursor| (number(&cursor.xid), cursor.seq) < place) {
+            self.cursor = Some(EventCursor { qid: change.qid, xid: change.xid.clone(), seq: change.seq });
+        }
+        if change.is_settled { !self.passed.remove(&key) } else { self.passed.insert(key) }
+    }
+
+    /// Jobs whose log lines matter: those that run, and those that ended since the last tick.
+    pub(super) fn note_running(&mut self, rows: &[JobRow]) {
+        let alive = rows.iter().filter(|row| row.state() != State::Queued);
+        self.running.extend(alive.map(|row| row.job_id.clone()));
+    }
+
+    pub(super) fn forget_ended(&mut self, rows: &[JobRow]) {
+        for row in rows.iter().filter(|row| row.state() == State::Finished) {
+            self.running.remove(&row.job_id);
+            self.logs.remove(&row.job_id);
+        }
+    }
+
+    pub(super) fn log_cursors(&self) -> Vec<LogCursor> {
+        let cursor = |job_id: &String| {
+            let (epoch, seq) = self.logs.get(job_id).copied().unwrap_or((0, -1));
+            LogCursor { job_id: job_id.clone(), epoch, seq }
+        };
+        self.running.iter().map(cursor).collect()
+    }
+}

@@ -1,0 +1,69 @@
+//! What time asks for, in whichever process gets to it first: taking back the claims of silent workers, and expiry.
+//!
+//! Every process tries; an advisory lock in the database lets one work and the others pass. `pg_cron` may do the same work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::limits;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::hint::Kinds;
+
+/// How often `asman.maintain()` and the clean-up of files run.
+const MAINTAIN: Duration = Duration::from_mins(5);
+/// Files of `/f` are kept as long as results are.
+const KEEP_BLOBS: Duration = Duration::from_hours(28 * 24);
+
+/// Sweeps until dropped, six times a lease: a lost worker is noticed soon after its lease ran out.
+///
+/// While this process or the database was down, heartbeats may have had nowhere to go. So nobody is judged before the database
+/// has been within reach for a whole lease: workers that are still at work have come back by then.
+pub(crate) async fn sweep(app: Arc<App>) {
+    let lease = app.config.lease.0;
+    let mut tick = tokio::time::interval((lease / 6).max(Duration::from_millis(100)));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut reached_since = Instant::now();
+    loop {
+        tick.tick().await;
+        if reached_since.elapsed() < lease {
+            if app.db.check_ready().await.is_err() {
+                reached_since = Instant::now();
+            }
+            continue;
+        }
+        match app.db.sweep(lease, limits::LOST_WORKERS_MAX).await {
+            Ok(swept) => {
+                for row in &swept {
+                    app.touch(row.qid, Kinds::STATES.and(Kinds::CLAIMABLE).and(Kinds::WORKERS));
+                }
+                if !swept.is_empty() {
+                    metrics::counter!("asman_leases_lost_total").increment(swept.len() as u64);
+                    tracing::info!(n_jobs = swept.len(), "took back the jobs of workers that stopped answering");
+                }
+            }
+            Err(error) => {
+                reached_since = Instant::now();
+                tracing::debug!(%error, "no sweep this time");
+            }
+        }
+    }
+}
+
+/// Maintains until dropped.
+pub(crate) async fn maintain(app: Arc<App>) {
+    let mut tick = tokio::time::interval(MAINTAIN);
+    loop {
+        tick.tick().await;
+        if let Err(error) = app.db.maintain().await {
+            tracing::warn!(%error, "maintenance failed; it is tried again in five minutes");
+        }
+        if let Err(error) = app.blobs.expire(KEEP_BLOBS).await {
+            tracing::warn!(%error, "expired files were not all removed");
+        }
+        let (n_open, n_idle) = app.db.pool_size();
+        metrics::gauge!("asman_database_connections").set(f64::from(n_open));
+        metrics::gauge!("asman_database_connections_idle").set(n_idle as f64);
+    }
+}

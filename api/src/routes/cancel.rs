@@ -1,0 +1,79 @@
+//! Cancelling: a namespace lets go of a job.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use protocol::{JobId, Namespace, QueueName, Reason};
+use serde::Deserialize;
+use serde_json::json;
+use sql::CancelOutcome;
+
+use crate::app::{App, AppState};
+use crate::error::ApiError;
+use crate::extract::{OfJob, Parameters, Parts};
+use crate::hint::Kinds;
+
+#[derive(Deserialize)]
+pub(crate) struct CancelParameters {
+    namespace: Option<Namespace>,
+    message: Option<String>,
+}
+
+/// `POST /q/:queue/j/:id/cancel?namespace=&message=`. Returns when the change is durable.
+pub(crate) async fn cancel(
+    State(app): State<AppState>,
+    OfJob(queue, id): OfJob,
+    Parameters(parameters): Parameters<CancelParameters>,
+) -> Result<Response, ApiError> {
+    let namespace = parameters.namespace.unwrap_or_default();
+    answer(&app, &queue, &id, &namespace, parameters.message.as_deref()).await
+}
+
+/// `POST /q/:queue/j/:id/:namespace/cancel`.
+pub(crate) async fn cancel_in_namespace(
+    State(app): State<AppState>,
+    Parts((queue, id, namespace)): Parts<(String, String, String)>,
+    Parameters(parameters): Parameters<CancelParameters>,
+) -> Result<Response, ApiError> {
+    let queue: QueueName = queue.parse().map_err(ApiError::bad_request)?;
+    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
+    let namespace: Namespace = namespace.parse().map_err(ApiError::bad_request)?;
+    answer(&app, &queue, &id, &namespace, parameters.message.as_deref()).await
+}
+
+async fn answer(
+    app: &App,
+    queue: &QueueName,
+    id: &JobId,
+    namespace: &Namespace,
+    message: Option<&str>,
+) -> Result<Response, ApiError> {
+    let outcome = let_go(app, queue, id, namespace, Reason::Cancelled, message).await?;
+    Ok(match outcome {
+        CancelOutcome::Unknown => (StatusCode::NOT_FOUND, Json(json!({"message": "Job not found"}))).into_response(),
+        CancelOutcome::Finished => Json(json!({"message": "Job already Finished"})).into_response(),
+        CancelOutcome::Ended | CancelOutcome::Left | CancelOutcome::Absent => {
+            Json(json!({"success": true, "jobId": id, "namespace": namespace})).into_response()
+        }
+    })
+}
+
+/// Lets go of a job, for good or for cancelling, and tells everybody.
+pub(crate) async fn let_go(
+    app: &App,
+    queue: &QueueName,
+    id: &JobId,
+    namespace: &Namespace,
+    reason: Reason,
+    message: Option<&str>,
+) -> Result<CancelOutcome, ApiError> {
+    if message.is_some_and(|text| text.contains('\0') || text.len() > 4096) {
+        return Err(ApiError::BadRequest("the message holds a NUL or is longer than 4096 bytes".to_owned()));
+    }
+    let outcome = app.db.cancel_job(queue.qid(), id.as_str(), namespace.as_str(), reason, message).await?;
+    if matches!(outcome, CancelOutcome::Ended | CancelOutcome::Left) {
+        app.touch(queue.qid(), Kinds::STATES);
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,123 @@
+//! `…/inputs/*name` and `…/outputs/*name`: one file of a job.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use protocol::{DataRef, DataRefType, Definition, JobId, Qid, QueueName};
+use serde_json::Value;
+
+use super::job::find;
+use crate::app::{App, AppState};
+use crate::error::ApiError;
+use crate::extract::Parts;
+
+/// `GET /q/:queue/j/:id/inputs/*name`.
+pub(crate) async fn input(
+    State(app): State<AppState>,
+    Parts((queue, id, name)): Parts<(String, String, String)>,
+) -> Result<Response, ApiError> {
+    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
+    send_input(&app, qid_of(queue)?, &id, &name).await
+}
+
+/// `GET /q/:queue/j/:id/outputs/*name`.
+pub(crate) async fn output(
+    State(app): State<AppState>,
+    Parts((queue, id, name)): Parts<(String, String, String)>,
+) -> Result<Response, ApiError> {
+    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
+    send_output(&app, qid_of(queue)?, &id, &name).await
+}
+
+/// `GET /j/:id/inputs/*name`.
+pub(crate) async fn input_anywhere(
+    State(app): State<AppState>,
+    Parts((id, name)): Parts<(String, String)>,
+) -> Result<Response, ApiError> {
+    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
+    send_input(&app, find(&app, id.as_str()).await?, &id, &name).await
+}
+
+/// `GET /j/:id/outputs/*name`.
+pub(crate) async fn output_anywhere(
+    State(app): State<AppState>,
+    Parts((id, name)): Parts<(String, String)>,
+) -> Result<Response, ApiError> {
+    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
+    send_output(&app, find(&app, id.as_str()).await?, &id, &name).await
+}
+
+fn qid_of(queue: String) -> Result<Qid, ApiError> {
+    Ok(QueueName::try_from(queue).map_err(ApiError::bad_request)?.qid())
+}
+
+async fn send_input(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {
+    let Some(text) = app.db.get_definition(qid, id.as_str()).await? else { return Ok(absent()) };
+    let definition: Definition = serde_json::from_str(&text).map_err(ApiError::bad_request)?;
+    let files = definition.inputs.iter().chain(&definition.config_files);
+    let found = files.flat_map(|map| map.iter()).find(|(key, _)| key.trim_start_matches('/') == name);
+    Ok(found.map_or_else(absent, |(_, reference)| send(name, reference)))
+}
+
+async fn send_output(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {
+    let Some(row) = app.db.get_result(qid, id.as_str()).await? else { return Ok(absent()) };
+    let result = row.to_finished(Vec::new())?.result.unwrap_or_default();
+    Ok(result.outputs.get(name).map_or_else(absent, |reference| send(name, reference)))
+}
+
+fn absent() -> Response {
+    (StatusCode::NOT_FOUND, "no such file").into_response()
+}
+
+/// The bytes of a data ref, or the way to them.
+fn send(name: &str, reference: &DataRef) -> Response {
+    let text = || reference.value.as_str().unwrap_or_default().to_owned();
+    match reference.kind.unwrap_or_default() {
+        DataRefType::Url => redirect(&encode(&text(), |b| b.is_ascii_graphic())),
+        DataRefType::Key => redirect(&format!("/f/{}", encode(&text(), is_unreserved))),
+        DataRefType::Base64 => match STANDARD.decode(text()) {
+            Ok(bytes) => bytes_of(name, bytes),
+            Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, "the stored value is no base64").into_response(),
+        },
+        DataRefType::Json => axum::Json(&reference.value).into_response(),
+        DataRefType::Utf8 => match &reference.value {
+            Value::String(text) => text.clone().into_response(),
+            other => other.to_string().into_response(),
+        },
+    }
+}
+
+/// What stands for itself in a segment of any URL (RFC 3986, 2.3).
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Percent-encodes what may not stand as it is: a header holds no spaces and no umlauts, a segment no `?` and no `/`.
+fn encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
+    let piece = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(piece).collect()
+}
+
+fn redirect(location: &str) -> Response {
+    match HeaderValue::from_str(location) {
+        Ok(value) => (StatusCode::FOUND, [(header::LOCATION, value)]).into_response(),
+        Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, "the stored value is no URL").into_response(),
+    }
+}
+
+fn bytes_of(name: &str, bytes: Vec<u8>) -> Response {
+    let mime = mime_guess::from_path(name).first_or_octet_stream();
+    let file_name = name.rsplit('/').next().unwrap_or(name).replace(['"', '\\'], "_");
+    let mut response = Response::new(Body::from(bytes));
+    let headers = response.headers_mut();
+    let or_octets = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_TYPE, or_octets(mime.as_ref()));
+    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{file_name}\""));
+    headers.insert(header::CONTENT_DISPOSITION, disposition.unwrap_or(HeaderValue::from_static("attachment")));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    response
+}

@@ -1,0 +1,63 @@
+//! `…/build-logs.json` and `…/run-logs.json`: log lines after a cursor.
+
+use axum::Json;
+use axum::extract::State;
+use protocol::{Qid, State as JobState};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::job::find;
+use crate::app::{App, AppState};
+use crate::error::ApiError;
+use crate::extract::{JobOnly, OfJob, Parameters};
+
+#[derive(Deserialize)]
+pub(crate) struct Since {
+    /// Lines already read.
+    #[serde(default)]
+    since: i64,
+}
+
+/// `GET /q/:queue/j/:id/build-logs.json?since=N`.
+pub(crate) async fn build_logs(
+    State(app): State<AppState>,
+    OfJob(queue, id): OfJob,
+    Parameters(from): Parameters<Since>,
+) -> Result<Json<Value>, ApiError> {
+    read(&app, queue.qid(), id.as_str(), false, from.since).await
+}
+
+/// `GET /q/:queue/j/:id/run-logs.json?since=N`.
+pub(crate) async fn run_logs(
+    State(app): State<AppState>,
+    OfJob(queue, id): OfJob,
+    Parameters(from): Parameters<Since>,
+) -> Result<Json<Value>, ApiError> {
+    read(&app, queue.qid(), id.as_str(), true, from.since).await
+}
+
+/// `GET /j/:id/build-logs.json?since=N`.
+pub(crate) async fn build_logs_anywhere(
+    State(app): State<AppState>,
+    JobOnly(id): JobOnly,
+    Parameters(from): Parameters<Since>,
+) -> Result<Json<Value>, ApiError> {
+    read(&app, find(&app, id.as_str()).await?, id.as_str(), false, from.since).await
+}
+
+/// `GET /j/:id/run-logs.json?since=N`.
+pub(crate) async fn run_logs_anywhere(
+    State(app): State<AppState>,
+    JobOnly(id): JobOnly,
+    Parameters(from): Parameters<Since>,
+) -> Result<Json<Value>, ApiError> {
+    read(&app, find(&app, id.as_str()).await?, id.as_str(), true, from.since).await
+}
+
+async fn read(app: &App, qid: Qid, id: &str, is_run: bool, since: i64) -> Result<Json<Value>, ApiError> {
+    // The state first: every line of a finished job was stored before its end.
+    let job = app.db.get_job(qid, id).await?.ok_or(ApiError::NotFound("Job not found"))?;
+    let chunk = app.db.read_log(qid, id, is_run, since.max(0)).await?;
+    let is_final = job.state() == JobState::Finished && !chunk.has_more;
+    Ok(Json(json!({"data": chunk.lines, "sliceStart": chunk.start, "nextCursor": chunk.end, "isFinal": is_final})))
+}

@@ -1,0 +1,91 @@
+//! `/q/:queue/status` and `/q/:queue/metrics`: one queue at a glance, for people and autoscalers.
+
+use axum::Json;
+use axum::extract::State;
+use protocol::{State as JobState, limits};
+use serde_json::{Map, Value, json};
+use sql::{JobRow, WorkerRow};
+
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::extract::InQueue;
+
+/// Waiting jobs that `waiting` explains.
+const EXPLAINED_MAX: usize = 100;
+
+/// `GET /q/:queue/status`, `/:queue/status`: jobs, workers, and what each waiting job waits for.
+pub(crate) async fn status(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<Json<Value>, ApiError> {
+    let qid = queue.qid();
+    let rows = app.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
+    let workers = app.db.list_workers(qid, app.config.lease.0).await?;
+    let counts = app.db.count_jobs(qid).await?;
+    let n_clients = app.hub.n_sockets(qid);
+    let states: Vec<&str> = rows.iter().map(|row| row.state().as_str()).collect();
+    Ok(Json(json!({
+        "jobs": rows.iter().map(|row| (row.job_id.clone(), brief(row))).collect::<Map<_, _>>(),
+        "otherServers": {},
+        "localWorkers": workers.iter().map(|worker| (worker.worker_id.clone(), worker_entry(worker))).collect::<Map<_, _>>(),
+        "clientCount": n_clients,
+        "queueInfo": {
+            "address": Value::Null,
+            "serverId": Value::Null,
+            "jobCount": rows.len(),
+            "localWorkerCount": workers.len(),
+            "otherWorkerCount": 0,
+            "clientCount": n_clients,
+            "jobStates": states,
+        },
+        "demand": counts.cpus.ceil(),
+        "waiting": waiting(&rows, &workers),
+    })))
+}
+
+fn brief(row: &JobRow) -> Value {
+    match row.reason() {
+        Some(reason) => json!({"state": row.state(), "finishedReason": reason}),
+        None => json!({"state": row.state()}),
+    }
+}
+
+fn worker_entry(worker: &WorkerRow) -> Value {
+    let info = worker.to_info();
+    let queue: Map<_, _> = worker.job_ids.iter().map(|id| (id.clone(), json!({"jobId": id, "finished": false}))).collect();
+    json!({"time": info.time, "id": info.id, "cpus": info.cpus, "gpus": info.gpus, "maxJobDuration": info.max_job_duration, "queue": queue})
+}
+
+/// Why each of the next jobs still waits. Rows come class by class, jobs run in the order of their submission.
+fn waiting(rows: &[JobRow], workers: &[WorkerRow]) -> Vec<Value> {
+    let mut queued: Vec<&JobRow> = rows.iter().filter(|row| row.state() == JobState::Queued).collect();
+    queued.sort_by_key(|row| row.place());
+    let explain = |(position, row): (usize, &JobRow)| {
+        let wants = row.to_job().requirements.unwrap_or_default();
+        let gpus = wants.gpus.unwrap_or(0.0);
+        let cpus = wants.cpus.unwrap_or(limits::CPUS_DEFAULT);
+        let infos: Vec<_> = workers.iter().map(WorkerRow::to_info).collect();
+        let why = if infos.is_empty() {
+            "no worker is connected"
+        } else if !infos.iter().any(|info| f64::from(info.gpus) >= gpus) {
+            "no connected worker has enough gpus"
+        } else if !infos.iter().any(|info| info.cpus >= cpus) {
+            "no connected worker has enough cpus"
+        } else {
+            "every worker that could run it is busy or lacks a tag or memory"
+        };
+        json!({"jobId": row.job_id, "position": position + 1, "why": why})
+    };
+    queued.into_iter().take(EXPLAINED_MAX).enumerate().map(explain).collect()
+}
+
+/// `GET /q/:queue/metrics`, `/:queue/metrics`: one queue, for Prometheus. `queue_length` is read by existing autoscalers.
+pub(crate) async fn metrics(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<String, ApiError> {
+    let counts = app.db.count_jobs(queue.qid()).await?;
+    let lines = [
+        ("queue_length", "Jobs queued and running.", (counts.n_queued + counts.n_running) as f64),
+        ("asman_queue_queued_jobs", "Jobs waiting.", counts.n_queued as f64),
+        ("asman_queue_running_jobs", "Jobs running.", counts.n_running as f64),
+        ("asman_queue_wanted_cpus", "Cpus that queued and running jobs need.", counts.cpus),
+        ("asman_queue_wanted_gpus", "Gpus that queued and running jobs need.", counts.gpus as f64),
+    ];
+    let text = |(name, help, value): (&str, &str, f64)| format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+    Ok(lines.into_iter().map(text).collect())
+}

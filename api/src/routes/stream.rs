@@ -1,0 +1,129 @@
+//! `GET /q/:queue/j/:id/stream`: one job's log and states as server-sent events, from the first line to the end.
+//!
+//! Event ids are `<build lines>.<run lines>`: a client that reconnects with `Last-Event-ID` goes on where it stopped, on any
+//! process. Every line of a job is stored before its end, so `final` comes after the last line.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::Stream;
+use protocol::{Qid, State as JobState};
+use serde_json::json;
+
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::extract::OfJob;
+
+/// How often the job is looked at without a hint.
+const POLL: Duration = Duration::from_secs(5);
+
+/// How far a reader has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cursor {
+    build: i64,
+    run: i64,
+}
+
+impl Cursor {
+    /// Reads `Last-Event-ID`; anything else starts at the first line.
+    fn from_headers(headers: &HeaderMap) -> Self {
+        let id = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+        let (build, run) = id.and_then(|id| id.split_once('.')).unwrap_or_default();
+        let number = |text: &str| text.parse::<i64>().unwrap_or(0).max(0);
+        Self { build: number(build), run: number(run) }
+    }
+
+    fn id(self) -> String {
+        format!("{}.{}", self.build, self.run)
+    }
+}
+
+/// `GET /q/:queue/j/:id/stream`.
+pub(crate) async fn stream(
+    State(app): State<AppState>,
+    OfJob(queue, id): OfJob,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let qid = queue.qid();
+    app.db.get_job(qid, id.as_str()).await?.ok_or(ApiError::NotFound("Job not found"))?;
+    let events = follow(app, qid, id.as_str().to_owned(), Cursor::from_headers(&headers));
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+fn follow(app: AppState, qid: Qid, id: String, mut cursor: Cursor) -> impl Stream<Item = Result<Event, Infallible>> {
+    async_stream::stream! {
+        let mut watch = app.hub.watch(qid);
+        let mut shown = None;
+        loop {
+            watch.borrow_and_update();
+            // The state before the lines: see the header. A failed look is a look that is tried again.
+            let Ok(job) = app.db.get_job(qid, &id).await else {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if app.shutdown.is_cancelled() { return }
+                continue;
+            };
+            let state = job.as_ref().map(sql::JobRow::state);
+            if state != shown && state != Some(JobState::Finished) && let Some(state) = state {
+                yield Ok(event("state", cursor, &json!({"state": state})));
+            }
+            shown = state;
+            loop {
+                let Ok((events, after, has_more)) = next_lines(&app, qid, &id, cursor).await else {
+                    shown = None;
+                    break;
+                };
+                cursor = after;
+                for event in events { yield Ok(event) }
+                if !has_more { break }
+            }
+            if shown == Some(JobState::Finished) {
+                let reason = job.and_then(|job| job.reason());
+                yield Ok(event("final", cursor, &json!({"state": "Finished", "reason": reason})));
+                return;
+            }
+            tokio::select! {
+                _ = watch.changed() => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = app.shutdown.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// The lines after a cursor as events, the cursor behind them, and whether more are there.
+async fn next_lines(app: &AppState, qid: Qid, id: &str, mut cursor: Cursor) -> sql::Result<(Vec<Event>, Cursor, bool)> {
+    let mut events = Vec::new();
+    let build = app.db.read_log(qid, id, false, cursor.build).await?;
+    let run = app.db.read_log(qid, id, true, cursor.run).await?;
+    if !build.lines.is_empty() {
+        cursor.build = build.end;
+        events.push(event("build-log", cursor, &json!({"lines": build.lines, "cursor": build.end})));
+    }
+    if !run.lines.is_empty() {
+        cursor.run = run.end;
+        events.push(event("run-log", cursor, &json!({"lines": run.lines, "cursor": run.end})));
+    }
+    Ok((events, cursor, build.has_more || run.has_more))
+}
+
+fn event(name: &str, cursor: Cursor, data: &serde_json::Value) -> Event {
+    Event::default().event(name).id(cursor.id()).data(data.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nonsense_starts_anew() {
+        let mut headers = HeaderMap::new();
+        headers.insert("last-event-id", "12.345".parse().unwrap());
+        assert_eq!(Cursor::from_headers(&headers), Cursor { build: 12, run: 345 });
+        assert_eq!(Cursor { build: 12, run: 345 }.id(), "12.345");
+        headers.insert("last-event-id", "-3.x".parse().unwrap());
+        assert_eq!(Cursor::from_headers(&headers), Cursor::default());
+    }
+}

@@ -1,0 +1,42 @@
+//! Submission: from a body, or from a socket's message, to a row in the queue.
+
+use axum::Json;
+use axum::extract::State;
+use protocol::{EnqueueJob, JobId, ParsedDefinition, QueueName};
+use serde_json::{Value, json};
+use sql::{Submission, SubmitOutcome};
+
+use crate::app::{App, AppState};
+use crate::error::ApiError;
+use crate::extract::{Body, InQueue};
+
+/// `POST /q/:queue`, `/q/:queue/j`: queue one job. Acknowledged means durable; sending it again is harmless.
+pub(crate) async fn submit(
+    State(app): State<AppState>,
+    InQueue(queue): InQueue,
+    Body(job): Body<EnqueueJob>,
+) -> Result<Json<Value>, ApiError> {
+    let (job_id, _) = enqueue(&app, &queue, job).await?;
+    Ok(Json(json!({"success": true, "jobId": job_id})))
+}
+
+/// Checks and queues a job. Gives its id, and whether it was there before.
+pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Result<(JobId, SubmitOutcome), ApiError> {
+    let definition = ParsedDefinition::parse(job.definition.get()).map_err(ApiError::bad_request)?;
+    let control = job.control.unwrap_or_default();
+    let job_id = job.id.unwrap_or_else(|| definition.job_id.clone());
+    let max_duration = control.max_duration.map_or(definition.max_duration, |max| max.0.min(definition.max_duration));
+    let submission = Submission {
+        qid: queue.qid(),
+        job_id: job_id.as_str().to_owned(),
+        max_duration,
+        definition,
+        namespace: String::from(control.namespace.unwrap_or_default()),
+        is_debug: job.debug.unwrap_or(false),
+    };
+    if submission.namespace == "*" {
+        return Err(ApiError::BadRequest("the namespace * means all and cannot hold a job; choose a name".to_owned()));
+    }
+    let outcome = app.submit(submission).await?;
+    Ok((job_id, outcome))
+}

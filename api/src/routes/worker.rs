@@ -1,0 +1,190 @@
+//! The worker API: claim, heartbeat, logs, finish, release. Everything is idempotent.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use protocol::{
+    Claim, ClaimAnswer, ClaimRequest, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest, HeldJob, JobId,
+    JobResult, LogsRequest, Qid, Reason, ReleaseRequest, WorkerDescription, limits,
+};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, HeldState, NewChunk, WorkerSeen};
+
+use crate::app::{App, AppState};
+use crate::error::ApiError;
+use crate::extract::{Body, InQueue, OfJob};
+use crate::hint::Kinds;
+
+/// `POST /q/:queue/claim`: wait for jobs that fit what is free.
+pub(crate) async fn claim(
+    State(app): State<AppState>,
+    InQueue(queue): InQueue,
+    Body(request): Body<ClaimRequest>,
+) -> Result<Json<ClaimAnswer>, ApiError> {
+    check_worker(&request.worker)?;
+    let free = check_free(request.free)?;
+    let qid = queue.qid();
+    if app.db.register_worker(qid, &request.worker).await? == WorkerSeen::Changed {
+        app.touch(qid, Kinds::WORKERS);
+    }
+    if free.jobs == 0 {
+        return Ok(Json(ClaimAnswer { jobs: Vec::new() }));
+    }
+    // Shorter than the lease: when a silent worker loses its jobs, no old question of its is there to get them again.
+    let wait = request.wait.0.min(limits::WAIT_MAX).min(app.config.lease.0 / 2);
+    let rows = tokio::select! {
+        rows = app.dispatcher.claim(qid, request.worker, free, wait) => rows?,
+        () = app.shutdown.cancelled() => Vec::new(),
+    };
+    let jobs = rows.into_iter().map(claim_of).collect::<Result<_, _>>()?;
+    Ok(Json(ClaimAnswer { jobs }))
+}
+
+fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
+    let has_bad_text = [&worker.version, &worker.executor].iter().any(|text| text.len() > 255 || text.contains('\0'));
+    let has_bad_tag = worker.tags.iter().any(|tag| tag.parse::<protocol::Namespace>().is_err());
+    if has_bad_text || has_bad_tag || worker.tags.len() > limits::TAGS_MAX || !worker.cpus.is_finite() {
+        return Err(ApiError::BadRequest("the worker's version, executor, tags or cpus are not usable".to_owned()));
+    }
+    Ok(())
+}
+
+fn check_free(free: Free) -> Result<Free, ApiError> {
+    if !free.cpus.is_finite() || free.cpus < 0.0 {
+        return Err(ApiError::BadRequest("free.cpus must be a number from 0".to_owned()));
+    }
+    Ok(Free { jobs: free.jobs.min(limits::CLAIM_JOBS_MAX), ..free })
+}
+
+fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
+    let text = row.body.unwrap_or_else(|| "null".to_owned());
+    Ok(Claim {
+        job_id: JobId::try_from(row.job_id).map_err(ApiError::bad_request)?,
+        epoch: row.epoch,
+        attempt: row.attempt,
+        deadline: row.deadline_ms,
+        max_duration: protocol::Duration(Duration::from_secs(u64::try_from(row.max_seconds).unwrap_or(0))),
+        definition: RawValue::from_string(text).map_err(ApiError::bad_request)?,
+        namespaces: row.namespaces,
+        debug: row.is_debug,
+    })
+}
+
+/// `POST /q/:queue/heartbeat`: the worker lives; which of its jobs must end? Answers at once when one must.
+pub(crate) async fn heartbeat(
+    State(app): State<AppState>,
+    InQueue(queue): InQueue,
+    Body(request): Body<HeartbeatRequest>,
+) -> Result<Json<HeartbeatAnswer>, ApiError> {
+    if request.jobs.len() > limits::HEARTBEAT_JOBS_MAX {
+        return Err(ApiError::BadRequest(format!("a heartbeat may name {} jobs", limits::HEARTBEAT_JOBS_MAX)));
+    }
+    let qid = queue.qid();
+    let mut watch = app.hub.watch(qid);
+    let is_unknown = !app.db.heartbeat(qid, request.worker_id.as_str()).await?;
+    let until = tokio::time::Instant::now() + request.wait.0.min(limits::WAIT_MAX);
+    loop {
+        watch.borrow_and_update();
+        let mut answer = compare(&app, qid, &request).await?;
+        answer.is_unknown = is_unknown;
+        if !answer.end.is_empty() || !answer.unknown.is_empty() || is_unknown || request.wait.0.is_zero() {
+            return Ok(Json(answer));
+        }
+        tokio::select! {
+            _ = watch.changed() => {}
+            () = tokio::time::sleep_until(until) => return Ok(Json(answer)),
+            () = app.shutdown.cancelled() => return Ok(Json(answer)),
+        }
+    }
+}
+
+async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest) -> Result<HeartbeatAnswer, ApiError> {
+    let job_ids: Vec<&str> = request.jobs.iter().map(|held| held.job_id.as_str()).collect();
+    let epochs: Vec<i64> = request.jobs.iter().map(|held| held.epoch).collect();
+    let rows = app.db.compare(qid, request.worker_id.as_str(), &job_ids, &epochs).await?;
+    let mut answer = HeartbeatAnswer { lease_seconds: app.config.lease.0.as_secs_f64(), ..HeartbeatAnswer::default() };
+    let mut orphans = Vec::new();
+    for row in rows {
+        let job_id = JobId::try_from(row.job_id).map_err(ApiError::bad_request)?;
+        let epoch = row.epoch;
+        match row.state {
+            HeldState::Held => {}
+            HeldState::Ended(reason) => answer.end.push(EndedJob { job_id, epoch, reason, message: row.message }),
+            HeldState::Unknown => answer.unknown.push(HeldJob { job_id, epoch }),
+            HeldState::Orphan => orphans.push(ClaimKey { qid, job_id: job_id.into(), epoch }),
+        }
+    }
+    if !orphans.is_empty() {
+        let n_orphans = app.release(&orphans).await?.len();
+        metrics::counter!("asman_claims_lost_on_the_way_total").increment(n_orphans as u64);
+    }
+    Ok(answer)
+}
+
+/// `POST /q/:queue/j/:id/logs`: keep a chunk of log lines. A repeated chunk is ignored.
+pub(crate) async fn logs(
+    State(app): State<AppState>,
+    OfJob(queue, id): OfJob,
+    Body(request): Body<LogsRequest>,
+) -> Result<Json<Value>, ApiError> {
+    if request.seq < 0 {
+        return Err(ApiError::BadRequest("seq counts from 0".to_owned()));
+    }
+    if request.lines.is_empty() {
+        return Ok(Json(json!({})));
+    }
+    let qid = queue.qid();
+    let key = ClaimKey { qid, job_id: id.into(), epoch: request.epoch };
+    let chunk = NewChunk { key, seq: request.seq, step: request.step, lines: &request.lines };
+    match app.db.append_log(&chunk).await? {
+        Appended::Stored => app.touch(qid, Kinds::LOGS),
+        Appended::Repeated | Appended::Full => {}
+        Appended::Stale => return Err(ApiError::StaleEpoch),
+    }
+    Ok(Json(json!({})))
+}
+
+/// `POST /q/:queue/j/:id/finish`: the job ended. 409 when the claim is no longer live.
+pub(crate) async fn finish(
+    State(app): State<AppState>,
+    OfJob(queue, id): OfJob,
+    Body(request): Body<FinishRequest, { limits::RESULT_BYTES_MAX }>,
+) -> Result<Json<Value>, ApiError> {
+    app.finish(finish_row(queue.qid(), id, request)?).await?;
+    Ok(Json(json!({})))
+}
+
+fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<FinishRow, ApiError> {
+    if !matches!(request.reason, Reason::Success | Reason::Error | Reason::TimedOut) {
+        return Err(ApiError::BadRequest("a worker finishes a job with Success, Error or TimedOut".to_owned()));
+    }
+    for name in request.result.outputs.keys() {
+        protocol::check_input_path(name).map_err(ApiError::bad_request)?;
+    }
+    if request.result.outputs.len() > limits::OUTPUTS_MAX {
+        return Err(ApiError::BadRequest(format!("a job may have {} outputs", limits::OUTPUTS_MAX)));
+    }
+    // Log lines came by themselves; stored here they would be kept twice.
+    let result = JobResult { logs: Vec::new(), ..request.result };
+    Ok(FinishRow {
+        key: ClaimKey { qid, job_id: id.into(), epoch: request.epoch },
+        reason: request.reason,
+        message: request.message.map(|text| text.replace('\0', "\u{fffd}")),
+        status_code: result.status_code,
+        duration_ms: result.duration,
+        result: serde_json::to_string(&result).map_err(ApiError::bad_request)?,
+    })
+}
+
+/// `POST /q/:queue/j/:id/release`: back to the queue, at its old place and without penalty.
+pub(crate) async fn release(
+    State(app): State<AppState>,
+    OfJob(queue, id): OfJob,
+    Body(request): Body<ReleaseRequest>,
+) -> Result<Json<Value>, ApiError> {
+    let key = ClaimKey { qid: queue.qid(), job_id: id.into(), epoch: request.epoch };
+    app.release(&[key]).await?;
+    Ok(Json(json!({})))
+}

@@ -1,0 +1,11 @@
+//! The API through its public door: HTTP and sockets, over a database of each test's own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod events;
+mod flow;
+mod processes;
+mod queue;
+mod routes;
+mod socket;
+mod test_api;

@@ -1,0 +1,4 @@
+//! Several API processes over one database behave as one.
+
+mod failures;
+mod pushes;

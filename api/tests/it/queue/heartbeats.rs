@@ -1,0 +1,91 @@
+//! Heartbeats: what they say, and how soon.
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::test_api::{PROMPT, TestApi, eventually, in_time};
+
+fn beat(worker: &str, jobs: &[(&str, i64)], wait: &str) -> Value {
+    let jobs: Vec<_> = jobs.iter().map(|(id, epoch)| json!({"jobId": id, "epoch": epoch})).collect();
+    json!({"workerId": worker, "jobs": jobs, "wait": wait})
+}
+
+async fn heartbeat(api: &TestApi, body: Value) -> Value {
+    let (status, answer) = api.post("/q/q/heartbeat", body).await;
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+#[tokio::test]
+async fn a_held_claim_is_no_news() {
+    let api = TestApi::new().await;
+    api.submit("q", 1).await;
+    let (id, epoch) = api.claim_one("q", "w").await;
+    let answer = heartbeat(&api, beat("w", &[(&id, epoch)], "0s")).await;
+    assert_eq!(answer, json!({"leaseSeconds": 30.0, "end": [], "unknown": [], "isUnknown": false}));
+    let start = Instant::now();
+    heartbeat(&api, beat("w", &[(&id, epoch)], "200ms")).await;
+    assert!(start.elapsed().as_millis() >= 200, "it waits for news");
+}
+
+#[tokio::test]
+async fn unknown_claims_and_unknown_workers_are_told_at_once() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let start = Instant::now();
+    let answer = heartbeat(&api, beat("stranger", &[], "20s")).await;
+    assert_eq!(answer["isUnknown"], true);
+    let (_, epoch) = api.claim_one("q", "w").await;
+    let answer = heartbeat(&api, beat("w", &[(&id, epoch), (&id, epoch + 7), ("nope", 1)], "20s")).await;
+    assert_eq!(answer["unknown"], json!([{"jobId": id, "epoch": epoch + 7}, {"jobId": "nope", "epoch": 1}]));
+    assert!(start.elapsed() < PROMPT * 3);
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_the_waiting_worker_within_a_second() {
+    let api = TestApi::new().await;
+    api.submit("q", 1).await;
+    let (id, epoch) = api.claim_one("q", "w").await;
+    api.execute("update asman.worker set last_seen = last_seen - interval '10 seconds'").await;
+    let request = api.request(reqwest::Method::POST, "/q/q/heartbeat").json(&beat("w", &[(&id, epoch)], "20s"));
+    let waiting = tokio::spawn(async move { request.send().await.unwrap().json::<Value>().await.unwrap() });
+    eventually("the heartbeat has arrived", || async {
+        let seen = "select count(*) from asman.worker where last_seen > now() - interval '5 seconds'";
+        (api.count(seen).await == 1).then_some(())
+    })
+    .await;
+    let start = Instant::now();
+    api.post(&format!("/q/q/j/{id}/cancel?message=stop%20it"), json!({})).await;
+    let answer = in_time(waiting).await.unwrap();
+    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+    assert_eq!(answer["end"], json!([{"jobId": id, "epoch": epoch, "reason": "Cancelled", "message": "stop it"}]));
+    // And again, until the worker stops naming it.
+    let answer = heartbeat(&api, beat("w", &[(&id, epoch)], "20s")).await;
+    assert_eq!(answer["end"][0]["reason"], "Cancelled");
+}
+
+#[tokio::test]
+async fn a_claim_that_never_reached_its_worker_is_put_back_after_its_grace() {
+    let api = TestApi::new().await;
+    api.submit("q", 1).await;
+    let (id, epoch) = api.claim_one("q", "w").await;
+    heartbeat(&api, beat("w", &[], "0s")).await;
+    assert_eq!(api.state(&id).await, "running", "the answer may still be on its way");
+    api.execute("update asman.running set claimed_at = claimed_at - interval '16 seconds'").await;
+    heartbeat(&api, beat("other", &[], "0s")).await;
+    heartbeat(&api, beat("w", &[(&id, epoch)], "0s")).await;
+    assert_eq!(api.state(&id).await, "running", "named, or not this worker's");
+    heartbeat(&api, beat("w", &[], "0s")).await;
+    let again = api.claim("q", "other", 1, "0s").await.remove(0);
+    assert_eq!((&again["jobId"], &again["attempt"]), (&json!(id), &json!(2)));
+    assert_eq!(api.finish(&id, epoch).await, 409);
+}
+
+#[tokio::test]
+async fn a_heartbeat_names_a_bounded_number_of_claims() {
+    let api = TestApi::new().await;
+    let jobs: Vec<_> = (0..4097).map(|_| ("x", 1)).collect();
+    let (status, body) = api.post("/q/q/heartbeat", beat("w", &jobs, "0s")).await;
+    assert_eq!(status, 400);
+    crate::test_api::assert_one_sentence(&body);
+}

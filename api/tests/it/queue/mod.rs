@@ -1,0 +1,6 @@
+//! Concurrency on one queue: claims that meet, break off or are swept, and heartbeats that wait.
+
+mod claims;
+mod heartbeats;
+mod load;
+mod sweeps;

@@ -1,0 +1,276 @@
+//! The browser's socket.
+
+use futures_util::SinkExt;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::socket::{Socket, ending, submission};
+use crate::test_api::{PROMPT, TestApi, definition, eventually};
+
+#[tokio::test]
+async fn workers_come_first_and_then_all_jobs_on_every_alias() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let running = api.claim_one("q", "w").await.0;
+    assert_eq!(running, id);
+    for path in ["/q/q/client", "/q/q/browser", "/q/client", "/q/browser"] {
+        // The short forms name a queue too: here the queue `q`.
+        let path = if path.starts_with("/q/q/") { path.to_owned() } else { path.replacen("/q/", "/long-name/", 1) };
+        let mut socket = Socket::connect_raw(&api, &path).await;
+        let workers = socket.next().await;
+        let jobs = socket.next().await;
+        assert_eq!((&workers["type"], &jobs["type"]), (&json!("Workers"), &json!("JobStates")), "{path}");
+        assert_eq!(jobs["payload"]["isSubset"], false);
+        if path.starts_with("/q/q/") {
+            assert_eq!(workers["payload"]["workers"][0]["id"], "w");
+            assert_eq!(workers["payload"]["workers"][0]["maxJobDuration"], "1h");
+            assert_eq!(jobs["payload"]["state"]["jobs"][&id]["worker"], "w");
+        } else {
+            assert_eq!(jobs["payload"]["state"]["jobs"], json!({}));
+        }
+        socket.ping().await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_followed_from_submission_to_its_end() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    let id = api.submit("q", 1).await;
+    let queued = socket.until_job(&id, "Queued").await;
+    assert_eq!(queued["worker"], "");
+    let (_, epoch) = api.claim_one("q", "w").await;
+    assert_eq!(socket.until_job(&id, "Running").await["worker"], "w");
+    api.finish(&id, epoch).await;
+    let finished = socket.until_job(&id, "Finished").await;
+    assert_eq!(finished["finishedReason"], "Success");
+    assert!(finished.get("finished").is_none(), "results are not broadcast");
+}
+
+#[tokio::test]
+async fn a_submission_is_acknowledged_by_a_broadcast_and_sending_it_again_is_harmless() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    let mut other = Socket::connect(&api, "/q/q/client").await;
+    for _ in 0..3 {
+        socket.send(&submission("mine", &definition(1))).await;
+    }
+    socket.until_job("mine", "Queued").await;
+    other.until_job("mine", "Queued").await;
+    socket.ping().await;
+    assert_eq!(api.count("select count(*) from asman.queued").await, 1);
+    assert_eq!(api.get("/q/q/j/mine/definition.json").await.1["data"], definition(1));
+}
+
+#[tokio::test]
+async fn every_submission_is_acknowledged_even_of_a_job_that_is_there_or_finished_long_ago() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    socket.send(&submission(&id, &definition(1))).await;
+    let is_update = |message: &Value| (message["type"] == "JobStateUpdates").then(|| message["payload"]["state"]["jobs"].clone());
+    assert_eq!(socket.until(is_update).await[&id]["state"], "Queued");
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.finish(&id, epoch).await;
+    socket.until_job(&id, "Finished").await;
+    api.execute("update asman.finished set finished_at = finished_at - interval '1 hour'").await;
+    let mut late = Socket::connect(&api, "/q/q/client").await;
+    late.send(&submission(&id, &definition(1))).await;
+    assert_eq!(late.until_job(&id, "Finished").await["finishedReason"], "Success");
+}
+
+#[tokio::test]
+async fn one_job_can_be_asked_for_whether_it_is_known_or_not() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.finish(&id, epoch).await;
+    api.execute("update asman.finished set finished_at = finished_at - interval '1 hour'").await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    let query = |id: &str| json!({"type": "QueryJob", "payload": {"jobId": id}});
+    socket.send(&query(&id)).await;
+    let answer = socket.until(|m| (m["type"] == "JobStateUpdates").then(|| m["payload"].clone())).await;
+    assert_eq!(answer["state"]["jobs"][&id]["state"], "Finished");
+    socket.send(&query("nope")).await;
+    let answer = socket.until(|m| (m["type"] == "JobStateUpdates").then(|| m["payload"].clone())).await;
+    assert_eq!(answer["state"]["jobs"], json!({}));
+}
+
+#[tokio::test]
+async fn all_jobs_can_be_asked_for() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    let id = api.submit("q", 1).await;
+    socket.until_job(&id, "Queued").await;
+    socket.send(&json!({"type": "QueryJobStates"})).await;
+    let jobs = socket.until(|m| (m["type"] == "JobStates").then(|| m["payload"].clone())).await;
+    assert_eq!((&jobs["isSubset"], &jobs["state"]["jobs"][&id]["state"]), (&json!(false), &json!("Queued")));
+}
+
+#[tokio::test]
+async fn a_cancelled_or_deleted_job_vanishes_from_the_next_snapshot() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    let gone = |id: String| {
+        move |m: &Value| (m["type"] == "JobStates" && m["payload"]["state"]["jobs"].get(&id).is_none()).then_some(())
+    };
+    let waiting = api.submit("q", 1).await;
+    socket.until_job(&waiting, "Queued").await;
+    socket.send(&ending(&waiting, "Cancelled")).await;
+    socket.until(gone(waiting.clone())).await;
+    let result = api.get(&format!("/q/q/j/{waiting}/result.json")).await.1;
+    assert_eq!(result["data"]["finishedReason"], "Cancelled");
+
+    let finished = api.submit("q", 2).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.finish(&finished, epoch).await;
+    socket.until_job(&finished, "Finished").await;
+    socket.send(&ending(&finished, "Deleted")).await;
+    socket.until(gone(finished.clone())).await;
+    api.submit("q", 2).await;
+    assert_eq!(api.state(&finished).await, "queued", "its result is forgotten");
+}
+
+#[tokio::test]
+async fn a_cancel_names_its_namespace_or_means_the_shared_one() {
+    let api = TestApi::new().await;
+    let body = json!({"definition": definition(1), "control": {"namespace": "mine"}});
+    let id = api.submit_job("q", body).await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    socket.send(&ending(&id, "Cancelled")).await;
+    socket.ping().await;
+    assert_eq!(api.state(&id).await, "queued");
+    let mut cancel = ending(&id, "Cancelled");
+    cancel["payload"]["value"]["namespace"] = json!("mine");
+    socket.send(&cancel).await;
+    socket.ping().await;
+    assert_eq!(api.state(&id).await, "finished");
+}
+
+#[tokio::test]
+async fn junk_is_ignored_and_the_socket_lives() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    let garbage = "\u{1f4a9}{[\"".repeat(15_000);
+    let nested = "[".repeat(100_000);
+    for junk in
+        ["undefined", "", "{", "null", "[]", "\"PING\"", "ping", r#"{"type":"Hello"}"#, r#"{"type":5}"#, &garbage, &nested]
+    {
+        socket.send_text(junk).await;
+    }
+    for payload in [
+        json!(null),
+        json!({}),
+        json!({"jobId": ""}),
+        json!({"jobId": "a/b"}),
+        json!({"job": "x", "state": "Exploded", "value": {}}),
+    ] {
+        socket.send(&json!({"type": "QueryJob", "payload": payload})).await;
+        socket.send(&json!({"type": "StateChange", "payload": payload})).await;
+    }
+    for change in [submission("x", &json!({"command": "no image"})), ending("nope", "Cancelled"), ending("nope", "Success")] {
+        socket.send(&change).await;
+    }
+    socket.stream.send(Message::binary(vec![0xff; 1000])).await.unwrap();
+    socket.stream.send(Message::Ping(vec![1].into())).await.unwrap();
+    socket.ping().await;
+    assert_eq!(api.get("/q/q").await.1, json!({"data": {}}));
+    let ignored = api.fetch("/metrics").await.text().await.unwrap();
+    let counted = ignored.lines().find_map(|line| line.strip_prefix("asman_socket_messages_ignored_total ")?.parse::<u32>().ok());
+    // Of the refused ones some are well-formed, such as a cancel of an unknown job: they are counted elsewhere.
+    assert!(counted.unwrap_or_default() >= 20, "{counted:?}");
+    let id = api.submit("q", 1).await;
+    socket.until_job(&id, "Queued").await;
+}
+
+#[tokio::test]
+async fn log_lines_come_in_order_with_their_step() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    let steps = ["docker image pull", "cloning repo", "docker build", "Running", "Running", "docker image push"];
+    for (seq, step) in steps.iter().enumerate() {
+        let lines = [format!("{seq} a"), format!("{seq} b")];
+        api.log(&id, epoch, i32::try_from(seq).unwrap(), step, &[&lines[0], &lines[1]]).await;
+    }
+    api.finish(&id, epoch).await;
+    let mut seen = Vec::new();
+    loop {
+        let message = socket.next().await;
+        if message["type"] == "JobStatusPayload" {
+            assert_eq!(message["payload"]["jobId"], *id);
+            let step = message["payload"]["step"].as_str().unwrap().to_owned();
+            seen.extend(
+                message["payload"]["logs"].as_array().unwrap().iter().map(|l| (step.clone(), l[0].as_str().unwrap().to_owned())),
+            );
+        } else if message["payload"]["state"]["jobs"][&id]["state"] == "Finished" {
+            break;
+        }
+    }
+    let expected: Vec<_> = steps
+        .iter()
+        .enumerate()
+        .flat_map(|(n, step)| ["a", "b"].map(|half| ((*step).to_owned(), format!("{n} {half}"))))
+        .collect();
+    assert_eq!(seen, expected, "every line came before the end");
+}
+
+#[tokio::test]
+async fn workers_are_told_of_when_they_come() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    api.claim("q", "new", 1, "0s").await;
+    let worker = socket.until(|m| m["payload"]["workers"].get(0).cloned()).await;
+    assert_eq!((&worker["id"], &worker["cpus"]), (&json!("new"), &json!(16.0)));
+}
+
+#[tokio::test]
+async fn a_whole_snapshot_comes_every_ten_seconds() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    // Nothing happens, and yet: existing clients reconnect after 20 s without one.
+    socket.until(|m| (m["type"] == "JobStates").then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_never_reads_disturbs_nobody() {
+    let api = TestApi::new().await;
+    let long = "t".repeat(200);
+    let mut stuck = Socket::connect_raw(&api, "/q/q/client").await;
+    let mut reader = Socket::connect(&api, "/q/q/client").await;
+    let tags: Vec<_> = (0..32).map(|n| format!("{n}{long}")).collect();
+    for n in 0..300 {
+        api.submit_job("q", json!({"definition": {"image": "a", "command": n.to_string(), "tags": tags}})).await;
+    }
+    // Two mebibytes an answer, more than all buffers on the way hold.
+    for _ in 0..20 {
+        stuck.send(&json!({"type": "QueryJobStates"})).await;
+    }
+    let id = api.submit("q", 1).await;
+    let start = tokio::time::Instant::now();
+    reader.until_job(&id, "Queued").await;
+    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+    assert_eq!(api.get("/q/q/status").await.1["clientCount"], 2);
+}
+
+#[tokio::test]
+async fn a_change_behind_thousands_of_others_of_one_transaction_is_shown_at_once() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    // Without a hint: it is the next change that brings them all.
+    api.execute(include_str!("many_events.sql")).await;
+    let id = api.submit("q", 1).await;
+    let start = tokio::time::Instant::now();
+    socket.until_job(&id, "Queued").await;
+    assert!(start.elapsed().as_secs() < 5, "not only by the snapshot of every ten seconds");
+}
+
+#[tokio::test]
+async fn a_socket_that_leaves_is_no_longer_counted() {
+    let api = TestApi::new().await;
+    let socket = Socket::connect(&api, "/q/q/client").await;
+    assert_eq!(api.get("/q/q/status").await.1["clientCount"], 1);
+    drop(socket);
+    eventually("the socket is gone", || async { (api.get("/q/q/status").await.1["clientCount"] == 0).then_some(()) }).await;
+}

@@ -1,0 +1,84 @@
+//! What holds for every route: CORS, the referrer, and paths that are none.
+
+use reqwest::Method;
+
+use crate::test_api::{TestApi, assert_one_sentence, body_of};
+
+const PATHS: [&str; 12] = [
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/q/q",
+    "/q/q/status",
+    "/q/q/metrics",
+    "/q/q/j/nope",
+    "/q/q/j/nope/result.json",
+    "/q/q/j/nope/stream",
+    "/f/nope",
+    "/q/unknown/route/here",
+    "/any/page",
+];
+
+#[tokio::test]
+async fn any_page_may_call_every_route_and_no_route_leaks_its_url() {
+    let api = TestApi::new().await;
+    for path in PATHS {
+        let response = api.request(Method::GET, path).header("origin", "https://page.example").send().await.unwrap();
+        assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
+        assert!(response.headers().get("access-control-allow-credentials").is_none(), "{path}");
+        assert_eq!(response.headers()["referrer-policy"], "no-referrer", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_on_every_route() {
+    let api = TestApi::new().await;
+    for path in PATHS {
+        let preflight = api
+            .request(Method::OPTIONS, path)
+            .header("origin", "https://page.example")
+            .header("access-control-request-method", "PUT")
+            .header("access-control-request-headers", "authorization,content-type");
+        let response = preflight.send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
+        assert_eq!(response.headers()["access-control-allow-methods"], "*", "{path}");
+        // A star would not cover it.
+        let allowed = response.headers()["access-control-allow-headers"].to_str().unwrap();
+        assert!(allowed.contains("authorization"), "{path}: {allowed}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_of_programs_are_404_json_and_any_other_is_the_page() {
+    let api = TestApi::new().await;
+    for path in ["/q", "/j", "/f", "/q/q/what", "/j/x/y/z", "/f/a/b/c", "/q/", "/q/q/j/x/y"] {
+        let (status, body) = api.get(path).await;
+        assert_eq!(status, 404, "{path}");
+        assert_one_sentence(&body);
+    }
+    for path in ["/", "/about", "/qq/q", "/some/deep/page"] {
+        let response = api.fetch(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/html"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn mistakes_in_the_request_itself_are_told_in_json() {
+    let api = TestApi::new().await;
+    for (method, path, expected) in [
+        (Method::DELETE, "/q/q", 405),
+        (Method::GET, "/q/q/claim", 405),
+        (Method::GET, "/q/q/client", 400),
+        (Method::POST, "/q/q/client", 400),
+        (Method::GET, "/q/q/j/x/run-logs.json?since=soon", 400),
+        (Method::POST, "/q/%FF/j/x/n/cancel", 400),
+        (Method::GET, "/f/%FF", 400),
+        (Method::PUT, "/f/%FF", 400),
+    ] {
+        let (status, body) = body_of(api.request(method.clone(), path).send().await.unwrap()).await;
+        assert_eq!(status, expected, "{method} {path}: {body}");
+        assert_one_sentence(&body);
+    }
+}

@@ -1,0 +1,80 @@
+//! `…/inputs/*name` and `…/outputs/*name`.
+
+use serde_json::{Value, json};
+
+use crate::test_api::TestApi;
+
+/// One ref of every type.
+fn refs() -> Value {
+    json!({
+        "a/b c.png": {"type": "base64", "value": "aGk="},
+        "plain.txt": {"value": "h\u{e9}llo"},
+        "typed.txt": {"type": "utf8", "value": "typed"},
+        "data.json": {"type": "json", "value": {"b": 1, "a": [2]}},
+        "far.bin": {"type": "url", "value": "https://example.org/x?y=1#z"},
+        "stored.bin": {"type": "key", "value": "some key/ü?#%41"},
+        "broken.bin": {"type": "base64", "value": "*"},
+    })
+}
+
+/// Fetches every ref below `base` and compares.
+async fn check(api: &TestApi, base: &str) {
+    let png = api.fetch(&format!("{base}/a/b%20c.png")).await;
+    assert_eq!(png.headers()["content-type"], "image/png");
+    assert_eq!(png.headers()["content-length"], "2");
+    assert_eq!(png.headers()["content-disposition"], "attachment; filename=\"b c.png\"");
+    assert_eq!(png.text().await.unwrap(), "hi");
+    let plain = api.fetch(&format!("{base}/plain.txt")).await;
+    assert!(plain.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+    assert_eq!(plain.text().await.unwrap(), "h\u{e9}llo");
+    assert_eq!(api.fetch(&format!("{base}/typed.txt")).await.text().await.unwrap(), "typed");
+    let data = api.fetch(&format!("{base}/data.json")).await;
+    assert_eq!(data.headers()["content-type"], "application/json");
+    assert_eq!(data.text().await.unwrap(), r#"{"b":1,"a":[2]}"#);
+    let far = api.fetch(&format!("{base}/far.bin")).await;
+    assert_eq!((far.status().as_u16(), &far.headers()["location"]), (302, &"https://example.org/x?y=1#z".parse().unwrap()));
+    let stored = api.fetch(&format!("{base}/stored.bin")).await;
+    assert_eq!(
+        (stored.status().as_u16(), &stored.headers()["location"]),
+        (302, &"/f/some%20key%2F%C3%BC%3F%23%2541".parse().unwrap())
+    );
+    assert_eq!(api.get(&format!("{base}/broken.bin")).await.0, 422);
+    let absent = api.fetch(&format!("{base}/a")).await;
+    assert_eq!(absent.status(), 404);
+    assert!(absent.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+}
+
+#[tokio::test]
+async fn inputs_of_every_type_come_with_their_bytes_or_the_way_to_them() {
+    let api = TestApi::new().await;
+    let definition = json!({"image": "a", "inputs": refs(), "configFiles": {"/etc/app.conf": {"value": "conf"}}});
+    let id = api.submit_job("q", json!({"definition": definition})).await;
+    check(&api, &format!("/q/q/j/{id}/inputs")).await;
+    check(&api, &format!("/j/{id}/inputs")).await;
+    assert_eq!(api.fetch(&format!("/q/q/j/{id}/inputs/etc/app.conf")).await.text().await.unwrap(), "conf");
+}
+
+#[tokio::test]
+async fn outputs_of_every_type_come_once_the_job_has_finished() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    assert_eq!(api.fetch(&format!("/q/q/j/{id}/outputs/plain.txt")).await.status(), 404);
+    let finish = json!({"epoch": epoch, "reason": "Success", "result": {"isTimedOut": false, "outputs": refs()}});
+    assert_eq!(api.post(&format!("/q/q/j/{id}/finish"), finish).await.0, 200);
+    check(&api, &format!("/q/q/j/{id}/outputs")).await;
+    check(&api, &format!("/j/{id}/outputs")).await;
+    assert_eq!(api.fetch("/q/q/j/nope/outputs/plain.txt").await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_stored_file_arrives() {
+    let api = TestApi::new().await;
+    let put = api.request(reqwest::Method::PUT, "/f/my%20key%3F").body("content").send().await.unwrap();
+    assert_eq!(put.status(), 200);
+    let definition = json!({"image": "a", "inputs": {"x": {"type": "key", "value": "my key?"}}});
+    let id = api.submit_job("q", json!({"definition": definition})).await;
+    let redirect = api.fetch(&format!("/q/q/j/{id}/inputs/x")).await;
+    let location = redirect.headers()["location"].to_str().unwrap().to_owned();
+    assert_eq!(api.fetch(&location).await.text().await.unwrap(), "content");
+}

@@ -1,0 +1,167 @@
+//! Reading jobs: list, one job, definition, result, namespaces, history, and jobs found without their queue.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::test_api::{TestApi, assert_one_sentence, definition};
+
+/// Has a worker run and finish the job that waits.
+async fn run(api: &TestApi) -> String {
+    let (id, epoch) = api.claim_one("q", "w").await;
+    assert_eq!(api.finish(&id, epoch).await, 200);
+    id
+}
+
+#[tokio::test]
+async fn a_list_shows_waiting_running_and_just_finished_jobs_but_no_cancelled_ones() {
+    let api = TestApi::new().await;
+    api.submit("q", 1).await;
+    let finished = run(&api).await;
+    let running = api.submit("q", 2).await;
+    api.claim_one("q", "w").await;
+    let queued = api.submit("q", 3).await;
+    let cancelled = api.submit("q", 4).await;
+    api.post(&format!("/q/q/j/{cancelled}/cancel"), json!({})).await;
+    let (_, list) = api.get("/q/q/j").await;
+    let jobs = list["data"].as_object().unwrap();
+    assert_eq!(jobs.len(), 3);
+    assert_eq!(jobs[&queued]["state"], "Queued");
+    assert_eq!((&jobs[&queued]["worker"], &jobs[&queued]["namespaces"]), (&json!(""), &json!(["_"])));
+    assert_eq!((&jobs[&running]["state"], &jobs[&running]["worker"]), (&json!("Running"), &json!("w")));
+    assert_eq!((&jobs[&finished]["state"], &jobs[&finished]["finishedReason"]), (&json!("Finished"), &json!("Success")));
+    assert!(jobs[&finished].get("finished").is_none(), "results are not in lists");
+    assert!(jobs[&queued]["queuedTime"].as_i64().unwrap() > 1_600_000_000_000);
+    assert_eq!(api.get("/q/other").await.1, json!({"data": {}}), "queues do not see each other");
+}
+
+#[tokio::test]
+async fn a_job_that_finished_over_a_minute_ago_is_no_longer_listed_but_still_found() {
+    let api = TestApi::new().await;
+    api.submit("q", 1).await;
+    let id = run(&api).await;
+    api.execute("update asman.finished set finished_at = finished_at - interval '61 seconds'").await;
+    assert_eq!(api.get("/q/q").await.1, json!({"data": {}}));
+    assert_eq!(api.get(&format!("/q/q/j/{id}")).await.1["data"]["results"]["finishedReason"], "Success");
+}
+
+#[tokio::test]
+async fn an_unknown_job_is_404_with_the_known_words() {
+    let api = TestApi::new().await;
+    for path in ["/q/q/j/nope", "/j/nope", "/j/nope.json", "/q/q/j/nope/run-logs.json", "/j/nope/build-logs.json"] {
+        assert_eq!(api.get(path).await, (404, json!({"error": "Job not found"})), "{path}");
+    }
+    for path in ["/q/q/j/nope/definition.json", "/j/nope/definition.json", "/q/q/j/nope/result.json", "/j/nope/results.json"] {
+        assert_eq!(api.get(path).await, (200, json!({"data": null})), "{path}");
+    }
+    for path in ["/q/q/j/nope/namespaces.json", "/q/q/j/nope/history.json"] {
+        assert_eq!(api.get(path).await, (200, json!({"data": []})), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn ids_that_no_job_can_have_are_refused_on_every_route() {
+    let api = TestApi::new().await;
+    for end in ["", "/definition.json", "/result.json", "/run-logs.json", "/inputs/x", "/outputs/x"] {
+        for path in [format!("/j/%00{end}"), format!("/q/q/j/%00{end}"), format!("/j/%FF{end}"), format!("/q/q/j/%FF{end}")] {
+            let (status, body) = api.get(&path).await;
+            assert_eq!(status, 400, "{path}: {body}");
+            assert_one_sentence(&body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_definition_comes_back_exactly_as_it_was_submitted() {
+    let api = TestApi::new().await;
+    let text = r#"{"zebra": 1.0, "image":"alpine","b":1e2,  "a":"\u00e9\/", "command":"x"}"#;
+    let (_, body) = api.post_text("/q/q", format!(r#"{{"definition":{text}}}"#)).await;
+    let id = body["jobId"].as_str().unwrap();
+    let expected = format!(r#"{{"data":{text}}}"#);
+    for path in [format!("/q/q/j/{id}/definition.json"), format!("/j/{id}/definition.json")] {
+        let response = api.fetch(&path).await;
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.text().await.unwrap(), expected);
+    }
+    let shown = api.fetch(&format!("/q/q/j/{id}")).await.text().await.unwrap();
+    assert!(shown.contains(text), "{shown}");
+}
+
+#[tokio::test]
+async fn a_result_says_in_a_header_where_the_job_stands() {
+    let api = TestApi::new().await;
+    assert_eq!(api.state("nope").await, "unknown");
+    let id = api.submit("q", 1).await;
+    assert_eq!(api.state(&id).await, "queued");
+    let (_, epoch) = api.claim_one("q", "w").await;
+    assert_eq!(api.state(&id).await, "running");
+    assert_eq!(api.get(&format!("/q/q/j/{id}/result.json")).await.1, json!({"data": null}));
+    assert_eq!(api.finish(&id, epoch).await, 200);
+    assert_eq!(api.state(&id).await, "finished");
+    let (_, result) = api.get(&format!("/q/q/j/{id}/result.json")).await;
+    assert_eq!(result["data"]["finished"]["type"], "Finished");
+    assert_eq!(result["data"]["finished"]["worker"], "w");
+    for alias in [format!("/q/q/j/{id}/results.json"), format!("/j/{id}/result.json"), format!("/j/{id}/results.json")] {
+        assert_eq!(api.get(&alias).await.1, result, "{alias}");
+    }
+}
+
+#[tokio::test]
+async fn a_history_has_one_entry_a_transition_oldest_first() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    api.submit_job("q", json!({"definition": definition(1), "control": {"namespace": "n"}})).await;
+    let (_, epoch) = api.claim_one("q", "w1").await;
+    api.post(&format!("/q/q/j/{id}/release"), json!({"epoch": epoch})).await;
+    api.claim_one("q", "w2").await;
+    api.post(&format!("/q/q/j/{id}/cancel?namespace=*&message=enough"), json!({})).await;
+    let (_, history) = api.get(&format!("/q/q/j/{id}/history.json")).await;
+    let entries = history["data"].as_array().unwrap();
+    let states: Vec<_> = entries.iter().map(|e| e["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["Queued", "Queued", "Running", "Queued", "Running", "Finished"]);
+    let last = &entries[5];
+    assert_eq!((&last["reason"], &last["namespace"], &last["message"]), (&json!("Cancelled"), &json!("*"), &json!("enough")));
+    assert_eq!((&entries[4]["worker"], &entries[4]["attempt"]), (&json!("w2"), &json!(2)));
+    assert!(entries.windows(2).all(|pair| pair[0]["time"].as_i64() <= pair[1]["time"].as_i64()));
+}
+
+#[tokio::test]
+async fn a_job_is_found_without_its_queue_by_its_true_id_alone() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    for path in [format!("/j/{id}"), format!("/j/{id}.json")] {
+        let (status, body) = api.get(&path).await;
+        assert_eq!((status, &body["data"]["definition"]), (200, &definition(1)), "{path}");
+        assert_eq!(body["data"]["results"]["state"], "Queued");
+    }
+    let other = api.submit("q", 2).await;
+    let forged = json!({"id": "f".repeat(64), "definition": definition(3)});
+    let forged = api.submit_job("q", forged).await;
+    assert_eq!(api.get(&format!("/j/{forged}")).await.0, 404, "an id that is not the hash");
+    assert_eq!(api.get(&format!("/q/q/j/{forged}")).await.0, 200);
+    assert_eq!(api.get(&format!("/j/{other}/definition.json")).await.1["data"], definition(2));
+}
+
+#[tokio::test]
+async fn a_job_in_several_queues_is_found_in_the_one_that_had_it_first() {
+    let api = TestApi::new().await;
+    // A forger was there before, under another definition.
+    let id = api.submit("first", 1).await;
+    api.submit_job("forger", json!({"id": id, "definition": definition(2)})).await;
+    api.execute("update asman.queued set queued_at = queued_at - interval '1 hour' where not is_true_id").await;
+    api.submit("second", 1).await;
+    api.claim_one("second", "late").await;
+    let (_, body) = api.get(&format!("/j/{id}")).await;
+    assert_eq!((&body["data"]["results"]["state"], &body["data"]["definition"]), (&json!("Queued"), &definition(1)));
+}
+
+#[tokio::test]
+async fn a_browser_gets_the_page_of_a_job_and_a_program_its_json() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let as_browser = |path: String| api.request(Method::GET, &path).header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let page = as_browser(format!("/j/{id}")).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    let json = as_browser(format!("/j/{id}.json")).send().await.unwrap();
+    assert_eq!(json.headers()["content-type"], "application/json");
+}

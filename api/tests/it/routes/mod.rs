@@ -1,0 +1,14 @@
+//! One file a family of URLs, as in `api/src/routes`.
+
+mod blobs;
+mod cancel;
+mod client_socket;
+mod elsewhere;
+mod files;
+mod health;
+mod job;
+mod logs;
+mod status;
+mod stream;
+mod submit;
+mod worker;

@@ -1,0 +1,86 @@
+//! `/q/:queue/status` and `/q/:queue/metrics`.
+
+use serde_json::{Value, json};
+
+use crate::test_api::{TestApi, claim_body};
+
+#[tokio::test]
+async fn a_status_has_the_shape_that_existing_tools_read() {
+    let api = TestApi::new().await;
+    let running = api.submit("q", 1).await;
+    api.claim_one("q", "w").await;
+    let queued = api.submit_job("q", json!({"definition": {"image": "a", "requirements": {"cpus": 2.5}}})).await;
+    let (status, body) = api.get("/q/q/status").await;
+    assert_eq!(status, 200);
+    assert_eq!(body["jobs"], json!({&running: {"state": "Running"}, &queued: {"state": "Queued"}}));
+    assert_eq!(body["otherServers"], json!({}));
+    let worker = &body["localWorkers"]["w"];
+    assert_eq!(
+        (&worker["id"], &worker["cpus"], &worker["gpus"], &worker["maxJobDuration"]),
+        (&json!("w"), &json!(16.0), &json!(0), &json!("1h"))
+    );
+    assert!(worker["time"].as_i64().unwrap() > 1_600_000_000_000);
+    assert_eq!(worker["queue"], json!({&running: {"jobId": running, "finished": false}}));
+    let info = &body["queueInfo"];
+    assert_eq!((&info["jobCount"], &info["localWorkerCount"], &info["clientCount"]), (&json!(2), &json!(1), &json!(0)));
+    assert_eq!(info["jobStates"].as_array().unwrap().len(), 2);
+    assert_eq!(body["demand"], 4.0, "1 and 2.5 cpus, rounded up");
+    assert_eq!(body["waiting"][0]["jobId"], *queued);
+    assert_eq!(api.get("/q/status").await.0, 200);
+    assert_eq!(api.get("/some-queue/status").await.1["jobs"], json!({}));
+}
+
+#[tokio::test]
+async fn a_finished_job_shows_its_reason() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.finish(&id, epoch).await;
+    let (_, body) = api.get("/q/q/status").await;
+    assert_eq!(body["jobs"][&id], json!({"state": "Finished", "finishedReason": "Success"}));
+    assert_eq!((&body["demand"], &body["waiting"]), (&json!(0.0), &json!([])));
+}
+
+#[tokio::test]
+async fn each_waiting_job_is_told_its_place_and_what_it_waits_for() {
+    let api = TestApi::new().await;
+    let mut ids = Vec::new();
+    for n in 0..9 {
+        let needs = [json!({}), json!({"gpus": 1}), json!({"cpus": 100})][n % 3].clone();
+        ids.push(
+            api.submit_job("q", json!({"definition": {"image": "a", "command": n.to_string(), "requirements": needs}})).await,
+        );
+    }
+    let waiting = |body: &Value| body["waiting"].as_array().unwrap().clone();
+    let (_, alone) = api.get("/q/q/status").await;
+    for (n, entry) in waiting(&alone).iter().enumerate() {
+        assert_eq!((&entry["jobId"], &entry["position"]), (&json!(ids[n]), &json!(n + 1)), "in the order of the queue");
+        assert_eq!(entry["why"], "no worker is connected");
+    }
+    let mut body = claim_body("w", 0, "0s");
+    body["free"]["jobs"] = json!(0);
+    api.claim_with("q", body).await;
+    let (_, with_worker) = api.get("/q/q/status").await;
+    let why: Vec<_> = waiting(&with_worker).iter().map(|entry| entry["why"].as_str().unwrap().to_owned()).collect();
+    assert!(why[0].starts_with("every worker that could run it is busy"), "{}", why[0]);
+    assert_eq!(why[1..3], ["no connected worker has enough gpus", "no connected worker has enough cpus"]);
+}
+
+#[tokio::test]
+async fn a_queues_metrics_have_the_line_that_autoscalers_read() {
+    let api = TestApi::new().await;
+    for n in 0..3 {
+        api.submit("q", n).await;
+    }
+    let (_, epoch) = api.claim_one("q", "w").await;
+    for path in ["/q/q/metrics"] {
+        let text = api.fetch(path).await.text().await.unwrap();
+        for line in ["queue_length 3", "asman_queue_queued_jobs 2", "asman_queue_running_jobs 1", "asman_queue_wanted_cpus 3"] {
+            assert!(text.lines().any(|l| l == line), "{line} in {text}");
+        }
+    }
+    let first = api.get("/q/q/status").await.1["localWorkers"]["w"]["queue"].as_object().unwrap().keys().next().unwrap().clone();
+    api.finish(&first, epoch).await;
+    assert!(api.fetch("/q/q/metrics").await.text().await.unwrap().contains("\nqueue_length 2\n"));
+    assert!(api.fetch("/an-empty-queue/metrics").await.text().await.unwrap().contains("\nqueue_length 0\n"));
+}

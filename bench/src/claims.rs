@@ -1,0 +1,117 @@
+//! Claim and complete per second, by batch, in one queue and among a million.
+//!
+//! Two loops at a time, as one API process has two claim statements in flight; each claims a batch and finishes it, through the
+//! very statements of the product. Both commits reach the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use protocol::{Qid, QueueName, Reason};
+use sql::{ClaimKey, ClaimedRow, Db, FinishRow, Settings, Slot, Want};
+
+use crate::Arguments;
+use crate::database::Database;
+use crate::table::Table;
+
+/// Loops at a time.
+const LOOPS: i64 = 2;
+
+pub(crate) async fn measure(arguments: &Arguments, table: &mut Table) -> Result<()> {
+    for n_queues in [1, arguments.queues] {
+        let database = fill(arguments, n_queues).await?;
+        for (case, batch) in [(0, 1), (1, 100), (2, 1000)] {
+            // Queues that no case before has emptied.
+            let first = case * n_queues / 6;
+            let (n_jobs, elapsed) = drain(arguments, &database, (n_queues, first), batch).await?;
+            let rate = n_jobs as f64 / elapsed.as_secs_f64();
+            let reach = if batch == 1000 && n_queues == 1 {
+                "10,000"
+            } else if batch == 1000 {
+                "within 10 % of one queue"
+            } else {
+                ""
+            };
+            let queues = if n_queues == 1 { "1 queue".to_owned() } else { format!("{n_queues} queues") };
+            table.add(format!("claim + complete per second, batch {batch}, {queues}"), format!("{rate:.0}"), reach);
+        }
+        database.drop_now().await?;
+    }
+    Ok(())
+}
+
+/// Waiting jobs: enough for all batches in one queue, or one in each of many queues.
+async fn fill(arguments: &Arguments, n_queues: i64) -> Result<Database> {
+    let database = Database::make(&arguments.database_url).await?;
+    let n_jobs = n_queues.max(arguments.jobs * 3);
+    let sql = format!(
+        "insert into asman.definition (hash, body) values (sha256('d'), '{{\"image\":\"a\"}}');
+         insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes,
+           required_seconds, max_seconds)
+         select asman.qid('q' || (n % {n_queues})), 7, encode(sha256(n::text::bytea), 'hex'), sha256('d'), false, '{{_}}', 1, 0, 0, 0, 60
+         from generate_series(1, {n_jobs}) n"
+    );
+    database.execute(&sql).await?;
+    database.execute("vacuum analyze").await?;
+    database.execute("checkpoint").await?;
+    Ok(database)
+}
+
+/// Claims and finishes until the case's jobs or its time are used up.
+async fn drain(arguments: &Arguments, database: &Database, (n_queues, first): (i64, i64), batch: u32) -> Result<(i64, Duration)> {
+    let done = Arc::new(AtomicI64::new(0));
+    let start = Instant::now();
+    let end = start + Duration::from_secs(arguments.seconds);
+    let mut loops = Vec::new();
+    for number in 0..LOOPS {
+        let db = Db::new(&database.url, &Settings::default())?;
+        let (done, n_jobs) = (Arc::clone(&done), arguments.jobs);
+        loops.push(tokio::spawn(async move {
+            // Each loop walks queues of its own, from where the last case stopped.
+            let mut next = first + number * n_queues / LOOPS;
+            while Instant::now() < end && done.load(Ordering::Relaxed) < n_jobs {
+                let rows = db.claim(&wants(n_queues, &mut next, batch)).await?;
+                let finishes: Vec<_> = rows.iter().map(finish_of).collect();
+                db.finish(&finishes).await?;
+                done.fetch_add(i64::try_from(rows.len()).unwrap_or(0), Ordering::Relaxed);
+            }
+            anyhow::Ok(())
+        }));
+    }
+    for one in loops {
+        one.await??;
+    }
+    Ok((done.load(Ordering::Relaxed), start.elapsed()))
+}
+
+fn wants(n_queues: i64, next: &mut i64, batch: u32) -> Vec<Want> {
+    let slot = Slot { worker_id: "w".into(), cpus: 1e9, gpus: 0, memory_bytes: 0 };
+    let want = |n: i64, n_slots: u32| Want {
+        qid: qid(n % n_queues),
+        tags: Vec::new(),
+        max_seconds: 60,
+        slots: vec![slot.clone(); n_slots as usize],
+    };
+    if n_queues == 1 {
+        return vec![want(0, batch)];
+    }
+    let wants = (*next..*next + i64::from(batch)).map(|n| want(n, 1)).collect();
+    *next += i64::from(batch);
+    wants
+}
+
+fn qid(n: i64) -> Qid {
+    format!("q{n}").parse::<QueueName>().map(|queue| queue.qid()).unwrap_or_default()
+}
+
+fn finish_of(row: &ClaimedRow) -> FinishRow {
+    FinishRow {
+        key: ClaimKey { qid: row.qid, job_id: row.job_id.clone(), epoch: row.epoch },
+        reason: Reason::Success,
+        message: None,
+        status_code: Some(0),
+        duration_ms: Some(1.0),
+        result: r#"{"outputs":{},"isTimedOut":false}"#.into(),
+    }
+}

@@ -1,0 +1,22 @@
+//! What the numbers were measured on.
+
+use anyhow::Result;
+use migrations::connect;
+
+/// Processor, cores, PostgreSQL and whether it commits to disk, in one line.
+pub(crate) async fn describe(database_url: &str) -> Result<String> {
+    let client = connect(database_url).await?;
+    let setting =
+        async |name: &str| -> Result<String> { Ok(client.query_one("select current_setting($1)", &[&name]).await?.get(0)) };
+    let (version, fsync, commit) =
+        (setting("server_version").await?, setting("fsync").await?, setting("synchronous_commit").await?);
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown processor", |m| m.trim_start_matches([' ', '\t', ':']));
+    let n_cores = std::thread::available_parallelism()?;
+    Ok(format!(
+        "{model}, {n_cores} cores; PostgreSQL {version}, fsync={fsync}, synchronous_commit={commit}; server and load on the same cores"
+    ))
+}

@@ -1,0 +1,68 @@
+//! What can be typed: the commands and the flags that all of them share.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{api, db, doctor, down, job, up, worker};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    it worked
+  1    it failed: the job ended as Error, TimedOut or Cancelled, or the server could not do it
+  2    bad input or usage
+  3    something needed is missing: no Docker engine, no PostgreSQL, no API at the address
+  130  interrupted
+  `asman job add --wait` and `asman job await` exit with the container's own exit code.
+
+Examples:
+  asman up                                   everything on this machine, web page on http://localhost:8000
+  asman job add local -i asman/demo -c 'echo hello' --wait
+  asman worker run my-queue --api https://queue.example
+  asman doctor                               what is missing here and how to get it
+
+Results go to stdout, everything else to stderr. ASMAN_LOG sets what is logged, such as `info` or `worker=debug`.";
+
+/// Public compute queues on Postgres: submit container jobs to a queue by its name, run them on any machine.
+#[derive(Debug, Parser)]
+#[command(name = "asman", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Address of the API.
+    #[arg(long, global = true, env = "ASMAN_API", default_value = "http://localhost:8000", value_name = "URL")]
+    pub(crate) api: String,
+    /// Print the result as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Write the log as JSON, one object per line.
+    #[arg(long, global = true, env = "ASMAN_LOG_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) log_json: bool,
+}
+
+/// One verb, or one noun with verbs of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine: Postgres, API, web page and one worker for the queue `local`.
+    Up(up::Args),
+    /// Stop the `asman up` of a data directory.
+    Down(down::Args),
+    /// Serve the API and the web page on a database that `asman db migrate` has prepared.
+    Api(api::Args),
+    /// Claim jobs of a queue and run them.
+    #[command(subcommand)]
+    Worker(worker::Command),
+    /// Submit jobs, follow them, fetch what they leave.
+    #[command(subcommand)]
+    Job(job::Command),
+    /// Prepare and look after the database.
+    #[command(subcommand)]
+    Db(db::Command),
+    /// Check this machine: what is there, what is missing, and how to get it.
+    Doctor(doctor::Args),
+}

@@ -1,0 +1,122 @@
+//! `asman job add`.
+
+use std::path::PathBuf;
+
+use protocol::{JobId, Namespace, QueueName};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::wait::{self, WaitArgs};
+use super::{definition, inputs};
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::say;
+
+/// What `asman job add` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct AddArgs {
+    /// Name of the queue: whoever knows it may use it.
+    pub(crate) queue: QueueName,
+    /// Image to run, such as `python:3.12`.
+    #[arg(short, long)]
+    pub(super) image: Option<String>,
+    /// Command line, quoted as in a shell. No shell runs it: for pipes, redirections and variables write sh -c '…'.
+    #[arg(short, long)]
+    pub(super) command: Option<String>,
+    /// Entrypoint instead of the image's, quoted likewise.
+    #[arg(long)]
+    pub(super) entrypoint: Option<String>,
+    /// Environment variable; may be given again.
+    #[arg(short, long, value_name = "K=V")]
+    pub(super) env: Vec<String>,
+    /// File to put into /inputs, under its own base name or NAME; may be given again.
+    #[arg(short, long = "file", value_name = "PATH or NAME=PATH", num_args = 1..)]
+    pub(super) files: Vec<String>,
+    /// Working directory in the container.
+    #[arg(short, long)]
+    pub(super) workdir: Option<String>,
+    /// Cpus that the job needs, such as 0.5 or 4.
+    #[arg(long)]
+    pub(super) cpus: Option<f64>,
+    /// Gpus that the job needs.
+    #[arg(long)]
+    pub(super) gpus: Option<u32>,
+    /// Memory that the job needs, such as 512m or 4g.
+    #[arg(long)]
+    pub(super) memory: Option<String>,
+    /// Longest run, such as 90s, 20m or 1h30m.
+    #[arg(long)]
+    pub(super) max_duration: Option<String>,
+    /// Only workers that carry all of these tags may run it: `a,b`.
+    #[arg(long, value_delimiter = ',')]
+    pub(super) tags: Vec<String>,
+    /// Label that holds the job; a newer job of the same label replaces it.
+    #[arg(long)]
+    pub(super) namespace: Option<Namespace>,
+    /// Size of /dev/shm, such as 1g.
+    #[arg(long)]
+    pub(super) shm_size: Option<String>,
+    /// Take the definition from a JSON file, or from standard input with `-`; the other flags change it.
+    #[arg(long, value_name = "FILE.json|-")]
+    pub(super) definition: Option<PathBuf>,
+    /// Follow the job to its end, fetch its outputs, exit with its exit code.
+    #[arg(long = "wait")]
+    is_waiting: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+impl AddArgs {
+    /// The job of `asman up --demo`.
+    pub(crate) fn for_demo(queue: QueueName, image: &str, command: &str, file: String) -> Self {
+        Self {
+            queue,
+            image: Some(image.to_owned()),
+            command: Some(command.to_owned()),
+            entrypoint: None,
+            env: Vec::new(),
+            files: vec![file],
+            workdir: None,
+            cpus: None,
+            gpus: None,
+            memory: None,
+            max_duration: None,
+            tags: Vec::new(),
+            namespace: None,
+            shm_size: None,
+            definition: None,
+            is_waiting: true,
+            wait: WaitArgs::default(),
+        }
+    }
+}
+
+/// Submits, then prints the id or waits.
+pub(super) async fn run(client: &Client, args: &AddArgs, is_json: bool) -> Result<(), Failure> {
+    let options = args.wait.options();
+    let id = submit(client, args, options.is_quiet).await?;
+    if args.is_waiting {
+        return wait::run(client, &args.queue, &id, &options, is_json).await;
+    }
+    if is_json {
+        say::json(&json!({ "jobId": id }));
+    } else {
+        say::result(id.as_str());
+    }
+    Ok(())
+}
+
+/// Uploads the files and queues the job; gives its id once it is durable.
+pub(crate) async fn submit(client: &Client, args: &AddArgs, is_quiet: bool) -> Result<JobId, Failure> {
+    let mut members = definition::members(args)?;
+    let files = inputs::read(&args.files)?;
+    definition::add_inputs(&mut members, &files)?;
+    let text = serde_json::Value::Object(members).to_string();
+    let parsed = protocol::ParsedDefinition::parse(&text).map_err(|error| Failure::BadInput(error.to_string()))?;
+    inputs::upload(client, &files, is_quiet).await?;
+    let definition = RawValue::from_string(parsed.text).map_err(|error| Failure::BadInput(error.to_string()))?;
+    let control = args.namespace.clone().map(|namespace| protocol::Control { namespace: Some(namespace), ..Default::default() });
+    let job = protocol::EnqueueJob { id: None, definition, control, debug: None };
+    let body = serde_json::to_string(&job).map_err(|error| Failure::BadInput(error.to_string()))?;
+    Ok(client.submit(&args.queue, body).await?)
+}

@@ -1,0 +1,91 @@
+//! Makes a definition out of flags, on top of a JSON file when one is given.
+
+use std::io::Read;
+use std::path::Path;
+
+use protocol::limits::DEFINITION_BYTES_MAX;
+use serde_json::{Map, Value, json};
+
+use super::add::AddArgs;
+use super::inputs::InputFile;
+use crate::failure::Failure;
+
+/// The members that the flags ask for, without files.
+pub(super) fn members(args: &AddArgs) -> Result<Map<String, Value>, Failure> {
+    let mut members = args.definition.as_deref().map_or_else(|| Ok(Map::new()), read)?;
+    for (name, command) in [("command", &args.command), ("entrypoint", &args.entrypoint)] {
+        if command.as_ref().is_some_and(|text| shell_words::split(text).is_err()) {
+            return Err(Failure::BadInput(format!("the {name} has a quote that is not closed")));
+        }
+        set(&mut members, name, command.as_deref());
+    }
+    set(&mut members, "image", args.image.as_deref());
+    set(&mut members, "workdir", args.workdir.as_deref());
+    set(&mut members, "shmSize", args.shm_size.as_deref());
+    set(&mut members, "maxDuration", args.max_duration.as_deref());
+    if !args.tags.is_empty() {
+        members.insert("tags".to_owned(), json!(args.tags));
+    }
+    add_env(&mut members, &args.env)?;
+    add_requirements(&mut members, args)?;
+    Ok(members)
+}
+
+/// Adds the files to `inputs`.
+pub(super) fn add_inputs(members: &mut Map<String, Value>, files: &[InputFile]) -> Result<(), Failure> {
+    for file in files {
+        let reference = serde_json::to_value(&file.reference).map_err(|error| Failure::BadInput(error.to_string()))?;
+        object(members, "inputs")?.insert(file.name.clone(), reference);
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Map<String, Value>, Failure> {
+    let failed = |error: std::io::Error| Failure::BadInput(format!("cannot read {}: {error}", path.display()));
+    let mut text = String::new();
+    // One byte more than is allowed, so that a larger one is seen to be larger.
+    let bound = DEFINITION_BYTES_MAX as u64 + 1;
+    if path == Path::new("-") {
+        std::io::stdin().take(bound).read_to_string(&mut text).map_err(failed)?;
+    } else {
+        std::fs::File::open(path).map_err(failed)?.take(bound).read_to_string(&mut text).map_err(failed)?;
+    }
+    if text.len() > DEFINITION_BYTES_MAX {
+        return Err(Failure::BadInput(protocol::InvalidDefinition::TooLarge.to_string()));
+    }
+    serde_json::from_str(&text).map_err(|error| Failure::BadInput(format!("{} holds no JSON object: {error}", path.display())))
+}
+
+fn set(members: &mut Map<String, Value>, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        members.insert(name.to_owned(), json!(value));
+    }
+}
+
+fn object<'a>(members: &'a mut Map<String, Value>, name: &str) -> Result<&'a mut Map<String, Value>, Failure> {
+    let value = members.entry(name).or_insert_with(|| json!({}));
+    value.as_object_mut().ok_or_else(|| Failure::BadInput(format!("`{name}` of the definition is no object")))
+}
+
+fn add_env(members: &mut Map<String, Value>, env: &[String]) -> Result<(), Failure> {
+    for text in env {
+        let (name, value) =
+            text.split_once('=').ok_or_else(|| Failure::BadInput(format!("--env {text:?} has no equals sign; write K=V")))?;
+        object(members, "env")?.insert(name.to_owned(), json!(value));
+    }
+    Ok(())
+}
+
+fn add_requirements(members: &mut Map<String, Value>, args: &AddArgs) -> Result<(), Failure> {
+    let wants = [
+        ("cpus", args.cpus.map(|n| json!(n))),
+        ("gpus", args.gpus.map(|n| json!(n))),
+        ("memory", args.memory.as_ref().map(|text| json!(text))),
+    ];
+    for (name, value) in wants {
+        if let Some(value) = value {
+            object(members, "requirements")?.insert(name.to_owned(), value);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Follows a job through its event stream to the end, over any number of broken connections.
+//!
+//! No line is given twice: the stream is resumed after the last event, and because every log event says up to which line it
+//! reaches (`cursor`), lines that come again all the same are dropped.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use protocol::{JobId, LogLine, QueueName};
+use serde::Deserialize;
+
+use crate::client::{Client, Error, reason};
+use crate::say;
+use crate::sse::{Event, Parser};
+
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Which log a line is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogKind {
+    /// Pull, clone and build.
+    Build,
+    /// The container's own words.
+    Run,
+}
+
+impl LogKind {
+    /// The route's word for it.
+    pub(super) const fn file(self) -> &'static str {
+        match self {
+            Self::Build => "build-logs.json",
+            Self::Run => "run-logs.json",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Lines {
+    lines: Vec<LogLine>,
+    cursor: u64,
+}
+
+/// What has been seen so far.
+#[derive(Debug, Default)]
+struct Progress {
+    last_id: Option<String>,
+    build_cursor: u64,
+    run_cursor: u64,
+    is_final: bool,
+    /// Whether this connection has brought anything.
+    is_fresh: bool,
+}
+
+/// Gives every log line to `sink`, in order, until the job has ended. Fails only when the API refuses.
+pub(super) async fn follow(
+    client: &Client,
+    queue: &QueueName,
+    id: &JobId,
+    sink: &mut impl FnMut(LogKind, &LogLine),
+) -> Result<(), Error> {
+    let mut progress = Progress::default();
+    let mut wait = RETRY_MIN;
+    let mut is_told = false;
+    loop {
+        progress.is_fresh = false;
+        let error = match read(client, queue, id, &mut progress, sink).await {
+            Ok(()) if progress.is_final => return Ok(()),
+            Ok(()) => "the stream ended early".to_owned(),
+            Err(error @ Error::Refused(_)) => return Err(error),
+            Err(error) => error.to_string(),
+        };
+        if progress.is_fresh {
+            (wait, is_told) = (RETRY_MIN, false);
+        }
+        if !std::mem::replace(&mut is_told, wait > RETRY_MIN) && wait > RETRY_MIN {
+            say::note(&format!("Lost the API ({error}); trying again until it is back. The job goes on."));
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_MAX);
+    }
+}
+
+async fn read(
+    client: &Client,
+    queue: &QueueName,
+    id: &JobId,
+    progress: &mut Progress,
+    sink: &mut impl FnMut(LogKind, &LogLine),
+) -> Result<(), Error> {
+    let response = client.stream(queue, id, progress.last_id.as_deref()).await?;
+    let mut bytes = response.bytes_stream();
+    let mut parser = Parser::default();
+    while let Some(chunk) = bytes.try_next().await.map_err(|error| Error::Broken(reason(&error)))? {
+        for event in parser.push(&chunk).map_err(|error| Error::Refused(error.to_string()))? {
+            progress.take(&event, sink)?;
+            if progress.is_final {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Progress {
+    fn take(&mut self, event: &Event, sink: &mut impl FnMut(LogKind, &LogLine)) -> Result<(), Error> {
+        self.is_fresh = true;
+        match event.name.as_str() {
+            "build-log" => self.take_lines(LogKind::Build, &event.data, sink)?,
+            "run-log" => self.take_lines(LogKind::Run, &event.data, sink)?,
+            "final" => self.is_final = true,
+            _ => {}
+        }
+        // Only now: an event that could not be read must come again.
+        if event.id.is_some() {
+            self.last_id.clone_from(&event.id);
+        }
+        Ok(())
+    }
+
+    fn take_lines(&mut self, kind: LogKind, data: &str, sink: &mut impl FnMut(LogKind, &LogLine)) -> Result<(), Error> {
+        let new: Lines = serde_json::from_str(data).map_err(|error| Error::Broken(format!("its log cannot be read: {error}")))?;
+        let cursor = match kind {
+            LogKind::Build => &mut self.build_cursor,
+            LogKind::Run => &mut self.run_cursor,
+        };
+        let start = new.cursor.saturating_sub(new.lines.len() as u64);
+        let seen = usize::try_from(cursor.saturating_sub(start)).unwrap_or(usize::MAX);
+        new.lines.iter().skip(seen).for_each(|line| sink(kind, line));
+        *cursor = new.cursor.max(*cursor);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_come_again_are_dropped() {
+        let mut progress = Progress::default();
+        let mut seen = Vec::new();
+        let mut sink = |kind: LogKind, line: &LogLine| seen.push((kind, line.text.clone()));
+        for (name, data) in [
+            ("run-log", r#"{"lines":[["a",1],["b",1]],"cursor":2}"#),
+            ("run-log", r#"{"lines":[["a",1],["b",1],["c",1]],"cursor":3}"#),
+            ("build-log", r#"{"lines":[["pull",1]],"cursor":1}"#),
+            ("run-log", r#"{"lines":[["a",1]],"cursor":1}"#),
+            ("run-log", r#"{"lines":[["d",1,true]],"cursor":4}"#),
+        ] {
+            let event = Event { name: name.into(), data: data.into(), id: None };
+            progress.take(&event, &mut sink).unwrap();
+        }
+        let want = [(LogKind::Run, "a"), (LogKind::Run, "b"), (LogKind::Run, "c"), (LogKind::Build, "pull"), (LogKind::Run, "d")];
+        assert_eq!(seen, want.map(|(kind, text)| (kind, text.to_owned())));
+    }
+}

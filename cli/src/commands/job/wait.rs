@@ -1,0 +1,167 @@
+//! Waits for a job to end, with its log on stderr, and fetches what it left.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use protocol::{Job, JobId, JobResult, LogLine, QueueName, Reason};
+use serde::Serialize;
+use tokio::signal;
+
+use super::fetch;
+use super::follow::{LogKind, follow};
+use crate::client::{Client, Error};
+use crate::failure::Failure;
+use crate::say;
+
+const RETRY: Duration = Duration::from_secs(1);
+/// Leading characters of the id that name the default folder of outputs.
+const FOLDER_CHARS: usize = 12;
+
+/// How to wait.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct WaitArgs {
+    /// Put the outputs here [default: a folder named by the first 12 characters of the job's id].
+    #[arg(short, long, value_name = "DIR")]
+    output_directory: Option<PathBuf>,
+    /// Show no log and no progress.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl WaitArgs {
+    /// The same, for the code.
+    pub(crate) fn options(&self) -> WaitOptions {
+        WaitOptions { output_directory: self.output_directory.clone(), is_quiet: self.quiet }
+    }
+}
+
+/// How to wait.
+#[derive(Clone, Debug)]
+pub(crate) struct WaitOptions {
+    /// Where outputs go; absent means a folder named by the job's id.
+    pub(crate) output_directory: Option<PathBuf>,
+    /// Shows no log.
+    pub(crate) is_quiet: bool,
+}
+
+/// How a job ended, and what was fetched.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Outcome {
+    job_id: JobId,
+    reason: Reason,
+    /// Of the container.
+    exit_code: Option<i64>,
+    duration_ms: Option<f64>,
+    message: Option<String>,
+    /// Files that were written here.
+    pub(crate) outputs: Vec<PathBuf>,
+}
+
+/// Waits, prints the outcome, and turns it into an exit code. Ctrl-C leaves the job running.
+pub(super) async fn run(
+    client: &Client,
+    queue: &QueueName,
+    id: &JobId,
+    options: &WaitOptions,
+    is_json: bool,
+) -> Result<(), Failure> {
+    let outcome = tokio::select! {
+        outcome = wait_for(client, queue, id, options) => outcome?,
+        _ = signal::ctrl_c() => {
+            say::note(&format!("The job goes on; wait for it with `asman job await <queue> {id}`"));
+            return Err(Failure::Interrupted);
+        }
+    };
+    if is_json {
+        say::json(&outcome);
+    } else {
+        outcome.outputs.iter().for_each(|path| say::result(&path.display().to_string()));
+    }
+    outcome.check()
+}
+
+/// Follows the job to its end and fetches its outputs.
+pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, options: &WaitOptions) -> Result<Outcome, Failure> {
+    let mut sink = |_: LogKind, line: &LogLine| {
+        if !options.is_quiet {
+            say::note(&line.text);
+        }
+    };
+    follow(client, queue, id, &mut sink).await?;
+    let job = result(client, queue, id).await?;
+    let finished = job.finished.ok_or_else(|| Failure::Failed("the API knows no end of the job".to_owned()))?;
+    let left: JobResult = finished.result.unwrap_or_default();
+    let folder = options.output_directory.clone().unwrap_or_else(|| default_folder(id));
+    let outputs = fetch::all(client, queue, id, &left.outputs, &folder).await?;
+    let message = finished.message.or_else(|| left.error.as_ref().and_then(error_message));
+    Ok(Outcome {
+        job_id: id.clone(),
+        reason: finished.reason,
+        exit_code: left.status_code,
+        duration_ms: left.duration,
+        message,
+        outputs,
+    })
+}
+
+/// The job has ended, so its result is there; only the way to it may break.
+async fn result(client: &Client, queue: &QueueName, id: &JobId) -> Result<Job, Failure> {
+    loop {
+        match client.result(queue, id).await {
+            Ok(Ok(job)) => return Ok(job),
+            Ok(Err(_)) => return Err(Failure::Failed("the job was removed before its result was read".to_owned())),
+            Err(error @ Error::Refused(_)) => return Err(error.into()),
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+fn error_message(error: &serde_json::Value) -> Option<String> {
+    error.pointer("/json/message")?.as_str().map(str::to_owned)
+}
+
+/// A client may have chosen the id, so only harmless characters of it become a name.
+fn default_folder(id: &JobId) -> PathBuf {
+    let harmless = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    PathBuf::from(id.as_str().chars().take(FOLDER_CHARS).map(harmless).collect::<String>())
+}
+
+impl Outcome {
+    /// Success of the job and of its container, or the exit code that says which of the two failed.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.reason != Reason::Success {
+            let message = self.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+            return Err(Failure::Failed(format!("the job ended as {}{message}", self.reason.as_str())));
+        }
+        match self.exit_code.unwrap_or(0) {
+            0 => Ok(()),
+            // A process here can only say 0 to 255.
+            code => Err(Failure::Container(u8::try_from(code).unwrap_or(1))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(reason: Reason, exit_code: Option<i64>) -> Outcome {
+        let job_id = "a".parse().unwrap();
+        Outcome { job_id, reason, exit_code, duration_ms: None, message: Some("why".into()), outputs: vec![] }
+    }
+
+    #[test]
+    fn exit_codes_tell_the_containers_failure_from_the_jobs() {
+        assert!(outcome(Reason::Success, Some(0)).check().is_ok());
+        assert!(matches!(outcome(Reason::Success, Some(137)).check(), Err(Failure::Container(137))));
+        assert!(matches!(outcome(Reason::Success, Some(-1)).check(), Err(Failure::Container(1))));
+        assert_eq!(outcome(Reason::TimedOut, None).check().unwrap_err().to_string(), "the job ended as TimedOut: why");
+    }
+
+    #[test]
+    fn the_default_folder_cannot_lead_elsewhere() {
+        assert_eq!(default_folder(&"..".parse().unwrap()), PathBuf::from("__"));
+        assert_eq!(default_folder(&"0123456789abcdef".parse().unwrap()), PathBuf::from("0123456789ab"));
+    }
+}

@@ -1,0 +1,9 @@
+//! One file or folder per command.
+
+pub(crate) mod api;
+pub(crate) mod db;
+pub(crate) mod doctor;
+pub(crate) mod down;
+pub(crate) mod job;
+pub(crate) mod up;
+pub(crate) mod worker;

@@ -1,0 +1,121 @@
+//! `asman up --detach`: the same program again, in a session of its own, with its output in `up.log`.
+//!
+//! The running stack writes its address to `up.json` once it is healthy; the process that waits for it reads that.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Args;
+use crate::args::Global;
+use crate::data::DataDirectory;
+use crate::failure::Failure;
+use crate::lock::Lock;
+use crate::say;
+
+/// A first start makes a database and migrates it.
+const TIMEOUT: Duration = Duration::from_mins(2);
+const POLL: Duration = Duration::from_millis(50);
+const ADDRESS: &str = "up.json";
+/// Log lines shown of a start that failed.
+const LOG_LINES_SHOWN: usize = 20;
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Address {
+    pid: u32,
+    api: String,
+}
+
+/// Starts the background process and waits until it is healthy or dead.
+pub(super) async fn start(args: &Args, data: &DataDirectory, global: &Global) -> Result<(), Failure> {
+    // Fails here when something runs already; given back at once for the child to take.
+    drop(Lock::take(data)?);
+    forget_address(data);
+    let log = data.join("up.log");
+    let mut child = spawn(args, data, &log)?;
+    let pid = child.id();
+    let Ok(ended) = tokio::time::timeout(TIMEOUT, wait(&mut child, data)).await else {
+        return Err(Failure::Failed(format!("asman does not become healthy; see {}", log.display())));
+    };
+    let address = ended.map_err(|status| did_not_start(status, &log))?;
+    if global.json {
+        say::json(&json!({ "pid": pid, "api": address.api, "queue": "local", "log": log }));
+        return Ok(());
+    }
+    say::note(&format!("Asman is up in the background: {}", address.api));
+    say::note(&format!("  log       {}", log.display()));
+    say::note(&format!("  stop      asman down --data-directory {}", data.root().display()));
+    Ok(())
+}
+
+/// Leaves the terminal's session, so that closing the terminal does not end us. Allowed because a process started by
+/// `spawn` leads no process group.
+pub(super) fn leave_terminal() -> Result<(), Failure> {
+    rustix::process::setsid().map(drop).map_err(|error| Failure::Failed(format!("cannot go to the background: {error}")))
+}
+
+/// Says to whoever waits that the stack is healthy.
+pub(super) fn write_address(data: &DataDirectory, api: &str) -> Result<(), Failure> {
+    let path = data.join(ADDRESS);
+    let address = json!(Address { pid: std::process::id(), api: api.to_owned() });
+    let temporary = data.join("up.json.new");
+    let written = std::fs::write(&temporary, address.to_string()).and_then(|()| std::fs::rename(&temporary, &path));
+    written.map_err(|error| Failure::io("write", &path, &error))
+}
+
+/// Removes the address of a stack that is gone.
+pub(super) fn forget_address(data: &DataDirectory) {
+    let _ = std::fs::remove_file(data.join(ADDRESS));
+}
+
+fn spawn(args: &Args, data: &DataDirectory, log: &Path) -> Result<Child, Failure> {
+    let failed = |error: std::io::Error| Failure::Failed(format!("cannot start in the background: {error}"));
+    let file = std::fs::File::create(log).map_err(|error| Failure::io("write", log, &error))?;
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.args(["up", "--detached", "--port", &args.port.to_string()]);
+    command.arg("--data-directory").arg(data.root());
+    // Not as an argument: every user of the machine can read those, and the URL may hold a password.
+    if let Some(url) = &args.database_url {
+        command.env("DATABASE_URL", url);
+    }
+    if args.no_worker {
+        command.arg("--no-worker");
+    }
+    if let Some(file) = &args.demo {
+        command.arg("--demo").arg(file);
+    }
+    let error_file = file.try_clone().map_err(failed)?;
+    command.stdin(Stdio::null()).stdout(file).stderr(error_file).spawn().map_err(failed)
+}
+
+async fn wait(child: &mut Child, data: &DataDirectory) -> Result<Address, Option<ExitStatus>> {
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(Some(status));
+        }
+        let text = std::fs::read_to_string(data.join(ADDRESS)).unwrap_or_default();
+        if let Ok(address) = serde_json::from_str::<Address>(&text)
+            && address.pid == child.id()
+        {
+            return Ok(address);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn did_not_start(status: Option<ExitStatus>, log: &PathBuf) -> Failure {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    for line in &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..] {
+        say::note(line);
+    }
+    let sentence = format!("it did not start; see {}", log.display());
+    match status.and_then(|status| status.code()) {
+        Some(3) => Failure::Missing(sentence),
+        Some(2) => Failure::BadInput(sentence),
+        _ => Failure::Failed(sentence),
+    }
+}

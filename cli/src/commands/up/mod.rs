@@ -1,0 +1,126 @@
+//! `asman up`: everything on this machine, in one process, until a signal comes.
+//!
+//! Order: lock, Postgres, migrations, port, API, demo image, worker, demo job. It ends in the opposite order, and the lock
+//! is given back last, so whoever gets it finds nothing running. What is missing is said in one sentence; the rest starts
+//! anyway.
+
+mod demo;
+mod demo_image;
+mod detach;
+mod stack;
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::args::Global;
+use crate::data::{DataArgs, DataDirectory};
+use crate::failure::Failure;
+use crate::lock::Lock;
+use crate::say;
+use crate::signals::Signals;
+use stack::Stack;
+
+const AFTER_HELP: &str = "\
+Examples:
+  asman up                      http://localhost:8000, queue `local`
+  asman up --demo               and run a first job at once
+  asman up --detach; asman down
+  asman up --database-url postgres://user@host/asman   your own PostgreSQL instead of a private one
+
+Ctrl-C stops everything, running jobs included; they are queued again and run at the next start.";
+
+/// What `asman up` takes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Port of the API and the web page, on 127.0.0.1. 0 takes any free one.
+    #[arg(long, default_value_t = 8000, env = "ASMAN_PORT")]
+    port: u16,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Use this Postgres instead of starting a private one.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Start no worker.
+    #[arg(long)]
+    no_worker: bool,
+    /// Go on in the background; `asman down` stops it.
+    #[arg(long)]
+    detach: bool,
+    /// Submit a first job that counts the packages in a Cargo.lock, and show its log and its output.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "Cargo.lock")]
+    demo: Option<PathBuf>,
+    /// Set by `--detach` for the process that it starts.
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+/// Runs in the foreground, or starts itself in the background.
+pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    if let Some(file) = args.demo.as_ref().filter(|file| !file.is_file()) {
+        return Err(Failure::BadInput(format!("the demo's input {} is no file; name one with --demo FILE", file.display())));
+    }
+    let data = args.data.create()?;
+    if args.detach {
+        return detach::start(&args, &data, global).await;
+    }
+    if args.detached {
+        detach::leave_terminal()?;
+    }
+    let signals = Signals::listen()?;
+    let lock = Lock::take(&data)?;
+    let result = serve(&args, &data, &signals, global).await;
+    detach::forget_address(&data);
+    drop(lock);
+    result
+}
+
+async fn serve(args: &Args, data: &DataDirectory, signals: &Signals, global: &Global) -> Result<(), Failure> {
+    let mut stack = Stack::start(args, data, signals).await?;
+    let api_url = stack.api_url.clone();
+    let has_worker = stack.has_worker();
+    let result = tokio::select! {
+        result = stack.ended(signals) => result,
+        // When it went well, this branch is over and the other one goes on.
+        Err(failure) = greet(args, data, &api_url, has_worker, global) => Err(failure),
+    };
+    say::note("Stopping");
+    let stopped = stack.stop(signals).await;
+    result.and(stopped)
+}
+
+async fn greet(args: &Args, data: &DataDirectory, api_url: &str, has_worker: bool, global: &Global) -> Result<(), Failure> {
+    detach::write_address(data, api_url)?;
+    announce(api_url, global);
+    match &args.demo {
+        Some(_) if !has_worker => say::note("The demo job needs a worker, so it was not submitted."),
+        // The stack is of use without its demo.
+        Some(file) => {
+            demo::run(file, data, api_url).await.unwrap_or_else(|failure| say::note(&format!("The demo job: {failure}")));
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// Where to go from here.
+fn announce(api_url: &str, global: &Global) {
+    if global.json {
+        return say::json(&json!({ "api": api_url, "queue": "local" }));
+    }
+    say::note(&format!("Asman is up: {api_url}"));
+    say::note(&format!("  web page  {api_url}/"));
+    say::note("  queue     local");
+    let asman = how_to_call();
+    say::note(&format!("  try       {asman} job add local -i asman/demo -c 'echo hello' --wait --api {api_url}"));
+    say::note(&format!("  stop      Ctrl-C, or {asman} down"));
+}
+
+/// What to type for this program: its name where the shell finds it, else where it lies.
+fn how_to_call() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_found = std::env::split_paths(&path).any(|folder| folder.join("asman").is_file());
+    let called = std::env::args().next().filter(|_| !is_found);
+    called.unwrap_or_else(|| "asman".to_owned())
+}

@@ -1,0 +1,178 @@
+//! The running parts of `asman up`, and how they end.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use protocol::QueueName;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Args, demo_image};
+use crate::client::Client;
+use crate::commands::api::bind;
+use crate::commands::db;
+use crate::commands::worker::work;
+use crate::data::DataDirectory;
+use crate::failure::Failure;
+use crate::postgres::Server;
+use crate::say;
+use crate::signals::Signals;
+
+const HEALTHY_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+/// A worker that is told to stop kills its containers; open requests end within their own limits.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A part that runs in this process until its token is cancelled.
+#[derive(Debug)]
+struct Part {
+    name: &'static str,
+    task: JoinHandle<Result<(), Failure>>,
+    stop: CancellationToken,
+}
+
+/// Everything that `asman up` started.
+#[derive(Debug)]
+pub(super) struct Stack {
+    /// Where the API answers.
+    pub(super) api_url: String,
+    server: Option<Server>,
+    api: Part,
+    worker: Option<Part>,
+}
+
+impl Stack {
+    /// Starts the parts in order. A signal in the middle ends it; what has started by then is stopped.
+    pub(super) async fn start(args: &Args, data: &DataDirectory, signals: &Signals) -> Result<Self, Failure> {
+        let server = match &args.database_url {
+            Some(_) => None,
+            None => Some(Server::start(data).await?),
+        };
+        let own = server.as_ref().map(Server::url);
+        let url = args.database_url.as_deref().or(own).unwrap_or_default();
+        let started = tokio::select! {
+            started = start_on(url, args, data) => started,
+            () = signals.first.cancelled() => Err(Failure::Interrupted),
+        };
+        match (started, server) {
+            (Ok((api_url, api, worker)), server) => Ok(Self { api_url, server, api, worker }),
+            (Err(failure), Some(server)) => server.stop(&signals.second).await.and(Err(failure)),
+            (Err(failure), None) => Err(failure),
+        }
+    }
+
+    /// Whether jobs of the queue `local` will run.
+    pub(super) fn has_worker(&self) -> bool {
+        self.worker.is_some()
+    }
+
+    /// Waits for a signal, or for a part that ends by itself.
+    pub(super) async fn ended(&mut self, signals: &Signals) -> Result<(), Failure> {
+        let server = async {
+            match &mut self.server {
+                Some(server) => server.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let worker = async {
+            match &mut self.worker {
+                Some(worker) => worker.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = signals.first.cancelled() => Ok(()),
+            failure = server => Err(failure),
+            failure = self.api.ended() => Err(failure),
+            failure = worker => Err(failure),
+        }
+    }
+
+    /// Stops worker, API and Postgres, in that order: the worker gives its jobs back through the API.
+    pub(super) async fn stop(self, signals: &Signals) -> Result<(), Failure> {
+        if let Some(worker) = self.worker {
+            worker.stop(&signals.second).await;
+        }
+        self.api.stop(&signals.second).await;
+        match self.server {
+            Some(server) => server.stop(&signals.second).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Part {
+    /// The failure of a part that should not end.
+    async fn ended(&mut self) -> Failure {
+        match (&mut self.task).await {
+            Ok(Err(failure)) => failure,
+            Ok(Ok(())) => Failure::Failed(format!("the {} ended by itself", self.name)),
+            Err(error) => Failure::Failed(format!("the {} broke: {error}", self.name)),
+        }
+    }
+
+    /// Asks it to stop, and gives up waiting after the bound or at the second signal. It may have ended already.
+    async fn stop(mut self, hurry: &CancellationToken) {
+        self.stop.cancel();
+        if self.task.is_finished() {
+            return;
+        }
+        let is_over = tokio::select! {
+            _ = &mut self.task => true,
+            () = tokio::time::sleep(STOP_TIMEOUT) => false,
+            () = hurry.cancelled() => false,
+        };
+        if !is_over {
+            self.task.abort();
+        }
+    }
+}
+
+async fn start_on(url: &str, args: &Args, data: &DataDirectory) -> Result<(String, Part, Option<Part>), Failure> {
+    db::migrate(url).await?;
+    let (api_url, api) = start_api(url, args.port, data).await?;
+    let worker = if args.no_worker { None } else { start_worker(&api_url, data).await? };
+    Ok((api_url, api, worker))
+}
+
+async fn start_api(url: &str, port: u16, data: &DataDirectory) -> Result<(String, Part), Failure> {
+    let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+    let address = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
+    let config = api::Config::for_database(url.to_owned(), data.private_folder("blobs")?);
+    let stop = CancellationToken::new();
+    let serve = api::serve(listener, config, stop.clone());
+    let task = tokio::spawn(async { serve.await.map_err(|error| Failure::Failed(error.to_string())) });
+    let api_url = format!("http://localhost:{}", address.port());
+    let mut api = Part { name: "API", task, stop };
+    // The listener is bound to IPv4 only, and `localhost` may mean IPv6 first.
+    let client = Client::new(&format!("http://{address}"))?;
+    tokio::select! {
+        () = healthy(&client) => Ok((api_url, api)),
+        failure = api.ended() => Err(failure),
+        () = tokio::time::sleep(HEALTHY_TIMEOUT) => Err(Failure::Failed("the API does not become healthy".to_owned())),
+    }
+}
+
+async fn healthy(client: &Client) {
+    while !client.is_healthy().await {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// No engine is no failure: the API and its queues are of use without a worker here.
+async fn start_worker(api_url: &str, data: &DataDirectory) -> Result<Option<Part>, Failure> {
+    if let Err(error) = worker::docker_version().await {
+        say::note(&format!("No worker here: {error}. Everything else runs; start again once it is there."));
+        return Ok(None);
+    }
+    if let Err(failure) = demo_image::ensure().await {
+        say::note(&format!("No demo image: {failure}"));
+    }
+    let queue = "local".parse::<QueueName>().map_err(|error| Failure::Failed(error.to_string()))?;
+    let mut config = worker::Config::for_queue(queue, api_url.to_owned());
+    config.data_directory = Some(data.private_folder("worker")?);
+    let stop = CancellationToken::new();
+    // Both tokens at once: whoever stops `up` wants its containers gone, not waited for.
+    let task = tokio::spawn(work(config, stop.clone(), stop.clone()));
+    Ok(Some(Part { name: "worker", task, stop }))
+}

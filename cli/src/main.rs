@@ -1,0 +1,84 @@
+//! The one binary `asman`: the API, the worker, the embedded stack, and a person's and a script's way in.
+//!
+//! Reading order: [`args`] names every command, `commands/` holds one file or folder per command, [`failure`] the exit
+//! codes. Results go to stdout, everything else to stderr. `api`, `worker` and `migrations` are named only in the command of the
+//! same name and in `commands/up`.
+
+mod args;
+mod client;
+mod commands;
+mod data;
+mod failure;
+mod lock;
+mod postgres;
+mod say;
+mod signals;
+mod sse;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+use failure::Failure;
+
+/// Libraries whose information is noise to an operator.
+const LOG_DEFAULT: &str = "info,refinery=warn,refinery_core=warn,tokio_postgres=warn,sqlx=warn,sqlx_core::pool=error";
+
+fn main() -> ExitCode {
+    match prepare_and_run() {
+        Ok(code) => code,
+        Err(error) => {
+            say::note(&format!("asman: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare_and_run() -> anyhow::Result<ExitCode> {
+    // More than one provider is compiled in, and rustls panics at the first connection unless one is chosen.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        anyhow::bail!("cannot choose a provider of cryptography");
+    }
+    let cli = Cli::parse();
+    start_logging(cli.global.log_json).context("ASMAN_LOG cannot be read")?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let result = runtime.block_on(dispatch(cli));
+    // A blocking read of standard input must not keep a finished command alive.
+    runtime.shutdown_background();
+    Ok(exit_code(result))
+}
+
+fn exit_code(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    // These two were told already: by the job's summary, and by the person at the keyboard.
+    if !matches!(failure, Failure::Container(_) | Failure::Interrupted) {
+        say::note(&format!("asman: {failure}"));
+    }
+    failure.exit_code()
+}
+
+fn start_logging(is_json: bool) -> anyhow::Result<()> {
+    let words = std::env::var("ASMAN_LOG").unwrap_or_else(|_| LOG_DEFAULT.to_owned());
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(words)?).with_writer(std::io::stderr);
+    if is_json {
+        builder.json().init();
+    } else {
+        builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+    }
+    Ok(())
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Up(args) => commands::up::run(args, &cli.global).await,
+        Command::Down(args) => commands::down::run(args, &cli.global).await,
+        Command::Api(args) => commands::api::run(args).await,
+        Command::Worker(command) => commands::worker::run(command).await,
+        Command::Job(command) => commands::job::run(command, &cli.global).await,
+        Command::Db(command) => commands::db::run(command, &cli.global).await,
+        Command::Doctor(args) => commands::doctor::run(args, &cli.global).await,
+    }
+}

@@ -1,0 +1,277 @@
+//! `asman job` against an API of a few canned answers: what goes out, what comes in, and what is refused.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod support;
+
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::{Running, asman, text};
+use tempfile::TempDir;
+
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// What the API answers, and what it was asked.
+#[derive(Default)]
+struct Script {
+    /// One per connection to the stream, in order; the last one goes on and on.
+    streams: Vec<String>,
+    result: Value,
+    submitted: Vec<Value>,
+    resumed_after: Vec<Option<String>>,
+    stored: Vec<(String, usize)>,
+}
+
+type Shared = Arc<Mutex<Script>>;
+
+/// Starts the API; gives its address.
+async fn serve(script: Script) -> (String, Shared) {
+    let shared = Arc::new(Mutex::new(script));
+    let app = Router::new()
+        .route("/q/{queue}", post(submit))
+        .route("/q/{queue}/j/{id}/stream", get(stream))
+        .route("/q/{queue}/j/{id}/result.json", get(result))
+        .route("/q/{queue}/j/{id}/outputs/{*name}", get(output))
+        .route("/q/{queue}/j/{id}/cancel", post(|| async { axum::Json(json!({"message": "Job already Finished"})) }))
+        .route("/f/{key}/exists", get(|| async { (StatusCode::NOT_FOUND, axum::Json(json!({"exists": false}))) }))
+        .route("/f/{key}", put(store))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(shared.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async { axum::serve(listener, app).await });
+    (format!("http://{address}"), shared)
+}
+
+async fn submit(State(shared): State<Shared>, body: Bytes) -> Response {
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    if body["definition"]["image"] == "refused" {
+        return (StatusCode::BAD_REQUEST, axum::Json(json!({"error": "that image is not for you"}))).into_response();
+    }
+    shared.lock().unwrap().submitted.push(body);
+    axum::Json(json!({"success": true, "jobId": ID})).into_response()
+}
+
+async fn stream(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    let mut script = shared.lock().unwrap();
+    let last = headers.get("last-event-id").map(|value| value.to_str().unwrap().to_owned());
+    script.resumed_after.push(last);
+    let at = script.resumed_after.len().min(script.streams.len()) - 1;
+    ([("content-type", "text/event-stream")], script.streams[at].clone()).into_response()
+}
+
+async fn result(State(shared): State<Shared>) -> Response {
+    let result = shared.lock().unwrap().result.clone();
+    let state = if result.is_null() { "running" } else { "finished" };
+    ([("x-asman-state", state)], axum::Json(json!({"data": result}))).into_response()
+}
+
+async fn output(Path((_, _, name)): Path<(String, String, String)>) -> String {
+    format!("content of {name}")
+}
+
+async fn store(State(shared): State<Shared>, Path(key): Path<String>, body: Bytes) -> StatusCode {
+    assert_eq!(key, protocol::sha256_hex(&body));
+    shared.lock().unwrap().stored.push((key, body.len()));
+    StatusCode::OK
+}
+
+fn finished(reason: &str, status_code: Option<i64>, outputs: &Value) -> Value {
+    let result = json!({"StatusCode": status_code, "logs": [], "isTimedOut": false, "outputs": outputs});
+    json!({"state": "Finished", "queuedTime": 1, "time": 2, "worker": "w", "finishedReason": reason,
+        "finished": {"type": "Finished", "reason": reason, "time": 2, "message": "why", "result": result}})
+}
+
+const END: &str = "id: 9\nevent: final\ndata: {\"state\":\"Finished\",\"reason\":\"Success\"}\n\n";
+
+fn job(api: &str, folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = asman();
+    command.arg("job").args(arguments).env("ASMAN_API", api).current_dir(folder.path());
+    command
+}
+
+async fn run(api: &str, folder: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = job(api, folder, arguments);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_broken_stream_is_resumed_and_no_line_comes_twice() {
+    let first = "id: 1\nevent: run-log\ndata: {\"lines\":[[\"one\",1],[\"two\",1,true]],\"cursor\":2}\n\n";
+    let again = format!("id: 2\nevent: run-log\ndata: {{\"lines\":[[\"two\",1,true],[\"three\",1]],\"cursor\":3}}\n\n{END}");
+    let script =
+        Script { streams: vec![first.into(), again], result: finished("Success", Some(0), &json!({})), ..Script::default() };
+    let (api, shared) = serve(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait"]).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(text(&output.stderr), "one\ntwo\nthree\n");
+    assert_eq!(shared.lock().unwrap().resumed_after, [None, Some("1".to_owned())]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no outputs, no folder");
+}
+
+#[tokio::test]
+async fn outputs_are_fetched_and_the_containers_exit_code_is_ours() {
+    let key = protocol::sha256_hex(b"content of deep/large");
+    let outputs = json!({"small": {"value": "text", "type": "utf8"}, "bytes": {"value": "/w==", "type": "base64"},
+        "deep/large": {"value": key, "type": "key"}, "plain": {"value": "no type"}, "doc.json": {"value": {"a": 1}, "type": "json"}});
+    let script = Script { streams: vec![END.into()], result: finished("Success", Some(7), &outputs), ..Script::default() };
+    let (api, _) = serve(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&api, &folder, &["await", "q", ID, "--json"]).await;
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&said["reason"], &said["exitCode"], said["outputs"].as_array().unwrap().len()),
+        (&json!("Success"), &json!(7), 5)
+    );
+    let read = |name: &str| std::fs::read(folder.path().join("0123456789ab").join(name)).unwrap();
+    assert_eq!(read("small"), b"text");
+    assert_eq!(read("bytes"), b"\xff");
+    assert_eq!(read("deep/large"), b"content of deep/large");
+    assert_eq!(read("plain"), b"no type");
+    assert_eq!(read("doc.json"), b"{\"a\":1}");
+}
+
+#[tokio::test]
+async fn an_output_that_leaves_its_folder_is_refused_and_nothing_is_written() {
+    let outputs = json!({"a": {"value": "fine"}, "../evil": {"value": "x"}});
+    let script = Script { streams: vec![END.into()], result: finished("Success", Some(0), &outputs), ..Script::default() };
+    let (api, _) = serve(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&api, &folder, &["await", "q", ID, "-o", "out"]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_output_is_refused() {
+    let outputs = json!({"large": {"value": "0".repeat(64), "type": "key"}});
+    let script = Script { streams: vec![END.into()], result: finished("Success", Some(0), &outputs), ..Script::default() };
+    let (api, _) = serve(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&api, &folder, &["await", "q", ID, "-o", "out"]).await;
+    assert_eq!((output.status.code(), text(&output.stderr).contains("damaged")), (Some(1), true), "{output:?}");
+    assert_eq!(std::fs::read_dir(folder.path().join("out")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_job_that_did_not_run_to_its_end_exits_with_1() {
+    let script = Script { streams: vec![END.into()], result: finished("Error", None, &json!({})), ..Script::default() };
+    let (api, _) = serve(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&api, &folder, &["await", "q", ID]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "asman: the job ended as Error: why\n");
+}
+
+#[tokio::test]
+async fn small_files_go_inside_the_definition_and_large_ones_before_it() {
+    let (api, shared) = serve(Script::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("small.txt"), "hé").unwrap();
+    std::fs::write(folder.path().join("large.bin"), vec![7; 3_000_000]).unwrap();
+    let arguments = [
+        "add",
+        "q",
+        "-i",
+        "x",
+        "-c",
+        "sh -c 'ls'",
+        "-e",
+        "K=a=b",
+        "-f",
+        "small.txt",
+        "data/l=large.bin",
+        "--cpus",
+        "2",
+        "--tags",
+        "a,b",
+        "--max-duration",
+        "90s",
+    ];
+    let output = run(&api, &folder, &arguments).await;
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), format!("{ID}\n")), "{output:?}");
+    let key = protocol::sha256_hex(&vec![7; 3_000_000]);
+    let script = shared.lock().unwrap();
+    assert_eq!(script.stored, [(key.clone(), 3_000_000)]);
+    let want = json!({"command": "sh -c 'ls'", "image": "x", "maxDuration": "90s", "tags": ["a", "b"], "env": {"K": "a=b"},
+        "requirements": {"cpus": 2.0}, "inputs": {"small.txt": {"value": "hé", "type": "utf8"},
+        "data/l": {"value": key, "type": "key", "hash": key}}});
+    assert_eq!(script.submitted[0]["definition"], want);
+}
+
+#[tokio::test]
+async fn a_definition_file_is_kept_and_flags_change_it() {
+    let (api, shared) = serve(Script::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("job.json"), r#"{"image":"a","unknown":[1],"env":{"A":"1"}}"#).unwrap();
+    let output =
+        run(&api, &folder, &["add", "q", "--definition", "job.json", "-i", "b", "-e", "B=2", "--namespace", "n", "--json"]).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({"jobId": ID}));
+    let script = shared.lock().unwrap();
+    assert_eq!(script.submitted[0]["definition"], json!({"image": "b", "unknown": [1], "env": {"A": "1", "B": "2"}}));
+    assert_eq!(script.submitted[0]["control"]["namespace"], "n");
+}
+
+#[tokio::test]
+async fn the_apis_own_sentence_is_shown_and_a_refusal_exits_with_2() {
+    let (api, _) = serve(Script::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&api, &folder, &["add", "q", "-i", "refused"]).await;
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), "asman: that image is not for you\n".to_owned()));
+}
+
+#[tokio::test]
+async fn results_and_cancels_that_cannot_be_say_why() {
+    let (api, _) = serve(Script::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let result = run(&api, &folder, &["result", "q", ID]).await;
+    assert_eq!((result.status.code(), text(&result.stderr).contains("it is running")), (Some(1), true), "{result:?}");
+    let cancel = run(&api, &folder, &["cancel", "q", ID]).await;
+    assert_eq!((cancel.status.code(), text(&cancel.stderr).contains("already Finished")), (Some(1), true), "{cancel:?}");
+}
+
+#[tokio::test]
+async fn ctrl_c_leaves_the_job_running_and_says_how_to_go_on() {
+    let line = "event: run-log\ndata: {\"lines\":[[\"hello\",1]],\"cursor\":1}\n\n";
+    let (api, _) = serve(Script { streams: vec![line.into()], ..Script::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = job(&api, &folder, &["await", "secret-name", ID]);
+    let said = tokio::task::spawn_blocking(move || {
+        let mut running = Running::start(&mut command);
+        running.wait_for("hello");
+        running.signal(Signal::INT);
+        assert_eq!(running.wait().code(), Some(130));
+        running.said.join("\n")
+    });
+    let said = said.await.unwrap();
+    assert!(said.contains("asman job await") && said.contains(ID) && !said.contains("secret-name"), "{said}");
+}
+
+#[test]
+fn two_files_of_one_name_are_refused_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("data.csv"), folder.path().join("b"));
+    std::fs::write(&one, "1").unwrap();
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("data.csv"), "2").unwrap();
+    let mut command = support::asman();
+    command
+        .args(["job", "add", "q", "-i", "a", "--api", "http://127.0.0.1:9", "-f"])
+        .arg(&one)
+        .arg("-f")
+        .arg(other.join("data.csv"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(support::text(&output.stderr).contains("two files would be /inputs/data.csv"), "{output:?}");
+}

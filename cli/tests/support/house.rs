@@ -1,0 +1,126 @@
+//! Separate processes of one installation: a database, APIs and workers that a test can kill, stop and start one by one.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Running, asman, text, until};
+
+/// Image with busybox in it, made without a registry.
+pub const IMAGE: &str = "asman-test/busybox:1";
+
+/// A database, an API address and a folder; processes are started by the test.
+pub struct House {
+    pub folder: TempDir,
+    pub database_url: String,
+    pub port: u16,
+}
+
+impl House {
+    /// A house over this database, migrated. Its API will listen on a port of its own.
+    pub fn over(database_url: String) -> Self {
+        let migrated = asman().args(["db", "migrate", "--database-url", &database_url]).output().unwrap();
+        assert!(migrated.status.success(), "{migrated:?}");
+        make_image();
+        Self { folder: super::data_directory(), database_url, port: free_port() }
+    }
+
+    pub fn api_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts the API on the house's port and waits until it answers. A worker that is silent for three seconds is lost.
+    pub fn start_api(&self) -> Running {
+        let mut command = asman();
+        command.args(["api", "--lease", "3s", "--poll", "300ms", "--database-url", &self.database_url]);
+        command.args(["--listen", &format!("127.0.0.1:{}", self.port), "--blob-directory"]).arg(self.folder.path().join("blobs"));
+        let running = Running::start(&mut command);
+        until(|| self.get("/readyz").is_some_and(|body| body["ready"] == true).then_some(()));
+        running
+    }
+
+    /// Starts a worker of the queue and waits until the API knows it.
+    pub fn start_worker(&self, queue: &str, id: &str) -> Running {
+        let mut command = asman();
+        command.args(["worker", "run", queue, "--id", id, "--heartbeat", "500ms", "--stop-grace", "1s", "--jobs", "2"]);
+        command.args(["--api", &self.api_url(), "--data-directory"]).arg(self.folder.path().join(id));
+        let running = Running::start(&mut command);
+        until(|| self.get(&format!("/q/{queue}/status"))?["localWorkers"].get(id).map(|_| ()));
+        running
+    }
+
+    /// Submits a shell script as a job and gives its id.
+    pub fn add(&self, queue: &str, script: &str) -> String {
+        let command = format!("sh -c {}", shell_words::quote(script));
+        let added = self.job(&["add", queue, "-i", IMAGE, "-c", &command, "--json"]).output().unwrap();
+        assert!(added.status.success(), "{}", text(&added.stderr));
+        let said: Value = serde_json::from_slice(&added.stdout).unwrap();
+        said["jobId"].as_str().unwrap().to_owned()
+    }
+
+    pub fn job(&self, arguments: &[&str]) -> Command {
+        let mut command = asman();
+        command.arg("job").args(arguments).env("ASMAN_API", self.api_url());
+        command
+    }
+
+    /// A GET of the API; nothing while it is down.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        let output = Command::new("curl").args(["-s", "-m", "5", &format!("{}{path}", self.api_url())]).output().unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// Waits until the job has a result and gives it.
+    pub fn result(&self, queue: &str, id: &str) -> Value {
+        until(|| self.get(&format!("/q/{queue}/j/{id}/result.json")).filter(|body| body["data"].is_object()))["data"].clone()
+    }
+
+    /// Waits until a worker runs the job and gives its id.
+    pub fn wait_until_running(&self, queue: &str, id: &str) -> String {
+        let running = || self.get(&format!("/q/{queue}/j/{id}")).filter(|body| body["data"]["results"]["state"] == "Running");
+        until(running)["data"]["results"]["worker"].as_str().unwrap().to_owned()
+    }
+
+    /// What happened to the job, in order.
+    pub fn events(&self, queue: &str, id: &str) -> Vec<String> {
+        let history = self.get(&format!("/q/{queue}/j/{id}/history.json")).unwrap();
+        history["data"].as_array().unwrap().iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The run's lines in a result.
+    pub fn lines(result: &Value) -> Vec<String> {
+        let logs = result["finished"]["result"]["logs"].as_array().unwrap();
+        logs.iter().map(|line| line[0].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A database of its own on the throw-away server of the tests.
+pub fn test_database() -> String {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(migrations::testing::TestDatabase::empty()).url
+}
+
+fn make_image() {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().map(PathBuf::from).find(|path| path.exists());
+    let busybox = std::fs::read(busybox.expect("a static busybox is here: ./x test installs it")).unwrap();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(busybox.len() as u64);
+    tar.append_data(&mut header, "bin/busybox", busybox.as_slice()).unwrap();
+    for tool in ["sh", "sleep", "seq", "cat", "echo", "true"] {
+        let mut link = tar::Header::new_gnu();
+        link.set_entry_type(tar::EntryType::Symlink);
+        link.set_size(0);
+        tar.append_link(&mut link, format!("bin/{tool}"), "busybox").unwrap();
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(worker::import_image(IMAGE, tar.into_inner().unwrap())).unwrap();
+}

@@ -1,0 +1,78 @@
+//! `asman up` as a process: its port, its lock, its ends, in the foreground and in the background.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod support;
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use support::{Running, asman, data_directory, is_alive, postmaster, text, until};
+
+fn up(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = asman();
+    command.args(["up", "--no-worker", "--data-directory"]).arg(data).args(arguments);
+    command
+}
+
+#[test]
+fn a_port_in_use_is_named_and_nothing_is_left_running() {
+    let data = data_directory();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = up(data.path(), &["--port", &port]).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("port {port} is in use")), "{said}");
+    assert_eq!(postmaster(data.path()), None);
+}
+
+#[test]
+fn a_signal_stops_everything_and_gives_the_lock_back() {
+    let data = data_directory();
+    for _ in 0..2 {
+        let mut running = Running::start(&mut up(data.path(), &["--port", "0"]));
+        running.wait_for("Asman is up");
+        let server = postmaster(data.path()).unwrap();
+        assert_eq!(running.stop().code(), Some(0), "{:?}", running.said);
+        assert!(!is_alive(server));
+        assert!(!data.path().join("up.json").exists());
+    }
+}
+
+#[test]
+fn a_second_up_is_refused_in_one_sentence() {
+    let data = data_directory();
+    let mut first = Running::start(&mut up(data.path(), &["--port", "0"]));
+    first.wait_for("Asman is up");
+    for arguments in [&["--port", "0"][..], &["--port", "0", "--detach"]] {
+        let second = up(data.path(), arguments).output().unwrap();
+        assert_eq!(second.status.code(), Some(1), "{second:?}");
+        assert_eq!(text(&second.stderr).lines().count(), 1, "{second:?}");
+    }
+    assert_eq!(first.stop().code(), Some(0));
+}
+
+#[test]
+fn in_the_background_it_is_healthy_when_the_command_returns_and_gone_after_down() {
+    let data = data_directory();
+    let output = up(data.path(), &["--port", "0", "--detach", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let address = said["api"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    assert!(TcpStream::connect(&address).is_ok());
+    let down = asman().args(["down", "--json", "--data-directory"]).arg(data.path()).output().unwrap();
+    assert_eq!(down.status.code(), Some(0), "{down:?}");
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&down.stdout).unwrap()["stopped"], said["pid"]);
+    assert!(TcpStream::connect(&address).is_err());
+    until(|| postmaster(data.path()).is_none().then_some(()));
+}
+
+#[test]
+fn a_background_start_that_fails_says_why_here() {
+    let data = data_directory();
+    let output = up(data.path(), &["--detach"]).env("ASMAN_POSTGRES_BIN", "/nonexistent").output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("PostgreSQL is not installed"), "{said}");
+}

@@ -1,0 +1,79 @@
+//! What the program says of itself, and how it answers what it cannot understand.
+
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod support;
+
+use support::{asman, run, text};
+
+#[test]
+fn help_names_every_command_and_every_exit_code() {
+    let output = run(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let help = text(&output.stdout);
+    for part in
+        ["up ", "down ", "api ", "worker ", "job ", "db ", "doctor ", "Exit codes:", "130  interrupted", "--json", "ASMAN_API"]
+    {
+        assert!(help.contains(part), "{part:?} in {help}");
+    }
+}
+
+#[test]
+fn help_of_a_command_shows_an_example() {
+    for command in
+        [&["up"][..], &["job", "add"], &["job", "await"], &["job", "logs"], &["worker", "run"], &["api"], &["db", "run"]]
+    {
+        let output = run(&[command, &["--help"]].concat());
+        let help = text(&output.stdout);
+        assert!(help.contains("Example"), "{command:?}: {help}");
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_exits_with_2() {
+    for arguments in [
+        &["nonsense"][..],
+        &["up", "--port", "99999"],
+        &["up", "--demo", "/nonexistent/Cargo.lock"],
+        &["job", "add"],
+        &["job", "add", "a/b", "-i", "x"],
+        &["job", "add", "q"],
+        &["job", "add", "q", "-i", "x", "-c", "echo 'open"],
+        &["job", "add", "q", "-i", "x", "-e", "NOVALUE"],
+        &["job", "add", "q", "-i", "x", "-f", "/nonexistent/file"],
+        &["job", "add", "q", "-i", "x", "--max-duration", "soon"],
+        &["job", "add", "q", "--definition", "/nonexistent.json"],
+        &["job", "list", "q", "--api", "ftp://x"],
+        &["db", "migrate"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_api_that_is_not_there_exits_with_3_and_no_queue_name() {
+    // A bound and closed port: nothing answers there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let api = format!("http://127.0.0.1:{port}");
+    for arguments in
+        [&["job", "add", "secret-name", "-i", "x"][..], &["job", "list", "secret-name"], &["job", "result", "secret-name", "a"]]
+    {
+        let output = asman().args(arguments).env("ASMAN_API", &api).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("asman up") && !said.contains("secret-name"), "{said}");
+    }
+}
+
+#[test]
+fn doctor_has_a_line_for_each_need_and_a_mend_for_each_lack() {
+    let output = asman().args(["doctor", "--json"]).env("ASMAN_POSTGRES_BIN", "/nonexistent").output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["PostgreSQL", "Docker", "API", "disk", "port"]);
+    assert_eq!(checks[0]["verdict"], "missing");
+    assert!(checks[0]["text"].as_str().unwrap().contains("apt-get install postgresql"));
+}

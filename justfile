@@ -1,0 +1,96 @@
+# Every command that people and CI use. `./x <recipe>` first gets what the recipe needs; `just <recipe>` expects it there.
+
+set shell := ["sh", "-eu", "-c"]
+
+cache := env("XDG_CACHE_HOME", env("HOME") / ".cache") / "asman"
+
+# Outside the checkout, so that every clone of this machine shares one.
+export CARGO_TARGET_DIR := env("CARGO_TARGET_DIR", cache / "target")
+
+# List the recipes.
+default:
+    @{{ just_executable() }} --list --unsorted
+
+# Run everything on this machine, http://localhost:8000. `./x up` also runs a first job.
+[group('run')]
+[positional-arguments]
+up *args: build
+    @exec .bin/asman up "$@"
+
+# Stop what `up` started.
+[group('run')]
+[positional-arguments]
+down *args: build
+    @.bin/asman down "$@"
+
+# Say what this machine lacks and how to get it.
+[group('run')]
+[positional-arguments]
+doctor *args: build
+    @.bin/asman doctor "$@"
+
+# Run any command of the program: `just asman job list local`.
+[group('run')]
+[no-exit-message]
+[positional-arguments]
+asman *args: build
+    @.bin/asman "$@"
+
+# Without optimisation: a first start after three minutes of compiling beats one after fifteen.
+[private]
+build:
+    @cargo build $([ ! -x "$CARGO_TARGET_DIR/debug/asman" ] || echo --quiet) --bin asman
+    @mkdir -p .bin && ln -sf "$CARGO_TARGET_DIR/debug/asman" .bin/asman
+
+# What CI checks before it tests, in CI's order.
+[group('check')]
+check: fmt lint doc forbid
+
+# Formatting.
+[group('check')]
+fmt:
+    cargo fmt --all --check
+
+# Lints, in tests too.
+[group('check')]
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Documentation, private items too: every link in it must lead somewhere.
+[group('check')]
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+
+# Words that must not be committed.
+[group('check')]
+forbid:
+    ! grep -rniE 'todo!|dbg!|\bfixme\b' --include='*.rs' --include='*.sql' --include='*.sh' --include='*.ts' --include='*.svelte' \
+      --exclude-dir=target --exclude-dir=node_modules .
+
+# Tests on a PostgreSQL in RAM that is thrown away; `just test claim` runs those whose name holds `claim`.
+[group('check')]
+[positional-arguments]
+test *filter:
+    cli/tests/postgres.sh cargo nextest run --workspace "$@"
+
+# Measure on a PostgreSQL that commits to disk; some minutes, after an optimised build. Writes bench/RESULTS.md.
+[group('check')]
+[positional-arguments]
+bench *args:
+    cargo build --release --bin asman --bin bench
+    DURABLE=1 cli/tests/postgres.sh sh -c 'BENCH_DATABASE_URL=$TEST_DATABASE_URL exec "$CARGO_TARGET_DIR/release/bench" --output bench/RESULTS.md "$@"' bench "$@"
+
+# Bring the database at DATABASE_URL to this program's schema.
+[group('db')]
+db-migrate: build
+    @.bin/asman db migrate
+
+# Which migrations the database at DATABASE_URL has.
+[group('db')]
+db-status: build
+    @.bin/asman db status
+
+# A PostgreSQL in RAM and a shell with TEST_DATABASE_URL set, for tests by hand; gone when the shell ends.
+[group('db')]
+db-shell:
+    cli/tests/postgres.sh "${SHELL:-sh}"

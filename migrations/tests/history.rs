@@ -1,0 +1,117 @@
+//! The schema comes up from nothing, alone or in company, and time passes over it without harm.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use migrations::testing::TestDatabase;
+use migrations::{connect, maintain, migrate, status};
+
+#[tokio::test]
+async fn ten_migrators_at_once_on_an_empty_database_all_succeed() {
+    let database = TestDatabase::empty().await;
+    let runs = futures_util::future::join_all((0..10).map(|_| migrate(&database.url))).await;
+    let applied: Vec<usize> = runs.into_iter().map(|run| run.expect("every migrator succeeds").len()).collect();
+    let all = status(&database.url).await.unwrap();
+    assert!(all.iter().all(|migration| migration.applied_on.is_some()), "{all:?}");
+    assert_eq!(applied.iter().sum::<usize>(), all.len(), "each file was applied once: {applied:?}");
+}
+
+#[tokio::test]
+async fn status_tells_what_is_to_come_before_and_when_after() {
+    let database = TestDatabase::empty().await;
+    assert!(status(&database.url).await.unwrap().iter().all(|migration| migration.applied_on.is_none()));
+    migrate(&database.url).await.unwrap();
+    assert!(status(&database.url).await.unwrap().iter().all(|migration| migration.applied_on.is_some()));
+}
+
+#[tokio::test]
+async fn views_keep_their_grants_when_nothing_changed() {
+    let database = TestDatabase::new().await;
+    let client = connect(&database.url).await.unwrap();
+    client.batch_execute("create view public.mine as select * from report.queue_depth").await.unwrap();
+    migrate(&database.url).await.unwrap();
+    client.batch_execute("select * from public.mine").await.expect("the user's view still stands");
+}
+
+/// Names of the dated partitions of a table.
+async fn partitions(client: &tokio_postgres::Client, parent: &str) -> Vec<String> {
+    let sql = "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid \
+               where i.inhparent = ('asman.' || $1)::regclass and c.relname !~ 'default' order by 1";
+    client.query(sql, &[&parent]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn maintenance_makes_partitions_four_ahead_and_drops_expired_ones() {
+    let database = TestDatabase::new().await;
+    let client = connect(&database.url).await.unwrap();
+    for parent in ["finished", "event", "log_chunk"] {
+        assert_eq!(partitions(&client, parent).await.len(), 5, "{parent}");
+    }
+    let old = "create table asman.finished_20200106 partition of asman.finished for values from ('2020-01-06') to ('2020-01-13')";
+    client.batch_execute(old).await.unwrap();
+    maintain(&database.url).await.unwrap();
+    maintain(&database.url).await.unwrap();
+    assert_eq!(partitions(&client, "finished").await.len(), 5);
+}
+
+#[tokio::test]
+async fn rows_that_found_no_partition_move_to_theirs_when_it_is_made() {
+    let database = TestDatabase::new().await;
+    let client = connect(&database.url).await.unwrap();
+    let lost = "do $$ declare t text; begin for t in select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid \
+                where i.inhparent = 'asman.event'::regclass and c.relname !~ 'default' loop execute 'drop table asman.' || t; end loop; end $$; \
+                insert into asman.event (qid, job_id, kind) values (asman.qid('q'), 'j', 'queued')";
+    client.batch_execute(lost).await.unwrap();
+    maintain(&database.url).await.unwrap();
+    let rows = client.query_one("select count(*) from only asman.event_default", &[]).await.unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 0);
+    let rows = client.query_one("select count(*) from asman.event", &[]).await.unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_waited_too_long_ends_and_says_why() {
+    let database = TestDatabase::new().await;
+    let client = connect(&database.url).await.unwrap();
+    let waiting = "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, \
+                   required_seconds, max_seconds, queued_at) values (asman.qid('q'), 0, 'old', sha256('x'), false, '{_}', 1, 0, 0, 0, 60, \
+                   now() - interval '29 days')";
+    client.batch_execute(waiting).await.unwrap();
+    maintain(&database.url).await.unwrap();
+    let row = client.query_one("select reason, message from asman.finished where job_id = 'old'", &[]).await.unwrap();
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("Cancelled", "it waited too long for a worker"));
+}
+
+#[tokio::test]
+async fn definitions_go_when_nobody_can_refer_to_them() {
+    let database = TestDatabase::new().await;
+    let client = connect(&database.url).await.unwrap();
+    let two = "insert into asman.definition (hash, body, used_at) values (sha256('a'), '{}', now() - interval '100 days'), (sha256('b'), '{}', now())";
+    client.batch_execute(two).await.unwrap();
+    maintain(&database.url).await.unwrap();
+    let row = client.query_one("select count(*) from asman.definition", &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
+async fn every_reporting_view_tells_of_a_job() {
+    let database = TestDatabase::new().await;
+    let client = connect(&database.url).await.unwrap();
+    let job = "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, \
+               required_seconds, max_seconds) values (asman.qid('q'), 0, 'waits', sha256('x'), false, '{_}', 2, 0, 0, 0, 60); \
+               insert into asman.finished (qid, job_id, epoch, attempt, reason, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus, \
+               memory_bytes, tags, queued_at, claimed_at, status_code, duration_ms) values (asman.qid('q'), 'ended', 1, 1, 'Success', \
+               sha256('x'), false, false, '{_}', 1, 0, 0, '{}', now() - interval '3 seconds', now() - interval '1 second', 1, 900); \
+               insert into asman.worker (qid, worker_id, version, executor, cpus, gpus, memory_bytes, max_seconds, tags) \
+               values (asman.qid('q'), 'w', '1', 'docker', 4, 0, 0, 60, '{}')";
+    client.batch_execute(job).await.unwrap();
+    for (view, is_told) in [
+        ("queue_depth", "qid = asman.qid('q') and n_queued = 1 and n_running = 0 and cpus_wanted = 2"),
+        ("waiting_time", "qid = asman.qid('q') and n_jobs = 1 and p50_seconds between 1.9 and 2.1"),
+        ("throughput", "n_finished = 1 and n_success = 1"),
+        ("worker_load", "worker_id = 'w' and is_alive and n_running = 0"),
+        ("outcomes_per_day", "reason = 'Success' and is_program_failure and n_jobs = 1"),
+    ] {
+        let row = client.query_one(&format!("select count(*) from report.{view} where {is_told}"), &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 1, "{view}");
+    }
+}

@@ -1,0 +1,154 @@
+//! Canonical JSON, and the job id that is the hash of it.
+//!
+//! Two definitions that mean the same must give the same id in a browser, in SQL and here, so the text is fixed to the byte:
+//! keys sorted by UTF-16 code units, no spaces, `JSON.stringify` escapes, numbers as ECMAScript prints a double.
+//! `vectors/job-ids.json` holds what browsers computed.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// Lowercase hex SHA-256.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// The one text of a JSON value.
+pub fn canonical_json(value: &Value) -> String {
+    let mut out = String::new();
+    write_value(&mut out, value);
+    out
+}
+
+/// The id of a definition: hash of its canonical JSON without what does not change the work
+/// (refs' `hash`, signatures of presigned URLs, `env.channel` and `env.CHANNEL`).
+pub fn job_id_of(definition: &Value) -> String {
+    let mut copy = definition.clone();
+    if let Value::Object(members) = &mut copy {
+        for map in ["inputs", "configFiles"] {
+            if let Some(Value::Object(refs)) = members.get_mut(map) {
+                refs.values_mut().for_each(strip_ref);
+            }
+        }
+        if let Some(Value::Object(env)) = members.get_mut("env") {
+            strip_channel(env);
+        }
+    }
+    sha256_hex(canonical_json(&copy).as_bytes())
+}
+
+/// Storage of the existing system whose URLs are presigned anew for every reader.
+const PRESIGNED_ORIGIN: &str = "https://metaframe-asman-test.s3.us-west-1.amazonaws.com";
+
+fn strip_ref(reference: &mut Value) {
+    let Value::Object(members) = reference else { return };
+    members.shift_remove("hash");
+    if members.get("type").and_then(Value::as_str) != Some("url") {
+        return;
+    }
+    if let Some(Value::String(url)) = members.get_mut("value") {
+        if let Some(at) = url.find("/presignedurl/") {
+            url.truncate(at);
+        } else if url.starts_with(PRESIGNED_ORIGIN)
+            && let Some(at) = url.find(['?', '#'])
+        {
+            url.truncate(at);
+        }
+    }
+}
+
+fn strip_channel(env: &mut Map<String, Value>) {
+    for key in ["channel", "CHANNEL"] {
+        if env.get(key).is_some_and(is_truthy) {
+            env.shift_remove(key);
+        }
+    }
+}
+
+/// JavaScript's truth: everything but `null`, `false`, `0` and `""`.
+fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Number(number) => number.as_f64().is_some_and(|n| n != 0.0),
+        Value::String(text) => !text.is_empty(),
+        _ => true,
+    }
+}
+
+fn write_value(out: &mut String, value: &Value) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Number(number) => {
+            let mut buffer = ryu_js::Buffer::new();
+            let double = number.as_f64().filter(|n| n.is_finite());
+            out.push_str(double.map_or("null", |n| buffer.format(n)));
+        }
+        Value::String(text) => write_string(out, text),
+        Value::Array(items) => write_list(out, ('[', ']'), items, write_value),
+        Value::Object(members) => {
+            let mut sorted: Vec<_> = members.iter().collect();
+            sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+            write_list(out, ('{', '}'), &sorted, |out, (key, value)| {
+                write_string(out, key);
+                out.push(':');
+                write_value(out, value);
+            });
+        }
+    }
+}
+
+fn write_list<T>(out: &mut String, (open, close): (char, char), items: &[T], write: impl Fn(&mut String, &T)) {
+    out.push(open);
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write(out, item);
+    }
+    out.push(close);
+}
+
+fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{8}' => out.push_str("\\b"),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\u{c}' => out.push_str("\\f"),
+            '\r' => out.push_str("\\r"),
+            c if c < ' ' => *out += &format!("\\u{:04x}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_sort_by_utf16_and_numbers_print_as_in_ecmascript() {
+        let value = json!({"\u{ff61}": 1, "\u{1f600}": 2, "10": 1.0, "9": -0.0, "n": 1e21, "s": "a\u{1}\u{7f}/\u{2028}"});
+        assert_eq!(
+            canonical_json(&value),
+            "{\"10\":1,\"9\":0,\"n\":1e+21,\"s\":\"a\\u0001\u{7f}/\u{2028}\",\"\u{1f600}\":2,\"\u{ff61}\":1}"
+        );
+    }
+
+    #[test]
+    fn presigned_urls_count_without_their_signature() {
+        let with = |url: &str| json!({"image": "a", "inputs": {"x": {"type": "url", "value": url, "hash": "h"}}});
+        let bare = json!({"image": "a", "inputs": {"x": {"type": "url", "value": "https://h/f/1"}}});
+        assert_eq!(job_id_of(&with("https://h/f/1/presignedurl/abc")), job_id_of(&bare));
+        assert_ne!(job_id_of(&with("https://h/f/1?x=1")), job_id_of(&bare));
+        let stored = format!("{PRESIGNED_ORIGIN}/k");
+        assert_eq!(job_id_of(&with(&format!("{stored}?sig=1#f"))), job_id_of(&with(&stored)));
+    }
+}

@@ -1,0 +1,160 @@
+//! What a client asks to run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::duration::Duration;
+use crate::name::{JobId, Namespace};
+
+/// A container job: an image or how to build one, what to run in it, and with which files.
+///
+/// Members that are not named here are ignored by us and kept in the stored text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Definition {
+    /// Image reference, such as `python:3.12`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// How to build an image instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
+    /// Command line, split by shell quoting rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Entrypoint, split likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<String>,
+    /// Working directory in the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Environment variables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, Value>>,
+    /// Size of `/dev/shm`, such as `1g`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<Value>,
+    /// Files below `/inputs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<BTreeMap<String, DataRef>>,
+    /// Files below `/inputs`, or anywhere in the container when the name is absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_files: Option<BTreeMap<String, DataRef>>,
+    /// Longest run, such as `5m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_duration: Option<Value>,
+    /// Only a worker that carries every one of these may claim the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Capacity that the job needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<Requirements>,
+}
+
+/// How to build an image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Build {
+    /// Git or archive URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Folder inside the context.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_context: Option<String>,
+    /// Name of the Dockerfile inside the context.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// Stage to build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The Dockerfile's own text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<String>,
+    /// `NAME=value` each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_args: Option<Vec<String>>,
+    /// Such as `linux/amd64`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+}
+
+/// Capacity that a job takes of its worker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Requirements {
+    /// Cpus, fractions allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    /// Whole gpus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<f64>,
+    /// Memory, such as `4g`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Value>,
+    /// A worker that allows less is not offered the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_duration: Option<Value>,
+}
+
+/// A value, or where to get it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataRef {
+    /// Text, JSON, a URL or a key of `/f`, as `type` says.
+    pub value: Value,
+    /// How to read `value`; absent means UTF-8 text.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<DataRefType>,
+    /// SHA-256 of the content that the client claims. A hint: never believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+}
+
+/// How a data ref's value is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataRefType {
+    /// Base64 of the bytes.
+    Base64,
+    /// URL to get the bytes from.
+    Url,
+    /// The text itself.
+    #[default]
+    Utf8,
+    /// Any JSON value; its text is the bytes.
+    Json,
+    /// Key of `/f`.
+    Key,
+}
+
+/// What the submitter wants besides the work itself. Not part of the job id.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Control {
+    /// Namespace that holds the job; absent means `_`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Namespace>,
+    /// Upper bound on the run, on top of the definition's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_duration: Option<Duration>,
+    /// Webhooks, as they came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callbacks: Option<Value>,
+}
+
+/// Body of a submission.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct EnqueueJob {
+    /// Id chosen by the client; absent means the hash of the definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<JobId>,
+    /// The definition's text, byte for byte.
+    pub definition: Box<RawValue>,
+    /// How to queue it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
+    /// Asks the worker for more words in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug: Option<bool>,
+}

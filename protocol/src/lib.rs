@@ -1,0 +1,49 @@
+//! The words both ends of every Asman wire share.
+//!
+//! What it holds: typed names ([`QueueName`], [`JobId`]), job definitions and data refs, the canonical JSON that a job id is
+//! the hash of, durations and sizes as people write them, every message of the client socket, every body of the worker API,
+//! and every limit in one table ([`limits`]).
+//!
+//! What it never does: no I/O, no async, no SQL, no clock. A value that exists has been checked; whoever receives one need not
+//! check it again.
+//!
+//! # Glossary
+//!
+//! - **job**: one container run asked of one queue, keyed by (queue, job id).
+//! - **queue**: a name that is also the secret to reach it. Never logged; [`QueueName`] prints as `QueueName(..)`.
+//! - **definition**: what to run. Immutable; the job id is the hash of its canonical JSON.
+//! - **worker**: a process that claims jobs of a queue and runs them.
+//! - **claim**: one worker's right to run one job, fenced by an **epoch** that every later claim of any job exceeds.
+//! - **lease**: the time a claim lives without a heartbeat of its worker.
+//! - **attempt**: how many times the job has been claimed, this one included.
+//! - **namespace**: a label that holds a job alive; the job ends when the last one lets go.
+//! - **result**, **output**: the document a finished job leaves, and one file in it.
+//! - **event**: one transition of one job, kept in order.
+
+mod canonical;
+mod definition;
+mod duration;
+mod job;
+pub mod limits;
+mod log;
+mod message;
+mod name;
+mod parsed;
+mod path;
+mod size;
+mod worker_api;
+
+pub use canonical::{canonical_json, job_id_of, sha256_hex};
+pub use definition::{Build, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
+pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
+pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, Reason, State, WorkerInfo};
+pub use log::{LogLine, Step};
+pub use message::{ClientMessage, Jobs, JobsMessage, LogsMessage, ServerMessage, StateChange, StateChangeValue, WorkersMessage};
+pub use name::{InvalidName, JobId, Namespace, Qid, QueueName, WorkerId};
+pub use parsed::{InvalidDefinition, ParsedDefinition};
+pub use path::{InvalidPath, check_config_path, check_input_path};
+pub use size::{InvalidSize, parse_size};
+pub use worker_api::{
+    Claim, ClaimAnswer, ClaimRequest, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest, HeldJob, LogsRequest,
+    ReleaseRequest, WorkerDescription,
+};

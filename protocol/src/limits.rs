@@ -1,0 +1,71 @@
+//! Every bound of the wire and of the product, in one table.
+//!
+//! A bound that a deployment may want to move is a flag whose default is the constant here.
+
+use std::time::Duration;
+
+/// Most bytes of one request body with a definition in it: larger inputs go through `/f`.
+pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Most bytes of one definition's text.
+pub const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of a finish request: inline outputs and the error, without logs.
+pub const RESULT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most bytes of one WebSocket message from a client.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most characters of a queue name, a job id, a worker id or a namespace.
+pub const NAME_CHARS_MAX: usize = 255;
+/// Most bytes of one segment of an input or output path (`NAME_MAX` of Linux).
+pub const PATH_SEGMENT_BYTES_MAX: usize = 255;
+/// Most bytes of a whole input or output path.
+pub const PATH_BYTES_MAX: usize = 1024;
+/// Most inputs, config files or environment variables of one definition.
+pub const ENTRIES_MAX: usize = 1_000;
+/// Most tags of a job or of a worker.
+pub const TAGS_MAX: usize = 32;
+/// Most namespaces that may hold one job. The tables know it too: `queued_namespaces_are_bounded`.
+pub const NAMESPACES_MAX: usize = 1_000;
+/// Most output files of one job.
+pub const OUTPUTS_MAX: usize = 10_000;
+/// Outputs and inputs up to this many bytes travel inside the JSON; larger ones through `/f`.
+pub const INLINE_BYTES_MAX: usize = 200;
+/// Most bytes of one object stored under `/f`.
+pub const BLOB_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+
+/// A job that asks for nothing takes this many cpus: one slot, as in the existing system.
+pub const CPUS_DEFAULT: f64 = 1.0;
+/// Most cpus a job may ask for.
+pub const CPUS_MAX: f64 = 4096.0;
+/// Most gpus a job may ask for.
+pub const GPUS_MAX: u32 = 1024;
+/// A job without a limit of its own may run this long.
+pub const DURATION_DEFAULT: Duration = Duration::from_hours(24);
+/// The longest a job may ask to run.
+pub const DURATION_MAX: Duration = Duration::from_hours(720);
+/// Time that a claim gets on top of the run's own limit, for pull, build, inputs and outputs.
+pub const SETUP_ALLOWANCE: Duration = Duration::from_hours(1);
+/// Lost workers after which a job is given up: it may be the job that kills them.
+pub const LOST_WORKERS_MAX: i16 = 3;
+
+/// Most jobs in one claim.
+pub const CLAIM_JOBS_MAX: u32 = 256;
+/// Longest wait of a claim or a heartbeat.
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
+/// A worker unseen for this long has lost its claims.
+pub const LEASE: Duration = Duration::from_secs(30);
+/// A worker says that it lives this often.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Jobs that one heartbeat may name.
+pub const HEARTBEAT_JOBS_MAX: usize = 4096;
+
+/// Bytes of log text of one chunk: larger batches are split by the worker.
+pub const LOG_CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of log text kept of one job; then one line says that the rest was dropped.
+pub const LOG_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Bytes of one log line; a longer one is cut into several.
+pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// Jobs that one listing or snapshot shows: running ones, then those next to run, then finished ones.
+pub const LISTED_JOBS_MAX: i64 = 10_000;
+/// Finished jobs stay listed this long.
+pub const LISTED_FINISHED: Duration = Duration::from_mins(1);

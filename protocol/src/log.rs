@@ -1,0 +1,93 @@
+//! One line of a job's log on the wire.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One line: `[text, epochMs]` for stdout, `[text, epochMs, true]` for stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// The line without its line feed, lossily UTF-8.
+    pub text: String,
+    /// When the worker read it, epoch milliseconds.
+    pub time: i64,
+    /// Whether the container wrote it to stderr.
+    pub is_stderr: bool,
+}
+
+impl Serialize for LogLine {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.is_stderr {
+            (&self.text, self.time, true).serialize(serializer)
+        } else {
+            (&self.text, self.time).serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LogLine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Wire {
+            Three(String, f64, Option<bool>),
+            Two(String, f64),
+        }
+        let (text, time, is_stderr) = match Wire::deserialize(deserializer)? {
+            Wire::Three(text, time, is_stderr) => (text, time, is_stderr.unwrap_or(false)),
+            Wire::Two(text, time) => (text, time, false),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
+        Ok(Self { text, time: time as i64, is_stderr })
+    }
+}
+
+/// What a job was doing when it wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Step {
+    /// Fetching the image.
+    #[serde(rename = "docker image pull")]
+    Pull,
+    /// Fetching the build context.
+    #[serde(rename = "cloning repo")]
+    Clone,
+    /// Building the image.
+    #[serde(rename = "docker build")]
+    Build,
+    /// Running the container.
+    Running,
+    /// Storing a built image.
+    #[serde(rename = "docker image push")]
+    Push,
+}
+
+impl Step {
+    /// The wire's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "docker image pull",
+            Self::Clone => "cloning repo",
+            Self::Build => "docker build",
+            Self::Running => "Running",
+            Self::Push => "docker image push",
+        }
+    }
+
+    /// Whether the line belongs to the run log; every other step belongs to the build log.
+    pub const fn is_run(self) -> bool {
+        matches!(self, Self::Running)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stdout_lines_have_two_members_and_stderr_lines_three() {
+        let line = |is_stderr| LogLine { text: "a".into(), time: 5, is_stderr };
+        assert_eq!(serde_json::to_string(&line(false)).unwrap(), r#"["a",5]"#);
+        assert_eq!(serde_json::to_string(&line(true)).unwrap(), r#"["a",5,true]"#);
+        for text in [r#"["a",5]"#, r#"["a",5.0,false]"#, r#"["a",5,null]"#] {
+            assert_eq!(serde_json::from_str::<LogLine>(text).unwrap(), line(false), "{text}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Names that arrive from outside: checked once, here.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::limits::NAME_CHARS_MAX;
+
+/// First 128 bits of the SHA-256 of a queue's name: what the database and notifications know of a queue.
+pub type Qid = Uuid;
+
+/// Why a text is no name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    /// Nothing there.
+    #[error("{0} is empty")]
+    Empty(&'static str),
+    /// More than [`NAME_CHARS_MAX`] characters.
+    #[error("{0} is longer than {NAME_CHARS_MAX} characters")]
+    TooLong(&'static str),
+    /// A control character or a slash, which no URL segment and no log line can carry.
+    #[error("{0} holds a slash or a control character")]
+    Character(&'static str),
+}
+
+fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {
+    if text.is_empty() {
+        return Err(InvalidName::Empty(what));
+    }
+    if text.chars().count() > NAME_CHARS_MAX {
+        return Err(InvalidName::TooLong(what));
+    }
+    if text.chars().any(|c| c.is_control() || c == '/') {
+        return Err(InvalidName::Character(what));
+    }
+    Ok(())
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text as it came.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                check($what, &text)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+    };
+}
+
+macro_rules! readable {
+    ($name:ident) => {
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// A queue's name: a bearer secret. It has no `Display`, and `Debug` hides it.
+    QueueName,
+    "the queue name"
+);
+name!(
+    /// Names a job in its queue: 64 hex digits when the server made it, else what the client chose.
+    JobId,
+    "the job id"
+);
+name!(
+    /// Names a worker in its queue.
+    WorkerId,
+    "the worker id"
+);
+name!(
+    /// A label that holds a job alive. `_` is the shared default; `*`, in a cancel, means all.
+    Namespace,
+    "the namespace"
+);
+readable!(JobId);
+readable!(WorkerId);
+readable!(Namespace);
+
+impl fmt::Debug for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("QueueName(..)")
+    }
+}
+
+impl QueueName {
+    /// The key of this queue in the database; `asman.qid(name)` in SQL gives the same.
+    pub fn qid(&self) -> Qid {
+        let digest = Sha256::digest(self.0.as_bytes());
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        Uuid::from_bytes(first)
+    }
+}
+
+impl Namespace {
+    /// The shared default, `_`.
+    pub fn shared() -> Self {
+        Self("_".to_owned())
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self::shared()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_name_never_prints() {
+        let queue: QueueName = "secret-queue".parse().unwrap();
+        assert!(!format!("{queue:?}").contains("secret"));
+    }
+
+    #[test]
+    fn names_with_slashes_control_characters_or_nothing_in_them_are_refused() {
+        assert_eq!("".parse::<JobId>(), Err(InvalidName::Empty("the job id")));
+        assert_eq!("a/b".parse::<JobId>(), Err(InvalidName::Character("the job id")));
+        assert_eq!("a\0b".parse::<JobId>(), Err(InvalidName::Character("the job id")));
+        assert_eq!("x".repeat(256).parse::<JobId>(), Err(InvalidName::TooLong("the job id")));
+        assert!("é".repeat(255).parse::<JobId>().is_ok());
+    }
+}

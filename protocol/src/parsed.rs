@@ -1,0 +1,235 @@
+//! From a definition's text to a definition that can be queued, or the sentence that says why not.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::definition::Definition;
+use crate::duration::InvalidDuration;
+use crate::limits::{CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX, GPUS_MAX, TAGS_MAX};
+use crate::name::{InvalidName, JobId, Namespace};
+use crate::path::{InvalidPath, check_config_path, check_input_path};
+use crate::size::{InvalidSize, parse_size};
+use crate::{canonical_json, job_id_of, parse_duration};
+
+/// Why a definition cannot be queued. The sentence is for its author.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InvalidDefinition {
+    /// Neither `image` nor `build`.
+    #[error("the definition has neither image nor build; give one of them")]
+    NoImage,
+    /// Not JSON, or members of the wrong type.
+    #[error("the definition cannot be read: {0}")]
+    Unreadable(String),
+    /// Over [`DEFINITION_BYTES_MAX`].
+    #[error("the definition is larger than {} KiB; upload large inputs with PUT /f/<key>", DEFINITION_BYTES_MAX / 1024)]
+    TooLarge,
+    /// Over [`ENTRIES_MAX`] or [`TAGS_MAX`].
+    #[error("the definition has more than {max} {what}")]
+    TooMany {
+        /// Which member.
+        what: &'static str,
+        /// Its bound.
+        max: usize,
+    },
+    /// A file name that leaves its folder.
+    #[error(transparent)]
+    Path(#[from] InvalidPath),
+    /// A duration that is none.
+    #[error(transparent)]
+    Duration(#[from] InvalidDuration),
+    /// A size that is none.
+    #[error(transparent)]
+    Size(#[from] InvalidSize),
+    /// A number out of range.
+    #[error("{what} must be a number from 0 to {max}")]
+    Number {
+        /// Which member.
+        what: &'static str,
+        /// Its bound.
+        max: f64,
+    },
+    /// A tag that is no name.
+    #[error(transparent)]
+    Tag(#[from] InvalidName),
+    /// An environment variable that no process can have.
+    #[error("environment variable {0:?} has an empty name, an equals sign or a NUL in it")]
+    Env(String),
+}
+
+/// A definition that was read and checked, with all that follows from its text.
+#[derive(Clone, Debug)]
+pub struct ParsedDefinition {
+    /// The text as it came.
+    pub text: String,
+    /// Its members.
+    pub definition: Definition,
+    /// SHA-256 of the whole canonical JSON: the key under which the text is stored.
+    pub hash: [u8; 32],
+    /// The true job id of this definition.
+    pub job_id: JobId,
+    /// Cpus that the job takes.
+    pub cpus: f64,
+    /// Gpus that the job takes.
+    pub gpus: u32,
+    /// Bytes of memory that the job takes; 0 when it does not say.
+    pub memory_bytes: u64,
+    /// Least `maxJobDuration` of a worker that may take it.
+    pub required_duration: std::time::Duration,
+    /// Longest run that the definition allows.
+    pub max_duration: std::time::Duration,
+    /// Tags, sorted, each once.
+    pub tags: Vec<String>,
+}
+
+impl ParsedDefinition {
+    /// Reads and checks a definition's text.
+    pub fn parse(text: &str) -> Result<Self, InvalidDefinition> {
+        if text.len() > DEFINITION_BYTES_MAX {
+            return Err(InvalidDefinition::TooLarge);
+        }
+        let unreadable = |error: serde_json::Error| InvalidDefinition::Unreadable(error.to_string());
+        let value: Value = serde_json::from_str(text).map_err(unreadable)?;
+        // serde would take the members of a list in order.
+        if !value.is_object() {
+            return Err(InvalidDefinition::Unreadable("it is no JSON object".to_owned()));
+        }
+        let definition: Definition = serde_json::from_str(text).map_err(unreadable)?;
+        definition.check()?;
+        let wants = definition.requirements.clone().unwrap_or_default();
+        let mut tags = definition.tags.clone().unwrap_or_default();
+        tags.sort();
+        tags.dedup();
+        let job_id = JobId::try_from(job_id_of(&value))?;
+        Ok(Self {
+            hash: Sha256::digest(canonical_json(&value).as_bytes()).into(),
+            job_id,
+            cpus: wants.cpus.unwrap_or(CPUS_DEFAULT),
+            gpus: whole_gpus(wants.gpus),
+            memory_bytes: wants.memory.as_ref().map_or(Ok(0), size_of)?,
+            required_duration: wants.max_duration.as_ref().map_or(Ok(std::time::Duration::ZERO), duration_of)?,
+            max_duration: definition.max_duration.as_ref().map_or(Ok(DURATION_DEFAULT), duration_of)?,
+            tags,
+            text: text.to_owned(),
+            definition,
+        })
+    }
+}
+
+impl Definition {
+    fn check(&self) -> Result<(), InvalidDefinition> {
+        let has_image = self.image.as_ref().is_some_and(|image| !image.trim().is_empty());
+        if !has_image && self.build.is_none() {
+            return Err(InvalidDefinition::NoImage);
+        }
+        self.check_counts()?;
+        self.check_files()?;
+        self.check_env()?;
+        self.shm_size.as_ref().map_or(Ok(0), size_of)?;
+        let wants = self.requirements.clone().unwrap_or_default();
+        check_number("requirements.cpus", wants.cpus, CPUS_MAX)?;
+        check_number("requirements.gpus", wants.gpus, f64::from(GPUS_MAX))?;
+        for tag in self.tags.iter().flatten() {
+            tag.parse::<Namespace>()?;
+        }
+        Ok(())
+    }
+
+    fn check_counts(&self) -> Result<(), InvalidDefinition> {
+        let counts = [
+            ("inputs", self.inputs.as_ref().map_or(0, BTreeMap::len), ENTRIES_MAX),
+            ("configFiles", self.config_files.as_ref().map_or(0, BTreeMap::len), ENTRIES_MAX),
+            ("environment variables", self.env.as_ref().map_or(0, BTreeMap::len), ENTRIES_MAX),
+            ("tags", self.tags.as_ref().map_or(0, Vec::len), TAGS_MAX),
+        ];
+        match counts.into_iter().find(|(_, n, max)| n > max) {
+            Some((what, _, max)) => Err(InvalidDefinition::TooMany { what, max }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_files(&self) -> Result<(), InvalidDefinition> {
+        for name in self.inputs.iter().flat_map(BTreeMap::keys) {
+            check_input_path(name)?;
+        }
+        for name in self.config_files.iter().flat_map(BTreeMap::keys) {
+            check_config_path(name)?;
+        }
+        Ok(())
+    }
+
+    fn check_env(&self) -> Result<(), InvalidDefinition> {
+        for (name, value) in self.env.iter().flatten() {
+            let has_nul = name.contains('\0') || value.as_str().is_some_and(|v| v.contains('\0'));
+            if name.is_empty() || name.contains('=') || has_nul {
+                return Err(InvalidDefinition::Env(name.chars().take(40).collect()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_number(what: &'static str, number: Option<f64>, max: f64) -> Result<(), InvalidDefinition> {
+    match number {
+        Some(n) if !(0.0..=max).contains(&n) => Err(InvalidDefinition::Number { what, max }),
+        _ => Ok(()),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 0..=GPUS_MAX")]
+fn whole_gpus(gpus: Option<f64>) -> u32 {
+    gpus.map_or(0, |n| n.ceil() as u32)
+}
+
+fn size_of(value: &Value) -> Result<u64, InvalidDefinition> {
+    match value {
+        Value::Null => Ok(0),
+        Value::String(text) => Ok(parse_size(text)?),
+        other => Ok(parse_size(&other.to_string())?),
+    }
+}
+
+fn duration_of(value: &Value) -> Result<std::time::Duration, InvalidDefinition> {
+    match value {
+        Value::Null => Ok(DURATION_DEFAULT),
+        Value::String(text) => Ok(parse_duration(text)?),
+        other => Ok(parse_duration(&other.to_string())?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        ParsedDefinition::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_a_job_needs_follows_from_its_text() {
+        let text = r#"{"image":"a","tags":["b","a","b"],"maxDuration":"90s","requirements":{"gpus":1.5,"memory":"1g"}}"#;
+        let parsed = ParsedDefinition::parse(text).unwrap();
+        assert_eq!((parsed.cpus, parsed.gpus, parsed.memory_bytes), (1.0, 2, 1 << 30));
+        assert_eq!((parsed.tags, parsed.max_duration.as_secs()), (vec!["a".to_owned(), "b".to_owned()], 90));
+    }
+
+    #[test]
+    fn each_mistake_has_its_sentence() {
+        for (text, sentence) in [
+            (r#"{"command":"x"}"#, "the definition has neither image nor build; give one of them"),
+            (r#"["alpine"]"#, "the definition cannot be read: it is no JSON object"),
+            (r#"{"image":"a","maxDuration":"soon"}"#, "\"soon\" is no duration; write it as 90s, 20m, 1h30m or 250ms"),
+            (r#"{"image":"a","shmSize":"big"}"#, "\"big\" is no size; write it as 512m, 4g or 4GiB"),
+            (r#"{"image":"a","requirements":{"cpus":-1}}"#, "requirements.cpus must be a number from 0 to 4096"),
+            (
+                r#"{"image":"a","env":{"A=B":"c"}}"#,
+                "environment variable \"A=B\" has an empty name, an equals sign or a NUL in it",
+            ),
+        ] {
+            assert_eq!(refusal(text), sentence);
+        }
+        assert!(refusal(r#"{"image":"a","inputs":{"../x":{"value":"y"}}}"#).contains("would leave its folder"));
+        assert!(refusal(r#"{"image":"a","inputs":{"/etc/x":{"value":"y"}}}"#).contains("is absolute"));
+    }
+}

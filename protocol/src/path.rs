@@ -1,0 +1,66 @@
+//! Names of files in a job: relative, without tricks.
+
+use crate::limits::{PATH_BYTES_MAX, PATH_SEGMENT_BYTES_MAX};
+
+/// Why a text is no path of an input, a config file or an output.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPath {
+    /// Nothing there.
+    #[error("a file name is empty")]
+    Empty,
+    /// Starts with `/` where only a relative path may stand.
+    #[error("file name {0:?} is absolute; give a path below the folder")]
+    Absolute(String),
+    /// Has `..`, `.`, an empty segment, a backslash or a control character.
+    #[error("file name {0:?} would leave its folder; use plain segments such as a/b.txt")]
+    Escapes(String),
+    /// Longer than a file system takes.
+    #[error("file name {0:?}… is too long")]
+    TooLong(String),
+}
+
+fn check_segments(path: &str, whole: &str) -> Result<(), InvalidPath> {
+    if path.is_empty() {
+        return Err(InvalidPath::Empty);
+    }
+    let long = path.len() > PATH_BYTES_MAX || path.split('/').any(|s| s.len() > PATH_SEGMENT_BYTES_MAX);
+    if long {
+        return Err(InvalidPath::TooLong(whole.chars().take(40).collect()));
+    }
+    let bad = |segment: &str| matches!(segment, "" | "." | "..");
+    if path.split('/').any(bad) || path.chars().any(|c| c.is_control() || c == '\\') {
+        return Err(InvalidPath::Escapes(whole.to_owned()));
+    }
+    Ok(())
+}
+
+/// Checks the name of an input or output: a relative path of plain segments, such as `data/a.csv`.
+pub fn check_input_path(path: &str) -> Result<(), InvalidPath> {
+    if path.starts_with('/') {
+        return Err(InvalidPath::Absolute(path.to_owned()));
+    }
+    check_segments(path, path)
+}
+
+/// Checks the name of a config file: relative (below `/inputs`) or absolute in the container, of plain segments.
+pub fn check_config_path(path: &str) -> Result<(), InvalidPath> {
+    check_segments(path.strip_prefix('/').unwrap_or(path), path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_leave_their_folder_are_refused() {
+        for bad in ["../x", "a/../x", "a//b", ".", "a/.", "", "a\\b", "a\nb", "a/"] {
+            assert!(check_input_path(bad).is_err(), "{bad:?}");
+            assert!(check_config_path(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(check_input_path("/etc/x"), Err(InvalidPath::Absolute("/etc/x".into())));
+        assert!(check_config_path("/etc/x").is_ok());
+        assert!(check_config_path("/etc/../x").is_err());
+        assert!(check_input_path("a/b c/ü.txt").is_ok());
+        assert!(check_input_path("..a").is_ok());
+    }
+}

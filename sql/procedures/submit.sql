@@ -1,0 +1,83 @@
+-- Queue a batch of jobs, once each however often they are sent.
+-- in:    arrays of one length, one element a submission
+-- out:   one row a submission, in order: outcome 'new' (queued now), 'queued', 'running' (already there; the namespace joined)
+--        or 'finished' (the result is there and answers; nothing runs)
+-- locks: one transaction-level advisory lock a job, taken in order. It makes two submissions of one job follow each other,
+--        so that the second looks at the tables after the first has committed: without it a submission whose view is older
+--        than another's whole life up to its claim would queue the job a second time.
+--        Then the rows of jobs that are there already: a claim, a cancel or a finish under way ends first and is seen, and
+--        none begins before the commit. Without it a namespace would join a row that is gone, and its job be lost.
+-- index: queued_job, running_pkey, finished_pkey
+create or replace function asman.submit(
+  qids uuid[], job_ids text[], hashes bytea[], bodies text[], namespaces_in text[], true_ids bool[], debugs bool[],
+  classes int8[], priorities int2[], cpus_in float8[], gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[],
+  tags_in text[])
+returns table (ord int8, outcome text)
+language plpgsql as $$
+#variable_conflict use_column
+begin
+  perform pg_advisory_xact_lock(k.key) from (
+    select distinct hashtextextended(s.job_id, ('x' || left(s.qid::text, 8))::bit(32)::int8) as key
+    from unnest(qids, job_ids) as s (qid, job_id) order by 1) as k;
+
+  -- Where it waits, where it runs, and again where it waits, because a release may move it back in between.
+  for i in 1 .. 3 loop
+    if i = 2 then
+      perform from (select distinct u.job_id, u.qid from unnest(qids, job_ids) as u (qid, job_id) order by 1, 2) s
+      cross join lateral (select from asman.running r where r.job_id = s.job_id and r.qid = s.qid for update) l;
+    else
+      perform from (select distinct u.job_id, u.qid from unnest(qids, job_ids) as u (qid, job_id) order by 1, 2) s
+      cross join lateral (select from asman.queued q where q.job_id = s.job_id and q.qid = s.qid for update) l;
+    end if;
+  end loop;
+
+  insert into asman.definition (hash, body)
+  select distinct on (d.hash) d.hash, d.body from unnest(hashes, bodies) as d (hash, body) order by d.hash
+  on conflict (hash) do update set used_at = now() where definition.used_at < now() - interval '1 day';
+
+  return query
+  with item as materialized (
+    select * from unnest(qids, job_ids, hashes, namespaces_in, true_ids, debugs, classes, priorities, cpus_in, gpus_in, memory_in,
+      required_in, max_in, tags_in) with ordinality
+      as s (qid, job_id, hash, namespace, is_true_id, is_debug, class, priority, cpus, gpus, memory_bytes, required_seconds,
+        max_seconds, tags, ord)),
+  found as materialized (
+    select i.ord, i.qid, i.job_id, i.namespace,
+      case when exists (select from asman.running r where r.job_id = i.job_id and r.qid = i.qid) then 'running'
+           when exists (select from asman.queued q where q.job_id = i.job_id and q.qid = i.qid) then 'queued'
+           when (select f.reason from asman.finished f where f.job_id = i.job_id and f.qid = i.qid
+                 order by f.finished_at desc limit 1) in ('Success', 'Error', 'TimedOut') then 'finished'
+           else 'new' end as outcome
+    from item i),
+  joiner as materialized (
+    select f.qid, f.job_id, f.outcome, array_agg(distinct f.namespace) as namespaces from found f group by 1, 2, 3),
+  first as materialized (
+    select distinct on (i.qid, i.job_id) i.* from item i join found f using (ord) where f.outcome = 'new'
+    order by i.qid, i.job_id, i.ord),
+  added as (
+    insert into asman.queued (qid, class, priority, job_id, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus,
+      memory_bytes, required_seconds, max_seconds, tags)
+    select n.qid, n.class, n.priority, n.job_id, n.hash, n.is_true_id, n.is_debug, j.namespaces, n.cpus, n.gpus,
+      n.memory_bytes, n.required_seconds, n.max_seconds, coalesce(string_to_array(nullif(n.tags, ''), '/'), '{}')
+    from first n join joiner j on (j.qid, j.job_id, j.outcome) = (n.qid, n.job_id, 'new') order by n.ord),
+  joined_queued as (
+    update asman.queued q set namespaces = asman.union_of(q.namespaces, j.namespaces)
+    from joiner j where j.outcome = 'queued' and q.job_id = j.job_id and q.qid = j.qid and not q.namespaces @> j.namespaces
+    returning q.qid, q.job_id, j.namespaces),
+  joined_running as (
+    update asman.running r set namespaces = asman.union_of(r.namespaces, j.namespaces)
+    from joiner j where j.outcome = 'running' and r.job_id = j.job_id and r.qid = j.qid and not r.namespaces @> j.namespaces
+    returning r.qid, r.job_id, j.namespaces),
+  noted as (
+    insert into asman.event (qid, job_id, kind, namespace)
+    select n.qid, n.job_id, 'queued', n.namespace from first n
+    union all select qid, job_id, 'joined', namespaces[1] from joined_queued
+    union all select qid, job_id, 'joined', namespaces[1] from joined_running)
+  select f.ord, case when f.outcome = 'new' and not exists (select from first n where n.ord = f.ord) then 'queued' else f.outcome end
+  from found f order by f.ord;
+end $$;
+
+-- The elements of both arrays, each once, in order.
+create or replace function asman.union_of(a text[], b text[]) returns text[]
+language sql immutable parallel safe
+return (select array_agg(distinct e order by e) from unnest(a || b) as u (e));

@@ -1,0 +1,6 @@
+-- Everything that time asks for.
+-- in:    nothing
+-- out:   nothing
+-- locks: see asman.maintain
+-- index: none
+call asman.maintain();

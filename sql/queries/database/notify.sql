@@ -1,0 +1,6 @@
+-- Tell the other API processes which queues changed. Sent in a transaction of its own with synchronous_commit=off.
+-- in:    $1 payloads text[]
+-- out:   nothing of interest: one row a payload
+-- locks: the database-wide notification lock, for the commit alone
+-- index: none
+select pg_notify('asman', p)::text as notified from unnest($1::text[]) as u (p);

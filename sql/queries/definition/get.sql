@@ -1,0 +1,14 @@
+-- The text of a job's definition.
+-- in:    $1 qid uuid, $2 job_id text
+-- out:   body text: no row, or one
+-- locks: none
+-- index: running_pkey, queued_job, finished_pkey, definition_pkey
+select d.body from asman.definition d
+where d.hash = (
+  select n.definition_hash from (
+    (select r.definition_hash from asman.running r where r.job_id = $2 and r.qid = $1)
+    union all
+    (select q.definition_hash from asman.queued q where q.job_id = $2 and q.qid = $1)
+    union all
+    (select f.definition_hash from asman.finished f where f.job_id = $2 and f.qid = $1 order by f.finished_at desc limit 1)) n
+  limit 1);

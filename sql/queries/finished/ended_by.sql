@@ -1,0 +1,9 @@
+-- Tell which of these claims already ended as their worker says: a repeated finish, not a stale one.
+-- in:    $1 qid uuid[], $2 job_id text[], $3 epoch int8[], $4 reason text[]
+-- out:   qid uuid, job_id text, epoch int8: the claims that ended so
+-- locks: none
+-- index: finished_pkey
+select d.qid, d.job_id, d.epoch
+from unnest($1::uuid[], $2::text[], $3::int8[], $4::text[]) as d (qid, job_id, epoch, reason)
+where exists (
+  select from asman.finished f where f.job_id = d.job_id and f.qid = d.qid and f.epoch = d.epoch and f.reason = d.reason);

@@ -1,0 +1,61 @@
+-- Claim waiting jobs for every hungry worker of a tick. One want per queue; its slots are dealt to the queue's workers in turn.
+-- Columns of a want travel along instead of being joined again: every join here is one index descent a row, never a product.
+-- in:    wants: $1 qid uuid[], $2 jobs int4[], $3 tags text[] (joined by '/'), $4 cpus float8[], $5 gpus int4[],
+--        $6 memory_bytes int8[], $7 max_seconds int4[] (the most that any one worker of the want has free),
+--        $8 first_slot int4[]: where the want's slots begin in the arrays that follow;
+--        slots: $9 worker_id text[], $10 cpus float8[], $11 gpus int4[], $12 memory_bytes int8[]; $13 setup_seconds int4
+-- out:   qid uuid, worker_id text, job_id text, epoch int8, attempt int2, deadline_ms int8, max_seconds int4, body text,
+--        namespaces text[], is_debug bool, priority int2, seq int8
+-- locks: the claimed queued rows and rows looked at that did not fit, for this statement; rows another claim holds are skipped
+-- index: queued_pkey
+with recursive want as materialized (
+  select w.* from unnest($1::uuid[], $2::int4[], $3::text[], $4::float8[], $5::int4[], $6::int8[], $7::int4[], $8::int4[]) with ordinality
+    as w (qid, jobs, tags, free_cpus, free_gpus, free_bytes, worker_seconds, first_slot, want_no)
+  where (select p.is_paused from asman.queue p where p.qid = w.qid) is not true),
+-- The first row of each class of each wanted queue, by hopping from class to class; at most 100 classes a queue.
+head as (
+  select w.*, f.class, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.tags as job_tags, 1 as n
+  from want w cross join lateral (
+    select q.* from asman.queued q where q.qid = w.qid order by q.class, q.priority, q.seq limit 1) f
+  union all
+  select h.qid, h.jobs, h.tags, h.free_cpus, h.free_gpus, h.free_bytes, h.worker_seconds, h.first_slot, h.want_no,
+    f.class, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.tags, h.n + 1
+  from head h cross join lateral (
+    select q.* from asman.queued q where q.qid = h.qid and q.class > h.class order by q.class, q.priority, q.seq limit 1) f
+  where h.n < 100),
+pick as materialized (
+  select h.want_no, h.first_slot, h.worker_seconds, q.*
+  from head h cross join lateral (
+    select q.qid, q.class, q.priority, q.seq, q.cpus, q.gpus, q.memory_bytes from asman.queued q
+    where q.qid = h.qid and q.class = h.class and (q.not_before is null or q.not_before <= now())
+    order by q.priority, q.seq limit h.jobs for update skip locked) q
+  where h.cpus <= h.free_cpus and h.gpus <= h.free_gpus and h.memory_bytes <= h.free_bytes
+    and h.required_seconds <= h.worker_seconds and h.job_tags <@ string_to_array(h.tags, '/')),
+numbered as (
+  select p.*, (p.first_slot + row_number() over (partition by p.want_no order by p.priority, p.seq) - 1)::int4 as slot from pick p),
+dealt as (
+  select n.*, ($9::text[])[n.slot] as worker_id from numbered n where n.slot < n.first_slot + ($2::int4[])[n.want_no]),
+fit as materialized (
+  select d.*,
+    sum(d.cpus) over worker <= ($10::float8[])[d.slot] + 1e-6 and sum(d.gpus) over worker <= ($11::int4[])[d.slot]
+      and sum(d.memory_bytes) over worker <= ($12::int8[])[d.slot] as fits
+  from dealt d window worker as (partition by d.want_no, d.worker_id order by d.slot)),
+gone as (
+  delete from asman.queued q using fit f
+  where q.qid = f.qid and q.class = f.class and q.priority = f.priority and q.seq = f.seq and f.fits
+  returning q.*, f.worker_id, least(q.max_seconds, f.worker_seconds) as run_seconds),
+claimed as (
+  insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, is_true_id,
+    is_debug, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, queued_at)
+  select qid, job_id, nextval('asman.epoch_seq'), worker_id, attempt + 1, now() + make_interval(secs => run_seconds + $13::int4),
+    class, priority, seq, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus, memory_bytes, required_seconds,
+    max_seconds, tags, n_lost, queued_at
+  from gone on conflict (job_id, qid) do nothing
+  returning *),
+noted as (
+  insert into asman.event (qid, job_id, kind, worker_id, attempt, epoch)
+  select qid, job_id, 'claimed', worker_id, attempt, epoch from claimed)
+select c.qid, c.worker_id, c.job_id, c.epoch, c.attempt, (extract(epoch from c.deadline) * 1000)::int8 as deadline_ms,
+  (extract(epoch from c.deadline - c.claimed_at))::int4 - $13::int4 as max_seconds,
+  (select d.body from asman.definition d where d.hash = c.definition_hash) as body, c.namespaces, c.is_debug, c.priority, c.seq
+from claimed c;

@@ -1,0 +1,22 @@
+-- End a batch of claims with what their workers report. A claim whose epoch is no longer the live one is left alone.
+-- in:    $1 qid uuid[], $2 job_id text[], $3 epoch int8[], $4 reason text[], $5 message text[], $6 status_code int8[],
+--        $7 duration_ms float8[], $8 result text[]
+-- out:   qid uuid, job_id text, epoch int8: the claims that ended now
+-- locks: the ended running rows
+-- index: running_pkey
+with done as (
+  select * from unnest($1::uuid[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::float8[], $8::text[])
+    as d (qid, job_id, epoch, reason, message, status_code, duration_ms, result)),
+gone as (
+  delete from asman.running r using done d where r.job_id = d.job_id and r.qid = d.qid and r.epoch = d.epoch
+  returning r.*, d.reason, d.message, d.status_code, d.duration_ms, d.result),
+ended as (
+  insert into asman.finished (qid, job_id, epoch, attempt, reason, message, worker_id, definition_hash, is_true_id, is_debug,
+    namespaces, cpus, gpus, memory_bytes, tags, queued_at, claimed_at, status_code, duration_ms, result)
+  select qid, job_id, epoch, attempt, reason, message, worker_id, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus,
+    memory_bytes, tags, queued_at, claimed_at, status_code, duration_ms, result::json
+  from gone),
+noted as (
+  insert into asman.event (qid, job_id, kind, reason, worker_id, attempt, epoch, message)
+  select qid, job_id, 'finished', reason, worker_id, attempt, epoch, message from gone)
+select qid, job_id, epoch from gone;

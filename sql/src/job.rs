@@ -1,0 +1,206 @@
+//! A job wherever it stands: list, get, find, cancel, count, result.
+
+use std::time::Duration;
+
+use protocol::{Finished, Job, JobResult, LogLine, Qid, Reason, Requirements, State, limits};
+
+use crate::running::reason_of;
+use crate::{Db, Error, Result};
+
+const LIST: &str = include_str!("../queries/job/list.sql");
+const GET: &str = include_str!("../queries/job/get.sql");
+const FIND: &str = include_str!("../queries/job/find.sql");
+const CANCEL: &str = include_str!("../queries/job/cancel.sql");
+const COUNTS: &str = include_str!("../queries/job/counts.sql");
+const RESULT: &str = include_str!("../queries/job/result.sql");
+
+/// A job and where it stands.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct JobRow {
+    /// Which queue.
+    pub qid: Qid,
+    /// Which job.
+    pub job_id: String,
+    state: String,
+    queued_ms: i64,
+    since_ms: i64,
+    worker_id: Option<String>,
+    /// Who holds it.
+    pub namespaces: Vec<String>,
+    tags: Vec<String>,
+    cpus: f64,
+    gpus: i32,
+    memory_bytes: i64,
+    is_debug: bool,
+    reason: Option<String>,
+    /// How many times it was claimed.
+    pub attempt: i16,
+    #[sqlx(default)]
+    priority: i16,
+    #[sqlx(default)]
+    seq: i64,
+}
+
+impl JobRow {
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        match self.state.as_str() {
+            "Running" => State::Running,
+            "Finished" => State::Finished,
+            _ => State::Queued,
+        }
+    }
+
+    /// How it ended.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason.as_deref().and_then(|reason| reason.parse().ok())
+    }
+
+    /// Its place in the queue, in listings: the lesser runs first.
+    pub fn place(&self) -> (i16, i64) {
+        (self.priority, self.seq)
+    }
+
+    /// Whether listings show it: a cancelled or deleted job simply vanishes.
+    pub fn is_listed(&self) -> bool {
+        self.reason().is_none_or(Reason::is_listed)
+    }
+
+    /// The job as clients see it in listings, without its result.
+    pub fn to_job(&self) -> Job {
+        Job {
+            state: self.state(),
+            queued_time: self.queued_ms,
+            time: self.since_ms,
+            worker: self.worker_id.clone().unwrap_or_default(),
+            namespaces: self.namespaces.clone(),
+            tags: (!self.tags.is_empty()).then(|| self.tags.clone()),
+            requirements: self.requirements(),
+            debug: self.is_debug.then_some(true),
+            finished_reason: self.reason(),
+            finished: None,
+        }
+    }
+
+    /// Only what differs from the default, as most definitions say nothing.
+    fn requirements(&self) -> Option<Requirements> {
+        let cpus = (self.cpus != limits::CPUS_DEFAULT).then_some(self.cpus);
+        let gpus = (self.gpus > 0).then(|| f64::from(self.gpus));
+        let memory = (self.memory_bytes > 0).then(|| self.memory_bytes.into());
+        let some = cpus.is_some() || gpus.is_some() || memory.is_some();
+        some.then_some(Requirements { cpus, gpus, memory, max_duration: None })
+    }
+}
+
+/// What became of a cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// The job ended.
+    Ended,
+    /// The namespace let go; others hold the job.
+    Left,
+    /// The namespace did not hold it.
+    Absent,
+    /// It had ended already.
+    Finished,
+    /// No such job.
+    Unknown,
+}
+
+/// What a queue holds.
+#[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
+pub struct Counts {
+    /// Waiting jobs.
+    pub n_queued: i64,
+    /// Running jobs.
+    pub n_running: i64,
+    /// Cpus that both need together.
+    pub cpus: f64,
+    /// Gpus that both need together.
+    pub gpus: i64,
+}
+
+/// The latest end of a job.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct ResultRow {
+    /// The claim that ended it; 0 when it never ran.
+    pub epoch: i64,
+    reason: String,
+    message: Option<String>,
+    namespace: Option<String>,
+    worker_id: Option<String>,
+    finished_ms: i64,
+    result: Option<String>,
+}
+
+impl ResultRow {
+    /// The end as clients see it, with the log lines of the claim that ended the job.
+    pub fn to_finished(&self, logs: Vec<LogLine>) -> Result<Finished> {
+        let result = self.result.as_deref().map(serde_json::from_str::<JobResult>).transpose();
+        let result = result.map_err(|error| Error::UnknownWord(error.to_string()))?;
+        Ok(Finished {
+            reason: reason_of(&self.reason)?,
+            time: self.finished_ms,
+            worker: self.worker_id.clone(),
+            message: self.message.clone(),
+            namespace: self.namespace.clone(),
+            result: result.map(|result| JobResult { logs, ..result }),
+        })
+    }
+}
+
+impl Db {
+    /// The jobs of one queue that listings show, at most [`limits::LISTED_JOBS_MAX`]: finished ones first, then running, then queued.
+    pub async fn list_jobs(&self, qid: Qid, finished: Duration) -> Result<Vec<JobRow>> {
+        let seconds = finished.as_secs_f64();
+        Ok(sqlx::query_as(LIST).bind(qid).bind(limits::LISTED_JOBS_MAX).bind(seconds).fetch_all(&self.pool).await?)
+    }
+
+    /// Where these jobs stand. Unknown ones are left out.
+    pub async fn get_jobs(&self, keys: &[(Qid, String)]) -> Result<Vec<JobRow>> {
+        let qids: Vec<Qid> = keys.iter().map(|key| key.0).collect();
+        let job_ids: Vec<&str> = keys.iter().map(|key| key.1.as_str()).collect();
+        Ok(sqlx::query_as(GET).bind(qids).bind(job_ids).fetch_all(&self.pool).await?)
+    }
+
+    /// Where one job stands.
+    pub async fn get_job(&self, qid: Qid, job_id: &str) -> Result<Option<JobRow>> {
+        Ok(self.get_jobs(&[(qid, job_id.to_owned())]).await?.pop())
+    }
+
+    /// The queue in which a job may be found by its true id alone.
+    pub async fn find_job(&self, job_id: &str) -> Result<Option<Qid>> {
+        Ok(sqlx::query_scalar(FIND).bind(job_id).fetch_optional(&self.pool).await?)
+    }
+
+    /// Lets go of a job in one namespace, `*` for all. Durable when this returns.
+    pub async fn cancel_job(
+        &self,
+        qid: Qid,
+        job_id: &str,
+        namespace: &str,
+        reason: Reason,
+        message: Option<&str>,
+    ) -> Result<CancelOutcome> {
+        let bound = sqlx::query_scalar(CANCEL).bind(qid).bind(job_id).bind(namespace).bind(reason.as_str()).bind(message);
+        let word: String = bound.fetch_one(&self.pool).await?;
+        Ok(match word.as_str() {
+            "ended" => CancelOutcome::Ended,
+            "left" => CancelOutcome::Left,
+            "absent" => CancelOutcome::Absent,
+            "finished" => CancelOutcome::Finished,
+            "unknown" => CancelOutcome::Unknown,
+            _ => return Err(Error::UnknownWord(word)),
+        })
+    }
+
+    /// What a queue holds.
+    pub async fn count_jobs(&self, qid: Qid) -> Result<Counts> {
+        Ok(sqlx::query_as(COUNTS).bind(qid).fetch_one(&self.pool).await?)
+    }
+
+    /// The latest end of a job.
+    pub async fn get_result(&self, qid: Qid, job_id: &str) -> Result<Option<ResultRow>> {
+        Ok(sqlx::query_as(RESULT).bind(qid).bind(job_id).fetch_optional(&self.pool).await?)
+    }
+}

@@ -1,0 +1,75 @@
+//! Every statement that the product sends to `PostgreSQL`, and the thin Rust that loads and types it.
+//!
+//! Comes in: checked values of `protocol`. Goes out: rows, one struct a shape. Knows no HTTP and keeps nothing between calls.
+//! Statements live in files (`sql/queries`), never here; none keeps a transaction open for longer than itself.
+//!
+//! Only the database's clock is used in decisions; durations travel as seconds.
+
+mod database;
+mod definition;
+mod event;
+mod job;
+mod log_chunk;
+mod queued;
+mod running;
+mod worker;
+
+pub use database::{Db, Settings};
+pub use event::{ChangedRow, Changes, EventCursor, HistoryRow};
+pub use job::{CancelOutcome, Counts, JobRow, ResultRow};
+pub use log_chunk::{Appended, Chunk, LogCursor, NewChunk, NewerRow};
+pub use queued::{ClaimedRow, Slot, Submission, SubmitOutcome, Want};
+pub use running::{ClaimKey, CompareRow, FinishRow, HeldState, SweptRow};
+pub use worker::{WorkerRow, WorkerSeen};
+
+/// Why a statement gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection was to be had, or it broke on the way. Trying again may help.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(sqlx::Error),
+    /// The database refused the statement: a constraint, a bad value, or a fault of ours.
+    #[error("the database refused a statement: {0}")]
+    Refused(sqlx::Error),
+    /// More namespaces than a job may have would hold it.
+    #[error("{} namespaces hold this job, and no more may", protocol::limits::NAMESPACES_MAX)]
+    TooManyNamespaces,
+    /// The schema is missing or older than this program.
+    #[error("the database's schema is at version {found:?}, this program needs {needed}; run `asman db migrate`")]
+    Schema {
+        /// Newest applied migration.
+        found: Option<i32>,
+        /// What we need.
+        needed: i32,
+    },
+    /// A word in a row that this program does not know.
+    #[error("the database holds the unknown word {0:?}")]
+    UnknownWord(String),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(ref refused)
+                if refused.constraint().is_some_and(|name| name.ends_with("_namespaces_are_bounded")) =>
+            {
+                Self::TooManyNamespaces
+            }
+            sqlx::Error::Database(ref refused) if !is_passing(refused.code().as_deref()) => Self::Refused(error),
+            sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_) => Self::Refused(error),
+            _ => Self::Unreachable(error),
+        }
+    }
+}
+
+/// Classes of SQLSTATE that pass by themselves: connection lost (08), server going down or coming up (57P0x),
+/// too many connections (53300), a database closed to connections for a while (55000), deadlock or serialization failure (40).
+fn is_passing(code: Option<&str>) -> bool {
+    code.is_some_and(|c| c.starts_with("08") || c.starts_with("57P0") || c.starts_with("40") || c == "53300" || c == "55000")
+}
+
+/// Result of every call here.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,198 @@
+//! Waiting jobs: submit and claim.
+
+use protocol::{ParsedDefinition, Qid, limits};
+use sha2::{Digest, Sha256};
+
+use crate::{Db, Error, Result};
+
+const SUBMIT: &str = include_str!("../queries/queued/submit.sql");
+const CLAIM: &str = include_str!("../queries/queued/claim.sql");
+
+/// One job to queue.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Which queue.
+    pub qid: Qid,
+    /// The client's id, or the true one.
+    pub job_id: String,
+    /// What to run.
+    pub definition: ParsedDefinition,
+    /// Who holds it.
+    pub namespace: String,
+    /// Longest run.
+    pub max_duration: std::time::Duration,
+    /// More words in the log.
+    pub is_debug: bool,
+}
+
+impl Submission {
+    fn is_true_id(&self) -> bool {
+        self.job_id == self.definition.job_id.as_str()
+    }
+
+    /// Jobs of one class need exactly the same of a worker.
+    fn class(&self) -> i64 {
+        let d = &self.definition;
+        let needs = format!("{}|{}|{}|{}|{}", d.cpus, d.gpus, d.memory_bytes, self.required_seconds(), d.tags.join("/"));
+        let digest = Sha256::digest(needs.as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        i64::from_be_bytes(first)
+    }
+
+    fn required_seconds(&self) -> i32 {
+        seconds(self.definition.required_duration)
+    }
+}
+
+/// Whole seconds, rounded up; `protocol` bounds every duration to 30 days.
+fn seconds(duration: std::time::Duration) -> i32 {
+    let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(whole).unwrap_or(i32::MAX)
+}
+
+/// What became of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmitOutcome {
+    /// Queued now.
+    New,
+    /// It waits already; the namespace joined.
+    Queued,
+    /// It runs already; the namespace joined.
+    Running,
+    /// Its result is there; nothing runs.
+    Finished,
+}
+
+/// What the workers of one queue can take together in one statement. At most one want a queue in a statement.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// Which queue.
+    pub qid: Qid,
+    /// Tags that every worker of the want carries.
+    pub tags: Vec<String>,
+    /// Longest run that every worker of the want allows, seconds.
+    pub max_seconds: i32,
+    /// Who takes the first job, the second, …
+    pub slots: Vec<Slot>,
+}
+
+/// Place for one job at one worker.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// Which worker.
+    pub worker_id: String,
+    /// All that the worker has free, over all its slots.
+    pub cpus: f64,
+    /// Free gpus.
+    pub gpus: i32,
+    /// Free memory.
+    pub memory_bytes: i64,
+}
+
+/// One claimed job.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct ClaimedRow {
+    /// Which queue.
+    pub qid: Qid,
+    /// Who got it.
+    pub worker_id: String,
+    /// Which job.
+    pub job_id: String,
+    /// The fence.
+    pub epoch: i64,
+    /// Which claim of the job this is.
+    pub attempt: i16,
+    /// Epoch milliseconds of the database's clock.
+    pub deadline_ms: i64,
+    /// Longest run, seconds.
+    pub max_seconds: i32,
+    /// The definition's text; absent only if somebody deleted it by hand.
+    pub body: Option<String>,
+    /// Who holds the job.
+    pub namespaces: Vec<String>,
+    /// More words in the log.
+    pub is_debug: bool,
+    /// Its place in the queue: priority, …
+    pub priority: i16,
+    /// … then number.
+    pub seq: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct OutcomeRow {
+    outcome: String,
+}
+
+impl Db {
+    /// Queues a batch. Gives one outcome a submission, in order; all are durable when this returns.
+    pub async fn submit(&self, batch: &[Submission]) -> Result<Vec<SubmitOutcome>> {
+        let rows: Vec<OutcomeRow> = sqlx::query_as(SUBMIT)
+            .bind(column(batch, |s| s.qid))
+            .bind(column(batch, |s| s.job_id.as_str()))
+            .bind(column(batch, |s| s.definition.hash.as_slice()))
+            .bind(column(batch, |s| s.definition.text.as_str()))
+            .bind(column(batch, |s| s.namespace.as_str()))
+            .bind(column(batch, Submission::is_true_id))
+            .bind(column(batch, |s| s.is_debug))
+            .bind(column(batch, Submission::class))
+            .bind(vec![0_i16; batch.len()])
+            .bind(column(batch, |s| s.definition.cpus))
+            .bind(column(batch, |s| i32::try_from(s.definition.gpus).unwrap_or(i32::MAX)))
+            .bind(column(batch, |s| i64::try_from(s.definition.memory_bytes).unwrap_or(i64::MAX)))
+            .bind(column(batch, Submission::required_seconds))
+            .bind(column(batch, |s| seconds(s.max_duration)))
+            .bind(column(batch, |s| s.definition.tags.join("/")))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(|row| outcome_of(&row.outcome)).collect()
+    }
+
+    /// Claims what fits the wants, in one statement. Rows come in no particular order.
+    pub async fn claim(&self, wants: &[Want]) -> Result<Vec<ClaimedRow>> {
+        let slots: Vec<&Slot> = wants.iter().flat_map(|want| &want.slots).collect();
+        let most = |want: &Want, f: fn(&Slot) -> f64| want.slots.iter().map(f).fold(0.0, f64::max);
+        let rows = sqlx::query_as(CLAIM)
+            .bind(column(wants, |w| w.qid))
+            .bind(column(wants, |w| i32::try_from(w.slots.len()).unwrap_or(i32::MAX)))
+            .bind(column(wants, |w| w.tags.join("/")))
+            .bind(column(wants, |w| most(w, |s| s.cpus)))
+            .bind(column(wants, |w| w.slots.iter().map(|s| s.gpus).max().unwrap_or(0)))
+            .bind(column(wants, |w| w.slots.iter().map(|s| s.memory_bytes).max().unwrap_or(0)))
+            .bind(column(wants, |w| w.max_seconds))
+            .bind(first_slots(wants))
+            .bind(column(&slots, |s| s.worker_id.as_str()))
+            .bind(column(&slots, |s| s.cpus))
+            .bind(column(&slots, |s| s.gpus))
+            .bind(column(&slots, |s| s.memory_bytes))
+            .bind(seconds(limits::SETUP_ALLOWANCE))
+            .fetch_all(&self.claims)
+            .await?;
+        Ok(rows)
+    }
+}
+
+/// One array parameter: a column of the batch.
+pub(crate) fn column<'a, T, U>(batch: &'a [T], of: impl Fn(&'a T) -> U) -> Vec<U> {
+    batch.iter().map(of).collect()
+}
+
+/// Where each want's slots begin among all slots, counted from 1 as arrays of PostgreSQL are.
+fn first_slots(wants: &[Want]) -> Vec<i32> {
+    let begin = |next: &mut i32, want: &Want| {
+        let first = *next;
+        *next = next.saturating_add(i32::try_from(want.slots.len()).unwrap_or(i32::MAX));
+        Some(first)
+    };
+    wants.iter().scan(1, begin).collect()
+}
+
+fn outcome_of(word: &str) -> Result<SubmitOutcome> {
+    Ok(match word {
+        "new" => SubmitOutcome::New,
+        "queued" => SubmitOutcome::Queued,
+        "running" => SubmitOutcome::Running,
+        "finished" => SubmitOutcome::Finished,
+        other => return Err(Error::UnknownWord(other.to_owned())),
+    })
+}

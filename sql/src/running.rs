@@ -1,0 +1,168 @@
+//! Live claims: finish, release, compare, sweep.
+
+use std::time::Duration;
+
+use protocol::{Qid, Reason};
+
+use crate::queued::column;
+use crate::{Db, Error, Result};
+
+const FINISH: &str = include_str!("../queries/running/finish.sql");
+const RELEASE: &str = include_str!("../queries/running/release.sql");
+const COMPARE: &str = include_str!("../queries/running/compare.sql");
+const SWEEP: &str = include_str!("../queries/running/sweep.sql");
+const ENDED_BY: &str = include_str!("../queries/finished/ended_by.sql");
+
+/// One claim of one job.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, sqlx::FromRow)]
+pub struct ClaimKey {
+    /// Which queue.
+    pub qid: Qid,
+    /// Which job.
+    pub job_id: String,
+    /// The fence.
+    pub epoch: i64,
+}
+
+/// What a worker reports at the end of a claim.
+#[derive(Clone, Debug)]
+pub struct FinishRow {
+    /// Which claim.
+    pub key: ClaimKey,
+    /// How it ended.
+    pub reason: Reason,
+    /// A sentence for people.
+    pub message: Option<String>,
+    /// Exit code.
+    pub status_code: Option<i64>,
+    /// Run time.
+    pub duration_ms: Option<f64>,
+    /// The result's JSON, without logs.
+    pub result: String,
+}
+
+/// What became of a claim that a worker believes it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldState {
+    /// It holds it.
+    Held,
+    /// The job ended without the worker.
+    Ended(Reason),
+    /// No such claim.
+    Unknown,
+    /// The worker holds it and does not know: the answer to its claim never arrived.
+    Orphan,
+}
+
+/// One compared claim.
+#[derive(Clone, Debug)]
+pub struct CompareRow {
+    /// Which job.
+    pub job_id: String,
+    /// Its epoch.
+    pub epoch: i64,
+    /// The truth.
+    pub state: HeldState,
+    /// A sentence for people.
+    pub message: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawCompare {
+    job_id: String,
+    epoch: i64,
+    status: String,
+    reason: Option<String>,
+    message: Option<String>,
+}
+
+/// A job taken back from a silent worker.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct SweptRow {
+    /// Which queue.
+    pub qid: Qid,
+    /// Which job.
+    pub job_id: String,
+    /// Whether it was given up for good.
+    pub is_final: bool,
+}
+
+/// Age after which a claim that its worker does not name counts as lost on the way.
+const ORPHAN_GRACE: Duration = Duration::from_secs(15);
+
+impl Db {
+    /// Ends a batch of claims. Gives those that ended now; durable when this returns.
+    pub async fn finish(&self, batch: &[FinishRow]) -> Result<Vec<ClaimKey>> {
+        let rows = sqlx::query_as(FINISH)
+            .bind(column(batch, |f| f.key.qid))
+            .bind(column(batch, |f| f.key.job_id.as_str()))
+            .bind(column(batch, |f| f.key.epoch))
+            .bind(column(batch, |f| f.reason.as_str()))
+            .bind(column(batch, |f| f.message.as_deref()))
+            .bind(column(batch, |f| f.status_code))
+            .bind(column(batch, |f| f.duration_ms))
+            .bind(column(batch, |f| f.result.as_str()))
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows)
+    }
+
+    /// Which of these claims ended earlier just as their worker says now.
+    pub async fn ended_by(&self, batch: &[FinishRow]) -> Result<Vec<ClaimKey>> {
+        let rows = sqlx::query_as(ENDED_BY)
+            .bind(column(batch, |f| f.key.qid))
+            .bind(column(batch, |f| f.key.job_id.as_str()))
+            .bind(column(batch, |f| f.key.epoch))
+            .bind(column(batch, |f| f.reason.as_str()))
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows)
+    }
+
+    /// Puts claims back into the queue without penalty. Gives those that were live.
+    pub async fn release(&self, batch: &[ClaimKey]) -> Result<Vec<ClaimKey>> {
+        let rows = sqlx::query_as(RELEASE)
+            .bind(column(batch, |c| c.qid))
+            .bind(column(batch, |c| c.job_id.as_str()))
+            .bind(column(batch, |c| c.epoch))
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows)
+    }
+
+    /// Compares what a worker believes it holds with the truth; also names the claims it holds without knowing.
+    pub async fn compare(&self, qid: Qid, worker_id: &str, job_ids: &[&str], epochs: &[i64]) -> Result<Vec<CompareRow>> {
+        let rows: Vec<RawCompare> = sqlx::query_as(COMPARE)
+            .bind(qid)
+            .bind(worker_id)
+            .bind(job_ids)
+            .bind(epochs)
+            .bind(ORPHAN_GRACE.as_secs_f64())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(CompareRow::try_from).collect()
+    }
+
+    /// Takes back the claims of workers that were silent for `lease`.
+    pub async fn sweep(&self, lease: Duration, n_lost_max: i16) -> Result<Vec<SweptRow>> {
+        Ok(sqlx::query_as(SWEEP).bind(lease.as_secs_f64()).bind(n_lost_max).fetch_all(&self.pool).await?)
+    }
+}
+
+impl TryFrom<RawCompare> for CompareRow {
+    type Error = Error;
+
+    fn try_from(raw: RawCompare) -> Result<Self> {
+        let state = match raw.status.as_str() {
+            "held" => HeldState::Held,
+            "ended" => HeldState::Ended(reason_of(raw.reason.as_deref().unwrap_or_default())?),
+            "orphan" => HeldState::Orphan,
+            _ => HeldState::Unknown,
+        };
+        Ok(Self { job_id: raw.job_id, epoch: raw.epoch, state, message: raw.message })
+    }
+}
+
+pub(crate) fn reason_of(word: &str) -> Result<Reason> {
+    word.parse().map_err(|_| Error::UnknownWord(word.to_owned()))
+}

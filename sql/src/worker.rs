@@ -1,0 +1,79 @@
+//! Workers: register, heartbeat, list.
+
+use std::time::Duration;
+
+use protocol::{Qid, WorkerDescription, WorkerInfo, format_duration};
+
+use crate::{Db, Result};
+
+const REGISTER: &str = include_str!("../queries/worker/register.sql");
+const HEARTBEAT: &str = include_str!("../queries/worker/heartbeat.sql");
+const LIST: &str = include_str!("../queries/worker/list.sql");
+
+/// Whether the workers that clients see changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerSeen {
+    /// New, back, or with another capacity.
+    Changed,
+    /// As before.
+    Same,
+}
+
+/// A worker that lives.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct WorkerRow {
+    /// Its id.
+    pub worker_id: String,
+    version: String,
+    cpus: f64,
+    gpus: i32,
+    last_seen_ms: i64,
+    max_seconds: i32,
+    /// Jobs that it holds.
+    pub job_ids: Vec<String>,
+}
+
+impl WorkerRow {
+    /// The worker as clients see it.
+    pub fn to_info(&self) -> WorkerInfo {
+        let max = Duration::from_secs(u64::try_from(self.max_seconds).unwrap_or(0));
+        WorkerInfo {
+            id: self.worker_id.clone(),
+            version: self.version.clone(),
+            cpus: self.cpus,
+            gpus: u32::try_from(self.gpus).unwrap_or(0),
+            time: self.last_seen_ms,
+            max_job_duration: format_duration(max),
+        }
+    }
+}
+
+impl Db {
+    /// Notes what a worker is and that it lives.
+    pub async fn register_worker(&self, qid: Qid, worker: &WorkerDescription) -> Result<WorkerSeen> {
+        let changed: bool = sqlx::query_scalar(REGISTER)
+            .bind(qid)
+            .bind(worker.id.as_str())
+            .bind(&worker.version)
+            .bind(&worker.executor)
+            .bind(worker.cpus)
+            .bind(i32::try_from(worker.gpus).unwrap_or(i32::MAX))
+            .bind(i64::try_from(worker.memory).unwrap_or(i64::MAX))
+            .bind(i32::try_from(worker.max_job_duration.0.as_secs()).unwrap_or(i32::MAX))
+            .bind(&worker.tags)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(if changed { WorkerSeen::Changed } else { WorkerSeen::Same })
+    }
+
+    /// Notes that a worker lives. False when nobody knows it.
+    pub async fn heartbeat(&self, qid: Qid, worker_id: &str) -> Result<bool> {
+        let row: Option<String> = sqlx::query_scalar(HEARTBEAT).bind(qid).bind(worker_id).fetch_optional(&self.pool).await?;
+        Ok(row.is_some())
+    }
+
+    /// The workers of one queue seen within the lease.
+    pub async fn list_workers(&self, qid: Qid, lease: Duration) -> Result<Vec<WorkerRow>> {
+        Ok(sqlx::query_as(LIST).bind(qid).bind(lease.as_secs_f64()).fetch_all(&self.pool).await?)
+    }
+}

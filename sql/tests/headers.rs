@@ -1,0 +1,75 @@
+//! Every statement prepares, and its header tells the truth about what goes in and comes out.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+
+use include_dir::{Dir, DirEntry, include_dir};
+use migrations::testing::TestDatabase;
+use sqlx::{Column, Connection, Either, Executor, PgConnection, SqlSafeStr, Statement, TypeInfo};
+
+static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
+
+fn statements(dir: &Dir<'static>) -> Vec<(String, &'static str)> {
+    let mut all = Vec::new();
+    for entry in dir.entries() {
+        match entry {
+            DirEntry::Dir(inner) => all.extend(statements(inner)),
+            DirEntry::File(file) => all.push((file.path().display().to_string(), file.contents_utf8().unwrap())),
+        }
+    }
+    all
+}
+
+/// The header's sections by their word, with continuation lines joined.
+fn header(text: &str) -> BTreeMap<String, String> {
+    let mut sections = BTreeMap::new();
+    let mut current = "purpose".to_owned();
+    for line in text.lines().take_while(|line| line.starts_with("--")) {
+        let line = line.trim_start_matches("--").trim();
+        let word = line.split_once(':').map(|(word, _)| word).filter(|w| ["in", "out", "locks", "index"].contains(w));
+        let rest = word.map_or(line, |w| {
+            w.clone_into(&mut current);
+            line[w.len() + 1..].trim()
+        });
+        let section: &mut String = sections.entry(current.clone()).or_default();
+        format!("{section} {rest}").trim().clone_into(section);
+    }
+    sections
+}
+
+/// Types named in a header section, in order: every word that is a type of PostgreSQL.
+fn types(section: &str) -> Vec<String> {
+    let known = ["uuid", "text", "bytea", "bool", "int2", "int4", "int8", "float8"];
+    let words = section.split(|c: char| !(c.is_ascii_alphanumeric() || "[]_$".contains(c)));
+    words.filter(|word| known.contains(&word.trim_end_matches("[]"))).map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_statement_prepares_and_its_header_tells_the_truth() {
+    let database = TestDatabase::new().await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    let all = statements(&QUERIES);
+    assert!(all.len() >= 20, "the statements are found");
+    for (path, text) in all {
+        let sections = header(text);
+        for word in ["purpose", "in", "out", "locks", "index"] {
+            assert!(sections.contains_key(word), "{path} has no line `{word}`");
+        }
+        let prepared = (&mut connection).prepare(text.into_sql_str()).await.unwrap_or_else(|e| panic!("{path}: {e}"));
+        let parameters: Vec<String> = match prepared.parameters() {
+            Some(Either::Left(types)) => types.iter().map(|t| t.name().to_lowercase()).collect(),
+            _ => Vec::new(),
+        };
+        assert_eq!(types(&sections["in"]), parameters, "parameters of {path}");
+        let columns = prepared.columns().iter().map(|c| c.type_info().name().to_lowercase()).collect::<Vec<_>>();
+        let documented = types(&sections["out"]);
+        if !documented.is_empty() || !columns.iter().all(|c| c == "text" || c == "void") {
+            assert_eq!(documented, columns, "columns of {path}");
+        }
+        for column in prepared.columns() {
+            let is_said = sections["out"].contains(column.name()) || documented.is_empty();
+            assert!(is_said, "{path} does not say that it gives {}", column.name());
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The claim reads its index and nothing more, however deep the queue and however many the queues.
+//!
+//! Claims run on the product's own connections, with their planner settings; the plan is read back by `auto_explain`-free means:
+//! the statement is prepared and explained on a connection that got the same settings.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Instant;
+
+use migrations::testing::TestDatabase;
+use serde_json::Value;
+use sql::{Db, Settings, Slot, Want};
+use sqlx::{Connection, Executor, PgConnection, Row};
+use uuid::Uuid;
+
+const CLAIM: &str = include_str!("../queries/queued/claim.sql");
+
+/// As the claim pool sets them; the header of `database.rs` says why.
+const SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set jit = off; set enable_sort = off; set enable_bitmapscan = off; \
+                        set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
+
+async fn fill(connection: &mut PgConnection, queues: i64, jobs: i64) {
+    let sql = format!(
+        "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, required_seconds, \
+         max_seconds) select asman.qid('q' || (n % {queues})), 7, 'job-' || n, sha256('d'), false, '{{_}}', 1, 0, 0, 0, 60 \
+         from generate_series(1, {jobs}) n; analyze asman.queued"
+    );
+    connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+}
+
+/// Every node of a plan, with whether a sort stands above it.
+fn nodes<'a>(plan: &'a Value, under_sort: bool, into: &mut Vec<(&'a Value, bool)>) {
+    into.push((plan, under_sort));
+    let sorts = under_sort || plan["Node Type"].as_str().is_some_and(|kind| kind.contains("Sort"));
+    for child in plan["Plans"].as_array().into_iter().flatten() {
+        nodes(child, sorts, into);
+    }
+}
+
+async fn check_claim_plan(connection: &mut PgConnection) {
+    connection.execute(SETTINGS).await.unwrap();
+    let prepare = format!("prepare claim as {}", CLAIM.trim_end().trim_end_matches(';'));
+    connection.execute(sqlx::AssertSqlSafe(prepare)).await.unwrap();
+    let explain = "explain (analyze, buffers, format json) execute claim (array[asman.qid('q1')], array[10], array[''], \
+                   array[64], array[0], array[0], array[86400], array[1], array_fill('w'::text, array[10]), array_fill(64::float8, array[10]), \
+                   array_fill(0, array[10]), array_fill(0::int8, array[10]), 3600)";
+    let plan: Value = connection.fetch_one(explain).await.unwrap().get::<Value, _>(0);
+    let mut all = Vec::new();
+    nodes(&plan[0]["Plan"], false, &mut all);
+    let scans: Vec<_> =
+        all.iter().filter(|(node, _)| node["Relation Name"] == "queued" && node["Node Type"] != "ModifyTable").collect();
+    assert!(scans.len() >= 4, "two hops, one pick, one delete: {scans:?}");
+    for (node, under_sort) in &scans {
+        assert_eq!(node["Node Type"], "Index Scan", "{node}");
+        assert_eq!(node["Index Name"], "queued_pkey", "{node}");
+        assert!(!under_sort, "no sort over the table: {node}");
+        assert!(node["Actual Rows"].as_f64().unwrap() <= 10.0, "no more rows than were asked for: {node}");
+        assert!(node.get("Filter").is_none() || node["Rows Removed by Filter"].as_f64().unwrap_or(0.0) < 10.0, "{node}");
+    }
+    let touched =
+        plan[0]["Plan"]["Shared Hit Blocks"].as_i64().unwrap() + plan[0]["Plan"]["Shared Read Blocks"].as_i64().unwrap();
+    assert!(touched < 2_000, "a claim touches few pages: {touched}");
+}
+
+#[tokio::test]
+async fn the_claim_uses_its_index_on_a_queue_of_200_000_waiting_jobs() {
+    let database = TestDatabase::new().await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    fill(&mut connection, 2, 400_000).await;
+    check_claim_plan(&mut connection).await;
+}
+
+#[tokio::test]
+async fn the_claim_uses_its_index_among_a_million_queues() {
+    let database = TestDatabase::new().await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    fill(&mut connection, 1_000_000, 1_000_000).await;
+    check_claim_plan(&mut connection).await;
+    // And for real, through the product's own connections: not a matter of milliseconds to prove, only that it is no scan.
+    let db = Db::new(&database.url, &Settings::default()).unwrap();
+    let slot = Slot { worker_id: "w".into(), cpus: 1.0, gpus: 0, memory_bytes: 0 };
+    let want = |n: u32| Want { qid: qid(&format!("q{n}")), tags: Vec::new(), max_seconds: 60, slots: vec![slot.clone()] };
+    db.claim(&[want(1)]).await.unwrap();
+    let start = Instant::now();
+    let claimed = db.claim(&(2..102).map(want).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(claimed.len(), 100);
+    assert!(start.elapsed().as_millis() < 2_000, "a hundred queues took {:?}", start.elapsed());
+}
+
+fn qid(queue: &str) -> Uuid {
+    queue.parse::<protocol::QueueName>().unwrap().qid()
+}

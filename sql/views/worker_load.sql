@@ -1,0 +1,6 @@
+-- What each worker offers and what runs on it now.
+create view report.worker_load as
+select w.qid, w.worker_id, w.version, w.cpus, w.gpus, w.last_seen, w.last_seen > now() - interval '30 seconds' as is_alive,
+  count(r.job_id) as n_running, coalesce(sum(r.cpus), 0) as cpus_used, coalesce(sum(r.gpus), 0) as gpus_used
+from asman.worker w left join asman.running r using (qid, worker_id)
+group by w.qid, w.worker_id;

@@ -1,0 +1,232 @@
+//! The worker's calls to the API: one attempt each, and how to go on after it.
+//!
+//! Errors are sorted by what the caller does next: ask again ([`ApiError::Away`]), drop the claim ([`ApiError::Stale`]) or give up
+//! ([`ApiError::Refused`]). An outage is logged once when it begins and once when it ends. URLs hold the queue's name, so no error
+//! text carries one.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use protocol::{
+    ClaimAnswer, ClaimRequest, FinishRequest, HeartbeatAnswer, HeartbeatRequest, JobId, LogsRequest, QueueName, ReleaseRequest,
+};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, innermost};
+
+/// Time for an answer, on top of the wait that a request asks for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A download that stands still this long has failed.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Bytes of an error body that are worth reading.
+const SENTENCE_BYTES_MAX: usize = 4096;
+
+/// How a call failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// No answer, or one that says to come again: retry.
+    #[error("{0}")]
+    Away(String),
+    /// The claim's epoch is no longer the newest: drop the job.
+    #[error("the claim was taken back")]
+    Stale,
+    /// The API will not do it, now or later.
+    #[error("{sentence} ({status})")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// In the API's words.
+        sentence: String,
+    },
+}
+
+/// One API address, one token.
+#[derive(Debug)]
+pub(crate) struct Api {
+    base: Url,
+    token: Option<String>,
+    client: Client,
+    /// For uploads: a redirected PUT is sent again by hand, because its body must be opened again.
+    unredirected: Client,
+    is_away: AtomicBool,
+    /// 1 when the API takes uploads itself, 2 when it sends them elsewhere, 0 while nobody knows.
+    uploads: AtomicU8,
+}
+
+impl Api {
+    pub(crate) fn new(address: &str, token: Option<String>) -> Result<Self, Error> {
+        let base = Url::parse(address.trim_end_matches('/'))
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base())
+            .ok_or_else(|| Error::Config("--api is no http or https address; write it as https://queue.example".to_owned()))?;
+        let builder = || Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        let failed = |error: reqwest::Error| Error::Config(format!("no HTTP client: {error}"));
+        Ok(Self {
+            base,
+            token,
+            client: builder().read_timeout(IDLE_TIMEOUT).build().map_err(failed)?,
+            // No read timeout: it would also count the time that sending takes.
+            unredirected: builder().redirect(redirect::Policy::none()).build().map_err(failed)?,
+            is_away: AtomicBool::new(false),
+            uploads: AtomicU8::new(0),
+        })
+    }
+
+    /// `{api}/a/b/c`, each segment percent-encoded.
+    pub(crate) fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    /// A request to the API itself, with the token.
+    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.authorized(self.client.request(method, url))
+    }
+
+    /// The same without following redirects.
+    pub(crate) fn upload_request(&self, url: Url) -> RequestBuilder {
+        self.authorized(self.unredirected.put(url))
+    }
+
+    /// How long an upload's body waits for an answer to its head, as `Expect: 100-continue` would have it: an API that redirects
+    /// closes the connection without reading the body, and the reset that follows may swallow its answer.
+    pub(crate) fn upload_patience(&self) -> Duration {
+        match self.uploads.load(Ordering::Relaxed) {
+            0 => Duration::from_millis(300),
+            1 => Duration::ZERO,
+            _ => ANSWER_TIMEOUT,
+        }
+    }
+
+    /// Remembers what became of an upload.
+    pub(crate) fn learn_upload(&self, is_redirected: bool) {
+        self.uploads.store(1 + u8::from(is_redirected), Ordering::Relaxed);
+    }
+
+    /// A request to somewhere else: without the token, redirects followed unless it is an upload.
+    pub(crate) fn foreign_request(&self, method: Method, url: Url) -> RequestBuilder {
+        if method == Method::PUT { self.unredirected.request(method, url) } else { self.client.request(method, url) }
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn claim(&self, queue: &QueueName, body: &ClaimRequest) -> Result<ClaimAnswer, ApiError> {
+        self.post(&["q", queue.as_str(), "claim"], body, body.wait.0).await
+    }
+
+    pub(crate) async fn heartbeat(&self, queue: &QueueName, body: &HeartbeatRequest) -> Result<HeartbeatAnswer, ApiError> {
+        self.post(&["q", queue.as_str(), "heartbeat"], body, body.wait.0).await
+    }
+
+    pub(crate) async fn logs(&self, queue: &QueueName, job: &JobId, body: &LogsRequest) -> Result<(), ApiError> {
+        self.post_for_job(queue, job, "logs", body).await
+    }
+
+    pub(crate) async fn finish(&self, queue: &QueueName, job: &JobId, body: &FinishRequest) -> Result<(), ApiError> {
+        self.post_for_job(queue, job, "finish", body).await
+    }
+
+    pub(crate) async fn release(&self, queue: &QueueName, job: &JobId, body: &ReleaseRequest) -> Result<(), ApiError> {
+        self.post_for_job(queue, job, "release", body).await
+    }
+
+    async fn post_for_job(&self, queue: &QueueName, job: &JobId, verb: &str, body: &impl Serialize) -> Result<(), ApiError> {
+        let segments = ["q", queue.as_str(), "j", job.as_str(), verb];
+        self.post::<serde::de::IgnoredAny>(&segments, body, Duration::ZERO).await.map(|_| ())
+    }
+
+    async fn post<A: DeserializeOwned>(&self, to: &[&str], body: &impl Serialize, wait: Duration) -> Result<A, ApiError> {
+        let request = self.request(Method::POST, self.url(to)).timeout(wait + ANSWER_TIMEOUT).json(body);
+        let response = self.send(request).await?;
+        let bytes = response.bytes().await.map_err(|error| self.went_away(away(error)))?;
+        serde_json::from_slice(&bytes).map_err(|error| self.went_away(ApiError::Away(format!("answer cannot be read: {error}"))))
+    }
+
+    /// Sends a request to the API and sorts its answer.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ApiError> {
+        match sort(request.send().await).await {
+            Err(error @ ApiError::Away(_)) => Err(self.went_away(error)),
+            answer => {
+                if self.is_away.swap(false, Ordering::Relaxed) {
+                    tracing::info!("API answers again");
+                }
+                answer
+            }
+        }
+    }
+
+    fn went_away(&self, error: ApiError) -> ApiError {
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "API does not answer; asking again until it does");
+        }
+        error
+    }
+}
+
+fn away(error: reqwest::Error) -> ApiError {
+    ApiError::Away(cause_of(error))
+}
+
+/// Why a request failed; never with its URL.
+pub(crate) fn cause_of(error: reqwest::Error) -> String {
+    innermost(&error.without_url())
+}
+
+/// Redirects count as answers: whoever asked without following them reads them.
+pub(crate) async fn sort(answer: reqwest::Result<Response>) -> Result<Response, ApiError> {
+    let response = answer.map_err(away)?;
+    let status = response.status();
+    if status.is_success() || status.is_redirection() {
+        return Ok(response);
+    }
+    if status == StatusCode::CONFLICT {
+        return Err(ApiError::Stale);
+    }
+    let sentence = sentence_of(response).await;
+    let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+    if is_passing {
+        return Err(ApiError::Away(format!("{sentence} ({status})")));
+    }
+    Err(ApiError::Refused { status: status.as_u16(), sentence })
+}
+
+/// The `error` of a JSON body, else the first line of the body, else the status.
+async fn sentence_of(mut response: Response) -> String {
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > SENTENCE_BYTES_MAX {
+            break;
+        }
+    }
+    let json: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+    let sentence = json.as_ref().and_then(|json| json["error"].as_str()).map(str::to_owned);
+    let first_line = || String::from_utf8_lossy(&body).lines().next().map(str::to_owned).filter(|line| !line.is_empty());
+    sentence.or_else(first_line).unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_and_job_are_one_segment_each() {
+        let api = Api::new("http://host:1/base/", None).unwrap();
+        let url = api.url(&["q", "my queue?#%", "j", "ä", "logs"]);
+        assert_eq!(url.as_str(), "http://host:1/base/q/my%20queue%3F%23%25/j/%C3%A4/logs");
+        assert!(Api::new("ftp://host", None).is_err());
+        assert!(Api::new("host:8000", None).is_err());
+    }
+}

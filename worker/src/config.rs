@@ -1,0 +1,155 @@
+//! Settings of one worker. The doc comments are its `--help`.
+
+use std::path::PathBuf;
+
+use protocol::{Duration, QueueName, WorkerId, parse_size};
+
+use crate::error::Error;
+
+const API_DEFAULT: &str = "http://localhost:8000";
+
+/// Settings of one worker.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Config {
+    /// Queue to take jobs from. Whoever knows the name can use the queue: treat it as a password.
+    #[arg(env = "ASMAN_WORKER_QUEUE", hide_env_values = true)]
+    pub queue: QueueName,
+    /// Address of the API.
+    #[arg(long, env = "ASMAN_API", default_value = API_DEFAULT)]
+    pub api: String,
+    /// Cpus to offer, fractions allowed [default: all that Docker has].
+    #[arg(long)]
+    pub cpus: Option<f64>,
+    /// Gpus to offer; they are numbered from 0 as `nvidia-smi` lists them.
+    #[arg(long, default_value_t = 0)]
+    pub gpus: u32,
+    /// Memory to offer, such as 8g; also the limit of a job that asks for none [default: all that Docker has].
+    #[arg(long)]
+    pub memory: Option<String>,
+    /// Most jobs at once [default: cpus rounded up].
+    #[arg(long)]
+    pub jobs: Option<u32>,
+    /// Tags to carry, comma separated: jobs that ask for a tag go only to workers that carry it.
+    #[arg(long, value_delimiter = ',')]
+    pub tags: Vec<String>,
+    /// Longest run of a job; longer ones are not offered, and one that lasts longer is ended as timed out.
+    #[arg(long, default_value = "24h")]
+    pub max_job_duration: Duration,
+    /// Where scratch folders, caches and undelivered results are kept [default: a folder for each queue, in
+    /// /var/lib/asman/workers for root, else in asman/workers below `$XDG_DATA_HOME` or ~/.local/share].
+    #[arg(long, env = "ASMAN_WORKER_DATA")]
+    pub data_directory: Option<PathBuf>,
+    /// Name of this worker in its queue [default: made once and kept in the data directory].
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Time between the stop signal to a container and its kill.
+    #[arg(long, default_value = "10s")]
+    pub stop_grace: Duration,
+    /// Time that running jobs get to finish when the worker is told to end; then they go back to the queue.
+    #[arg(long, default_value = "10m")]
+    pub drain_timeout: Duration,
+    /// Token that the queue's policy asks of its workers.
+    #[arg(long, env = "ASMAN_WORKER_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Time between signs of life.
+    #[arg(long, default_value = "5s", hide = true)]
+    pub heartbeat: Duration,
+}
+
+impl Config {
+    /// The defaults, for a program that embeds a worker.
+    pub fn for_queue(queue: QueueName, api: impl Into<String>) -> Self {
+        Self {
+            queue,
+            api: api.into(),
+            cpus: None,
+            gpus: 0,
+            memory: None,
+            jobs: None,
+            tags: Vec::new(),
+            max_job_duration: Duration(protocol::limits::DURATION_DEFAULT),
+            data_directory: None,
+            id: None,
+            stop_grace: Duration(std::time::Duration::from_secs(10)),
+            drain_timeout: Duration(std::time::Duration::from_mins(10)),
+            token: None,
+            heartbeat: Duration(protocol::limits::HEARTBEAT),
+        }
+    }
+
+    /// The data directory that is asked for, or this user's default.
+    pub(crate) fn data_directory(&self) -> Result<PathBuf, Error> {
+        if let Some(path) = &self.data_directory {
+            return Ok(path.clone());
+        }
+        // Workers of several queues on one machine do not meet; the folder's name does not tell the queue's.
+        let folder = format!("asman/workers/{}", &self.queue.qid().simple().to_string()[..12]);
+        if rustix::process::geteuid().is_root() {
+            return Ok(PathBuf::from("/var/lib").join(folder));
+        }
+        let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        named("XDG_DATA_HOME")
+            .or_else(|| named("HOME").map(|home| home.join(".local/share")))
+            .map(|base| base.join(folder))
+            .ok_or_else(|| Error::Config("neither HOME nor XDG_DATA_HOME is set; give --data-directory".to_owned()))
+    }
+
+    /// Refuses what no worker can do, before anything is touched.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |sentence: &str| Err(Error::Config(sentence.to_owned()));
+        if self.cpus.is_some_and(|cpus| !(cpus > 0.0 && cpus <= protocol::limits::CPUS_MAX)) {
+            return refuse("--cpus must be a number above 0 and at most 4096");
+        }
+        if self.gpus > protocol::limits::GPUS_MAX || self.tags.len() > protocol::limits::TAGS_MAX {
+            return refuse("at most 1024 --gpus and 32 --tags can be offered");
+        }
+        if self.jobs.is_some_and(|jobs| jobs == 0 || jobs as usize > protocol::limits::HEARTBEAT_JOBS_MAX) {
+            return refuse("--jobs must be from 1 to 4096");
+        }
+        if self.heartbeat.0.is_zero() || self.heartbeat.0 > protocol::limits::WAIT_MAX {
+            return refuse("--heartbeat must be above 0 and at most 30s");
+        }
+        if matches!(self.queue.as_str(), "." | "..") {
+            return refuse("a queue cannot be named . or .., because no URL can hold that");
+        }
+        self.memory_bytes().map(|_| ())
+    }
+
+    /// Bytes of `--memory`.
+    pub(crate) fn memory_bytes(&self) -> Result<Option<u64>, Error> {
+        let read = |text: &String| parse_size(text).map_err(|error| Error::Config(format!("--memory: {error}")));
+        self.memory.as_ref().map(read).transpose()
+    }
+
+    /// The worker id that is asked for.
+    pub(crate) fn worker_id(&self) -> Result<Option<WorkerId>, Error> {
+        let read = |text: &String| text.parse().map_err(|error| Error::Config(format!("--id: {error}")));
+        self.id.as_ref().map(read).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args, Command, FromArgMatches};
+
+    fn parse(arguments: &[&str]) -> Config {
+        let command = Config::augment_args(Command::new("worker"));
+        command.clone().debug_assert();
+        Config::from_arg_matches(&command.get_matches_from(arguments)).unwrap()
+    }
+
+    #[test]
+    fn an_embedded_worker_has_the_defaults_of_the_command_line() {
+        let embedded = Config::for_queue("q".parse().unwrap(), API_DEFAULT);
+        assert_eq!(format!("{:?}", parse(&["worker", "q"])), format!("{embedded:?}"));
+    }
+
+    #[test]
+    fn flags_read_as_people_write_them() {
+        let config = parse(&["worker", "q", "--tags", "a,b", "--memory", "2g", "--max-job-duration", "90s", "--cpus", "0.5"]);
+        assert_eq!((config.tags.len(), config.memory_bytes().unwrap(), config.cpus), (2, Some(2 << 30), Some(0.5)));
+        assert_eq!(config.max_job_duration.0.as_secs(), 90);
+        assert!(config.check().is_ok());
+    }
+}

@@ -1,0 +1,194 @@
+//! What one worker keeps on disk.
+//!
+//! `lock` (held while it runs), `id`, `spool/` (finishes the API has not taken), `jobs/<job>-<epoch>/` (scratch of running jobs)
+//! and `cache/<qid>/` (`/job-cache` of one queue). The directory is 0700, so folders below that a container must write to can be
+//! open to any user.
+//!
+//! Blocking calls: they are short, and made at start or once per job.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use protocol::{HeldJob, Qid, WorkerId};
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+
+/// Characters of a job id that name its files: enough to tell jobs apart by eye; the epoch makes the name unique.
+const JOB_CHARS: usize = 16;
+
+/// An exclusively held data directory.
+#[derive(Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+    /// Unlocked by the system when it is closed, also after a crash.
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Makes the directory if it is not there and takes its lock.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::DataDirectory { path: path.to_owned(), source };
+        // Private is this folder alone: its parents may be shared, as /var/lib/asman is with the private PostgreSQL.
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
+        let path = path.canonicalize().map_err(failed)?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(failed)?;
+        match fs4::FileExt::try_lock(&lock) {
+            Ok(()) => (),
+            Err(fs4::TryLockError::WouldBlock) => return Err(Error::DataDirectoryBusy(path)),
+            Err(fs4::TryLockError::Error(source)) => return Err(Error::DataDirectory { path: lock_path, source }),
+        }
+        for folder in ["jobs", "spool", "cache"] {
+            fs::create_dir_all(path.join(folder)).map_err(failed)?;
+        }
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The worker id kept here; made at the first call.
+    pub(crate) fn worker_id(&self) -> Result<WorkerId, Error> {
+        let path = self.path.join("id");
+        let failed = |source| Error::DataDirectory { path: path.clone(), source };
+        match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(|error| failed(io::Error::other(error))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let id = uuid::Uuid::new_v4().to_string();
+                write_durably(&path, id.as_bytes()).map_err(failed)?;
+                id.parse().map_err(|error| failed(io::Error::other(error)))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Names this directory in container labels without revealing its path.
+    pub(crate) fn label(&self) -> String {
+        use std::os::unix::ffi::OsStrExt;
+        hex::encode(&Sha256::digest(self.path.as_os_str().as_bytes())[..16])
+    }
+
+    /// `/job-cache` of a queue.
+    pub(crate) fn cache(&self, qid: Qid) -> io::Result<PathBuf> {
+        let path = self.path.join("cache").join(qid.to_string());
+        make_open_folder(&path)?;
+        Ok(path)
+    }
+
+    /// Where the scratch folder of a claim is.
+    pub(crate) fn scratch(&self, job: &HeldJob) -> Scratch {
+        Scratch { path: self.path.join("jobs").join(file_stem(job)) }
+    }
+
+    /// Makes the scratch folder of a claim.
+    pub(crate) fn make_scratch(&self, job: &HeldJob) -> io::Result<Scratch> {
+        let scratch = self.scratch(job);
+        for folder in [scratch.inputs(), scratch.outputs(), scratch.configs()] {
+            make_open_folder(&folder)?;
+        }
+        Ok(scratch)
+    }
+
+    /// Removes what a crash left of earlier jobs.
+    pub(crate) fn sweep_scratch(&self) {
+        for entry in fs::read_dir(self.path.join("jobs")).into_iter().flatten().flatten() {
+            remove_tree(&entry.path());
+        }
+    }
+
+    pub(crate) fn spool_folder(&self) -> PathBuf {
+        self.path.join("spool")
+    }
+}
+
+/// One claim's scratch folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// Becomes `/inputs`.
+    pub(crate) fn inputs(&self) -> PathBuf {
+        self.path.join("inputs")
+    }
+
+    /// Becomes `/outputs`.
+    pub(crate) fn outputs(&self) -> PathBuf {
+        self.path.join("outputs")
+    }
+
+    /// Holds the config files with absolute names, each mounted at its place.
+    pub(crate) fn configs(&self) -> PathBuf {
+        self.path.join("configs")
+    }
+
+    /// Best effort: a worker that is not root cannot remove what root made in a container.
+    pub(crate) fn remove(&self) {
+        remove_tree(&self.path);
+    }
+}
+
+/// A file name for a claim: plain characters only, since clients choose job ids.
+pub(crate) fn file_stem(job: &HeldJob) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let id: String = job.job_id.as_str().chars().take(JOB_CHARS).map(plain).collect();
+    // Ids that differ only after their first characters share no claim epoch, so the epoch makes the name unique.
+    format!("{id}-{}", job.epoch)
+}
+
+/// A folder that a container's user, whoever that is, may write to. The data directory above it keeps others out.
+fn make_open_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o777))
+}
+
+fn remove_tree(path: &Path) {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, path = %path.display(), "scratch folder stays; remove it by hand");
+        }
+        _ => (),
+    }
+}
+
+/// Writes a file that is whole or absent after a crash, readable by its owner alone.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_worker_at_a_time_and_the_id_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        let first = DataDirectory::open(&path).unwrap();
+        let id = first.worker_id().unwrap();
+        assert!(matches!(DataDirectory::open(&path), Err(Error::DataDirectoryBusy(_))));
+        drop(first);
+        let second = DataDirectory::open(&path).unwrap();
+        assert_eq!(second.worker_id().unwrap(), id);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_clients_job_id_cannot_name_a_path() {
+        let job = HeldJob { job_id: "..weird id.".parse().unwrap(), epoch: 7 };
+        assert_eq!(file_stem(&job), "--weird-id--7");
+    }
+}

@@ -1,0 +1,47 @@
+//! The environment of a job's container: what its definition says, and where it is.
+
+use std::collections::BTreeMap;
+
+use protocol::{Definition, JobId};
+use serde_json::Value;
+
+use crate::api::Api;
+
+/// `NAME=value` each. The names that describe the job win over those of its definition.
+pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus: usize) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let own = definition.env.iter().flatten().map(|(name, value)| (name.clone(), text(value)));
+    let mut all: BTreeMap<String, String> = own.collect();
+    let prefix = api.url(&["j", job.as_str()]);
+    let given = [
+        ("JOB_ID", job.to_string()),
+        ("JOB_INPUTS", "/inputs".to_owned()),
+        ("JOB_OUTPUTS", "/outputs".to_owned()),
+        ("JOB_CACHE", "/job-cache".to_owned()),
+        ("JOB_URL_PREFIX", prefix.to_string()),
+        ("JOB_INPUTS_URL_PREFIX", format!("{prefix}/inputs/")),
+        ("JOB_OUTPUTS_URL_PREFIX", format!("{prefix}/outputs/")),
+    ];
+    all.extend(given.map(|(name, value)| (name.to_owned(), value)));
+    if gpus > 0 {
+        // Inside the container the given devices are numbered from 0, whatever their numbers outside.
+        let visible: Vec<_> = (0..gpus).map(|index| index.to_string()).collect();
+        all.insert("CUDA_VISIBLE_DEVICES".to_owned(), visible.join(","));
+    }
+    all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gpus_are_numbered_from_zero_inside() {
+        let api = Api::new("http://host", None).unwrap();
+        let job = "a b".parse().unwrap();
+        let all = environment(&Definition::default(), &api, &job, 2);
+        assert!(all.contains(&"CUDA_VISIBLE_DEVICES=0,1".to_owned()));
+        assert!(all.contains(&"JOB_URL_PREFIX=http://host/j/a%20b".to_owned()));
+        assert!(!environment(&Definition::default(), &api, &job, 0).iter().any(|line| line.starts_with("CUDA")));
+    }
+}

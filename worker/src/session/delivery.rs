@@ -1,0 +1,119 @@
+//! Finishes and releases on their way to the API.
+//!
+//! A finish is on disk before it is sent. Both are sent again until the API answers; when the worker leaves, once more and for at
+//! most five seconds: the spool keeps a finish for the next start, and a release that was not heard is what the lease is for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{HeldJob, ReleaseRequest};
+
+use super::Session;
+use crate::api::ApiError;
+use crate::backoff::Backoff;
+use crate::holds::Hold;
+use crate::spool::SpooledFinish;
+
+const LAST_ATTEMPT: Duration = Duration::from_secs(5);
+
+/// A finish of an earlier run, and the hold that keeps it in the heartbeat.
+pub(super) type Leftover = (Hold, SpooledFinish);
+
+/// The last word about a claim.
+#[derive(Clone, Copy)]
+enum Letter<'a> {
+    Finish(&'a SpooledFinish),
+    Release(&'a HeldJob),
+}
+
+impl Session {
+    /// Writes a finish to disk. A full disk does not keep it from being sent.
+    pub(super) async fn keep(&self, finish: &SpooledFinish) {
+        if let Err(error) = self.spool.keep(finish).await {
+            tracing::error!(%error, job = %finish.job_id, "finish cannot be kept on disk; a crash now would lose it");
+        }
+    }
+
+    /// Sends a finish until the API took or refused it, or the worker leaves.
+    pub(super) async fn deliver(&self, finish: &SpooledFinish) {
+        if let Some(answer) = self.until_answered(Letter::Finish(finish)).await {
+            self.settle(finish, &answer);
+        } else {
+            tracing::warn!(job = %finish.job_id, "finish is kept for the next start");
+        }
+    }
+
+    /// Sends a claim back to the queue.
+    pub(super) async fn release(&self, hold: &Hold) {
+        let job = &hold.job.job_id;
+        match self.until_answered(Letter::Release(&hold.job)).await {
+            Some(Ok(())) => tracing::info!(%job, "job released"),
+            Some(Err(error)) => tracing::warn!(%job, %error, "release refused"),
+            None => tracing::warn!(%job, "release not sent; the lease ends the claim"),
+        }
+    }
+
+    /// Enters what earlier runs could not deliver, before the first heartbeat: one that leaves a claim out gives it up.
+    pub(super) fn leftovers(&self) -> Vec<Leftover> {
+        let enter = |finish: SpooledFinish| Some((self.holds.enter(finish.job())?, finish));
+        self.spool.list().into_iter().filter_map(enter).collect()
+    }
+
+    /// Sends each leftover once; those that did not get through go on beside the new jobs.
+    pub(super) async fn deliver_leftovers(self: &Arc<Self>, leftovers: Vec<Leftover>) {
+        for (hold, finish) in leftovers {
+            match self.send(Letter::Finish(&finish)).await {
+                Err(ApiError::Away(_)) => {
+                    let session = Arc::clone(self);
+                    self.tasks.spawn(async move {
+                        session.deliver(&finish).await;
+                        drop(hold);
+                    });
+                }
+                answer => self.settle(&finish, &answer),
+            }
+        }
+    }
+
+    fn settle(&self, finish: &SpooledFinish, answer: &Result<(), ApiError>) {
+        let job = &finish.job_id;
+        match answer {
+            Ok(()) => tracing::info!(%job, reason = finish.finish.reason.as_str(), "job finished"),
+            Err(error) => tracing::warn!(%job, %error, "finish refused; this copy is dropped"),
+        }
+        self.spool.remove(&finish.job());
+    }
+
+    async fn send(&self, letter: Letter<'_>) -> Result<(), ApiError> {
+        match letter {
+            Letter::Finish(it) => self.api.finish(&it.queue, &it.job_id, &it.finish).await,
+            Letter::Release(job) => self.api.release(&self.queue, &job.job_id, &ReleaseRequest { epoch: job.epoch }).await,
+        }
+    }
+
+    /// Sends until there is an answer. None: the worker leaves and there was none.
+    async fn until_answered(&self, letter: Letter<'_>) -> Option<Result<(), ApiError>> {
+        let mut backoff = Backoff::new();
+        loop {
+            let is_last = self.is_leaving.is_cancelled();
+            let answer = tokio::select! {
+                answer = self.send(letter) => answer,
+                () = self.overdue() => return None,
+            };
+            match answer {
+                Err(ApiError::Away(_)) if is_last => return None,
+                Err(ApiError::Away(_)) => (),
+                answer => return Some(answer),
+            }
+            tokio::select! {
+                () = backoff.wait() => (),
+                () = self.is_leaving.cancelled() => (),
+            }
+        }
+    }
+
+    async fn overdue(&self) {
+        self.is_leaving.cancelled().await;
+        tokio::time::sleep(LAST_ATTEMPT).await;
+    }
+}

@@ -1,0 +1,79 @@
+//! Says that the worker lives, names every claim it holds, and hears which of them ended.
+//!
+//! A long poll: the API answers at once when a job must end, else after one period. When the set of holds changes, a pending one
+//! is dropped and the new set sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Free, HeartbeatAnswer, HeartbeatRequest};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Session;
+use super::claims::request;
+use crate::backoff::Backoff;
+
+/// Changes that come closer together travel in one heartbeat.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Longest wait for the introduction. An API that is away hears of the worker with its first claim instead.
+const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
+
+/// Beats for ever; the caller aborts it.
+pub(super) async fn run(session: Arc<Session>) {
+    // Introduced first: a heartbeat of a worker that the API does not know would make it drop its first question for jobs, and
+    // with it a job that was just given to it.
+    let introduction = request(&session, Free { jobs: 0, ..session.ledger.free() });
+    let _ = timeout(INTRODUCTION_MAX, session.api.claim(&session.queue, &introduction)).await;
+    let mut changed = session.holds.changed();
+    let mut backoff = Backoff::new();
+    loop {
+        changed.mark_unchanged();
+        let request = HeartbeatRequest {
+            worker_id: session.description.id.clone(),
+            jobs: session.holds.list(),
+            wait: protocol::Duration(session.heartbeat_every),
+        };
+        let sent = Instant::now();
+        let answer = tokio::select! {
+            biased;
+            answer = session.api.heartbeat(&session.queue, &request) => answer,
+            _ = changed.changed() => {
+                sleep(GATHER).await;
+                continue;
+            }
+        };
+        let Ok(answer) = answer else {
+            // Logged where calls are made. A refusal too is asked again: policies change.
+            backoff.wait().await;
+            continue;
+        };
+        backoff = Backoff::new();
+        let has_news = apply(&session, &answer);
+        // An API that does not wait is not asked in a circle.
+        let next = if has_news { sent + GATHER } else { sent + session.heartbeat_every };
+        tokio::select! {
+            () = sleep_until(next) => (),
+            _ = changed.changed() => sleep(GATHER).await,
+        }
+    }
+}
+
+/// Ends what must end. Whether there was anything.
+fn apply(session: &Session, answer: &HeartbeatAnswer) -> bool {
+    for ended in &answer.end {
+        let held = protocol::HeldJob { job_id: ended.job_id.clone(), epoch: ended.epoch };
+        if session.holds.lose(&held) {
+            tracing::debug!(job = %ended.job_id, reason = ended.reason.as_str(), "the API has ended the job");
+        }
+    }
+    for unknown in &answer.unknown {
+        if session.holds.lose(unknown) {
+            tracing::warn!(job = %unknown.job_id, epoch = unknown.epoch, "claim lost");
+        }
+    }
+    if answer.is_unknown {
+        session.is_unknown.notify_one();
+    }
+    !(answer.end.is_empty() && answer.unknown.is_empty() && !answer.is_unknown)
+}

@@ -1,0 +1,119 @@
+//! One claim from its start to its end: finished, released or dropped.
+
+use std::sync::{Arc, OnceLock};
+
+use protocol::{Claim, FinishRequest, HeldJob, InvalidDefinition, ParsedDefinition, Step};
+use tokio::task::JoinHandle;
+
+use super::Session;
+use crate::backoff::Backoff;
+use crate::capacity::Slot;
+use crate::data_directory::Scratch;
+use crate::executor::Fault;
+use crate::holds::Hold;
+use crate::log::Log;
+use crate::run::{RunError, Task, failed};
+use crate::spool::SpooledFinish;
+
+/// Works one claim off. Its capacity is free again when the container is gone; the hold stays until the API has the finish.
+pub(super) async fn work(
+    session: Arc<Session>,
+    claim: Claim,
+    parsed: Result<ParsedDefinition, InvalidDefinition>,
+    slot: Slot,
+    hold: Hold,
+) {
+    let (log, uploader) = Log::open(Arc::clone(&session.api), session.queue.clone(), &hold);
+    let container = OnceLock::new();
+    let folders = session.folders(&hold.job);
+    let result = match (parsed, folders) {
+        (Err(error), _) => Err(RunError::Job { step: Step::Running, status: 400, message: error.to_string() }),
+        (_, Err(error)) => Err(RunError::Host(format!("scratch folder: {error}"))),
+        (Ok(parsed), Ok((scratch, cache))) => {
+            let (claim, parsed, gpus, halt) = (&claim, &parsed, &slot.gpus[..], &*hold.halt);
+            let log = log.clone();
+            let host = &session.host;
+            Task { host, claim, parsed, gpus, scratch, cache, log, halt, container: &container }.run().await
+        }
+    };
+    let result = close_log(result, claim.epoch, log, uploader).await;
+    let clean_up = async {
+        session.clean_up(&hold.job, container.get()).await;
+        drop(slot);
+    };
+    match result {
+        Ok(finish) if !hold.halt.is_lost() => {
+            let finish = SpooledFinish { queue: session.queue.clone(), job_id: claim.job_id, finish };
+            session.keep(&finish).await;
+            tokio::join!(clean_up, session.deliver(&finish));
+        }
+        // Another worker need not wait until this machine is tidy.
+        result => {
+            tokio::join!(clean_up, session.give_back(result.err(), &hold));
+        }
+    }
+}
+
+/// Turns a job's own fault into the request that finishes it, and returns when the API has the whole log.
+async fn close_log(
+    result: Result<FinishRequest, RunError>,
+    epoch: i64,
+    log: Log,
+    uploader: JoinHandle<()>,
+) -> Result<FinishRequest, RunError> {
+    let result = match result {
+        Err(RunError::Job { step, status, message }) => {
+            log.error(step, &message).await;
+            Ok(failed(epoch, status, &message))
+        }
+        other => other,
+    };
+    drop(log);
+    // It fails only if it panicked, which has been reported; the result counts.
+    let _ = uploader.await;
+    result
+}
+
+impl Session {
+    fn folders(&self, job: &HeldJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
+        Ok((self.data.make_scratch(job)?, self.data.cache(self.queue.qid())?))
+    }
+
+    /// Removes the container and the scratch folder, whatever happened. What stays is swept at the next start.
+    async fn clean_up(&self, job: &HeldJob, container: Option<&String>) {
+        if let Some(id) = container
+            && let Err(fault) = self.remove_container(id).await
+        {
+            tracing::warn!(%fault, job = %job.job_id, "container stays until the next start");
+        }
+        let scratch = self.data.scratch(job);
+        // Joining fails only when the runtime ends.
+        let _ = tokio::task::spawn_blocking(move || scratch.remove()).await;
+    }
+
+    /// Tries while the engine is away, unless the worker leaves: until then the container may hold its share of the machine.
+    async fn remove_container(&self, id: &str) -> Result<(), Fault> {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.host.docker.remove(id).await {
+                Err(Fault::Host(_)) if !self.is_leaving.is_cancelled() => (),
+                result => return result,
+            }
+            tokio::select! {
+                () = backoff.wait() => (),
+                () = self.is_leaving.cancelled() => (),
+            }
+        }
+    }
+
+    /// A job without a result: released, unless its claim is gone.
+    async fn give_back(&self, error: Option<RunError>, hold: &Hold) {
+        if let Some(RunError::Host(cause)) = &error {
+            tracing::error!(%cause, job = %hold.job.job_id, "this machine failed a job; it goes back to the queue");
+            self.is_unwell.notify_one();
+        }
+        if !hold.halt.is_lost() {
+            self.release(hold).await;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Finishes that the API has not taken yet, one file each.
+//!
+//! A finish is written before it is sent and removed once the API took or refused it, so a crash, a restart or an outage of any
+//! length loses none. Files are 0600: they hold the queue's name.
+
+use std::io;
+use std::path::PathBuf;
+
+use protocol::{FinishRequest, HeldJob, JobId, QueueName};
+use serde::{Deserialize, Serialize};
+
+use crate::data_directory::{DataDirectory, file_stem, write_durably};
+
+/// One finish and where it goes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SpooledFinish {
+    pub(crate) queue: QueueName,
+    pub(crate) job_id: JobId,
+    pub(crate) finish: FinishRequest,
+}
+
+impl SpooledFinish {
+    /// The claim that it ends.
+    pub(crate) fn job(&self) -> HeldJob {
+        HeldJob { job_id: self.job_id.clone(), epoch: self.finish.epoch }
+    }
+}
+
+/// The folder of unsent finishes.
+#[derive(Clone, Debug)]
+pub(crate) struct Spool {
+    folder: PathBuf,
+}
+
+impl Spool {
+    pub(crate) fn of(data: &DataDirectory) -> Self {
+        Self { folder: data.spool_folder() }
+    }
+
+    fn path(&self, job: &HeldJob) -> PathBuf {
+        self.folder.join(format!("{}.json", file_stem(job)))
+    }
+
+    /// Keeps a finish until [`Spool::remove`].
+    pub(crate) async fn keep(&self, finish: &SpooledFinish) -> io::Result<()> {
+        let path = self.path(&finish.job());
+        let bytes = serde_json::to_vec(finish)?;
+        tokio::task::spawn_blocking(move || write_durably(&path, &bytes)).await?
+    }
+
+    /// Forgets a finish that was taken or refused.
+    pub(crate) fn remove(&self, job: &HeldJob) {
+        match std::fs::remove_file(self.path(job)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, job = %job.job_id, "delivered finish stays in the spool and will be sent again");
+            }
+            _ => (),
+        }
+    }
+
+    /// What earlier runs could not deliver. A file that cannot be read is left where it is and logged.
+    pub(crate) fn list(&self) -> Vec<SpooledFinish> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
+        let read = |path: PathBuf| -> Option<SpooledFinish> {
+            let finish = std::fs::read(&path).map_err(serde_json::Error::io).and_then(|bytes| serde_json::from_slice(&bytes));
+            finish.inspect_err(|error| tracing::error!(%error, path = %path.display(), "spooled finish cannot be read")).ok()
+        };
+        paths.filter_map(read).collect()
+    }
+}

@@ -1,0 +1,288 @@
+//! The API as a worker sees it: hands out claims, records calls, and can be told to misbehave.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use protocol::{ClaimRequest, EndedJob, FinishRequest, HeartbeatRequest, HeldJob, LogsRequest, Reason, ReleaseRequest};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+/// A test that waits longer has failed.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What was heard, and how to answer.
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a misbehaviour of its own")]
+pub(crate) struct Heard {
+    pub(crate) waiting: VecDeque<Value>,
+    pub(crate) claims: Vec<ClaimRequest>,
+    pub(crate) introductions: Vec<ClaimRequest>,
+    pub(crate) heartbeats: Vec<HeartbeatRequest>,
+    /// Accepted chunks by job, each seq once.
+    pub(crate) logs: HashMap<String, BTreeMap<i32, LogsRequest>>,
+    /// Requests of `logs`, repeated ones included.
+    pub(crate) n_log_requests: usize,
+    pub(crate) finished: HashMap<String, FinishRequest>,
+    pub(crate) released: HashMap<String, ReleaseRequest>,
+    pub(crate) blobs: HashMap<String, Bytes>,
+    pub(crate) authorizations: HashSet<String>,
+    /// Calls by path, in order.
+    pub(crate) paths: Vec<String>,
+    pub(crate) end: Vec<EndedJob>,
+    /// Everything is answered with 503.
+    pub(crate) is_down: bool,
+    /// Log requests wait.
+    pub(crate) holds_logs: bool,
+    /// Every chunk is stored, and its first answer lost.
+    pub(crate) loses_log_answers: bool,
+    /// Log requests are answered with 409.
+    pub(crate) fences_logs: bool,
+    /// Heartbeats say so, until the next claim.
+    pub(crate) is_worker_unknown: bool,
+    /// Uploads are sent elsewhere.
+    pub(crate) redirects_uploads: bool,
+    pub(crate) epoch: i64,
+    /// Claims given away that no heartbeat has named yet, and how many left them out: their answer may have been lost.
+    given: Vec<(Value, usize)>,
+}
+
+impl Heard {
+    /// Puts claims back whose answer nobody heard.
+    fn note_held(&mut self, held: &[HeldJob]) {
+        let is_known = |heard: &Self, claim: &Value| {
+            let id = claim["jobId"].as_str().unwrap();
+            let is_ended = heard.finished.contains_key(id) || heard.released.contains_key(id);
+            is_ended || held.iter().any(|job| job.job_id.as_str() == id)
+        };
+        for (claim, misses) in std::mem::take(&mut self.given) {
+            match misses {
+                _ if is_known(self, &claim) => (),
+                0..3 => self.given.push((claim, misses + 1)),
+                _ => self.waiting.push_front(claim),
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct FakeApi {
+    heard: Arc<Mutex<Heard>>,
+    changed: watch::Sender<u64>,
+    pub(crate) url: String,
+}
+
+impl FakeApi {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let api = Self { heard: Arc::default(), changed: watch::Sender::new(0), url };
+        let router = Router::new()
+            .route("/q/{queue}/claim", post(claim))
+            .route("/q/{queue}/heartbeat", post(heartbeat))
+            .route("/q/{queue}/j/{job}/logs", post(logs))
+            .route("/q/{queue}/j/{job}/finish", post(finish))
+            .route("/q/{queue}/j/{job}/release", post(release))
+            .route("/f/{key}", put(upload).get(download))
+            .route("/f/{key}/exists", get(exists))
+            .route("/elsewhere/{key}", put(upload_elsewhere))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .layer(from_fn_with_state(api.clone(), record))
+            .with_state(api.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        api
+    }
+
+    /// Reads or changes what was heard, and wakes whoever waits.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Heard) -> T) -> T {
+        let result = look(&mut self.heard.lock().unwrap());
+        self.changed.send_modify(|n| *n += 1);
+        result
+    }
+
+    /// Waits until `look` gives something.
+    pub(crate) async fn until<T>(&self, what: &str, mut look: impl FnMut(&mut Heard) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            changed.mark_unchanged();
+            if let Some(found) = look(&mut self.heard.lock().unwrap()) {
+                return found;
+            }
+            timeout_at(deadline, changed.changed()).await.unwrap_or_else(|_| panic!("waited in vain: {what}")).unwrap();
+        }
+    }
+
+    /// Queues a job and gives its id.
+    pub(crate) fn submit(&self, definition: &Value) -> String {
+        self.submit_for(definition, "1h")
+    }
+
+    pub(crate) fn submit_for(&self, definition: &Value, max_duration: &str) -> String {
+        self.with(|heard| {
+            heard.epoch += 1;
+            let id = protocol::job_id_of(&json!([definition, heard.epoch]));
+            heard.waiting.push_back(json!({
+                "jobId": id, "epoch": heard.epoch, "attempt": 1, "deadline": 0, "maxDuration": max_duration,
+                "definition": definition, "namespaces": ["_"], "debug": false,
+            }));
+            id
+        })
+    }
+
+    pub(crate) async fn finish_of(&self, job: &str) -> FinishRequest {
+        self.until("a finish", |heard| heard.finished.get(job).cloned()).await
+    }
+
+    /// Tells the worker, by its next heartbeat, that the job was cancelled.
+    pub(crate) fn cancel(&self, job: &str) {
+        self.with(|heard| {
+            let held = heard.heartbeats.iter().flat_map(|beat| &beat.jobs).find(|held| held.job_id.as_str() == job).unwrap();
+            let HeldJob { job_id, epoch } = held.clone();
+            heard.end.push(EndedJob { job_id, epoch, reason: Reason::Cancelled, message: None });
+        });
+    }
+
+    /// All lines of a job so far: text and whether it is stderr.
+    pub(crate) fn lines(&self, job: &str) -> Vec<(String, bool)> {
+        self.with(|heard| {
+            let chunks = heard.logs.get(job).into_iter().flat_map(BTreeMap::values);
+            chunks.flat_map(|chunk| &chunk.lines).map(|line| (line.text.clone(), line.is_stderr)).collect()
+        })
+    }
+
+    /// All text of a job so far, one stream.
+    pub(crate) fn text(&self, job: &str, is_stderr: bool) -> String {
+        let lines = self.lines(job).into_iter().filter(|line| line.1 == is_stderr);
+        lines.map(|line| line.0 + "\n").collect()
+    }
+
+    /// Waits until a job has logged a line with this text in it.
+    pub(crate) async fn until_logged(&self, job: &str, text: &str) {
+        let has = |heard: &mut Heard| {
+            let mut chunks = heard.logs.get(job).into_iter().flat_map(BTreeMap::values);
+            chunks.any(|chunk| chunk.lines.iter().any(|line| line.text.contains(text))).then_some(())
+        };
+        self.until(text, has).await;
+    }
+}
+
+async fn record(State(api): State<FakeApi>, request: Request, next: Next) -> Response {
+    let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+    let is_down = api.with(|heard| {
+        heard.paths.push(request.uri().path().to_owned());
+        heard.authorizations.extend(authorization);
+        heard.is_down
+    });
+    if is_down { StatusCode::SERVICE_UNAVAILABLE.into_response() } else { next.run(request).await }
+}
+
+async fn claim(State(api): State<FakeApi>, Json(request): Json<ClaimRequest>) -> Json<Value> {
+    let (jobs, wait) = (request.free.jobs as usize, request.wait.0);
+    api.with(|heard| {
+        heard.is_worker_unknown = false;
+        // Without a wish for jobs it only says who the worker is.
+        let said = if request.free.jobs == 0 { &mut heard.introductions } else { &mut heard.claims };
+        said.push(request.clone());
+    });
+    let take = |heard: &mut Heard| {
+        let n = heard.waiting.len().min(jobs).min(1);
+        let jobs: Vec<_> = heard.waiting.drain(..n).collect();
+        heard.given.extend(jobs.iter().map(|job| (job.clone(), 0)));
+        (n > 0).then_some(jobs)
+    };
+    let jobs = tokio::time::timeout(wait, api.until("a job", take)).await.unwrap_or_default();
+    Json(json!({ "jobs": jobs }))
+}
+
+async fn heartbeat(State(api): State<FakeApi>, Json(request): Json<HeartbeatRequest>) -> Json<Value> {
+    let (held, wait) = (request.jobs.clone(), request.wait.0);
+    api.with(|heard| {
+        heard.note_held(&held);
+        heard.heartbeats.push(request);
+    });
+    let news = |heard: &mut Heard| {
+        let end: Vec<EndedJob> =
+            heard.end.iter().filter(|ended| held.iter().any(|job| job.job_id == ended.job_id)).cloned().collect();
+        (!end.is_empty() || heard.is_worker_unknown).then_some((end, heard.is_worker_unknown))
+    };
+    let (end, is_unknown) = tokio::time::timeout(wait, api.until("news", news)).await.unwrap_or_default();
+    Json(json!({ "leaseSeconds": 30, "end": end, "unknown": [], "isUnknown": is_unknown }))
+}
+
+async fn logs(State(api): State<FakeApi>, Path((_, job)): Path<(String, String)>, Json(chunk): Json<LogsRequest>) -> Response {
+    api.with(|heard| heard.n_log_requests += 1);
+    api.until("leave to log", |heard| (!heard.holds_logs).then_some(())).await;
+    api.with(|heard| {
+        if heard.fences_logs {
+            return StatusCode::CONFLICT.into_response();
+        }
+        let chunks = heard.logs.entry(job).or_default();
+        let is_new = !chunks.contains_key(&chunk.seq);
+        if is_new {
+            assert_eq!(chunks.len(), usize::try_from(chunk.seq).unwrap(), "chunks are numbered without gaps");
+            chunks.insert(chunk.seq, chunk);
+        }
+        if is_new && heard.loses_log_answers { StatusCode::BAD_GATEWAY.into_response() } else { Json(json!({})).into_response() }
+    })
+}
+
+async fn finish(
+    State(api): State<FakeApi>,
+    Path((_, job)): Path<(String, String)>,
+    Json(body): Json<FinishRequest>,
+) -> Json<Value> {
+    api.with(|heard| heard.finished.insert(job, body));
+    Json(json!({}))
+}
+
+async fn release(
+    State(api): State<FakeApi>,
+    Path((_, job)): Path<(String, String)>,
+    Json(body): Json<ReleaseRequest>,
+) -> Json<Value> {
+    api.with(|heard| heard.released.insert(job, body));
+    Json(json!({}))
+}
+
+/// Answers 307 before it reads a byte, as the real one does.
+async fn upload(State(api): State<FakeApi>, Path(key): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    assert!(headers.contains_key(header::CONTENT_LENGTH), "a signed upload needs a length");
+    if api.with(|heard| heard.redirects_uploads) {
+        return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("/elsewhere/{key}"))]).into_response();
+    }
+    store(&api, key, body).await
+}
+
+async fn upload_elsewhere(State(api): State<FakeApi>, Path(key): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    assert!(!headers.contains_key(header::AUTHORIZATION), "the token is for the API alone");
+    store(&api, key, body).await
+}
+
+async fn store(api: &FakeApi, key: String, body: Body) -> Response {
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    assert_eq!(protocol::sha256_hex(&bytes), key);
+    api.with(|heard| heard.blobs.insert(key, bytes));
+    StatusCode::OK.into_response()
+}
+
+async fn download(State(api): State<FakeApi>, Path(key): Path<String>) -> Response {
+    match api.with(|heard| heard.blobs.get(&key).cloned()) {
+        Some(bytes) => bytes.into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "error": "no such file" }))).into_response(),
+    }
+}
+
+async fn exists(State(api): State<FakeApi>, Path(key): Path<String>) -> Response {
+    let is_there = api.with(|heard| heard.blobs.contains_key(&key));
+    let status = if is_there { StatusCode::OK } else { StatusCode::NOT_FOUND };
+    (status, Json(json!({ "exists": is_there }))).into_response()
+}

@@ -1,0 +1,140 @@
+//! Inputs, outputs and environment.
+
+use base64::Engine as _;
+use protocol::{DataRefType, Reason, sha256_hex};
+use serde_json::{Value, json};
+
+use crate::harness::{TestWorker, script};
+
+#[tokio::test]
+async fn inputs_of_every_type_are_there_and_read_only() {
+    let worker = TestWorker::start().await;
+    let key = sha256_hex(b"by key");
+    worker.api.with(|heard| {
+        heard.blobs.insert(key.clone(), "by key".into());
+        heard.blobs.insert("plain".to_owned(), "by url".into());
+    });
+    let mut definition = script(
+        "cd /inputs; cat a/text bytes json url key rel; cat /etc/app/conf.ini; ls; touch /inputs/x; touch /etc/app/conf.ini",
+    );
+    definition["inputs"] = json!({
+        "a/text": { "value": "text\n" },
+        "bytes": { "type": "base64", "value": "Ynl0ZXMK" },
+        "json": { "type": "json", "value": { "b": 1, "a": [true] } },
+        "url": { "type": "url", "value": format!("{}/f/plain", worker.api.url), "hash": "not it" },
+        "key": { "type": "key", "value": key },
+    });
+    definition["configFiles"] = json!({
+        "/etc/app/conf.ini": { "type": "utf8", "value": "conf\n" },
+        "rel": { "value": "rel\n" },
+        "/inputs/deep/er": { "value": "" },
+    });
+    let (job, finish) = worker.run(&definition).await;
+    assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(1)));
+    let stdout = worker.api.text(&job, false);
+    assert_eq!(stdout, "text\nbytes\n{\"b\":1,\"a\":[true]}by urlby keyrel\nconf\na\nbytes\ndeep\njson\nkey\nrel\nurl\n");
+    let stderr = worker.api.text(&job, true);
+    assert_eq!(stderr.matches("Read-only file system").count(), 2, "{stderr}");
+    assert!(stderr.contains("differs from the hash"), "{stderr}");
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn lost_and_forged_inputs_are_errors() {
+    let worker = TestWorker::start().await;
+    let key = sha256_hex(b"what was asked for");
+    worker.api.with(|heard| heard.blobs.insert(key.clone(), "something else".into()));
+    for (reference, sentence) in [
+        (json!({ "type": "key", "value": key }), "not their key"),
+        (json!({ "type": "key", "value": "nothing" }), "no such file"),
+        (json!({ "type": "url", "value": format!("{}/f/nothing", worker.api.url) }), "no such file"),
+        (json!({ "type": "url", "value": "file:///etc/passwd" }), "no http or https URL"),
+        (json!({ "type": "base64", "value": "%%%" }), "no base64"),
+    ] {
+        let mut definition = script("true");
+        definition["inputs"] = json!({ "a": reference });
+        let (_, finish) = worker.run(&definition).await;
+        let message = finish.message.unwrap();
+        assert!(finish.reason == Reason::Error && message.contains(sentence) && message.contains("\"a\""), "{message}");
+    }
+    let mut definition = script("true");
+    definition["inputs"] = json!({ "a": { "value": "" }, "a/b": { "value": "" } });
+    let (_, finish) = worker.run(&definition).await;
+    assert!(finish.reason == Reason::Error && finish.message.unwrap().contains("both a file and a folder"));
+    worker.drain().await;
+}
+
+fn inline(outputs: &std::collections::BTreeMap<String, protocol::DataRef>, name: &str) -> Vec<u8> {
+    let reference = &outputs[name];
+    assert_eq!(reference.kind, Some(DataRefType::Base64));
+    base64::engine::general_purpose::STANDARD.decode(reference.value.as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn outputs_of_every_shape_come_back_and_links_do_not() {
+    let worker = TestWorker::start().await;
+    let text = "cd /outputs; mkdir -p a/b/c none; echo deep > a/b/c/d; : > empty; echo x > 'odd nämé?#%'; ln -s /etc/passwd link; \
+                ln -s /etc folder; mkfifo pipe; head -c 200 /dev/zero > full; head -c 201 /dev/zero > over; chmod 700 a; touch 'new\nline'";
+    let (job, finish) = worker.run(&script(text)).await;
+    let outputs = finish.result.outputs;
+    let names: Vec<_> = outputs.keys().map(String::as_str).collect();
+    assert_eq!(names, ["a/b/c/d", "empty", "full", "odd nämé?#%", "over"]);
+    assert_eq!(inline(&outputs, "a/b/c/d"), b"deep\n");
+    assert_eq!(inline(&outputs, "empty"), b"");
+    assert_eq!(inline(&outputs, "full").len(), 200);
+    let key = sha256_hex(&[0; 201]);
+    assert_eq!(serde_json::to_value(&outputs["over"]).unwrap(), json!({ "value": key, "type": "key", "hash": key }));
+    worker.api.with(|heard| assert_eq!(heard.blobs[&key].len(), 201));
+    let stderr = worker.api.text(&job, true);
+    assert_eq!(stderr.matches("it is a symbolic link").count(), 2, "{stderr}");
+    assert!(stderr.contains("\"pipe\" was skipped: it is no regular file"), "{stderr}");
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_large_output_is_sent_where_the_api_says_and_only_once() {
+    let worker = TestWorker::start_with(|config| config.token = Some("worker-token".to_owned())).await;
+    worker.api.with(|heard| heard.redirects_uploads = true);
+    let definition = script("yes 0123456789abcde | head -c 20000000 > /outputs/big");
+    let (_, finish) = worker.run(&definition).await;
+    assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
+    let bytes: Vec<u8> = b"0123456789abcde\n".iter().copied().cycle().take(20_000_000).collect();
+    let key = sha256_hex(&bytes);
+    assert_eq!(finish.result.outputs["big"].value, Value::from(key.clone()));
+    worker.api.with(|heard| {
+        assert_eq!(heard.blobs[&key].len(), bytes.len());
+        assert_eq!(heard.paths.iter().filter(|path| path.ends_with(&key)).count(), 2, "one redirect, one upload");
+        assert_eq!(heard.authorizations.iter().collect::<Vec<_>>(), ["Bearer worker-token"]);
+        heard.paths.clear();
+    });
+    worker.run(&definition).await;
+    worker.api.with(|heard| assert!(!heard.paths.iter().any(|path| path.starts_with("/elsewhere"))));
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn the_environment_says_where_the_job_is() {
+    let worker = TestWorker::start().await;
+    let mut definition = script("env; pwd");
+    definition["env"] = json!({ "TEXT": "a b=c", "NUMBER": 1.5, "FLAG": true, "JOB_ID": "forged" });
+    definition["workdir"] = json!("/outputs");
+    let (job, _) = worker.run(&definition).await;
+    let (text, api) = (worker.api.text(&job, false), &worker.api.url);
+    let here = format!("{api}/j/{job}");
+    for line in [
+        "TEXT=a b=c".to_owned(),
+        "NUMBER=1.5".to_owned(),
+        "FLAG=true".to_owned(),
+        format!("JOB_ID={job}"),
+        "JOB_INPUTS=/inputs".to_owned(),
+        "JOB_OUTPUTS=/outputs".to_owned(),
+        "JOB_CACHE=/job-cache".to_owned(),
+        format!("JOB_URL_PREFIX={here}"),
+        format!("JOB_INPUTS_URL_PREFIX={here}/inputs/"),
+        format!("JOB_OUTPUTS_URL_PREFIX={here}/outputs/"),
+        "/outputs".to_owned(),
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in {text}");
+    }
+    worker.drain().await;
+}
