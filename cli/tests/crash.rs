@@ -24,7 +24,7 @@ fn followed(follower: &Running) -> Vec<String> {
 #[test]
 fn a_job_whose_worker_is_killed_runs_again_elsewhere() {
     let house = House::over(test_database());
-    let _api = house.start_api();
+    let _api = house.start_api_with_lease("3s");
     let first = house.start_worker("q", "first");
     let id = house.add("q", "echo begun; sleep 3; echo done");
     assert_eq!(house.wait_until_running("q", &id), "first");
@@ -44,7 +44,7 @@ fn a_job_whose_worker_is_killed_runs_again_elsewhere() {
 #[test]
 fn a_worker_that_slept_beyond_its_lease_cannot_overwrite_the_result() {
     let house = House::over(test_database());
-    let _api = house.start_api();
+    let _api = house.start_api_with_lease("3s");
     let sleeper = house.start_worker("q", "sleeper");
     let id = house.add("q", "echo begun; sleep 4; echo done");
     assert_eq!(house.wait_until_running("q", &id), "sleeper");

@@ -31,10 +31,15 @@ impl House {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Starts the API on the house's port and waits until it answers. A worker that is silent for three seconds is lost.
+    /// Starts the API on the house's port and waits until it answers. Its lease outlasts the start of a worker on a busy machine.
     pub fn start_api(&self) -> Running {
+        self.start_api_with_lease("20s")
+    }
+
+    /// The same, for tests that wait until a silent worker is lost.
+    pub fn start_api_with_lease(&self, lease: &str) -> Running {
         let mut command = asman();
-        command.args(["api", "--lease", "3s", "--poll", "300ms", "--database-url", &self.database_url]);
+        command.args(["api", "--lease", lease, "--poll", "300ms", "--database-url", &self.database_url]);
         command.args(["--listen", &format!("127.0.0.1:{}", self.port), "--blob-directory"]).arg(self.folder.path().join("blobs"));
         let running = Running::start(&mut command);
         until(|| self.get("/readyz").is_some_and(|body| body["ready"] == true).then_some(()));
