@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use protocol::Qid;
+use protocol::{Namespace, Qid};
 use sql::{ClaimKey, Db, FinishRow, Submission, SubmitOutcome};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::batcher::{Batcher, Bounds, Weight};
@@ -28,6 +29,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     /// Ends sockets, streams and long polls.
     pub(crate) shutdown: CancellationToken,
+    /// Wakes [`crate::maintenance::supersede`]: a submission may have taken a namespace from another job.
+    pub(crate) superseded: Notify,
     notifier: Notifier,
     submits: Batcher<Submission, Answer<SubmitOutcome>>,
     finishes: Batcher<FinishRow, Answer<Ended>>,
@@ -72,7 +75,8 @@ impl App {
         let (submit_db, finish_db) = (db.clone(), db.clone());
         let submits = Batcher::start(SUBMITS, move |batch| submit(submit_db.clone(), batch));
         let finishes = Batcher::start(FINISHES, move |batch| finish(finish_db.clone(), batch));
-        Self { db, hub, dispatcher, blobs, config, shutdown, notifier, submits, finishes }
+        let superseded = Notify::new();
+        Self { db, hub, dispatcher, blobs, config, shutdown, superseded, notifier, submits, finishes }
     }
 
     /// Tells this process at once, and the others soon, that a queue changed.
@@ -87,6 +91,7 @@ impl App {
     /// Queues a job. Durable when this returns.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<SubmitOutcome, ApiError> {
         let qid = submission.qid;
+        let is_exclusive = submission.namespace != Namespace::SHARED;
         let outcome = self.submits.call(submission).await.ok_or(ApiError::Stopping)?.map_err(|error| match *error {
             sql::Error::TooManyNamespaces => ApiError::bad_request(&error),
             _ => ApiError::Database(error),
@@ -95,6 +100,9 @@ impl App {
         let is_waiting = matches!(outcome, SubmitOutcome::New | SubmitOutcome::Queued);
         let kinds = if is_waiting { Kinds::STATES.and(Kinds::CLAIMABLE) } else { Kinds::STATES };
         self.touch(qid, kinds);
+        if is_exclusive {
+            self.superseded.notify_one();
+        }
         metrics::counter!("asman_jobs_submitted_total").increment(1);
         Ok(outcome)
     }

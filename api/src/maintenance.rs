@@ -1,4 +1,5 @@
-//! What time asks for, in whichever process gets to it first: taking back the claims of silent workers, and expiry.
+//! What time asks for, in whichever process gets to it first: taking back the claims of silent workers, ending jobs whose
+//! namespace took a newer one, and expiry.
 //!
 //! Every process tries; an advisory lock in the database lets one work and the others pass. `pg_cron` may do the same work.
 
@@ -13,6 +14,8 @@ use crate::hint::Kinds;
 
 /// How often `asman.maintain()` and the clean-up of files run.
 const MAINTAIN: Duration = Duration::from_mins(5);
+/// How often superseded holds are looked for without a hint.
+const SUPERSEDE: Duration = Duration::from_secs(1);
 /// Files of `/f` are kept as long as results are.
 const KEEP_BLOBS: Duration = Duration::from_hours(28 * 24);
 
@@ -46,6 +49,30 @@ pub(crate) async fn sweep(app: Arc<App>) {
             Err(error) => {
                 reached_since = Instant::now();
                 tracing::debug!(%error, "no sweep this time");
+            }
+        }
+    }
+}
+
+/// Ends the holds that newer jobs superseded until dropped: at once for those due at once, within [`SUPERSEDE`] for those with
+/// a grace, whichever process took the newer job.
+pub(crate) async fn supersede(app: Arc<App>) {
+    let mut tick = tokio::time::interval(SUPERSEDE);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.superseded.notified() => {}
+            _ = tick.tick() => {}
+        }
+        loop {
+            match app.db.supersede().await {
+                Ok(Some(row)) if row.is_change() => app.touch(row.qid, Kinds::STATES),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "no supersession this time");
+                    break;
+                }
             }
         }
     }

@@ -66,6 +66,7 @@ fn start_tasks(app: &Arc<App>, notifier: Notifier) -> JoinSet<()> {
     tasks.spawn(notifier.clone().run(db.clone()));
     tasks.spawn(listen(app.hub.clone(), app.dispatcher.clone(), notifier, db, listen_url, config.poll.0));
     tasks.spawn(maintenance::sweep(Arc::clone(app)));
+    tasks.spawn(maintenance::supersede(Arc::clone(app)));
     tasks.spawn(maintenance::maintain(Arc::clone(app)));
     tasks
 }

@@ -138,9 +138,31 @@ pub struct Control {
     /// Upper bound on the run, on top of the definition's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_duration: Option<Duration>,
-    /// Webhooks, as they came.
+    /// Whom to tell.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub callbacks: Option<Value>,
+    pub callbacks: Option<Callbacks>,
+}
+
+/// Whom to tell of a job, and when.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Callbacks {
+    /// Told when the job is queued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queued: Option<Callback>,
+    /// Told when the job has ended, however it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Callback>,
+}
+
+/// One address to tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Callback {
+    /// Gets a POST. `http` or `https`.
+    pub url: String,
+    /// Comes back as `config`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Value>,
 }
 
 /// Body of a submission.

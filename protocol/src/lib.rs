@@ -34,7 +34,7 @@ mod size;
 mod worker_api;
 
 pub use canonical::{canonical_json, job_id_of, sha256_hex};
-pub use definition::{Build, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
+pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
 pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, Reason, State, WorkerInfo};
 pub use log::{LogLine, Step};

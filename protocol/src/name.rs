@@ -132,9 +132,14 @@ impl QueueName {
 }
 
 impl Namespace {
+    /// The default, which any number of jobs may share.
+    pub const SHARED: &str = "_";
+    /// In a cancel: every namespace.
+    pub const ALL: &str = "*";
+
     /// The shared default, `_`.
     pub fn shared() -> Self {
-        Self("_".to_owned())
+        Self(Self::SHARED.to_owned())
     }
 }
 

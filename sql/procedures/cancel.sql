@@ -8,58 +8,51 @@ create or replace function asman.cancel(qid_in uuid, job_id_in text, namespace_i
 returns text
 language plpgsql as $$
 declare
-  q asman.queued;
-  r asman.running;
-  f record;
+  j record;
+  is_running bool;
   left_over text[];
 begin
   for try in 1 .. 1000 loop
-    select * into q from asman.queued where job_id = job_id_in and qid = qid_in for update;
-    if found then
-      left_over := case when namespace_in = '*' then '{}' else array_remove(q.namespaces, namespace_in) end;
-      if left_over = q.namespaces then return 'absent'; end if;
-      if cardinality(left_over) > 0 then
-        update asman.queued set namespaces = left_over where job_id = job_id_in and qid = qid_in;
-        insert into asman.event (qid, job_id, kind, namespace, message) values (qid_in, job_id_in, 'left', namespace_in, message_in);
-        return 'left';
-      end if;
-      delete from asman.queued where job_id = job_id_in and qid = qid_in;
-      insert into asman.finished (qid, job_id, epoch, attempt, reason, message, namespace, definition_hash, is_true_id, is_debug,
-        namespaces, cpus, gpus, memory_bytes, tags, queued_at)
-      values (qid_in, job_id_in, 0, q.attempt, reason_in, message_in, namespace_in, q.definition_hash, q.is_true_id, q.is_debug,
-        q.namespaces, q.cpus, q.gpus, q.memory_bytes, q.tags, q.queued_at);
-      insert into asman.event (qid, job_id, kind, reason, namespace, attempt, message)
-      values (qid_in, job_id_in, 'finished', reason_in, namespace_in, q.attempt, message_in);
-      return 'ended';
+    is_running := false;
+    select q.*, 0::int8 as epoch, null::text as worker_id, null::timestamptz as claimed_at into j
+    from asman.queued q where q.job_id = job_id_in and q.qid = qid_in for update;
+    if not found then
+      is_running := true;
+      select r.* into j from asman.running r where r.job_id = job_id_in and r.qid = qid_in for update;
     end if;
-
-    select * into r from asman.running where job_id = job_id_in and qid = qid_in for update;
     if found then
-      left_over := case when namespace_in = '*' then '{}' else array_remove(r.namespaces, namespace_in) end;
-      if left_over = r.namespaces then return 'absent'; end if;
+      left_over := case when namespace_in = '*' then '{}' else array_remove(j.namespaces, namespace_in) end;
+      if left_over = j.namespaces then return 'absent'; end if;
       if cardinality(left_over) > 0 then
-        update asman.running set namespaces = left_over where job_id = job_id_in and qid = qid_in;
-        insert into asman.event (qid, job_id, kind, namespace, message) values (qid_in, job_id_in, 'left', namespace_in, message_in);
+        update asman.queued set namespaces = left_over where not is_running and job_id = job_id_in and qid = qid_in;
+        update asman.running set namespaces = left_over where is_running and job_id = job_id_in and qid = qid_in;
+        insert into asman.event (qid, job_id, kind, reason, namespace, message)
+        values (qid_in, job_id_in, 'left', reason_in, namespace_in, message_in);
+        update asman.webhook set due_at = now(), expires_at = now() + interval '24 hours', reason = reason_in
+        where job_id = job_id_in and qid = qid_in and namespace = namespace_in and kind = 'finished' and due_at is null;
         return 'left';
       end if;
-      delete from asman.running where job_id = job_id_in and qid = qid_in;
+      delete from asman.queued where not is_running and job_id = job_id_in and qid = qid_in;
+      delete from asman.running where is_running and job_id = job_id_in and qid = qid_in;
       insert into asman.finished (qid, job_id, epoch, attempt, reason, message, namespace, worker_id, definition_hash, is_true_id,
-        is_debug, namespaces, cpus, gpus, memory_bytes, tags, queued_at, claimed_at)
-      values (qid_in, job_id_in, r.epoch, r.attempt, reason_in, message_in, namespace_in, r.worker_id, r.definition_hash,
-        r.is_true_id, r.is_debug, r.namespaces, r.cpus, r.gpus, r.memory_bytes, r.tags, r.queued_at, r.claimed_at);
+        is_debug, is_item, class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at, claimed_at)
+      values (qid_in, job_id_in, j.epoch, j.attempt, reason_in, message_in, namespace_in, j.worker_id, j.definition_hash,
+        j.is_true_id, j.is_debug, j.is_item, j.class, j.namespaces, j.cpus, j.gpus, j.memory_bytes, j.required_seconds,
+        j.max_seconds, j.tags, j.queued_at, j.claimed_at);
       insert into asman.event (qid, job_id, kind, reason, worker_id, namespace, attempt, epoch, message)
-      values (qid_in, job_id_in, 'finished', reason_in, r.worker_id, namespace_in, r.attempt, r.epoch, message_in);
+      values (qid_in, job_id_in, 'finished', reason_in, j.worker_id, namespace_in, j.attempt, nullif(j.epoch, 0), message_in);
       return 'ended';
     end if;
 
-    select * into f from asman.finished where job_id = job_id_in and qid = qid_in order by finished_at desc limit 1;
+    select f.* into j from asman.finished f where f.job_id = job_id_in and f.qid = qid_in order by f.finished_at desc limit 1;
     if found then
-      if reason_in <> 'Deleted' or f.reason = 'Deleted' then return 'finished'; end if;
+      if reason_in <> 'Deleted' or j.reason = 'Deleted' then return 'finished'; end if;
       delete from asman.finished where job_id = job_id_in and qid = qid_in;
       insert into asman.finished (qid, job_id, epoch, attempt, reason, message, namespace, worker_id, definition_hash, is_true_id,
-        is_debug, namespaces, cpus, gpus, memory_bytes, tags, queued_at, claimed_at)
-      values (qid_in, job_id_in, f.epoch, f.attempt, 'Deleted', message_in, namespace_in, f.worker_id, f.definition_hash,
-        f.is_true_id, f.is_debug, f.namespaces, f.cpus, f.gpus, f.memory_bytes, f.tags, f.queued_at, f.claimed_at);
+        is_debug, is_item, class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at, claimed_at)
+      values (qid_in, job_id_in, j.epoch, j.attempt, 'Deleted', message_in, namespace_in, j.worker_id, j.definition_hash,
+        j.is_true_id, j.is_debug, j.is_item, j.class, j.namespaces, j.cpus, j.gpus, j.memory_bytes, j.required_seconds,
+        j.max_seconds, j.tags, j.queued_at, j.claimed_at);
       insert into asman.event (qid, job_id, kind, reason, namespace, message)
       values (qid_in, job_id_in, 'deleted', 'Deleted', namespace_in, message_in);
       return 'ended';

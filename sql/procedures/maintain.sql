@@ -1,5 +1,5 @@
 -- Everything that time asks for: partitions to come, partitions expired, jobs that waited too long, definitions that nobody
--- can refer to any more, workers long gone. Idempotent; pg_cron and the API may both call it.
+-- can refer to any more, results that their queue's policy keeps no longer, holds and deliveries without a job, workers long gone. Idempotent; pg_cron and the API may both call it.
 -- Claims of lost workers are not its business: only an API process knows its lease, and since when heartbeats could be noted.
 -- in:    how long results (and events) and logs are kept; how long a job may wait
 -- locks: a transaction-level advisory lock, so that one call works and the others leave at once
@@ -19,10 +19,10 @@ begin
     delete from asman.queued q using late l where (q.qid, q.class, q.priority, q.seq) = (l.qid, l.class, l.priority, l.seq)
     returning q.*),
   ended as (
-    insert into asman.finished (qid, job_id, epoch, attempt, reason, message, definition_hash, is_true_id, is_debug, namespaces,
-      cpus, gpus, memory_bytes, tags, queued_at)
-    select qid, job_id, 0, attempt, 'Cancelled', 'it waited too long for a worker', definition_hash, is_true_id, is_debug,
-      namespaces, cpus, gpus, memory_bytes, tags, queued_at from gone)
+    insert into asman.finished (qid, job_id, epoch, attempt, reason, message, definition_hash, is_true_id, is_debug, is_item,
+      class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at)
+    select qid, job_id, 0, attempt, 'Cancelled', 'it waited too long for a worker', definition_hash, is_true_id, is_debug, is_item,
+      class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at from gone)
   insert into asman.event (qid, job_id, kind, reason, message)
   select qid, job_id, 'expired', 'Cancelled', 'it waited too long for a worker' from gone;
 
@@ -31,6 +31,19 @@ begin
     select d.hash from asman.definition d where d.used_at < now() - keep_queued - keep_results - interval '31 days'
     order by d.used_at limit 10000 for update skip locked)
   delete from asman.definition d using old where d.hash = old.hash;
+
+  -- Queues that keep results for less time than the rest.
+  with old as (
+    select f.job_id, f.qid, f.finished_at from asman.queue q join asman.finished f on f.qid = q.qid
+    where q.retention_days is not null and f.finished_at < now() - make_interval(days => q.retention_days) limit 10000),
+  lines as (
+    delete from asman.log_chunk l using old o where l.job_id = o.job_id and l.qid = o.qid
+      and not exists (select from asman.running r where r.job_id = o.job_id and r.qid = o.qid))
+  delete from asman.finished f using old o where (f.job_id, f.qid, f.finished_at) = (o.job_id, o.qid, o.finished_at);
+
+  -- A job waits and runs for no longer than that: who held it then holds nothing now, and what it owed is void.
+  delete from asman.hold h where h.since < now() - keep_queued - interval '31 days';
+  delete from asman.webhook w where w.armed_at < now() - keep_queued - interval '33 days' or w.expires_at < now() - interval '1 hour';
 
   delete from asman.worker w where w.last_seen < now() - interval '1 hour'
     and not exists (select from asman.running r where r.qid = w.qid and r.worker_id = w.worker_id);

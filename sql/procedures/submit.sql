@@ -1,5 +1,6 @@
 -- Queue a batch of jobs, once each however often they are sent.
--- in:    arrays of one length, one element a submission
+-- in:    arrays of one length, one element a submission; callbacks: JSON of `control.callbacks`, or null; queues: the queue's name
+--        where there are callbacks, else null
 -- out:   one row a submission, in order: outcome 'new' (queued now), 'queued', 'running' (already there; the namespace joined)
 --        or 'finished' (the result is there and answers; nothing runs)
 -- locks: one transaction-level advisory lock a job, taken in order. It makes two submissions of one job follow each other,
@@ -7,17 +8,18 @@
 --        than another's whole life up to its claim would queue the job a second time.
 --        Then the rows of jobs that are there already: a claim, a cancel or a finish under way ends first and is seen, and
 --        none begins before the commit. Without it a namespace would join a row that is gone, and its job be lost.
--- index: queued_job, running_pkey, finished_pkey
+--        Then the holds of namespaces other than `_`: see asman.take_holds.
+-- index: queued_job, running_pkey, finished_pkey, webhook_job
 create or replace function asman.submit(
   qids uuid[], job_ids text[], hashes bytea[], bodies text[], namespaces_in text[], true_ids bool[], debugs bool[],
   classes int8[], priorities int2[], cpus_in float8[], gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[],
-  tags_in text[])
+  tags_in text[], is_items bool[], queues text[], callbacks_in text[])
 returns table (ord int8, outcome text)
 language plpgsql as $$
 #variable_conflict use_column
 begin
   perform pg_advisory_xact_lock(k.key) from (
-    select distinct hashtextextended(s.job_id, ('x' || left(s.qid::text, 8))::bit(32)::int8) as key
+    select distinct asman.job_lock(s.qid, s.job_id) as key
     from unnest(qids, job_ids) as s (qid, job_id) order by 1) as k;
 
   -- Where it waits, where it runs, and again where it waits, because a release may move it back in between.
@@ -38,9 +40,9 @@ begin
   return query
   with item as materialized (
     select * from unnest(qids, job_ids, hashes, namespaces_in, true_ids, debugs, classes, priorities, cpus_in, gpus_in, memory_in,
-      required_in, max_in, tags_in) with ordinality
+      required_in, max_in, tags_in, is_items, queues, callbacks_in) with ordinality
       as s (qid, job_id, hash, namespace, is_true_id, is_debug, class, priority, cpus, gpus, memory_bytes, required_seconds,
-        max_seconds, tags, ord)),
+        max_seconds, tags, is_item, queue, callbacks, ord)),
   found as materialized (
     select i.ord, i.qid, i.job_id, i.namespace,
       case when exists (select from asman.running r where r.job_id = i.job_id and r.qid = i.qid) then 'running'
@@ -55,9 +57,9 @@ begin
     select distinct on (i.qid, i.job_id) i.* from item i join found f using (ord) where f.outcome = 'new'
     order by i.qid, i.job_id, i.ord),
   added as (
-    insert into asman.queued (qid, class, priority, job_id, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus,
+    insert into asman.queued (qid, class, priority, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus,
       memory_bytes, required_seconds, max_seconds, tags)
-    select n.qid, n.class, n.priority, n.job_id, n.hash, n.is_true_id, n.is_debug, j.namespaces, n.cpus, n.gpus,
+    select n.qid, n.class, n.priority, n.job_id, n.hash, n.is_true_id, n.is_debug, n.is_item, j.namespaces, n.cpus, n.gpus,
       n.memory_bytes, n.required_seconds, n.max_seconds, coalesce(string_to_array(nullif(n.tags, ''), '/'), '{}')
     from first n join joiner j on (j.qid, j.job_id, j.outcome) = (n.qid, n.job_id, 'new') order by n.ord),
   joined_queued as (
@@ -68,6 +70,26 @@ begin
     update asman.running r set namespaces = asman.union_of(r.namespaces, j.namespaces)
     from joiner j where j.outcome = 'running' and r.job_id = j.job_id and r.qid = j.qid and not r.namespaces @> j.namespaces
     returning r.qid, r.job_id, j.namespaces),
+  -- "Queued" is owed once a hold, "finished" once until it was said, and at once where the result is there already.
+  owed as (
+    select distinct on (i.qid, i.job_id, i.namespace, c.key, c.value ->> 'url') i.*, f.outcome, c.key as kind, c.value as callback
+    from item i join found f using (ord) cross join lateral json_each(i.callbacks::json) c
+    where i.callbacks is not null and c.key in ('queued', 'finished') and json_typeof(c.value) = 'object'
+      and (c.key = 'finished' or f.outcome in ('new', 'finished')
+        or (f.outcome = 'queued' and not exists (select from asman.queued q
+              where q.job_id = i.job_id and q.qid = i.qid and q.namespaces @> array[i.namespace]))
+        or (f.outcome = 'running' and not exists (select from asman.running r
+              where r.job_id = i.job_id and r.qid = i.qid and r.namespaces @> array[i.namespace])))),
+  armed as (
+    insert into asman.webhook (qid, job_id, queue, namespace, kind, url, payload, due_at, expires_at, reason, status_code)
+    select o.qid, o.job_id, o.queue, o.namespace, o.kind, o.callback ->> 'url', o.callback -> 'payload',
+      case when is_due then now() end, case when is_due then now() + interval '24 hours' end, e.reason, e.status_code
+    from owed o
+    cross join lateral (select o.kind = 'queued' or o.outcome = 'finished' as is_due) d
+    left join lateral (
+      select f.reason, f.status_code from asman.finished f where o.outcome = 'finished' and o.kind = 'finished'
+        and f.job_id = o.job_id and f.qid = o.qid order by f.finished_at desc limit 1) e on true
+    on conflict (job_id, qid, namespace, kind, md5(url)) where due_at is null do nothing),
   noted as (
     insert into asman.event (qid, job_id, kind, namespace)
     select n.qid, n.job_id, 'queued', n.namespace from first n
@@ -75,6 +97,10 @@ begin
     union all select qid, job_id, 'joined', namespaces[1] from joined_running)
   select f.ord, case when f.outcome = 'new' and not exists (select from first n where n.ord = f.ord) then 'queued' else f.outcome end
   from found f order by f.ord;
+
+  if exists (select from unnest(namespaces_in) as n (namespace) where n.namespace <> '_') then
+    perform asman.take_holds(qids, namespaces_in, job_ids);
+  end if;
 end $$;
 
 -- The elements of both arrays, each once, in order.

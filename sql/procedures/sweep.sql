@@ -11,7 +11,7 @@ with lost as (
     case when r.deadline < now() then 'it ran past its deadline' else 'its worker stopped answering' end as why
   from asman.running r left join asman.worker w on w.qid = r.qid and w.worker_id = r.worker_id
   -- A claim is a sign of life too: a worker that waited for it without heartbeats must not lose it the moment it has it.
-  where (greatest(w.last_seen, r.claimed_at) < now() - lease or r.deadline < now())
+  where (r.deadline < now() or (not r.by_deadline and greatest(w.last_seen, r.claimed_at) < now() - lease))
     and pg_postmaster_start_time() < now() - lease
   order by r.claimed_at limit 500
   for update of r skip locked),
@@ -19,18 +19,19 @@ gone as (
   delete from asman.running r using lost l where r.job_id = l.job_id and r.qid = l.qid
   returning r.*, l.why, r.n_lost + 1 >= n_lost_max as is_final),
 again as (
-  insert into asman.queued (qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus,
+  insert into asman.queued (qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus,
     memory_bytes, required_seconds, max_seconds, tags, attempt, n_lost, not_before, queued_at)
-  select qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus, memory_bytes,
+  select qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes,
     required_seconds, max_seconds, tags, attempt, n_lost + 1,
     now() + make_interval(secs => power(2, n_lost) * (0.75 + random() / 2)), queued_at
   from gone where not is_final
   on conflict do nothing),
 ended as (
   insert into asman.finished (qid, job_id, epoch, attempt, reason, message, worker_id, definition_hash, is_true_id, is_debug,
-    namespaces, cpus, gpus, memory_bytes, tags, queued_at, claimed_at, result)
+    is_item, class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at, claimed_at, result)
   select qid, job_id, epoch, attempt, 'Error', format('given up after %s lost workers: %s', n_lost + 1, why), worker_id,
-    definition_hash, is_true_id, is_debug, namespaces, cpus, gpus, memory_bytes, tags, queued_at, claimed_at,
+    definition_hash, is_true_id, is_debug, is_item, class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags,
+    queued_at, claimed_at,
     json_build_object('isTimedOut', false, 'outputs', json_build_object(), 'error', json_build_object('statusCode', null,
       'json', json_build_object('message', format('given up after %s lost workers: %s', n_lost + 1, why))))
   from gone where is_final),

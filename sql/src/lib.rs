@@ -12,14 +12,16 @@ mod job;
 mod log_chunk;
 mod queued;
 mod running;
+mod supersession;
 mod worker;
 
 pub use database::{Db, Settings};
 pub use event::{ChangedRow, Changes, EventCursor, HistoryRow};
 pub use job::{CancelOutcome, Counts, JobRow, ResultRow};
 pub use log_chunk::{Appended, Chunk, LogCursor, NewChunk, NewerRow};
-pub use queued::{ClaimedRow, Slot, Submission, SubmitOutcome, Want};
+pub use queued::{ClaimedRow, OwedCallbacks, Slot, Submission, SubmitOutcome, Want};
 pub use running::{ClaimKey, CompareRow, FinishRow, HeldState, SweptRow};
+pub use supersession::SupersededRow;
 pub use worker::{WorkerRow, WorkerSeen};
 
 /// Why a statement gave no answer.

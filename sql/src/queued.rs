@@ -1,6 +1,6 @@
 //! Waiting jobs: submit and claim.
 
-use protocol::{ParsedDefinition, Qid, limits};
+use protocol::{Callbacks, ParsedDefinition, Qid, QueueName, limits};
 use sha2::{Digest, Sha256};
 
 use crate::{Db, Error, Result};
@@ -23,6 +23,23 @@ pub struct Submission {
     pub max_duration: std::time::Duration,
     /// More words in the log.
     pub is_debug: bool,
+    /// Whom to tell of the job.
+    pub callbacks: Option<OwedCallbacks>,
+}
+
+/// Deliveries that a submission asks for. The one place where a queue's name goes to the database: a delivery has to say it.
+#[derive(Clone, Debug)]
+pub struct OwedCallbacks {
+    /// The queue's name.
+    pub queue: QueueName,
+    /// Whom to tell.
+    pub callbacks: Callbacks,
+}
+
+impl OwedCallbacks {
+    fn to_json(&self) -> String {
+        serde_json::to_string(&self.callbacks).unwrap_or_default()
+    }
 }
 
 impl Submission {
@@ -143,6 +160,9 @@ impl Db {
             .bind(column(batch, Submission::required_seconds))
             .bind(column(batch, |s| seconds(s.max_duration)))
             .bind(column(batch, |s| s.definition.tags.join("/")))
+            .bind(vec![false; batch.len()])
+            .bind(column(batch, |s| s.callbacks.as_ref().map(|owed| owed.queue.as_str())))
+            .bind(column(batch, |s| s.callbacks.as_ref().map(OwedCallbacks::to_json)))
             .fetch_all(&self.pool)
             .await?;
         rows.into_iter().map(|row| outcome_of(&row.outcome)).collect()

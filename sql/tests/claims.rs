@@ -21,7 +21,8 @@ fn submission(qid: Qid, n: usize, more: &str) -> Submission {
     let text = format!(r#"{{"image":"a","command":"echo {n}"{more}}}"#);
     let definition = ParsedDefinition::parse(&text).unwrap();
     let job_id = definition.job_id.as_str().to_owned();
-    Submission { qid, job_id, definition, namespace: "_".into(), max_duration: Duration::from_mins(1), is_debug: false }
+    let max_duration = Duration::from_mins(1);
+    Submission { qid, job_id, definition, namespace: "_".into(), max_duration, is_debug: false, callbacks: None }
 }
 
 fn want(qid: Qid, worker: &str, slots: usize) -> Want {

@@ -113,7 +113,8 @@ impl Client {
             return self.send("PONG".into()).await;
         }
         match ClientMessage::parse(text) {
-            Ok(Some(ClientMessage::StateChange(change))) => self.change(*change).await,
+            // Boxed: a socket that only listens is not to keep room for a submission.
+            Ok(Some(ClientMessage::StateChange(change))) => Box::pin(self.change(*change)).await,
             Ok(Some(ClientMessage::QueryJob(job_id))) => self.answer_query(&job_id).await,
             Ok(Some(ClientMessage::QueryJobStates)) => self.send_snapshot().await,
             Ok(None) | Err(_) => {

@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use protocol::{EnqueueJob, JobId, ParsedDefinition, QueueName};
+use protocol::{EnqueueJob, JobId, Namespace, ParsedDefinition, QueueName};
 use serde_json::{Value, json};
-use sql::{Submission, SubmitOutcome};
+use sql::{OwedCallbacks, Submission, SubmitOutcome};
 
 use crate::app::{App, AppState};
 use crate::error::ApiError;
@@ -33,8 +33,9 @@ pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Re
         definition,
         namespace: String::from(control.namespace.unwrap_or_default()),
         is_debug: job.debug.unwrap_or(false),
+        callbacks: control.callbacks.map(|callbacks| OwedCallbacks { queue: queue.clone(), callbacks }),
     };
-    if submission.namespace == "*" {
+    if submission.namespace == Namespace::ALL {
         return Err(ApiError::BadRequest("the namespace * means all and cannot hold a job; choose a name".to_owned()));
     }
     let outcome = app.submit(submission).await?;

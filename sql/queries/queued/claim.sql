@@ -14,12 +14,12 @@ with recursive want as materialized (
   where (select p.is_paused from asman.queue p where p.qid = w.qid) is not true),
 -- The first row of each class of each wanted queue, by hopping from class to class; at most 100 classes a queue.
 head as (
-  select w.*, f.class, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.tags as job_tags, 1 as n
+  select w.*, f.class, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.is_item, f.tags as job_tags, 1 as n
   from want w cross join lateral (
     select q.* from asman.queued q where q.qid = w.qid order by q.class, q.priority, q.seq limit 1) f
   union all
   select h.qid, h.jobs, h.tags, h.free_cpus, h.free_gpus, h.free_bytes, h.worker_seconds, h.first_slot, h.want_no,
-    f.class, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.tags, h.n + 1
+    f.class, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.is_item, f.tags, h.n + 1
   from head h cross join lateral (
     select q.* from asman.queued q where q.qid = h.qid and q.class > h.class order by q.class, q.priority, q.seq limit 1) f
   where h.n < 100),
@@ -29,7 +29,7 @@ pick as materialized (
     select q.qid, q.class, q.priority, q.seq, q.cpus, q.gpus, q.memory_bytes from asman.queued q
     where q.qid = h.qid and q.class = h.class and (q.not_before is null or q.not_before <= now())
     order by q.priority, q.seq limit h.jobs for update skip locked) q
-  where h.cpus <= h.free_cpus and h.gpus <= h.free_gpus and h.memory_bytes <= h.free_bytes
+  where not h.is_item and h.cpus <= h.free_cpus and h.gpus <= h.free_gpus and h.memory_bytes <= h.free_bytes
     and h.required_seconds <= h.worker_seconds and h.job_tags <@ string_to_array(h.tags, '/')),
 numbered as (
   select p.*, (p.first_slot + row_number() over (partition by p.want_no order by p.priority, p.seq) - 1)::int4 as slot from pick p),
@@ -46,9 +46,9 @@ gone as (
   returning q.*, f.worker_id, least(q.max_seconds, f.worker_seconds) as run_seconds),
 claimed as (
   insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, is_true_id,
-    is_debug, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, queued_at)
+    is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, queued_at)
   select qid, job_id, nextval('asman.epoch_seq'), worker_id, attempt + 1, now() + make_interval(secs => run_seconds + $13::int4),
-    class, priority, seq, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus, memory_bytes, required_seconds,
+    class, priority, seq, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds,
     max_seconds, tags, n_lost, queued_at
   from gone on conflict (job_id, qid) do nothing
   returning *),

@@ -12,9 +12,10 @@ gone as (
   returning r.*, d.reason, d.message, d.status_code, d.duration_ms, d.result),
 ended as (
   insert into asman.finished (qid, job_id, epoch, attempt, reason, message, worker_id, definition_hash, is_true_id, is_debug,
-    namespaces, cpus, gpus, memory_bytes, tags, queued_at, claimed_at, status_code, duration_ms, result)
-  select qid, job_id, epoch, attempt, reason, message, worker_id, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus,
-    memory_bytes, tags, queued_at, claimed_at, status_code, duration_ms, result::json
+    is_item, class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at, claimed_at, status_code,
+    duration_ms, result)
+  select qid, job_id, epoch, attempt, reason, message, worker_id, definition_hash, is_true_id, is_debug, is_item, class, namespaces,
+    cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at, claimed_at, status_code, duration_ms, result::json
   from gone),
 noted as (
   insert into asman.event (qid, job_id, kind, reason, worker_id, attempt, epoch, message)

@@ -8,9 +8,9 @@ with back as (
 gone as (
   delete from asman.running r using back b where r.job_id = b.job_id and r.qid = b.qid and r.epoch = b.epoch returning r.*),
 again as (
-  insert into asman.queued (qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus,
+  insert into asman.queued (qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus,
     memory_bytes, required_seconds, max_seconds, tags, attempt, n_lost, queued_at)
-  select qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus, memory_bytes,
+  select qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes,
     required_seconds, max_seconds, tags, attempt, n_lost, queued_at
   from gone on conflict do nothing),
 noted as (

@@ -1,0 +1,64 @@
+-- The key of the advisory lock under which submissions of one job, and its supersession, follow each other.
+create or replace function asman.job_lock(qid uuid, job_id text) returns int8
+language sql immutable parallel safe
+return hashtextextended(job_id, ('x' || left(qid::text, 8))::bit(32)::int8);
+
+-- Make these submissions the holders of their namespaces. A namespace other than `_` holds one live job: those that it held
+-- before are to end, at once when they wait or have run for less than 20 s, else after 4 s (8 s when they have run for 60 s).
+-- in:    arrays of one length, one element a submission, in order; the last one of a namespace counts
+-- out:   nothing; what is to end is in asman.supersession
+-- locks: the namespaces' hold rows, in order
+-- index: hold_pkey, running_pkey, supersession_pkey
+create or replace function asman.take_holds(qids uuid[], namespaces text[], job_ids text[]) returns void
+language plpgsql as $$
+begin
+  -- A namespace that nobody held: whoever comes second waits here and then finds the first one's job.
+  insert into asman.hold (qid, namespace, job_id)
+  select distinct on (s.qid, s.namespace) s.qid, s.namespace, s.job_id
+  from unnest(qids, namespaces, job_ids) with ordinality as s (qid, namespace, job_id, ord)
+  where s.namespace <> '_' order by s.qid, s.namespace, s.ord
+  on conflict do nothing;
+
+  perform from (select distinct s.qid, s.namespace from unnest(qids, namespaces) as s (qid, namespace) order by 1, 2) s
+  cross join lateral (select from asman.hold h where h.qid = s.qid and h.namespace = s.namespace for update) l;
+
+  with sent as materialized (
+    select s.* from unnest(qids, namespaces, job_ids) with ordinality as s (qid, namespace, job_id, ord) where s.namespace <> '_'),
+  newest as materialized (
+    select distinct on (s.qid, s.namespace) s.qid, s.namespace, s.job_id from sent s order by s.qid, s.namespace, s.ord desc),
+  older as (
+    select s.qid, s.namespace, s.job_id from sent s
+    union select h.qid, h.namespace, h.job_id from newest n join asman.hold h using (qid, namespace)),
+  ending as (
+    insert into asman.supersession (qid, job_id, namespace, due_at)
+    select o.qid, o.job_id, o.namespace, now() + case
+      when r.claimed_at < now() - interval '60 seconds' then interval '8 seconds'
+      when r.claimed_at < now() - interval '20 seconds' then interval '4 seconds' else interval '0' end
+    from older o join newest n using (qid, namespace)
+    left join asman.running r on r.job_id = o.job_id and r.qid = o.qid
+    where o.job_id <> n.job_id
+    on conflict do nothing)
+  update asman.hold h set job_id = n.job_id, since = now() from newest n
+  where h.qid = n.qid and h.namespace = n.namespace and h.job_id <> n.job_id;
+end $$;
+
+-- End one hold that is due, unless its namespace has taken the job up again meanwhile.
+-- in:    nothing
+-- out:   no row when nothing is due; else qid, and outcome as of asman.cancel, or 'kept'
+-- locks: one supersession row (others' are skipped), the job's advisory lock, then as asman.cancel
+-- index: supersession_due, hold_pkey
+create or replace function asman.supersede() returns table (qid uuid, outcome text)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+  s asman.supersession;
+begin
+  select d.* into s from asman.supersession d where d.due_at <= now() order by d.due_at limit 1 for update skip locked;
+  if not found then return; end if;
+  -- A submission of the same job is over before the holder is looked up, or begins after the job has ended.
+  perform pg_advisory_xact_lock(asman.job_lock(s.qid, s.job_id));
+  delete from asman.supersession d where d.qid = s.qid and d.job_id = s.job_id and d.namespace = s.namespace;
+  return query select s.qid, case
+    when exists (select from asman.hold h where h.qid = s.qid and h.namespace = s.namespace and h.job_id = s.job_id) then 'kept'
+    else asman.cancel(s.qid, s.job_id, s.namespace, 'JobReplacedByClient', 'a newer job took its namespace') end;
+end $$;
