@@ -132,7 +132,9 @@ fn a_result_that_cannot_be_delivered_waits_on_disk_and_arrives() {
     api.signal(Signal::KILL);
     api.wait();
     let spool = house.folder.path().join("w/spool");
-    until(|| std::fs::read_dir(&spool).ok()?.next().map(|_| ()));
+    // Until the file has its name, the finish is not on disk.
+    let is_kept = |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|e| e.path().extension() == Some("json".as_ref()));
+    until(|| std::fs::read_dir(&spool).ok()?.any(is_kept).then_some(()));
     // Even a worker killed with the result in hand delivers it when it starts again, if its claim still lives.
     worker.signal(Signal::KILL);
     worker.wait();
