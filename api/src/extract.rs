@@ -6,6 +6,7 @@ use axum::http::request;
 use protocol::{JobId, QueueName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use crate::error::ApiError;
 
@@ -21,14 +22,33 @@ pub(crate) struct JobOnly(pub(crate) JobId);
 /// Every part of the path, as text, for the routes that have parts of their own.
 pub(crate) struct Parts<T>(pub(crate) T);
 
-#[derive(Deserialize)]
-struct QueuePath {
+/// The path below which everything of a queue lies.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct QueuePath {
+    /// The queue's name, which is also the key to it.
+    #[param(value_type = QueueName, inline)]
     queue: String,
 }
 
-#[derive(Deserialize)]
-struct JobPath {
+/// The path below which everything of a queue's job lies.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct JobPath {
+    /// The queue's name, which is also the key to it.
+    #[param(value_type = QueueName, inline)]
     queue: String,
+    /// The job's id.
+    #[param(value_type = JobId, inline)]
+    id: String,
+}
+
+/// The path of a job whose queue is not named.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct IdPath {
+    /// The job's id, which must be the true hash of its definition.
+    #[param(value_type = JobId, inline)]
     id: String,
 }
 
@@ -55,8 +75,8 @@ impl<S: Send + Sync> FromRequestParts<S> for JobOnly {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(ApiError::bad_request)?;
-        Ok(Self(JobId::try_from(id).map_err(ApiError::bad_request)?))
+        let Path(path) = Path::<IdPath>::from_request_parts(parts, state).await.map_err(ApiError::bad_request)?;
+        Ok(Self(JobId::try_from(path.id).map_err(ApiError::bad_request)?))
     }
 }
 

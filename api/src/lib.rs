@@ -14,12 +14,14 @@
 //! # Contents
 //!
 //! `routes/` one file a family of URLs · `dispatcher` claims · `hub/` hints to sockets and waiters · `notifier` hints to other
-//! processes · `batcher` natural batching of writes · `maintenance` sweep and expiry · `blob/` the files of `/f`.
+//! processes · `batcher` natural batching of writes · `maintenance` sweep and expiry · `blob/` the files of `/f` ·
+//! `description/` the document of `/openapi.json` and its page.
 
 mod app;
 mod batcher;
 mod blob;
 mod config;
+mod description;
 mod dispatcher;
 mod error;
 mod extract;

@@ -13,6 +13,7 @@ use crate::name::{JobId, Namespace};
 ///
 /// Members that are not named here are ignored by us and kept in the stored text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Definition {
     /// Image reference, such as `python:3.12`.
@@ -55,6 +56,7 @@ pub struct Definition {
 
 /// How to build an image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Build {
     /// Git or archive URL.
@@ -82,6 +84,7 @@ pub struct Build {
 
 /// Capacity that a job takes of its worker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Requirements {
     /// Cpus, fractions allowed.
@@ -100,6 +103,7 @@ pub struct Requirements {
 
 /// A value, or where to get it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DataRef {
     /// Text, JSON, a URL or a key of `/f`, as `type` says.
     pub value: Value,
@@ -113,6 +117,7 @@ pub struct DataRef {
 
 /// How a data ref's value is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DataRefType {
     /// Base64 of the bytes.
@@ -130,6 +135,7 @@ pub enum DataRefType {
 
 /// What the submitter wants besides the work itself. Not part of the job id.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Control {
     /// Namespace that holds the job; absent means `_`.
@@ -145,6 +151,7 @@ pub struct Control {
 
 /// Whom to tell of a job, and when.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Callbacks {
     /// Told when the job is queued.
@@ -157,6 +164,7 @@ pub struct Callbacks {
 
 /// One address to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Callback {
     /// Gets a POST. `http` or `https`.
     pub url: String,
@@ -167,11 +175,13 @@ pub struct Callback {
 
 /// Body of a submission.
 #[derive(Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnqueueJob {
     /// Id chosen by the client; absent means the hash of the definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<JobId>,
     /// The definition's text, byte for byte.
+    #[cfg_attr(feature = "openapi", schema(value_type = Definition))]
     pub definition: Box<RawValue>,
     /// How to queue it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

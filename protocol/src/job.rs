@@ -10,6 +10,7 @@ use crate::log::LogLine;
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum State {
     /// Waiting for a worker.
     Queued,
@@ -38,6 +39,7 @@ impl State {
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Reason {
     /// The container ran to its end. Its exit code may still be non-zero.
     Success,
@@ -89,6 +91,7 @@ impl std::str::FromStr for Reason {
 
 /// A job as clients see it. `finished` is only in `result.json`, never in a listing or a broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
     /// Where it stands.
@@ -121,6 +124,7 @@ pub struct Job {
 
 /// The end of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename = "Finished")]
 pub struct Finished {
     /// How it ended.
@@ -143,6 +147,7 @@ pub struct Finished {
 
 /// What a job left.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobResult {
     /// Exit code of the container.
     #[serde(rename = "StatusCode", default, skip_serializing_if = "Option::is_none")]
@@ -166,6 +171,7 @@ pub struct JobResult {
 
 /// One transition in `history.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HistoryEntry {
     /// State after the transition.
     pub state: State,
@@ -192,6 +198,7 @@ pub struct HistoryEntry {
 
 /// A worker as clients see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerInfo {
     /// Its id.

@@ -30,6 +30,8 @@ mod message;
 mod name;
 mod parsed;
 mod path;
+#[cfg(feature = "openapi")]
+mod schema;
 mod size;
 mod worker_api;
 

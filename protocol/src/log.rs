@@ -42,6 +42,7 @@ impl<'de> Deserialize<'de> for LogLine {
 
 /// What a job was doing when it wrote a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Step {
     /// Fetching the image.
     #[serde(rename = "docker image pull")]

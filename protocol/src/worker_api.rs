@@ -11,6 +11,7 @@ use crate::name::{JobId, WorkerId};
 
 /// What a worker is and offers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerDescription {
     /// Its id, stable over restarts.
@@ -43,6 +44,7 @@ const fn duration_default() -> Duration {
 
 /// Capacity that no job holds now.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Free {
     /// Cpus.
     pub cpus: f64,
@@ -58,6 +60,7 @@ pub struct Free {
 
 /// `POST /q/:queue/claim`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClaimRequest {
     /// Who asks.
     pub worker: WorkerDescription,
@@ -74,6 +77,7 @@ const fn no_wait() -> Duration {
 
 /// Answer of a claim. Empty after `wait`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClaimAnswer {
     /// The claimed jobs, in the order of the queue.
     pub jobs: Vec<Claim>,
@@ -81,6 +85,7 @@ pub struct ClaimAnswer {
 
 /// One claimed job.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
     /// Which job.
@@ -94,6 +99,7 @@ pub struct Claim {
     /// Longest run of the container.
     pub max_duration: Duration,
     /// The definition's text.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::Definition))]
     pub definition: Box<RawValue>,
     /// Who holds the job alive.
     pub namespaces: Vec<String>,
@@ -103,6 +109,7 @@ pub struct Claim {
 
 /// A claim that a worker believes it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HeldJob {
     /// Which job.
@@ -113,6 +120,7 @@ pub struct HeldJob {
 
 /// `POST /q/:queue/heartbeat`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatRequest {
     /// Who lives.
@@ -126,6 +134,7 @@ pub struct HeartbeatRequest {
 
 /// Answer of a heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatAnswer {
     /// How long the claims live without another heartbeat.
@@ -141,6 +150,7 @@ pub struct HeartbeatAnswer {
 
 /// A claim that ended without its worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EndedJob {
     /// Which job.
@@ -156,6 +166,7 @@ pub struct EndedJob {
 
 /// `POST /q/:queue/j/:id/logs`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LogsRequest {
     /// The claim's epoch.
     pub epoch: i64,
@@ -169,6 +180,7 @@ pub struct LogsRequest {
 
 /// `POST /q/:queue/j/:id/finish`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FinishRequest {
     /// The claim's epoch.
     pub epoch: i64,
@@ -184,6 +196,7 @@ pub struct FinishRequest {
 
 /// `POST /q/:queue/j/:id/release`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReleaseRequest {
     /// The claim's epoch.
     pub epoch: i64,

@@ -9,6 +9,8 @@ use protocol::JobId;
 use serde_json::{Value, json};
 
 use crate::app::AppState;
+use crate::description::answers::{Exists, Missing, Refusals, Stored, TooLarge};
+use crate::description::parameters::KeyPath;
 use crate::error::ApiError;
 use crate::extract::Parts;
 
@@ -20,6 +22,9 @@ fn check(key: &str) -> Result<(), ApiError> {
 }
 
 /// `PUT /f/:key`: store the body. A key that looks like a SHA-256 must be the content's.
+#[utoipa::path(put, path = "/f/{key}", tag = "files", params(KeyPath),
+    request_body(content = String, content_type = "application/octet-stream", description = "The bytes."),
+    responses((status = 200, description = "The file is stored.", body = Stored), (status = 307, description = "Send the same to the address in `Location`."), TooLarge, Refusals))]
 pub(crate) async fn put(State(app): State<AppState>, Parts(key): Parts<String>, body: Body) -> Result<Json<Value>, ApiError> {
     check(&key)?;
     app.blobs.put(&key, body).await?;
@@ -27,12 +32,16 @@ pub(crate) async fn put(State(app): State<AppState>, Parts(key): Parts<String>, 
 }
 
 /// `GET /f/:key`: the bytes; ranges are honoured.
+#[utoipa::path(get, path = "/f/{key}", tag = "files", params(KeyPath),
+    responses((status = 200, description = "The bytes.", body = String, content_type = "application/octet-stream"), (status = 206, description = "The range that was asked for.", body = String, content_type = "application/octet-stream"), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 304, description = "The file is as old as the request says."), (status = 412, description = "The file is newer than the request says."), (status = 416, description = "The range lies outside the file."), Missing, Refusals))]
 pub(crate) async fn get(State(app): State<AppState>, Parts(key): Parts<String>, request: Request) -> Result<Response, ApiError> {
     check(&key)?;
     app.blobs.get(&key, request).await
 }
 
-/// `GET /f/:key/exists`.
+/// `GET /f/:key/exists`: whether a file is stored under the key.
+#[utoipa::path(get, path = "/f/{key}/exists", tag = "files", params(KeyPath),
+    responses((status = 200, description = "The file is stored.", body = Exists), (status = 404, description = "It is not.", body = Exists), Refusals))]
 pub(crate) async fn exists(State(app): State<AppState>, Parts(key): Parts<String>) -> Result<Response, ApiError> {
     check(&key)?;
     let exists = app.blobs.exists(&key).await?;

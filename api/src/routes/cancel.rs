@@ -10,17 +10,26 @@ use serde_json::json;
 use sql::CancelOutcome;
 
 use crate::app::{App, AppState};
+use crate::description::answers::{Cancelled, Message, Refusals};
+use crate::description::parameters::{MessageParameter, NamespacePath};
 use crate::error::ApiError;
-use crate::extract::{OfJob, Parameters, Parts};
+use crate::extract::{JobPath, OfJob, Parameters, Parts};
 use crate::hint::Kinds;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct CancelParameters {
+    /// Whose hold ends; absent means `_`, and `*` means all.
+    #[param(inline)]
     namespace: Option<Namespace>,
+    /// A sentence for whoever looks at the job, at most 4096 bytes.
+    #[param(max_length = 4096)]
     message: Option<String>,
 }
 
-/// `POST /q/:queue/j/:id/cancel?namespace=&message=`. Returns when the change is durable.
+/// `POST /q/:queue/j/:id/cancel?namespace=&message=`: let a namespace go of a job, which ends when the last one has. Returns when the change is durable.
+#[utoipa::path(post, path = "/q/{queue}/j/{id}/cancel", tag = "clients", params(JobPath, CancelParameters),
+    responses((status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled), (status = 404, description = "There is no such job.", body = Message), Refusals))]
 pub(crate) async fn cancel(
     State(app): State<AppState>,
     OfJob(queue, id): OfJob,
@@ -30,7 +39,9 @@ pub(crate) async fn cancel(
     answer(&app, &queue, &id, &namespace, parameters.message.as_deref()).await
 }
 
-/// `POST /q/:queue/j/:id/:namespace/cancel`.
+/// `POST /q/:queue/j/:id/:namespace/cancel`: let the namespace of the path go of a job.
+#[utoipa::path(post, path = "/q/{queue}/j/{id}/{namespace}/cancel", tag = "clients", params(JobPath, NamespacePath, MessageParameter),
+    responses((status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled), (status = 404, description = "There is no such job.", body = Message), Refusals))]
 pub(crate) async fn cancel_in_namespace(
     State(app): State<AppState>,
     Parts((queue, id, namespace)): Parts<(String, String, String)>,

@@ -11,10 +11,14 @@ use serde_json::Value;
 
 use super::job::find;
 use crate::app::{App, AppState};
+use crate::description::answers::{Refusals, Sentence};
+use crate::description::parameters::NamePath;
 use crate::error::ApiError;
-use crate::extract::Parts;
+use crate::extract::{IdPath, JobPath, Parts};
 
-/// `GET /q/:queue/j/:id/inputs/*name`.
+/// `GET /q/:queue/j/:id/inputs/*name`: one input or config file of a job. The name may hold slashes.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}/inputs/{*name}", tag = "jobs", params(JobPath, NamePath),
+    responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
 pub(crate) async fn input(
     State(app): State<AppState>,
     Parts((queue, id, name)): Parts<(String, String, String)>,
@@ -23,7 +27,9 @@ pub(crate) async fn input(
     send_input(&app, qid_of(queue)?, &id, &name).await
 }
 
-/// `GET /q/:queue/j/:id/outputs/*name`.
+/// `GET /q/:queue/j/:id/outputs/*name`: one output file of a job. The name may hold slashes.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}/outputs/{*name}", tag = "jobs", params(JobPath, NamePath),
+    responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
 pub(crate) async fn output(
     State(app): State<AppState>,
     Parts((queue, id, name)): Parts<(String, String, String)>,
@@ -32,7 +38,9 @@ pub(crate) async fn output(
     send_output(&app, qid_of(queue)?, &id, &name).await
 }
 
-/// `GET /j/:id/inputs/*name`.
+/// `GET /j/:id/inputs/*name`: one input or config file of a job, whatever its queue.
+#[utoipa::path(get, path = "/j/{id}/inputs/{*name}", tag = "jobs", params(IdPath, NamePath),
+    responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
 pub(crate) async fn input_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,
@@ -41,7 +49,9 @@ pub(crate) async fn input_anywhere(
     send_input(&app, find(&app, id.as_str()).await?, &id, &name).await
 }
 
-/// `GET /j/:id/outputs/*name`.
+/// `GET /j/:id/outputs/*name`: one output file of a job, whatever its queue.
+#[utoipa::path(get, path = "/j/{id}/outputs/{*name}", tag = "jobs", params(IdPath, NamePath),
+    responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
 pub(crate) async fn output_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,

@@ -12,12 +12,15 @@ use serde_json::{Value, json};
 use sql::ClaimKey;
 
 use crate::app::{App, AppState};
+use crate::description::answers::{History, JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
 use crate::error::ApiError;
-use crate::extract::{InQueue, JobOnly, OfJob};
+use crate::extract::{IdPath, InQueue, JobOnly, JobPath, OfJob, QueuePath};
 
 const NO_JOB: ApiError = ApiError::NotFound("Job not found");
 
 /// `GET /q/:queue`, `/q/:queue/j`: queued and running jobs, and those that finished in the last minute.
+#[utoipa::path(get, path = "/q/{queue}", tag = "clients", params(QueuePath),
+    responses((status = 200, description = "Jobs by their id.", body = JobList), Refusals))]
 pub(crate) async fn list(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<Json<Value>, ApiError> {
     let rows = app.db.list_jobs(queue.qid(), limits::LISTED_FINISHED).await?;
     let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
@@ -25,11 +28,15 @@ pub(crate) async fn list(State(app): State<AppState>, InQueue(queue): InQueue) -
 }
 
 /// `GET /q/:queue/j/:id`: the job and its definition.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job.", body = ShownJob), Missing, Refusals))]
 pub(crate) async fn get(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Response, ApiError> {
     show(&app, queue.qid(), id.as_str()).await
 }
 
 /// `GET /j/:id`, `/j/:id.json`: the same, found by the true hash of its definition. A browser gets the page that shows it.
+#[utoipa::path(get, path = "/j/{id}", tag = "jobs", params(IdPath),
+    responses((status = 200, description = "The job; for a browser the page that shows it.", content((ShownJob = "application/json"), (String = "text/html"))), Missing, Refusals))]
 pub(crate) async fn get_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
@@ -79,11 +86,15 @@ async fn full_job(app: &App, qid: Qid, id: &str) -> Result<Option<Job>, ApiError
 }
 
 /// `GET …/definition.json`: `{"data": Definition or null}`, the text as it was submitted.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}/definition.json", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals))]
 pub(crate) async fn definition(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Response, ApiError> {
     show_definition(&app, Some(queue.qid()), id.as_str()).await
 }
 
-/// `GET /j/:id/definition.json`.
+/// `GET /j/:id/definition.json`: the definition of a job whose queue the path does not name.
+#[utoipa::path(get, path = "/j/{id}/definition.json", tag = "jobs", params(IdPath),
+    responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals))]
 pub(crate) async fn definition_anywhere(State(app): State<AppState>, JobOnly(id): JobOnly) -> Result<Response, ApiError> {
     let qid = app.db.find_job(id.as_str()).await?;
     show_definition(&app, qid, id.as_str()).await
@@ -100,11 +111,15 @@ async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Respon
 }
 
 /// `GET …/result.json`, `…/results.json`: the finished job, or null. `x-asman-state` tells unknown from unfinished.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}/result.json", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The finished job, or null.", body = ShownResult, headers(("x-asman-state" = String, description = "`unknown`, `queued`, `running` or `finished`."))), Refusals))]
 pub(crate) async fn result(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Response, ApiError> {
     show_result(&app, Some(queue.qid()), id.as_str()).await
 }
 
-/// `GET /j/:id/result.json`.
+/// `GET /j/:id/result.json`: the finished job, whatever its queue, or null.
+#[utoipa::path(get, path = "/j/{id}/result.json", tag = "jobs", params(IdPath),
+    responses((status = 200, description = "The finished job, or null.", body = ShownResult, headers(("x-asman-state" = String, description = "`unknown`, `queued`, `running` or `finished`."))), Refusals))]
 pub(crate) async fn result_anywhere(State(app): State<AppState>, JobOnly(id): JobOnly) -> Result<Response, ApiError> {
     let qid = app.db.find_job(id.as_str()).await?;
     show_result(&app, qid, id.as_str()).await
@@ -127,12 +142,16 @@ async fn show_result(app: &App, qid: Option<Qid>, id: &str) -> Result<Response, 
 }
 
 /// `GET …/namespaces.json`: who holds the job alive.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}/namespaces.json", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "Their names; none when there is no such job.", body = Namespaces), Refusals))]
 pub(crate) async fn namespaces(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Json<Value>, ApiError> {
     let row = app.db.get_job(queue.qid(), id.as_str()).await?;
     Ok(Json(json!({"data": row.map(|row| row.namespaces).unwrap_or_default()})))
 }
 
 /// `GET …/history.json`: every transition, oldest first.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}/history.json", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The transitions; none when there is no such job.", body = History), Refusals))]
 pub(crate) async fn history(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Json<Value>, ApiError> {
     let entries = app.db.job_history(queue.qid(), id.as_str()).await?;
     Ok(Json(json!({"data": entries})))

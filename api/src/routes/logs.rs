@@ -8,17 +8,21 @@ use serde_json::{Value, json};
 
 use super::job::find;
 use crate::app::{App, AppState};
+use crate::description::answers::{LogSlice, Missing, Refusals};
 use crate::error::ApiError;
-use crate::extract::{JobOnly, OfJob, Parameters};
+use crate::extract::{IdPath, JobOnly, JobPath, OfJob, Parameters};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Since {
-    /// Lines already read.
+    /// Lines already read: `nextCursor` of the answer before.
     #[serde(default)]
     since: i64,
 }
 
-/// `GET /q/:queue/j/:id/build-logs.json?since=N`.
+/// `GET /q/:queue/j/:id/build-logs.json?since=N`: log lines of pull and build after a cursor.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}/build-logs.json", tag = "jobs", params(JobPath, Since),
+    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
 pub(crate) async fn build_logs(
     State(app): State<AppState>,
     OfJob(queue, id): OfJob,
@@ -27,7 +31,9 @@ pub(crate) async fn build_logs(
     read(&app, queue.qid(), id.as_str(), false, from.since).await
 }
 
-/// `GET /q/:queue/j/:id/run-logs.json?since=N`.
+/// `GET /q/:queue/j/:id/run-logs.json?since=N`: log lines of the container after a cursor.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}/run-logs.json", tag = "jobs", params(JobPath, Since),
+    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
 pub(crate) async fn run_logs(
     State(app): State<AppState>,
     OfJob(queue, id): OfJob,
@@ -36,7 +42,9 @@ pub(crate) async fn run_logs(
     read(&app, queue.qid(), id.as_str(), true, from.since).await
 }
 
-/// `GET /j/:id/build-logs.json?since=N`.
+/// `GET /j/:id/build-logs.json?since=N`: log lines of pull and build after a cursor, whatever the queue.
+#[utoipa::path(get, path = "/j/{id}/build-logs.json", tag = "jobs", params(IdPath, Since),
+    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
 pub(crate) async fn build_logs_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
@@ -45,7 +53,9 @@ pub(crate) async fn build_logs_anywhere(
     read(&app, find(&app, id.as_str()).await?, id.as_str(), false, from.since).await
 }
 
-/// `GET /j/:id/run-logs.json?since=N`.
+/// `GET /j/:id/run-logs.json?since=N`: log lines of the container after a cursor, whatever the queue.
+#[utoipa::path(get, path = "/j/{id}/run-logs.json", tag = "jobs", params(IdPath, Since),
+    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
 pub(crate) async fn run_logs_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,

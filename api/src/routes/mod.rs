@@ -3,6 +3,7 @@
 mod blobs;
 mod cancel;
 mod client_socket;
+mod description;
 mod files;
 mod health;
 mod job;
@@ -10,32 +11,26 @@ mod logs;
 mod status;
 mod stream;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{any, get, post, put};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::AppState;
+use crate::description::{also, deprecated};
 use crate::error::ApiError;
 
 /// Every route of the process.
 pub(crate) fn router(app: AppState) -> Router {
-    let router = Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .merge(queue_routes())
-        .merge(job_routes())
-        .merge(worker_routes())
-        .route("/f/{key}", put(blobs::put).get(blobs::get))
-        .route("/f/{key}/exists", get(blobs::exists))
-        .fallback(fallback)
-        .method_not_allowed_fallback(async || ApiError::Method)
-        .with_state(app);
+    let router =
+        Router::from(described()).fallback(fallback).method_not_allowed_fallback(async || ApiError::Method).with_state(app);
     // The URL holds the queue's name, which is a secret: it must not travel on as a referrer.
     let no_referrer = SetResponseHeaderLayer::overriding(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // Headers are mirrored: `*` would leave out `Authorization`.
@@ -44,52 +39,72 @@ pub(crate) fn router(app: AppState) -> Router {
     router.layer(no_referrer).layer(cors)
 }
 
-fn queue_routes() -> Router<AppState> {
-    Router::new()
-        .route("/q/{queue}", post(submit::submit).get(job::list))
-        .route("/q/{queue}/j", post(submit::submit).get(job::list))
-        .route("/q/{queue}/status", get(status::status))
-        .route("/q/{queue}/metrics", get(status::metrics))
-        .route("/q/{queue}/client", any(client_socket::connect))
-        .route("/q/{queue}/browser", any(client_socket::connect))
-        .route("/{queue}/client", any(client_socket::connect))
-        .route("/{queue}/browser", any(client_socket::connect))
-        .route("/{queue}/status", get(status::status))
-        .route("/{queue}/metrics", get(status::metrics))
+/// Every route with its description. `.route()` works too, but then `tests` names what the document lacks.
+pub(crate) fn described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(description::openapi))
+        .routes(routes!(description::docs))
+        .merge(queue_routes())
+        .merge(job_routes())
+        .merge(jobs_anywhere())
+        .merge(worker_routes())
+        .routes(routes!(blobs::put, blobs::get))
+        .routes(routes!(blobs::exists))
 }
 
-fn job_routes() -> Router<AppState> {
-    Router::new()
-        .route("/q/{queue}/j/{id}", get(job::get))
-        .route("/q/{queue}/j/{id}/definition.json", get(job::definition))
-        .route("/q/{queue}/j/{id}/result.json", get(job::result))
-        .route("/q/{queue}/j/{id}/results.json", get(job::result))
-        .route("/q/{queue}/j/{id}/namespaces.json", get(job::namespaces))
-        .route("/q/{queue}/j/{id}/history.json", get(job::history))
-        .route("/q/{queue}/j/{id}/inputs/{*name}", get(files::input))
-        .route("/q/{queue}/j/{id}/outputs/{*name}", get(files::output))
-        .route("/q/{queue}/j/{id}/cancel", post(cancel::cancel))
-        .route("/q/{queue}/j/{id}/{namespace}/cancel", post(cancel::cancel_in_namespace))
-        .route("/q/{queue}/j/{id}/build-logs.json", get(logs::build_logs))
-        .route("/q/{queue}/j/{id}/run-logs.json", get(logs::run_logs))
-        .route("/q/{queue}/j/{id}/stream", get(stream::stream))
-        .route("/j/{id}", get(job::get_anywhere))
-        .route("/j/{id}/definition.json", get(job::definition_anywhere))
-        .route("/j/{id}/result.json", get(job::result_anywhere))
-        .route("/j/{id}/results.json", get(job::result_anywhere))
-        .route("/j/{id}/inputs/{*name}", get(files::input_anywhere))
-        .route("/j/{id}/outputs/{*name}", get(files::output_anywhere))
-        .route("/j/{id}/build-logs.json", get(logs::build_logs_anywhere))
-        .route("/j/{id}/run-logs.json", get(logs::run_logs_anywhere))
+fn queue_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(submit::submit, job::list))
+        .routes(also("/q/{queue}/j", routes!(submit::submit, job::list)))
+        .routes(routes!(status::status))
+        .routes(routes!(status::metrics))
+        .routes(routes!(client_socket::connect))
+        .routes(also("/q/{queue}/browser", routes!(client_socket::connect)))
+        .routes(also("/{queue}/client", routes!(client_socket::connect)))
+        .routes(also("/{queue}/browser", routes!(client_socket::connect)))
+        .routes(deprecated("/{queue}/status", routes!(status::status)))
+        .routes(deprecated("/{queue}/metrics", routes!(status::metrics)))
 }
 
-fn worker_routes() -> Router<AppState> {
-    Router::new()
-        .route("/q/{queue}/claim", post(worker::claim))
-        .route("/q/{queue}/heartbeat", post(worker::heartbeat))
-        .route("/q/{queue}/j/{id}/logs", post(worker::logs))
-        .route("/q/{queue}/j/{id}/finish", post(worker::finish))
-        .route("/q/{queue}/j/{id}/release", post(worker::release))
+fn job_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(job::get))
+        .routes(routes!(job::definition))
+        .routes(routes!(job::result))
+        .routes(also("/q/{queue}/j/{id}/results.json", routes!(job::result)))
+        .routes(routes!(job::namespaces))
+        .routes(routes!(job::history))
+        .routes(routes!(files::input))
+        .routes(routes!(files::output))
+        .routes(routes!(cancel::cancel))
+        .routes(routes!(cancel::cancel_in_namespace))
+        .routes(routes!(logs::build_logs))
+        .routes(routes!(logs::run_logs))
+        .routes(routes!(stream::stream))
+}
+
+fn jobs_anywhere() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(job::get_anywhere))
+        .routes(routes!(job::definition_anywhere))
+        .routes(routes!(job::result_anywhere))
+        .routes(also("/j/{id}/results.json", routes!(job::result_anywhere)))
+        .routes(routes!(files::input_anywhere))
+        .routes(routes!(files::output_anywhere))
+        .routes(routes!(logs::build_logs_anywhere))
+        .routes(routes!(logs::run_logs_anywhere))
+}
+
+fn worker_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(worker::claim))
+        .routes(routes!(worker::heartbeat))
+        .routes(routes!(worker::logs))
+        .routes(routes!(worker::finish))
+        .routes(routes!(worker::release))
 }
 
 /// The page that a browser gets for any path that is not ours.

@@ -7,13 +7,16 @@ use serde_json::{Map, Value, json};
 use sql::{JobRow, WorkerRow};
 
 use crate::app::AppState;
+use crate::description::answers::{QueueStatus, Refusals};
 use crate::error::ApiError;
-use crate::extract::InQueue;
+use crate::extract::{InQueue, QueuePath};
 
 /// Waiting jobs that `waiting` explains.
 const EXPLAINED_MAX: usize = 100;
 
 /// `GET /q/:queue/status`, `/:queue/status`: jobs, workers, and what each waiting job waits for.
+#[utoipa::path(get, path = "/q/{queue}/status", tag = "clients", params(QueuePath),
+    responses((status = 200, description = "The queue.", body = QueueStatus), Refusals))]
 pub(crate) async fn status(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<Json<Value>, ApiError> {
     let qid = queue.qid();
     let rows = app.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
@@ -77,6 +80,8 @@ fn waiting(rows: &[JobRow], workers: &[WorkerRow]) -> Vec<Value> {
 }
 
 /// `GET /q/:queue/metrics`, `/:queue/metrics`: one queue, for Prometheus. `queue_length` is read by existing autoscalers.
+#[utoipa::path(get, path = "/q/{queue}/metrics", tag = "operation", params(QueuePath),
+    responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain"), Refusals))]
 pub(crate) async fn metrics(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<String, ApiError> {
     let counts = app.db.count_jobs(queue.qid()).await?;
     let lines = [

@@ -14,8 +14,9 @@ use protocol::{Qid, State as JobState};
 use serde_json::json;
 
 use crate::app::AppState;
+use crate::description::answers::{Missing, Refusals};
 use crate::error::ApiError;
-use crate::extract::OfJob;
+use crate::extract::{JobPath, OfJob};
 
 /// How often the job is looked at without a hint.
 const POLL: Duration = Duration::from_secs(5);
@@ -41,7 +42,12 @@ impl Cursor {
     }
 }
 
-/// `GET /q/:queue/j/:id/stream`.
+/// `GET /q/:queue/j/:id/stream`: one job's log and states as server-sent events. Everything known is replayed, then follows what
+/// comes: `build-log` and `run-log` with `{"lines", "cursor"}`, `state` with `{"state"}`, and at the end `final` with
+/// `{"state", "reason"}`, after which the stream is closed. `Last-Event-ID` resumes.
+#[utoipa::path(get, path = "/q/{queue}/j/{id}/stream", tag = "jobs", params(JobPath,
+    ("last-event-id" = Option<String>, Header, description = "Id of the last event that was read: the stream goes on behind it.")),
+    responses((status = 200, description = "Events until the job has ended.", body = String, content_type = "text/event-stream"), Missing, Refusals))]
 pub(crate) async fn stream(
     State(app): State<AppState>,
     OfJob(queue, id): OfJob,

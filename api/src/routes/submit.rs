@@ -7,10 +7,14 @@ use serde_json::{Value, json};
 use sql::{OwedCallbacks, Submission, SubmitOutcome};
 
 use crate::app::{App, AppState};
+use crate::description::answers::{Refusals, Submitted, TooLarge};
 use crate::error::ApiError;
-use crate::extract::{Body, InQueue};
+use crate::extract::{Body, InQueue, QueuePath};
 
 /// `POST /q/:queue`, `/q/:queue/j`: queue one job. Acknowledged means durable; sending it again is harmless.
+#[utoipa::path(post, path = "/q/{queue}", tag = "clients", params(QueuePath),
+    request_body(content = EnqueueJob, example = json!({"definition": {"image": "alpine:3.20", "command": "echo hello"}})),
+    responses((status = 200, description = "The job is queued, or was already known.", body = Submitted), TooLarge, Refusals))]
 pub(crate) async fn submit(
     State(app): State<AppState>,
     InQueue(queue): InQueue,

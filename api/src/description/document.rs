@@ -1,0 +1,112 @@
+//! From what the macros collected to the document that is sent: words, ids, shared schemas.
+
+use serde_json::{Map, Value, json};
+use utoipa::PartialSchema;
+use utoipa::openapi::OpenApi;
+
+use super::answers::{Failure, Sentence};
+
+const ABOUT: &str = "Compute queues on PostgreSQL. Whoever knows a queue's name sends it a container job; any worker pointed at \
+    that name runs it, streams its log and hands its output files back.\n\n\
+    Times are epoch milliseconds. A refused request is answered with one sentence, `{\"error\": \"...\"}`; an answer from 500 up \
+    says `{\"error\": \"internal error\", \"id\": \"...\"}` and may be tried again when it is 503. A method that a path does not \
+    take is answered with 405, an unknown path with 404. Any origin may call every route; no cookies are used. Members of a body \
+    that are not named here are ignored.";
+
+const TAGS: [(&str, &str); 5] = [
+    ("clients", "Send jobs, list them, cancel them, watch them."),
+    ("jobs", "One job: its definition, result, files, log and history."),
+    ("files", "Inputs and outputs too large for JSON."),
+    ("workers", "Claim jobs, keep them alive, log, finish. Every call may be repeated; every write carries the claim's epoch."),
+    ("operation", "Health, metrics and this description."),
+];
+
+/// The document that is sent.
+pub(super) fn of(collected: OpenApi) -> Value {
+    let mut document = serde_json::to_value(collected).unwrap_or_default();
+    document["info"] = json!({
+        "title": "Asman", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT,
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    });
+    document["servers"] = json!([{"url": "/"}]);
+    document["tags"] = TAGS.map(|(name, description)| json!({"name": name, "description": description})).into();
+    let schemas = &mut document["components"]["schemas"];
+    schemas["Sentence"] = json!(Sentence::schema());
+    schemas["Failure"] = json!(Failure::schema());
+    if let Some(paths) = document["paths"].as_object_mut() {
+        let described = std::mem::take(paths).into_iter().map(|(path, item)| (plain(&path), item));
+        paths.extend(described);
+        paths.iter_mut().for_each(|(path, item)| describe(path, item));
+    }
+    document
+}
+
+/// A path as the document writes it, which knows no wildcards.
+pub(super) fn plain(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
+fn describe(path: &str, item: &mut Value) {
+    for (method, operation) in item.as_object_mut().into_iter().flatten() {
+        let Some(operation) = operation.as_object_mut() else { continue };
+        operation.insert("operationId".to_owned(), operation_id(method, path).into());
+        let text = |key: &str| operation.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (summary, description) = words(&format!("{}\n{}", text("summary"), text("description")));
+        set_text(operation, "summary", summary);
+        set_text(operation, "description", description);
+    }
+}
+
+fn set_text(operation: &mut Map<String, Value>, key: &str, text: String) {
+    if text.is_empty() {
+        operation.shift_remove(key);
+    } else {
+        operation.insert(key.to_owned(), text.into());
+    }
+}
+
+/// Method and path, which no two operations share: `getQByQueueJ`.
+fn operation_id(method: &str, path: &str) -> String {
+    let mut id = method.to_owned();
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        let (by, name) = part.strip_prefix('{').map_or(("", part), |name| ("By", name.trim_end_matches('}')));
+        id += by;
+        name.split(|c: char| !c.is_ascii_alphanumeric()).for_each(|word| id += &capital(word));
+    }
+    id
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Summary and description out of a handler's own comment: what stands behind its routes, the first sentence and the rest.
+fn words(comment: &str) -> (String, String) {
+    let comment = comment.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = match comment.split_once("`: ") {
+        Some((routes, said)) if routes.starts_with('`') => capital(said),
+        _ => comment,
+    };
+    match said.split_once(". ") {
+        Some((first, rest)) => (first.to_owned(), rest.to_owned()),
+        None => (said.trim_end_matches('.').to_owned(), String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handlers_comment_gives_summary_and_description() {
+        let comment = "`POST /q/:queue`, `/q/:queue/j`: queue one job. Acknowledged means\ndurable; `x: y`.";
+        assert_eq!(words(comment), ("Queue one job".to_owned(), "Acknowledged means durable; `x: y`.".to_owned()));
+        assert_eq!(words("Queue `a`: it.\n"), ("Queue `a`: it".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn an_operations_id_is_a_word_of_every_language() {
+        assert_eq!(operation_id("get", "/q/{queue}/j/{id}/build-logs.json"), "getQByQueueJByIdBuildLogsJson");
+    }
+}

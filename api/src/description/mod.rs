@@ -1,0 +1,68 @@
+//! The API's description of itself: an OpenAPI 3.1 document made from the handlers, and the page that shows it.
+//!
+//! Handlers carry `#[utoipa::path]`; `routes!` puts handler and description into the router in one step, so neither is there
+//! without the other. A route added by a plain `.route()` is named by the test in `routes/tests.rs`. Both texts are made once,
+//! at the first request for either, and stay a few hundred kilobytes for the life of the process.
+
+pub(crate) mod answers;
+mod document;
+mod page;
+pub(crate) mod parameters;
+
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use utoipa_axum::router::UtoipaMethodRouter;
+
+use crate::app::AppState;
+
+/// Extension member of an operation that is there under a further path: the path it is chiefly found at.
+const ALIAS: &str = "x-asman-alias-of";
+
+/// The description in its two forms.
+pub(crate) struct Description {
+    /// The OpenAPI document.
+    pub(crate) json: Bytes,
+    /// The page.
+    pub(crate) html: Bytes,
+    /// What the page may load: its own style and nothing else.
+    pub(crate) policy: String,
+}
+
+/// The description of the routes in this program.
+pub(crate) static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| {
+    let document = document::of(crate::routes::described().into_openapi());
+    let page = page::of(&document);
+    Description { json: document.to_string().into(), html: page.html.into(), policy: page.policy }
+});
+
+/// The same handlers under a further path.
+pub(crate) fn also(path: &str, routes: UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
+    moved(path, false, routes)
+}
+
+/// The same handlers under a path that is kept for old clients.
+pub(crate) fn deprecated(path: &str, routes: UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
+    moved(path, true, routes)
+}
+
+fn moved(
+    path: &str,
+    is_deprecated: bool,
+    (schemas, mut paths, methods): UtoipaMethodRouter<AppState>,
+) -> UtoipaMethodRouter<AppState> {
+    let mut moved = utoipa::openapi::path::PathsMap::new();
+    for (first, mut item) in std::mem::take(&mut paths.paths) {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            let alias = utoipa::openapi::extensions::Extensions::builder().add(ALIAS, document::plain(&first)).build();
+            operation.extensions = Some(alias);
+            if is_deprecated {
+                operation.deprecated = Some(utoipa::openapi::Deprecated::True);
+            }
+        }
+        moved.insert(path.to_owned(), item);
+    }
+    paths.paths = moved;
+    (schemas, paths, methods)
+}

@@ -1,0 +1,42 @@
+//! Parts of paths that handlers take out by themselves, described for the document.
+
+#![allow(dead_code, reason = "read by the macros alone")]
+
+use protocol::{JobId, Namespace};
+use utoipa::IntoParams;
+
+/// The last part of a file's path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct NamePath {
+    /// Name of the file. It may hold slashes.
+    #[param(min_length = 1)]
+    name: String,
+}
+
+/// The part of the path that names a namespace.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct NamespacePath {
+    /// Whose hold ends; `*` means all.
+    #[param(inline)]
+    namespace: Namespace,
+}
+
+/// A sentence in the query string.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MessageParameter {
+    /// A sentence for whoever looks at the job, at most 4096 bytes.
+    #[param(max_length = 4096)]
+    message: Option<String>,
+}
+
+/// The path of a stored file.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct KeyPath {
+    /// Key of the file. One that looks like a SHA-256 must be the content's.
+    #[param(value_type = JobId, inline)]
+    key: String,
+}
