@@ -1,55 +1,20 @@
-//! What handlers take out of a request, checked, with our own sentences for what is wrong.
+//! What handlers take out of a request, checked, with our own sentences for what is wrong. A queue's name they get from
+//! [`crate::access`] alone.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request;
-use protocol::{JobId, QueueName};
-use serde::Deserialize;
+use protocol::JobId;
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
 
-/// The queue of the path.
-pub(crate) struct InQueue(pub(crate) QueueName);
-
-/// The queue and the job of the path.
-pub(crate) struct OfJob(pub(crate) QueueName, pub(crate) JobId);
-
 /// The job of a path without a queue.
 pub(crate) struct JobOnly(pub(crate) JobId);
 
-/// Every part of the path, as text, for the routes that have parts of their own.
+/// Every part of the path, as text, for the routes that have parts of their own. The queue among them is for nothing but its
+/// place: use it through [`crate::access`].
 pub(crate) struct Parts<T>(pub(crate) T);
-
-#[derive(Deserialize)]
-struct QueuePath {
-    queue: String,
-}
-
-#[derive(Deserialize)]
-struct JobPath {
-    queue: String,
-    id: String,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for InQueue {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(path) = Path::<QueuePath>::from_request_parts(parts, state).await.map_err(ApiError::bad_request)?;
-        Ok(Self(QueueName::try_from(path.queue).map_err(ApiError::bad_request)?))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for OfJob {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(path) = Path::<JobPath>::from_request_parts(parts, state).await.map_err(ApiError::bad_request)?;
-        let queue = QueueName::try_from(path.queue).map_err(ApiError::bad_request)?;
-        Ok(Self(queue, JobId::try_from(path.id).map_err(ApiError::bad_request)?))
-    }
-}
 
 impl<S: Send + Sync> FromRequestParts<S> for JobOnly {
     type Rejection = ApiError;

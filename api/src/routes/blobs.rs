@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use protocol::JobId;
 use serde_json::{Value, json};
 
+use crate::access::Caller;
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::extract::Parts;
@@ -20,8 +21,14 @@ fn check(key: &str) -> Result<(), ApiError> {
 }
 
 /// `PUT /f/:key`: store the body. A key that looks like a SHA-256 must be the content's.
-pub(crate) async fn put(State(app): State<AppState>, Parts(key): Parts<String>, body: Body) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn put(
+    State(app): State<AppState>,
+    Parts(key): Parts<String>,
+    caller: Caller,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
     check(&key)?;
+    app.meters.upload(&caller)?;
     app.blobs.put(&key, body).await?;
     Ok(Json(json!({"success": true, "key": key})))
 }

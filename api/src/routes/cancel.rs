@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::json;
 use sql::CancelOutcome;
 
+use crate::access::SubmitterOfJob;
 use crate::app::{App, AppState};
 use crate::error::ApiError;
-use crate::extract::{OfJob, Parameters, Parts};
+use crate::extract::{Parameters, Parts};
 use crate::hint::Kinds;
 
 #[derive(Deserialize)]
@@ -23,7 +24,7 @@ pub(crate) struct CancelParameters {
 /// `POST /q/:queue/j/:id/cancel?namespace=&message=`. Returns when the change is durable.
 pub(crate) async fn cancel(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    SubmitterOfJob(queue, id): SubmitterOfJob,
     Parameters(parameters): Parameters<CancelParameters>,
 ) -> Result<Response, ApiError> {
     let namespace = parameters.namespace.unwrap_or_default();
@@ -33,11 +34,10 @@ pub(crate) async fn cancel(
 /// `POST /q/:queue/j/:id/:namespace/cancel`.
 pub(crate) async fn cancel_in_namespace(
     State(app): State<AppState>,
-    Parts((queue, id, namespace)): Parts<(String, String, String)>,
+    SubmitterOfJob(queue, id): SubmitterOfJob,
+    Parts((_, _, namespace)): Parts<(String, String, String)>,
     Parameters(parameters): Parameters<CancelParameters>,
 ) -> Result<Response, ApiError> {
-    let queue: QueueName = queue.parse().map_err(ApiError::bad_request)?;
-    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
     let namespace: Namespace = namespace.parse().map_err(ApiError::bad_request)?;
     answer(&app, &queue, &id, &namespace, parameters.message.as_deref()).await
 }

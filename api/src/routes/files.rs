@@ -6,10 +6,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use protocol::{DataRef, DataRefType, Definition, JobId, Qid, QueueName};
+use protocol::{DataRef, DataRefType, Definition, JobId, Qid};
 use serde_json::Value;
 
 use super::job::find;
+use crate::access::{Caller, ReaderOfJob};
 use crate::app::{App, AppState};
 use crate::error::ApiError;
 use crate::extract::Parts;
@@ -17,41 +18,39 @@ use crate::extract::Parts;
 /// `GET /q/:queue/j/:id/inputs/*name`.
 pub(crate) async fn input(
     State(app): State<AppState>,
-    Parts((queue, id, name)): Parts<(String, String, String)>,
+    ReaderOfJob(queue, id): ReaderOfJob,
+    Parts((_, _, name)): Parts<(String, String, String)>,
 ) -> Result<Response, ApiError> {
-    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
-    send_input(&app, qid_of(queue)?, &id, &name).await
+    send_input(&app, queue.qid(), &id, &name).await
 }
 
 /// `GET /q/:queue/j/:id/outputs/*name`.
 pub(crate) async fn output(
     State(app): State<AppState>,
-    Parts((queue, id, name)): Parts<(String, String, String)>,
+    ReaderOfJob(queue, id): ReaderOfJob,
+    Parts((_, _, name)): Parts<(String, String, String)>,
 ) -> Result<Response, ApiError> {
-    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
-    send_output(&app, qid_of(queue)?, &id, &name).await
+    send_output(&app, queue.qid(), &id, &name).await
 }
 
 /// `GET /j/:id/inputs/*name`.
 pub(crate) async fn input_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,
+    caller: Caller,
 ) -> Result<Response, ApiError> {
     let id: JobId = id.parse().map_err(ApiError::bad_request)?;
-    send_input(&app, find(&app, id.as_str()).await?, &id, &name).await
+    send_input(&app, find(&app, id.as_str(), &caller).await?, &id, &name).await
 }
 
 /// `GET /j/:id/outputs/*name`.
 pub(crate) async fn output_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,
+    caller: Caller,
 ) -> Result<Response, ApiError> {
     let id: JobId = id.parse().map_err(ApiError::bad_request)?;
-    send_output(&app, find(&app, id.as_str()).await?, &id, &name).await
-}
-
-fn qid_of(queue: String) -> Result<Qid, ApiError> {
-    Ok(QueueName::try_from(queue).map_err(ApiError::bad_request)?.qid())
+    send_output(&app, find(&app, id.as_str(), &caller).await?, &id, &name).await
 }
 
 async fn send_input(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {

@@ -11,21 +11,22 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sql::ClaimKey;
 
+use crate::access::{Caller, Reader, ReaderOfJob, Right};
 use crate::app::{App, AppState};
 use crate::error::ApiError;
-use crate::extract::{InQueue, JobOnly, OfJob};
+use crate::extract::JobOnly;
 
 const NO_JOB: ApiError = ApiError::NotFound("Job not found");
 
 /// `GET /q/:queue`, `/q/:queue/j`: queued and running jobs, and those that finished in the last minute.
-pub(crate) async fn list(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn list(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
     let rows = app.db.list_jobs(queue.qid(), limits::LISTED_FINISHED).await?;
     let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
     Ok(Json(json!({"data": jobs})))
 }
 
 /// `GET /q/:queue/j/:id`: the job and its definition.
-pub(crate) async fn get(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Response, ApiError> {
+pub(crate) async fn get(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show(&app, queue.qid(), id.as_str()).await
 }
 
@@ -33,6 +34,7 @@ pub(crate) async fn get(State(app): State<AppState>, OfJob(queue, id): OfJob) ->
 pub(crate) async fn get_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -41,13 +43,22 @@ pub(crate) async fn get_anywhere(
         return Ok(super::page());
     }
     let id = bare.unwrap_or(id.as_str());
-    let qid = find(&app, id).await?;
+    let qid = find(&app, id, &caller).await?;
     show(&app, qid, id).await
 }
 
-/// The queue of a job that the URL does not name.
-pub(crate) async fn find(app: &App, id: &str) -> Result<Qid, ApiError> {
-    app.db.find_job(id).await?.ok_or(NO_JOB)
+/// The queue of a job that the URL does not name: the oldest that the caller may read. What he may not read is not there.
+pub(crate) async fn find(app: &App, id: &str, caller: &Caller) -> Result<Qid, ApiError> {
+    look_for(app, id, caller).await?.ok_or(NO_JOB)
+}
+
+async fn look_for(app: &App, id: &str, caller: &Caller) -> Result<Option<Qid>, ApiError> {
+    for qid in app.db.find_job(id, caller.token().is_some()).await? {
+        if app.policies.may(qid, Right::Read, caller).await? {
+            return Ok(Some(qid));
+        }
+    }
+    Ok(None)
 }
 
 #[derive(serde::Serialize)]
@@ -79,13 +90,17 @@ async fn full_job(app: &App, qid: Qid, id: &str) -> Result<Option<Job>, ApiError
 }
 
 /// `GET …/definition.json`: `{"data": Definition or null}`, the text as it was submitted.
-pub(crate) async fn definition(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Response, ApiError> {
+pub(crate) async fn definition(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show_definition(&app, Some(queue.qid()), id.as_str()).await
 }
 
 /// `GET /j/:id/definition.json`.
-pub(crate) async fn definition_anywhere(State(app): State<AppState>, JobOnly(id): JobOnly) -> Result<Response, ApiError> {
-    let qid = app.db.find_job(id.as_str()).await?;
+pub(crate) async fn definition_anywhere(
+    State(app): State<AppState>,
+    JobOnly(id): JobOnly,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let qid = look_for(&app, id.as_str(), &caller).await?;
     show_definition(&app, qid, id.as_str()).await
 }
 
@@ -100,13 +115,17 @@ async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Respon
 }
 
 /// `GET …/result.json`, `…/results.json`: the finished job, or null. `x-asman-state` tells unknown from unfinished.
-pub(crate) async fn result(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Response, ApiError> {
+pub(crate) async fn result(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show_result(&app, Some(queue.qid()), id.as_str()).await
 }
 
 /// `GET /j/:id/result.json`.
-pub(crate) async fn result_anywhere(State(app): State<AppState>, JobOnly(id): JobOnly) -> Result<Response, ApiError> {
-    let qid = app.db.find_job(id.as_str()).await?;
+pub(crate) async fn result_anywhere(
+    State(app): State<AppState>,
+    JobOnly(id): JobOnly,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let qid = look_for(&app, id.as_str(), &caller).await?;
     show_result(&app, qid, id.as_str()).await
 }
 
@@ -127,13 +146,16 @@ async fn show_result(app: &App, qid: Option<Qid>, id: &str) -> Result<Response, 
 }
 
 /// `GET …/namespaces.json`: who holds the job alive.
-pub(crate) async fn namespaces(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn namespaces(
+    State(app): State<AppState>,
+    ReaderOfJob(queue, id): ReaderOfJob,
+) -> Result<Json<Value>, ApiError> {
     let row = app.db.get_job(queue.qid(), id.as_str()).await?;
     Ok(Json(json!({"data": row.map(|row| row.namespaces).unwrap_or_default()})))
 }
 
 /// `GET …/history.json`: every transition, oldest first.
-pub(crate) async fn history(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn history(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Json<Value>, ApiError> {
     let entries = app.db.job_history(queue.qid(), id.as_str()).await?;
     Ok(Json(json!({"data": entries})))
 }

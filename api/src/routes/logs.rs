@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::job::find;
+use crate::access::{Caller, ReaderOfJob};
 use crate::app::{App, AppState};
 use crate::error::ApiError;
-use crate::extract::{JobOnly, OfJob, Parameters};
+use crate::extract::{JobOnly, Parameters};
 
 #[derive(Deserialize)]
 pub(crate) struct Since {
@@ -21,7 +22,7 @@ pub(crate) struct Since {
 /// `GET /q/:queue/j/:id/build-logs.json?since=N`.
 pub(crate) async fn build_logs(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
 ) -> Result<Json<Value>, ApiError> {
     read(&app, queue.qid(), id.as_str(), false, from.since).await
@@ -30,7 +31,7 @@ pub(crate) async fn build_logs(
 /// `GET /q/:queue/j/:id/run-logs.json?since=N`.
 pub(crate) async fn run_logs(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
 ) -> Result<Json<Value>, ApiError> {
     read(&app, queue.qid(), id.as_str(), true, from.since).await
@@ -40,18 +41,20 @@ pub(crate) async fn run_logs(
 pub(crate) async fn build_logs_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
+    caller: Caller,
     Parameters(from): Parameters<Since>,
 ) -> Result<Json<Value>, ApiError> {
-    read(&app, find(&app, id.as_str()).await?, id.as_str(), false, from.since).await
+    read(&app, find(&app, id.as_str(), &caller).await?, id.as_str(), false, from.since).await
 }
 
 /// `GET /j/:id/run-logs.json?since=N`.
 pub(crate) async fn run_logs_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
+    caller: Caller,
     Parameters(from): Parameters<Since>,
 ) -> Result<Json<Value>, ApiError> {
-    read(&app, find(&app, id.as_str()).await?, id.as_str(), true, from.since).await
+    read(&app, find(&app, id.as_str(), &caller).await?, id.as_str(), true, from.since).await
 }
 
 async fn read(app: &App, qid: Qid, id: &str, is_run: bool, since: i64) -> Result<Json<Value>, ApiError> {

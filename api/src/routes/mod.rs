@@ -7,6 +7,7 @@ mod files;
 mod health;
 mod job;
 mod logs;
+mod policy;
 mod status;
 mod stream;
 mod submit;
@@ -48,6 +49,7 @@ fn queue_routes() -> Router<AppState> {
     Router::new()
         .route("/q/{queue}", post(submit::submit).get(job::list))
         .route("/q/{queue}/j", post(submit::submit).get(job::list))
+        .route("/q/{queue}/policy", put(policy::put).get(policy::get).delete(policy::delete))
         .route("/q/{queue}/status", get(status::status))
         .route("/q/{queue}/metrics", get(status::metrics))
         .route("/q/{queue}/client", any(client_socket::connect))

@@ -6,15 +6,15 @@ use protocol::{State as JobState, limits};
 use serde_json::{Map, Value, json};
 use sql::{JobRow, WorkerRow};
 
+use crate::access::Reader;
 use crate::app::AppState;
 use crate::error::ApiError;
-use crate::extract::InQueue;
 
 /// Waiting jobs that `waiting` explains.
 const EXPLAINED_MAX: usize = 100;
 
 /// `GET /q/:queue/status`, `/:queue/status`: jobs, workers, and what each waiting job waits for.
-pub(crate) async fn status(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
     let qid = queue.qid();
     let rows = app.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
     let workers = app.db.list_workers(qid, app.config.lease.0).await?;
@@ -77,7 +77,7 @@ fn waiting(rows: &[JobRow], workers: &[WorkerRow]) -> Vec<Value> {
 }
 
 /// `GET /q/:queue/metrics`, `/:queue/metrics`: one queue, for Prometheus. `queue_length` is read by existing autoscalers.
-pub(crate) async fn metrics(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<String, ApiError> {
+pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) -> Result<String, ApiError> {
     let counts = app.db.count_jobs(queue.qid()).await?;
     let lines = [
         ("queue_length", "Jobs queued and running.", (counts.n_queued + counts.n_running) as f64),

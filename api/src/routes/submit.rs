@@ -6,14 +6,15 @@ use protocol::{EnqueueJob, JobId, Namespace, ParsedDefinition, QueueName};
 use serde_json::{Value, json};
 use sql::{OwedCallbacks, Submission, SubmitOutcome};
 
+use crate::access::Submitter;
 use crate::app::{App, AppState};
 use crate::error::ApiError;
-use crate::extract::{Body, InQueue};
+use crate::extract::Body;
 
 /// `POST /q/:queue`, `/q/:queue/j`: queue one job. Acknowledged means durable; sending it again is harmless.
 pub(crate) async fn submit(
     State(app): State<AppState>,
-    InQueue(queue): InQueue,
+    Submitter(queue): Submitter,
     Body(job): Body<EnqueueJob>,
 ) -> Result<Json<Value>, ApiError> {
     let (job_id, _) = enqueue(&app, &queue, job).await?;

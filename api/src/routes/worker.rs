@@ -12,15 +12,16 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, HeldState, NewChunk, WorkerSeen};
 
+use crate::access::{WorkerOf, WorkerOfJob};
 use crate::app::{App, AppState};
 use crate::error::ApiError;
-use crate::extract::{Body, InQueue, OfJob};
+use crate::extract::Body;
 use crate::hint::Kinds;
 
 /// `POST /q/:queue/claim`: wait for jobs that fit what is free.
 pub(crate) async fn claim(
     State(app): State<AppState>,
-    InQueue(queue): InQueue,
+    WorkerOf(queue): WorkerOf,
     Body(request): Body<ClaimRequest>,
 ) -> Result<Json<ClaimAnswer>, ApiError> {
     check_worker(&request.worker)?;
@@ -75,7 +76,7 @@ fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
 /// `POST /q/:queue/heartbeat`: the worker lives; which of its jobs must end? Answers at once when one must.
 pub(crate) async fn heartbeat(
     State(app): State<AppState>,
-    InQueue(queue): InQueue,
+    WorkerOf(queue): WorkerOf,
     Body(request): Body<HeartbeatRequest>,
 ) -> Result<Json<HeartbeatAnswer>, ApiError> {
     if request.jobs.len() > limits::HEARTBEAT_JOBS_MAX {
@@ -126,7 +127,7 @@ async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest) -> Result<Hear
 /// `POST /q/:queue/j/:id/logs`: keep a chunk of log lines. A repeated chunk is ignored.
 pub(crate) async fn logs(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    WorkerOfJob(queue, id): WorkerOfJob,
     Body(request): Body<LogsRequest>,
 ) -> Result<Json<Value>, ApiError> {
     if request.seq < 0 {
@@ -149,7 +150,7 @@ pub(crate) async fn logs(
 /// `POST /q/:queue/j/:id/finish`: the job ended. 409 when the claim is no longer live.
 pub(crate) async fn finish(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    WorkerOfJob(queue, id): WorkerOfJob,
     Body(request): Body<FinishRequest, { limits::RESULT_BYTES_MAX }>,
 ) -> Result<Json<Value>, ApiError> {
     app.finish(finish_row(queue.qid(), id, request)?).await?;
@@ -181,7 +182,7 @@ fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<FinishRow, 
 /// `POST /q/:queue/j/:id/release`: back to the queue, at its old place and without penalty.
 pub(crate) async fn release(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    WorkerOfJob(queue, id): WorkerOfJob,
     Body(request): Body<ReleaseRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let key = ClaimKey { qid: queue.qid(), job_id: id.into(), epoch: request.epoch };
