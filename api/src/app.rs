@@ -7,6 +7,7 @@ use sql::{ClaimKey, Db, FinishRow, Submission, SubmitOutcome};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Policies;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::blob::BlobStore;
 use crate::config::Config;
@@ -14,6 +15,7 @@ use crate::dispatcher::Dispatcher;
 use crate::error::ApiError;
 use crate::hint::Kinds;
 use crate::hub::Hub;
+use crate::limits::{FULL_RETRY, Meters, limited};
 use crate::notifier::Notifier;
 
 /// State of the router.
@@ -24,6 +26,10 @@ pub(crate) type AppState = Arc<App>;
 pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) hub: Hub,
+    /// Who may do what.
+    pub(crate) policies: Policies,
+    /// And how much of it.
+    pub(crate) meters: Meters,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) blobs: BlobStore,
     pub(crate) config: Config,
@@ -76,7 +82,8 @@ impl App {
         let submits = Batcher::start(SUBMITS, move |batch| submit(submit_db.clone(), batch));
         let finishes = Batcher::start(FINISHES, move |batch| finish(finish_db.clone(), batch));
         let superseded = Notify::new();
-        Self { db, hub, dispatcher, blobs, config, shutdown, superseded, notifier, submits, finishes }
+        let (policies, meters) = (Policies::new(db.clone()), Meters::new(&config.limits));
+        Self { db, hub, policies, meters, dispatcher, blobs, config, shutdown, superseded, notifier, submits, finishes }
     }
 
     /// Tells this process at once, and the others soon, that a queue changed.
@@ -91,11 +98,20 @@ impl App {
     /// Queues a job. Durable when this returns.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<SubmitOutcome, ApiError> {
         let qid = submission.qid;
+        self.check_depth(qid, &submission.job_id).await?;
         let is_exclusive = submission.namespace != Namespace::SHARED;
         let outcome = self.submits.call(submission).await.ok_or(ApiError::Stopping)?.map_err(|error| match *error {
             sql::Error::TooManyNamespaces => ApiError::bad_request(&error),
             _ => ApiError::Database(error),
         })?;
+        match outcome {
+            SubmitOutcome::QueueFull => return Err(limited("queue_policy", FULL_RETRY, "the queue is full; try again later")),
+            SubmitOutcome::NamespaceFull => {
+                let sentence = "this namespace has as many jobs waiting as the queue allows; try again later";
+                return Err(limited("namespace_policy", FULL_RETRY, sentence));
+            }
+            SubmitOutcome::New | SubmitOutcome::Queued | SubmitOutcome::Running | SubmitOutcome::Finished => {}
+        }
         // A claim passes over a row that a repeated submission has locked: then it is to look again.
         let is_waiting = matches!(outcome, SubmitOutcome::New | SubmitOutcome::Queued);
         let kinds = if is_waiting { Kinds::STATES.and(Kinds::CLAIMABLE) } else { Kinds::STATES };

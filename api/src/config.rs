@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use protocol::{Duration, limits};
 
+use crate::limits::Limits;
+
 /// Settings of one API process.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Config {
@@ -30,6 +32,9 @@ pub struct Config {
     /// Whether to listen for notifications at all; without them every change takes up to --poll to be seen elsewhere.
     #[arg(long, env = "ASMAN_NOTIFICATIONS", default_value_t = true, action = clap::ArgAction::Set)]
     pub notifications: bool,
+    /// What one address, queue or socket may ask for.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 impl Config {
@@ -43,6 +48,7 @@ impl Config {
             lease: Duration(limits::LEASE),
             poll: Duration(std::time::Duration::from_secs(2)),
             notifications: true,
+            limits: Limits::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use uuid::Uuid;
@@ -14,6 +14,20 @@ pub(crate) enum ApiError {
     /// The request cannot be understood or breaks a rule.
     #[error("{0}")]
     BadRequest(String),
+    /// The door asks for a token and none came along.
+    #[error("this queue asks for a token; send it as Authorization: Bearer <token>")]
+    NoToken,
+    /// The token is not the one that the door asks for.
+    #[error("the token does not open this door of the queue")]
+    WrongToken,
+    /// Over a limit of the instance or of the queue's policy; later it may go.
+    #[error("{sentence}")]
+    TooMany {
+        /// For the user.
+        sentence: &'static str,
+        /// When to try again.
+        retry_after: std::time::Duration,
+    },
     /// What the URL names does not exist.
     #[error("{0}")]
     NotFound(&'static str),
@@ -59,6 +73,9 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NoToken => StatusCode::UNAUTHORIZED,
+            Self::WrongToken => StatusCode::FORBIDDEN,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::StaleEpoch => StatusCode::CONFLICT,
@@ -74,7 +91,20 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
         if status.is_client_error() {
-            return (status, Json(json!({"error": self.to_string()}))).into_response();
+            let mut response = (status, Json(json!({"error": self.to_string()}))).into_response();
+            match self {
+                Self::NoToken => {
+                    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                }
+                Self::TooMany { retry_after, .. } => {
+                    let seconds = retry_after.as_millis().div_ceil(1_000).max(1);
+                    response
+                        .headers_mut()
+                        .insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+                }
+                _ => {}
+            }
+            return response;
         }
         let id = Uuid::new_v4();
         if !matches!(self, Self::Stopping) {

@@ -1,4 +1,5 @@
-//! What handlers take out of a request, checked, with our own sentences for what is wrong.
+//! What handlers take out of a request, checked, with our own sentences for what is wrong. A queue's name they get from
+//! [`crate::access`] alone.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -10,16 +11,11 @@ use utoipa::IntoParams;
 
 use crate::error::ApiError;
 
-/// The queue of the path.
-pub(crate) struct InQueue(pub(crate) QueueName);
-
-/// The queue and the job of the path.
-pub(crate) struct OfJob(pub(crate) QueueName, pub(crate) JobId);
-
 /// The job of a path without a queue.
 pub(crate) struct JobOnly(pub(crate) JobId);
 
-/// Every part of the path, as text, for the routes that have parts of their own.
+/// Every part of the path, as text, for the routes that have parts of their own. The queue among them is for nothing but its
+/// place: use it through [`crate::access`].
 pub(crate) struct Parts<T>(pub(crate) T);
 
 /// The path below which everything of a queue lies.
@@ -28,7 +24,7 @@ pub(crate) struct Parts<T>(pub(crate) T);
 pub(crate) struct QueuePath {
     /// The queue's name, which is also the key to it.
     #[param(value_type = QueueName, inline)]
-    queue: String,
+    pub(crate) queue: String,
 }
 
 /// The path below which everything of a queue's job lies.
@@ -37,10 +33,10 @@ pub(crate) struct QueuePath {
 pub(crate) struct JobPath {
     /// The queue's name, which is also the key to it.
     #[param(value_type = QueueName, inline)]
-    queue: String,
+    pub(crate) queue: String,
     /// The job's id.
     #[param(value_type = JobId, inline)]
-    id: String,
+    pub(crate) id: String,
 }
 
 /// The path of a job whose queue is not named.
@@ -50,25 +46,6 @@ pub(crate) struct IdPath {
     /// The job's id, which must be the true hash of its definition.
     #[param(value_type = JobId, inline)]
     id: String,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for InQueue {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(path) = Path::<QueuePath>::from_request_parts(parts, state).await.map_err(ApiError::bad_request)?;
-        Ok(Self(QueueName::try_from(path.queue).map_err(ApiError::bad_request)?))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for OfJob {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(path) = Path::<JobPath>::from_request_parts(parts, state).await.map_err(ApiError::bad_request)?;
-        let queue = QueueName::try_from(path.queue).map_err(ApiError::bad_request)?;
-        Ok(Self(queue, JobId::try_from(path.id).map_err(ApiError::bad_request)?))
-    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for JobOnly {

@@ -21,8 +21,10 @@ impl Kinds {
     pub(crate) const LOGS: Self = Self(4);
     /// Workers came or changed.
     pub(crate) const WORKERS: Self = Self(8);
+    /// The queue's policy changed.
+    pub(crate) const POLICY: Self = Self(16);
     /// Anything may have changed: after a gap.
-    pub(crate) const ALL: Self = Self(15);
+    pub(crate) const ALL: Self = Self(31);
 
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -13,10 +13,11 @@
 //!
 //! # Contents
 //!
-//! `routes/` one file a family of URLs · `dispatcher` claims · `hub/` hints to sockets and waiters · `notifier` hints to other
-//! processes · `batcher` natural batching of writes · `maintenance` sweep and expiry · `blob/` the files of `/f` ·
-//! `description/` the document of `/openapi.json` and its page.
+//! `routes/` one file a family of URLs · `access/` who may do what with a queue · `limits/` how much of it · `dispatcher` claims ·
+//! `hub/` hints to sockets and waiters · `notifier` hints to other processes · `batcher` natural batching of writes ·
+//! `maintenance` sweep and expiry · `blob/` the files of `/f` · `description/` the document of `/openapi.json` and its page.
 
+mod access;
 mod app;
 mod batcher;
 mod blob;
@@ -27,6 +28,7 @@ mod error;
 mod extract;
 mod hint;
 mod hub;
+mod limits;
 mod maintenance;
 mod metrics;
 mod notifier;
@@ -34,4 +36,5 @@ mod routes;
 mod serve;
 
 pub use config::Config;
+pub use limits::{Count, Idle, Limits, Rate};
 pub use serve::{Error, serve};

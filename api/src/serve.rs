@@ -1,5 +1,6 @@
 //! One API process: from a socket and a database to an orderly end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let mut tasks = start_tasks(&app, notifier);
 
     let router = routes::router(Arc::clone(&app)).layer(trace_layer());
-    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let outcome = tokio::select! {
         outcome = served => outcome.map_err(Error::Serve),
         () = hard_end(shutdown) => Ok(()),
@@ -64,7 +66,7 @@ fn start_tasks(app: &Arc<App>, notifier: Notifier) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(app.hub.clone().run_feeds());
     tasks.spawn(notifier.clone().run(db.clone()));
-    tasks.spawn(listen(app.hub.clone(), app.dispatcher.clone(), notifier, db, listen_url, config.poll.0));
+    tasks.spawn(listen(app.hub.clone(), app.policies.clone(), app.dispatcher.clone(), notifier, db, listen_url, config.poll.0));
     tasks.spawn(maintenance::sweep(Arc::clone(app)));
     tasks.spawn(maintenance::supersede(Arc::clone(app)));
     tasks.spawn(maintenance::maintain(Arc::clone(app)));

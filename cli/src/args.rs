@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{api, db, doctor, down, job, up, worker};
+use crate::commands::{api, db, doctor, down, job, queue, up, worker};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -58,8 +58,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Worker(worker::Command),
     /// Submit jobs, follow them, fetch what they leave.
+    Job(job::Args),
+    /// Look at and change what a queue's owner wants of it.
     #[command(subcommand)]
-    Job(job::Command),
+    Queue(queue::Command),
     /// Prepare and look after the database.
     #[command(subcommand)]
     Db(db::Command),

@@ -57,11 +57,15 @@ struct Data<T> {
     data: T,
 }
 
+/// A queue's policy, in the order of the server.
+pub(crate) type Policy = serde_json::Map<String, Value>;
+
 /// Talks to one API.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
+    token: Option<String>,
 }
 
 impl Client {
@@ -75,7 +79,13 @@ impl Client {
             .user_agent(concat!("asman/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::Failed(format!("cannot prepare HTTP: {error}")))?;
-        Ok(Self { http, base })
+        Ok(Self { http, base, token: None })
+    }
+
+    /// Sends a token along, to the API alone.
+    pub(crate) fn with_token(mut self, token: Option<String>) -> Self {
+        self.token = token.filter(|token| !token.is_empty());
+        self
     }
 
     /// Whether `GET /healthz` says so.
@@ -147,6 +157,22 @@ impl Client {
         self.send(self.job(Method::GET, queue, id, &segments)?).await
     }
 
+    /// `GET /q/:queue/policy`.
+    pub(crate) async fn policy(&self, queue: &QueueName) -> Result<Policy, Error> {
+        Ok(self.json::<Data<_>>(self.request(Method::GET, &["q", queue.as_str(), "policy"])?).await?.data)
+    }
+
+    /// `PUT /q/:queue/policy`: the policy as it is now.
+    pub(crate) async fn change_policy(&self, queue: &QueueName, body: &Policy) -> Result<Policy, Error> {
+        let request = self.request(Method::PUT, &["q", queue.as_str(), "policy"])?.json(body);
+        Ok(self.json::<Data<_>>(request).await?.data)
+    }
+
+    /// `DELETE /q/:queue/policy`: the defaults.
+    pub(crate) async fn clear_policy(&self, queue: &QueueName) -> Result<Policy, Error> {
+        Ok(self.json::<Data<_>>(self.request(Method::DELETE, &["q", queue.as_str(), "policy"])?).await?.data)
+    }
+
     /// `GET /f/:key/exists`.
     pub(crate) async fn blob_exists(&self, key: &str) -> Result<bool, Error> {
         let response = self.request(Method::GET, &["f", key, "exists"])?.send().await.map_err(|error| self.broken(&error))?;
@@ -187,7 +213,11 @@ impl Client {
     }
 
     fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder, Error> {
-        Ok(self.http.request(method, self.url(segments)?))
+        let request = self.http.request(method, self.url(segments)?);
+        Ok(match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
     }
 
     fn job(&self, method: Method, queue: &QueueName, id: &JobId, rest: &[&str]) -> Result<RequestBuilder, Error> {

@@ -11,18 +11,36 @@ fn help_names_every_command_and_every_exit_code() {
     let output = run(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
     let help = text(&output.stdout);
-    for part in
-        ["up ", "down ", "api ", "worker ", "job ", "db ", "doctor ", "Exit codes:", "130  interrupted", "--json", "ASMAN_API"]
-    {
+    for part in [
+        "up ",
+        "down ",
+        "api ",
+        "worker ",
+        "job ",
+        "queue ",
+        "db ",
+        "doctor ",
+        "Exit codes:",
+        "130  interrupted",
+        "--json",
+        "ASMAN_API",
+    ] {
         assert!(help.contains(part), "{part:?} in {help}");
     }
 }
 
 #[test]
 fn help_of_a_command_shows_an_example() {
-    for command in
-        [&["up"][..], &["job", "add"], &["job", "await"], &["job", "logs"], &["worker", "run"], &["api"], &["db", "run"]]
-    {
+    for command in [
+        &["up"][..],
+        &["job", "add"],
+        &["job", "await"],
+        &["job", "logs"],
+        &["queue", "policy", "set"],
+        &["worker", "run"],
+        &["api"],
+        &["db", "run"],
+    ] {
         let output = run(&[command, &["--help"]].concat());
         let help = text(&output.stdout);
         assert!(help.contains("Example"), "{command:?}: {help}");
@@ -44,6 +62,11 @@ fn what_cannot_be_understood_exits_with_2() {
         &["job", "add", "q", "-i", "x", "--max-duration", "soon"],
         &["job", "add", "q", "--definition", "/nonexistent.json"],
         &["job", "list", "q", "--api", "ftp://x"],
+        &["queue", "policy", "set", "q"],
+        &["queue", "policy", "set", "q", "--owner-token", "the-token-itself"],
+        &["queue", "policy", "set", "q", "--owner-token", "file:/nonexistent"],
+        &["queue", "policy", "set", "q", "--pause", "--resume"],
+        &["queue", "policy", "get", "q", "--token-file", "/nonexistent"],
         &["db", "migrate"],
     ] {
         let output = run(arguments);

@@ -23,6 +23,8 @@ mod history {
 
 static PROCEDURES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sql/procedures");
 static VIEWS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sql/views");
+/// Who may read the views. Granted anew each time: a rebuilt view has no grants.
+const ROLES: &str = include_str!("../../sql/roles.sql");
 
 /// Where refinery keeps what it applied.
 const HISTORY_TABLE: &str = "asman.migration";
@@ -83,7 +85,8 @@ async fn apply(client: &mut Client) -> Result<Vec<String>, Error> {
     Ok(report.applied_migrations().iter().map(|m| format!("V{:03} {}", m.version(), m.name())).collect())
 }
 
-/// Procedures are replaced each time, views only when their text changed: dropping them takes grants along.
+/// Procedures are replaced each time, views only when their text changed: dropping them takes grants along. Those of our own
+/// roles are made again.
 async fn rebuild(client: &mut Client) -> Result<(), Error> {
     let transaction = client.transaction().await?;
     for file in files(&PROCEDURES) {
@@ -99,6 +102,7 @@ async fn rebuild(client: &mut Client) -> Result<(), Error> {
         }
         transaction.batch_execute(&format!("comment on schema report is '{digest}'")).await?;
     }
+    transaction.batch_execute(ROLES).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -128,6 +132,7 @@ pub fn schema_hash() -> String {
     }
     hasher.update(digest_of(&PROCEDURES));
     hasher.update(digest_of(&VIEWS));
+    hasher.update(ROLES);
     hex::encode(hasher.finalize())
 }
 

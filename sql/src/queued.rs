@@ -79,6 +79,10 @@ pub enum SubmitOutcome {
     Running,
     /// Its result is there; nothing runs.
     Finished,
+    /// The queue's policy has no place for another waiting job; nothing is stored.
+    QueueFull,
+    /// The same, for the submission's namespace.
+    NamespaceFull,
 }
 
 /// What the workers of one queue can take together in one statement. At most one want a queue in a statement.
@@ -213,6 +217,8 @@ fn outcome_of(word: &str) -> Result<SubmitOutcome> {
         "queued" => SubmitOutcome::Queued,
         "running" => SubmitOutcome::Running,
         "finished" => SubmitOutcome::Finished,
+        "queue full" => SubmitOutcome::QueueFull,
+        "namespace full" => SubmitOutcome::NamespaceFull,
         other => return Err(Error::UnknownWord(other.to_owned())),
     })
 }

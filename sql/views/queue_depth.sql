@@ -5,3 +5,4 @@ select coalesce(q.qid, r.qid) as qid, coalesce(q.n_queued, 0) as n_queued, coale
 from (select qid, count(*) as n_queued, min(queued_at) as oldest_queued_at, sum(cpus) as cpus, sum(gpus) as gpus
       from asman.queued group by qid) q
 full join (select qid, count(*) as n_running, sum(cpus) as cpus, sum(gpus) as gpus from asman.running group by qid) r using (qid);
+comment on view report.queue_depth is 'Jobs waiting and running, by queue, with the cpus and gpus they need. One queue: where qid = report.qid(''name'').';

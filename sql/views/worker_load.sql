@@ -4,3 +4,4 @@ select w.qid, w.worker_id, w.version, w.cpus, w.gpus, w.last_seen, w.last_seen >
   count(r.job_id) as n_running, coalesce(sum(r.cpus), 0) as cpus_used, coalesce(sum(r.gpus), 0) as gpus_used
 from asman.worker w left join asman.running r using (qid, worker_id)
 group by w.qid, w.worker_id;
+comment on view report.worker_load is 'What each worker offers, whether it was seen in the last 30 seconds, and what runs on it now.';

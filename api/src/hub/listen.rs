@@ -10,6 +10,7 @@ use sql::Db;
 use tokio::time::Instant;
 
 use super::Hub;
+use crate::access::Policies;
 use crate::dispatcher::Dispatcher;
 use crate::hint::{self, Kinds};
 use crate::notifier::Notifier;
@@ -18,7 +19,15 @@ const PING: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(25);
 
 /// Listens for ever. `poll` is how often everything watched is looked at while there is no connection.
-pub(crate) async fn listen(hub: Hub, dispatcher: Dispatcher, notifier: Notifier, db: Db, url: Option<String>, poll: Duration) {
+pub(crate) async fn listen(
+    hub: Hub,
+    policies: Policies,
+    dispatcher: Dispatcher,
+    notifier: Notifier,
+    db: Db,
+    url: Option<String>,
+    poll: Duration,
+) {
     let mut is_said = false;
     loop {
         if let Some(url) = &url {
@@ -28,7 +37,8 @@ pub(crate) async fn listen(hub: Hub, dispatcher: Dispatcher, notifier: Notifier,
                         tracing::info!("notifications arrive again");
                     }
                     hub.resync();
-                    let end = drain(&hub, &dispatcher, &notifier, &db, &mut listener).await;
+                    policies.forget_all();
+                    let end = drain(&hub, &policies, &dispatcher, &notifier, &db, &mut listener).await;
                     tracing::warn!(cause = end, "notifications stopped; polling until they are back");
                     is_said = true;
                 }
@@ -47,6 +57,7 @@ pub(crate) async fn listen(hub: Hub, dispatcher: Dispatcher, notifier: Notifier,
 
 async fn drain(
     hub: &Hub,
+    policies: &Policies,
     dispatcher: &Dispatcher,
     notifier: &Notifier,
     db: &Db,
@@ -59,7 +70,7 @@ async fn drain(
             received = listener.try_recv() => match received {
                 Ok(Some(notification)) => {
                     last = Instant::now();
-                    pass_on(hub, dispatcher, notifier, notification.payload());
+                    pass_on(hub, policies, dispatcher, notifier, notification.payload()).await;
                 }
                 Ok(None) => return "the connection was lost".to_owned(),
                 Err(error) => return error.to_string(),
@@ -75,13 +86,17 @@ async fn drain(
     }
 }
 
-fn pass_on(hub: &Hub, dispatcher: &Dispatcher, notifier: &Notifier, payload: &str) {
+async fn pass_on(hub: &Hub, policies: &Policies, dispatcher: &Dispatcher, notifier: &Notifier, payload: &str) {
     let (sender, hints) = hint::decode(payload);
     if sender == notifier.sender() {
         return;
     }
     metrics::counter!("asman_notifications_received_total").increment(1);
     for (qid, kinds) in hints {
+        // First, so that whoever is woken judges by the new one.
+        if kinds.has(Kinds::POLICY) {
+            policies.forget(qid).await;
+        }
         if kinds.has(Kinds::CLAIMABLE) {
             dispatcher.hint(qid);
         }

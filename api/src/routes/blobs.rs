@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use protocol::JobId;
 use serde_json::{Value, json};
 
+use crate::access::Caller;
 use crate::app::AppState;
 use crate::description::answers::{Exists, Missing, Refusals, Stored, TooLarge};
 use crate::description::parameters::KeyPath;
@@ -25,8 +26,14 @@ fn check(key: &str) -> Result<(), ApiError> {
 #[utoipa::path(put, path = "/f/{key}", tag = "files", params(KeyPath),
     request_body(content = String, content_type = "application/octet-stream", description = "The bytes."),
     responses((status = 200, description = "The file is stored.", body = Stored), (status = 307, description = "Send the same to the address in `Location`."), TooLarge, Refusals))]
-pub(crate) async fn put(State(app): State<AppState>, Parts(key): Parts<String>, body: Body) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn put(
+    State(app): State<AppState>,
+    Parts(key): Parts<String>,
+    caller: Caller,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
     check(&key)?;
+    app.meters.upload(&caller)?;
     app.blobs.put(&key, body).await?;
     Ok(Json(json!({"success": true, "key": key})))
 }

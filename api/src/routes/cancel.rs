@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::json;
 use sql::CancelOutcome;
 
+use crate::access::SubmitterOfJob;
 use crate::app::{App, AppState};
 use crate::description::answers::{Cancelled, Message, Refusals};
 use crate::description::parameters::{MessageParameter, NamespacePath};
 use crate::error::ApiError;
-use crate::extract::{JobPath, OfJob, Parameters, Parts};
+use crate::extract::{JobPath, Parameters, Parts};
 use crate::hint::Kinds;
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -32,7 +33,7 @@ pub(crate) struct CancelParameters {
     responses((status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled), (status = 404, description = "There is no such job.", body = Message), Refusals))]
 pub(crate) async fn cancel(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    SubmitterOfJob(queue, id): SubmitterOfJob,
     Parameters(parameters): Parameters<CancelParameters>,
 ) -> Result<Response, ApiError> {
     let namespace = parameters.namespace.unwrap_or_default();
@@ -44,11 +45,10 @@ pub(crate) async fn cancel(
     responses((status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled), (status = 404, description = "There is no such job.", body = Message), Refusals))]
 pub(crate) async fn cancel_in_namespace(
     State(app): State<AppState>,
-    Parts((queue, id, namespace)): Parts<(String, String, String)>,
+    SubmitterOfJob(queue, id): SubmitterOfJob,
+    Parts((_, _, namespace)): Parts<(String, String, String)>,
     Parameters(parameters): Parameters<CancelParameters>,
 ) -> Result<Response, ApiError> {
-    let queue: QueueName = queue.parse().map_err(ApiError::bad_request)?;
-    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
     let namespace: Namespace = namespace.parse().map_err(ApiError::bad_request)?;
     answer(&app, &queue, &id, &namespace, parameters.message.as_deref()).await
 }

@@ -6,31 +6,42 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use protocol::{
     ClientMessage, JobId, Jobs, JobsMessage, QueueName, Reason, ServerMessage, State as JobState, StateChange, limits,
 };
 use sql::SubmitOutcome;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::Instant;
 
 use super::cancel::let_go;
 use super::submit::enqueue;
+use crate::access::{Caller, Reader, Right};
 use crate::app::AppState;
 use crate::description::answers::Refusals;
 use crate::error::ApiError;
-use crate::extract::{InQueue, QueuePath};
+use crate::extract::QueuePath;
 use crate::hub::{text_of, workers_message};
+use crate::limits::{MessageBucket, Passage, Place};
 
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bounds of the time between two pings.
+const LOOK_MIN: Duration = Duration::from_millis(100);
+const LOOK_MAX: Duration = Duration::from_secs(30);
 
 /// One client, connected.
 struct Client {
     app: AppState,
     queue: QueueName,
+    caller: Caller,
+    messages: MessageBucket,
+    last_heard: Instant,
     socket: WebSocket,
+    _place: Place,
 }
 
 /// The socket is closed, or shall be.
@@ -46,7 +57,8 @@ struct Closed;
     responses((status = 101, description = "The connection is a WebSocket from here on."), Refusals))]
 pub(crate) async fn connect(
     State(app): State<AppState>,
-    InQueue(queue): InQueue,
+    Reader(queue): Reader,
+    caller: Caller,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let bounded = upgrade
@@ -54,9 +66,11 @@ pub(crate) async fn connect(
         .max_message_size(limits::MESSAGE_BYTES_MAX)
         .max_frame_size(limits::MESSAGE_BYTES_MAX)
         .max_write_buffer_size(2 * limits::RESULT_BYTES_MAX);
+    let place = app.meters.connect(&caller, queue.qid())?;
+    let messages = MessageBucket::new(app.config.limits.messages_per_socket);
     Ok(bounded.on_upgrade(move |socket| async move {
         let shutdown = app.shutdown.clone();
-        let mut client = Client { app, queue, socket };
+        let mut client = Client { app, queue, caller, messages, last_heard: Instant::now(), socket, _place: place };
         // Served to its end, or told that the server goes away.
         if shutdown.run_until_cancelled(client.serve()).await.is_none() {
             let _ = client.socket.send(Message::Close(None)).await;
@@ -75,17 +89,65 @@ impl Client {
         let workers = workers_message(&self.app.db, qid, self.app.config.lease.0).await.map_err(|_| Closed)?;
         self.send(workers).await?;
         self.send_snapshot().await?;
+        let mut look = tokio::time::interval(self.look_every());
         loop {
             tokio::select! {
+                _ = look.tick() => self.look().await?,
                 message = messages.recv() => self.pass_on(message, &mut messages).await?,
-                frame = self.socket.recv() => match frame {
-                    Some(Ok(Message::Text(text))) => self.receive(text.as_str()).await?,
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Closed),
-                    Some(Ok(Message::Binary(_))) => ignore(),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                },
+                frame = self.socket.recv() => self.take(frame).await?,
             }
         }
+    }
+
+    async fn take(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), Closed> {
+        let Some(Ok(frame)) = frame else { return Err(Closed) };
+        self.last_heard = Instant::now();
+        // Pings are answered, so they count; pongs are answers and come one for each of ours.
+        if !matches!(frame, Message::Pong(_) | Message::Close(_)) {
+            match self.messages.take() {
+                Passage::Pass => {}
+                Passage::Ignore => return Ok(()),
+                Passage::Close => return self.end(close_code::POLICY, "too many messages").await,
+            }
+        }
+        match frame {
+            Message::Text(text) => self.receive(text.as_str()).await,
+            Message::Close(_) => Err(Closed),
+            Message::Binary(_) => {
+                ignore();
+                Ok(())
+            }
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+        }
+    }
+
+    /// How often [`Client::look`] looks: three times before a silent socket is closed.
+    fn look_every(&self) -> Duration {
+        let idle = self.app.config.limits.socket_idle.0;
+        if idle.is_zero() { LOOK_MAX } else { (idle / 3).clamp(LOOK_MIN, LOOK_MAX) }
+    }
+
+    /// Asks for a sign of life, and ends a socket that gave none or that may not read any more.
+    async fn look(&mut self) -> Result<(), Closed> {
+        let idle = self.app.config.limits.socket_idle.0;
+        if !idle.is_zero() && self.last_heard.elapsed() > idle {
+            metrics::counter!("asman_limited_total", "limit" => "socket_idle").increment(1);
+            return self.end(close_code::AWAY, "no sign of life").await;
+        }
+        if matches!(self.app.policies.may(self.queue.qid(), Right::Read, &self.caller).await, Ok(false)) {
+            return self.end(close_code::POLICY, "the queue asks for another token").await;
+        }
+        self.messages.forgive();
+        match tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::Ping(Bytes::new()))).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Closed),
+        }
+    }
+
+    async fn end(&mut self, code: u16, reason: &'static str) -> Result<(), Closed> {
+        let frame = CloseFrame { code, reason: reason.into() };
+        let _ = tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::Close(Some(frame)))).await;
+        Err(Closed)
     }
 
     async fn pass_on(&mut self, message: Result<Arc<str>, RecvError>, messages: &mut Receiver<Arc<str>>) -> Result<(), Closed> {
@@ -135,7 +197,9 @@ impl Client {
     /// Submits, cancels or clears. The answer is the broadcast; what failed is sent again by the client.
     async fn change(&mut self, change: StateChange) -> Result<(), Closed> {
         let value = change.value;
+        let admitted = self.app.admit(self.queue.qid(), Right::Submit, &self.caller).await;
         let outcome = match (change.state, value.enqueued, value.reason) {
+            _ if admitted.is_err() => admitted,
             (JobState::Queued, Some(mut job), _) => {
                 job.id.get_or_insert(change.job.clone());
                 match enqueue(&self.app, &self.queue, job).await {

@@ -6,10 +6,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use protocol::{DataRef, DataRefType, Definition, JobId, Qid, QueueName};
+use protocol::{DataRef, DataRefType, Definition, JobId, Qid};
 use serde_json::Value;
 
 use super::job::find;
+use crate::access::{Caller, ReaderOfJob};
 use crate::app::{App, AppState};
 use crate::description::answers::{Refusals, Sentence};
 use crate::description::parameters::NamePath;
@@ -21,10 +22,10 @@ use crate::extract::{IdPath, JobPath, Parts};
     responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
 pub(crate) async fn input(
     State(app): State<AppState>,
-    Parts((queue, id, name)): Parts<(String, String, String)>,
+    ReaderOfJob(queue, id): ReaderOfJob,
+    Parts((_, _, name)): Parts<(String, String, String)>,
 ) -> Result<Response, ApiError> {
-    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
-    send_input(&app, qid_of(queue)?, &id, &name).await
+    send_input(&app, queue.qid(), &id, &name).await
 }
 
 /// `GET /q/:queue/j/:id/outputs/*name`: one output file of a job. The name may hold slashes.
@@ -32,10 +33,10 @@ pub(crate) async fn input(
     responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
 pub(crate) async fn output(
     State(app): State<AppState>,
-    Parts((queue, id, name)): Parts<(String, String, String)>,
+    ReaderOfJob(queue, id): ReaderOfJob,
+    Parts((_, _, name)): Parts<(String, String, String)>,
 ) -> Result<Response, ApiError> {
-    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
-    send_output(&app, qid_of(queue)?, &id, &name).await
+    send_output(&app, queue.qid(), &id, &name).await
 }
 
 /// `GET /j/:id/inputs/*name`: one input or config file of a job, whatever its queue.
@@ -44,9 +45,10 @@ pub(crate) async fn output(
 pub(crate) async fn input_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,
+    caller: Caller,
 ) -> Result<Response, ApiError> {
     let id: JobId = id.parse().map_err(ApiError::bad_request)?;
-    send_input(&app, find(&app, id.as_str()).await?, &id, &name).await
+    send_input(&app, find(&app, id.as_str(), &caller).await?, &id, &name).await
 }
 
 /// `GET /j/:id/outputs/*name`: one output file of a job, whatever its queue.
@@ -55,13 +57,10 @@ pub(crate) async fn input_anywhere(
 pub(crate) async fn output_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,
+    caller: Caller,
 ) -> Result<Response, ApiError> {
     let id: JobId = id.parse().map_err(ApiError::bad_request)?;
-    send_output(&app, find(&app, id.as_str()).await?, &id, &name).await
-}
-
-fn qid_of(queue: String) -> Result<Qid, ApiError> {
-    Ok(QueueName::try_from(queue).map_err(ApiError::bad_request)?.qid())
+    send_output(&app, find(&app, id.as_str(), &caller).await?, &id, &name).await
 }
 
 async fn send_input(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {

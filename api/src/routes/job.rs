@@ -11,17 +11,18 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sql::ClaimKey;
 
+use crate::access::{Caller, Reader, ReaderOfJob, Right};
 use crate::app::{App, AppState};
 use crate::description::answers::{History, JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
 use crate::error::ApiError;
-use crate::extract::{IdPath, InQueue, JobOnly, JobPath, OfJob, QueuePath};
+use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
 
 const NO_JOB: ApiError = ApiError::NotFound("Job not found");
 
 /// `GET /q/:queue`, `/q/:queue/j`: queued and running jobs, and those that finished in the last minute.
 #[utoipa::path(get, path = "/q/{queue}", tag = "clients", params(QueuePath),
     responses((status = 200, description = "Jobs by their id.", body = JobList), Refusals))]
-pub(crate) async fn list(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn list(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
     let rows = app.db.list_jobs(queue.qid(), limits::LISTED_FINISHED).await?;
     let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
     Ok(Json(json!({"data": jobs})))
@@ -30,7 +31,7 @@ pub(crate) async fn list(State(app): State<AppState>, InQueue(queue): InQueue) -
 /// `GET /q/:queue/j/:id`: the job and its definition.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The job.", body = ShownJob), Missing, Refusals))]
-pub(crate) async fn get(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Response, ApiError> {
+pub(crate) async fn get(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show(&app, queue.qid(), id.as_str()).await
 }
 
@@ -40,6 +41,7 @@ pub(crate) async fn get(State(app): State<AppState>, OfJob(queue, id): OfJob) ->
 pub(crate) async fn get_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -48,13 +50,22 @@ pub(crate) async fn get_anywhere(
         return Ok(super::page());
     }
     let id = bare.unwrap_or(id.as_str());
-    let qid = find(&app, id).await?;
+    let qid = find(&app, id, &caller).await?;
     show(&app, qid, id).await
 }
 
-/// The queue of a job that the URL does not name.
-pub(crate) async fn find(app: &App, id: &str) -> Result<Qid, ApiError> {
-    app.db.find_job(id).await?.ok_or(NO_JOB)
+/// The queue of a job that the URL does not name: the oldest that the caller may read. What he may not read is not there.
+pub(crate) async fn find(app: &App, id: &str, caller: &Caller) -> Result<Qid, ApiError> {
+    look_for(app, id, caller).await?.ok_or(NO_JOB)
+}
+
+async fn look_for(app: &App, id: &str, caller: &Caller) -> Result<Option<Qid>, ApiError> {
+    for qid in app.db.find_job(id, caller.token().is_some()).await? {
+        if app.policies.may(qid, Right::Read, caller).await? {
+            return Ok(Some(qid));
+        }
+    }
+    Ok(None)
 }
 
 #[derive(serde::Serialize)]
@@ -88,15 +99,19 @@ async fn full_job(app: &App, qid: Qid, id: &str) -> Result<Option<Job>, ApiError
 /// `GET …/definition.json`: `{"data": Definition or null}`, the text as it was submitted.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}/definition.json", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals))]
-pub(crate) async fn definition(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Response, ApiError> {
+pub(crate) async fn definition(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show_definition(&app, Some(queue.qid()), id.as_str()).await
 }
 
 /// `GET /j/:id/definition.json`: the definition of a job whose queue the path does not name.
 #[utoipa::path(get, path = "/j/{id}/definition.json", tag = "jobs", params(IdPath),
     responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals))]
-pub(crate) async fn definition_anywhere(State(app): State<AppState>, JobOnly(id): JobOnly) -> Result<Response, ApiError> {
-    let qid = app.db.find_job(id.as_str()).await?;
+pub(crate) async fn definition_anywhere(
+    State(app): State<AppState>,
+    JobOnly(id): JobOnly,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let qid = look_for(&app, id.as_str(), &caller).await?;
     show_definition(&app, qid, id.as_str()).await
 }
 
@@ -113,15 +128,19 @@ async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Respon
 /// `GET …/result.json`, `…/results.json`: the finished job, or null. `x-asman-state` tells unknown from unfinished.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}/result.json", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The finished job, or null.", body = ShownResult, headers(("x-asman-state" = String, description = "`unknown`, `queued`, `running` or `finished`."))), Refusals))]
-pub(crate) async fn result(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Response, ApiError> {
+pub(crate) async fn result(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show_result(&app, Some(queue.qid()), id.as_str()).await
 }
 
 /// `GET /j/:id/result.json`: the finished job, whatever its queue, or null.
 #[utoipa::path(get, path = "/j/{id}/result.json", tag = "jobs", params(IdPath),
     responses((status = 200, description = "The finished job, or null.", body = ShownResult, headers(("x-asman-state" = String, description = "`unknown`, `queued`, `running` or `finished`."))), Refusals))]
-pub(crate) async fn result_anywhere(State(app): State<AppState>, JobOnly(id): JobOnly) -> Result<Response, ApiError> {
-    let qid = app.db.find_job(id.as_str()).await?;
+pub(crate) async fn result_anywhere(
+    State(app): State<AppState>,
+    JobOnly(id): JobOnly,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let qid = look_for(&app, id.as_str(), &caller).await?;
     show_result(&app, qid, id.as_str()).await
 }
 
@@ -144,7 +163,10 @@ async fn show_result(app: &App, qid: Option<Qid>, id: &str) -> Result<Response, 
 /// `GET …/namespaces.json`: who holds the job alive.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}/namespaces.json", tag = "jobs", params(JobPath),
     responses((status = 200, description = "Their names; none when there is no such job.", body = Namespaces), Refusals))]
-pub(crate) async fn namespaces(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn namespaces(
+    State(app): State<AppState>,
+    ReaderOfJob(queue, id): ReaderOfJob,
+) -> Result<Json<Value>, ApiError> {
     let row = app.db.get_job(queue.qid(), id.as_str()).await?;
     Ok(Json(json!({"data": row.map(|row| row.namespaces).unwrap_or_default()})))
 }
@@ -152,7 +174,7 @@ pub(crate) async fn namespaces(State(app): State<AppState>, OfJob(queue, id): Of
 /// `GET …/history.json`: every transition, oldest first.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}/history.json", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The transitions; none when there is no such job.", body = History), Refusals))]
-pub(crate) async fn history(State(app): State<AppState>, OfJob(queue, id): OfJob) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn history(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Json<Value>, ApiError> {
     let entries = app.db.job_history(queue.qid(), id.as_str()).await?;
     Ok(Json(json!({"data": entries})))
 }

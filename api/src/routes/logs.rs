@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::job::find;
+use crate::access::{Caller, ReaderOfJob};
 use crate::app::{App, AppState};
 use crate::description::answers::{LogSlice, Missing, Refusals};
 use crate::error::ApiError;
-use crate::extract::{IdPath, JobOnly, JobPath, OfJob, Parameters};
+use crate::extract::{IdPath, JobOnly, JobPath, Parameters};
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -25,7 +26,7 @@ pub(crate) struct Since {
     responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
 pub(crate) async fn build_logs(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
 ) -> Result<Json<Value>, ApiError> {
     read(&app, queue.qid(), id.as_str(), false, from.since).await
@@ -36,7 +37,7 @@ pub(crate) async fn build_logs(
     responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
 pub(crate) async fn run_logs(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
 ) -> Result<Json<Value>, ApiError> {
     read(&app, queue.qid(), id.as_str(), true, from.since).await
@@ -48,9 +49,10 @@ pub(crate) async fn run_logs(
 pub(crate) async fn build_logs_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
+    caller: Caller,
     Parameters(from): Parameters<Since>,
 ) -> Result<Json<Value>, ApiError> {
-    read(&app, find(&app, id.as_str()).await?, id.as_str(), false, from.since).await
+    read(&app, find(&app, id.as_str(), &caller).await?, id.as_str(), false, from.since).await
 }
 
 /// `GET /j/:id/run-logs.json?since=N`: log lines of the container after a cursor, whatever the queue.
@@ -59,9 +61,10 @@ pub(crate) async fn build_logs_anywhere(
 pub(crate) async fn run_logs_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
+    caller: Caller,
     Parameters(from): Parameters<Since>,
 ) -> Result<Json<Value>, ApiError> {
-    read(&app, find(&app, id.as_str()).await?, id.as_str(), true, from.since).await
+    read(&app, find(&app, id.as_str(), &caller).await?, id.as_str(), true, from.since).await
 }
 
 async fn read(app: &App, qid: Qid, id: &str, is_run: bool, since: i64) -> Result<Json<Value>, ApiError> {

@@ -8,6 +8,7 @@ mod files;
 mod health;
 mod job;
 mod logs;
+mod policy;
 mod status;
 mod stream;
 mod submit;
@@ -59,6 +60,7 @@ fn queue_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(submit::submit, job::list))
         .routes(also("/q/{queue}/j", routes!(submit::submit, job::list)))
+        .route("/q/{queue}/policy", axum::routing::put(policy::put).get(policy::get).delete(policy::delete))
         .routes(routes!(status::status))
         .routes(routes!(status::metrics))
         .routes(routes!(client_socket::connect))

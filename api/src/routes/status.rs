@@ -6,10 +6,11 @@ use protocol::{State as JobState, limits};
 use serde_json::{Map, Value, json};
 use sql::{JobRow, WorkerRow};
 
+use crate::access::Reader;
 use crate::app::AppState;
 use crate::description::answers::{QueueStatus, Refusals};
 use crate::error::ApiError;
-use crate::extract::{InQueue, QueuePath};
+use crate::extract::QueuePath;
 
 /// Waiting jobs that `waiting` explains.
 const EXPLAINED_MAX: usize = 100;
@@ -17,7 +18,7 @@ const EXPLAINED_MAX: usize = 100;
 /// `GET /q/:queue/status`, `/:queue/status`: jobs, workers, and what each waiting job waits for.
 #[utoipa::path(get, path = "/q/{queue}/status", tag = "clients", params(QueuePath),
     responses((status = 200, description = "The queue.", body = QueueStatus), Refusals))]
-pub(crate) async fn status(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
     let qid = queue.qid();
     let rows = app.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
     let workers = app.db.list_workers(qid, app.config.lease.0).await?;
@@ -82,7 +83,7 @@ fn waiting(rows: &[JobRow], workers: &[WorkerRow]) -> Vec<Value> {
 /// `GET /q/:queue/metrics`, `/:queue/metrics`: one queue, for Prometheus. `queue_length` is read by existing autoscalers.
 #[utoipa::path(get, path = "/q/{queue}/metrics", tag = "operation", params(QueuePath),
     responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain"), Refusals))]
-pub(crate) async fn metrics(State(app): State<AppState>, InQueue(queue): InQueue) -> Result<String, ApiError> {
+pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) -> Result<String, ApiError> {
     let counts = app.db.count_jobs(queue.qid()).await?;
     let lines = [
         ("queue_length", "Jobs queued and running.", (counts.n_queued + counts.n_running) as f64),

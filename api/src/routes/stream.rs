@@ -13,10 +13,11 @@ use futures_util::Stream;
 use protocol::{Qid, State as JobState};
 use serde_json::json;
 
+use crate::access::{Caller, ReaderOfJob, Right};
 use crate::app::AppState;
 use crate::description::answers::{Missing, Refusals};
 use crate::error::ApiError;
-use crate::extract::{JobPath, OfJob};
+use crate::extract::JobPath;
 
 /// How often the job is looked at without a hint.
 const POLL: Duration = Duration::from_secs(5);
@@ -50,21 +51,30 @@ impl Cursor {
     responses((status = 200, description = "Events until the job has ended.", body = String, content_type = "text/event-stream"), Missing, Refusals))]
 pub(crate) async fn stream(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    ReaderOfJob(queue, id): ReaderOfJob,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let qid = queue.qid();
     app.db.get_job(qid, id.as_str()).await?.ok_or(ApiError::NotFound("Job not found"))?;
-    let events = follow(app, qid, id.as_str().to_owned(), Cursor::from_headers(&headers));
+    let events = follow(app, caller, qid, id.as_str().to_owned(), Cursor::from_headers(&headers));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
 
-fn follow(app: AppState, qid: Qid, id: String, mut cursor: Cursor) -> impl Stream<Item = Result<Event, Infallible>> {
+fn follow(
+    app: AppState,
+    caller: Caller,
+    qid: Qid,
+    id: String,
+    mut cursor: Cursor,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     async_stream::stream! {
         let mut watch = app.hub.watch(qid);
         let mut shown = None;
         loop {
             watch.borrow_and_update();
+            // The policy may have changed since the reader came.
+            if matches!(app.policies.may(qid, Right::Read, &caller).await, Ok(false)) { return }
             // The state before the lines: see the header. A failed look is a look that is tried again.
             let Ok(job) = app.db.get_job(qid, &id).await else {
                 tokio::time::sleep(Duration::from_secs(1)).await;

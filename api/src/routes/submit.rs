@@ -6,10 +6,11 @@ use protocol::{EnqueueJob, JobId, Namespace, ParsedDefinition, QueueName};
 use serde_json::{Value, json};
 use sql::{OwedCallbacks, Submission, SubmitOutcome};
 
+use crate::access::Submitter;
 use crate::app::{App, AppState};
 use crate::description::answers::{Refusals, Submitted, TooLarge};
 use crate::error::ApiError;
-use crate::extract::{Body, InQueue, QueuePath};
+use crate::extract::{Body, QueuePath};
 
 /// `POST /q/:queue`, `/q/:queue/j`: queue one job. Acknowledged means durable; sending it again is harmless.
 #[utoipa::path(post, path = "/q/{queue}", tag = "clients", params(QueuePath),
@@ -17,7 +18,7 @@ use crate::extract::{Body, InQueue, QueuePath};
     responses((status = 200, description = "The job is queued, or was already known.", body = Submitted), TooLarge, Refusals))]
 pub(crate) async fn submit(
     State(app): State<AppState>,
-    InQueue(queue): InQueue,
+    Submitter(queue): Submitter,
     Body(job): Body<EnqueueJob>,
 ) -> Result<Json<Value>, ApiError> {
     let (job_id, _) = enqueue(&app, &queue, job).await?;

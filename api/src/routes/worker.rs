@@ -12,10 +12,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, HeldState, NewChunk, WorkerSeen};
 
+use crate::access::{WorkerOf, WorkerOfJob};
 use crate::app::{App, AppState};
 use crate::description::answers::{Nothing, Refusals, Stale, TooLarge};
 use crate::error::ApiError;
-use crate::extract::{Body, InQueue, JobPath, OfJob, QueuePath};
+use crate::extract::{Body, JobPath, QueuePath};
 use crate::hint::Kinds;
 
 /// `POST /q/:queue/claim`: wait for jobs that fit what is free.
@@ -24,7 +25,7 @@ use crate::hint::Kinds;
     responses((status = 200, description = "The claimed jobs; none after `wait`.", body = ClaimAnswer), TooLarge, Refusals))]
 pub(crate) async fn claim(
     State(app): State<AppState>,
-    InQueue(queue): InQueue,
+    WorkerOf(queue): WorkerOf,
     Body(request): Body<ClaimRequest>,
 ) -> Result<Json<ClaimAnswer>, ApiError> {
     check_worker(&request.worker)?;
@@ -82,7 +83,7 @@ fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
     responses((status = 200, description = "Which claims have ended.", body = HeartbeatAnswer), TooLarge, Refusals))]
 pub(crate) async fn heartbeat(
     State(app): State<AppState>,
-    InQueue(queue): InQueue,
+    WorkerOf(queue): WorkerOf,
     Body(request): Body<HeartbeatRequest>,
 ) -> Result<Json<HeartbeatAnswer>, ApiError> {
     if request.jobs.len() > limits::HEARTBEAT_JOBS_MAX {
@@ -136,7 +137,7 @@ async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest) -> Result<Hear
     responses((status = 200, description = "The lines are kept.", body = Nothing), Stale, TooLarge, Refusals))]
 pub(crate) async fn logs(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    WorkerOfJob(queue, id): WorkerOfJob,
     Body(request): Body<LogsRequest>,
 ) -> Result<Json<Value>, ApiError> {
     if request.seq < 0 {
@@ -162,7 +163,7 @@ pub(crate) async fn logs(
     responses((status = 200, description = "The job has ended.", body = Nothing), Stale, TooLarge, Refusals))]
 pub(crate) async fn finish(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    WorkerOfJob(queue, id): WorkerOfJob,
     Body(request): Body<FinishRequest, { limits::RESULT_BYTES_MAX }>,
 ) -> Result<Json<Value>, ApiError> {
     app.finish(finish_row(queue.qid(), id, request)?).await?;
@@ -197,7 +198,7 @@ fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<FinishRow, 
     responses((status = 200, description = "The job is queued again, or this claim was not live.", body = Nothing), TooLarge, Refusals))]
 pub(crate) async fn release(
     State(app): State<AppState>,
-    OfJob(queue, id): OfJob,
+    WorkerOfJob(queue, id): WorkerOfJob,
     Body(request): Body<ReleaseRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let key = ClaimKey { qid: queue.qid(), job_id: id.into(), epoch: request.epoch };

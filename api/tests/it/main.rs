@@ -8,4 +8,5 @@ mod processes;
 mod queue;
 mod routes;
 mod socket;
+mod sql_users;
 mod test_api;

@@ -29,6 +29,7 @@ pub fn asman() -> Command {
         "ASMAN_DATA_DIRECTORY",
         "ASMAN_LOG",
         "ASMAN_PORT",
+        "ASMAN_TOKEN",
         "ASMAN_POSTGRES_BIN",
     ] {
         command.env_remove(name);

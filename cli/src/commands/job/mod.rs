@@ -27,6 +27,16 @@ Examples:
 The container finds the files in /inputs and leaves its own in /outputs. The log goes to stderr; the paths of the fetched
 files go to stdout. Submitting the same job again gives the result that is there already.";
 
+/// What `asman job` takes before or after its verb.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Token that the queue's policy asks for. Better in the variable: every user of the machine can read an argument.
+    #[arg(long, global = true, env = "ASMAN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
 /// Verbs of `asman job`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -86,9 +96,9 @@ pub(crate) struct CancelArgs {
 }
 
 /// Runs one verb.
-pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure> {
-    let client = Client::new(&global.api)?;
-    match command {
+pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    let client = Client::new(&global.api)?.with_token(args.token);
+    match args.command {
         Command::Add(args) => add::run(&client, &args, global.json).await,
         Command::Await(args) => wait::run(&client, &args.job.queue, &args.job.id, &args.wait.options(), global.json).await,
         Command::List(args) => show::list(&client, &args.queue, global.json).await,

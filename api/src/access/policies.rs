@@ -1,0 +1,76 @@
+//! The policies of queues, as this process knows them.
+//!
+//! At most [`KEPT`] are kept, each for [`FRESH`]: a queue costs one look-up by key in that time, whether it has a policy or not.
+//! A change is known here at once to the process that made it, to the others with its notification (milliseconds), and without
+//! notifications after [`FRESH`]. Limits on waiting jobs and the pause are not read from here but by the statements themselves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use protocol::Qid;
+use sql::{Db, PolicyRow};
+
+use super::{Caller, Right};
+use crate::error::ApiError;
+
+/// How old a policy may be that a door is judged by.
+const FRESH: Duration = Duration::from_secs(5);
+/// Queues whose policies are kept.
+const KEPT: u64 = 50_000;
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Policies {
+    db: Db,
+    known: Cache<Qid, Arc<PolicyRow>>,
+}
+
+impl Policies {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db, known: Cache::builder().max_capacity(KEPT).time_to_live(FRESH).build() }
+    }
+
+    async fn get(&self, qid: Qid) -> Result<Arc<PolicyRow>, ApiError> {
+        let look = async { self.db.policy(qid).await.map(Arc::new) };
+        self.known.try_get_with(qid, look).await.map_err(ApiError::Database)
+    }
+
+    /// The policy of a queue changed.
+    pub(crate) async fn forget(&self, qid: Qid) {
+        self.known.invalidate(&qid).await;
+    }
+
+    /// Any policy may have changed: notifications were lost.
+    pub(crate) fn forget_all(&self) {
+        self.known.invalidate_all();
+    }
+
+    /// Lets a caller through a door, or says why not.
+    pub(crate) async fn check(&self, qid: Qid, right: Right, caller: &Caller) -> Result<(), ApiError> {
+        let outcome = judge(&*self.get(qid).await?, right, caller);
+        if outcome.is_err() {
+            metrics::counter!("asman_requests_without_right_total").increment(1);
+        }
+        outcome
+    }
+
+    /// Whether a caller may pass a door.
+    pub(crate) async fn may(&self, qid: Qid, right: Right, caller: &Caller) -> Result<bool, ApiError> {
+        Ok(judge(&*self.get(qid).await?, right, caller).is_ok())
+    }
+}
+
+/// Whether a policy lets a caller through a door.
+pub(crate) fn judge(policy: &PolicyRow, right: Right, caller: &Caller) -> Result<(), ApiError> {
+    let asked = match right {
+        Right::Read => &policy.read_token_hash,
+        Right::Submit => &policy.submit_token_hash,
+        Right::Work => &policy.worker_token_hash,
+        Right::Own => &policy.owner_token_hash,
+    };
+    let Some(asked) = asked else { return Ok(()) };
+    let token = caller.token().ok_or(ApiError::NoToken)?;
+    let is_owner = policy.owner_token_hash.as_ref().is_some_and(|owner| token.is(owner));
+    if token.is(asked) | is_owner { Ok(()) } else { Err(ApiError::WrongToken) }
+}

@@ -1,0 +1,50 @@
+//! Token buckets by key, as many as there are keys of late, and at most [`KEYS_MAX`].
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, RateLimiter};
+
+use super::{Rate, limited};
+use crate::error::ApiError;
+
+/// Keys that are told apart. Beyond it nobody is limited by this limit: to refuse everybody would do the flood's work.
+const KEYS_MAX: usize = 200_000;
+/// Full buckets are thrown away after so many uses.
+const CLEAN_EVERY: u32 = 1_024;
+
+/// Token buckets by key.
+pub(super) struct Buckets<K: Hash + Eq + Clone> {
+    name: &'static str,
+    limiter: Option<DefaultKeyedRateLimiter<K>>,
+    clock: DefaultClock,
+    n_uses: AtomicU32,
+}
+
+impl<K: Hash + Eq + Clone> fmt::Debug for Buckets<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buckets").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<K: Hash + Eq + Clone> Buckets<K> {
+    pub(super) fn new(name: &'static str, rate: Rate) -> Self {
+        let limiter = rate.quota().map(RateLimiter::keyed);
+        Self { name, limiter, clock: DefaultClock::default(), n_uses: AtomicU32::new(0) }
+    }
+
+    /// Takes one token, or says when the next one comes.
+    pub(super) fn take(&self, key: &K, sentence: &'static str) -> Result<(), ApiError> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        if self.n_uses.fetch_add(1, Ordering::Relaxed) % CLEAN_EVERY == CLEAN_EVERY - 1 {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+        if limiter.len() >= KEYS_MAX {
+            return Ok(());
+        }
+        limiter.check_key(key).map_err(|not_yet| limited(self.name, not_yet.wait_time_from(self.clock.now()), sentence))
+    }
+}

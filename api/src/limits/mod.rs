@@ -1,0 +1,148 @@
+//! What one address, one queue or one socket may ask of this process, so that a public instance stands what the public does.
+//!
+//! Comes in: who asks ([`Caller`]) and for what. Goes out: a 429 with `Retry-After`, or nothing. Every refusal counts in
+//! `asman_limited_total{limit}`. The limits are kept by each process for itself: two behind one address allow twice as much.
+//! The operator's own machine (loopback) is not counted by address, so that benchmarks, tests and `asman up` measure the
+//! product and not its brakes; limits on queues and sockets hold for it as well, but for the rate of submissions.
+
+mod buckets;
+mod depth;
+mod places;
+mod rate;
+
+use std::sync::Arc;
+
+use protocol::Qid;
+
+use crate::access::Caller;
+use crate::app::App;
+use crate::error::ApiError;
+use buckets::Buckets;
+use depth::Depths;
+pub(crate) use places::Place;
+use places::Places;
+pub use rate::{Count, Idle, Rate};
+pub(crate) use rate::{MessageBucket, Passage};
+
+/// Limits of one process. `0` or `off` means none.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Limits (each: 0 or off for none)")]
+pub struct Limits {
+    /// Proxies before this process that add to X-Forwarded-For; the client's address is read that many entries from the right.
+    /// 0: the address of the connection.
+    #[arg(long, env = "ASMAN_TRUSTED_PROXIES", default_value_t = 0)]
+    pub trusted_proxies: u8,
+    /// Submissions and cancels from one address (one /64 of IPv6).
+    #[arg(long = "limit-submits-per-address", env = "ASMAN_LIMIT_SUBMITS_PER_ADDRESS", default_value_t = Self::DEFAULT.submits_per_address)]
+    pub submits_per_address: Rate,
+    /// Submissions and cancels to one queue.
+    #[arg(long = "limit-submits-per-queue", env = "ASMAN_LIMIT_SUBMITS_PER_QUEUE", default_value_t = Self::DEFAULT.submits_per_queue)]
+    pub submits_per_queue: Rate,
+    /// Uploads to /f from one address.
+    #[arg(long = "limit-uploads-per-address", env = "ASMAN_LIMIT_UPLOADS_PER_ADDRESS", default_value_t = Self::DEFAULT.uploads_per_address)]
+    pub uploads_per_address: Rate,
+    /// Sockets opened from one address.
+    #[arg(long = "limit-connects-per-address", env = "ASMAN_LIMIT_CONNECTS_PER_ADDRESS", default_value_t = Self::DEFAULT.connects_per_address)]
+    pub connects_per_address: Rate,
+    /// Sockets open at the same time from one address.
+    #[arg(long = "limit-sockets-per-address", env = "ASMAN_LIMIT_SOCKETS_PER_ADDRESS", default_value_t = Self::DEFAULT.sockets_per_address)]
+    pub sockets_per_address: Count,
+    /// Sockets open at the same time on one queue.
+    #[arg(long = "limit-sockets-per-queue", env = "ASMAN_LIMIT_SOCKETS_PER_QUEUE", default_value_t = Self::DEFAULT.sockets_per_queue)]
+    pub sockets_per_queue: Count,
+    /// Messages of one socket. What comes above is ignored; a socket that goes on and on is closed.
+    #[arg(long = "limit-messages-per-socket", env = "ASMAN_LIMIT_MESSAGES_PER_SOCKET", default_value_t = Self::DEFAULT.messages_per_socket)]
+    pub messages_per_socket: Rate,
+    /// A socket that sends nothing and answers no ping for this long is closed.
+    #[arg(long = "limit-socket-idle", env = "ASMAN_LIMIT_SOCKET_IDLE", default_value_t = Self::DEFAULT.socket_idle)]
+    pub socket_idle: Idle,
+    /// Jobs that may wait in one queue whose policy says nothing about it. Counted every two seconds, so that a burst may exceed it.
+    #[arg(long = "limit-queue-depth", env = "ASMAN_LIMIT_QUEUE_DEPTH", default_value_t = Self::DEFAULT.queue_depth)]
+    pub queue_depth: Count,
+}
+
+impl Limits {
+    /// What a public instance can live with, and a busy laboratory behind one address too.
+    const DEFAULT: Self = Self {
+        trusted_proxies: 0,
+        submits_per_address: Rate::per_minute(1_200),
+        submits_per_queue: Rate::per_minute(6_000),
+        uploads_per_address: Rate::per_minute(600),
+        connects_per_address: Rate::per_minute(240),
+        sockets_per_address: Count(200),
+        sockets_per_queue: Count(5_000),
+        messages_per_socket: Rate::per_minute(6_000),
+        socket_idle: Idle(std::time::Duration::from_secs(90)),
+        queue_depth: Count(100_000),
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The counters behind [`Limits`].
+#[derive(Debug)]
+pub(crate) struct Meters {
+    submits_by_address: Buckets<std::net::IpAddr>,
+    submits_by_queue: Buckets<Qid>,
+    uploads: Buckets<std::net::IpAddr>,
+    connects: Buckets<std::net::IpAddr>,
+    places: Arc<Places>,
+    depths: Depths,
+}
+
+impl Meters {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            submits_by_address: Buckets::new("submits_per_address", limits.submits_per_address),
+            submits_by_queue: Buckets::new("submits_per_queue", limits.submits_per_queue),
+            uploads: Buckets::new("uploads_per_address", limits.uploads_per_address),
+            connects: Buckets::new("connects_per_address", limits.connects_per_address),
+            places: Arc::new(Places::new(limits.sockets_per_address, limits.sockets_per_queue)),
+            depths: Depths::new(limits.queue_depth),
+        }
+    }
+
+    /// One submission or cancel.
+    pub(crate) fn submit(&self, caller: &Caller, qid: Qid) -> Result<(), ApiError> {
+        let Some(address) = caller.address else { return Ok(()) };
+        self.submits_by_address.take(&address, "this address sends too much; slow down")?;
+        self.submits_by_queue.take(&qid, "too much is sent to this queue; try again later")
+    }
+
+    /// One upload.
+    pub(crate) fn upload(&self, caller: &Caller) -> Result<(), ApiError> {
+        let Some(address) = caller.address else { return Ok(()) };
+        self.uploads.take(&address, "this address uploads too much; slow down")
+    }
+
+    /// One more socket, for as long as the place is kept.
+    pub(crate) fn connect(&self, caller: &Caller, qid: Qid) -> Result<Place, ApiError> {
+        if let Some(address) = caller.address {
+            self.connects.take(&address, "this address opens sockets too fast; slow down")?;
+        }
+        self.places.take(caller.address, qid)
+    }
+}
+
+impl App {
+    /// Refuses a new job where too many wait. One that is there already is let through: sending it again is harmless.
+    pub(crate) async fn check_depth(&self, qid: Qid, job_id: &str) -> Result<(), ApiError> {
+        if self.meters.depths.is_full(&self.db, qid).await? && self.db.get_job(qid, job_id).await?.is_none() {
+            return Err(limited("queue_depth", FULL_RETRY, "the queue is full; try again later"));
+        }
+        Ok(())
+    }
+}
+
+/// When to look again whether a full queue has a place.
+pub(crate) const FULL_RETRY: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// A refusal, counted.
+pub(crate) fn limited(limit: &'static str, retry_after: std::time::Duration, sentence: &'static str) -> ApiError {
+    metrics::counter!("asman_limited_total", "limit" => limit).increment(1);
+    ApiError::TooMany { sentence, retry_after }
+}

@@ -1,0 +1,157 @@
+//! `/q/:queue/policy`: what a queue's owner wants. No answer shows a token or a secret, only whether there is one.
+
+use axum::Json;
+use axum::extract::State;
+use protocol::{Duration, Qid};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+use sql::{PolicyChange, PolicyRow};
+
+use crate::access::{Caller, Owner, Right, hash_new, judge};
+use crate::app::{App, AppState};
+use crate::error::ApiError;
+use crate::extract::Body;
+use crate::hint::Kinds;
+
+/// Looks at a policy that somebody else changes at the same time.
+const TRIES: u32 = 3;
+const DAY_SECONDS: u64 = 86_400;
+
+/// A part of a policy: absent leaves it as it is, null removes it.
+type Part<T> = Option<Option<T>>;
+
+/// Body of a change.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(crate) struct PolicyBody {
+    #[serde(deserialize_with = "part")]
+    paused: Part<bool>,
+    #[serde(deserialize_with = "part")]
+    owner_token: Part<String>,
+    #[serde(deserialize_with = "part")]
+    worker_token: Part<String>,
+    #[serde(deserialize_with = "part")]
+    submit_token: Part<String>,
+    #[serde(deserialize_with = "part")]
+    read_token: Part<String>,
+    #[serde(deserialize_with = "part")]
+    max_queued: Part<i32>,
+    #[serde(deserialize_with = "part")]
+    max_per_namespace: Part<i32>,
+    #[serde(deserialize_with = "part")]
+    max_duration: Part<Duration>,
+    #[serde(deserialize_with = "part")]
+    retention: Part<Duration>,
+    #[serde(deserialize_with = "part")]
+    webhook_secret: Part<String>,
+}
+
+fn part<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Part<T>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// `GET /q/:queue/policy`.
+pub(crate) async fn get(State(app): State<AppState>, Owner(queue): Owner) -> Result<Json<Value>, ApiError> {
+    Ok(show(&app.db.policy(queue.qid()).await?))
+}
+
+/// `PUT /q/:queue/policy`: change the parts that are named. Whoever comes first may name the owner's token.
+pub(crate) async fn put(
+    State(app): State<AppState>,
+    Owner(queue): Owner,
+    caller: Caller,
+    Body(body): Body<PolicyBody>,
+) -> Result<Json<Value>, ApiError> {
+    let change = body.into_change()?;
+    let qid = queue.qid();
+    for _ in 0..TRIES {
+        let owner = owner_now(&app, qid, &caller).await?;
+        if app.db.change_policy(qid, owner.as_deref(), &change).await? {
+            tell(&app, qid).await;
+            return Ok(show(&app.db.policy(qid).await?));
+        }
+    }
+    Err(ApiError::WrongToken)
+}
+
+/// `DELETE /q/:queue/policy`: back to the defaults, open to everybody who knows the queue's name.
+pub(crate) async fn delete(State(app): State<AppState>, Owner(queue): Owner, caller: Caller) -> Result<Json<Value>, ApiError> {
+    let qid = queue.qid();
+    for _ in 0..TRIES {
+        let owner = owner_now(&app, qid, &caller).await?;
+        if app.db.clear_policy(qid, owner.as_deref()).await? {
+            tell(&app, qid).await;
+            return Ok(show(&PolicyRow::default()));
+        }
+    }
+    Err(ApiError::WrongToken)
+}
+
+/// The owner by whom the caller was judged, read now: the door may have known an older policy.
+async fn owner_now(app: &App, qid: Qid, caller: &Caller) -> Result<Option<Vec<u8>>, ApiError> {
+    let policy = app.db.policy(qid).await?;
+    judge(&policy, Right::Own, caller)?;
+    Ok(policy.owner_token_hash)
+}
+
+/// Everybody judges by the new policy from now on, and looks whether a pause has ended.
+async fn tell(app: &App, qid: Qid) {
+    app.policies.forget(qid).await;
+    app.touch(qid, Kinds::POLICY.and(Kinds::CLAIMABLE));
+}
+
+impl PolicyBody {
+    fn into_change(self) -> Result<PolicyChange, ApiError> {
+        let token = |what, token: Part<String>| token.map(|t| t.map(|t| hash_new(what, &t)).transpose()).transpose();
+        if let Some(Some(secret)) = &self.webhook_secret {
+            hash_new("webhookSecret", secret)?;
+        }
+        let days = |seconds: u64| seconds.div_ceil(DAY_SECONDS);
+        Ok(PolicyChange {
+            is_paused: self.paused,
+            owner_token_hash: token("ownerToken", self.owner_token)?,
+            worker_token_hash: token("workerToken", self.worker_token)?,
+            submit_token_hash: token("submitToken", self.submit_token)?,
+            read_token_hash: token("readToken", self.read_token)?,
+            webhook_secret: self.webhook_secret,
+            n_queued_max: positive("maxQueued", self.max_queued)?,
+            n_namespace_max: positive("maxPerNamespace", self.max_per_namespace)?,
+            max_seconds: positive("maxDuration", whole(self.max_duration, |seconds| seconds))?,
+            retention_days: positive("retention", whole(self.retention, days))?,
+        })
+    }
+}
+
+/// A duration in whole units, rounded up; `protocol` bounds it to 30 days.
+fn whole(duration: Part<Duration>, of_seconds: impl Fn(u64) -> u64) -> Part<i32> {
+    duration.map(|duration| {
+        let seconds = duration?.0.as_millis().div_ceil(1_000);
+        Some(i32::try_from(of_seconds(u64::try_from(seconds).unwrap_or(u64::MAX))).unwrap_or(i32::MAX))
+    })
+}
+
+fn positive(what: &str, number: Part<i32>) -> Result<Part<i32>, ApiError> {
+    match number {
+        Some(Some(n)) if n < 1 => Err(ApiError::BadRequest(format!("{what} must be greater than nothing; null removes it"))),
+        other => Ok(other),
+    }
+}
+
+fn show(policy: &PolicyRow) -> Json<Value> {
+    let duration = |n: Option<i32>, unit: u64| {
+        let seconds = |n: i32| std::time::Duration::from_secs(u64::try_from(n).unwrap_or(0) * unit);
+        n.map(|n| Duration(seconds(n)))
+    };
+    Json(json!({"data": {
+        "paused": policy.is_paused,
+        "ownerToken": policy.owner_token_hash.is_some(),
+        "workerToken": policy.worker_token_hash.is_some(),
+        "submitToken": policy.submit_token_hash.is_some(),
+        "readToken": policy.read_token_hash.is_some(),
+        "maxQueued": policy.n_queued_max,
+        "maxPerNamespace": policy.n_namespace_max,
+        "maxDuration": duration(policy.max_seconds, 1),
+        "retention": duration(policy.retention_days, DAY_SECONDS),
+        "webhookSecret": policy.has_webhook_secret,
+    }}))
+}

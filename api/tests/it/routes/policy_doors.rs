@@ -1,0 +1,148 @@
+//! Every door of a queue, with no token, a wrong one and the right one.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio_tungstenite::connect_async;
+
+use super::policy::{OWNER, put, send};
+use crate::socket::{Socket, submission};
+use crate::test_api::{TestApi, assert_one_sentence, body_of, claim_body, definition, in_time};
+
+const READ: &str = "read-token-0123456789";
+const SUBMIT: &str = "submit-token-0123456789";
+const WORK: &str = "worker-token-0123456789";
+
+async fn lock(api: &TestApi) {
+    put(api, json!({"readToken": READ, "submitToken": SUBMIT, "workerToken": WORK})).await;
+}
+
+/// Method and path of every route that names a queue, read from the router's own text: a new route is tested before anybody
+/// thinks of it.
+fn routes() -> Vec<(Method, String)> {
+    let text = include_str!("../../../src/routes/mod.rs");
+    let mut routes = Vec::new();
+    for route in text.split(".route(").skip(1) {
+        let path = route.split('"').nth(1).unwrap();
+        if !path.contains("{queue}") {
+            continue;
+        }
+        let path =
+            path.replace("{queue}", "q").replace("{id}", "job").replace("{*name}", "a/b").replace('{', "").replace('}', "");
+        let handlers = &route[route.find(',').unwrap()..];
+        for (word, method) in [
+            ("get(", Method::GET),
+            ("any(", Method::GET),
+            ("post(", Method::POST),
+            ("put(", Method::PUT),
+            ("delete(", Method::DELETE),
+        ] {
+            if handlers
+                .match_indices(word)
+                .any(|(at, _)| !handlers[..at].ends_with(|c: char| c.is_alphanumeric() || "_:".contains(c)))
+            {
+                routes.push((method, path.clone()));
+            }
+        }
+    }
+    routes
+}
+
+#[tokio::test]
+async fn no_route_of_a_queue_opens_without_a_token_or_with_a_wrong_one() {
+    let api = TestApi::new().await;
+    lock(&api).await;
+    let routes = routes();
+    assert!(routes.len() >= 30, "the routes are found: {routes:?}");
+    for (method, path) in routes {
+        for (token, status) in [("", 401), ("wrong-token-0123456789", 403)] {
+            let request = api.request(method.clone(), &path).json(&json!({}));
+            let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+            let response = request.send().await.unwrap();
+            assert_eq!(response.headers().contains_key("www-authenticate"), status == 401, "{method} {path}");
+            let (answered, body) = body_of(response).await;
+            assert_eq!(answered, status, "{method} {path} {body}");
+            assert_one_sentence(&body);
+            assert!(!body.to_string().contains("wrong-token") && !body.to_string().contains(OWNER), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_token_opens_its_own_door_and_the_owner_every_one() {
+    let api = TestApi::new().await;
+    lock(&api).await;
+    let doors: [(Method, &str, Value, &str); 5] = [
+        (Method::POST, "/q/q", json!({"definition": definition(1)}), SUBMIT),
+        (Method::POST, "/q/q/j/nope/cancel", json!({}), SUBMIT),
+        (Method::GET, "/q/q", json!(null), READ),
+        (Method::GET, "/q/q/status", json!(null), READ),
+        (Method::POST, "/q/q/claim", claim_body("w", 0, "0s"), WORK),
+    ];
+    for (method, path, body, right) in doors {
+        for token in [READ, SUBMIT, WORK, OWNER] {
+            let (status, answer) = send(&api, method.clone(), path, token, body.clone()).await;
+            assert_eq!(status != 403, token == right || token == OWNER, "{method} {path} {answer}");
+            let in_url = format!("{path}?token={token}");
+            let (in_url, _) = send(&api, method.clone(), &in_url, "", body.clone()).await;
+            assert_eq!(in_url, status, "{method} {path}: in the URL as in the header");
+        }
+    }
+    let worker = claim_body("w", 1, "5s");
+    let (_, claimed) = send(&api, Method::POST, "/q/q/claim", WORK, worker).await;
+    assert_eq!(claimed["jobs"].as_array().unwrap().len(), 1, "{claimed}");
+}
+
+#[tokio::test]
+async fn a_job_of_a_queue_that_asks_its_readers_is_not_found_without_its_queue() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    assert_eq!(api.get(&format!("/j/{id}")).await.0, 200);
+    lock(&api).await;
+    let unknown = "0".repeat(64);
+    let paths = |id: &str| {
+        [
+            "",
+            ".json",
+            "/definition.json",
+            "/result.json",
+            "/results.json",
+            "/inputs/x",
+            "/outputs/x",
+            "/build-logs.json",
+            "/run-logs.json",
+        ]
+        .map(|rest| format!("/j/{id}{rest}"))
+    };
+    for (hidden, missing) in paths(&id).iter().zip(paths(&unknown)) {
+        assert_eq!(api.get(hidden).await, api.get(&missing).await, "{hidden}");
+        let wrong = |path: &str| api.request(Method::GET, path).bearer_auth(WORK).send();
+        assert_eq!(body_of(wrong(hidden).await.unwrap()).await, body_of(wrong(&missing).await.unwrap()).await, "{hidden}");
+    }
+    for token in [READ, OWNER] {
+        assert_eq!(send(&api, Method::GET, &format!("/j/{id}"), token, json!(null)).await.0, 200);
+    }
+    api.submit("open", 1).await;
+    assert_eq!(api.get(&format!("/j/{id}")).await.0, 200, "an open queue has the same job");
+}
+
+#[tokio::test]
+async fn a_socket_needs_the_read_token_to_open_and_the_submit_token_to_submit() {
+    let api = TestApi::new().await;
+    lock(&api).await;
+    let url = |query: &str| format!("{}/q/q/client{query}", api.url.replace("http", "ws"));
+    for (query, status) in [("", 401), ("?token=wrong-token-0123456789", 403), ("?token=submit-token-0123456789", 403)] {
+        let error = in_time(connect_async(url(query))).await.unwrap_err();
+        assert!(error.to_string().contains(&status.to_string()), "{query} {error}");
+    }
+    let mut reader = Socket::connect(&api, &format!("/q/q/client?token={READ}")).await;
+    reader.send(&submission("mine", &definition(1))).await;
+    reader.ping().await;
+    assert_eq!(api.count("select count(*) from asman.queued").await, 0, "a reader only reads");
+    let mut owner = Socket::connect(&api, &format!("/q/q/client?token={OWNER}")).await;
+    owner.send(&submission("mine", &definition(1))).await;
+    owner.until_job("mine", "Queued").await;
+    reader.until_job("mine", "Queued").await;
+    reader.send(&crate::socket::ending("mine", "Cancelled")).await;
+    reader.ping().await;
+    assert_eq!(api.count("select count(*) from asman.queued").await, 1, "nor does it cancel");
+}

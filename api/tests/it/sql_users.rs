@@ -1,0 +1,175 @@
+//! Those who write SQL: their jobs are the same as everybody's.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use protocol::canonical_json;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor, Row};
+
+use crate::socket::Socket;
+use crate::test_api::{TestApi, body_of, held};
+
+/// Runs a statement in psql as a person would; gives what it printed, and its complaint.
+fn psql(api: &TestApi, statement: &str) -> (String, String) {
+    let mut child = Command::new("psql")
+        .args(["-XqAt", "-v", "ON_ERROR_STOP=1", &api.database_url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("psql is installed with the server");
+    child.stdin.take().unwrap().write_all(statement.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
+    (text(output.stdout), text(output.stderr))
+}
+
+async fn canonical(api: &TestApi, value: &Value) -> String {
+    let text = value.to_string().replace('\'', "''");
+    let statement = AssertSqlSafe(format!("select asman.canonical_json('{text}'::jsonb)"));
+    api.database().await.fetch_one(statement).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_job_enqueued_in_psql_is_seen_by_a_browser_at_once_runs_and_is_cancelled_there() {
+    let slow = |config: &mut api::Config| config.poll = "5m".parse().unwrap();
+    let api = TestApi::with(slow).await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    let request = api.request(reqwest::Method::POST, "/q/q/claim").json(&crate::test_api::claim_body("w", 1, "15s"));
+    let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
+    let call = r#"select asman.enqueue('q', '{"image": "alpine:3.20", "command": "echo 1"}')"#;
+    let (id, complaint) = psql(&api, call);
+    assert_eq!((id.len(), complaint.as_str()), (64, ""));
+    socket.until_job(&id, "Queued").await;
+    let (claimed, epoch) = held(&waiting.await.unwrap()["jobs"][0]);
+    assert_eq!(claimed, id);
+    socket.until_job(&id, "Running").await;
+    assert_eq!(api.finish(&id, epoch).await, 200);
+    socket.until_job(&id, "Finished").await;
+    assert_eq!(psql(&api, call).0, id, "the result is there; nothing runs");
+    assert_eq!(psql(&api, &format!("select asman.cancel('q', '{id}')")).0, "finished");
+    let (id, _) = psql(&api, r#"select asman.enqueue('q', '{"image": "b"}', '{"namespace": "mine"}')"#);
+    let cancel = |namespace: &str| psql(&api, &format!("select asman.cancel('q', '{id}'{namespace})")).0;
+    assert_eq!((cancel(""), cancel(", 'mine'"), cancel(", '*'")), ("absent".into(), "ended".into(), "finished".into()));
+    assert_eq!(psql(&api, "select asman.cancel('q', 'nope')").0, "unknown");
+}
+
+#[tokio::test]
+async fn ids_and_canonical_texts_equal_those_of_browsers() {
+    let api = TestApi::new().await;
+    let vectors: Vec<Value> = serde_json::from_str(include_str!("../../../protocol/vectors/job-ids.json")).unwrap();
+    assert!(vectors.len() >= 10);
+    for vector in &vectors {
+        let text = vector["definition"].to_string().replace('\'', "''");
+        let statement = AssertSqlSafe(format!("select asman.job_id('{text}'::jsonb)"));
+        let id: String = api.database().await.fetch_one(statement).await.unwrap().get(0);
+        assert_eq!(id, vector["id"], "{vector}");
+        let value: Value = serde_json::from_str(vector["canonical"].as_str().unwrap()).unwrap();
+        assert_eq!(canonical(&api, &value).await, vector["canonical"]);
+    }
+    let odd = json!({"\u{ff61}": 1, "\u{1f600}": 2, "\u{e000}": 3, "\u{10ffff}": 4, "10": 1.0, "9": -0.0, "": {}, "a": {"b": [], "aa": null},
+        "s": "a\u{1}\u{7f}/\u{2028}\"\\\u{8}\t\n\u{c}\r\u{1f}é", "n": [1e21, 1e-7, 0.000001, 123_456_789_012_345_680_000.0, 1.5, 0.1, 5e-324,
+        1.797_693_134_862_315_7e308, -2.5, 1_152_921_504_606_846_976_i64, 1e20, 0.1 + 0.2, 100, 4096.125, 1e15, 1e16, 123e-20, true, false]});
+    assert_eq!(canonical(&api, &odd).await, canonical_json(&odd));
+    let (_, complaint) = psql(&api, "select asman.canonical_json('1e400')");
+    assert!(complaint.contains("does not fit a double"), "{complaint}");
+    let (_, complaint) = psql(&api, r#"select asman.job_id('{"image": "a\u0000"}')"#);
+    assert!(complaint.contains("Unicode"), "{complaint}");
+}
+
+/// What a row of `queued` says of its job, without its queue and its place.
+const ROW: &str =
+    "select to_jsonb(q) - array['qid', 'seq', 'queued_at'] from asman.queued q where qid = asman.qid($1) and job_id = $2";
+
+#[tokio::test]
+async fn both_doors_queue_the_same_row() {
+    let api = TestApi::new().await;
+    for definition in [
+        json!({"image": "a"}),
+        json!({"build": {"context": "https://example.com/x.tgz", "buildArgs": ["A=1"]}, "command": "x", "env": {"channel": "c", "A": 1}}),
+        json!({"image": "a", "tags": ["b", "a", "b", "é", "Z"], "maxDuration": "1h30m", "requirements": {"cpus": 0.1, "gpus": 1.5, "memory": "1.5g"}}),
+        json!({"image": "a", "requirements": {"cpus": 2.0, "memory": 1024, "maxDuration": "250ms"}, "maxDuration": 1500}),
+        json!({"image": "a", "requirements": {"cpus": 1e-7, "memory": "4 GiB", "maxDuration": "1.5h"}, "maxDuration": null, "shmSize": "64m"}),
+        json!({"image": "a", "inputs": {"a/b.txt": {"value": "x"}}, "configFiles": {"/etc/x": {"type": "json", "value": {"a": 1}}}}),
+    ] {
+        let control = json!({"namespace": "mine", "maxDuration": "20m"});
+        let id = api.submit_job("http", json!({"definition": definition, "control": control})).await;
+        let statement = format!("select asman.enqueue('sql', $json${definition}$json$, $json${control}$json$)");
+        assert_eq!(psql(&api, &statement), (id.clone(), String::new()), "{definition}");
+        let mut rows = Vec::new();
+        for queue in ["http", "sql"] {
+            let row: Value = sqlx::query_scalar(ROW).bind(queue).bind(&id).fetch_one(&mut api.database().await).await.unwrap();
+            rows.push(row);
+        }
+        assert_eq!(rows[0], rows[1], "{definition}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing() {
+    let api = TestApi::new().await;
+    for definition in [
+        json!({"command": "x"}),
+        json!({"image": " "}),
+        json!({"image": "a", "inputs": {"../x": {"value": "y"}}}),
+        json!({"image": "a", "inputs": {"/etc/x": {"value": "y"}}}),
+        json!({"image": "a", "configFiles": {"/etc/../x": {"value": "y"}}}),
+        json!({"image": "a", "inputs": {"a//b": {"value": "y"}}}),
+        json!({"image": "a", "maxDuration": "soon"}),
+        json!({"image": "a", "maxDuration": "99999d"}),
+        json!({"image": "a", "requirements": {"maxDuration": "1h30"}}),
+        json!({"image": "a", "shmSize": "big"}),
+        json!({"image": "a", "requirements": {"memory": "4q"}}),
+        json!({"image": "a", "requirements": {"cpus": -1}}),
+        json!({"image": "a", "requirements": {"gpus": 5000}}),
+        json!({"image": "a", "env": {"A=B": "c"}}),
+        json!({"image": "a", "tags": ["a/b"]}),
+    ] {
+        let (status, answer) = api.post("/q/q", json!({"definition": definition})).await;
+        let (_, complaint) = psql(&api, &format!("select asman.enqueue('q', $json${definition}$json$)"));
+        let sentence = answer["error"].as_str().unwrap();
+        assert_eq!(status, 400);
+        assert!(complaint.contains(&format!("ERROR:  {sentence}\n")), "{sentence:?} {complaint:?}");
+    }
+    // Members of the wrong type: serde's words for the API, ours for SQL.
+    for definition in [
+        "[]",
+        r#"{"image": 1}"#,
+        r#"{"image": "a", "tags": "x"}"#,
+        r#"{"image": "a", "tags": [1]}"#,
+        r#"{"image": "a", "env": []}"#,
+        r#"{"image": "a", "inputs": {"x": "y"}}"#,
+        r#"{"image": "a", "inputs": {"x": {"value": 1, "type": "tar"}}}"#,
+        r#"{"image": "a", "requirements": {"cpus": "2"}}"#,
+    ] {
+        assert_eq!(api.post_text("/q/q", format!(r#"{{"definition": {definition}}}"#)).await.0, 400, "{definition}");
+        let (_, complaint) = psql(&api, &format!("select asman.enqueue('q', $json${definition}$json$)"));
+        assert!(complaint.contains("ERROR:  the definition cannot be read: "), "{definition} {complaint}");
+    }
+    for call in [
+        "'', '{\"image\": \"a\"}'",
+        "'q', '{\"image\": \"a\"}', '{\"namespace\": \"*\"}'",
+        "'q', '{\"image\": \"a\"}', '{\"namespace\": \"a/b\"}'",
+        "'q', '{\"image\": \"a\"}', '{\"callbacks\": {\"finished\": {\"url\": \"ftp://x\"}}}'",
+        "'q', null",
+    ] {
+        let (answer, complaint) = psql(&api, &format!("select asman.enqueue({call})"));
+        assert!(answer.is_empty() && complaint.contains("ERROR: "), "{call} {complaint}");
+    }
+    assert_eq!(api.count("select (select count(*) from asman.queued) + (select count(*) from asman.definition)").await, 0);
+}
+
+#[tokio::test]
+async fn the_queues_policy_and_its_webhooks_hold_for_sql_too() {
+    let api = TestApi::new().await;
+    api.execute("insert into asman.queue (qid, n_queued_max, max_seconds) values (asman.qid('q'), 1, 90)").await;
+    let callbacks = r#"{"callbacks": {"queued": null, "finished": {"url": "https://example.com/x", "payload": {"a": 1}}}}"#;
+    let (id, complaint) = psql(&api, &format!("select asman.enqueue('q', '{{\"image\": \"a\"}}', '{callbacks}')"));
+    assert_eq!((id.len(), complaint.as_str()), (64, ""));
+    assert_eq!(api.count("select max_seconds::int8 from asman.queued").await, 90);
+    let owed = "select count(*) from asman.webhook where queue = 'q' and kind = 'finished' and url = 'https://example.com/x' and payload ->> 'a' = '1'";
+    assert_eq!(api.count(owed).await, 1);
+    let (_, complaint) = psql(&api, r#"select asman.enqueue('q', '{"image": "b"}')"#);
+    assert!(complaint.contains("no place for another job"), "{complaint}");
+}

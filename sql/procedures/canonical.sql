@@ -1,0 +1,106 @@
+-- The one text of a JSON value, and the job id that is the hash of it: the same as browsers and `protocol::canonical` compute.
+--
+-- Keys are sorted by UTF-16 code units, numbers printed as ECMAScript prints a double, strings escaped as JSON.stringify does.
+-- What jsonb cannot hold (a NUL, half a surrogate pair) never gets here: the cast to jsonb refuses it. Keys given twice: the
+-- last one counts, in browsers too.
+
+-- A key in a form whose byte order is the order of UTF-16 code units: astral characters sort before U+E000 to U+FFFF there.
+create or replace function asman.utf16_order(key text) returns text
+language sql immutable strict parallel safe
+return case when key collate "C" ~ '[\uE000-\uFFFF\U0010FFFF]'
+  then regexp_replace(replace(key, U&'\+10FFFF', U&'\+10FFFF\0001') collate "C", '([\uE000-\uFFFF])', U&'\+10FFFF\\1', 'g')
+  else key end;
+
+-- A number as ECMAScript prints it: shortest digits that read back, `1e+21` from 1e21 on, `1e-7` below 1e-6.
+create or replace function asman.ecmascript_number(value numeric) returns text
+language plpgsql immutable strict parallel safe
+set extra_float_digits = 1 as $$
+declare
+  printed text;
+  sign text;
+  digits text;
+  n_digits int;
+  point int;
+begin
+  begin
+    printed := value::float8::text;
+  exception when numeric_value_out_of_range then
+    -- As every reader of JSON does: too small for a double is zero.
+    if abs(value) < 1 then return '0'; end if;
+    raise exception 'the number % does not fit a double and has no canonical form', left(value::text, 40)
+      using errcode = 'numeric_value_out_of_range';
+  end;
+  sign := case when printed like '-%' then '-' else '' end;
+  printed := ltrim(printed, '-');
+  digits := split_part(printed, 'e', 1);
+  point := length(split_part(digits, '.', 1)) + coalesce(nullif(split_part(printed, 'e', 2), '')::int, 0);
+  digits := replace(digits, '.', '');
+  -- Leading zeros move the point, trailing ones say nothing.
+  point := point - (length(digits) - length(ltrim(digits, '0')));
+  digits := trim(both '0' from digits);
+  n_digits := length(digits);
+  if n_digits = 0 then return '0'; end if;
+  return sign || case
+    when n_digits <= point and point <= 21 then digits || repeat('0', point - n_digits)
+    when 0 < point and point <= 21 then left(digits, point) || '.' || substr(digits, point + 1)
+    when -6 < point and point <= 0 then '0.' || repeat('0', -point) || digits
+    else left(digits, 1) || case when n_digits > 1 then '.' || substr(digits, 2) else '' end || 'e'
+      || case when point > 0 then '+' else '-' end || abs(point - 1) end;
+end $$;
+
+create or replace function asman.canonical_json(value jsonb) returns text
+language plpgsql immutable strict parallel safe as $$
+begin
+  case jsonb_typeof(value)
+    when 'object' then
+      return '{' || coalesce((select string_agg(to_json(m.key)::text || ':' || asman.canonical_json(m.value), ','
+        order by asman.utf16_order(m.key) collate "C") from jsonb_each(value) m), '') || '}';
+    when 'array' then
+      return '[' || coalesce((select string_agg(asman.canonical_json(e.value), ',' order by e.ord)
+        from jsonb_array_elements(value) with ordinality e (value, ord)), '') || ']';
+    when 'string' then return to_json(value #>> '{}')::text;
+    when 'number' then return asman.ecmascript_number((value #>> '{}')::numeric);
+    else return value::text;
+  end case;
+end $$;
+comment on function asman.canonical_json(jsonb) is 'The one text of a JSON value: what browsers and the API hash.';
+
+-- A data ref without what does not change the work: its claimed hash, and the signature of a presigned URL.
+create or replace function asman.stripped_ref(reference jsonb) returns jsonb
+language plpgsql immutable strict parallel safe as $$
+declare
+  url text := reference ->> 'value';
+begin
+  if jsonb_typeof(reference) <> 'object' then return reference; end if;
+  reference := reference - 'hash';
+  if reference -> 'type' is distinct from '"url"'::jsonb or jsonb_typeof(reference -> 'value') <> 'string' then return reference; end if;
+  if position('/presignedurl/' in url) > 0 then
+    url := left(url, position('/presignedurl/' in url) - 1);
+  elsif starts_with(url, 'https://metaframe-asman-test.s3.us-west-1.amazonaws.com') then
+    url := substring(url from '^[^?#]*');
+  end if;
+  return jsonb_set(reference, '{value}', to_jsonb(url));
+end $$;
+
+create or replace function asman.job_id(definition jsonb) returns text
+language plpgsql immutable strict parallel safe as $$
+declare
+  stripped jsonb := definition;
+  name text;
+begin
+  if jsonb_typeof(definition) = 'object' then
+    foreach name in array array['inputs', 'configFiles'] loop
+      continue when jsonb_typeof(definition -> name) is distinct from 'object';
+      stripped := jsonb_set(stripped, array[name], coalesce(
+        (select jsonb_object_agg(r.key, asman.stripped_ref(r.value)) from jsonb_each(definition -> name) r), '{}'));
+    end loop;
+    if jsonb_typeof(definition -> 'env') = 'object' then
+      -- Removed when true in JavaScript's sense.
+      foreach name in array array['channel', 'CHANNEL'] loop
+        if definition -> 'env' -> name not in ('null', 'false', '0', '""') then stripped := stripped #- array['env', name]; end if;
+      end loop;
+    end if;
+  end if;
+  return encode(sha256(convert_to(asman.canonical_json(stripped), 'UTF8')), 'hex');
+end $$;
+comment on function asman.job_id(jsonb) is 'Id of a definition: the hash of its canonical JSON without what does not change the work.';

@@ -1,0 +1,82 @@
+-- For those who write SQL: queue a job, as `POST /q/<queue>` does. It runs, and browsers see it, once the transaction commits.
+-- in:    control: `namespace`, `maxDuration`, `callbacks`, as in the body of a submission
+-- out:   the job's id
+-- raises: invalid_parameter_value with one sentence; program_limit_exceeded when the queue's policy has no place for it
+-- locks: as asman.submit_within_limits, until the caller's transaction ends: commit soon
+create or replace function asman.enqueue(queue text, definition jsonb, control jsonb default '{}') returns text
+language plpgsql as $$
+declare
+  key uuid;
+  id text;
+  text_of_it text;
+  needs record;
+  held_by text := coalesce(control ->> 'namespace', '_');
+  longest numeric;
+  owed jsonb;
+  result text;
+begin
+  perform asman.check_name('the queue name', queue);
+  perform asman.check_definition(definition);
+  if jsonb_typeof(coalesce(control, '{}')) <> 'object' then perform asman.refuse('control is no JSON object'); end if;
+  if jsonb_typeof(control -> 'namespace') not in ('string', 'null') then perform asman.refuse('the namespace is no text'); end if;
+  perform asman.check_name('the namespace', held_by);
+  if held_by = '*' then perform asman.refuse('the namespace * means all and cannot hold a job; choose a name'); end if;
+  owed := asman.callbacks_of(control);
+  key := asman.qid(queue);
+  id := asman.job_id(definition);
+  text_of_it := asman.canonical_json(definition);
+  needs := asman.needs_of(definition);
+  longest := asman.duration_seconds(control -> 'maxDuration');
+  select s.outcome into result from asman.submit_within_limits(array[key], array[id], array[sha256(convert_to(text_of_it, 'UTF8'))],
+    array[text_of_it], array[held_by], array[true], array[false], array[needs.class], array[0::int2], array[needs.cpus], array[needs.gpus],
+    array[needs.memory_bytes], array[needs.required_seconds], array[least(needs.max_seconds, ceil(longest)::int4)],
+    array[array_to_string(needs.tags, '/')], array[false], array[case when owed is not null then queue end], array[owed::text]) s;
+  if result in ('queue full', 'namespace full') then
+    raise exception 'the % has no place for another job; try again later', replace(result, ' full', '')
+      using errcode = 'program_limit_exceeded';
+  end if;
+  perform asman.tell(key, 3);
+  return id;
+end $$;
+comment on function asman.enqueue(text, jsonb, jsonb) is 'Queue a job; gives its id. Sending it again is harmless.';
+
+-- The callbacks of a submission as asman.submit takes them: null when there are none.
+create or replace function asman.callbacks_of(control jsonb) returns jsonb
+language plpgsql as $$
+declare
+  asked constant jsonb := control -> 'callbacks';
+  owed jsonb := '{}';
+  kind text;
+begin
+  if asked is null or asked = 'null' then return null; end if;
+  foreach kind in array array['queued', 'finished'] loop
+    continue when coalesce(asked -> kind, 'null') = 'null';
+    if jsonb_typeof(asked -> kind -> 'url') is distinct from 'string' or asked -> kind ->> 'url' !~* '^https?://[^/]' then
+      perform asman.refuse(format('callbacks.%s has no http or https url', kind));
+    end if;
+    owed := owed || jsonb_build_object(kind, jsonb_strip_nulls(jsonb_build_object('url', asked -> kind -> 'url'))
+      || case when asked -> kind ? 'payload' then jsonb_build_object('payload', asked -> kind -> 'payload') else '{}' end);
+  end loop;
+  return nullif(owed, '{}');
+end $$;
+
+-- Let go of a job in one namespace ('*': in all), as `POST /q/<queue>/j/<id>/cancel` does.
+-- out:   'ended', 'left', 'absent', 'finished' or 'unknown', as of asman.cancel(uuid, …)
+create or replace function asman.cancel(queue text, job_id text, namespace text default '_') returns text
+language plpgsql as $$
+declare
+  key constant uuid := asman.qid(queue);
+  result text;
+begin
+  perform asman.check_name('the queue name', queue);
+  perform asman.check_name('the job id', job_id);
+  perform asman.check_name('the namespace', namespace);
+  result := asman.cancel(key, job_id, namespace, 'Cancelled', null::text);
+  if result in ('ended', 'left') then perform asman.tell(key, 1); end if;
+  return result;
+end $$;
+comment on function asman.cancel(text, text, text) is 'Let go of a job in one namespace; it ends when nobody holds it any more.';
+
+-- Tell the API processes that a queue changed. Kinds are those of the API's hints: 1 states, 2 claimable, 16 policy.
+create or replace function asman.tell(qid uuid, kinds int) returns void
+language sql as $$ select pg_notify('asman', 'sql:' || encode(uuid_send(qid) || set_byte('\x00', 0, kinds), 'base64')) $$;

@@ -1,0 +1,21 @@
+-- For autoscalers: numbers of one queue by its name, for roles that may read nothing else. They run with the rights of their owner.
+
+-- Slots that waiting and running jobs need; 0 while the queue is paused and nothing runs.
+create function report.demand(queue text) returns float8
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+select coalesce((select sum(q.cpus) from asman.queued q where q.qid = asman.qid(queue)
+    and (select p.is_paused from asman.queue p where p.qid = asman.qid(queue)) is not true), 0)
+  + coalesce((select sum(r.cpus) from asman.running r where r.qid = asman.qid(queue)), 0)
+$$;
+comment on function report.demand(text) is 'Cpu slots that the waiting and running jobs of a queue need; a paused queue needs none for those that wait.';
+
+create function report.depth(queue text) returns int8
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+select (select count(*) from asman.queued q where q.qid = asman.qid(queue)) + (select count(*) from asman.running r where r.qid = asman.qid(queue))
+$$;
+comment on function report.depth(text) is 'Jobs of a queue that wait or run.';
+
+-- The key by which the views name a queue.
+create function report.qid(queue text) returns uuid
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$ select asman.qid(queue) $$;
+comment on function report.qid(text) is 'Key of a queue, as the views show it.';
