@@ -26,8 +26,7 @@ fn routes() -> Vec<(Method, String)> {
         if !path.contains("{queue}") {
             continue;
         }
-        let path =
-            path.replace("{queue}", "locked").replace("{id}", "job").replace("{*name}", "a/b").replace('{', "").replace('}', "");
+        let path = path.replace("{queue}", "locked").replace("{id}", "job").replace("{*name}", "a/b").replace(['{', '}'], "");
         // Up to the bracket that closes the call.
         let mut depth = 1;
         let is_end = |c: char| {
