@@ -69,7 +69,7 @@ async fn ids_and_canonical_texts_equal_those_of_browsers() {
         assert_eq!(canonical(&api, &value).await, vector["canonical"]);
     }
     let odd = json!({"\u{ff61}": 1, "\u{1f600}": 2, "\u{e000}": 3, "\u{10ffff}": 4, "10": 1.0, "9": -0.0, "": {}, "a": {"b": [], "aa": null},
-        "s": "a\u{1}\u{7f}/\u{2028}\"\\\u{8}\t\n\u{c}\r\u{1f}é", "n": [1e21, 1e-7, 0.000001, 123_456_789_012_345_680_000.0, 1.5, 0.1, 5e-324,
+        "s": "a\u{1}\u{7f}/\u{2028}\"\\\u{8}\t\n\u{c}\r\u{1f}é", "n": [1e21, 1e-7, 0.000_001, 123_456_789_012_345_680_000.0, 1.5, 0.1, 5e-324,
         1.797_693_134_862_315_7e308, -2.5, 1_152_921_504_606_846_976_i64, 1e20, 0.1 + 0.2, 100, 4096.125, 1e15, 1e16, 123e-20, true, false]});
     assert_eq!(canonical(&api, &odd).await, canonical_json(&odd));
     let (_, complaint) = psql(&api, "select asman.canonical_json('1e400')");

@@ -50,7 +50,7 @@ pub(crate) enum PolicyCommand {
 pub(crate) struct QueueArgs {
     /// Name of the queue.
     queue: QueueName,
-    /// File with the owner's token, instead of the variable ASMAN_TOKEN.
+    /// File with the owner's token, instead of the variable `ASMAN_TOKEN`.
     #[arg(long, value_name = "PATH")]
     token_file: Option<PathBuf>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct SetArgs {
     /// End the pause.
     #[arg(long)]
     resume: bool,
-    /// Token that opens everything: env:NAME, file:PATH, or none to remove it.
+    /// Token that opens everything: `env:NAME`, `file:PATH`, or `none` to remove it.
     #[arg(long, value_name = "SOURCE")]
     owner_token: Option<Source>,
     /// Token of the queue's workers.

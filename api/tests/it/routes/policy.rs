@@ -1,7 +1,5 @@
 //! `/q/:queue/policy`: who may write it, what it shows, and what it does to jobs.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -269,5 +267,4 @@ async fn a_stream_and_a_socket_end_when_their_reader_may_read_no_more() {
     put(&api, json!({"readToken": "r-0123456789abcdef"})).await;
     in_time(async { while stream.chunk().await.unwrap().is_some() {} }).await;
     assert_eq!(socket.closed().await, Some(1008));
-    assert!(Duration::from_secs(20) > PROMPT);
 }
