@@ -103,7 +103,7 @@ fn contents(tags: &[&Value], operations: &[Operation<'_>]) -> Markup {
                 details open {
                     summary { a href={ "#" (name_of(tag)) } { (name_of(tag)) } }
                     @for operation in operations.iter().filter(|one| one.is_of(tag) && one.told[ALIAS].is_null()) {
-                        a.entry href={ "#" (operation.text("operationId")) } { (operation.text("summary")) }
+                        a.entry href={ "#" (operation.text("operationId")) } { (inline(operation.text("summary"))) }
                     }
                 }
             }
@@ -131,7 +131,7 @@ fn article(operation: &Operation<'_>, all: &[Operation<'_>]) -> Markup {
     let parameters: Vec<&Value> = operation.told["parameters"].as_array().into_iter().flatten().collect();
     html! {
         article id=(operation.text("operationId")) {
-            h3 { (operation.text("summary")) }
+            h3 { (inline(operation.text("summary"))) }
             p.route { span class={ "method " (operation.method) } { (operation.method.to_uppercase()) } " " code { (breakable(operation.path)) } }
             @for alias in aliases {
                 p.route.alias id=(alias.text("operationId")) {
