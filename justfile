@@ -73,6 +73,12 @@ forbid:
 test *filter:
     cli/tests/postgres.sh cargo nextest run --workspace "$@"
 
+# Fuzz the API by its own description, on this machine only; FUZZ_MINUTES (20) bounds it.
+[group('check')]
+[positional-arguments]
+test-fuzz *options: build
+    SCHEMATHESIS="{{ cache }}/schemathesis/bin/schemathesis" cli/tests/postgres.sh api/tests/fuzz.sh "$PWD/.bin/asman" "$@"
+
 # Measure on a PostgreSQL that commits to disk; some minutes, after an optimised build. Writes bench/RESULTS.md.
 [group('check')]
 [positional-arguments]

@@ -1,7 +1,276 @@
+//! The document as a page: no script, one style, nothing loaded from elsewhere.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::ALIAS;
+
+/// The page, and the header that says what it may load.
 pub(super) struct Page {
     pub(super) html: String,
     pub(super) policy: String,
 }
-pub(super) fn of(_: &serde_json::Value) -> Page {
-    Page { html: String::new(), policy: String::new() }
+
+const STYLE: &str = include_str!("page.css");
+
+const QUICK_START: &str = r#"ASMAN=http://localhost:8000       # this server
+QUEUE=choose-a-name-nobody-guesses
+
+# Send a job. The answer holds its id.
+curl "$ASMAN/q/$QUEUE" -d '{"definition": {"image": "alpine:3.20", "command": "echo hello"}}'
+
+# What is queued and running, and what has just finished.
+curl "$ASMAN/q/$QUEUE"
+
+# Follow its log to the end, then get its result.
+JOB=the-id-from-above
+curl -N "$ASMAN/q/$QUEUE/j/$JOB/stream"
+curl "$ASMAN/q/$QUEUE/j/$JOB/result.json"
+
+# Run jobs of this queue on this machine.
+asman --api "$ASMAN" worker run "$QUEUE""#;
+
+/// One operation and where it is found.
+struct Operation<'a> {
+    method: &'a str,
+    path: &'a str,
+    told: &'a Value,
+}
+
+impl Operation<'_> {
+    fn text(&self, key: &str) -> &str {
+        self.told[key].as_str().unwrap_or_default()
+    }
+
+    fn is_of(&self, tag: &Value) -> bool {
+        self.told["tags"].as_array().is_some_and(|tags| tags.contains(&tag["name"]))
+    }
+}
+
+/// The page of a document.
+pub(super) fn of(document: &Value) -> Page {
+    let operations = operations(document);
+    let tags: Vec<&Value> = document["tags"].as_array().into_iter().flatten().collect();
+    let body = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="referrer" content="no-referrer";
+                meta name="color-scheme" content="light dark";
+                title { "Asman: the API" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (contents(&tags, &operations))
+                main {
+                    h1 { "Asman: the API" }
+                    (paragraphs(document["info"]["description"].as_str().unwrap_or_default()))
+                    p { "For programs: " a href="openapi.json" { "openapi.json" } " (OpenAPI 3.1)." }
+                    h2 id="quick-start" { "Quick start" }
+                    pre { (QUICK_START) }
+                    @for tag in tags { (section(tag, &operations)) }
+                    h2 id="shapes" { "Shapes" }
+                    @for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() { (shape(name, schema)) }
+                }
+            }
+        }
+    };
+    let hash = STANDARD.encode(Sha256::digest(STYLE));
+    let policy =
+        format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    Page { html: body.into_string(), policy }
+}
+
+fn operations(document: &Value) -> Vec<Operation<'_>> {
+    let items = document["paths"].as_object().into_iter().flatten();
+    items
+        .flat_map(|(path, item)| {
+            item.as_object().into_iter().flatten().map(move |(method, told)| Operation { method, path, told })
+        })
+        .collect()
+}
+
+fn contents(tags: &[&Value], operations: &[Operation<'_>]) -> Markup {
+    html! {
+        nav {
+            a href="#quick-start" { "Quick start" }
+            @for tag in tags {
+                details open {
+                    summary { a href={ "#" (name_of(tag)) } { (name_of(tag)) } }
+                    @for operation in operations.iter().filter(|one| one.is_of(tag) && one.told[ALIAS].is_null()) {
+                        a.entry href={ "#" (operation.text("operationId")) } { (inline(operation.text("summary"))) }
+                    }
+                }
+            }
+            a href="#shapes" { "Shapes" }
+        }
+    }
+}
+
+fn name_of(tag: &Value) -> &str {
+    tag["name"].as_str().unwrap_or_default()
+}
+
+fn section(tag: &Value, operations: &[Operation<'_>]) -> Markup {
+    html! {
+        h2.tag id=(name_of(tag)) { (name_of(tag)) }
+        (paragraphs(tag["description"].as_str().unwrap_or_default()))
+        @for operation in operations.iter().filter(|one| one.is_of(tag) && one.told[ALIAS].is_null()) {
+            (article(operation, operations))
+        }
+    }
+}
+
+fn article(operation: &Operation<'_>, all: &[Operation<'_>]) -> Markup {
+    let aliases = all.iter().filter(|other| other.told[ALIAS] == operation.path && other.method == operation.method);
+    let parameters: Vec<&Value> = operation.told["parameters"].as_array().into_iter().flatten().collect();
+    html! {
+        article id=(operation.text("operationId")) {
+            h3 { (inline(operation.text("summary"))) }
+            p.route { span class={ "method " (operation.method) } { (operation.method.to_uppercase()) } " " code { (breakable(operation.path)) } }
+            @for alias in aliases {
+                p.route.alias id=(alias.text("operationId")) {
+                    "also " span class={ "method " (alias.method) } { (alias.method.to_uppercase()) } " " code { (breakable(alias.path)) }
+                    @if alias.told["deprecated"] == true { " " em { "deprecated" } }
+                }
+            }
+            (paragraphs(operation.text("description")))
+            @if !parameters.is_empty() {
+                h4 { "Parameters" }
+                dl { @for parameter in parameters { (parameter_entry(parameter)) } }
+            }
+            (request_body(&operation.told["requestBody"]))
+            h4 { "Answers" }
+            dl { @for (status, answer) in operation.told["responses"].as_object().into_iter().flatten() { (answer_entry(status, answer)) } }
+            h4 { "Example" }
+            pre { (curl(operation)) }
+        }
+    }
+}
+
+fn parameter_entry(parameter: &Value) -> Markup {
+    let is_required = parameter["required"] == true;
+    html! {
+        dt { code { (parameter["name"].as_str().unwrap_or_default()) } " " small { (parameter["in"].as_str().unwrap_or_default()) @if !is_required { ", optional" } } }
+        dd { (inline(parameter["description"].as_str().unwrap_or_default())) " " small { (type_of(&parameter["schema"])) (bounds(&parameter["schema"])) } }
+    }
+}
+
+fn request_body(body: &Value) -> Markup {
+    html! {
+        @for (kind, content) in body["content"].as_object().into_iter().flatten() {
+            h4 { "Body" }
+            p { code { (kind) } ": " (type_of(&content["schema"])) ". " (inline(body["description"].as_str().unwrap_or_default())) }
+            @if !content["example"].is_null() { pre { (pretty(&content["example"])) } }
+        }
+    }
+}
+
+fn answer_entry(status: &str, answer: &Value) -> Markup {
+    html! {
+        dt { span class={ "status s" (&status[..1]) } { (status) } }
+        dd {
+            (inline(answer["description"].as_str().unwrap_or_default()))
+            @for (kind, content) in answer["content"].as_object().into_iter().flatten() {
+                " " small { code { (kind) } ": " (type_of(&content["schema"])) }
+            }
+            @for (name, header) in answer["headers"].as_object().into_iter().flatten() {
+                " " small { "Header " code { (name) } ": " (inline(header["description"].as_str().unwrap_or_default())) }
+            }
+        }
+    }
+}
+
+/// A schema of its own, member by member.
+fn shape(name: &str, schema: &Value) -> Markup {
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    html! {
+        section.shape id={ "shape-" (name) } {
+            h3 { (name) }
+            (paragraphs(schema["description"].as_str().unwrap_or_default()))
+            @if let Some(members) = schema["properties"].as_object() {
+                dl {
+                    @for (member, told) in members {
+                        dt { code { (member) } @if !required.contains(&member.as_str()) { " " small { "optional" } } }
+                        dd { (type_of(told)) (bounds(told)) ". " (inline(told["description"].as_str().unwrap_or_default())) }
+                    }
+                }
+            } @else { p { (type_of(schema)) } }
+        }
+    }
+}
+
+/// A schema in a few words.
+fn type_of(schema: &Value) -> Markup {
+    if let Some(name) = schema["$ref"].as_str().and_then(|to| to.rsplit('/').next()) {
+        return html! { a href={ "#shape-" (name) } { (name) } };
+    }
+    if let Some(choices) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()).or(schema["allOf"].as_array()) {
+        return html! { @for (index, choice) in choices.iter().enumerate() { @if index > 0 { " or " } (type_of(choice)) } };
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        return html! { @for (index, word) in words.iter().enumerate() { @if index > 0 { " | " } code { (word.to_string()) } } };
+    }
+    match &schema["type"] {
+        Value::String(kind) if kind == "array" && schema["items"].is_object() => html! { "list of " (type_of(&schema["items"])) },
+        Value::String(kind) if kind == "object" && schema["additionalProperties"].is_object() => {
+            html! { "map of " (type_of(&schema["additionalProperties"])) }
+        }
+        Value::String(kind) => html! { (kind) },
+        Value::Array(kinds) => html! { (kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")) },
+        _ => html! { "any JSON" },
+    }
+}
+
+fn bounds(schema: &Value) -> String {
+    let number = |key: &str| schema[key].as_f64();
+    match (number("minLength"), number("maxLength"), number("minimum")) {
+        (Some(min), Some(max), _) => format!(", {min} to {max} characters, no slash and no control character"),
+        (_, Some(max), _) => format!(", at most {max} characters"),
+        (_, _, Some(min)) => format!(", from {min}"),
+        _ => String::new(),
+    }
+}
+
+/// What to type for it.
+fn curl(operation: &Operation<'_>) -> String {
+    let path = operation.path.replace("{queue}", "$QUEUE").replace("{id}", "$JOB").replace("{key}", "my-file");
+    let path = path.replace("{name}", "a.txt").replace("{namespace}", "_").replace(['{', '}'], "");
+    if operation.told["responses"]["101"].is_object() {
+        return format!("websocat \"ws://localhost:8000{path}\"");
+    }
+    let method = if operation.method == "get" { String::new() } else { format!("-X {} ", operation.method.to_uppercase()) };
+    let contents = operation.told["requestBody"]["content"].as_object();
+    let body = match contents.and_then(|contents| contents.iter().next()) {
+        Some((kind, content)) if kind == "application/json" => match &content["example"] {
+            Value::Null => " -d @body.json".to_owned(),
+            example => format!(" \\\n  -d '{}'", example.to_string().replace('\'', r"'\''")),
+        },
+        Some(_) => " --data-binary @file".to_owned(),
+        None => String::new(),
+    };
+    format!("curl {method}\"$ASMAN{path}\"{body}")
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn paragraphs(text: &str) -> Markup {
+    html! { @for paragraph in text.split("\n\n").filter(|text| !text.is_empty()) { p { (inline(paragraph)) } } }
+}
+
+/// Text with `code` in it.
+fn inline(text: &str) -> Markup {
+    html! { @for (index, piece) in text.split('`').enumerate() { @if index % 2 == 1 { code { (piece) } } @else { (piece) } } }
+}
+
+/// A path that a narrow screen may break behind a slash.
+fn breakable(path: &str) -> Markup {
+    html! { @for (index, part) in path.split('/').enumerate() { @if index > 0 { "/" wbr; } (part) } }
 }

@@ -22,7 +22,7 @@ fn check(key: &str) -> Result<(), ApiError> {
     })
 }
 
-/// `PUT /f/:key`: store the body. A key that looks like a SHA-256 must be the content's.
+/// `PUT /f/:key`: store a file. A key that looks like a SHA-256 must be the content's.
 #[utoipa::path(put, path = "/f/{key}", tag = "files", params(KeyPath),
     request_body(content = String, content_type = "application/octet-stream", description = "The bytes."),
     responses((status = 200, description = "The file is stored.", body = Stored), (status = 307, description = "Send the same to the address in `Location`."), TooLarge, Refusals))]
@@ -38,7 +38,7 @@ pub(crate) async fn put(
     Ok(Json(json!({"success": true, "key": key})))
 }
 
-/// `GET /f/:key`: the bytes; ranges are honoured.
+/// `GET /f/:key`: get a file. Ranges are honoured.
 #[utoipa::path(get, path = "/f/{key}", tag = "files", params(KeyPath),
     responses((status = 200, description = "The bytes.", body = String, content_type = "application/octet-stream"), (status = 206, description = "The range that was asked for.", body = String, content_type = "application/octet-stream"), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 304, description = "The file is as old as the request says."), (status = 412, description = "The file is newer than the request says."), (status = 416, description = "The range lies outside the file."), Missing, Refusals))]
 pub(crate) async fn get(State(app): State<AppState>, Parts(key): Parts<String>, request: Request) -> Result<Response, ApiError> {

@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::app::AppState;
 use crate::description::answers::Readiness;
 
-/// `GET /healthz`: the process is up.
+/// `GET /healthz`: say that the process is up.
 #[utoipa::path(get, path = "/healthz", tag = "operation",
     responses((status = 200, description = "Always `OK`.", body = String, content_type = "text/plain")))]
 pub(crate) async fn healthz() -> &'static str {
     "OK"
 }
 
-/// `GET /readyz`: 200 when requests can be served, else 503 with what is missing.
+/// `GET /readyz`: say whether requests can be served. If not, 503 with what is missing.
 #[utoipa::path(get, path = "/readyz", tag = "operation",
     responses((status = 200, description = "Ready.", body = Readiness), (status = 503, description = "Not ready.", body = Readiness)))]
 pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
@@ -34,7 +34,7 @@ pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
     (status, Json(json!({"ready": missing.is_empty(), "missing": missing}))).into_response()
 }
 
-/// `GET /metrics`: the process, for Prometheus.
+/// `GET /metrics`: the numbers of the process, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operation",
     responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics() -> String {

@@ -19,7 +19,7 @@ use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
 
 const NO_JOB: ApiError = ApiError::NotFound("Job not found");
 
-/// `GET /q/:queue`, `/q/:queue/j`: queued and running jobs, and those that finished in the last minute.
+/// `GET /q/:queue`, `/q/:queue/j`: list queued and running jobs, and those that finished in the last minute.
 #[utoipa::path(get, path = "/q/{queue}", tag = "clients", params(QueuePath),
     responses((status = 200, description = "Jobs by their id.", body = JobList), Refusals))]
 pub(crate) async fn list(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
@@ -28,14 +28,15 @@ pub(crate) async fn list(State(app): State<AppState>, Reader(queue): Reader) -> 
     Ok(Json(json!({"data": jobs})))
 }
 
-/// `GET /q/:queue/j/:id`: the job and its definition.
+/// `GET /q/:queue/j/:id`: one job and its definition.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The job.", body = ShownJob), Missing, Refusals))]
 pub(crate) async fn get(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show(&app, queue.qid(), id.as_str()).await
 }
 
-/// `GET /j/:id`, `/j/:id.json`: the same, found by the true hash of its definition. A browser gets the page that shows it.
+/// `GET /j/:id`, `/j/:id.json`: one job and its definition, found by the true hash of that definition. A browser gets the
+/// page that shows the job.
 #[utoipa::path(get, path = "/j/{id}", tag = "jobs", params(IdPath),
     responses((status = 200, description = "The job; for a browser the page that shows it.", content((ShownJob = "application/json"), (String = "text/html"))), Missing, Refusals))]
 pub(crate) async fn get_anywhere(
@@ -96,7 +97,7 @@ async fn full_job(app: &App, qid: Qid, id: &str) -> Result<Option<Job>, ApiError
     Ok(Some(job))
 }
 
-/// `GET …/definition.json`: `{"data": Definition or null}`, the text as it was submitted.
+/// `GET …/definition.json`: the definition of a job, as it was submitted, or null.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}/definition.json", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals))]
 pub(crate) async fn definition(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
@@ -125,7 +126,7 @@ async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Respon
     Ok(([(header::CONTENT_TYPE, json)], body).into_response())
 }
 
-/// `GET …/result.json`, `…/results.json`: the finished job, or null. `x-asman-state` tells unknown from unfinished.
+/// `GET …/result.json`, `…/results.json`: the finished job with its result, or null. `x-asman-state` tells unknown from unfinished.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}/result.json", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The finished job, or null.", body = ShownResult, headers(("x-asman-state" = String, description = "`unknown`, `queued`, `running` or `finished`."))), Refusals))]
 pub(crate) async fn result(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
@@ -160,7 +161,7 @@ async fn show_result(app: &App, qid: Option<Qid>, id: &str) -> Result<Response, 
     Ok((headers, Json(json!({"data": data}))).into_response())
 }
 
-/// `GET …/namespaces.json`: who holds the job alive.
+/// `GET …/namespaces.json`: the namespaces that hold a job alive.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}/namespaces.json", tag = "jobs", params(JobPath),
     responses((status = 200, description = "Their names; none when there is no such job.", body = Namespaces), Refusals))]
 pub(crate) async fn namespaces(
@@ -171,7 +172,7 @@ pub(crate) async fn namespaces(
     Ok(Json(json!({"data": row.map(|row| row.namespaces).unwrap_or_default()})))
 }
 
-/// `GET …/history.json`: every transition, oldest first.
+/// `GET …/history.json`: every transition of a job, oldest first.
 #[utoipa::path(get, path = "/q/{queue}/j/{id}/history.json", tag = "jobs", params(JobPath),
     responses((status = 200, description = "The transitions; none when there is no such job.", body = History), Refusals))]
 pub(crate) async fn history(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Json<Value>, ApiError> {

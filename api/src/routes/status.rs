@@ -15,7 +15,7 @@ use crate::extract::QueuePath;
 /// Waiting jobs that `waiting` explains.
 const EXPLAINED_MAX: usize = 100;
 
-/// `GET /q/:queue/status`, `/:queue/status`: jobs, workers, and what each waiting job waits for.
+/// `GET /q/:queue/status`, `/:queue/status`: a queue at a glance. Jobs, workers, and what each waiting job waits for.
 #[utoipa::path(get, path = "/q/{queue}/status", tag = "clients", params(QueuePath),
     responses((status = 200, description = "The queue.", body = QueueStatus), Refusals))]
 pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
@@ -80,7 +80,7 @@ fn waiting(rows: &[JobRow], workers: &[WorkerRow]) -> Vec<Value> {
     queued.into_iter().take(EXPLAINED_MAX).enumerate().map(explain).collect()
 }
 
-/// `GET /q/:queue/metrics`, `/:queue/metrics`: one queue, for Prometheus. `queue_length` is read by existing autoscalers.
+/// `GET /q/:queue/metrics`, `/:queue/metrics`: the numbers of one queue, for Prometheus. `queue_length` is read by existing autoscalers.
 #[utoipa::path(get, path = "/q/{queue}/metrics", tag = "operation", params(QueuePath),
     responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain"), Refusals))]
 pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) -> Result<String, ApiError> {

@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::extract::{Body, JobPath, QueuePath};
 use crate::hint::Kinds;
 
-/// `POST /q/:queue/claim`: wait for jobs that fit what is free.
+/// `POST /q/:queue/claim`: claim jobs, waiting for some that fit what is free.
 #[utoipa::path(post, path = "/q/{queue}/claim", tag = "workers", params(QueuePath),
     request_body(content = ClaimRequest, example = json!({"worker": {"id": "laptop-1", "version": "0.1.0", "cpus": 4, "gpus": 0, "memory": 8589934592u64, "tags": [], "maxJobDuration": "1h", "executor": "docker"}, "free": {"cpus": 4, "memory": 8589934592u64, "jobs": 4}, "wait": "30s"})),
     responses((status = 200, description = "The claimed jobs; none after `wait`.", body = ClaimAnswer), TooLarge, Refusals))]
@@ -77,7 +77,7 @@ fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
     })
 }
 
-/// `POST /q/:queue/heartbeat`: the worker lives; which of its jobs must end? Answers at once when one must.
+/// `POST /q/:queue/heartbeat`: say that a worker lives, and learn which of its jobs must end. Answers at once when one must.
 #[utoipa::path(post, path = "/q/{queue}/heartbeat", tag = "workers", params(QueuePath),
     request_body(content = HeartbeatRequest, example = json!({"workerId": "laptop-1", "jobs": [{"jobId": "my-job", "epoch": 17}], "wait": "5s"})),
     responses((status = 200, description = "Which claims have ended.", body = HeartbeatAnswer), TooLarge, Refusals))]
@@ -157,7 +157,7 @@ pub(crate) async fn logs(
     Ok(Json(json!({})))
 }
 
-/// `POST /q/:queue/j/:id/finish`: the job ended. 409 when the claim is no longer live.
+/// `POST /q/:queue/j/:id/finish`: end a job with its result. 409 when the claim is no longer live.
 #[utoipa::path(post, path = "/q/{queue}/j/{id}/finish", tag = "workers", params(JobPath),
     request_body(content = FinishRequest, example = json!({"epoch": 17, "reason": "Success", "result": {"StatusCode": 0, "isTimedOut": false, "outputs": {}}})),
     responses((status = 200, description = "The job has ended.", body = Nothing), Stale, TooLarge, Refusals))]
@@ -192,7 +192,7 @@ fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<FinishRow, 
     })
 }
 
-/// `POST /q/:queue/j/:id/release`: back to the queue, at its old place and without penalty.
+/// `POST /q/:queue/j/:id/release`: put a job back into the queue, at its old place and without penalty.
 #[utoipa::path(post, path = "/q/{queue}/j/{id}/release", tag = "workers", params(JobPath),
     request_body(content = ReleaseRequest, example = json!({"epoch": 17})),
     responses((status = 200, description = "The job is queued again, or this claim was not live.", body = Nothing), TooLarge, Refusals))]

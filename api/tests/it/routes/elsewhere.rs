@@ -71,7 +71,7 @@ async fn mistakes_in_the_request_itself_are_told_in_json() {
         (Method::DELETE, "/q/q", 405),
         (Method::GET, "/q/q/claim", 405),
         (Method::GET, "/q/q/client", 400),
-        (Method::POST, "/q/q/client", 400),
+        (Method::POST, "/q/q/client", 405),
         (Method::GET, "/q/q/j/x/run-logs.json?since=soon", 400),
         (Method::POST, "/q/%FF/j/x/n/cancel", 400),
         (Method::GET, "/f/%FF", 400),

@@ -3,6 +3,7 @@
 mod blobs;
 mod cancel;
 mod client_socket;
+mod description;
 mod elsewhere;
 mod files;
 mod health;

@@ -1,0 +1,172 @@
+//! `/openapi.json` and `/docs`: complete, true, and readable without anybody else's server.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::test_api::{TestApi, definition};
+
+/// Every operation as (method, path, what is told of it).
+fn operations(document: &Value) -> Vec<(String, String, &Value)> {
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, told) in item.as_object().unwrap() {
+            operations.push((method.clone(), path.clone(), told));
+        }
+    }
+    operations
+}
+
+/// Calls `visit` with every `$ref` below a value.
+fn each_ref(value: &Value, visit: &mut impl FnMut(&str)) {
+    match value {
+        Value::Object(members) => {
+            if let Some(target) = members.get("$ref").and_then(Value::as_str) {
+                visit(target);
+            }
+            members.values().for_each(|member| each_ref(member, visit));
+        }
+        Value::Array(items) => items.iter().for_each(|item| each_ref(item, visit)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_openapi_3_1_and_every_operation_is_told_in_full() {
+    let api = TestApi::new().await;
+    let response = api.fetch("/openapi.json").await;
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let document: Value = response.json().await.unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."), "{}", document["openapi"]);
+    let known: BTreeSet<&str> = document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    let mut ids = BTreeSet::new();
+    for (method, path, told) in operations(&document) {
+        let name = format!("{method} {path}");
+        let summary = told["summary"].as_str().unwrap_or_else(|| panic!("{name} has no summary"));
+        assert!(!summary.is_empty() && !summary.starts_with('`') && summary.len() < 120, "{name}: {summary}");
+        let statuses: Vec<&String> = told["responses"].as_object().unwrap().keys().collect();
+        assert!(statuses.iter().any(|status| status.starts_with(['2', '3']) || *status == "101"), "{name}: {statuses:?}");
+        assert!(told["tags"].as_array().unwrap().iter().all(|tag| known.contains(tag.as_str().unwrap())), "{name}");
+        assert!(ids.insert(told["operationId"].as_str().unwrap().to_owned()), "{name} has another's id");
+        let in_path = path.split('{').skip(1).map(|part| part.split('}').next().unwrap()).collect::<BTreeSet<_>>();
+        let parameters = told["parameters"].as_array().into_iter().flatten();
+        let described = parameters.filter(|one| one["in"] == "path").map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(in_path, described, "{name}");
+    }
+    each_ref(&document, &mut |target| {
+        let pointer = target.strip_prefix('#').unwrap_or_else(|| panic!("{target} leads elsewhere"));
+        assert!(document.pointer(pointer).is_some(), "{target} leads nowhere");
+    });
+}
+
+#[tokio::test]
+async fn the_document_says_which_paths_are_kept_for_old_clients_and_how_long_names_may_be() {
+    let api = TestApi::new().await;
+    let (_, document) = api.get("/openapi.json").await;
+    let paths = &document["paths"];
+    assert_eq!(paths["/{queue}/status"]["get"]["deprecated"], true);
+    assert_eq!(paths["/{queue}/metrics"]["get"]["deprecated"], true);
+    assert!(paths["/q/{queue}/status"]["get"]["deprecated"].is_null());
+    assert_eq!(paths["/q/{queue}/j"]["post"]["x-asman-alias-of"], "/q/{queue}");
+    assert!(paths["/q/{queue}/client"]["get"]["responses"]["101"].is_object());
+    let queue = &paths["/q/{queue}"]["get"]["parameters"][0];
+    assert_eq!(
+        (&queue["name"], &queue["schema"]["minLength"], &queue["schema"]["maxLength"]),
+        (&json!("queue"), &json!(1), &json!(255))
+    );
+}
+
+#[tokio::test]
+async fn the_page_names_every_operation_and_loads_nothing_from_elsewhere() {
+    let api = TestApi::new().await;
+    let (_, document) = api.get("/openapi.json").await;
+    let response = api.fetch("/docs").await;
+    assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+    let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+    let page = response.text().await.unwrap();
+    for (method, path, told) in operations(&document) {
+        let id = format!("id=\"{}\"", told["operationId"].as_str().unwrap());
+        assert!(page.contains(&id), "{method} {path} is not on the page");
+        assert!(page.contains(&path.replace('/', "/<wbr>")), "{path} is not on the page");
+    }
+    for loading in ["<script", "<link", "<img", "<iframe", "src=", "@import", "url(", "href=\"http", "href=\"//"] {
+        assert!(!page.contains(loading), "{loading}");
+    }
+}
+
+/// The schema that a reference leads to, or the schema itself.
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(target) => document.pointer(&target[1..]).unwrap(),
+        None => schema,
+    }
+}
+
+/// Fails where a value has members that its schema does not name, or lacks some that it requires.
+fn assert_told(document: &Value, schema: &Value, value: &Value, at: &str) {
+    let schema = resolved(document, schema);
+    if let Some(choices) = schema["oneOf"].as_array().filter(|_| value.is_object()) {
+        let chosen = choices.iter().find(|choice| resolved(document, choice)["type"] == "object").unwrap();
+        return assert_told(document, chosen, value, at);
+    }
+    match value {
+        Value::Object(members) => {
+            for required in schema["required"].as_array().into_iter().flatten() {
+                assert!(members.contains_key(required.as_str().unwrap()), "{at} lacks {required}");
+            }
+            for (name, member) in members {
+                let told = schema["properties"].get(name).or(schema.get("additionalProperties"));
+                let told = told.unwrap_or_else(|| panic!("the document does not know {at}.{name}"));
+                assert_told(document, told, member, &format!("{at}.{name}"));
+            }
+        }
+        Value::Array(items) if schema["items"].is_object() => {
+            items.iter().for_each(|item| assert_told(document, &schema["items"], item, at));
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn answers_have_the_members_that_the_document_tells() {
+    let api = TestApi::new().await;
+    let (_, document) = api.get("/openapi.json").await;
+    let (done, epoch) = (api.submit("q", 1).await, api.claim_one("q", "w").await.1);
+    api.log(&done, epoch, 0, "Running", &["hello"]).await;
+    assert_eq!(api.finish(&done, epoch).await, 200);
+    api.submit("q", 2).await;
+    api.claim_one("q", "w").await;
+    let waits = api.submit("q", 3).await;
+    for path in [
+        "/readyz",
+        "/q/{queue}",
+        "/q/{queue}/status",
+        "/q/{queue}/j/{id}",
+        "/q/{queue}/j/{id}/definition.json",
+        "/q/{queue}/j/{id}/result.json",
+        "/q/{queue}/j/{id}/namespaces.json",
+        "/q/{queue}/j/{id}/history.json",
+        "/q/{queue}/j/{id}/run-logs.json",
+        "/f/{key}/exists",
+    ] {
+        let (status, answer) = api.get(&path.replace("{queue}", "q").replace("{id}", &done).replace("{key}", "k")).await;
+        let schema = &document["paths"][path]["get"]["responses"][status.to_string()]["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{path} answers {status}");
+        assert_told(&document, schema, &answer, path);
+    }
+    for (path, body) in [
+        ("/q/{queue}", json!({"definition": definition(4)})),
+        ("/q/{queue}", json!({})),
+        ("/q/{queue}/j/{id}/cancel", json!(null)),
+        ("/q/{queue}/claim", json!({"worker": {"id": "v", "cpus": 1}, "free": {"cpus": 1, "jobs": 1}})),
+        ("/q/{queue}/heartbeat", json!({"workerId": "w", "jobs": [{"jobId": "x", "epoch": 1}]})),
+        ("/q/{queue}/j/{id}/finish", json!({"epoch": 1, "reason": "Success"})),
+    ] {
+        let (status, answer) = api.post(&path.replace("{queue}", "q").replace("{id}", &waits), body).await;
+        let schema = &document["paths"][path]["post"]["responses"][status.to_string()]["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{path} answers {status}: {answer}");
+        assert_told(&document, schema, &answer, path);
+    }
+}
