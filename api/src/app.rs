@@ -12,6 +12,7 @@ use crate::blob::BlobStore;
 use crate::config::Config;
 use crate::dispatcher::Dispatcher;
 use crate::error::ApiError;
+use crate::guard::{Guard, check_callbacks};
 use crate::hint::Kinds;
 use crate::hub::Hub;
 use crate::notifier::Notifier;
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) shutdown: CancellationToken,
     /// Wakes [`crate::maintenance::supersede`]: a submission may have taken a namespace from another job.
     pub(crate) superseded: Notify,
+    /// Wakes [`crate::webhook::send`]: something happened that somebody may want to be told of.
+    pub(crate) webhooks_due: Notify,
     notifier: Notifier,
     submits: Batcher<Submission, Answer<SubmitOutcome>>,
     finishes: Batcher<FinishRow, Answer<Ended>>,
@@ -51,7 +54,7 @@ const FINISHES: Bounds = Bounds { items_max: 1_000, weight_max: 16 * 1024 * 1024
 
 impl Weight for Submission {
     fn weight(&self) -> usize {
-        self.definition.text.len() + 512
+        self.definition.text.len() + self.callbacks.as_ref().map_or(0, |owed| owed.to_json().len()) + 512
     }
 }
 
@@ -75,8 +78,8 @@ impl App {
         let (submit_db, finish_db) = (db.clone(), db.clone());
         let submits = Batcher::start(SUBMITS, move |batch| submit(submit_db.clone(), batch));
         let finishes = Batcher::start(FINISHES, move |batch| finish(finish_db.clone(), batch));
-        let superseded = Notify::new();
-        Self { db, hub, dispatcher, blobs, config, shutdown, superseded, notifier, submits, finishes }
+        let (superseded, webhooks_due) = (Notify::new(), Notify::new());
+        Self { db, hub, dispatcher, blobs, config, shutdown, superseded, webhooks_due, notifier, submits, finishes }
     }
 
     /// Tells this process at once, and the others soon, that a queue changed.
@@ -84,12 +87,19 @@ impl App {
         if kinds.has(Kinds::CLAIMABLE) {
             self.dispatcher.hint(qid);
         }
+        if kinds.has(Kinds::STATES) {
+            self.webhooks_due.notify_one();
+        }
         self.hub.hint(qid, kinds);
         self.notifier.touch(qid, kinds);
     }
 
     /// Queues a job. Durable when this returns.
-    pub(crate) async fn submit(&self, submission: Submission) -> Result<SubmitOutcome, ApiError> {
+    pub(crate) async fn submit(&self, mut submission: Submission) -> Result<SubmitOutcome, ApiError> {
+        if let Some(owed) = &mut submission.callbacks {
+            let guard = Guard::new(self.config.allow_private_webhooks);
+            check_callbacks(&mut owed.callbacks, guard).map_err(ApiError::bad_request)?;
+        }
         let qid = submission.qid;
         let is_exclusive = submission.namespace != Namespace::SHARED;
         let outcome = self.submits.call(submission).await.ok_or(ApiError::Stopping)?.map_err(|error| match *error {

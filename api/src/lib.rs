@@ -14,7 +14,8 @@
 //! # Contents
 //!
 //! `routes/` one file a family of URLs · `dispatcher` claims · `hub/` hints to sockets and waiters · `notifier` hints to other
-//! processes · `batcher` natural batching of writes · `maintenance` sweep and expiry · `blob/` the files of `/f`.
+//! processes · `batcher` natural batching of writes · `maintenance` sweep and expiry · `blob/` the files of `/f` · `webhook/`
+//! deliveries to submitters · `guard` the one way out to addresses that the public named.
 
 mod app;
 mod batcher;
@@ -23,6 +24,7 @@ mod config;
 mod dispatcher;
 mod error;
 mod extract;
+mod guard;
 mod hint;
 mod hub;
 mod maintenance;
@@ -30,6 +32,7 @@ mod metrics;
 mod notifier;
 mod routes;
 mod serve;
+mod webhook;
 
 pub use config::Config;
 pub use serve::{Error, serve};

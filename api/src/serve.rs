@@ -13,9 +13,10 @@ use tower_http::trace::TraceLayer;
 use crate::app::App;
 use crate::blob::BlobStore;
 use crate::config::Config;
+use crate::guard::{Guard, GuardedClient};
 use crate::hub::{Hub, listen};
 use crate::notifier::Notifier;
-use crate::{maintenance, metrics, routes};
+use crate::{maintenance, metrics, routes, webhook};
 
 /// Connections that have not ended this long after the stop signal are cut.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -29,6 +30,9 @@ pub enum Error {
     /// The blob directory cannot be used.
     #[error("the blob directory cannot be used: {0}")]
     BlobDirectory(std::io::Error),
+    /// The client for webhooks cannot be made.
+    #[error("the client for webhooks cannot be made: {0}")]
+    Client(reqwest::Error),
     /// The listener failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -42,10 +46,12 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let db = Db::new(&config.database_url, &Settings::default())?;
     db.check_ready().await?;
     let blobs = BlobStore::directory(config.blob_directory.clone()).map_err(Error::BlobDirectory)?;
+    let client = GuardedClient::new(Guard::new(config.allow_private_webhooks)).map_err(Error::Client)?;
     let notifier = Notifier::new();
     let hub = Hub::new(db.clone(), config.lease.0);
     let app = Arc::new(App::new(config, db.clone(), hub, notifier.clone(), blobs, shutdown.clone()));
     let mut tasks = start_tasks(&app, notifier);
+    let sender = tokio::spawn(webhook::send(Arc::clone(&app), client));
 
     let router = routes::router(Arc::clone(&app)).layer(trace_layer());
     let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -53,6 +59,10 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         outcome = served => outcome.map_err(Error::Serve),
         () = hard_end(shutdown) => Ok(()),
     };
+    // It takes nothing more once it is told to stop; what it has begun it may end.
+    if tokio::time::timeout(DRAIN_MAX, sender).await.is_err() {
+        tracing::warn!("webhooks under way are left to their next try");
+    }
     tasks.shutdown().await;
     db.close().await;
     outcome

@@ -13,6 +13,7 @@ mod log_chunk;
 mod queued;
 mod running;
 mod supersession;
+mod webhook;
 mod worker;
 
 pub use database::{Db, Settings};
@@ -22,6 +23,7 @@ pub use log_chunk::{Appended, Chunk, LogCursor, NewChunk, NewerRow};
 pub use queued::{ClaimedRow, OwedCallbacks, Slot, Submission, SubmitOutcome, Want};
 pub use running::{ClaimKey, CompareRow, FinishRow, HeldState, SweptRow};
 pub use supersession::SupersededRow;
+pub use webhook::{DueWebhook, SettledWebhook, WebhookBacklog, WebhookRoom, WebhookTry};
 pub use worker::{WorkerRow, WorkerSeen};
 
 /// Why a statement gave no answer.
