@@ -134,6 +134,16 @@ impl App {
         }
     }
 
+    /// Says how much waits inside this process.
+    pub(crate) fn measure(&self) {
+        let (n_open, n_idle) = self.db.pool_size();
+        metrics::gauge!("asman_database_connections").set(f64::from(n_open));
+        metrics::gauge!("asman_database_connections_idle").set(n_idle as f64);
+        metrics::gauge!("asman_batch_waiting", "batch" => "submits").set(self.submits.n_waiting() as f64);
+        metrics::gauge!("asman_batch_waiting", "batch" => "finishes").set(self.finishes.n_waiting() as f64);
+        metrics::gauge!("asman_notifications_pending").set(self.notifier.n_pending() as f64);
+    }
+
     /// Puts claims back into their queue.
     pub(crate) async fn release(&self, keys: &[ClaimKey]) -> Result<Vec<ClaimKey>, ApiError> {
         let released = self.db.release(keys).await?;

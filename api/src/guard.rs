@@ -112,17 +112,18 @@ impl Guard {
         }
         let port = url.port_or_known_default().unwrap_or(0);
         let is_for_http = matches!(port, 80 | 443) || (port >= 1024 && !PORTS_OF_OTHERS.contains(&port));
-        if !is_for_http && !(self.allow_private && port > 0) {
+        let is_permitted = is_for_http || (self.allow_private && port > 0);
+        if !is_permitted {
             return Err(Forbidden::Port);
         }
-        let is_permitted = match url.host() {
+        let is_open = match url.host() {
             Some(Host::Ipv4(address)) => self.permits(address.into()),
             Some(Host::Ipv6(address)) => self.permits(address.into()),
             Some(Host::Domain(name)) => !name.is_empty(),
             None => return Err(Forbidden::NoUrl),
         };
         url.set_fragment(None);
-        if is_permitted { Ok(url) } else { Err(Forbidden::Address) }
+        if is_open { Ok(url) } else { Err(Forbidden::Address) }
     }
 }
 
@@ -166,19 +167,24 @@ fn owner_of(address: IpAddr) -> Owner {
 fn owner_of_v4(address: Ipv4Addr) -> Owner {
     match address.octets() {
         [10 | 127, ..] | [100, 64..=127, ..] | [172, 16..=31, ..] | [192, 168, ..] => Owner::Private,
-        [0, ..] | [169, 254, ..] | [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18 | 19, ..] => Owner::Nobody,
-        [198, 51, 100, _] | [203, 0, 113, _] | [224..=255, ..] => Owner::Nobody,
+        [0 | 224..=255, ..]
+        | [169, 254, ..]
+        | [192, 0, 0 | 2, _]
+        | [192, 88, 99, _]
+        | [198, 18 | 19, ..]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _] => Owner::Nobody,
         _ => Owner::Public,
     }
 }
 
 fn owner_of_v6(address: Ipv6Addr) -> Owner {
-    let [a, b, c, d, e, f, high, low] = address.segments();
-    let [[w, x], [y, z]] = [high.to_be_bytes(), low.to_be_bytes()];
-    match [a, b, c, d, e, f] {
+    let segments = address.segments();
+    let [.., a, b, c, d] = address.octets();
+    match segments {
         // IPv4 in other clothes: mapped, and through NAT64.
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => owner_of_v4(Ipv4Addr::new(w, x, y, z)),
-        _ if address == Ipv6Addr::LOCALHOST || a & 0xfe00 == 0xfc00 => Owner::Private,
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => owner_of_v4(Ipv4Addr::new(a, b, c, d)),
+        [0, 0, 0, 0, 0, 0, 0, 1] | [0xfc00..=0xfdff, ..] => Owner::Private,
         // Teredo and other protocols' own, documentation, 6to4.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => Owner::Nobody,
         // All that is given out to anybody lies in 2000::/3.

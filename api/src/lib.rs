@@ -15,7 +15,8 @@
 //!
 //! `routes/` one file a family of URLs · `dispatcher` claims · `hub/` hints to sockets and waiters · `notifier` hints to other
 //! processes · `batcher` natural batching of writes · `maintenance` sweep and expiry · `blob/` the files of `/f` · `webhook/`
-//! deliveries to submitters · `guard` the one way out to addresses that the public named.
+//! deliveries to submitters · `guard` the one way out to addresses that the public named ·
+//! `request` an id for every request.
 
 mod app;
 mod batcher;
@@ -30,6 +31,7 @@ mod hub;
 mod maintenance;
 mod metrics;
 mod notifier;
+mod request;
 mod routes;
 mod serve;
 mod webhook;

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request};
 use sql::{Db, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower_http::trace::TraceLayer;
 
 use crate::app::App;
 use crate::blob::BlobStore;
@@ -16,7 +14,7 @@ use crate::config::Config;
 use crate::guard::{Guard, GuardedClient};
 use crate::hub::{Hub, listen};
 use crate::notifier::Notifier;
-use crate::{maintenance, metrics, routes, webhook};
+use crate::{maintenance, metrics, request, routes, webhook};
 
 /// Connections that have not ended this long after the stop signal are cut.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -53,7 +51,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let mut tasks = start_tasks(&app, notifier);
     let sender = tokio::spawn(webhook::send(Arc::clone(&app), client));
 
-    let router = routes::router(Arc::clone(&app)).layer(trace_layer());
+    let router = routes::router(Arc::clone(&app)).layer(axum::middleware::from_fn(request::observe));
     let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let outcome = tokio::select! {
         outcome = served => outcome.map_err(Error::Serve),
@@ -78,6 +76,7 @@ fn start_tasks(app: &Arc<App>, notifier: Notifier) -> JoinSet<()> {
     tasks.spawn(maintenance::sweep(Arc::clone(app)));
     tasks.spawn(maintenance::supersede(Arc::clone(app)));
     tasks.spawn(maintenance::maintain(Arc::clone(app)));
+    tasks.spawn(maintenance::measure(Arc::clone(app)));
     tasks
 }
 
@@ -85,15 +84,4 @@ async fn hard_end(shutdown: CancellationToken) {
     shutdown.cancelled().await;
     tokio::time::sleep(DRAIN_MAX).await;
     tracing::warn!("connections that did not end in time are cut");
-}
-
-/// Spans name the route, never the URL: it holds the queue's name.
-fn trace_layer()
--> TraceLayer<tower_http::classify::SharedClassifier<tower_http::classify::ServerErrorsAsFailures>, fn(&Request) -> tracing::Span>
-{
-    fn span(request: &Request) -> tracing::Span {
-        let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-        tracing::info_span!("request", method = %request.method(), route)
-    }
-    TraceLayer::new_for_http().make_span_with(span as fn(&Request) -> tracing::Span)
 }

@@ -106,7 +106,7 @@ impl Sender {
                     }
                 }
                 _ = poll.tick() => self.look().await,
-                _ = measure.tick() => measure_backlog(&app.db).await,
+                _ = measure.tick() => measure_backlog(&app.db, self.flights.len()).await,
                 () = app.shutdown.cancelled() => return,
             }
         }
@@ -218,7 +218,8 @@ async fn note(db: Db, tries: Vec<WebhookTry>, first: Duration) -> Vec<Option<boo
     }
 }
 
-async fn measure_backlog(db: &Db) {
+async fn measure_backlog(db: &Db, n_in_flight: usize) {
+    metrics::gauge!("asman_webhooks_in_flight").set(n_in_flight as f64);
     let Ok(backlog) = db.webhook_backlog().await else { return };
     metrics::gauge!("asman_webhooks_due").set(backlog.n_due as f64);
     metrics::gauge!("asman_webhooks_retried").set(backlog.n_retried as f64);

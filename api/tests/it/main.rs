@@ -9,3 +9,4 @@ mod queue;
 mod routes;
 mod socket;
 mod test_api;
+mod webhooks;
