@@ -91,8 +91,11 @@ begin
       select f.reason, f.status_code from asman.finished f where o.outcome = 'finished' and o.kind = 'finished'
         and f.job_id = o.job_id and f.qid = o.qid order by f.finished_at desc limit 1) e on true
     -- What still tries to reach its receiver is not owed again, however often the submission is sent meanwhile.
-    where not is_due or not exists (select from asman.webhook w where w.job_id = o.job_id and w.qid = o.qid and w.due_at is not null
-      and (w.namespace, w.kind, w.url) = (o.namespace, o.kind, o.callback ->> 'url') and w.reason is not distinct from e.reason)
+    left join lateral (
+      select true as is_told from asman.webhook w where is_due and w.job_id = o.job_id and w.qid = o.qid and w.due_at is not null
+        and (w.namespace, w.kind, w.url) = (o.namespace, o.kind, o.callback ->> 'url') and w.reason is not distinct from e.reason
+      limit 1) u on true
+    where u.is_told is null
     on conflict (job_id, qid, namespace, kind, md5(url)) where due_at is null do nothing),
   noted as (
     insert into asman.event (qid, job_id, kind, namespace)
