@@ -26,7 +26,7 @@ const REDIRECTS_MAX: usize = 3;
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// How long the rest of an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-const IDLE_PER_HOST: usize = 8;
+const IDLE_PER_HOST: usize = 16;
 
 /// Ports from 1024 on that speak something else, where a POST could be taken for commands.
 const PORTS_OF_OTHERS: [u16; 22] = [

@@ -29,7 +29,7 @@ use crate::guard::{Failure, GuardedClient};
 /// Tries under way in this process.
 const FLIGHTS_MAX: usize = 128;
 /// Tries of one host under way in this process.
-const FLIGHTS_PER_HOST: i32 = 8;
+const FLIGHTS_PER_HOST: i32 = 16;
 /// How often the outbox is looked at without a hint.
 const POLL: Duration = Duration::from_secs(1);
 /// After a look that found nothing, hints wait this long: most of them are of jobs that nobody wants to hear of.
@@ -101,7 +101,7 @@ impl Sender {
                 }
                 Some(landed) = self.flights.join_next() => {
                     self.land(landed.ok());
-                    if self.has_more {
+                    if self.has_more && self.has_half_a_host() {
                         self.look().await;
                     }
                 }
@@ -153,6 +153,11 @@ impl Sender {
         if rows.is_empty() {
             self.rest_until = Instant::now() + REST;
         }
+    }
+
+    /// Whether a look is worth a statement: while all hosts are busy, more tries will land, and the poll comes in any case.
+    fn has_half_a_host(&self) -> bool {
+        self.busy.is_empty() || self.busy.values().any(|n| *n <= FLIGHTS_PER_HOST / 2)
     }
 
     fn land(&mut self, host: Option<String>) {
