@@ -13,6 +13,7 @@ use crate::blob::BlobStore;
 use crate::config::Config;
 use crate::dispatcher::Dispatcher;
 use crate::error::ApiError;
+use crate::guard::{Guard, check_callbacks};
 use crate::hint::Kinds;
 use crate::hub::Hub;
 use crate::limits::{FULL_RETRY, Meters, limited};
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) shutdown: CancellationToken,
     /// Wakes [`crate::maintenance::supersede`]: a submission may have taken a namespace from another job.
     pub(crate) superseded: Notify,
+    /// Wakes [`crate::webhook::send`]: something happened that somebody may want to be told of.
+    pub(crate) webhooks_due: Notify,
     notifier: Notifier,
     submits: Batcher<Submission, Answer<SubmitOutcome>>,
     finishes: Batcher<FinishRow, Answer<Ended>>,
@@ -57,7 +60,7 @@ const FINISHES: Bounds = Bounds { items_max: 1_000, weight_max: 16 * 1024 * 1024
 
 impl Weight for Submission {
     fn weight(&self) -> usize {
-        self.definition.text.len() + 512
+        self.definition.text.len() + self.callbacks.as_ref().map_or(0, |owed| owed.to_json().len()) + 512
     }
 }
 
@@ -81,9 +84,23 @@ impl App {
         let (submit_db, finish_db) = (db.clone(), db.clone());
         let submits = Batcher::start(SUBMITS, move |batch| submit(submit_db.clone(), batch));
         let finishes = Batcher::start(FINISHES, move |batch| finish(finish_db.clone(), batch));
-        let superseded = Notify::new();
+        let (superseded, webhooks_due) = (Notify::new(), Notify::new());
         let (policies, meters) = (Policies::new(db.clone()), Meters::new(&config.limits));
-        Self { db, hub, policies, meters, dispatcher, blobs, config, shutdown, superseded, notifier, submits, finishes }
+        Self {
+            db,
+            hub,
+            policies,
+            meters,
+            dispatcher,
+            blobs,
+            config,
+            shutdown,
+            superseded,
+            webhooks_due,
+            notifier,
+            submits,
+            finishes,
+        }
     }
 
     /// Tells this process at once, and the others soon, that a queue changed.
@@ -91,12 +108,19 @@ impl App {
         if kinds.has(Kinds::CLAIMABLE) {
             self.dispatcher.hint(qid);
         }
+        if kinds.has(Kinds::STATES) {
+            self.webhooks_due.notify_one();
+        }
         self.hub.hint(qid, kinds);
         self.notifier.touch(qid, kinds);
     }
 
     /// Queues a job. Durable when this returns.
-    pub(crate) async fn submit(&self, submission: Submission) -> Result<SubmitOutcome, ApiError> {
+    pub(crate) async fn submit(&self, mut submission: Submission) -> Result<SubmitOutcome, ApiError> {
+        if let Some(owed) = &mut submission.callbacks {
+            let guard = Guard::new(self.config.allow_private_webhooks);
+            check_callbacks(&mut owed.callbacks, guard).map_err(ApiError::bad_request)?;
+        }
         let qid = submission.qid;
         self.check_depth(qid, &submission.job_id).await?;
         let is_exclusive = submission.namespace != Namespace::SHARED;
@@ -138,6 +162,16 @@ impl App {
                 Err(ApiError::StaleEpoch)
             }
         }
+    }
+
+    /// Says how much waits inside this process.
+    pub(crate) fn measure(&self) {
+        let (n_open, n_idle) = self.db.pool_size();
+        metrics::gauge!("asman_database_connections").set(f64::from(n_open));
+        metrics::gauge!("asman_database_connections_idle").set(n_idle as f64);
+        metrics::gauge!("asman_batch_waiting", "batch" => "submits").set(self.submits.n_waiting() as f64);
+        metrics::gauge!("asman_batch_waiting", "batch" => "finishes").set(self.finishes.n_waiting() as f64);
+        metrics::gauge!("asman_notifications_pending").set(self.notifier.n_pending() as f64);
     }
 
     /// Puts claims back into their queue.

@@ -50,6 +50,11 @@ impl<T: Weight + Send + 'static, R: Send + 'static> Batcher<T, R> {
         Self { items }
     }
 
+    /// Items that wait for the next statement.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.items.max_capacity() - self.items.capacity()
+    }
+
     /// Hands in one item and waits for its result. `None` when the process is stopping.
     pub(crate) async fn call(&self, value: T) -> Option<R> {
         let (reply, result) = oneshot::channel();

@@ -35,6 +35,27 @@ pub struct Config {
     /// What one address, queue or socket may ask for.
     #[command(flatten)]
     pub limits: Limits,
+    /// Where clients reach this API, such as `https://queue.example`: webhooks name results by it. Without it they give a path.
+    #[arg(long, env = "ASMAN_PUBLIC_URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+    /// Let webhooks reach loopback and private addresses, on any port. Link-local ones, where clouds keep credentials, stay closed.
+    #[arg(long, env = "ASMAN_ALLOW_PRIVATE_WEBHOOKS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub allow_private_webhooks: bool,
+    /// Pause after a webhook's first failed try; it doubles up to an hour.
+    #[arg(long, default_value = "10s", hide = true)]
+    pub webhook_backoff: Duration,
+    /// A webhook that is being tried is left alone for this long, then its sender is taken for dead.
+    #[arg(long, default_value = "30s", hide = true)]
+    pub webhook_lease: Duration,
+}
+
+/// Without the slash at its end.
+fn public_url(text: &str) -> Result<String, &'static str> {
+    let url = url::Url::parse(text).map_err(|_| "it is no URL")?;
+    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+        return Err("it must be an http or https URL without parameters");
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 impl Config {
@@ -49,6 +70,10 @@ impl Config {
             poll: Duration(std::time::Duration::from_secs(2)),
             notifications: true,
             limits: Limits::default(),
+            public_url: None,
+            allow_private_webhooks: false,
+            webhook_backoff: Duration(std::time::Duration::from_secs(10)),
+            webhook_lease: Duration(std::time::Duration::from_secs(30)),
         }
     }
 }

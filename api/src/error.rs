@@ -6,7 +6,8 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use uuid::Uuid;
+
+use crate::request;
 
 /// Everything a handler can fail with. A 4xx sentence is for the user; a 5xx body says nothing, its cause is logged here, once.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -106,9 +107,9 @@ impl IntoResponse for ApiError {
             }
             return response;
         }
-        let id = Uuid::new_v4();
+        let id = request::current_id();
         if !matches!(self, Self::Stopping) {
-            tracing::error!(%id, cause = %self, "a request failed");
+            tracing::error!(id, cause = %self, "a request failed");
         }
         let mut response = (status, Json(json!({"error": "internal error", "id": id}))).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -15,7 +15,9 @@
 //!
 //! `routes/` one file a family of URLs · `access/` who may do what with a queue · `limits/` how much of it · `dispatcher` claims ·
 //! `hub/` hints to sockets and waiters · `notifier` hints to other processes · `batcher` natural batching of writes ·
-//! `maintenance` sweep and expiry · `blob/` the files of `/f` · `description/` the document of `/openapi.json` and its page.
+//! `maintenance` sweep and expiry · `blob/` the files of `/f` · `webhook/` deliveries to submitters · `guard` the one way out to
+//! addresses that the public named · `request` an id for every request · `description/` the document of `/openapi.json` and its
+//! page.
 
 mod access;
 mod app;
@@ -26,14 +28,17 @@ mod description;
 mod dispatcher;
 mod error;
 mod extract;
+mod guard;
 mod hint;
 mod hub;
 mod limits;
 mod maintenance;
 mod metrics;
 mod notifier;
+mod request;
 mod routes;
 mod serve;
+mod webhook;
 
 pub use config::Config;
 pub use limits::{Count, Idle, Limits, Rate};

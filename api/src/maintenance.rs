@@ -14,6 +14,8 @@ use crate::hint::Kinds;
 
 /// How often `asman.maintain()` and the clean-up of files run.
 const MAINTAIN: Duration = Duration::from_mins(5);
+/// How often the process's own queues are measured.
+const MEASURE: Duration = Duration::from_secs(10);
 /// How often superseded holds are looked for without a hint.
 const SUPERSEDE: Duration = Duration::from_secs(1);
 /// Files of `/f` are kept as long as results are.
@@ -48,6 +50,7 @@ pub(crate) async fn sweep(app: Arc<App>) {
             }
             Err(error) => {
                 reached_since = Instant::now();
+                metrics::counter!("asman_sweep_failures_total").increment(1);
                 tracing::debug!(%error, "no sweep this time");
             }
         }
@@ -84,13 +87,24 @@ pub(crate) async fn maintain(app: Arc<App>) {
     loop {
         tick.tick().await;
         if let Err(error) = app.db.maintain().await {
+            metrics::counter!("asman_maintenance_failures_total").increment(1);
             tracing::warn!(%error, "maintenance failed; it is tried again in five minutes");
         }
         if let Err(error) = app.blobs.expire(KEEP_BLOBS).await {
             tracing::warn!(%error, "expired files were not all removed");
         }
-        let (n_open, n_idle) = app.db.pool_size();
-        metrics::gauge!("asman_database_connections").set(f64::from(n_open));
-        metrics::gauge!("asman_database_connections_idle").set(n_idle as f64);
+    }
+}
+
+/// Measures what waits inside this process, until dropped.
+pub(crate) async fn measure(app: Arc<App>) {
+    let mut tick = tokio::time::interval(MEASURE);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        app.measure();
+        if let Ok(waited) = app.db.wait_for_connection().await {
+            metrics::histogram!("asman_database_wait_seconds").record(waited.as_secs_f64());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The process's metrics. Names follow Prometheus conventions; no label ever names a queue.
+//! The process's metrics. Names follow Prometheus conventions; no label ever names a queue. `deploy/README.md` shows the table.
 
 use std::sync::OnceLock;
 
@@ -6,16 +6,74 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
-/// Buckets of every duration, in seconds: from a claim by an idle worker to a slow statement.
-const SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
+/// Buckets of every duration, in seconds: from a claim by an idle worker to a long poll.
+const SECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0];
+
+const COUNTERS: [(&str, &str); 19] = [
+    ("asman_jobs_submitted_total", "Submissions taken."),
+    ("asman_jobs_claimed_total", "Jobs given to workers."),
+    ("asman_jobs_finished_total", "Jobs that their workers ended."),
+    ("asman_leases_lost_total", "Jobs taken back from workers that stopped answering."),
+    ("asman_claims_lost_on_the_way_total", "Claims put back because their answer never reached the worker."),
+    ("asman_stale_writes_total", "Writes of workers refused because the claim was no longer theirs."),
+    ("asman_listen_gaps_total", "Times that the listening connection was lost or not to be had."),
+    ("asman_notifications_sent_total", "Notifications sent to the other processes."),
+    ("asman_notifications_failed_total", "Notifications that could not be sent; polling makes them good."),
+    ("asman_notifications_received_total", "Notifications of other processes."),
+    ("asman_feed_failures_total", "Changes that were not passed on to sockets; the next snapshot shows them."),
+    ("asman_socket_lags_total", "Sockets that fell behind and got a snapshot instead."),
+    ("asman_socket_messages_ignored_total", "Messages of sockets that were not understood."),
+    ("asman_socket_messages_refused_total", "Messages of sockets that broke a rule."),
+    ("asman_webhook_tries_total", "Tries to deliver a webhook, by outcome: delivered, failed, forbidden, given_up."),
+    ("asman_http_requests_total", "Requests answered, by method, route and status."),
+    ("asman_maintenance_failures_total", "Runs of maintenance that failed."),
+    ("asman_sweep_failures_total", "Sweeps of silent workers that failed."),
+    ("asman_claim_statements_failed_total", "Claim statements that failed."),
+];
+
+const GAUGES: [(&str, &str); 11] = [
+    ("asman_client_sockets", "Client sockets open."),
+    ("asman_watched_queues", "Queues that a socket, an event stream or a long poll watches."),
+    ("asman_database_connections", "Connections of the ordinary pool."),
+    ("asman_database_connections_idle", "Those of them that are free."),
+    ("asman_batch_waiting", "Items that wait for the next statement, by batch: submits, finishes."),
+    ("asman_claims_waiting", "Claims of workers that wait for a job."),
+    ("asman_notifications_pending", "Changed queues that the other processes are still to be told of."),
+    ("asman_webhooks_due", "Webhooks that should be tried now, in the database: the same at every process."),
+    ("asman_webhooks_retried", "Webhooks that failed and wait for their next try, in the database."),
+    ("asman_webhooks_oldest_due_seconds", "For how long the oldest due webhook has been due."),
+    ("asman_webhooks_in_flight", "Tries of webhooks under way."),
+];
+
+const HISTOGRAMS: [(&str, &str); 5] = [
+    ("asman_claim_statement_seconds", "Time of one claim statement."),
+    ("asman_notify_lag_seconds", "Time from a notification of this process to its own echo."),
+    ("asman_database_wait_seconds", "Time that a probe waited for a free connection of the ordinary pool."),
+    ("asman_webhook_try_seconds", "Time of one try of a webhook."),
+    ("asman_http_request_seconds", "Time to the head of the answer, by method and route. Long polls wait on purpose."),
+];
 
 /// Installs the recorder once a process, however many servers it holds.
 pub(crate) fn install() -> Option<&'static PrometheusHandle> {
     let make = || {
         let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS);
-        builder.ok()?.install_recorder().ok()
+        let handle = builder.ok()?.install_recorder().ok();
+        describe();
+        handle
     };
     RECORDER.get_or_init(make).as_ref()
+}
+
+fn describe() {
+    for (name, help) in COUNTERS {
+        metrics::describe_counter!(name, help);
+    }
+    for (name, help) in GAUGES {
+        metrics::describe_gauge!(name, help);
+    }
+    for (name, help) in HISTOGRAMS {
+        metrics::describe_histogram!(name, help);
+    }
 }
 
 /// What Prometheus reads.
@@ -23,4 +81,18 @@ pub(crate) fn render() -> String {
     let Some(handle) = RECORDER.get().and_then(Option::as_ref) else { return String::new() };
     handle.run_upkeep();
     handle.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_table_names_every_metric_with_its_help() {
+        let table = include_str!("../../deploy/README.md");
+        for (name, help) in COUNTERS.iter().chain(&GAUGES).chain(&HISTOGRAMS) {
+            assert!(table.contains(&format!("| `{name}` |")), "{name}");
+            assert!(table.lines().any(|line| line.contains(&format!("`{name}`")) && line.contains(help)), "{name}: {help}");
+        }
+    }
 }

@@ -50,6 +50,11 @@ impl Notifier {
         self.wake.notify_one();
     }
 
+    /// Queues that the other processes are still to be told of.
+    pub(crate) fn n_pending(&self) -> usize {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Sends until dropped.
     pub(crate) async fn run(self, db: Db) {
         loop {

@@ -4,19 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request};
 use sql::{Db, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower_http::trace::TraceLayer;
 
 use crate::app::App;
 use crate::blob::BlobStore;
 use crate::config::Config;
+use crate::guard::{Guard, GuardedClient};
 use crate::hub::{Hub, listen};
 use crate::notifier::Notifier;
-use crate::{maintenance, metrics, routes};
+use crate::{maintenance, metrics, request, routes, webhook};
 
 /// Connections that have not ended this long after the stop signal are cut.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -30,6 +29,9 @@ pub enum Error {
     /// The blob directory cannot be used.
     #[error("the blob directory cannot be used: {0}")]
     BlobDirectory(std::io::Error),
+    /// The client for webhooks cannot be made.
+    #[error("the client for webhooks cannot be made: {0}")]
+    Client(reqwest::Error),
     /// The listener failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -43,18 +45,24 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let db = Db::new(&config.database_url, &Settings::default())?;
     db.check_ready().await?;
     let blobs = BlobStore::directory(config.blob_directory.clone()).map_err(Error::BlobDirectory)?;
+    let client = GuardedClient::new(Guard::new(config.allow_private_webhooks)).map_err(Error::Client)?;
     let notifier = Notifier::new();
     let hub = Hub::new(db.clone(), config.lease.0);
     let app = Arc::new(App::new(config, db.clone(), hub, notifier.clone(), blobs, shutdown.clone()));
     let mut tasks = start_tasks(&app, notifier);
+    let sender = tokio::spawn(webhook::send(Arc::clone(&app), client));
 
-    let router = routes::router(Arc::clone(&app)).layer(trace_layer());
+    let router = routes::router(Arc::clone(&app)).layer(axum::middleware::from_fn(request::observe));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let outcome = tokio::select! {
         outcome = served => outcome.map_err(Error::Serve),
         () = hard_end(shutdown) => Ok(()),
     };
+    // It takes nothing more once it is told to stop; what it has begun it may end.
+    if tokio::time::timeout(DRAIN_MAX, sender).await.is_err() {
+        tracing::warn!("webhooks under way are left to their next try");
+    }
     tasks.shutdown().await;
     db.close().await;
     outcome
@@ -70,6 +78,7 @@ fn start_tasks(app: &Arc<App>, notifier: Notifier) -> JoinSet<()> {
     tasks.spawn(maintenance::sweep(Arc::clone(app)));
     tasks.spawn(maintenance::supersede(Arc::clone(app)));
     tasks.spawn(maintenance::maintain(Arc::clone(app)));
+    tasks.spawn(maintenance::measure(Arc::clone(app)));
     tasks
 }
 
@@ -77,15 +86,4 @@ async fn hard_end(shutdown: CancellationToken) {
     shutdown.cancelled().await;
     tokio::time::sleep(DRAIN_MAX).await;
     tracing::warn!("connections that did not end in time are cut");
-}
-
-/// Spans name the route, never the URL: it holds the queue's name.
-fn trace_layer()
--> TraceLayer<tower_http::classify::SharedClassifier<tower_http::classify::ServerErrorsAsFailures>, fn(&Request) -> tracing::Span>
-{
-    fn span(request: &Request) -> tracing::Span {
-        let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-        tracing::info_span!("request", method = %request.method(), route)
-    }
-    TraceLayer::new_for_http().make_span_with(span as fn(&Request) -> tracing::Span)
 }

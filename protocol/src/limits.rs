@@ -13,6 +13,11 @@ pub const RESULT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most bytes of one WebSocket message from a client.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most bytes of a callback's URL.
+pub const CALLBACK_URL_BYTES_MAX: usize = 2048;
+/// Most bytes of a callback's payload as JSON: it is stored until it is delivered.
+pub const CALLBACK_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
 /// Most characters of a queue name, a job id, a worker id or a namespace.
 pub const NAME_CHARS_MAX: usize = 255;
 /// Most bytes of one segment of an input or output path (`NAME_MAX` of Linux).

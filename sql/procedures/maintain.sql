@@ -43,7 +43,21 @@ begin
 
   -- A job waits and runs for no longer than that: who held it then holds nothing now, and what it owed is void.
   delete from asman.hold h where h.since < now() - keep_queued - interval '31 days';
-  delete from asman.webhook w where w.armed_at < now() - keep_queued - interval '33 days' or w.expires_at < now() - interval '1 hour';
+  delete from asman.webhook w where w.due_at is null and w.armed_at < now() - keep_queued - interval '33 days';
+
+  -- Senders give up by themselves. This is what nobody could try for a day after that.
+  delete from asman.webhook w where w.expires_at < now() - interval '1 day';
+
+  -- A delivery that was armed in the very moment in which its job ended: the job's end did not see it.
+  with missed as materialized (
+    select w.id, w.job_id, w.qid from asman.webhook w where w.due_at is null and w.armed_at < now() - interval '1 minute'
+      and not exists (select from asman.queued q where q.job_id = w.job_id and q.qid = w.qid)
+      and not exists (select from asman.running r where r.job_id = w.job_id and r.qid = w.qid) limit 10000)
+  update asman.webhook w set due_at = now(), expires_at = now() + interval '24 hours', reason = f.reason, status_code = f.status_code
+  from missed m cross join lateral (
+    select f.reason, f.status_code from asman.finished f where f.job_id = m.job_id and f.qid = m.qid
+    order by f.finished_at desc limit 1) f
+  where w.id = m.id and w.due_at is null;
 
   delete from asman.worker w where w.last_seen < now() - interval '1 hour'
     and not exists (select from asman.running r where r.qid = w.qid and r.worker_id = w.worker_id);

@@ -9,7 +9,7 @@
 --        Then the rows of jobs that are there already: a claim, a cancel or a finish under way ends first and is seen, and
 --        none begins before the commit. Without it a namespace would join a row that is gone, and its job be lost.
 --        Then the holds of namespaces other than `_`: see asman.take_holds.
--- index: queued_job, running_pkey, finished_pkey, webhook_job
+-- index: queued_job, running_pkey, finished_pkey, webhook_job, webhook_untold
 create or replace function asman.submit(
   qids uuid[], job_ids text[], hashes bytea[], bodies text[], namespaces_in text[], true_ids bool[], debugs bool[],
   classes int8[], priorities int2[], cpus_in float8[], gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[],
@@ -79,7 +79,8 @@ begin
         or (f.outcome = 'queued' and not exists (select from asman.queued q
               where q.job_id = i.job_id and q.qid = i.qid and q.namespaces @> array[i.namespace]))
         or (f.outcome = 'running' and not exists (select from asman.running r
-              where r.job_id = i.job_id and r.qid = i.qid and r.namespaces @> array[i.namespace])))),
+              where r.job_id = i.job_id and r.qid = i.qid and r.namespaces @> array[i.namespace])))
+    order by i.qid, i.job_id, i.namespace, c.key, c.value ->> 'url', i.ord),
   armed as (
     insert into asman.webhook (qid, job_id, queue, namespace, kind, url, payload, due_at, expires_at, reason, status_code)
     select o.qid, o.job_id, o.queue, o.namespace, o.kind, o.callback ->> 'url', o.callback -> 'payload',
@@ -89,6 +90,12 @@ begin
     left join lateral (
       select f.reason, f.status_code from asman.finished f where o.outcome = 'finished' and o.kind = 'finished'
         and f.job_id = o.job_id and f.qid = o.qid order by f.finished_at desc limit 1) e on true
+    -- What still tries to reach its receiver is not owed again, however often the submission is sent meanwhile.
+    left join lateral (
+      select true as is_told from asman.webhook w where is_due and w.job_id = o.job_id and w.qid = o.qid and w.due_at is not null
+        and (w.namespace, w.kind, w.url) = (o.namespace, o.kind, o.callback ->> 'url') and w.reason is not distinct from e.reason
+      limit 1) u on true
+    where u.is_told is null
     on conflict (job_id, qid, namespace, kind, md5(url)) where due_at is null do nothing),
   noted as (
     insert into asman.event (qid, job_id, kind, namespace)

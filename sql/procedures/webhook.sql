@@ -4,7 +4,9 @@
 -- locks: the webhooks of these jobs
 -- index: webhook_job
 create or replace function asman.make_webhooks_due() returns trigger
-language plpgsql as $$
+language plpgsql
+-- Every finish comes through here, most without a webhook: two looks into an index, whatever the statistics say.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   update asman.webhook w
   set due_at = now(), expires_at = now() + interval '24 hours', reason = e.reason, status_code = e.status_code
@@ -18,4 +20,71 @@ begin
     create trigger finished_makes_webhooks_due after insert on asman.finished
       referencing new table as ended for each statement execute function asman.make_webhooks_due();
   end if;
+end $$;
+
+-- Take deliveries that are due, some of each host, and leave them alone for a while: whoever takes them tries them at once.
+-- A "finished" waits until the "queued" of its hold has been tried.
+-- in:    hosts, n_busy: tries under way there; n_host_max: most of one host, those included; n_max: most in all; after: hosts up
+--        to this one had their turn
+-- out:   the deliveries, with the queue's secret, if it has one
+-- locks: the rows taken; others' are skipped
+-- index: webhook_due: one hop a host, then the first of each; webhook_untold; webhook_pkey
+create or replace function asman.claim_webhooks(
+  hosts text[], n_busy int4[], n_host_max int4, n_max int4, after text, lease_seconds float8)
+returns table (id uuid, job_id text, queue text, namespace text, kind text, url text, host text, payload text, reason text,
+  status_code int8, n_attempts int4, secret text)
+language plpgsql
+-- A plan made while the outbox was empty would read all of it when it is full (measured with 10,000 in it: 12 ms against 0.4 ms).
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+begin
+  return query
+  with recursive hop (host) as (
+    (select w.host from asman.webhook w where w.due_at is not null and w.host > after order by w.host limit 1)
+    union all
+    select (select w.host from asman.webhook w where w.due_at is not null and w.host > h.host order by w.host limit 1)
+    from hop h where h.host is not null),
+  pick as materialized (
+    select d.id from hop h left join unnest(hosts, claim_webhooks.n_busy) as b (host, n) on b.host = h.host
+    cross join lateral (
+      select w.id from asman.webhook w where w.host = h.host and w.due_at <= now()
+        and not exists (
+          select from asman.webhook s where w.kind = 'finished' and s.job_id = w.job_id and s.qid = w.qid and s.due_at is not null
+            and s.namespace = w.namespace and s.kind = 'queued' and s.last_error is null)
+      order by w.due_at limit greatest(n_host_max - coalesce(b.n, 0), 0) for update of w skip locked) d
+    limit n_max),
+  taken as (
+    update asman.webhook w set due_at = now() + make_interval(secs => lease_seconds), n_attempts = w.n_attempts + 1
+    from pick p where w.id = p.id
+    returning w.*)
+  select t.id, t.job_id, t.queue, t.namespace, t.kind, t.url, t.host, t.payload::text, t.reason, t.status_code, t.n_attempts,
+    (select q.webhook_secret from asman.queue q where q.qid = t.qid)
+  from taken t;
+end $$;
+
+-- Note how tries went: what was delivered is forgotten, the rest is due again later, or given up when its time is over.
+-- A failed try of a row that somebody else has taken since is left alone.
+-- in:    arrays of one length, one element a try; errors: null when delivered; the pause after the first try, which doubles, and
+--        the longest
+-- out:   the rows that are gone
+-- locks: these rows; no two senders hold the same, so that they never wait for each other for long
+-- index: webhook_pkey
+create or replace function asman.settle_webhooks(
+  ids uuid[], tries int4[], errors text[], first_seconds float8, most_seconds float8)
+returns table (id uuid, is_given_up bool)
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+begin
+  return query
+  with said as (select * from unnest(ids, tries, errors) as s (id, n_attempts, error)),
+  gone as (
+    delete from asman.webhook w using said s
+    where w.id = s.id and (s.error is null or (w.n_attempts = s.n_attempts and w.expires_at <= now()))
+    returning w.id, s.error is not null as is_given_up),
+  later as (
+    update asman.webhook w set last_error = s.error, due_at = least(w.expires_at, now() + make_interval(secs =>
+      least(most_seconds, first_seconds * power(2, least(w.n_attempts, 30) - 1) * (1 + random() / 4))))
+    from said s where w.id = s.id and s.error is not null and w.n_attempts = s.n_attempts and w.expires_at > now())
+  select g.id, g.is_given_up from gone g;
 end $$;

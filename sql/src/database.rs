@@ -116,6 +116,13 @@ impl Db {
         Ok(listener)
     }
 
+    /// How long it took to get a connection of the ordinary pool.
+    pub async fn wait_for_connection(&self) -> Result<Duration> {
+        let start = std::time::Instant::now();
+        drop(self.pool.acquire().await?);
+        Ok(start.elapsed())
+    }
+
     /// Connections of the ordinary pool: (open, idle).
     pub fn pool_size(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())

@@ -14,6 +14,7 @@ mod queue;
 mod queued;
 mod running;
 mod supersession;
+mod webhook;
 mod worker;
 
 pub use database::{Db, Settings};
@@ -24,6 +25,7 @@ pub use queue::{PolicyChange, PolicyRow};
 pub use queued::{ClaimedRow, OwedCallbacks, Slot, Submission, SubmitOutcome, Want};
 pub use running::{ClaimKey, CompareRow, FinishRow, HeldState, SweptRow};
 pub use supersession::SupersededRow;
+pub use webhook::{DueWebhook, SettledWebhook, WebhookBacklog, WebhookRoom, WebhookTry};
 pub use worker::{WorkerRow, WorkerSeen};
 
 /// Why a statement gave no answer.

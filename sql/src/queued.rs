@@ -37,7 +37,8 @@ pub struct OwedCallbacks {
 }
 
 impl OwedCallbacks {
-    fn to_json(&self) -> String {
+    /// As the database takes them.
+    pub fn to_json(&self) -> String {
         serde_json::to_string(&self.callbacks).unwrap_or_default()
     }
 }

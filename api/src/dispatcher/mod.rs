@@ -121,6 +121,7 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
             },
             () = tokio::time::sleep_until(next_poll) => {
                 waiting.mark_all();
+                metrics::gauge!("asman_claims_waiting").set(waiting.n_wants() as f64);
                 next_poll = tokio::time::Instant::now() + jittered(poll);
             }
         }
@@ -149,6 +150,7 @@ async fn fly(db: Db, batch: Batch) -> (Batch, Option<Vec<ClaimedRow>>) {
     match result {
         Ok(rows) => (batch, Some(rows)),
         Err(error) => {
+            metrics::counter!("asman_claim_statements_failed_total").increment(1);
             tracing::warn!(%error, "a claim statement failed; its queues are looked at again with the next poll");
             (batch, None)
         }

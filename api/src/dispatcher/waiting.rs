@@ -83,6 +83,11 @@ impl Waiting {
         all.into_iter().for_each(|qid| self.mark(qid));
     }
 
+    /// Wants that wait for a job.
+    pub(super) fn n_wants(&self) -> usize {
+        self.queues.values().map(Vec::len).sum()
+    }
+
     fn enlist(&mut self, qid: Qid) {
         if self.is_marked.insert(qid) {
             self.marked.push_back(qid);

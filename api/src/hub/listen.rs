@@ -64,13 +64,18 @@ async fn drain(
     listener: &mut sqlx::postgres::PgListener,
 ) -> String {
     let mut last = Instant::now();
+    let mut pinged = None;
     let mut ping = tokio::time::interval(PING);
     loop {
         tokio::select! {
             received = listener.try_recv() => match received {
                 Ok(Some(notification)) => {
                     last = Instant::now();
-                    pass_on(hub, policies, dispatcher, notifier, notification.payload()).await;
+                    if notifier.ping().iter().any(|ping| ping == notification.payload()) {
+                        note_lag(pinged.take());
+                    } else {
+                        pass_on(hub, policies, dispatcher, notifier, notification.payload()).await;
+                    }
                 }
                 Ok(None) => return "the connection was lost".to_owned(),
                 Err(error) => return error.to_string(),
@@ -79,10 +84,17 @@ async fn drain(
                 if last.elapsed() > SILENCE {
                     return "the connection is silent".to_owned();
                 }
+                pinged = Some(Instant::now());
                 // A ping that fails is a ping that does not come back.
                 let _ = db.notify(&notifier.ping()).await;
             }
         }
+    }
+}
+
+fn note_lag(pinged: Option<Instant>) {
+    if let Some(pinged) = pinged {
+        metrics::histogram!("asman_notify_lag_seconds").record(pinged.elapsed().as_secs_f64());
     }
 }
 

@@ -38,7 +38,10 @@ pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Re
         definition,
         namespace: String::from(control.namespace.unwrap_or_default()),
         is_debug: job.debug.unwrap_or(false),
-        callbacks: control.callbacks.map(|callbacks| OwedCallbacks { queue: queue.clone(), callbacks }),
+        callbacks: control
+            .callbacks
+            .filter(|c| c.queued.is_some() || c.finished.is_some())
+            .map(|callbacks| OwedCallbacks { queue: queue.clone(), callbacks }),
     };
     if submission.namespace == Namespace::ALL {
         return Err(ApiError::BadRequest("the namespace * means all and cannot hold a job; choose a name".to_owned()));

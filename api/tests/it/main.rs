@@ -10,3 +10,4 @@ mod routes;
 mod socket;
 mod sql_users;
 mod test_api;
+mod webhooks;

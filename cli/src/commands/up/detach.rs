@@ -76,6 +76,9 @@ fn spawn(args: &Args, data: &DataDirectory, log: &Path) -> Result<Child, Failure
     let file = std::fs::File::create(log).map_err(|error| Failure::io("write", log, &error))?;
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(["up", "--detached", "--port", &args.port.to_string()]);
+    if args.allow_private_webhooks {
+        command.arg("--allow-private-webhooks");
+    }
     command.arg("--data-directory").arg(data.root());
     // Not as an argument: every user of the machine can read those, and the URL may hold a password.
     if let Some(url) = &args.database_url {

@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Start no worker.
     #[arg(long)]
     no_worker: bool,
+    /// Let webhooks reach loopback and private addresses, such as a receiver on this machine.
+    #[arg(long, env = "ASMAN_ALLOW_PRIVATE_WEBHOOKS", value_parser = clap::builder::FalseyValueParser::new())]
+    allow_private_webhooks: bool,
     /// Go on in the background; `asman down` stops it.
     #[arg(long)]
     detach: bool,

@@ -130,19 +130,21 @@ impl Part {
 
 async fn start_on(url: &str, args: &Args, data: &DataDirectory) -> Result<(String, Part, Option<Part>), Failure> {
     db::migrate(url).await?;
-    let (api_url, api) = start_api(url, args.port, data).await?;
+    let (api_url, api) = start_api(url, args, data).await?;
     let worker = if args.no_worker { None } else { start_worker(&api_url, data).await? };
     Ok((api_url, api, worker))
 }
 
-async fn start_api(url: &str, port: u16, data: &DataDirectory) -> Result<(String, Part), Failure> {
-    let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+async fn start_api(url: &str, args: &Args, data: &DataDirectory) -> Result<(String, Part), Failure> {
+    let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).await?;
     let address = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
-    let config = api::Config::for_database(url.to_owned(), data.private_folder("blobs")?);
+    let api_url = format!("http://localhost:{}", address.port());
+    let mut config = api::Config::for_database(url.to_owned(), data.private_folder("blobs")?);
+    config.public_url = Some(api_url.clone());
+    config.allow_private_webhooks = args.allow_private_webhooks;
     let stop = CancellationToken::new();
     let serve = api::serve(listener, config, stop.clone());
     let task = tokio::spawn(async { serve.await.map_err(|error| Failure::Failed(error.to_string())) });
-    let api_url = format!("http://localhost:{}", address.port());
     let mut api = Part { name: "API", task, stop };
     // The listener is bound to IPv4 only, and `localhost` may mean IPv6 first.
     let client = Client::new(&format!("http://{address}"))?;

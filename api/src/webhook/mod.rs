@@ -1,0 +1,232 @@
+//! Tells submitters what became of their jobs.
+//!
+//! Comes in: deliveries that are due, from the outbox that `asman.submit` and the end of a job fill in their own transactions.
+//! Goes out: one POST a try. Any process takes any delivery: a row that is taken is left alone for [`Config::webhook_lease`], so
+//! that one whose sender died comes back by itself. At least once, with the same id at every try.
+//!
+//! Invariants: a delivery is seen after the commit that made it due, never before; no transaction is open while a receiver is
+//! waited for; a row is taken only when its try can begin at once; hosts have their turns, so a slow one does not starve others.
+//! Bounds: [`FLIGHTS_MAX`] tries under way, [`FLIGHTS_PER_HOST`] of them of one host, [`guard::TIMEOUT`] each. A failed delivery
+//! is tried again after a pause that doubles up to [`PAUSE_MAX`], and given up a day after it was due first.
+//!
+//! [`Config::webhook_lease`]: crate::Config::webhook_lease
+//! [`guard::TIMEOUT`]: crate::guard::TIMEOUT
+
+mod message;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sql::{Db, DueWebhook, WebhookRoom, WebhookTry};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::batcher::{Batcher, Bounds, Weight};
+use crate::guard::{Failure, GuardedClient};
+
+/// Tries under way in this process.
+const FLIGHTS_MAX: usize = 128;
+/// Tries of one host under way in this process.
+const FLIGHTS_PER_HOST: i32 = 16;
+/// How often the outbox is looked at without a hint.
+const POLL: Duration = Duration::from_secs(1);
+/// After a look that found nothing, hints wait this long: most of them are of jobs that nobody wants to hear of.
+const REST: Duration = Duration::from_millis(20);
+/// Longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_hours(1);
+/// How often the size of the outbox is measured.
+const MEASURE: Duration = Duration::from_secs(15);
+/// A result of a try that cannot be noted is kept for this many seconds; then the try is repeated.
+const NOTE_TRIES: u32 = 5;
+
+const NOTES: Bounds = Bounds { items_max: 500, weight_max: usize::MAX, in_flight: 1 };
+
+impl Weight for WebhookTry {
+    fn weight(&self) -> usize {
+        64
+    }
+}
+
+/// Door to the statement that notes how tries went: whether the delivery was given up, or that nothing could be noted.
+type Notes = Batcher<WebhookTry, Option<bool>>;
+
+/// The sender of this process.
+struct Sender {
+    app: Arc<App>,
+    client: GuardedClient,
+    notes: Arc<Notes>,
+    /// One task a try. Gives back the host.
+    flights: JoinSet<String>,
+    busy: HashMap<String, i32>,
+    /// Hosts up to this one had their turn.
+    after: String,
+    /// Whether the last look found something, or could not look everywhere.
+    has_more: bool,
+    /// No look at a hint before this.
+    rest_until: Instant,
+}
+
+/// Sends until the process stops, then ends what is under way.
+pub(crate) async fn send(app: Arc<App>, client: GuardedClient) {
+    let (db, first) = (app.db.clone(), app.config.webhook_backoff.0);
+    let notes = Arc::new(Batcher::start(NOTES, move |tries| note(db.clone(), tries, first)));
+    let mut sender = Sender {
+        app,
+        client,
+        notes,
+        flights: JoinSet::new(),
+        busy: HashMap::new(),
+        after: String::new(),
+        has_more: true,
+        rest_until: Instant::now(),
+    };
+    sender.run().await;
+    while sender.flights.join_next().await.is_some() {}
+}
+
+impl Sender {
+    async fn run(&mut self) {
+        let app = Arc::clone(&self.app);
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut measure = tokio::time::interval(MEASURE);
+        loop {
+            tokio::select! {
+                () = app.webhooks_due.notified() => {
+                    // A rest is short, and a stop comes through right after.
+                    tokio::time::sleep_until(self.rest_until).await;
+                    self.look().await;
+                }
+                Some(landed) = self.flights.join_next() => {
+                    self.land(landed.ok());
+                    if self.has_more && self.has_half_a_host() {
+                        self.look().await;
+                    }
+                }
+                _ = poll.tick() => self.look().await,
+                _ = measure.tick() => measure_backlog(&app.db, self.flights.len()).await,
+                () = app.shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    /// Lands what else has landed, takes what there is room for, and lets it fly.
+    async fn look(&mut self) {
+        while let Some(landed) = self.flights.try_join_next() {
+            self.land(landed.ok());
+        }
+        let room = FLIGHTS_MAX.saturating_sub(self.flights.len());
+        if room == 0 || self.app.shutdown.is_cancelled() {
+            return;
+        }
+        let busy: Vec<(String, i32)> = self.busy.iter().map(|(host, n)| (host.clone(), *n)).collect();
+        let max = i32::try_from(room).unwrap_or(i32::MAX);
+        let wanted = WebhookRoom { busy: &busy, host_max: FLIGHTS_PER_HOST, max, after: &self.after };
+        let rows = match self.app.db.claim_webhooks(wanted, self.app.config.webhook_lease.0).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.has_more = false;
+                tracing::debug!(%error, "the outbox of webhooks cannot be read; it is looked at again");
+                return;
+            }
+        };
+        self.note_look(&rows, room);
+        for due in rows {
+            *self.busy.entry(due.host.clone()).or_default() += 1;
+            self.flights.spawn(deliver(self.client.clone(), Arc::clone(&self.notes), Arc::clone(&self.app), due));
+        }
+    }
+
+    /// Where to look next, and whether there is reason to do so before the next hint.
+    fn note_look(&mut self, rows: &[DueWebhook], room: usize) {
+        let was_whole = self.after.is_empty();
+        let is_cut = rows.len() >= room;
+        self.after =
+            if is_cut { rows.iter().map(|due| due.host.as_str()).max().unwrap_or_default().to_owned() } else { String::new() };
+        if !was_whole && !is_cut {
+            // The hosts before the one it began with have not been looked at.
+            self.app.webhooks_due.notify_one();
+        }
+        self.has_more = !rows.is_empty() || self.busy.values().any(|n| *n >= FLIGHTS_PER_HOST);
+        if rows.is_empty() {
+            self.rest_until = Instant::now() + REST;
+        }
+    }
+
+    /// Whether a look is worth a statement: while all hosts are busy, more tries will land, and the poll comes in any case.
+    fn has_half_a_host(&self) -> bool {
+        self.busy.is_empty() || self.busy.values().any(|n| *n <= FLIGHTS_PER_HOST / 2)
+    }
+
+    fn land(&mut self, host: Option<String>) {
+        let Some(host) = host else {
+            // A task that broke does not say whose it was: count anew from nothing, the leases bound what is taken too much.
+            tracing::error!("the task of a webhook broke");
+            self.busy.clear();
+            return;
+        };
+        if let Some(n) = self.busy.get_mut(&host) {
+            *n -= 1;
+            if *n <= 0 {
+                self.busy.remove(&host);
+            }
+        }
+    }
+}
+
+/// One try, to the note of how it went.
+async fn deliver(client: GuardedClient, notes: Arc<Notes>, app: Arc<App>, due: DueWebhook) -> String {
+    let body = message::body_of(&due, app.config.public_url.as_deref());
+    let headers = message::headers_of(&due, &body);
+    let start = Instant::now();
+    let outcome = client.post(&due.url, headers, body).await;
+    metrics::histogram!("asman_webhook_try_seconds").record(start.elapsed().as_secs_f64());
+    let error = outcome.err();
+    let is_given_up = keep_noting(&notes, &due, error).await;
+    let word = match error {
+        _ if is_given_up => "given_up",
+        None => "delivered",
+        Some(Failure::Forbidden(_)) => "forbidden",
+        Some(_) => "failed",
+    };
+    metrics::counter!("asman_webhook_tries_total", "outcome" => word).increment(1);
+    if let Some(error) = error {
+        tracing::debug!(delivery = %due.id, n_attempts = due.n_attempts, cause = %error, outcome = word, "a webhook was not delivered");
+    }
+    due.host
+}
+
+/// Notes how a try went, again while the database is away. Gives whether the delivery was given up.
+async fn keep_noting(notes: &Notes, due: &DueWebhook, error: Option<Failure>) -> bool {
+    let tried = WebhookTry { id: due.id, n_attempts: due.n_attempts, error: error.map(|cause| cause.to_string()) };
+    for _ in 0..NOTE_TRIES {
+        if let Some(is_given_up) = notes.call(tried.clone()).await.flatten() {
+            return is_given_up;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    false
+}
+
+async fn note(db: Db, tries: Vec<WebhookTry>, first: Duration) -> Vec<Option<bool>> {
+    match db.settle_webhooks(&tries, first, PAUSE_MAX).await {
+        Ok(over) => {
+            let given_up: Vec<_> = over.iter().filter(|row| row.is_given_up).map(|row| row.id).collect();
+            tries.iter().map(|tried| Some(given_up.contains(&tried.id))).collect()
+        }
+        Err(error) => {
+            tracing::debug!(%error, "tries of webhooks were not noted");
+            vec![None; tries.len()]
+        }
+    }
+}
+
+async fn measure_backlog(db: &Db, n_in_flight: usize) {
+    metrics::gauge!("asman_webhooks_in_flight").set(n_in_flight as f64);
+    let Ok(backlog) = db.webhook_backlog().await else { return };
+    metrics::gauge!("asman_webhooks_due").set(backlog.n_due as f64);
+    metrics::gauge!("asman_webhooks_retried").set(backlog.n_retried as f64);
+    metrics::gauge!("asman_webhooks_oldest_due_seconds").set(backlog.oldest_seconds);
+}

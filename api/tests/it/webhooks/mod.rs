@@ -1,0 +1,25 @@
+//! Deliveries to submitters, as a receiver sees them.
+
+mod deliveries;
+mod receiver;
+mod refusals;
+mod retries;
+
+use std::time::Duration;
+
+use api::Config;
+use serde_json::{Value, json};
+
+use crate::test_api::definition;
+
+/// Receivers of tests are on this machine, and tests do not wait for ten seconds.
+fn open(config: &mut Config) {
+    config.allow_private_webhooks = true;
+    config.webhook_backoff = protocol::Duration(Duration::from_millis(50));
+}
+
+/// A submission that wants to know all about its job.
+fn submission(n: u32, namespace: &str, url: &str) -> Value {
+    json!({"definition": definition(n), "control": {"namespace": namespace, "callbacks": {
+        "queued": {"url": url, "payload": {"n": n}}, "finished": {"url": url, "payload": [n, "done"]}}}})
+}

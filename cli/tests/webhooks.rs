@@ -1,0 +1,181 @@
+//! Ten thousand webhooks to a receiver that fails half of them, while one of the two API processes is killed: all arrive.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
+
+mod support;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use futures_util::{StreamExt, stream};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use support::{Running, asman};
+
+/// Each owes two webhooks.
+const JOBS: usize = 5_000;
+/// All of it, on a busy machine.
+const BOUND: Duration = Duration::from_secs(150);
+
+/// What the receiver notes.
+#[derive(Default)]
+struct Noted {
+    n_requests: AtomicUsize,
+    /// Times that each delivery was refused, by its id.
+    refused: Mutex<HashMap<String, u32>>,
+    /// Times that each delivery was taken, by its id; with job and event.
+    taken: Mutex<HashMap<String, (String, usize)>>,
+    /// Deliveries whose job was not in the state that they tell of.
+    early: Mutex<Vec<Value>>,
+}
+
+#[derive(Clone)]
+struct Receiver {
+    noted: Arc<Noted>,
+    database: PgPool,
+}
+
+async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let event = headers["x-asman-event"].to_str().unwrap();
+    // A connection of its own sees nothing but what is committed.
+    let sql = match event {
+        "finished" => "select exists (select from asman.finished where job_id = $1 and reason = 'Success')",
+        _ => {
+            "select exists (select from asman.queued where job_id = $1) or exists (select from asman.running where job_id = $1) \
+              or exists (select from asman.finished where job_id = $1)"
+        }
+    };
+    let job = body["jobId"].as_str().unwrap();
+    if !sqlx::query_scalar::<_, bool>(sql).bind(job).fetch_one(&receiver.database).await.unwrap() {
+        receiver.noted.early.lock().unwrap().push(body.clone());
+    }
+    receiver.noted.n_requests.fetch_add(1, Ordering::Relaxed);
+    let id = headers["x-asman-delivery"].to_str().unwrap().to_owned();
+    // Half of the deliveries fail at first, half of those again, and so on: half of all requests.
+    let n_failures = u8::from_str_radix(&id[..2], 16).unwrap().trailing_zeros().min(6);
+    if let Some(n) = Some(receiver.noted.refused.lock().unwrap().entry(id.clone()).or_default()).filter(|n| **n < n_failures) {
+        *n += 1;
+        return StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    receiver.noted.taken.lock().unwrap().entry(id).or_insert_with(|| (format!("{event} {job}"), 0)).1 += 1;
+    StatusCode::OK
+}
+
+fn start_api(database_url: &str, blobs: &std::path::Path) -> (Running, String) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = asman();
+    command.args(["api", "--allow-private-webhooks", "--webhook-backoff", "50ms", "--webhook-lease", "12s"]);
+    command.args(["--database-url", database_url, "--listen", &format!("127.0.0.1:{port}"), "--blob-directory"]).arg(blobs);
+    (Running::start(&mut command), format!("http://127.0.0.1:{port}"))
+}
+
+async fn ready(http: &reqwest::Client, api: &str) {
+    let asking = async {
+        while !http.get(format!("{api}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(support::DEADLINE, asking).await.expect("the API is ready in time");
+}
+
+/// Sends to one API, and to the other when that one is gone, as clients do.
+async fn post(http: &reqwest::Client, apis: &[String; 2], n: usize, path: &str, body: &Value) -> Value {
+    for try_no in 0..20 {
+        let url = format!("{}{path}", apis[(n + try_no) % 2]);
+        if let Ok(answer) = http.post(url).json(body).send().await
+            && answer.status().is_success()
+            && let Ok(body) = answer.json().await
+        {
+            return body;
+        }
+    }
+    panic!("neither API took it");
+}
+
+async fn work_off(http: &reqwest::Client, apis: &[String; 2]) {
+    let mut n_done = 0;
+    while n_done < JOBS {
+        let worker = json!({"id": "w", "version": "1", "cpus": 256, "maxJobDuration": "24h"});
+        let ask = json!({"worker": worker, "free": {"cpus": 256, "jobs": 256}, "wait": "2s"});
+        // One API for all claims: a claim whose answer is lost with the other one would wait for its lease.
+        let answer = post(http, &[apis[0].clone(), apis[0].clone()], 0, "/q/hooks/claim", &ask).await;
+        let jobs = answer["jobs"].as_array().unwrap().clone();
+        n_done += jobs.len();
+        let finishes = jobs.into_iter().enumerate().map(|(n, job)| async move {
+            let result = json!({"StatusCode": 0, "isTimedOut": false, "outputs": {}});
+            let body = json!({"epoch": job["epoch"], "reason": "Success", "result": result});
+            post(http, apis, n, &format!("/q/hooks/j/{}/finish", job["jobId"].as_str().unwrap()), &body).await;
+        });
+        stream::iter(finishes).buffer_unordered(32).for_each(async |()| {}).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_webhooks_arrive_though_half_fail_and_a_process_is_killed() {
+    let database_url = migrations::testing::TestDatabase::new().await.url;
+    let folder = support::data_directory();
+    let noted = Arc::new(Noted::default());
+    let database = PgPool::connect(&database_url).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let callback = json!({"url": format!("http://{}/", listener.local_addr().unwrap())});
+    let router = Router::new().fallback(receive).with_state(Receiver { noted: Arc::clone(&noted), database: database.clone() });
+    tokio::spawn(async { axum::serve(listener, router).await });
+    let ((_one, url_one), (two, url_two)) = (start_api(&database_url, folder.path()), start_api(&database_url, folder.path()));
+    let (http, apis) = (reqwest::Client::new(), [url_one, url_two]);
+    ready(&http, &apis[0]).await;
+    ready(&http, &apis[1]).await;
+
+    let start = Instant::now();
+    let submits = (0..JOBS).map(|n| {
+        let control = json!({"callbacks": {"queued": callback, "finished": callback}});
+        let body = json!({"definition": {"image": "a", "command": n.to_string()}, "control": control});
+        let (http, apis) = (&http, &apis);
+        async move { post(http, apis, n, "/q/hooks", &body).await }
+    });
+    let killed = async {
+        // In the middle: jobs are still being submitted, and deliveries of this process are on their way.
+        while noted.n_requests.load(Ordering::Relaxed) < 3_000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        two.signal(Signal::KILL);
+        noted.n_requests.load(Ordering::Relaxed)
+    };
+    let submitted = stream::iter(submits).buffer_unordered(32).for_each(async |_| {});
+    let ((), n_before) = tokio::time::timeout(BOUND, async {
+        tokio::join!(
+            async {
+                tokio::join!(submitted, work_off(&http, &apis));
+            },
+            killed
+        )
+    })
+    .await
+    .expect("all jobs end in time");
+    while sqlx::query_scalar::<_, i64>("select count(*) from asman.webhook").fetch_one(&database).await.unwrap() > 0 {
+        let n_taken = noted.taken.lock().unwrap().len();
+        assert!(start.elapsed() < BOUND, "{n_taken} arrived in time");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    let taken = noted.taken.lock().unwrap();
+    let mut told: Vec<_> = taken.values().map(|(what, _)| what.clone()).collect();
+    told.sort();
+    told.dedup();
+    let n_twice: usize = taken.values().map(|(_, n)| n - 1).sum::<usize>() + taken.len() - told.len();
+    eprintln!(
+        "{} webhooks in {:?}: {} requests, {n_twice} taken more than once; killed after {n_before} requests",
+        told.len(),
+        start.elapsed(),
+        noted.n_requests.load(Ordering::Relaxed)
+    );
+    assert_eq!(told.len(), 2 * JOBS, "every one arrived");
+    assert!(noted.early.lock().unwrap().is_empty(), "none before its commit: {:?}", noted.early.lock().unwrap());
+    assert!(n_twice <= 200, "only what the killed process had in hand came twice: {n_twice}");
+}
