@@ -96,7 +96,6 @@ pub(crate) struct Submitted {
     /// Always true.
     success: bool,
     /// Id of the job.
-    #[schema(inline)]
     job_id: JobId,
 }
 
@@ -185,10 +184,8 @@ pub(crate) struct LetGo {
     /// Always true.
     success: bool,
     /// Id of the job.
-    #[schema(inline)]
     job_id: JobId,
     /// The namespace.
-    #[schema(inline)]
     namespace: Namespace,
 }
 

@@ -104,11 +104,36 @@ fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// Fails where a value has members that its schema does not name, or lacks some that it requires.
+/// The word of JSON Schema for a value, which a whole number shares with others.
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Fails where a value is of another type than its schema, has members that the schema does not name, or lacks required ones.
 fn assert_told(document: &Value, schema: &Value, value: &Value, at: &str) {
     let schema = resolved(document, schema);
+    schema["allOf"].as_array().into_iter().flatten().for_each(|part| assert_told(document, part, value, at));
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        kind => kind.as_str().into_iter().collect(),
+    };
+    let is_one = |kind: &&str| *kind == type_of(value) || (*kind == "number" && value.is_number());
+    assert!(kinds.is_empty() || kinds.iter().any(is_one), "{at} is told to be {kinds:?} and is {value}");
     if let Some(choices) = schema["oneOf"].as_array().filter(|_| value.is_object()) {
-        let chosen = choices.iter().find(|choice| resolved(document, choice)["type"] == "object").unwrap();
+        let chosen = choices.iter().find(|choice| {
+            let choice = resolved(document, choice);
+            let required = choice["required"].as_array().into_iter().flatten();
+            choice["type"] == "object" && required.into_iter().all(|name| value.get(name.as_str().unwrap()).is_some())
+        });
+        let chosen = chosen.unwrap_or_else(|| panic!("{at} is none of what is told: {value}"));
         return assert_told(document, chosen, value, at);
     }
     match value {
