@@ -30,6 +30,10 @@ pub struct Config {
     /// Whether to listen for notifications at all; without them every change takes up to --poll to be seen elsewhere.
     #[arg(long, env = "ASMAN_NOTIFICATIONS", default_value_t = true, action = clap::ArgAction::Set)]
     pub notifications: bool,
+    /// A client that takes longer than this for the head of a request, or between two pieces of its body, is cut off; so is a
+    /// connection that is idle for as long.
+    #[arg(long, env = "ASMAN_PATIENCE", default_value = "30s")]
+    pub patience: Duration,
 }
 
 impl Config {
@@ -43,6 +47,7 @@ impl Config {
             lease: Duration(limits::LEASE),
             poll: Duration(std::time::Duration::from_secs(2)),
             notifications: true,
+            patience: Duration(std::time::Duration::from_secs(30)),
         }
     }
 }

@@ -20,6 +20,7 @@ mod app;
 mod batcher;
 mod blob;
 mod config;
+mod connections;
 mod dispatcher;
 mod error;
 mod extract;

@@ -8,6 +8,7 @@ use sql::{Db, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::app::App;
@@ -15,7 +16,7 @@ use crate::blob::BlobStore;
 use crate::config::Config;
 use crate::hub::{Hub, listen};
 use crate::notifier::Notifier;
-use crate::{maintenance, metrics, routes};
+use crate::{connections, maintenance, metrics, routes};
 
 /// Connections that have not ended this long after the stop signal are cut.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -29,9 +30,6 @@ pub enum Error {
     /// The blob directory cannot be used.
     #[error("the blob directory cannot be used: {0}")]
     BlobDirectory(std::io::Error),
-    /// The listener failed.
-    #[error("serving failed: {0}")]
-    Serve(std::io::Error),
 }
 
 /// Serves until `shutdown`, then ends sockets, streams and long polls and waits for requests under way.
@@ -47,15 +45,15 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let app = Arc::new(App::new(config, db.clone(), hub, notifier.clone(), blobs, shutdown.clone()));
     let mut tasks = start_tasks(&app, notifier);
 
-    let router = routes::router(Arc::clone(&app)).layer(trace_layer());
-    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let outcome = tokio::select! {
-        outcome = served => outcome.map_err(Error::Serve),
-        () = hard_end(shutdown) => Ok(()),
-    };
+    let patience = app.config.patience.0;
+    let router = routes::router(Arc::clone(&app)).layer(RequestBodyTimeoutLayer::new(patience)).layer(trace_layer());
+    tokio::select! {
+        () = connections::serve(listener, router, patience, shutdown.clone()) => {}
+        () = hard_end(shutdown) => {}
+    }
     tasks.shutdown().await;
     db.close().await;
-    outcome
+    Ok(())
 }
 
 fn start_tasks(app: &Arc<App>, notifier: Notifier) -> JoinSet<()> {

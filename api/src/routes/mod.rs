@@ -3,14 +3,18 @@
 mod blobs;
 mod cancel;
 mod client_socket;
+mod copy;
 mod files;
 mod health;
 mod job;
 mod logs;
+mod metaframe;
+mod socket;
 mod status;
 mod stream;
 mod submit;
 mod worker;
+mod worker_socket;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
@@ -28,6 +32,8 @@ pub(crate) fn router(app: AppState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/metaframe.json", get(metaframe::metaframe))
+        .route("/j/metaframe.json", get(metaframe::metaframe))
         .merge(queue_routes())
         .merge(job_routes())
         .merge(worker_routes())
@@ -54,6 +60,8 @@ fn queue_routes() -> Router<AppState> {
         .route("/q/{queue}/browser", any(client_socket::connect))
         .route("/{queue}/client", any(client_socket::connect))
         .route("/{queue}/browser", any(client_socket::connect))
+        .route("/q/{queue}/worker", any(worker_socket::connect))
+        .route("/{queue}/worker", any(worker_socket::connect))
         .route("/{queue}/status", get(status::status))
         .route("/{queue}/metrics", get(status::metrics))
 }
@@ -74,6 +82,7 @@ fn job_routes() -> Router<AppState> {
         .route("/q/{queue}/j/{id}/run-logs.json", get(logs::run_logs))
         .route("/q/{queue}/j/{id}/stream", get(stream::stream))
         .route("/j/{id}", get(job::get_anywhere))
+        .route("/j/{id}/copy", post(copy::copy))
         .route("/j/{id}/definition.json", get(job::definition_anywhere))
         .route("/j/{id}/result.json", get(job::result_anywhere))
         .route("/j/{id}/results.json", get(job::result_anywhere))
@@ -97,6 +106,9 @@ const PAGE: &str = include_str!("../../../web/index.html");
 
 /// Unknown paths under `/q`, `/j` and `/f` are mistakes of a program; any other is a person's browser.
 async fn fallback(uri: Uri) -> Response {
+    if metaframe::is_asked_for(uri.path()) {
+        return metaframe::description();
+    }
     let is_api = ["/q", "/j", "/f"].iter().any(|p| uri.path() == *p || uri.path().starts_with(&format!("{p}/")));
     if is_api {
         return ApiError::NotFound("no such route").into_response();

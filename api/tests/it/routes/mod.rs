@@ -1,14 +1,20 @@
 //! One file a family of URLs, as in `api/src/routes`.
 
+mod bad_input;
 mod blobs;
 mod cancel;
 mod client_socket;
+mod copy;
 mod elsewhere;
 mod files;
 mod health;
 mod job;
 mod logs;
+mod metaframe;
+mod namespaces;
+mod patience;
 mod status;
 mod stream;
 mod submit;
 mod worker;
+mod worker_socket;
