@@ -71,7 +71,10 @@ async fn two_workers_of_each_kind_share_two_hundred_jobs_and_none_is_lost_or_run
     assert_eq!(runs.len(), JOBS);
     assert!(runs.values().all(|n| *n == 1), "{runs:?}");
     assert_eq!(api.count("select count(*) from asman.finished where reason = 'Success'").await, 200);
-    assert_eq!(api.count("select count(*) from asman.event where kind = 'claimed'").await, 200);
+    // A claim that came as its asker gave up waiting was put back before anybody had it.
+    let had = "select count(*) filter (where kind = 'claimed') - count(*) filter (where kind = 'released') from asman.event";
+    assert_eq!(api.count(had).await, 200);
+    assert_eq!(api.count("select count(*) from asman.event where kind = 'requeued'").await, 0);
     let by_old = "select count(*) from asman.finished where worker_id like 'old-%'";
     assert!(api.count(by_old).await > 0, "the old ones had their share");
     assert!(api.count(by_old).await < 200, "the new ones had theirs");

@@ -67,6 +67,7 @@ async fn a_newer_job_of_a_namespace_ends_the_older_and_its_worker_comes_too_late
     client.until_state("first", "").await;
     client.until_state("second", "Queued").await;
     client.until_state("shared", "Queued").await;
+    worker.ping().await;
     worker.finish("first", "Success", json!([])).await;
     assert_eq!(worker.answer("first").await, json!(null));
     let (_, result) = api.get("/q/q-long/j/first/result.json").await;

@@ -46,12 +46,14 @@ impl OldWorker {
         self.answer(id).await
     }
 
-    /// The next update that answers about a job: it shows the job, or nothing at all.
+    /// The next update that says who has a job: it shows the job no longer queued, or nothing at all.
     pub(crate) async fn answer(&mut self, id: &str) -> Value {
         self.socket
             .until(|message| {
                 let jobs = message["payload"]["state"]["jobs"].as_object()?;
-                let is_answer = message["type"] == "JobStateUpdates" && (jobs.contains_key(id) || jobs.is_empty());
+                // A broadcast from before the question may still show it queued.
+                let is_taken = jobs.get(id).is_some_and(|job| job["state"] != "Queued");
+                let is_answer = message["type"] == "JobStateUpdates" && (is_taken || jobs.is_empty());
                 is_answer.then(|| jobs.get(id).cloned().unwrap_or_default())
             })
             .await

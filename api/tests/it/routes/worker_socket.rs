@@ -16,7 +16,7 @@ async fn a_worker_is_greeted_and_known_by_its_name_once_it_registered_on_both_ur
         let types: Vec<Value> = [socket.next().await, socket.next().await, socket.next().await].map(|m| m["type"].clone()).into();
         assert_eq!(types, ["Workers", "JobStates", "StatusRequest"]);
         socket.send_text("PING").await;
-        assert_eq!(socket.next().await, "PONG unknown");
+        socket.until(|message| (message == "PONG unknown").then_some(())).await;
     }
     let mut client = Socket::connect(&api, "/q/a-queue/client").await;
     let mut worker = OldWorker::connect(&api, "a-queue", "old").await;
@@ -129,11 +129,14 @@ async fn a_paused_queue_a_tag_and_too_many_gpus_are_not_for_it() {
     let tagged = api.submit_job("q", json!({"definition": {"image": "a", "tags": ["special"]}})).await;
     let gpu = api.submit_job("q", json!({"definition": {"image": "a", "requirements": {"gpus": 1}}})).await;
     for id in [&tagged, &gpu] {
-        worker.claim(id).await;
+        worker.ask(id).await;
+        worker.ping().await;
         assert_eq!(api.state(id).await, "queued");
     }
     api.execute("insert into asman.queue (qid, is_paused) values (asman.qid('q'), true)").await;
-    assert_eq!(worker.claim(&plain).await["state"], "Queued");
+    worker.ask(&plain).await;
+    worker.ping().await;
+    assert_eq!(api.state(&plain).await, "queued");
     api.execute("update asman.queue set is_paused = false").await;
     assert_eq!(worker.claim(&plain).await["state"], "Running");
 }
