@@ -6,6 +6,7 @@ use axum::http::request;
 use protocol::{JobId, QueueName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tower_http::timeout::TimeoutError;
 
 use crate::error::ApiError;
 
@@ -105,7 +106,7 @@ async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
 /// Whether a pause within the body was too long.
 fn is_slow(error: &axum::Error) -> bool {
     let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |error| error.source()).any(|error| error.is::<tower_http::timeout::TimeoutError>())
+    std::iter::successors(Some(first), |error| error.source()).any(<dyn std::error::Error>::is::<TimeoutError>)
 }
 
 /// Parameters of the query string.

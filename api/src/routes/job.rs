@@ -38,11 +38,17 @@ pub(crate) async fn get_anywhere(
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let bare = id.as_str().strip_suffix(".json");
     if bare.is_none() && accepts.contains("text/html") {
-        return Ok(super::page());
+        return Ok(vary(super::page()));
     }
     let id = bare.unwrap_or(id.as_str());
     let qid = find(&app, id).await?;
-    show(&app, qid, id).await
+    show(&app, qid, id).await.map(vary)
+}
+
+/// A cache must not give a program the page, nor a person the JSON.
+fn vary(mut response: Response) -> Response {
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// The queue of a job that the URL does not name.

@@ -26,7 +26,7 @@ impl Client {
                 let message = self.socket.next().await;
                 let Some(jobs) = message["payload"]["state"]["jobs"].as_object() else { continue };
                 match message["type"].as_str() {
-                    Some("JobStates") => self.jobs = jobs.clone(),
+                    Some("JobStates") => self.jobs.clone_from(jobs),
                     Some("JobStateUpdates") => self.jobs.extend(jobs.clone()),
                     _ => {}
                 }

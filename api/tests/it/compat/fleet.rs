@@ -21,7 +21,11 @@ async fn old_loop(api: Arc<TestApi>, name: &'static str, n_done: Arc<AtomicUsize
         let is_queued = |(id, job): (&String, &Value)| (job["state"] == "Queued").then(|| id.clone());
         let queued: Vec<String> = list["data"].as_object().unwrap().iter().filter_map(is_queued).take(3).collect();
         for id in queued {
-            if worker.claim(&id).await["worker"] == name {
+            worker.register().await;
+            worker.ask(&id).await;
+            worker.ping().await;
+            let (_, job) = api.get(&format!("/q/q/j/{id}")).await;
+            if job["data"]["results"]["state"] == "Running" && job["data"]["results"]["worker"] == name {
                 worker.finish(&id, "Success", json!([])).await;
                 worker.ping().await;
                 n_done.fetch_add(1, Ordering::SeqCst);
