@@ -14,7 +14,8 @@
 //! # Contents
 //!
 //! `connections` accepting, within bounds · `routes/` one file a family of URLs · `dispatcher` claims · `hub/` hints to sockets
-//! and waiters · `notifier` hints to other processes · `batcher` natural batching of writes · `maintenance` sweep and expiry · `blob/` the files of `/f`.
+//! and waiters · `notifier` hints to other processes · `batcher` natural batching of writes · `maintenance` sweep and expiry ·
+//! `blob/` the files of `/f`.
 
 mod app;
 mod batcher;
