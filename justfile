@@ -44,7 +44,7 @@ build:
 
 # What CI checks before it tests, in CI's order.
 [group('check')]
-check: fmt lint doc forbid
+check: fmt lint doc forbid types
 
 # Formatting.
 [group('check')]
@@ -60,6 +60,12 @@ lint:
 [group('check')]
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+
+# The golden messages have the types of `protocol/golden/wire.ts`; says so when there is no TypeScript to check them.
+[group('check')]
+types:
+    @if [ -f "{{ cache }}/node_modules/typescript/lib/tsc.js" ]; then node protocol/golden/check.mjs "{{ cache }}"; \
+      else echo "NOT CHECKED: protocol/golden/wire.ts, because node or TypeScript is missing"; fi
 
 # Words that must not be committed.
 [group('check')]

@@ -174,6 +174,11 @@ impl App {
         metrics::gauge!("asman_notifications_pending").set(self.notifier.n_pending() as f64);
     }
 
+    /// Names this process, for people who look at several.
+    pub(crate) fn process_id(&self) -> &str {
+        self.notifier.sender()
+    }
+
     /// Puts claims back into their queue.
     pub(crate) async fn release(&self, keys: &[ClaimKey]) -> Result<Vec<ClaimKey>, ApiError> {
         let released = self.db.release(keys).await?;
@@ -188,7 +193,7 @@ impl App {
 async fn submit(db: Db, batch: Vec<Submission>) -> Vec<Answer<SubmitOutcome>> {
     match db.submit(&batch).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        Err(sql::Error::Refused(_) | sql::Error::TooManyNamespaces) if batch.len() > 1 => {
+        Err(sql::Error::Refused(_) | sql::Error::Text | sql::Error::TooManyNamespaces) if batch.len() > 1 => {
             let mut answers = Vec::with_capacity(batch.len());
             for one in batch.chunks(1) {
                 let outcome = db.submit(one).await.map(|outcomes| outcomes.first().copied());
@@ -203,7 +208,7 @@ async fn submit(db: Db, batch: Vec<Submission>) -> Vec<Answer<SubmitOutcome>> {
 async fn finish(db: Db, batch: Vec<FinishRow>) -> Vec<Answer<Ended>> {
     match try_finish(&db, &batch).await {
         Ok(ends) => ends.into_iter().map(Ok).collect(),
-        Err(sql::Error::Refused(_)) if batch.len() > 1 => {
+        Err(sql::Error::Refused(_) | sql::Error::Text) if batch.len() > 1 => {
             let mut answers = Vec::with_capacity(batch.len());
             for one in batch.chunks(1) {
                 let end = try_finish(&db, one).await.map(|ends| ends.first().copied());

@@ -47,6 +47,10 @@ pub struct Config {
     /// A webhook that is being tried is left alone for this long, then its sender is taken for dead.
     #[arg(long, default_value = "30s", hide = true)]
     pub webhook_lease: Duration,
+    /// A client that takes longer than this for the head of a request, or between two pieces of its body, is cut off; so is a
+    /// connection that is idle for as long.
+    #[arg(long, env = "ASMAN_PATIENCE", default_value = "30s")]
+    pub patience: Duration,
 }
 
 /// Without the slash at its end.
@@ -74,6 +78,7 @@ impl Config {
             allow_private_webhooks: false,
             webhook_backoff: Duration(std::time::Duration::from_secs(10)),
             webhook_lease: Duration(std::time::Duration::from_secs(30)),
+            patience: Duration(std::time::Duration::from_secs(30)),
         }
     }
 }

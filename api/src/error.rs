@@ -41,6 +41,9 @@ pub(crate) enum ApiError {
     /// Over a limit.
     #[error("{0}")]
     TooLarge(String),
+    /// The body did not come in time.
+    #[error("the body did not come in time")]
+    SlowBody,
     /// The process is stopping.
     #[error("the server is stopping; try again")]
     Stopping,
@@ -82,6 +85,8 @@ impl ApiError {
             Self::StaleEpoch => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::Database(error) if matches!(**error, sql::Error::Text) => StatusCode::BAD_REQUEST,
             Self::Database(error) if matches!(**error, sql::Error::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(_) | Self::Blob(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -7,6 +7,7 @@ use axum::http::request;
 use protocol::{JobId, QueueName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tower_http::timeout::TimeoutError;
 use utoipa::IntoParams;
 
 use crate::error::ApiError;
@@ -80,8 +81,15 @@ impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for B
     }
 }
 
+/// A whole body that trickles in for longer than this is given up.
+const BODY_TIME: std::time::Duration = std::time::Duration::from_mins(2);
+
 async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, max).await.map_err(|error| {
+    let read = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, max));
+    read.await.map_err(|_| ApiError::SlowBody)?.map_err(|error| {
+        if is_slow(&error) {
+            return ApiError::SlowBody;
+        }
         // axum says "length limit exceeded" only in the source.
         let is_limit = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
         if is_limit {
@@ -90,6 +98,12 @@ async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
             ApiError::BadRequest("the body broke off before its end".to_owned())
         }
     })
+}
+
+/// Whether a pause within the body was too long.
+fn is_slow(error: &axum::Error) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source()).any(<dyn std::error::Error>::is::<TimeoutError>)
 }
 
 /// Parameters of the query string.

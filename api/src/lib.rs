@@ -13,7 +13,7 @@
 //!
 //! # Contents
 //!
-//! `routes/` one file a family of URLs · `access/` who may do what with a queue · `limits/` how much of it · `dispatcher` claims ·
+//! `connections` accepting, within bounds · `routes/` one file a family of URLs · `access/` who may do what with a queue · `limits/` how much of it · `dispatcher` claims ·
 //! `hub/` hints to sockets and waiters · `notifier` hints to other processes · `batcher` natural batching of writes ·
 //! `maintenance` sweep and expiry · `blob/` the files of `/f` · `webhook/` deliveries to submitters · `guard` the one way out to
 //! addresses that the public named · `request` an id for every request · `description/` the document of `/openapi.json` and its
@@ -24,6 +24,7 @@ mod app;
 mod batcher;
 mod blob;
 mod config;
+mod connections;
 mod description;
 mod dispatcher;
 mod error;

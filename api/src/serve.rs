@@ -1,6 +1,5 @@
 //! One API process: from a socket and a database to an orderly end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use sql::{Db, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::app::App;
 use crate::blob::BlobStore;
@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::guard::{Guard, GuardedClient};
 use crate::hub::{Hub, listen};
 use crate::notifier::Notifier;
-use crate::{maintenance, metrics, request, routes, webhook};
+use crate::{connections, maintenance, metrics, request, routes, webhook};
 
 /// Connections that have not ended this long after the stop signal are cut.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -32,9 +32,6 @@ pub enum Error {
     /// The client for webhooks cannot be made.
     #[error("the client for webhooks cannot be made: {0}")]
     Client(reqwest::Error),
-    /// The listener failed.
-    #[error("serving failed: {0}")]
-    Serve(std::io::Error),
 }
 
 /// Serves until `shutdown`, then ends sockets, streams and long polls and waits for requests under way.
@@ -52,20 +49,20 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let mut tasks = start_tasks(&app, notifier);
     let sender = tokio::spawn(webhook::send(Arc::clone(&app), client));
 
-    let router = routes::router(Arc::clone(&app)).layer(axum::middleware::from_fn(request::observe));
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let outcome = tokio::select! {
-        outcome = served => outcome.map_err(Error::Serve),
-        () = hard_end(shutdown) => Ok(()),
-    };
+    let patience = app.config.patience.0;
+    let router = routes::router(Arc::clone(&app)).layer(RequestBodyTimeoutLayer::new(patience));
+    let router = router.layer(axum::middleware::from_fn(request::observe));
+    tokio::select! {
+        () = connections::serve(listener, router, patience, shutdown.clone()) => {}
+        () = hard_end(shutdown) => {}
+    }
     // It takes nothing more once it is told to stop; what it has begun it may end.
     if tokio::time::timeout(DRAIN_MAX, sender).await.is_err() {
         tracing::warn!("webhooks under way are left to their next try");
     }
     tasks.shutdown().await;
     db.close().await;
-    outcome
+    Ok(())
 }
 
 fn start_tasks(app: &Arc<App>, notifier: Notifier) -> JoinSet<()> {

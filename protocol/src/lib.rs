@@ -34,13 +34,17 @@ mod path;
 mod schema;
 mod size;
 mod worker_api;
+mod worker_message;
 
 pub use canonical::{canonical_json, job_id_of, sha256_hex};
 pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
 pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, Reason, State, WorkerInfo};
 pub use log::{LogLine, Step};
-pub use message::{ClientMessage, Jobs, JobsMessage, LogsMessage, ServerMessage, StateChange, StateChangeValue, WorkersMessage};
+pub use message::{
+    ClearMessage, ClientMessage, DefinitionsMessage, JobQuery, Jobs, JobsMessage, LogsMessage, ServerMessage, StateChange,
+    StateChangeValue, WorkersMessage,
+};
 pub use name::{InvalidName, JobId, Namespace, Qid, QueueName, WorkerId};
 pub use parsed::{InvalidDefinition, ParsedDefinition};
 pub use path::{InvalidPath, check_config_path, check_input_path};
@@ -49,3 +53,4 @@ pub use worker_api::{
     Claim, ClaimAnswer, ClaimRequest, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest, HeldJob, LogsRequest,
     ReleaseRequest, WorkerDescription,
 };
+pub use worker_message::{DefinitionsRequest, JobStatusLogs, WorkerMessage, WorkerRegistration};

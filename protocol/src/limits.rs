@@ -12,6 +12,8 @@ pub const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
 pub const RESULT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most bytes of one WebSocket message from a client.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of one WebSocket message from a worker: a result with the whole log in it.
+pub const WORKER_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Most bytes of a callback's URL.
 pub const CALLBACK_URL_BYTES_MAX: usize = 2048;

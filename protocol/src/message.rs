@@ -1,23 +1,25 @@
-//! Messages of the client WebSocket. Unknown ones are the receiver's to ignore.
+//! Messages of the client WebSocket, and those that the server sends to workers too. Unknown ones are the receiver's to ignore.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::definition::EnqueueJob;
-use crate::job::{Job, Reason, State, WorkerInfo};
+use crate::job::{Job, JobResult, Reason, State, WorkerInfo};
 use crate::log::LogLine;
-use crate::name::{JobId, Namespace};
+use crate::name::{JobId, Namespace, WorkerId};
 
 /// Client to server. `PING` is no JSON and not here.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", content = "payload")]
 pub enum ClientMessage {
     /// Submit, cancel or clear.
     StateChange(Box<StateChange>),
     /// Ask for one job.
-    QueryJob(JobId),
+    QueryJob(JobQuery),
     /// Ask for all jobs.
     QueryJobStates,
 }
@@ -27,31 +29,43 @@ impl ClientMessage {
     ///
     /// Read in two steps, because a definition keeps its own text and serde's tagged enums would have copied it.
     pub fn parse(text: &str) -> Result<Option<Self>, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Envelope<'a> {
-            #[serde(rename = "type", borrow)]
-            kind: Cow<'a, str>,
-            #[serde(borrow)]
-            payload: Option<&'a RawValue>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Query {
-            job_id: JobId,
-        }
         let envelope: Envelope<'_> = serde_json::from_str(text)?;
-        let payload = envelope.payload.map_or("{}", RawValue::get);
+        let payload = envelope.payload();
         Ok(match envelope.kind.as_ref() {
             "StateChange" => Some(Self::StateChange(serde_json::from_str(payload)?)),
-            "QueryJob" => Some(Self::QueryJob(serde_json::from_str::<Query>(payload)?.job_id)),
+            "QueryJob" => Some(Self::QueryJob(serde_json::from_str(payload)?)),
             "QueryJobStates" => Some(Self::QueryJobStates),
             _ => None,
         })
     }
 }
 
+/// What every message is wrapped in.
+#[derive(Deserialize)]
+pub(crate) struct Envelope<'a> {
+    #[serde(rename = "type", borrow)]
+    pub(crate) kind: Cow<'a, str>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+}
+
+impl Envelope<'_> {
+    /// The payload's text; an absent one is an empty object.
+    pub(crate) fn payload(&self) -> &str {
+        self.payload.map_or("{}", RawValue::get)
+    }
+}
+
+/// Which job is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobQuery {
+    /// Its id.
+    pub job_id: JobId,
+}
+
 /// A transition that one end asks of the other.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct StateChange {
     /// Not used; existing clients send `""`.
     #[serde(default)]
@@ -65,21 +79,37 @@ pub struct StateChange {
 }
 
 /// The members of every kind of state change. Which of them count follows from `state`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StateChangeValue {
+    /// The state's word again, where the sender gave it.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The sender's clock, epoch milliseconds. Not used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Number>,
     /// The submission, when `state` is `Queued`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub enqueued: Option<EnqueueJob>,
+    /// Who runs or ran it, when a worker says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerId>,
     /// How it ended, when `state` is `Finished`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// Whose hold ends; absent means `_`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Namespace>,
     /// A sentence for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What it left, when a worker finished it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<JobResult>,
 }
 
 /// Server to client.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", content = "payload")]
 pub enum ServerMessage {
     /// All jobs: replaces what the client holds.
@@ -90,6 +120,12 @@ pub enum ServerMessage {
     Workers(WorkersMessage),
     /// Log lines as they come.
     JobStatusPayload(LogsMessage),
+    /// Workers forget what they keep of a job. Clients ignore it.
+    ClearJobCache(ClearMessage),
+    /// Definitions of jobs, to workers.
+    BroadcastJobDefinitions(DefinitionsMessage),
+    /// Asks a worker how it does.
+    StatusRequest {},
 }
 
 /// Jobs by id.
@@ -126,6 +162,23 @@ pub struct LogsMessage {
     pub step: String,
     /// The lines.
     pub logs: Vec<LogLine>,
+}
+
+/// Payload of `ClearJobCache`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClearMessage {
+    /// Which job.
+    pub job_id: String,
+    /// The namespace that let go last.
+    pub namespace: String,
+}
+
+/// Payload of `BroadcastJobDefinitions`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DefinitionsMessage {
+    /// The text of each definition, by job id.
+    pub definitions: BTreeMap<String, Box<RawValue>>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 -- Let go of a job in one namespace ('*': in all); it ends when nobody holds it any more.
 -- in:    reason 'Cancelled', 'JobReplacedByClient' or 'Deleted'; 'Deleted' also throws a finished job's result away
--- out:   'ended', 'left' (others still hold it), 'absent' (this namespace did not hold it), 'finished' (too late), 'unknown'
+-- out:   'ended', 'left' (others still hold it), 'absent' (this namespace did not hold it), 'finished' (too late), 'removed' (its result
+--        was thrown away already), 'unknown'
 -- locks: the job's row. It is looked for where it waits, then where it runs, each time with a new view, and again from
 --        the start for as long as it moves in between, as by a claim or a requeue; a thousand times at most.
 -- index: queued_job, running_pkey, finished_pkey
@@ -46,7 +47,8 @@ begin
 
     select f.* into j from asman.finished f where f.job_id = job_id_in and f.qid = qid_in order by f.finished_at desc limit 1;
     if found then
-      if reason_in <> 'Deleted' or j.reason = 'Deleted' then return 'finished'; end if;
+      if j.reason = 'Deleted' then return 'removed'; end if;
+      if reason_in <> 'Deleted' then return 'finished'; end if;
       delete from asman.finished where job_id = job_id_in and qid = qid_in;
       insert into asman.finished (qid, job_id, epoch, attempt, reason, message, namespace, worker_id, definition_hash, is_true_id,
         is_debug, is_item, class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at, claimed_at)

@@ -35,6 +35,11 @@ pub struct JobRow {
     reason: Option<String>,
     /// How many times it was claimed.
     pub attempt: i16,
+    /// Whether it is an item of the task-queue API and no container job.
+    pub is_item: bool,
+    /// The namespace that let go last, when that ended it; never in listings.
+    #[sqlx(default)]
+    pub namespace: Option<String>,
     #[sqlx(default)]
     priority: i16,
     #[sqlx(default)]
@@ -103,6 +108,8 @@ pub enum CancelOutcome {
     Absent,
     /// It had ended already.
     Finished,
+    /// Its result was thrown away already.
+    Removed,
     /// No such job.
     Unknown,
 }
@@ -190,6 +197,7 @@ impl Db {
             "left" => CancelOutcome::Left,
             "absent" => CancelOutcome::Absent,
             "finished" => CancelOutcome::Finished,
+            "removed" => CancelOutcome::Removed,
             "unknown" => CancelOutcome::Unknown,
             _ => return Err(Error::UnknownWord(word)),
         })

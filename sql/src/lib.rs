@@ -40,6 +40,9 @@ pub enum Error {
     /// More namespaces than a job may have would hold it.
     #[error("{} namespaces hold this job, and no more may", protocol::limits::NAMESPACES_MAX)]
     TooManyNamespaces,
+    /// A text holds what `PostgreSQL` has no room for, such as NUL.
+    #[error("a text holds a character that cannot be stored, such as NUL")]
+    Text,
     /// The schema is missing or older than this program.
     #[error("the database's schema is at version {found:?}, this program needs {needed}; run `asman db migrate`")]
     Schema {
@@ -61,6 +64,8 @@ impl From<sqlx::Error> for Error {
             {
                 Self::TooManyNamespaces
             }
+            // 22021: no such character in the encoding; 22P05: one that only JSON can spell.
+            sqlx::Error::Database(ref refused) if matches!(refused.code().as_deref(), Some("22021" | "22P05")) => Self::Text,
             sqlx::Error::Database(ref refused) if !is_passing(refused.code().as_deref()) => Self::Refused(error),
             sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::ColumnNotFound(_)

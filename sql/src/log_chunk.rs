@@ -7,6 +7,8 @@ use crate::{ClaimKey, Db, Error, Result};
 const APPEND: &str = include_str!("../queries/log_chunk/append.sql");
 const READ: &str = include_str!("../queries/log_chunk/read.sql");
 const RUN_OF_CLAIM: &str = include_str!("../queries/log_chunk/run_of_claim.sql");
+const NEXT_SEQ: &str = include_str!("../queries/log_chunk/next_seq.sql");
+const HAS_RUN: &str = include_str!("../queries/log_chunk/has_run.sql");
 const NEWER: &str = include_str!("../queries/log_chunk/newer.sql");
 
 /// Most chunks of one read: with chunks of 64 KiB, 8 MiB.
@@ -148,6 +150,16 @@ impl Db {
             lines.append(&mut parse(&chunk)?);
         }
         Ok(lines)
+    }
+
+    /// The number of a claim's next chunk; 0 when there is none yet.
+    pub async fn next_log_seq(&self, key: &ClaimKey) -> Result<i32> {
+        Ok(sqlx::query_scalar(NEXT_SEQ).bind(key.qid).bind(&key.job_id).bind(key.epoch).fetch_one(&self.relaxed).await?)
+    }
+
+    /// Whether the run log of a claim has any line.
+    pub async fn has_run_log(&self, key: &ClaimKey) -> Result<bool> {
+        Ok(sqlx::query_scalar(HAS_RUN).bind(key.qid).bind(&key.job_id).bind(key.epoch).fetch_one(&self.relaxed).await?)
     }
 
     /// Chunks that came after these cursors, of jobs of one queue.

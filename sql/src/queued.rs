@@ -7,6 +7,7 @@ use crate::{Db, Error, Result};
 
 const SUBMIT: &str = include_str!("../queries/queued/submit.sql");
 const CLAIM: &str = include_str!("../queries/queued/claim.sql");
+const CLAIM_ONE: &str = include_str!("../queries/queued/claim_one.sql");
 
 /// One job to queue.
 #[derive(Clone, Debug)]
@@ -194,6 +195,14 @@ impl Db {
             .fetch_all(&self.claims)
             .await?;
         Ok(rows)
+    }
+}
+
+impl Db {
+    /// Claims one named job for a registered worker. `None` when it does not wait or is not for this worker.
+    pub async fn claim_one(&self, qid: Qid, job_id: &str, worker_id: &str) -> Result<Option<i64>> {
+        let query = sqlx::query_scalar(CLAIM_ONE).bind(qid).bind(job_id).bind(worker_id);
+        Ok(query.bind(seconds(limits::SETUP_ALLOWANCE)).fetch_optional(&self.pool).await?)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{Db, Error, Result};
 const FINISH: &str = include_str!("../queries/running/finish.sql");
 const RELEASE: &str = include_str!("../queries/running/release.sql");
 const COMPARE: &str = include_str!("../queries/running/compare.sql");
+const EPOCH_OF_WORKER: &str = include_str!("../queries/running/epoch_of_worker.sql");
 const SWEEP: &str = include_str!("../queries/running/sweep.sql");
 const ENDED_BY: &str = include_str!("../queries/finished/ended_by.sql");
 
@@ -93,6 +94,10 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(15);
 impl Db {
     /// Ends a batch of claims. Gives those that ended now; durable when this returns.
     pub async fn finish(&self, batch: &[FinishRow]) -> Result<Vec<ClaimKey>> {
+        // In the order in which submissions lock these rows: two statements that meet must not wait for each other.
+        let mut batch: Vec<&FinishRow> = batch.iter().collect();
+        batch.sort_unstable_by(|a, b| (&a.key.job_id, a.key.qid).cmp(&(&b.key.job_id, b.key.qid)));
+        let batch = batch.as_slice();
         let rows = sqlx::query_as(FINISH)
             .bind(column(batch, |f| f.key.qid))
             .bind(column(batch, |f| f.key.job_id.as_str()))
@@ -141,6 +146,11 @@ impl Db {
             .fetch_all(&self.pool)
             .await?;
         rows.into_iter().map(CompareRow::try_from).collect()
+    }
+
+    /// The epoch of the claim by which this worker holds the job.
+    pub async fn epoch_of_worker(&self, qid: Qid, job_id: &str, worker_id: &str) -> Result<Option<i64>> {
+        Ok(sqlx::query_scalar(EPOCH_OF_WORKER).bind(qid).bind(job_id).bind(worker_id).fetch_optional(&self.pool).await?)
     }
 
     /// Takes back the claims of workers that were silent for `lease`.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Jobs, JobsMessage, LogsMessage, Qid, ServerMessage, State, WorkersMessage, limits};
+use protocol::{ClearMessage, Jobs, JobsMessage, LogsMessage, Namespace, Qid, ServerMessage, State, WorkersMessage, limits};
 use sql::{ChangedRow, Db, EventCursor, JobRow, Result};
 
 use super::position::Position;
@@ -145,8 +145,14 @@ impl Hub {
                 self.send_logs(qid).await?;
                 self.with(|channels| channels.get_mut(&qid).map(|channel| channel.feed.forget_ended(&rows)));
             }
-            let has_vanished = rows.iter().any(|row| !row.is_listed());
-            let listed: Vec<JobRow> = rows.into_iter().filter(JobRow::is_listed).collect();
+            // Items that are no container jobs have viewers of their own.
+            let (listed, vanished): (Vec<_>, Vec<_>) = rows.into_iter().filter(|row| !row.is_item).partition(JobRow::is_listed);
+            let has_vanished = !vanished.is_empty();
+            for row in vanished {
+                let namespace = row.namespace.unwrap_or_else(|| Namespace::SHARED.to_owned());
+                let message = ClearMessage { job_id: row.job_id, namespace };
+                self.send(qid, text_of(&ServerMessage::ClearJobCache(message)));
+            }
             if !listed.is_empty() {
                 let message = JobsMessage { is_subset: true, ..jobs_message(&listed) };
                 self.send(qid, text_of(&ServerMessage::JobStateUpdates(message)));
@@ -235,7 +241,7 @@ async fn read_to_the_end(db: &Db, qid: Qid, running: &HashSet<String>) -> Result
 /// A message for these jobs.
 fn jobs_message(rows: &[JobRow]) -> JobsMessage {
     // Rows of one job come with the newest place last.
-    let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
+    let jobs: BTreeMap<_, _> = rows.iter().filter(|row| !row.is_item).map(|row| (row.job_id.clone(), row.to_job())).collect();
     JobsMessage { state: Jobs { jobs }, is_subset: false }
 }
 

@@ -37,7 +37,12 @@ struct Channel {
     /// What changed since the last tick.
     dirty: Kinds,
     feed: position::Position,
+    /// Held by each worker socket among the receivers.
+    workers: WorkerSocket,
 }
+
+/// Kept by a worker's socket for as long as it is open.
+pub(crate) type WorkerSocket = Arc<()>;
 
 /// How many hints of each kind came. A waiter compares with what it saw last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,15 +104,25 @@ impl Hub {
         Ok(receiver)
     }
 
-    /// Sockets on one queue of this process, and on all.
-    pub(crate) fn n_sockets(&self, qid: Qid) -> usize {
-        self.with(|channels| channels.get(&qid).map_or(0, |channel| channel.messages.receiver_count()))
+    /// Counts a socket as a worker's until it drops what it gets here.
+    pub(crate) fn count_worker(&self, qid: Qid) -> WorkerSocket {
+        self.with(|channels| Arc::clone(&channels.entry(qid).or_insert_with(Channel::new).workers))
+    }
+
+    /// Client sockets on one queue of this process.
+    pub(crate) fn n_clients(&self, qid: Qid) -> usize {
+        let n_clients =
+            |channel: &Channel| channel.messages.receiver_count().saturating_sub(Arc::strong_count(&channel.workers) - 1);
+        self.with(|channels| channels.get(&qid).map_or(0, n_clients))
     }
 
     /// Forgets the queues that nobody watches any more.
     fn forget_unwatched(&self) {
         self.with(|channels| {
-            channels.retain(|_, channel| channel.marks.receiver_count() > 0 || channel.messages.receiver_count() > 0);
+            channels.retain(|_, channel| {
+                let n_watchers = channel.marks.receiver_count() + channel.messages.receiver_count();
+                n_watchers > 0 || Arc::strong_count(&channel.workers) > 1
+            });
             let n_sockets: usize = channels.values().map(|channel| channel.messages.receiver_count()).sum();
             metrics::gauge!("asman_client_sockets").set(n_sockets as f64);
             metrics::gauge!("asman_watched_queues").set(channels.len() as f64);
@@ -122,6 +137,7 @@ impl Channel {
             messages: broadcast::Sender::new(RING),
             dirty: Kinds::default(),
             feed: position::Position::default(),
+            workers: WorkerSocket::default(),
         }
     }
 

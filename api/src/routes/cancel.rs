@@ -64,6 +64,7 @@ async fn answer(
     Ok(match outcome {
         CancelOutcome::Unknown => (StatusCode::NOT_FOUND, Json(json!({"message": "Job not found"}))).into_response(),
         CancelOutcome::Finished => Json(json!({"message": "Job already Finished"})).into_response(),
+        CancelOutcome::Removed => Json(json!({"message": "Job already Removed"})).into_response(),
         CancelOutcome::Ended | CancelOutcome::Left | CancelOutcome::Absent => {
             Json(json!({"success": true, "jobId": id, "namespace": namespace})).into_response()
         }

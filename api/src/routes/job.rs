@@ -48,11 +48,17 @@ pub(crate) async fn get_anywhere(
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let bare = id.as_str().strip_suffix(".json");
     if bare.is_none() && accepts.contains("text/html") {
-        return Ok(super::page());
+        return Ok(vary(super::page()));
     }
     let id = bare.unwrap_or(id.as_str());
     let qid = find(&app, id, &caller).await?;
-    show(&app, qid, id).await
+    show(&app, qid, id).await.map(vary)
+}
+
+/// A cache must not give a program the page, nor a person the JSON.
+fn vary(mut response: Response) -> Response {
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// The queue of a job that the URL does not name: the oldest that the caller may read. What he may not read is not there.
@@ -60,7 +66,7 @@ pub(crate) async fn find(app: &App, id: &str, caller: &Caller) -> Result<Qid, Ap
     look_for(app, id, caller).await?.ok_or(NO_JOB)
 }
 
-async fn look_for(app: &App, id: &str, caller: &Caller) -> Result<Option<Qid>, ApiError> {
+pub(super) async fn look_for(app: &App, id: &str, caller: &Caller) -> Result<Option<Qid>, ApiError> {
     for qid in app.db.find_job(id, caller.token().is_some()).await? {
         if app.policies.may(qid, Right::Read, caller).await? {
             return Ok(Some(qid));

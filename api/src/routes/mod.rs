@@ -3,18 +3,22 @@
 mod blobs;
 mod cancel;
 mod client_socket;
+mod copy;
 mod description;
 mod files;
 mod health;
 mod job;
 mod logs;
+mod metaframe;
 mod policy;
+mod socket;
 mod status;
 mod stream;
 mod submit;
 #[cfg(test)]
 mod tests;
 mod worker;
+mod worker_socket;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
@@ -48,6 +52,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(health::metrics))
         .routes(routes!(description::openapi))
         .routes(routes!(description::docs))
+        .route("/metaframe.json", axum::routing::get(metaframe::metaframe))
+        .route("/j/metaframe.json", axum::routing::get(metaframe::metaframe))
         .merge(queue_routes())
         .merge(job_routes())
         .merge(jobs_anywhere())
@@ -67,6 +73,8 @@ fn queue_routes() -> OpenApiRouter<AppState> {
         .routes(also("/q/{queue}/browser", routes!(client_socket::connect)))
         .routes(also("/{queue}/client", routes!(client_socket::connect)))
         .routes(also("/{queue}/browser", routes!(client_socket::connect)))
+        .route("/q/{queue}/worker", axum::routing::any(worker_socket::connect))
+        .route("/{queue}/worker", axum::routing::any(worker_socket::connect))
         .routes(deprecated("/{queue}/status", routes!(status::status)))
         .routes(deprecated("/{queue}/metrics", routes!(status::metrics)))
 }
@@ -91,6 +99,7 @@ fn job_routes() -> OpenApiRouter<AppState> {
 fn jobs_anywhere() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(job::get_anywhere))
+        .route("/j/{id}/copy", axum::routing::post(copy::copy))
         .routes(routes!(job::definition_anywhere))
         .routes(routes!(job::result_anywhere))
         .routes(also("/j/{id}/results.json", routes!(job::result_anywhere)))
@@ -114,6 +123,9 @@ const PAGE: &str = include_str!("../../../web/index.html");
 
 /// Unknown paths under `/q`, `/j` and `/f` are mistakes of a program; any other is a person's browser.
 async fn fallback(uri: Uri) -> Response {
+    if metaframe::is_asked_for(uri.path()) {
+        return metaframe::description();
+    }
     let is_api = ["/q", "/j", "/f"].iter().any(|p| uri.path() == *p || uri.path().starts_with(&format!("{p}/")));
     if is_api {
         return ApiError::NotFound("no such route").into_response();

@@ -23,7 +23,7 @@ pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -
     let rows = app.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
     let workers = app.db.list_workers(qid, app.config.lease.0).await?;
     let counts = app.db.count_jobs(qid).await?;
-    let n_clients = app.hub.n_sockets(qid);
+    let n_clients = app.hub.n_clients(qid);
     let states: Vec<&str> = rows.iter().map(|row| row.state().as_str()).collect();
     Ok(Json(json!({
         "jobs": rows.iter().map(|row| (row.job_id.clone(), brief(row))).collect::<Map<_, _>>(),
@@ -31,8 +31,8 @@ pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -
         "localWorkers": workers.iter().map(|worker| (worker.worker_id.clone(), worker_entry(worker))).collect::<Map<_, _>>(),
         "clientCount": n_clients,
         "queueInfo": {
-            "address": Value::Null,
-            "serverId": Value::Null,
+            "address": queue.as_str(),
+            "serverId": app.process_id(),
             "jobCount": rows.len(),
             "localWorkerCount": workers.len(),
             "otherWorkerCount": 0,

@@ -47,7 +47,7 @@ pub(crate) async fn claim(
     Ok(Json(ClaimAnswer { jobs }))
 }
 
-fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
+pub(super) fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
     let has_bad_text = [&worker.version, &worker.executor].iter().any(|text| text.len() > 255 || text.contains('\0'));
     let has_bad_tag = worker.tags.iter().any(|tag| tag.parse::<protocol::Namespace>().is_err());
     if has_bad_text || has_bad_tag || worker.tags.len() > limits::TAGS_MAX || !worker.cpus.is_finite() {
@@ -170,7 +170,7 @@ pub(crate) async fn finish(
     Ok(Json(json!({})))
 }
 
-fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<FinishRow, ApiError> {
+pub(super) fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<FinishRow, ApiError> {
     if !matches!(request.reason, Reason::Success | Reason::Error | Reason::TimedOut) {
         return Err(ApiError::BadRequest("a worker finishes a job with Success, Error or TimedOut".to_owned()));
     }

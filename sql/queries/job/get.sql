@@ -1,21 +1,21 @@
 -- Where these jobs stand now. A job that ended and was queued again stands where it is newest.
 -- in:    $1 qid uuid[], $2 job_id text[]
 -- out:   qid uuid, job_id text, state text, queued_ms int8, since_ms int8, worker_id text, namespaces text[], tags text[], cpus float8,
---        gpus int4, memory_bytes int8, is_debug bool, reason text, attempt int2
+--        gpus int4, memory_bytes int8, is_debug bool, reason text, attempt int2, is_item bool, namespace text
 -- locks: none
 -- index: running_pkey, queued_job, finished_pkey
 select n.*
 from unnest($1::uuid[], $2::text[]) as w (qid, job_id)
 cross join lateral (
   (select r.qid, r.job_id, 'Running' as state, (extract(epoch from r.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from r.claimed_at) * 1000)::int8 as since_ms,
-  r.worker_id, r.namespaces, r.tags, r.cpus, r.gpus, r.memory_bytes, r.is_debug, null::text as reason, r.attempt
+  r.worker_id, r.namespaces, r.tags, r.cpus, r.gpus, r.memory_bytes, r.is_debug, null::text as reason, r.attempt, r.is_item, null::text as namespace
    from asman.running r where r.job_id = w.job_id and r.qid = w.qid)
   union all
   (select q.qid, q.job_id, 'Queued' as state, (extract(epoch from q.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from q.queued_at) * 1000)::int8 as since_ms,
-  null::text as worker_id, q.namespaces, q.tags, q.cpus, q.gpus, q.memory_bytes, q.is_debug, null::text as reason, q.attempt
+  null::text as worker_id, q.namespaces, q.tags, q.cpus, q.gpus, q.memory_bytes, q.is_debug, null::text as reason, q.attempt, q.is_item, null::text as namespace
    from asman.queued q where q.job_id = w.job_id and q.qid = w.qid)
   union all
   (select f.qid, f.job_id, 'Finished' as state, (extract(epoch from f.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from f.finished_at) * 1000)::int8 as since_ms,
-  f.worker_id, f.namespaces, f.tags, f.cpus, f.gpus, f.memory_bytes, f.is_debug, f.reason, f.attempt
+  f.worker_id, f.namespaces, f.tags, f.cpus, f.gpus, f.memory_bytes, f.is_debug, f.reason, f.attempt, f.is_item, f.namespace
    from asman.finished f where f.job_id = w.job_id and f.qid = w.qid order by f.finished_at desc limit 1)
   limit 1) n;

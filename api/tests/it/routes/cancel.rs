@@ -43,6 +43,10 @@ async fn a_finished_or_an_unknown_job_is_answered_with_the_known_words() {
     api.finish(&id, epoch).await;
     assert_eq!(cancel(&api, &format!("{id}/cancel")).await.1, json!({"message": "Job already Finished"}));
     assert_eq!(api.get(&format!("/q/q/j/{id}/result.json")).await.1["data"]["finishedReason"], "Success");
+    let mut socket = crate::socket::Socket::connect(&api, "/q/q/client").await;
+    socket.send(&crate::socket::ending(&id, "Deleted")).await;
+    socket.ping().await;
+    assert_eq!(cancel(&api, &format!("{id}/cancel")).await.1, json!({"message": "Job already Removed"}));
 }
 
 #[tokio::test]

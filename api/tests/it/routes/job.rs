@@ -161,6 +161,7 @@ async fn a_browser_gets_the_page_of_a_job_and_a_program_its_json() {
     let as_browser = |path: String| api.request(Method::GET, &path).header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
     let page = as_browser(format!("/j/{id}")).send().await.unwrap();
     assert_eq!(page.status(), 200);
+    assert!(page.headers().get_all("vary").iter().any(|value| value == "accept"));
     assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
     let json = as_browser(format!("/j/{id}.json")).send().await.unwrap();
     assert_eq!(json.headers()["content-type"], "application/json");

@@ -1,8 +1,10 @@
 //! One file a family of URLs, as in `api/src/routes`.
 
+mod bad_input;
 mod blobs;
 mod cancel;
 mod client_socket;
+mod copy;
 mod description;
 mod elsewhere;
 mod files;
@@ -10,9 +12,13 @@ mod health;
 mod job;
 mod limits;
 mod logs;
+mod metaframe;
+mod namespaces;
+mod patience;
 mod policy;
 mod policy_doors;
 mod status;
 mod stream;
 mod submit;
 mod worker;
+mod worker_socket;

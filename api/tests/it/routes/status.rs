@@ -24,6 +24,12 @@ async fn a_status_has_the_shape_that_existing_tools_read() {
     let info = &body["queueInfo"];
     assert_eq!((&info["jobCount"], &info["localWorkerCount"], &info["clientCount"]), (&json!(2), &json!(1), &json!(0)));
     assert_eq!(info["jobStates"].as_array().unwrap().len(), 2);
+    assert_eq!(info["address"], "q");
+    assert!(!info["serverId"].as_str().unwrap().is_empty());
+    let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(members(&body), ["jobs", "otherServers", "localWorkers", "clientCount", "queueInfo", "demand", "waiting"]);
+    let of_info = ["address", "serverId", "jobCount", "localWorkerCount", "otherWorkerCount", "clientCount", "jobStates"];
+    assert_eq!(members(info), of_info);
     assert_eq!(body["demand"], 4.0, "1 and 2.5 cpus, rounded up");
     assert_eq!(body["waiting"][0]["jobId"], *queued);
     assert_eq!(api.get("/q/status").await.0, 200);

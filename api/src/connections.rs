@@ -1,0 +1,83 @@
+//! Connections: accepted, bounded in number and in patience, and ended in order.
+//!
+//! A client that does not send the whole head of a request within the patience loses its connection, and so does one that keeps
+//! a connection idle for as long. At most [`CONNECTIONS_MAX`] are open; further ones wait to be accepted.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Open connections of one process.
+const CONNECTIONS_MAX: usize = 20_000;
+/// Pause after an accept that failed for want of something, such as file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves until `shutdown`, then until the requests under way are answered.
+pub(crate) async fn serve(listener: TcpListener, router: Router, patience: Duration, shutdown: CancellationToken) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &room) => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = shutdown.cancelled() => break,
+        };
+        let Some((stream, address, place)) = accepted else { break };
+        let router = router.clone().layer(axum::Extension(ConnectInfo(address)));
+        let shutdown = shutdown.clone();
+        connections.spawn(async move {
+            serve_one(stream, router, patience, shutdown).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// The next connection and its place among the open ones. `None` never comes as long as the process lives.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, std::net::SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(room).acquire_owned().await.ok()?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => return Some((stream, address, place)),
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
+}
+
+async fn serve_one(stream: TcpStream, router: Router, patience: Duration, shutdown: CancellationToken) {
+    // Small answers go out at once. A socket that refuses is served all the same.
+    let _ = stream.set_nodelay(true);
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(patience);
+    let service = TowerToHyperService::new(router);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::pin!(connection);
+    tokio::select! {
+        // A connection that breaks is the client's business.
+        _ = connection.as_mut() => return,
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}

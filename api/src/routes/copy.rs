@@ -1,0 +1,51 @@
+//! `POST /j/:id/copy`: the same job in another queue.
+
+use axum::Json;
+use axum::extract::State;
+use protocol::{Control, EnqueueJob, QueueName};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::job::look_for;
+use super::submit::enqueue;
+use crate::access::{Caller, Right};
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::extract::{Body, JobOnly};
+
+const NO_DEFINITION: ApiError = ApiError::NotFound("Job definition not found");
+
+#[derive(Deserialize)]
+pub(crate) struct CopyRequest {
+    /// Where to.
+    queue: QueueName,
+    /// How to queue it there.
+    #[serde(default)]
+    control: Option<Control>,
+    /// Where from; absent means wherever the job is found by its true id.
+    #[serde(default)]
+    from: Option<QueueName>,
+}
+
+/// `POST /j/:id/copy`. Results are not copied: a queue believes its own workers alone.
+pub(crate) async fn copy(
+    State(app): State<AppState>,
+    JobOnly(id): JobOnly,
+    caller: Caller,
+    Body(request): Body<CopyRequest>,
+) -> Result<Json<Value>, ApiError> {
+    app.admit(request.queue.qid(), Right::Submit, &caller).await?;
+    let qid = match &request.from {
+        Some(from) => {
+            app.admit(from.qid(), Right::Read, &caller).await?;
+            from.qid()
+        }
+        None => look_for(&app, id.as_str(), &caller).await?.ok_or(NO_DEFINITION)?,
+    };
+    let text = app.db.get_definition(qid, id.as_str()).await?.ok_or(NO_DEFINITION)?;
+    let definition = RawValue::from_string(text).map_err(ApiError::bad_request)?;
+    let job = EnqueueJob { id: Some(id), definition, control: request.control, debug: None };
+    let (job_id, _) = enqueue(&app, &request.queue, job).await?;
+    Ok(Json(json!({"success": true, "jobId": job_id})))
+}

@@ -1,0 +1,192 @@
+//! What the sockets of browsers and of workers have in common: the upgrade, sending within a bound, signs of life, and the
+//! queue's messages.
+//!
+//! A socket that does not take a message within [`SEND_TIMEOUT`] is closed, and so is one that gives no sign of life, that
+//! floods us, or whose queue has come to ask for another token; one that lags behind the hub gets a fresh snapshot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use protocol::{JobId, Jobs, JobsMessage, QueueName, ServerMessage, limits};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::Instant;
+
+use crate::access::{Caller, Right};
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::hub::{text_of, workers_message};
+use crate::limits::{MessageBucket, Passage, Place};
+
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bounds of the time between two pings.
+const LOOK_MIN: Duration = Duration::from_millis(100);
+const LOOK_MAX: Duration = Duration::from_secs(30);
+
+/// One connected socket, and what it is for.
+pub(super) struct Connection {
+    pub(super) app: AppState,
+    pub(super) queue: QueueName,
+    pub(super) socket: WebSocket,
+    /// Who asked for it.
+    pub(super) caller: Caller,
+    /// What the caller must be allowed for as long as it lives.
+    right: Right,
+    /// How many messages it may send; workers may send as many as their jobs say lines.
+    messages: Option<MessageBucket>,
+    last_heard: Instant,
+    _place: Place,
+}
+
+/// The socket is closed, or shall be.
+pub(super) struct Closed;
+
+/// The upgrade with every buffer bounded.
+pub(super) fn bounded(
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    message_bytes_max: usize,
+) -> Result<WebSocketUpgrade, ApiError> {
+    Ok(upgrade
+        .map_err(|rejection| ApiError::BadRequest(format!("this route is a WebSocket: {rejection}")))?
+        .max_message_size(message_bytes_max)
+        .max_frame_size(message_bytes_max)
+        .max_write_buffer_size(2 * limits::RESULT_BYTES_MAX))
+}
+
+/// Counts a message that was not understood.
+pub(super) fn ignore() {
+    metrics::counter!("asman_socket_messages_ignored_total").increment(1);
+}
+
+/// Counts a message that was understood and not obeyed.
+pub(super) fn refuse() {
+    metrics::counter!("asman_socket_messages_refused_total").increment(1);
+}
+
+impl Connection {
+    /// A socket that has taken its place. `holder` is who asked, and for what.
+    pub(super) fn new(
+        app: AppState,
+        queue: QueueName,
+        socket: WebSocket,
+        holder: (Caller, Right),
+        messages: Option<MessageBucket>,
+        place: Place,
+    ) -> Self {
+        let (caller, right) = holder;
+        Self { app, queue, socket, caller, right, messages, last_heard: Instant::now(), _place: place }
+    }
+
+    /// Tells the other end that the server goes away.
+    pub(super) async fn close(&mut self) {
+        let _ = self.socket.send(Message::Close(None)).await;
+    }
+
+    /// The text of a frame, if it has one that counts.
+    pub(super) async fn take(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, Closed> {
+        let Some(Ok(frame)) = frame else { return Err(Closed) };
+        self.last_heard = Instant::now();
+        // Pings are answered, so they count; pongs are answers and come one for each of ours.
+        if !matches!(frame, Message::Pong(_) | Message::Close(_))
+            && let Some(messages) = &mut self.messages
+        {
+            match messages.take() {
+                Passage::Pass => {}
+                Passage::Ignore => return Ok(None),
+                Passage::Close => return self.end(close_code::POLICY, "too many messages").await.map(|()| None),
+            }
+        }
+        match frame {
+            Message::Text(text) => return Ok(Some(text)),
+            Message::Close(_) => return Err(Closed),
+            Message::Binary(_) => ignore(),
+            Message::Ping(_) | Message::Pong(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// How often [`Connection::look`] is to look: three times before a silent socket is closed.
+    pub(super) fn look_every(&self) -> Duration {
+        let idle = self.app.config.limits.socket_idle.0;
+        if idle.is_zero() { LOOK_MAX } else { (idle / 3).clamp(LOOK_MIN, LOOK_MAX) }
+    }
+
+    /// Asks for a sign of life, and ends a socket that gave none or that may not be here any more.
+    pub(super) async fn look(&mut self) -> Result<(), Closed> {
+        let idle = self.app.config.limits.socket_idle.0;
+        if !idle.is_zero() && self.last_heard.elapsed() > idle {
+            metrics::counter!("asman_limited_total", "limit" => "socket_idle").increment(1);
+            return self.end(close_code::AWAY, "no sign of life").await;
+        }
+        if matches!(self.app.policies.may(self.queue.qid(), self.right, &self.caller).await, Ok(false)) {
+            return self.end(close_code::POLICY, "the queue asks for another token").await;
+        }
+        if let Some(messages) = &mut self.messages {
+            messages.forgive();
+        }
+        match tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::Ping(Bytes::new()))).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Closed),
+        }
+    }
+
+    async fn end(&mut self, code: u16, reason: &'static str) -> Result<(), Closed> {
+        let frame = CloseFrame { code, reason: reason.into() };
+        let _ = tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::Close(Some(frame)))).await;
+        Err(Closed)
+    }
+
+    /// Subscribes to the queue, then sends its workers and all its jobs.
+    pub(super) async fn greet(&mut self) -> Result<Receiver<Arc<str>>, Closed> {
+        let qid = self.queue.qid();
+        let messages = self.app.hub.subscribe(qid).await.map_err(|_| Closed)?;
+        let workers = workers_message(&self.app.db, qid, self.app.config.lease.0).await.map_err(|_| Closed)?;
+        self.send(workers).await?;
+        self.send_snapshot().await?;
+        Ok(messages)
+    }
+
+    /// The hub's next message. `None` after a lag, when a fresh snapshot was sent instead.
+    pub(super) async fn catch_up(
+        &mut self,
+        message: Result<Arc<str>, RecvError>,
+        messages: &mut Receiver<Arc<str>>,
+    ) -> Result<Option<Arc<str>>, Closed> {
+        match message {
+            Ok(text) => Ok(Some(text)),
+            Err(RecvError::Lagged(_)) => {
+                metrics::counter!("asman_socket_lags_total").increment(1);
+                *messages = messages.resubscribe();
+                self.send_snapshot().await?;
+                Ok(None)
+            }
+            Err(RecvError::Closed) => Err(Closed),
+        }
+    }
+
+    pub(super) async fn send(&mut self, text: Arc<str>) -> Result<(), Closed> {
+        let message = Message::Text(String::from(&*text).into());
+        match tokio::time::timeout(SEND_TIMEOUT, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Closed),
+        }
+    }
+
+    pub(super) async fn send_snapshot(&mut self) -> Result<(), Closed> {
+        // A database that is away for a moment is no reason to close: the next whole tick brings a snapshot.
+        match self.app.hub.snapshot(self.queue.qid()).await {
+            Ok(text) => self.send(text).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// `JobStateUpdates` with that job, or without any when it is unknown.
+    pub(super) async fn send_job(&mut self, job_id: &JobId) -> Result<(), Closed> {
+        let Ok(row) = self.app.db.get_job(self.queue.qid(), job_id.as_str()).await else { return Ok(()) };
+        let listed = row.filter(sql::JobRow::is_listed).map(|row| (row.job_id.clone(), row.to_job()));
+        let message = JobsMessage { state: Jobs { jobs: listed.into_iter().collect() }, is_subset: true };
+        self.send(text_of(&ServerMessage::JobStateUpdates(message))).await
+    }
+}

@@ -1,0 +1,49 @@
+//! One named job: taken, and brought to its end.
+
+use protocol::{FinishRequest, JobId, LogLine, StateChange, Step, WorkerId};
+use sql::ClaimKey;
+
+use super::Worker;
+use crate::error::ApiError;
+use crate::hint::Kinds;
+use crate::routes::worker::finish_row;
+
+impl Worker {
+    /// Claims the job if it waits. Asking again for a job that the worker holds is harmless.
+    pub(super) async fn claim(&mut self, worker: &WorkerId, job_id: &JobId) -> Result<(), ApiError> {
+        let (app, qid) = (&self.connection.app, self.connection.queue.qid());
+        if app.db.claim_one(qid, job_id.as_str(), worker.as_str()).await?.is_some() {
+            metrics::counter!("asman_jobs_claimed_total").increment(1);
+            app.touch(qid, Kinds::STATES);
+            return Ok(());
+        }
+        self.held(worker, job_id).await.map(|_| ())
+    }
+
+    /// The claim by which the worker holds the job.
+    pub(super) async fn held(&mut self, worker: &WorkerId, job_id: &JobId) -> Result<ClaimKey, ApiError> {
+        let (app, qid) = (&self.connection.app, self.connection.queue.qid());
+        let epoch = app.db.epoch_of_worker(qid, job_id.as_str(), worker.as_str()).await?.ok_or(ApiError::StaleEpoch)?;
+        Ok(ClaimKey { qid, job_id: job_id.as_str().to_owned(), epoch })
+    }
+
+    /// Ends the worker's claim. Its log counts when no line came before.
+    pub(super) async fn finish(&mut self, worker: &WorkerId, change: StateChange) -> Result<(), ApiError> {
+        let key = self.held(worker, &change.job).await?;
+        let (Some(reason), result) = (change.value.reason, change.value.result.unwrap_or_default()) else {
+            return Err(ApiError::BadRequest("an end has a reason".to_owned()));
+        };
+        let request = FinishRequest { epoch: key.epoch, reason, message: change.value.message, result };
+        let logs: Vec<LogLine> = request.result.logs.clone();
+        let row = finish_row(key.qid, change.job, request)?;
+        self.keep_last_log(&key, &logs).await?;
+        self.connection.app.finish(row).await
+    }
+
+    async fn keep_last_log(&mut self, key: &ClaimKey, logs: &[LogLine]) -> Result<(), ApiError> {
+        if logs.is_empty() || self.connection.app.db.has_run_log(key).await? {
+            return Ok(());
+        }
+        self.append(key, Step::Running, logs).await
+    }
+}

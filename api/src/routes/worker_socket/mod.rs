@@ -1,0 +1,156 @@
+//! `/q/:queue/worker`: the socket of published workers, which claim one named job at a time.
+//!
+//! On connect the workers, all jobs, and a question how the worker does; then what the hub says, with the definitions of newly
+//! queued jobs before it. Such a worker asks for a job that it saw queued; the database lets the first who asks have it. What
+//! it sends of a job counts only while it holds that job's claim. Its registrations, about every 10 s, are its heartbeats: a
+//! closed socket is not death, the lease decides.
+//!
+//! Text that is not understood is ignored and counted, and never closes the socket. Items that are no container jobs are never
+//! named here. Bounds: [`limits::WORKER_MESSAGE_BYTES_MAX`] a message, [`definitions`] a few mebibytes an answer.
+
+mod claim;
+mod definitions;
+mod logs;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::Response;
+use protocol::{ServerMessage, State as JobState, StateChange, WorkerId, WorkerMessage, WorkerRegistration, limits};
+use sql::WorkerSeen;
+
+use super::socket::{Closed, Connection, bounded, ignore, refuse};
+use super::worker::check_worker;
+use crate::access::{Caller, Right, WorkerOf};
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::hint::Kinds;
+use crate::hub::{WorkerSocket, text_of};
+
+/// One worker, connected.
+struct Worker {
+    connection: Connection,
+    /// Who it is, once it has registered.
+    id: Option<WorkerId>,
+    /// Tells it from the clients when these are counted.
+    _counted: WorkerSocket,
+}
+
+/// `GET /q/:queue/worker`, `/:queue/worker`.
+pub(crate) async fn connect(
+    State(app): State<AppState>,
+    WorkerOf(queue): WorkerOf,
+    caller: Caller,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let upgrade = bounded(upgrade, limits::WORKER_MESSAGE_BYTES_MAX)?;
+    let place = app.meters.connect(&caller, queue.qid())?;
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let shutdown = app.shutdown.clone();
+        let counted = app.hub.count_worker(queue.qid());
+        let connection = Connection::new(app, queue, socket, (caller, Right::Work), None, place);
+        let mut worker = Worker { connection, id: None, _counted: counted };
+        // Served to its end, or told that the server goes away.
+        if shutdown.run_until_cancelled(worker.serve()).await.is_none() {
+            worker.connection.close().await;
+        }
+    }))
+}
+
+impl Worker {
+    async fn serve(&mut self) -> Result<(), Closed> {
+        let mut messages = self.connection.greet().await?;
+        self.connection.send(text_of(&ServerMessage::StatusRequest {})).await?;
+        let mut look = tokio::time::interval(self.connection.look_every());
+        loop {
+            tokio::select! {
+                _ = look.tick() => self.connection.look().await?,
+                message = messages.recv() => {
+                    if let Some(text) = self.connection.catch_up(message, &mut messages).await? {
+                        self.pass_on(text).await?;
+                    }
+                }
+                frame = self.connection.socket.recv() => {
+                    if let Some(text) = self.connection.take(frame).await? {
+                        self.receive(text.as_str()).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The hub's message, after the definitions of the jobs that it shows as queued.
+    async fn pass_on(&mut self, text: Arc<str>) -> Result<(), Closed> {
+        let job_ids = definitions::newly_queued(&text);
+        self.send_definitions(&job_ids).await?;
+        self.connection.send(text).await
+    }
+
+    async fn receive(&mut self, text: &str) -> Result<(), Closed> {
+        if text == "PING" {
+            let name = self.id.as_ref().map_or("unknown", WorkerId::as_str);
+            return self.connection.send(format!("PONG {name}").into()).await;
+        }
+        match WorkerMessage::parse(text) {
+            Ok(Some(WorkerMessage::WorkerRegistration(registration))) => self.register(registration).await,
+            // Boxed: a worker that only listens is not to keep room for a result.
+            Ok(Some(WorkerMessage::StateChange(change))) => Box::pin(self.change(*change)).await?,
+            Ok(Some(WorkerMessage::JobStatusLogs(logs))) => Box::pin(self.keep_logs(logs)).await,
+            Ok(Some(WorkerMessage::RequestJobDefinitions(request))) => {
+                let job_ids: Vec<&str> = request.job_ids.iter().map(protocol::JobId::as_str).collect();
+                self.send_definitions(&job_ids).await?;
+            }
+            Ok(Some(WorkerMessage::WorkerStatusResponse(_))) => self.beat().await,
+            Ok(None) | Err(_) => ignore(),
+        }
+        Ok(())
+    }
+
+    /// Notes what the worker is and that it lives.
+    async fn register(&mut self, registration: WorkerRegistration) {
+        let worker = registration.describe();
+        if check_worker(&worker).is_err() {
+            return refuse();
+        }
+        let (app, qid) = (&self.connection.app, self.connection.queue.qid());
+        if let Ok(seen) = app.db.register_worker(qid, &worker).await {
+            if seen == WorkerSeen::Changed {
+                app.touch(qid, Kinds::WORKERS);
+            }
+            self.id = Some(worker.id);
+        }
+    }
+
+    /// Any answer is a sign of life.
+    async fn beat(&mut self) {
+        if let Some(id) = &self.id {
+            // A beat that is not noted is followed by another.
+            let _ = self.connection.app.db.heartbeat(self.connection.queue.qid(), id.as_str()).await;
+        }
+    }
+
+    /// A claim or an end. The answer is the truth about the job: whoever lost it sees that there.
+    async fn change(&mut self, change: StateChange) -> Result<(), Closed> {
+        let job_id = change.job.clone();
+        let outcome = match (self.speaker(&change), change.state) {
+            (Some(worker), JobState::Running) => self.claim(&worker, &job_id).await,
+            (Some(worker), JobState::Finished) => self.finish(&worker, change).await,
+            _ => Err(ApiError::BadRequest("a registered worker claims or finishes a job".to_owned())),
+        };
+        if outcome.is_err() {
+            refuse();
+        }
+        self.connection.send_job(&job_id).await
+    }
+
+    /// Who sent it: the registered worker, or before that whom the message names. Nobody when they differ.
+    fn speaker(&self, change: &StateChange) -> Option<WorkerId> {
+        match (&self.id, &change.value.worker) {
+            (Some(id), Some(named)) if id != named => None,
+            (Some(id), _) | (None, Some(id)) => Some(id.clone()),
+            (None, None) => None,
+        }
+    }
+}

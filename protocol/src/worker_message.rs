@@ -1,0 +1,119 @@
+//! Messages that published workers send on their WebSocket. `PING` is no JSON and not here.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::duration::{Duration, parse_duration};
+use crate::limits;
+use crate::log::{LogLine, Step};
+use crate::message::{Envelope, StateChange};
+use crate::name::{JobId, WorkerId};
+use crate::worker_api::WorkerDescription;
+
+/// Worker to server.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", content = "payload")]
+pub enum WorkerMessage {
+    /// What the worker is, and that it lives.
+    WorkerRegistration(WorkerRegistration),
+    /// Asks for a queued job (`Running`), or says how one ended (`Finished`).
+    StateChange(Box<StateChange>),
+    /// Log lines of a job that it runs.
+    JobStatusLogs(JobStatusLogs),
+    /// Asks for definitions.
+    RequestJobDefinitions(DefinitionsRequest),
+    /// Answer of `StatusRequest`. Not used beyond the sign of life.
+    WorkerStatusResponse(Value),
+}
+
+impl WorkerMessage {
+    /// Reads one text frame. `Ok(None)` is a message of a type that this end does not know.
+    pub fn parse(text: &str) -> Result<Option<Self>, serde_json::Error> {
+        let envelope: Envelope<'_> = serde_json::from_str(text)?;
+        let payload = envelope.payload();
+        Ok(match envelope.kind.as_ref() {
+            "WorkerRegistration" => Some(Self::WorkerRegistration(serde_json::from_str(payload)?)),
+            "StateChange" => Some(Self::StateChange(serde_json::from_str(payload)?)),
+            "JobStatusLogs" => Some(Self::JobStatusLogs(serde_json::from_str(payload)?)),
+            "RequestJobDefinitions" => Some(Self::RequestJobDefinitions(serde_json::from_str(payload)?)),
+            "WorkerStatusResponse" => Some(Self::WorkerStatusResponse(serde_json::from_str(payload)?)),
+            _ => None,
+        })
+    }
+}
+
+/// Payload of `WorkerRegistration`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerRegistration {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its program's version.
+    #[serde(default)]
+    pub version: String,
+    /// Cpus it offers.
+    pub cpus: f64,
+    /// Gpus it offers.
+    #[serde(default)]
+    pub gpus: f64,
+    /// The worker's clock, epoch milliseconds. Not used.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub time: Value,
+    /// Longest run it allows, text or milliseconds.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub max_job_duration: Value,
+}
+
+impl WorkerRegistration {
+    /// The worker in the words of the HTTP API. A limit that cannot be read is none.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float to integer cast saturates")]
+    pub fn describe(self) -> WorkerDescription {
+        let text = self.max_job_duration.as_str().map_or_else(|| self.max_job_duration.to_string(), ToOwned::to_owned);
+        WorkerDescription {
+            id: self.id,
+            version: self.version,
+            cpus: self.cpus,
+            gpus: self.gpus as u32,
+            memory: 0,
+            tags: Vec::new(),
+            max_job_duration: Duration(parse_duration(&text).unwrap_or(limits::DURATION_MAX)),
+            executor: "socket".to_owned(),
+        }
+    }
+}
+
+/// Payload of `JobStatusLogs`: `JobStatusPayload` with names checked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobStatusLogs {
+    /// Whose log.
+    pub job_id: JobId,
+    /// What the job was doing.
+    pub step: Step,
+    /// The lines.
+    pub logs: Vec<LogLine>,
+}
+
+/// Payload of `RequestJobDefinitions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DefinitionsRequest {
+    /// Which jobs.
+    pub job_ids: Vec<JobId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_is_read_with_its_limit_as_text_as_number_and_without() {
+        let limit = |json: &str| {
+            let registration: WorkerRegistration = serde_json::from_str(json).unwrap();
+            registration.describe().max_job_duration.0.as_secs()
+        };
+        assert_eq!(limit(r#"{"id":"w","version":"1","cpus":4,"gpus":0,"time":1,"maxJobDuration":"20m"}"#), 1_200);
+        assert_eq!(limit(r#"{"id":"w","cpus":4,"maxJobDuration":5000}"#), 5);
+        assert_eq!(limit(r#"{"id":"w","cpus":4}"#), limits::DURATION_MAX.as_secs());
+    }
+}

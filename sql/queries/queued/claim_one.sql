@@ -1,0 +1,26 @@
+-- Claim one named job for a worker that asks for just this one, if it still waits: the first who asks has it.
+-- Such a worker knows no tags and starts as it asks, so a job with tags is not for it, and a pause after a loss is passed over.
+-- in:    $1 qid uuid, $2 job_id text, $3 worker_id text, $4 setup_seconds int4
+-- out:   epoch int8: no row when the job does not wait, the queue is paused, or the worker is unknown or too small
+-- locks: the queued row; another who holds it ends first
+-- index: queued_job, worker_pkey
+with wanted as (
+  select q.qid, q.job_id, least(q.max_seconds, w.max_seconds) as run_seconds
+  from asman.queued q join asman.worker w on w.qid = q.qid and w.worker_id = $3
+  where q.job_id = $2 and q.qid = $1 and not q.is_item and q.tags = '{}' and q.gpus <= w.gpus and q.cpus <= w.cpus
+    and q.required_seconds <= w.max_seconds and (select p.is_paused from asman.queue p where p.qid = q.qid) is not true
+  for update of q),
+gone as (
+  delete from asman.queued q using wanted w where q.job_id = w.job_id and q.qid = w.qid returning q.*, w.run_seconds),
+claimed as (
+  insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, is_true_id,
+    is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, queued_at)
+  select qid, job_id, nextval('asman.epoch_seq'), $3, attempt + 1, now() + make_interval(secs => run_seconds + $4::int4),
+    class, priority, seq, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds,
+    max_seconds, tags, n_lost, queued_at
+  from gone on conflict (job_id, qid) do nothing
+  returning *),
+noted as (
+  insert into asman.event (qid, job_id, kind, worker_id, attempt, epoch)
+  select qid, job_id, 'claimed', worker_id, attempt, epoch from claimed)
+select c.epoch from claimed c;

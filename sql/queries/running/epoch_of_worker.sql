@@ -1,0 +1,6 @@
+-- The claim of one job that this worker holds.
+-- in:    $1 qid uuid, $2 job_id text, $3 worker_id text
+-- out:   epoch int8: no row when it holds none
+-- locks: none
+-- index: running_pkey
+select r.epoch from asman.running r where r.job_id = $2 and r.qid = $1 and r.worker_id = $3;
