@@ -31,5 +31,6 @@ mod notifier;
 mod routes;
 mod serve;
 
+pub use blob::{Done, S3Config, SetupStep, check_blobs, set_up_blobs};
 pub use config::Config;
 pub use serve::{Error, serve};

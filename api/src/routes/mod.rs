@@ -33,6 +33,8 @@ pub(crate) fn router(app: AppState) -> Router {
         .merge(worker_routes())
         .route("/f/{key}", put(blobs::put).get(blobs::get))
         .route("/f/{key}/exists", get(blobs::exists))
+        .route("/upload/{key}", get(blobs::upload))
+        .route("/download/{key}", get(blobs::download))
         .fallback(fallback)
         .method_not_allowed_fallback(async || ApiError::Method)
         .with_state(app);

@@ -1,5 +1,6 @@
 //! One file a family of URLs, as in `api/src/routes`.
 
+mod blob_faults;
 mod blobs;
 mod cancel;
 mod client_socket;
