@@ -79,6 +79,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Worker(command) => commands::worker::run(command).await,
         Command::Job(command) => commands::job::run(command, &cli.global).await,
         Command::Db(command) => commands::db::run(command, &cli.global).await,
+        Command::Blob(command) => commands::blob::run(command, &cli.global).await,
         Command::Doctor(args) => commands::doctor::run(args, &cli.global).await,
     }
 }

@@ -130,15 +130,16 @@ impl Part {
 
 async fn start_on(url: &str, args: &Args, data: &DataDirectory) -> Result<(String, Part, Option<Part>), Failure> {
     db::migrate(url).await?;
-    let (api_url, api) = start_api(url, args.port, data).await?;
+    let (api_url, api) = start_api(url, args, data).await?;
     let worker = if args.no_worker { None } else { start_worker(&api_url, data).await? };
     Ok((api_url, api, worker))
 }
 
-async fn start_api(url: &str, port: u16, data: &DataDirectory) -> Result<(String, Part), Failure> {
-    let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+async fn start_api(url: &str, args: &Args, data: &DataDirectory) -> Result<(String, Part), Failure> {
+    let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).await?;
     let address = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
-    let config = api::Config::for_database(url.to_owned(), data.private_folder("blobs")?);
+    let mut config = api::Config::for_database(url.to_owned(), data.private_folder("blobs")?);
+    config.s3 = args.s3.clone();
     let stop = CancellationToken::new();
     let serve = api::serve(listener, config, stop.clone());
     let task = tokio::spawn(async { serve.await.map_err(|error| Failure::Failed(error.to_string())) });
