@@ -73,6 +73,12 @@ forbid:
 test *filter:
     cli/tests/postgres.sh cargo nextest run --workspace "$@"
 
+# Files in a real object storage: Garage on this machine, 2 GiB through it. Some minutes.
+[group('check')]
+[positional-arguments]
+test-s3 *filter:
+    cli/tests/postgres.sh cargo nextest run -p cli --features s3-server --test s3 --no-capture "$@"
+
 # Measure on a PostgreSQL that commits to disk; some minutes, after an optimised build. Writes bench/RESULTS.md.
 [group('check')]
 [positional-arguments]
