@@ -117,7 +117,7 @@ fn init_makes_a_bucket_once_and_says_what_it_did() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_web_page_sends_and_reads_a_file_at_the_storage() {
-    let house = House::start();
+    let house = tokio::task::block_in_place(House::start);
     let path = house.at(&format!("/f/{}", hash_of(b"from a page")));
     let preflight = |url: String| {
         let ask = house.http.request(Method::OPTIONS, url).header(ORIGIN, "https://page.example");
@@ -144,7 +144,7 @@ async fn a_web_page_sends_and_reads_a_file_at_the_storage() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_storage_refuses_other_content_than_the_key_names() {
-    let house = House::start();
+    let house = tokio::task::block_in_place(House::start);
     let hash = hash_of(b"content");
     let url = location(&house.http.put(house.at(&format!("/f/{hash}"))).body("content").send().await.unwrap());
     let forged = house.http.put(&url).body("forgery").send().await.unwrap();
@@ -161,21 +161,29 @@ async fn the_storage_refuses_other_content_than_the_key_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_in_parts_that_breaks_off_is_aborted() {
-    let house = House::start();
-    let endless = stream::iter(large().take(40).map(Ok)).chain(stream::once(async { Err(std::io::Error::other("cut")) }));
-    let put = house.http.put(house.at("/f/half?proxy=1")).body(Body::wrap_stream(endless)).send().await;
-    assert!(put.is_err());
-    until(|| (house.garage.unfinished_uploads("files") == 0).then_some(()));
+    let house = tokio::task::block_in_place(House::start);
+    let (cut, is_cut) = tokio::sync::oneshot::channel::<()>();
+    let end = stream::once(async {
+        let _ = is_cut.await;
+        Err(std::io::Error::other("cut"))
+    });
+    let body = Body::wrap_stream(stream::iter(large().take(40).map(Ok)).chain(end));
+    let put = tokio::spawn(house.http.put(house.at("/f/half?proxy=1")).body(body).send());
+    let has = |n: u64| tokio::task::block_in_place(|| until(|| (house.garage.unfinished_uploads("files") == n).then_some(())));
+    has(1);
+    cut.send(()).unwrap();
+    assert!(put.await.unwrap().is_err());
+    has(0);
     let wrong = house.at(&format!("/f/{}?proxy=1", hash_of(b"content")));
     let wrong = house.http.put(wrong).body(vec![b'x'; 20 * MIB]).send().await.unwrap();
     assert_eq!(wrong.status(), 400);
-    until(|| (house.garage.unfinished_uploads("files") == 0).then_some(()));
+    has(0);
     assert_eq!(house.get("/f/half/exists").await.status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_gibibytes_pass_at_the_storage_and_through_a_small_api() {
-    let house = House::start();
+    let house = tokio::task::block_in_place(House::start);
     let before = house.peak_kib();
     let length = LARGE_MIB * MIB;
     // A body that asks first, as a client does that follows redirects.
