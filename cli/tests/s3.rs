@@ -74,7 +74,7 @@ fn hash_of(content: &[u8]) -> String {
 
 /// The large file, a MiB at a time, each other than the one before.
 fn large() -> impl Iterator<Item = Vec<u8>> {
-    (0..LARGE_MIB).map(|n| n.to_le_bytes().iter().copied().cycle().take(MIB).collect())
+    (0..LARGE_MIB).map(|n| n.to_le_bytes().repeat(MIB / size_of::<usize>()))
 }
 
 fn large_body() -> Body {
