@@ -84,6 +84,11 @@ test *filter:
 [positional-arguments]
 test-fuzz *options: build
     SCHEMATHESIS="{{ cache }}/schemathesis/bin/schemathesis" cli/tests/postgres.sh api/tests/fuzz.sh "$PWD/.bin/asman" "$@"
+# Files in a real object storage: Garage on this machine, 2 GiB through it. Some minutes.
+[group('check')]
+[positional-arguments]
+test-s3 *filter:
+    cli/tests/postgres.sh cargo nextest run -p cli --features s3-server --test s3 --no-capture "$@"
 
 # Measure on a PostgreSQL that commits to disk; some minutes, after an optimised build. Writes bench/RESULTS.md.
 [group('check')]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use protocol::{Duration, limits};
 
+use crate::blob::S3Config;
 use crate::limits::Limits;
 
 /// Settings of one API process.
@@ -17,9 +18,12 @@ pub struct Config {
     /// API polls.
     #[arg(long, env = "DATABASE_LISTEN_URL", hide_env_values = true)]
     pub listen_url: Option<String>,
-    /// Folder that holds the files of /f.
+    /// Folder that holds the files of /f, unless --s3-bucket is given.
     #[arg(long, env = "ASMAN_BLOB_DIRECTORY", default_value = "./asman-blobs")]
     pub blob_directory: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the help of the whole command")]
+    pub s3: S3Config,
     /// Address to listen on.
     #[arg(long, env = "ASMAN_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
@@ -69,6 +73,7 @@ impl Config {
             database_url,
             listen_url: None,
             blob_directory,
+            s3: S3Config::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             lease: Duration(limits::LEASE),
             poll: Duration(std::time::Duration::from_secs(2)),

@@ -50,6 +50,12 @@ pub(crate) enum ApiError {
     /// The database gave no answer.
     #[error("{0}")]
     Database(Arc<sql::Error>),
+    /// The object storage is away or refuses us. It has said why in the log already.
+    #[error("the object storage is away")]
+    StoreAway,
+    /// A part of the file that is not there.
+    #[error("the file does not have these bytes")]
+    Range,
     /// The blob store failed.
     #[error("blob store: {0}")]
     Blob(Arc<std::io::Error>),
@@ -84,7 +90,8 @@ impl ApiError {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::StaleEpoch => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Range => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Stopping | Self::StoreAway => StatusCode::SERVICE_UNAVAILABLE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::Database(error) if matches!(**error, sql::Error::Text) => StatusCode::BAD_REQUEST,
             Self::Database(error) if matches!(**error, sql::Error::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
@@ -113,7 +120,7 @@ impl IntoResponse for ApiError {
             return response;
         }
         let id = request::current_id();
-        if !matches!(self, Self::Stopping) {
+        if !matches!(self, Self::Stopping | Self::StoreAway) {
             tracing::error!(id, cause = %self, "a request failed");
         }
         let mut response = (status, Json(json!({"error": "internal error", "id": id}))).into_response();

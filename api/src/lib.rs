@@ -41,6 +41,7 @@ mod routes;
 mod serve;
 mod webhook;
 
+pub use blob::{Done, S3Config, SetupStep, check_blobs, set_up_blobs};
 pub use config::Config;
 pub use limits::{Count, Idle, Limits, Rate};
 pub use serve::{Error, serve};

@@ -26,9 +26,9 @@ pub enum Error {
     /// The database is not there or not migrated.
     #[error(transparent)]
     Database(#[from] sql::Error),
-    /// The blob directory cannot be used.
-    #[error("the blob directory cannot be used: {0}")]
-    BlobDirectory(std::io::Error),
+    /// The blob directory or the object storage cannot be used.
+    #[error("the files of /f have no place: {0}")]
+    BlobStore(std::io::Error),
     /// The client for webhooks cannot be made.
     #[error("the client for webhooks cannot be made: {0}")]
     Client(reqwest::Error),
@@ -41,7 +41,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     metrics::install();
     let db = Db::new(&config.database_url, &Settings::default())?;
     db.check_ready().await?;
-    let blobs = BlobStore::directory(config.blob_directory.clone()).map_err(Error::BlobDirectory)?;
+    let blobs = BlobStore::open(&config.s3, config.blob_directory.clone()).await.map_err(Error::BlobStore)?;
     let client = GuardedClient::new(Guard::new(config.allow_private_webhooks)).map_err(Error::Client)?;
     let notifier = Notifier::new();
     let hub = Hub::new(db.clone(), config.lease.0);

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{api, db, doctor, down, job, queue, up, worker};
+use crate::commands::{api, blob, db, doctor, down, job, queue, up, worker};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Prepare and look after the database.
     #[command(subcommand)]
     Db(db::Command),
+    /// Prepare the object storage for the files of jobs.
+    #[command(subcommand)]
+    Blob(blob::Command),
     /// Check this machine: what is there, what is missing, and how to get it.
     Doctor(doctor::Args),
 }

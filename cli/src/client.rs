@@ -200,6 +200,13 @@ impl Client {
         self.url(&["f", key])
     }
 
+    /// The same, where the API takes the bytes itself whatever stores them.
+    pub(crate) fn proxied_blob_url(&self, key: &str) -> Result<Url, Error> {
+        let mut url = self.blob_url(key)?;
+        url.set_query(Some("proxy=1"));
+        Ok(url)
+    }
+
     fn url(&self, segments: &[&str]) -> Result<Url, Error> {
         // A URL swallows these two whatever the escaping, and the request would reach another route.
         if segments.iter().any(|segment| matches!(*segment, "." | "..")) {

@@ -82,6 +82,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Job(args) => commands::job::run(args, &cli.global).await,
         Command::Queue(command) => commands::queue::run(command, &cli.global).await,
         Command::Db(command) => commands::db::run(command, &cli.global).await,
+        Command::Blob(command) => commands::blob::run(command, &cli.global).await,
         Command::Doctor(args) => commands::doctor::run(args, &cli.global).await,
     }
 }

@@ -84,6 +84,13 @@ impl Api {
         url
     }
 
+    /// A file of `/f` through the API itself, whatever stores it.
+    pub(crate) fn proxied_url(&self, key: &str) -> Url {
+        let mut url = self.url(&["f", key]);
+        url.set_query(Some("proxy=1"));
+        url
+    }
+
     /// A request to the API itself, with the token.
     pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.authorized(self.client.request(method, url))

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use protocol::limits::BLOB_BYTES_MAX;
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tower_http::services::ServeFile;
 
-use super::is_sha256;
+use super::{broke_off, guard, is_sha256, too_large, wrong_hash};
 use crate::error::ApiError;
 
 /// A folder with files in it.
@@ -42,7 +42,7 @@ impl Directory {
         let mut file = tokio::fs::File::from_std(file);
         let hash = receive(&mut file, body).await?;
         if is_sha256(key) && key != hash {
-            return Err(ApiError::BadRequest(format!("the content's SHA-256 is {hash}, not the key it was sent to")));
+            return Err(wrong_hash(&hash));
         }
         file.sync_all().await?;
         let path = self.path(key);
@@ -55,7 +55,6 @@ impl Directory {
     }
 
     pub(super) async fn get(&self, key: &str, request: Request) -> Result<Response, ApiError> {
-        let is_hash = is_sha256(key);
         let mime = mime_guess::mime::APPLICATION_OCTET_STREAM;
         let served = ServeFile::new_with_mime(self.path(key), &mime).try_call(request).await;
         let mut response = match served {
@@ -63,13 +62,7 @@ impl Directory {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             Ok(_) | Err(_) => return Err(ApiError::NotFound("no file is stored under this key")),
         };
-        // Content from strangers: never rendered as a page of ours.
-        let headers = response.headers_mut();
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-        if is_hash {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-        }
+        guard(response.headers_mut(), key);
         Ok(response)
     }
 
@@ -105,10 +98,10 @@ async fn receive(file: &mut tokio::fs::File, body: Body) -> Result<String, ApiEr
     let mut n_bytes = 0;
     let mut stream = body.into_data_stream();
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| ApiError::BadRequest("the upload broke off before its end".to_owned()))?;
+        let chunk = chunk.map_err(|_| broke_off())?;
         n_bytes += chunk.len() as u64;
         if n_bytes > BLOB_BYTES_MAX {
-            return Err(ApiError::TooLarge(format!("a file may have at most {BLOB_BYTES_MAX} bytes")));
+            return Err(too_large());
         }
         hasher.update(&chunk);
         file.write_all(&chunk).await?;

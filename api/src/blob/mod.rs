@@ -1,43 +1,71 @@
 //! The files behind `/f`: large inputs and outputs.
 //!
 //! A key that looks like a SHA-256 is checked against the content, whoever sends it: what is stored under a hash has that hash.
+//! Bytes that pass through this process are hashed here; where a client is sent to an object storage, the hash and the length are
+//! part of the signed address.
 
 mod directory;
+mod s3;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 
 use crate::error::ApiError;
 use directory::Directory;
+use s3::S3;
+
+pub use s3::{Done, S3Config, SetupStep, check_blobs, set_up_blobs};
 
 /// Where the files are.
 #[derive(Debug)]
 pub(crate) enum BlobStore {
     /// In a folder of this machine.
     Directory(Directory),
+    /// In a bucket of an object storage.
+    S3(Box<S3>),
 }
 
 impl BlobStore {
-    /// Uses a folder, made when missing.
-    pub(crate) fn directory(path: PathBuf) -> std::io::Result<Self> {
-        Directory::open(path).map(Self::Directory)
+    /// Uses the bucket where one is named, else the folder, made when missing.
+    ///
+    /// A storage that is away is no failure here: it may come later, and `/readyz` says so until then.
+    pub(crate) async fn open(s3: &S3Config, directory: PathBuf) -> std::io::Result<Self> {
+        if let Some(bucket) = &s3.s3_bucket {
+            return S3::open(s3, bucket).await.map(|s3| Self::S3(Box::new(s3))).map_err(std::io::Error::other);
+        }
+        Directory::open(directory).map(Self::Directory)
     }
 
-    /// Stores a stream under a key, whole or not at all.
-    pub(crate) async fn put(&self, key: &str, body: Body) -> Result<(), ApiError> {
-        match self {
-            Self::Directory(directory) => directory.put(key, body).await,
+    /// The address that a PUT of this many bytes is to go to; none when this process takes it.
+    pub(crate) async fn redirect_put(&self, key: &str, n_bytes: Option<u64>) -> Result<Option<String>, ApiError> {
+        match (self, n_bytes) {
+            // Nothing can be bound to a length that nobody knows yet.
+            (Self::Directory(_), _) | (Self::S3(_), None) => Ok(None),
+            (Self::S3(s3), Some(n_bytes)) => s3.redirect_put(key, n_bytes).await,
         }
     }
 
-    /// Answers a GET or HEAD with the file or a part of it. 404 when absent.
-    pub(crate) async fn get(&self, key: &str, request: Request) -> Result<Response, ApiError> {
+    /// Stores a stream under a key, whole or not at all. A length that was announced is held to.
+    pub(crate) async fn put(&self, key: &str, n_bytes: Option<u64>, body: Body) -> Result<(), ApiError> {
+        match self {
+            Self::Directory(directory) => directory.put(key, body).await,
+            Self::S3(s3) => s3.put(key, n_bytes, body).await,
+        }
+    }
+
+    /// Answers a GET or HEAD with the file or a part of it, or a GET with the way to it. 404 when absent.
+    pub(crate) async fn get(&self, key: &str, request: Request, is_proxied: bool) -> Result<Response, ApiError> {
         match self {
             Self::Directory(directory) => directory.get(key, request).await,
+            Self::S3(s3) => {
+                let asked = request.into_parts().0;
+                s3.get(key, &asked, is_proxied).await
+            }
         }
     }
 
@@ -45,13 +73,31 @@ impl BlobStore {
     pub(crate) async fn exists(&self, key: &str) -> Result<bool, ApiError> {
         match self {
             Self::Directory(directory) => Ok(directory.exists(key).await?),
+            Self::S3(s3) => s3.exists(key).await,
         }
     }
 
-    /// Removes what nobody stored for `age`.
+    /// An address outside of this process that takes a PUT of the key, if there is one.
+    pub(crate) async fn foreign_upload(&self, key: &str) -> Result<Option<String>, ApiError> {
+        match self {
+            Self::Directory(_) => Ok(None),
+            Self::S3(s3) => s3.foreign_upload(key).await,
+        }
+    }
+
+    /// An address outside of this process that gives the key's bytes, if there is one.
+    pub(crate) async fn foreign_download(&self, key: &str) -> Result<Option<String>, ApiError> {
+        match self {
+            Self::Directory(_) => Ok(None),
+            Self::S3(s3) => s3.foreign_download(key).await,
+        }
+    }
+
+    /// Removes what nobody stored for `age`. A bucket does it by itself: `asman blob init` tells it to.
     pub(crate) async fn expire(&self, age: Duration) -> std::io::Result<()> {
         match self {
             Self::Directory(directory) => directory.expire(age).await,
+            Self::S3(_) => Ok(()),
         }
     }
 
@@ -59,6 +105,7 @@ impl BlobStore {
     pub(crate) async fn check_ready(&self) -> std::io::Result<()> {
         match self {
             Self::Directory(directory) => directory.check_ready().await,
+            Self::S3(s3) => s3.check_ready().await.map_err(std::io::Error::other),
         }
     }
 }
@@ -66,4 +113,28 @@ impl BlobStore {
 /// Whether a key claims to be the SHA-256 of its content.
 pub(crate) fn is_sha256(key: &str) -> bool {
     key.len() == 64 && key.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// What a hash names never changes.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// Content from strangers: never rendered as a page of ours.
+fn guard(headers: &mut HeaderMap, key: &str) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    if is_sha256(key) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
+    }
+}
+
+fn wrong_hash(hash: &str) -> ApiError {
+    ApiError::BadRequest(format!("the content's SHA-256 is {hash}, not the key it was sent to"))
+}
+
+fn broke_off() -> ApiError {
+    ApiError::BadRequest("the upload broke off before its end".to_owned())
+}
+
+fn too_large() -> ApiError {
+    ApiError::TooLarge(format!("a file may have at most {} bytes", protocol::limits::BLOB_BYTES_MAX))
 }

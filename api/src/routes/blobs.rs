@@ -1,19 +1,42 @@
-//! `/f/:key`: large inputs and outputs.
+//! `/f/:key`: large inputs and outputs, and two older routes that give addresses of them.
+
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use protocol::JobId;
+use protocol::limits::BLOB_BYTES_MAX;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::files::{encode, is_unreserved};
 use crate::access::Caller;
 use crate::app::AppState;
 use crate::description::answers::{Exists, Missing, Refusals, Stored, TooLarge};
 use crate::description::parameters::KeyPath;
 use crate::error::ApiError;
-use crate::extract::Parts;
+use crate::extract::{Parameters, Parts};
+
+/// A client that sends on after its answer is heard this long.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// How the bytes are to travel.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Way {
+    /// Anything but `0`: through this process, also where the store would take them directly.
+    proxy: Option<String>,
+}
+
+impl Way {
+    fn is_proxied(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|word| word != "0")
+    }
+}
 
 /// Keys have the form of job ids: 1 to 255 characters, no slash, no control character.
 fn check(key: &str) -> Result<(), ApiError> {
@@ -22,28 +45,58 @@ fn check(key: &str) -> Result<(), ApiError> {
     })
 }
 
-/// `PUT /f/:key`: store a file. A key that looks like a SHA-256 must be the content's.
-#[utoipa::path(put, path = "/f/{key}", tag = "files", params(KeyPath),
+/// `PUT /f/:key`: store the body, or say where to send it. A key that looks like a SHA-256 must be the content's.
+#[utoipa::path(put, path = "/f/{key}", tag = "files", params(KeyPath, Way),
     request_body(content = String, content_type = "application/octet-stream", description = "The bytes."),
     responses((status = 200, description = "The file is stored.", body = Stored), (status = 307, description = "Send the same to the address in `Location`."), TooLarge, Refusals))]
 pub(crate) async fn put(
     State(app): State<AppState>,
     Parts(key): Parts<String>,
+    Parameters(way): Parameters<Way>,
     caller: Caller,
+    headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     check(&key)?;
     app.meters.upload(&caller)?;
-    app.blobs.put(&key, body).await?;
-    Ok(Json(json!({"success": true, "key": key})))
+    let n_bytes = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if n_bytes.is_some_and(|n_bytes| n_bytes > BLOB_BYTES_MAX) {
+        return Err(ApiError::TooLarge(format!("a file may have at most {BLOB_BYTES_MAX} bytes")));
+    }
+    let elsewhere = if way.is_proxied() { None } else { app.blobs.redirect_put(&key, n_bytes).await? };
+    let Some(url) = elsewhere else {
+        app.blobs.put(&key, n_bytes, body).await?;
+        return Ok(Json(json!({"success": true, "key": key})).into_response());
+    };
+    // Who asked whether to go on is answered by the redirect; reading would tell it to.
+    if !headers.contains_key(header::EXPECT) {
+        drain(body);
+    }
+    let location = HeaderValue::try_from(url).map_err(ApiError::bad_request)?;
+    let no_store = HeaderValue::from_static("no-store");
+    Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location), (header::CACHE_CONTROL, no_store)]).into_response())
 }
 
-/// `GET /f/:key`: get a file. Ranges are honoured.
-#[utoipa::path(get, path = "/f/{key}", tag = "files", params(KeyPath),
+/// Reads on, within bounds, what a client sends before it looks for an answer: closing the connection on unread bytes resets it,
+/// and a reset may overtake the answer.
+fn drain(body: Body) {
+    tokio::spawn(tokio::time::timeout(DRAIN_MAX, async {
+        let mut bytes = body.into_data_stream();
+        while let Some(Ok(_)) = bytes.next().await {}
+    }));
+}
+
+/// `GET /f/:key`: the bytes, or the way to them; ranges are honoured.
+#[utoipa::path(get, path = "/f/{key}", tag = "files", params(KeyPath, Way),
     responses((status = 200, description = "The bytes.", body = String, content_type = "application/octet-stream"), (status = 206, description = "The range that was asked for.", body = String, content_type = "application/octet-stream"), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 304, description = "The file is as old as the request says."), (status = 412, description = "The file is newer than the request says."), (status = 416, description = "The range lies outside the file."), Missing, Refusals))]
-pub(crate) async fn get(State(app): State<AppState>, Parts(key): Parts<String>, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn get(
+    State(app): State<AppState>,
+    Parts(key): Parts<String>,
+    Parameters(way): Parameters<Way>,
+    request: Request,
+) -> Result<Response, ApiError> {
     check(&key)?;
-    app.blobs.get(&key, request).await
+    app.blobs.get(&key, request, way.is_proxied()).await
 }
 
 /// `GET /f/:key/exists`: whether a file is stored under the key.
@@ -54,4 +107,41 @@ pub(crate) async fn exists(State(app): State<AppState>, Parts(key): Parts<String
     let exists = app.blobs.exists(&key).await?;
     let status = if exists { StatusCode::OK } else { StatusCode::NOT_FOUND };
     Ok((status, Json(json!({"exists": exists}))).into_response())
+}
+
+/// `GET /upload/:key`: an address to PUT to, and the reference to it. Kept for older clients.
+pub(crate) async fn upload(
+    State(app): State<AppState>,
+    Parts(key): Parts<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    check(&key)?;
+    let url = match app.blobs.foreign_upload(&key).await? {
+        Some(url) => url,
+        None => own_address(&key, &headers)?,
+    };
+    Ok(Json(json!({"url": url, "ref": {"value": key, "type": "key"}})))
+}
+
+/// `GET /download/:key`: an address to GET from, and the reference to it. Kept for older clients.
+pub(crate) async fn download(
+    State(app): State<AppState>,
+    Parts(key): Parts<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    check(&key)?;
+    let url = match app.blobs.foreign_download(&key).await? {
+        Some(url) => url,
+        None => own_address(&key, &headers)?,
+    };
+    Ok(Json(json!({"url": url, "ref": {"value": url, "type": "url"}})))
+}
+
+/// `/f/:key` as the client that asks sees us: behind a proxy that ends TLS too.
+fn own_address(key: &str, headers: &HeaderMap) -> Result<String, ApiError> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https")).unwrap_or("http");
+    let host = text("host").filter(|host| !host.is_empty() && host.bytes().all(|b| is_unreserved(b) || b":[]".contains(&b)));
+    let host = host.ok_or_else(|| ApiError::BadRequest("the request names no host".to_owned()))?;
+    Ok(format!("{scheme}://{host}/f/{}", encode(key, is_unreserved)))
 }

@@ -100,12 +100,12 @@ fn send(name: &str, reference: &DataRef) -> Response {
 }
 
 /// What stands for itself in a segment of any URL (RFC 3986, 2.3).
-fn is_unreserved(byte: u8) -> bool {
+pub(super) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// Percent-encodes what may not stand as it is: a header holds no spaces and no umlauts, a segment no `?` and no `/`.
-fn encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
+pub(super) fn encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
     let piece = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(piece).collect()
 }

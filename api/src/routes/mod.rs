@@ -60,6 +60,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .merge(worker_routes())
         .routes(routes!(blobs::put, blobs::get))
         .routes(routes!(blobs::exists))
+        .route("/upload/{key}", axum::routing::get(blobs::upload))
+        .route("/download/{key}", axum::routing::get(blobs::download))
 }
 
 fn queue_routes() -> OpenApiRouter<AppState> {

@@ -10,5 +10,6 @@ mod queue;
 mod routes;
 mod socket;
 mod sql_users;
+mod storage;
 mod test_api;
 mod webhooks;

@@ -21,6 +21,8 @@ const GIB: u64 = 1024 * 1024 * 1024;
 pub(crate) struct Args {
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    s3: api::S3Config,
     /// The port that `asman up` would use.
     #[arg(long, default_value_t = 8000)]
     port: u16,
@@ -50,7 +52,10 @@ struct Check {
 /// Prints every check; fails when one is [`Verdict::Missing`].
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let data = args.data.path()?;
-    let checks = [postgres(), docker().await, api(global).await, disk(&data), port(args.port)];
+    let mut checks = vec![postgres(), docker().await, api(global).await, disk(&data), port(args.port)];
+    if args.s3.s3_bucket.is_some() {
+        checks.push(storage(&args.s3).await);
+    }
     if global.json {
         say::json(&checks);
     } else {
@@ -99,6 +104,14 @@ async fn api(global: &Global) -> Check {
         (Verdict::Note, format!("nothing answers at {}; start it with `asman up`, or give --api", global.api))
     };
     Check { name: "API", verdict, text }
+}
+
+async fn storage(config: &api::S3Config) -> Check {
+    let (verdict, text) = match api::check_blobs(config).await {
+        Ok(()) => (Verdict::Ok, "the bucket can be used".to_owned()),
+        Err(sentence) => (Verdict::Missing, sentence),
+    };
+    Check { name: "storage", verdict, text }
 }
 
 fn disk(data: &Path) -> Check {

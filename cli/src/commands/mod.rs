@@ -1,6 +1,7 @@
 //! One file or folder per command.
 
 pub(crate) mod api;
+pub(crate) mod blob;
 pub(crate) mod db;
 pub(crate) mod doctor;
 pub(crate) mod down;

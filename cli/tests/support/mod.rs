@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 pub mod cluster;
+pub mod garage;
 pub mod house;
 
 use std::fs::Permissions;

@@ -26,6 +26,8 @@ use crate::executor::Mount;
 const TRANSFERS_MAX: usize = 8;
 /// Attempts at somebody else's URL before the job fails: some ten seconds.
 const URL_ATTEMPTS_MAX: usize = 5;
+/// Attempts at the place that the API sends us to before it is asked to stand in for it.
+const KEY_ATTEMPTS_DIRECT: usize = 2;
 /// Attempts at our own API before the claim goes back: a minute or so.
 const KEY_ATTEMPTS_MAX: usize = 16;
 /// Writers pad base64 or not; both are read.
@@ -130,7 +132,8 @@ async fn download_key(task: &Task<'_>, path: &Path, name: &str, key: &str) -> Re
     let api = &task.host.api;
     let mut backoff = Backoff::new();
     for attempt in 1.. {
-        let answer = api.send(api.request(Method::GET, api.url(&["f", key]))).await;
+        let url = if attempt > KEY_ATTEMPTS_DIRECT { api.proxied_url(key) } else { api.url(&["f", key]) };
+        let answer = api.send(api.request(Method::GET, url)).await;
         match save(answer, path).await {
             Ok(hash) if is_sha256(key) && !key.eq_ignore_ascii_case(&hash) => {
                 return Err(refuse(format!("the stored bytes have the hash {hash}, not their key {key}")));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -50,6 +50,8 @@ pub(crate) struct Heard {
     pub(crate) is_worker_unknown: bool,
     /// Uploads are sent elsewhere.
     pub(crate) redirects_uploads: bool,
+    /// Downloads are sent to this address, unless the API is asked to stand in for it.
+    pub(crate) redirects_downloads: Option<String>,
     pub(crate) epoch: i64,
     /// Claims given away that no heartbeat has named yet, and how many left them out: their answer may have been lost.
     given: Vec<(Value, usize)>,
@@ -78,13 +80,19 @@ pub(crate) struct FakeApi {
     heard: Arc<Mutex<Heard>>,
     changed: watch::Sender<u64>,
     pub(crate) url: String,
+    /// The same blobs on another port, for whoever comes without a token.
+    pub(crate) elsewhere: String,
 }
 
 impl FakeApi {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let api = Self { heard: Arc::default(), changed: watch::Sender::new(0), url };
+        let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let elsewhere = format!("http://{}", other.local_addr().unwrap());
+        let api = Self { heard: Arc::default(), changed: watch::Sender::new(0), url, elsewhere };
+        let store = Router::new().route("/{key}", get(download_elsewhere)).with_state(api.clone());
+        tokio::spawn(async move { axum::serve(other, store).await.unwrap() });
         let router = Router::new()
             .route("/q/{queue}/claim", post(claim))
             .route("/q/{queue}/heartbeat", post(heartbeat))
@@ -274,8 +282,23 @@ async fn store(api: &FakeApi, key: String, body: Body) -> Response {
     StatusCode::OK.into_response()
 }
 
-async fn download(State(api): State<FakeApi>, Path(key): Path<String>) -> Response {
-    match api.with(|heard| heard.blobs.get(&key).cloned()) {
+async fn download(State(api): State<FakeApi>, Path(key): Path<String>, uri: Uri) -> Response {
+    let elsewhere = api.with(|heard| heard.redirects_downloads.clone());
+    match elsewhere.filter(|_| uri.query() != Some("proxy=1")) {
+        Some(elsewhere) => (StatusCode::FOUND, [(header::LOCATION, format!("{elsewhere}/{key}"))]).into_response(),
+        None => give(&api, &key),
+    }
+}
+
+async fn download_elsewhere(State(api): State<FakeApi>, Path(key): Path<String>, headers: HeaderMap) -> Response {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return (StatusCode::BAD_REQUEST, "the token is for the API alone").into_response();
+    }
+    give(&api, &key)
+}
+
+fn give(api: &FakeApi, key: &str) -> Response {
+    match api.with(|heard| heard.blobs.get(key).cloned()) {
         Some(bytes) => bytes.into_response(),
         None => (StatusCode::NOT_FOUND, Json(json!({ "error": "no such file" }))).into_response(),
     }

@@ -113,6 +113,25 @@ async fn a_large_output_is_sent_where_the_api_says_and_only_once() {
 }
 
 #[tokio::test]
+async fn an_input_is_fetched_where_the_api_says_or_through_it_when_that_is_out_of_reach() {
+    let worker = TestWorker::start_with(|config| config.token = Some("worker-token".to_owned())).await;
+    let key = sha256_hex(b"from elsewhere");
+    let definition = |n: u32| {
+        let mut definition = script(&format!("cat /inputs/a; echo {n}"));
+        definition["inputs"] = json!({ "a": { "type": "key", "value": key } });
+        definition
+    };
+    worker.api.with(|heard| heard.blobs.insert(key.clone(), "from elsewhere".into()));
+    for (n, place) in [(1, worker.api.elsewhere.clone()), (2, "http://127.0.0.1:1".to_owned())] {
+        worker.api.with(|heard| heard.redirects_downloads = Some(place));
+        let (job, finish) = worker.run(&definition(n)).await;
+        assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
+        assert!(worker.api.text(&job, false).starts_with("from elsewhere"));
+    }
+    worker.drain().await;
+}
+
+#[tokio::test]
 async fn the_environment_says_where_the_job_is() {
     let worker = TestWorker::start().await;
     let mut definition = script("env; pwd");

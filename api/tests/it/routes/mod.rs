@@ -1,6 +1,7 @@
 //! One file a family of URLs, as in `api/src/routes`.
 
 mod bad_input;
+mod blob_faults;
 mod blobs;
 mod cancel;
 mod client_socket;

@@ -127,7 +127,13 @@ async fn send(client: &Client, file: &InputFile, key: &str, is_quiet: bool) -> R
     let first = client.put_blob(client.blob_url(key)?, file.length, body(file, &progress, is_quiet).await?).await?;
     if let Some(store) = first {
         progress.reset();
-        client.put_blob(store, file.length, body(file, &progress, is_quiet).await?).await?;
+        let sent = client.put_blob(store, file.length, body(file, &progress, is_quiet).await?).await;
+        if sent.is_err() {
+            // The store may be out of reach from here while the API reaches it.
+            progress.reset();
+            let own = client.proxied_blob_url(key)?;
+            client.put_blob(own, file.length, body(file, &progress, is_quiet).await?).await?;
+        }
     }
     progress.finish_and_clear();
     Ok(())

@@ -84,6 +84,7 @@ fn spawn(args: &Args, data: &DataDirectory, log: &Path) -> Result<Child, Failure
     if let Some(url) = &args.database_url {
         command.env("DATABASE_URL", url);
     }
+    command.envs(args.s3.to_environment());
     if args.no_worker {
         command.arg("--no-worker");
     }

@@ -27,6 +27,7 @@ Examples:
   asman up --demo               and run a first job at once
   asman up --detach; asman down
   asman up --database-url postgres://user@host/asman   your own PostgreSQL instead of a private one
+  asman up --s3-bucket asman --s3-endpoint http://…    files in object storage, not in a folder
 
 Ctrl-C stops everything, running jobs included; they are queued again and run at the next start.";
 
@@ -42,6 +43,8 @@ pub(crate) struct Args {
     /// Use this Postgres instead of starting a private one.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
+    #[command(flatten)]
+    s3: api::S3Config,
     /// Start no worker.
     #[arg(long)]
     no_worker: bool,

@@ -142,6 +142,7 @@ async fn start_api(url: &str, args: &Args, data: &DataDirectory) -> Result<(Stri
     let mut config = api::Config::for_database(url.to_owned(), data.private_folder("blobs")?);
     config.public_url = Some(api_url.clone());
     config.allow_private_webhooks = args.allow_private_webhooks;
+    config.s3 = args.s3.clone();
     let stop = CancellationToken::new();
     let serve = api::serve(listener, config, stop.clone());
     let task = tokio::spawn(async { serve.await.map_err(|error| Failure::Failed(error.to_string())) });

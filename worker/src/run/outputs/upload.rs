@@ -1,7 +1,8 @@
 //! One large output to the API's store, streamed from disk.
 //!
 //! The API takes the bytes itself or answers 307 to where they go; then the file is opened again and sent there, without the
-//! worker's token. Content of that hash which is stored already is not sent.
+//! worker's token. Where that place cannot be reached from here, the API is asked to take the bytes itself. Content of that hash
+//! which is stored already is not sent.
 
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::run::{RunError, Task};
 
 /// Refusals of the place we are sent to before the job fails: a signed address may have expired on the way.
 const REFUSALS_MAX: usize = 5;
+/// Failures of that place before the API is asked to stand in for it.
+const FAILURES_DIRECT: usize = 2;
 /// Slowest upload that is not given up, after a minute's allowance.
 const BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 /// Bytes read from disk at a time.
@@ -42,7 +45,7 @@ pub(super) async fn put(task: &Task<'_>, file: &Found, sha256: &str) -> Result<(
     let mut backoff = Backoff::new();
     let mut refusals = 0;
     loop {
-        match attempt(task, file, sha256).await {
+        match attempt(task, file, sha256, refusals >= FAILURES_DIRECT).await {
             Ok(()) => return Ok(()),
             Err(Failure::Api(ApiError::Away(_))) => (),
             Err(Failure::Api(error)) => return Err(refuse(error)),
@@ -58,7 +61,7 @@ pub(super) async fn put(task: &Task<'_>, file: &Found, sha256: &str) -> Result<(
     }
 }
 
-async fn attempt(task: &Task<'_>, file: &Found, sha256: &str) -> Result<(), Failure> {
+async fn attempt(task: &Task<'_>, file: &Found, sha256: &str, is_proxied: bool) -> Result<(), Failure> {
     let api = &task.host.api;
     let exists = api.send(api.request(Method::GET, api.url(&["f", sha256, "exists"]))).await;
     match exists {
@@ -66,11 +69,14 @@ async fn attempt(task: &Task<'_>, file: &Found, sha256: &str) -> Result<(), Fail
         Err(ApiError::Refused { status: 404, .. }) => (),
         Err(error) => return Err(Failure::Api(error)),
     }
-    let url = api.url(&["f", sha256]);
-    let request = with_file(api.upload_request(url.clone()), file, api.upload_patience())?;
+    let url = if is_proxied { api.proxied_url(sha256) } else { api.url(&["f", sha256]) };
+    let patience = if is_proxied { Duration::ZERO } else { api.upload_patience() };
+    let request = with_file(api.upload_request(url.clone()), file, patience)?;
     let answer = api.send(request).await.map_err(Failure::Api)?;
     let target = redirect_of(&answer, &url);
-    api.learn_upload(target.is_some());
+    if !is_proxied {
+        api.learn_upload(target.is_some());
+    }
     let Some(target) = target else { return Ok(()) };
     let request = with_file(api.foreign_request(Method::PUT, target), file, Duration::ZERO)?;
     sort(request.send().await).await.map(|_| ()).map_err(Failure::Elsewhere)

@@ -1,0 +1,104 @@
+//! Signed addresses: what a client may do at the storage without credentials, for how long, and with which bytes.
+
+use std::time::Duration;
+
+use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::fault::Fault;
+use super::{CONTENT_TYPE, S3};
+use crate::blob::{IMMUTABLE, is_sha256};
+use crate::error::ApiError;
+
+/// An upload must begin, and a download too, within this time after the redirect.
+const REDIRECT_LIFETIME: Duration = Duration::from_mins(15);
+/// An address that is handed out before anything is sent.
+const UPLOAD_LIFETIME: Duration = Duration::from_hours(1);
+/// An address that ends up in a job, which may wait: the longest that the protocol signs.
+const DOWNLOAD_LIFETIME: Duration = Duration::from_hours(7 * 24);
+
+impl S3 {
+    pub(crate) async fn redirect_put(&self, key: &str, n_bytes: u64) -> Result<Option<String>, ApiError> {
+        if self.is_proxied {
+            return Ok(None);
+        }
+        let n_bytes = i64::try_from(n_bytes).map_err(ApiError::bad_request)?;
+        // A signed header: a request of another length has another signature.
+        let put = self.signed_put(key).content_length(n_bytes);
+        self.sign_put(put, key, REDIRECT_LIFETIME).await.map(Some)
+    }
+
+    pub(crate) async fn foreign_upload(&self, key: &str) -> Result<Option<String>, ApiError> {
+        if self.is_proxied {
+            return Ok(None);
+        }
+        self.sign_put(self.signed_put(key), key, UPLOAD_LIFETIME).await.map(Some)
+    }
+
+    pub(crate) async fn foreign_download(&self, key: &str) -> Result<Option<String>, ApiError> {
+        if self.is_proxied { Ok(None) } else { self.sign_get(key, DOWNLOAD_LIFETIME).await.map(Some) }
+    }
+
+    pub(super) async fn redirect_get(&self, key: &str) -> Result<String, ApiError> {
+        self.sign_get(key, REDIRECT_LIFETIME).await
+    }
+
+    fn signed_put(&self, key: &str) -> PutObjectFluentBuilder {
+        self.signer.put_object().bucket(&self.bucket).key(self.object(key))
+    }
+
+    /// The hash stands in the address, where the signature covers it and the storage reads it as the header of that name: whoever
+    /// follows a redirect sends the headers that it had, so it could not send one that we ask for.
+    pub(super) async fn sign_put(&self, put: PutObjectFluentBuilder, key: &str, lifetime: Duration) -> Result<String, ApiError> {
+        let hash = is_sha256(key).then(|| hex::decode(key).ok()).flatten().map(|hash| STANDARD.encode(hash));
+        let put = put.customize().mutate_request(move |request| {
+            let Some(hash) = &hash else { return };
+            let uri = request.uri();
+            let joint = if uri.contains('?') { '&' } else { '?' };
+            let bound = format!("{uri}{joint}x-amz-checksum-sha256={}", encode(hash));
+            // The parts are valid, so this cannot fail.
+            let _ = request.set_uri(bound);
+        });
+        self.address(put.presigned(config(lifetime)?).await.map_err(|error| self.failed(&error))?)
+    }
+
+    async fn sign_get(&self, key: &str, lifetime: Duration) -> Result<String, ApiError> {
+        let get = self.signer.get_object().bucket(&self.bucket).key(self.object(key));
+        let mut get = get.response_content_type(CONTENT_TYPE).response_content_disposition("attachment");
+        if is_sha256(key) {
+            get = get.response_cache_control(IMMUTABLE);
+        }
+        self.address(get.presigned(config(lifetime)?).await.map_err(|error| self.failed(&error))?)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "it is used up")]
+    fn address(&self, signed: PresignedRequest) -> Result<String, ApiError> {
+        // Without one the address would be good for anything.
+        if !signed.uri().contains("X-Amz-Signature=") {
+            return Err(self.report(Fault::NoCredentials));
+        }
+        Ok(signed.uri().to_owned())
+    }
+}
+
+fn config(lifetime: Duration) -> Result<PresigningConfig, ApiError> {
+    PresigningConfig::expires_in(lifetime)
+        .map_err(|error| ApiError::from(std::io::Error::other(DisplayErrorContext(error).to_string())))
+}
+
+/// Base64 in a query: three of its characters mean something else there.
+fn encode(base64: &str) -> String {
+    base64.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
+}
+
+/// An object as the source of a copy, percent-encoded.
+pub(super) fn copy_source(bucket: &str, object: &str) -> String {
+    let piece = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    format!("{bucket}/{object}").bytes().map(piece).collect()
+}

@@ -1,0 +1,117 @@
+//! Where the object storage is and how to get in.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
+use std::time::Duration;
+
+use super::fault::Fault;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for the head of an answer, counted from the end of the request.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most stores that are not Amazon's take this name for any region.
+const REGION_DEFAULT: &str = "us-east-1";
+
+/// Object storage for the files of /f: Amazon S3 or anything that speaks its protocol.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[group(skip)]
+#[command(next_help_heading = "Object storage")]
+pub struct S3Config {
+    /// Keep the files of /f in this bucket, not in a folder. `asman blob init` makes and prepares it.
+    #[arg(long, env = "ASMAN_S3_BUCKET", value_name = "NAME")]
+    pub s3_bucket: Option<String>,
+    /// Address of the storage as the API sees it [default: Amazon's for the region].
+    #[arg(long, env = "ASMAN_S3_ENDPOINT", value_name = "URL")]
+    pub s3_endpoint: Option<String>,
+    /// Address of the storage as clients and workers see it, when it is another one.
+    #[arg(long, env = "ASMAN_S3_PUBLIC_ENDPOINT", value_name = "URL")]
+    pub s3_public_endpoint: Option<String>,
+    /// Region of the bucket [default: the one of the AWS environment, else us-east-1].
+    #[arg(long, env = "ASMAN_S3_REGION", value_name = "NAME")]
+    pub s3_region: Option<String>,
+    /// Name the bucket in the path, not in the host name: what most storage of one's own wants.
+    #[arg(long, env = "ASMAN_S3_PATH_STYLE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub s3_path_style: bool,
+    /// Put this before the name of every object, such as `asman/`.
+    #[arg(long, env = "ASMAN_S3_PREFIX", default_value = "", value_name = "TEXT")]
+    pub s3_prefix: String,
+    /// Access key [default: what AWS's own tools would use].
+    #[arg(long, env = "ASMAN_S3_ACCESS_KEY_ID", hide_env_values = true, value_name = "ID")]
+    pub s3_access_key_id: Option<String>,
+    /// Secret of the access key. Every user of the machine can read arguments: prefer the variable.
+    #[arg(long, env = "ASMAN_S3_SECRET_ACCESS_KEY", hide_env_values = true, value_name = "SECRET")]
+    pub s3_secret_access_key: Option<String>,
+    /// Let all bytes pass through the API: for storage that clients cannot reach, or that does not check hashes.
+    #[arg(long, env = "ASMAN_S3_PROXY", value_parser = clap::builder::FalseyValueParser::new())]
+    pub s3_proxy: bool,
+}
+
+impl S3Config {
+    /// The same settings as environment variables, for a process that takes over.
+    pub fn to_environment(&self) -> Vec<(&'static str, String)> {
+        let texts = [
+            ("ASMAN_S3_BUCKET", self.s3_bucket.clone()),
+            ("ASMAN_S3_ENDPOINT", self.s3_endpoint.clone()),
+            ("ASMAN_S3_PUBLIC_ENDPOINT", self.s3_public_endpoint.clone()),
+            ("ASMAN_S3_REGION", self.s3_region.clone()),
+            ("ASMAN_S3_PATH_STYLE", self.s3_path_style.then(|| "1".to_owned())),
+            ("ASMAN_S3_PREFIX", Some(self.s3_prefix.clone())),
+            ("ASMAN_S3_ACCESS_KEY_ID", self.s3_access_key_id.clone()),
+            ("ASMAN_S3_SECRET_ACCESS_KEY", self.s3_secret_access_key.clone()),
+            ("ASMAN_S3_PROXY", self.s3_proxy.then(|| "1".to_owned())),
+        ];
+        texts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// The two clients: the first talks to the storage, the second signs addresses for others and sends nothing.
+    pub(super) async fn clients(&self) -> Result<(Client, Client), Fault> {
+        let keys = match (&self.s3_access_key_id, &self.s3_secret_access_key) {
+            (Some(id), Some(secret)) => Some(Credentials::new(id, secret, None, None, "flags")),
+            (None, None) => None,
+            _ => return Err(Fault::Setting("give both --s3-access-key-id and --s3-secret-access-key, or neither".to_owned())),
+        };
+        for address in [&self.s3_endpoint, &self.s3_public_endpoint].into_iter().flatten() {
+            check_endpoint(address)?;
+        }
+        let mut loader = aws_config::from_env();
+        if let Some(region) = &self.s3_region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(keys) = keys {
+            loader = loader.credentials_provider(keys);
+        }
+        let found = loader.load().await;
+        let region = found.region().cloned().unwrap_or(Region::from_static(REGION_DEFAULT));
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+        let builder = |endpoint: Option<&String>| {
+            let mut builder = aws_sdk_s3::config::Builder::from(&found)
+                .region(region.clone())
+                .force_path_style(self.s3_path_style)
+                .timeout_config(timeouts.clone())
+                // What older and other storage refuses; hashes are bound where they matter.
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+                // A volunteer's line may be slow; silence has its own bound.
+                .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+            if let Some(endpoint) = endpoint {
+                builder = builder.endpoint_url(endpoint);
+            }
+            Client::from_conf(builder.build())
+        };
+        let own = self.s3_endpoint.as_ref();
+        Ok((builder(own), builder(self.s3_public_endpoint.as_ref().or(own))))
+    }
+}
+
+fn check_endpoint(address: &str) -> Result<(), Fault> {
+    let parsed = address.parse::<axum::http::Uri>().ok();
+    let is_good = parsed.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    if is_good {
+        Ok(())
+    } else {
+        Err(Fault::Setting(format!("{address:?} is no address of a storage; write it as https://s3.example")))
+    }
+}

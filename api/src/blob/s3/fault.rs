@@ -1,0 +1,77 @@
+//! What can be wrong with an object storage, each in one sentence with its mend.
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+/// Why the storage did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The settings contradict themselves.
+    #[error("{0}")]
+    Setting(String),
+    /// Nothing answers, or not in time.
+    #[error("no object storage answers at the configured address ({0}); check --s3-endpoint and the network")]
+    Unreachable(String),
+    /// No credentials were found where AWS's tools look.
+    #[error("there are no credentials for the object storage; give --s3-access-key-id and --s3-secret-access-key")]
+    NoCredentials,
+    /// Wrong key, wrong secret, or no right to do it.
+    #[error("the object storage refuses the credentials ({0}); check the access key, its secret and its rights on the bucket")]
+    Credentials(String),
+    /// Temporary credentials that ran out.
+    #[error("the credentials for the object storage have expired ({0}); renew them")]
+    Expired(String),
+    /// Our clock or theirs is wrong.
+    #[error("this machine's clock and the object storage's differ too much ({0}); set the clock, by NTP for example")]
+    ClockSkew(String),
+    /// The bucket is not there.
+    #[error("the bucket does not exist at the object storage; make it with `asman blob init`")]
+    NoBucket,
+    /// The bucket is in another region.
+    #[error("the bucket is in another region ({0}); set --s3-region")]
+    Region(String),
+    /// Anything else that it says.
+    #[error("the object storage failed: {0}")]
+    Other(String),
+}
+
+impl Fault {
+    /// Sorts what the SDK says.
+    pub(super) fn of<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E, HttpResponse>) -> Self {
+        let Some(service) = error.as_service_error() else { return Self::of_transport(error) };
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+        let code = service.code().unwrap_or_default();
+        let message = service.message().unwrap_or_default();
+        let said = if code.is_empty() { format!("status {status}") } else { code.to_owned() };
+        match code {
+            "RequestTimeTooSkewed" | "RequestExpired" => Self::ClockSkew(said),
+            _ if message.contains("Date is too old") || message.contains("Date is in the future") => Self::ClockSkew(said),
+            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Self::Expired(said),
+            "NoSuchBucket" => Self::NoBucket,
+            "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => Self::Region(said),
+            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AccessDenied" | "InvalidToken" | "AllAccessDisabled" => {
+                Self::Credentials(said)
+            }
+            _ if matches!(status, 401 | 403) => Self::Credentials(said),
+            _ if matches!(status, 301 | 307) => Self::Region(said),
+            _ => Self::Other(if message.is_empty() { said } else { format!("{said}: {message}") }),
+        }
+    }
+
+    fn of_transport<E: std::error::Error + 'static>(error: &SdkError<E, HttpResponse>) -> Self {
+        let text = DisplayErrorContext(error).to_string();
+        if text.contains("credentials") {
+            return Self::NoCredentials;
+        }
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        match error {
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+                Self::Unreachable(cause.to_string())
+            }
+            _ => Self::Other(cause.to_string()),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Storing what passes through this process: small files in one request, large ones in parts, the next part filled while the last
+//! one is sent. Nothing appears under the key before its hash and length are right; what was begun and not ended is aborted.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use axum::body::{Body, BodyDataStream};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use protocol::limits::BLOB_BYTES_MAX;
+use sha2::{Digest, Sha256};
+
+use super::{CONTENT_TYPE, S3};
+use crate::blob::{broke_off, is_sha256, too_large, wrong_hash};
+use crate::error::ApiError;
+
+/// 640 parts make the largest file; the protocol allows 10,000, each of 5 MiB at least.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+/// Uploads through this process at a time; further ones wait with their bytes unread.
+pub(super) const UPLOADS_MAX: usize = 8;
+
+impl S3 {
+    pub(crate) async fn put(&self, key: &str, n_bytes: Option<u64>, body: Body) -> Result<(), ApiError> {
+        let _turn = self.uploads.acquire().await.map_err(|_| ApiError::Stopping)?;
+        let mut content = Content::new(body);
+        let first = content.part().await?;
+        if first.len() < PART_BYTES {
+            content.check(key, n_bytes)?;
+            let put = self.client.put_object().bucket(&self.bucket).key(self.object(key)).content_type(CONTENT_TYPE);
+            put.body(ByteStream::from(first)).send().await.map_err(|error| self.failed(&error))?;
+        } else {
+            self.put_parts(key, n_bytes, first, content).await?;
+        }
+        self.works();
+        Ok(())
+    }
+
+    async fn put_parts(&self, key: &str, n_bytes: Option<u64>, first: Bytes, mut content: Content) -> Result<(), ApiError> {
+        let upload = self.begin(key).await?;
+        let mut parts = Vec::new();
+        let mut part = first;
+        while !part.is_empty() {
+            let (sent, next) = tokio::join!(self.send_part(&upload, parts.len() + 1, part), content.part());
+            parts.push(sent?);
+            part = next?;
+        }
+        content.check(key, n_bytes)?;
+        self.complete(upload, parts).await
+    }
+
+    async fn begin(&self, key: &str) -> Result<Multipart, ApiError> {
+        let object = self.object(key);
+        let create = self.client.create_multipart_upload().bucket(&self.bucket).key(&object).content_type(CONTENT_TYPE);
+        let created = create.send().await.map_err(|error| self.failed(&error))?;
+        let id = created.upload_id.unwrap_or_default();
+        Ok(Multipart { client: self.client.clone(), bucket: self.bucket.clone(), object, id, is_over: false })
+    }
+
+    async fn send_part(&self, upload: &Multipart, number: usize, part: Bytes) -> Result<CompletedPart, ApiError> {
+        let number = i32::try_from(number).map_err(|_| too_large())?;
+        let send = self.client.upload_part().bucket(&upload.bucket).key(&upload.object).upload_id(&upload.id);
+        let sent = send.part_number(number).body(ByteStream::from(part)).send().await.map_err(|error| self.failed(&error))?;
+        Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build())
+    }
+
+    async fn complete(&self, mut upload: Multipart, parts: Vec<CompletedPart>) -> Result<(), ApiError> {
+        let all = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let complete = self.client.complete_multipart_upload().bucket(&upload.bucket).key(&upload.object).upload_id(&upload.id);
+        complete.multipart_upload(all).send().await.map_err(|error| self.failed(&error))?;
+        upload.is_over = true;
+        Ok(())
+    }
+}
+
+/// An upload in parts. Dropped before its end, also because its client hung up, it is aborted.
+struct Multipart {
+    client: Client,
+    bucket: String,
+    object: String,
+    id: String,
+    is_over: bool,
+}
+
+impl Drop for Multipart {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.is_over {
+            return;
+        }
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.object).upload_id(&self.id);
+        runtime.spawn(async move {
+            if abort.send().await.is_err() {
+                tracing::warn!("an upload that broke off could not be removed; the bucket's lifecycle removes it in a day");
+            }
+        });
+    }
+}
+
+/// A body cut into parts, counted and hashed on the way.
+struct Content {
+    stream: BodyDataStream,
+    /// What came after the end of the last part.
+    rest: Bytes,
+    hasher: Sha256,
+    n_bytes: u64,
+}
+
+impl Content {
+    fn new(body: Body) -> Self {
+        Self { stream: body.into_data_stream(), rest: Bytes::new(), hasher: Sha256::new(), n_bytes: 0 }
+    }
+
+    /// The next [`PART_BYTES`], fewer at the end, none after it.
+    async fn part(&mut self) -> Result<Bytes, ApiError> {
+        let mut part = BytesMut::new();
+        let mut chunk = std::mem::take(&mut self.rest);
+        loop {
+            let n_wanted = PART_BYTES - part.len();
+            if chunk.len() >= n_wanted {
+                self.rest = chunk.split_off(n_wanted);
+                part.extend_from_slice(&chunk);
+                return Ok(part.freeze());
+            }
+            part.extend_from_slice(&chunk);
+            match self.stream.next().await {
+                Some(next) => chunk = self.take(next.map_err(|_| broke_off())?)?,
+                None => return Ok(part.freeze()),
+            }
+        }
+    }
+
+    fn take(&mut self, chunk: Bytes) -> Result<Bytes, ApiError> {
+        self.n_bytes += chunk.len() as u64;
+        if self.n_bytes > BLOB_BYTES_MAX {
+            return Err(too_large());
+        }
+        self.hasher.update(&chunk);
+        Ok(chunk)
+    }
+
+    /// Whether all that came is what was announced.
+    fn check(&self, key: &str, n_bytes: Option<u64>) -> Result<(), ApiError> {
+        if n_bytes.is_some_and(|announced| announced != self.n_bytes) {
+            return Err(broke_off());
+        }
+        let hash = hex::encode(self.hasher.clone().finalize());
+        if is_sha256(key) && key != hash { Err(wrong_hash(&hash)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,91 @@
+//! An object storage inside the test, and an API that keeps its files there.
+
+use api::{Config, S3Config};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use s3s_fs::FileSystem;
+use tempfile::TempDir;
+
+use crate::test_api::TestApi;
+
+/// Real signatures, ranges and uploads in parts, over a folder; ends with the test.
+pub(crate) struct Storage {
+    pub(crate) url: String,
+    pub(crate) folder: TempDir,
+}
+
+impl Storage {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("files")).unwrap();
+        let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
+        builder.set_auth(SimpleAuth::from_single("key", "secret"));
+        let service = builder.build();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    // A connection that a test cuts is no failure of the storage.
+                    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { url, folder }
+    }
+
+    /// How to get in.
+    pub(crate) fn config(&self) -> S3Config {
+        S3Config {
+            s3_bucket: Some("files".to_owned()),
+            s3_endpoint: Some(self.url.clone()),
+            s3_path_style: true,
+            s3_prefix: "asman-".to_owned(),
+            s3_access_key_id: Some("key".to_owned()),
+            s3_secret_access_key: Some("secret".to_owned()),
+            ..S3Config::default()
+        }
+    }
+
+    /// Names of what is stored, and of what was begun and not ended.
+    pub(crate) fn objects(&self) -> Vec<String> {
+        let all =
+            std::fs::read_dir(self.folder.path()).unwrap().chain(std::fs::read_dir(self.folder.path().join("files")).unwrap());
+        let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "files" && !name.ends_with(".json")).collect()
+    }
+}
+
+/// Where an API under test keeps its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    Directory,
+    /// Clients are sent to the storage.
+    S3,
+    /// The bytes pass through the API.
+    S3Proxied,
+}
+
+/// An API over its store.
+pub(crate) struct Stored {
+    pub(crate) api: TestApi,
+    pub(crate) store: Store,
+    pub(crate) storage: Option<Storage>,
+}
+
+impl Stored {
+    pub(crate) async fn new(store: Store) -> Self {
+        let storage = if store == Store::Directory { None } else { Some(Storage::start().await) };
+        let set = |config: &mut Config| {
+            if let Some(storage) = &storage {
+                config.s3 = S3Config { s3_proxy: store == Store::S3Proxied, ..storage.config() };
+            }
+        };
+        let api = TestApi::with(set).await;
+        Self { api, store, storage }
+    }
+}

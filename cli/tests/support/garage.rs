@@ -1,0 +1,84 @@
+//! A real object storage on this machine: one Garage process over a folder that goes with it.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{asman, text, until};
+
+const KEY: &str = "GK0123456789abcdef01234567";
+const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// Ended and removed when dropped.
+pub struct Garage {
+    pub url: String,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Garage {
+    /// Starts it with a key that may make buckets.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (port, rpc) = (super::house::free_port(), super::house::free_port());
+        let place = folder.path().display();
+        let settings = format!(
+            "metadata_dir = \"{place}/meta\"\ndata_dir = \"{place}/data\"\ndb_engine = \"lmdb\"\nreplication_factor = 1\n\
+             rpc_bind_addr = \"127.0.0.1:{rpc}\"\nrpc_public_addr = \"127.0.0.1:{rpc}\"\nrpc_secret = \"{SECRET}\"\n\
+             [s3_api]\ns3_region = \"garage\"\napi_bind_addr = \"127.0.0.1:{port}\"\n"
+        );
+        std::fs::write(folder.path().join("garage.toml"), settings).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new(program());
+        command.arg("-c").arg(folder.path().join("garage.toml")).args(["server", "--single-node", "--default-bucket"]);
+        command.env("GARAGE_DEFAULT_ACCESS_KEY", KEY).env("GARAGE_DEFAULT_SECRET_KEY", SECRET);
+        command.env("GARAGE_DEFAULT_BUCKET", "unused").stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let garage = Self { url: format!("http://127.0.0.1:{port}"), child: command.spawn().unwrap(), folder };
+        until(|| garage.control(&["key", "allow", "--create-bucket", KEY]).then_some(()));
+        garage
+    }
+
+    fn control(&self, arguments: &[&str]) -> bool {
+        let mut command = Command::new(program());
+        command.arg("-c").arg(self.folder.path().join("garage.toml")).args(arguments);
+        command.output().unwrap().status.success()
+    }
+
+    /// Uploads in parts that were begun and neither completed nor aborted, as the storage counts them.
+    pub fn unfinished_uploads(&self, bucket: &str) -> u64 {
+        // A bucket that was made over S3 has its name for this key only; the storage's own tool wants its id.
+        let key = self.ask(&["key", "info", KEY]);
+        let line = key.lines().find(|line| line.trim_end().ends_with(bucket)).unwrap_or_else(|| panic!("{key}"));
+        let info = self.ask(&["bucket", "info", line.split_whitespace().nth(1).unwrap()]);
+        assert!(info.contains("Objects:"), "{info}");
+        // It says nothing of them when there are none.
+        let line = info.lines().find(|line| line.to_lowercase().contains("unfinished"));
+        line.map_or(0, |line| line.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{info}")))
+    }
+
+    fn ask(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(program());
+        command.arg("-c").arg(self.folder.path().join("garage.toml")).args(arguments);
+        text(&command.output().unwrap().stdout)
+    }
+
+    /// The binary with the way into this storage and a bucket of this name.
+    pub fn asman(&self, bucket: &str) -> Command {
+        let mut command = asman();
+        command.env("ASMAN_S3_ENDPOINT", &self.url).env("ASMAN_S3_REGION", "garage").env("ASMAN_S3_PATH_STYLE", "1");
+        command.env("ASMAN_S3_ACCESS_KEY_ID", KEY).env("ASMAN_S3_SECRET_ACCESS_KEY", SECRET).env("ASMAN_S3_BUCKET", bucket);
+        command
+    }
+}
+
+impl Drop for Garage {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn program() -> PathBuf {
+    PathBuf::from(std::env::var_os("GARAGE").unwrap_or("garage".into()))
+}
