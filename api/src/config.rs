@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use protocol::{Duration, limits};
+use protocol::{Duration, QueueName, limits};
 
 /// Settings of one API process.
 #[derive(clap::Args, Clone, Debug)]
@@ -30,9 +30,20 @@ pub struct Config {
     /// Whether to listen for notifications at all; without them every change takes up to --poll to be seen elsewhere.
     #[arg(long, env = "ASMAN_NOTIFICATIONS", default_value_t = true, action = clap::ArgAction::Set)]
     pub notifications: bool,
+    /// Queue of the task-queue API at /api/v1/queue. Any queue's is at /q/<queue>/api/v1/queue.
+    #[arg(long, env = "ASMAN_TASK_QUEUE", hide_env_values = true, value_name = "QUEUE")]
+    pub task_queue_name: Option<QueueName>,
+    /// The same, by the variable that existing deployments of that API set.
+    #[arg(long, env = "SQL_QUEUE_NAME", hide = true, hide_env_values = true)]
+    pub sql_queue_name: Option<QueueName>,
 }
 
 impl Config {
+    /// The queue that the task-queue API serves where a path names none.
+    pub fn task_queue(&self) -> Option<&QueueName> {
+        self.task_queue_name.as_ref().or(self.sql_queue_name.as_ref())
+    }
+
     /// Defaults, for a process that embeds the API.
     pub fn for_database(database_url: String, blob_directory: PathBuf) -> Self {
         Self {
@@ -43,6 +54,8 @@ impl Config {
             lease: Duration(limits::LEASE),
             poll: Duration(std::time::Duration::from_secs(2)),
             notifications: true,
+            task_queue_name: None,
+            sql_queue_name: None,
         }
     }
 }

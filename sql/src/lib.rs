@@ -8,6 +8,7 @@
 mod database;
 mod definition;
 mod event;
+mod item;
 mod job;
 mod log_chunk;
 mod queued;
@@ -17,6 +18,7 @@ mod worker;
 
 pub use database::{Db, Settings};
 pub use event::{ChangedRow, Changes, EventCursor, HistoryRow};
+pub use item::{EventRow, ItemClaim, ItemRow, ItemSummary, PeekedItem, StageCounts, StagedItem};
 pub use job::{CancelOutcome, Counts, JobRow, ResultRow};
 pub use log_chunk::{Appended, Chunk, LogCursor, NewChunk, NewerRow};
 pub use queued::{ClaimedRow, OwedCallbacks, Slot, Submission, SubmitOutcome, Want};

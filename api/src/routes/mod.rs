@@ -10,6 +10,7 @@ mod logs;
 mod status;
 mod stream;
 mod submit;
+mod task_queue;
 mod worker;
 
 use axum::Router;
@@ -31,6 +32,7 @@ pub(crate) fn router(app: AppState) -> Router {
         .merge(queue_routes())
         .merge(job_routes())
         .merge(worker_routes())
+        .merge(task_queue::routes())
         .route("/f/{key}", put(blobs::put).get(blobs::get))
         .route("/f/{key}/exists", get(blobs::exists))
         .fallback(fallback)
@@ -41,7 +43,7 @@ pub(crate) fn router(app: AppState) -> Router {
     // Headers are mirrored: `*` would leave out `Authorization`.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).expose_headers(Any);
     let cors = cors.allow_headers(AllowHeaders::mirror_request());
-    router.layer(no_referrer).layer(cors)
+    router.layer(no_referrer).layer(cors).layer(axum::middleware::from_fn(task_queue::refuse_plain_options))
 }
 
 fn queue_routes() -> Router<AppState> {
@@ -97,6 +99,9 @@ const PAGE: &str = include_str!("../../../web/index.html");
 
 /// Unknown paths under `/q`, `/j` and `/f` are mistakes of a program; any other is a person's browser.
 async fn fallback(uri: Uri) -> Response {
+    if task_queue::is_near(uri.path()) {
+        return task_queue::not_found();
+    }
     let is_api = ["/q", "/j", "/f"].iter().any(|p| uri.path() == *p || uri.path().starts_with(&format!("{p}/")));
     if is_api {
         return ApiError::NotFound("no such route").into_response();

@@ -8,4 +8,5 @@ mod processes;
 mod queue;
 mod routes;
 mod socket;
+mod task_queue;
 mod test_api;
