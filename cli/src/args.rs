@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{api, db, doctor, down, job, up, worker};
+use crate::commands::{api, db, doctor, down, job, queue, up, worker};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Submit jobs, follow them, fetch what they leave.
     #[command(subcommand)]
     Job(job::Command),
+    /// Look after a queue as a whole.
+    #[command(subcommand)]
+    Queue(queue::Command),
     /// Prepare and look after the database.
     #[command(subcommand)]
     Db(db::Command),

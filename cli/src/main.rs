@@ -78,6 +78,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Api(args) => commands::api::run(args).await,
         Command::Worker(command) => commands::worker::run(command).await,
         Command::Job(command) => commands::job::run(command, &cli.global).await,
+        Command::Queue(command) => commands::queue::run(command, &cli.global).await,
         Command::Db(command) => commands::db::run(command, &cli.global).await,
         Command::Doctor(args) => commands::doctor::run(args, &cli.global).await,
     }

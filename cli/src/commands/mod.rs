@@ -5,5 +5,6 @@ pub(crate) mod db;
 pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod job;
+pub(crate) mod queue;
 pub(crate) mod up;
 pub(crate) mod worker;

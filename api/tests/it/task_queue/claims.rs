@@ -76,9 +76,10 @@ async fn a_heartbeat_moves_the_lease_and_names_the_lost() {
     let api = TestApi::new().await;
     ok(post(&api, "put", r#"{"a":1}"#)).await;
     let claim = read(&ok(post(&api, "claim", r#"{"lease_seconds":60}"#)).await)[0].clone();
-    let body = json!({"lease_seconds": 600, "items": [{"item_id": "a", "epoch": claim["epoch"]}, {"item_id": "a", "epoch": 1}]});
+    let body =
+        json!({"lease_seconds": 600, "items": [{"item_id": "a", "epoch": claim["epoch"]}, {"item_id": "a", "epoch": 999_999}]});
     let beat = read(&ok(post(&api, "heartbeat", &body.to_string())).await);
-    assert_eq!(beat["lost"], json!([{"item_id": "a", "epoch": 1}]));
+    assert_eq!(beat["lost"], json!([{"item_id": "a", "epoch": 999_999}]));
     let later = beat["held"][0]["deadline"].as_i64().unwrap() - claim["deadline"].as_i64().unwrap();
     assert!((500_000..700_000).contains(&later), "{later}");
     for body in [r#"{"lease_seconds":0}"#, r#"{"lease_seconds":-1}"#, r#"{"lease_seconds":"x"}"#, "[]", r#"{"n_items":0}"#] {
