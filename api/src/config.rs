@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use protocol::{Duration, limits};
+use protocol::{Duration, QueueName, limits};
 
 use crate::blob::S3Config;
 use crate::limits::Limits;
@@ -55,6 +55,12 @@ pub struct Config {
     /// connection that is idle for as long.
     #[arg(long, env = "ASMAN_PATIENCE", default_value = "30s")]
     pub patience: Duration,
+    /// Queue of the task-queue API at /api/v1/queue. Any queue's is at /q/<queue>/api/v1/queue.
+    #[arg(long, env = "ASMAN_TASK_QUEUE", hide_env_values = true, value_name = "QUEUE")]
+    pub task_queue_name: Option<QueueName>,
+    /// The same, by the variable that existing deployments of that API set.
+    #[arg(long, env = "SQL_QUEUE_NAME", hide = true, hide_env_values = true)]
+    pub sql_queue_name: Option<QueueName>,
 }
 
 /// Without the slash at its end.
@@ -67,6 +73,11 @@ fn public_url(text: &str) -> Result<String, &'static str> {
 }
 
 impl Config {
+    /// The queue that the task-queue API serves where a path names none.
+    pub fn task_queue(&self) -> Option<&QueueName> {
+        self.task_queue_name.as_ref().or(self.sql_queue_name.as_ref())
+    }
+
     /// Defaults, for a process that embeds the API.
     pub fn for_database(database_url: String, blob_directory: PathBuf) -> Self {
         Self {
@@ -84,6 +95,8 @@ impl Config {
             webhook_backoff: Duration(std::time::Duration::from_secs(10)),
             webhook_lease: Duration(std::time::Duration::from_secs(30)),
             patience: Duration(std::time::Duration::from_secs(30)),
+            task_queue_name: None,
+            sql_queue_name: None,
         }
     }
 }

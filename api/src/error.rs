@@ -98,34 +98,40 @@ impl ApiError {
             Self::Database(_) | Self::Blob(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
+
+    /// The answer to a mistake of the client's, with its sentence under `member`; `None` for a fault of ours.
+    pub(crate) fn refusal(&self, member: &str) -> Option<Response> {
+        let status = self.status();
+        if !status.is_client_error() {
+            return None;
+        }
+        let mut response = (status, Json(json!({member: self.to_string()}))).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::NoToken => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::TooMany { retry_after, .. } => {
+                let seconds = retry_after.as_millis().div_ceil(1_000).max(1);
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+            }
+            _ => {}
+        }
+        Some(response)
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.status();
-        if status.is_client_error() {
-            let mut response = (status, Json(json!({"error": self.to_string()}))).into_response();
-            match self {
-                Self::NoToken => {
-                    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                }
-                Self::TooMany { retry_after, .. } => {
-                    let seconds = retry_after.as_millis().div_ceil(1_000).max(1);
-                    response
-                        .headers_mut()
-                        .insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
-                }
-                _ => {}
-            }
+        if let Some(response) = self.refusal("error") {
             return response;
         }
+        let status = self.status();
         let id = request::current_id();
         if !matches!(self, Self::Stopping | Self::StoreAway) {
             tracing::error!(id, cause = %self, "a request failed");
         }
         let mut response = (status, Json(json!({"error": "internal error", "id": id}))).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }

@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Worker(worker::Command),
     /// Submit jobs, follow them, fetch what they leave.
     Job(job::Args),
-    /// Look at and change what a queue's owner wants of it.
+    /// Look after a queue as a whole: its policy, and items to bring over.
     #[command(subcommand)]
     Queue(queue::Command),
     /// Prepare and look after the database.

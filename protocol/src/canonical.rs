@@ -109,7 +109,7 @@ fn write_list<T>(out: &mut String, (open, close): (char, char), items: &[T], wri
     out.push(close);
 }
 
-fn write_string(out: &mut String, text: &str) {
+pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -23,6 +23,8 @@
 mod canonical;
 mod definition;
 mod duration;
+mod item;
+mod item_json;
 mod job;
 pub mod limits;
 mod log;
@@ -39,6 +41,8 @@ mod worker_message;
 pub use canonical::{canonical_json, job_id_of, sha256_hex};
 pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
+pub use item::{InvalidItemId, Item, Stage, check_item_id};
+pub use item_json::{InvalidItemJson, ItemJson, ItemJsonEntry};
 pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, Reason, State, WorkerInfo};
 pub use log::{LogLine, Step};
 pub use message::{

@@ -76,3 +76,24 @@ pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
 pub const LISTED_JOBS_MAX: i64 = 10_000;
 /// Finished jobs stay listed this long.
 pub const LISTED_FINISHED: Duration = Duration::from_mins(1);
+
+/// Most characters of an item's id in the task-queue API. The tables know it too: `queued_job_id_length`.
+pub const ITEM_ID_CHARS_MAX: usize = 1024;
+/// Most bytes of an item's id: an index entry must fit its page.
+pub const ITEM_ID_BYTES_MAX: usize = 2048;
+/// Most bytes of one body of the task-queue API: a put of many items.
+pub const ITEMS_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most items of one put or one requeue.
+pub const ITEMS_PUT_MAX: usize = 100_000;
+/// Most items that go to the database in one transaction.
+pub const ITEMS_CHUNK_MAX: usize = 10_000;
+/// Most bytes of bodies that go to the database in one transaction, and that one get claims.
+pub const ITEMS_CHUNK_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most items that one get claims.
+pub const ITEMS_CLAIM_MAX: i64 = 50_000;
+/// Most ids that one listing of a stage gives.
+pub const ITEMS_LISTED_MAX: i64 = 500_000;
+/// Most entries of one page of items or events.
+pub const ITEMS_PAGE_MAX: i64 = 1_000;
+/// Longest lease that a claim of items may ask for.
+pub const ITEM_LEASE_MAX: Duration = Duration::from_hours(720);

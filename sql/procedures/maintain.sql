@@ -29,6 +29,8 @@ begin
   -- A definition is last used at a submission; then its job waits, runs (30 days at most) and is kept.
   with old as (
     select d.hash from asman.definition d where d.used_at < now() - keep_queued - keep_results - interval '31 days'
+      -- An item may be claimed for ever.
+      and not exists (select from asman.running r where r.definition_hash = d.hash)
     order by d.used_at limit 10000 for update skip locked)
   delete from asman.definition d using old where d.hash = old.hash;
 

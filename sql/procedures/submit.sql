@@ -3,7 +3,7 @@
 --        where there are callbacks, else null
 -- out:   one row a submission, in order: outcome 'new' (queued now), 'queued', 'running' (already there; the namespace joined)
 --        or 'finished' (the result is there and answers; nothing runs)
--- locks: one transaction-level advisory lock a job, taken in order. It makes two submissions of one job follow each other,
+-- locks: the queues' advisory locks, shared; one transaction-level advisory lock a job, taken in order. It makes two submissions of one job follow each other,
 --        so that the second looks at the tables after the first has committed: without it a submission whose view is older
 --        than another's whole life up to its claim would queue the job a second time.
 --        Then the rows of jobs that are there already: a claim, a cancel or a finish under way ends first and is seen, and
@@ -18,6 +18,9 @@ returns table (ord int8, outcome text)
 language plpgsql as $$
 #variable_conflict use_column
 begin
+  -- Items of the queue are added under the same lock alone: see asman.add_items.
+  perform pg_advisory_xact_lock_shared(k.key) from (select distinct asman.queue_lock(q.qid) as key from unnest(qids) as q (qid) order by 1) k;
+
   perform pg_advisory_xact_lock(k.key) from (
     select distinct asman.job_lock(s.qid, s.job_id) as key
     from unnest(qids, job_ids) as s (qid, job_id) order by 1) as k;

@@ -35,6 +35,7 @@ impl HistoryRow {
             "queued" | "released" | "requeued" => State::Queued,
             "claimed" => State::Running,
             "joined" | "left" => before,
+            "removed" => State::Removed,
             _ => State::Finished,
         };
         HistoryEntry {

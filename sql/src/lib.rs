@@ -8,6 +8,7 @@
 mod database;
 mod definition;
 mod event;
+mod item;
 mod job;
 mod log_chunk;
 mod queue;
@@ -19,6 +20,7 @@ mod worker;
 
 pub use database::{Db, Settings};
 pub use event::{ChangedRow, Changes, EventCursor, HistoryRow};
+pub use item::{EventRow, ItemClaim, ItemRow, ItemSummary, PeekedItem, StageCounts, StagedItem};
 pub use job::{CancelOutcome, Counts, JobRow, ResultRow};
 pub use log_chunk::{Appended, Chunk, LogCursor, NewChunk, NewerRow};
 pub use queue::{PolicyChange, PolicyRow};

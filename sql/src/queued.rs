@@ -49,14 +49,8 @@ impl Submission {
         self.job_id == self.definition.job_id.as_str()
     }
 
-    /// Jobs of one class need exactly the same of a worker.
     fn class(&self) -> i64 {
-        let d = &self.definition;
-        let needs = format!("{}|{}|{}|{}|{}", d.cpus, d.gpus, d.memory_bytes, self.required_seconds(), d.tags.join("/"));
-        let digest = Sha256::digest(needs.as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&digest[..8]);
-        i64::from_be_bytes(first)
+        class_of(&self.definition)
     }
 
     fn required_seconds(&self) -> i32 {
@@ -64,8 +58,17 @@ impl Submission {
     }
 }
 
+/// Jobs of one class need exactly the same of a worker.
+pub(crate) fn class_of(d: &ParsedDefinition) -> i64 {
+    let needs = format!("{}|{}|{}|{}|{}", d.cpus, d.gpus, d.memory_bytes, seconds(d.required_duration), d.tags.join("/"));
+    let digest = Sha256::digest(needs.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(first)
+}
+
 /// Whole seconds, rounded up; `protocol` bounds every duration to 30 days.
-fn seconds(duration: std::time::Duration) -> i32 {
+pub(crate) fn seconds(duration: std::time::Duration) -> i32 {
     let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(whole).unwrap_or(i32::MAX)
 }

@@ -128,7 +128,15 @@ impl Hub {
             });
             let keys: Vec<_> = keys.into_iter().collect();
             let rows = self.db.get_jobs(&keys).await?;
+            let found: HashSet<(Qid, &str)> = rows.iter().map(|row| (row.qid, row.job_id.as_str())).collect();
+            let is_gone = |key: &&(Qid, String)| !found.contains(&(key.0, key.1.as_str()));
+            let thinned: HashSet<Qid> = keys.iter().filter(is_gone).map(|key| key.0).collect();
             self.send_changed(rows).await?;
+            // Items may be taken away without a trace.
+            for qid in thinned {
+                let text = self.snapshot(qid).await?;
+                self.send(qid, text);
+            }
         }
         Ok(())
     }

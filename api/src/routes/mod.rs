@@ -15,6 +15,7 @@ mod socket;
 mod status;
 mod stream;
 mod submit;
+mod task_queue;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -41,7 +42,7 @@ pub(crate) fn router(app: AppState) -> Router {
     // Headers are mirrored: `*` would leave out `Authorization`.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).expose_headers(Any);
     let cors = cors.allow_headers(AllowHeaders::mirror_request());
-    router.layer(no_referrer).layer(cors)
+    router.layer(no_referrer).layer(cors).layer(axum::middleware::from_fn(task_queue::refuse_plain_options))
 }
 
 /// Every route with its description. `.route()` works too, but then `tests` names what the document lacks.
@@ -58,6 +59,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .merge(job_routes())
         .merge(jobs_anywhere())
         .merge(worker_routes())
+        .merge(task_queue::routes().into())
         .routes(routes!(blobs::put, blobs::get))
         .routes(routes!(blobs::exists))
         .route("/upload/{key}", axum::routing::get(blobs::upload))
@@ -127,6 +129,9 @@ const PAGE: &str = include_str!("../../../web/index.html");
 async fn fallback(uri: Uri) -> Response {
     if metaframe::is_asked_for(uri.path()) {
         return metaframe::description();
+    }
+    if task_queue::is_near(uri.path()) {
+        return task_queue::not_found();
     }
     let is_api = ["/q", "/j", "/f"].iter().any(|p| uri.path() == *p || uri.path().starts_with(&format!("{p}/")));
     if is_api {

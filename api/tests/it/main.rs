@@ -11,5 +11,6 @@ mod routes;
 mod socket;
 mod sql_users;
 mod storage;
+mod task_queue;
 mod test_api;
 mod webhooks;

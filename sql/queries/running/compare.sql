@@ -16,5 +16,5 @@ left join lateral (
 union all
 select r.job_id, r.epoch, 'orphan', null, null
 from asman.running r
-where r.qid = $1 and r.worker_id = $2 and r.claimed_at < now() - make_interval(secs => $5::float8)
+where r.qid = $1 and r.worker_id = $2 and not r.by_deadline and r.claimed_at < now() - make_interval(secs => $5::float8)
   and not exists (select from held h where h.job_id = r.job_id and h.epoch = r.epoch);

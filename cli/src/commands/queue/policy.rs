@@ -23,17 +23,9 @@ Examples:
 The queue's owner token comes from ASMAN_TOKEN or --token-file. The first who names an owner token owns the policy.
 Whoever has a queue's submit token but not its read token cannot follow his jobs: give both the same token if he should.";
 
-/// Verbs of `asman queue`.
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
-    /// Show, change or clear a queue's policy: its tokens, limits, retention and pause.
-    #[command(subcommand)]
-    Policy(PolicyCommand),
-}
-
 /// Verbs of `asman queue policy`.
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum PolicyCommand {
+pub(crate) enum Command {
     /// Show the policy. Of tokens and secrets only whether there is one.
     #[command(after_help = "Example:\n  ASMAN_TOKEN=… asman queue policy get my-queue")]
     Get(QueueArgs),
@@ -185,11 +177,10 @@ impl SetArgs {
 
 /// Runs one verb.
 pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure> {
-    let Command::Policy(command) = command;
     let policy = match command {
-        PolicyCommand::Get(args) => client(&args, global)?.policy(&args.queue).await?,
-        PolicyCommand::Clear(args) => client(&args, global)?.clear_policy(&args.queue).await?,
-        PolicyCommand::Set(args) => client(&args.queue, global)?.change_policy(&args.queue.queue, &args.to_body()?).await?,
+        Command::Get(args) => client(&args, global)?.policy(&args.queue).await?,
+        Command::Clear(args) => client(&args, global)?.clear_policy(&args.queue).await?,
+        Command::Set(args) => client(&args.queue, global)?.change_policy(&args.queue.queue, &args.to_body()?).await?,
     };
     if global.json {
         say::json(&policy);

@@ -1,0 +1,150 @@
+//! Answers in the shape of the task-queue API: compact JSON, and `{"detail": …}` for whatever went wrong.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::error::ApiError;
+use crate::request;
+
+/// Everything a call can fail with.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// No such route.
+    NotFound,
+    /// No queue is configured for the routes that name none.
+    NotConfigured,
+    /// The same without its last slash.
+    Moved(HeaderValue),
+    /// The route is there, for these methods.
+    Method(&'static [&'static str]),
+    /// 400 with this text.
+    BadRequest(String),
+    /// What the call names does not exist.
+    Unknown(String),
+    /// It does not stand where the call needs it.
+    Conflict(String),
+    /// Over a limit.
+    TooLarge(String),
+    /// 422 with these elements, each a JSON text.
+    Invalid(Vec<String>),
+    /// Ours, or one of those that all our routes share, such as a missing token.
+    Failed(ApiError),
+}
+
+impl From<sql::Error> for Refusal {
+    fn from(error: sql::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::StaleEpoch => Self::Conflict("this claim is no longer live".to_owned()),
+            other => Self::Failed(other),
+        }
+    }
+}
+
+/// A place in a request that is wrong.
+pub(super) struct Problem<'t> {
+    pub(super) kind: &'t str,
+    /// JSON text of the way to it.
+    pub(super) place: &'t str,
+    pub(super) message: &'t str,
+    /// JSON text of what is there.
+    pub(super) input: &'t str,
+    /// JSON text of more about it.
+    pub(super) context: Option<&'t str>,
+}
+
+impl Problem<'_> {
+    pub(super) fn to_text(&self) -> String {
+        let context = self.context.map(|context| format!(",\"ctx\":{context}")).unwrap_or_default();
+        let (kind, message) = (text_of(self.kind), text_of(self.message));
+        format!("{{\"type\":{kind},\"loc\":{},\"msg\":{message},\"input\":{}{context}}}", self.place, self.input)
+    }
+}
+
+impl From<Problem<'_>> for Refusal {
+    fn from(problem: Problem<'_>) -> Self {
+        Self::Invalid(vec![problem.to_text()])
+    }
+}
+
+/// A text as JSON.
+pub(super) fn text_of(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A 422 about a body, in one sentence.
+pub(super) fn bad_body(message: &str) -> Refusal {
+    Problem { kind: "value_error", place: "[\"body\"]", message, input: "null", context: None }.into()
+}
+
+/// A 422 about a parameter, in one sentence.
+pub(super) fn bad_parameter(name: &str, message: &str) -> Refusal {
+    let place = format!("[\"query\",{}]", text_of(name));
+    Problem { kind: "value_error", place: &place, message, input: "null", context: None }.into()
+}
+
+/// `<id> not in Queue`.
+pub(super) fn not_in_queue(id: &str) -> String {
+    format!("{id} not in Queue")
+}
+
+/// 200 with a JSON text.
+pub(super) fn ok(text: String) -> Response {
+    with_status(StatusCode::OK, text)
+}
+
+/// 200 with a value.
+pub(super) fn ok_json(value: &impl Serialize) -> Result<Response, Refusal> {
+    let text = serde_json::to_string(value).map_err(ApiError::bad_request)?;
+    Ok(ok(text))
+}
+
+fn with_status(status: StatusCode, text: String) -> Response {
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
+}
+
+fn detail(status: StatusCode, text: &str) -> Response {
+    with_status(status, json!({"detail": text}).to_string())
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NotFound => detail(StatusCode::NOT_FOUND, "Not Found"),
+            Self::NotConfigured => {
+                let words = "no task queue is configured here; start the API with --task-queue-name or ASMAN_TASK_QUEUE";
+                detail(StatusCode::NOT_FOUND, words)
+            }
+            Self::Moved(location) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response(),
+            Self::Method(methods) => {
+                let mut response = detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+                if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
+                    response.headers_mut().insert(header::ALLOW, allow);
+                }
+                response
+            }
+            Self::BadRequest(text) => detail(StatusCode::BAD_REQUEST, &text),
+            Self::Unknown(text) => detail(StatusCode::NOT_FOUND, &text),
+            Self::Conflict(text) => detail(StatusCode::CONFLICT, &text),
+            Self::TooLarge(text) => detail(StatusCode::PAYLOAD_TOO_LARGE, &text),
+            Self::Invalid(elements) => {
+                with_status(StatusCode::UNPROCESSABLE_ENTITY, format!("{{\"detail\":[{}]}}", elements.join(",")))
+            }
+            Self::Failed(error) => error.refusal("detail").unwrap_or_else(|| failed(&error)),
+        }
+    }
+}
+
+/// Existing clients know one answer to every fault of a server. It says nothing; the cause is logged here, once.
+fn failed(error: &ApiError) -> Response {
+    tracing::error!(id = request::current_id(), cause = %error, "a request of the task-queue API failed");
+    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (StatusCode::INTERNAL_SERVER_ERROR, plain, "Internal Server Error").into_response()
+}

@@ -1,0 +1,206 @@
+//! The task-queue API: items with any JSON as their body, for clients that claim them with `GET get/{n}`.
+//!
+//! `/api/v1/queue/*` serves the one queue that the process is configured for ([`crate::Config::task_queue`]),
+//! `/q/{queue}/api/v1/queue/*` any. What existing clients use (`size`, `sizes`, `status`, `lookup_state`, `lookup_item`, `describe`,
+//! `get`, `put`, `requeue`) answers them to the byte; the rest is what they lacked: leases, ends, pages, events.
+//! Errors have those clients' shape, `{"detail": …}`, and not that of our other routes.
+//!
+//! Items are jobs of the queue. They share its claims, leases, events and listings; `get` also claims container jobs, and a
+//! body that is a container definition may be claimed by a container worker. Items are kept as long as results are.
+//!
+//! Ids may hold slashes, written as they are or percent-encoded. Paths are taken apart here and not by the router, because wrong
+//! methods, slashes at the end and unknown paths are answered in those clients' shape too.
+
+mod answer;
+mod claims;
+mod entry;
+mod items;
+mod put;
+mod python;
+mod stages;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{FromRequestParts, OriginalUri, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use percent_encoding::percent_decode_str;
+use protocol::{Qid, QueueName};
+
+use crate::access::{Caller, Right};
+use crate::app::AppState;
+use answer::Refusal;
+
+/// Both mounts.
+pub(super) fn routes() -> Router<AppState> {
+    let mounts = ["/api/v1/queue", "/q/{queue}/api/v1/queue"];
+    let ends = ["", "/", "/{*rest}"];
+    let paths = mounts.iter().flat_map(|mount| ends.iter().map(move |end| format!("{mount}{end}")));
+    paths.fold(Router::new(), |router, path| router.route(&path, any(dispatch)))
+}
+
+/// One request, taken apart.
+struct Call {
+    app: AppState,
+    queue: QueueName,
+    qid: Qid,
+    /// What follows the route's name, decoded: an id, a stage or a number.
+    argument: String,
+    query: String,
+    headers: HeaderMap,
+    /// Empty but in a POST.
+    body: Bytes,
+}
+
+/// Whether a route takes something after its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    /// Without a slash in it.
+    Word,
+    Id,
+}
+
+const GET: &str = "GET";
+const POST: &str = "POST";
+
+/// Name, what it takes, methods.
+const ROUTES: [(&str, Takes, &[&str]); 20] = [
+    ("size", Takes::Word, &[GET]),
+    ("sizes", Takes::Nothing, &[GET]),
+    ("status", Takes::Id, &[GET]),
+    ("lookup_state", Takes::Word, &[GET]),
+    ("lookup_item", Takes::Id, &[GET]),
+    ("describe", Takes::Nothing, &[GET]),
+    ("get", Takes::Word, &[GET]),
+    ("put", Takes::Nothing, &[POST]),
+    ("requeue", Takes::Nothing, &[POST]),
+    ("peek", Takes::Word, &[GET]),
+    ("claim", Takes::Nothing, &[POST]),
+    ("heartbeat", Takes::Nothing, &[POST]),
+    ("success", Takes::Id, &[POST]),
+    ("fail", Takes::Id, &[POST]),
+    ("release", Takes::Id, &[POST]),
+    ("item", Takes::Id, &["DELETE", GET]),
+    ("items", Takes::Nothing, &[GET]),
+    ("purge", Takes::Word, &[POST]),
+    ("history", Takes::Id, &[GET]),
+    ("events", Takes::Nothing, &[GET]),
+];
+
+/// The route of a path below a mount, with its argument decoded.
+fn find(rest: &str) -> Option<(&'static str, &'static [&'static str], String)> {
+    let (name, raw) = rest.split_once('/').map_or((rest, None), |(name, raw)| (name, Some(raw)));
+    let (name, takes, methods) = ROUTES.into_iter().find(|(route, ..)| *route == name)?;
+    let argument = raw.map(|raw| percent_decode_str(raw).decode_utf8_lossy().into_owned());
+    match (takes, argument) {
+        (Takes::Nothing, None) => Some((name, methods, String::new())),
+        (Takes::Word, Some(word)) if !word.is_empty() && !word.contains('/') => Some((name, methods, word)),
+        (Takes::Id, Some(id)) if !id.is_empty() && !raw.is_some_and(|raw| raw.ends_with('/')) => Some((name, methods, id)),
+        _ => None,
+    }
+}
+
+/// The path below the mount, and the queue's part of it.
+fn take_apart(path: &str) -> Option<(Option<&str>, &str)> {
+    const MOUNT: &str = "/api/v1/queue";
+    let (queue, below) = match path.strip_prefix("/q/") {
+        Some(rest) => rest.split_once('/').map(|(queue, _)| (Some(queue), &rest[queue.len()..]))?,
+        None => (None, path),
+    };
+    Some((queue, below.strip_prefix(MOUNT)?.strip_prefix('/').unwrap_or_default()))
+}
+
+async fn dispatch(State(app): State<AppState>, OriginalUri(uri): OriginalUri, request: Request) -> Response {
+    answer(app, &uri, request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn answer(app: AppState, uri: &Uri, request: Request) -> Result<Response, Refusal> {
+    let (queue, rest) = take_apart(uri.path()).ok_or(Refusal::NotFound)?;
+    let queue = match queue {
+        Some(name) => {
+            let name = percent_decode_str(name).decode_utf8_lossy().into_owned();
+            QueueName::try_from(name).map_err(|error| Refusal::BadRequest(error.to_string()))?
+        }
+        None => app.config.task_queue().cloned().ok_or(Refusal::NotConfigured)?,
+    };
+    let Some((name, methods, argument)) = find(rest) else { return Err(elsewhere(uri, rest, request.headers())) };
+    if !methods.contains(&request.method().as_str()) {
+        return Err(Refusal::Method(methods));
+    }
+    let is_delete = request.method() == Method::DELETE;
+    let is_post = request.method() == Method::POST;
+    let qid = queue.qid();
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, &app).await?;
+    app.admit(qid, right_to(name, is_delete), &caller).await?;
+    let body = if is_post { entry::collect(body).await? } else { Bytes::new() };
+    let query = uri.query().unwrap_or_default().to_owned();
+    let call = Call { app, queue, qid, argument, query, headers: parts.headers, body };
+    match name {
+        "size" => stages::size(call).await,
+        "sizes" => stages::sizes(call).await,
+        "status" => stages::status(call).await,
+        "lookup_state" => stages::lookup_state(call).await,
+        "lookup_item" => stages::lookup_item(call).await,
+        "describe" => Ok(stages::describe(&call)),
+        "get" => claims::get(call).await,
+        "peek" => claims::peek(call).await,
+        "put" => put::put(call).await,
+        "requeue" => put::requeue(call).await,
+        "claim" => claims::claim(call).await,
+        "heartbeat" => claims::heartbeat(call).await,
+        "success" => claims::success(call).await,
+        "fail" => claims::fail(call).await,
+        "release" => claims::release(call).await,
+        "item" if is_delete => items::remove(call).await,
+        "item" => items::show(call).await,
+        "items" => items::list(call).await,
+        "purge" => items::purge(call).await,
+        "history" => items::history(call).await,
+        "events" => items::events(call).await,
+        _ => Err(Refusal::NotFound),
+    }
+}
+
+/// What a caller must be allowed: who claims and ends items does a worker's work.
+fn right_to(name: &str, is_delete: bool) -> Right {
+    match name {
+        "put" | "requeue" | "purge" => Right::Submit,
+        "item" if is_delete => Right::Submit,
+        "get" | "claim" | "heartbeat" | "success" | "fail" | "release" => Right::Work,
+        _ => Right::Read,
+    }
+}
+
+/// A path that is none of ours: with a slash too many it leads to one without.
+fn elsewhere(uri: &Uri, rest: &str, headers: &HeaderMap) -> Refusal {
+    let Some(bare) = rest.strip_suffix('/').filter(|bare| find(bare).is_some()) else { return Refusal::NotFound };
+    let path = &uri.path()[..uri.path().len() - rest.len() + bare.len()];
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let scheme = headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok()).unwrap_or("http");
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    HeaderValue::from_str(&format!("{scheme}://{host}{path}{query}")).map_or(Refusal::NotFound, Refusal::Moved)
+}
+
+/// An `OPTIONS` that asks for no other origin's permission is a wrong method here, as everywhere in this API.
+pub(super) async fn refuse_plain_options(request: Request, next: Next) -> Response {
+    let is_plain = request.method() == Method::OPTIONS && !request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if is_plain && let Some((_, rest)) = take_apart(request.uri().path()) {
+        return find(rest).map_or(Refusal::NotFound, |(_, methods, _)| Refusal::Method(methods)).into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether a path that no route has is a client's of this API, and not a person's.
+pub(super) fn is_near(path: &str) -> bool {
+    let bare = path.trim_start_matches('/');
+    bare == "api" || bare.starts_with("api/")
+}
+
+/// The answer to a path near ours that leads nowhere.
+pub(super) fn not_found() -> Response {
+    Refusal::NotFound.into_response()
+}

@@ -1,0 +1,72 @@
+//! Putting items in, and queueing failed ones again.
+//!
+//! Items go to the database in order, in transactions of at most [`limits::ITEMS_CHUNK_MAX`] items: each is there whole or not at all, and
+//! sending the same again is harmless.
+
+use std::collections::HashSet;
+
+use axum::response::Response;
+use protocol::{Item, Stage, limits};
+use serde_json::json;
+use sql::StagedItem;
+
+use super::Call;
+use super::answer::{Refusal, bad_body, ok, ok_json};
+use super::entry::{check_ids, read};
+use super::python::repr;
+use crate::hint::Kinds;
+
+/// `POST put`: an object from ids to bodies. Ids that are there in any stage are passed over and named; the first body stays.
+pub(super) async fn put(mut call: Call) -> Result<Response, Refusal> {
+    let members = read(&mut call).await?.into_members()?;
+    check_number(members.len())?;
+    check_ids(members.iter().map(|(id, _)| id.as_str()))?;
+    let item = |(id, body)| Item::new(id, body).map(|item| StagedItem { item, stage: Stage::Waiting });
+    let items: Vec<StagedItem> =
+        members.into_iter().map(item).collect::<Result<_, _>>().map_err(|error| bad_body(&error.to_string()))?;
+    let mut skipped = Vec::new();
+    for chunk in chunks(&items) {
+        let added: HashSet<usize> = call.app.db.add_items(call.qid, chunk, None).await?.into_iter().collect();
+        if !added.is_empty() {
+            call.app.touch(call.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
+        }
+        let left = chunk.iter().enumerate().filter(|(n, _)| !added.contains(n));
+        skipped.extend(left.map(|(_, staged)| format!("Item {} already in queue. Skipping.", repr(&staged.item.id))));
+    }
+    told(&skipped)
+}
+
+/// `POST requeue`: one id or a list of them. Those in FAIL wait again, behind all others; the rest is named.
+pub(super) async fn requeue(mut call: Call) -> Result<Response, Refusal> {
+    let ids = read(&mut call).await?.into_ids()?;
+    check_number(ids.len())?;
+    // One that is too long to be stored is in no stage.
+    check_ids(ids.iter().map(String::as_str).filter(|id| id.contains('\0')))?;
+    let mut seen = HashSet::new();
+    let distinct: Vec<&str> = ids.iter().map(String::as_str).filter(|id| seen.insert(*id)).collect();
+    let mut skipped = Vec::new();
+    for chunk in distinct.chunks(limits::ITEMS_CHUNK_MAX) {
+        let again: HashSet<String> = call.app.db.requeue_items(call.qid, chunk).await?.into_iter().collect();
+        if !again.is_empty() {
+            call.app.touch(call.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
+        }
+        let left = chunk.iter().filter(|id| !again.contains(**id));
+        skipped.extend(left.map(|id| format!("Item {} not in a FAIL state. Skipping.", repr(id))));
+    }
+    told(&skipped)
+}
+
+fn check_number(n: usize) -> Result<(), Refusal> {
+    let max = limits::ITEMS_PUT_MAX;
+    if n > max { Err(Refusal::TooLarge(format!("a request may name {max} items; send several"))) } else { Ok(()) }
+}
+
+/// `null`, or what was passed over.
+fn told(skipped: &[String]) -> Result<Response, Refusal> {
+    if skipped.is_empty() { Ok(ok("null".to_owned())) } else { ok_json(&json!({"detail": skipped})) }
+}
+
+/// Neighbours that go to the database together. A body is bounded by the request's, so bytes bound nothing further.
+fn chunks(items: &[StagedItem]) -> std::slice::Chunks<'_, StagedItem> {
+    items.chunks(limits::ITEMS_CHUNK_MAX)
+}

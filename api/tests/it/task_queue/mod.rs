@@ -1,0 +1,42 @@
+//! The task-queue API, as its existing clients and its new ones speak it.
+
+mod bodies;
+mod claims;
+mod client;
+mod items;
+mod load;
+mod shapes;
+
+use reqwest::Method;
+
+use crate::test_api::TestApi;
+
+/// Status and body of a request, as they are.
+pub(crate) async fn exact(api: &TestApi, method: Method, path: &str, body: Option<(&str, &[u8])>) -> (u16, String) {
+    let mut request = api.request(method, path);
+    if let Some((kind, bytes)) = body {
+        request = request.body(bytes.to_vec());
+        if !kind.is_empty() {
+            request = request.header("content-type", kind);
+        }
+    }
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// A GET below the queue `q`.
+pub(crate) async fn get(api: &TestApi, path: &str) -> (u16, String) {
+    exact(api, Method::GET, &format!("/q/q/api/v1/queue/{path}"), None).await
+}
+
+/// A POST of JSON below the queue `q`.
+pub(crate) async fn post(api: &TestApi, path: &str, body: &str) -> (u16, String) {
+    exact(api, Method::POST, &format!("/q/q/api/v1/queue/{path}"), Some(("application/json", body.as_bytes()))).await
+}
+
+/// A call that works.
+pub(crate) async fn ok(answer: impl Future<Output = (u16, String)>) -> String {
+    let (status, body) = answer.await;
+    assert_eq!(status, 200, "{body}");
+    body
+}
