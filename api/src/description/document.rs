@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::OpenApi;
 
-use super::answers::{Failure, Sentence};
+use super::refusals::{Failure, Sentence};
 
 const ABOUT: &str = "Compute queues on PostgreSQL. Whoever knows a queue's name sends it a container job; any worker pointed at \
     that name runs it, streams its log and hands its output files back.\n\n\
