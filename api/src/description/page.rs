@@ -99,16 +99,16 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 fn contents(tags: &[&Value], operations: &[Operation<'_>]) -> Markup {
     html! {
         nav {
-            a href="#quick-start" { "Quick start" }
+            a.head href="#quick-start" { "Quick start" }
             @for tag in tags {
-                details open {
-                    summary { a href={ "#" (name_of(tag)) } { (name_of(tag)) } }
+                div {
+                    a.head href={ "#" (name_of(tag)) } { (name_of(tag)) }
                     @for operation in operations.iter().filter(|one| one.is_of(tag) && one.told[ALIAS].is_null()) {
                         a.entry href={ "#" (operation.text("operationId")) } { (inline(operation.text("summary"))) }
                     }
                 }
             }
-            a href="#shapes" { "Shapes" }
+            a.head href="#shapes" { "Shapes" }
         }
     }
 }
