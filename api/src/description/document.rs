@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::OpenApi;
 
-use super::answers::{Failure, Sentence};
+use super::refusals::{Failure, Sentence};
 
 const ABOUT: &str = "Compute queues on PostgreSQL. Whoever knows a queue's name sends it a container job; any worker pointed at \
     that name runs it, streams its log and hands its output files back.\n\n\
@@ -56,6 +56,17 @@ fn describe(path: &str, item: &mut Value) {
         let (summary, description) = words(&format!("{}\n{}", text("summary"), text("description")));
         set_text(operation, "summary", summary);
         set_text(operation, "description", description);
+        if path.starts_with("/{queue}/") {
+            reserve(operation);
+        }
+    }
+}
+
+/// Below the root three names are taken by routes of ours: queues of that name are found below `/q` only.
+fn reserve(operation: &mut Map<String, Value>) {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for queue in parameters.into_iter().flatten().filter(|one| one["name"] == "queue") {
+        queue["schema"]["not"] = json!({"enum": ["f", "j", "q"]});
     }
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod answers;
 mod document;
 mod page;
 pub(crate) mod parameters;
+mod refusals;
+mod shape;
 
 use std::sync::LazyLock;
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::ALIAS;
+use super::shape::{bounds, shape, type_of};
 
 /// The page, and the header that says what it may load.
 pub(super) struct Page {
@@ -75,7 +76,7 @@ pub(super) fn of(document: &Value) -> Page {
                     pre { (QUICK_START) }
                     @for tag in tags { (section(tag, &operations)) }
                     h2 id="shapes" { "Shapes" }
-                    @for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() { (shape(name, schema)) }
+                    @for (name, schema) in members(&document["components"]["schemas"]) { (shape(name, schema)) }
                 }
             }
         }
@@ -98,16 +99,16 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 fn contents(tags: &[&Value], operations: &[Operation<'_>]) -> Markup {
     html! {
         nav {
-            a href="#quick-start" { "Quick start" }
+            a.head href="#quick-start" { "Quick start" }
             @for tag in tags {
-                details open {
-                    summary { a href={ "#" (name_of(tag)) } { (name_of(tag)) } }
+                div {
+                    a.head href={ "#" (name_of(tag)) } { (name_of(tag)) }
                     @for operation in operations.iter().filter(|one| one.is_of(tag) && one.told[ALIAS].is_null()) {
                         a.entry href={ "#" (operation.text("operationId")) } { (inline(operation.text("summary"))) }
                     }
                 }
             }
-            a href="#shapes" { "Shapes" }
+            a.head href="#shapes" { "Shapes" }
         }
     }
 }
@@ -132,10 +133,10 @@ fn article(operation: &Operation<'_>, all: &[Operation<'_>]) -> Markup {
     html! {
         article id=(operation.text("operationId")) {
             h3 { (inline(operation.text("summary"))) }
-            p.route { span class={ "method " (operation.method) } { (operation.method.to_uppercase()) } " " code { (breakable(operation.path)) } }
+            p.route { (address(operation)) }
             @for alias in aliases {
                 p.route.alias id=(alias.text("operationId")) {
-                    "also " span class={ "method " (alias.method) } { (alias.method.to_uppercase()) } " " code { (breakable(alias.path)) }
+                    "also " (address(alias))
                     @if alias.told["deprecated"] == true { " " em { "deprecated" } }
                 }
             }
@@ -146,26 +147,41 @@ fn article(operation: &Operation<'_>, all: &[Operation<'_>]) -> Markup {
             }
             (request_body(&operation.told["requestBody"]))
             h4 { "Answers" }
-            dl { @for (status, answer) in operation.told["responses"].as_object().into_iter().flatten() { (answer_entry(status, answer)) } }
+            dl { @for (status, answer) in members(&operation.told["responses"]) { (answer_entry(status, answer)) } }
             h4 { "Example" }
             pre { (curl(operation)) }
         }
     }
 }
 
+fn address(operation: &Operation<'_>) -> Markup {
+    html! {
+        span class={ "method " (operation.method) } { (operation.method.to_uppercase()) } " " code { (breakable(operation.path)) }
+    }
+}
+
+/// The members of an object; none of anything else.
+fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
 fn parameter_entry(parameter: &Value) -> Markup {
     let is_required = parameter["required"] == true;
+    let text = |key: &str| parameter[key].as_str().unwrap_or_default();
     html! {
-        dt { code { (parameter["name"].as_str().unwrap_or_default()) } " " small { (parameter["in"].as_str().unwrap_or_default()) @if !is_required { ", optional" } } }
-        dd { (inline(parameter["description"].as_str().unwrap_or_default())) " " small { (type_of(&parameter["schema"])) (bounds(&parameter["schema"])) } }
+        dt { code { (text("name")) } " " small { (text("in")) @if !is_required { ", optional" } } }
+        dd { (inline(text("description"))) " " small { (type_of(&parameter["schema"])) (bounds(&parameter["schema"])) } }
     }
 }
 
 fn request_body(body: &Value) -> Markup {
     html! {
-        @for (kind, content) in body["content"].as_object().into_iter().flatten() {
+        @for (kind, content) in members(&body["content"]) {
             h4 { "Body" }
-            p { code { (kind) } ": " (type_of(&content["schema"])) ". " (inline(body["description"].as_str().unwrap_or_default())) }
+            p {
+                code { (kind) } ": " (type_of(&content["schema"])) ". "
+                (inline(body["description"].as_str().unwrap_or_default()))
+            }
             @if !content["example"].is_null() { pre { (pretty(&content["example"])) } }
         }
     }
@@ -176,64 +192,13 @@ fn answer_entry(status: &str, answer: &Value) -> Markup {
         dt { span class={ "status s" (&status[..1]) } { (status) } }
         dd {
             (inline(answer["description"].as_str().unwrap_or_default()))
-            @for (kind, content) in answer["content"].as_object().into_iter().flatten() {
+            @for (kind, content) in members(&answer["content"]) {
                 " " small { code { (kind) } ": " (type_of(&content["schema"])) }
             }
-            @for (name, header) in answer["headers"].as_object().into_iter().flatten() {
+            @for (name, header) in members(&answer["headers"]) {
                 " " small { "Header " code { (name) } ": " (inline(header["description"].as_str().unwrap_or_default())) }
             }
         }
-    }
-}
-
-/// A schema of its own, member by member.
-fn shape(name: &str, schema: &Value) -> Markup {
-    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    html! {
-        section.shape id={ "shape-" (name) } {
-            h3 { (name) }
-            (paragraphs(schema["description"].as_str().unwrap_or_default()))
-            @if let Some(members) = schema["properties"].as_object() {
-                dl {
-                    @for (member, told) in members {
-                        dt { code { (member) } @if !required.contains(&member.as_str()) { " " small { "optional" } } }
-                        dd { (type_of(told)) (bounds(told)) ". " (inline(told["description"].as_str().unwrap_or_default())) }
-                    }
-                }
-            } @else { p { (type_of(schema)) } }
-        }
-    }
-}
-
-/// A schema in a few words.
-fn type_of(schema: &Value) -> Markup {
-    if let Some(name) = schema["$ref"].as_str().and_then(|to| to.rsplit('/').next()) {
-        return html! { a href={ "#shape-" (name) } { (name) } };
-    }
-    if let Some(choices) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()).or(schema["allOf"].as_array()) {
-        return html! { @for (index, choice) in choices.iter().enumerate() { @if index > 0 { " or " } (type_of(choice)) } };
-    }
-    if let Some(words) = schema["enum"].as_array() {
-        return html! { @for (index, word) in words.iter().enumerate() { @if index > 0 { " | " } code { (word.to_string()) } } };
-    }
-    match &schema["type"] {
-        Value::String(kind) if kind == "array" && schema["items"].is_object() => html! { "list of " (type_of(&schema["items"])) },
-        Value::String(kind) if kind == "object" && schema["additionalProperties"].is_object() => {
-            html! { "map of " (type_of(&schema["additionalProperties"])) }
-        }
-        Value::String(kind) => html! { (kind) },
-        Value::Array(kinds) => html! { (kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")) },
-        _ => html! { "any JSON" },
-    }
-}
-
-fn bounds(schema: &Value) -> String {
-    let number = |key: &str| schema[key].as_f64();
-    match (number("minLength"), number("maxLength"), number("minimum")) {
-        (Some(min), Some(max), _) => format!(", {min} to {max} characters, no slash and no control character"),
-        (_, Some(max), _) => format!(", at most {max} characters"),
-        (_, _, Some(min)) => format!(", from {min}"),
-        _ => String::new(),
     }
 }
 
@@ -261,12 +226,12 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-fn paragraphs(text: &str) -> Markup {
+pub(super) fn paragraphs(text: &str) -> Markup {
     html! { @for paragraph in text.split("\n\n").filter(|text| !text.is_empty()) { p { (inline(paragraph)) } } }
 }
 
 /// Text with `code` in it.
-fn inline(text: &str) -> Markup {
+pub(super) fn inline(text: &str) -> Markup {
     html! { @for (index, piece) in text.split('`').enumerate() { @if index % 2 == 1 { code { (piece) } } @else { (piece) } } }
 }
 

@@ -46,9 +46,19 @@ fn check(key: &str) -> Result<(), ApiError> {
 }
 
 /// `PUT /f/:key`: store the body, or say where to send it. A key that looks like a SHA-256 must be the content's.
-#[utoipa::path(put, path = "/f/{key}", tag = "files", params(KeyPath, Way),
+#[utoipa::path(
+    put,
+    path = "/f/{key}",
+    tag = "files",
+    params(KeyPath, Way),
     request_body(content = String, content_type = "application/octet-stream", description = "The bytes."),
-    responses((status = 200, description = "The file is stored.", body = Stored), (status = 307, description = "Send the same to the address in `Location`."), TooLarge, Refusals))]
+    responses(
+        (status = 200, description = "The file is stored.", body = Stored),
+        (status = 307, description = "Send the same to the address in `Location`."),
+        TooLarge,
+        Refusals,
+    ),
+)]
 pub(crate) async fn put(
     State(app): State<AppState>,
     Parts(key): Parts<String>,
@@ -87,8 +97,22 @@ fn drain(body: Body) {
 }
 
 /// `GET /f/:key`: the bytes, or the way to them; ranges are honoured.
-#[utoipa::path(get, path = "/f/{key}", tag = "files", params(KeyPath, Way),
-    responses((status = 200, description = "The bytes.", body = String, content_type = "application/octet-stream"), (status = 206, description = "The range that was asked for.", body = String, content_type = "application/octet-stream"), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 304, description = "The file is as old as the request says."), (status = 412, description = "The file is newer than the request says."), (status = 416, description = "The range lies outside the file."), Missing, Refusals))]
+#[utoipa::path(
+    get,
+    path = "/f/{key}",
+    tag = "files",
+    params(KeyPath, Way),
+    responses(
+        (status = 200, description = "The bytes.", body = String, content_type = "application/octet-stream"),
+        (status = 206, description = "The range that was asked for.", body = String, content_type = "application/octet-stream"),
+        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 304, description = "The file is as old as the request says."),
+        (status = 412, description = "The file is newer than the request says."),
+        (status = 416, description = "The range lies outside the file."),
+        Missing,
+        Refusals,
+    ),
+)]
 pub(crate) async fn get(
     State(app): State<AppState>,
     Parts(key): Parts<String>,
@@ -100,8 +124,17 @@ pub(crate) async fn get(
 }
 
 /// `GET /f/:key/exists`: whether a file is stored under the key.
-#[utoipa::path(get, path = "/f/{key}/exists", tag = "files", params(KeyPath),
-    responses((status = 200, description = "The file is stored.", body = Exists), (status = 404, description = "It is not.", body = Exists), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/f/{key}/exists",
+    tag = "files",
+    params(KeyPath),
+    responses(
+        (status = 200, description = "The file is stored.", body = Exists),
+        (status = 404, description = "It is not.", body = Exists),
+        Refusals,
+    ),
+)]
 pub(crate) async fn exists(State(app): State<AppState>, Parts(key): Parts<String>) -> Result<Response, ApiError> {
     check(&key)?;
     let exists = app.blobs.exists(&key).await?;

@@ -28,9 +28,19 @@ pub(crate) struct CancelParameters {
     message: Option<String>,
 }
 
-/// `POST /q/:queue/j/:id/cancel?namespace=&message=`: let a namespace go of a job, which ends when the last one has. Returns when the change is durable.
-#[utoipa::path(post, path = "/q/{queue}/j/{id}/cancel", tag = "clients", params(JobPath, CancelParameters),
-    responses((status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled), (status = 404, description = "There is no such job.", body = Message), Refusals))]
+/// `POST /q/:queue/j/:id/cancel?namespace=&message=`: let a namespace go of a job, which ends when the last one has. Returns
+/// when the change is durable.
+#[utoipa::path(
+    post,
+    path = "/q/{queue}/j/{id}/cancel",
+    tag = "clients",
+    params(JobPath, CancelParameters),
+    responses(
+        (status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled),
+        (status = 404, description = "There is no such job.", body = Message),
+        Refusals,
+    ),
+)]
 pub(crate) async fn cancel(
     State(app): State<AppState>,
     SubmitterOfJob(queue, id): SubmitterOfJob,
@@ -41,8 +51,17 @@ pub(crate) async fn cancel(
 }
 
 /// `POST /q/:queue/j/:id/:namespace/cancel`: let the namespace of the path go of a job.
-#[utoipa::path(post, path = "/q/{queue}/j/{id}/{namespace}/cancel", tag = "clients", params(JobPath, NamespacePath, MessageParameter),
-    responses((status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled), (status = 404, description = "There is no such job.", body = Message), Refusals))]
+#[utoipa::path(
+    post,
+    path = "/q/{queue}/j/{id}/{namespace}/cancel",
+    tag = "clients",
+    params(JobPath, NamespacePath, MessageParameter),
+    responses(
+        (status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled),
+        (status = 404, description = "There is no such job.", body = Message),
+        Refusals,
+    ),
+)]
 pub(crate) async fn cancel_in_namespace(
     State(app): State<AppState>,
     SubmitterOfJob(queue, id): SubmitterOfJob,

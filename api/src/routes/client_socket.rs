@@ -28,11 +28,17 @@ struct Client {
 /// `GET /q/:queue/client`, `/q/:queue/browser`, `/:queue/client`, `/:queue/browser`: the queue as a WebSocket. Text frames, JSON
 /// each. The server sends `Workers` and `JobStates` on connect, then `JobStateUpdates`, `Workers` and `JobStatusPayload` as
 /// things change, each as `{"type", "payload"}`. The client may send `PING` (answered `PONG`),
-/// `{"type": "StateChange", "payload": {"tag": "", "job", "state", "value"}}` to submit (`Queued`, `value.enqueued` is the body of
+/// `{"type": "StateChange", "payload": {"tag": "", "job", "state", "value"}}` to submit (`Queued`, `value.enqueued` is the
+/// body of
 /// a submission) or to cancel or clear (`Finished`, `value.reason` is `Cancelled` or `Deleted`),
 /// `{"type": "QueryJob", "payload": {"jobId"}}` and `{"type": "QueryJobStates"}`. Anything else is ignored.
-#[utoipa::path(get, path = "/q/{queue}/client", tag = "clients", params(QueuePath),
-    responses((status = 101, description = "The connection is a WebSocket from here on."), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/client",
+    tag = "clients",
+    params(QueuePath),
+    responses((status = 101, description = "The connection is a WebSocket from here on."), Refusals),
+)]
 pub(crate) async fn connect(
     State(app): State<AppState>,
     Reader(queue): Reader,

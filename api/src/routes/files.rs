@@ -18,8 +18,19 @@ use crate::error::ApiError;
 use crate::extract::{IdPath, JobPath, Parts};
 
 /// `GET /q/:queue/j/:id/inputs/*name`: one input or config file of a job. The name may hold slashes.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}/inputs/{*name}", tag = "jobs", params(JobPath, NamePath),
-    responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}/inputs/{*name}",
+    tag = "jobs",
+    params(JobPath, NamePath),
+    responses(
+        (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
+        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))),
+        (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"),
+        Refusals,
+    ),
+)]
 pub(crate) async fn input(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
@@ -29,8 +40,19 @@ pub(crate) async fn input(
 }
 
 /// `GET /q/:queue/j/:id/outputs/*name`: one output file of a job. The name may hold slashes.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}/outputs/{*name}", tag = "jobs", params(JobPath, NamePath),
-    responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}/outputs/{*name}",
+    tag = "jobs",
+    params(JobPath, NamePath),
+    responses(
+        (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
+        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))),
+        (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"),
+        Refusals,
+    ),
+)]
 pub(crate) async fn output(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
@@ -40,8 +62,19 @@ pub(crate) async fn output(
 }
 
 /// `GET /j/:id/inputs/*name`: one input or config file of a job, whatever its queue.
-#[utoipa::path(get, path = "/j/{id}/inputs/{*name}", tag = "jobs", params(IdPath, NamePath),
-    responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/j/{id}/inputs/{*name}",
+    tag = "jobs",
+    params(IdPath, NamePath),
+    responses(
+        (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
+        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))),
+        (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"),
+        Refusals,
+    ),
+)]
 pub(crate) async fn input_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,
@@ -52,8 +85,19 @@ pub(crate) async fn input_anywhere(
 }
 
 /// `GET /j/:id/outputs/*name`: one output file of a job, whatever its queue.
-#[utoipa::path(get, path = "/j/{id}/outputs/{*name}", tag = "jobs", params(IdPath, NamePath),
-    responses((status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))), (status = 302, description = "The file lies elsewhere, see `Location`."), (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))), (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/j/{id}/outputs/{*name}",
+    tag = "jobs",
+    params(IdPath, NamePath),
+    responses(
+        (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
+        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))),
+        (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"),
+        Refusals,
+    ),
+)]
 pub(crate) async fn output_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,

@@ -10,15 +10,26 @@ use crate::app::AppState;
 use crate::description::answers::Readiness;
 
 /// `GET /healthz`: say that the process is up.
-#[utoipa::path(get, path = "/healthz", tag = "operation",
-    responses((status = 200, description = "Always `OK`.", body = String, content_type = "text/plain")))]
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "operation",
+    responses((status = 200, description = "Always `OK`.", body = String, content_type = "text/plain")),
+)]
 pub(crate) async fn healthz() -> &'static str {
     "OK"
 }
 
 /// `GET /readyz`: say whether requests can be served. If not, 503 with what is missing.
-#[utoipa::path(get, path = "/readyz", tag = "operation",
-    responses((status = 200, description = "Ready.", body = Readiness), (status = 503, description = "Not ready.", body = Readiness)))]
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operation",
+    responses(
+        (status = 200, description = "Ready.", body = Readiness),
+        (status = 503, description = "Not ready.", body = Readiness),
+    ),
+)]
 pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
     let mut missing = Vec::new();
     if app.db.check_ready().await.is_err() {
@@ -35,8 +46,12 @@ pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
 }
 
 /// `GET /metrics`: the numbers of the process, for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "operation",
-    responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain")))]
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operation",
+    responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain")),
+)]
 pub(crate) async fn metrics() -> String {
     crate::metrics::render()
 }

@@ -20,8 +20,13 @@ use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
 const NO_JOB: ApiError = ApiError::NotFound("Job not found");
 
 /// `GET /q/:queue`, `/q/:queue/j`: list queued and running jobs, and those that finished in the last minute.
-#[utoipa::path(get, path = "/q/{queue}", tag = "clients", params(QueuePath),
-    responses((status = 200, description = "Jobs by their id.", body = JobList), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}",
+    tag = "clients",
+    params(QueuePath),
+    responses((status = 200, description = "Jobs by their id.", body = JobList), Refusals),
+)]
 pub(crate) async fn list(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
     let rows = app.db.list_jobs(queue.qid(), limits::LISTED_FINISHED).await?;
     let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
@@ -29,16 +34,34 @@ pub(crate) async fn list(State(app): State<AppState>, Reader(queue): Reader) -> 
 }
 
 /// `GET /q/:queue/j/:id`: one job and its definition.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}", tag = "jobs", params(JobPath),
-    responses((status = 200, description = "The job.", body = ShownJob), Missing, Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}",
+    tag = "jobs",
+    params(JobPath),
+    responses((status = 200, description = "The job.", body = ShownJob), Missing, Refusals),
+)]
 pub(crate) async fn get(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show(&app, queue.qid(), id.as_str()).await
 }
 
 /// `GET /j/:id`, `/j/:id.json`: one job and its definition, found by the true hash of that definition. A browser gets the
 /// page that shows the job.
-#[utoipa::path(get, path = "/j/{id}", tag = "jobs", params(IdPath),
-    responses((status = 200, description = "The job; for a browser the page that shows it.", content((ShownJob = "application/json"), (String = "text/html"))), Missing, Refusals))]
+#[utoipa::path(
+    get,
+    path = "/j/{id}",
+    tag = "jobs",
+    params(IdPath),
+    responses(
+        (
+            status = 200,
+            description = "The job; for a browser the page that shows it.",
+            content((ShownJob = "application/json"), (String = "text/html")),
+        ),
+        Missing,
+        Refusals,
+    ),
+)]
 pub(crate) async fn get_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
@@ -104,15 +127,25 @@ async fn full_job(app: &App, qid: Qid, id: &str) -> Result<Option<Job>, ApiError
 }
 
 /// `GET …/definition.json`: the definition of a job, as it was submitted, or null.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}/definition.json", tag = "jobs", params(JobPath),
-    responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}/definition.json",
+    tag = "jobs",
+    params(JobPath),
+    responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals),
+)]
 pub(crate) async fn definition(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show_definition(&app, Some(queue.qid()), id.as_str()).await
 }
 
 /// `GET /j/:id/definition.json`: the definition of a job whose queue the path does not name.
-#[utoipa::path(get, path = "/j/{id}/definition.json", tag = "jobs", params(IdPath),
-    responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/j/{id}/definition.json",
+    tag = "jobs",
+    params(IdPath),
+    responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals),
+)]
 pub(crate) async fn definition_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
@@ -133,15 +166,41 @@ async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Respon
 }
 
 /// `GET …/result.json`, `…/results.json`: the finished job with its result, or null. `x-asman-state` tells unknown from unfinished.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}/result.json", tag = "jobs", params(JobPath),
-    responses((status = 200, description = "The finished job, or null.", body = ShownResult, headers(("x-asman-state" = String, description = "`unknown`, `queued`, `running` or `finished`."))), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}/result.json",
+    tag = "jobs",
+    params(JobPath),
+    responses(
+        (
+            status = 200,
+            description = "The finished job, or null.",
+            body = ShownResult,
+            headers(("x-asman-state" = String, description = "`unknown`, `queued`, `running` or `finished`.")),
+        ),
+        Refusals,
+    ),
+)]
 pub(crate) async fn result(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
     show_result(&app, Some(queue.qid()), id.as_str()).await
 }
 
 /// `GET /j/:id/result.json`: the finished job, whatever its queue, or null.
-#[utoipa::path(get, path = "/j/{id}/result.json", tag = "jobs", params(IdPath),
-    responses((status = 200, description = "The finished job, or null.", body = ShownResult, headers(("x-asman-state" = String, description = "`unknown`, `queued`, `running` or `finished`."))), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/j/{id}/result.json",
+    tag = "jobs",
+    params(IdPath),
+    responses(
+        (
+            status = 200,
+            description = "The finished job, or null.",
+            body = ShownResult,
+            headers(("x-asman-state" = String, description = "`unknown`, `queued`, `running` or `finished`.")),
+        ),
+        Refusals,
+    ),
+)]
 pub(crate) async fn result_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
@@ -168,8 +227,13 @@ async fn show_result(app: &App, qid: Option<Qid>, id: &str) -> Result<Response, 
 }
 
 /// `GET …/namespaces.json`: the namespaces that hold a job alive.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}/namespaces.json", tag = "jobs", params(JobPath),
-    responses((status = 200, description = "Their names; none when there is no such job.", body = Namespaces), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}/namespaces.json",
+    tag = "jobs",
+    params(JobPath),
+    responses((status = 200, description = "Their names; none when there is no such job.", body = Namespaces), Refusals),
+)]
 pub(crate) async fn namespaces(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
@@ -179,8 +243,13 @@ pub(crate) async fn namespaces(
 }
 
 /// `GET …/history.json`: every transition of a job, oldest first.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}/history.json", tag = "jobs", params(JobPath),
-    responses((status = 200, description = "The transitions; none when there is no such job.", body = History), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}/history.json",
+    tag = "jobs",
+    params(JobPath),
+    responses((status = 200, description = "The transitions; none when there is no such job.", body = History), Refusals),
+)]
 pub(crate) async fn history(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Json<Value>, ApiError> {
     let entries = app.db.job_history(queue.qid(), id.as_str()).await?;
     Ok(Json(json!({"data": entries})))

@@ -22,8 +22,13 @@ pub(crate) struct Since {
 }
 
 /// `GET /q/:queue/j/:id/build-logs.json?since=N`: log lines of pull and build after a cursor.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}/build-logs.json", tag = "jobs", params(JobPath, Since),
-    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}/build-logs.json",
+    tag = "jobs",
+    params(JobPath, Since),
+    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals),
+)]
 pub(crate) async fn build_logs(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
@@ -33,8 +38,13 @@ pub(crate) async fn build_logs(
 }
 
 /// `GET /q/:queue/j/:id/run-logs.json?since=N`: log lines of the container after a cursor.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}/run-logs.json", tag = "jobs", params(JobPath, Since),
-    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}/run-logs.json",
+    tag = "jobs",
+    params(JobPath, Since),
+    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals),
+)]
 pub(crate) async fn run_logs(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
@@ -44,8 +54,13 @@ pub(crate) async fn run_logs(
 }
 
 /// `GET /j/:id/build-logs.json?since=N`: log lines of pull and build after a cursor, whatever the queue.
-#[utoipa::path(get, path = "/j/{id}/build-logs.json", tag = "jobs", params(IdPath, Since),
-    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
+#[utoipa::path(
+    get,
+    path = "/j/{id}/build-logs.json",
+    tag = "jobs",
+    params(IdPath, Since),
+    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals),
+)]
 pub(crate) async fn build_logs_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
@@ -56,8 +71,13 @@ pub(crate) async fn build_logs_anywhere(
 }
 
 /// `GET /j/:id/run-logs.json?since=N`: log lines of the container after a cursor, whatever the queue.
-#[utoipa::path(get, path = "/j/{id}/run-logs.json", tag = "jobs", params(IdPath, Since),
-    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals))]
+#[utoipa::path(
+    get,
+    path = "/j/{id}/run-logs.json",
+    tag = "jobs",
+    params(IdPath, Since),
+    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals),
+)]
 pub(crate) async fn run_logs_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,

@@ -16,8 +16,13 @@ use crate::extract::QueuePath;
 const EXPLAINED_MAX: usize = 100;
 
 /// `GET /q/:queue/status`, `/:queue/status`: a queue at a glance. Jobs, workers, and what each waiting job waits for.
-#[utoipa::path(get, path = "/q/{queue}/status", tag = "clients", params(QueuePath),
-    responses((status = 200, description = "The queue.", body = QueueStatus), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/status",
+    tag = "clients",
+    params(QueuePath),
+    responses((status = 200, description = "The queue.", body = QueueStatus), Refusals),
+)]
 pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
     let qid = queue.qid();
     let rows = app.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
@@ -81,8 +86,13 @@ fn waiting(rows: &[JobRow], workers: &[WorkerRow]) -> Vec<Value> {
 }
 
 /// `GET /q/:queue/metrics`, `/:queue/metrics`: the numbers of one queue, for Prometheus. `queue_length` is read by existing autoscalers.
-#[utoipa::path(get, path = "/q/{queue}/metrics", tag = "operation", params(QueuePath),
-    responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain"), Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/metrics",
+    tag = "operation",
+    params(QueuePath),
+    responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain"), Refusals),
+)]
 pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) -> Result<String, ApiError> {
     let counts = app.db.count_jobs(queue.qid()).await?;
     let lines = [

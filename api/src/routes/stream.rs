@@ -46,9 +46,24 @@ impl Cursor {
 /// `GET /q/:queue/j/:id/stream`: one job's log and states as server-sent events. Everything known is replayed, then follows what
 /// comes: `build-log` and `run-log` with `{"lines", "cursor"}`, `state` with `{"state"}`, and at the end `final` with
 /// `{"state", "reason"}`, after which the stream is closed. `Last-Event-ID` resumes.
-#[utoipa::path(get, path = "/q/{queue}/j/{id}/stream", tag = "jobs", params(JobPath,
-    ("last-event-id" = Option<String>, Header, description = "Id of the last event that was read: the stream goes on behind it.")),
-    responses((status = 200, description = "Events until the job has ended.", body = String, content_type = "text/event-stream"), Missing, Refusals))]
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/j/{id}/stream",
+    tag = "jobs",
+    params(
+        JobPath,
+        (
+            "last-event-id" = Option<String>,
+            Header,
+            description = "Id of the last event that was read: the stream goes on behind it.",
+        ),
+    ),
+    responses(
+        (status = 200, description = "Events until the job has ended.", body = String, content_type = "text/event-stream"),
+        Missing,
+        Refusals,
+    ),
+)]
 pub(crate) async fn stream(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,

@@ -13,9 +13,14 @@ use crate::error::ApiError;
 use crate::extract::{Body, QueuePath};
 
 /// `POST /q/:queue`, `/q/:queue/j`: queue one job. Acknowledged means durable; sending it again is harmless.
-#[utoipa::path(post, path = "/q/{queue}", tag = "clients", params(QueuePath),
+#[utoipa::path(
+    post,
+    path = "/q/{queue}",
+    tag = "clients",
+    params(QueuePath),
     request_body(content = EnqueueJob, example = json!({"definition": {"image": "alpine:3.20", "command": "echo hello"}})),
-    responses((status = 200, description = "The job is queued, or was already known.", body = Submitted), TooLarge, Refusals))]
+    responses((status = 200, description = "The job is queued, or was already known.", body = Submitted), TooLarge, Refusals),
+)]
 pub(crate) async fn submit(
     State(app): State<AppState>,
     Submitter(queue): Submitter,

@@ -44,7 +44,7 @@ fn in_the_document() -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn a_route_without_a_description_is_noticed() {
+fn the_routes_can_be_read_from_the_router() {
     let served = served();
     for (method, path) in [("get", "/q/{queue}"), ("post", "/q/{queue}"), ("put", "/f/{key}"), ("get", "/j/{id}/inputs/{name}")] {
         assert!(served.contains(&(method.to_owned(), path.to_owned())), "{method} {path}: {served:?}");

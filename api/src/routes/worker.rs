@@ -20,9 +20,24 @@ use crate::extract::{Body, JobPath, QueuePath};
 use crate::hint::Kinds;
 
 /// `POST /q/:queue/claim`: claim jobs, waiting for some that fit what is free.
-#[utoipa::path(post, path = "/q/{queue}/claim", tag = "workers", params(QueuePath),
-    request_body(content = ClaimRequest, example = json!({"worker": {"id": "laptop-1", "version": "0.1.0", "cpus": 4, "gpus": 0, "memory": 8589934592u64, "tags": [], "maxJobDuration": "1h", "executor": "docker"}, "free": {"cpus": 4, "memory": 8589934592u64, "jobs": 4}, "wait": "30s"})),
-    responses((status = 200, description = "The claimed jobs; none after `wait`.", body = ClaimAnswer), TooLarge, Refusals))]
+#[utoipa::path(
+    post,
+    path = "/q/{queue}/claim",
+    tag = "workers",
+    params(QueuePath),
+    request_body(
+        content = ClaimRequest,
+        example = json!(
+            {
+                "worker": {"id": "laptop-1", "version": "0.1.0", "cpus": 4, "gpus": 0, "memory": 8_589_934_592_u64, "tags": [],
+                    "maxJobDuration": "1h", "executor": "docker"},
+                "free": {"cpus": 4, "memory": 8_589_934_592_u64, "jobs": 4},
+                "wait": "30s"
+            }
+        ),
+    ),
+    responses((status = 200, description = "The claimed jobs; none after `wait`.", body = ClaimAnswer), TooLarge, Refusals),
+)]
 pub(crate) async fn claim(
     State(app): State<AppState>,
     WorkerOf(queue): WorkerOf,
@@ -78,9 +93,17 @@ fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
 }
 
 /// `POST /q/:queue/heartbeat`: say that a worker lives, and learn which of its jobs must end. Answers at once when one must.
-#[utoipa::path(post, path = "/q/{queue}/heartbeat", tag = "workers", params(QueuePath),
-    request_body(content = HeartbeatRequest, example = json!({"workerId": "laptop-1", "jobs": [{"jobId": "my-job", "epoch": 17}], "wait": "5s"})),
-    responses((status = 200, description = "Which claims have ended.", body = HeartbeatAnswer), TooLarge, Refusals))]
+#[utoipa::path(
+    post,
+    path = "/q/{queue}/heartbeat",
+    tag = "workers",
+    params(QueuePath),
+    request_body(
+        content = HeartbeatRequest,
+        example = json!({"workerId": "laptop-1", "jobs": [{"jobId": "my-job", "epoch": 17}], "wait": "5s"}),
+    ),
+    responses((status = 200, description = "Which claims have ended.", body = HeartbeatAnswer), TooLarge, Refusals),
+)]
 pub(crate) async fn heartbeat(
     State(app): State<AppState>,
     WorkerOf(queue): WorkerOf,
@@ -132,9 +155,17 @@ async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest) -> Result<Hear
 }
 
 /// `POST /q/:queue/j/:id/logs`: keep a chunk of log lines. A repeated chunk is ignored.
-#[utoipa::path(post, path = "/q/{queue}/j/{id}/logs", tag = "workers", params(JobPath),
-    request_body(content = LogsRequest, example = json!({"epoch": 17, "seq": 0, "step": "Running", "lines": [["hello", 1_700_000_000_000_i64]]})),
-    responses((status = 200, description = "The lines are kept.", body = Nothing), Stale, TooLarge, Refusals))]
+#[utoipa::path(
+    post,
+    path = "/q/{queue}/j/{id}/logs",
+    tag = "workers",
+    params(JobPath),
+    request_body(
+        content = LogsRequest,
+        example = json!({"epoch": 17, "seq": 0, "step": "Running", "lines": [["hello", 1_700_000_000_000_i64]]}),
+    ),
+    responses((status = 200, description = "The lines are kept.", body = Nothing), Stale, TooLarge, Refusals),
+)]
 pub(crate) async fn logs(
     State(app): State<AppState>,
     WorkerOfJob(queue, id): WorkerOfJob,
@@ -158,9 +189,17 @@ pub(crate) async fn logs(
 }
 
 /// `POST /q/:queue/j/:id/finish`: end a job with its result. 409 when the claim is no longer live.
-#[utoipa::path(post, path = "/q/{queue}/j/{id}/finish", tag = "workers", params(JobPath),
-    request_body(content = FinishRequest, example = json!({"epoch": 17, "reason": "Success", "result": {"StatusCode": 0, "isTimedOut": false, "outputs": {}}})),
-    responses((status = 200, description = "The job has ended.", body = Nothing), Stale, TooLarge, Refusals))]
+#[utoipa::path(
+    post,
+    path = "/q/{queue}/j/{id}/finish",
+    tag = "workers",
+    params(JobPath),
+    request_body(
+        content = FinishRequest,
+        example = json!({"epoch": 17, "reason": "Success", "result": {"StatusCode": 0, "isTimedOut": false, "outputs": {}}}),
+    ),
+    responses((status = 200, description = "The job has ended.", body = Nothing), Stale, TooLarge, Refusals),
+)]
 pub(crate) async fn finish(
     State(app): State<AppState>,
     WorkerOfJob(queue, id): WorkerOfJob,
@@ -193,9 +232,18 @@ pub(super) fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<
 }
 
 /// `POST /q/:queue/j/:id/release`: put a job back into the queue, at its old place and without penalty.
-#[utoipa::path(post, path = "/q/{queue}/j/{id}/release", tag = "workers", params(JobPath),
+#[utoipa::path(
+    post,
+    path = "/q/{queue}/j/{id}/release",
+    tag = "workers",
+    params(JobPath),
     request_body(content = ReleaseRequest, example = json!({"epoch": 17})),
-    responses((status = 200, description = "The job is queued again, or this claim was not live.", body = Nothing), TooLarge, Refusals))]
+    responses(
+        (status = 200, description = "The job is queued again, or this claim was not live.", body = Nothing),
+        TooLarge,
+        Refusals,
+    ),
+)]
 pub(crate) async fn release(
     State(app): State<AppState>,
     WorkerOfJob(queue, id): WorkerOfJob,

@@ -96,6 +96,19 @@ async fn the_page_names_every_operation_and_loads_nothing_from_elsewhere() {
     }
 }
 
+#[tokio::test]
+async fn old_paths_are_not_told_for_names_that_the_root_gives_to_other_routes() {
+    let api = TestApi::new().await;
+    let (_, document) = api.get("/openapi.json").await;
+    assert_eq!(api.get("/f/metrics").await.0, 404, "a file that is not there, and no queue");
+    assert_eq!(api.get("/q/f/metrics").await.0, 200, "the queue of that name");
+    for path in ["/{queue}/metrics", "/{queue}/status"] {
+        let queue = &document["paths"][path]["get"]["parameters"][0]["schema"];
+        assert_eq!(queue["not"], json!({"enum": ["f", "j", "q"]}), "{path}");
+    }
+    assert!(document["paths"]["/q/{queue}/metrics"]["get"]["parameters"][0]["schema"]["not"].is_null());
+}
+
 /// The schema that a reference leads to, or the schema itself.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {

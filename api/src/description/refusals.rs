@@ -1,0 +1,73 @@
+//! Refusals that many routes share, as `error.rs` writes them.
+
+#![allow(dead_code, reason = "read by the macros alone")]
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+/// What is wrong with the request.
+#[derive(ToSchema)]
+pub(crate) struct Sentence {
+    /// One sentence.
+    error: String,
+}
+
+/// A failure of ours.
+#[derive(ToSchema)]
+pub(crate) struct Failure {
+    /// Says nothing; the log knows more under the id.
+    error: String,
+    /// Id of the request in the log.
+    id: uuid::Uuid,
+}
+
+type Responses = BTreeMap<String, RefOr<Response>>;
+
+fn response(status: &str, schema: &str, description: &str) -> (String, RefOr<Response>) {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    let response = ResponseBuilder::new().description(description).content("application/json", content).build();
+    (status.to_owned(), RefOr::T(response))
+}
+
+/// What every route that looks into a queue or a store may answer instead.
+pub(crate) struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> Responses {
+        [
+            response("400", "Sentence", "The request cannot be understood or breaks a rule."),
+            response("500", "Failure", "A failure of ours."),
+            response("503", "Failure", "The database is out of reach or the server is stopping; try again."),
+        ]
+        .into()
+    }
+}
+
+/// The path names something that is not there.
+pub(crate) struct Missing;
+
+impl IntoResponses for Missing {
+    fn responses() -> Responses {
+        [response("404", "Sentence", "What the path names is not there.")].into()
+    }
+}
+
+/// The body is over the limit.
+pub(crate) struct TooLarge;
+
+impl IntoResponses for TooLarge {
+    fn responses() -> Responses {
+        [response("413", "Sentence", "The body is larger than allowed.")].into()
+    }
+}
+
+/// The claim is no longer live.
+pub(crate) struct Stale;
+
+impl IntoResponses for Stale {
+    fn responses() -> Responses {
+        [response("409", "Sentence", "The claim is no longer live: the worker drops its copy.")].into()
+    }
+}
