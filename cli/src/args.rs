@@ -49,11 +49,11 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything on this machine: Postgres, API, web page and one worker for the queue `local`.
-    Up(up::Args),
+    Up(Box<up::Args>),
     /// Stop the `asman up` of a data directory.
     Down(down::Args),
     /// Serve the API and the web page on a database that `asman db migrate` has prepared.
-    Api(api::Args),
+    Api(Box<api::Args>),
     /// Claim jobs of a queue and run them.
     #[command(subcommand)]
     Worker(worker::Command),

@@ -75,9 +75,9 @@ fn start_logging(is_json: bool) -> anyhow::Result<()> {
 
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        Command::Up(args) => commands::up::run(args, &cli.global).await,
+        Command::Up(args) => commands::up::run(*args, &cli.global).await,
         Command::Down(args) => commands::down::run(args, &cli.global).await,
-        Command::Api(args) => commands::api::run(args).await,
+        Command::Api(args) => commands::api::run(*args).await,
         Command::Worker(command) => commands::worker::run(command).await,
         Command::Job(args) => commands::job::run(args, &cli.global).await,
         Command::Queue(command) => commands::queue::run(command, &cli.global).await,

@@ -56,7 +56,7 @@ impl Storage {
         let all =
             std::fs::read_dir(self.folder.path()).unwrap().chain(std::fs::read_dir(self.folder.path().join("files")).unwrap());
         let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name != "files" && !name.ends_with(".json")).collect()
+        names.filter(|name| name != "files" && std::path::Path::new(name).extension().is_none_or(|end| end != "json")).collect()
     }
 }
 

@@ -34,6 +34,7 @@ Ctrl-C stops everything, running jobs included; they are queued again and run at
 /// What `asman up` takes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
     /// Port of the API and the web page, on 127.0.0.1. 0 takes any free one.
     #[arg(long, default_value_t = 8000, env = "ASMAN_PORT")]
