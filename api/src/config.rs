@@ -55,7 +55,7 @@ pub struct Config {
     /// connection that is idle for as long.
     #[arg(long, env = "ASMAN_PATIENCE", default_value = "30s")]
     pub patience: Duration,
-    /// Queue of the task-queue API at /api/v1/queue. Any queue's is at /q/<queue>/api/v1/queue.
+    /// Queue of the task-queue API at `/api/v1/queue`. Any queue's is at `/q/<queue>/api/v1/queue`.
     #[arg(long, env = "ASMAN_TASK_QUEUE", hide_env_values = true, value_name = "QUEUE")]
     pub task_queue_name: Option<QueueName>,
     /// The same, by the variable that existing deployments of that API set.

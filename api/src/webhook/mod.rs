@@ -6,11 +6,10 @@
 //!
 //! Invariants: a delivery is seen after the commit that made it due, never before; no transaction is open while a receiver is
 //! waited for; a row is taken only when its try can begin at once; hosts have their turns, so a slow one does not starve others.
-//! Bounds: [`FLIGHTS_MAX`] tries under way, [`FLIGHTS_PER_HOST`] of them of one host, [`guard::TIMEOUT`] each. A failed delivery
+//! Bounds: [`FLIGHTS_MAX`] tries under way, [`FLIGHTS_PER_HOST`] of them of one host, the time-out of [`GuardedClient`] each. A failed delivery
 //! is tried again after a pause that doubles up to [`PAUSE_MAX`], and given up a day after it was due first.
 //!
 //! [`Config::webhook_lease`]: crate::Config::webhook_lease
-//! [`guard::TIMEOUT`]: crate::guard::TIMEOUT
 
 mod message;
 

@@ -4,29 +4,17 @@
 //! resolves the name itself, judges every address that comes back, and connects to exactly what it judged. A check before the
 //! fetch alone would not do: the name may mean another address a moment later.
 //!
-//! Invariants: no connection to an address that [`Guard::permits`] refuses; no proxy from the environment; redirects only to the
-//! same scheme, host and port, at most [`REDIRECTS_MAX`], and only those that repeat the request (307, 308).
-//! Bounds: [`TIMEOUT`] for a whole request; [`ANSWER_BYTES_MAX`] of an answer are read, so that its connection can be used again.
+//! Invariant: no connection to an address that [`Guard::permits`] refuses.
 
-use std::error::Error as StdError;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+mod client;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use protocol::{Callback, Callbacks, limits};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use url::{Host, Url};
 
-/// Longest time of one request, from the look-up of the name to the head of the answer.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REDIRECTS_MAX: usize = 3;
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
-/// How long the rest of an answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-const IDLE_PER_HOST: usize = 16;
+pub(crate) use client::{Failure, GuardedClient};
 
 /// Ports from 1024 on that speak something else, where a POST could be taken for commands.
 const PORTS_OF_OTHERS: [u16; 22] = [
@@ -102,6 +90,10 @@ impl Guard {
     pub(crate) fn check(self, text: &str) -> Result<Url, Forbidden> {
         if text.len() > limits::CALLBACK_URL_BYTES_MAX {
             return Err(Forbidden::TooLong);
+        }
+        // Parsing would drop or encode them, and so change what was said.
+        if text.chars().any(char::is_control) {
+            return Err(Forbidden::NoUrl);
         }
         let mut url = Url::parse(text).map_err(|_| Forbidden::NoUrl)?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -193,111 +185,6 @@ fn owner_of_v6(address: Ipv6Addr) -> Owner {
     }
 }
 
-/// Resolves names and refuses those that have an address which is not permitted: one bad address spoils the name.
-#[derive(Debug)]
-struct JudgingResolver(Guard);
-
-impl Resolve for JudgingResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.0;
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if found.iter().any(|address| !guard.permits(address.ip())) {
-                return Err(Forbidden::Address.into());
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Why a request was not taken. Says nothing of the URL: it may hold secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Failure {
-    /// It may not be sent at all.
-    #[error("the URL {0}")]
-    Forbidden(#[from] Forbidden),
-    /// The receiver answered otherwise than with 2xx.
-    #[error("answered with status {}", .0.as_u16())]
-    Status(StatusCode),
-    /// No answer in time.
-    #[error("no answer within {} s", TIMEOUT.as_secs())]
-    TimedOut,
-    /// The name has no address, nobody listens, TLS failed.
-    #[error("cannot be connected to")]
-    Connect,
-    /// The connection broke, or the answer is no HTTP.
-    #[error("the answer broke off")]
-    Broken,
-}
-
-/// Sends to addresses that the public named. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct GuardedClient {
-    http: Client,
-    guard: Guard,
-}
-
-impl GuardedClient {
-    pub(crate) fn new(guard: Guard) -> reqwest::Result<Self> {
-        let http = Client::builder()
-            .dns_resolver(JudgingResolver(guard))
-            .no_proxy()
-            .redirect(Policy::custom(redirect))
-            .referer(false)
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .pool_idle_timeout(Duration::from_secs(15))
-            .user_agent(concat!("asman/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { http, guard })
-    }
-
-    /// Sends a body with these headers. Taken means any 2xx.
-    pub(crate) async fn post(&self, url: &str, headers: reqwest::header::HeaderMap, body: Vec<u8>) -> Result<(), Failure> {
-        let url = self.guard.check(url)?;
-        let send = self.http.post(url).headers(headers).body(body).send();
-        // Once more around all of it: looking up a name is not under the client's own limit everywhere.
-        let answer = tokio::time::timeout(TIMEOUT, send).await.map_err(|_| Failure::TimedOut)?;
-        let mut response = answer.map_err(|error| failure_of(&error))?;
-        let status = response.status();
-        // A failure from here on changes nothing: the receiver has said what it thinks.
-        let _ = tokio::time::timeout(ANSWER_TIMEOUT, async {
-            let mut n_read = 0;
-            while let Ok(Some(chunk)) = response.chunk().await {
-                n_read += chunk.len();
-                if n_read > ANSWER_BYTES_MAX {
-                    return;
-                }
-            }
-        })
-        .await;
-        if status.is_success() { Ok(()) } else { Err(Failure::Status(status)) }
-    }
-}
-
-/// A redirect that is not followed is an answer with status 3xx, and so a failure.
-fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let repeats = matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-    let is_same = attempt.previous().last().is_some_and(|last| last.origin() == attempt.url().origin());
-    if repeats && is_same && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
-}
-
-fn failure_of(error: &reqwest::Error) -> Failure {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
-            return Failure::Forbidden(*forbidden);
-        }
-        cause = inner.source();
-    }
-    match () {
-        () if error.is_timeout() => Failure::TimedOut,
-        () if error.is_connect() => Failure::Connect,
-        () => Failure::Broken,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,7 +260,17 @@ mod tests {
         for text in ["http://169.254.169.254/latest", "http://[fe80::1]/", "http://0.0.0.0/", "http://[::ffff:a9fe:a9fe]/"] {
             assert_eq!(open.check(text).unwrap_err(), Forbidden::Address, "{text}");
         }
-        for text in ["", "example.com", "/path", "ftp://example.com", "file:///etc/passwd", "javascript:alert(1)", "http://"] {
+        for text in [
+            "",
+            "example.com",
+            "/path",
+            "ftp://example.com",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "http://",
+            "http://a/\0",
+            "http://a\n/",
+        ] {
             assert_eq!(open.check(text).unwrap_err(), Forbidden::NoUrl, "{text}");
         }
         assert_eq!(guard.check("http://user:pw@example.com").unwrap_err(), Forbidden::UserInfo);
