@@ -27,7 +27,7 @@ export DATABASE_URL
 "$asman" db migrate
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 url=http://127.0.0.1:$port
-"$asman" api --listen "127.0.0.1:$port" --lease 2s --blob-directory "$folder/blobs" >"$folder/api.log" 2>&1 &
+"$asman" api --listen "127.0.0.1:$port" --lease 2s --task-queue-name tasks --blob-directory "$folder/blobs" >"$folder/api.log" 2>&1 &
 api=$!
 tries=0
 until python3 -c "import urllib.request as r; r.urlopen('$url/readyz')" 2>/dev/null; do
