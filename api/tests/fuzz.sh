@@ -8,7 +8,8 @@
 # In:  TEST_DATABASE_URL, the program at $1, further options of schemathesis. Out: 0 when nothing was found. A failure is an
 # answer from 500 up, or a status, content type, header or body that the document does not tell, or a method that is not refused.
 #
-# Left out are the sockets and the event streams: they do not end, and have tests of their own. Claims wait at most half a
+# Left out are the sockets and the event streams, which do not end and have tests of their own, and the old paths `/<queue>/...`:
+# they have the handlers of `/q/<queue>/...`, and names that their description forbids reach other routes. Claims wait at most half a
 # lease, which is one second here. Which requests are accepted and which refused is not checked: members that the document does
 # not name are ignored on purpose.
 set -eu
@@ -26,7 +27,7 @@ export DATABASE_URL
 "$asman" db migrate
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 url=http://127.0.0.1:$port
-"$asman" api --listen "127.0.0.1:$port" --lease 2s --blob-directory "$folder/blobs" >"$folder/api.log" 2>&1 &
+"$asman" api --listen "127.0.0.1:$port" --lease 2s --task-queue-name tasks --blob-directory "$folder/blobs" >"$folder/api.log" 2>&1 &
 api=$!
 tries=0
 until python3 -c "import urllib.request as r; r.urlopen('$url/readyz')" 2>/dev/null; do
@@ -41,7 +42,7 @@ code=0
 http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 no_proxy=127.0.0.1 \
   "${SCHEMATHESIS:-schemathesis}" run "$url/openapi.json" --url "$url" \
   --max-time $((${FUZZ_MINUTES:-20} * 60)) --request-timeout 40 --max-redirects 0 --continue-on-failure --warnings off --no-color \
-  --exclude-path-regex '/(client|browser|worker|stream)$' \
+  --exclude-path-regex '^/\{queue\}/|/(client|browser|worker|stream)$' \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,unsupported_method \
   "$@" || code=$?
 kill -0 "$api" 2>/dev/null || { echo "fuzz.sh: the API ended by itself" >&2; code=1; }

@@ -91,9 +91,8 @@ impl ParsedDefinition {
         }
         let unreadable = |error: serde_json::Error| InvalidDefinition::Unreadable(error.to_string());
         let value: Value = serde_json::from_str(text).map_err(unreadable)?;
-        // serde would take the members of a list in order.
-        if !value.is_object() {
-            return Err(InvalidDefinition::Unreadable("it is no JSON object".to_owned()));
+        if let Some(what) = list_for_object(&value) {
+            return Err(InvalidDefinition::Unreadable(format!("{what} is no JSON object")));
         }
         let definition: Definition = serde_json::from_str(text).map_err(unreadable)?;
         definition.check()?;
@@ -114,6 +113,20 @@ impl ParsedDefinition {
             text: text.to_owned(),
             definition,
         })
+    }
+}
+
+/// What is a list and should be an object: serde would take a list's items for the members, in order.
+fn list_for_object(value: &Value) -> Option<&'static str> {
+    let is_list = |key: &str| value.get(key).is_some_and(Value::is_array);
+    let has_list = |key: &str| value.get(key).and_then(Value::as_object).is_some_and(|map| map.values().any(Value::is_array));
+    match () {
+        () if !value.is_object() => Some("it"),
+        () if is_list("build") => Some("build"),
+        () if is_list("requirements") => Some("requirements"),
+        () if has_list("inputs") => Some("an input"),
+        () if has_list("configFiles") => Some("a config file"),
+        () => None,
     }
 }
 
@@ -219,6 +232,10 @@ mod tests {
         for (text, sentence) in [
             (r#"{"command":"x"}"#, "the definition has neither image nor build; give one of them"),
             (r#"["alpine"]"#, "the definition cannot be read: it is no JSON object"),
+            (r#"{"build":[null]}"#, "the definition cannot be read: build is no JSON object"),
+            (r#"{"image":"a","requirements":[1]}"#, "the definition cannot be read: requirements is no JSON object"),
+            (r#"{"image":"a","inputs":{"x":["y"]}}"#, "the definition cannot be read: an input is no JSON object"),
+            (r#"{"image":"a","configFiles":{"x":["y"]}}"#, "the definition cannot be read: a config file is no JSON object"),
             (r#"{"image":"a","maxDuration":"soon"}"#, "\"soon\" is no duration; write it as 90s, 20m, 1h30m or 250ms"),
             (r#"{"image":"a","shmSize":"big"}"#, "\"big\" is no size; write it as 512m, 4g or 4GiB"),
             (r#"{"image":"a","requirements":{"cpus":-1}}"#, "requirements.cpus must be a number from 0 to 4096"),

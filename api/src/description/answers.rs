@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use protocol::{Definition, Job, JobId, LogLine, Namespace, Reason, State};
 use utoipa::ToSchema;
 
-pub(crate) use super::refusals::{Missing, Refusals, Sentence, Stale, TooLarge};
+pub(crate) use super::refusals::{Limited, Missing, Refusals, Sentence, Stale, TooLarge};
 
 /// An answer that says only that it was done.
 #[derive(ToSchema)]
@@ -146,6 +146,52 @@ pub(crate) struct Stored {
 pub(crate) struct Exists {
     /// Whether it is.
     exists: bool,
+}
+
+/// Where a file can be put or fetched.
+#[derive(ToSchema)]
+pub(crate) struct FileAddress {
+    /// The address.
+    url: String,
+    /// What stands for the file in a definition.
+    r#ref: protocol::DataRef,
+}
+
+/// What a queue's owner wants.
+#[derive(ToSchema)]
+pub(crate) struct ShownPolicy {
+    /// The parts. No token and no secret is shown, only whether there is one.
+    data: PolicyParts,
+}
+
+/// The parts of a policy; null where it says nothing.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct PolicyParts {
+    /// Whether workers get no jobs.
+    paused: bool,
+    /// Whether changes of the policy ask for a token, which opens every other door too.
+    owner_token: bool,
+    /// Whether the worker API asks for a token.
+    worker_token: bool,
+    /// Whether submitting and cancelling ask for a token.
+    submit_token: bool,
+    /// Whether reading asks for a token.
+    read_token: bool,
+    /// Most jobs that may wait.
+    #[schema(required = true)]
+    max_queued: Option<i32>,
+    /// Most jobs that may wait in one namespace.
+    #[schema(required = true)]
+    max_per_namespace: Option<i32>,
+    /// Longest run of a job.
+    #[schema(required = true)]
+    max_duration: Option<protocol::Duration>,
+    /// How long finished jobs are kept.
+    #[schema(required = true)]
+    retention: Option<protocol::Duration>,
+    /// Whether webhooks are signed.
+    webhook_secret: bool,
 }
 
 /// One queue at a glance.

@@ -4,25 +4,39 @@ use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::OpenApi;
 
+use super::doors;
+use super::items::{Detail, Problem, Problems};
 use super::refusals::{Failure, Sentence};
+use crate::routes::task_queue::Described;
 
 const ABOUT: &str = "Compute queues on PostgreSQL. Whoever knows a queue's name sends it a container job; any worker pointed at \
     that name runs it, streams its log and hands its output files back.\n\n\
-    Times are epoch milliseconds. A refused request is answered with one sentence, `{\"error\": \"...\"}`; an answer from 500 up \
+    Times are epoch milliseconds. A queue is open to whoever knows its name, unless its policy asks for a token: send that as \
+    `Authorization: Bearer ...`, or as `?token=...` where no header can be set. A refused request is answered with one sentence, \
+    `{\"error\": \"...\"}`; an answer from 500 up \
     says `{\"error\": \"internal error\", \"id\": \"...\"}` and may be tried again when it is 503. A method that a path does not \
     take is answered with 405, an unknown path with 404. Any origin may call every route; no cookies are used. Members of a body \
     that are not named here are ignored.";
 
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 7] = [
     ("clients", "Send jobs, list them, cancel them, watch them."),
     ("jobs", "One job: its definition, result, files, log and history."),
     ("files", "Inputs and outputs too large for JSON."),
     ("workers", "Claim jobs, keep them alive, log, finish. Every call may be repeated; every write carries the claim's epoch."),
+    (
+        "policy",
+        "What a queue's owner wants: tokens for its doors, limits, a pause. A queue without a policy is open to whoever knows its name.",
+    ),
+    (
+        "task-queue",
+        "Items with any JSON as their body, for clients that claim them by themselves. A refused request is answered with \
+         `{\"detail\": ...}` here, and a failure of ours with plain text.",
+    ),
     ("operation", "Health, metrics and this description."),
 ];
 
 /// The document that is sent.
-pub(super) fn of(collected: OpenApi) -> Value {
+pub(super) fn of(collected: OpenApi, task_queue: Described) -> Value {
     let mut document = serde_json::to_value(collected).unwrap_or_default();
     document["info"] = json!({
         "title": "Asman", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT,
@@ -33,11 +47,17 @@ pub(super) fn of(collected: OpenApi) -> Value {
     let schemas = &mut document["components"]["schemas"];
     schemas["Sentence"] = json!(Sentence::schema());
     schemas["Failure"] = json!(Failure::schema());
+    schemas["Detail"] = json!(Detail::schema());
+    schemas["Problem"] = json!(Problem::schema());
+    schemas["Problems"] = json!(Problems::schema());
+    task_queue.schemas.into_iter().for_each(|(name, schema)| schemas[name] = json!(schema));
     // serde's tag, which the macro does not know on a struct.
     schemas["Finished"]["properties"]["type"] = json!({"type": "string", "enum": ["Finished"], "description": "Always that."});
+    document["components"]["securitySchemes"] = doors::schemes();
     if let Some(paths) = document["paths"].as_object_mut() {
         let described = std::mem::take(paths).into_iter().map(|(path, item)| (plain(&path), item));
         paths.extend(described);
+        paths.extend(task_queue.paths);
         paths.iter_mut().for_each(|(path, item)| describe(path, item));
     }
     document
@@ -59,6 +79,7 @@ fn describe(path: &str, item: &mut Value) {
         if path.starts_with("/{queue}/") {
             reserve(operation);
         }
+        doors::tell(path, operation);
     }
 }
 

@@ -6,6 +6,8 @@
 
 pub(crate) mod answers;
 mod document;
+mod doors;
+pub(crate) mod items;
 mod page;
 pub(crate) mod parameters;
 mod refusals;
@@ -14,12 +16,15 @@ mod shape;
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
+use serde_json::Value;
+use utoipa::openapi::Deprecated;
+use utoipa::openapi::path::{Operation, PathItem, PathsMap};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::app::AppState;
 
 /// Extension member of an operation that is there under a further path: the path it is chiefly found at.
-const ALIAS: &str = "x-asman-alias-of";
+pub(crate) const ALIAS: &str = "x-asman-alias-of";
 
 /// The description in its two forms.
 pub(crate) struct Description {
@@ -33,10 +38,15 @@ pub(crate) struct Description {
 
 /// The description of the routes in this program.
 pub(crate) static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| {
-    let document = document::of(crate::routes::described().into_openapi());
+    let document = document::of(crate::routes::described().into_openapi(), crate::routes::task_queue::describe());
     let page = page::of(&document);
     Description { json: document.to_string().into(), html: page.html.into(), policy: page.policy }
 });
+
+/// The parameters of a type, as the document writes them.
+pub(crate) fn parameters_of<T: utoipa::IntoParams>() -> Vec<Value> {
+    T::into_params(|| None).iter().map(|parameter| serde_json::json!(parameter)).collect()
+}
 
 /// The same handlers under a further path.
 pub(crate) fn also(path: &str, routes: UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
@@ -48,19 +58,30 @@ pub(crate) fn deprecated(path: &str, routes: UtoipaMethodRouter<AppState>) -> Ut
     moved(path, true, routes)
 }
 
+/// Handlers whose only path is kept for old clients.
+pub(crate) fn outdated((schemas, mut paths, methods): UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
+    for item in paths.paths.values_mut() {
+        operations(item).for_each(|operation| operation.deprecated = Some(Deprecated::True));
+    }
+    (schemas, paths, methods)
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
 fn moved(
     path: &str,
     is_deprecated: bool,
     (schemas, mut paths, methods): UtoipaMethodRouter<AppState>,
 ) -> UtoipaMethodRouter<AppState> {
-    let mut moved = utoipa::openapi::path::PathsMap::new();
+    let mut moved = PathsMap::new();
     for (first, mut item) in std::mem::take(&mut paths.paths) {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
-        for operation in operations.into_iter().flatten() {
+        for operation in operations(&mut item) {
             let alias = utoipa::openapi::extensions::Extensions::builder().add(ALIAS, document::plain(&first)).build();
             operation.extensions = Some(alias);
             if is_deprecated {
-                operation.deprecated = Some(utoipa::openapi::Deprecated::True);
+                operation.deprecated = Some(Deprecated::True);
             }
         }
         moved.insert(path.to_owned(), item);

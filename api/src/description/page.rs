@@ -133,7 +133,7 @@ fn article(operation: &Operation<'_>, all: &[Operation<'_>]) -> Markup {
     html! {
         article id=(operation.text("operationId")) {
             h3 { (inline(operation.text("summary"))) }
-            p.route { (address(operation)) }
+            p.route { (address(operation)) @if operation.told["deprecated"] == true { " " em { "deprecated" } } }
             @for alias in aliases {
                 p.route.alias id=(alias.text("operationId")) {
                     "also " (address(alias))
@@ -205,6 +205,7 @@ fn answer_entry(status: &str, answer: &Value) -> Markup {
 /// What to type for it.
 fn curl(operation: &Operation<'_>) -> String {
     let path = operation.path.replace("{queue}", "$QUEUE").replace("{id}", "$JOB").replace("{key}", "my-file");
+    let path = path.replace("{item_id}", "tile-1").replace("{stage}", "WAITING").replace("{n_items}", "10");
     let path = path.replace("{name}", "a.txt").replace("{namespace}", "_").replace(['{', '}'], "");
     if operation.told["responses"]["101"].is_object() {
         return format!("websocat \"ws://localhost:8000{path}\"");

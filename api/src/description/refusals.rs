@@ -45,6 +45,24 @@ impl IntoResponses for Refusals {
     }
 }
 
+/// Over a limit.
+pub(crate) struct Limited;
+
+impl IntoResponses for Limited {
+    fn responses() -> Responses {
+        [response("429", "Sentence", "Over a limit; try again after `Retry-After` seconds.")].into()
+    }
+}
+
+/// The body does not come to its end.
+pub(crate) struct Slow;
+
+impl IntoResponses for Slow {
+    fn responses() -> Responses {
+        [response("408", "Sentence", "The body did not come in time.")].into()
+    }
+}
+
 /// The path names something that is not there.
 pub(crate) struct Missing;
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::files::{encode, is_unreserved};
 use crate::access::Caller;
 use crate::app::AppState;
-use crate::description::answers::{Exists, Missing, Refusals, Stored, TooLarge};
+use crate::description::answers::{Exists, FileAddress, Limited, Missing, Refusals, Stored, TooLarge};
 use crate::description::parameters::KeyPath;
 use crate::error::ApiError;
 use crate::extract::{Parameters, Parts};
@@ -55,6 +55,7 @@ fn check(key: &str) -> Result<(), ApiError> {
     responses(
         (status = 200, description = "The file is stored.", body = Stored),
         (status = 307, description = "Send the same to the address in `Location`."),
+        Limited,
         TooLarge,
         Refusals,
     ),
@@ -143,6 +144,13 @@ pub(crate) async fn exists(State(app): State<AppState>, Parts(key): Parts<String
 }
 
 /// `GET /upload/:key`: an address to PUT to, and the reference to it. Kept for older clients.
+#[utoipa::path(
+    get,
+    path = "/upload/{key}",
+    tag = "files",
+    params(KeyPath),
+    responses((status = 200, description = "The address.", body = FileAddress), Refusals),
+)]
 pub(crate) async fn upload(
     State(app): State<AppState>,
     Parts(key): Parts<String>,
@@ -157,6 +165,13 @@ pub(crate) async fn upload(
 }
 
 /// `GET /download/:key`: an address to GET from, and the reference to it. Kept for older clients.
+#[utoipa::path(
+    get,
+    path = "/download/{key}",
+    tag = "files",
+    params(KeyPath),
+    responses((status = 200, description = "The address.", body = FileAddress), Refusals),
+)]
 pub(crate) async fn download(
     State(app): State<AppState>,
     Parts(key): Parts<String>,

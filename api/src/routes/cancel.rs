@@ -11,7 +11,7 @@ use sql::CancelOutcome;
 
 use crate::access::SubmitterOfJob;
 use crate::app::{App, AppState};
-use crate::description::answers::{Cancelled, Message, Refusals};
+use crate::description::answers::{Cancelled, Limited, Message, Refusals};
 use crate::description::parameters::{MessageParameter, NamespacePath};
 use crate::error::ApiError;
 use crate::extract::{JobPath, Parameters, Parts};
@@ -38,6 +38,7 @@ pub(crate) struct CancelParameters {
     responses(
         (status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled),
         (status = 404, description = "There is no such job.", body = Message),
+        Limited,
         Refusals,
     ),
 )]
@@ -59,6 +60,7 @@ pub(crate) async fn cancel(
     responses(
         (status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled),
         (status = 404, description = "There is no such job.", body = Message),
+        Limited,
         Refusals,
     ),
 )]

@@ -15,7 +15,7 @@ use super::socket::{Closed, Connection, bounded, ignore, refuse};
 use super::submit::enqueue;
 use crate::access::{Caller, Reader, Right};
 use crate::app::AppState;
-use crate::description::answers::Refusals;
+use crate::description::answers::{Limited, Refusals};
 use crate::error::ApiError;
 use crate::extract::QueuePath;
 use crate::limits::MessageBucket;
@@ -37,7 +37,7 @@ struct Client {
     path = "/q/{queue}/client",
     tag = "clients",
     params(QueuePath),
-    responses((status = 101, description = "The connection is a WebSocket from here on."), Refusals),
+    responses((status = 101, description = "The connection is a WebSocket from here on."), Limited, Refusals),
 )]
 pub(crate) async fn connect(
     State(app): State<AppState>,

@@ -6,29 +6,42 @@ use protocol::{Control, EnqueueJob, QueueName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::job::look_for;
 use super::submit::enqueue;
 use crate::access::{Caller, Right};
 use crate::app::AppState;
+use crate::description::answers::{Limited, Missing, Refusals, Submitted, TooLarge};
 use crate::error::ApiError;
-use crate::extract::{Body, JobOnly};
+use crate::extract::{Body, IdPath, JobOnly};
 
 const NO_DEFINITION: ApiError = ApiError::NotFound("Job definition not found");
 
-#[derive(Deserialize)]
+/// Where a job is copied to.
+#[derive(Deserialize, ToSchema)]
 pub(crate) struct CopyRequest {
     /// Where to.
+    #[schema(inline)]
     queue: QueueName,
     /// How to queue it there.
     #[serde(default)]
     control: Option<Control>,
     /// Where from; absent means wherever the job is found by its true id.
     #[serde(default)]
+    #[schema(inline)]
     from: Option<QueueName>,
 }
 
-/// `POST /j/:id/copy`. Results are not copied: a queue believes its own workers alone.
+/// `POST /j/:id/copy`: queue the same job in another queue. Results are not copied: a queue believes its own workers alone.
+#[utoipa::path(
+    post,
+    path = "/j/{id}/copy",
+    tag = "clients",
+    params(IdPath),
+    request_body(content = CopyRequest, example = json!({"queue": "another-queue"})),
+    responses((status = 200, description = "The job is queued there.", body = Submitted), Missing, Limited, TooLarge, Refusals),
+)]
 pub(crate) async fn copy(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,

@@ -5,7 +5,13 @@ use axum::response::{IntoResponse, Response};
 
 const METAFRAME: &str = include_str!("../../../web/metaframe.json");
 
-/// `GET /metaframe.json`.
+/// `GET /metaframe.json`, `/j/metaframe.json`: what a page that embeds ours asks first.
+#[utoipa::path(
+    get,
+    path = "/metaframe.json",
+    tag = "operation",
+    responses((status = 200, description = "The metaframe.", content_type = "application/json", body = serde_json::Value)),
+)]
 pub(crate) async fn metaframe() -> Response {
     description()
 }

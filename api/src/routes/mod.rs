@@ -15,7 +15,7 @@ mod socket;
 mod status;
 mod stream;
 mod submit;
-mod task_queue;
+pub(crate) mod task_queue;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -30,7 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::AppState;
-use crate::description::{also, deprecated};
+use crate::description::{also, deprecated, outdated};
 use crate::error::ApiError;
 
 /// Every route of the process.
@@ -53,8 +53,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(health::metrics))
         .routes(routes!(description::openapi))
         .routes(routes!(description::docs))
-        .route("/metaframe.json", axum::routing::get(metaframe::metaframe))
-        .route("/j/metaframe.json", axum::routing::get(metaframe::metaframe))
+        .routes(routes!(metaframe::metaframe))
+        .routes(also("/j/metaframe.json", routes!(metaframe::metaframe)))
         .merge(queue_routes())
         .merge(job_routes())
         .merge(jobs_anywhere())
@@ -62,23 +62,23 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .merge(task_queue::routes().into())
         .routes(routes!(blobs::put, blobs::get))
         .routes(routes!(blobs::exists))
-        .route("/upload/{key}", axum::routing::get(blobs::upload))
-        .route("/download/{key}", axum::routing::get(blobs::download))
+        .routes(outdated(routes!(blobs::upload)))
+        .routes(outdated(routes!(blobs::download)))
 }
 
 fn queue_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(submit::submit, job::list))
         .routes(also("/q/{queue}/j", routes!(submit::submit, job::list)))
-        .route("/q/{queue}/policy", axum::routing::put(policy::put).get(policy::get).delete(policy::delete))
+        .routes(routes!(policy::get, policy::put, policy::delete))
         .routes(routes!(status::status))
         .routes(routes!(status::metrics))
         .routes(routes!(client_socket::connect))
         .routes(also("/q/{queue}/browser", routes!(client_socket::connect)))
         .routes(also("/{queue}/client", routes!(client_socket::connect)))
         .routes(also("/{queue}/browser", routes!(client_socket::connect)))
-        .route("/q/{queue}/worker", axum::routing::any(worker_socket::connect))
-        .route("/{queue}/worker", axum::routing::any(worker_socket::connect))
+        .routes(routes!(worker_socket::connect))
+        .routes(also("/{queue}/worker", routes!(worker_socket::connect)))
         .routes(deprecated("/{queue}/status", routes!(status::status)))
         .routes(deprecated("/{queue}/metrics", routes!(status::metrics)))
 }
@@ -103,7 +103,7 @@ fn job_routes() -> OpenApiRouter<AppState> {
 fn jobs_anywhere() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(job::get_anywhere))
-        .route("/j/{id}/copy", axum::routing::post(copy::copy))
+        .routes(routes!(copy::copy))
         .routes(routes!(job::definition_anywhere))
         .routes(routes!(job::result_anywhere))
         .routes(also("/j/{id}/results.json", routes!(job::result_anywhere)))

@@ -9,8 +9,9 @@ use sql::{PolicyChange, PolicyRow};
 
 use crate::access::{Caller, Owner, Right, hash_new, judge};
 use crate::app::{App, AppState};
+use crate::description::answers::{Refusals, ShownPolicy, TooLarge};
 use crate::error::ApiError;
-use crate::extract::Body;
+use crate::extract::{Body, QueuePath};
 use crate::hint::Kinds;
 
 /// Looks at a policy that somebody else changes at the same time.
@@ -20,29 +21,49 @@ const DAY_SECONDS: u64 = 86_400;
 /// A part of a policy: absent leaves it as it is, null removes it.
 type Part<T> = Option<Option<T>>;
 
-/// Body of a change.
-#[derive(Default, Deserialize)]
+/// What is to change in a policy: an absent part stays as it is, null removes it.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct PolicyBody {
+    /// Whether workers get no jobs.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<bool>)]
     paused: Part<bool>,
+    /// Asked for by the policy's own routes; opens every other door too.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<String>, min_length = 16, max_length = 255, pattern = "^[!-~]+$")]
     owner_token: Part<String>,
+    /// Asked for by the worker API.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<String>, min_length = 16, max_length = 255, pattern = "^[!-~]+$")]
     worker_token: Part<String>,
+    /// Asked for where jobs are submitted, cancelled and copied.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<String>, min_length = 16, max_length = 255, pattern = "^[!-~]+$")]
     submit_token: Part<String>,
+    /// Asked for by everything that only reads.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<String>, min_length = 16, max_length = 255, pattern = "^[!-~]+$")]
     read_token: Part<String>,
+    /// Most jobs that may wait.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<i32>, minimum = 1)]
     max_queued: Part<i32>,
+    /// Most jobs that may wait in one namespace.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<i32>, minimum = 1)]
     max_per_namespace: Part<i32>,
+    /// Longest run of a job.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<Duration>)]
     max_duration: Part<Duration>,
+    /// How long finished jobs are kept, in whole days, rounded up.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<Duration>)]
     retention: Part<Duration>,
+    /// Signs webhooks.
     #[serde(deserialize_with = "part")]
+    #[schema(value_type = Option<String>, min_length = 16, max_length = 255, pattern = "^[!-~]+$")]
     webhook_secret: Part<String>,
 }
 
@@ -50,12 +71,27 @@ fn part<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Resu
     Option::deserialize(deserializer).map(Some)
 }
 
-/// `GET /q/:queue/policy`.
+/// `GET /q/:queue/policy`: what a queue's owner wants. No token and no secret is shown, only whether there is one.
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/policy",
+    tag = "policy",
+    params(QueuePath),
+    responses((status = 200, description = "The policy.", body = ShownPolicy), Refusals),
+)]
 pub(crate) async fn get(State(app): State<AppState>, Owner(queue): Owner) -> Result<Json<Value>, ApiError> {
     Ok(show(&app.db.policy(queue.qid()).await?))
 }
 
 /// `PUT /q/:queue/policy`: change the parts that are named. Whoever comes first may name the owner's token.
+#[utoipa::path(
+    put,
+    path = "/q/{queue}/policy",
+    tag = "policy",
+    params(QueuePath),
+    request_body(content = PolicyBody, example = json!({"maxQueued": 1000, "paused": false})),
+    responses((status = 200, description = "The policy from now on.", body = ShownPolicy), TooLarge, Refusals),
+)]
 pub(crate) async fn put(
     State(app): State<AppState>,
     Owner(queue): Owner,
@@ -78,6 +114,13 @@ pub(crate) async fn put(
 }
 
 /// `DELETE /q/:queue/policy`: back to the defaults, open to everybody who knows the queue's name.
+#[utoipa::path(
+    delete,
+    path = "/q/{queue}/policy",
+    tag = "policy",
+    params(QueuePath),
+    responses((status = 200, description = "The policy from now on.", body = ShownPolicy), Refusals),
+)]
 pub(crate) async fn delete(State(app): State<AppState>, Owner(queue): Owner, caller: Caller) -> Result<Json<Value>, ApiError> {
     let qid = queue.qid();
     for _ in 0..TRIES {

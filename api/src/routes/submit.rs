@@ -8,7 +8,7 @@ use sql::{OwedCallbacks, Submission, SubmitOutcome};
 
 use crate::access::Submitter;
 use crate::app::{App, AppState};
-use crate::description::answers::{Refusals, Submitted, TooLarge};
+use crate::description::answers::{Limited, Refusals, Submitted, TooLarge};
 use crate::error::ApiError;
 use crate::extract::{Body, QueuePath};
 
@@ -19,7 +19,7 @@ use crate::extract::{Body, QueuePath};
     tag = "clients",
     params(QueuePath),
     request_body(content = EnqueueJob, example = json!({"definition": {"image": "alpine:3.20", "command": "echo hello"}})),
-    responses((status = 200, description = "The job is queued, or was already known.", body = Submitted), TooLarge, Refusals),
+    responses((status = 200, description = "The job is queued, or was already known.", body = Submitted), Limited, TooLarge, Refusals),
 )]
 pub(crate) async fn submit(
     State(app): State<AppState>,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::described;
+use super::task_queue::{ENDS, MOUNT, MOUNT_OF_QUEUE, ROUTES};
 use crate::description::DESCRIPTION;
 
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
@@ -25,7 +26,22 @@ fn served() -> BTreeSet<(String, String)> {
         let is_served = |method: &str| route.contains(&format!("{method}: BoxedHandler")) || (is_any && method == "get");
         served.extend(METHODS.into_iter().filter(|method| is_served(method)).map(|method| (method.to_owned(), path.clone())));
     }
+    below_mounts(&mut served);
     served
+}
+
+/// Puts the routes of the task-queue API, which takes paths apart by itself, in the place of what the router has of it.
+fn below_mounts(served: &mut BTreeSet<(String, String)>) {
+    for mount in [MOUNT, MOUNT_OF_QUEUE] {
+        for end in ENDS {
+            let catch_all = format!("{mount}{end}").replace("{*", "{");
+            assert!(served.remove(&("get".to_owned(), catch_all.clone())), "{catch_all} is served");
+        }
+        for route in &ROUTES {
+            let path = format!("{mount}/{}", route.path());
+            served.extend(route.operations.iter().map(|operation| (operation.method.to_lowercase(), path.clone())));
+        }
+    }
 }
 
 /// What stands behind each `RouteId(number): `.

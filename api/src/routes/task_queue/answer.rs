@@ -18,7 +18,7 @@ pub(super) enum Refusal {
     /// The same without its last slash.
     Moved(HeaderValue),
     /// The route is there, for these methods.
-    Method(&'static [&'static str]),
+    Method(String),
     /// 400 with this text.
     BadRequest(String),
     /// What the call names does not exist.
@@ -125,7 +125,7 @@ impl IntoResponse for Refusal {
             Self::Moved(location) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response(),
             Self::Method(methods) => {
                 let mut response = detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
-                if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
+                if let Ok(allow) = HeaderValue::from_str(&methods) {
                     response.headers_mut().insert(header::ALLOW, allow);
                 }
                 response

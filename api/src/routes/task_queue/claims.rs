@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use protocol::{Reason, Stage, WorkerId, limits};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sql::{ClaimKey, FinishRow, ItemClaim};
@@ -56,12 +56,21 @@ async fn claim_now(call: &Call, worker_id: &str, n: i64, lease: Option<Duration>
     Ok(items)
 }
 
-#[derive(Deserialize)]
+/// Which items to claim, all optional.
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(default)]
-struct ClaimBody {
+pub(crate) struct ClaimBody {
+    /// How many at most.
+    #[schema(minimum = 1)]
     n_items: i64,
+    /// Who claims.
+    #[schema(value_type = WorkerId, inline)]
     worker_id: String,
+    /// How long the claims live without a heartbeat, at most 30 days.
+    #[schema(exclusive_minimum = 0.0, maximum = 2_592_000.0)]
     lease_seconds: f64,
+    /// How long to wait for the first item, at most 30.
+    #[schema(minimum = 0.0)]
     wait_seconds: f64,
 }
 
@@ -116,16 +125,24 @@ fn claims_text(items: &[ItemClaim]) -> String {
     format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(","))
 }
 
-#[derive(Deserialize)]
-struct HeldItem {
+/// A claim.
+#[derive(Deserialize, Serialize, utoipa::ToSchema)]
+pub(crate) struct HeldItem {
+    /// Id of the item.
     item_id: String,
+    /// The claim.
     epoch: i64,
 }
 
-#[derive(Default, Deserialize)]
+/// Which claims to keep alive.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
-struct HeartbeatBody {
+pub(crate) struct HeartbeatBody {
+    /// How long they live from now, at most 30 days.
+    #[schema(exclusive_minimum = 0.0, maximum = 2_592_000.0)]
     lease_seconds: Option<f64>,
+    /// The claims, at most 4096.
+    #[schema(max_items = 4096)]
     items: Vec<HeldItem>,
 }
 
@@ -149,12 +166,18 @@ pub(super) async fn heartbeat(mut call: Call) -> Result<Response, Refusal> {
     ok_json(&json!({"held": held, "lost": lost}))
 }
 
-#[derive(Default, Deserialize)]
+/// How a claim ends, all optional.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
-struct EndBody {
+pub(crate) struct EndBody {
+    /// The claim; absent means the one that is live now.
     epoch: Option<i64>,
+    /// What the item came to, any JSON.
+    #[schema(value_type = Value)]
     result: Option<Box<RawValue>>,
+    /// What went wrong, any JSON.
     error: Option<Value>,
+    /// A sentence for whoever looks at the item.
     message: Option<String>,
 }
 

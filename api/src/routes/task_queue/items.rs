@@ -34,11 +34,17 @@ fn page_size(limit: Option<i64>) -> Result<i64, Refusal> {
     if (1..=max).contains(&limit) { Ok(limit) } else { Err(bad_parameter("limit", &format!("limit must be 1 to {max}"))) }
 }
 
-#[derive(Deserialize)]
-struct ListParameters {
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListParameters {
+    /// Only items in this stage: `WAITING`, `PROCESSING`, `SUCCESS` or `FAIL`.
     stage: Option<String>,
+    /// Only ids that begin with this.
     prefix: Option<String>,
+    /// How many at most; 100 when it is absent.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<i64>,
+    /// `next` of the last page.
     after: Option<String>,
 }
 
@@ -141,9 +147,14 @@ pub(super) async fn history(call: Call) -> Result<Response, Refusal> {
     ok_json(&entries.iter().map(entry).collect::<Vec<_>>())
 }
 
-#[derive(Deserialize)]
-struct EventParameters {
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventParameters {
+    /// `cursor` of the last answer; absent means from the beginning.
+    #[param(pattern = "^[0-9]+-[0-9]+$")]
     since: Option<String>,
+    /// How many at most; 100 when it is absent.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<i64>,
 }
 

@@ -13,11 +13,13 @@
 
 mod answer;
 mod claims;
+mod description;
 mod entry;
 mod items;
 mod put;
 mod python;
 mod stages;
+mod table;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -29,15 +31,23 @@ use axum::routing::any;
 use percent_encoding::percent_decode_str;
 use protocol::{Qid, QueueName};
 
-use crate::access::{Caller, Right};
+use crate::access::Caller;
 use crate::app::AppState;
 use answer::Refusal;
+pub(crate) use description::{Described, describe};
+pub(crate) use table::ROUTES;
+use table::{Route, Takes};
+
+/// Serves the queue that the process is configured for.
+pub(crate) const MOUNT: &str = "/api/v1/queue";
+/// Serves any queue.
+pub(crate) const MOUNT_OF_QUEUE: &str = "/q/{queue}/api/v1/queue";
+/// What the router has below each mount.
+pub(crate) const ENDS: [&str; 3] = ["", "/", "/{*rest}"];
 
 /// Both mounts.
 pub(super) fn routes() -> Router<AppState> {
-    let mounts = ["/api/v1/queue", "/q/{queue}/api/v1/queue"];
-    let ends = ["", "/", "/{*rest}"];
-    let paths = mounts.iter().flat_map(|mount| ends.iter().map(move |end| format!("{mount}{end}")));
+    let paths = [MOUNT, MOUNT_OF_QUEUE].into_iter().flat_map(|mount| ENDS.map(|end| format!("{mount}{end}")));
     paths.fold(Router::new(), |router, path| router.route(&path, any(dispatch)))
 }
 
@@ -54,58 +64,21 @@ struct Call {
     body: Bytes,
 }
 
-/// Whether a route takes something after its name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    Nothing,
-    /// Without a slash in it.
-    Word,
-    Id,
-}
-
-const GET: &str = "GET";
-const POST: &str = "POST";
-
-/// Name, what it takes, methods.
-const ROUTES: [(&str, Takes, &[&str]); 20] = [
-    ("size", Takes::Word, &[GET]),
-    ("sizes", Takes::Nothing, &[GET]),
-    ("status", Takes::Id, &[GET]),
-    ("lookup_state", Takes::Word, &[GET]),
-    ("lookup_item", Takes::Id, &[GET]),
-    ("describe", Takes::Nothing, &[GET]),
-    ("get", Takes::Word, &[GET]),
-    ("put", Takes::Nothing, &[POST]),
-    ("requeue", Takes::Nothing, &[POST]),
-    ("peek", Takes::Word, &[GET]),
-    ("claim", Takes::Nothing, &[POST]),
-    ("heartbeat", Takes::Nothing, &[POST]),
-    ("success", Takes::Id, &[POST]),
-    ("fail", Takes::Id, &[POST]),
-    ("release", Takes::Id, &[POST]),
-    ("item", Takes::Id, &["DELETE", GET]),
-    ("items", Takes::Nothing, &[GET]),
-    ("purge", Takes::Word, &[POST]),
-    ("history", Takes::Id, &[GET]),
-    ("events", Takes::Nothing, &[GET]),
-];
-
 /// The route of a path below a mount, with its argument decoded.
-fn find(rest: &str) -> Option<(&'static str, &'static [&'static str], String)> {
+fn find(rest: &str) -> Option<(&'static Route, String)> {
     let (name, raw) = rest.split_once('/').map_or((rest, None), |(name, raw)| (name, Some(raw)));
-    let (name, takes, methods) = ROUTES.into_iter().find(|(route, ..)| *route == name)?;
+    let route = ROUTES.iter().find(|route| route.name == name)?;
     let argument = raw.map(|raw| percent_decode_str(raw).decode_utf8_lossy().into_owned());
-    match (takes, argument) {
-        (Takes::Nothing, None) => Some((name, methods, String::new())),
-        (Takes::Word, Some(word)) if !word.is_empty() && !word.contains('/') => Some((name, methods, word)),
-        (Takes::Id, Some(id)) if !id.is_empty() && !raw.is_some_and(|raw| raw.ends_with('/')) => Some((name, methods, id)),
+    match (route.takes, argument) {
+        (Takes::Nothing, None) => Some((route, String::new())),
+        (Takes::Stage | Takes::Number, Some(word)) if !word.is_empty() && !word.contains('/') => Some((route, word)),
+        (Takes::Id, Some(id)) if !id.is_empty() && !raw.is_some_and(|raw| raw.ends_with('/')) => Some((route, id)),
         _ => None,
     }
 }
 
 /// The path below the mount, and the queue's part of it.
 fn take_apart(path: &str) -> Option<(Option<&str>, &str)> {
-    const MOUNT: &str = "/api/v1/queue";
     let (queue, below) = match path.strip_prefix("/q/") {
         Some(rest) => rest.split_once('/').map(|(queue, _)| (Some(queue), &rest[queue.len()..]))?,
         None => (None, path),
@@ -126,20 +99,18 @@ async fn answer(app: AppState, uri: &Uri, request: Request) -> Result<Response, 
         }
         None => app.config.task_queue().cloned().ok_or(Refusal::NotConfigured)?,
     };
-    let Some((name, methods, argument)) = find(rest) else { return Err(elsewhere(uri, rest, request.headers())) };
-    if !methods.contains(&request.method().as_str()) {
-        return Err(Refusal::Method(methods));
-    }
+    let Some((route, argument)) = find(rest) else { return Err(elsewhere(uri, rest, request.headers())) };
+    let operation = route.operation(request.method().as_str()).ok_or_else(|| Refusal::Method(route.allow()))?;
     let is_delete = request.method() == Method::DELETE;
     let is_post = request.method() == Method::POST;
     let qid = queue.qid();
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, &app).await?;
-    app.admit(qid, right_to(name, is_delete), &caller).await?;
+    app.admit(qid, operation.right, &caller).await?;
     let body = if is_post { entry::collect(body).await? } else { Bytes::new() };
     let query = uri.query().unwrap_or_default().to_owned();
     let call = Call { app, queue, qid, argument, query, headers: parts.headers, body };
-    match name {
+    match route.name {
         "size" => stages::size(call).await,
         "sizes" => stages::sizes(call).await,
         "status" => stages::status(call).await,
@@ -165,16 +136,6 @@ async fn answer(app: AppState, uri: &Uri, request: Request) -> Result<Response, 
     }
 }
 
-/// What a caller must be allowed: who claims and ends items does a worker's work.
-fn right_to(name: &str, is_delete: bool) -> Right {
-    match name {
-        "put" | "requeue" | "purge" => Right::Submit,
-        "item" if is_delete => Right::Submit,
-        "get" | "claim" | "heartbeat" | "success" | "fail" | "release" => Right::Work,
-        _ => Right::Read,
-    }
-}
-
 /// A path that is none of ours: with a slash too many it leads to one without.
 fn elsewhere(uri: &Uri, rest: &str, headers: &HeaderMap) -> Refusal {
     let Some(bare) = rest.strip_suffix('/').filter(|bare| find(bare).is_some()) else { return Refusal::NotFound };
@@ -189,7 +150,7 @@ fn elsewhere(uri: &Uri, rest: &str, headers: &HeaderMap) -> Refusal {
 pub(super) async fn refuse_plain_options(request: Request, next: Next) -> Response {
     let is_plain = request.method() == Method::OPTIONS && !request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if is_plain && let Some((_, rest)) = take_apart(request.uri().path()) {
-        return find(rest).map_or(Refusal::NotFound, |(_, methods, _)| Refusal::Method(methods)).into_response();
+        return find(rest).map_or(Refusal::NotFound, |(route, _)| Refusal::Method(route.allow())).into_response();
     }
     next.run(request).await
 }

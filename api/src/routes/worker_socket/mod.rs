@@ -25,7 +25,9 @@ use super::socket::{Closed, Connection, bounded, ignore, refuse};
 use super::worker::check_worker;
 use crate::access::{Caller, Right, WorkerOf};
 use crate::app::AppState;
+use crate::description::answers::{Limited, Refusals};
 use crate::error::ApiError;
+use crate::extract::QueuePath;
 use crate::hint::Kinds;
 use crate::hub::{WorkerSocket, text_of};
 
@@ -38,7 +40,18 @@ struct Worker {
     _counted: WorkerSocket,
 }
 
-/// `GET /q/:queue/worker`, `/:queue/worker`.
+/// `GET /q/:queue/worker`, `/:queue/worker`: the queue as a WebSocket, for published workers. Text frames, JSON each. The server
+/// sends what it sends to clients, `JobDefinitions` before newly queued jobs, and `StatusRequest` on connect. The worker sends
+/// `WorkerRegistration` about every 10 s, which is its heartbeat, `StateChange` to claim (`Running`) and to end (`Finished`) a
+/// job, `JobStatusLogs`, `RequestJobDefinitions`, `WorkerStatusResponse` and `PING`. Anything else is ignored. New workers use
+/// `claim` instead.
+#[utoipa::path(
+    get,
+    path = "/q/{queue}/worker",
+    tag = "workers",
+    params(QueuePath),
+    responses((status = 101, description = "The connection is a WebSocket from here on."), Limited, Refusals),
+)]
 pub(crate) async fn connect(
     State(app): State<AppState>,
     WorkerOf(queue): WorkerOf,

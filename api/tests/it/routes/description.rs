@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::test_api::{TestApi, definition};
+use crate::test_api::{TestApi, body_of, definition};
 
 /// Every operation as (method, path, what is told of it).
 fn operations(document: &Value) -> Vec<(String, String, &Value)> {
@@ -66,6 +66,8 @@ async fn the_document_says_which_paths_are_kept_for_old_clients_and_how_long_nam
     let paths = &document["paths"];
     assert_eq!(paths["/{queue}/status"]["get"]["deprecated"], true);
     assert_eq!(paths["/{queue}/metrics"]["get"]["deprecated"], true);
+    assert_eq!(paths["/upload/{key}"]["get"]["deprecated"], true);
+    assert_eq!(paths["/download/{key}"]["get"]["deprecated"], true);
     assert!(paths["/q/{queue}/status"]["get"]["deprecated"].is_null());
     assert_eq!(paths["/q/{queue}/j"]["post"]["x-asman-alias-of"], "/q/{queue}");
     assert!(paths["/q/{queue}/client"]["get"]["responses"]["101"].is_object());
@@ -109,12 +111,92 @@ async fn old_paths_are_not_told_for_names_that_the_root_gives_to_other_routes() 
     assert!(document["paths"]["/q/{queue}/metrics"]["get"]["parameters"][0]["schema"]["not"].is_null());
 }
 
+#[tokio::test]
+async fn every_route_of_a_queue_tells_how_tokens_are_sent_and_what_happens_without() {
+    let api = TestApi::new().await;
+    let (_, document) = api.get("/openapi.json").await;
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!((&schemes["bearer"]["scheme"], &schemes["token"]["in"]), (&json!("bearer"), &json!("query")));
+    for (method, path, told) in operations(&document) {
+        let is_of_task_queue = path.contains("/api/v1/queue/");
+        if !path.contains("{queue}") && !is_of_task_queue {
+            continue;
+        }
+        assert_eq!(told["security"], json!([{}, {"bearer": []}, {"token": []}]), "{method} {path}");
+        let schema = if is_of_task_queue { "#/components/schemas/Detail" } else { "#/components/schemas/Sentence" };
+        for status in ["400", "401", "403"] {
+            let answer = &told["responses"][status]["content"]["application/json"]["schema"]["$ref"];
+            assert_eq!(answer, schema, "{method} {path} {status}");
+        }
+    }
+    for (method, path) in [("post", "/q/{queue}"), ("post", "/j/{id}/copy"), ("put", "/f/{key}"), ("get", "/q/{queue}/worker")] {
+        assert!(document["paths"][path][method]["responses"]["429"].is_object(), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn items_have_the_members_that_the_document_tells() {
+    let api = TestApi::new().await;
+    let (_, document) = api.get("/openapi.json").await;
+    for (method, path, body) in [
+        ("post", "put", json!({"a": {"x": 1}, "b": [null], "c": "text"})),
+        ("post", "put", json!({"a": 2})),
+        ("get", "size/{stage}", json!(null)),
+        ("get", "sizes", json!(null)),
+        ("get", "status/{item_id}", json!(null)),
+        ("get", "lookup_state/{stage}", json!(null)),
+        ("get", "lookup_item/{item_id}", json!(null)),
+        ("get", "describe", json!(null)),
+        ("get", "peek/{n_items}", json!(null)),
+        ("post", "claim", json!({"n_items": 1, "worker_id": "w"})),
+        ("get", "item/{item_id}", json!(null)),
+        ("post", "heartbeat", json!({"items": [{"item_id": "a", "epoch": 1}, {"item_id": "z", "epoch": 9}]})),
+        ("post", "success/{item_id}", json!({"result": {"rows": 1}})),
+        ("post", "success/{item_id}", json!({"epoch": 1})),
+        ("get", "get/{n_items}", json!(null)),
+        ("get", "get/{n_items}", json!(null)),
+        ("post", "requeue", json!(["a"])),
+        ("get", "items", json!(null)),
+        ("get", "item/{item_id}", json!(null)),
+        ("get", "history/{item_id}", json!(null)),
+        ("get", "events", json!(null)),
+        ("post", "put", json!([1])),
+        ("delete", "item/{item_id}", json!(null)),
+        ("delete", "item/{item_id}", json!(null)),
+        ("post", "purge/{stage}", json!(null)),
+    ] {
+        let path = format!("/q/{{queue}}/api/v1/queue/{path}");
+        let asked =
+            path.replace("{queue}", "q").replace("{stage}", "WAITING").replace("{n_items}", "1").replace("{item_id}", "a");
+        let request = api.request(method.to_uppercase().parse().unwrap(), &asked);
+        let request = if method == "post" { request.json(&body) } else { request };
+        let (status, answer) = body_of(request.send().await.unwrap()).await;
+        let told = &document["paths"][&path][method]["responses"][status.to_string()];
+        let schema = &told["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{method} {path} answers {status}: {answer}");
+        assert_told(&document, schema, &answer, &path);
+    }
+}
+
 /// The schema that a reference leads to, or the schema itself.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {
         Some(target) => document.pointer(&target[1..]).unwrap(),
         None => schema,
     }
+}
+
+/// A schema with the members of all its parts.
+fn whole(document: &Value, schema: &Value) -> Value {
+    let Some(parts) = schema["allOf"].as_array() else { return schema.clone() };
+    let mut whole = json!({"type": "object", "properties": {}, "required": []});
+    for part in parts {
+        let part = resolved(document, part);
+        let members = part["properties"].as_object().unwrap().clone();
+        whole["properties"].as_object_mut().unwrap().extend(members);
+        whole["required"].as_array_mut().unwrap().extend(part["required"].as_array().unwrap().clone());
+    }
+    whole
 }
 
 /// The word of JSON Schema for a value, which a whole number shares with others.
@@ -132,8 +214,7 @@ fn type_of(value: &Value) -> &'static str {
 
 /// Fails where a value is of another type than its schema, has members that the schema does not name, or lacks required ones.
 fn assert_told(document: &Value, schema: &Value, value: &Value, at: &str) {
-    let schema = resolved(document, schema);
-    schema["allOf"].as_array().into_iter().flatten().for_each(|part| assert_told(document, part, value, at));
+    let schema = &whole(document, resolved(document, schema));
     let kinds: Vec<&str> = match &schema["type"] {
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
         kind => kind.as_str().into_iter().collect(),
@@ -149,7 +230,9 @@ fn assert_told(document: &Value, schema: &Value, value: &Value, at: &str) {
         let chosen = chosen.unwrap_or_else(|| panic!("{at} is none of what is told: {value}"));
         return assert_told(document, chosen, value, at);
     }
+    let is_any = kinds.is_empty();
     match value {
+        Value::Object(_) if is_any => {}
         Value::Object(members) => {
             for required in schema["required"].as_array().into_iter().flatten() {
                 assert!(members.contains_key(required.as_str().unwrap()), "{at} lacks {required}");
@@ -181,6 +264,9 @@ async fn answers_have_the_members_that_the_document_tells() {
         "/readyz",
         "/q/{queue}",
         "/q/{queue}/status",
+        "/q/{queue}/policy",
+        "/upload/{key}",
+        "/download/{key}",
         "/q/{queue}/j/{id}",
         "/q/{queue}/j/{id}/definition.json",
         "/q/{queue}/j/{id}/result.json",
@@ -200,6 +286,7 @@ async fn answers_have_the_members_that_the_document_tells() {
         ("/q/{queue}/j/{id}/cancel", json!(null)),
         ("/q/{queue}/claim", json!({"worker": {"id": "v", "cpus": 1}, "free": {"cpus": 1, "jobs": 1}})),
         ("/q/{queue}/heartbeat", json!({"workerId": "w", "jobs": [{"jobId": "x", "epoch": 1}]})),
+        ("/j/{id}/copy", json!({"queue": "another", "from": "q"})),
         ("/q/{queue}/j/{id}/finish", json!({"epoch": 1, "reason": "Success"})),
     ] {
         let (status, answer) = api.post(&path.replace("{queue}", "q").replace("{id}", &waits), body).await;

@@ -163,3 +163,16 @@ async fn the_thousand_and_first_namespace_of_a_job_is_refused_and_the_others_sta
     let (_, held) = api.get(&format!("/q/q/j/{id}/namespaces.json")).await;
     assert_eq!(held["data"].as_array().unwrap().len(), 1000);
 }
+
+#[tokio::test]
+async fn lists_are_not_taken_for_the_objects_of_a_definition() {
+    let api = TestApi::new().await;
+    for definition in [
+        json!({"build": [null, null]}),
+        json!({"image": "a", "requirements": [1, 2]}),
+        json!({"image": "a", "inputs": {"x": ["text", "utf8"]}}),
+        json!({"image": "a", "configFiles": {"/etc/x": ["text"]}}),
+    ] {
+        assert_refused(&api, &definition.to_string(), job(&definition), 400).await;
+    }
+}

@@ -1,0 +1,305 @@
+//! Forms of the answers of the task-queue API. Its times are epoch milliseconds but where it says otherwise.
+
+#![allow(dead_code, reason = "read by the macros alone")]
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// What is wrong with a request to the task-queue API.
+#[derive(ToSchema)]
+pub(crate) struct Detail {
+    /// One sentence.
+    detail: String,
+}
+
+/// Each place in a request that is wrong.
+#[derive(ToSchema)]
+pub(crate) struct Problems {
+    /// The places.
+    detail: Vec<Problem>,
+}
+
+/// A place in a request that is wrong.
+#[derive(ToSchema)]
+pub(crate) struct Problem {
+    /// Word for the kind of mistake.
+    r#type: String,
+    /// The way to it: names and numbers.
+    loc: Vec<Value>,
+    /// One sentence.
+    msg: String,
+    /// What is there.
+    input: Value,
+    /// More about it.
+    #[schema(nullable = false)]
+    ctx: Option<BTreeMap<String, Value>>,
+}
+
+/// A number of items.
+#[derive(ToSchema)]
+pub(crate) struct Size(i64);
+
+/// Number of items in each stage.
+#[derive(ToSchema)]
+#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) struct Sizes {
+    /// Nobody has claimed them yet.
+    waiting: i64,
+    /// Claimed.
+    processing: i64,
+    /// Ended well.
+    success: i64,
+    /// Ended otherwise.
+    fail: i64,
+}
+
+/// 0 WAITING, 1 PROCESSING, 2 SUCCESS, 3 FAIL.
+#[derive(ToSchema)]
+pub(crate) struct StageNumber(i32);
+
+/// Ids of items.
+#[derive(ToSchema)]
+pub(crate) struct ItemIds(Vec<String>);
+
+/// An item as it was put in.
+#[derive(ToSchema)]
+pub(crate) struct StoredItem {
+    /// Its id.
+    item_id: String,
+    status: StageNumber,
+    /// Its body, any JSON.
+    item_body: Value,
+}
+
+/// What the queue is kept in.
+#[derive(ToSchema)]
+pub(crate) struct Described {
+    /// Always `SQLQueue`.
+    implementation: String,
+    /// Where it is, as far as it is told.
+    arguments: BTreeMap<String, String>,
+}
+
+/// Items as `[id, body]`.
+#[derive(ToSchema)]
+pub(crate) struct ItemPairs(Vec<Vec<Value>>);
+
+/// Bodies of items, any JSON each, by their ids.
+#[derive(ToSchema)]
+pub(crate) struct ItemBodies(BTreeMap<String, Value>);
+
+/// One id, or a list of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum OneOrMoreIds {
+    /// One.
+    One(String),
+    /// A list.
+    More(Vec<String>),
+}
+
+/// Null when all was done, else one sentence for each id that was passed over.
+#[derive(ToSchema)]
+pub(crate) struct PassedOver(Option<PassedOverIds>);
+
+/// What was passed over.
+#[derive(ToSchema)]
+pub(crate) struct PassedOverIds {
+    /// A sentence for each id.
+    detail: Vec<String>,
+}
+
+/// Items that the caller holds from now on.
+#[derive(ToSchema)]
+pub(crate) struct ClaimedItems(Vec<ClaimedItem>);
+
+/// An item that the caller holds from now on.
+#[derive(ToSchema)]
+pub(crate) struct ClaimedItem {
+    /// Its id.
+    item_id: String,
+    /// Its body, any JSON.
+    item_body: Value,
+    /// Tells this claim from every other; name it when the claim ends.
+    epoch: i64,
+    /// Which try it is, from 1.
+    attempt: i32,
+    /// When the lease runs out.
+    #[schema(required = true)]
+    deadline: Option<i64>,
+}
+
+/// Claims that have a new lease, and those that are no longer live.
+#[derive(ToSchema)]
+pub(crate) struct ExtendedItems {
+    /// With a new lease.
+    held: Vec<ExtendedItem>,
+    /// Somebody else's by now, ended or taken away: the worker drops its copies.
+    lost: Vec<LostItem>,
+}
+
+/// A claim with a new lease.
+#[derive(ToSchema)]
+pub(crate) struct ExtendedItem {
+    /// Id of the item.
+    item_id: String,
+    /// The claim.
+    epoch: i64,
+    /// When the lease runs out.
+    #[schema(required = true)]
+    deadline: Option<i64>,
+}
+
+/// A claim that is no longer live.
+#[derive(ToSchema)]
+pub(crate) struct LostItem {
+    /// Id of the item.
+    item_id: String,
+    /// The claim.
+    epoch: i64,
+}
+
+/// Where an item stands now.
+#[derive(ToSchema)]
+pub(crate) struct EndedItem {
+    /// Its id.
+    item_id: String,
+    status: StageNumber,
+}
+
+/// Nothing.
+pub(crate) struct Taken;
+
+impl PartialSchema for Taken {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::Null).description(Some("Null: it is gone.")).into()
+    }
+}
+
+impl ToSchema for Taken {}
+
+/// Where an item stands, and how it came there.
+#[derive(ToSchema)]
+pub(crate) struct ItemStanding {
+    /// Its id.
+    item_id: String,
+    status: StageNumber,
+    /// Whether it is a container job of the queue and not an item.
+    is_container_job: bool,
+    /// How often it was claimed.
+    attempt: i32,
+    /// How many claims ran out.
+    lost: i32,
+    /// The claim, once there was one.
+    #[schema(required = true)]
+    epoch: Option<i64>,
+    /// Who claimed it last.
+    #[schema(required = true)]
+    worker_id: Option<String>,
+    /// When the lease runs out.
+    #[schema(required = true)]
+    deadline: Option<i64>,
+    /// How it ended.
+    #[schema(required = true)]
+    reason: Option<String>,
+    /// A sentence about its end.
+    #[schema(required = true)]
+    message: Option<String>,
+    /// When it was put in.
+    #[schema(required = true)]
+    queued_at: Option<i64>,
+    /// When it was claimed.
+    #[schema(required = true)]
+    claimed_at: Option<i64>,
+    /// When it ended.
+    #[schema(required = true)]
+    finished_at: Option<i64>,
+}
+
+/// All about one item.
+#[derive(ToSchema)]
+pub(crate) struct ShownItem {
+    #[serde(flatten)]
+    standing: ItemStanding,
+    /// Its body, any JSON.
+    item_body: Value,
+    /// What its worker left, any JSON.
+    result: Value,
+    /// What its worker said of a failure, any JSON.
+    error: Value,
+}
+
+/// A page of items.
+#[derive(ToSchema)]
+pub(crate) struct ItemPage {
+    /// The items.
+    items: Vec<ItemStanding>,
+    /// What to give as `after` for the next page; null on the last.
+    #[schema(required = true)]
+    next: Option<String>,
+}
+
+/// A number of items that were taken away.
+#[derive(ToSchema)]
+pub(crate) struct Purged {
+    /// How many.
+    purged: usize,
+}
+
+/// The transitions of an item, oldest first.
+#[derive(ToSchema)]
+pub(crate) struct ItemHistory(Vec<ItemTransition>);
+
+/// One transition of an item.
+#[derive(ToSchema)]
+pub(crate) struct ItemTransition {
+    /// What happened.
+    event: String,
+    /// The stage that it led to: 0 WAITING, 1 PROCESSING, 2 SUCCESS, 3 FAIL; null when the item is gone.
+    #[schema(required = true)]
+    status: Option<i32>,
+    /// When.
+    time: i64,
+    /// Which try it was.
+    attempt: Option<i32>,
+    /// Whose.
+    worker_id: Option<String>,
+    /// How it ended.
+    reason: Option<String>,
+    /// A sentence about it.
+    message: Option<String>,
+}
+
+/// Transitions of a queue.
+#[derive(ToSchema)]
+pub(crate) struct ItemEvents {
+    /// In their order.
+    events: Vec<ItemEvent>,
+    /// What to give as `since` next.
+    cursor: String,
+}
+
+/// One transition of a queue.
+#[derive(ToSchema)]
+pub(crate) struct ItemEvent {
+    /// What happened.
+    event: String,
+    /// To which item.
+    item_id: String,
+    /// When.
+    time: i64,
+    /// Which try it was.
+    attempt: Option<i32>,
+    /// Whose.
+    worker_id: Option<String>,
+    /// Under which claim.
+    epoch: Option<i64>,
+    /// How it ended.
+    reason: Option<String>,
+    /// A sentence about it.
+    message: Option<String>,
+}

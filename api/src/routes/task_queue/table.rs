@@ -1,0 +1,268 @@
+//! Every route of the task-queue API, once: the dispatch, the doors and the description are all made from this table.
+
+use protocol::limits;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+
+use super::claims::{ClaimBody, EndBody, HeartbeatBody};
+use super::items::{EventParameters, ListParameters};
+use crate::access::Right;
+use crate::description::items::{
+    ClaimedItems, Described, EndedItem, ExtendedItems, ItemBodies, ItemEvents, ItemHistory, ItemIds, ItemPage, ItemPairs,
+    OneOrMoreIds, PassedOver, Purged, ShownItem, Size, Sizes, StageNumber, StoredItem, Taken,
+};
+use crate::description::parameters_of;
+
+/// What follows the name of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Nothing.
+    Nothing,
+    /// A stage.
+    Stage,
+    /// How many items.
+    Number,
+    /// The id of an item, which may hold slashes.
+    Id,
+}
+
+/// One route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    /// Its name, which is the first part of the path below a mount.
+    pub(crate) name: &'static str,
+    /// What follows the name.
+    pub(crate) takes: Takes,
+    /// One for each of its methods.
+    pub(crate) operations: &'static [Operation],
+}
+
+/// Schemas that others refer to, by their names.
+pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
+/// Gives the reference to a schema, and the schema with all that it refers to.
+pub(super) type Shape = fn(&mut Schemas) -> Value;
+
+/// One method of a route.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    /// The method.
+    pub(crate) method: &'static str,
+    /// What a caller must be allowed: who claims and ends items does a worker's work.
+    pub(super) right: Right,
+    /// What it does: the first sentence in a few words, then the rest.
+    pub(super) says: &'static str,
+    pub(super) query: Option<fn() -> Vec<Value>>,
+    pub(super) body: Option<Body>,
+    pub(super) answer: Shape,
+    /// Refusals beyond those that all routes share.
+    pub(super) refusals: &'static [u16],
+}
+
+/// What a method takes.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) shape: Shape,
+    pub(super) is_required: bool,
+    /// JSON text.
+    pub(super) example: &'static str,
+}
+
+impl Route {
+    /// Its methods, as a header names them.
+    pub(super) fn allow(&self) -> String {
+        self.operations.iter().map(|operation| operation.method).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What a method does here.
+    pub(super) fn operation(&self, method: &str) -> Option<&'static Operation> {
+        self.operations.iter().find(|operation| operation.method == method)
+    }
+
+    /// The path below a mount, as a document writes it.
+    pub(crate) fn path(&self) -> String {
+        match self.takes {
+            Takes::Nothing => self.name.to_owned(),
+            Takes::Stage => format!("{}/{{stage}}", self.name),
+            Takes::Number => format!("{}/{{n_items}}", self.name),
+            Takes::Id => format!("{}/{{item_id}}", self.name),
+        }
+    }
+}
+
+fn shape<T: ToSchema>(schemas: &mut Schemas) -> Value {
+    T::schemas(schemas);
+    schemas.push((T::name().into_owned(), T::schema()));
+    json!({"$ref": format!("#/components/schemas/{}", T::name())})
+}
+
+const fn get(right: Right, answer: Shape, says: &'static str) -> Operation {
+    Operation { method: "GET", right, says, query: None, body: None, answer, refusals: &[] }
+}
+
+const fn post(right: Right, body: Option<Body>, answer: Shape, says: &'static str) -> Operation {
+    Operation { method: "POST", body, ..get(right, answer, says) }
+}
+
+const fn body<T: ToSchema>(example: &'static str) -> Option<Body> {
+    Some(Body { shape: shape::<T>, is_required: true, example })
+}
+
+const fn end(says: &'static str, example: &'static str) -> Operation {
+    let body = Body { shape: shape::<EndBody>, is_required: false, example };
+    Operation { refusals: &[409], ..post(Right::Work, Some(body), shape::<EndedItem>, says) }
+}
+
+const fn route(name: &'static str, takes: Takes, operations: &'static [Operation]) -> Route {
+    Route { name, takes, operations }
+}
+
+/// Every route. The first nine have the answers that existing clients know.
+pub(crate) static ROUTES: [Route; 20] = {
+    use Right::{Read, Submit, Work};
+    use Takes::{Id, Nothing, Number, Stage};
+    const { assert!(limits::ITEMS_PUT_MAX == 100_000 && limits::ITEMS_PAGE_MAX == 1_000, "the texts below name these") };
+    [
+        route("size", Stage, &[get(Read, shape::<Size>, "How many items are in a stage")]),
+        route("sizes", Nothing, &[get(Read, shape::<Sizes>, "How many items are in each stage, at one moment")]),
+        route("status", Id, &[get(Read, shape::<StageNumber>, "The number of an item's stage")]),
+        route(
+            "lookup_state",
+            Stage,
+            &[Operation {
+                refusals: &[413],
+                ..get(Read, shape::<ItemIds>, "The ids in a stage, waiting ones in the order of the queue")
+            }],
+        ),
+        route("lookup_item", Id, &[get(Read, shape::<StoredItem>, "One item with its body")]),
+        route("describe", Nothing, &[get(Read, shape::<Described>, "What the queue is kept in")]),
+        route(
+            "get",
+            Number,
+            &[get(
+                Work,
+                shape::<ItemPairs>,
+                "Claim the next items for ever. They stay in PROCESSING until somebody ends them; `claim` takes them for the \
+                 time of a lease instead.",
+            )],
+        ),
+        route(
+            "put",
+            Nothing,
+            &[post(
+                Submit,
+                body::<ItemBodies>(r#"{"tile-1": {"zoom": 3}, "tile-2": [1, 2]}"#),
+                shape::<PassedOver>,
+                "Put items in. Ids that are there in any stage are passed over and named; the first body stays. At most \
+                 100,000 items a request.",
+            )],
+        ),
+        route(
+            "requeue",
+            Nothing,
+            &[post(
+                Submit,
+                body::<OneOrMoreIds>(r#"["tile-1"]"#),
+                shape::<PassedOver>,
+                "Queue failed items again. They wait behind all others; what is not in FAIL is named.",
+            )],
+        ),
+        route("peek", Number, &[get(Read, shape::<ItemPairs>, "What a `get` would give now")]),
+        route(
+            "claim",
+            Nothing,
+            &[post(
+                Work,
+                Some(Body {
+                    shape: shape::<ClaimBody>,
+                    is_required: false,
+                    example: r#"{"n_items": 2, "worker_id": "laptop-1", "lease_seconds": 60, "wait_seconds": 20}"#,
+                }),
+                shape::<ClaimedItems>,
+                "Claim the next items for the time of a lease. Waits for the first one at most `wait_seconds`.",
+            )],
+        ),
+        route(
+            "heartbeat",
+            Nothing,
+            &[post(
+                Work,
+                Some(Body {
+                    shape: shape::<HeartbeatBody>,
+                    is_required: false,
+                    example: r#"{"lease_seconds": 60, "items": [{"item_id": "tile-1", "epoch": 17}]}"#,
+                }),
+                shape::<ExtendedItems>,
+                "Give claims a new lease from now. Those that are no longer live are `lost`.",
+            )],
+        ),
+        route(
+            "success",
+            Id,
+            &[end(
+                "End a claim well. Without an epoch it ends the claim that is live now.",
+                r#"{"epoch": 17, "result": {"rows": 12}}"#,
+            )],
+        ),
+        route(
+            "fail",
+            Id,
+            &[end(
+                "End a claim as failed. Without an epoch it ends the claim that is live now.",
+                r#"{"epoch": 17, "error": "no such tile"}"#,
+            )],
+        ),
+        route("release", Id, &[end("Put a claimed item back to WAITING, without penalty", r#"{"epoch": 17}"#)]),
+        route(
+            "item",
+            Id,
+            &[
+                Operation {
+                    method: "DELETE",
+                    ..get(
+                        Submit,
+                        shape::<Taken>,
+                        "Take an item away wherever it stands. Whoever holds it is refused from now on.",
+                    )
+                },
+                get(Read, shape::<ShownItem>, "All about one item, its body and what it left"),
+            ],
+        ),
+        route(
+            "items",
+            Nothing,
+            &[Operation {
+                query: Some(parameters_of::<ListParameters>),
+                ..get(Read, shape::<ItemPage>, "A page of items in the order of their ids")
+            }],
+        ),
+        route(
+            "purge",
+            Stage,
+            &[post(
+                Submit,
+                None,
+                shape::<Purged>,
+                "Take all items of a stage away. A million at most; the answer has their number.",
+            )],
+        ),
+        route(
+            "history",
+            Id,
+            &[get(Read, shape::<ItemHistory>, "Every transition of one item, oldest first. Also of one that was taken away.")],
+        ),
+        route(
+            "events",
+            Nothing,
+            &[Operation {
+                query: Some(parameters_of::<EventParameters>),
+                ..get(
+                    Read,
+                    shape::<ItemEvents>,
+                    "Transitions of the queue in their order. None is skipped and none comes twice when each read goes on from \
+                     the `cursor` of the last.",
+                )
+            }],
+        ),
+    ]
+};
