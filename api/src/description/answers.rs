@@ -166,6 +166,7 @@ pub(crate) struct ShownPolicy {
 
 /// The parts of a policy; null where it says nothing.
 #[derive(ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether there is a token")]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct PolicyParts {
     /// Whether workers get no jobs.

@@ -5,8 +5,7 @@ use utoipa::PartialSchema;
 use utoipa::openapi::OpenApi;
 
 use super::doors;
-use super::items::{Detail, Problem, Problems};
-use super::refusals::{Failure, Sentence};
+use super::refusals::{Detail, Failure, Problem, Problems, Sentence};
 use crate::routes::task_queue::Described;
 
 const ABOUT: &str = "Compute queues on PostgreSQL. Whoever knows a queue's name sends it a container job; any worker pointed at \

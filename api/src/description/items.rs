@@ -9,36 +9,6 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// What is wrong with a request to the task-queue API.
-#[derive(ToSchema)]
-pub(crate) struct Detail {
-    /// One sentence.
-    detail: String,
-}
-
-/// Each place in a request that is wrong.
-#[derive(ToSchema)]
-pub(crate) struct Problems {
-    /// The places.
-    detail: Vec<Problem>,
-}
-
-/// A place in a request that is wrong.
-#[derive(ToSchema)]
-pub(crate) struct Problem {
-    /// Word for the kind of mistake.
-    r#type: String,
-    /// The way to it: names and numbers.
-    loc: Vec<Value>,
-    /// One sentence.
-    msg: String,
-    /// What is there.
-    input: Value,
-    /// More about it.
-    #[schema(nullable = false)]
-    ctx: Option<BTreeMap<String, Value>>,
-}
-
 /// A number of items.
 #[derive(ToSchema)]
 pub(crate) struct Size(i64);

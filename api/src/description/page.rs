@@ -220,7 +220,10 @@ fn curl(operation: &Operation<'_>) -> String {
         Some(_) => " --data-binary @file".to_owned(),
         None => String::new(),
     };
-    format!("curl {method}\"$ASMAN{path}\"{body}")
+    // Other routes take any body for JSON; this one believes what a client says that it is.
+    let is_said = path.contains("/api/v1/queue/") && !body.is_empty();
+    let kind = if is_said { " -H 'content-type: application/json'" } else { "" };
+    format!("curl {method}\"$ASMAN{path}\"{kind}{body}")
 }
 
 fn pretty(value: &Value) -> String {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -21,6 +22,36 @@ pub(crate) struct Failure {
     error: String,
     /// Id of the request in the log.
     id: uuid::Uuid,
+}
+
+/// What is wrong with a request to the task-queue API.
+#[derive(ToSchema)]
+pub(crate) struct Detail {
+    /// One sentence.
+    detail: String,
+}
+
+/// Each place in a request that is wrong.
+#[derive(ToSchema)]
+pub(crate) struct Problems {
+    /// The places.
+    detail: Vec<Problem>,
+}
+
+/// A place in a request that is wrong.
+#[derive(ToSchema)]
+pub(crate) struct Problem {
+    /// Word for the kind of mistake.
+    r#type: String,
+    /// The way to it: names and numbers.
+    loc: Vec<Value>,
+    /// One sentence.
+    msg: String,
+    /// What is there.
+    input: Value,
+    /// More about it.
+    #[schema(nullable = false)]
+    ctx: Option<BTreeMap<String, Value>>,
 }
 
 type Responses = BTreeMap<String, RefOr<Response>>;
@@ -54,15 +85,6 @@ impl IntoResponses for Limited {
     }
 }
 
-/// The body does not come to its end.
-pub(crate) struct Slow;
-
-impl IntoResponses for Slow {
-    fn responses() -> Responses {
-        [response("408", "Sentence", "The body did not come in time.")].into()
-    }
-}
-
 /// The path names something that is not there.
 pub(crate) struct Missing;
 
@@ -72,12 +94,16 @@ impl IntoResponses for Missing {
     }
 }
 
-/// The body is over the limit.
+/// The body is over the limit, or does not come to its end.
 pub(crate) struct TooLarge;
 
 impl IntoResponses for TooLarge {
     fn responses() -> Responses {
-        [response("413", "Sentence", "The body is larger than allowed.")].into()
+        [
+            response("408", "Sentence", "The body did not come in time."),
+            response("413", "Sentence", "The body is larger than allowed."),
+        ]
+        .into()
     }
 }
 

@@ -7,20 +7,30 @@ use super::page::{inline, paragraphs};
 
 /// A schema of its own, member by member.
 pub(super) fn shape(name: &str, schema: &Value) -> Markup {
-    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     html! {
         section.shape id={ "shape-" (name) } {
             h3 { (name) }
             (paragraphs(schema["description"].as_str().unwrap_or_default()))
-            @if let Some(members) = schema["properties"].as_object() {
-                dl {
-                    @for (member, told) in members {
-                        dt { code { (member) } @if !required.contains(&member.as_str()) { " " small { "optional" } } }
-                        dd { (type_of(told)) (bounds(told)) ". " (inline(told["description"].as_str().unwrap_or_default())) }
-                    }
+            @if let Some(parts) = schema["allOf"].as_array() {
+                @for part in parts {
+                    @if part["$ref"].is_string() { p { "Every member of " (type_of(part)) ", and" } } @else { (body(part)) }
                 }
-            } @else { p { (type_of(schema)) } }
+            } @else { (body(schema)) }
         }
+    }
+}
+
+fn body(schema: &Value) -> Markup {
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    html! {
+        @if let Some(members) = schema["properties"].as_object() {
+            dl {
+                @for (member, told) in members {
+                    dt { code { (member) } @if !required.contains(&member.as_str()) { " " small { "optional" } } }
+                    dd { (type_of(told)) (bounds(told)) ". " (inline(told["description"].as_str().unwrap_or_default())) }
+                }
+            }
+        } @else { p { (type_of(schema)) } }
     }
 }
 
@@ -49,10 +59,18 @@ pub(super) fn type_of(schema: &Value) -> Markup {
 /// What a text or number may be, behind its type.
 pub(super) fn bounds(schema: &Value) -> String {
     let number = |key: &str| schema[key].as_f64();
-    match (number("minLength"), number("maxLength"), number("minimum")) {
-        (Some(min), Some(max), _) => format!(", {min} to {max} characters, no slash and no control character"),
-        (_, Some(max), _) => format!(", at most {max} characters"),
-        (_, _, Some(min)) => format!(", from {min}"),
+    let is_name = schema["pattern"].as_str().is_some_and(|pattern| pattern.starts_with("^[^/"));
+    let letters = if is_name { ", no slash and no control character" } else { "" };
+    if let Some(max) = number("maxLength") {
+        return match number("minLength") {
+            Some(min) => format!(", {min} to {max} characters{letters}"),
+            None => format!(", at most {max} characters{letters}"),
+        };
+    }
+    match (number("minimum"), number("exclusiveMinimum"), number("maximum")) {
+        (Some(min), _, Some(max)) => format!(", {min} to {max}"),
+        (_, Some(min), Some(max)) => format!(", above {min}, at most {max}"),
+        (Some(min), ..) => format!(", from {min}"),
         _ => String::new(),
     }
 }

@@ -104,13 +104,16 @@ const fn post(right: Right, body: Option<Body>, answer: Shape, says: &'static st
     Operation { method: "POST", body, ..get(right, answer, says) }
 }
 
-const fn body<T: ToSchema>(example: &'static str) -> Option<Body> {
-    Some(Body { shape: shape::<T>, is_required: true, example })
+const fn body<T: ToSchema>(example: &'static str) -> Body {
+    Body { shape: shape::<T>, is_required: true, example }
+}
+
+const fn optional<T: ToSchema>(example: &'static str) -> Body {
+    Body { is_required: false, ..body::<T>(example) }
 }
 
 const fn end(says: &'static str, example: &'static str) -> Operation {
-    let body = Body { shape: shape::<EndBody>, is_required: false, example };
-    Operation { refusals: &[409], ..post(Right::Work, Some(body), shape::<EndedItem>, says) }
+    Operation { refusals: &[409], ..post(Right::Work, Some(optional::<EndBody>(example)), shape::<EndedItem>, says) }
 }
 
 const fn route(name: &'static str, takes: Takes, operations: &'static [Operation]) -> Route {
@@ -151,7 +154,7 @@ pub(crate) static ROUTES: [Route; 20] = {
             Nothing,
             &[post(
                 Submit,
-                body::<ItemBodies>(r#"{"tile-1": {"zoom": 3}, "tile-2": [1, 2]}"#),
+                Some(body::<ItemBodies>(r#"{"tile-1": {"zoom": 3}, "tile-2": [1, 2]}"#)),
                 shape::<PassedOver>,
                 "Put items in. Ids that are there in any stage are passed over and named; the first body stays. At most \
                  100,000 items a request.",
@@ -162,7 +165,7 @@ pub(crate) static ROUTES: [Route; 20] = {
             Nothing,
             &[post(
                 Submit,
-                body::<OneOrMoreIds>(r#"["tile-1"]"#),
+                Some(body::<OneOrMoreIds>(r#"["tile-1"]"#)),
                 shape::<PassedOver>,
                 "Queue failed items again. They wait behind all others; what is not in FAIL is named.",
             )],
@@ -173,11 +176,9 @@ pub(crate) static ROUTES: [Route; 20] = {
             Nothing,
             &[post(
                 Work,
-                Some(Body {
-                    shape: shape::<ClaimBody>,
-                    is_required: false,
-                    example: r#"{"n_items": 2, "worker_id": "laptop-1", "lease_seconds": 60, "wait_seconds": 20}"#,
-                }),
+                Some(optional::<ClaimBody>(
+                    r#"{"n_items": 2, "worker_id": "laptop-1", "lease_seconds": 60, "wait_seconds": 20}"#,
+                )),
                 shape::<ClaimedItems>,
                 "Claim the next items for the time of a lease. Waits for the first one at most `wait_seconds`.",
             )],
@@ -187,11 +188,7 @@ pub(crate) static ROUTES: [Route; 20] = {
             Nothing,
             &[post(
                 Work,
-                Some(Body {
-                    shape: shape::<HeartbeatBody>,
-                    is_required: false,
-                    example: r#"{"lease_seconds": 60, "items": [{"item_id": "tile-1", "epoch": 17}]}"#,
-                }),
+                Some(optional::<HeartbeatBody>(r#"{"lease_seconds": 60, "items": [{"item_id": "tile-1", "epoch": 17}]}"#)),
                 shape::<ExtendedItems>,
                 "Give claims a new lease from now. Those that are no longer live are `lost`.",
             )],

@@ -93,6 +93,10 @@ async fn the_page_names_every_operation_and_loads_nothing_from_elsewhere() {
         assert!(page.contains(&id), "{method} {path} is not on the page");
         assert!(page.contains(&path.replace('/', "/<wbr>")), "{path} is not on the page");
     }
+    let says_its_type = "/api/v1/queue/put&quot; -H 'content-type: application/json'";
+    assert!(page.contains(says_its_type), "the task-queue API takes for text what does not say that it is JSON");
+    let flattened = page.split("id=\"shape-ShownItem\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(flattened.contains("#shape-ItemStanding") && flattened.contains("item_body"), "{flattened}");
     for loading in ["<script", "<link", "<img", "<iframe", "src=", "@import", "url(", "href=\"http", "href=\"//"] {
         assert!(!page.contains(loading), "{loading}");
     }

@@ -78,17 +78,18 @@ async fn a_cursor_over_events_sees_each_once() {
 }
 
 #[tokio::test]
-async fn browsers_see_items_come_and_go() {
+async fn browsers_see_items_that_are_container_jobs_come_and_go() {
     let api = TestApi::new().await;
     let mut socket = Socket::connect(&api, "/q/q/client").await;
-    ok(post(&api, "put", r#"{"a":1,"b":2}"#)).await;
+    ok(post(&api, "put", r#"{"number":1,"a":{"image":"alpine"},"b":{"image":"alpine","command":"date"}}"#)).await;
     socket.until_job("a", "Queued").await;
+    ok(get(&api, "get/1")).await;
     ok(get(&api, "get/1")).await;
     socket.until_job("a", "Running").await;
     exact(&api, Method::DELETE, "/q/q/api/v1/queue/item/a", None).await;
     let is_gone = |m: &Value| {
         let jobs = &m["payload"]["state"]["jobs"];
-        (m["type"] == "JobStates" && jobs.get("a").is_none() && jobs.get("b").is_some()).then_some(())
+        (m["type"] == "JobStates" && jobs.get("a").is_none() && jobs.get("b").is_some()).then(|| jobs.get("number").is_some())
     };
-    socket.until(is_gone).await;
+    assert!(!socket.until(is_gone).await, "what is no container job is shown to nobody who takes it for one");
 }
