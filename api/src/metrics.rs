@@ -9,7 +9,7 @@ static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 /// Buckets of every duration, in seconds: from a claim by an idle worker to a long poll.
 const SECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0];
 
-const COUNTERS: [(&str, &str); 19] = [
+const COUNTERS: [(&str, &str); 21] = [
     ("asman_jobs_submitted_total", "Submissions taken."),
     ("asman_jobs_claimed_total", "Jobs given to workers."),
     ("asman_jobs_finished_total", "Jobs that their workers ended."),
@@ -29,6 +29,8 @@ const COUNTERS: [(&str, &str); 19] = [
     ("asman_maintenance_failures_total", "Runs of maintenance that failed."),
     ("asman_sweep_failures_total", "Sweeps of silent workers that failed."),
     ("asman_claim_statements_failed_total", "Claim statements that failed."),
+    ("asman_requests_without_right_total", "Requests refused because their token is missing or wrong."),
+    ("asman_limited_total", "Requests, messages and sockets refused by a limit, by limit."),
 ];
 
 const GAUGES: [(&str, &str); 11] = [

@@ -36,6 +36,7 @@ pub struct JobRow {
     /// How many times it was claimed.
     pub attempt: i16,
     /// Whether it is an item of the task-queue API and no container job.
+    #[sqlx(default)]
     pub is_item: bool,
     /// The namespace that let go last, when that ended it; never in listings.
     #[sqlx(default)]
@@ -125,6 +126,8 @@ pub struct Counts {
     pub cpus: f64,
     /// Gpus that both need together.
     pub gpus: i64,
+    /// Items of the task-queue API that are no container jobs, waiting and claimed. The others do not count them.
+    pub n_items: i64,
 }
 
 /// The latest end of a job.

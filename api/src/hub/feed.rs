@@ -249,7 +249,7 @@ async fn read_to_the_end(db: &Db, qid: Qid, running: &HashSet<String>) -> Result
 /// A message for these jobs.
 fn jobs_message(rows: &[JobRow]) -> JobsMessage {
     // Rows of one job come with the newest place last.
-    let jobs: BTreeMap<_, _> = rows.iter().filter(|row| !row.is_item).map(|row| (row.job_id.clone(), row.to_job())).collect();
+    let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
     JobsMessage { state: Jobs { jobs }, is_subset: false }
 }
 

@@ -99,6 +99,11 @@ pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) 
         ("queue_length", "Jobs queued and running.", (counts.n_queued + counts.n_running) as f64),
         ("asman_queue_queued_jobs", "Jobs waiting.", counts.n_queued as f64),
         ("asman_queue_running_jobs", "Jobs running.", counts.n_running as f64),
+        (
+            "asman_queue_items",
+            "Items of the task-queue API that are no container jobs, waiting and claimed.",
+            counts.n_items as f64,
+        ),
         ("asman_queue_wanted_cpus", "Cpus that queued and running jobs need.", counts.cpus),
         ("asman_queue_wanted_gpus", "Gpus that queued and running jobs need.", counts.gpus as f64),
     ];

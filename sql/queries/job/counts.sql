@@ -1,8 +1,13 @@
--- How much a queue holds: for its metrics and for autoscalers.
+-- How much a queue holds: for its metrics and for autoscalers. Items that no container worker is offered are counted apart.
 -- in:    $1 qid uuid
--- out:   n_queued int8, n_running int8, cpus float8, gpus int8: what queued and running jobs need together
+-- out:   n_queued int8, n_running int8, cpus float8, gpus int8: container jobs, and what queued and running ones need together;
+--        n_items int8: other items, waiting and claimed
 -- locks: none
 -- index: queued_pkey, running_worker
-select q.n as n_queued, r.n as n_running, q.cpus + r.cpus as cpus, q.gpus + r.gpus as gpus
-from (select count(*) as n, coalesce(sum(cpus), 0) as cpus, coalesce(sum(gpus), 0)::int8 as gpus from asman.queued where qid = $1) q
-cross join (select count(*) as n, coalesce(sum(cpus), 0) as cpus, coalesce(sum(gpus), 0)::int8 as gpus from asman.running where qid = $1) r;
+select q.n as n_queued, r.n as n_running, q.cpus + r.cpus as cpus, q.gpus + r.gpus as gpus, q.n_items + r.n_items as n_items
+from (select count(*) filter (where not is_item) as n, coalesce(sum(cpus) filter (where not is_item), 0) as cpus,
+    coalesce(sum(gpus) filter (where not is_item), 0)::int8 as gpus, count(*) filter (where is_item) as n_items
+  from asman.queued where qid = $1) q
+cross join (select count(*) filter (where not is_item) as n, coalesce(sum(cpus) filter (where not is_item), 0) as cpus,
+    coalesce(sum(gpus) filter (where not is_item), 0)::int8 as gpus, count(*) filter (where is_item) as n_items
+  from asman.running where qid = $1) r;

@@ -144,8 +144,7 @@ async fn ids_with_slashes_and_control_characters_work_and_break_no_job_route() {
     assert_eq!(ok(get(&api, "status/e%2F")).await, "0");
     assert_eq!(ok(get(&api, "status/c%07")).await, "0");
     let (status, listed) = api.get("/q/q").await;
-    assert_eq!((status, listed["data"].as_object().unwrap().len()), (200, 3));
-    assert_eq!(listed["data"]["c\u{7}"]["state"], "Queued");
+    assert_eq!((status, listed["data"].as_object().unwrap().len()), (200, 0), "none can be a container job");
     assert_eq!(api.claim("q", "w", 5, "0s").await.len(), 0, "a container worker is offered none of them");
     ok(get(&api, "get/5")).await;
     let beat = serde_json::json!({"workerId": "task-queue", "jobs": []});
