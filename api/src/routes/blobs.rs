@@ -12,6 +12,7 @@ use protocol::JobId;
 use protocol::limits::BLOB_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::files::{encode, is_unreserved};
 use crate::access::Caller;
@@ -23,6 +24,11 @@ use crate::extract::{Parameters, Parts};
 
 /// A client that sends on after its answer is heard this long.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// What such a client sends is thrown away up to this many bytes.
+const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bodies thrown away at a time. Further ones are closed at once: those clients may see a reset and have to ask again.
+const DRAINS_MAX: usize = 32;
+static DRAINS: Semaphore = Semaphore::const_new(DRAINS_MAX);
 
 /// How the bytes are to travel.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -81,7 +87,7 @@ pub(crate) async fn put(
     };
     // Who asked whether to go on is answered by the redirect; reading would tell it to.
     if !headers.contains_key(header::EXPECT) {
-        drain(body);
+        drain(body, &DRAINS);
     }
     let location = HeaderValue::try_from(url).map_err(ApiError::bad_request)?;
     let no_store = HeaderValue::from_static("no-store");
@@ -90,11 +96,21 @@ pub(crate) async fn put(
 
 /// Reads on, within bounds, what a client sends before it looks for an answer: closing the connection on unread bytes resets it,
 /// and a reset may overtake the answer.
-fn drain(body: Body) {
-    tokio::spawn(tokio::time::timeout(DRAIN_MAX, async {
-        let mut bytes = body.into_data_stream();
-        while let Some(Ok(_)) = bytes.next().await {}
-    }));
+fn drain(body: Body, drains: &'static Semaphore) {
+    let Ok(turn) = drains.try_acquire() else { return };
+    tokio::spawn(async move {
+        let _turn = turn;
+        let _ = tokio::time::timeout(DRAIN_MAX, read_off(body)).await;
+    });
+}
+
+async fn read_off(body: Body) {
+    let mut bytes = body.into_data_stream();
+    let mut n_left = DRAIN_BYTES_MAX;
+    while let Some(Ok(chunk)) = bytes.next().await {
+        let Some(left) = n_left.checked_sub(chunk.len()) else { return };
+        n_left = left;
+    }
 }
 
 /// `GET /f/:key`: the bytes, or the way to them; ranges are honoured.
@@ -192,4 +208,45 @@ fn own_address(key: &str, headers: &HeaderMap) -> Result<String, ApiError> {
     let host = text("host").filter(|host| !host.is_empty() && host.bytes().all(|b| is_unreserved(b) || b":[]".contains(&b)));
     let host = host.ok_or_else(|| ApiError::BadRequest("the request names no host".to_owned()))?;
     Ok(format!("{scheme}://{host}/f/{}", encode(key, is_unreserved)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bytes::Bytes;
+    use futures_util::stream;
+
+    use super::*;
+
+    /// A body without an end, and how many MiB were taken of it.
+    fn endless() -> (Body, Arc<AtomicUsize>) {
+        let n_taken = Arc::new(AtomicUsize::new(0));
+        let count = n_taken.clone();
+        let chunk = Bytes::from(vec![0; 1024 * 1024]);
+        let chunks = stream::repeat_with(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, std::io::Error>(chunk.clone())
+        });
+        (Body::from_stream(chunks), n_taken)
+    }
+
+    #[tokio::test]
+    async fn a_body_without_an_end_is_read_off_for_64_mib() {
+        let (body, n_taken) = endless();
+        read_off(body).await;
+        assert_eq!(n_taken.load(Ordering::SeqCst), 65);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_bodies_are_read_off_at_a_time() {
+        static ONE: Semaphore = Semaphore::const_new(1);
+        drain(Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()), &ONE);
+        assert_eq!(ONE.available_permits(), 0);
+        let (body, n_taken) = endless();
+        drain(body, &ONE);
+        tokio::task::yield_now().await;
+        assert_eq!(n_taken.load(Ordering::SeqCst), 0);
+    }
 }
