@@ -22,7 +22,7 @@ const DOWNLOAD_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 impl S3 {
     pub(crate) async fn redirect_put(&self, key: &str, n_bytes: u64) -> Result<Option<String>, ApiError> {
-        if self.is_proxied {
+        if !self.may_redirect(key).await {
             return Ok(None);
         }
         let n_bytes = i64::try_from(n_bytes).map_err(ApiError::bad_request)?;
@@ -32,7 +32,7 @@ impl S3 {
     }
 
     pub(crate) async fn foreign_upload(&self, key: &str) -> Result<Option<String>, ApiError> {
-        if self.is_proxied {
+        if !self.may_redirect(key).await {
             return Ok(None);
         }
         self.sign_put(self.signed_put(key), key, UPLOAD_LIFETIME).await.map(Some)

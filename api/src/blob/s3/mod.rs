@@ -9,6 +9,7 @@ mod address;
 mod config;
 mod download;
 mod fault;
+mod hashes;
 mod setup;
 mod upload;
 
@@ -21,7 +22,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::MetadataDirective;
 use protocol::sha256_hex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::is_sha256;
 use crate::error::ApiError;
@@ -47,6 +48,8 @@ pub(crate) struct S3 {
     prefix: String,
     is_proxied: bool,
     uploads: Semaphore,
+    /// Whether it refuses content of another hash, once that is known.
+    checks_hashes: OnceCell<bool>,
     /// What was logged last, until something works again.
     fault: Mutex<Option<Fault>>,
 }
@@ -69,6 +72,7 @@ impl S3 {
             prefix: config.s3_prefix.clone(),
             is_proxied: config.s3_proxy,
             uploads: Semaphore::new(upload::UPLOADS_MAX),
+            checks_hashes: OnceCell::new(),
             fault: Mutex::new(None),
         })
     }
