@@ -64,7 +64,7 @@ pub(crate) struct ClaimBody {
     #[schema(minimum = 1)]
     n_items: i64,
     /// Who claims.
-    #[schema(value_type = WorkerId, inline)]
+    #[schema(value_type = WorkerId)]
     worker_id: String,
     /// How long the claims live without a heartbeat, at most 30 days.
     #[schema(exclusive_minimum = 0.0, maximum = 2_592_000.0)]
