@@ -161,7 +161,7 @@ fn assert_possible(document: &Value, schema: &Value, at: &str) {
     }
     match schema {
         Value::Object(members) => {
-            members.iter().for_each(|(name, part)| assert_possible(document, part, &format!("{at}/{name}")))
+            members.iter().for_each(|(name, part)| assert_possible(document, part, &format!("{at}/{name}")));
         }
         Value::Array(parts) => parts.iter().for_each(|part| assert_possible(document, part, at)),
         _ => {}
