@@ -172,10 +172,10 @@ pub(super) async fn heartbeat(mut call: Call) -> Result<Response, Refusal> {
 pub(crate) struct EndBody {
     /// The claim; absent means the one that is live now.
     epoch: Option<i64>,
-    /// What the item came to, any JSON.
+    /// What the item came to.
     #[schema(value_type = Value)]
     result: Option<Box<RawValue>>,
-    /// What went wrong, any JSON.
+    /// What went wrong.
     error: Option<Value>,
     /// A sentence for whoever looks at the item.
     message: Option<String>,
