@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use protocol::{Definition, Job, JobId, LogLine, Namespace, Reason, State};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaType};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 pub(crate) use super::refusals::{Limited, Missing, Refusals, Sentence, Stale, TooLarge};
 
@@ -52,19 +54,36 @@ pub(crate) struct ShownJob {
 /// A definition and what became of it.
 #[derive(ToSchema)]
 pub(crate) struct DefinitionAndJob {
-    /// The definition as it was submitted.
-    definition: Definition,
+    definition: DefinitionOrBody,
     /// The job, with its result once it has one.
     #[schema(required = true)]
     results: Option<Job>,
 }
 
+/// What was submitted.
+pub(crate) struct DefinitionOrBody;
+
+impl PartialSchema for DefinitionOrBody {
+    fn schema() -> RefOr<Schema> {
+        let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).build();
+        let either = AnyOfBuilder::new().item(Ref::from_schema_name("Definition")).item(any);
+        either
+            .description(Some("The definition as it was submitted; of an item of the task-queue API its body, any JSON."))
+            .into()
+    }
+}
+
+impl ToSchema for DefinitionOrBody {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push(("Definition".to_owned(), Definition::schema()));
+        Definition::schemas(schemas);
+    }
+}
+
 /// A definition, or null when there is no such job.
 #[derive(ToSchema)]
 pub(crate) struct ShownDefinition {
-    /// The definition as it was submitted.
-    #[schema(required = true)]
-    data: Option<Definition>,
+    data: DefinitionOrBody,
 }
 
 /// A finished job, or null when it is unknown or has not finished.

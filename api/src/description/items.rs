@@ -41,7 +41,7 @@ pub(crate) struct StoredItem {
     /// Its id.
     item_id: String,
     status: StageNumber,
-    /// Its body, any JSON.
+    /// Its body.
     item_body: Value,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct ClaimedItems(Vec<ClaimedItem>);
 pub(crate) struct ClaimedItem {
     /// Its id.
     item_id: String,
-    /// Its body, any JSON.
+    /// Its body.
     item_body: Value,
     /// Tells this claim from every other; name it when the claim ends.
     epoch: i64,
@@ -195,11 +195,11 @@ pub(crate) struct ItemStanding {
 pub(crate) struct ShownItem {
     #[serde(flatten)]
     standing: ItemStanding,
-    /// Its body, any JSON.
+    /// Its body.
     item_body: Value,
-    /// What its worker left, any JSON.
+    /// What its worker left.
     result: Value,
-    /// What its worker said of a failure, any JSON.
+    /// What its worker said of a failure.
     error: Value,
 }
 

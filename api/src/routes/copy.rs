@@ -22,14 +22,12 @@ const NO_DEFINITION: ApiError = ApiError::NotFound("Job definition not found");
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct CopyRequest {
     /// Where to.
-    #[schema(inline)]
     queue: QueueName,
     /// How to queue it there.
     #[serde(default)]
     control: Option<Control>,
     /// Where from; absent means wherever the job is found by its true id.
     #[serde(default)]
-    #[schema(inline)]
     from: Option<QueueName>,
 }
 

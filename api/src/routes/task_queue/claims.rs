@@ -64,7 +64,7 @@ pub(crate) struct ClaimBody {
     #[schema(minimum = 1)]
     n_items: i64,
     /// Who claims.
-    #[schema(value_type = WorkerId, inline)]
+    #[schema(value_type = WorkerId)]
     worker_id: String,
     /// How long the claims live without a heartbeat, at most 30 days.
     #[schema(exclusive_minimum = 0.0, maximum = 2_592_000.0)]
@@ -172,10 +172,10 @@ pub(super) async fn heartbeat(mut call: Call) -> Result<Response, Refusal> {
 pub(crate) struct EndBody {
     /// The claim; absent means the one that is live now.
     epoch: Option<i64>,
-    /// What the item came to, any JSON.
+    /// What the item came to.
     #[schema(value_type = Value)]
     result: Option<Box<RawValue>>,
-    /// What went wrong, any JSON.
+    /// What went wrong.
     error: Option<Value>,
     /// A sentence for whoever looks at the item.
     message: Option<String>,
