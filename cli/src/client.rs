@@ -18,6 +18,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Most bytes of an error's body that are read.
 const ERROR_CHARS_MAX: usize = 2_000;
+/// How a token is given here; the API only knows headers.
+const TOKEN_HINT: &str = "; here it comes from --token or ASMAN_TOKEN";
 
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -265,7 +267,10 @@ async fn check(response: Response) -> Result<Response, Error> {
         return Ok(response);
     }
     let text = response.text().await.unwrap_or_default();
-    let said = serde_json::from_str::<Value>(&text).ok().and_then(|body| Some(body.get("error")?.as_str()?.to_owned()));
+    let member = |name: &str| Some(serde_json::from_str::<Value>(&text).ok()?.get(name)?.as_str()?.to_owned());
+    // A cancel of an unknown job has a `message`, as existing clients know it.
+    let said = member("error").or_else(|| member("message"));
+    let said = said.map(|said| if matches!(status.as_u16(), 401 | 403) { said + TOKEN_HINT } else { said });
     let said: String = said.unwrap_or_else(|| format!("{status} {text}")).trim().chars().take(ERROR_CHARS_MAX).collect();
     // Too many requests and a request that took too long are nobody's typing mistake.
     let is_refused = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);

@@ -55,8 +55,8 @@ fn open(path: &Path) -> std::io::Result<File> {
 fn taken(data: &DataDirectory, file: &mut File) -> Failure {
     let by = read_pid(file).map(|pid| format!(" (process {})", pid.as_raw_nonzero())).unwrap_or_default();
     Failure::Failed(format!(
-        "an asman is already running on {}{by}; stop it with `asman down`, or give another --data-directory",
-        data.root().display()
+        "an asman is already running on {root}{by}; stop it with `asman down --data-directory {root}`, or give another one",
+        root = data.root().display()
     ))
 }
 

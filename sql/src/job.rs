@@ -122,12 +122,14 @@ pub struct Counts {
     pub n_queued: i64,
     /// Running jobs.
     pub n_running: i64,
-    /// Cpus that both need together.
+    /// Cpus that both need together; waiting ones need none while the queue is paused.
     pub cpus: f64,
-    /// Gpus that both need together.
+    /// Gpus likewise.
     pub gpus: i64,
     /// Items of the task-queue API that are no container jobs, waiting and claimed. The others do not count them.
     pub n_items: i64,
+    /// Whether workers get no jobs of it.
+    pub is_paused: bool,
 }
 
 /// The latest end of a job.

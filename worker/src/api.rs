@@ -43,6 +43,13 @@ pub(crate) enum ApiError {
     },
 }
 
+impl ApiError {
+    /// Whether the queue's policy wants another token than ours, or any.
+    pub(crate) fn is_about_the_token(&self) -> bool {
+        matches!(self, Self::Refused { status: 401 | 403, .. })
+    }
+}
+
 /// One API address, one token.
 #[derive(Debug)]
 pub(crate) struct Api {

@@ -277,12 +277,10 @@ pub(crate) struct HeldBrief {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct QueueInfo {
-    /// Null: a queue's name is not repeated.
-    #[schema(required = true)]
-    address: Option<String>,
-    /// Null: any process answers.
-    #[schema(required = true)]
-    server_id: Option<String>,
+    /// The queue's name, as the caller gave it.
+    address: String,
+    /// The process that answers, one of any number.
+    server_id: String,
     /// Jobs listed.
     job_count: usize,
     /// Workers connected.

@@ -22,7 +22,7 @@ mod worker;
 mod worker_socket;
 
 use axum::Router;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -125,8 +125,9 @@ fn worker_routes() -> OpenApiRouter<AppState> {
 /// The page that a browser gets for any path that is not ours.
 const PAGE: &str = include_str!("../../../web/index.html");
 
-/// Unknown paths under `/q`, `/j` and `/f` are mistakes of a program; any other is a person's browser.
-async fn fallback(uri: Uri) -> Response {
+/// Unknown paths under `/q`, `/j` and `/f` are mistakes of a program, and so is whatever wants to do more than look; any other is
+/// a person's browser.
+async fn fallback(method: Method, uri: Uri) -> Response {
     if metaframe::is_asked_for(uri.path()) {
         return metaframe::description();
     }
@@ -134,8 +135,8 @@ async fn fallback(uri: Uri) -> Response {
         return task_queue::not_found();
     }
     let is_api = ["/q", "/j", "/f"].iter().any(|p| uri.path() == *p || uri.path().starts_with(&format!("{p}/")));
-    if is_api {
-        return ApiError::NotFound("no such route").into_response();
+    if is_api || !matches!(method, Method::GET | Method::HEAD) {
+        return ApiError::NotFound("no such route; a queue is at /q/<queue>, and /docs names every route").into_response();
     }
     page()
 }

@@ -17,6 +17,7 @@ use crate::hint::Kinds;
 /// Looks at a policy that somebody else changes at the same time.
 const TRIES: u32 = 3;
 const DAY_SECONDS: u64 = 86_400;
+const DAY: std::time::Duration = std::time::Duration::from_secs(DAY_SECONDS);
 
 /// A part of a policy: absent leaves it as it is, null removes it.
 type Part<T> = Option<Option<T>>;
@@ -152,7 +153,11 @@ impl PolicyBody {
         if let Some(Some(secret)) = &self.webhook_secret {
             hash_new("webhookSecret", secret)?;
         }
-        let days = |seconds: u64| seconds.div_ceil(DAY_SECONDS);
+        let is_whole = |kept: Duration| kept.0.as_nanos().is_multiple_of(DAY.as_nanos());
+        if self.retention.flatten().is_some_and(|kept| !is_whole(kept)) {
+            return Err(ApiError::BadRequest("retention must be whole days, such as 7d; null removes it".to_owned()));
+        }
+        let days = |seconds: u64| seconds / DAY_SECONDS;
         Ok(PolicyChange {
             is_paused: self.paused,
             owner_token_hash: token("ownerToken", self.owner_token)?,

@@ -45,7 +45,7 @@ pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -
             "jobStates": states,
         },
         "demand": counts.cpus.ceil(),
-        "waiting": waiting(&rows, &workers),
+        "waiting": waiting(&rows, &workers, counts.is_paused),
     })))
 }
 
@@ -63,7 +63,7 @@ fn worker_entry(worker: &WorkerRow) -> Value {
 }
 
 /// Why each of the next jobs still waits. Rows come class by class, jobs run in the order of their submission.
-fn waiting(rows: &[JobRow], workers: &[WorkerRow]) -> Vec<Value> {
+fn waiting(rows: &[JobRow], workers: &[WorkerRow], is_paused: bool) -> Vec<Value> {
     let mut queued: Vec<&JobRow> = rows.iter().filter(|row| row.state() == JobState::Queued).collect();
     queued.sort_by_key(|row| row.place());
     let explain = |(position, row): (usize, &JobRow)| {
@@ -71,7 +71,9 @@ fn waiting(rows: &[JobRow], workers: &[WorkerRow]) -> Vec<Value> {
         let gpus = wants.gpus.unwrap_or(0.0);
         let cpus = wants.cpus.unwrap_or(limits::CPUS_DEFAULT);
         let infos: Vec<_> = workers.iter().map(WorkerRow::to_info).collect();
-        let why = if infos.is_empty() {
+        let why = if is_paused {
+            "the queue is paused"
+        } else if infos.is_empty() {
             "no worker is connected"
         } else if !infos.iter().any(|info| f64::from(info.gpus) >= gpus) {
             "no connected worker has enough gpus"
@@ -104,8 +106,12 @@ pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) 
             "Items of the task-queue API that are no container jobs, waiting and claimed.",
             counts.n_items as f64,
         ),
-        ("asman_queue_wanted_cpus", "Cpus that queued and running jobs need.", counts.cpus),
-        ("asman_queue_wanted_gpus", "Gpus that queued and running jobs need.", counts.gpus as f64),
+        (
+            "asman_queue_wanted_cpus",
+            "Cpus that queued and running jobs need; queued ones need none in a paused queue.",
+            counts.cpus,
+        ),
+        ("asman_queue_wanted_gpus", "Gpus likewise.", counts.gpus as f64),
     ];
     let text = |(name, help, value): (&str, &str, f64)| format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
     Ok(lines.into_iter().map(text).collect())

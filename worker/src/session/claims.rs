@@ -58,7 +58,8 @@ pub(super) async fn run(session: &Arc<Session>, leftovers: Vec<Leftover>) {
             }
             Err(ApiError::Away(_)) => backoff.wait().await,
             Err(error) => {
-                tracing::error!(%error, "API refuses to give jobs; asking again in 30 s");
+                let mend = if error.is_about_the_token() { "; set ASMAN_WORKER_TOKEN to the queue's worker token" } else { "" };
+                tracing::error!(%error, "API refuses to give jobs; asking again in 30 s{mend}");
                 tokio::time::sleep(REFUSED_PAUSE).await;
             }
         }

@@ -211,8 +211,12 @@ async fn end(mut call: Call, reason: Reason) -> Result<Response, Refusal> {
 
 /// What is kept of an end: a result as container jobs leave it, with the item's own beside.
 fn result_text(body: &EndBody, reason: Reason) -> String {
-    let said = body.message.clone().map(Value::from).or_else(|| body.error.clone());
-    let error = (reason != Reason::Success).then(|| json!({"statusCode": null, "json": {"message": said}}).to_string());
+    let said = match (&body.message, &body.error) {
+        (Some(message), Some(error)) => json!({"message": message, "error": error}),
+        (Some(message), None) => json!({"message": message}),
+        (None, error) => json!({"message": error}),
+    };
+    let error = (reason != Reason::Success).then(|| json!({"statusCode": null, "json": said}).to_string());
     let error = error.map(|error| format!(",\"error\":{error}")).unwrap_or_default();
     let result = body.result.as_ref().map(|result| format!(",\"result\":{}", result.get())).unwrap_or_default();
     format!("{{\"isTimedOut\":false,\"outputs\":{{}}{error}{result}}}")
@@ -223,7 +227,9 @@ async fn read_end(call: &mut Call) -> Result<EndBody, Refusal> {
     // A client that sends nothing may still say that it is a form.
     let body: EndBody =
         if matches!(&entry, Entry::Text(text) if text.trim().is_empty()) { EndBody::default() } else { entry.into_typed()? };
-    let n_bytes = body.result.as_ref().map_or(0, |result| result.get().len()) + body.message.as_ref().map_or(0, String::len);
+    let n_bytes = body.result.as_ref().map_or(0, |result| result.get().len())
+        + body.message.as_ref().map_or(0, String::len)
+        + body.error.as_ref().map_or(0, |error| error.to_string().len());
     if n_bytes > limits::RESULT_BYTES_MAX {
         return Err(Refusal::TooLarge(format!("a result may have {} MiB", limits::RESULT_BYTES_MAX / 1024 / 1024)));
     }

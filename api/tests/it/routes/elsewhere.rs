@@ -1,8 +1,9 @@
 //! What holds for every route: CORS, the referrer, and paths that are none.
 
 use reqwest::Method;
+use serde_json::json;
 
-use crate::test_api::{TestApi, assert_one_sentence, body_of};
+use crate::test_api::{TestApi, assert_one_sentence, body_of, definition};
 
 const PATHS: [&str; 12] = [
     "/healthz",
@@ -55,6 +56,13 @@ async fn unknown_paths_of_programs_are_404_json_and_any_other_is_the_page() {
     for path in ["/q", "/j", "/f", "/q/q/what", "/j/x/y/z", "/f/a/b/c", "/q/", "/q/q/j/x/y"] {
         let (status, body) = api.get(path).await;
         assert_eq!(status, 404, "{path}");
+        assert_one_sentence(&body);
+    }
+    // Who sends something to a page has forgotten the `/q`.
+    for method in [Method::POST, Method::PUT, Method::DELETE] {
+        let (status, body) =
+            body_of(api.request(method, "/my-queue").json(&json!({"definition": definition(1)})).send().await.unwrap()).await;
+        assert_eq!(status, 404);
         assert_one_sentence(&body);
     }
     for path in ["/", "/about", "/qq/q", "/some/deep/page"] {

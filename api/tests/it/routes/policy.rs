@@ -29,7 +29,7 @@ async fn a_policy_shows_whether_there_are_tokens_and_never_which() {
         "maxQueued": null, "maxPerNamespace": null, "maxDuration": null, "retention": null, "webhookSecret": false});
     assert_eq!(api.get("/q/q/policy").await, (200, json!({"data": open})));
     let secret = "secret-of-the-webhooks";
-    put(&api, json!({"workerToken": "w-0123456789abcdef", "maxQueued": 5, "maxDuration": "90s", "retention": "36h", "webhookSecret": secret}))
+    put(&api, json!({"workerToken": "w-0123456789abcdef", "maxQueued": 5, "maxDuration": "90s", "retention": "48h", "webhookSecret": secret}))
         .await;
     let (status, policy) = send(&api, Method::GET, "/q/q/policy", OWNER, json!(null)).await;
     let text = policy.to_string();
@@ -98,6 +98,8 @@ async fn a_policy_that_makes_no_sense_is_refused_and_changes_nothing() {
         json!({"maxDuration": "soon"}),
         json!({"maxDuration": 0}),
         json!({"retention": "0s"}),
+        json!({"retention": 7}),
+        json!({"retention": "36h"}),
         json!({"paused": "yes"}),
         json!({"pausd": true}),
         json!([]),
@@ -119,6 +121,8 @@ async fn a_paused_queue_takes_jobs_and_a_resume_wakes_a_waiting_claim_at_once() 
         put(&api, json!({"paused": true})).await;
         let id = api.submit("q", 1).await;
         assert!(api.claim("q", "w", 1, "0s").await.is_empty());
+        let (_, status) = api.get("/q/q/status").await;
+        assert_eq!((&status["waiting"][0]["why"], &status["demand"]), (&json!("the queue is paused"), &json!(0.0)));
         let request = door.request(Method::POST, "/q/q/claim").json(&claim_body("waiting", 1, "15s"));
         let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
         eventually("the worker waits", || async {

@@ -32,6 +32,10 @@ async fn ends_need_a_live_claim_and_its_epoch() {
     assert_eq!((&shown["result"], &shown["message"], &shown["worker_id"]), (&json!({"score": 1}), &json!("fine"), &json!("w")));
     ok(post(&api, "fail/b", r#"{"error":"broken"}"#)).await;
     assert_eq!(read(&ok(get(&api, "item/b")).await)["error"]["json"]["message"], "broken");
+    ok(post(&api, "put", r#"{"c":3}"#)).await;
+    ok(get(&api, "get/1")).await;
+    ok(post(&api, "fail/c", r#"{"error":{"line":7},"message":"broken"}"#)).await;
+    assert_eq!(read(&ok(get(&api, "item/c")).await)["error"]["json"], json!({"message": "broken", "error": {"line": 7}}));
     assert_eq!(api.get("/q/q/j/b/result.json").await.1["data"]["finishedReason"], "Error", "job routes show it too");
 }
 
