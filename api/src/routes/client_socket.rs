@@ -29,9 +29,9 @@ struct Client {
 /// each. The server sends `Workers` and `JobStates` on connect, then `JobStateUpdates`, `Workers` and `JobStatusPayload` as
 /// things change, each as `{"type", "payload"}`. The client may send `PING` (answered `PONG`),
 /// `{"type": "StateChange", "payload": {"tag": "", "job", "state", "value"}}` to submit (`Queued`, `value.enqueued` is the
-/// body of
-/// a submission) or to cancel or clear (`Finished`, `value.reason` is `Cancelled` or `Deleted`),
-/// `{"type": "QueryJob", "payload": {"jobId"}}` and `{"type": "QueryJobStates"}`. Anything else is ignored.
+/// body of a submission and `job` its id) or to cancel or clear (`Finished`, `value.reason` is `Cancelled` or `Deleted`),
+/// `{"type": "QueryJob", "payload": {"jobId"}}` and `{"type": "QueryJobStates"}`. Anything else is ignored, and a
+/// submission that is refused gets no answer here: POST says why.
 #[utoipa::path(
     get,
     path = "/q/{queue}/client",

@@ -41,7 +41,7 @@ struct Worker {
 }
 
 /// `GET /q/:queue/worker`, `/:queue/worker`: the queue as a WebSocket, for published workers. Text frames, JSON each. The server
-/// sends what it sends to clients, `JobDefinitions` before newly queued jobs, and `StatusRequest` on connect. The worker sends
+/// sends what it sends to clients, `BroadcastJobDefinitions` before newly queued jobs, and `StatusRequest` on connect. The worker sends
 /// `WorkerRegistration` about every 10 s, which is its heartbeat, `StateChange` to claim (`Running`) and to end (`Finished`) a
 /// job, `JobStatusLogs`, `RequestJobDefinitions`, `WorkerStatusResponse` and `PING`. Anything else is ignored. New workers use
 /// `claim` instead.
