@@ -75,7 +75,19 @@ impl Ledger {
         state.cpus -= needs.cpus;
         state.memory_bytes -= needs.memory_bytes;
         let gpus = (0..needs.gpus).map_while(|_| state.gpus.pop_first()).collect();
-        Some(Slot { ledger: Arc::clone(self), needs, gpus })
+        Some(Slot { ledger: Arc::clone(self), needs, jobs: 1, gpus })
+    }
+
+    /// Takes the share of a job that runs already, as far as it is there: this worker may offer less than the one before.
+    pub(crate) fn retake(self: &Arc<Self>, needs: Needs, gpus: Vec<u32>) -> Slot {
+        let mut state = self.lock();
+        let jobs = state.jobs.min(1);
+        let needs = Needs { memory_bytes: needs.memory_bytes.min(state.memory_bytes), ..needs };
+        state.jobs -= jobs;
+        state.cpus -= needs.cpus;
+        state.memory_bytes -= needs.memory_bytes;
+        let gpus = gpus.into_iter().filter(|gpu| state.gpus.remove(gpu)).collect();
+        Slot { ledger: Arc::clone(self), needs, jobs, gpus }
     }
 
     /// Changes whenever a share comes back.
@@ -89,6 +101,8 @@ impl Ledger {
 pub(crate) struct Slot {
     ledger: Arc<Ledger>,
     needs: Needs,
+    /// One, unless it was taken over by a worker that had no room for it.
+    jobs: u32,
     /// Indices of the gpus that are this job's alone.
     pub(crate) gpus: Vec<u32>,
 }
@@ -96,7 +110,7 @@ pub(crate) struct Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.ledger.lock();
-        state.jobs += 1;
+        state.jobs += self.jobs;
         state.cpus += self.needs.cpus;
         state.memory_bytes += self.needs.memory_bytes;
         state.gpus.extend(self.gpus.drain(..));
@@ -125,6 +139,17 @@ mod tests {
         freed.mark_unchanged();
         drop(second);
         assert_eq!(ledger.free(), Free { cpus: 2.0, gpus: 2, memory: 100, jobs: 3 });
+    }
+
+    #[test]
+    fn a_job_that_runs_already_is_never_without_a_share() {
+        let ledger = Ledger::new(1.0, 1, 50, 1);
+        let needs = Needs { cpus: 1.0, gpus: 1, memory_bytes: 60 };
+        let slots = [ledger.retake(needs, vec![0]), ledger.retake(needs, vec![1])];
+        assert_eq!((slots[0].gpus.as_slice(), slots[1].gpus.as_slice()), (&[0][..], &[][..]));
+        assert_eq!(ledger.free(), Free { cpus: 0.0, gpus: 0, memory: 0, jobs: 0 });
+        drop(slots);
+        assert_eq!(ledger.free(), Free { cpus: 1.0, gpus: 1, memory: 50, jobs: 1 });
     }
 
     #[test]

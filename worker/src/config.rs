@@ -8,6 +8,16 @@ use crate::error::Error;
 
 const API_DEFAULT: &str = "http://localhost:8000";
 
+/// What runs a worker's jobs.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExecutorKind {
+    /// Containers of the Docker engine.
+    #[default]
+    Docker,
+    /// Scripts of a folder of this machine, without containers: for jobs of people who may run anything on it.
+    Process,
+}
+
 /// Settings of one worker.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Config {
@@ -51,6 +61,15 @@ pub struct Config {
     /// Token that the queue's policy asks of its workers.
     #[arg(long, env = "ASMAN_WORKER_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// What runs the jobs.
+    #[arg(long, value_enum, default_value_t)]
+    pub executor: ExecutorKind,
+    /// Folder of the scripts that `--executor process` runs: the first word of a job's command names one.
+    #[arg(long, value_name = "FOLDER", env = "ASMAN_WORKER_SCRIPTS")]
+    pub scripts: Option<PathBuf>,
+    /// Count a job that writes to stderr as failed, whatever its exit code.
+    #[arg(long)]
+    pub stderr_fails: bool,
     /// Time between signs of life.
     #[arg(long, default_value = "5s", hide = true)]
     pub heartbeat: Duration,
@@ -73,6 +92,9 @@ impl Config {
             stop_grace: Duration(std::time::Duration::from_secs(10)),
             drain_timeout: Duration(std::time::Duration::from_mins(10)),
             token: None,
+            executor: ExecutorKind::Docker,
+            scripts: None,
+            stderr_fails: false,
             heartbeat: Duration(protocol::limits::HEARTBEAT),
         }
     }

@@ -11,7 +11,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use protocol::{HeldJob, Qid, WorkerId};
+use protocol::{Claim, HeldJob, Qid, QueueName, WorkerId};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
@@ -93,16 +94,33 @@ impl DataDirectory {
         Ok(scratch)
     }
 
-    /// Removes what a crash left of earlier jobs.
-    pub(crate) fn sweep_scratch(&self) {
+    /// Removes what a crash left of earlier jobs, but those that go on.
+    pub(crate) fn sweep_scratch(&self, going_on: &[HeldJob]) {
+        let kept: Vec<_> = going_on.iter().map(file_stem).collect();
         for entry in fs::read_dir(self.path.join("jobs")).into_iter().flatten().flatten() {
-            remove_tree(&entry.path());
+            if !kept.iter().any(|name| entry.file_name() == name.as_str()) {
+                remove_tree(&entry.path());
+            }
         }
+    }
+
+    /// Which process groups run, for the executor of scripts.
+    pub(crate) fn processes(&self) -> PathBuf {
+        self.path.join("processes")
     }
 
     pub(crate) fn spool_folder(&self) -> PathBuf {
         self.path.join("spool")
     }
+}
+
+/// A claim and the share of the machine that its job holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct KeptClaim {
+    pub(crate) queue: QueueName,
+    pub(crate) claim: Claim,
+    pub(crate) gpus: Vec<u32>,
 }
 
 /// One claim's scratch folder.
@@ -125,6 +143,25 @@ impl Scratch {
     /// Holds the config files with absolute names, each mounted at its place.
     pub(crate) fn configs(&self) -> PathBuf {
         self.path.join("configs")
+    }
+
+    /// Keeps the last chunk of the log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("log.json")
+    }
+
+    /// Keeps the claim, for a worker that takes the job over. Without fsync: a crash of the machine ends the container too.
+    pub(crate) fn keep_claim(&self, claim: &KeptClaim) -> io::Result<()> {
+        let path = self.path.join("claim.json");
+        let beside = path.with_extension("new");
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        file.write_all(&serde_json::to_vec(claim)?)?;
+        fs::rename(beside, path)
+    }
+
+    /// The claim that was kept here.
+    pub(crate) fn kept_claim(&self) -> io::Result<KeptClaim> {
+        Ok(serde_json::from_slice(&fs::read(self.path.join("claim.json"))?)?)
     }
 
     /// Best effort: a worker that is not root cannot remove what root made in a container.

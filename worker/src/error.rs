@@ -28,6 +28,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The folder of scripts cannot be used.
+    #[error("the folder of scripts {}: {source}; give another with --scripts", path.display())]
+    Scripts {
+        /// Which folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A setting that makes no sense.
     #[error("{0}")]
     Config(String),

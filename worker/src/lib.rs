@@ -9,14 +9,15 @@
 //! - `session`: claim loop, heartbeat loop, drain; `capacity` and `holds` are what they share.
 //! - `run`: one claimed job, from definition to finish request; knows nothing of claims and leases.
 //! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
-//! - `executor`: containers. `executor/docker.rs` is the one file that names the engine's client.
+//! - `executor`: what runs jobs: containers or scripts. `executor/docker.rs` is the one file that names the engine's client.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
 //!
 //! # Invariants
 //!
 //! - Every write to the API carries the claim's epoch; a refused epoch ends the job here and nothing is finished.
 //! - A finish is on disk before it is sent, and the claim stays in the heartbeat until the API has taken it.
-//! - No container outlives its job: it is removed on every path, and what a crash leaves is found by label at the next start.
+//! - No container outlives its job: it is removed on every path. What a crash leaves is found by label at the next start, which goes
+//!   on with the jobs that run and removes the rest.
 //! - Everything that grows with what a job does is bounded: log lines and bytes, buffered chunks, output files, inline bytes.
 //! - A queue's name is in no log line.
 
@@ -35,7 +36,7 @@ mod session;
 mod shutdown;
 mod spool;
 
-pub use config::Config;
+pub use config::{Config, ExecutorKind};
 pub use error::Error;
 pub use executor::{docker_version, import_image};
 pub use session::run;

@@ -5,23 +5,33 @@
 //! - A pull without tag pulls every tag; errors of a pull may come inside its stream.
 //! - A non-zero exit arrives as an error of `wait`. `wait` is asked after `start`, with the condition `not-running`, which also
 //!   answers for a container that has already ended.
-//! - Output is attached before start and the log driver is `none`: nothing grows on disk, and an unread stream blocks the
-//!   container's own writes (the engine buffers about 1 MiB). The engine waits 2 s after the exit for unread output, then drops
-//!   what it has not buffered.
+//! - Output is attached before start, and an unread stream blocks the container's own writes (the engine buffers about 1 MiB).
+//!   The engine waits 2 s after the exit for unread output, then drops what it has not buffered.
+//! - The engine also records the output, for a worker that takes the container over: in two files of 32 MiB, as `json-file`, which
+//!   keeps every line as it was (`local` loses the end of lines longer than 16 KiB). It costs about 3 us a line.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use bollard::container::LogOutput;
 use bollard::errors::Error as Bollard;
-use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, HostConfigLogConfig, Mount as BollardMount, MountType};
+use bollard::models::{
+    ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, DeviceRequest, HostConfig, HostConfigLogConfig,
+    Mount as BollardMount, MountType,
+};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, CreateImageOptionsBuilder, InspectContainerOptions,
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 
-use super::{ContainerSpec, Ending, Fault, Frame, LABEL_DATA, Mount, PullProgress};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, LABEL_DATA, Left, Mount, PullProgress};
 use crate::error::{Error, innermost};
 use crate::image::{ImageReference, Version};
 
@@ -131,29 +141,21 @@ impl Docker {
         Ok(())
     }
 
-    /// Creates a container and gives its id.
-    pub(crate) async fn create(&self, spec: ContainerSpec) -> Result<String, Fault> {
+    async fn create(&self, spec: ContainerSpec) -> Result<String, Fault> {
         let body = container_body(spec, f64::from(self.cpus));
         Ok(self.client.create_container(None::<CreateContainerOptions>, body).await?.id)
     }
 
-    /// Everything that a container writes from its start on. Call it before [`Docker::start`].
-    pub(crate) async fn attach(&self, id: &str) -> Result<impl Stream<Item = Result<Frame, Fault>> + use<>, Fault> {
+    async fn attach(&self, id: &str) -> Result<Frames, Fault> {
         let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
-        let attached = self.client.attach_container(id, Some(options)).await?;
-        Ok(attached.output.map(|output| {
-            let output = output?;
-            let is_stderr = matches!(output, LogOutput::StdErr { .. });
-            Ok(Frame { is_stderr, bytes: output.into_bytes() })
-        }))
+        Ok(frames(self.client.attach_container(id, Some(options)).await?.output))
     }
 
-    pub(crate) async fn start(&self, id: &str) -> Result<(), Fault> {
+    async fn start(&self, id: &str) -> Result<(), Fault> {
         Ok(self.client.start_container(id, None).await?)
     }
 
-    /// Returns when a started container runs no more.
-    pub(crate) async fn wait(&self, id: &str) -> Result<(), Fault> {
+    async fn wait(&self, id: &str) -> Result<(), Fault> {
         let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
         let mut answers = std::pin::pin!(self.client.wait_container(id, Some(options)));
         match answers.next().await {
@@ -163,8 +165,7 @@ impl Docker {
         }
     }
 
-    /// Sends the image's stop signal, and kills after the grace.
-    pub(crate) async fn stop(&self, id: &str, grace: Duration) -> Result<(), Fault> {
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), Fault> {
         let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         let patient = self.client.clone().with_timeout(grace + STOP_MARGIN);
@@ -175,15 +176,22 @@ impl Docker {
         }
     }
 
-    /// How a container that runs no more has ended.
-    pub(crate) async fn ending(&self, id: &str) -> Result<Ending, Fault> {
+    async fn ending(&self, id: &str) -> Result<Ending, Fault> {
         let state = self.client.inspect_container(id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
         let exit_code = state.exit_code.ok_or_else(|| Fault::Host("the engine gives no exit code".to_owned()))?;
-        Ok(Ending { exit_code, is_out_of_memory: state.oom_killed.unwrap_or(false) })
+        let ran = moment(state.started_at).zip(moment(state.finished_at)).map(|(started, finished)| finished - started);
+        let duration = ran.and_then(|ran| Duration::try_from(ran).ok()).unwrap_or_default();
+        Ok(Ending { exit_code, duration, is_out_of_memory: state.oom_killed.unwrap_or(false) })
     }
 
-    /// Kills a container if it runs and removes it with its anonymous volumes.
-    pub(crate) async fn remove(&self, id: &str) -> Result<(), Fault> {
+    async fn age(&self, id: &str) -> Result<Duration, Fault> {
+        let state = self.client.inspect_container(id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
+        let started = moment(state.started_at).map(SystemTime::from);
+        Ok(started.and_then(|started| started.elapsed().ok()).unwrap_or_default())
+    }
+
+    /// With its anonymous volumes.
+    async fn remove(&self, id: &str) -> Result<(), Fault> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self.client.remove_container(id, Some(options)).await {
             // Gone, or being removed.
@@ -192,13 +200,92 @@ impl Docker {
         }
     }
 
-    /// Ids of all containers, running or not, of a data directory.
-    pub(crate) async fn list_of(&self, data_label: &str) -> Result<Vec<String>, Fault> {
+    async fn list(&self, data_label: &str) -> Result<Vec<Left>, Fault> {
         let filters = HashMap::from([("label".to_owned(), vec![format!("{LABEL_DATA}={data_label}")])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let containers = self.client.list_containers(Some(options)).await?;
-        Ok(containers.into_iter().filter_map(|container| container.id).collect())
+        let left = |container: ContainerSummary| {
+            let can_go_on =
+                matches!(container.state, Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::EXITED));
+            Some(Left { id: container.id?, labels: container.labels.unwrap_or_default(), can_go_on })
+        };
+        Ok(containers.into_iter().filter_map(left).collect())
     }
+}
+
+/// Each call with its trap is the inherent method of the same name.
+impl Executor for Docker {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    fn docker(&self) -> Option<&Docker> {
+        Some(self)
+    }
+
+    fn place(&self, _folder: &Path, inside: &str) -> String {
+        inside.to_owned()
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), Fault>> {
+        self.ping().boxed()
+    }
+
+    fn create(&self, spec: ContainerSpec) -> BoxFuture<'_, Result<String, Fault>> {
+        self.create(spec).boxed()
+    }
+
+    fn attach<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
+        self.attach(id).boxed()
+    }
+
+    fn replay<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
+        let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).tail("all").build();
+        let record = frames(self.client.logs(id, Some(options)));
+        async { Ok(record) }.boxed()
+    }
+
+    fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>> {
+        self.start(id).boxed()
+    }
+
+    fn wait<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>> {
+        self.wait(id).boxed()
+    }
+
+    fn stop<'a>(&'a self, id: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), Fault>> {
+        self.stop(id, grace).boxed()
+    }
+
+    fn age<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Duration, Fault>> {
+        self.age(id).boxed()
+    }
+
+    fn ending<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Ending, Fault>> {
+        self.ending(id).boxed()
+    }
+
+    fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>> {
+        self.remove(id).boxed()
+    }
+
+    fn list<'a>(&'a self, data_label: &'a str) -> BoxFuture<'a, Result<Vec<Left>, Fault>> {
+        self.list(data_label).boxed()
+    }
+}
+
+/// A time as the engine writes it (RFC 3339).
+fn moment(text: Option<String>) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(&text?, &Rfc3339).ok()
+}
+
+fn frames(output: impl Stream<Item = Result<LogOutput, Bollard>> + Send + 'static) -> Frames {
+    let frame = |output: Result<LogOutput, Bollard>| {
+        let output = output?;
+        let is_stderr = matches!(output, LogOutput::StdErr { .. });
+        Ok(Frame { is_stderr, bytes: output.into_bytes() })
+    };
+    output.map(frame).boxed()
 }
 
 fn container_body(spec: ContainerSpec, machine_cpus: f64) -> ContainerCreateBody {
@@ -230,12 +317,19 @@ fn host_config(spec: &ContainerSpec, machine_cpus: f64) -> HostConfig {
         cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         init: Some(true),
-        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+        log_config: Some(record()),
         mounts: Some(spec.mounts.iter().map(bind).collect()),
         shm_size: spec.shm_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
         device_requests: (!spec.gpus.is_empty()).then(|| vec![device_request(&spec.gpus)]),
         ..HostConfig::default()
     }
+}
+
+/// The engine's own record of the output.
+fn record() -> HostConfigLogConfig {
+    let options = [("max-size", "32m"), ("max-file", "2")];
+    let config = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(config) }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "bounded by the cpus of a machine")]

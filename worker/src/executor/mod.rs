@@ -1,16 +1,84 @@
-//! Containers: what one is made of, how one ends, and whose fault a failure is.
+//! What runs jobs: the [`Executor`], what it is given, how a run ends, and whose fault a failure is.
 //!
-//! The types here name no engine; `docker.rs` is the only implementation and the only file that names its client.
+//! The types here name no engine. `docker.rs` is the only file that names the engine's client; `process.rs` runs scripts without
+//! one.
 
 mod docker;
+mod process;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 
 use crate::error::Error;
 pub(crate) use docker::Docker;
+pub(crate) use process::Processes;
+
+/// Runs jobs, one container or process group each.
+///
+/// The order of calls about one run is create, attach, start, wait (with a stop in it, perhaps), ending, remove. Ids come from
+/// `create` and `list`; every call about an id may fail with [`Fault::Host`] when the run has vanished.
+pub(crate) trait Executor: Debug + Send + Sync {
+    /// As a worker describes itself.
+    fn name(&self) -> &'static str;
+
+    /// The engine that has images; none when jobs run without.
+    fn docker(&self) -> Option<&Docker>;
+
+    /// Where a job finds a folder of this machine; `inside` is its place in a container.
+    fn place(&self, folder: &Path, inside: &str) -> String;
+
+    /// Whether it answers.
+    fn ping(&self) -> BoxFuture<'_, Result<(), Fault>>;
+
+    /// Makes a run that is not started and gives its id.
+    fn create(&self, spec: ContainerSpec) -> BoxFuture<'_, Result<String, Fault>>;
+
+    /// Everything that a run writes from its start on.
+    fn attach<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>>;
+
+    /// Everything that a started run has written, from the oldest that is kept, and goes on writing.
+    fn replay<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>>;
+
+    /// Starts a run.
+    fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>>;
+
+    /// Returns when a started run has ended.
+    fn wait<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>>;
+
+    /// Asks a run to end, and kills it after the grace.
+    fn stop<'a>(&'a self, id: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), Fault>>;
+
+    /// How long ago a started run began, by this machine's clock.
+    fn age<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Duration, Fault>>;
+
+    /// How a run that has ended did so.
+    fn ending<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Ending, Fault>>;
+
+    /// Kills a run if it goes on and removes all of it.
+    fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>>;
+
+    /// What workers of a data directory left.
+    fn list<'a>(&'a self, data_label: &'a str) -> BoxFuture<'a, Result<Vec<Left>, Fault>>;
+}
+
+/// Output of a run, in the order in which it was read.
+pub(crate) type Frames = BoxStream<'static, Result<Frame, Fault>>;
+
+/// A run that an earlier worker process left.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    pub(crate) id: String,
+    /// Its labels.
+    pub(crate) labels: HashMap<String, String>,
+    /// It runs or has run, and its output can be read again.
+    pub(crate) can_go_on: bool,
+}
 
 /// Label with the job's id.
 pub(crate) const LABEL_JOB: &str = "asman.job";
@@ -48,7 +116,7 @@ pub(crate) struct Mount {
 /// A container to create.
 #[derive(Clone, Debug)]
 pub(crate) struct ContainerSpec {
-    /// Id of an image that is present.
+    /// Id of an image that is present; empty for an executor without images.
     pub(crate) image: String,
     /// None: the image's own.
     pub(crate) entrypoint: Option<Vec<String>>,
@@ -69,10 +137,12 @@ pub(crate) struct ContainerSpec {
     pub(crate) labels: HashMap<String, String>,
 }
 
-/// How a container ended.
+/// How a run ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {
     pub(crate) exit_code: i64,
+    /// From its start to its end, by the engine's clock.
+    pub(crate) duration: Duration,
     /// The kernel killed a process in it for memory.
     pub(crate) is_out_of_memory: bool,
 }

@@ -7,17 +7,25 @@ use serde_json::Value;
 
 use crate::api::Api;
 
+/// Where a job finds its folders.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Folders {
+    pub(super) inputs: String,
+    pub(super) outputs: String,
+    pub(super) cache: String,
+}
+
 /// `NAME=value` each. The names that describe the job win over those of its definition.
-pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus: usize) -> Vec<String> {
+pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus: usize, folders: Folders) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let own = definition.env.iter().flatten().map(|(name, value)| (name.clone(), text(value)));
     let mut all: BTreeMap<String, String> = own.collect();
     let prefix = api.url(&["j", job.as_str()]);
     let given = [
         ("JOB_ID", job.to_string()),
-        ("JOB_INPUTS", "/inputs".to_owned()),
-        ("JOB_OUTPUTS", "/outputs".to_owned()),
-        ("JOB_CACHE", "/job-cache".to_owned()),
+        ("JOB_INPUTS", folders.inputs),
+        ("JOB_OUTPUTS", folders.outputs),
+        ("JOB_CACHE", folders.cache),
         ("JOB_URL_PREFIX", prefix.to_string()),
         ("JOB_INPUTS_URL_PREFIX", format!("{prefix}/inputs/")),
         ("JOB_OUTPUTS_URL_PREFIX", format!("{prefix}/outputs/")),
@@ -39,9 +47,11 @@ mod tests {
     fn gpus_are_numbered_from_zero_inside() {
         let api = Api::new("http://host", None).unwrap();
         let job = "a b".parse().unwrap();
-        let all = environment(&Definition::default(), &api, &job, 2);
+        let all = environment(&Definition::default(), &api, &job, 2, Folders::default());
         assert!(all.contains(&"CUDA_VISIBLE_DEVICES=0,1".to_owned()));
         assert!(all.contains(&"JOB_URL_PREFIX=http://host/j/a%20b".to_owned()));
-        assert!(!environment(&Definition::default(), &api, &job, 0).iter().any(|line| line.starts_with("CUDA")));
+        assert!(
+            !environment(&Definition::default(), &api, &job, 0, Folders::default()).iter().any(|line| line.starts_with("CUDA"))
+        );
     }
 }

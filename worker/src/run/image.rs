@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use protocol::Step;
 
 use super::{RunError, Task};
+use crate::executor::Docker;
 use crate::image::{ImageReference, InvalidImage};
 
 const SILENCE_MAX: Duration = Duration::from_mins(2);
@@ -23,40 +24,46 @@ static PULLS: LazyLock<Mutex<Pulls>> = LazyLock::new(Mutex::default);
 
 /// Gives the id of the job's image, which is then present.
 pub(super) async fn ensure(task: &Task<'_>) -> Result<String, RunError> {
+    let Some(docker) = task.host.executor.docker() else { return Ok(String::new()) };
     let definition = &task.parsed.definition;
     let Some(text) = definition.image.as_deref().filter(|image| !image.trim().is_empty()) else {
         return Err(RunError::job(Step::Build, "this worker cannot build images yet; give an image"));
     };
     let image: ImageReference = text.parse().map_err(|error: InvalidImage| RunError::job(Step::Pull, error.to_string()))?;
-    if let Some(id) = present(task, &image).await? {
+    if let Some(id) = present(docker, &image).await? {
         return Ok(id);
     }
     let name = image.to_string();
     let pull = Arc::clone(PULLS.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default());
-    let result = pull_once(task, &image, &pull).await;
+    let result = pull_once(task, docker, &image, &pull).await;
     drop(pull);
     PULLS.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, pull| Arc::strong_count(pull) > 1);
     result
 }
 
-async fn present(task: &Task<'_>, image: &ImageReference) -> Result<Option<String>, RunError> {
-    task.host.docker.image_id(image).await.map_err(|fault| RunError::of(Step::Pull, fault))
+async fn present(docker: &Docker, image: &ImageReference) -> Result<Option<String>, RunError> {
+    docker.image_id(image).await.map_err(|fault| RunError::of(Step::Pull, fault))
 }
 
-async fn pull_once(task: &Task<'_>, image: &ImageReference, pull: &tokio::sync::Mutex<()>) -> Result<String, RunError> {
+async fn pull_once(
+    task: &Task<'_>,
+    docker: &Docker,
+    image: &ImageReference,
+    pull: &tokio::sync::Mutex<()>,
+) -> Result<String, RunError> {
     let _one_at_a_time = pull.lock().await;
-    if let Some(id) = present(task, image).await? {
+    if let Some(id) = present(docker, image).await? {
         return Ok(id);
     }
     task.log.line(Step::Pull, format!("pulling {image}")).await;
-    follow(task, image).await?;
-    let id = present(task, image).await?;
+    follow(task, docker, image).await?;
+    let id = present(docker, image).await?;
     id.ok_or_else(|| RunError::job(Step::Pull, format!("{image} was pulled and is not there")))
 }
 
 /// Pulls, with one log line for each change of a layer's state.
-async fn follow(task: &Task<'_>, image: &ImageReference) -> Result<(), RunError> {
-    let mut words = std::pin::pin!(task.host.docker.pull(image));
+async fn follow(task: &Task<'_>, docker: &Docker, image: &ImageReference) -> Result<(), RunError> {
+    let mut words = std::pin::pin!(docker.pull(image));
     let mut states: HashMap<String, String> = HashMap::new();
     let mut lines = 0;
     loop {

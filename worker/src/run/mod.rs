@@ -20,14 +20,13 @@ use std::time::Duration;
 
 use protocol::{Claim, FinishRequest, JobResult, ParsedDefinition, Reason, Step, WorkerId};
 use serde_json::json;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::Api;
 use crate::data_directory::Scratch;
-use crate::executor::{ContainerSpec, Docker, Ending, Fault, LABEL_DATA, LABEL_EPOCH, LABEL_JOB, LABEL_WORKER, Mount};
+use crate::executor::{ContainerSpec, Ending, Executor, Fault, LABEL_DATA, LABEL_EPOCH, LABEL_JOB, LABEL_WORKER, Mount};
 use crate::holds::Halt;
-use crate::log::Log;
+use crate::log::{Log, Written};
 
 /// Why a job has no result.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +66,7 @@ impl RunError {
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) api: Arc<Api>,
-    pub(crate) docker: Docker,
+    pub(crate) executor: Arc<dyn Executor>,
     pub(crate) worker: WorkerId,
     /// See [`LABEL_DATA`].
     pub(crate) data_label: String,
@@ -75,6 +74,8 @@ pub(crate) struct Host {
     pub(crate) memory_bytes: u64,
     pub(crate) max_job_duration: Duration,
     pub(crate) stop_grace: Duration,
+    /// A job that writes to stderr has failed.
+    pub(crate) stderr_fails: bool,
 }
 
 /// One job on its way.
@@ -96,17 +97,65 @@ pub(crate) struct Task<'a> {
 struct Ended {
     ending: Ending,
     is_timed_out: bool,
-    duration: Duration,
+    written: Written,
 }
 
 impl Task<'_> {
-    /// Runs the job to its end.
-    pub(crate) async fn run(&self) -> Result<FinishRequest, RunError> {
-        let (mounts, image) = self.unless_halted(async { tokio::try_join!(inputs::write(self), image::ensure(self)) }).await?;
-        let spec = self.container_spec(image, mounts)?;
-        let ended = self.run_container(spec).await?;
+    /// Runs the job to its end. `running` is its container, when an earlier worker process started it.
+    pub(crate) async fn run(&self, running: Option<&str>) -> Result<FinishRequest, RunError> {
+        let ended = match running {
+            Some(id) => self.go_on(id).await?,
+            None => self.launch().await?,
+        };
         let outputs = self.unless_halted(outputs::collect(self)).await?;
         Ok(self.finish(&ended, outputs))
+    }
+
+    /// Prepares, creates and starts the container and awaits its end.
+    async fn launch(&self) -> Result<Ended, RunError> {
+        let (mounts, image) = self.unless_halted(async { tokio::try_join!(inputs::write(self), image::ensure(self)) }).await?;
+        let spec = self.container_spec(image, mounts)?;
+        let executor = &self.host.executor;
+        let refused = |fault| RunError::of(Step::Running, fault);
+        let id = executor.create(spec).await.map_err(refused)?;
+        let id = self.container.get_or_init(|| id);
+        let frames = executor.attach(id).await.map_err(broken)?;
+        let log = self.log.clone();
+        let pump = tokio::spawn(async move { Ok(log.pump(frames).await) });
+        let pump = AbortOnDropHandle::new(pump);
+        executor.start(id).await.map_err(refused)?;
+        self.see_to_its_end(id, Duration::ZERO, pump).await
+    }
+
+    /// Awaits the end of a container that was started by an earlier worker process.
+    async fn go_on(&self, id: &str) -> Result<Ended, RunError> {
+        let pump = tokio::spawn(self.log.clone().resume(Arc::clone(&self.host.executor), id.to_owned()));
+        let since = self.host.executor.age(id).await.map_err(broken)?;
+        self.see_to_its_end(id, since, AbortOnDropHandle::new(pump)).await
+    }
+
+    /// The container's output is in the log when this returns. `age` is how long it has run already.
+    async fn see_to_its_end(
+        &self,
+        id: &str,
+        age: Duration,
+        pump: AbortOnDropHandle<Result<Written, Fault>>,
+    ) -> Result<Ended, RunError> {
+        let limit = self.limit();
+        let is_timed_out = self.await_end(id, limit.saturating_sub(age)).await?;
+        if self.halt.is_halted() {
+            return Err(RunError::Halted);
+        }
+        let ending = self.host.executor.ending(id).await.map_err(broken)?;
+        let pumped = async { pump.await.map_err(|error| RunError::Host(error.to_string()))?.map_err(broken) };
+        let written = self.unless_halted(pumped).await?;
+        // It may have been stopped for its time by a worker that then was killed itself.
+        let is_timed_out = is_timed_out || (age > Duration::ZERO && ending.duration > limit);
+        Ok(Ended { ending, is_timed_out, written })
+    }
+
+    fn limit(&self) -> Duration {
+        self.claim.max_duration.0.min(self.host.max_job_duration)
     }
 
     /// Gives up on a step, in the middle, when the task is halted.
@@ -130,7 +179,7 @@ impl Task<'_> {
             entrypoint: command::split("entrypoint", definition.entrypoint.as_deref()).map_err(refuse)?,
             command: command::split("command", definition.command.as_deref()).map_err(refuse)?,
             workdir: definition.workdir.clone().filter(|path| !path.is_empty()),
-            env: environment::environment(definition, &self.host.api, &self.claim.job_id, self.gpus.len()),
+            env: self.environment(),
             mounts: self.mounts(files),
             cpus: self.parsed.cpus,
             memory_bytes: if memory == 0 { self.host.memory_bytes } else { memory },
@@ -138,6 +187,16 @@ impl Task<'_> {
             gpus: self.gpus.to_vec(),
             labels: self.labels(),
         })
+    }
+
+    fn environment(&self) -> Vec<String> {
+        let executor = &self.host.executor;
+        let folders = environment::Folders {
+            inputs: executor.place(&self.scratch.inputs(), "/inputs"),
+            outputs: executor.place(&self.scratch.outputs(), "/outputs"),
+            cache: executor.place(&self.cache, "/job-cache"),
+        };
+        environment::environment(&self.parsed.definition, &self.host.api, &self.claim.job_id, self.gpus.len(), folders)
     }
 
     fn mounts(&self, files: Vec<Mount>) -> Vec<Mount> {
@@ -161,41 +220,19 @@ impl Task<'_> {
         labels.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    /// Creates, starts and awaits the container; its output is in the log when this returns.
-    async fn run_container(&self, spec: ContainerSpec) -> Result<Ended, RunError> {
-        let docker = &self.host.docker;
-        let refused = |fault| RunError::of(Step::Running, fault);
-        // About a container that was there a moment ago: no fault of the job's.
-        let broken = |fault: Fault| RunError::Host(fault.to_string());
-        let id = docker.create(spec).await.map_err(refused)?;
-        let id = self.container.get_or_init(|| id);
-        let frames = docker.attach(id).await.map_err(broken)?;
-        let pump = AbortOnDropHandle::new(tokio::spawn(self.log.clone().pump(frames)));
-        docker.start(id).await.map_err(refused)?;
-        let started = Instant::now();
-        let is_timed_out = self.await_end(id, started).await?;
-        let duration = started.elapsed();
-        if self.halt.is_halted() {
-            return Err(RunError::Halted);
-        }
-        let ending = docker.ending(id).await.map_err(broken)?;
-        self.unless_halted(async { pump.await.map_err(|error| RunError::Host(error.to_string())) }).await?;
-        Ok(Ended { ending, is_timed_out, duration })
-    }
-
     /// Returns when the container has ended, by itself, by its time limit (then true) or because the task was halted.
-    async fn await_end(&self, id: &str, started: Instant) -> Result<bool, RunError> {
-        let docker = &self.host.docker;
-        let limit = self.claim.max_duration.0.min(self.host.max_job_duration);
+    async fn await_end(&self, id: &str, time_left: Duration) -> Result<bool, RunError> {
+        let executor = &self.host.executor;
         let is_timed_out = tokio::select! {
-            ended = docker.wait(id) => return ended.map(|()| false).map_err(|fault| RunError::Host(fault.to_string())),
-            () = tokio::time::sleep_until(started + limit) => true,
+            biased;
+            ended = executor.wait(id) => return ended.map(|()| false).map_err(broken),
+            () = tokio::time::sleep(time_left) => true,
             () = self.halt.halted() => false,
         };
-        docker.stop(id, self.host.stop_grace).await.map_err(|fault| RunError::Host(fault.to_string()))?;
+        executor.stop(id, self.host.stop_grace).await.map_err(broken)?;
         if is_timed_out {
             // After the stop: a log that nobody takes must not let the job run on.
-            let line = format!("the job ran longer than {} and was stopped", protocol::format_duration(limit));
+            let line = format!("the job ran longer than {} and was stopped", protocol::format_duration(self.limit()));
             self.log.error(Step::Running, line).await;
         }
         Ok(is_timed_out)
@@ -204,10 +241,11 @@ impl Task<'_> {
     fn finish(&self, ended: &Ended, outputs: std::collections::BTreeMap<String, protocol::DataRef>) -> FinishRequest {
         let code = ended.ending.exit_code;
         let (reason, message) = if ended.is_timed_out {
-            let limit = self.claim.max_duration.0.min(self.host.max_job_duration);
-            (Reason::TimedOut, Some(format!("ran longer than {}", protocol::format_duration(limit))))
+            (Reason::TimedOut, Some(format!("ran longer than {}", protocol::format_duration(self.limit()))))
         } else if ended.ending.is_out_of_memory {
             (Reason::Error, Some(self.out_of_memory()))
+        } else if self.host.stderr_fails && ended.written.has_stderr {
+            (Reason::Error, Some("the job wrote to stderr, which this worker counts as a failure".to_owned()))
         } else {
             (Reason::Success, None)
         };
@@ -215,7 +253,7 @@ impl Task<'_> {
         let result = JobResult {
             status_code: Some(code),
             logs: Vec::new(),
-            duration: Some((ended.duration.as_secs_f64() * 1000.0).round()),
+            duration: Some((ended.ending.duration.as_secs_f64() * 1000.0).round()),
             error,
             is_timed_out: ended.is_timed_out,
             outputs,
@@ -230,6 +268,12 @@ impl Task<'_> {
         };
         format!("out of memory: the job used more than {} MiB ({whose})", bytes / 1024 / 1024)
     }
+}
+
+/// A failure about a container that was there a moment ago: no fault of the job's.
+#[expect(clippy::needless_pass_by_value, reason = "maps errors")]
+fn broken(fault: Fault) -> RunError {
+    RunError::Host(fault.to_string())
 }
 
 /// The request that finishes a job which never ran to its end.

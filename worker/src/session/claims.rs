@@ -7,8 +7,9 @@ use protocol::{Claim, ClaimRequest, Free, HeldJob, ParsedDefinition, limits};
 
 use tokio::time::Instant;
 
+use super::Session;
 use super::delivery::Leftover;
-use super::{Session, job::work};
+use super::job::{Work, work};
 use crate::api::ApiError;
 use crate::backoff::Backoff;
 use crate::capacity::Needs;
@@ -87,8 +88,8 @@ impl Health {
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(UNWELL_PAUSE_MAX);
         let mut backoff = Backoff::new();
-        while let Err(fault) = session.host.docker.ping().await {
-            tracing::warn!(%fault, "no claims while Docker does not answer");
+        while let Err(fault) = session.host.executor.ping().await {
+            tracing::warn!(%fault, "no claims while what runs jobs does not answer");
             backoff.wait().await;
         }
         self.faulted = Some(Instant::now());
@@ -105,7 +106,7 @@ fn admit(session: &Arc<Session>, claim: Claim) {
     let session = Arc::clone(session);
     let tasks = session.tasks.clone();
     match session.ledger.take(needs) {
-        Some(slot) => tasks.spawn(work(session, claim, parsed, slot, hold)),
+        Some(slot) => tasks.spawn(work(session, Work { claim, parsed, slot, hold, running: None })),
         // More than was asked for: back at once, so that another worker gets it.
         None => tasks.spawn(async move { session.release(&hold).await }),
     };

@@ -8,24 +8,31 @@ use tokio::task::JoinHandle;
 use super::Session;
 use crate::backoff::Backoff;
 use crate::capacity::Slot;
-use crate::data_directory::Scratch;
+use crate::data_directory::{KeptClaim, Scratch};
 use crate::executor::Fault;
 use crate::holds::Hold;
-use crate::log::Log;
+use crate::log::{Kept, Log};
 use crate::run::{RunError, Task, failed};
 use crate::spool::SpooledFinish;
 
+/// A claim and what goes with it.
+pub(super) struct Work {
+    pub(super) claim: Claim,
+    pub(super) parsed: Result<ParsedDefinition, InvalidDefinition>,
+    pub(super) slot: Slot,
+    pub(super) hold: Hold,
+    /// Its container, which an earlier worker process started, and the log so far.
+    pub(super) running: Option<(String, Option<Kept>)>,
+}
+
 /// Works one claim off. Its capacity is free again when the container is gone; the hold stays until the API has the finish.
-pub(super) async fn work(
-    session: Arc<Session>,
-    claim: Claim,
-    parsed: Result<ParsedDefinition, InvalidDefinition>,
-    slot: Slot,
-    hold: Hold,
-) {
-    let (log, uploader) = Log::open(Arc::clone(&session.api), session.queue.clone(), &hold);
-    let container = OnceLock::new();
-    let folders = session.folders(&hold.job);
+pub(super) async fn work(session: Arc<Session>, work: Work) {
+    let Work { claim, parsed, slot, hold, running } = work;
+    let (running, kept) = running.map_or((None, None), |(id, kept)| (Some(id), kept));
+    let path = session.data.scratch(&hold.job).log();
+    let (log, uploader) = Log::open(Arc::clone(&session.api), session.queue.clone(), &hold, path, kept);
+    let container = running.clone().map_or_else(OnceLock::new, OnceLock::from);
+    let folders = session.folders(&claim, &slot, &hold.job);
     let result = match (parsed, folders) {
         (Err(error), _) => Err(RunError::Job { step: Step::Running, status: 400, message: error.to_string() }),
         (_, Err(error)) => Err(RunError::Host(format!("scratch folder: {error}"))),
@@ -33,7 +40,8 @@ pub(super) async fn work(
             let (claim, parsed, gpus, halt) = (&claim, &parsed, &slot.gpus[..], &*hold.halt);
             let log = log.clone();
             let host = &session.host;
-            Task { host, claim, parsed, gpus, scratch, cache, log, halt, container: &container }.run().await
+            let task = Task { host, claim, parsed, gpus, scratch, cache, log, halt, container: &container };
+            task.run(running.as_deref()).await
         }
     };
     let result = close_log(result, claim.epoch, log, uploader).await;
@@ -75,12 +83,14 @@ async fn close_log(
 }
 
 impl Session {
-    fn folders(&self, job: &HeldJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
-        Ok((self.data.make_scratch(job)?, self.data.cache(self.queue.qid())?))
+    fn folders(&self, claim: &Claim, slot: &Slot, job: &HeldJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
+        let scratch = self.data.make_scratch(job)?;
+        scratch.keep_claim(&KeptClaim { queue: self.queue.clone(), claim: claim.clone(), gpus: slot.gpus.clone() })?;
+        Ok((scratch, self.data.cache(self.queue.qid())?))
     }
 
     /// Removes the container and the scratch folder, whatever happened. What stays is swept at the next start.
-    async fn clean_up(&self, job: &HeldJob, container: Option<&String>) {
+    pub(super) async fn clean_up(&self, job: &HeldJob, container: Option<&String>) {
         if let Some(id) = container
             && let Err(fault) = self.remove_container(id).await
         {
@@ -95,7 +105,7 @@ impl Session {
     async fn remove_container(&self, id: &str) -> Result<(), Fault> {
         let mut backoff = Backoff::new();
         loop {
-            match self.host.docker.remove(id).await {
+            match self.host.executor.remove(id).await {
                 Err(Fault::Host(_)) if !self.is_leaving.is_cancelled() => (),
                 result => return result,
             }

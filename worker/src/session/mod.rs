@@ -3,6 +3,7 @@
 //! Two loops share the ledger and the holds: `claims` asks for jobs while there is capacity, `heartbeat` says that the worker lives
 //! and hears which jobs must end. Each claimed job is a task of its own (`job`). [`run`] returns when all of them have ended.
 
+mod adoption;
 mod claims;
 mod delivery;
 mod heartbeat;
@@ -17,10 +18,10 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::api::Api;
 use crate::capacity::Ledger;
-use crate::config::Config;
+use crate::config::{Config, ExecutorKind};
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
-use crate::executor::Docker;
+use crate::executor::{Docker, Executor, Processes};
 use crate::holds::Holds;
 use crate::run::Host;
 use crate::shutdown::Shutdown;
@@ -45,6 +46,8 @@ struct Session {
     is_unwell: Notify,
     /// No more retries: what cannot be sent now stays in the spool.
     is_leaving: CancellationToken,
+    /// Running jobs of an earlier worker process, until they are taken over.
+    left: std::sync::Mutex<Vec<adoption::Running>>,
 }
 
 /// Works until `shutdown` says otherwise, then drains.
@@ -52,6 +55,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let session = Arc::new(Session::start(&config).await?);
     let _leave = LeaveOnDrop(Arc::clone(&session));
     let leftovers = session.leftovers();
+    session.take_over();
     let heartbeat = AbortOnDropHandle::new(tokio::spawn(heartbeat::run(Arc::clone(&session))));
     tracing::info!(worker = %session.description.id, cpus = session.description.cpus, "worker is ready");
     tokio::select! {
@@ -79,10 +83,10 @@ impl Session {
         let api = Arc::new(Api::new(&config.api, config.token.clone())?);
         let data = DataDirectory::open(&config.data_directory()?)?;
         let worker = config.worker_id()?.map_or_else(|| data.worker_id(), Ok)?;
-        let docker = Docker::connect().await?;
-        sweep(&docker, &data).await?;
-        let cpus = config.cpus.unwrap_or_else(|| f64::from(docker.cpus));
-        let memory_bytes = config.memory_bytes()?.unwrap_or(docker.memory_bytes);
+        let (executor, machine) = executor(config, &data).await?;
+        let left = adoption::sort(&*executor, &data).await?;
+        let cpus = config.cpus.unwrap_or(machine.cpus);
+        let memory_bytes = config.memory_bytes()?.unwrap_or(machine.memory_bytes);
         let jobs = config.jobs.unwrap_or_else(|| whole(cpus));
         let description = WorkerDescription {
             id: worker.clone(),
@@ -92,16 +96,17 @@ impl Session {
             memory: memory_bytes,
             tags: config.tags.clone(),
             max_job_duration: config.max_job_duration,
-            executor: "docker".to_owned(),
+            executor: executor.name().to_owned(),
         };
         let host = Host {
             api: Arc::clone(&api),
-            docker,
+            executor,
             worker,
             data_label: data.label(),
             memory_bytes,
             max_job_duration: config.max_job_duration.0,
             stop_grace: config.stop_grace.0,
+            stderr_fails: config.stderr_fails,
         };
         Ok(Self {
             queue: config.queue.clone(),
@@ -117,6 +122,7 @@ impl Session {
             is_unknown: Notify::new(),
             is_unwell: Notify::new(),
             is_leaving: CancellationToken::new(),
+            left: std::sync::Mutex::new(left),
         })
     }
 
@@ -144,13 +150,32 @@ fn whole(cpus: f64) -> u32 {
     cpus.ceil() as u32
 }
 
-/// Removes what a crash of this data directory's worker left.
-async fn sweep(docker: &Docker, data: &DataDirectory) -> Result<(), Error> {
-    let refused = |fault: crate::executor::Fault| Error::Docker(fault.to_string());
-    for id in docker.list_of(&data.label()).await.map_err(refused)? {
-        tracing::warn!(container = %id, "container of an earlier run is removed");
-        docker.remove(&id).await.map_err(refused)?;
+/// What the executor's machine has.
+struct Machine {
+    cpus: f64,
+    memory_bytes: u64,
+}
+
+async fn executor(config: &Config, data: &DataDirectory) -> Result<(Arc<dyn Executor>, Machine), Error> {
+    match config.executor {
+        ExecutorKind::Docker => {
+            let docker = Docker::connect().await?;
+            let machine = Machine { cpus: f64::from(docker.cpus), memory_bytes: docker.memory_bytes };
+            Ok((Arc::new(docker), machine))
+        }
+        ExecutorKind::Process => {
+            let scripts =
+                config.scripts.as_ref().ok_or_else(|| Error::Config("--executor process needs --scripts".to_owned()))?;
+            let failed = |source| Error::Scripts { path: scripts.clone(), source };
+            let processes = Processes::open(scripts, data.processes()).map_err(failed)?;
+            let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
+            Ok((Arc::new(processes), Machine { cpus, memory_bytes: memory_of_this_machine() }))
+        }
     }
-    data.sweep_scratch();
-    Ok(())
+}
+
+/// Bytes; 0 where the system does not say.
+fn memory_of_this_machine() -> u64 {
+    let system = rustix::system::sysinfo();
+    system.totalram * u64::from(system.mem_unit)
 }

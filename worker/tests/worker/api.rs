@@ -38,6 +38,8 @@ pub(crate) struct Heard {
     /// Calls by path, in order.
     pub(crate) paths: Vec<String>,
     pub(crate) end: Vec<EndedJob>,
+    /// Claims of these jobs are not known any more.
+    pub(crate) forgotten: HashSet<String>,
     /// Everything is answered with 503.
     pub(crate) is_down: bool,
     /// Log requests wait.
@@ -220,10 +222,12 @@ async fn heartbeat(State(api): State<FakeApi>, Json(request): Json<HeartbeatRequ
     let news = |heard: &mut Heard| {
         let end: Vec<EndedJob> =
             heard.end.iter().filter(|ended| held.iter().any(|job| job.job_id == ended.job_id)).cloned().collect();
-        (!end.is_empty() || heard.is_worker_unknown).then_some((end, heard.is_worker_unknown))
+        let unknown: Vec<HeldJob> = held.iter().filter(|job| heard.forgotten.contains(job.job_id.as_str())).cloned().collect();
+        let has_news = !end.is_empty() || !unknown.is_empty() || heard.is_worker_unknown;
+        has_news.then_some((end, unknown, heard.is_worker_unknown))
     };
-    let (end, is_unknown) = tokio::time::timeout(wait, api.until("news", news)).await.unwrap_or_default();
-    Json(json!({ "leaseSeconds": 30, "end": end, "unknown": [], "isUnknown": is_unknown }))
+    let (end, unknown, is_unknown) = tokio::time::timeout(wait, api.until("news", news)).await.unwrap_or_default();
+    Json(json!({ "leaseSeconds": 30, "end": end, "unknown": unknown, "isUnknown": is_unknown }))
 }
 
 async fn logs(State(api): State<FakeApi>, Path((_, job)): Path<(String, String)>, Json(chunk): Json<LogsRequest>) -> Response {
@@ -235,6 +239,9 @@ async fn logs(State(api): State<FakeApi>, Path((_, job)): Path<(String, String)>
         }
         let chunks = heard.logs.entry(job).or_default();
         let is_new = !chunks.contains_key(&chunk.seq);
+        if let Some(known) = chunks.get(&chunk.seq) {
+            assert_eq!(known.lines, chunk.lines, "a chunk that is sent again is the same");
+        }
         if is_new {
             assert_eq!(chunks.len(), usize::try_from(chunk.seq).unwrap(), "chunks are numbered without gaps");
             chunks.insert(chunk.seq, chunk);

@@ -1,7 +1,7 @@
 //! A worker in a data directory of its own, an image to run, and a look at what it leaves.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use protocol::{Duration, FinishRequest};
 use serde_json::{Value, json};
@@ -46,6 +46,44 @@ pub(crate) fn script(text: &str) -> Value {
     json!({ "image": IMAGE, "command": format!("sh -c '{}'", text.replace('\'', r"'\''")) })
 }
 
+/// Settings of a small and quick worker.
+fn config(api: &str, data: PathBuf) -> Config {
+    let mut config = Config::for_queue("test queue".parse().unwrap(), api);
+    config.data_directory = Some(data);
+    config.cpus = Some(2.0);
+    config.memory = Some("1g".to_owned());
+    config.heartbeat = Duration(std::time::Duration::from_millis(200));
+    config.stop_grace = Duration(std::time::Duration::from_secs(1));
+    config
+}
+
+/// A worker in a process of its own, to be killed.
+pub(crate) struct Victim {
+    process: Child,
+}
+
+impl Victim {
+    pub(crate) async fn start(api: &FakeApi, data: &Path) -> Self {
+        ensure_image().await;
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "harness::victim", "--ignored"]).env("VICTIM_API", &api.url).env("VICTIM_DATA", data);
+        Self { process: command.stdout(Stdio::null()).spawn().unwrap() }
+    }
+
+    /// As `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by those who kill it"]
+async fn victim() {
+    let [api, data] = ["VICTIM_API", "VICTIM_DATA"].map(|name| std::env::var(name).unwrap());
+    worker::run(config(&api, data.into()), Shutdown::new()).await.unwrap();
+}
+
 pub(crate) struct TestWorker {
     pub(crate) api: FakeApi,
     pub(crate) config: Config,
@@ -67,12 +105,7 @@ impl TestWorker {
     pub(crate) async fn start_on(api: FakeApi, change: impl FnOnce(&mut Config)) -> Self {
         ensure_image().await;
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::for_queue("test queue".parse().unwrap(), &api.url);
-        config.data_directory = Some(folder.path().join("data"));
-        config.cpus = Some(2.0);
-        config.memory = Some("1g".to_owned());
-        config.heartbeat = Duration(std::time::Duration::from_millis(200));
-        config.stop_grace = Duration(std::time::Duration::from_secs(1));
+        let mut config = config(&api.url, folder.path().join("data"));
         change(&mut config);
         let shutdown = Shutdown::new();
         let task = tokio::spawn(worker::run(config.clone(), shutdown.clone()));

@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail loudly too")]
 
+mod adoption;
 mod api;
 mod ends;
 mod engine;
+mod executors;
 mod files;
 mod harness;
 mod images;

@@ -1,0 +1,85 @@
+//! Jobs that an earlier process of this worker left running.
+//!
+//! A container goes on while its worker is away. The next process of the same data directory takes it over when the claim is kept
+//! beside it, and names the claim in its first heartbeat; whether the lease still held is the API's to say, and a claim it does not
+//! know any more is dropped like any lost one. Everything else that a crash left is removed.
+
+use std::sync::{Arc, PoisonError};
+
+use protocol::{HeldJob, ParsedDefinition};
+
+use super::Session;
+use super::job::{Work, work};
+use crate::capacity::Needs;
+use crate::data_directory::{DataDirectory, KeptClaim};
+use crate::error::Error;
+use crate::executor::{Executor, Fault, LABEL_EPOCH, LABEL_JOB, Left};
+use crate::log::Kept;
+
+/// A container and the claim that it runs for.
+#[derive(Debug)]
+pub(super) struct Running {
+    container: String,
+    kept: KeptClaim,
+    log: Option<Kept>,
+}
+
+impl Running {
+    fn job(&self) -> HeldJob {
+        HeldJob { job_id: self.kept.claim.job_id.clone(), epoch: self.kept.claim.epoch }
+    }
+}
+
+/// Finds what can go on and removes the rest.
+pub(super) async fn sort(executor: &dyn Executor, data: &DataDirectory) -> Result<Vec<Running>, Error> {
+    let refused = |fault: Fault| Error::Docker(fault.to_string());
+    let mut all = Vec::new();
+    for left in executor.list(&data.label()).await.map_err(refused)? {
+        if let Some(running) = running(data, &left) {
+            all.push(running);
+        } else {
+            tracing::warn!(container = %left.id, "container of an earlier run is removed");
+            executor.remove(&left.id).await.map_err(refused)?;
+        }
+    }
+    let jobs: Vec<_> = all.iter().map(Running::job).collect();
+    data.sweep_scratch(&jobs);
+    Ok(all)
+}
+
+/// None: it has not started, or its claim or log cannot be read.
+fn running(data: &DataDirectory, left: &Left) -> Option<Running> {
+    let job_id = left.labels.get(LABEL_JOB)?.parse().ok()?;
+    let job = HeldJob { job_id, epoch: left.labels.get(LABEL_EPOCH)?.parse().ok()? };
+    let scratch = data.scratch(&job);
+    let kept = scratch.kept_claim().ok().filter(|kept| kept.claim.job_id == job.job_id && kept.claim.epoch == job.epoch)?;
+    let log = Kept::read(&scratch.log()).ok()?;
+    left.can_go_on.then(|| Running { container: left.id.clone(), kept, log })
+}
+
+impl Session {
+    /// Goes on with what was left running. Before the first heartbeat: one that leaves a claim out gives it up.
+    pub(super) fn take_over(self: &Arc<Self>) {
+        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        for running in left {
+            let job = running.job();
+            let parsed = ParsedDefinition::parse(running.kept.claim.definition.get());
+            let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
+            let slot = self.ledger.retake(needs, running.kept.gpus);
+            let Some(hold) = self.holds.enter(job.clone()) else {
+                // It had finished, and its finish is on the way.
+                self.discard(job, running.container);
+                continue;
+            };
+            tracing::info!(job = %job.job_id, epoch = job.epoch, "job of an earlier run goes on");
+            let claim = running.kept.claim;
+            let work_left = Work { claim, parsed, slot, hold, running: Some((running.container, running.log)) };
+            self.tasks.spawn(work(Arc::clone(self), work_left));
+        }
+    }
+
+    fn discard(self: &Arc<Self>, job: HeldJob, container: String) {
+        let session = Arc::clone(self);
+        self.tasks.spawn(async move { session.clean_up(&job, Some(&container)).await });
+    }
+}
