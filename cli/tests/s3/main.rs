@@ -1,22 +1,21 @@
 //! The files of `/f` in a real object storage, through the real program. `./x test-s3` runs it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod faults;
+mod files;
+mod jobs;
+mod setup;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::time::Duration;
+use std::process::Command;
 
-use futures_util::{StreamExt, stream};
-use reqwest::header::{HeaderMap, LOCATION, ORIGIN};
-use reqwest::{Body, Client, Method, Response, StatusCode};
-use serde_json::Value;
+use reqwest::header::LOCATION;
+use reqwest::{Client, Response, StatusCode};
 use sha2::{Digest, Sha256};
-use support::garage::Garage;
+use support::garage::{Garage, KEY, SECRET};
 use support::house::{free_port, test_database};
-use support::{Running, text, until};
-
-const MIB: usize = 1 << 20;
-/// More than any number of bytes in 32 bits that has a sign.
-const LARGE_MIB: usize = 2048;
+use support::{Running, until};
 
 /// A storage, a prepared bucket and an API process over them.
 struct House {
@@ -28,6 +27,11 @@ struct House {
 
 impl House {
     fn start() -> Self {
+        Self::start_with(|_| ())
+    }
+
+    /// With other settings of the API.
+    fn start_with(set: impl FnOnce(&mut Command)) -> Self {
         let garage = Garage::start();
         let made = garage.asman("files").args(["blob", "init"]).output().unwrap();
         assert!(made.status.success(), "{made:?}");
@@ -36,11 +40,17 @@ impl House {
         assert!(migrated.status.success(), "{migrated:?}");
         let listen = format!("127.0.0.1:{}", free_port());
         let mut command = garage.asman("files");
-        let api = Running::start(command.args(["api", "--database-url", &database_url, "--listen", &listen]));
+        set(command.args(["api", "--database-url", &database_url, "--listen", &listen]));
+        let api = Running::start(&mut command);
         let url = format!("http://{listen}");
         until(|| std::net::TcpStream::connect(&listen).ok());
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { garage, api, url, http }
+    }
+
+    /// The storage's own view of the bucket.
+    fn storage(&self) -> aws_sdk_s3::Client {
+        client(&self.garage)
     }
 
     fn at(&self, path: &str) -> String {
@@ -63,6 +73,13 @@ impl House {
     }
 }
 
+/// Talks to the storage without Asman.
+fn client(garage: &Garage) -> aws_sdk_s3::Client {
+    let keys = aws_sdk_s3::config::Credentials::new(KEY, SECRET, None, None, "test");
+    let config = aws_sdk_s3::Config::builder().endpoint_url(&garage.url).region(aws_sdk_s3::config::Region::new("garage"));
+    aws_sdk_s3::Client::from_conf(config.force_path_style(true).credentials_provider(keys).build())
+}
+
 fn location(response: &Response) -> String {
     assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
     response.headers()[LOCATION].to_str().unwrap().to_owned()
@@ -70,142 +87,4 @@ fn location(response: &Response) -> String {
 
 fn hash_of(content: &[u8]) -> String {
     hex::encode(Sha256::digest(content))
-}
-
-/// The large file, a MiB at a time, each other than the one before.
-fn large() -> impl Iterator<Item = Vec<u8>> {
-    (0..LARGE_MIB).map(|n| n.to_le_bytes().repeat(MIB / size_of::<usize>()))
-}
-
-fn large_body() -> Body {
-    Body::wrap_stream(stream::iter(large().map(Ok::<_, std::io::Error>)))
-}
-
-/// Reads to the end and compares with the large file.
-async fn is_large(response: Response) -> bool {
-    let (mut hasher, mut bytes) = (Sha256::new(), response.bytes_stream());
-    while let Some(chunk) = bytes.next().await {
-        hasher.update(chunk.unwrap());
-    }
-    let mut expected = Sha256::new();
-    large().for_each(|chunk| expected.update(chunk));
-    hasher.finalize() == expected.finalize()
-}
-
-#[test]
-fn init_makes_a_bucket_once_and_says_what_it_did() {
-    let garage = Garage::start();
-    let init = |bucket: &str| {
-        let output = garage.asman(bucket).args(["blob", "init", "--json"]).output().unwrap();
-        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
-    };
-    let words = |steps: &Value| {
-        steps.as_array().unwrap().iter().map(|step| step["done"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    let (code, first) = init("fresh");
-    assert_eq!(
-        (code, words(&first)),
-        (Some(0), ["changed", "changed", "changed", "kept"].map(str::to_owned).to_vec()),
-        "{first}"
-    );
-    let (code, second) = init("fresh");
-    assert_eq!((code, words(&second)), (Some(0), vec!["kept".to_owned(); 4]), "{second}");
-    let wrong = garage.asman("fresh").args(["blob", "init"]).env("ASMAN_S3_SECRET_ACCESS_KEY", "guess").output().unwrap();
-    assert_eq!(wrong.status.code(), Some(1));
-    assert!(text(&wrong.stdout).contains("refuses the credentials"), "{wrong:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_web_page_sends_and_reads_a_file_at_the_storage() {
-    let house = tokio::task::block_in_place(House::start);
-    let path = house.at(&format!("/f/{}", hash_of(b"from a page")));
-    let preflight = |url: String| {
-        let ask = house.http.request(Method::OPTIONS, url).header(ORIGIN, "https://page.example");
-        ask.header("access-control-request-method", "PUT").header("access-control-request-headers", "content-type").send()
-    };
-    let allows = |headers: &HeaderMap| headers["access-control-allow-origin"] == "*";
-    assert!(allows(preflight(path.clone()).await.unwrap().headers()));
-    let put = |url: String| {
-        let put = house.http.put(url).header(ORIGIN, "https://page.example");
-        put.header("content-type", "application/octet-stream").body("from a page").send()
-    };
-    let first = put(path.clone()).await.unwrap();
-    assert!(allows(first.headers()));
-    let there = preflight(location(&first)).await.unwrap();
-    assert!(there.status().is_success() && allows(there.headers()), "{there:?}");
-    let sent = put(location(&first)).await.unwrap();
-    assert!(sent.status().is_success() && allows(sent.headers()), "{sent:?}");
-    let way = house.http.get(&path).header(ORIGIN, "https://page.example").send().await.unwrap();
-    let read =
-        house.http.get(way.headers()[LOCATION].to_str().unwrap()).header(ORIGIN, "https://page.example").send().await.unwrap();
-    assert!(allows(read.headers()) && read.headers()["content-disposition"] == "attachment", "{read:?}");
-    assert_eq!(read.text().await.unwrap(), "from a page");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_storage_refuses_other_content_than_the_key_names() {
-    let house = tokio::task::block_in_place(House::start);
-    let hash = hash_of(b"content");
-    let url = location(&house.http.put(house.at(&format!("/f/{hash}"))).body("content").send().await.unwrap());
-    let forged = house.http.put(&url).body("forgery").send().await.unwrap();
-    assert!(forged.status().is_client_error(), "{forged:?}");
-    let longer = house.http.put(&url).body("content, and more").send().await.unwrap();
-    assert!(longer.status().is_client_error(), "{longer:?}");
-    let unbound = url.replace("x-amz-checksum-sha256=", "x-other=");
-    assert!(house.http.put(unbound).body("content").send().await.unwrap().status().is_client_error());
-    assert_eq!(house.get(&format!("/f/{hash}/exists")).await.status(), 404);
-    assert!(house.http.put(&url).body("content").send().await.unwrap().status().is_success());
-    assert_eq!(house.get(&format!("/f/{hash}")).await.text().await.unwrap(), "content");
-    assert_eq!(house.http.put(house.at(&format!("/f/{hash}?proxy=1"))).body("forgery").send().await.unwrap().status(), 400);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_in_parts_that_breaks_off_is_aborted() {
-    let house = tokio::task::block_in_place(House::start);
-    let (cut, is_cut) = tokio::sync::oneshot::channel::<()>();
-    let end = stream::once(async {
-        let _ = is_cut.await;
-        Err(std::io::Error::other("cut"))
-    });
-    let body = Body::wrap_stream(stream::iter(large().take(40).map(Ok)).chain(end));
-    let put = tokio::spawn(house.http.put(house.at("/f/half?proxy=1")).body(body).send());
-    let has = |n: u64| tokio::task::block_in_place(|| until(|| (house.garage.unfinished_uploads("files") == n).then_some(())));
-    has(1);
-    cut.send(()).unwrap();
-    assert!(put.await.unwrap().is_err());
-    has(0);
-    let wrong = house.at(&format!("/f/{}?proxy=1", hash_of(b"content")));
-    let wrong = house.http.put(wrong).body(vec![b'x'; 20 * MIB]).send().await.unwrap();
-    assert_eq!(wrong.status(), 400);
-    has(0);
-    assert_eq!(house.get("/f/half/exists").await.status(), 404);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_gibibytes_pass_at_the_storage_and_through_a_small_api() {
-    let house = tokio::task::block_in_place(House::start);
-    let before = house.peak_kib();
-    let length = LARGE_MIB * MIB;
-    // A body that asks first, as a client does that follows redirects.
-    let ask = house.http.put(house.at("/f/direct")).header("content-length", length).header("expect", "100-continue");
-    let asked = ask.body(Body::wrap_stream(
-        stream::once(tokio::time::sleep(Duration::from_secs(30))).map(|()| Ok::<_, std::io::Error>(Vec::new())),
-    ));
-    let url = location(&asked.send().await.unwrap());
-    let sent = house.http.put(url).header("content-length", length).body(large_body()).send().await.unwrap();
-    assert!(sent.status().is_success(), "{sent:?}");
-    assert!(is_large(house.get("/f/direct").await).await);
-    let sent =
-        house.http.put(house.at("/f/through?proxy=1")).header("content-length", length).body(large_body()).send().await.unwrap();
-    assert_eq!(sent.status(), 200, "{sent:?}");
-    assert!(is_large(house.get("/f/through?proxy=1").await).await);
-    let part = house.http.get(house.at("/f/through?proxy=1")).header("range", "bytes=2147483640-").send().await.unwrap();
-    assert_eq!(
-        (part.status(), part.headers()["content-range"].to_str().unwrap()),
-        (StatusCode::PARTIAL_CONTENT, "bytes 2147483640-2147483647/2147483648")
-    );
-    assert_eq!(part.bytes().await.unwrap().to_vec(), large().last().unwrap()[MIB - 8..]);
-    let after = house.peak_kib();
-    println!("peak memory of the API: {} MiB before, {} MiB after 2 GiB in and out", before / 1024, after / 1024);
-    assert!(after < 192 * 1024, "{after} KiB");
 }
