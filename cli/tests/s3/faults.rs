@@ -65,5 +65,7 @@ fn a_clock_that_is_days_late_is_named() {
         let asked = Command::new("curl").args(["-s", "-m", "5", &format!("http://{listen}/readyz")]).output().unwrap();
         serde_json::from_slice::<serde_json::Value>(&asked.stdout).ok()
     };
-    assert_eq!(until(ready), serde_json::json!({"ready": false, "missing": ["blob store"]}));
+    for _ in 0..3 {
+        assert_eq!(until(ready), serde_json::json!({"ready": false, "missing": ["blob store"]}), "a wrong clock stays wrong");
+    }
 }

@@ -101,6 +101,9 @@ impl S3Config {
                 // What older and other storage refuses; hashes are bound where they matter.
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+                // It would mend this process's own requests and no address that it signs for others: with a clock so wrong it must
+                // not look as if all were well.
+                .disable_clock_skew_correction(true)
                 // A volunteer's line may be slow; silence has its own bound.
                 .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             if let Some(endpoint) = endpoint {
