@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use crate::House;
 use crate::support::house::{IMAGE, make_image};
 use crate::support::{Running, asman};
+use crate::{House, hash_of, location};
 
 const INPUT_BYTES: usize = 3_000_000;
 const TOKEN: &str = "for-the-api-alone";
@@ -91,10 +92,15 @@ fn a_jobs_files_go_past_the_api_and_no_token_goes_with_them() {
     assert!(!has(&heard, "authorization:") && !has(&heard, TOKEN));
 }
 
-#[test]
-fn a_jobs_files_go_through_the_api_where_the_storage_is_out_of_reach() {
-    let house = House::start_with(|api| {
-        api.env("ASMAN_S3_PUBLIC_ENDPOINT", "http://127.0.0.1:1");
-    });
-    run_job(&house);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jobs_files_go_through_the_api_where_the_storage_is_out_of_reach() {
+    let nowhere = "http://127.0.0.1:1";
+    let set = |api: &mut Command| {
+        api.env("ASMAN_S3_PUBLIC_ENDPOINT", nowhere);
+    };
+    let house = tokio::task::block_in_place(|| House::start_with(set));
+    let put = house.http.put(house.at(&format!("/f/{}", hash_of(b"content")))).body("content").send().await.unwrap();
+    assert!(location(&put).starts_with(nowhere), "all are sent there first");
+    tokio::task::block_in_place(|| run_job(&house));
+    assert!(house.storage().list_objects_v2().bucket("files").send().await.unwrap().key_count().unwrap() >= 2);
 }
