@@ -16,6 +16,8 @@ use crate::failure::Failure;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Silence after which a connection is given up. The server sends a comment on a quiet stream more often than that.
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Slowest upload that is not given up, after a minute's allowance.
+const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 /// Most bytes of an error's body that are read.
 const ERROR_CHARS_MAX: usize = 2_000;
 /// How a token is given here; the API only knows headers.
@@ -66,6 +68,8 @@ pub(crate) type Policy = serde_json::Map<String, Value>;
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
+    /// For uploads: follows no redirect, and has no timeout for reading, which would also count the time that sending takes.
+    uploads: reqwest::Client,
     base: Url,
     token: Option<String>,
 }
@@ -75,13 +79,14 @@ impl Client {
     pub(crate) fn new(base: &str) -> Result<Self, Failure> {
         let invalid = || Failure::BadInput(format!("{base:?} is no address of an API; write it as http://localhost:8000"));
         let base = Url::parse(base).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(invalid)?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE_TIMEOUT)
-            .user_agent(concat!("asman/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Failure::Failed(format!("cannot prepare HTTP: {error}")))?;
-        Ok(Self { http, base, token: None })
+        let builder = || {
+            let agent = concat!("asman/", env!("CARGO_PKG_VERSION"));
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent(agent)
+        };
+        let failed = |error: reqwest::Error| Failure::Failed(format!("cannot prepare HTTP: {error}"));
+        let http = builder().read_timeout(SILENCE_TIMEOUT).build().map_err(failed)?;
+        let uploads = builder().redirect(reqwest::redirect::Policy::none()).build().map_err(failed)?;
+        Ok(Self { http, uploads, base, token: None })
     }
 
     /// Sends a token along, to the API alone.
@@ -153,6 +158,11 @@ impl Client {
         self.send(request).await
     }
 
+    /// `GET /f/:key` through the API itself, whatever stores it.
+    pub(crate) async fn proxied_blob(&self, key: &str) -> Result<Response, Error> {
+        self.send(self.http.get(self.proxied_blob_url(key)?)).await
+    }
+
     /// `GET …/outputs/*name`, redirects followed.
     pub(crate) async fn output(&self, queue: &QueueName, id: &JobId, name: &str) -> Result<Response, Error> {
         let segments: Vec<&str> = ["outputs"].into_iter().chain(name.split('/')).collect();
@@ -186,9 +196,10 @@ impl Client {
 
     /// `PUT /f/:key` of `length` bytes. When the store takes the bytes itself, gives its address: send them there.
     pub(crate) async fn put_blob(&self, url: Url, length: u64, body: reqwest::Body) -> Result<Option<Url>, Error> {
-        let response = self.http.put(url).header(CONTENT_LENGTH, length).body(body).send().await;
+        let timeout = SILENCE_TIMEOUT + Duration::from_secs(length / UPLOAD_BYTES_PER_SECOND_MIN);
+        let response = self.uploads.put(url).timeout(timeout).header(CONTENT_LENGTH, length).body(body).send().await;
         let response = response.map_err(|error| self.broken(&error))?;
-        // A body that has flowed away cannot follow a redirect by itself, so the redirect arrives here.
+        // A body that has flowed away must be opened again before it goes elsewhere.
         if response.status() != StatusCode::TEMPORARY_REDIRECT {
             return check(response).await.map(|_| None);
         }

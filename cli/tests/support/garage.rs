@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::{asman, text, until};
 
-const KEY: &str = "GK0123456789abcdef01234567";
-const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub const KEY: &str = "GK0123456789abcdef01234567";
+pub const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 /// Ended and removed when dropped.
 pub struct Garage {
@@ -45,12 +45,27 @@ impl Garage {
         command.output().unwrap().status.success()
     }
 
-    /// Uploads in parts that were begun and neither completed nor aborted, as the storage counts them.
-    pub fn unfinished_uploads(&self, bucket: &str) -> u64 {
-        // A bucket that was made over S3 has its name for this key only; the storage's own tool wants its id.
+    /// A bucket that was made over S3 has its name for its key only; the storage's own tool wants its id.
+    fn id_of(&self, bucket: &str) -> String {
         let key = self.ask(&["key", "info", KEY]);
         let line = key.lines().find(|line| line.trim_end().ends_with(bucket)).unwrap_or_else(|| panic!("{key}"));
-        let info = self.ask(&["bucket", "info", line.split_whitespace().nth(1).unwrap()]);
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    }
+
+    /// From now on the key may only read the bucket.
+    pub fn forbid_writing(&self, bucket: &str) {
+        assert!(self.control(&["bucket", "deny", "--write", "--key", KEY, &self.id_of(bucket)]));
+    }
+
+    /// Lets the key run out and waits until it has.
+    pub fn expire_key(&self) {
+        assert!(self.control(&["key", "set", "--expires-in", "1s", KEY]));
+        until(|| self.ask(&["key", "info", KEY]).to_lowercase().contains("expired").then_some(()));
+    }
+
+    /// Uploads in parts that were begun and neither completed nor aborted, as the storage counts them.
+    pub fn unfinished_uploads(&self, bucket: &str) -> u64 {
+        let info = self.ask(&["bucket", "info", &self.id_of(bucket)]);
         assert!(info.contains("Objects:"), "{info}");
         // It says nothing of them when there are none.
         let line = info.lines().find(|line| line.to_lowercase().contains("unfinished"));

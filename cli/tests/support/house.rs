@@ -112,7 +112,8 @@ pub fn test_database() -> String {
     runtime.block_on(migrations::testing::TestDatabase::empty()).url
 }
 
-fn make_image() {
+/// Loads [`IMAGE`] into the engine.
+pub fn make_image() {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().map(PathBuf::from).find(|path| path.exists());
     let busybox = std::fs::read(busybox.expect("a static busybox is here: ./x test installs it")).unwrap();
     let mut tar = tar::Builder::new(Vec::new());

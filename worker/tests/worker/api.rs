@@ -35,6 +35,8 @@ pub(crate) struct Heard {
     pub(crate) released: HashMap<String, ReleaseRequest>,
     pub(crate) blobs: HashMap<String, Bytes>,
     pub(crate) authorizations: HashSet<String>,
+    /// Requests elsewhere, and which of them had a token with them.
+    pub(crate) elsewhere: Vec<(String, bool)>,
     /// Calls by path, in order.
     pub(crate) paths: Vec<String>,
     pub(crate) end: Vec<EndedJob>,
@@ -50,8 +52,8 @@ pub(crate) struct Heard {
     pub(crate) fences_logs: bool,
     /// Heartbeats say so, until the next claim.
     pub(crate) is_worker_unknown: bool,
-    /// Uploads are sent elsewhere.
-    pub(crate) redirects_uploads: bool,
+    /// Uploads are sent to this address, unless the API is asked to stand in for it.
+    pub(crate) redirects_uploads: Option<String>,
     /// Downloads are sent to this address, unless the API is asked to stand in for it.
     pub(crate) redirects_downloads: Option<String>,
     pub(crate) epoch: i64,
@@ -82,7 +84,7 @@ pub(crate) struct FakeApi {
     heard: Arc<Mutex<Heard>>,
     changed: watch::Sender<u64>,
     pub(crate) url: String,
-    /// The same blobs on another port, for whoever comes without a token.
+    /// The same blobs on another port, for whoever comes without a token. Below `/on` uploads are sent on.
     pub(crate) elsewhere: String,
 }
 
@@ -93,7 +95,12 @@ impl FakeApi {
         let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let elsewhere = format!("http://{}", other.local_addr().unwrap());
         let api = Self { heard: Arc::default(), changed: watch::Sender::new(0), url, elsewhere };
-        let store = Router::new().route("/{key}", get(download_elsewhere)).with_state(api.clone());
+        let store = Router::new()
+            .route("/{key}", put(store_elsewhere).get(download_elsewhere))
+            .route("/on/{key}", put(|| async { (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/nowhere")]) }))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .layer(from_fn_with_state(api.clone(), record_elsewhere))
+            .with_state(api.clone());
         tokio::spawn(async move { axum::serve(other, store).await.unwrap() });
         let router = Router::new()
             .route("/q/{queue}/claim", post(claim))
@@ -103,7 +110,6 @@ impl FakeApi {
             .route("/q/{queue}/j/{job}/release", post(release))
             .route("/f/{key}", put(upload).get(download))
             .route("/f/{key}/exists", get(exists))
-            .route("/elsewhere/{key}", put(upload_elsewhere))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .layer(from_fn_with_state(api.clone(), record))
             .with_state(api.clone());
@@ -269,16 +275,22 @@ async fn release(
 }
 
 /// Answers 307 before it reads a byte, as the real one does.
-async fn upload(State(api): State<FakeApi>, Path(key): Path<String>, headers: HeaderMap, body: Body) -> Response {
+async fn upload(State(api): State<FakeApi>, Path(key): Path<String>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
     assert!(headers.contains_key(header::CONTENT_LENGTH), "a signed upload needs a length");
-    if api.with(|heard| heard.redirects_uploads) {
-        return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("/elsewhere/{key}"))]).into_response();
+    let elsewhere = api.with(|heard| heard.redirects_uploads.clone());
+    match elsewhere.filter(|_| uri.query() != Some("proxy=1")) {
+        Some(elsewhere) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("{elsewhere}/{key}"))]).into_response(),
+        None => store(&api, key, body).await,
     }
-    store(&api, key, body).await
 }
 
-async fn upload_elsewhere(State(api): State<FakeApi>, Path(key): Path<String>, headers: HeaderMap, body: Body) -> Response {
-    assert!(!headers.contains_key(header::AUTHORIZATION), "the token is for the API alone");
+async fn record_elsewhere(State(api): State<FakeApi>, request: Request, next: Next) -> Response {
+    let has_token = request.headers().contains_key(header::AUTHORIZATION);
+    api.with(|heard| heard.elsewhere.push((format!("{} {}", request.method(), request.uri().path()), has_token)));
+    next.run(request).await
+}
+
+async fn store_elsewhere(State(api): State<FakeApi>, Path(key): Path<String>, body: Body) -> Response {
     store(&api, key, body).await
 }
 
@@ -297,10 +309,7 @@ async fn download(State(api): State<FakeApi>, Path(key): Path<String>, uri: Uri)
     }
 }
 
-async fn download_elsewhere(State(api): State<FakeApi>, Path(key): Path<String>, headers: HeaderMap) -> Response {
-    if headers.contains_key(header::AUTHORIZATION) {
-        return (StatusCode::BAD_REQUEST, "the token is for the API alone").into_response();
-    }
+async fn download_elsewhere(State(api): State<FakeApi>, Path(key): Path<String>) -> Response {
     give(&api, &key)
 }
 

@@ -94,7 +94,7 @@ async fn outputs_of_every_shape_come_back_and_links_do_not() {
 #[tokio::test]
 async fn a_large_output_is_sent_where_the_api_says_and_only_once() {
     let worker = TestWorker::start_with(|config| config.token = Some("worker-token".to_owned())).await;
-    worker.api.with(|heard| heard.redirects_uploads = true);
+    worker.api.with(|heard| heard.redirects_uploads = Some(worker.api.elsewhere.clone()));
     let definition = script("yes 0123456789abcde | head -c 20000000 > /outputs/big");
     let (_, finish) = worker.run(&definition).await;
     assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
@@ -103,12 +103,30 @@ async fn a_large_output_is_sent_where_the_api_says_and_only_once() {
     assert_eq!(finish.result.outputs["big"].value, Value::from(key.clone()));
     worker.api.with(|heard| {
         assert_eq!(heard.blobs[&key].len(), bytes.len());
-        assert_eq!(heard.paths.iter().filter(|path| path.ends_with(&key)).count(), 2, "one redirect, one upload");
+        assert_eq!(heard.paths.iter().filter(|path| path.ends_with(&key)).count(), 1, "one redirect");
+        assert_eq!(heard.elsewhere, [(format!("PUT /{key}"), false)], "one upload, and the token is for the API alone");
         assert_eq!(heard.authorizations.iter().collect::<Vec<_>>(), ["Bearer worker-token"]);
-        heard.paths.clear();
     });
     worker.run(&definition).await;
-    worker.api.with(|heard| assert!(!heard.paths.iter().any(|path| path.starts_with("/elsewhere"))));
+    worker.api.with(|heard| assert_eq!(heard.elsewhere.len(), 1, "what is stored is not sent"));
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_large_output_goes_through_the_api_when_the_storage_is_out_of_reach_or_sends_it_on() {
+    let worker = TestWorker::start_with(|config| config.token = Some("worker-token".to_owned())).await;
+    for (n, place) in [(1, "http://127.0.0.1:1".to_owned()), (2, format!("{}/on", worker.api.elsewhere))] {
+        worker.api.with(|heard| heard.redirects_uploads = Some(place));
+        let text = format!("yes 0123456789abcd{n} | head -c 2000000 > /outputs/big");
+        let (_, finish) = worker.run(&script(&text)).await;
+        assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
+        let bytes: Vec<u8> = format!("0123456789abcd{n}\n").bytes().cycle().take(2_000_000).collect();
+        worker.api.with(|heard| assert_eq!(heard.blobs[&sha256_hex(&bytes)].len(), bytes.len()));
+    }
+    worker.api.with(|heard| {
+        assert_eq!(heard.elsewhere.len(), 2, "tried two times at the place that answers");
+        assert!(heard.elsewhere.iter().all(|(_, has_token)| !has_token), "the token is for the API alone");
+    });
     worker.drain().await;
 }
 
@@ -128,6 +146,10 @@ async fn an_input_is_fetched_where_the_api_says_or_through_it_when_that_is_out_o
         assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
         assert!(worker.api.text(&job, false).starts_with("from elsewhere"));
     }
+    worker.api.with(|heard| {
+        assert_eq!(heard.elsewhere, [(format!("GET /{key}"), false)], "the token is for the API alone");
+        assert_eq!(heard.authorizations.iter().collect::<Vec<_>>(), ["Bearer worker-token"]);
+    });
     worker.drain().await;
 }
 

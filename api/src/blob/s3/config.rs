@@ -8,10 +8,13 @@ use aws_sdk_s3::config::{
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::upload::PART_BYTES;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for the head of an answer, counted from the end of the request.
+/// Time for a request and the head of its answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for requests with a part of a file in them: 64 KiB in a second, on a line that is slow.
+const SEND_TIMEOUT: Duration = Duration::from_secs(READ_TIMEOUT.as_secs() + PART_BYTES as u64 / (64 * 1024));
 /// Most stores that are not Amazon's take this name for any region.
 const REGION_DEFAULT: &str = "us-east-1";
 
@@ -47,6 +50,9 @@ pub struct S3Config {
     /// Let all bytes pass through the API: for storage that clients cannot reach, or that does not check hashes.
     #[arg(long, env = "ASMAN_S3_PROXY", value_parser = clap::builder::FalseyValueParser::new())]
     pub s3_proxy: bool,
+    /// A file that is asked for this long after it was stored or renewed gets its whole time again [default: 24h].
+    #[arg(long, env = "ASMAN_S3_RENEW_AFTER", hide = true)]
+    pub s3_renew_after: Option<protocol::Duration>,
 }
 
 impl S3Config {
@@ -62,6 +68,7 @@ impl S3Config {
             ("ASMAN_S3_ACCESS_KEY_ID", self.s3_access_key_id.clone()),
             ("ASMAN_S3_SECRET_ACCESS_KEY", self.s3_secret_access_key.clone()),
             ("ASMAN_S3_PROXY", self.s3_proxy.then(|| "1".to_owned())),
+            ("ASMAN_S3_RENEW_AFTER", self.s3_renew_after.map(|after| after.to_string())),
         ];
         texts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
@@ -94,6 +101,9 @@ impl S3Config {
                 // What older and other storage refuses; hashes are bound where they matter.
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+                // It would mend this process's own requests and no address that it signs for others: with a clock so wrong it must
+                // not look as if all were well.
+                .disable_clock_skew_correction(true)
                 // A volunteer's line may be slow; silence has its own bound.
                 .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             if let Some(endpoint) = endpoint {
@@ -104,6 +114,12 @@ impl S3Config {
         let own = self.s3_endpoint.as_ref();
         Ok((builder(own), builder(self.s3_public_endpoint.as_ref().or(own))))
     }
+}
+
+/// What differs for requests that carry a part of a file.
+pub(super) fn while_sending() -> aws_sdk_s3::config::Builder {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SEND_TIMEOUT).build();
+    aws_sdk_s3::config::Builder::new().timeout_config(timeouts)
 }
 
 fn check_endpoint(address: &str) -> Result<(), Fault> {

@@ -3,6 +3,9 @@
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
+/// What storage says of a wrong clock under codes that mean many things.
+const OF_CLOCKS: [&str; 4] = ["Date is too old", "Date is in the future", "Request has expired", "Signature expired"];
+
 /// Why the storage did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
@@ -18,7 +21,7 @@ pub(crate) enum Fault {
     /// Wrong key, wrong secret, or no right to do it.
     #[error("the object storage refuses the credentials ({0}); check the access key, its secret and its rights on the bucket")]
     Credentials(String),
-    /// Temporary credentials that ran out.
+    /// Credentials that ran out.
     #[error("the credentials for the object storage have expired ({0}); renew them")]
     Expired(String),
     /// Our clock or theirs is wrong.
@@ -45,8 +48,10 @@ impl Fault {
         let said = if code.is_empty() { format!("status {status}") } else { code.to_owned() };
         match code {
             "RequestTimeTooSkewed" | "RequestExpired" => Self::ClockSkew(said),
-            _ if message.contains("Date is too old") || message.contains("Date is in the future") => Self::ClockSkew(said),
+            _ if OF_CLOCKS.iter().any(|part| message.contains(part)) => Self::ClockSkew(said),
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Self::Expired(said),
+            // Where a key itself has an end, it is told from a wrong one by the message alone.
+            "AccessDenied" if message.contains("key") && message.contains("expired") => Self::Expired(said),
             "NoSuchBucket" => Self::NoBucket,
             "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => Self::Region(said),
             "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AccessDenied" | "InvalidToken" | "AllAccessDisabled" => {

@@ -42,6 +42,7 @@ impl S3 {
         let _ = self.client.delete_object().bucket(&self.bucket).key(self.object(&key)).send().await;
         match right.unwrap_or(wrong) {
             status if status.is_success() => Ok(right.is_some()),
+            status if matches!(status.as_u16(), 401 | 403) => Err(Fault::Credentials(format!("an upload ended with {status}"))),
             status => Err(Fault::Other(format!("a probe ended with status {status}"))),
         }
     }

@@ -47,6 +47,7 @@ pub(crate) struct S3 {
     bucket: String,
     prefix: String,
     is_proxied: bool,
+    renew_after: Duration,
     uploads: Semaphore,
     /// Whether it refuses content of another hash, once that is known.
     checks_hashes: OnceCell<bool>,
@@ -71,6 +72,7 @@ impl S3 {
             bucket: bucket.to_owned(),
             prefix: config.s3_prefix.clone(),
             is_proxied: config.s3_proxy,
+            renew_after: config.s3_renew_after.map_or(RENEW_AFTER, |after| after.0),
             uploads: Semaphore::new(upload::UPLOADS_MAX),
             checks_hashes: OnceCell::new(),
             fault: Mutex::new(None),
@@ -90,7 +92,7 @@ impl S3 {
         let stored = head.last_modified().and_then(|time| SystemTime::try_from(*time).ok());
         let age = stored.and_then(|stored| stored.elapsed().ok()).unwrap_or_default();
         // When it cannot be renewed it is better sent again than lost before its job runs.
-        Ok(age < RENEW_AFTER || self.renew(key).await)
+        Ok(age < self.renew_after || self.renew(key).await)
     }
 
     /// Copies an object onto itself, so that its time starts anew.

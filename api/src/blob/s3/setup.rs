@@ -130,9 +130,10 @@ impl S3 {
 
     async fn let_expire(&self) -> Result<SetupStep, Fault> {
         let ours = [self.rule_for_files()?, self.rule_for_uploads()?];
-        let there = match self.client.get_bucket_lifecycle_configuration().bucket(&self.bucket).send().await {
-            Ok(found) => found.rules.unwrap_or_default(),
-            Err(error) if is_none(&error) => Vec::new(),
+        // The smallest object that a rule moves is a setting beside the rules, lost unless it is sent back.
+        let (there, smallest) = match self.client.get_bucket_lifecycle_configuration().bucket(&self.bucket).send().await {
+            Ok(found) => (found.rules.unwrap_or_default(), found.transition_default_minimum_object_size),
+            Err(error) if is_none(&error) => (Vec::new(), None),
             Err(error) => return Err(Fault::of(&error)),
         };
         if ours.iter().all(|rule| there.iter().any(|other| is_same(rule, other))) {
@@ -143,7 +144,7 @@ impl S3 {
         let all = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build();
         let all = all.map_err(|error| Fault::Other(error.to_string()))?;
         let put = self.client.put_bucket_lifecycle_configuration().bucket(&self.bucket).lifecycle_configuration(all);
-        put.send().await.map_err(|error| Fault::of(&error))?;
+        put.set_transition_default_minimum_object_size(smallest).send().await.map_err(|error| Fault::of(&error))?;
         Ok(step("lifecycle", Done::Changed, "files expire after 28 days, uploads that broke off after one"))
     }
 

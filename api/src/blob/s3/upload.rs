@@ -10,12 +10,13 @@ use futures_util::StreamExt;
 use protocol::limits::BLOB_BYTES_MAX;
 use sha2::{Digest, Sha256};
 
+use super::config::while_sending;
 use super::{CONTENT_TYPE, S3};
 use crate::blob::{broke_off, is_sha256, too_large, wrong_hash};
 use crate::error::ApiError;
 
 /// 640 parts make the largest file; the protocol allows 10,000, each of 5 MiB at least.
-const PART_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Uploads through this process at a time; further ones wait with their bytes unread.
 pub(super) const UPLOADS_MAX: usize = 8;
 
@@ -27,7 +28,8 @@ impl S3 {
         if first.len() < PART_BYTES {
             content.check(key, n_bytes)?;
             let put = self.client.put_object().bucket(&self.bucket).key(self.object(key)).content_type(CONTENT_TYPE);
-            put.body(ByteStream::from(first)).send().await.map_err(|error| self.failed(&error))?;
+            let put = put.body(ByteStream::from(first)).customize().config_override(while_sending());
+            put.send().await.map_err(|error| self.failed(&error))?;
         } else {
             self.put_parts(key, n_bytes, first, content).await?;
         }
@@ -59,14 +61,17 @@ impl S3 {
     async fn send_part(&self, upload: &Multipart, number: usize, part: Bytes) -> Result<CompletedPart, ApiError> {
         let number = i32::try_from(number).map_err(|_| too_large())?;
         let send = self.client.upload_part().bucket(&upload.bucket).key(&upload.object).upload_id(&upload.id);
-        let sent = send.part_number(number).body(ByteStream::from(part)).send().await.map_err(|error| self.failed(&error))?;
+        let send = send.part_number(number).body(ByteStream::from(part)).customize().config_override(while_sending());
+        let sent = send.send().await.map_err(|error| self.failed(&error))?;
         Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build())
     }
 
     async fn complete(&self, mut upload: Multipart, parts: Vec<CompletedPart>) -> Result<(), ApiError> {
         let all = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let complete = self.client.complete_multipart_upload().bucket(&upload.bucket).key(&upload.object).upload_id(&upload.id);
-        complete.multipart_upload(all).send().await.map_err(|error| self.failed(&error))?;
+        // Some storage joins the parts before it answers.
+        let complete = complete.multipart_upload(all).customize().config_override(while_sending());
+        complete.send().await.map_err(|error| self.failed(&error))?;
         upload.is_over = true;
         Ok(())
     }

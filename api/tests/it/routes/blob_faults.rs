@@ -10,8 +10,12 @@ use crate::test_api::TestApi;
 
 /// A storage that answers everything with this error.
 async fn refusing(status: u16, code: &'static str) -> S3Config {
+    saying(status, code, "no").await
+}
+
+async fn saying(status: u16, code: &'static str, message: &'static str) -> S3Config {
     let answer = move || async move {
-        let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>");
+        let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
         (StatusCode::from_u16(status).unwrap(), [("content-type", "application/xml")], text)
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -39,6 +43,16 @@ async fn each_fault_is_one_sentence_with_its_mend() {
     ] {
         let said = check_blobs(&refusing(status, code).await).await.unwrap_err();
         assert!(said.contains(part) && !said.contains('\n') && !said.contains("very-secret"), "{code}: {said}");
+    }
+    for (code, message, part) in [
+        ("AccessDenied", "Access Denied", "check the access key"),
+        ("AccessDenied", "Access key k has expired", "renew them"),
+        ("AccessDenied", "Request has expired", "set the clock"),
+        ("SignatureDoesNotMatch", "Signature expired: it is now later", "set the clock"),
+        ("InvalidRequest", "Bad request: Date is too old", "set the clock"),
+    ] {
+        let said = check_blobs(&saying(403, code, message).await).await.unwrap_err();
+        assert!(said.contains(part), "{message}: {said}");
     }
     let nowhere = S3Config { s3_endpoint: Some("http://127.0.0.1:1".to_owned()), ..refusing(500, "x").await };
     let said = check_blobs(&nowhere).await.unwrap_err();

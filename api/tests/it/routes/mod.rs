@@ -18,6 +18,7 @@ mod namespaces;
 mod patience;
 mod policy;
 mod policy_doors;
+mod renewal;
 mod status;
 mod stream;
 mod submit;

@@ -12,8 +12,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::TryStreamExt;
 use protocol::{DataRef, DataRefType, JobId, QueueName, check_input_path};
+use reqwest::Response;
 use sha2::{Digest, Sha256};
-use std::io::Write;
+use std::io::{Seek, Write};
 use tempfile::NamedTempFile;
 
 use crate::client::{Client, Error, reason};
@@ -77,18 +78,40 @@ async fn download(
     reference: &DataRef,
     file: &mut NamedTempFile,
 ) -> Result<(), Failure> {
-    let mut bytes = client.output(queue, id, name).await?.bytes_stream();
-    let mut hasher = Sha256::new();
-    while let Some(chunk) = bytes.try_next().await.map_err(|error| Error::Broken(reason(&error)))? {
-        hasher.update(&chunk);
-        file.write_all(&chunk).map_err(|error| Failure::io("write", file.path(), &error))?;
+    let key = reference.value.as_str().filter(|_| reference.kind == Some(DataRefType::Key));
+    let mut saved = save(client.output(queue, id, name).await, file).await?;
+    if let (Err(_), Some(key)) = (&saved, key) {
+        // The store may be out of reach from here while the API reaches it.
+        saved = save(client.proxied_blob(key).await, file).await?;
     }
+    let hash = saved?;
     let is_hash = |text: &&str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let key = reference.value.as_str().filter(|_| reference.kind == Some(DataRefType::Key)).filter(is_hash);
-    match key {
-        Some(key) if !key.eq_ignore_ascii_case(&hex::encode(hasher.finalize())) => {
+    match key.filter(is_hash) {
+        Some(key) if !key.eq_ignore_ascii_case(&hash) => {
             Err(Failure::Failed(format!("the output {name} arrived damaged; fetch it again")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Makes an answer's body the file's content and gives its SHA-256. What went wrong on the way is kept apart from what went wrong
+/// with the disk.
+async fn save(answer: Result<Response, Error>, file: &mut NamedTempFile) -> Result<Result<String, Error>, Failure> {
+    let mut bytes = match answer {
+        Ok(response) => response.bytes_stream(),
+        Err(error) => return Ok(Err(error)),
+    };
+    let failed = |error, path: &Path| Failure::io("write", path, &error);
+    file.as_file().set_len(0).and_then(|()| file.rewind()).map_err(|error| failed(error, file.path()))?;
+    let mut hasher = Sha256::new();
+    loop {
+        match bytes.try_next().await {
+            Ok(Some(chunk)) => {
+                hasher.update(&chunk);
+                file.write_all(&chunk).map_err(|error| failed(error, file.path()))?;
+            }
+            Ok(None) => return Ok(Ok(hex::encode(hasher.finalize()))),
+            Err(error) => return Ok(Err(Error::Broken(reason(&error)))),
+        }
     }
 }

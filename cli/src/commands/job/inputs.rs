@@ -128,11 +128,14 @@ async fn send(client: &Client, file: &InputFile, key: &str, is_quiet: bool) -> R
     if let Some(store) = first {
         progress.reset();
         let sent = client.put_blob(store, file.length, body(file, &progress, is_quiet).await?).await;
-        if sent.is_err() {
-            // The store may be out of reach from here while the API reaches it.
+        if !matches!(sent, Ok(None)) {
+            // The store may be out of reach from here, or send us on, while the API reaches it.
             progress.reset();
             let own = client.proxied_blob_url(key)?;
-            client.put_blob(own, file.length, body(file, &progress, is_quiet).await?).await?;
+            let sent = client.put_blob(own, file.length, body(file, &progress, is_quiet).await?).await?;
+            if sent.is_some() {
+                return Err(Failure::Failed("the API does not take what its storage does not take either".to_owned()));
+            }
         }
     }
     progress.finish_and_clear();

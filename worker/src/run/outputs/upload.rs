@@ -79,7 +79,12 @@ async fn attempt(task: &Task<'_>, file: &Found, sha256: &str, is_proxied: bool) 
     }
     let Some(target) = target else { return Ok(()) };
     let request = with_file(api.foreign_request(Method::PUT, target), file, Duration::ZERO)?;
-    sort(request.send().await).await.map(|_| ()).map_err(Failure::Elsewhere)
+    let answer = sort(request.send().await).await.map_err(Failure::Elsewhere)?;
+    if answer.status().is_redirection() {
+        // Nothing is stored. Some storage sends on what comes to a young bucket; the API finds its way there.
+        return Err(Failure::Elsewhere(ApiError::Away("the storage sends the upload on".to_owned())));
+    }
+    Ok(())
 }
 
 /// Adds the file as the body, which is sent when there is no answer after `patience`.

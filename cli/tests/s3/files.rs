@@ -1,76 +1,18 @@
-//! The files of `/f` in a real object storage, through the real program. `./x test-s3` runs it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
-
-mod support;
+//! Files of every size, straight to the storage and through the API.
 
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use reqwest::header::{HeaderMap, LOCATION, ORIGIN};
-use reqwest::{Body, Client, Method, Response, StatusCode};
-use serde_json::Value;
+use reqwest::{Body, Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
-use support::garage::Garage;
-use support::house::{free_port, test_database};
-use support::{Running, text, until};
+
+use crate::support::until;
+use crate::{House, hash_of, location};
 
 const MIB: usize = 1 << 20;
 /// More than any number of bytes in 32 bits that has a sign.
 const LARGE_MIB: usize = 2048;
-
-/// A storage, a prepared bucket and an API process over them.
-struct House {
-    garage: Garage,
-    api: Running,
-    url: String,
-    http: Client,
-}
-
-impl House {
-    fn start() -> Self {
-        let garage = Garage::start();
-        let made = garage.asman("files").args(["blob", "init"]).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let database_url = test_database();
-        let migrated = support::asman().args(["db", "migrate", "--database-url", &database_url]).output().unwrap();
-        assert!(migrated.status.success(), "{migrated:?}");
-        let listen = format!("127.0.0.1:{}", free_port());
-        let mut command = garage.asman("files");
-        let api = Running::start(command.args(["api", "--database-url", &database_url, "--listen", &listen]));
-        let url = format!("http://{listen}");
-        until(|| std::net::TcpStream::connect(&listen).ok());
-        let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { garage, api, url, http }
-    }
-
-    fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.url)
-    }
-
-    /// Most memory that the API process ever had, in KiB.
-    fn peak_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.api.pid().as_raw_nonzero())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-
-    async fn get(&self, path: &str) -> Response {
-        let first = self.http.get(self.at(path)).send().await.unwrap();
-        match first.headers().get(LOCATION) {
-            Some(url) => self.http.get(url.to_str().unwrap()).send().await.unwrap(),
-            None => first,
-        }
-    }
-}
-
-fn location(response: &Response) -> String {
-    assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
-    response.headers()[LOCATION].to_str().unwrap().to_owned()
-}
-
-fn hash_of(content: &[u8]) -> String {
-    hex::encode(Sha256::digest(content))
-}
 
 /// The large file, a MiB at a time, each other than the one before.
 fn large() -> impl Iterator<Item = Vec<u8>> {
@@ -90,29 +32,6 @@ async fn is_large(response: Response) -> bool {
     let mut expected = Sha256::new();
     large().for_each(|chunk| expected.update(chunk));
     hasher.finalize() == expected.finalize()
-}
-
-#[test]
-fn init_makes_a_bucket_once_and_says_what_it_did() {
-    let garage = Garage::start();
-    let init = |bucket: &str| {
-        let output = garage.asman(bucket).args(["blob", "init", "--json"]).output().unwrap();
-        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
-    };
-    let words = |steps: &Value| {
-        steps.as_array().unwrap().iter().map(|step| step["done"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    let (code, first) = init("fresh");
-    assert_eq!(
-        (code, words(&first)),
-        (Some(0), ["changed", "changed", "changed", "kept"].map(str::to_owned).to_vec()),
-        "{first}"
-    );
-    let (code, second) = init("fresh");
-    assert_eq!((code, words(&second)), (Some(0), vec!["kept".to_owned(); 4]), "{second}");
-    let wrong = garage.asman("fresh").args(["blob", "init"]).env("ASMAN_S3_SECRET_ACCESS_KEY", "guess").output().unwrap();
-    assert_eq!(wrong.status.code(), Some(1));
-    assert!(text(&wrong.stdout).contains("refuses the credentials"), "{wrong:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,4 +127,48 @@ async fn two_gibibytes_pass_at_the_storage_and_through_a_small_api() {
     let after = house.peak_kib();
     println!("peak memory of the API: {} MiB before, {} MiB after 2 GiB in and out", before / 1024, after / 1024);
     assert!(after < 192 * 1024, "{after} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_sent_to_a_storage_that_holds_them_to_the_hash() {
+    let house = tokio::task::block_in_place(House::start);
+    let hash = hash_of(b"content");
+    let put = |path: String| house.http.put(house.at(&path)).body("content").send();
+    // The very first upload of the process already.
+    assert!(location(&put(format!("/f/{hash}")).await.unwrap()).starts_with(&house.garage.url));
+    assert!(location(&put("/f/name".to_owned()).await.unwrap()).starts_with(&house.garage.url));
+    let older: serde_json::Value = house.get(&format!("/upload/{hash}")).await.json().await.unwrap();
+    assert!(older["url"].as_str().unwrap().starts_with(&house.garage.url), "{older}");
+    let left = house.storage().list_objects_v2().bucket("files").send().await.unwrap();
+    assert_eq!(left.key_count(), Some(0), "the probe is removed: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_asked_for_again_gets_its_time_anew() {
+    let set = |api: &mut std::process::Command| {
+        api.env("ASMAN_S3_RENEW_AFTER", "0s");
+    };
+    let house = tokio::task::block_in_place(|| House::start_with(set));
+    let content: Vec<u8> = large().take(20).flatten().collect();
+    let path = format!("/f/{}", hash_of(&content));
+    // In parts, as the storage keeps large files.
+    let put = house.http.put(house.at(&format!("{path}?proxy=1"))).body(content.clone()).send().await.unwrap();
+    assert_eq!(put.status(), 200);
+    let stored = async || {
+        let all = house.storage().list_objects_v2().bucket("files").send().await.unwrap();
+        assert_eq!(all.key_count(), Some(1));
+        all.contents()[0].last_modified().unwrap().to_millis().unwrap()
+    };
+    let first = stored().await;
+    assert_eq!(house.get(&format!("{path}/exists")).await.status(), 200);
+    let renewed = stored().await;
+    assert!(renewed > first, "{renewed} after {first}");
+    let read = house.get(&path).await;
+    assert_eq!(read.headers()["content-type"], "application/octet-stream");
+    assert!(read.bytes().await.unwrap() == content);
+    tokio::task::block_in_place(|| house.garage.forbid_writing("files"));
+    let status = house.get(&format!("{path}/exists")).await.status();
+    assert_eq!(status, 404, "what cannot be renewed is sent again, or it could be lost before its job runs");
+    assert!(house.get(&path).await.bytes().await.unwrap() == content);
+    assert_eq!(stored().await, renewed);
 }
