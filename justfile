@@ -91,7 +91,7 @@ test-fuzz *options: build
 test-s3 *filter:
     cli/tests/postgres.sh cargo nextest run -p cli --features s3-server --test s3 --no-capture "$@"
 
-# Measure on a PostgreSQL that commits to disk; some minutes, after an optimised build. Writes bench/RESULTS.md.
+# Measure on a PostgreSQL that commits to disk; some minutes, after an optimised build. Writes bench/RESULTS.md; `just bench job` measures container jobs alone.
 [group('check')]
 [positional-arguments]
 bench *args:

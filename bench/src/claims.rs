@@ -36,23 +36,42 @@ pub(crate) async fn measure(arguments: &Arguments, table: &mut Table) -> Result<
             let queues = if n_queues == 1 { "1 queue".to_owned() } else { format!("{n_queues} queues") };
             table.add(format!("claim + complete per second, batch {batch}, {queues}"), format!("{rate:.0}"), reach);
         }
+        if n_queues > 1 {
+            beside(arguments, &database, table).await?;
+        }
         database.drop_now().await?;
     }
     Ok(())
+}
+
+/// One deep queue in the database of the many.
+async fn beside(arguments: &Arguments, database: &Database, table: &mut Table) -> Result<()> {
+    database.execute(&jobs_sql("'q0'", "'beside' || n", arguments.jobs)).await?;
+    database.execute("vacuum analyze").await?;
+    database.execute("checkpoint").await?;
+    let (n_jobs, elapsed) = drain(arguments, database, (1, 0), 1000).await?;
+    let rate = n_jobs as f64 / elapsed.as_secs_f64();
+    let what = format!("claim + complete per second, batch 1000, 1 queue beside {} others", arguments.queues);
+    table.add(what, format!("{rate:.0}"), "within 10 % of one queue");
+    Ok(())
+}
+
+/// Waiting jobs whose queue and id are SQL expressions of `n`.
+fn jobs_sql(queue: &str, id: &str, n_jobs: i64) -> String {
+    format!(
+        "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes,
+           required_seconds, max_seconds)
+         select asman.qid({queue}), 7, encode(sha256(({id})::bytea), 'hex'), sha256('d'), false, '{{_}}', 1, 0, 0, 0, 60
+         from generate_series(1, {n_jobs}) n"
+    )
 }
 
 /// Waiting jobs: enough for all batches in one queue, or one in each of many queues.
 async fn fill(arguments: &Arguments, n_queues: i64) -> Result<Database> {
     let database = Database::make(&arguments.database_url).await?;
     let n_jobs = n_queues.max(arguments.jobs * 3);
-    let sql = format!(
-        "insert into asman.definition (hash, body) values (sha256('d'), '{{\"image\":\"a\"}}');
-         insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes,
-           required_seconds, max_seconds)
-         select asman.qid('q' || (n % {n_queues})), 7, encode(sha256(n::text::bytea), 'hex'), sha256('d'), false, '{{_}}', 1, 0, 0, 0, 60
-         from generate_series(1, {n_jobs}) n"
-    );
-    database.execute(&sql).await?;
+    database.execute("insert into asman.definition (hash, body) values (sha256('d'), '{\"image\":\"a\"}')").await?;
+    database.execute(&jobs_sql(&format!("'q' || (n % {n_queues})"), "n::text", n_jobs)).await?;
     database.execute("vacuum analyze").await?;
     database.execute("checkpoint").await?;
     Ok(database)

@@ -4,7 +4,9 @@
 //! Databases are made for the run and dropped after it.
 
 mod claims;
+mod containers;
 mod database;
+mod engine;
 mod latency;
 mod machine;
 mod memory;
@@ -16,9 +18,26 @@ use clap::Parser;
 
 use table::Table;
 
-/// Measure claims, submissions, latency and memory.
+/// What can be measured.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    /// Claim and complete per second.
+    Claims,
+    /// Submissions per second.
+    Submits,
+    /// Submit to claim.
+    Latency,
+    /// Resident memory of idle processes.
+    Memory,
+    /// Container jobs against bare containers. Needs Docker.
+    Job,
+}
+
+/// Measure what the design promises.
 #[derive(Parser, Debug)]
 struct Arguments {
+    /// Only these.
+    cases: Vec<Case>,
     /// A PostgreSQL server on which databases may be made, as superuser.
     #[arg(long, env = "BENCH_DATABASE_URL", hide_env_values = true)]
     database_url: String,
@@ -31,7 +50,7 @@ struct Arguments {
     /// Seconds that each claim case takes at most.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
-    /// Also write the table to this file.
+    /// Also write the table of a whole run to this file.
     #[arg(long)]
     output: Option<std::path::PathBuf>,
 }
@@ -42,13 +61,25 @@ async fn main() -> Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arguments = Arguments::parse();
     let mut table = Table::new(machine::describe(&arguments.database_url).await?);
-    claims::measure(&arguments, &mut table).await?;
-    submits::measure(&arguments.database_url, &mut table).await?;
-    latency::measure(&arguments.database_url, &mut table).await?;
-    memory::measure(&arguments.database_url, &mut table).await?;
+    let is_asked = |case| arguments.cases.is_empty() || arguments.cases.contains(&case);
+    if is_asked(Case::Claims) {
+        claims::measure(&arguments, &mut table).await?;
+    }
+    if is_asked(Case::Submits) {
+        submits::measure(&arguments.database_url, &mut table).await?;
+    }
+    if is_asked(Case::Latency) {
+        latency::measure(&arguments.database_url, &mut table).await?;
+    }
+    if is_asked(Case::Memory) {
+        memory::measure(&arguments.database_url, &mut table).await?;
+    }
+    if is_asked(Case::Job) {
+        containers::measure(&arguments.database_url, &mut table).await?;
+    }
     let text = table.to_string();
     println!("{text}");
-    if let Some(path) = arguments.output {
+    if let Some(path) = arguments.output.filter(|_| arguments.cases.is_empty()) {
         std::fs::write(path, text)?;
     }
     Ok(())

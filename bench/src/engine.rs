@@ -1,0 +1,68 @@
+//! A bare round trip through the Docker engine, and the image that it and the jobs use.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+/// One static busybox, with `true` and `sleep`.
+pub(crate) const IMAGE: &str = "asman-bench:busybox";
+
+/// The engine's API, spoken to as directly as can be.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    http: Client,
+}
+
+impl Engine {
+    /// Connects to the local socket and makes the image unless it is there.
+    pub(crate) async fn connect() -> Result<Self> {
+        let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+        let socket = host.strip_prefix("unix://").context("DOCKER_HOST must be a unix socket here")?;
+        let engine = Self { http: Client::builder().unix_socket(socket).build()? };
+        if engine.call(Method::GET, &format!("/images/{IMAGE}/json"), None).await.is_err() {
+            worker::import_image(IMAGE, rootfs()?).await?;
+        }
+        Ok(engine)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let mut request = self.http.request(method, format!("http://engine{path}"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        ensure!(status.is_success(), "the engine answers {path} with {status}: {text}");
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// Creates, starts and awaits a container of the image; removes it after `done` has been told.
+    pub(crate) async fn round_trip(&self, command: &[&str], done: impl FnOnce()) -> Result<()> {
+        let body = json!({ "Image": IMAGE, "Cmd": command });
+        let created = self.call(Method::POST, "/containers/create", Some(&body)).await?;
+        let id = created["Id"].as_str().context("a container has an id")?;
+        self.call(Method::POST, &format!("/containers/{id}/start"), None).await?;
+        self.call(Method::POST, &format!("/containers/{id}/wait"), None).await?;
+        done();
+        self.call(Method::DELETE, &format!("/containers/{id}?force=1&v=1"), None).await?;
+        Ok(())
+    }
+}
+
+fn rootfs() -> Result<Vec<u8>> {
+    let places = ["/bin/busybox", "/usr/bin/busybox"];
+    let busybox = places.iter().map(Path::new).find(|path| path.exists()).context("no busybox; install busybox-static")?;
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_path_with_name(busybox, "bin/busybox")?;
+    for tool in ["true", "sleep", "sh"] {
+        let mut link = tar::Header::new_gnu();
+        link.set_entry_type(tar::EntryType::Symlink);
+        link.set_size(0);
+        link.set_mode(0o777);
+        tar.append_link(&mut link, format!("bin/{tool}"), "busybox")?;
+    }
+    Ok(tar.into_inner()?)
+}
