@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::socket::Socket;
-use crate::test_api::{TestApi, body_of, held};
+use crate::test_api::{PROMPT, TestApi, body_of, eventually, held, in_time};
 
 /// Runs a statement in psql as a person would; gives what it printed, and its complaint.
 fn psql(api: &TestApi, statement: &str) -> (String, String) {
@@ -36,13 +36,12 @@ async fn a_job_enqueued_in_psql_is_seen_by_a_browser_at_once_runs_and_is_cancell
     let slow = |config: &mut api::Config| config.poll = "5m".parse().unwrap();
     let api = TestApi::with(slow).await;
     let mut socket = Socket::connect(&api, "/q/q/client").await;
-    let request = api.request(reqwest::Method::POST, "/q/q/claim").json(&crate::test_api::claim_body("w", 1, "15s"));
-    let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
     let call = r#"select asman.enqueue('q', '{"image": "alpine:3.20", "command": "echo 1"}')"#;
     let (id, complaint) = psql(&api, call);
     assert_eq!((id.len(), complaint.as_str()), (64, ""));
+    // Nobody waits for it yet: states that follow each other within a tick are shown as one.
     socket.until_job(&id, "Queued").await;
-    let (claimed, epoch) = held(&waiting.await.unwrap()["jobs"][0]);
+    let (claimed, epoch) = api.claim_one("q", "w").await;
     assert_eq!(claimed, id);
     socket.until_job(&id, "Running").await;
     assert_eq!(api.finish(&id, epoch).await, 200);
@@ -53,6 +52,75 @@ async fn a_job_enqueued_in_psql_is_seen_by_a_browser_at_once_runs_and_is_cancell
     let cancel = |namespace: &str| psql(&api, &format!("select asman.cancel('q', '{id}'{namespace})")).0;
     assert_eq!((cancel(""), cancel(", 'mine'"), cancel(", '*'")), ("absent".into(), "ended".into(), "finished".into()));
     assert_eq!(psql(&api, "select asman.cancel('q', 'nope')").0, "unknown");
+}
+
+/// A worker that waits for a job of the queue, and has looked for one in vain.
+async fn waiting_worker(api: &TestApi) -> tokio::task::JoinHandle<Value> {
+    let request = api.request(reqwest::Method::POST, "/q/q/claim").json(&crate::test_api::claim_body("w", 1, "15s"));
+    let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
+    let looked = || async {
+        let text = api.fetch("/metrics").await.text().await.unwrap();
+        let count = text.lines().find_map(|line| line.strip_prefix("asman_claim_statement_seconds_count ")?.parse::<u32>().ok());
+        (count >= Some(1)).then_some(())
+    };
+    eventually("the worker has looked", looked).await;
+    waiting
+}
+
+#[tokio::test]
+async fn a_job_enqueued_in_psql_wakes_a_waiting_worker_without_a_poll() {
+    let api = TestApi::with(|config| config.poll = "5m".parse().unwrap()).await;
+    let waiting = waiting_worker(&api).await;
+    let (id, _) = psql(&api, r#"select asman.enqueue('q', '{"image": "a"}')"#);
+    let start = tokio::time::Instant::now();
+    assert_eq!(held(&in_time(waiting).await.unwrap()["jobs"][0]).0, id);
+    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_waiting_worker_hears_of_what_was_enqueued_before_anybody_listened() {
+    let database = migrations::testing::TestDatabase::new().await;
+    let gate = Gate::to(&database.url).await;
+    let listen_url = gate.url.clone();
+    let api = TestApi::over(&database.url, |config| {
+        config.poll = "5m".parse().unwrap();
+        config.listen_url = Some(listen_url);
+    })
+    .await;
+    let waiting = waiting_worker(&api).await;
+    let (id, _) = psql(&api, r#"select asman.enqueue('q', '{"image": "a"}')"#);
+    gate.open();
+    assert_eq!(held(&in_time(waiting).await.unwrap()["jobs"][0]).0, id);
+}
+
+/// A way to the database that lets nobody through before it is opened.
+struct Gate {
+    url: String,
+    opening: std::sync::Arc<tokio::sync::Notify>,
+}
+
+impl Gate {
+    async fn to(database_url: &str) -> Self {
+        let (before, name) = database_url.rsplit_once('/').unwrap();
+        let (user, folder) = before.rsplit_once('@').unwrap();
+        let socket = format!("{}/.s.PGSQL.5432", folder.replace("%2F", "/"));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
+        let opening = std::sync::Arc::new(tokio::sync::Notify::new());
+        let opened = opening.clone();
+        tokio::spawn(async move {
+            opened.notified().await;
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut far = tokio::net::UnixStream::connect(&socket).await.unwrap();
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+            }
+        });
+        Self { url, opening }
+    }
+
+    fn open(&self) {
+        self.opening.notify_one();
+    }
 }
 
 #[tokio::test]
