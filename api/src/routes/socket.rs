@@ -1,7 +1,7 @@
 //! What the sockets of browsers and of workers have in common: the upgrade, sending within a bound, signs of life, and the
 //! queue's messages.
 //!
-//! A socket that does not take a message within [`SEND_TIMEOUT`] is closed, and so is one that gives no sign of life, that
+//! A socket that does not take a message within [`Config::send_timeout`](crate::Config) is closed, and so is one that gives no sign of life, that
 //! floods us, or whose queue has come to ask for another token; one that lags behind the hub gets a fresh snapshot.
 
 use std::sync::Arc;
@@ -20,7 +20,6 @@ use crate::error::ApiError;
 use crate::hub::{text_of, workers_message};
 use crate::limits::{MessageBucket, Passage, Place};
 
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bounds of the time between two pings.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(30);
@@ -126,7 +125,12 @@ impl Connection {
         if let Some(messages) = &mut self.messages {
             messages.forgive();
         }
-        match tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::Ping(Bytes::new()))).await {
+        self.send_frame(Message::Ping(Bytes::new())).await
+    }
+
+    /// Sends within the time that a living reader needs at most.
+    async fn send_frame(&mut self, frame: Message) -> Result<(), Closed> {
+        match tokio::time::timeout(self.app.config.send_timeout.0, self.socket.send(frame)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Closed),
         }
@@ -134,7 +138,7 @@ impl Connection {
 
     async fn end(&mut self, code: u16, reason: &'static str) -> Result<(), Closed> {
         let frame = CloseFrame { code, reason: reason.into() };
-        let _ = tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::Close(Some(frame)))).await;
+        let _ = self.send_frame(Message::Close(Some(frame))).await;
         Err(Closed)
     }
 
@@ -167,11 +171,7 @@ impl Connection {
     }
 
     pub(super) async fn send(&mut self, text: Arc<str>) -> Result<(), Closed> {
-        let message = Message::Text(String::from(&*text).into());
-        match tokio::time::timeout(SEND_TIMEOUT, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Closed),
-        }
+        self.send_frame(Message::Text(String::from(&*text).into())).await
     }
 
     pub(super) async fn send_snapshot(&mut self) -> Result<(), Closed> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::test_api::{TestApi, claim_body};
+use crate::test_api::{PROMPT, TestApi, claim_body};
 
 #[tokio::test]
 async fn a_status_has_the_shape_that_existing_tools_read() {
@@ -10,8 +10,10 @@ async fn a_status_has_the_shape_that_existing_tools_read() {
     let running = api.submit("q", 1).await;
     api.claim_one("q", "w").await;
     let queued = api.submit_job("q", json!({"definition": {"image": "a", "requirements": {"cpus": 2.5}}})).await;
+    let start = tokio::time::Instant::now();
     let (status, body) = api.get("/q/q/status").await;
     assert_eq!(status, 200);
+    assert!(start.elapsed() < PROMPT, "answered from what is known, without asking workers: {:?}", start.elapsed());
     assert_eq!(body["jobs"], json!({&running: {"state": "Running"}, &queued: {"state": "Queued"}}));
     assert_eq!(body["otherServers"], json!({}));
     let worker = &body["localWorkers"]["w"];
