@@ -149,9 +149,9 @@ fn take(waiting: &mut Waiting, message: Message) {
     }
 }
 
-/// Processes that poll together would meet at the database together.
+/// Processes that poll together would meet at the database together. Never later than `poll`: so much a lost hint may cost.
 fn jittered(poll: Duration) -> Duration {
-    poll.mul_f64(rand::rng().random_range(0.5..1.5))
+    poll.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
 async fn fly(db: Db, batch: Batch) -> (Batch, Option<Vec<ClaimedRow>>) {

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use protocol::{DataRef, DataRefType, Definition, JobId, Qid};
 use serde_json::Value;
 
@@ -16,6 +16,12 @@ use crate::description::answers::{Refusals, Sentence};
 use crate::description::parameters::NamePath;
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobPath, Parts};
+
+/// Writers pad base64 or not, and may break its lines; workers read all of it, and so is it shown.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// `GET /q/:queue/j/:id/inputs/*name`: one input or config file of a job. The name may hold slashes.
 #[utoipa::path(
@@ -140,7 +146,7 @@ fn send(name: &str, reference: &DataRef) -> Response {
     match reference.kind.unwrap_or_default() {
         DataRefType::Url => redirect(&encode(&text(), |b| b.is_ascii_graphic())),
         DataRefType::Key => redirect(&format!("/f/{}", encode(&text(), is_unreserved))),
-        DataRefType::Base64 => match STANDARD.decode(text()) {
+        DataRefType::Base64 => match BASE64.decode(text().split_ascii_whitespace().collect::<String>()) {
             Ok(bytes) => bytes_of(name, bytes),
             Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, "the stored value is no base64").into_response(),
         },

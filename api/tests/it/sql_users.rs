@@ -156,7 +156,7 @@ async fn both_doors_queue_the_same_row() {
     for definition in [
         json!({"image": "a"}),
         json!({"build": {"context": "https://example.com/x.tgz", "buildArgs": ["A=1"]}, "command": "x", "env": {"channel": "c", "A": 1}}),
-        json!({"image": "a", "tags": ["b", "a", "b", "é", "Z"], "maxDuration": "1h30m", "requirements": {"cpus": 0.1, "gpus": 1.5, "memory": "1.5g"}}),
+        json!({"image": "a", "tags": ["b", "a", "b", "é", "Z"], "maxDuration": "1h30m", "requirements": {"cpus": 0.1, "gpus": 2.0, "memory": "1.5g"}}),
         json!({"image": "a", "requirements": {"cpus": 2.0, "memory": 1024, "maxDuration": "250ms"}, "maxDuration": 1500}),
         json!({"image": "a", "requirements": {"cpus": 1e-7, "memory": "4 GiB", "maxDuration": "1.5h"}, "maxDuration": null, "shmSize": "64m"}),
         json!({"image": "a", "inputs": {"a/b.txt": {"value": "x"}}, "configFiles": {"/etc/x": {"type": "json", "value": {"a": 1}}}}),
@@ -191,6 +191,9 @@ async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing
         json!({"image": "a", "requirements": {"memory": "4q"}}),
         json!({"image": "a", "requirements": {"cpus": -1}}),
         json!({"image": "a", "requirements": {"gpus": 5000}}),
+        json!({"image": "a", "requirements": {"gpus": 1.5}}),
+        json!({"image": "a", "inputs": {"x": {"type": "base64", "value": "%"}}}),
+        json!({"image": "a", "configFiles": {"/x": {"type": "base64", "value": 5}}}),
         json!({"image": "a", "env": {"A=B": "c"}}),
         json!({"image": "a", "tags": ["a/b"]}),
     ] {
@@ -200,7 +203,7 @@ async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing
         assert_eq!(status, 400);
         assert!(complaint.contains(&format!("ERROR:  {sentence}\n")), "{sentence:?} {complaint:?}");
     }
-    // Members of the wrong type: serde's words for the API, ours for SQL.
+    // Members of the wrong type: each door in words of its own.
     for definition in [
         "[]",
         r#"{"image": 1}"#,

@@ -13,7 +13,8 @@ fn refs() -> Value {
         "data.json": {"type": "json", "value": {"b": 1, "a": [2]}},
         "far.bin": {"type": "url", "value": "https://example.org/x?y=1#z"},
         "stored.bin": {"type": "key", "value": "some key/ü?#%41"},
-        "broken.bin": {"type": "base64", "value": "aGk"},
+        "unpadded.bin": {"type": "base64", "value": "a\nGk"},
+        "broken.bin": {"type": "base64", "value": "a"},
     })
 }
 
@@ -38,6 +39,7 @@ async fn check(api: &TestApi, base: &str) {
         (stored.status().as_u16(), &stored.headers()["location"]),
         (302, &"/f/some%20key%2F%C3%BC%3F%23%2541".parse().unwrap())
     );
+    assert_eq!(api.fetch(&format!("{base}/unpadded.bin")).await.text().await.unwrap(), "hi");
     assert_eq!(api.get(&format!("{base}/broken.bin")).await.0, 422);
     let absent = api.fetch(&format!("{base}/a")).await;
     assert_eq!(absent.status(), 404);
