@@ -118,18 +118,18 @@ async fn send_input(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Respo
     // An item's body may be any JSON: one that is no definition has no files.
     let Ok(definition) = serde_json::from_str::<Definition>(&text) else { return Ok(absent()) };
     let files = definition.inputs.iter().chain(&definition.config_files).flatten();
-    Ok(send_named(files, name))
+    Ok(send_named(&files, name))
 }
 
 async fn send_output(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {
     let Some(row) = app.db.get_result(qid, id.as_str()).await? else { return Ok(absent()) };
     let result = row.to_finished(Vec::new())?.result.unwrap_or_default();
-    Ok(send_named(result.outputs.iter(), name))
+    Ok(send_named(&result.outputs.iter(), name))
 }
 
 /// The file of that name, else the one that differs by a slash at its start: config files may be absolute, and a URL has a slash
 /// before the name anyway.
-fn send_named<'a>(files: impl Iterator<Item = (&'a String, &'a DataRef)> + Clone, name: &str) -> Response {
+fn send_named<'a>(files: &(impl Iterator<Item = (&'a String, &'a DataRef)> + Clone), name: &str) -> Response {
     let bare = |text: &'a str| text.trim_start_matches('/');
     let same = files.clone().find(|(key, _)| *key == name);
     let found = same.or_else(|| files.clone().find(|(key, _)| bare(key) == name.trim_start_matches('/')));
