@@ -130,7 +130,7 @@ async fn tell_why(client: &Client, queue: &QueueName, id: &JobId, mut is_queued:
             told = why;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The job has ended, so its result is there; only the way to it may break.
@@ -138,8 +138,9 @@ async fn result(client: &Client, queue: &QueueName, id: &JobId) -> Result<Job, F
     loop {
         match client.result(queue, id).await {
             Ok(Ok(job)) => return Ok(job),
-            Ok(Err(_)) => return Err(Failure::Failed("the job was removed before its result was read".to_owned())),
-            Err(Error::UnknownJob) => return Err(Failure::Failed("the job was removed before its result was read".to_owned())),
+            Ok(Err(_)) | Err(Error::UnknownJob) => {
+                return Err(Failure::Failed("the job was removed before its result was read".to_owned()));
+            }
             Err(error @ Error::Refused(_)) => return Err(error.into()),
             Err(_) => tokio::time::sleep(RETRY).await,
         }
