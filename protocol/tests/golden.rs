@@ -66,13 +66,10 @@ fn golden() -> BTreeSet<String> {
     names.filter_map(|name| name.strip_suffix(".json").map(ToOwned::to_owned)).collect()
 }
 
-/// The words in quotes behind each `mark` of a text.
+/// The words in quotes behind each `mark` of a text, up to the next semicolon.
 fn words_behind<'a>(text: &'a str, mark: &str, quote: char) -> Vec<&'a str> {
-    text.split(mark)
-        .skip(1)
-        .flat_map(|rest| rest.lines().next().unwrap_or_default().split(';').next())
-        .flat_map(|words| words.split(quote).skip(1).step_by(2))
-        .collect()
+    let ends = text.split(mark).skip(1).map(|rest| rest.split([';', '\n']).next().unwrap_or_default());
+    ends.flat_map(|words| words.split(quote).skip(1).step_by(2)).collect()
 }
 
 #[test]
