@@ -16,7 +16,7 @@ use futures_util::{StreamExt, stream};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use support::{Running, asman, eventually, ready};
+use support::{Running, asman, ready, within};
 
 /// Each owes two webhooks.
 const JOBS: usize = 5_000;
@@ -132,7 +132,7 @@ async fn ten_thousand_webhooks_arrive_though_half_fail_and_a_process_is_killed()
     });
     let killed = async {
         // In the middle: jobs are still being submitted, and deliveries of this process are on their way.
-        eventually(async || (noted.n_requests.load(Ordering::Relaxed) >= 3_000).then_some(())).await;
+        within(BOUND, async || (noted.n_requests.load(Ordering::Relaxed) >= 3_000).then_some(())).await;
         two.signal(Signal::KILL);
         noted.n_requests.load(Ordering::Relaxed)
     };
@@ -148,7 +148,7 @@ async fn ten_thousand_webhooks_arrive_though_half_fail_and_a_process_is_killed()
     .await
     .expect("all jobs end in time");
     let left = "select count(*) from asman.webhook";
-    eventually(async || (sqlx::query_scalar::<_, i64>(left).fetch_one(&database).await.unwrap() == 0).then_some(())).await;
+    within(BOUND, async || (sqlx::query_scalar::<_, i64>(left).fetch_one(&database).await.unwrap() == 0).then_some(())).await;
 
     let taken = noted.taken.lock().unwrap();
     let mut told: Vec<_> = taken.values().map(|(what, _)| what.clone()).collect();

@@ -200,7 +200,12 @@ pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The same inside a runtime, whose other tasks go on meanwhile.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(ask: impl FnMut() -> F) -> T {
+    within(DEADLINE, ask).await
+}
+
+/// The same with a bound of the test's own.
+pub async fn within<T, F: Future<Output = Option<T>>>(bound: Duration, mut ask: impl FnMut() -> F) -> T {
     let asking = async {
         let mut tick = tokio::time::interval(Duration::from_millis(10));
         loop {
@@ -210,7 +215,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() 
             }
         }
     };
-    tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| panic!("nothing happened within {DEADLINE:?}"))
+    tokio::time::timeout(bound, asking).await.unwrap_or_else(|_| panic!("nothing happened within {bound:?}"))
 }
 
 /// Waits until an API says that it can serve.
