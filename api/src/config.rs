@@ -55,6 +55,9 @@ pub struct Config {
     /// connection that is idle for as long.
     #[arg(long, env = "ASMAN_PATIENCE", default_value = "30s")]
     pub patience: Duration,
+    /// A socket that does not take a message within this time is closed.
+    #[arg(long, default_value = "10s", hide = true)]
+    pub send_timeout: Duration,
     /// Queue of the task-queue API at `/api/v1/queue`. Any queue's is at `/q/<queue>/api/v1/queue`.
     #[arg(long, env = "ASMAN_TASK_QUEUE", hide_env_values = true, value_name = "QUEUE")]
     pub task_queue_name: Option<QueueName>,
@@ -95,6 +98,7 @@ impl Config {
             webhook_backoff: Duration(std::time::Duration::from_secs(10)),
             webhook_lease: Duration(std::time::Duration::from_secs(30)),
             patience: Duration(std::time::Duration::from_secs(30)),
+            send_timeout: Duration(std::time::Duration::from_secs(10)),
             task_queue_name: None,
             sql_queue_name: None,
         }

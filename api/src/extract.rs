@@ -67,7 +67,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Parts<T
     }
 }
 
-/// A JSON body, whatever its content type says. At most `MAX` bytes.
+/// A JSON object as the body, whatever its content type says. At most `MAX` bytes.
 pub(crate) struct Body<T, const MAX: usize = { protocol::limits::BODY_BYTES_MAX }>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for Body<T, MAX> {
@@ -75,9 +75,7 @@ impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for B
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = read(request.into_body(), MAX).await?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ApiError::BadRequest(format!("the body is not the JSON expected here: {error}")))
+        protocol::read_object("the body", &bytes).map(Self).map_err(ApiError::BadRequest)
     }
 }
 
@@ -113,7 +111,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
-        let Query(value) = Query::<T>::from_request_parts(parts, state).await.map_err(ApiError::bad_request)?;
+        let Query(value) = Query::<T>::from_request_parts(parts, state).await.map_err(|rejection| {
+            let said = std::error::Error::source(&rejection).map(ToString::to_string).unwrap_or_default();
+            ApiError::BadRequest(parameter_sentence(&said))
+        })?;
         Ok(Self(value))
     }
+}
+
+/// What is wrong with which parameter, in place of the parser's words.
+fn parameter_sentence(said: &str) -> String {
+    let Some((name, cause)) = said.split_once(": ") else {
+        let twice = said.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
+        return twice.map_or_else(
+            || format!("the parameters cannot be read: {said}"),
+            |(name, _)| format!("the parameter {name} is there twice"),
+        );
+    };
+    if cause.contains("digit") || cause.contains("number") || cause.contains("integer") {
+        return format!("the parameter {name} must be a whole number");
+    }
+    format!("the parameter {name} cannot be read: {cause}")
 }

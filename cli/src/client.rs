@@ -20,6 +20,8 @@ const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 /// Most bytes of an error's body that are read.
 const ERROR_CHARS_MAX: usize = 2_000;
+/// What the API says of a job that it does not know, in every place.
+const UNKNOWN: &str = "Job not found";
 /// How a token is given here; the API only knows headers.
 const TOKEN_HINT: &str = "; here it comes from --token or ASMAN_TOKEN";
 
@@ -32,6 +34,9 @@ pub(crate) enum Error {
     /// The API refuses the request (4xx) in its own words. Sending it again changes nothing.
     #[error("{0}")]
     Refused(String),
+    /// There is no such job.
+    #[error("the queue knows no such job")]
+    UnknownJob,
     /// The API failed (5xx), or the connection broke. Sending it again may help.
     #[error("the API failed: {0}")]
     Broken(String),
@@ -42,7 +47,7 @@ impl From<Error> for Failure {
         let text = error.to_string();
         match error {
             Error::Unreachable(_) => Self::Missing(text),
-            Error::Refused(_) => Self::BadInput(text),
+            Error::Refused(_) | Error::UnknownJob => Self::BadInput(text),
             Error::Broken(_) => Self::Failed(text),
         }
     }
@@ -119,12 +124,32 @@ impl Client {
         Ok(self.json::<Data<_>>(request).await?.data)
     }
 
-    /// `GET …/result.json`: the finished job, or the word for why there is none (`unknown`, `queued`, `running`).
+    /// `GET …/result.json`: the finished job, or the word for why there is none (`queued`, `running`).
     pub(crate) async fn result(&self, queue: &QueueName, id: &JobId) -> Result<Result<Job, String>, Error> {
         let response = self.send(self.job(Method::GET, queue, id, &["result.json"])?).await?;
         let state = response.headers().get("x-asman-state").and_then(|value| value.to_str().ok());
         let state = state.unwrap_or("unknown").to_owned();
-        Ok(read::<Data<Option<Job>>>(response).await?.data.ok_or(state))
+        match read::<Data<Option<Job>>>(response).await?.data {
+            Some(job) => Ok(Ok(job)),
+            None if state == "unknown" => Err(Error::UnknownJob),
+            None => Ok(Err(state)),
+        }
+    }
+
+    /// Why a job waits, as `GET /q/:queue/status` has it; nothing when it does not wait.
+    pub(crate) async fn why_waiting(&self, queue: &QueueName, id: &JobId) -> Result<Option<String>, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Waiting {
+            job_id: String,
+            why: String,
+        }
+        #[derive(Deserialize)]
+        struct Status {
+            waiting: Vec<Waiting>,
+        }
+        let status: Status = self.json(self.request(Method::GET, &["q", queue.as_str(), "status"])?).await?;
+        Ok(status.waiting.into_iter().find(|waiting| waiting.job_id == id.as_str()).map(|waiting| waiting.why))
     }
 
     /// `POST …/cancel`: the answer as it is.
@@ -281,6 +306,9 @@ async fn check(response: Response) -> Result<Response, Error> {
     let member = |name: &str| Some(serde_json::from_str::<Value>(&text).ok()?.get(name)?.as_str()?.to_owned());
     // A cancel of an unknown job has a `message`, as existing clients know it.
     let said = member("error").or_else(|| member("message"));
+    if status == StatusCode::NOT_FOUND && said.as_deref() == Some(UNKNOWN) {
+        return Err(Error::UnknownJob);
+    }
     let said = said.map(|said| if matches!(status.as_u16(), 401 | 403) { said + TOKEN_HINT } else { said });
     let said: String = said.unwrap_or_else(|| format!("{status} {text}")).trim().chars().take(ERROR_CHARS_MAX).collect();
     // Too many requests and a request that took too long are nobody's typing mistake.

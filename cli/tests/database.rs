@@ -128,6 +128,6 @@ fn down_stops_a_server_in_the_foreground_and_says_so_when_none_runs() {
     assert_eq!((down.status.code(), text(&down.stderr).contains("Stopped process")), (Some(0), true), "{down:?}");
     assert_eq!(running.wait().code(), Some(0));
     let down = run(&["down", "--data-directory", folder]);
-    assert_eq!((down.status.code(), text(&down.stderr).contains("Nothing runs")), (Some(0), true), "{down:?}");
+    assert_eq!((down.status.code(), text(&down.stderr).contains("nothing runs on")), (Some(1), true), "{down:?}");
     until(|| postmaster(data.path()).is_none().then_some(()));
 }

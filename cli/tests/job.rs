@@ -28,6 +28,8 @@ struct Script {
     submitted: Vec<Value>,
     resumed_after: Vec<Option<String>>,
     stored: Vec<(String, usize)>,
+    /// Why the job waits: one answer each time it is asked for, the last one again and again.
+    reasons: Vec<&'static str>,
 }
 
 type Shared = Arc<Mutex<Script>>;
@@ -40,7 +42,10 @@ async fn serve(script: Script) -> (String, Shared) {
         .route("/q/{queue}/j/{id}/stream", get(stream))
         .route("/q/{queue}/j/{id}/result.json", get(result))
         .route("/q/{queue}/j/{id}/outputs/{*name}", get(output))
-        .route("/q/{queue}/j/{id}/cancel", post(|| async { axum::Json(json!({"message": "Job already Finished"})) }))
+        .route("/q/{queue}/j/{id}/run-logs.json", get(logs))
+        .route("/q/{queue}/j/{id}/build-logs.json", get(logs))
+        .route("/q/{queue}/j/{id}/cancel", post(cancel))
+        .route("/q/{queue}/status", get(status))
         .route("/f/{key}/exists", get(|| async { (StatusCode::NOT_FOUND, axum::Json(json!({"exists": false}))) }))
         .route("/f/{key}", put(store))
         .layer(DefaultBodyLimit::disable())
@@ -60,7 +65,31 @@ async fn submit(State(shared): State<Shared>, body: Bytes) -> Response {
     axum::Json(json!({"success": true, "jobId": ID})).into_response()
 }
 
-async fn stream(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+fn not_found(member: &str) -> Response {
+    (StatusCode::NOT_FOUND, axum::Json(json!({member: "Job not found"}))).into_response()
+}
+
+async fn logs(Path((_, id)): Path<(String, String)>) -> Response {
+    if id == "unknown" { not_found("error") } else { axum::Json(json!({"data": [], "nextCursor": 0})).into_response() }
+}
+
+async fn cancel(Path((_, id)): Path<(String, String)>) -> Response {
+    if id == "unknown" { not_found("message") } else { axum::Json(json!({"message": "Job already Finished"})).into_response() }
+}
+
+async fn status(State(shared): State<Shared>) -> axum::Json<Value> {
+    let mut script = shared.lock().unwrap();
+    let why = if script.reasons.len() > 1 { script.reasons.remove(0) } else { script.reasons[0] };
+    axum::Json(json!({"waiting": [{"jobId": "another", "position": 1, "why": "?"}, {"jobId": ID, "position": 2, "why": why}]}))
+}
+
+async fn stream(State(shared): State<Shared>, Path((queue, id)): Path<(String, String)>, headers: HeaderMap) -> Response {
+    if id == "unknown" {
+        return not_found("error");
+    }
+    if queue == "locked" {
+        return (StatusCode::FORBIDDEN, axum::Json(json!({"error": "the token does not open this door"}))).into_response();
+    }
     let mut script = shared.lock().unwrap();
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap().to_owned());
     script.resumed_after.push(last);
@@ -68,7 +97,10 @@ async fn stream(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     ([("content-type", "text/event-stream")], script.streams[at].clone()).into_response()
 }
 
-async fn result(State(shared): State<Shared>) -> Response {
+async fn result(State(shared): State<Shared>, Path((_, id)): Path<(String, String)>) -> Response {
+    if id == "unknown" {
+        return ([("x-asman-state", "unknown")], axum::Json(json!({"data": null}))).into_response();
+    }
     let result = shared.lock().unwrap().result.clone();
     let state = if result.is_null() { "running" } else { "finished" };
     ([("x-asman-state", state)], axum::Json(json!({"data": result}))).into_response()
@@ -239,6 +271,50 @@ async fn results_and_cancels_that_cannot_be_say_why() {
     assert_eq!((result.status.code(), text(&result.stderr).contains("it is running")), (Some(1), true), "{result:?}");
     let cancel = run(&api, &folder, &["cancel", "q", ID]).await;
     assert_eq!((cancel.status.code(), text(&cancel.stderr).contains("already Finished")), (Some(1), true), "{cancel:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_the_queue_does_not_know_has_one_sentence_and_one_exit_code() {
+    let (api, _) = serve(Script::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["result"][..], &["logs"], &["logs", "-f"], &["await"], &["cancel"]] {
+        let output = run(&api, &folder, &[arguments, &["q", "unknown"]].concat()).await;
+        let said = (output.status.code(), text(&output.stderr), text(&output.stdout));
+        assert_eq!(said, (Some(2), "asman: the queue knows no such job\n".to_owned(), String::new()), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_submit_but_not_read_is_told_the_id_before_waiting_fails() {
+    let (api, _) = serve(Script::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (more, id) in [(&[][..], format!("{ID}\n")), (&["--json"], format!("{{\"jobId\":\"{ID}\"}}\n"))] {
+        let output = run(&api, &folder, &[&["add", "locked", "-i", "x", "--wait"], more].concat()).await;
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), id), "{output:?}");
+        assert!(text(&output.stderr).contains("the token does not open this door"), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_waits_says_why_once_for_each_reason_and_never_in_json() {
+    const QUEUED: &str = "event: state\ndata: {\"state\":\"Queued\"}\n\n";
+    // Each connection ends after its event, and the next one comes 200 ms later.
+    let script = |n_connections: usize| Script {
+        streams: vec![QUEUED.to_owned(); n_connections].into_iter().chain([END.to_owned()]).collect(),
+        reasons: vec!["no worker is connected", "the queue is paused"],
+        result: finished("Success", Some(0), &json!({})),
+        ..Script::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (api, _) = serve(script(20)).await;
+    let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait"]).await;
+    let waits = "The job waits: no worker is connected\nThe job waits: the queue is paused\n";
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), waits), "{output:?}");
+    for quiet in ["--json", "--quiet"] {
+        let (api, _) = serve(script(7)).await;
+        let output = run(&api, &folder, &["await", "q", ID, quiet]).await;
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{output:?}");
+    }
 }
 
 #[tokio::test]

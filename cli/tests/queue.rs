@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::routing::any;
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -25,10 +25,17 @@ async fn serve() -> (String, Asked) {
     (format!("http://{address}"), asked)
 }
 
-async fn answer(State(asked): State<Asked>, method: Method, headers: HeaderMap, body: Bytes) -> Json<Value> {
+async fn answer(State(asked): State<Asked>, method: Method, headers: HeaderMap, body: Bytes) -> (StatusCode, Json<Value>) {
+    let body_text = String::from_utf8_lossy(&body);
+    if body_text.contains(r#""maxQueued":0"#) {
+        let sentence = "maxQueued must be greater than nothing; null removes it";
+        return (StatusCode::BAD_REQUEST, Json(json!({"error": sentence})));
+    }
+    let is_owned = !body_text.contains("ownerless");
     let token = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
     asked.lock().unwrap().push((method.to_string(), token, serde_json::from_slice(&body).unwrap_or_default()));
-    Json(json!({"data": {"paused": true, "ownerToken": true, "maxQueued": null, "maxDuration": "1h"}}))
+    let policy = json!({"paused": true, "ownerToken": is_owned, "maxQueued": null, "maxDuration": "1h"});
+    (StatusCode::OK, Json(json!({"data": policy})))
 }
 
 /// Runs it beside the server of this test.
@@ -80,6 +87,20 @@ async fn a_policy_is_changed_with_tokens_from_the_environment_and_from_files() {
     let asked = asked.lock().unwrap();
     assert_eq!((asked[0].0.as_str(), asked[0].1.as_deref()), ("GET", Some("Bearer worker-token-0123456789")));
     assert_eq!((asked[1].0.as_str(), asked[1].1.as_deref()), ("DELETE", None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_without_an_owner_is_warned_of_and_a_refusal_speaks_of_flags() {
+    let (api, _) = serve().await;
+    let set = |more: &'static str| ["queue", "policy", "set", "q", "--worker-token", more];
+    let output = run(&api, &set("env:NEW"), &[("NEW", "ownerless-0123456789")]).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stderr).contains("Nobody owns this policy"), "{output:?}");
+    let output = run(&api, &set("env:NEW"), &[("NEW", "worker-token-0123456789")]).await;
+    assert_eq!(text(&output.stderr), "", "it has an owner");
+    let output = run(&api, &["queue", "policy", "set", "q", "--max-queued", "0"], &[]).await;
+    let said = (output.status.code(), text(&output.stderr));
+    assert_eq!(said, (Some(2), "asman: maxQueued must be greater than nothing; none removes it\n".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

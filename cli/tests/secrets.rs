@@ -133,21 +133,12 @@ async fn no_secret_is_logged_measured_or_notified_at_debug_level() {
     let (mut running, url) = start(&database_url, folder.path());
     // A connection each: the server closes the one whose body was too large.
     let api = Api { url, http: reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap() };
-    let ready = async {
-        while !api.http.get(format!("{}/readyz", api.url)).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(support::DEADLINE, ready).await.expect("the API is ready in time");
+    support::ready(&api.http, &api.url).await;
 
     whole_flow(&api, &database, receiver_port).await;
     let tried = "select count(*) from asman.webhook where last_error is not null";
-    let all_tried = async {
-        while sqlx::query_scalar::<_, i64>(tried).fetch_one(&database).await.unwrap() < 5 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(support::DEADLINE, all_tried).await.expect("webhooks fail in time");
+    support::eventually(async || (sqlx::query_scalar::<_, i64>(tried).fetch_one(&database).await.unwrap() >= 5).then_some(()))
+        .await;
     let metrics = api.http.get(format!("{}/metrics", api.url)).send().await.unwrap().text().await.unwrap();
     assert!(
         metrics.contains("asman_http_requests_total{method=\"POST\",route=\"/q/{queue}/claim\",status=\"200\"} 1\n"),

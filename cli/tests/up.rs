@@ -41,6 +41,20 @@ fn a_signal_stops_everything_and_gives_the_lock_back() {
 }
 
 #[test]
+fn the_line_that_leads_to_the_private_database_does() {
+    let data = data_directory();
+    let mut running = Running::start(&mut up(data.path(), &["--port", "0"]));
+    let line = running.wait_for("SQL       psql");
+    let command = format!(
+        "{} -XAtc \"select asman.enqueue('local', '{{\\\"image\\\": \\\"a\\\"}}')\"",
+        line.trim_start_matches("  SQL").trim()
+    );
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout).trim().len()), (Some(0), 64), "{command} {output:?}");
+    assert_eq!(running.stop().code(), Some(0));
+}
+
+#[test]
 fn a_second_up_is_refused_in_one_sentence() {
     let data = data_directory();
     let mut first = Running::start(&mut up(data.path(), &["--port", "0"]));
@@ -66,6 +80,9 @@ fn in_the_background_it_is_healthy_when_the_command_returns_and_gone_after_down(
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&down.stdout).unwrap()["stopped"], said["pid"]);
     assert!(TcpStream::connect(&address).is_err());
     until(|| postmaster(data.path()).is_none().then_some(()));
+    let again = asman().args(["down", "--data-directory"]).arg(data.path()).output().unwrap();
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert!(text(&again.stderr).contains("nothing runs on"), "{again:?}");
 }
 
 #[test]

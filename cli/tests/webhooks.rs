@@ -16,7 +16,7 @@ use futures_util::{StreamExt, stream};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use support::{Running, asman};
+use support::{Running, asman, ready, within};
 
 /// Each owes two webhooks.
 const JOBS: usize = 5_000;
@@ -76,15 +76,6 @@ fn start_api(database_url: &str, blobs: &std::path::Path) -> (Running, String) {
     (Running::start(&mut command), format!("http://127.0.0.1:{port}"))
 }
 
-async fn ready(http: &reqwest::Client, api: &str) {
-    let asking = async {
-        while !http.get(format!("{api}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(support::DEADLINE, asking).await.expect("the API is ready in time");
-}
-
 /// Sends to one API, and to the other when that one is gone, as clients do.
 async fn post(http: &reqwest::Client, apis: &[String; 2], n: usize, path: &str, body: &Value) -> Value {
     for try_no in 0..20 {
@@ -141,9 +132,7 @@ async fn ten_thousand_webhooks_arrive_though_half_fail_and_a_process_is_killed()
     });
     let killed = async {
         // In the middle: jobs are still being submitted, and deliveries of this process are on their way.
-        while noted.n_requests.load(Ordering::Relaxed) < 3_000 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        within(BOUND, async || (noted.n_requests.load(Ordering::Relaxed) >= 3_000).then_some(())).await;
         two.signal(Signal::KILL);
         noted.n_requests.load(Ordering::Relaxed)
     };
@@ -158,11 +147,8 @@ async fn ten_thousand_webhooks_arrive_though_half_fail_and_a_process_is_killed()
     })
     .await
     .expect("all jobs end in time");
-    while sqlx::query_scalar::<_, i64>("select count(*) from asman.webhook").fetch_one(&database).await.unwrap() > 0 {
-        let n_taken = noted.taken.lock().unwrap().len();
-        assert!(start.elapsed() < BOUND, "{n_taken} arrived in time");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let left = "select count(*) from asman.webhook";
+    within(BOUND, async || (sqlx::query_scalar::<_, i64>(left).fetch_one(&database).await.unwrap() == 0).then_some(())).await;
 
     let taken = noted.taken.lock().unwrap();
     let mut told: Vec<_> = taken.values().map(|(what, _)| what.clone()).collect();

@@ -40,6 +40,20 @@ fn a_demo_shows_its_log_and_its_output_and_leaves_everything_running() {
 }
 
 #[test]
+fn a_demo_of_a_stack_in_the_background_is_shown_in_the_foreground() {
+    let data = data_directory();
+    let mut command = Stack::command(data.path());
+    command.args(["--detach", "--demo"]).arg(repository().join("Cargo.lock"));
+    let output = command.output().unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    let down = asman().args(["down", "--data-directory"]).arg(data.path()).output().unwrap();
+    assert_eq!((output.status.code(), down.status.code()), (Some(0), Some(0)), "{said} {down:?}");
+    for part in ["in the background", "  SQL       psql -h ", "packages-by-source.csv", "source,packages", "this workspace,7"] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+}
+
+#[test]
 fn a_job_exits_with_its_containers_code() {
     let mut stack = Stack::start();
     let folder = tempfile::tempdir().unwrap();

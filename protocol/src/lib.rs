@@ -21,6 +21,7 @@
 //! - **event**: one transition of one job, kept in order.
 
 mod canonical;
+mod complaint;
 mod definition;
 mod duration;
 mod item;
@@ -39,6 +40,7 @@ mod worker_api;
 mod worker_message;
 
 pub use canonical::{canonical_json, job_id_of, sha256_hex};
+pub use complaint::read_object;
 pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
 pub use item::{InvalidItemId, Item, Stage, check_item_id};

@@ -1,5 +1,8 @@
 //! One line of a job's log on the wire.
 
+use std::fmt;
+
+use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One line: `[text, epochMs]` for stdout, `[text, epochMs, true]` for stderr.
@@ -25,18 +28,28 @@ impl Serialize for LogLine {
 
 impl<'de> Deserialize<'de> for LogLine {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Wire {
-            Three(String, f64, Option<bool>),
-            Two(String, f64),
+        deserializer.deserialize_seq(Line)
+    }
+}
+
+struct Line;
+
+impl<'de> Visitor<'de> for Line {
+    type Value = LogLine;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a log line [text, epochMs] or [text, epochMs, isStdErr]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<LogLine, A::Error> {
+        let text = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
+        let time: f64 = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
+        let is_stderr: Option<bool> = seq.next_element()?.flatten();
+        if seq.next_element::<IgnoredAny>()?.is_some() {
+            return Err(de::Error::invalid_length(4, &self));
         }
-        let (text, time, is_stderr) = match Wire::deserialize(deserializer)? {
-            Wire::Three(text, time, is_stderr) => (text, time, is_stderr.unwrap_or(false)),
-            Wire::Two(text, time) => (text, time, false),
-        };
         #[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
-        Ok(Self { text, time: time as i64, is_stderr })
+        Ok(LogLine { text, time: time as i64, is_stderr: is_stderr.unwrap_or(false) })
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::definition::Definition;
+use crate::complaint::read_object;
+use crate::definition::{DataRefType, Definition};
 use crate::duration::InvalidDuration;
 use crate::limits::{CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX, GPUS_MAX, TAGS_MAX};
 use crate::name::{InvalidName, JobId, Namespace};
@@ -50,6 +51,12 @@ pub enum InvalidDefinition {
         /// Its bound.
         max: f64,
     },
+    /// Half a gpu.
+    #[error("requirements.gpus must be a whole number")]
+    HalfGpu,
+    /// A file that says it is base64 and is not.
+    #[error("the value of file {0:?} is no base64, as its type says")]
+    Base64(String),
     /// A tag that is no name.
     #[error(transparent)]
     Tag(#[from] InvalidName),
@@ -89,12 +96,11 @@ impl ParsedDefinition {
         if text.len() > DEFINITION_BYTES_MAX {
             return Err(InvalidDefinition::TooLarge);
         }
-        let unreadable = |error: serde_json::Error| InvalidDefinition::Unreadable(error.to_string());
-        let value: Value = serde_json::from_str(text).map_err(unreadable)?;
+        let value: Value = read_object("it", text.as_bytes()).map_err(InvalidDefinition::Unreadable)?;
         if let Some(what) = list_for_object(&value) {
             return Err(InvalidDefinition::Unreadable(format!("{what} is no JSON object")));
         }
-        let definition: Definition = serde_json::from_str(text).map_err(unreadable)?;
+        let definition: Definition = read_object("it", text.as_bytes()).map_err(InvalidDefinition::Unreadable)?;
         definition.check()?;
         let wants = definition.requirements.clone().unwrap_or_default();
         let mut tags = definition.tags.clone().unwrap_or_default();
@@ -121,7 +127,6 @@ fn list_for_object(value: &Value) -> Option<&'static str> {
     let is_list = |key: &str| value.get(key).is_some_and(Value::is_array);
     let has_list = |key: &str| value.get(key).and_then(Value::as_object).is_some_and(|map| map.values().any(Value::is_array));
     match () {
-        () if !value.is_object() => Some("it"),
         () if is_list("build") => Some("build"),
         () if is_list("requirements") => Some("requirements"),
         () if has_list("inputs") => Some("an input"),
@@ -143,6 +148,9 @@ impl Definition {
         let wants = self.requirements.clone().unwrap_or_default();
         check_number("requirements.cpus", wants.cpus, CPUS_MAX)?;
         check_number("requirements.gpus", wants.gpus, f64::from(GPUS_MAX))?;
+        if wants.gpus.is_some_and(|gpus| gpus.fract() != 0.0) {
+            return Err(InvalidDefinition::HalfGpu);
+        }
         for tag in self.tags.iter().flatten() {
             tag.parse::<Namespace>()?;
         }
@@ -169,7 +177,11 @@ impl Definition {
         for name in self.config_files.iter().flat_map(BTreeMap::keys) {
             check_config_path(name)?;
         }
-        Ok(())
+        let mut files = self.inputs.iter().chain(&self.config_files).flatten();
+        match files.find(|(_, file)| file.kind == Some(DataRefType::Base64) && !may_be_base64(&file.value)) {
+            Some((name, _)) => Err(InvalidDefinition::Base64(name.chars().take(40).collect())),
+            None => Ok(()),
+        }
     }
 
     fn check_env(&self) -> Result<(), InvalidDefinition> {
@@ -183,6 +195,12 @@ impl Definition {
     }
 }
 
+/// Whether any worker could decode it: some take the alphabet of URLs too, blanks in between, or no padding.
+fn may_be_base64(value: &Value) -> bool {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/-_=".contains(&byte);
+    value.as_str().is_some_and(|text| text.bytes().all(is_known))
+}
+
 fn check_number(what: &'static str, number: Option<f64>, max: f64) -> Result<(), InvalidDefinition> {
     match number {
         Some(n) if !(0.0..=max).contains(&n) => Err(InvalidDefinition::Number { what, max }),
@@ -192,7 +210,7 @@ fn check_number(what: &'static str, number: Option<f64>, max: f64) -> Result<(),
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 0..=GPUS_MAX")]
 fn whole_gpus(gpus: Option<f64>) -> u32 {
-    gpus.map_or(0, |n| n.ceil() as u32)
+    gpus.map_or(0, |n| n as u32)
 }
 
 fn size_of(value: &Value) -> Result<u64, InvalidDefinition> {
@@ -221,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_a_job_needs_follows_from_its_text() {
-        let text = r#"{"image":"a","tags":["b","a","b"],"maxDuration":"90s","requirements":{"gpus":1.5,"memory":"1g"}}"#;
+        let text = r#"{"image":"a","tags":["b","a","b"],"maxDuration":"90s","requirements":{"gpus":2.0,"memory":"1g"}}"#;
         let parsed = ParsedDefinition::parse(text).unwrap();
         assert_eq!((parsed.cpus, parsed.gpus, parsed.memory_bytes), (1.0, 2, 1 << 30));
         assert_eq!((parsed.tags, parsed.max_duration.as_secs()), (vec!["a".to_owned(), "b".to_owned()], 90));
@@ -239,12 +257,22 @@ mod tests {
             (r#"{"image":"a","maxDuration":"soon"}"#, "\"soon\" is no duration; write it as 90s, 20m, 1h30m or 250ms"),
             (r#"{"image":"a","shmSize":"big"}"#, "\"big\" is no size; write it as 512m, 4g or 4GiB"),
             (r#"{"image":"a","requirements":{"cpus":-1}}"#, "requirements.cpus must be a number from 0 to 4096"),
+            (r#"{"image":"a","requirements":{"gpus":1.5}}"#, "requirements.gpus must be a whole number"),
+            (
+                r#"{"image":"a","inputs":{"x":{"type":"base64","value":"%%%"}}}"#,
+                "the value of file \"x\" is no base64, as its type says",
+            ),
+            (r#"{"image":5}"#, "the definition cannot be read: image is a number, not a text"),
             (
                 r#"{"image":"a","env":{"A=B":"c"}}"#,
                 "environment variable \"A=B\" has an empty name, an equals sign or a NUL in it",
             ),
         ] {
             assert_eq!(refusal(text), sentence);
+        }
+        for written in ["aGk=", "aGk", "a G\nk=", "_-8="] {
+            let definition = serde_json::json!({"image": "a", "inputs": {"x": {"type": "base64", "value": written}}});
+            assert!(ParsedDefinition::parse(&definition.to_string()).is_ok(), "{written}");
         }
         assert!(refusal(r#"{"image":"a","inputs":{"../x":{"value":"y"}}}"#).contains("would leave its folder"));
         assert!(refusal(r#"{"image":"a","inputs":{"/etc/x":{"value":"y"}}}"#).contains("is absolute"));

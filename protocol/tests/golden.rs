@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use protocol::{
@@ -56,4 +57,47 @@ fn every_golden_file_is_read_and_written_back_the_same() {
         n_files += 1;
     }
     assert!(n_files >= 30, "{n_files} files");
+}
+
+/// Names of the golden files, without their ends.
+fn golden() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| name.strip_suffix(".json").map(ToOwned::to_owned)).collect()
+}
+
+/// The words in quotes behind each `mark` of a text, up to the next semicolon.
+fn words_behind<'a>(text: &'a str, mark: &str, quote: char) -> Vec<&'a str> {
+    let ends = text.split(mark).skip(1).map(|rest| rest.split([';', '\n']).next().unwrap_or_default());
+    ends.flat_map(|words| words.split(quote).skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_message_and_every_body_of_the_typescript_types_has_a_golden_file() {
+    let (wire, golden) = (include_str!("../golden/wire.ts"), golden());
+    let mut n_messages = 0;
+    for kind in ["ClientMessage", "ServerMessage", "WorkerMessage"] {
+        let (_, rest) = wire.split_once(&format!("export type {kind} =")).unwrap();
+        let union = rest.split("\nexport ").next().unwrap();
+        for message in words_behind(union, "{ type: ", '"') {
+            assert!(golden.contains(&format!("{kind}.{message}")), "{kind}.{message}.json is missing");
+            n_messages += 1;
+        }
+    }
+    assert_eq!(n_messages, 15);
+    let exported = wire.split("export interface ").skip(1).filter_map(|rest| rest.split([' ', '{']).next());
+    for body in exported.filter(|name| name.ends_with("Request") || name.ends_with("Answer") || name.ends_with("Entry")) {
+        assert!(golden.iter().any(|name| name.split('.').next() == Some(body)), "{body}.json is missing");
+    }
+}
+
+#[test]
+fn every_message_of_the_server_has_a_golden_file_and_a_typescript_type() {
+    let unknown = serde_json::from_str::<ServerMessage>(r#"{"type": "?", "payload": {}}"#).unwrap_err().to_string();
+    let known: Vec<&str> = unknown.split('`').skip(1).step_by(2).filter(|word| *word != "?").collect();
+    assert_eq!(known.len(), 7, "{unknown}");
+    for message in known {
+        assert!(golden().contains(&format!("ServerMessage.{message}")), "{message}");
+        assert!(include_str!("../golden/wire.ts").contains(&format!("\"{message}\"")), "{message}");
+    }
 }

@@ -115,6 +115,10 @@ begin
       or (file.value -> 'hash' <> 'null' and jsonb_typeof(file.value -> 'hash') <> 'string') then
       perform asman.refuse(format('the definition cannot be read: file "%s" has an unknown type or a hash that is no text', file.key));
     end if;
+    if file.value ->> 'type' = 'base64'
+      and (jsonb_typeof(file.value -> 'value') <> 'string' or file.value ->> 'value' !~ '^[A-Za-z0-9+/=_[:space:]-]*$') then
+      perform asman.refuse(format('the value of file "%s" is no base64, as its type says', left(file.key, 40)));
+    end if;
   end loop;
 end $$;
 
@@ -161,6 +165,7 @@ begin
       perform asman.refuse(format('requirements.%s must be a number from 0 to %s', name, case name when 'cpus' then 4096 else 1024 end));
     end if;
   end loop;
+  if (d -> 'requirements' ->> 'gpus')::numeric % 1 <> 0 then perform asman.refuse('requirements.gpus must be a whole number'); end if;
 end $$;
 
 -- What a job needs of a worker. `class` is the hash of the rest, spelled as `sql::queued` spells it: the API's jobs and these
@@ -172,7 +177,7 @@ declare
   wants constant jsonb := d -> 'requirements';
 begin
   cpus := coalesce((wants ->> 'cpus')::float8, 1);
-  gpus := coalesce(ceil((wants ->> 'gpus')::numeric), 0);
+  gpus := coalesce((wants ->> 'gpus')::numeric, 0);
   memory_bytes := coalesce(asman.size_bytes(wants -> 'memory'), 0);
   required_seconds := coalesce(ceil(asman.duration_seconds(wants -> 'maxDuration')), 0);
   max_seconds := coalesce(ceil(asman.duration_seconds(d -> 'maxDuration')), 86400);

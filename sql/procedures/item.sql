@@ -48,8 +48,10 @@ begin
   perform pg_advisory_xact_lock(asman.queue_lock(qid_in));
 
   select array_agg(i.ord order by i.ord) into fresh from unnest(job_ids) with ordinality as i (job_id, ord)
-  where not exists (select from asman.running r where r.job_id = i.job_id and r.qid = qid_in)
-    and not exists (select from asman.queued q where q.job_id = i.job_id and q.qid = qid_in)
+  -- One look at the index for each id. As `not exists` they would be joins, and where the statistics are of a time when the table
+  -- was empty, the planner walks all its rows for each id: 23 s for ten thousand of each.
+  where (select true from asman.running r where r.job_id = i.job_id and r.qid = qid_in limit 1) is null
+    and (select true from asman.queued q where q.job_id = i.job_id and q.qid = qid_in limit 1) is null
     and coalesce((select f.reason from asman.finished f where f.job_id = i.job_id and f.qid = qid_in
                   order by f.finished_at desc limit 1), 'Deleted') = 'Deleted';
 

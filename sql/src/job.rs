@@ -45,6 +45,8 @@ pub struct JobRow {
     priority: i16,
     #[sqlx(default)]
     seq: i64,
+    #[sqlx(default)]
+    required_seconds: i32,
 }
 
 impl JobRow {
@@ -65,6 +67,12 @@ impl JobRow {
     /// Its place in the queue, in listings: the lesser runs first.
     pub fn place(&self) -> (i16, i64) {
         (self.priority, self.seq)
+    }
+
+    /// What it needs of a worker, in listings.
+    pub fn needs(&self) -> Needs<'_> {
+        let Self { cpus, gpus, memory_bytes, required_seconds, ref tags, .. } = *self;
+        Needs { cpus, gpus, memory_bytes, seconds: required_seconds, tags }
     }
 
     /// Whether listings show it: a cancelled or deleted job simply vanishes.
@@ -96,6 +104,21 @@ impl JobRow {
         let some = cpus.is_some() || gpus.is_some() || memory.is_some();
         some.then_some(Requirements { cpus, gpus, memory, max_duration: None })
     }
+}
+
+/// What a job needs of a worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs<'a> {
+    /// Cpus.
+    pub cpus: f64,
+    /// Gpus.
+    pub gpus: i32,
+    /// Bytes of memory; 0 when it does not say.
+    pub memory_bytes: i64,
+    /// Longest run that the worker must allow.
+    pub seconds: i32,
+    /// Tags, all of them.
+    pub tags: &'a [String],
 }
 
 /// What became of a cancel.

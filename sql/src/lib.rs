@@ -21,7 +21,7 @@ mod worker;
 pub use database::{Db, Settings};
 pub use event::{ChangedRow, Changes, EventCursor, HistoryRow};
 pub use item::{EventRow, ItemClaim, ItemRow, ItemSummary, PeekedItem, StageCounts, StagedItem};
-pub use job::{CancelOutcome, Counts, JobRow, ResultRow};
+pub use job::{CancelOutcome, Counts, JobRow, Needs, ResultRow};
 pub use log_chunk::{Appended, Chunk, LogCursor, NewChunk, NewerRow};
 pub use queue::{PolicyChange, PolicyRow};
 pub use queued::{ClaimedRow, OwedCallbacks, Slot, Submission, SubmitOutcome, Want};

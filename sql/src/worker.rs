@@ -29,6 +29,9 @@ pub struct WorkerRow {
     gpus: i32,
     last_seen_ms: i64,
     max_seconds: i32,
+    memory_bytes: i64,
+    tags: Vec<String>,
+    executor: String,
     /// Jobs that it holds.
     pub job_ids: Vec<String>,
 }
@@ -45,6 +48,33 @@ impl WorkerRow {
             time: self.last_seen_ms,
             max_job_duration: format_duration(max),
         }
+    }
+}
+
+impl WorkerRow {
+    /// Whether it carries the tag.
+    pub fn carries(&self, tag: &str) -> bool {
+        self.tags.iter().any(|own| own == tag)
+    }
+
+    /// Cpus that it offers.
+    pub fn cpus(&self) -> f64 {
+        self.cpus
+    }
+
+    /// Gpus that it offers.
+    pub fn gpus(&self) -> i32 {
+        self.gpus
+    }
+
+    /// Whether its memory holds so many bytes. Workers on a socket do not say how much they have, and get such jobs.
+    pub fn has_memory(&self, n_bytes: i64) -> bool {
+        self.memory_bytes >= n_bytes || self.executor == "socket"
+    }
+
+    /// Whether it runs jobs for as long as that.
+    pub fn runs_for(&self, seconds: i32) -> bool {
+        self.max_seconds >= seconds
     }
 }
 

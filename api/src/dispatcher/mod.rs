@@ -47,6 +47,8 @@ pub(crate) struct WorkerWant {
 enum Message {
     Want(WorkerWant),
     Claimable(Qid),
+    /// Hints were lost: any queue may have something.
+    AnyClaimable,
 }
 
 /// Door to the dispatcher. Cheap to clone.
@@ -74,6 +76,11 @@ impl Dispatcher {
     /// Says that something waits in a queue. A hint lost to a full inbox is made good by polling.
     pub(crate) fn hint(&self, qid: Qid) {
         let _ = self.messages.try_send(Message::Claimable(qid));
+    }
+
+    /// Says that something may wait in any queue: hints were lost.
+    pub(crate) fn resync(&self) {
+        let _ = self.messages.try_send(Message::AnyClaimable);
     }
 
     /// Waits up to `wait` for jobs. Empty when none came.
@@ -111,8 +118,7 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
     loop {
         tokio::select! {
             message = inbox.recv() => match message {
-                Some(Message::Want(want)) => waiting.add(want),
-                Some(Message::Claimable(qid)) => waiting.mark(qid),
+                Some(message) => take(&mut waiting, message),
                 None => return,
             },
             Some(landed) = flights.join_next() => match landed {
@@ -126,10 +132,7 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
             }
         }
         while let Ok(message) = inbox.try_recv() {
-            match message {
-                Message::Want(want) => waiting.add(want),
-                Message::Claimable(qid) => waiting.mark(qid),
-            }
+            take(&mut waiting, message);
         }
         while flights.len() < FLIGHTS {
             let Some(batch) = waiting.next_batch(SLOTS_PER_STATEMENT) else { break };
@@ -138,9 +141,17 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
     }
 }
 
-/// Processes that poll together would meet at the database together.
+fn take(waiting: &mut Waiting, message: Message) {
+    match message {
+        Message::Want(want) => waiting.add(want),
+        Message::Claimable(qid) => waiting.mark(qid),
+        Message::AnyClaimable => waiting.mark_all(),
+    }
+}
+
+/// Processes that poll together would meet at the database together. Never later than `poll`: so much a lost hint may cost.
 fn jittered(poll: Duration) -> Duration {
-    poll.mul_f64(rand::rng().random_range(0.5..1.5))
+    poll.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
 async fn fly(db: Db, batch: Batch) -> (Batch, Option<Vec<ClaimedRow>>) {

@@ -36,8 +36,10 @@ pub(crate) async fn listen(
                     if is_said {
                         tracing::info!("notifications arrive again");
                     }
-                    hub.resync();
+                    // Policies first, so that whoever is woken judges by the new ones.
                     policies.forget_all();
+                    hub.resync();
+                    dispatcher.resync();
                     let end = drain(&hub, &policies, &dispatcher, &notifier, &db, &mut listener).await;
                     tracing::warn!(cause = end, "notifications stopped; polling until they are back");
                     is_said = true;
@@ -51,6 +53,7 @@ pub(crate) async fn listen(
         }
         metrics::counter!("asman_listen_gaps_total").increment(1);
         hub.resync();
+        dispatcher.resync();
         tokio::time::sleep(poll).await;
     }
 }

@@ -11,7 +11,7 @@ use protocol::{ClientMessage, Reason, State as JobState, StateChange, limits};
 use sql::SubmitOutcome;
 
 use super::cancel::let_go;
-use super::socket::{Closed, Connection, bounded, ignore, refuse};
+use super::socket::{Closed, Connection, Opening, Session, ignore, refuse};
 use super::submit::enqueue;
 use crate::access::{Caller, Reader, Right};
 use crate::app::AppState;
@@ -45,21 +45,17 @@ pub(crate) async fn connect(
     caller: Caller,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = bounded(upgrade, limits::MESSAGE_BYTES_MAX)?;
-    let place = app.meters.connect(&caller, queue.qid())?;
-    let messages = MessageBucket::new(app.config.limits.messages_per_socket);
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        let shutdown = app.shutdown.clone();
-        let connection = Connection::new(app, queue, socket, (caller, Right::Read), Some(messages), place);
-        let mut client = Client { connection };
-        // Served to its end, or told that the server goes away.
-        if shutdown.run_until_cancelled(client.serve()).await.is_none() {
-            client.connection.close().await;
-        }
-    }))
+    let messages = Some(MessageBucket::new(app.config.limits.messages_per_socket));
+    let message_bytes_max = limits::MESSAGE_BYTES_MAX;
+    let opening = Opening { app, queue, caller, right: Right::Read, messages, message_bytes_max };
+    opening.open(upgrade, |connection| Client { connection })
 }
 
-impl Client {
+impl Session for Client {
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     async fn serve(&mut self) -> Result<(), Closed> {
         let mut messages = self.connection.greet().await?;
         let mut look = tokio::time::interval(self.connection.look_every());
@@ -79,7 +75,9 @@ impl Client {
             }
         }
     }
+}
 
+impl Client {
     async fn receive(&mut self, text: &str) -> Result<(), Closed> {
         if text == "PING" {
             return self.connection.send("PONG".into()).await;

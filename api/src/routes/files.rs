@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use protocol::{DataRef, DataRefType, Definition, JobId, Qid};
 use serde_json::Value;
 
@@ -16,6 +16,12 @@ use crate::description::answers::{Refusals, Sentence};
 use crate::description::parameters::NamePath;
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobPath, Parts};
+
+/// Writers pad base64 or not, and may break its lines; workers read all of it, and so is it shown.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// `GET /q/:queue/j/:id/inputs/*name`: one input or config file of a job. The name may hold slashes.
 #[utoipa::path(
@@ -109,16 +115,25 @@ pub(crate) async fn output_anywhere(
 
 async fn send_input(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {
     let Some(text) = app.db.get_definition(qid, id.as_str()).await? else { return Ok(absent()) };
-    let definition: Definition = serde_json::from_str(&text).map_err(ApiError::bad_request)?;
-    let files = definition.inputs.iter().chain(&definition.config_files);
-    let found = files.flat_map(|map| map.iter()).find(|(key, _)| key.trim_start_matches('/') == name);
-    Ok(found.map_or_else(absent, |(_, reference)| send(name, reference)))
+    // An item's body may be any JSON: one that is no definition has no files.
+    let Ok(definition) = serde_json::from_str::<Definition>(&text) else { return Ok(absent()) };
+    let files = definition.inputs.iter().chain(&definition.config_files).flatten();
+    Ok(send_named(&files, name))
 }
 
 async fn send_output(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {
     let Some(row) = app.db.get_result(qid, id.as_str()).await? else { return Ok(absent()) };
     let result = row.to_finished(Vec::new())?.result.unwrap_or_default();
-    Ok(result.outputs.get(name).map_or_else(absent, |reference| send(name, reference)))
+    Ok(send_named(&result.outputs.iter(), name))
+}
+
+/// The file of that name, else the one that differs by a slash at its start: config files may be absolute, and a URL has a slash
+/// before the name anyway.
+fn send_named<'a>(files: &(impl Iterator<Item = (&'a String, &'a DataRef)> + Clone), name: &str) -> Response {
+    let bare = |text: &'a str| text.trim_start_matches('/');
+    let same = files.clone().find(|(key, _)| *key == name);
+    let found = same.or_else(|| files.clone().find(|(key, _)| bare(key) == name.trim_start_matches('/')));
+    found.map_or_else(absent, |(_, reference)| send(name, reference))
 }
 
 fn absent() -> Response {
@@ -131,7 +146,7 @@ fn send(name: &str, reference: &DataRef) -> Response {
     match reference.kind.unwrap_or_default() {
         DataRefType::Url => redirect(&encode(&text(), |b| b.is_ascii_graphic())),
         DataRefType::Key => redirect(&format!("/f/{}", encode(&text(), is_unreserved))),
-        DataRefType::Base64 => match STANDARD.decode(text()) {
+        DataRefType::Base64 => match BASE64.decode(text().split_ascii_whitespace().collect::<String>()) {
             Ok(bytes) => bytes_of(name, bytes),
             Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, "the stored value is no base64").into_response(),
         },

@@ -1,11 +1,17 @@
 //! `…/metaframe.json`: what a page that embeds ours as a metaframe asks first, below whatever path it embeds.
 
-use axum::http::{HeaderValue, header};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 const METAFRAME: &str = include_str!("../../../web/metaframe.json");
+/// Routes whose last part would take the word for the name of a queue or a job. Those whose last part names a file keep it: there
+/// it is somebody's file.
+const SHADOWED: [&str; 3] = ["/q/{queue}", "/q/{queue}/j/{id}", "/j/{id}"];
 
-/// `GET /metaframe.json`, `/j/metaframe.json`: what a page that embeds ours asks first.
+/// `GET /metaframe.json`: what a page that embeds ours asks first. Any other path that ends so answers the same, unless it names
+/// a file.
 #[utoipa::path(
     get,
     path = "/metaframe.json",
@@ -16,12 +22,17 @@ pub(crate) async fn metaframe() -> Response {
     description()
 }
 
-/// The description, for any path that asks for it.
-pub(crate) fn description() -> Response {
+fn description() -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], METAFRAME).into_response()
 }
 
-/// Whether a path asks for it.
-pub(crate) fn is_asked_for(path: &str) -> bool {
-    path.ends_with("/metaframe.json")
+/// The layer that answers below every path.
+pub(super) async fn answer_anywhere(request: Request, next: Next) -> Response {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_asked_for = is_read && request.uri().path().ends_with("/metaframe.json");
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    if is_asked_for && route.is_none_or(|route| SHADOWED.contains(&route)) {
+        return description();
+    }
+    next.run(request).await
 }

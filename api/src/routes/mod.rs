@@ -42,6 +42,7 @@ pub(crate) fn router(app: AppState) -> Router {
     // Headers are mirrored: `*` would leave out `Authorization`.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).expose_headers(Any);
     let cors = cors.allow_headers(AllowHeaders::mirror_request());
+    let router = router.layer(axum::middleware::from_fn(metaframe::answer_anywhere));
     router.layer(no_referrer).layer(cors).layer(axum::middleware::from_fn(task_queue::refuse_plain_options))
 }
 
@@ -54,7 +55,6 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(description::openapi))
         .routes(routes!(description::docs))
         .routes(routes!(metaframe::metaframe))
-        .routes(also("/j/metaframe.json", routes!(metaframe::metaframe)))
         .merge(queue_routes())
         .merge(job_routes())
         .merge(jobs_anywhere())
@@ -128,9 +128,6 @@ const PAGE: &str = include_str!("../../../web/index.html");
 /// Unknown paths under `/q`, `/j` and `/f` are mistakes of a program, and so is whatever wants to do more than look; any other is
 /// a person's browser.
 async fn fallback(method: Method, uri: Uri) -> Response {
-    if metaframe::is_asked_for(uri.path()) {
-        return metaframe::description();
-    }
     if task_queue::is_near(uri.path()) {
         return task_queue::not_found();
     }

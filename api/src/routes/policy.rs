@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use protocol::{Duration, Qid};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sql::{PolicyChange, PolicyRow};
 
 use crate::access::{Caller, Owner, Right, hash_new, judge};
@@ -97,11 +97,8 @@ pub(crate) async fn put(
     State(app): State<AppState>,
     Owner(queue): Owner,
     caller: Caller,
-    // As a map first: serde would take the parts out of a list in order.
-    Body(body): Body<Map<String, Value>>,
+    Body(body): Body<PolicyBody>,
 ) -> Result<Json<Value>, ApiError> {
-    let body: PolicyBody = serde_json::from_value(Value::Object(body))
-        .map_err(|error| ApiError::BadRequest(format!("the body is not the policy expected here: {error}")))?;
     let change = body.into_change()?;
     let qid = queue.qid();
     for _ in 0..TRIES {

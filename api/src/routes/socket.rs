@@ -1,7 +1,7 @@
 //! What the sockets of browsers and of workers have in common: the upgrade, sending within a bound, signs of life, and the
 //! queue's messages.
 //!
-//! A socket that does not take a message within [`SEND_TIMEOUT`] is closed, and so is one that gives no sign of life, that
+//! A socket that does not take a message within [`Config::send_timeout`](crate::Config) is closed, and so is one that gives no sign of life, that
 //! floods us, or whose queue has come to ask for another token; one that lags behind the hub gets a fresh snapshot.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::response::Response;
 use protocol::{JobId, Jobs, JobsMessage, QueueName, ServerMessage, limits};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::Instant;
@@ -20,7 +21,6 @@ use crate::error::ApiError;
 use crate::hub::{text_of, workers_message};
 use crate::limits::{MessageBucket, Passage, Place};
 
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bounds of the time between two pings.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(30);
@@ -43,8 +43,51 @@ pub(super) struct Connection {
 /// The socket is closed, or shall be.
 pub(super) struct Closed;
 
+/// What one kind of socket does with its connection.
+pub(super) trait Session: Send + 'static {
+    /// Goes on until the socket is closed, or shall be.
+    fn serve(&mut self) -> impl Future<Output = Result<(), Closed>> + Send;
+    /// Its connection.
+    fn connection(&mut self) -> &mut Connection;
+}
+
+/// A request that asks for a socket, let through the queue's door.
+pub(super) struct Opening {
+    pub(super) app: AppState,
+    pub(super) queue: QueueName,
+    pub(super) caller: Caller,
+    pub(super) right: Right,
+    pub(super) messages: Option<MessageBucket>,
+    pub(super) message_bytes_max: usize,
+}
+
+impl Opening {
+    /// Takes a place among the sockets and answers with the upgrade; then the session is served to its end, or told that the
+    /// server goes away.
+    pub(super) fn open<S: Session>(
+        self,
+        upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+        begin: impl FnOnce(Connection) -> S + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let upgrade = bounded(upgrade, self.message_bytes_max)?;
+        let place = self.app.meters.connect(&self.caller, self.queue.qid())?;
+        Ok(upgrade.on_upgrade(move |socket| async move {
+            let shutdown = self.app.shutdown.clone();
+            let mut session = begin(self.connected(socket, place));
+            if shutdown.run_until_cancelled(session.serve()).await.is_none() {
+                session.connection().close().await;
+            }
+        }))
+    }
+
+    fn connected(self, socket: WebSocket, place: Place) -> Connection {
+        let Self { app, queue, caller, right, messages, .. } = self;
+        Connection { app, queue, socket, caller, right, messages, last_heard: Instant::now(), _place: place }
+    }
+}
+
 /// The upgrade with every buffer bounded.
-pub(super) fn bounded(
+fn bounded(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     message_bytes_max: usize,
 ) -> Result<WebSocketUpgrade, ApiError> {
@@ -66,22 +109,9 @@ pub(super) fn refuse() {
 }
 
 impl Connection {
-    /// A socket that has taken its place. `holder` is who asked, and for what.
-    pub(super) fn new(
-        app: AppState,
-        queue: QueueName,
-        socket: WebSocket,
-        holder: (Caller, Right),
-        messages: Option<MessageBucket>,
-        place: Place,
-    ) -> Self {
-        let (caller, right) = holder;
-        Self { app, queue, socket, caller, right, messages, last_heard: Instant::now(), _place: place }
-    }
-
     /// Tells the other end that the server goes away.
-    pub(super) async fn close(&mut self) {
-        let _ = self.socket.send(Message::Close(None)).await;
+    async fn close(&mut self) {
+        let _ = self.send_frame(Message::Close(None)).await;
     }
 
     /// The text of a frame, if it has one that counts.
@@ -126,7 +156,12 @@ impl Connection {
         if let Some(messages) = &mut self.messages {
             messages.forgive();
         }
-        match tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::Ping(Bytes::new()))).await {
+        self.send_frame(Message::Ping(Bytes::new())).await
+    }
+
+    /// Sends within the time that a living reader needs at most.
+    async fn send_frame(&mut self, frame: Message) -> Result<(), Closed> {
+        match tokio::time::timeout(self.app.config.send_timeout.0, self.socket.send(frame)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Closed),
         }
@@ -134,7 +169,7 @@ impl Connection {
 
     async fn end(&mut self, code: u16, reason: &'static str) -> Result<(), Closed> {
         let frame = CloseFrame { code, reason: reason.into() };
-        let _ = tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::Close(Some(frame)))).await;
+        let _ = self.send_frame(Message::Close(Some(frame))).await;
         Err(Closed)
     }
 
@@ -167,11 +202,7 @@ impl Connection {
     }
 
     pub(super) async fn send(&mut self, text: Arc<str>) -> Result<(), Closed> {
-        let message = Message::Text(String::from(&*text).into());
-        match tokio::time::timeout(SEND_TIMEOUT, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Closed),
-        }
+        self.send_frame(Message::Text(String::from(&*text).into())).await
     }
 
     pub(super) async fn send_snapshot(&mut self) -> Result<(), Closed> {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use protocol::{State as JobState, limits};
 use serde_json::{Map, Value, json};
-use sql::{JobRow, WorkerRow};
+use sql::{JobRow, Needs, WorkerRow};
 
 use crate::access::Reader;
 use crate::app::AppState;
@@ -67,24 +67,44 @@ fn waiting(rows: &[JobRow], workers: &[WorkerRow], is_paused: bool) -> Vec<Value
     let mut queued: Vec<&JobRow> = rows.iter().filter(|row| row.state() == JobState::Queued).collect();
     queued.sort_by_key(|row| row.place());
     let explain = |(position, row): (usize, &JobRow)| {
-        let wants = row.to_job().requirements.unwrap_or_default();
-        let gpus = wants.gpus.unwrap_or(0.0);
-        let cpus = wants.cpus.unwrap_or(limits::CPUS_DEFAULT);
-        let infos: Vec<_> = workers.iter().map(WorkerRow::to_info).collect();
-        let why = if is_paused {
-            "the queue is paused"
-        } else if infos.is_empty() {
-            "no worker is connected"
-        } else if !infos.iter().any(|info| f64::from(info.gpus) >= gpus) {
-            "no connected worker has enough gpus"
-        } else if !infos.iter().any(|info| info.cpus >= cpus) {
-            "no connected worker has enough cpus"
-        } else {
-            "every worker that could run it is busy or lacks a tag or memory"
-        };
+        let why = if is_paused { "the queue is paused".to_owned() } else { why(row.needs(), workers) };
         json!({"jobId": row.job_id, "position": position + 1, "why": why})
     };
     queued.into_iter().take(EXPLAINED_MAX).enumerate().map(explain).collect()
+}
+
+/// What keeps the connected workers from running a job: what none of them has is named, with what the best of them has.
+fn why(needs: Needs<'_>, workers: &[WorkerRow]) -> String {
+    let none = |fits: &dyn Fn(&WorkerRow) -> bool| !workers.iter().any(fits);
+    let Needs { cpus, gpus, memory_bytes, seconds, tags } = needs;
+    let fits = |worker: &WorkerRow| {
+        let has_room = worker.cpus() >= cpus && worker.gpus() >= gpus && worker.has_memory(memory_bytes);
+        has_room && worker.runs_for(seconds) && tags.iter().all(|tag| worker.carries(tag))
+    };
+    if workers.is_empty() {
+        return "no worker is connected".to_owned();
+    }
+    if let Some(tag) = tags.iter().find(|tag| none(&|worker| worker.carries(tag))) {
+        return format!("no connected worker carries the tag {tag}");
+    }
+    if none(&|worker| worker.gpus() >= gpus) {
+        let most = workers.iter().map(WorkerRow::gpus).max().unwrap_or(0);
+        return format!("no connected worker has enough gpus: it needs {gpus}, the most is {most}");
+    }
+    if none(&|worker| worker.cpus() >= cpus) {
+        let most = workers.iter().map(WorkerRow::cpus).fold(0.0, f64::max);
+        return format!("no connected worker has enough cpus: it needs {cpus}, the most is {most}");
+    }
+    if none(&|worker| worker.has_memory(memory_bytes)) {
+        return format!("no connected worker has enough memory: it needs {memory_bytes} bytes");
+    }
+    if none(&|worker| worker.runs_for(seconds)) {
+        return "no connected worker allows a run as long as it asks for".to_owned();
+    }
+    if none(&fits) {
+        return "no connected worker has all that it needs at once".to_owned();
+    }
+    "every worker that could run it is busy".to_owned()
 }
 
 /// `GET /q/:queue/metrics`, `/:queue/metrics`: the numbers of one queue, for Prometheus. `queue_length` is read by existing autoscalers.

@@ -44,6 +44,9 @@ pub(crate) async fn claim(
     Body(request): Body<ClaimRequest>,
 ) -> Result<Json<ClaimAnswer>, ApiError> {
     check_worker(&request.worker)?;
+    if request.worker.cpus <= 0.0 {
+        return Err(ApiError::BadRequest("worker.cpus must be a number above 0".to_owned()));
+    }
     let free = check_free(request.free)?;
     let qid = queue.qid();
     if app.db.register_worker(qid, &request.worker).await? == WorkerSeen::Changed {

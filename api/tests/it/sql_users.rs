@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::socket::Socket;
-use crate::test_api::{TestApi, body_of, held};
+use crate::test_api::{PROMPT, TestApi, body_of, eventually, held, in_time};
 
 /// Runs a statement in psql as a person would; gives what it printed, and its complaint.
 fn psql(api: &TestApi, statement: &str) -> (String, String) {
@@ -36,13 +36,12 @@ async fn a_job_enqueued_in_psql_is_seen_by_a_browser_at_once_runs_and_is_cancell
     let slow = |config: &mut api::Config| config.poll = "5m".parse().unwrap();
     let api = TestApi::with(slow).await;
     let mut socket = Socket::connect(&api, "/q/q/client").await;
-    let request = api.request(reqwest::Method::POST, "/q/q/claim").json(&crate::test_api::claim_body("w", 1, "15s"));
-    let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
     let call = r#"select asman.enqueue('q', '{"image": "alpine:3.20", "command": "echo 1"}')"#;
     let (id, complaint) = psql(&api, call);
     assert_eq!((id.len(), complaint.as_str()), (64, ""));
+    // Nobody waits for it yet: states that follow each other within a tick are shown as one.
     socket.until_job(&id, "Queued").await;
-    let (claimed, epoch) = held(&waiting.await.unwrap()["jobs"][0]);
+    let (claimed, epoch) = api.claim_one("q", "w").await;
     assert_eq!(claimed, id);
     socket.until_job(&id, "Running").await;
     assert_eq!(api.finish(&id, epoch).await, 200);
@@ -53,6 +52,75 @@ async fn a_job_enqueued_in_psql_is_seen_by_a_browser_at_once_runs_and_is_cancell
     let cancel = |namespace: &str| psql(&api, &format!("select asman.cancel('q', '{id}'{namespace})")).0;
     assert_eq!((cancel(""), cancel(", 'mine'"), cancel(", '*'")), ("absent".into(), "ended".into(), "finished".into()));
     assert_eq!(psql(&api, "select asman.cancel('q', 'nope')").0, "unknown");
+}
+
+/// A worker that waits for a job of the queue, and has looked for one in vain.
+async fn waiting_worker(api: &TestApi) -> tokio::task::JoinHandle<Value> {
+    let request = api.request(reqwest::Method::POST, "/q/q/claim").json(&crate::test_api::claim_body("w", 1, "15s"));
+    let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
+    let looked = || async {
+        let text = api.fetch("/metrics").await.text().await.unwrap();
+        let count = text.lines().find_map(|line| line.strip_prefix("asman_claim_statement_seconds_count ")?.parse::<u32>().ok());
+        (count >= Some(1)).then_some(())
+    };
+    eventually("the worker has looked", looked).await;
+    waiting
+}
+
+#[tokio::test]
+async fn a_job_enqueued_in_psql_wakes_a_waiting_worker_without_a_poll() {
+    let api = TestApi::with(|config| config.poll = "5m".parse().unwrap()).await;
+    let waiting = waiting_worker(&api).await;
+    let (id, _) = psql(&api, r#"select asman.enqueue('q', '{"image": "a"}')"#);
+    let start = tokio::time::Instant::now();
+    assert_eq!(held(&in_time(waiting).await.unwrap()["jobs"][0]).0, id);
+    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_waiting_worker_hears_of_what_was_enqueued_before_anybody_listened() {
+    let database = migrations::testing::TestDatabase::new().await;
+    let gate = Gate::to(&database.url).await;
+    let listen_url = gate.url.clone();
+    let api = TestApi::over(&database.url, |config| {
+        config.poll = "5m".parse().unwrap();
+        config.listen_url = Some(listen_url);
+    })
+    .await;
+    let waiting = waiting_worker(&api).await;
+    let (id, _) = psql(&api, r#"select asman.enqueue('q', '{"image": "a"}')"#);
+    gate.open();
+    assert_eq!(held(&in_time(waiting).await.unwrap()["jobs"][0]).0, id);
+}
+
+/// A way to the database that lets nobody through before it is opened.
+struct Gate {
+    url: String,
+    opening: std::sync::Arc<tokio::sync::Notify>,
+}
+
+impl Gate {
+    async fn to(database_url: &str) -> Self {
+        let (before, name) = database_url.rsplit_once('/').unwrap();
+        let (user, folder) = before.rsplit_once('@').unwrap();
+        let socket = format!("{}/.s.PGSQL.5432", folder.replace("%2F", "/"));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
+        let opening = std::sync::Arc::new(tokio::sync::Notify::new());
+        let opened = opening.clone();
+        tokio::spawn(async move {
+            opened.notified().await;
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut far = tokio::net::UnixStream::connect(&socket).await.unwrap();
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+            }
+        });
+        Self { url, opening }
+    }
+
+    fn open(&self) {
+        self.opening.notify_one();
+    }
 }
 
 #[tokio::test]
@@ -88,7 +156,7 @@ async fn both_doors_queue_the_same_row() {
     for definition in [
         json!({"image": "a"}),
         json!({"build": {"context": "https://example.com/x.tgz", "buildArgs": ["A=1"]}, "command": "x", "env": {"channel": "c", "A": 1}}),
-        json!({"image": "a", "tags": ["b", "a", "b", "é", "Z"], "maxDuration": "1h30m", "requirements": {"cpus": 0.1, "gpus": 1.5, "memory": "1.5g"}}),
+        json!({"image": "a", "tags": ["b", "a", "b", "é", "Z"], "maxDuration": "1h30m", "requirements": {"cpus": 0.1, "gpus": 2.0, "memory": "1.5g"}}),
         json!({"image": "a", "requirements": {"cpus": 2.0, "memory": 1024, "maxDuration": "250ms"}, "maxDuration": 1500}),
         json!({"image": "a", "requirements": {"cpus": 1e-7, "memory": "4 GiB", "maxDuration": "1.5h"}, "maxDuration": null, "shmSize": "64m"}),
         json!({"image": "a", "inputs": {"a/b.txt": {"value": "x"}}, "configFiles": {"/etc/x": {"type": "json", "value": {"a": 1}}}}),
@@ -123,6 +191,9 @@ async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing
         json!({"image": "a", "requirements": {"memory": "4q"}}),
         json!({"image": "a", "requirements": {"cpus": -1}}),
         json!({"image": "a", "requirements": {"gpus": 5000}}),
+        json!({"image": "a", "requirements": {"gpus": 1.5}}),
+        json!({"image": "a", "inputs": {"x": {"type": "base64", "value": "%"}}}),
+        json!({"image": "a", "configFiles": {"/x": {"type": "base64", "value": 5}}}),
         json!({"image": "a", "env": {"A=B": "c"}}),
         json!({"image": "a", "tags": ["a/b"]}),
     ] {
@@ -132,7 +203,7 @@ async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing
         assert_eq!(status, 400);
         assert!(complaint.contains(&format!("ERROR:  {sentence}\n")), "{sentence:?} {complaint:?}");
     }
-    // Members of the wrong type: serde's words for the API, ours for SQL.
+    // Members of the wrong type: each door in words of its own.
     for definition in [
         "[]",
         r#"{"image": 1}"#,

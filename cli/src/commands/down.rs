@@ -27,10 +27,16 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let path = args.data.path()?;
     let stopped = tokio::time::timeout(TIMEOUT, stop(&path)).await;
     let pid = stopped.map_err(|_| Failure::Failed(format!("the asman on {} does not stop", path.display())))??;
+    if global.json {
+        say::json(&json!({ "stopped": pid.map(Pid::as_raw_nonzero) }));
+    }
     match pid {
-        _ if global.json => say::json(&json!({ "stopped": pid.map(Pid::as_raw_nonzero) })),
+        Some(_) if global.json => {}
         Some(pid) => say::note(&format!("Stopped process {}", pid.as_raw_nonzero())),
-        None => say::note(&format!("Nothing runs on {}", path.display())),
+        None => {
+            let sentence = format!("nothing runs on {}; name the right folder with --data-directory", path.display());
+            return Err(Failure::Failed(sentence));
+        }
     }
     Ok(())
 }

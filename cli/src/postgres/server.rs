@@ -68,6 +68,11 @@ impl Server {
         &self.url
     }
 
+    /// What to type to reach that database.
+    pub(crate) fn psql(&self) -> String {
+        format!("psql -h {} -U asman asman", shell_words::quote(&self.socket.to_string_lossy()))
+    }
+
     /// Waits until the server ends by itself, which it should not.
     pub(crate) async fn ended(&mut self) -> Failure {
         let status = self.child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());

@@ -199,6 +199,34 @@ pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// The same inside a runtime, whose other tasks go on meanwhile.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(ask: impl FnMut() -> F) -> T {
+    within(DEADLINE, ask).await
+}
+
+/// The same with a bound of the test's own.
+pub async fn within<T, F: Future<Output = Option<T>>>(bound: Duration, mut ask: impl FnMut() -> F) -> T {
+    let asking = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            tick.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(bound, asking).await.unwrap_or_else(|_| panic!("nothing happened within {bound:?}"))
+}
+
+/// Waits until an API says that it can serve.
+pub async fn ready(http: &reqwest::Client, api: &str) {
+    let is_ready = || async {
+        let answer = http.get(format!("{api}/readyz")).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success()).then_some(())
+    };
+    eventually(is_ready).await;
+}
+
 /// The server's process id, from the file that it keeps.
 pub fn postmaster(data: &Path) -> Option<i32> {
     let text = std::fs::read_to_string(data.join("database/postmaster.pid")).ok()?;

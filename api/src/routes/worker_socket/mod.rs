@@ -21,7 +21,7 @@ use axum::response::Response;
 use protocol::{ServerMessage, State as JobState, StateChange, WorkerId, WorkerMessage, WorkerRegistration, limits};
 use sql::WorkerSeen;
 
-use super::socket::{Closed, Connection, bounded, ignore, refuse};
+use super::socket::{Closed, Connection, Opening, Session, ignore, refuse};
 use super::worker::check_worker;
 use crate::access::{Caller, Right, WorkerOf};
 use crate::app::AppState;
@@ -58,21 +58,19 @@ pub(crate) async fn connect(
     caller: Caller,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = bounded(upgrade, limits::WORKER_MESSAGE_BYTES_MAX)?;
-    let place = app.meters.connect(&caller, queue.qid())?;
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        let shutdown = app.shutdown.clone();
-        let counted = app.hub.count_worker(queue.qid());
-        let connection = Connection::new(app, queue, socket, (caller, Right::Work), None, place);
-        let mut worker = Worker { connection, id: None, _counted: counted };
-        // Served to its end, or told that the server goes away.
-        if shutdown.run_until_cancelled(worker.serve()).await.is_none() {
-            worker.connection.close().await;
-        }
-    }))
+    let message_bytes_max = limits::WORKER_MESSAGE_BYTES_MAX;
+    let opening = Opening { app, queue, caller, right: Right::Work, messages: None, message_bytes_max };
+    opening.open(upgrade, |connection| {
+        let counted = connection.app.hub.count_worker(connection.queue.qid());
+        Worker { connection, id: None, _counted: counted }
+    })
 }
 
-impl Worker {
+impl Session for Worker {
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     async fn serve(&mut self) -> Result<(), Closed> {
         let mut messages = self.connection.greet().await?;
         self.connection.send(text_of(&ServerMessage::StatusRequest {})).await?;
@@ -93,7 +91,9 @@ impl Worker {
             }
         }
     }
+}
 
+impl Worker {
     /// The hub's message, after the definitions of the jobs that it shows as queued.
     async fn pass_on(&mut self, text: Arc<str>) -> Result<(), Closed> {
         let job_ids = definitions::newly_queued(&text);

@@ -123,3 +123,42 @@ async fn errors_of_every_kind_may_be_read_by_any_page() {
         }
     }
 }
+
+#[tokio::test]
+async fn each_mistake_is_told_in_a_sentence_that_names_its_place_and_none_of_our_types() {
+    let api = TestApi::new().await;
+    for (path, body, sentence) in [
+        ("/q/q", "[]", "the body is no JSON object"),
+        ("/q/q", "{}", "definition is missing"),
+        ("/q/q", r#"{"definition":{"image":5}}"#, "the definition cannot be read: image is a number, not a text"),
+        ("/q/q", r#"{"definition":{"image":"a"},"control":{"namespace":""}}"#, "control.namespace: the namespace is empty"),
+        ("/q/q/claim", "[]", "the body is no JSON object"),
+        ("/q/q/claim", r#"{"worker":{"id":"w","cpus":1}}"#, "free is missing"),
+        (
+            "/q/q/j/x/logs",
+            r#"{"epoch":1,"seq":0,"step":"Running","lines":[["x",1],{}]}"#,
+            "lines[1] is an object, not a log line [text, epochMs] or [text, epochMs, isStdErr]",
+        ),
+        ("/q/q/heartbeat", r#"{"workerId":"w","jobs":[{"jobId":"x"}]}"#, "jobs[0].epoch is missing"),
+        ("/q/q/j/x/release", r#"{"epoch":1.5}"#, "epoch must be a whole number within its bounds"),
+        ("/j/x/copy", "null", "the body is no JSON object"),
+    ] {
+        assert_eq!(api.post_text(path, body).await, (400, json!({"error": sentence})), "{path} {body}");
+    }
+    for (path, sentence) in [
+        ("/q/q/j/x/run-logs.json?since=x", "the parameter since must be a whole number"),
+        ("/j/x/build-logs.json?since=1.5", "the parameter since must be a whole number"),
+        ("/q/q/j/x/run-logs.json?since=1&since=2", "the parameter since is there twice"),
+    ] {
+        assert_eq!(api.get(path).await, (400, json!({"error": sentence})), "{path}");
+    }
+    let put = api.request(reqwest::Method::PUT, "/q/q/policy").body(r#"{"pause":true}"#).send().await.unwrap();
+    let (status, answer) = crate::test_api::body_of(put).await;
+    assert_eq!(status, 400);
+    assert!(
+        answer["error"].as_str().unwrap().starts_with("pause is no member that is known here; there are paused, "),
+        "{answer}"
+    );
+    let cancel = api.post("/q/q/j/x/cancel?namespace=", json!({})).await;
+    assert_eq!(cancel, (400, json!({"error": "the parameter namespace cannot be read: the namespace is empty"})));
+}

@@ -226,27 +226,53 @@ async fn workers_are_told_of_when_they_come() {
 }
 
 #[tokio::test]
-async fn a_whole_snapshot_comes_every_ten_seconds() {
+async fn a_whole_snapshot_comes_every_ten_seconds_to_clients_and_to_workers() {
     let api = TestApi::new().await;
-    let mut socket = Socket::connect(&api, "/q/q/client").await;
-    // Nothing happens, and yet: existing clients reconnect after 20 s without one.
-    socket.until(|m| (m["type"] == "JobStates").then_some(())).await;
+    let mut client = Socket::connect(&api, "/q/q/client").await;
+    let mut worker = Socket::connect(&api, "/q/q/worker").await;
+    // Nothing happens, and yet: existing clients and workers reconnect after 20 s without one.
+    let whole = |m: &Value| (m["type"] == "JobStates" && m["payload"]["isSubset"] == false).then_some(());
+    tokio::join!(client.until(whole), worker.until(whole));
+}
+
+/// Three hundred jobs, so that a snapshot has two mebibytes, and so many questions for one that no buffer on the way holds the
+/// answers: until it reads, the socket takes nothing more.
+async fn choke(api: &TestApi, socket: &mut Socket) {
+    let long = "t".repeat(200);
+    let tags: Vec<_> = (0..32).map(|n| format!("{n}{long}")).collect();
+    for n in 0..300 {
+        api.submit_job("q", json!({"definition": {"image": "a", "command": n.to_string(), "tags": tags}})).await;
+    }
+    for _ in 0..20 {
+        socket.send(&json!({"type": "QueryJobStates"})).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_lags_gets_a_snapshot_and_then_what_follows() {
+    let api = TestApi::with(|config| config.send_timeout = "1m".parse().unwrap()).await;
+    let mut slow = Socket::connect_raw(&api, "/q/q/client").await;
+    choke(&api, &mut slow).await;
+    let mut reader = Socket::connect(&api, "/q/q/client").await;
+    // More messages than the ring holds: each is made before the next job comes.
+    for n in 0..80 {
+        let id = api.submit("q", n).await;
+        reader.until_job(&id, "Queued").await;
+    }
+    slow.ping().await;
+    let metrics = api.fetch("/metrics").await.text().await.unwrap();
+    assert!(metrics.lines().any(|line| line == "asman_socket_lags_total 1"), "{metrics}");
+    let next = api.submit("q", 1_000).await;
+    let seen = slow.until(|m| m["payload"]["state"]["jobs"].get(&next).map(|_| m["type"].clone())).await;
+    assert_eq!(seen, "JobStateUpdates");
 }
 
 #[tokio::test]
 async fn a_reader_that_never_reads_disturbs_nobody() {
     let api = TestApi::new().await;
-    let long = "t".repeat(200);
     let mut stuck = Socket::connect_raw(&api, "/q/q/client").await;
     let mut reader = Socket::connect(&api, "/q/q/client").await;
-    let tags: Vec<_> = (0..32).map(|n| format!("{n}{long}")).collect();
-    for n in 0..300 {
-        api.submit_job("q", json!({"definition": {"image": "a", "command": n.to_string(), "tags": tags}})).await;
-    }
-    // Two mebibytes an answer, more than all buffers on the way hold.
-    for _ in 0..20 {
-        stuck.send(&json!({"type": "QueryJobStates"})).await;
-    }
+    choke(&api, &mut stuck).await;
     let id = api.submit("q", 1).await;
     let start = tokio::time::Instant::now();
     reader.until_job(&id, "Queued").await;

@@ -31,22 +31,51 @@ async fn any_page_may_call_every_route_and_no_route_leaks_its_url() {
     }
 }
 
+/// Method and path of every route that the API describes, with something in the place of each parameter.
+async fn described(api: &TestApi) -> Vec<(String, String)> {
+    let (_, document) = api.get("/openapi.json").await;
+    let filled =
+        |path: &str| path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths
+        .iter()
+        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), filled(path))));
+    operations.collect()
+}
+
 #[tokio::test]
-async fn a_preflight_is_answered_on_every_route() {
+async fn a_preflight_is_answered_on_every_described_route_and_for_every_other_path() {
     let api = TestApi::new().await;
-    for path in PATHS {
+    let mut routes = described(&api).await;
+    assert!(routes.len() > 60, "{routes:?}");
+    routes.extend(PATHS.map(|path| ("PUT".to_owned(), path.to_owned())));
+    for (method, path) in routes {
         let preflight = api
-            .request(Method::OPTIONS, path)
+            .request(Method::OPTIONS, &path)
             .header("origin", "https://page.example")
-            .header("access-control-request-method", "PUT")
+            .header("access-control-request-method", &method)
             .header("access-control-request-headers", "authorization,content-type");
         let response = preflight.send().await.unwrap();
-        assert_eq!(response.status(), 200, "{path}");
-        assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
-        assert_eq!(response.headers()["access-control-allow-methods"], "*", "{path}");
+        assert_eq!(response.status(), 200, "{method} {path}");
+        assert_eq!(response.headers()["access-control-allow-origin"], "*", "{method} {path}");
+        assert!(response.headers().get("access-control-allow-credentials").is_none(), "{method} {path}");
+        assert_eq!(response.headers()["access-control-allow-methods"], "*", "{method} {path}");
         // A star would not cover it.
         let allowed = response.headers()["access-control-allow-headers"].to_str().unwrap();
-        assert!(allowed.contains("authorization"), "{path}: {allowed}");
+        assert!(allowed.contains("authorization") && allowed.contains("content-type"), "{method} {path}: {allowed}");
+    }
+}
+
+#[tokio::test]
+async fn every_described_route_may_be_called_by_any_page_whatever_it_answers() {
+    let api = TestApi::new().await;
+    for (method, path) in described(&api).await {
+        let request = api.request(method.parse().unwrap(), &path).header("origin", "https://page.example").body("{}");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["access-control-allow-origin"], "*", "{method} {path}");
+        assert_eq!(response.headers()["access-control-expose-headers"], "*", "{method} {path}");
+        assert_eq!(response.headers()["referrer-policy"], "no-referrer", "{method} {path}");
+        assert!(!response.status().is_server_error(), "{method} {path}: {}", response.status());
     }
 }
 

@@ -13,7 +13,8 @@ fn refs() -> Value {
         "data.json": {"type": "json", "value": {"b": 1, "a": [2]}},
         "far.bin": {"type": "url", "value": "https://example.org/x?y=1#z"},
         "stored.bin": {"type": "key", "value": "some key/ü?#%41"},
-        "broken.bin": {"type": "base64", "value": "*"},
+        "unpadded.bin": {"type": "base64", "value": "a\nGk"},
+        "broken.bin": {"type": "base64", "value": "a"},
     })
 }
 
@@ -38,6 +39,7 @@ async fn check(api: &TestApi, base: &str) {
         (stored.status().as_u16(), &stored.headers()["location"]),
         (302, &"/f/some%20key%2F%C3%BC%3F%23%2541".parse().unwrap())
     );
+    assert_eq!(api.fetch(&format!("{base}/unpadded.bin")).await.text().await.unwrap(), "hi");
     assert_eq!(api.get(&format!("{base}/broken.bin")).await.0, 422);
     let absent = api.fetch(&format!("{base}/a")).await;
     assert_eq!(absent.status(), 404);
@@ -77,4 +79,40 @@ async fn a_redirect_to_a_stored_file_arrives() {
     let redirect = api.fetch(&format!("/q/q/j/{id}/inputs/x")).await;
     let location = redirect.headers()["location"].to_str().unwrap().to_owned();
     assert_eq!(api.fetch(&location).await.text().await.unwrap(), "content");
+}
+
+#[tokio::test]
+async fn a_slash_before_a_name_makes_no_difference_but_the_exact_name_comes_first() {
+    let api = TestApi::new().await;
+    let files = json!({"/etc/a": {"value": "absolute"}, "etc/a": {"value": "relative"}, "/etc/b": {"value": "b"}});
+    let id = api.submit_job("q", json!({"definition": {"image": "a", "configFiles": files}})).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    let body = json!({"epoch": epoch, "reason": "Success", "result": {"isTimedOut": false, "outputs": {"etc/a": {"value": "relative"}}}});
+    assert_eq!(api.post(&format!("/q/q/j/{id}/finish"), body).await.0, 200);
+    // Written by an earlier release, which took such names.
+    let older = "update asman.finished set result = jsonb_set(result::jsonb, '{outputs}', \
+        '{\"/etc/a\": {\"value\": \"absolute\"}, \"etc/a\": {\"value\": \"relative\"}, \"/etc/b\": {\"value\": \"b\"}}')::json";
+    api.execute(older).await;
+    for kind in ["inputs", "outputs"] {
+        for (name, expected) in [("etc/a", "relative"), ("/etc/a", "absolute"), ("etc/b", "b"), ("/etc/b", "b")] {
+            for base in [format!("/q/q/j/{id}"), format!("/j/{id}")] {
+                let path = format!("{base}/{kind}/{name}");
+                assert_eq!(api.fetch(&path).await.text().await.unwrap(), expected, "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_is_no_definition_has_no_files() {
+    let api = TestApi::new().await;
+    for (n, body) in [json!([1, 2]), json!("text"), json!({"inputs": 5}), json!({"inputs": {"x": "y"}})].iter().enumerate() {
+        let id = format!("item-{n}");
+        let (status, answer) = api.post("/q/q/api/v1/queue/put", json!({"items": {&id: body}, "waiting": [id]})).await;
+        assert_eq!(status, 200, "{answer}");
+        for kind in ["inputs", "outputs"] {
+            let file = api.fetch(&format!("/q/q/j/{id}/{kind}/x")).await;
+            assert_eq!((file.status().as_u16(), file.text().await.unwrap().as_str()), (404, "no such file"), "{kind} {body}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
+use crate::socket::{Socket, submission};
 use crate::test_api::{TestApi, assert_one_sentence, definition, eventually};
 
 /// Name of the database at the end of its URL.
@@ -49,4 +50,51 @@ async fn the_processs_metrics_count_and_never_name_a_queue() {
     let (_, body) = api.get("/q/my-secret-queue/j/nope").await;
     assert_one_sentence(&body);
     assert!(!body.to_string().contains("secret"));
+}
+
+/// The metrics that a text shows, without the ends that histograms add.
+fn names(text: &str) -> std::collections::BTreeSet<String> {
+    text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(ToOwned::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn every_metric_of_a_living_process_and_of_a_queue_is_in_the_operators_table() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    socket.send_text("undefined").await;
+    socket.send(&submission("x", &json!({"command": "no image"}))).await;
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    assert_eq!(api.finish(&id, epoch + 1).await, 409);
+    assert_eq!(api.finish(&id, epoch).await, 200);
+    socket.until_job(&id, "Finished").await;
+    // Gauges are set, and its own echo is heard, a while after the start.
+    let all = [
+        "asman_client_sockets",
+        "asman_database_connections",
+        "asman_webhooks_due",
+        "asman_notify_lag_seconds",
+        "asman_socket_messages_ignored_total",
+        "asman_socket_messages_refused_total",
+        "asman_http_request_seconds",
+        "asman_stale_writes_total",
+        "asman_claim_statement_seconds",
+        "asman_notifications_sent_total",
+    ];
+    let whole = || async {
+        let text = api.fetch("/metrics").await.text().await.unwrap();
+        let live = names(&text);
+        all.iter().all(|name| live.contains(*name)).then_some(live)
+    };
+    let live = eventually("the metrics are there", whole).await;
+    let of_queue = names(&api.fetch("/q/q/metrics").await.text().await.unwrap());
+    let table = include_str!("../../../../deploy/README.md");
+    for name in live.iter().chain(&of_queue) {
+        assert!(table.contains(&format!("| `{name}` |")), "{name} is not in the table of deploy/README.md");
+    }
+    let told =
+        |line: &str| Some((line.strip_prefix("| `")?.split_once('`')?.0.to_owned(), line.contains("at `/q/<queue>/metrics`")));
+    let told_of_queue: std::collections::BTreeSet<_> =
+        table.lines().filter_map(told).filter(|(_, is_of_queue)| *is_of_queue).map(|(name, _)| name).collect();
+    assert_eq!(of_queue, told_of_queue);
 }

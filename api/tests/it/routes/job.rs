@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::test_api::{TestApi, assert_one_sentence, definition};
+use crate::test_api::{TestApi, assert_one_sentence, definition, eventually};
 
 /// Has a worker run and finish the job that waits.
 async fn run(api: &TestApi) -> String {
@@ -13,7 +13,7 @@ async fn run(api: &TestApi) -> String {
 }
 
 #[tokio::test]
-async fn a_list_shows_waiting_running_and_just_finished_jobs_but_no_cancelled_ones() {
+async fn a_list_shows_waiting_running_and_just_finished_jobs_but_none_that_was_taken_away() {
     let api = TestApi::new().await;
     api.submit("q", 1).await;
     let finished = run(&api).await;
@@ -22,9 +22,21 @@ async fn a_list_shows_waiting_running_and_just_finished_jobs_but_no_cancelled_on
     let queued = api.submit("q", 3).await;
     let cancelled = api.submit("q", 4).await;
     api.post(&format!("/q/q/j/{cancelled}/cancel"), json!({})).await;
+    let deleted = api.submit_job("q", json!({"definition": definition(5), "control": {"namespace": "n"}})).await;
+    api.execute("update asman.queued set namespaces = '{n}', priority = -1 where namespaces = '{n}'").await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.finish(&deleted, epoch).await;
+    let mut socket = crate::socket::Socket::connect(&api, "/q/q/client").await;
+    socket.send(&crate::socket::ending(&deleted, "Deleted")).await;
+    socket.ping().await;
+    let replaced = api.submit_job("q", json!({"definition": definition(6), "control": {"namespace": "m"}})).await;
+    let newer = api.submit_job("q", json!({"definition": definition(7), "control": {"namespace": "m"}})).await;
+    let gone = || async { (api.state(&replaced).await == "finished").then_some(()) };
+    eventually("the older one is replaced", gone).await;
+    api.post(&format!("/q/q/j/{newer}/cancel?namespace=*"), json!({})).await;
     let (_, list) = api.get("/q/q/j").await;
     let jobs = list["data"].as_object().unwrap();
-    assert_eq!(jobs.len(), 3);
+    assert_eq!(jobs.len(), 3, "none that was cancelled, deleted or replaced");
     assert_eq!(jobs[&queued]["state"], "Queued");
     assert_eq!((&jobs[&queued]["worker"], &jobs[&queued]["namespaces"]), (&json!(""), &json!(["_"])));
     assert_eq!((&jobs[&running]["state"], &jobs[&running]["worker"]), (&json!("Running"), &json!("w")));
@@ -122,6 +134,52 @@ async fn a_history_has_one_entry_a_transition_oldest_first() {
     assert_eq!((&last["reason"], &last["namespace"], &last["message"]), (&json!("Cancelled"), &json!("*"), &json!("enough")));
     assert_eq!((&entries[4]["worker"], &entries[4]["attempt"]), (&json!("w2"), &json!(2)));
     assert!(entries.windows(2).all(|pair| pair[0]["time"].as_i64() <= pair[1]["time"].as_i64()));
+}
+
+#[tokio::test]
+async fn a_history_names_the_worker_that_was_lost_and_the_one_that_ended_it() {
+    let api = TestApi::with(|config| config.lease = "1s".parse().unwrap()).await;
+    let id = api.submit("q", 1).await;
+    api.claim_one("q", "lost").await;
+    let queued = || async { (api.state(&id).await == "queued").then_some(()) };
+    eventually("the worker is lost", queued).await;
+    let mut epoch = 0;
+    while epoch == 0 {
+        epoch = api.claim("q", "second", 1, "5s").await.first().map_or(0, |claim| claim["epoch"].as_i64().unwrap());
+    }
+    assert_eq!(api.finish(&id, epoch).await, 200);
+    let mut socket = crate::socket::Socket::connect(&api, "/q/q/client").await;
+    socket.send(&crate::socket::ending(&id, "Deleted")).await;
+    socket.ping().await;
+    let (_, history) = api.get(&format!("/q/q/j/{id}/history.json")).await;
+    let entries: Vec<_> = history["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let mut entry = entry.clone();
+            assert!(entry["time"].as_i64().unwrap() > 1_600_000_000_000);
+            entry.as_object_mut().unwrap().remove("time");
+            entry
+        })
+        .collect();
+    assert_eq!(entries[0], json!({"state": "Queued", "event": "queued", "namespace": "_"}));
+    assert_eq!(entries[1], json!({"state": "Running", "event": "claimed", "worker": "lost", "attempt": 1}));
+    assert_eq!(
+        (&entries[2]["state"], &entries[2]["event"], &entries[2]["worker"]),
+        (&json!("Queued"), &json!("requeued"), &json!("lost"))
+    );
+    assert!(entries[2]["message"].is_string(), "{}", entries[2]);
+    assert_eq!(entries[3], json!({"state": "Running", "event": "claimed", "worker": "second", "attempt": 2}));
+    assert_eq!(
+        entries[4],
+        json!({"state": "Finished", "event": "finished", "reason": "Success", "worker": "second", "attempt": 2})
+    );
+    assert_eq!(
+        (&entries[5]["event"], &entries[5]["reason"], &entries[5]["namespace"]),
+        (&json!("deleted"), &json!("Deleted"), &json!("_"))
+    );
+    assert_eq!(entries.len(), 6);
 }
 
 #[tokio::test]

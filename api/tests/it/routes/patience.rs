@@ -84,7 +84,7 @@ async fn a_long_poll_and_an_open_socket_outlast_the_patience() {
 
 #[tokio::test]
 async fn a_socket_that_never_reads_is_closed_and_memory_stays_bounded() {
-    let api = TestApi::new().await;
+    let api = TestApi::with(|config| config.send_timeout = "1s".parse().unwrap()).await;
     let long = "t".repeat(200);
     let tags: Vec<_> = (0..32).map(|n| format!("{n}{long}")).collect();
     for n in 0..300 {
@@ -113,9 +113,9 @@ async fn a_socket_that_never_reads_is_closed_and_memory_stays_bounded() {
         () = eventually("the stuck ones are closed", only_the_reader) => {}
         () = watch => {}
     }
-    // 400 answers of two mebibytes were asked for.
+    // 200 answers of two mebibytes were asked for. Each socket may hold one on its way; 39 MiB were measured.
     let grown = resident_kib().saturating_sub(before);
-    assert!(grown < 300 * 1024, "{grown} KiB");
+    assert!(grown < 100 * 1024, "{grown} KiB");
     drop(stuck);
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::test_api::{TestApi, claim_body};
+use crate::test_api::{PROMPT, TestApi, claim_body};
 
 #[tokio::test]
 async fn a_status_has_the_shape_that_existing_tools_read() {
@@ -10,8 +10,10 @@ async fn a_status_has_the_shape_that_existing_tools_read() {
     let running = api.submit("q", 1).await;
     api.claim_one("q", "w").await;
     let queued = api.submit_job("q", json!({"definition": {"image": "a", "requirements": {"cpus": 2.5}}})).await;
+    let start = tokio::time::Instant::now();
     let (status, body) = api.get("/q/q/status").await;
     assert_eq!(status, 200);
+    assert!(start.elapsed() < PROMPT, "answered from what is known, without asking workers: {:?}", start.elapsed());
     assert_eq!(body["jobs"], json!({&running: {"state": "Running"}, &queued: {"state": "Queued"}}));
     assert_eq!(body["otherServers"], json!({}));
     let worker = &body["localWorkers"]["w"];
@@ -68,8 +70,37 @@ async fn each_waiting_job_is_told_its_place_and_what_it_waits_for() {
     api.claim_with("q", body).await;
     let (_, with_worker) = api.get("/q/q/status").await;
     let why: Vec<_> = waiting(&with_worker).iter().map(|entry| entry["why"].as_str().unwrap().to_owned()).collect();
-    assert!(why[0].starts_with("every worker that could run it is busy"), "{}", why[0]);
-    assert_eq!(why[1..3], ["no connected worker has enough gpus", "no connected worker has enough cpus"]);
+    let gpus = "no connected worker has enough gpus: it needs 1, the most is 0";
+    let cpus = "no connected worker has enough cpus: it needs 100, the most is 16";
+    assert_eq!(why[..3], ["every worker that could run it is busy", gpus, cpus]);
+}
+
+#[tokio::test]
+async fn what_no_worker_has_is_named() {
+    let api = TestApi::new().await;
+    for (worker, tags, gpus) in [("tagged", json!(["lab"]), 0), ("strong", json!([]), 2)] {
+        let mut body = claim_body(worker, 0, "0s");
+        body["worker"]["tags"] = tags;
+        body["worker"]["gpus"] = json!(gpus);
+        body["worker"]["memory"] = json!(1 << 30);
+        api.claim_with("q", body).await;
+    }
+    for (definition, why) in [
+        (json!({"tags": ["lab", "moon"]}), "no connected worker carries the tag moon"),
+        (json!({"requirements": {"gpus": 3}}), "no connected worker has enough gpus: it needs 3, the most is 2"),
+        (json!({"requirements": {"cpus": 16.5}}), "no connected worker has enough cpus: it needs 16.5, the most is 16"),
+        (json!({"requirements": {"memory": "2g"}}), "no connected worker has enough memory: it needs 2147483648 bytes"),
+        (json!({"requirements": {"maxDuration": "2h"}}), "no connected worker allows a run as long as it asks for"),
+        (json!({"tags": ["lab"], "requirements": {"gpus": 1}}), "no connected worker has all that it needs at once"),
+        (json!({"tags": ["lab"]}), "every worker that could run it is busy"),
+    ] {
+        let mut whole = definition.clone();
+        whole["image"] = json!("a");
+        let id = api.submit_job("q", json!({"definition": whole})).await;
+        let (_, status) = api.get("/q/q/status").await;
+        assert_eq!(status["waiting"], json!([{"jobId": id, "position": 1, "why": why}]), "{definition}");
+        api.post(&format!("/q/q/j/{id}/cancel"), json!({})).await;
+    }
 }
 
 #[tokio::test]

@@ -118,6 +118,9 @@ async fn definitions_that_cannot_run_are_refused_and_leave_nothing() {
         json!({"image": "a", "requirements": {"cpus": -1}}),
         json!({"image": "a", "requirements": {"cpus": 5000}}),
         json!({"image": "a", "requirements": {"gpus": 1025}}),
+        json!({"image": "a", "requirements": {"gpus": 1.5}}),
+        json!({"image": "a", "inputs": {"x": {"type": "base64", "value": "no base64!"}}}),
+        json!({"image": "a", "configFiles": {"/x": {"type": "base64", "value": null}}}),
         json!({"image": "a", "requirements": {"memory": "big"}}),
         json!({"image": "a", "requirements": {"maxDuration": "99999d"}}),
         json!({"image": "a", "shmSize": "much"}),
@@ -175,4 +178,12 @@ async fn lists_are_not_taken_for_the_objects_of_a_definition() {
     ] {
         assert_refused(&api, &definition.to_string(), job(&definition), 400).await;
     }
+}
+
+#[tokio::test]
+async fn a_line_with_an_open_quote_is_left_to_the_worker() {
+    let api = TestApi::new().await;
+    // Published workers split it in their own way, and run it.
+    let id = api.submit_job("q", json!({"definition": {"image": "a", "command": "echo it's", "entrypoint": "sh \""}})).await;
+    assert_eq!(api.claim_one("q", "w").await.0, id);
 }

@@ -141,6 +141,8 @@ async fn a_claim_body_that_makes_no_sense_is_refused() {
         ("/worker/id", json!("a/b")),
         ("/worker/tags", json!(["a/b"])),
         ("/worker/version", json!("\u{0}")),
+        ("/worker/cpus", json!(0)),
+        ("/worker/cpus", json!(-1)),
         ("/free/cpus", json!(-1)),
         ("/free/jobs", json!(-1)),
         ("/wait", json!("soon")),

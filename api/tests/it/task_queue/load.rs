@@ -96,6 +96,13 @@ async fn ten_thousand_items_are_put_and_a_thousand_claimed_within_a_clients_pati
     let start = Instant::now();
     ok(post(&api, "put", &body)).await;
     let again = start.elapsed();
-    println!("put of {ITEMS}: {put:?}; get/1000: {get_time:?}; the same put again: {again:?}");
-    assert!(put < PATIENCE && get_time < PATIENCE && again < PATIENCE, "{put:?} {get_time:?} {again:?}");
+    // As after a vacuum of a queue that was worked off: its pages are still there, its rows are not.
+    api.execute("update pg_class set relpages = greatest(relpages, 200), reltuples = 0 where oid = 'asman.queued'::regclass")
+        .await;
+    let start = Instant::now();
+    ok(post(&api, "put", &body)).await;
+    let emptied = start.elapsed();
+    println!("put of {ITEMS}: {put:?}; get/1000: {get_time:?}; the same put again: {again:?}, by old statistics: {emptied:?}");
+    let all = [put, get_time, again, emptied];
+    assert!(all.iter().all(|took| *took < PATIENCE), "{all:?}");
 }

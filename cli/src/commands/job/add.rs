@@ -95,15 +95,17 @@ impl AddArgs {
 pub(super) async fn run(client: &Client, args: &AddArgs, is_json: bool) -> Result<(), Failure> {
     let options = args.wait.options();
     let id = submit(client, args, options.is_quiet).await?;
-    if args.is_waiting {
-        return wait::run(client, &args.queue, &id, &options, is_json).await;
+    let print = || if is_json { say::json(&json!({ "jobId": id })) } else { say::result(id.as_str()) };
+    if !args.is_waiting {
+        print();
+        return Ok(());
     }
-    if is_json {
-        say::json(&json!({ "jobId": id }));
-    } else {
-        say::result(id.as_str());
+    let waited = wait::run(client, &args.queue, &id, &options, is_json).await;
+    // It is queued and nothing was heard of it, as with a token that opens no reader's door: its id must not be lost.
+    if matches!(waited, Err(Failure::BadInput(_) | Failure::Missing(_))) {
+        print();
     }
-    Ok(())
+    waited
 }
 
 /// Uploads the files and queues the job; gives its id once it is durable.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use protocol::{JobId, LogLine, QueueName};
+use protocol::{JobId, LogLine, QueueName, State};
 use serde::Deserialize;
 
 use crate::client::{Client, Error, reason};
@@ -35,10 +35,29 @@ impl LogKind {
     }
 }
 
+/// What the stream brings.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Seen<'a> {
+    /// A log line.
+    Line(LogKind, &'a LogLine),
+    /// The job is in this state now.
+    State(State),
+}
+
 #[derive(Deserialize)]
 struct Lines {
     lines: Vec<LogLine>,
     cursor: u64,
+}
+
+#[derive(Deserialize)]
+struct Now {
+    state: State,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "so that it can be named in `map_err`")]
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::Broken(format!("its log cannot be read: {error}"))
 }
 
 /// What has been seen so far.
@@ -52,13 +71,8 @@ struct Progress {
     is_fresh: bool,
 }
 
-/// Gives every log line to `sink`, in order, until the job has ended. Fails only when the API refuses.
-pub(super) async fn follow(
-    client: &Client,
-    queue: &QueueName,
-    id: &JobId,
-    sink: &mut impl FnMut(LogKind, &LogLine),
-) -> Result<(), Error> {
+/// Gives every log line and every state to `sink`, in order, until the job has ended. Fails only when the API refuses.
+pub(super) async fn follow(client: &Client, queue: &QueueName, id: &JobId, sink: &mut impl FnMut(Seen<'_>)) -> Result<(), Error> {
     let mut progress = Progress::default();
     let mut wait = RETRY_MIN;
     let mut is_told = false;
@@ -67,7 +81,7 @@ pub(super) async fn follow(
         let error = match read(client, queue, id, &mut progress, sink).await {
             Ok(()) if progress.is_final => return Ok(()),
             Ok(()) => "the stream ended early".to_owned(),
-            Err(error @ Error::Refused(_)) => return Err(error),
+            Err(error @ (Error::Refused(_) | Error::UnknownJob)) => return Err(error),
             Err(error) => error.to_string(),
         };
         if progress.is_fresh {
@@ -86,7 +100,7 @@ async fn read(
     queue: &QueueName,
     id: &JobId,
     progress: &mut Progress,
-    sink: &mut impl FnMut(LogKind, &LogLine),
+    sink: &mut impl FnMut(Seen<'_>),
 ) -> Result<(), Error> {
     let response = client.stream(queue, id, progress.last_id.as_deref()).await?;
     let mut bytes = response.bytes_stream();
@@ -103,11 +117,15 @@ async fn read(
 }
 
 impl Progress {
-    fn take(&mut self, event: &Event, sink: &mut impl FnMut(LogKind, &LogLine)) -> Result<(), Error> {
+    fn take(&mut self, event: &Event, sink: &mut impl FnMut(Seen<'_>)) -> Result<(), Error> {
         self.is_fresh = true;
         match event.name.as_str() {
             "build-log" => self.take_lines(LogKind::Build, &event.data, sink)?,
             "run-log" => self.take_lines(LogKind::Run, &event.data, sink)?,
+            "state" => {
+                let now: Now = serde_json::from_str(&event.data).map_err(unreadable)?;
+                sink(Seen::State(now.state));
+            }
             "final" => self.is_final = true,
             _ => {}
         }
@@ -118,15 +136,15 @@ impl Progress {
         Ok(())
     }
 
-    fn take_lines(&mut self, kind: LogKind, data: &str, sink: &mut impl FnMut(LogKind, &LogLine)) -> Result<(), Error> {
-        let new: Lines = serde_json::from_str(data).map_err(|error| Error::Broken(format!("its log cannot be read: {error}")))?;
+    fn take_lines(&mut self, kind: LogKind, data: &str, sink: &mut impl FnMut(Seen<'_>)) -> Result<(), Error> {
+        let new: Lines = serde_json::from_str(data).map_err(unreadable)?;
         let cursor = match kind {
             LogKind::Build => &mut self.build_cursor,
             LogKind::Run => &mut self.run_cursor,
         };
         let start = new.cursor.saturating_sub(new.lines.len() as u64);
         let seen = usize::try_from(cursor.saturating_sub(start)).unwrap_or(usize::MAX);
-        new.lines.iter().skip(seen).for_each(|line| sink(kind, line));
+        new.lines.iter().skip(seen).for_each(|line| sink(Seen::Line(kind, line)));
         *cursor = new.cursor.max(*cursor);
         Ok(())
     }
@@ -140,7 +158,11 @@ mod tests {
     fn lines_that_come_again_are_dropped() {
         let mut progress = Progress::default();
         let mut seen = Vec::new();
-        let mut sink = |kind: LogKind, line: &LogLine| seen.push((kind, line.text.clone()));
+        let mut sink = |new: Seen<'_>| {
+            if let Seen::Line(kind, line) = new {
+                seen.push((kind, line.text.clone()));
+            }
+        };
         for (name, data) in [
             ("run-log", r#"{"lines":[["a",1],["b",1]],"cursor":2}"#),
             ("run-log", r#"{"lines":[["a",1],["b",1],["c",1]],"cursor":3}"#),

@@ -4,7 +4,7 @@ use protocol::{JobId, LogLine, QueueName};
 use serde_json::json;
 
 use super::JobArgs;
-use super::follow::{LogKind, follow};
+use super::follow::{LogKind, Seen, follow};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::say;
@@ -24,6 +24,11 @@ pub(super) async fn run(client: &Client, args: &Args, is_json: bool) -> Result<(
     let JobArgs { queue, id } = &args.job;
     let mut sink = |kind: LogKind, line: &LogLine| print(kind, line, is_json);
     if args.follow {
+        let mut sink = |seen: Seen<'_>| {
+            if let Seen::Line(kind, line) = seen {
+                sink(kind, line);
+            }
+        };
         return tokio::select! {
             result = follow(client, queue, id, &mut sink) => Ok(result?),
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),

@@ -62,7 +62,6 @@ pub(super) async fn result(client: &Client, job: &JobArgs) -> Result<(), Failure
             say::result(&text);
             Ok(())
         }
-        Err(state) if state == "unknown" => Err(Failure::Failed("the queue knows no such job".to_owned())),
         Err(state) => Err(Failure::Failed(format!("the job has not finished: it is {state}"))),
     }
 }

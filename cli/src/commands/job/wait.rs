@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use protocol::{Job, JobId, JobResult, LogLine, QueueName, Reason};
+use protocol::{Job, JobId, JobResult, QueueName, Reason, State};
 use serde::Serialize;
 use tokio::signal;
+use tokio::sync::watch;
 
 use super::fetch;
-use super::follow::{LogKind, follow};
+use super::follow::{Seen, follow};
 use crate::client::{Client, Error};
 use crate::failure::Failure;
 use crate::say;
 
 const RETRY: Duration = Duration::from_secs(1);
+/// A job that waits for longer than this is asked for the reason, and again every so often.
+const WAITS_LONG: Duration = Duration::from_secs(1);
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Leading characters of the id that name the default folder of outputs.
 const FOLDER_CHARS: usize = 12;
 
@@ -31,7 +35,7 @@ pub(crate) struct WaitArgs {
 impl WaitArgs {
     /// The same, for the code.
     pub(crate) fn options(&self) -> WaitOptions {
-        WaitOptions { output_directory: self.output_directory.clone(), is_quiet: self.quiet }
+        WaitOptions { output_directory: self.output_directory.clone(), is_quiet: self.quiet, tells_why: !self.quiet }
     }
 }
 
@@ -42,6 +46,8 @@ pub(crate) struct WaitOptions {
     pub(crate) output_directory: Option<PathBuf>,
     /// Shows no log.
     pub(crate) is_quiet: bool,
+    /// Says why the job still waits.
+    pub(crate) tells_why: bool,
 }
 
 /// How a job ended, and what was fetched.
@@ -66,6 +72,7 @@ pub(super) async fn run(
     options: &WaitOptions,
     is_json: bool,
 ) -> Result<(), Failure> {
+    let options = &WaitOptions { tells_why: options.tells_why && !is_json, ..options.clone() };
     let outcome = tokio::select! {
         outcome = wait_for(client, queue, id, options) => outcome?,
         _ = signal::ctrl_c() => {
@@ -83,12 +90,17 @@ pub(super) async fn run(
 
 /// Follows the job to its end and fetches its outputs.
 pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, options: &WaitOptions) -> Result<Outcome, Failure> {
-    let mut sink = |_: LogKind, line: &LogLine| {
-        if !options.is_quiet {
-            say::note(&line.text);
-        }
+    let is_queued = watch::Sender::new(false);
+    let mut sink = |seen: Seen<'_>| match seen {
+        Seen::Line(_, line) if !options.is_quiet => say::note(&line.text),
+        Seen::Line(..) => {}
+        Seen::State(state) => drop(is_queued.send_replace(state == State::Queued)),
     };
-    follow(client, queue, id, &mut sink).await?;
+    let waiting = is_queued.subscribe();
+    tokio::select! {
+        followed = follow(client, queue, id, &mut sink) => followed?,
+        () = tell_why(client, queue, id, waiting), if options.tells_why => {}
+    }
     let job = result(client, queue, id).await?;
     let finished = job.finished.ok_or_else(|| Failure::Failed("the API knows no end of the job".to_owned()))?;
     let left: JobResult = finished.result.unwrap_or_default();
@@ -105,12 +117,30 @@ pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, opt
     })
 }
 
+/// Says why the job waits, once for each reason. Ends never while somebody follows the job.
+async fn tell_why(client: &Client, queue: &QueueName, id: &JobId, mut is_queued: watch::Receiver<bool>) {
+    let mut told = String::new();
+    while is_queued.wait_for(|is_queued| *is_queued).await.is_ok() {
+        tokio::time::sleep(if told.is_empty() { WAITS_LONG } else { ASK_AGAIN }).await;
+        // Whoever may not read the queue's status does without.
+        let why = client.why_waiting(queue, id).await.ok().flatten().unwrap_or_default();
+        let still_waits = *is_queued.borrow();
+        if still_waits && !why.is_empty() && why != told {
+            say::note(&format!("The job waits: {why}"));
+            told = why;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
 /// The job has ended, so its result is there; only the way to it may break.
 async fn result(client: &Client, queue: &QueueName, id: &JobId) -> Result<Job, Failure> {
     loop {
         match client.result(queue, id).await {
             Ok(Ok(job)) => return Ok(job),
-            Ok(Err(_)) => return Err(Failure::Failed("the job was removed before its result was read".to_owned())),
+            Ok(Err(_)) | Err(Error::UnknownJob) => {
+                return Err(Failure::Failed("the job was removed before its result was read".to_owned()));
+            }
             Err(error @ Error::Refused(_)) => return Err(error.into()),
             Err(_) => tokio::time::sleep(RETRY).await,
         }

@@ -9,7 +9,7 @@ use protocol::{Duration, QueueName};
 use serde_json::{Map, Value};
 
 use crate::args::Global;
-use crate::client::Client;
+use crate::client::{Client, Error};
 use crate::failure::Failure;
 use crate::say;
 
@@ -20,8 +20,11 @@ Examples:
   asman queue policy set my-queue --max-queued 1000 --retention 7d
   asman queue policy set my-queue --pause
 
-The queue's owner token comes from ASMAN_TOKEN or --token-file. The first who names an owner token owns the policy.
+The queue's owner token comes from ASMAN_TOKEN or --token-file. The first who names an owner token owns the policy; until
+somebody does, whoever knows the queue's name may change it, other tokens or not.
 Whoever has a queue's submit token but not its read token cannot follow his jobs: give both the same token if he should.";
+
+const NO_OWNER: &str = "Nobody owns this policy: whoever knows the queue's name may change it. Name an owner with --owner-token.";
 
 /// Verbs of `asman queue policy`.
 #[derive(Debug, clap::Subcommand)]
@@ -180,7 +183,14 @@ pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure
     let policy = match command {
         Command::Get(args) => client(&args, global)?.policy(&args.queue).await?,
         Command::Clear(args) => client(&args, global)?.clear_policy(&args.queue).await?,
-        Command::Set(args) => client(&args.queue, global)?.change_policy(&args.queue.queue, &args.to_body()?).await?,
+        Command::Set(args) => {
+            let changed = client(&args.queue, global)?.change_policy(&args.queue.queue, &args.to_body()?).await;
+            let policy = changed.map_err(in_words_of_the_flags)?;
+            if policy.get("ownerToken") == Some(&Value::Bool(false)) {
+                say::note(NO_OWNER);
+            }
+            policy
+        }
     };
     if global.json {
         say::json(&policy);
@@ -197,6 +207,14 @@ pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure
         say::result(&format!("{name:<16} {word}"));
     }
     Ok(())
+}
+
+/// The API speaks of its JSON, where null removes a part; the flags say none.
+fn in_words_of_the_flags(error: Error) -> Error {
+    match error {
+        Error::Refused(said) => Error::Refused(said.replace("null removes it", "none removes it")),
+        other => other,
+    }
 }
 
 fn client(args: &QueueArgs, global: &Global) -> Result<Client, Failure> {

@@ -22,7 +22,7 @@ pub(super) async fn run(file: &Path, data: &DataDirectory, api_url: &str) -> Res
     let job = AddArgs::for_demo(queue, IMAGE, &command, format!("Cargo.lock={}", file.display()));
     let id = submit(&client, &job, true).await?;
     let folder = data.join("demo");
-    let options = WaitOptions { output_directory: Some(folder), is_quiet: false };
+    let options = WaitOptions { output_directory: Some(folder), is_quiet: false, tells_why: true };
     let outcome = wait_for(&client, &job.queue, &id, &options).await?;
     for path in &outcome.outputs {
         say::note(&format!("Demo: {}", path.display()));

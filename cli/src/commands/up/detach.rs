@@ -23,10 +23,18 @@ const ADDRESS: &str = "up.json";
 /// Log lines shown of a start that failed.
 const LOG_LINES_SHOWN: usize = 20;
 
+/// Where a running stack is to be found.
 #[derive(Debug, Deserialize, Serialize)]
-struct Address {
-    pid: u32,
-    api: String,
+#[serde(rename_all = "camelCase")]
+pub(super) struct Address {
+    /// Its process.
+    pub(super) pid: u32,
+    /// Its API.
+    pub(super) api: String,
+    /// What to type to reach its private database, when it has one.
+    pub(super) psql: Option<String>,
+    /// Whether jobs of the queue `local` will run.
+    pub(super) has_worker: bool,
 }
 
 /// Starts the background process and waits until it is healthy or dead.
@@ -42,12 +50,17 @@ pub(super) async fn start(args: &Args, data: &DataDirectory, global: &Global) ->
     };
     let address = ended.map_err(|status| did_not_start(status, &log))?;
     if global.json {
-        say::json(&json!({ "pid": pid, "api": address.api, "queue": "local", "log": log }));
-        return Ok(());
+        say::json(&json!({ "pid": pid, "api": address.api, "queue": "local", "log": log, "psql": address.psql }));
+    } else {
+        say::note(&format!("Asman is up in the background: {}", address.api));
+        if let Some(psql) = &address.psql {
+            say::note(&format!("  SQL       {psql}"));
+        }
+        say::note(&format!("  log       {}", log.display()));
+        say::note(&format!("  stop      asman down --data-directory {}", data.root().display()));
     }
-    say::note(&format!("Asman is up in the background: {}", address.api));
-    say::note(&format!("  log       {}", log.display()));
-    say::note(&format!("  stop      asman down --data-directory {}", data.root().display()));
+    // Here, where somebody sees it.
+    super::show_demo(args, data, &address).await;
     Ok(())
 }
 
@@ -58,9 +71,9 @@ pub(super) fn leave_terminal() -> Result<(), Failure> {
 }
 
 /// Says to whoever waits that the stack is healthy.
-pub(super) fn write_address(data: &DataDirectory, api: &str) -> Result<(), Failure> {
+pub(super) fn write_address(data: &DataDirectory, address: &Address) -> Result<(), Failure> {
     let path = data.join(ADDRESS);
-    let address = json!(Address { pid: std::process::id(), api: api.to_owned() });
+    let address = json!(address);
     let temporary = data.join("up.json.new");
     let written = std::fs::write(&temporary, address.to_string()).and_then(|()| std::fs::rename(&temporary, &path));
     written.map_err(|error| Failure::io("write", &path, &error))
@@ -87,9 +100,6 @@ fn spawn(args: &Args, data: &DataDirectory, log: &Path) -> Result<Child, Failure
     command.envs(args.s3.to_environment());
     if args.no_worker {
         command.arg("--no-worker");
-    }
-    if let Some(file) = &args.demo {
-        command.arg("--demo").arg(file);
     }
     let error_file = file.try_clone().map_err(failed)?;
     command.stdin(Stdio::null()).stdout(file).stderr(error_file).spawn().map_err(failed)

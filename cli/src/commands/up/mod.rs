@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::lock::Lock;
 use crate::say;
 use crate::signals::Signals;
+use detach::Address;
 use stack::Stack;
 
 const AFTER_HELP: &str = "\
@@ -85,42 +86,50 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
 
 async fn serve(args: &Args, data: &DataDirectory, signals: &Signals, global: &Global) -> Result<(), Failure> {
     let mut stack = Stack::start(args, data, signals).await?;
-    let api_url = stack.api_url.clone();
-    let has_worker = stack.has_worker();
+    let address = stack.address();
     let result = tokio::select! {
         result = stack.ended(signals) => result,
         // When it went well, this branch is over and the other one goes on.
-        Err(failure) = greet(args, data, &api_url, has_worker, global) => Err(failure),
+        Err(failure) = greet(args, data, &address, global) => Err(failure),
     };
     say::note("Stopping");
     let stopped = stack.stop(signals).await;
     result.and(stopped)
 }
 
-async fn greet(args: &Args, data: &DataDirectory, api_url: &str, has_worker: bool, global: &Global) -> Result<(), Failure> {
-    detach::write_address(data, api_url)?;
-    announce(api_url, global);
-    match &args.demo {
-        Some(_) if !has_worker => say::note("The demo job needs a worker, so it was not submitted."),
-        // The stack is of use without its demo.
-        Some(file) => {
-            demo::run(file, data, api_url).await.unwrap_or_else(|failure| say::note(&format!("The demo job: {failure}")));
-        }
-        None => {}
-    }
+async fn greet(args: &Args, data: &DataDirectory, address: &Address, global: &Global) -> Result<(), Failure> {
+    detach::write_address(data, address)?;
+    announce(address, global);
+    show_demo(args, data, address).await;
     Ok(())
 }
 
+/// Runs the demo where one is asked for.
+async fn show_demo(args: &Args, data: &DataDirectory, address: &Address) {
+    match &args.demo {
+        Some(_) if !address.has_worker => say::note("The demo job needs a worker, so it was not submitted."),
+        // The stack is of use without its demo.
+        Some(file) => {
+            demo::run(file, data, &address.api).await.unwrap_or_else(|failure| say::note(&format!("The demo job: {failure}")));
+        }
+        None => {}
+    }
+}
+
 /// Where to go from here.
-fn announce(api_url: &str, global: &Global) {
+fn announce(address: &Address, global: &Global) {
+    let api_url = &address.api;
     if global.json {
-        return say::json(&json!({ "api": api_url, "queue": "local" }));
+        return say::json(&json!({ "api": api_url, "queue": "local", "psql": address.psql }));
     }
     say::note(&format!("Asman is up: {api_url}"));
     say::note(&format!("  web page  {api_url}/"));
     say::note("  queue     local");
     let asman = how_to_call();
     say::note(&format!("  try       {asman} job add local -i asman/demo -c 'echo hello' --wait --api {api_url}"));
+    if let Some(psql) = &address.psql {
+        say::note(&format!("  SQL       {psql}"));
+    }
     say::note(&format!("  stop      Ctrl-C, or {asman} down"));
 }
 

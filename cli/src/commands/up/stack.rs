@@ -7,6 +7,7 @@ use protocol::QueueName;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::detach::Address;
 use super::{Args, demo_image};
 use crate::client::Client;
 use crate::commands::api::bind;
@@ -35,7 +36,7 @@ struct Part {
 #[derive(Debug)]
 pub(super) struct Stack {
     /// Where the API answers.
-    pub(super) api_url: String,
+    api_url: String,
     server: Option<Server>,
     api: Part,
     worker: Option<Part>,
@@ -61,9 +62,14 @@ impl Stack {
         }
     }
 
-    /// Whether jobs of the queue `local` will run.
-    pub(super) fn has_worker(&self) -> bool {
-        self.worker.is_some()
+    /// What people are told of it.
+    pub(super) fn address(&self) -> Address {
+        Address {
+            pid: std::process::id(),
+            api: self.api_url.clone(),
+            psql: self.server.as_ref().map(Server::psql),
+            has_worker: self.worker.is_some(),
+        }
     }
 
     /// Waits for a signal, or for a part that ends by itself.

@@ -1,0 +1,167 @@
+//! What is wrong with a JSON object that came from outside, as one sentence that names the member. serde's own words speak of our
+//! types.
+
+use serde::de::DeserializeOwned;
+
+/// Most characters that are shown of a word that is none of those expected.
+const WORD_CHARS_MAX: usize = 40;
+
+/// Reads an object, or says what is wrong with it; `whole` names the whole of it there. Lists are refused: serde would take
+/// their items for the members, in order.
+pub fn read_object<T: DeserializeOwned>(whole: &str, text: &[u8]) -> Result<T, String> {
+    let error = match serde_json::from_slice::<T>(text) {
+        Ok(value) if text.trim_ascii_start().starts_with(b"{") => return Ok(value),
+        Ok(_) => return Err(format!("{whole} is no JSON object")),
+        Err(error) => error,
+    };
+    if !error.is_data() {
+        return Err(format!("{whole} is no JSON: {error}"));
+    }
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(format!("{whole} is no JSON object"));
+    }
+    // Read once more, because keeping count of where we are costs time that a good text need not pay.
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+        return Err(format!("{whole} cannot be read: {error}"));
+    };
+    let place = match error.path().to_string() {
+        root if root == "." => String::new(),
+        path => path,
+    };
+    Err(sentence(whole, &place, without_position(&error.inner().to_string())))
+}
+
+fn without_position(said: &str) -> &str {
+    said.rsplit_once(" at line ").map_or(said, |(said, _)| said)
+}
+
+/// A complaint of serde's about the member at `place`, in our words.
+fn sentence(whole: &str, place: &str, said: &str) -> String {
+    let inner = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+    let subject = if place.is_empty() { whole } else { place };
+    let named = |start: &str| said.strip_prefix(start)?.split_once('`');
+    if let Some((name, _)) = named("missing field `") {
+        return format!("{} is missing", inner(name));
+    }
+    if let Some((name, _)) = named("duplicate field `") {
+        return format!("{} is there twice", inner(name));
+    }
+    if let Some((name, known)) = named("unknown field `") {
+        // The path ends with the unknown name already.
+        let at = if place == name || place.ends_with(&format!(".{name}")) { place.to_owned() } else { inner(name) };
+        return format!("{at} is no member that is known here; there are {}", list_of(known));
+    }
+    if let Some((word, known)) = named("unknown variant `") {
+        let word: String = word.chars().take(WORD_CHARS_MAX).collect();
+        return format!("{subject} is {word:?} and must be one of {}", list_of(known));
+    }
+    if let Some((found, expected)) = said.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected ")) {
+        if found.starts_with("floating point") {
+            return format!("{subject} must be {}", expected_of(expected));
+        }
+        return format!("{subject} is {}, not {}", kind_of(found), expected_of(expected));
+    }
+    if let Some((_, expected)) = said.strip_prefix("invalid value: ").and_then(|rest| rest.split_once(", expected ")) {
+        return format!("{subject} must be {}", expected_of(expected));
+    }
+    if let Some((_, expected)) = said.strip_prefix("invalid length ").and_then(|rest| rest.split_once(", expected ")) {
+        return format!("{subject} must be {}", expected_of(expected));
+    }
+    if place.is_empty() { said.to_owned() } else { format!("{place}: {said}") }
+}
+
+/// The words in back quotes of ", expected one of `a`, `b`".
+fn list_of(known: &str) -> String {
+    known.split('`').skip(1).step_by(2).collect::<Vec<_>>().join(", ")
+}
+
+/// What was found, without its value: it may be a secret in the wrong place.
+fn kind_of(found: &str) -> &'static str {
+    match found.split([' ', '`']).next().unwrap_or_default() {
+        "null" | "unit" | "Option" => "null",
+        "boolean" => "true or false",
+        "integer" | "floating" => "a number",
+        "string" | "character" => "a text",
+        "sequence" => "a list",
+        "map" => "an object",
+        _ => "something else",
+    }
+}
+
+fn expected_of(expected: &str) -> &str {
+    match expected {
+        "a string" | "a borrowed string" | "str" | "string" => "a text",
+        "a boolean" => "true or false",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 within its bounds",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number within its bounds",
+        "f32" | "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        _ if expected.starts_with("struct ") => "an object",
+        _ if expected.starts_with("a tuple ") => "a list",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClaimRequest, Definition, EnqueueJob, FinishRequest, LogsRequest};
+
+    fn complaint<T: DeserializeOwned>(text: &str) -> String {
+        read_object::<T>("the body", text.as_bytes()).err().unwrap()
+    }
+
+    #[test]
+    fn each_mistake_is_one_sentence_that_names_its_place() {
+        for (said, expected) in [
+            (complaint::<EnqueueJob>("[]"), "the body is no JSON object"),
+            (complaint::<EnqueueJob>("5"), "the body is no JSON object"),
+            (complaint::<EnqueueJob>(r#"["x", {"image": "a"}]"#), "the body is no JSON object"),
+            (complaint::<EnqueueJob>("{}"), "definition is missing"),
+            (complaint::<EnqueueJob>(r#"{"definition": {}, "id": 5}"#), "id is a number, not a text"),
+            (complaint::<EnqueueJob>(r#"{"definition": {}, "id": ""}"#), "id: the job id is empty"),
+            (complaint::<EnqueueJob>(r#"{"definition": {}, "debug": "yes"}"#), "debug is a text, not true or false"),
+            (complaint::<EnqueueJob>(r#"{"definition": {}, "id": "a", "id": "b"}"#), "id is there twice"),
+            (
+                complaint::<EnqueueJob>(r#"{"definition": {}, "control": {"maxDuration": "soon"}}"#),
+                "control.maxDuration: \"soon\" is no duration; write it as 90s, 20m, 1h30m or 250ms",
+            ),
+            (
+                complaint::<EnqueueJob>(r#"{"definition": {}, "control": {"callbacks": {"queued": {}}}}"#),
+                "control.callbacks.queued.url is missing",
+            ),
+            (complaint::<Definition>(r#"{"tags": [1]}"#), "tags[0] is a number, not a text"),
+            (
+                complaint::<Definition>(r#"{"inputs": {"x": {"value": 1, "type": "tar"}}}"#),
+                "inputs.x.type is \"tar\" and must be one of base64, url, utf8, json, key",
+            ),
+            (
+                complaint::<ClaimRequest>(r#"{"worker": {"id": "w", "cpus": 1}, "free": {"cpus": 1, "jobs": -1}}"#),
+                "free.jobs must be a whole number from 0 within its bounds",
+            ),
+            (
+                complaint::<LogsRequest>(r#"{"epoch": 1, "seq": 0, "step": "Running", "lines": ["x"]}"#),
+                "lines[0] is a text, not a log line [text, epochMs] or [text, epochMs, isStdErr]",
+            ),
+            (
+                complaint::<LogsRequest>(r#"{"epoch": 1, "seq": 0, "step": "Running", "lines": [["x"]]}"#),
+                "lines[0] must be a log line [text, epochMs] or [text, epochMs, isStdErr]",
+            ),
+            (
+                complaint::<FinishRequest>(r#"{"epoch": 1, "reason": "Bored", "result": {}}"#),
+                "reason is \"Bored\" and must be one of Success, Error, TimedOut, Cancelled, WorkerLost, JobReplacedByClient, Deleted",
+            ),
+        ] {
+            assert_eq!(said, expected);
+        }
+        assert!(complaint::<EnqueueJob>("image=a").starts_with("the body is no JSON: expected value"));
+    }
+
+    #[test]
+    fn a_definition_keeps_its_text() {
+        let job: EnqueueJob = read_object("the body", br#" {"definition": {"b":1.0, "image":"a"}}"#).unwrap();
+        assert_eq!(job.definition.get(), r#"{"b":1.0, "image":"a"}"#);
+    }
+}
