@@ -34,6 +34,7 @@ mod parsed;
 mod path;
 #[cfg(feature = "openapi")]
 mod schema;
+mod secret;
 mod size;
 mod worker_api;
 mod worker_message;
@@ -52,6 +53,7 @@ pub use message::{
 pub use name::{InvalidName, JobId, Namespace, Qid, QueueName, WorkerId};
 pub use parsed::{InvalidDefinition, ParsedDefinition};
 pub use path::{InvalidPath, check_config_path, check_input_path};
+pub use secret::{InvalidSecretName, check_secret_name};
 pub use size::{InvalidSize, parse_size};
 pub use worker_api::{
     Claim, ClaimAnswer, ClaimRequest, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest, HeldJob, LogsRequest,

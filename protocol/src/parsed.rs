@@ -7,9 +7,12 @@ use sha2::{Digest, Sha256};
 
 use crate::definition::Definition;
 use crate::duration::InvalidDuration;
-use crate::limits::{CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX, GPUS_MAX, TAGS_MAX};
+use crate::limits::{
+    CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX, GPUS_MAX, SECRETS_MAX, TAGS_MAX,
+};
 use crate::name::{InvalidName, JobId, Namespace};
 use crate::path::{InvalidPath, check_config_path, check_input_path};
+use crate::secret::{InvalidSecretName, check_secret_name};
 use crate::size::{InvalidSize, parse_size};
 use crate::{canonical_json, job_id_of, parse_duration};
 
@@ -50,6 +53,9 @@ pub enum InvalidDefinition {
         /// Its bound.
         max: f64,
     },
+    /// A secret that no worker can have.
+    #[error(transparent)]
+    Secret(#[from] InvalidSecretName),
     /// A tag that is no name.
     #[error(transparent)]
     Tag(#[from] InvalidName),
@@ -143,6 +149,9 @@ impl Definition {
         let wants = self.requirements.clone().unwrap_or_default();
         check_number("requirements.cpus", wants.cpus, CPUS_MAX)?;
         check_number("requirements.gpus", wants.gpus, f64::from(GPUS_MAX))?;
+        for name in self.secrets.iter().flatten() {
+            check_secret_name(name)?;
+        }
         for tag in self.tags.iter().flatten() {
             tag.parse::<Namespace>()?;
         }
@@ -154,6 +163,7 @@ impl Definition {
             ("inputs", self.inputs.as_ref().map_or(0, BTreeMap::len), ENTRIES_MAX),
             ("configFiles", self.config_files.as_ref().map_or(0, BTreeMap::len), ENTRIES_MAX),
             ("environment variables", self.env.as_ref().map_or(0, BTreeMap::len), ENTRIES_MAX),
+            ("secrets", self.secrets.as_ref().map_or(0, Vec::len), SECRETS_MAX),
             ("tags", self.tags.as_ref().map_or(0, Vec::len), TAGS_MAX),
         ];
         match counts.into_iter().find(|(_, n, max)| n > max) {
@@ -246,6 +256,7 @@ mod tests {
         ] {
             assert_eq!(refusal(text), sentence);
         }
+        assert!(refusal(r#"{"image":"a","secrets":["A B"]}"#).starts_with("secret \"A B\" is no name"));
         assert!(refusal(r#"{"image":"a","inputs":{"../x":{"value":"y"}}}"#).contains("would leave its folder"));
         assert!(refusal(r#"{"image":"a","inputs":{"/etc/x":{"value":"y"}}}"#).contains("is absolute"));
     }

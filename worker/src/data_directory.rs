@@ -127,6 +127,23 @@ impl Scratch {
         self.path.join("configs")
     }
 
+    /// A `/job-cache` of the job alone.
+    pub(crate) fn own_cache(&self) -> io::Result<PathBuf> {
+        let path = self.path.join("cache");
+        make_open_folder(&path)?;
+        Ok(path)
+    }
+
+    /// Becomes `/run/secrets`.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.path.join("secrets")
+    }
+
+    /// Becomes `/etc/resolv.conf`, where the engine's own does not serve.
+    pub(crate) fn resolver_file(&self) -> PathBuf {
+        self.path.join("resolv.conf")
+    }
+
     /// Best effort: a worker that is not root cannot remove what root made in a container.
     pub(crate) fn remove(&self) {
         remove_tree(&self.path);

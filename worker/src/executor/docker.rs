@@ -9,6 +9,8 @@
 //!   container's own writes (the engine buffers about 1 MiB). The engine waits 2 s after the exit for unread output, then drops
 //!   what it has not buffered.
 
+mod confine;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -29,24 +31,6 @@ use crate::image::{ImageReference, Version};
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time on top of a container's grace for the engine to report that it stopped.
 const STOP_MARGIN: Duration = Duration::from_mins(1);
-/// Most processes and threads of one job: a fork bomb ends here.
-const PIDS_MAX: i64 = 1024;
-/// Docker's own default capabilities without `NET_RAW` (forged packets on the shared bridge) and `MKNOD`.
-const CAPABILITIES: [&str; 12] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
-
 /// A connection to the engine. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Docker {
@@ -202,12 +186,14 @@ impl Docker {
 }
 
 fn container_body(spec: ContainerSpec, machine_cpus: f64) -> ContainerCreateBody {
-    let host_config = host_config(&spec, machine_cpus);
+    let mut host_config = host_config(&spec, machine_cpus);
+    confine::confine(&spec.confinement, &mut host_config);
     ContainerCreateBody {
         image: Some(spec.image),
         entrypoint: spec.entrypoint,
         cmd: spec.command,
         working_dir: spec.workdir,
+        user: spec.confinement.user,
         env: Some(spec.env),
         labels: Some(spec.labels),
         attach_stdin: Some(false),
@@ -225,10 +211,6 @@ fn host_config(spec: &ContainerSpec, machine_cpus: f64) -> HostConfig {
         nano_cpus: Some(nano(spec.cpus.clamp(0.01, machine_cpus))),
         memory: Some(memory),
         memory_swap: Some(memory),
-        pids_limit: Some(PIDS_MAX),
-        cap_drop: Some(vec!["ALL".to_owned()]),
-        cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
         init: Some(true),
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         mounts: Some(spec.mounts.iter().map(bind).collect()),

@@ -2,6 +2,7 @@
 //!
 //! The types here name no engine; `docker.rs` is the only implementation and the only file that names its client.
 
+mod confinement;
 mod docker;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::error::Error;
+pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, Written};
 pub(crate) use docker::Docker;
 
 /// Label with the job's id.
@@ -67,6 +69,7 @@ pub(crate) struct ContainerSpec {
     /// Indices of the gpus it sees.
     pub(crate) gpus: Vec<u32>,
     pub(crate) labels: HashMap<String, String>,
+    pub(crate) confinement: Confinement,
 }
 
 /// How a container ended.

@@ -7,8 +7,9 @@
 
 mod chunk;
 mod lines;
+mod redact;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::{Stream, StreamExt};
@@ -22,6 +23,7 @@ use crate::executor::{Fault, Frame};
 use crate::holds::Hold;
 use chunk::Chunker;
 use lines::LineSplitter;
+pub(crate) use redact::{BYTES_MIN as SECRET_BYTES_MIN, Redactor};
 
 /// Batches that wait. The engine sends at most 32 KiB per frame, so about half a MiB.
 const BATCHES_MAX: usize = 16;
@@ -32,6 +34,8 @@ type Batch = (Step, Vec<LogLine>);
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     batches: mpsc::Sender<Batch>,
+    /// Set once the job's secrets are known, for all clones.
+    redactor: Arc<OnceLock<Redactor>>,
 }
 
 impl Log {
@@ -40,7 +44,12 @@ impl Log {
         let (batches, waiting) = mpsc::channel(BATCHES_MAX);
         let uploader = Uploader { api, queue, job: hold.job.clone(), halt: Arc::clone(&hold.halt) };
         let task = tokio::spawn(uploader.run(Chunker::new(waiting)));
-        (Self { batches }, task)
+        (Self { batches, redactor: Arc::default() }, task)
+    }
+
+    /// Takes these values out of every line from now on. The first call counts.
+    pub(crate) fn hide(&self, redactor: Redactor) {
+        let _ = self.redactor.set(redactor);
     }
 
     /// One line of the worker's own.
@@ -53,7 +62,10 @@ impl Log {
         self.write(step, vec![LogLine { text: text.into(), time: now_ms(), is_stderr: true }]).await;
     }
 
-    async fn write(&self, step: Step, lines: Vec<LogLine>) {
+    async fn write(&self, step: Step, mut lines: Vec<LogLine>) {
+        if let Some(redactor) = self.redactor.get() {
+            lines.iter_mut().for_each(|line| redactor.redact_line(line));
+        }
         if !lines.is_empty() {
             // Closed when the claim is gone: nobody will read what is written now.
             let _ = self.batches.send((step, lines)).await;

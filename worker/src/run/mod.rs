@@ -9,10 +9,12 @@
 //! [`RunError::Job`] is the job's own fault and final; [`RunError::Host`] is ours, and another worker may do better.
 
 mod command;
+mod confine;
 mod environment;
 mod image;
 mod inputs;
 mod outputs;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -25,8 +27,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::Api;
 use crate::data_directory::Scratch;
-use crate::executor::{ContainerSpec, Docker, Ending, Fault, LABEL_DATA, LABEL_EPOCH, LABEL_JOB, LABEL_WORKER, Mount};
+use crate::executor::{
+    Confinement, ContainerSpec, Docker, Ending, Fault, LABEL_DATA, LABEL_EPOCH, LABEL_JOB, LABEL_WORKER, Mount,
+};
 use crate::holds::Halt;
+use crate::isolation::Isolation;
 use crate::log::Log;
 
 /// Why a job has no result.
@@ -75,6 +80,7 @@ pub(crate) struct Host {
     pub(crate) memory_bytes: u64,
     pub(crate) max_job_duration: Duration,
     pub(crate) stop_grace: Duration,
+    pub(crate) isolation: Isolation,
 }
 
 /// One job on its way.
@@ -97,13 +103,17 @@ struct Ended {
     ending: Ending,
     is_timed_out: bool,
     duration: Duration,
+    /// What its author should know.
+    note: Option<String>,
 }
 
 impl Task<'_> {
     /// Runs the job to its end.
     pub(crate) async fn run(&self) -> Result<FinishRequest, RunError> {
+        let secrets = self.secrets().await?;
         let (mounts, image) = self.unless_halted(async { tokio::try_join!(inputs::write(self), image::ensure(self)) }).await?;
-        let spec = self.container_spec(image, mounts)?;
+        let mut spec = self.container_spec(image, mounts)?;
+        self.unless_halted(self.confine(&mut spec, secrets)).await?;
         let ended = self.run_container(spec).await?;
         let outputs = self.unless_halted(outputs::collect(self)).await?;
         Ok(self.finish(&ended, outputs))
@@ -137,6 +147,7 @@ impl Task<'_> {
             shm_bytes: shm_bytes.transpose()?,
             gpus: self.gpus.to_vec(),
             labels: self.labels(),
+            confinement: Confinement::default(),
         })
     }
 
@@ -167,30 +178,39 @@ impl Task<'_> {
         let refused = |fault| RunError::of(Step::Running, fault);
         // About a container that was there a moment ago: no fault of the job's.
         let broken = |fault: Fault| RunError::Host(fault.to_string());
-        let id = docker.create(spec).await.map_err(refused)?;
+        let id = self.create(spec).await.map_err(refused)?;
         let id = self.container.get_or_init(|| id);
         let frames = docker.attach(id).await.map_err(broken)?;
         let pump = AbortOnDropHandle::new(tokio::spawn(self.log.clone().pump(frames)));
         docker.start(id).await.map_err(refused)?;
         let started = Instant::now();
-        let is_timed_out = self.await_end(id, started).await?;
+        let watch = watch::Watch::default();
+        let is_timed_out = self.await_end(id, started, &watch).await?;
         let duration = started.elapsed();
         if self.halt.is_halted() {
             return Err(RunError::Halted);
         }
         let ending = docker.ending(id).await.map_err(broken)?;
         self.unless_halted(async { pump.await.map_err(|error| RunError::Host(error.to_string())) }).await?;
-        Ok(Ended { ending, is_timed_out, duration })
+        if let Some(sentence) = watch.over_disk() {
+            return Err(RunError::job(Step::Running, sentence));
+        }
+        let note = watch.note(self.host.isolation.pids());
+        Ok(Ended { ending, is_timed_out, duration, note })
     }
 
     /// Returns when the container has ended, by itself, by its time limit (then true) or because the task was halted.
-    async fn await_end(&self, id: &str, started: Instant) -> Result<bool, RunError> {
+    async fn await_end(&self, id: &str, started: Instant, watch: &watch::Watch) -> Result<bool, RunError> {
         let docker = &self.host.docker;
         let limit = self.claim.max_duration.0.min(self.host.max_job_duration);
         let is_timed_out = tokio::select! {
             ended = docker.wait(id) => return ended.map(|()| false).map_err(|fault| RunError::Host(fault.to_string())),
             () = tokio::time::sleep_until(started + limit) => true,
             () = self.halt.halted() => false,
+            // At once: during a grace it would write on.
+            () = watch.until_over(self, id) => {
+                return docker.kill(id).await.map(|()| false).map_err(|fault| RunError::Host(fault.to_string()));
+            }
         };
         docker.stop(id, self.host.stop_grace).await.map_err(|fault| RunError::Host(fault.to_string()))?;
         if is_timed_out {
@@ -205,11 +225,12 @@ impl Task<'_> {
         let code = ended.ending.exit_code;
         let (reason, message) = if ended.is_timed_out {
             let limit = self.claim.max_duration.0.min(self.host.max_job_duration);
-            (Reason::TimedOut, Some(format!("ran longer than {}", protocol::format_duration(limit))))
+            let note = ended.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
+            (Reason::TimedOut, Some(format!("ran longer than {}{note}", protocol::format_duration(limit))))
         } else if ended.ending.is_out_of_memory {
             (Reason::Error, Some(self.out_of_memory()))
         } else {
-            (Reason::Success, None)
+            (Reason::Success, ended.note.clone().or_else(|| watch::signal_note(code)))
         };
         let error = message.as_ref().filter(|_| reason == Reason::Error).map(|message| error_json(code, message));
         let result = JobResult {

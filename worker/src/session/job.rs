@@ -76,7 +76,10 @@ async fn close_log(
 
 impl Session {
     fn folders(&self, job: &HeldJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
-        Ok((self.data.make_scratch(job)?, self.data.cache(self.queue.qid())?))
+        let scratch = self.data.make_scratch(job)?;
+        // Strangers share nothing, not even with themselves.
+        let cache = if self.host.isolation.is_untrusted() { scratch.own_cache() } else { self.data.cache(self.queue.qid()) };
+        Ok((scratch, cache?))
     }
 
     /// Removes the container and the scratch folder, whatever happened. What stays is swept at the next start.

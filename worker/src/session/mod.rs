@@ -22,6 +22,7 @@ use crate::data_directory::DataDirectory;
 use crate::error::Error;
 use crate::executor::Docker;
 use crate::holds::Holds;
+use crate::isolation::Isolation;
 use crate::run::Host;
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
@@ -60,6 +61,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     }
     session.drain(&shutdown, config.drain_timeout.0).await;
     drop(heartbeat);
+    session.host.isolation.close().await;
     tracing::info!(worker = %session.description.id, "worker has ended");
     Ok(())
 }
@@ -94,6 +96,7 @@ impl Session {
             max_job_duration: config.max_job_duration,
             executor: "docker".to_owned(),
         };
+        let isolation = Isolation::open(&config.isolation, &config.api, &docker, &data.label()).await?;
         let host = Host {
             api: Arc::clone(&api),
             docker,
@@ -102,6 +105,7 @@ impl Session {
             memory_bytes,
             max_job_duration: config.max_job_duration.0,
             stop_grace: config.stop_grace.0,
+            isolation,
         };
         Ok(Self {
             queue: config.queue.clone(),

@@ -1,0 +1,222 @@
+//! What a running container uses that the engine does not bound: disk; and whether it stands at its limit of processes.
+//!
+//! Disk is the outputs, what the container changed of its root file system, the volumes of its image, and the cache. A shared cache
+//! is counted by its growth, and only while no other job writes there: nobody could tell whose bytes they are. A file counts with
+//! the blocks it takes, so a sparse one is small, and with [`ENTRY_BYTES`] at least, so a flood of empty ones is not free.
+//!
+//! Reading a tree takes time: the pause before the next look is twenty times as long as the last one took, within bounds, so a
+//! watch costs 5 % of one cpu at most.
+
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use walkdir::WalkDir;
+
+use super::Task;
+use crate::executor::Written;
+use crate::isolation::CacheUse;
+
+const PAUSE_LEAST: Duration = Duration::from_millis(500);
+const PAUSE_MOST: Duration = Duration::from_secs(30);
+/// Looks that cost this share of the time at most.
+const SHARE: u32 = 20;
+const ENTRY_BYTES: u64 = 1024;
+
+/// What was seen of one container.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// One sentence, once the job wrote more than it may.
+    over_disk: OnceLock<String>,
+    is_at_pids: AtomicBool,
+}
+
+/// Bytes by place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    outputs: u64,
+    rootfs: u64,
+    volumes: u64,
+    cache: u64,
+}
+
+impl Usage {
+    fn total(self) -> u64 {
+        self.outputs.saturating_add(self.rootfs).saturating_add(self.volumes).saturating_add(self.cache)
+    }
+}
+
+/// A cache folder and what a job added to it.
+struct Cache {
+    used: CacheUse,
+    last: u64,
+    added: u64,
+}
+
+impl Watch {
+    /// Returns when the container has written more than it may; else never.
+    pub(super) async fn until_over(&self, task: &Task<'_>, id: &str) {
+        let Some(written) = written(task, id).await else { return std::future::pending().await };
+        let mut cache = Cache::open(task).await;
+        let most = task.host.isolation.disk_bytes;
+        loop {
+            let began = Instant::now();
+            let usage = measure(task, id, &written, &mut cache, most).await;
+            if usage.total() > most {
+                let _ = self.over_disk.set(sentence(usage, most));
+                return;
+            }
+            self.look_at_pids(task, id).await;
+            tokio::time::sleep((began.elapsed() * SHARE).clamp(PAUSE_LEAST, PAUSE_MOST)).await;
+        }
+    }
+
+    async fn look_at_pids(&self, task: &Task<'_>, id: &str) {
+        let most = u64::from(task.host.isolation.pids());
+        // What cannot be read now is read at the next look.
+        if task.host.docker.pids(id).await.is_ok_and(|pids| pids >= most) {
+            self.is_at_pids.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Why the container was ended, if it wrote too much.
+    pub(super) fn over_disk(&self) -> Option<&String> {
+        self.over_disk.get()
+    }
+
+    /// What the job's author should know.
+    pub(super) fn note(&self, most_pids: u32) -> Option<String> {
+        let is_at_pids = self.is_at_pids.load(Ordering::Relaxed);
+        is_at_pids.then(|| format!("the job stood at its limit of {most_pids} processes and threads"))
+    }
+}
+
+/// What an exit code says about a program that ended by itself, and not for lack of memory.
+pub(super) fn signal_note(exit_code: i64) -> Option<String> {
+    let (number, name) = match exit_code {
+        132 => (4, "SIGILL"),
+        134 => (6, "SIGABRT"),
+        135 => (7, "SIGBUS"),
+        136 => (8, "SIGFPE"),
+        137 => (9, "SIGKILL"),
+        139 => (11, "SIGSEGV"),
+        143 => (15, "SIGTERM"),
+        _ => return None,
+    };
+    let cause = if number == 9 { "; it had not run out of memory" } else { "" };
+    Some(format!("exit code {exit_code} means that signal {number} ({name}) ended the program{cause}"))
+}
+
+fn sentence(usage: Usage, most: u64) -> String {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0);
+    format!(
+        "the job wrote more to disk than it may, {} of {}, and was stopped: outputs {}, root file system {}, volumes {}, cache {}",
+        mib(usage.total()),
+        mib(most),
+        mib(usage.outputs),
+        mib(usage.rootfs),
+        mib(usage.volumes),
+        mib(usage.cache),
+    )
+}
+
+/// Where the container writes. None: it is gone.
+async fn written(task: &Task<'_>, id: &str) -> Option<Written> {
+    match task.host.docker.written(id).await {
+        Ok(mut written) => {
+            // Paths are of the engine's machine: what cannot be read here is asked of the engine.
+            written.rootfs = written.rootfs.filter(|path| std::fs::read_dir(path).is_ok());
+            Some(written)
+        }
+        Err(fault) => {
+            tracing::warn!(%fault, job = %task.claim.job_id, "what the job writes is not watched");
+            None
+        }
+    }
+}
+
+async fn measure(task: &Task<'_>, id: &str, written: &Written, cache: &mut Cache, most: u64) -> Usage {
+    let rootfs = match &written.rootfs {
+        Some(path) => size_of(vec![path.clone()], most).await,
+        None => task.host.docker.rootfs_bytes(id).await.unwrap_or(0),
+    };
+    Usage {
+        outputs: size_of(vec![task.scratch.outputs()], most).await,
+        rootfs,
+        volumes: size_of(written.volumes.clone(), most).await,
+        cache: cache.look(most).await,
+    }
+}
+
+impl Cache {
+    async fn open(task: &Task<'_>) -> Self {
+        let used = task.host.isolation.use_cache(&task.cache);
+        let last = size_of(vec![used.path.clone()], u64::MAX).await;
+        Self { used, last, added: 0 }
+    }
+
+    /// What this job added, as far as it was alone.
+    async fn look(&mut self, most: u64) -> u64 {
+        let bound = self.last.saturating_add(most);
+        let now = size_of(vec![self.used.path.clone()], bound).await;
+        if self.used.is_alone() {
+            self.added = (self.added + now).saturating_sub(self.last);
+        }
+        self.last = now;
+        self.added
+    }
+}
+
+/// Bytes that some trees take on disk; counting ends where they are more than the bound.
+async fn size_of(folders: Vec<PathBuf>, bound: u64) -> u64 {
+    let count = move || folders.iter().fold(0, |sum, folder| tree_bytes(folder, sum, bound));
+    // Joining fails only when the runtime ends.
+    tokio::task::spawn_blocking(count).await.unwrap_or(0)
+}
+
+fn tree_bytes(folder: &Path, mut sum: u64, bound: u64) -> u64 {
+    let mut linked = HashSet::new();
+    let entries = WalkDir::new(folder).min_depth(1).same_file_system(true);
+    // What vanishes while it is counted takes no room.
+    for entry in entries.into_iter().filter_map(Result::ok) {
+        let Ok(about) = entry.metadata() else { continue };
+        if about.nlink() > 1 && !about.is_dir() && !linked.insert((about.dev(), about.ino())) {
+            continue;
+        }
+        sum = sum.saturating_add((about.blocks() * 512).max(ENTRY_BYTES));
+        if sum > bound {
+            break;
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_counts_what_it_takes_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("full"), vec![1; 100_000]).unwrap();
+        let full = tree_bytes(folder.path(), 0, u64::MAX);
+        assert!((100_000..120_000).contains(&full), "{full}");
+        std::fs::File::create(path("sparse")).unwrap().set_len(1 << 40).unwrap();
+        std::fs::hard_link(path("full"), path("again")).unwrap();
+        std::os::unix::fs::symlink("/", path("link")).unwrap();
+        let more = tree_bytes(folder.path(), 0, u64::MAX);
+        assert_eq!(more, full + 2 * ENTRY_BYTES, "one each for the sparse file and the link");
+        assert!(tree_bytes(folder.path(), 0, 10) < full + ENTRY_BYTES);
+    }
+
+    #[test]
+    fn a_killing_signal_is_told_from_a_lack_of_memory() {
+        assert_eq!(signal_note(3), None);
+        assert!(signal_note(137).unwrap().ends_with("signal 9 (SIGKILL) ended the program; it had not run out of memory"));
+    }
+}
