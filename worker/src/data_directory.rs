@@ -72,6 +72,11 @@ impl DataDirectory {
         hex::encode(&Sha256::digest(self.path.as_os_str().as_bytes())[..16])
     }
 
+    /// Held as long as the worker runs.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
     /// `/job-cache` of a queue.
     pub(crate) fn cache(&self, qid: Qid) -> io::Result<PathBuf> {
         let path = self.path.join("cache").join(qid.to_string());

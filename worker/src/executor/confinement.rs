@@ -21,6 +21,15 @@ pub(crate) struct Confinement {
     pub(crate) rootfs_bytes: Option<u64>,
 }
 
+/// A bridge network without traffic between its containers.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkSpec {
+    pub(crate) name: String,
+    /// Name of its interface on the engine's machine.
+    pub(crate) bridge: String,
+    pub(crate) labels: std::collections::HashMap<String, String>,
+}
+
 /// What the engine says of itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EngineFacts {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::error::Error;
-pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, Written};
+pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, Written};
 pub(crate) use docker::Docker;
 
 /// Label with the job's id.
@@ -22,6 +22,9 @@ pub(crate) const LABEL_EPOCH: &str = "asman.epoch";
 pub(crate) const LABEL_WORKER: &str = "asman.worker";
 /// Label with the hash of the data directory's path: what a start sweeps by.
 pub(crate) const LABEL_DATA: &str = "asman.data";
+
+/// Label of a network with the lock file of its worker's data directory: who starts next to a dead worker tidies up after it.
+pub(crate) const LABEL_LOCK: &str = "asman.lock";
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -115,6 +115,16 @@ impl Firewall {
         }
     }
 
+    /// Removes the rules of all ids but these.
+    pub(super) async fn sweep(kept: &[&str]) {
+        let Some(tool) = Self::find(String::new(), String::new()) else { return };
+        let Ok(output) = tool.run(Family::V4.program(), &["-S"], "").await else { return };
+        for (id, bridge) in orphans(&String::from_utf8_lossy(&output.stdout), kept) {
+            tracing::info!(id, "rules of a worker that is no more are removed");
+            Self { id, bridge, ..tool.clone() }.remove().await;
+        }
+    }
+
     /// Which chain of the system leads to which of ours.
     async fn jumps(&self, family: Family) -> [(&'static str, String); 2] {
         // The engine has this chain for IPv6 only where it manages IPv6.
@@ -196,6 +206,13 @@ impl Firewall {
     }
 }
 
+/// Ids of the chains in a listing that are not among these, each once, with the bridge that they are for.
+fn orphans(listing: &str, kept: &[&str]) -> Vec<(String, String)> {
+    let chains = listing.lines().filter_map(|line| line.strip_prefix("-N ASMAN-")?.strip_suffix("-OUT"));
+    let orphans = chains.filter(|id| !kept.contains(id) && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    orphans.map(|id| (id.to_owned(), format!("asm{id}"))).collect()
+}
+
 fn is_there(folder: &Path, family: Family) -> bool {
     folder.join(family.program()).is_file() && folder.join(format!("{}-restore", family.program())).is_file()
 }
@@ -206,4 +223,38 @@ fn checked(output: Output) -> io::Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(io::Error::other(said.lines().next().unwrap_or("it failed without a word").to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn firewall() -> Firewall {
+        let (id, bridge) = ("0123456789ab".to_owned(), "asm0123456789ab".to_owned());
+        let allowed = vec!["10.0.0.5:9000".parse().unwrap(), "192.168.7.0/24".parse().unwrap()];
+        let name_servers = vec!["10.0.0.2".parse().unwrap()];
+        Firewall { id, bridge, allowed, name_servers, folder: PathBuf::from("/usr/sbin") }
+    }
+
+    #[test]
+    fn what_is_allowed_comes_before_what_is_not() {
+        let script = firewall().script(Family::V4);
+        let at = |rule: &str| script.find(rule).unwrap_or_else(|| panic!("{rule} in {script}"));
+        let metadata = at("-A ASMAN-0123456789ab-OUT -d 169.254.0.0/16 -j REJECT");
+        for rule in [
+            "-A ASMAN-0123456789ab-OUT -d 10.0.0.5/32 -p tcp --dport 9000 -j RETURN",
+            "-A ASMAN-0123456789ab-OUT -d 192.168.7.0/24 -j RETURN",
+            "-A ASMAN-0123456789ab-OUT -d 10.0.0.2 -p udp --dport 53 -j RETURN",
+        ] {
+            assert!(at(rule) < metadata);
+        }
+        assert!(script.ends_with("-A ASMAN-0123456789ab-HOST -j REJECT --reject-with icmp-admin-prohibited\nCOMMIT\n"));
+        assert!(firewall().chain("HOST").len() <= 28, "the kernel takes no longer name");
+    }
+
+    #[test]
+    fn rules_without_a_network_are_found() {
+        let listing = "-P INPUT ACCEPT\n-N ASMAN-aaaaaaaaaaaa-HOST\n-N ASMAN-aaaaaaaaaaaa-OUT\n-N ASMAN-bbbbbbbbbbbb-OUT\n-N ASMAN-x y-OUT\n";
+        assert_eq!(orphans(listing, &["bbbbbbbbbbbb"]), [("aaaaaaaaaaaa".to_owned(), "asmaaaaaaaaaaaa".to_owned())]);
+    }
 }

@@ -1,10 +1,14 @@
 //! The network of one worker's jobs and the rules around it, from its start to its end.
 //!
 //! One bridge network per data directory, so what one worker lets through holds for no other. Both are found again by name after a
-//! crash. At the end they go, unless containers still use the network; then the rules stay with it. Somebody may prune networks or
-//! flush rules while the worker runs: the network is looked for before each container, the rules every [`LOOK_EVERY`].
+//! crash; those of a data directory that nobody uses any more are removed by whoever starts next on the machine, since the engine
+//! has addresses for some thirty networks only. At the end they go, unless containers still use the network; then the rules stay with
+//! it. Somebody may prune networks or flush rules while the worker runs: the network is looked for before each container, the
+//! rules every [`LOOK_EVERY`].
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,19 +18,19 @@ use super::addresses::is_public;
 use super::destination::Destination;
 use super::firewall::Firewall;
 use super::resolvers::Resolvers;
-use crate::executor::{Docker, Fault};
+use crate::data_directory::DataDirectory;
+use crate::executor::{Docker, Fault, LABEL_DATA, LABEL_LOCK, NetworkSpec};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Characters of the data directory's label in names: the kernel takes 15 for a bridge.
 const ID_CHARS: usize = 12;
+const NAME_PREFIX: &str = "asman-";
 
 /// A network of one worker, with or without rules.
 #[derive(Debug)]
 pub(crate) struct Guard {
     docker: Docker,
-    data_label: String,
-    pub(super) network: String,
-    bridge: String,
+    pub(super) network: NetworkSpec,
     /// One job at a time looks whether the network is there.
     looking: tokio::sync::Mutex<()>,
     firewall: Option<Firewall>,
@@ -45,59 +49,95 @@ pub(super) type Lack = String;
 
 impl Guard {
     /// Makes the network and its rules. The lack of rules is no error: the caller decides.
-    pub(super) async fn open(docker: &Docker, data_label: &str, openings: Openings) -> Result<(Self, Option<Lack>), Fault> {
-        let id = data_label[..ID_CHARS].to_owned();
-        let (network, bridge) = (format!("asman-{id}"), format!("asm{id}"));
-        // Rules first, so that no container is ever without: they need no bridge to be there.
-        let firewall = install(id, &bridge, openings).await;
-        docker.ensure_network(&network, &bridge, data_label).await?;
-        let firewall = match firewall {
-            Ok(firewall) if !Path::new("/sys/class/net").join(&bridge).exists() => {
-                firewall.remove().await;
-                Err("the Docker engine's networks are not on this machine; run the worker beside the engine".to_owned())
-            }
-            other => other,
-        };
-        let (firewall, lack) = match firewall {
+    pub(super) async fn open(docker: &Docker, data: &DataDirectory, openings: Openings) -> Result<(Self, Option<Lack>), Fault> {
+        let network = network_of(data);
+        sweep(docker, &network.name).await?;
+        docker.ensure_network(&network).await?;
+        let (firewall, lack) = match install(&network, openings).await {
             Ok(firewall) => (Some(firewall), None),
             Err(lack) => (None, Some(lack)),
         };
         let watch = firewall.clone().map(|firewall| AbortOnDropHandle::new(tokio::spawn(watch(firewall))));
         let looking = tokio::sync::Mutex::default();
-        let data_label = data_label.to_owned();
-        Ok((Self { docker: docker.clone(), data_label, network, bridge, looking, firewall, _watch: watch }, lack))
+        Ok((Self { docker: docker.clone(), network, looking, firewall, _watch: watch }, lack))
     }
 
     /// Sees that the network is there, before a container needs it.
     pub(super) async fn ensure(&self) -> Result<(), Fault> {
         let _one_at_a_time = self.looking.lock().await;
-        if self.docker.ensure_network(&self.network, &self.bridge, &self.data_label).await? {
-            tracing::warn!("the network of jobs was gone and is there again");
+        if !self.docker.ensure_network(&self.network).await? {
+            return Ok(());
         }
-        Ok(())
+        tracing::warn!("the network of jobs was gone and is there again");
+        match &self.firewall {
+            // Whoever removed the one may have removed the other.
+            Some(firewall) => firewall.install().await.map_err(|error| Fault::Host(format!("iptables: {error}"))),
+            None => Ok(()),
+        }
     }
 
     /// Removes the network, and with it the rules.
     pub(super) async fn close(&self) {
-        match self.docker.remove_network(&self.network).await {
+        let network = &self.network.name;
+        match self.docker.remove_network(network).await {
             Ok(true) => {
                 if let Some(firewall) = &self.firewall {
                     firewall.remove().await;
                 }
             }
-            Ok(false) => {
-                tracing::info!(network = %self.network, "containers still use the network of jobs; it stays, and is guarded")
-            }
-            Err(fault) => tracing::warn!(%fault, network = %self.network, "the network of jobs stays until the next start"),
+            Ok(false) => tracing::info!(network, "containers still use the network of jobs; it stays, and is guarded"),
+            Err(fault) => tracing::warn!(%fault, network, "the network of jobs stays until the next start"),
         }
     }
 }
 
-async fn install(id: String, bridge: &str, openings: Openings) -> Result<Firewall, Lack> {
+fn network_of(data: &DataDirectory) -> NetworkSpec {
+    let label = data.label();
+    let id = &label[..ID_CHARS];
+    let lock = data.lock_file().to_string_lossy().into_owned();
+    NetworkSpec {
+        name: format!("{NAME_PREFIX}{id}"),
+        bridge: format!("asm{id}"),
+        labels: HashMap::from([(LABEL_DATA.to_owned(), label.clone()), (LABEL_LOCK.to_owned(), lock)]),
+    }
+}
+
+/// Removes the networks of workers that are no more, and rules without a network.
+async fn sweep(docker: &Docker, own: &str) -> Result<(), Fault> {
+    let mut kept = vec![own.to_owned()];
+    for (network, lock) in docker.networks_with(LABEL_LOCK).await? {
+        // A network that still has containers stays, whatever became of its worker.
+        let is_dead = network != own && !is_locked(Path::new(&lock));
+        if is_dead && docker.remove_network(&network).await.is_ok_and(|is_removed| is_removed) {
+            tracing::info!(network, "network of a worker that is no more is removed");
+        } else {
+            kept.push(network);
+        }
+    }
+    let kept: Vec<_> = kept.iter().filter_map(|name| name.strip_prefix(NAME_PREFIX)).collect();
+    if rustix::process::geteuid().is_root() {
+        Firewall::sweep(&kept).await;
+    }
+    Ok(())
+}
+
+/// Whether a process holds a lock on a file. Asked without taking it, which could keep its owner from starting.
+fn is_locked(path: &Path) -> bool {
+    let Ok(about) = std::fs::metadata(path) else { return false };
+    // What cannot be known is taken for alive.
+    let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return true };
+    let inode = format!(":{}", about.ino());
+    locks.lines().any(|line| line.split_whitespace().any(|word| word.ends_with(&inode)))
+}
+
+async fn install(network: &NetworkSpec, openings: Openings) -> Result<Firewall, Lack> {
+    if !Path::new("/sys/class/net").join(&network.bridge).exists() {
+        return Err("the Docker engine's networks are not on this machine; run the worker beside the engine".to_owned());
+    }
     if !rustix::process::geteuid().is_root() {
         return Err("the worker may not set rules of the packet filter; run it as root".to_owned());
     }
-    let Some(mut firewall) = Firewall::find(id, bridge.to_owned()) else {
+    let Some(mut firewall) = Firewall::find(network.name[NAME_PREFIX.len()..].to_owned(), network.bridge.clone()) else {
         return Err("iptables is missing; install it (Debian and Ubuntu: `apt-get install iptables`)".to_owned());
     };
     firewall.allowed = openings.allowed;

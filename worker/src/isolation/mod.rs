@@ -23,6 +23,7 @@ pub use config::{IsolationConfig, Network};
 pub use destination::{Destination, InvalidDestination};
 pub use secrets::{InvalidSecret, SecretSource};
 
+use crate::data_directory::DataDirectory;
 use crate::error::Error;
 use crate::executor::{Confinement, Docker, EngineFacts, Fault, ImageFacts};
 use guard::{Guard, Lack, Openings, destinations_of};
@@ -73,7 +74,7 @@ pub(crate) struct Isolation {
 
 impl Isolation {
     /// Chooses, makes the network and its rules, and says which stance holds.
-    pub(crate) async fn open(config: &IsolationConfig, api: &str, docker: &Docker, data_label: &str) -> Result<Self, Error> {
+    pub(crate) async fn open(config: &IsolationConfig, api: &str, docker: &Docker, data: &DataDirectory) -> Result<Self, Error> {
         let refused = |fault: Fault| Error::Docker(fault.to_string());
         let engine = docker.facts().await.map_err(refused)?;
         let runtime = choose_runtime(config, &engine)?;
@@ -91,7 +92,7 @@ impl Isolation {
         };
         if config.network == Network::Guarded {
             let openings = isolation.openings(api).await;
-            let (guard, lack) = Guard::open(docker, data_label, openings).await.map_err(refused)?;
+            let (guard, lack) = Guard::open(docker, data, openings).await.map_err(refused)?;
             if let Some(lack) = lack {
                 isolation.without_rules(&guard, lack).await?;
             }
@@ -161,7 +162,7 @@ impl Isolation {
     /// The network for a container, which is there when this returns: for jobs and for builds.
     pub(crate) async fn network(&self) -> Result<String, Fault> {
         match (&self.guard, self.config.network) {
-            (Some(guard), _) => guard.ensure().await.map(|()| guard.network.clone()),
+            (Some(guard), _) => guard.ensure().await.map(|()| guard.network.name.clone()),
             (None, Network::None) => Ok("none".to_owned()),
             (None, _) => Ok("bridge".to_owned()),
         }

@@ -133,8 +133,9 @@ mod tests {
         let error = check_sources(std::slice::from_ref(&source)).unwrap_err().to_string();
         assert!(error.contains("chmod o-r") && !error.contains("value"), "{error}");
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        let twice = check_sources(&[source.clone(), source.clone()]).unwrap_err();
+        assert!(twice.to_string().contains("twice"));
         std::fs::write(&file, vec![b'x'; 70_000]).unwrap();
         assert!(source.read().unwrap_err().to_string().contains("larger than 64 KiB"));
-        assert!(check_sources(&[source.clone(), source]).unwrap_err().to_string().contains("twice"));
     }
 }

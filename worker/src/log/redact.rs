@@ -18,9 +18,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub(crate) const BYTES_MIN: usize = 6;
 /// What stands in the place of a value.
 const MARK: &str = "***";
-/// What `encodeURIComponent` and its like leave as it is.
+/// What percent-encoding leaves as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// What `encodeURI` leaves as it is, too.
+/// What a form's encoding leaves as it is, beside its `+` for a blank.
+const IN_FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
+/// What `encodeURIComponent` leaves as it is, too.
 const IN_URL: &AsciiSet = &UNRESERVED.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
 
 /// Finds the values of some secrets in lines.
@@ -113,17 +115,18 @@ fn base64_within(value: &[u8], shift: usize, alphabet: &impl base64::Engine) -> 
 }
 
 fn text_forms(text: &str) -> impl Iterator<Item = String> + use<> {
-    let percent = utf8_percent_encode(text, UNRESERVED).to_string();
+    let in_path = utf8_percent_encode(text, UNRESERVED).to_string();
     let in_url = utf8_percent_encode(text, IN_URL).to_string();
+    let in_form = utf8_percent_encode(text, IN_FORM).to_string().replace("%20", "+");
     let quoted = serde_json::Value::from(text).to_string();
     let json = quoted[1..quoted.len() - 1].to_owned();
     let forms = [
-        // Both cases of the hex digits, and a form's `+` for a blank.
-        lower_escapes(&percent),
+        lower_escapes(&in_path),
         lower_escapes(&in_url),
-        percent.replace("%20", "+"),
-        percent,
+        lower_escapes(&in_form),
+        in_path,
         in_url,
+        in_form,
         json.replace('/', r"\/"),
         // A JSON text within a JSON text.
         json.replace('\\', r"\\").replace('"', r#"\""#),
@@ -172,7 +175,7 @@ mod tests {
             hex::encode(SECRET),
             hex::encode_upper(SECRET),
             utf8_percent_encode(SECRET, UNRESERVED).to_string(),
-            utf8_percent_encode(SECRET, UNRESERVED).to_string().replace("%3F", "%3f").replace("%2F", "%2f"),
+            lower_escapes(&utf8_percent_encode(SECRET, UNRESERVED).to_string()),
             url.query().unwrap().replace("key=", ""),
             serde_json::to_string(SECRET).unwrap(),
             serde_json::to_string(&serde_json::to_string(SECRET).unwrap()).unwrap(),

@@ -96,7 +96,7 @@ impl Session {
             max_job_duration: config.max_job_duration,
             executor: "docker".to_owned(),
         };
-        let isolation = Isolation::open(&config.isolation, &config.api, &docker, &data.label()).await?;
+        let isolation = Isolation::open(&config.isolation, &config.api, &docker, &data).await?;
         let host = Host {
             api: Arc::clone(&api),
             docker,

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use bollard::models::{ContainerInspectResponse, HostConfig, NetworkCreateRequest, ResourcesUlimits, SystemInfo};
 use bollard::query_parameters::{
     InspectContainerOptions, InspectContainerOptionsBuilder, InspectNetworkOptions, KillContainerOptionsBuilder,
-    StatsOptionsBuilder,
+    ListNetworksOptionsBuilder, StatsOptionsBuilder,
 };
 use futures_util::StreamExt;
 
 use super::{Bollard, Docker};
-use crate::executor::{Confinement, EngineFacts, Fault, ImageFacts, LABEL_DATA, Written};
+use crate::executor::{Confinement, EngineFacts, Fault, ImageFacts, NetworkSpec, Written};
 
-/// Open files of one process.
-const FILES_MAX: i64 = 65_536;
+/// Most open files of one process.
+const FILES_MAX: u64 = 65_536;
 
 /// Adds to a container's settings what keeps it from its machine.
 pub(super) fn confine(confinement: &Confinement, config: &mut HostConfig) {
@@ -26,13 +26,19 @@ pub(super) fn confine(confinement: &Confinement, config: &mut HostConfig) {
     config.cap_add = Some(confinement.capabilities.clone());
     config.security_opt = Some(vec!["no-new-privileges".to_owned()]);
     config.privileged = Some(false);
-    config.ulimits = Some(vec![ulimit("nofile", FILES_MAX), ulimit("core", 0)]);
+    config.ulimits = Some(vec![ulimit("nofile", files_max()), ulimit("core", 0)]);
     if confinement.is_read_only {
         config.readonly_rootfs = Some(true);
         // Its bytes count as the job's memory, which is bounded already.
         config.tmpfs = Some(HashMap::from([("/tmp".to_owned(), "rw,exec,nosuid,nodev,mode=1777".to_owned())]));
     }
     config.storage_opt = confinement.rootfs_bytes.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())]));
+}
+
+/// An engine without the right to raise its own limit can give no more than that; it is taken for the same as this process's.
+fn files_max() -> i64 {
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    i64::try_from(own.unwrap_or(FILES_MAX).min(FILES_MAX)).unwrap_or(i64::MAX)
 }
 
 fn ulimit(name: &str, most: i64) -> ResourcesUlimits {
@@ -54,23 +60,31 @@ impl Docker {
     }
 
     /// Makes a network without traffic between its containers, unless it is there. Whether it was made.
-    pub(crate) async fn ensure_network(&self, name: &str, bridge: &str, data_label: &str) -> Result<bool, Fault> {
-        match self.client.inspect_network(name, None::<InspectNetworkOptions>).await {
+    pub(crate) async fn ensure_network(&self, network: &NetworkSpec) -> Result<bool, Fault> {
+        match self.client.inspect_network(&network.name, None::<InspectNetworkOptions>).await {
             Ok(_) => return Ok(false),
             Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => (),
             Err(error) => return Err(error.into()),
         }
-        let options = [("com.docker.network.bridge.enable_icc", "false"), ("com.docker.network.bridge.name", bridge)];
+        let options = [("com.docker.network.bridge.enable_icc", "false"), ("com.docker.network.bridge.name", &network.bridge)];
         let request = NetworkCreateRequest {
-            name: name.to_owned(),
+            name: network.name.clone(),
             driver: Some("bridge".to_owned()),
             enable_ipv6: Some(false),
             options: Some(options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
-            labels: Some(HashMap::from([(LABEL_DATA.to_owned(), data_label.to_owned())])),
+            labels: Some(network.labels.clone()),
             ..NetworkCreateRequest::default()
         };
         self.client.create_network(request).await?;
         Ok(true)
+    }
+
+    /// Names of all networks with a label, and its value.
+    pub(crate) async fn networks_with(&self, label: &str) -> Result<Vec<(String, String)>, Fault> {
+        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+        let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+        let found = self.client.list_networks(Some(options)).await?.into_iter();
+        Ok(found.filter_map(|network| Some((network.name?, network.labels?.remove(label)?))).collect())
     }
 
     /// Removes a network. False: containers still use it.
