@@ -52,9 +52,11 @@ pub(crate) struct ImageFacts {
     pub(crate) env: Vec<String>,
 }
 
-/// Where a container writes, as the engine tells; paths are of the engine's machine.
+/// Where a running container is, as the engine tells; paths and numbers are of the engine's machine.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Written {
+pub(crate) struct Whereabouts {
+    /// Its first process.
+    pub(crate) pid: i64,
     /// What it changed of its root file system.
     pub(crate) rootfs: Option<std::path::PathBuf>,
     /// Volumes that its image asks for.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::error::Error;
-pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, Written};
+pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, Whereabouts};
 pub(crate) use docker::Docker;
 
 /// Label with the job's id.

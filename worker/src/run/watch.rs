@@ -4,6 +4,9 @@
 //! is counted by its growth, and only while no other job writes there: nobody could tell whose bytes they are. A file counts with
 //! the blocks it takes, so a sparse one is small, and with [`ENTRY_BYTES`] at least, so a flood of empty ones is not free.
 //!
+//! That the kernel refused processes is seen a tenth of a second later; a container that ends before is not told of it, except by its
+//! own words.
+//!
 //! Reading a tree takes time: the pause before the next look is twenty times as long as the last one took, within bounds, so a
 //! watch costs 5 % of one cpu at most.
 
@@ -18,7 +21,7 @@ use tokio::time::Instant;
 use walkdir::WalkDir;
 
 use super::Task;
-use crate::executor::Written;
+use crate::executor::Whereabouts;
 use crate::isolation::CacheUse;
 
 const PAUSE_LEAST: Duration = Duration::from_millis(500);
@@ -26,6 +29,10 @@ const PAUSE_MOST: Duration = Duration::from_secs(30);
 /// Looks that cost this share of the time at most.
 const SHARE: u32 = 20;
 const ENTRY_BYTES: u64 = 1024;
+/// Between two looks at the kernel's count, which is one small file.
+const PIDS_PAUSE: Duration = Duration::from_millis(100);
+/// Between two questions to the engine.
+const PIDS_PAUSE_ASKED: Duration = Duration::from_secs(2);
 
 /// What was seen of one container.
 #[derive(Debug, Default)]
@@ -60,27 +67,39 @@ struct Cache {
 impl Watch {
     /// Returns when the container has written more than it may; else never.
     pub(super) async fn until_over(&self, task: &Task<'_>, id: &str) {
-        let Some(written) = written(task, id).await else { return std::future::pending().await };
+        let Some(whereabouts) = whereabouts(task, id).await else { return std::future::pending().await };
+        tokio::select! {
+            () = self.watch_disk(task, id, &whereabouts) => (),
+            () = self.watch_pids(task, id, whereabouts.pid) => (),
+        }
+    }
+
+    async fn watch_disk(&self, task: &Task<'_>, id: &str, whereabouts: &Whereabouts) {
         let mut cache = Cache::open(task).await;
         let most = task.host.isolation.disk_bytes;
         loop {
             let began = Instant::now();
-            let usage = measure(task, id, &written, &mut cache, most).await;
+            let usage = measure(task, id, whereabouts, &mut cache, most).await;
             if usage.total() > most {
                 let _ = self.over_disk.set(sentence(usage, most));
                 return;
             }
-            self.look_at_pids(task, id).await;
             tokio::time::sleep((began.elapsed() * SHARE).clamp(PAUSE_LEAST, PAUSE_MOST)).await;
         }
     }
 
-    async fn look_at_pids(&self, task: &Task<'_>, id: &str) {
-        let most = u64::from(task.host.isolation.pids());
-        // What cannot be read now is read at the next look.
-        if task.host.docker.pids(id).await.is_ok_and(|pids| pids >= most) {
-            self.is_at_pids.store(true, Ordering::Relaxed);
+    /// Looks until the limit was seen to be reached, and never returns.
+    async fn watch_pids(&self, task: &Task<'_>, id: &str, pid: i64) {
+        let counter = refusals_file(pid, id);
+        while !self.is_at_pids.load(Ordering::Relaxed) {
+            let (is_at_limit, pause) = match &counter {
+                Some(path) => (has_refused(path), PIDS_PAUSE),
+                None => (pids_stand_at_limit(task, id).await, PIDS_PAUSE_ASKED),
+            };
+            self.is_at_pids.store(is_at_limit, Ordering::Relaxed);
+            tokio::time::sleep(pause).await;
         }
+        std::future::pending().await
     }
 
     /// Why the container was ended, if it wrote too much.
@@ -124,13 +143,39 @@ fn sentence(usage: Usage, most: u64) -> String {
     )
 }
 
-/// Where the container writes. None: it is gone.
-async fn written(task: &Task<'_>, id: &str) -> Option<Written> {
-    match task.host.docker.written(id).await {
-        Ok(mut written) => {
+/// The kernel's count of processes that it refused to a container of this machine. None: it cannot be read here.
+fn refusals_file(pid: i64, id: &str) -> Option<PathBuf> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let (mount, group) = groups.lines().find_map(|line| match line.splitn(3, ':').collect::<Vec<_>>()[..] {
+        [_, "pids", group] => Some(("/sys/fs/cgroup/pids", group)),
+        ["0", "", group] => Some(("/sys/fs/cgroup", group)),
+        _ => None,
+    })?;
+    // On another machine the number is another process's.
+    if !group.contains(id) {
+        return None;
+    }
+    let path = Path::new(mount).join(group.trim_start_matches('/')).join("pids.events");
+    path.is_file().then_some(path)
+}
+
+fn has_refused(path: &Path) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| line.strip_prefix("max ").is_some_and(|n| n != "0")))
+}
+
+/// What cannot be told now is asked again.
+async fn pids_stand_at_limit(task: &Task<'_>, id: &str) -> bool {
+    let most = u64::from(task.host.isolation.pids());
+    task.host.docker.pids(id).await.is_ok_and(|pids| pids >= most)
+}
+
+/// Where the container is. None: it is gone.
+async fn whereabouts(task: &Task<'_>, id: &str) -> Option<Whereabouts> {
+    match task.host.docker.whereabouts(id).await {
+        Ok(mut found) => {
             // Paths are of the engine's machine: what cannot be read here is asked of the engine.
-            written.rootfs = written.rootfs.filter(|path| std::fs::read_dir(path).is_ok());
-            Some(written)
+            found.rootfs = found.rootfs.filter(|path| std::fs::read_dir(path).is_ok());
+            Some(found)
         }
         Err(fault) => {
             tracing::warn!(%fault, job = %task.claim.job_id, "what the job writes is not watched");
@@ -139,7 +184,7 @@ async fn written(task: &Task<'_>, id: &str) -> Option<Written> {
     }
 }
 
-async fn measure(task: &Task<'_>, id: &str, written: &Written, cache: &mut Cache, most: u64) -> Usage {
+async fn measure(task: &Task<'_>, id: &str, written: &Whereabouts, cache: &mut Cache, most: u64) -> Usage {
     let rootfs = match &written.rootfs {
         Some(path) => size_of(vec![path.clone()], most).await,
         None => task.host.docker.rootfs_bytes(id).await.unwrap_or(0),

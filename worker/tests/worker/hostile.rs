@@ -85,7 +85,7 @@ async fn a_sparse_file_and_a_job_within_its_bound_are_let_be() {
 async fn a_fork_bomb_stays_within_its_limit_and_the_result_says_so() {
     let worker = TestWorker::start_with(|config| config.isolation.pids = 64).await;
     let neighbour = worker.api.submit(&script("sleep 1; echo fine"));
-    let job = worker.api.submit_for(&script("bomb() { bomb | bomb & sleep 30; }; bomb 2>/dev/null; sleep 30"), "4s");
+    let job = worker.api.submit_for(&script("bomb() { bomb | bomb & }; (bomb) 2>/dev/null & sleep 30"), "4s");
     let finish = worker.api.finish_of(&job).await;
     let message = finish.message.unwrap();
     assert_eq!(finish.reason, Reason::TimedOut);

@@ -129,8 +129,11 @@ pub(crate) fn probe(addresses: &[String]) -> String {
     format!(
         r#"gateway=$(ip route | sed -n "s/^default via \([0-9.]*\).*/\1/p")
         for a in {addresses}; do
-            said=$(wget -q -T 5 -O - http://$(echo $a | sed s/gateway/$gateway/)/ 2>&1)
-            case $said in *reached* | *HTTP/1*) echo $a open ;; *) echo $a shut ;; esac
+            host=$(echo ${{a%:*}} | sed s/gateway/$gateway/)
+            case $(printf "GET / HTTP/1.0\r\n\r\n" | nc -w 5 $host ${{a#*:}} 2>&1) in
+                *HTTP/1*) echo $a open ;;
+                *) echo $a shut ;;
+            esac
         done"#
     )
 }

@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 
 use super::{Bollard, Docker};
-use crate::executor::{Confinement, EngineFacts, Fault, ImageFacts, NetworkSpec, Written};
+use crate::executor::{Confinement, EngineFacts, Fault, ImageFacts, NetworkSpec, Whereabouts};
 
 /// Most open files of one process.
 const FILES_MAX: u64 = 65_536;
@@ -112,14 +112,15 @@ impl Docker {
         }
     }
 
-    /// Where a container writes.
-    pub(crate) async fn written(&self, id: &str) -> Result<Written, Fault> {
+    /// Where a running container is.
+    pub(crate) async fn whereabouts(&self, id: &str) -> Result<Whereabouts, Fault> {
         let found = self.client.inspect_container(id, None::<InspectContainerOptions>).await?;
         let upper = |found: &ContainerInspectResponse| Some(PathBuf::from(found.graph_driver.as_ref()?.data.get("UpperDir")?));
         let rootfs = upper(&found);
+        let pid = found.state.as_ref().and_then(|state| state.pid).unwrap_or(0);
         let mounts = found.mounts.unwrap_or_default().into_iter();
         let volumes = mounts.filter(|mount| mount.typ.as_deref() == Some("volume"));
-        Ok(Written { rootfs, volumes: volumes.filter_map(|mount| mount.source).map(PathBuf::from).collect() })
+        Ok(Whereabouts { pid, rootfs, volumes: volumes.filter_map(|mount| mount.source).map(PathBuf::from).collect() })
     }
 
     /// Bytes that a container changed of its root file system. The engine reads every file for it.
