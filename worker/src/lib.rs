@@ -10,7 +10,7 @@
 //! - `run`: one claimed job, from definition to finish request; knows nothing of claims and leases.
 //! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
 //! - `isolation`: how far jobs are kept from the machine: stance, network and its rules, secrets.
-//! - `executor`: containers. `executor/docker.rs` is the one file that names the engine's client.
+//! - `executor`: containers. `executor/docker/` is the one file that names the engine's client.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
 //!
 //! # Invariants

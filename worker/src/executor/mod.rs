@@ -1,6 +1,6 @@
 //! Containers: what one is made of, how one ends, and whose fault a failure is.
 //!
-//! The types here name no engine; `docker.rs` is the only implementation and the only file that names its client.
+//! The types here name no engine; `docker` is the only implementation and the only module that names its client.
 
 mod confinement;
 mod docker;

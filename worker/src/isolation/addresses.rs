@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 /// Ranges that jobs cannot reach, as `iptables` reads them: this network, private (RFC 1918), shared by carriers, loopback,
 /// link-local with the metadata services of clouds, protocol assignments, benchmarks, multicast, reserved and broadcast.
 pub(super) const GUARDED: [(Ipv4Addr, u8); 11] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),

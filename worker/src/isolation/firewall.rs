@@ -115,14 +115,12 @@ impl Firewall {
         }
     }
 
-    /// Removes the rules of all ids but these.
-    pub(super) async fn sweep(kept: &[&str]) {
-        let Some(tool) = Self::find(String::new(), String::new()) else { return };
-        let Ok(output) = tool.run(Family::V4.program(), &["-S"], "").await else { return };
-        for (id, bridge) in orphans(&String::from_utf8_lossy(&output.stdout), kept) {
-            tracing::info!(id, "rules of a worker that is no more are removed");
-            Self { id, bridge, ..tool.clone() }.remove().await;
-        }
+    /// The rules of all workers of this machine, whether they live or not.
+    pub(super) async fn list() -> Vec<Self> {
+        let Some(tool) = Self::find(String::new(), String::new()) else { return Vec::new() };
+        let Ok(output) = tool.run(Family::V4.program(), &["-S"], "").await else { return Vec::new() };
+        let ids = ids_in(&String::from_utf8_lossy(&output.stdout));
+        ids.into_iter().map(|(id, bridge)| Self { id, bridge, ..tool.clone() }).collect()
     }
 
     /// Which chain of the system leads to which of ours.
@@ -184,11 +182,11 @@ impl Firewall {
 
     async fn restore(&self, family: Family, script: &str) -> io::Result<()> {
         let program = format!("{}-restore", family.program());
-        checked(self.run(&program, &["--noflush"], script).await?)
+        checked(&self.run(&program, &["--noflush"], script).await?)
     }
 
     async fn call(&self, family: Family, arguments: &[&str]) -> io::Result<()> {
-        checked(self.run(family.program(), arguments, "").await?)
+        checked(&self.run(family.program(), arguments, "").await?)
     }
 
     async fn run(&self, program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
@@ -206,18 +204,18 @@ impl Firewall {
     }
 }
 
-/// Ids of the chains in a listing that are not among these, each once, with the bridge that they are for.
-fn orphans(listing: &str, kept: &[&str]) -> Vec<(String, String)> {
+/// Ids of the chains in a listing, each once, with the bridge that they are for.
+fn ids_in(listing: &str) -> Vec<(String, String)> {
     let chains = listing.lines().filter_map(|line| line.strip_prefix("-N ASMAN-")?.strip_suffix("-OUT"));
-    let orphans = chains.filter(|id| !kept.contains(id) && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    orphans.map(|id| (id.to_owned(), format!("asm{id}"))).collect()
+    let ids = chains.filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    ids.map(|id| (id.to_owned(), format!("asm{id}"))).collect()
 }
 
 fn is_there(folder: &Path, family: Family) -> bool {
     folder.join(family.program()).is_file() && folder.join(format!("{}-restore", family.program())).is_file()
 }
 
-fn checked(output: Output) -> io::Result<()> {
+fn checked(output: &Output) -> io::Result<()> {
     if output.status.success() {
         return Ok(());
     }
@@ -253,8 +251,9 @@ mod tests {
     }
 
     #[test]
-    fn rules_without_a_network_are_found() {
-        let listing = "-P INPUT ACCEPT\n-N ASMAN-aaaaaaaaaaaa-HOST\n-N ASMAN-aaaaaaaaaaaa-OUT\n-N ASMAN-bbbbbbbbbbbb-OUT\n-N ASMAN-x y-OUT\n";
-        assert_eq!(orphans(listing, &["bbbbbbbbbbbb"]), [("aaaaaaaaaaaa".to_owned(), "asmaaaaaaaaaaaa".to_owned())]);
+    fn rules_are_found_by_their_chains() {
+        let listing =
+            "-P INPUT ACCEPT\n-N ASMAN-aaaaaaaaaaaa-HOST\n-N ASMAN-aaaaaaaaaaaa-OUT\n-N DOCKER-USER\n-N ASMAN-x y-OUT\n";
+        assert_eq!(ids_in(listing), [("aaaaaaaaaaaa".to_owned(), "asmaaaaaaaaaaaa".to_owned())]);
     }
 }

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -33,8 +34,15 @@ pub(crate) struct Guard {
     pub(super) network: NetworkSpec,
     /// One job at a time looks whether the network is there.
     looking: tokio::sync::Mutex<()>,
-    firewall: Option<Firewall>,
+    firewall: Option<Arc<Standing>>,
     _watch: Option<AbortOnDropHandle<()>>,
+}
+
+/// Rules that stand until they are taken down. One at a time changes them.
+#[derive(Debug)]
+struct Standing {
+    firewall: Firewall,
+    is_down: tokio::sync::Mutex<bool>,
 }
 
 /// What the rules leave open.
@@ -54,10 +62,10 @@ impl Guard {
         sweep(docker, &network.name).await?;
         docker.ensure_network(&network).await?;
         let (firewall, lack) = match install(&network, openings).await {
-            Ok(firewall) => (Some(firewall), None),
+            Ok(firewall) => (Some(Arc::new(Standing { firewall, is_down: tokio::sync::Mutex::new(false) })), None),
             Err(lack) => (None, Some(lack)),
         };
-        let watch = firewall.clone().map(|firewall| AbortOnDropHandle::new(tokio::spawn(watch(firewall))));
+        let watch = firewall.clone().map(|standing| AbortOnDropHandle::new(tokio::spawn(standing.watch())));
         let looking = tokio::sync::Mutex::default();
         Ok((Self { docker: docker.clone(), network, looking, firewall, _watch: watch }, lack))
     }
@@ -71,7 +79,7 @@ impl Guard {
         tracing::warn!("the network of jobs was gone and is there again");
         match &self.firewall {
             // Whoever removed the one may have removed the other.
-            Some(firewall) => firewall.install().await.map_err(|error| Fault::Host(format!("iptables: {error}"))),
+            Some(standing) => standing.firewall.install().await.map_err(|error| Fault::Host(format!("iptables: {error}"))),
             None => Ok(()),
         }
     }
@@ -81,8 +89,8 @@ impl Guard {
         let network = &self.network.name;
         match self.docker.remove_network(network).await {
             Ok(true) => {
-                if let Some(firewall) = &self.firewall {
-                    firewall.remove().await;
+                if let Some(standing) = &self.firewall {
+                    standing.take_down().await;
                 }
             }
             Ok(false) => tracing::info!(network, "containers still use the network of jobs; it stays, and is guarded"),
@@ -104,6 +112,8 @@ fn network_of(data: &DataDirectory) -> NetworkSpec {
 
 /// Removes the networks of workers that are no more, and rules without a network.
 async fn sweep(docker: &Docker, own: &str) -> Result<(), Fault> {
+    // Rules are set after their network was made: listed in this order, those of a worker that starts now are not orphans.
+    let rules = if rustix::process::geteuid().is_root() { Firewall::list().await } else { Vec::new() };
     let mut kept = vec![own.to_owned()];
     for (network, lock) in docker.networks_with(LABEL_LOCK).await? {
         // A network that still has containers stays, whatever became of its worker.
@@ -114,9 +124,11 @@ async fn sweep(docker: &Docker, own: &str) -> Result<(), Fault> {
             kept.push(network);
         }
     }
-    let kept: Vec<_> = kept.iter().filter_map(|name| name.strip_prefix(NAME_PREFIX)).collect();
-    if rustix::process::geteuid().is_root() {
-        Firewall::sweep(&kept).await;
+    for firewall in rules {
+        if !kept.iter().any(|name| name.strip_prefix(NAME_PREFIX) == Some(&firewall.id)) {
+            tracing::info!(id = firewall.id, "rules of a worker that is no more are removed");
+            firewall.remove().await;
+        }
     }
     Ok(())
 }
@@ -150,18 +162,29 @@ async fn install(network: &NetworkSpec, openings: Openings) -> Result<Firewall, 
     }
 }
 
-/// Puts the rules back when somebody has flushed them.
-async fn watch(firewall: Firewall) {
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        match firewall.is_installed().await {
-            Ok(true) => (),
-            Ok(false) => match firewall.install().await {
-                Ok(()) => tracing::warn!("the rules of the network of jobs were gone and are there again"),
-                Err(error) => tracing::error!(%error, "the rules of the network of jobs are gone and cannot be set"),
-            },
-            Err(error) => tracing::error!(%error, "the rules of the network of jobs cannot be read"),
+impl Standing {
+    /// Puts the rules back when somebody has flushed them, until they are taken down.
+    async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let is_down = self.is_down.lock().await;
+            if *is_down {
+                return;
+            }
+            match self.firewall.is_installed().await {
+                Ok(true) => (),
+                Ok(false) => match self.firewall.install().await {
+                    Ok(()) => tracing::warn!("the rules of the network of jobs were gone and are there again"),
+                    Err(error) => tracing::error!(%error, "the rules of the network of jobs are gone and cannot be set"),
+                },
+                Err(error) => tracing::error!(%error, "the rules of the network of jobs cannot be read"),
+            }
         }
+    }
+
+    async fn take_down(&self) {
+        *self.is_down.lock().await = true;
+        self.firewall.remove().await;
     }
 }
 

@@ -43,7 +43,7 @@ impl Resolvers {
     /// A `resolv.conf` for containers that do not see the engine's resolver.
     pub(crate) fn file(&self) -> String {
         let servers = if self.servers.is_empty() { &PUBLIC[..] } else { &self.servers };
-        servers.iter().map(|server| format!("nameserver {server}\n")).collect()
+        servers.iter().fold(String::new(), |file, server| file + &format!("nameserver {server}\n"))
     }
 }
 

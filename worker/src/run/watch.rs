@@ -99,7 +99,7 @@ impl Watch {
             self.is_at_pids.store(is_at_limit, Ordering::Relaxed);
             tokio::time::sleep(pause).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Why the container was ended, if it wrote too much.

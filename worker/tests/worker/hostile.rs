@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{IMAGE, TestWorker, docker, script};
 
 async fn filler(disk: &str, text: &str) -> (TestWorker, FinishRequest) {
-    let worker = TestWorker::start_with(|config| config.isolation.disk = disk.to_owned()).await;
+    let worker = TestWorker::start_with(|config| disk.clone_into(&mut config.isolation.disk)).await;
     let (_, finish) = worker.run(&script(text)).await;
     (worker, finish)
 }

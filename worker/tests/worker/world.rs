@@ -130,7 +130,7 @@ pub(crate) fn probe(addresses: &[String]) -> String {
         r#"gateway=$(ip route | sed -n "s/^default via \([0-9.]*\).*/\1/p")
         for a in {addresses}; do
             host=$(echo ${{a%:*}} | sed s/gateway/$gateway/)
-            case $(printf "GET / HTTP/1.0\r\n\r\n" | nc -w 5 $host ${{a#*:}} 2>&1) in
+            case $( (printf "GET / HTTP/1.0\r\n\r\n"; sleep 0.3) | nc -w 5 $host ${{a#*:}} 2>&1) in
                 *HTTP/1*) echo $a open ;;
                 *) echo $a shut ;;
             esac

@@ -1,4 +1,4 @@
-//! The Docker engine, through bollard (0.21.1). No other file names it.
+//! The Docker engine, through bollard (0.21.1). No other module names it.
 //!
 //! Traps that this file is shaped by:
 //! - Names go into URL paths unescaped: only checked references and ids from our own calls get here.
