@@ -122,7 +122,8 @@ impl TestWorker {
         assert_eq!(containers_of(&data), "", "no container is left");
         assert_eq!(names_in(&data.join("jobs")), Vec::<String>::new(), "no scratch is left");
         assert_eq!(networks_of(&data), "", "no network is left");
-        assert_eq!(rules_by("iptables", &data) + &rules_by("ip6tables", &data), "", "no rule is left");
+        let label = data_label(&data);
+        assert_eq!(rules_by("iptables", &label) + &rules_by("ip6tables", &label), "", "no rule is left");
         self.folder
     }
 }
@@ -138,18 +139,22 @@ pub(crate) fn containers_of(data: &Path) -> String {
 }
 
 pub(crate) fn networks_of(data: &Path) -> String {
-    docker(&["network", "ls", "-q", "--filter", &format!("label=asman.data={}", data_label(data))])
+    networks_labelled(&data_label(data))
+}
+
+pub(crate) fn networks_labelled(label: &str) -> String {
+    docker(&["network", "ls", "-q", "--filter", &format!("label=asman.data={label}")])
 }
 
 /// Rules of the packet filter that a worker made for IPv4.
 pub(crate) fn rules_of(data: &Path) -> String {
-    rules_by("iptables", data)
+    rules_by("iptables", &data_label(data))
 }
 
-fn rules_by(program: &str, data: &Path) -> String {
+pub(crate) fn rules_by(program: &str, label: &str) -> String {
     // Without the program, or without the right to use it, a worker made none.
     let Ok(output) = Command::new(program).args(["-w", "-S"]).output() else { return String::new() };
-    let id = &data_label(data)[..12];
+    let id = &label[..12];
     let rules = String::from_utf8(output.stdout).unwrap();
     rules.lines().filter(|rule| rule.contains(id)).collect::<Vec<_>>().join("\n")
 }

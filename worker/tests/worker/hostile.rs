@@ -68,7 +68,7 @@ async fn a_job_that_fills_a_volume_of_its_image_is_stopped() {
 
 #[tokio::test]
 async fn a_flood_of_empty_files_counts_too() {
-    let (worker, finish) = filler("10m", "mkdir /outputs/d; cd /outputs/d; seq 1 60000 | xargs touch; sleep 60").await;
+    let (worker, finish) = filler("10m", "mkdir /outputs/d; cd /outputs/d; seq 1 15000 | xargs touch; sleep 60").await;
     assert!(sentence(&finish).contains("of 10.0 MiB"));
     worker.drain().await;
 }

@@ -135,18 +135,35 @@ async fn flushed_rules_and_a_pruned_network_come_back() {
 }
 
 #[tokio::test]
-async fn a_crash_leaves_rules_and_network_to_the_next_start() {
+async fn a_start_after_a_crash_takes_over_network_and_rules() {
     let worker = TestWorker::start().await;
     worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
-    let (data, network) = (worker.data(), network_of(&worker));
+    let data = worker.data();
     let _folder = worker.crash().await;
-    assert!(harness::rules_of(&data).contains("169.254.0.0/16"));
     let next = TestWorker::start_with(|config| config.data_directory = Some(data.clone())).await;
     next.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
-    assert_eq!(network_of(&next), network);
+    assert_eq!(network_of(&next).lines().count(), 1);
     assert_eq!(harness::rules_of(&data).matches("--comment").count(), 2, "nothing is there twice");
     // That nothing is left after this one is checked at the end of every test.
     next.drain().await;
+}
+
+#[tokio::test]
+async fn whoever_starts_next_tidies_up_after_a_worker_that_never_comes_back() {
+    let worker = TestWorker::start().await;
+    worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
+    let label = data_label(&worker.data());
+    assert!(!harness::networks_labelled(&label).is_empty() && harness::rules_by("iptables", &label).contains("169.254.0.0/16"));
+    drop(worker.crash().await);
+    let other = TestWorker::start().await;
+    other.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
+    assert_eq!(harness::networks_labelled(&label) + &harness::rules_by("iptables", &label), "");
+    // A living neighbour keeps what it has.
+    let third = TestWorker::start().await;
+    third.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
+    assert_eq!(harness::rules_of(&other.data()).matches("--comment").count(), 2);
+    third.drain().await;
+    other.drain().await;
 }
 
 #[test]
