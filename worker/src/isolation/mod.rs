@@ -8,19 +8,19 @@
 mod addresses;
 mod config;
 mod destination;
+mod disk;
 mod firewall;
 mod guard;
 mod resolvers;
 mod secrets;
 mod versions;
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 pub use config::{IsolationConfig, Network};
 pub use destination::{Destination, InvalidDestination};
+pub(crate) use disk::{Room, Writer, Writers};
 pub use secrets::{InvalidSecret, SecretSource};
 
 use crate::data_directory::DataDirectory;
@@ -68,8 +68,8 @@ pub(crate) struct Isolation {
     is_nvidia_default: bool,
     /// The engine refused to bound a root file system, or its storage cannot.
     cannot_bound_rootfs: AtomicBool,
-    /// How many running jobs have a cache folder.
-    cache_users: Arc<Mutex<HashMap<PathBuf, usize>>>,
+    /// What the running jobs write.
+    pub(crate) writers: Arc<Writers>,
 }
 
 impl Isolation {
@@ -84,7 +84,7 @@ impl Isolation {
             refuses_root: config.untrusted && !engine.has_user_namespaces && shares_kernel(runtime.as_deref(), &engine),
             is_nvidia_default: engine.default_runtime == "nvidia",
             cannot_bound_rootfs: AtomicBool::new(!engine.may_bound_rootfs),
-            cache_users: Arc::default(),
+            writers: Arc::default(),
             config: config.clone(),
             runtime,
             resolvers,
@@ -216,37 +216,6 @@ impl Isolation {
     /// Whether a job without gpus must be kept from those that its image asks for.
     pub(crate) fn hides_gpus(&self) -> bool {
         self.is_nvidia_default
-    }
-
-    /// Counts a job that writes to a cache folder.
-    pub(crate) fn use_cache(&self, path: &Path) -> CacheUse {
-        let users = Arc::clone(&self.cache_users);
-        *users.lock().unwrap_or_else(PoisonError::into_inner).entry(path.to_owned()).or_default() += 1;
-        CacheUse { users, path: path.to_owned() }
-    }
-}
-
-/// One running job's use of a cache folder.
-#[derive(Debug)]
-pub(crate) struct CacheUse {
-    users: Arc<Mutex<HashMap<PathBuf, usize>>>,
-    pub(crate) path: PathBuf,
-}
-
-impl CacheUse {
-    /// Whether no other job writes there now.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner).get(&self.path).is_some_and(|users| *users == 1)
-    }
-}
-
-impl Drop for CacheUse {
-    fn drop(&mut self) {
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(n) = users.get_mut(&self.path) {
-            *n -= 1;
-        }
-        users.retain(|_, n| *n > 0);
     }
 }
 

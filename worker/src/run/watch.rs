@@ -4,6 +4,8 @@
 //! is counted by its growth, and only while no other job writes there: nobody could tell whose bytes they are. A file counts with
 //! the blocks it takes, so a sparse one is small, and with [`ENTRY_BYTES`] at least, so a flood of empty ones is not free.
 //!
+//! A disk that is nearly full although no job is over its bound costs the job that wrote the most, before it costs all of them.
+//!
 //! That the kernel refused processes is seen a tenth of a second later; a container that ends before is not told of it, except by its
 //! own words.
 //!
@@ -22,7 +24,7 @@ use walkdir::WalkDir;
 
 use super::Task;
 use crate::executor::Whereabouts;
-use crate::isolation::CacheUse;
+use crate::isolation::{Room, Writer};
 
 const PAUSE_LEAST: Duration = Duration::from_millis(500);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
@@ -52,6 +54,10 @@ struct Usage {
 }
 
 impl Usage {
+    fn with_cache(self, cache: u64) -> Self {
+        Self { cache, ..self }
+    }
+
     fn total(self) -> u64 {
         self.outputs.saturating_add(self.rootfs).saturating_add(self.volumes).saturating_add(self.cache)
     }
@@ -59,7 +65,7 @@ impl Usage {
 
 /// A cache folder and what a job added to it.
 struct Cache {
-    used: CacheUse,
+    path: PathBuf,
     last: u64,
     added: u64,
 }
@@ -75,13 +81,18 @@ impl Watch {
     }
 
     async fn watch_disk(&self, task: &Task<'_>, id: &str, whereabouts: &Whereabouts) {
+        let writer = task.host.isolation.writers.enter(&task.cache);
         let mut cache = Cache::open(task).await;
         let most = task.host.isolation.disk_bytes;
+        let outputs = task.scratch.outputs();
         loop {
             let began = Instant::now();
-            let usage = measure(task, id, whereabouts, &mut cache, most).await;
-            if usage.total() > most {
-                let _ = self.over_disk.set(sentence(usage, most));
+            let usage = measure(task, id, whereabouts, most).await.with_cache(cache.look(&writer, most).await);
+            let room = Room::scarcest([outputs.as_path()].into_iter().chain(whereabouts.rootfs.as_deref()));
+            let must_yield = writer.must_yield(usage.total(), room);
+            if usage.total() > most || must_yield {
+                let room = room.filter(|_| usage.total() <= most);
+                let _ = self.over_disk.set(sentence(usage, most, room));
                 return;
             }
             tokio::time::sleep((began.elapsed() * SHARE).clamp(PAUSE_LEAST, PAUSE_MOST)).await;
@@ -130,17 +141,24 @@ pub(super) fn signal_note(exit_code: i64) -> Option<String> {
     Some(format!("exit code {exit_code} means that signal {number} ({name}) ended the program{cause}"))
 }
 
-fn sentence(usage: Usage, most: u64) -> String {
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0);
-    format!(
-        "the job wrote more to disk than it may, {} of {}, and was stopped: outputs {}, root file system {}, volumes {}, cache {}",
-        mib(usage.total()),
-        mib(most),
-        mib(usage.outputs),
-        mib(usage.rootfs),
-        mib(usage.volumes),
-        mib(usage.cache),
-    )
+fn sentence(usage: Usage, most: u64, room: Option<Room>) -> String {
+    let why = match room {
+        None => format!("the job wrote more to disk than it may, {} of {}, and was stopped", mib(usage.total()), mib(most)),
+        Some(room) => format!(
+            "the worker's disk is nearly full, {} are left, and the job, which wrote the most, {}, was stopped",
+            mib(room.free),
+            mib(usage.total())
+        ),
+    };
+    let Usage { outputs, rootfs, volumes, cache } = usage;
+    let places = [("outputs", outputs), ("root file system", rootfs), ("volumes", volumes), ("cache", cache)];
+    format!("{why}: {}", places.map(|(place, bytes)| format!("{place} {}", mib(bytes))).join(", "))
+}
+
+/// With one decimal.
+fn mib(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) / (1024 * 1024);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
 /// The kernel's count of processes that it refused to a container of this machine. None: it cannot be read here.
@@ -184,7 +202,7 @@ async fn whereabouts(task: &Task<'_>, id: &str) -> Option<Whereabouts> {
     }
 }
 
-async fn measure(task: &Task<'_>, id: &str, written: &Whereabouts, cache: &mut Cache, most: u64) -> Usage {
+async fn measure(task: &Task<'_>, id: &str, written: &Whereabouts, most: u64) -> Usage {
     let rootfs = match &written.rootfs {
         Some(path) => size_of(vec![path.clone()], most).await,
         None => task.host.docker.rootfs_bytes(id).await.unwrap_or(0),
@@ -193,22 +211,21 @@ async fn measure(task: &Task<'_>, id: &str, written: &Whereabouts, cache: &mut C
         outputs: size_of(vec![task.scratch.outputs()], most).await,
         rootfs,
         volumes: size_of(written.volumes.clone(), most).await,
-        cache: cache.look(most).await,
+        cache: 0,
     }
 }
 
 impl Cache {
     async fn open(task: &Task<'_>) -> Self {
-        let used = task.host.isolation.use_cache(&task.cache);
-        let last = size_of(vec![used.path.clone()], u64::MAX).await;
-        Self { used, last, added: 0 }
+        let path = task.cache.clone();
+        let last = size_of(vec![path.clone()], u64::MAX).await;
+        Self { path, last, added: 0 }
     }
 
     /// What this job added, as far as it was alone.
-    async fn look(&mut self, most: u64) -> u64 {
-        let bound = self.last.saturating_add(most);
-        let now = size_of(vec![self.used.path.clone()], bound).await;
-        if self.used.is_alone() {
+    async fn look(&mut self, writer: &Writer, most: u64) -> u64 {
+        let now = size_of(vec![self.path.clone()], self.last.saturating_add(most)).await;
+        if writer.is_alone_in_cache() {
             self.added = (self.added + now).saturating_sub(self.last);
         }
         self.last = now;

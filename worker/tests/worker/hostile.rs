@@ -67,6 +67,40 @@ async fn a_job_that_fills_a_volume_of_its_image_is_stopped() {
 }
 
 #[tokio::test]
+async fn the_job_that_fills_a_small_disk_is_stopped_and_its_neighbour_is_not() {
+    let disk = SmallDisk::mount();
+    let worker = TestWorker::start_with(|config| config.data_directory = Some(disk.0.path().join("data"))).await;
+    let go = "until [ -e /job-cache/go ]; do sleep 0.1; done; echo fine > /outputs/y";
+    let neighbour = worker.api.submit(&script(go));
+    let (_, finish) = worker.run(&script("dd if=/dev/zero of=/outputs/x bs=1M count=300; sleep 60")).await;
+    let message = sentence(&finish);
+    assert!(message.contains("disk is nearly full") && message.contains("which wrote the most"), "{message}");
+    let cache = worker.data().join("cache").join(worker.config.queue.qid().to_string());
+    std::fs::write(cache.join("go"), "").unwrap();
+    let finish = worker.api.finish_of(&neighbour).await;
+    assert!(finish.reason == Reason::Success && finish.result.outputs.contains_key("y"), "{:?}", finish.message);
+    worker.drain().await;
+}
+
+/// A file system of 64 MiB.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=64m", "asman-test", folder.path().to_str().unwrap()];
+        assert!(std::process::Command::new("mount").args(mount).status().unwrap().success());
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
 async fn a_flood_of_empty_files_counts_too() {
     let (worker, finish) = filler("10m", "mkdir /outputs/d; cd /outputs/d; seq 1 15000 | xargs touch; sleep 60").await;
     assert!(sentence(&finish).contains("of 10.0 MiB"));
