@@ -11,7 +11,7 @@ export interface Requirements { cpus?: number; gpus?: number; memory?: string | 
 export interface Definition {
   v?: unknown; image?: string; build?: Build; command?: string; entrypoint?: string; workdir?: string; env?: Record<string, string>
   shmSize?: string | number; inputs?: Record<string, DataRef>; configFiles?: Record<string, DataRef>; maxDuration?: string | number
-  tags?: string[]; requirements?: Requirements
+  secrets?: string[]; tags?: string[]; requirements?: Requirements
 }
 export interface Callback { url: string; payload?: unknown }
 export interface Control {

@@ -43,6 +43,9 @@ pub struct Definition {
     /// Files below `/inputs`, or anywhere in the container when the name is absolute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_files: Option<BTreeMap<String, DataRef>>,
+    /// Names of secrets that the worker must have: the job gets them as environment variables and in `/run/secrets`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Vec<String>>,
     /// Longest run, such as `5m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_duration: Option<Value>,

@@ -35,6 +35,7 @@ mod parsed;
 mod path;
 #[cfg(feature = "openapi")]
 mod schema;
+mod secret;
 mod size;
 mod worker_api;
 mod worker_message;
@@ -54,6 +55,7 @@ pub use message::{
 pub use name::{InvalidName, JobId, Namespace, Qid, QueueName, WorkerId};
 pub use parsed::{InvalidDefinition, ParsedDefinition};
 pub use path::{InvalidPath, check_config_path, check_input_path};
+pub use secret::{InvalidSecretName, check_secret_name};
 pub use size::{InvalidSize, parse_size};
 pub use worker_api::{
     Claim, ClaimAnswer, ClaimRequest, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest, HeldJob, LogsRequest,

@@ -30,6 +30,10 @@ pub const PATH_BYTES_MAX: usize = 1024;
 pub const ENTRIES_MAX: usize = 1_000;
 /// Most tags of a job or of a worker.
 pub const TAGS_MAX: usize = 32;
+/// Most secrets that one definition may ask for.
+pub const SECRETS_MAX: usize = 32;
+/// Most characters of a secret's name.
+pub const SECRET_NAME_CHARS_MAX: usize = 64;
 /// Most namespaces that may hold one job. The tables know it too: `queued_namespaces_are_bounded`.
 pub const NAMESPACES_MAX: usize = 1_000;
 /// Most output files of one job.

@@ -8,9 +8,12 @@ use sha2::{Digest, Sha256};
 use crate::complaint::read_object;
 use crate::definition::{DataRefType, Definition};
 use crate::duration::InvalidDuration;
-use crate::limits::{CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX, GPUS_MAX, TAGS_MAX};
+use crate::limits::{
+    CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX, GPUS_MAX, SECRETS_MAX, TAGS_MAX,
+};
 use crate::name::{InvalidName, JobId, Namespace};
 use crate::path::{InvalidPath, check_config_path, check_input_path};
+use crate::secret::{InvalidSecretName, check_secret_name};
 use crate::size::{InvalidSize, parse_size};
 use crate::{canonical_json, job_id_of, parse_duration};
 
@@ -57,6 +60,9 @@ pub enum InvalidDefinition {
     /// A file that says it is base64 and is not.
     #[error("the value of file {0:?} is no base64, as its type says")]
     Base64(String),
+    /// A secret that no worker can have.
+    #[error(transparent)]
+    Secret(#[from] InvalidSecretName),
     /// A tag that is no name.
     #[error(transparent)]
     Tag(#[from] InvalidName),
@@ -151,6 +157,9 @@ impl Definition {
         if wants.gpus.is_some_and(|gpus| gpus.fract() != 0.0) {
             return Err(InvalidDefinition::HalfGpu);
         }
+        for name in self.secrets.iter().flatten() {
+            check_secret_name(name)?;
+        }
         for tag in self.tags.iter().flatten() {
             tag.parse::<Namespace>()?;
         }
@@ -162,6 +171,7 @@ impl Definition {
             ("inputs", self.inputs.as_ref().map_or(0, BTreeMap::len), ENTRIES_MAX),
             ("configFiles", self.config_files.as_ref().map_or(0, BTreeMap::len), ENTRIES_MAX),
             ("environment variables", self.env.as_ref().map_or(0, BTreeMap::len), ENTRIES_MAX),
+            ("secrets", self.secrets.as_ref().map_or(0, Vec::len), SECRETS_MAX),
             ("tags", self.tags.as_ref().map_or(0, Vec::len), TAGS_MAX),
         ];
         match counts.into_iter().find(|(_, n, max)| n > max) {
@@ -274,6 +284,7 @@ mod tests {
             let definition = serde_json::json!({"image": "a", "inputs": {"x": {"type": "base64", "value": written}}});
             assert!(ParsedDefinition::parse(&definition.to_string()).is_ok(), "{written}");
         }
+        assert!(refusal(r#"{"image":"a","secrets":["A B"]}"#).starts_with("secret \"A B\" is no name"));
         assert!(refusal(r#"{"image":"a","inputs":{"../x":{"value":"y"}}}"#).contains("would leave its folder"));
         assert!(refusal(r#"{"image":"a","inputs":{"/etc/x":{"value":"y"}}}"#).contains("is absolute"));
     }

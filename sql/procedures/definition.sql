@@ -134,6 +134,7 @@ begin
   foreach name in array array['image', 'command', 'entrypoint', 'workdir'] loop perform asman.check_type(d, name, 'string'); end loop;
   foreach name in array array['build', 'env', 'requirements'] loop perform asman.check_type(d, name, 'object'); end loop;
   perform asman.check_type(d, 'tags', 'array');
+  perform asman.check_type(d, 'secrets', 'array');
   if coalesce(btrim(d ->> 'image', E' \t\r\n'), '') = '' and coalesce(d -> 'build', 'null') = 'null' then
     perform asman.refuse('the definition has neither image nor build; give one of them');
   end if;
@@ -158,6 +159,16 @@ begin
       perform asman.refuse('the definition cannot be read: tags must be strings');
     end if;
     for name in select t from jsonb_array_elements_text(d -> 'tags') t loop perform asman.check_name('the namespace', name); end loop;
+  end if;
+  if jsonb_typeof(d -> 'secrets') = 'array' then
+    if jsonb_array_length(d -> 'secrets') > 32 then perform asman.refuse('the definition has more than 32 secrets'); end if;
+    if jsonb_path_exists(d, '$.secrets[*] ? (@.type() != "string")') then
+      perform asman.refuse('the definition cannot be read: secrets must be strings');
+    end if;
+    for name in select t from jsonb_array_elements_text(d -> 'secrets') t where t !~ '^[A-Za-z_][A-Za-z0-9_]{0,63}$' loop
+      perform asman.refuse(format(
+        'secret "%s" is no name; use up to 64 letters, digits and underscores, and begin with no digit', left(name, 40)));
+    end loop;
   end if;
   foreach name in array array['cpus', 'gpus'] loop
     perform asman.check_type(d -> 'requirements', name, 'number');

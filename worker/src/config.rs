@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use protocol::{Duration, QueueName, WorkerId, parse_size};
 
 use crate::error::Error;
+use crate::isolation::IsolationConfig;
 
 const API_DEFAULT: &str = "http://localhost:8000";
 
@@ -73,6 +74,9 @@ pub struct Config {
     /// Time between signs of life.
     #[arg(long, default_value = "5s", hide = true)]
     pub heartbeat: Duration,
+    /// How far jobs are kept from this machine.
+    #[command(flatten)]
+    pub isolation: IsolationConfig,
 }
 
 impl Config {
@@ -96,6 +100,7 @@ impl Config {
             scripts: None,
             stderr_fails: false,
             heartbeat: Duration(protocol::limits::HEARTBEAT),
+            isolation: IsolationConfig::default(),
         }
     }
 
@@ -134,6 +139,7 @@ impl Config {
         if matches!(self.queue.as_str(), "." | "..") {
             return refuse("a queue cannot be named . or .., because no URL can hold that");
         }
+        self.isolation.check()?;
         self.memory_bytes().map(|_| ())
     }
 

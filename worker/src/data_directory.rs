@@ -73,6 +73,11 @@ impl DataDirectory {
         hex::encode(&Sha256::digest(self.path.as_os_str().as_bytes())[..16])
     }
 
+    /// Held as long as the worker runs.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
     /// `/job-cache` of a queue.
     pub(crate) fn cache(&self, qid: Qid) -> io::Result<PathBuf> {
         let path = self.path.join("cache").join(qid.to_string());
@@ -162,6 +167,23 @@ impl Scratch {
     /// The claim that was kept here.
     pub(crate) fn kept_claim(&self) -> io::Result<KeptClaim> {
         Ok(serde_json::from_slice(&fs::read(self.path.join("claim.json"))?)?)
+    }
+
+    /// A `/job-cache` of the job alone.
+    pub(crate) fn own_cache(&self) -> io::Result<PathBuf> {
+        let path = self.path.join("cache");
+        make_open_folder(&path)?;
+        Ok(path)
+    }
+
+    /// Becomes `/run/secrets`.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.path.join("secrets")
+    }
+
+    /// Becomes `/etc/resolv.conf`, where the engine's own does not serve.
+    pub(crate) fn resolver_file(&self) -> PathBuf {
+        self.path.join("resolv.conf")
     }
 
     /// Best effort: a worker that is not root cannot remove what root made in a container.

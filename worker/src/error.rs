@@ -36,6 +36,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// This machine lacks what the settings ask for.
+    #[error("{0}")]
+    Lack(String),
     /// A setting that makes no sense.
     #[error("{0}")]
     Config(String),

@@ -9,7 +9,8 @@
 //! - `session`: claim loop, heartbeat loop, drain; `capacity` and `holds` are what they share.
 //! - `run`: one claimed job, from definition to finish request; knows nothing of claims and leases.
 //! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
-//! - `executor`: what runs jobs: containers or scripts. `executor/docker.rs` is the one file that names the engine's client.
+//! - `isolation`: how far jobs are kept from the machine: stance, network and its rules, secrets.
+//! - `executor`: what runs jobs: containers or scripts. `executor/docker/` alone names the engine's client.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
 //!
 //! # Invariants
@@ -30,6 +31,7 @@ mod error;
 mod executor;
 mod holds;
 mod image;
+mod isolation;
 mod log;
 mod run;
 mod session;
@@ -39,5 +41,6 @@ mod spool;
 pub use config::{Config, ExecutorKind};
 pub use error::Error;
 pub use executor::{docker_version, import_image};
+pub use isolation::{Destination, InvalidDestination, InvalidSecret, IsolationConfig, Network, SecretSource};
 pub use session::run;
 pub use shutdown::Shutdown;

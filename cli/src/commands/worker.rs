@@ -36,7 +36,7 @@ pub(crate) async fn work(config: worker::Config, drain: CancellationToken, stop:
 pub(crate) fn failure(error: &worker::Error) -> Failure {
     let sentence = error.to_string();
     match error {
-        worker::Error::NoDocker { .. } => Failure::Missing(sentence),
+        worker::Error::NoDocker { .. } | worker::Error::Lack(_) => Failure::Missing(sentence),
         worker::Error::Config(_) => Failure::BadInput(sentence),
         _ => Failure::Failed(sentence),
     }

@@ -1,8 +1,8 @@
 //! What runs jobs: the [`Executor`], what it is given, how a run ends, and whose fault a failure is.
 //!
-//! The types here name no engine. `docker.rs` is the only file that names the engine's client; `process.rs` runs scripts without
-//! one.
+//! The types here name no engine. `docker` is the only module that names the engine's client; `process` runs scripts without one.
 
+mod confinement;
 mod docker;
 mod process;
 
@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::error::Error;
+pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, Whereabouts};
 pub(crate) use docker::Docker;
 pub(crate) use process::Processes;
 
@@ -26,9 +27,6 @@ pub(crate) use process::Processes;
 pub(crate) trait Executor: Debug + Send + Sync {
     /// As a worker describes itself.
     fn name(&self) -> &'static str;
-
-    /// The engine that has images; none when jobs run without.
-    fn docker(&self) -> Option<&Docker>;
 
     /// Where a job finds a folder of this machine; `inside` is its place in a container.
     fn place(&self, folder: &Path, inside: &str) -> String;
@@ -89,6 +87,9 @@ pub(crate) const LABEL_WORKER: &str = "asman.worker";
 /// Label with the hash of the data directory's path: what a start sweeps by.
 pub(crate) const LABEL_DATA: &str = "asman.data";
 
+/// Label of a network with the lock file of its worker's data directory: who starts next to a dead worker tidies up after it.
+pub(crate) const LABEL_LOCK: &str = "asman.lock";
+
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -135,6 +136,7 @@ pub(crate) struct ContainerSpec {
     /// Indices of the gpus it sees.
     pub(crate) gpus: Vec<u32>,
     pub(crate) labels: HashMap<String, String>,
+    pub(crate) confinement: Confinement,
 }
 
 /// How a run ended.

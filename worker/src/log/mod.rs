@@ -11,10 +11,11 @@
 mod chunk;
 mod lines;
 mod position;
+mod redact;
 mod upload;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
@@ -28,6 +29,7 @@ use crate::holds::Hold;
 use chunk::{Chunker, Progress};
 use lines::LineSplitter;
 use position::{Gap, Skip};
+pub(crate) use redact::{BYTES_MIN as SECRET_BYTES_MIN, Redactor};
 pub(crate) use upload::Kept;
 use upload::Uploader;
 
@@ -52,6 +54,8 @@ pub(crate) struct Log {
     batches: mpsc::Sender<Batch>,
     /// What was in the log when it was opened.
     resumed: Option<Progress>,
+    /// Set once the job's secrets are known, for all clones.
+    redactor: Arc<OnceLock<Redactor>>,
 }
 
 /// What a container's output held, as far as it decides how the job ended.
@@ -74,7 +78,12 @@ impl Log {
         let uploader = Uploader { api, queue, job: hold.job.clone(), halt: Arc::clone(&hold.halt), path };
         let resumed = kept.as_ref().map(|kept| kept.progress);
         let task = tokio::spawn(uploader.run(Chunker::new(waiting, resumed.unwrap_or_default()), kept));
-        (Self { batches, resumed }, task)
+        (Self { batches, resumed, redactor: Arc::default() }, task)
+    }
+
+    /// Takes these values out of every line from now on. The first call counts.
+    pub(crate) fn hide(&self, redactor: Redactor) {
+        let _ = self.redactor.set(redactor);
     }
 
     /// One line of the worker's own.
@@ -87,7 +96,17 @@ impl Log {
         self.write(step, vec![LogLine { text: text.into(), time: now_ms(), is_stderr: true }], false).await;
     }
 
-    async fn write(&self, step: Step, lines: Vec<LogLine>, is_output: bool) {
+    /// Takes secrets out of lines. Before they are counted: what is counted is what was sent.
+    fn redact(&self, lines: &mut [LogLine]) {
+        if let Some(redactor) = self.redactor.get() {
+            lines.iter_mut().for_each(|line| redactor.redact_line(line));
+        }
+    }
+
+    async fn write(&self, step: Step, mut lines: Vec<LogLine>, is_output: bool) {
+        if !is_output {
+            self.redact(&mut lines);
+        }
         if !lines.is_empty() {
             // Closed when the claim is gone: nobody will read what is written now.
             let _ = self.batches.send(Batch { step, lines, is_output }).await;
@@ -97,7 +116,8 @@ impl Log {
     /// Reads a container's output to its end.
     pub(crate) async fn pump(self, frames: Frames) -> Written {
         let mut reader = Reader::new(frames);
-        while let Some(lines) = reader.next().await {
+        while let Some(mut lines) = reader.next().await {
+            self.redact(&mut lines);
             self.write(Step::Running, lines, true).await;
         }
         reader.written
@@ -108,7 +128,8 @@ impl Log {
     async fn pump_again(&self, frames: Frames) -> Result<Written, Gap> {
         let mut reader = Reader::new(frames);
         let mut skip = Skip::until(self.resumed.unwrap_or_default().position);
-        while let Some(lines) = reader.next().await {
+        while let Some(mut lines) = reader.next().await {
+            self.redact(&mut lines);
             let mut new = Vec::new();
             for line in lines {
                 if skip.is_new(&line)? {

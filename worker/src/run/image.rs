@@ -13,6 +13,7 @@ use protocol::Step;
 use super::{RunError, Task};
 use crate::executor::Docker;
 use crate::image::{ImageReference, InvalidImage};
+use crate::isolation::Containers;
 
 const SILENCE_MAX: Duration = Duration::from_mins(2);
 const PROGRESS_LINES_MAX: usize = 1_000;
@@ -24,7 +25,7 @@ static PULLS: LazyLock<Mutex<Pulls>> = LazyLock::new(Mutex::default);
 
 /// Gives the id of the job's image, which is then present.
 pub(super) async fn ensure(task: &Task<'_>) -> Result<String, RunError> {
-    let Some(docker) = task.host.executor.docker() else { return Ok(String::new()) };
+    let Some(Containers { docker, .. }) = &task.host.containers else { return Ok(String::new()) };
     let definition = &task.parsed.definition;
     let Some(text) = definition.image.as_deref().filter(|image| !image.trim().is_empty()) else {
         return Err(RunError::job(Step::Build, "this worker cannot build images yet; give an image"));

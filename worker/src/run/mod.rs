@@ -9,23 +9,26 @@
 //! [`RunError::Job`] is the job's own fault and final; [`RunError::Host`] is ours, and another worker may do better.
 
 mod command;
+mod confine;
+mod container;
 mod environment;
 mod image;
 mod inputs;
 mod outputs;
+mod spec;
+mod watch;
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use protocol::{Claim, FinishRequest, JobResult, ParsedDefinition, Reason, Step, WorkerId};
 use serde_json::json;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::Api;
 use crate::data_directory::Scratch;
-use crate::executor::{ContainerSpec, Ending, Executor, Fault, LABEL_DATA, LABEL_EPOCH, LABEL_JOB, LABEL_WORKER, Mount};
+use crate::executor::{Ending, Executor, Fault};
 use crate::holds::Halt;
+use crate::isolation::{Containers, SecretSource};
 use crate::log::{Log, Written};
 
 /// Why a job has no result.
@@ -76,6 +79,10 @@ pub(crate) struct Host {
     pub(crate) stop_grace: Duration,
     /// A job that writes to stderr has failed.
     pub(crate) stderr_fails: bool,
+    /// What jobs may ask for by name.
+    pub(crate) secrets: Vec<SecretSource>,
+    /// None: the executor runs jobs without containers.
+    pub(crate) containers: Option<Containers>,
 }
 
 /// One job on its way.
@@ -98,6 +105,8 @@ struct Ended {
     ending: Ending,
     is_timed_out: bool,
     written: Written,
+    /// What its author should know.
+    note: Option<String>,
 }
 
 impl Task<'_> {
@@ -109,49 +118,6 @@ impl Task<'_> {
         };
         let outputs = self.unless_halted(outputs::collect(self)).await?;
         Ok(self.finish(&ended, outputs))
-    }
-
-    /// Prepares, creates and starts the container and awaits its end.
-    async fn launch(&self) -> Result<Ended, RunError> {
-        let (mounts, image) = self.unless_halted(async { tokio::try_join!(inputs::write(self), image::ensure(self)) }).await?;
-        let spec = self.container_spec(image, mounts)?;
-        let executor = &self.host.executor;
-        let refused = |fault| RunError::of(Step::Running, fault);
-        let id = executor.create(spec).await.map_err(refused)?;
-        let id = self.container.get_or_init(|| id);
-        let frames = executor.attach(id).await.map_err(broken)?;
-        let log = self.log.clone();
-        let pump = tokio::spawn(async move { Ok(log.pump(frames).await) });
-        let pump = AbortOnDropHandle::new(pump);
-        executor.start(id).await.map_err(refused)?;
-        self.see_to_its_end(id, Duration::ZERO, pump).await
-    }
-
-    /// Awaits the end of a container that was started by an earlier worker process.
-    async fn go_on(&self, id: &str) -> Result<Ended, RunError> {
-        let pump = tokio::spawn(self.log.clone().resume(Arc::clone(&self.host.executor), id.to_owned()));
-        let since = self.host.executor.age(id).await.map_err(broken)?;
-        self.see_to_its_end(id, since, AbortOnDropHandle::new(pump)).await
-    }
-
-    /// The container's output is in the log when this returns. `age` is how long it has run already.
-    async fn see_to_its_end(
-        &self,
-        id: &str,
-        age: Duration,
-        pump: AbortOnDropHandle<Result<Written, Fault>>,
-    ) -> Result<Ended, RunError> {
-        let limit = self.limit();
-        let is_timed_out = self.await_end(id, limit.saturating_sub(age)).await?;
-        if self.halt.is_halted() {
-            return Err(RunError::Halted);
-        }
-        let ending = self.host.executor.ending(id).await.map_err(broken)?;
-        let pumped = async { pump.await.map_err(|error| RunError::Host(error.to_string()))?.map_err(broken) };
-        let written = self.unless_halted(pumped).await?;
-        // It may have been stopped for its time by a worker that then was killed itself.
-        let is_timed_out = is_timed_out || (age > Duration::ZERO && ending.duration > limit);
-        Ok(Ended { ending, is_timed_out, written })
     }
 
     fn limit(&self) -> Duration {
@@ -166,88 +132,17 @@ impl Task<'_> {
         }
     }
 
-    fn container_spec(&self, image: String, files: Vec<Mount>) -> Result<ContainerSpec, RunError> {
-        let definition = &self.parsed.definition;
-        let refuse = |error: command::InvalidCommand| RunError::job(Step::Running, error.to_string());
-        let shm_bytes = definition.shm_size.as_ref().filter(|size| !size.is_null()).map(|size| {
-            let text = size.as_str().map_or_else(|| size.to_string(), str::to_owned);
-            protocol::parse_size(&text).map_err(|error| RunError::job(Step::Running, error.to_string()))
-        });
-        let memory = self.parsed.memory_bytes;
-        Ok(ContainerSpec {
-            image,
-            entrypoint: command::split("entrypoint", definition.entrypoint.as_deref()).map_err(refuse)?,
-            command: command::split("command", definition.command.as_deref()).map_err(refuse)?,
-            workdir: definition.workdir.clone().filter(|path| !path.is_empty()),
-            env: self.environment(),
-            mounts: self.mounts(files),
-            cpus: self.parsed.cpus,
-            memory_bytes: if memory == 0 { self.host.memory_bytes } else { memory },
-            shm_bytes: shm_bytes.transpose()?,
-            gpus: self.gpus.to_vec(),
-            labels: self.labels(),
-        })
-    }
-
-    fn environment(&self) -> Vec<String> {
-        let executor = &self.host.executor;
-        let folders = environment::Folders {
-            inputs: executor.place(&self.scratch.inputs(), "/inputs"),
-            outputs: executor.place(&self.scratch.outputs(), "/outputs"),
-            cache: executor.place(&self.cache, "/job-cache"),
-        };
-        environment::environment(&self.parsed.definition, &self.host.api, &self.claim.job_id, self.gpus.len(), folders)
-    }
-
-    fn mounts(&self, files: Vec<Mount>) -> Vec<Mount> {
-        let folder = |source, target: &str, is_read_only| Mount { source, target: target.to_owned(), is_read_only };
-        let mut mounts = vec![
-            folder(self.scratch.inputs(), "/inputs", true),
-            folder(self.scratch.outputs(), "/outputs", false),
-            folder(self.cache.clone(), "/job-cache", false),
-        ];
-        mounts.extend(files);
-        mounts
-    }
-
-    fn labels(&self) -> HashMap<String, String> {
-        let labels = [
-            (LABEL_WORKER, self.host.worker.to_string()),
-            (LABEL_JOB, self.claim.job_id.to_string()),
-            (LABEL_EPOCH, self.claim.epoch.to_string()),
-            (LABEL_DATA, self.host.data_label.clone()),
-        ];
-        labels.map(|(name, value)| (name.to_owned(), value)).into()
-    }
-
-    /// Returns when the container has ended, by itself, by its time limit (then true) or because the task was halted.
-    async fn await_end(&self, id: &str, time_left: Duration) -> Result<bool, RunError> {
-        let executor = &self.host.executor;
-        let is_timed_out = tokio::select! {
-            biased;
-            ended = executor.wait(id) => return ended.map(|()| false).map_err(broken),
-            () = tokio::time::sleep(time_left) => true,
-            () = self.halt.halted() => false,
-        };
-        executor.stop(id, self.host.stop_grace).await.map_err(broken)?;
-        if is_timed_out {
-            // After the stop: a log that nobody takes must not let the job run on.
-            let line = format!("the job ran longer than {} and was stopped", protocol::format_duration(self.limit()));
-            self.log.error(Step::Running, line).await;
-        }
-        Ok(is_timed_out)
-    }
-
     fn finish(&self, ended: &Ended, outputs: std::collections::BTreeMap<String, protocol::DataRef>) -> FinishRequest {
         let code = ended.ending.exit_code;
         let (reason, message) = if ended.is_timed_out {
-            (Reason::TimedOut, Some(format!("ran longer than {}", protocol::format_duration(self.limit()))))
+            let note = ended.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
+            (Reason::TimedOut, Some(format!("ran longer than {}{note}", protocol::format_duration(self.limit()))))
         } else if ended.ending.is_out_of_memory {
             (Reason::Error, Some(self.out_of_memory()))
         } else if self.host.stderr_fails && ended.written.has_stderr {
             (Reason::Error, Some("the job wrote to stderr, which this worker counts as a failure".to_owned()))
         } else {
-            (Reason::Success, None)
+            (Reason::Success, ended.note.clone().or_else(|| watch::signal_note(code)))
         };
         let error = message.as_ref().filter(|_| reason == Reason::Error).map(|message| error_json(code, message));
         let result = JobResult {

@@ -86,7 +86,10 @@ impl Session {
     fn folders(&self, claim: &Claim, slot: &Slot, job: &HeldJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
         let scratch = self.data.make_scratch(job)?;
         scratch.keep_claim(&KeptClaim { queue: self.queue.clone(), claim: claim.clone(), gpus: slot.gpus.clone() })?;
-        Ok((scratch, self.data.cache(self.queue.qid())?))
+        // Strangers share nothing, not even with themselves.
+        let is_untrusted = self.host.containers.as_ref().is_some_and(|containers| containers.isolation.is_untrusted());
+        let cache = if is_untrusted { scratch.own_cache() } else { self.data.cache(self.queue.qid()) };
+        Ok((scratch, cache?))
     }
 
     /// Removes the container and the scratch folder, whatever happened. What stays is swept at the next start.

@@ -8,6 +8,7 @@ mod claims;
 mod delivery;
 mod heartbeat;
 mod job;
+mod machine;
 
 use std::sync::Arc;
 
@@ -16,12 +17,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use machine::Machine;
+
 use crate::api::Api;
 use crate::capacity::Ledger;
-use crate::config::{Config, ExecutorKind};
+use crate::config::Config;
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
-use crate::executor::{Docker, Executor, Processes};
 use crate::holds::Holds;
 use crate::run::Host;
 use crate::shutdown::Shutdown;
@@ -64,6 +66,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     }
     session.drain(&shutdown, config.drain_timeout.0).await;
     drop(heartbeat);
+    if let Some(containers) = &session.host.containers {
+        containers.isolation.close().await;
+    }
     tracing::info!(worker = %session.description.id, "worker has ended");
     Ok(())
 }
@@ -83,8 +88,8 @@ impl Session {
         let api = Arc::new(Api::new(&config.api, config.token.clone())?);
         let data = DataDirectory::open(&config.data_directory()?)?;
         let worker = config.worker_id()?.map_or_else(|| data.worker_id(), Ok)?;
-        let (executor, machine) = executor(config, &data).await?;
-        let left = adoption::sort(&*executor, &data).await?;
+        let machine = Machine::open(config, &data).await?;
+        let left = adoption::sort(&*machine.executor, &data).await?;
         let cpus = config.cpus.unwrap_or(machine.cpus);
         let memory_bytes = config.memory_bytes()?.unwrap_or(machine.memory_bytes);
         let jobs = config.jobs.unwrap_or_else(|| whole(cpus));
@@ -96,17 +101,19 @@ impl Session {
             memory: memory_bytes,
             tags: config.tags.clone(),
             max_job_duration: config.max_job_duration,
-            executor: executor.name().to_owned(),
+            executor: machine.executor.name().to_owned(),
         };
         let host = Host {
             api: Arc::clone(&api),
-            executor,
+            executor: machine.executor,
             worker,
             data_label: data.label(),
             memory_bytes,
             max_job_duration: config.max_job_duration.0,
             stop_grace: config.stop_grace.0,
             stderr_fails: config.stderr_fails,
+            secrets: config.isolation.secrets.clone(),
+            containers: machine.containers,
         };
         Ok(Self {
             queue: config.queue.clone(),
@@ -148,34 +155,4 @@ impl Session {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie above 0 and below CPUS_MAX")]
 fn whole(cpus: f64) -> u32 {
     cpus.ceil() as u32
-}
-
-/// What the executor's machine has.
-struct Machine {
-    cpus: f64,
-    memory_bytes: u64,
-}
-
-async fn executor(config: &Config, data: &DataDirectory) -> Result<(Arc<dyn Executor>, Machine), Error> {
-    match config.executor {
-        ExecutorKind::Docker => {
-            let docker = Docker::connect().await?;
-            let machine = Machine { cpus: f64::from(docker.cpus), memory_bytes: docker.memory_bytes };
-            Ok((Arc::new(docker), machine))
-        }
-        ExecutorKind::Process => {
-            let scripts =
-                config.scripts.as_ref().ok_or_else(|| Error::Config("--executor process needs --scripts".to_owned()))?;
-            let failed = |source| Error::Scripts { path: scripts.clone(), source };
-            let processes = Processes::open(scripts, data.processes()).map_err(failed)?;
-            let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
-            Ok((Arc::new(processes), Machine { cpus, memory_bytes: memory_of_this_machine() }))
-        }
-    }
-}
-
-/// Bytes; 0 where the system does not say.
-fn memory_of_this_machine() -> u64 {
-    let system = rustix::system::sysinfo();
-    system.totalram * u64::from(system.mem_unit)
 }

@@ -135,12 +135,28 @@ impl TestWorker {
         self.end().await;
     }
 
+    /// Ends the worker gently, checks the same, and gives the data directory.
+    pub(crate) async fn drain_and_keep(self) -> TempDir {
+        self.shutdown.drain.cancel();
+        self.end().await
+    }
+
+    /// Ends the worker as a crash would: nothing is tidied.
+    pub(crate) async fn crash(self) -> TempDir {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+        self.folder
+    }
+
     /// Waits for the end, checks that nothing is left, and gives the data directory for another worker.
     pub(crate) async fn end(self) -> TempDir {
         self.task.await.unwrap().unwrap();
         let data = self.config.data_directory.unwrap();
         assert_eq!(containers_of(&data), "", "no container is left");
         assert_eq!(names_in(&data.join("jobs")), Vec::<String>::new(), "no scratch is left");
+        assert_eq!(networks_of(&data), "", "no network is left");
+        let label = data_label(&data);
+        assert_eq!(rules_by("iptables", &label) + &rules_by("ip6tables", &label), "", "no rule is left");
         self.folder
     }
 }
@@ -153,6 +169,36 @@ pub(crate) fn data_label(data: &Path) -> String {
 
 pub(crate) fn containers_of(data: &Path) -> String {
     docker(&["ps", "-aq", "--filter", &format!("label=asman.data={}", data_label(data))])
+}
+
+pub(crate) fn networks_of(data: &Path) -> String {
+    networks_labelled(&data_label(data))
+}
+
+pub(crate) fn networks_labelled(label: &str) -> String {
+    docker(&["network", "ls", "-q", "--filter", &format!("label=asman.data={label}")])
+}
+
+/// Rules of the packet filter that a worker made for IPv4.
+pub(crate) fn rules_of(data: &Path) -> String {
+    rules_by("iptables", &data_label(data))
+}
+
+pub(crate) fn rules_by(program: &str, label: &str) -> String {
+    // Without the program, or without the right to use it, a worker made none.
+    let Ok(output) = Command::new(program).args(["-w", "-S"]).output() else { return String::new() };
+    let id = &label[..12];
+    let rules = String::from_utf8(output.stdout).unwrap();
+    rules.lines().filter(|rule| rule.contains(id)).collect::<Vec<_>>().join("\n")
+}
+
+/// Waits for what no call announces.
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !is_so() {
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
 }
 
 pub(crate) fn names_in(folder: &Path) -> Vec<String> {

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ContainerSpec, Docker, Ending, Executor, Fault, Frame, Frames, Left};
+use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, Left};
 use record::Record;
 
 mod record;
@@ -205,10 +205,6 @@ async fn read(mut pipe: impl AsyncRead + Unpin, is_stderr: bool, frames: mpsc::S
 impl Executor for Processes {
     fn name(&self) -> &'static str {
         "process"
-    }
-
-    fn docker(&self) -> Option<&Docker> {
-        None
     }
 
     fn place(&self, folder: &Path, _inside: &str) -> String {

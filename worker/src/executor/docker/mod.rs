@@ -1,4 +1,4 @@
-//! The Docker engine, through bollard (0.21.1). No other file names it.
+//! The Docker engine, through bollard (0.21.1). No other module names it.
 //!
 //! Traps that this file is shaped by:
 //! - Names go into URL paths unescaped: only checked references and ids from our own calls get here.
@@ -9,6 +9,8 @@
 //!   The engine waits 2 s after the exit for unread output, then drops what it has not buffered.
 //! - The engine also records the output, for a worker that takes the container over: in two files of 32 MiB, as `json-file`, which
 //!   keeps every line as it was (`local` loses the end of lines longer than 16 KiB). It costs about 3 us a line.
+
+mod confine;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -39,24 +41,6 @@ use crate::image::{ImageReference, Version};
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time on top of a container's grace for the engine to report that it stopped.
 const STOP_MARGIN: Duration = Duration::from_mins(1);
-/// Most processes and threads of one job: a fork bomb ends here.
-const PIDS_MAX: i64 = 1024;
-/// Docker's own default capabilities without `NET_RAW` (forged packets on the shared bridge) and `MKNOD`.
-const CAPABILITIES: [&str; 12] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
-
 /// A connection to the engine. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Docker {
@@ -219,10 +203,6 @@ impl Executor for Docker {
         "docker"
     }
 
-    fn docker(&self) -> Option<&Docker> {
-        Some(self)
-    }
-
     fn place(&self, _folder: &Path, inside: &str) -> String {
         inside.to_owned()
     }
@@ -289,12 +269,14 @@ fn frames(output: impl Stream<Item = Result<LogOutput, Bollard>> + Send + 'stati
 }
 
 fn container_body(spec: ContainerSpec, machine_cpus: f64) -> ContainerCreateBody {
-    let host_config = host_config(&spec, machine_cpus);
+    let mut host_config = host_config(&spec, machine_cpus);
+    confine::confine(&spec.confinement, &mut host_config);
     ContainerCreateBody {
         image: Some(spec.image),
         entrypoint: spec.entrypoint,
         cmd: spec.command,
         working_dir: spec.workdir,
+        user: spec.confinement.user,
         env: Some(spec.env),
         labels: Some(spec.labels),
         attach_stdin: Some(false),
@@ -312,10 +294,6 @@ fn host_config(spec: &ContainerSpec, machine_cpus: f64) -> HostConfig {
         nano_cpus: Some(nano(spec.cpus.clamp(0.01, machine_cpus))),
         memory: Some(memory),
         memory_swap: Some(memory),
-        pids_limit: Some(PIDS_MAX),
-        cap_drop: Some(vec!["ALL".to_owned()]),
-        cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
         init: Some(true),
         log_config: Some(record()),
         mounts: Some(spec.mounts.iter().map(bind).collect()),

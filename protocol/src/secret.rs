@@ -1,0 +1,18 @@
+//! Names of secrets: what a process can have as an environment variable.
+
+use crate::limits::SECRET_NAME_CHARS_MAX;
+
+/// Why a text names no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("secret {0:?} is no name; use up to 64 letters, digits and underscores, and begin with no digit")]
+pub struct InvalidSecretName(String);
+
+/// Checks the name by which a job asks for a secret.
+pub fn check_secret_name(name: &str) -> Result<(), InvalidSecretName> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_word);
+    if is_name && name.len() <= SECRET_NAME_CHARS_MAX {
+        return Ok(());
+    }
+    Err(InvalidSecretName(name.chars().take(40).collect()))
+}

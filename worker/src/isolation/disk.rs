@@ -1,0 +1,142 @@
+//! Who writes where: which jobs share a cache folder, and which one has written the most when a disk is nearly full.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A file system with less than this, and less than a twentieth of its size, is nearly full.
+const RESERVE: u64 = 1024 * 1024 * 1024;
+/// Time for the files of a job that was stopped to go, before another one is.
+const RELIEF: Duration = Duration::from_mins(1);
+
+/// What the running jobs of one worker write.
+#[derive(Debug, Default)]
+pub(crate) struct Writers {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    /// Bytes by job.
+    written: HashMap<u64, u64>,
+    /// How many jobs have a cache folder.
+    cache_users: HashMap<PathBuf, usize>,
+    last_stop: Option<Instant>,
+}
+
+/// One running job among them.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    writers: Arc<Writers>,
+    number: u64,
+    cache: PathBuf,
+}
+
+impl Writers {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a job that writes to a cache folder, among other places.
+    pub(crate) fn enter(self: &Arc<Self>, cache: &Path) -> Writer {
+        let mut state = self.lock();
+        state.next += 1;
+        let number = state.next;
+        state.written.insert(number, 0);
+        *state.cache_users.entry(cache.to_owned()).or_default() += 1;
+        Writer { writers: Arc::clone(self), number, cache: cache.to_owned() }
+    }
+}
+
+impl Writer {
+    /// Whether no other job writes to the cache folder now.
+    pub(crate) fn is_alone_in_cache(&self) -> bool {
+        self.writers.lock().cache_users.get(&self.cache).is_some_and(|users| *users == 1)
+    }
+
+    /// Notes what the job has written so far. Whether it is the one to stop so that a disk with this much left gets room.
+    pub(crate) fn must_yield(&self, written: u64, room: Option<Room>) -> bool {
+        let mut state = self.writers.lock();
+        state.written.insert(self.number, written);
+        let Some(room) = room.filter(Room::is_scarce) else { return false };
+        let is_largest = state.written.values().all(|other| *other <= written);
+        let is_relieved = state.last_stop.is_some_and(|stop| stop.elapsed() < RELIEF);
+        // Who wrote less than the reserve did not use it up.
+        let must = is_largest && !is_relieved && written >= room.reserve();
+        if must {
+            state.last_stop = Some(Instant::now());
+        }
+        must
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut state = self.writers.lock();
+        state.written.remove(&self.number);
+        if let Some(users) = state.cache_users.get_mut(&self.cache) {
+            *users -= 1;
+        }
+        state.cache_users.retain(|_, users| *users > 0);
+    }
+}
+
+/// Room of a file system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) free: u64,
+    size: u64,
+}
+
+impl Room {
+    /// The scarcest of the file systems that these paths lie on.
+    pub(crate) fn scarcest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Option<Self> {
+        let room = |path: &Path| {
+            let about = rustix::fs::statvfs(path).ok()?;
+            Some(Self {
+                free: about.f_bavail.saturating_mul(about.f_frsize),
+                size: about.f_blocks.saturating_mul(about.f_frsize),
+            })
+        };
+        paths.into_iter().filter_map(room).min_by_key(|room| room.free.saturating_sub(room.reserve()))
+    }
+
+    fn reserve(&self) -> u64 {
+        RESERVE.min(self.size / 20)
+    }
+
+    fn is_scarce(&self) -> bool {
+        self.free < self.reserve()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_writers_the_largest_yields_and_then_there_is_time_to_tidy_up() {
+        let writers = Arc::new(Writers::default());
+        let (small, large) = (writers.enter(Path::new("/a")), writers.enter(Path::new("/a")));
+        let (scarce, ample) = (Some(Room { free: 1, size: 1000 }), Some(Room { free: 500, size: 1000 }));
+        assert!(!large.must_yield(400, ample) && !large.must_yield(400, None));
+        assert!(!small.must_yield(300, scarce), "another one wrote more");
+        assert!(large.must_yield(400, scarce));
+        drop(large);
+        assert!(!small.must_yield(300, scarce), "the files of the first are still going");
+        let idle = Arc::new(Writers::default()).enter(Path::new("/a"));
+        assert!(!idle.must_yield(10, scarce), "it did not fill the disk");
+    }
+
+    #[test]
+    fn a_cache_is_shared_while_two_jobs_have_it() {
+        let writers = Arc::new(Writers::default());
+        let first = writers.enter(Path::new("/a"));
+        let second = writers.enter(Path::new("/a"));
+        assert!(!first.is_alone_in_cache() && writers.enter(Path::new("/b")).is_alone_in_cache());
+        drop(second);
+        assert!(first.is_alone_in_cache());
+    }
+}

@@ -1,0 +1,259 @@
+//! Rules of the kernel's packet filter for one bridge: what its containers may reach.
+//!
+//! Two chains of the worker's own, named after its data directory: one for what a container sends elsewhere, which the engine's
+//! `DOCKER-USER` (or `FORWARD`, where there is none) leads to, and one for what it sends to this machine. Only packets that come in
+//! by the bridge get there. The jumps carry a comment. IPv6 is closed as a whole: the bridge has none, so this guards against a
+//! container that makes some.
+//!
+//! Installing replaces what is there in one transaction of the kernel per family, so rules are never half there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::addresses::GUARDED;
+use super::destination::Destination;
+
+/// Seconds that a call waits for another one's lock.
+const LOCK_SECONDS: &str = "10";
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Where the program is for a user whose path does not say.
+const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
+/// SMTP and its neighbours: a machine that sends mail for strangers is soon on every list.
+const MAIL_PORTS: &str = "25,465,587";
+/// A job hears at once that it may not, instead of waiting for an answer.
+const REFUSE: &str = "REJECT --reject-with icmp-admin-prohibited";
+
+/// The rules of one worker.
+#[derive(Clone, Debug)]
+pub(super) struct Firewall {
+    /// 12 hex digits.
+    pub(super) id: String,
+    pub(super) bridge: String,
+    pub(super) allowed: Vec<Destination>,
+    /// Reached on port 53 alone.
+    pub(super) name_servers: Vec<std::net::Ipv4Addr>,
+    /// Where the programs are.
+    folder: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn program(self) -> &'static str {
+        match self {
+            Self::V4 => "iptables",
+            Self::V6 => "ip6tables",
+        }
+    }
+}
+
+impl Firewall {
+    /// Finds the programs. None: they are not installed.
+    pub(super) fn find(id: String, bridge: String) -> Option<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders = std::env::split_paths(&path).chain(FOLDERS.map(PathBuf::from));
+        let folder = folders.find(|folder| is_there(folder, Family::V4))?;
+        Some(Self { id, bridge, allowed: Vec::new(), name_servers: Vec::new(), folder })
+    }
+
+    /// Puts all rules in place, whatever is there.
+    pub(super) async fn install(&self) -> io::Result<()> {
+        self.install_family(Family::V4).await?;
+        if is_there(&self.folder, Family::V6)
+            && let Err(error) = self.install_family(Family::V6).await
+        {
+            // The network has no IPv6: this is the second lock of a closed door.
+            tracing::debug!(%error, "no rules for IPv6");
+        }
+        Ok(())
+    }
+
+    async fn install_family(&self, family: Family) -> io::Result<()> {
+        self.restore(family, &self.script(family)).await?;
+        for (parent, chain) in self.jumps(family).await {
+            if !self.has_jump(family, parent, &chain).await? {
+                let mut arguments = vec!["-I", parent, "1"];
+                let jump = self.jump(&chain);
+                arguments.extend(jump.iter().map(String::as_str));
+                self.call(family, &arguments).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every packet of the bridge still goes through the rules.
+    pub(super) async fn is_installed(&self) -> io::Result<bool> {
+        for (parent, chain) in self.jumps(Family::V4).await {
+            if !self.has_jump(Family::V4, parent, &chain).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes all rules away, as far as they are there.
+    pub(super) async fn remove(&self) {
+        for family in [Family::V4, Family::V6] {
+            for (parent, chain) in self.jumps(family).await {
+                let mut arguments = vec!["-D", parent];
+                let jump = self.jump(&chain);
+                arguments.extend(jump.iter().map(String::as_str));
+                // A second time for what a crash in the middle of an install doubled.
+                while self.call(family, &arguments).await.is_ok() {}
+                let _ = self.call(family, &["-F", &chain]).await;
+                let _ = self.call(family, &["-X", &chain]).await;
+            }
+        }
+    }
+
+    /// The rules of all workers of this machine, whether they live or not.
+    pub(super) async fn list() -> Vec<Self> {
+        let Some(tool) = Self::find(String::new(), String::new()) else { return Vec::new() };
+        let Ok(output) = tool.run(Family::V4.program(), &["-S"], "").await else { return Vec::new() };
+        let ids = ids_in(&String::from_utf8_lossy(&output.stdout));
+        ids.into_iter().map(|(id, bridge)| Self { id, bridge, ..tool.clone() }).collect()
+    }
+
+    /// Which chain of the system leads to which of ours.
+    async fn jumps(&self, family: Family) -> [(&'static str, String); 2] {
+        // The engine has this chain for IPv6 only where it manages IPv6.
+        let has_user_chain = family == Family::V4 && self.call(family, &["-S", "DOCKER-USER", "1"]).await.is_ok();
+        let forward = if has_user_chain { "DOCKER-USER" } else { "FORWARD" };
+        [(forward, self.chain("OUT")), ("INPUT", self.chain("HOST"))]
+    }
+
+    fn chain(&self, direction: &str) -> String {
+        format!("ASMAN-{}-{direction}", self.id)
+    }
+
+    fn jump(&self, chain: &str) -> [String; 8] {
+        let words = ["-i", &self.bridge, "-m", "comment", "--comment", "asman jobs", "-j", chain];
+        words.map(str::to_owned)
+    }
+
+    async fn has_jump(&self, family: Family, parent: &str, chain: &str) -> io::Result<bool> {
+        let mut arguments = vec!["-C", parent];
+        let jump = self.jump(chain);
+        arguments.extend(jump.iter().map(String::as_str));
+        let output = self.run(family.program(), &arguments, "").await?;
+        Ok(output.status.success())
+    }
+
+    /// Both chains as `iptables-restore` reads them: the first rule that fits decides.
+    fn script(&self, family: Family) -> String {
+        let (out, host) = (self.chain("OUT"), self.chain("HOST"));
+        let rules = match family {
+            Family::V4 => self.rules(&out, &host),
+            Family::V6 => format!("-A {out} -j DROP\n-A {host} -j DROP\n"),
+        };
+        format!("*filter\n:{out} - [0:0]\n:{host} - [0:0]\n{rules}COMMIT\n")
+    }
+
+    fn rules(&self, out: &str, host: &str) -> String {
+        let mut rules = String::new();
+        for chain in [out, host] {
+            // Answers to what somebody else began, and to what a rule let through.
+            rules += &format!("-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n");
+            for allowed in &self.allowed {
+                let port = allowed.port.map(|port| format!(" -p tcp --dport {port}")).unwrap_or_default();
+                rules += &format!("-A {chain} -d {}{port} -j RETURN\n", allowed.addresses());
+            }
+            for server in &self.name_servers {
+                for protocol in ["udp", "tcp"] {
+                    rules += &format!("-A {chain} -d {server} -p {protocol} --dport 53 -j RETURN\n");
+                }
+            }
+        }
+        rules += &format!("-A {out} -p tcp -m multiport --dports {MAIL_PORTS} -j {REFUSE}\n");
+        for (network, bits) in GUARDED {
+            rules += &format!("-A {out} -d {network}/{bits} -j {REFUSE}\n");
+        }
+        rules + &format!("-A {host} -j {REFUSE}\n")
+    }
+
+    async fn restore(&self, family: Family, script: &str) -> io::Result<()> {
+        let program = format!("{}-restore", family.program());
+        checked(&self.run(&program, &["--noflush"], script).await?)
+    }
+
+    async fn call(&self, family: Family, arguments: &[&str]) -> io::Result<()> {
+        checked(&self.run(family.program(), arguments, "").await?)
+    }
+
+    async fn run(&self, program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
+        let mut command = Command::new(self.folder.join(program));
+        command.args(["-w", LOCK_SECONDS]).args(arguments).kill_on_drop(true);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let talk = async {
+            if let Some(mut stdin) = child.stdin.take() {
+                stdin.write_all(input.as_bytes()).await?;
+            }
+            child.wait_with_output().await
+        };
+        let is_late = |_| io::Error::other(format!("{program} did not answer for {} s", CALL_TIMEOUT.as_secs()));
+        tokio::time::timeout(CALL_TIMEOUT, talk).await.map_err(is_late)?
+    }
+}
+
+/// Ids of the chains in a listing, each once, with the bridge that they are for.
+fn ids_in(listing: &str) -> Vec<(String, String)> {
+    let chains = listing.lines().filter_map(|line| line.strip_prefix("-N ASMAN-")?.strip_suffix("-OUT"));
+    let ids = chains.filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    ids.map(|id| (id.to_owned(), format!("asm{id}"))).collect()
+}
+
+fn is_there(folder: &Path, family: Family) -> bool {
+    folder.join(family.program()).is_file() && folder.join(format!("{}-restore", family.program())).is_file()
+}
+
+fn checked(output: &Output) -> io::Result<()> {
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(said.lines().next().unwrap_or("it failed without a word").to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn firewall() -> Firewall {
+        let (id, bridge) = ("0123456789ab".to_owned(), "asm0123456789ab".to_owned());
+        let allowed = vec!["10.0.0.5:9000".parse().unwrap(), "192.168.7.0/24".parse().unwrap()];
+        let name_servers = vec!["10.0.0.2".parse().unwrap()];
+        Firewall { id, bridge, allowed, name_servers, folder: PathBuf::from("/usr/sbin") }
+    }
+
+    #[test]
+    fn what_is_allowed_comes_before_what_is_not() {
+        let script = firewall().script(Family::V4);
+        let at = |rule: &str| script.find(rule).unwrap_or_else(|| panic!("{rule} in {script}"));
+        let metadata = at("-A ASMAN-0123456789ab-OUT -d 169.254.0.0/16 -j REJECT");
+        for rule in [
+            "-A ASMAN-0123456789ab-OUT -d 10.0.0.5/32 -p tcp --dport 9000 -j RETURN",
+            "-A ASMAN-0123456789ab-OUT -d 192.168.7.0/24 -j RETURN",
+            "-A ASMAN-0123456789ab-OUT -d 10.0.0.2 -p udp --dport 53 -j RETURN",
+        ] {
+            assert!(at(rule) < metadata);
+        }
+        assert!(script.ends_with("-A ASMAN-0123456789ab-HOST -j REJECT --reject-with icmp-admin-prohibited\nCOMMIT\n"));
+        assert!(firewall().chain("HOST").len() <= 28, "the kernel takes no longer name");
+    }
+
+    #[test]
+    fn rules_are_found_by_their_chains() {
+        let listing =
+            "-P INPUT ACCEPT\n-N ASMAN-aaaaaaaaaaaa-HOST\n-N ASMAN-aaaaaaaaaaaa-OUT\n-N DOCKER-USER\n-N ASMAN-x y-OUT\n";
+        assert_eq!(ids_in(listing), [("aaaaaaaaaaaa".to_owned(), "asmaaaaaaaaaaaa".to_owned())]);
+    }
+}

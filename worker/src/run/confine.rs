@@ -1,0 +1,194 @@
+//! What keeps a job's container in: its place on the network, rights, secrets, and variables that must not reach it.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+
+use protocol::Step;
+
+use super::{RunError, Task, broken};
+use crate::executor::{Confinement, ContainerSpec, Fault, ImageFacts, Mount};
+use crate::isolation::Containers;
+use crate::log::Redactor;
+
+/// Where a job finds its secrets as files.
+const SECRETS_FOLDER: &str = "/run/secrets";
+/// Variables that loaders and the hooks of gpu runtimes act on, outside the container and with the rights of root.
+const HOOK_PREFIXES: [&str; 2] = ["LD_", "NVIDIA_"];
+
+/// The secrets of one job.
+#[derive(Default)]
+pub(super) struct Given {
+    /// Name and value each.
+    env: Vec<(String, String)>,
+    mount: Option<Mount>,
+}
+
+impl Task<'_> {
+    /// Reads the secrets that the job asks for, and takes them out of its log from now on.
+    pub(super) async fn secrets(&self) -> Result<Given, RunError> {
+        let Some(names) = self.parsed.definition.secrets.as_ref().filter(|names| !names.is_empty()) else {
+            return Ok(Given::default());
+        };
+        let sources = &self.host.secrets;
+        let mut values = Vec::new();
+        for name in names {
+            let Some(source) = sources.iter().find(|source| source.name == *name) else {
+                let message = format!(
+                    "the job asks for the secret {name}, which this worker does not have; its owner gives it with --secret"
+                );
+                return Err(RunError::job(Step::Running, message));
+            };
+            let value = source.read().map_err(|error| RunError::Host(format!("secret {name}: {error}")))?;
+            values.push((name.clone(), value));
+        }
+        self.log.hide(Redactor::new(values.iter().map(|(_, value)| value.as_slice())));
+        let folder = self.scratch.secrets();
+        let written = {
+            let (folder, values) = (folder.clone(), values.clone());
+            tokio::task::spawn_blocking(move || write_files(&folder, &values))
+                .await
+                .unwrap_or_else(|error| Err(io::Error::other(error)))
+        };
+        written.map_err(|error| RunError::Host(format!("writing secrets: {error}")))?;
+        // A value that no variable can hold is in its file alone. A file's last newline is no part of the value.
+        let text = |value: Vec<u8>| String::from_utf8(value).ok().filter(|text| !text.contains('\0'));
+        let env = values.into_iter().filter_map(|(name, value)| Some((name, text(value)?)));
+        let env = env.map(|(name, value)| {
+            (name, value.strip_suffix('\n').map_or(value.as_str(), |v| v.trim_end_matches('\r')).to_owned())
+        });
+        let mount = Mount { source: folder, target: SECRETS_FOLDER.to_owned(), is_read_only: true };
+        Ok(Given { env: env.collect(), mount: Some(mount) })
+    }
+
+    /// Takes out of the log what an earlier worker process gave the container.
+    pub(super) async fn hide_given_secrets(&self) -> Result<(), RunError> {
+        let folder = self.scratch.secrets();
+        let values =
+            tokio::task::spawn_blocking(move || read_files(&folder)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let values = values.map_err(|error| RunError::Host(format!("reading secrets: {error}")))?;
+        if !values.is_empty() {
+            self.log.hide(Redactor::new(values.iter().map(Vec::as_slice)));
+        }
+        Ok(())
+    }
+
+    /// Adds to a run its secrets and what keeps it in, and takes away what would let it out.
+    pub(super) async fn confine(&self, spec: &mut ContainerSpec, given: Given) -> Result<(), RunError> {
+        if let Some(containers) = &self.host.containers {
+            check_shm(spec)?;
+            self.filter_env(containers, spec).await?;
+            spec.mounts.extend(given.mount);
+            self.add_resolvers(containers, spec).await?;
+            spec.confinement = confinement(containers, &spec.image).await?;
+        }
+        for (name, value) in given.env {
+            spec.env.retain(|line| line.split_once('=').is_none_or(|(other, _)| other != name));
+            spec.env.push(format!("{name}={value}"));
+        }
+        Ok(())
+    }
+
+    async fn add_resolvers(&self, containers: &Containers, spec: &mut ContainerSpec) -> Result<(), RunError> {
+        if let Some(text) = containers.isolation.resolver_file() {
+            let source = self.scratch.resolver_file();
+            let written = tokio::fs::write(&source, text).await;
+            written.map_err(|error| RunError::Host(format!("writing resolv.conf: {error}")))?;
+            spec.mounts.push(Mount { source, target: "/etc/resolv.conf".to_owned(), is_read_only: true });
+        }
+        Ok(())
+    }
+
+    /// The hooks that give a container its gpus read its variables with the rights of root.
+    async fn filter_env(&self, containers: &Containers, spec: &mut ContainerSpec) -> Result<(), RunError> {
+        if spec.gpus.is_empty() {
+            if containers.isolation.hides_gpus() {
+                spec.env.retain(|line| !line.starts_with("NVIDIA_VISIBLE_DEVICES="));
+                spec.env.push("NVIDIA_VISIBLE_DEVICES=void".to_owned());
+            }
+            return Ok(());
+        }
+        for name in take_hook_variables(&mut spec.env) {
+            let line = format!("environment variable {name} was dropped: it would reach this machine's gpu hooks");
+            self.log.error(Step::Running, line).await;
+        }
+        let facts = containers.docker.image_facts(&spec.image).await.map_err(|fault| RunError::of(Step::Running, fault))?;
+        if facts.env.iter().any(|line| line.starts_with("LD_PRELOAD=")) {
+            spec.env.push("LD_PRELOAD=".to_owned());
+            self.log.error(Step::Running, "LD_PRELOAD of the image was emptied: it would reach this machine's gpu hooks").await;
+        }
+        Ok(())
+    }
+
+    /// Creates the run; without a bound on its root file system where the storage turns out to have none.
+    pub(super) async fn create(&self, mut spec: ContainerSpec) -> Result<String, Fault> {
+        let Some(containers) = self.host.containers.as_ref().filter(|_| spec.confinement.rootfs_bytes.is_some()) else {
+            return self.host.executor.create(spec).await;
+        };
+        match self.host.executor.create(spec.clone()).await {
+            Err(Fault::Refused { message, .. }) if message.contains("storage-opt") => {
+                if containers.isolation.note_unbounded_rootfs() {
+                    tracing::info!(%message, "the engine cannot bound a root file system; what jobs write is watched instead");
+                }
+                spec.confinement.rootfs_bytes = None;
+                self.host.executor.create(spec).await
+            }
+            result => result,
+        }
+    }
+}
+
+async fn confinement(containers: &Containers, image: &str) -> Result<Confinement, RunError> {
+    let Containers { isolation, docker } = containers;
+    let facts =
+        if isolation.needs_image_facts() { docker.image_facts(image).await.map_err(broken)? } else { ImageFacts::default() };
+    isolation.confinement(&facts).await.map_err(broken)
+}
+
+fn check_shm(spec: &ContainerSpec) -> Result<(), RunError> {
+    let Some(shm) = spec.shm_bytes.filter(|shm| *shm > spec.memory_bytes) else { return Ok(()) };
+    let [shm, memory] = [shm, spec.memory_bytes].map(|bytes| bytes / 1024 / 1024);
+    let message = format!("shmSize is {shm} MiB, more than the job's memory, {memory} MiB, which it is a part of");
+    Err(RunError::job(Step::Running, message))
+}
+
+/// Takes variables out that gpu hooks act on, and names them.
+fn take_hook_variables(env: &mut Vec<String>) -> Vec<String> {
+    let name_of = |line: &str| line.split_once('=').map_or(line, |(name, _)| name).to_owned();
+    let reaches_hooks = |line: &str| HOOK_PREFIXES.iter().any(|prefix| line.starts_with(prefix));
+    let (dropped, kept): (Vec<_>, Vec<_>) = std::mem::take(env).into_iter().partition(|line| reaches_hooks(line));
+    *env = kept;
+    dropped.iter().map(|line| name_of(line)).collect()
+}
+
+fn read_files(folder: &std::path::Path) -> io::Result<Vec<Vec<u8>>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| std::fs::read(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Readable for whatever user the container has; the data directory above keeps others out.
+fn write_files(folder: &std::path::Path, values: &[(String, Vec<u8>)]) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
+    for (name, value) in values {
+        let path = folder.join(name);
+        std::fs::write(&path, value)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_reach_gpu_hooks_are_taken_out() {
+        let mut env =
+            ["A=LD_x", "LD_PRELOAD=/x.so", "NVIDIA_VISIBLE_DEVICES=all", "OLD_X=1", "LD_AUDIT="].map(str::to_owned).to_vec();
+        assert_eq!(take_hook_variables(&mut env), ["LD_PRELOAD", "NVIDIA_VISIBLE_DEVICES", "LD_AUDIT"]);
+        assert_eq!(env, ["A=LD_x", "OLD_X=1"]);
+    }
+}

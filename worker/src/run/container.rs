@@ -1,0 +1,85 @@
+//! A job's container from its creation to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::Step;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::watch::Watch;
+use super::{Ended, RunError, Task, broken, image, inputs};
+use crate::executor::Fault;
+use crate::log::Written;
+
+impl Task<'_> {
+    /// Prepares, creates and starts the container and awaits its end.
+    pub(super) async fn launch(&self) -> Result<Ended, RunError> {
+        let secrets = self.secrets().await?;
+        let (mounts, image) = self.unless_halted(async { tokio::try_join!(inputs::write(self), image::ensure(self)) }).await?;
+        let mut spec = self.container_spec(image, mounts)?;
+        self.unless_halted(self.confine(&mut spec, secrets)).await?;
+        let executor = &self.host.executor;
+        let refused = |fault| RunError::of(Step::Running, fault);
+        let id = self.create(spec).await.map_err(refused)?;
+        let id = self.container.get_or_init(|| id);
+        let frames = executor.attach(id).await.map_err(broken)?;
+        let log = self.log.clone();
+        let pump = tokio::spawn(async move { Ok(log.pump(frames).await) });
+        let pump = AbortOnDropHandle::new(pump);
+        executor.start(id).await.map_err(refused)?;
+        self.see_to_its_end(id, Duration::ZERO, pump).await
+    }
+
+    /// Awaits the end of a container that was started by an earlier worker process.
+    pub(super) async fn go_on(&self, id: &str) -> Result<Ended, RunError> {
+        self.hide_given_secrets().await?;
+        let pump = tokio::spawn(self.log.clone().resume(Arc::clone(&self.host.executor), id.to_owned()));
+        let age = self.host.executor.age(id).await.map_err(broken)?;
+        self.see_to_its_end(id, age, AbortOnDropHandle::new(pump)).await
+    }
+
+    /// The container's output is in the log when this returns. `age` is how long it has run already.
+    async fn see_to_its_end(
+        &self,
+        id: &str,
+        age: Duration,
+        pump: AbortOnDropHandle<Result<Written, Fault>>,
+    ) -> Result<Ended, RunError> {
+        let (limit, watch) = (self.limit(), Watch::default());
+        let is_timed_out = self.await_end(id, limit.saturating_sub(age), &watch).await?;
+        if self.halt.is_halted() {
+            return Err(RunError::Halted);
+        }
+        let ending = self.host.executor.ending(id).await.map_err(broken)?;
+        let pumped = async { pump.await.map_err(|error| RunError::Host(error.to_string()))?.map_err(broken) };
+        let written = self.unless_halted(pumped).await?;
+        if let Some(sentence) = watch.over_disk() {
+            return Err(RunError::job(Step::Running, sentence));
+        }
+        let note = self.host.containers.as_ref().and_then(|containers| watch.note(containers.isolation.pids()));
+        // It may have been stopped for its time by a worker that then was killed itself.
+        let is_timed_out = is_timed_out || (age > Duration::ZERO && ending.duration > limit);
+        Ok(Ended { ending, is_timed_out, written, note })
+    }
+
+    /// Returns when the container has ended, by itself, by its time limit (then true), for what it wrote, or because the task was
+    /// halted.
+    async fn await_end(&self, id: &str, time_left: Duration, watch: &Watch) -> Result<bool, RunError> {
+        let executor = &self.host.executor;
+        let is_timed_out = tokio::select! {
+            biased;
+            ended = executor.wait(id) => return ended.map(|()| false).map_err(broken),
+            () = tokio::time::sleep(time_left) => true,
+            () = self.halt.halted() => false,
+            // Without a grace, in which it would write on.
+            () = watch.until_over(self, id) => return executor.stop(id, Duration::ZERO).await.map(|()| false).map_err(broken),
+        };
+        executor.stop(id, self.host.stop_grace).await.map_err(broken)?;
+        if is_timed_out {
+            // After the stop: a log that nobody takes must not let the job run on.
+            let line = format!("the job ran longer than {} and was stopped", protocol::format_duration(self.limit()));
+            self.log.error(Step::Running, line).await;
+        }
+        Ok(is_timed_out)
+    }
+}

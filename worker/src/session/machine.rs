@@ -1,0 +1,58 @@
+//! What runs the jobs, and what its machine has.
+
+use std::sync::Arc;
+
+use crate::config::{Config, ExecutorKind};
+use crate::data_directory::DataDirectory;
+use crate::error::Error;
+use crate::executor::{Docker, Executor, Processes};
+use crate::isolation::{Containers, Isolation};
+
+/// An executor that is ready.
+pub(super) struct Machine {
+    pub(super) executor: Arc<dyn Executor>,
+    /// None: it runs jobs without containers.
+    pub(super) containers: Option<Containers>,
+    pub(super) cpus: f64,
+    pub(super) memory_bytes: u64,
+}
+
+impl Machine {
+    /// Opens the executor that is asked for.
+    pub(super) async fn open(config: &Config, data: &DataDirectory) -> Result<Self, Error> {
+        match config.executor {
+            ExecutorKind::Docker => Self::with_docker(config, data).await,
+            ExecutorKind::Process => Self::with_scripts(config, data),
+        }
+    }
+
+    async fn with_docker(config: &Config, data: &DataDirectory) -> Result<Self, Error> {
+        let docker = Docker::connect().await?;
+        let isolation = Isolation::open(&config.isolation, &config.api, &docker, data).await?;
+        Ok(Self {
+            executor: Arc::new(docker.clone()),
+            cpus: f64::from(docker.cpus),
+            memory_bytes: docker.memory_bytes,
+            containers: Some(Containers { docker, isolation }),
+        })
+    }
+
+    fn with_scripts(config: &Config, data: &DataDirectory) -> Result<Self, Error> {
+        if config.isolation.untrusted {
+            return Err(Error::Config(
+                "--executor process keeps no stranger out: leave --untrusted or --executor away".to_owned(),
+            ));
+        }
+        let scripts = config.scripts.as_ref().ok_or_else(|| Error::Config("--executor process needs --scripts".to_owned()))?;
+        let failed = |source| Error::Scripts { path: scripts.clone(), source };
+        let processes = Processes::open(scripts, data.processes()).map_err(failed)?;
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
+        Ok(Self { executor: Arc::new(processes), containers: None, cpus, memory_bytes: memory_of_this_machine() })
+    }
+}
+
+/// Bytes; 0 where the system does not say.
+fn memory_of_this_machine() -> u64 {
+    let system = rustix::system::sysinfo();
+    system.totalram * u64::from(system.mem_unit)
+}
