@@ -9,7 +9,8 @@
 //! - `session`: claim loop, heartbeat loop, drain; `capacity` and `holds` are what they share.
 //! - `run`: one claimed job, from definition to finish request; knows nothing of claims and leases.
 //! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
-//! - `executor`: containers. `executor/docker.rs` is the one file that names the engine's client.
+//! - `executor`: containers. `executor/docker.rs` and `executor/keeping.rs` are the files that name the engine's client.
+//! - `care`: the machine's disk: images, caches, and no claims without room. `content`: inputs that are kept.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
 //!
 //! # Invariants
@@ -23,10 +24,13 @@
 mod api;
 mod backoff;
 mod capacity;
+mod care;
 mod config;
+mod content;
 mod data_directory;
 mod error;
 mod executor;
+mod gpus;
 mod holds;
 mod image;
 mod log;
@@ -35,8 +39,10 @@ mod session;
 mod shutdown;
 mod spool;
 
+pub use care::{CareConfig, InvalidMark, Mark};
 pub use config::Config;
 pub use error::Error;
 pub use executor::{docker_version, import_image};
+pub use gpus::{Gpus, InvalidGpus};
 pub use session::run;
 pub use shutdown::Shutdown;

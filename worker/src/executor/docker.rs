@@ -1,4 +1,4 @@
-//! The Docker engine, through bollard (0.21.1). No other file names it.
+//! The Docker engine, through bollard (0.21.1). Only `keeping.rs`, about what the engine keeps on its disk, names it too.
 //!
 //! Traps that this file is shaped by:
 //! - Names go into URL paths unescaped: only checked references and ids from our own calls get here.
@@ -23,7 +23,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::{ContainerSpec, Ending, Fault, Frame, LABEL_DATA, Mount, PullProgress};
 use crate::error::{Error, innermost};
-use crate::image::{ImageReference, Version};
+use crate::image::ImageReference;
 
 /// Time for the engine's answer to the first ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ const CAPABILITIES: [&str; 12] = [
 /// A connection to the engine. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Docker {
-    client: bollard::Docker,
+    pub(super) client: bollard::Docker,
     /// Cpus of the engine's machine, which need not be this one.
     pub(crate) cpus: u32,
     /// Bytes of memory of the engine's machine.
@@ -118,17 +118,6 @@ impl Docker {
         progress
             .map_ok(|word| PullProgress { layer: word.id.unwrap_or_default(), status: word.status.unwrap_or_default() })
             .map_err(Fault::from)
-    }
-
-    /// Makes an image of a root file system's tar.
-    pub(crate) async fn import(&self, image: &ImageReference, rootfs_tar: Vec<u8>) -> Result<(), Fault> {
-        let Version::Tag(tag) = &image.version else {
-            return Err(Fault::Refused { status: 400, message: "an image can be imported under a tag only".to_owned() });
-        };
-        let options = CreateImageOptionsBuilder::new().from_src("-").repo(&image.name).tag(tag).build();
-        let body = bollard::body_full(rootfs_tar.into());
-        self.client.create_image(Some(options), Some(body), None).try_for_each(|_| async { Ok(()) }).await?;
-        Ok(())
     }
 
     /// Creates a container and gives its id.
@@ -253,10 +242,10 @@ fn bind(mount: &Mount) -> BollardMount {
     }
 }
 
-fn device_request(gpus: &[u32]) -> DeviceRequest {
+fn device_request(gpus: &[String]) -> DeviceRequest {
     DeviceRequest {
         driver: Some(String::new()),
-        device_ids: Some(gpus.iter().map(u32::to_string).collect()),
+        device_ids: Some(gpus.to_vec()),
         capabilities: Some(vec![vec!["gpu".to_owned()]]),
         ..DeviceRequest::default()
     }

@@ -1,8 +1,10 @@
 //! Containers: what one is made of, how one ends, and whose fault a failure is.
 //!
-//! The types here name no engine; `docker.rs` is the only implementation and the only file that names its client.
+//! The types here name no engine; `docker.rs` is the only implementation, and names its client; so does `keeping.rs`, which is
+//! about images and build cache on the engine's disk.
 
 mod docker;
+mod keeping;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -64,8 +66,8 @@ pub(crate) struct ContainerSpec {
     pub(crate) memory_bytes: u64,
     /// None: 64 MiB.
     pub(crate) shm_bytes: Option<u64>,
-    /// Indices of the gpus it sees.
-    pub(crate) gpus: Vec<u32>,
+    /// The gpus it sees, by index or UUID.
+    pub(crate) gpus: Vec<String>,
     pub(crate) labels: HashMap<String, String>,
 }
 

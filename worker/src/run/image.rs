@@ -51,6 +51,9 @@ async fn pull_once(task: &Task<'_>, image: &ImageReference, pull: &tokio::sync::
     task.log.line(Step::Pull, format!("pulling {image}")).await;
     follow(task, image).await?;
     let id = present(task, image).await?;
+    if let Some(id) = &id {
+        task.host.images.made(&image.to_string(), id);
+    }
     id.ok_or_else(|| RunError::job(Step::Pull, format!("{image} was pulled and is not there")))
 }
 

@@ -75,6 +75,10 @@ pub(crate) struct Host {
     pub(crate) memory_bytes: u64,
     pub(crate) max_job_duration: Duration,
     pub(crate) stop_grace: Duration,
+    /// Inputs that are kept.
+    pub(crate) contents: Arc<crate::content::Contents>,
+    /// Images that were fetched for jobs.
+    pub(crate) images: Arc<crate::care::Images>,
 }
 
 /// One job on its way.
@@ -82,7 +86,7 @@ pub(crate) struct Task<'a> {
     pub(crate) host: &'a Host,
     pub(crate) claim: &'a Claim,
     pub(crate) parsed: &'a ParsedDefinition,
-    pub(crate) gpus: &'a [u32],
+    pub(crate) gpus: &'a [String],
     pub(crate) scratch: Scratch,
     /// `/job-cache`.
     pub(crate) cache: std::path::PathBuf,
@@ -103,6 +107,7 @@ impl Task<'_> {
     /// Runs the job to its end.
     pub(crate) async fn run(&self) -> Result<FinishRequest, RunError> {
         let (mounts, image) = self.unless_halted(async { tokio::try_join!(inputs::write(self), image::ensure(self)) }).await?;
+        let _in_use = self.host.images.used(&image);
         let spec = self.container_spec(image, mounts)?;
         let ended = self.run_container(spec).await?;
         let outputs = self.unless_halted(outputs::collect(self)).await?;
@@ -127,10 +132,10 @@ impl Task<'_> {
         let memory = self.parsed.memory_bytes;
         Ok(ContainerSpec {
             image,
-            entrypoint: command::split("entrypoint", definition.entrypoint.as_deref()).map_err(refuse)?,
-            command: command::split("command", definition.command.as_deref()).map_err(refuse)?,
+            entrypoint: command::entrypoint(definition).map_err(refuse)?,
+            command: command::command(definition).map_err(refuse)?,
             workdir: definition.workdir.clone().filter(|path| !path.is_empty()),
-            env: environment::environment(definition, &self.host.api, &self.claim.job_id, self.gpus.len()),
+            env: environment::environment(definition, &self.host.api, &self.claim.job_id, self.gpus),
             mounts: self.mounts(files),
             cpus: self.parsed.cpus,
             memory_bytes: if memory == 0 { self.host.memory_bytes } else { memory },

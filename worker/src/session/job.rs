@@ -25,6 +25,7 @@ pub(super) async fn work(
 ) {
     let (log, uploader) = Log::open(Arc::clone(&session.api), session.queue.clone(), &hold);
     let container = OnceLock::new();
+    let cache_in_use = session.care.job_caches.enter(session.queue.qid()).await;
     let folders = session.folders(&hold.job);
     let result = match (parsed, folders) {
         (Err(error), _) => Err(RunError::Job { step: Step::Running, status: 400, message: error.to_string() }),
@@ -39,7 +40,7 @@ pub(super) async fn work(
     let result = close_log(result, claim.epoch, log, uploader).await;
     let clean_up = async {
         session.clean_up(&hold.job, container.get()).await;
-        drop(slot);
+        drop((slot, cache_in_use));
     };
     match result {
         Ok(finish) if !hold.halt.is_lost() => {

@@ -17,6 +17,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::api::Api;
 use crate::capacity::Ledger;
+use crate::care::Care;
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
@@ -37,6 +38,8 @@ struct Session {
     heartbeat_every: std::time::Duration,
     ledger: Arc<Ledger>,
     holds: Arc<Holds>,
+    /// The disk: images, caches, and whether there is room for a job.
+    care: Arc<Care>,
     /// Every job and every delivery: the drain waits for them.
     tasks: TaskTracker,
     /// The API does not know this worker: a claim, which describes it, is due.
@@ -53,6 +56,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let _leave = LeaveOnDrop(Arc::clone(&session));
     let leftovers = session.leftovers();
     let heartbeat = AbortOnDropHandle::new(tokio::spawn(heartbeat::run(Arc::clone(&session))));
+    let care = Arc::clone(&session.care);
+    let _care = AbortOnDropHandle::new(tokio::spawn(async move { care.run().await }));
     tracing::info!(worker = %session.description.id, cpus = session.description.cpus, "worker is ready");
     tokio::select! {
         () = claims::run(&session, leftovers) => (),
@@ -88,12 +93,13 @@ impl Session {
             id: worker.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cpus,
-            gpus: config.gpus,
+            gpus: config.gpus.count(),
             memory: memory_bytes,
             tags: config.tags.clone(),
             max_job_duration: config.max_job_duration,
             executor: "docker".to_owned(),
         };
+        let care = Arc::new(Care::open(config.care.clone(), &data, docker.clone()).await?);
         let host = Host {
             api: Arc::clone(&api),
             docker,
@@ -102,6 +108,8 @@ impl Session {
             memory_bytes,
             max_job_duration: config.max_job_duration.0,
             stop_grace: config.stop_grace.0,
+            contents: Arc::clone(&care.contents),
+            images: Arc::clone(&care.images),
         };
         Ok(Self {
             queue: config.queue.clone(),
@@ -111,8 +119,9 @@ impl Session {
             host,
             description,
             heartbeat_every: config.heartbeat.0,
-            ledger: Ledger::new(cpus, config.gpus, memory_bytes, jobs),
+            ledger: Ledger::new(cpus, &config.gpus, memory_bytes, jobs),
             holds: Holds::new(),
+            care,
             tasks: TaskTracker::new(),
             is_unknown: Notify::new(),
             is_unwell: Notify::new(),
