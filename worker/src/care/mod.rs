@@ -33,8 +33,6 @@ pub use settings::{CareConfig, InvalidMark, Mark};
 const ROOM_EVERY: Duration = Duration::from_secs(1);
 /// After a look that could not help, so many looks are left out.
 const LOOKS_LEFT_OUT: u32 = 6;
-/// Build cache that was used since is warm.
-const BUILD_CACHE_AGE: Duration = Duration::from_hours(24);
 const BUILD_CACHE_EVERY: Duration = Duration::from_mins(10);
 
 /// What one file system holds of ours.
@@ -198,9 +196,11 @@ impl Care {
     }
 
     async fn prune_builds(&self) {
-        match self.docker.prune_build_cache(BUILD_CACHE_AGE).await {
+        match self.docker.prune_build_cache(self.config.build_cache_min_age.0).await {
             Ok(0) => (),
-            Ok(freed) => tracing::info!(freed_mib = freed >> 20, "the disk is full: build cache unused for a day was removed"),
+            Ok(freed) => {
+                tracing::info!(freed_mib = freed >> 20, "the disk is full: build cache that nobody used lately was removed")
+            }
             Err(fault) => tracing::debug!(%fault, "the build cache stays"),
         }
     }

@@ -31,6 +31,9 @@ pub struct CareConfig {
     /// Images that a job used less than this long ago stay, however full the disk is.
     #[arg(long, default_value = "1h", value_name = "DURATION")]
     pub image_min_age: Duration,
+    /// Build cache of the engine that nobody used for this long goes too when that was not enough, whoever built.
+    #[arg(long, default_value = "24h", value_name = "DURATION")]
+    pub build_cache_min_age: Duration,
     /// Time between two looks at the disk.
     #[arg(long, default_value = "10s", hide = true)]
     pub care_every: Duration,
@@ -45,6 +48,7 @@ impl Default for CareConfig {
             disk_low: Mark::Used(75.0),
             disk_reserve: 1 << 30,
             image_min_age: Duration(StdDuration::from_hours(1)),
+            build_cache_min_age: Duration(StdDuration::from_hours(24)),
             care_every: Duration(StdDuration::from_secs(10)),
         }
     }

@@ -5,10 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail loudly too")]
 
 mod api;
+mod care;
+mod commands;
+mod content;
 mod ends;
 mod engine;
 mod files;
 mod harness;
 mod images;
 mod lifecycle;
+mod limits;
 mod logs;
+mod memory;

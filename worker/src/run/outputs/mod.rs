@@ -177,3 +177,35 @@ fn judge(relative: &Path, entry: &walkdir::DirEntry) -> Result<Found, String> {
     }
     Ok(Found { name: name.to_owned(), path: entry.path().to_owned(), size })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_and_what_has_become_a_link_are_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        std::fs::write(at("file"), "x").unwrap();
+        let walked = walk(folder.path());
+        assert_eq!(walked.files.iter().map(|file| &file.name).collect::<Vec<_>>(), ["file"]);
+        assert_eq!(walked.skipped, ["output \"socket\" was skipped: it is no regular file"]);
+        std::fs::remove_file(at("file")).unwrap();
+        assert_eq!(loss(&open(&at("file")).unwrap_err()), Some("it has vanished"));
+        std::os::unix::fs::symlink("/etc/passwd", at("file")).unwrap();
+        assert_eq!(loss(&open(&at("file")).unwrap_err()), Some("it is no longer a regular file"));
+        assert_eq!(loss(&open(folder.path()).unwrap_err()), Some("it is no longer a regular file"));
+    }
+
+    #[test]
+    fn holes_count_by_their_length() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..21 {
+            File::create(folder.path().join(format!("{n:02}"))).unwrap().set_len(BLOB_BYTES_MAX).unwrap();
+        }
+        let walked = walk(folder.path());
+        assert_eq!((walked.files.len(), walked.skipped.len()), (20, 1));
+        assert!(walked.skipped[0].contains("\"20\" was skipped: the outputs are larger than 100 GiB"));
+    }
+}
