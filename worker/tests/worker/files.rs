@@ -189,7 +189,8 @@ async fn names_that_cannot_be_are_errors_that_say_so() {
 async fn odd_names_and_binary_values_arrive_as_they_are() {
     let worker = TestWorker::start().await;
     let bytes: Vec<u8> = (0..=255).collect();
-    let mut definition = script("cd /inputs; ls | cat; sha256sum < bin; cat json null text; cat /opt/deep/er/c");
+    let mut definition =
+        script("cd /inputs; for name in *; do echo \"$name\"; done; sha256sum < bin; cat json null text; cat /opt/deep/er/c");
     definition["inputs"] = json!({
         "A": { "value": "" }, "a": { "value": "" }, "\u{e4}": { "value": "" }, "a\u{308}": { "value": "" },
         "-rf": { "value": "" }, "<img src=x onerror=alert(1)>": { "value": "" }, "it's \"x\"": { "value": "" },
@@ -228,7 +229,8 @@ async fn outputs_with_odd_names_holes_and_twins_come_back_also_from_a_job_that_f
 #[tokio::test]
 async fn more_outputs_than_a_result_holds_are_cut_with_a_line_about_it() {
     let worker = TestWorker::start().await;
-    let (job, finish) = worker.run(&script("mkdir /outputs/d; cd /outputs/d; seq 10001 | xargs touch")).await;
+    let job = worker.api.submit(&script("mkdir /outputs/d; cd /outputs/d; seq 10001 | xargs touch"));
+    let finish = worker.api.finish_of_long(&job).await;
     assert_eq!((finish.reason, finish.result.outputs.len()), (Reason::Success, 10_000));
     assert!(worker.api.text(&job, true).contains("only the first 10000 are kept"));
     worker.drain().await;

@@ -55,8 +55,9 @@ pub(super) async fn key(task: &Task<'_>, place: &Place<'_>, key: &str) -> Result
 pub(super) async fn url(task: &Task<'_>, place: &Place<'_>, text: &str) -> Result<(), RunError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url = url.ok_or_else(|| refusal(place.name, "its value is no http or https URL"))?;
-    if let Some(stored) = task.host.api.key_of(&url) {
-        return key(task, place, &stored).await;
+    let stored = task.host.api.key_of(&url);
+    if let Some(stored) = stored.as_deref().filter(|stored| is_sha256(stored)) {
+        return key(task, place, stored).await;
     }
     let hint = place.reference.hash.as_deref().map(str::to_ascii_lowercase);
     let contents = &task.host.contents;
@@ -70,7 +71,8 @@ pub(super) async fn url(task: &Task<'_>, place: &Place<'_>, text: &str) -> Resul
         return key(task, place, wanted).await;
     }
     let part = contents.part();
-    let hash = download(task, place.name, &Source::Url(url), part.path()).await?;
+    let source = stored.as_deref().map_or(Source::Url(url), Source::Key);
+    let hash = download(task, place.name, &source, part.path()).await?;
     let is_as_told = hint.as_deref().is_none_or(|hint| hint == hash);
     if !is_as_told {
         let line = format!("input {:?} differs from the hash that its definition gives for it", place.name);

@@ -23,7 +23,7 @@ use super::{RunError, Task};
 mod upload;
 
 const TRANSFERS_MAX: usize = 4;
-const INLINE_TOTAL_MAX: usize = 1024 * 1024;
+const INLINE_TOTAL_MAX: u64 = 1024 * 1024;
 /// Leaves room for the rest of the finish request.
 const LISTED_BYTES_MAX: usize = RESULT_BYTES_MAX - 1024 * 1024;
 /// Rough size of one entry of the result beside its name.
@@ -62,9 +62,9 @@ pub(super) async fn collect(task: &Task<'_>) -> Result<BTreeMap<String, DataRef>
     let mut inline_left = INLINE_TOTAL_MAX;
     let mut stores = Vec::new();
     for file in walked.files {
-        let is_small = file.size <= INLINE_BYTES_MAX as u64 && inline_left >= INLINE_BYTES_MAX;
+        let is_small = file.size <= inline_left.min(INLINE_BYTES_MAX as u64);
         if is_small {
-            inline_left -= INLINE_BYTES_MAX;
+            inline_left -= file.size;
         }
         stores.push(store(task, file, is_small).boxed());
     }
