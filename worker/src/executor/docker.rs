@@ -72,8 +72,15 @@ impl From<Bollard> for Fault {
 /// Whether a refusal tells of this machine, not of what was asked: the engine gives both the status 500. What is not known here
 /// counts as the job's, because a job that no machine can run must not go round for ever.
 fn is_of_host(message: &str) -> bool {
-    const OF_HOST: [&str; 5] =
-        ["no space left on device", "cannot allocate memory", "dial unix", "failed to create endpoint", "context canceled"];
+    const OF_HOST: [&str; 6] = [
+        "no space left on device",
+        "cannot allocate memory",
+        "dial unix",
+        "failed to create endpoint",
+        "context canceled",
+        // It was there a moment ago: somebody has just removed it.
+        "No such image",
+    ];
     OF_HOST.iter().any(|words| message.contains(words))
 }
 

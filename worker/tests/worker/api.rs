@@ -139,7 +139,11 @@ impl FakeApi {
             if let Some(found) = look(&mut self.heard.lock().unwrap()) {
                 return found;
             }
-            timeout_at(deadline, changed.changed()).await.unwrap_or_else(|_| panic!("waited in vain: {what}")).unwrap();
+            if timeout_at(deadline, changed.changed()).await.is_err() {
+                let mut calls = self.heard.lock().unwrap().paths.clone();
+                calls.retain(|path| !path.ends_with("/heartbeat"));
+                panic!("waited in vain: {what}; the last calls were {:?}", &calls[calls.len().saturating_sub(8)..]);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use worker::Error;
 
+use crate::api::Heard;
 use crate::harness::{TestWorker, script};
 
 /// Runs an ignored test of this file with its own socket as the engine.
@@ -134,6 +135,9 @@ async fn gpus() {
     let mut definition = script("true");
     for (gpus, devices) in [(2, r#"["1","3"]"#), (3, r#"["1","3","GPU-aa"]"#)] {
         definition["requirements"] = json!({ "gpus": gpus });
+        let is_free = |heard: &mut Heard| heard.claims.last().is_some_and(|claim| claim.free.gpus == 3).then_some(());
+        worker.api.until("a claim with all gpus free", is_free).await;
+        worker.api.with(|heard| heard.claims.clear());
         let (_, finish) = worker.run(&definition).await;
         assert!(finish.message.unwrap().contains("could not select device driver"));
         let asked = proxy.asked();
