@@ -199,7 +199,7 @@ impl Care {
         match self.docker.prune_build_cache(self.config.build_cache_min_age.0).await {
             Ok(0) => (),
             Ok(freed) => {
-                tracing::info!(freed_mib = freed >> 20, "the disk is full: build cache that nobody used lately was removed")
+                tracing::info!(freed_mib = freed >> 20, "the disk is full: build cache that nobody used lately was removed");
             }
             Err(fault) => tracing::debug!(%fault, "the build cache stays"),
         }

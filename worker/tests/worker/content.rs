@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{TestWorker, eventually, names_in, script};
 
-fn with_input(text: &str, reference: Value) -> Value {
+fn with_input(text: &str, reference: &Value) -> Value {
     let mut definition = script(text);
     definition["inputs"] = json!({ "a": reference });
     definition
@@ -24,7 +24,7 @@ async fn jobs_that_need_the_same_content_download_it_once_and_cannot_change_it()
     let (bytes, key) = (vec![b'x'; 3 << 20], sha256_hex(&vec![b'x'; 3 << 20]));
     worker.api.with(|heard| heard.blobs.insert(key.clone(), bytes.clone().into()));
     let text = |n| format!("wc -c < /inputs/a; echo more >> /inputs/a; chmod 777 /inputs/a; rm /inputs/a; echo {n}");
-    let definition = |n| with_input(&text(n), json!({ "type": "key", "value": key }));
+    let definition = |n| with_input(&text(n), &json!({ "type": "key", "value": key }));
     let pair = [worker.api.submit(&definition(1)), worker.api.submit(&definition(2))];
     for job in &pair {
         assert_eq!(worker.api.finish_of(job).await.reason, Reason::Success);
@@ -50,7 +50,7 @@ async fn a_url_with_its_true_hash_is_fetched_once_and_one_with_a_false_hash_pois
     });
     let url = format!("{}/true", worker.api.elsewhere);
     let by_url =
-        |hash: &str, n: u32| with_input(&format!("cat /inputs/a; : {n}"), json!({ "type": "url", "value": url, "hash": hash }));
+        |hash: &str, n: u32| with_input(&format!("cat /inputs/a; : {n}"), &json!({ "type": "url", "value": url, "hash": hash }));
     for n in 1..=2 {
         let (job, _) = worker.run(&by_url(&truth, n)).await;
         assert_eq!(worker.api.text(&job, false), "true content\n");
@@ -60,7 +60,7 @@ async fn a_url_with_its_true_hash_is_fetched_once_and_one_with_a_false_hash_pois
     assert_eq!(worker.api.text(&job, false), "true content\n");
     assert!(worker.api.text(&job, true).contains("differs from the hash"));
     assert_eq!(names_in(&worker.data().join("content")), [truth]);
-    let (job, _) = worker.run(&with_input("cat /inputs/a", json!({ "type": "key", "value": lie }))).await;
+    let (job, _) = worker.run(&with_input("cat /inputs/a", &json!({ "type": "key", "value": lie }))).await;
     assert_eq!(worker.api.text(&job, false), "what everybody wants\n");
     worker.drain().await;
 }
@@ -72,7 +72,7 @@ async fn a_file_of_the_queue_is_found_whatever_address_its_url_has() {
     worker.api.with(|heard| heard.blobs.insert(key.clone(), "uploaded by a browser".into()));
     // Nothing listens there, as on the localhost of somebody else's browser.
     let url = format!("http://127.0.0.1:1/f/{key}");
-    let (job, finish) = worker.run(&with_input("cat /inputs/a", json!({ "type": "url", "value": url, "hash": key }))).await;
+    let (job, finish) = worker.run(&with_input("cat /inputs/a", &json!({ "type": "url", "value": url, "hash": key }))).await;
     assert_eq!((finish.reason, worker.api.text(&job, false).as_str()), (Reason::Success, "uploaded by a browser\n"));
     worker.drain().await;
 }
@@ -82,7 +82,7 @@ async fn without_a_cache_nothing_is_kept() {
     let worker = TestWorker::start_with(|config| config.care.input_cache = 0).await;
     let key = sha256_hex(b"small");
     worker.api.with(|heard| heard.blobs.insert(key.clone(), "small".into()));
-    let (job, _) = worker.run(&with_input("cat /inputs/a", json!({ "type": "key", "value": key }))).await;
+    let (job, _) = worker.run(&with_input("cat /inputs/a", &json!({ "type": "key", "value": key }))).await;
     assert_eq!(worker.api.text(&job, false), "small\n");
     assert_eq!(names_in(&worker.data().join("content")), Vec::<String>::new());
     worker.drain().await;
@@ -168,7 +168,7 @@ async fn a_download_that_breaks_off_goes_on_where_it_was() {
     ])
     .await;
     let worker = TestWorker::start().await;
-    let (job, finish) = worker.run(&with_input("sha256sum < /inputs/a", json!({ "type": "url", "value": server.url }))).await;
+    let (job, finish) = worker.run(&with_input("sha256sum < /inputs/a", &json!({ "type": "url", "value": server.url }))).await;
     assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
     assert!(worker.api.text(&job, false).starts_with(&sha256_hex(&bytes)));
     let asked = server.asked();
@@ -190,7 +190,8 @@ async fn a_server_without_ranges_or_with_another_version_is_read_from_the_start(
         (vec![whole(TAG, n, &bytes[..300_000]), part(7, n, &bytes[7..]), whole(TAG, n, &bytes)], &bytes, true),
     ] {
         let server = Flaky::start(answers).await;
-        let (job, finish) = worker.run(&with_input("sha256sum < /inputs/a", json!({ "type": "url", "value": server.url }))).await;
+        let (job, finish) =
+            worker.run(&with_input("sha256sum < /inputs/a", &json!({ "type": "url", "value": server.url }))).await;
         assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
         assert!(worker.api.text(&job, false).starts_with(&sha256_hex(expected)));
         assert_eq!(server.asked()[1].contains("range:"), resumes);
@@ -208,7 +209,7 @@ async fn a_slow_download_is_followed_in_the_log() {
     };
     let server = Flaky::start(vec![slow]).await;
     let worker = TestWorker::start().await;
-    let (job, finish) = worker.run(&with_input("wc -c < /inputs/a", json!({ "type": "url", "value": server.url }))).await;
+    let (job, finish) = worker.run(&with_input("wc -c < /inputs/a", &json!({ "type": "url", "value": server.url }))).await;
     assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
     let text = worker.api.text(&job, false);
     assert!(text.contains("of 0.8 MiB fetched") && text.contains("input \"a\": all 0.8 MiB fetched in "), "{text}");
