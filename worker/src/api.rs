@@ -10,6 +10,7 @@ use std::time::Duration;
 use protocol::{
     ClaimAnswer, ClaimRequest, FinishRequest, HeartbeatAnswer, HeartbeatRequest, JobId, LogsRequest, QueueName, ReleaseRequest,
 };
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -136,6 +137,11 @@ impl Api {
     /// A request to somewhere else: without the token, redirects followed unless it is an upload.
     pub(crate) fn foreign_request(&self, method: Method, url: Url) -> RequestBuilder {
         if method == Method::PUT { self.unredirected.request(method, url) } else { self.client.request(method, url) }
+    }
+
+    /// Fetches from somewhere else: without the token, redirects followed.
+    pub(crate) async fn foreign_get(&self, url: Url, headers: HeaderMap) -> Result<Response, ApiError> {
+        sort(self.foreign_request(Method::GET, url).headers(headers).send().await).await
     }
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {

@@ -23,8 +23,9 @@ use tokio::time::{Instant, sleep};
 use crate::content::Contents;
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
-use crate::executor::Docker;
+use crate::executor::{Docker, Fault};
 use disk::{Room, gibibytes};
+use images::Candidate;
 pub(crate) use images::Images;
 pub(crate) use job_caches::JobCaches;
 pub use settings::{CareConfig, InvalidMark, Mark};
@@ -171,28 +172,23 @@ impl Care {
             if self.rest(disk) == 0 {
                 return;
             }
-            let (name, id) = (&candidate.name, &candidate.id);
-            let is_same = match self.docker.id_of(name).await {
-                Ok(found) => found.as_ref() == Some(id),
-                Err(_) => return,
-            };
-            if !is_same {
-                self.images.forget(name);
-                continue;
-            }
-            if self.images.is_in_use(id) {
-                continue;
-            }
-            match self.docker.remove_image(name).await {
-                Ok(true) => {
-                    tracing::info!(image = %name, "the disk is full: an image that no job has used lately was removed");
-                    self.images.forget(name);
-                }
-                // A container has come to use it.
-                Ok(false) => (),
-                Err(fault) => return tracing::warn!(%fault, image = %name, "an image cannot be removed"),
+            if let Err(fault) = self.remove_image(&candidate).await {
+                return tracing::warn!(%fault, image = %candidate.name, "an image cannot be removed");
             }
         }
+    }
+
+    /// Removes an image that is still the one we brought and that nobody has come to use.
+    async fn remove_image(&self, Candidate { name, id }: &Candidate) -> Result<(), Fault> {
+        if self.docker.id_of(name).await?.as_ref() != Some(id) {
+            self.images.forget(name);
+            return Ok(());
+        }
+        if !self.images.is_in_use(id) && self.docker.remove_image(name).await? {
+            tracing::info!(image = %name, "the disk is full: an image that no job has used lately was removed");
+            self.images.forget(name);
+        }
+        Ok(())
     }
 
     async fn prune_builds(&self) {

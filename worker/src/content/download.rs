@@ -11,7 +11,7 @@ use std::time::Duration;
 use protocol::Step;
 use protocol::limits::BLOB_BYTES_MAX;
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
@@ -29,19 +29,6 @@ pub(crate) enum Failure {
     Http(ApiError),
     Disk(io::Error),
     TooLarge,
-}
-
-/// Asks a server for the rest of the version that was begun.
-#[derive(Clone, Debug)]
-pub(crate) struct Resume {
-    from: u64,
-    version: HeaderValue,
-}
-
-impl Resume {
-    pub(crate) fn ask(self, request: RequestBuilder) -> RequestBuilder {
-        request.header(RANGE, format!("bytes={}-", self.from)).header(IF_RANGE, self.version)
-    }
 }
 
 /// A file that is being downloaded.
@@ -66,10 +53,14 @@ impl Download {
         self.bytes
     }
 
-    /// How the next request can go on where this one is; none: it starts again.
-    pub(crate) fn resume(&self) -> Option<Resume> {
-        let version = self.version.clone().filter(|_| self.bytes > 0)?;
-        Some(Resume { from: self.bytes, version })
+    /// What asks a server for the rest of the version that was begun; empty when it has to start again.
+    pub(crate) fn resume(&self) -> HeaderMap {
+        let version = self.version.clone().filter(|_| self.bytes > 0);
+        let range = HeaderValue::from_str(&format!("bytes={}-", self.bytes)).ok();
+        match (version, range) {
+            (Some(version), Some(range)) => HeaderMap::from_iter([(RANGE, range), (IF_RANGE, version)]),
+            _ => HeaderMap::new(),
+        }
     }
 
     /// Forgets what was begun.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-pub(crate) use download::{Download, Failure, Progress, Resume};
+pub(crate) use download::{Download, Failure, Progress};
 
 const PART: &str = "part";
 

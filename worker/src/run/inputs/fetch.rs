@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use protocol::Step;
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, Url};
 
 use super::places::Place;
 use super::{RunError, Task, disk};
-use crate::api::{ApiError, sort};
+use crate::api::ApiError;
 use crate::backoff::Backoff;
-use crate::content::{Contents, Download, Failure, Part, Progress, Resume, is_sha256, move_or_copy};
+use crate::content::{Contents, Download, Failure, Part, Progress, is_sha256, move_or_copy};
 
 /// Answers in a row without a byte from somebody else's URL before the job fails: some ten seconds.
 const URL_STALLS_MAX: usize = 5;
@@ -159,21 +160,14 @@ impl Source<'_> {
     }
 
     /// Asks for the bytes, or the rest of them.
-    async fn open(&self, task: &Task<'_>, stalls: usize, resume: Option<Resume>) -> Result<Response, ApiError> {
+    async fn open(&self, task: &Task<'_>, stalls: usize, resume: HeaderMap) -> Result<Response, ApiError> {
         let api = &task.host.api;
-        let request = match self {
-            Self::Key(key) if stalls >= KEY_STALLS_DIRECT => api.request(Method::GET, api.proxied_url(key)),
-            Self::Key(key) => api.request(Method::GET, api.url(&["f", key])),
-            Self::Url(url) => api.foreign_request(Method::GET, url.clone()),
+        let own = match self {
+            Self::Key(key) if stalls >= KEY_STALLS_DIRECT => api.proxied_url(key),
+            Self::Key(key) => api.url(&["f", key]),
+            Self::Url(url) => return api.foreign_get(url.clone(), resume).await,
         };
-        let request = match resume {
-            Some(resume) => resume.ask(request),
-            None => request,
-        };
-        match self {
-            Self::Key(_) => api.send(request).await,
-            Self::Url(_) => sort(request.send().await).await,
-        }
+        api.send(api.request(Method::GET, own).headers(resume)).await
     }
 
     /// Our own API will be back, so another try of the job helps; a stranger's server is the job's choice.
