@@ -10,6 +10,7 @@ use std::time::Duration;
 use protocol::{
     ClaimAnswer, ClaimRequest, FinishRequest, HeartbeatAnswer, HeartbeatRequest, JobId, LogsRequest, QueueName, ReleaseRequest,
 };
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -98,6 +99,16 @@ impl Api {
         url
     }
 
+    /// The key, when this is the address of a file of `/f` of this very API.
+    pub(crate) fn key_of(&self, url: &Url) -> Option<String> {
+        let is_plain = url.origin() == self.base.origin() && url.query().is_none() && url.username().is_empty();
+        let mut segments: Vec<_> = url.path_segments()?.collect();
+        let encoded = segments.pop().filter(|_| is_plain)?;
+        // Keys that need no escaping: all that we write ourselves.
+        let is_key = !encoded.is_empty() && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        (is_key && self.url(&["f", encoded]) == *url).then(|| encoded.to_owned())
+    }
+
     /// A request to the API itself, with the token.
     pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.authorized(self.client.request(method, url))
@@ -126,6 +137,11 @@ impl Api {
     /// A request to somewhere else: without the token, redirects followed unless it is an upload.
     pub(crate) fn foreign_request(&self, method: Method, url: Url) -> RequestBuilder {
         if method == Method::PUT { self.unredirected.request(method, url) } else { self.client.request(method, url) }
+    }
+
+    /// Fetches from somewhere else: without the token, redirects followed.
+    pub(crate) async fn foreign_get(&self, url: Url, headers: HeaderMap) -> Result<Response, ApiError> {
+        sort(self.foreign_request(Method::GET, url).headers(headers).send().await).await
     }
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
@@ -240,6 +256,10 @@ mod tests {
         let api = Api::new("http://host:1/base/", None).unwrap();
         let url = api.url(&["q", "my queue?#%", "j", "ä", "logs"]);
         assert_eq!(url.as_str(), "http://host:1/base/q/my%20queue%3F%23%25/j/%C3%A4/logs");
+        assert_eq!(api.key_of(&"http://host:1/base/f/ab-1".parse().unwrap()), Some("ab-1".to_owned()));
+        for other in ["http://host:1/f/ab", "http://host/base/f/ab", "http://host:1/base/f/a/b", "http://host:1/base/f/ab?x=1"] {
+            assert_eq!(api.key_of(&other.parse().unwrap()), None, "{other}");
+        }
         assert!(Api::new("ftp://host", None).is_err());
         assert!(Api::new("host:8000", None).is_err());
     }

@@ -3,11 +3,13 @@
 //! A [`Slot`] is one job's share; dropping it gives the share back and wakes the claim loop. A job that states no memory takes none
 //! from the ledger: its container is limited to the worker's memory instead.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::{Free, ParsedDefinition};
 use tokio::sync::watch;
+
+use crate::gpus::Gpus;
 
 /// Shares smaller than this are rounding errors of adding and subtracting fractions.
 const CPUS_LEAST: f64 = 0.01;
@@ -29,8 +31,8 @@ impl From<&ParsedDefinition> for Needs {
 #[derive(Debug)]
 struct State {
     cpus: f64,
-    /// Indices that no job holds.
-    gpus: BTreeSet<u32>,
+    /// Those that no job holds, by their place in the worker's list.
+    gpus: BTreeMap<usize, String>,
     memory_bytes: u64,
     jobs: u32,
 }
@@ -44,8 +46,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(cpus: f64, gpus: u32, memory_bytes: u64, jobs: u32) -> Arc<Self> {
-        let state = State { cpus, gpus: (0..gpus).collect(), memory_bytes, jobs };
+    pub(crate) fn new(cpus: f64, gpus: &Gpus, memory_bytes: u64, jobs: u32) -> Arc<Self> {
+        let state = State { cpus, gpus: gpus.devices().iter().cloned().enumerate().collect(), memory_bytes, jobs };
         Arc::new(Self { state: Mutex::new(state), freed: watch::Sender::new(0) })
     }
 
@@ -74,20 +76,26 @@ impl Ledger {
         state.jobs -= 1;
         state.cpus -= needs.cpus;
         state.memory_bytes -= needs.memory_bytes;
-        let gpus = (0..needs.gpus).map_while(|_| state.gpus.pop_first()).collect();
-        Some(Slot { ledger: Arc::clone(self), needs, jobs: 1, gpus })
+        let taken: BTreeMap<_, _> = (0..needs.gpus).map_while(|_| state.gpus.pop_first()).collect();
+        Some(self.slot(needs, 1, taken))
     }
 
     /// Takes the share of a job that runs already, as far as it is there: this worker may offer less than the one before.
-    pub(crate) fn retake(self: &Arc<Self>, needs: Needs, gpus: Vec<u32>) -> Slot {
+    pub(crate) fn retake(self: &Arc<Self>, needs: Needs, gpus: &[String]) -> Slot {
         let mut state = self.lock();
         let jobs = state.jobs.min(1);
         let needs = Needs { memory_bytes: needs.memory_bytes.min(state.memory_bytes), ..needs };
         state.jobs -= jobs;
         state.cpus -= needs.cpus;
         state.memory_bytes -= needs.memory_bytes;
-        let gpus = gpus.into_iter().filter(|gpu| state.gpus.remove(gpu)).collect();
-        Slot { ledger: Arc::clone(self), needs, jobs, gpus }
+        let (taken, left) = std::mem::take(&mut state.gpus).into_iter().partition(|(_, name)| gpus.contains(name));
+        state.gpus = left;
+        self.slot(needs, jobs, taken)
+    }
+
+    fn slot(self: &Arc<Self>, needs: Needs, jobs: u32, taken: BTreeMap<usize, String>) -> Slot {
+        let gpus = taken.values().cloned().collect();
+        Slot { ledger: Arc::clone(self), needs, jobs, taken, gpus }
     }
 
     /// Changes whenever a share comes back.
@@ -103,8 +111,10 @@ pub(crate) struct Slot {
     needs: Needs,
     /// One, unless it was taken over by a worker that had no room for it.
     jobs: u32,
-    /// Indices of the gpus that are this job's alone.
-    pub(crate) gpus: Vec<u32>,
+    /// See [`State::gpus`].
+    taken: BTreeMap<usize, String>,
+    /// The gpus that are this job's alone, as the engine names them.
+    pub(crate) gpus: Vec<String>,
 }
 
 impl Drop for Slot {
@@ -113,7 +123,7 @@ impl Drop for Slot {
         state.jobs += self.jobs;
         state.cpus += self.needs.cpus;
         state.memory_bytes += self.needs.memory_bytes;
-        state.gpus.extend(self.gpus.drain(..));
+        state.gpus.append(&mut self.taken);
         drop(state);
         self.ledger.freed.send_modify(|n| *n += 1);
     }
@@ -125,13 +135,13 @@ mod tests {
 
     #[test]
     fn a_share_is_taken_once_and_comes_back() {
-        let ledger = Ledger::new(2.0, 2, 100, 3);
+        let ledger = Ledger::new(2.0, &Gpus::from(2), 100, 3);
         let needs = Needs { cpus: 1.0, gpus: 1, memory_bytes: 60 };
         let first = ledger.take(needs).unwrap();
-        assert_eq!(first.gpus, [0]);
+        assert_eq!(first.gpus, ["0"]);
         assert!(ledger.take(needs).is_none(), "memory is short");
         let second = ledger.take(Needs { memory_bytes: 0, ..needs }).unwrap();
-        assert_eq!(second.gpus, [1]);
+        assert_eq!(second.gpus, ["1"]);
         assert_eq!(ledger.free().jobs, 0, "no cpu is left");
         let mut freed = ledger.freed();
         drop(first);
@@ -143,18 +153,34 @@ mod tests {
 
     #[test]
     fn a_job_that_runs_already_is_never_without_a_share() {
-        let ledger = Ledger::new(1.0, 1, 50, 1);
+        let ledger = Ledger::new(1.0, &"device=5".parse().unwrap(), 50, 1);
         let needs = Needs { cpus: 1.0, gpus: 1, memory_bytes: 60 };
-        let slots = [ledger.retake(needs, vec![0]), ledger.retake(needs, vec![1])];
-        assert_eq!((slots[0].gpus.as_slice(), slots[1].gpus.as_slice()), (&[0][..], &[][..]));
+        let slots = ["5", "6"].map(|gpu| ledger.retake(needs, &[gpu.to_owned()]));
+        assert!(slots[0].gpus == ["5"] && slots[1].gpus.is_empty());
         assert_eq!(ledger.free(), Free { cpus: 0.0, gpus: 0, memory: 0, jobs: 0 });
         drop(slots);
         assert_eq!(ledger.free(), Free { cpus: 1.0, gpus: 1, memory: 50, jobs: 1 });
     }
 
     #[test]
+    fn no_two_jobs_ever_share_a_gpu() {
+        let ledger = Ledger::new(9.0, &"device=5,1,GPU-aa,3".parse().unwrap(), 0, 9);
+        let needs = |gpus| Needs { cpus: 1.0, gpus, memory_bytes: 0 };
+        let pair = ledger.take(needs(2)).unwrap();
+        let single = ledger.take(needs(1)).unwrap();
+        assert_eq!((&pair.gpus[..], &single.gpus[..]), (&["5".to_owned(), "1".to_owned()][..], &["GPU-aa".to_owned()][..]));
+        assert!(ledger.take(needs(2)).is_none(), "one is left");
+        let none = ledger.take(needs(0)).unwrap();
+        assert!(none.gpus.is_empty() && ledger.free().gpus == 1);
+        drop(pair);
+        let three = ledger.take(needs(3)).unwrap();
+        assert_eq!(three.gpus, ["5", "1", "3"], "in the worker's own order");
+        assert!(!three.gpus.contains(&single.gpus[0]));
+    }
+
+    #[test]
     fn fractions_add_up_to_the_whole() {
-        let ledger = Ledger::new(1.0, 0, 0, 10);
+        let ledger = Ledger::new(1.0, &Gpus::default(), 0, 10);
         let needs = Needs { cpus: 0.1, ..Needs::default() };
         let slots: Vec<_> = (0..10).map_while(|_| ledger.take(needs)).collect();
         assert_eq!(slots.len(), 10);

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use protocol::{Duration, QueueName, WorkerId, parse_size};
 
+use crate::care::CareConfig;
 use crate::error::Error;
+use crate::gpus::Gpus;
 use crate::isolation::IsolationConfig;
 
 const API_DEFAULT: &str = "http://localhost:8000";
@@ -31,9 +33,10 @@ pub struct Config {
     /// Cpus to offer, fractions allowed [default: all that Docker has].
     #[arg(long)]
     pub cpus: Option<f64>,
-    /// Gpus to offer; they are numbered from 0 as `nvidia-smi` lists them.
-    #[arg(long, default_value_t = 0)]
-    pub gpus: u32,
+    /// Gpus to offer: how many (2), or which ones (device=1,3 or device=GPU-3a23c669, as `nvidia-smi -L` lists them). A job sees
+    /// those that it was given, and no two jobs share one.
+    #[arg(long, default_value_t = Gpus::default())]
+    pub gpus: Gpus,
     /// Memory to offer, such as 8g; also the limit of a job that asks for none [default: all that Docker has].
     #[arg(long)]
     pub memory: Option<String>,
@@ -77,6 +80,9 @@ pub struct Config {
     /// How far jobs are kept from this machine.
     #[command(flatten)]
     pub isolation: IsolationConfig,
+    /// What is kept on disk, and how much of it.
+    #[command(flatten)]
+    pub care: CareConfig,
 }
 
 impl Config {
@@ -86,7 +92,7 @@ impl Config {
             queue,
             api: api.into(),
             cpus: None,
-            gpus: 0,
+            gpus: Gpus::default(),
             memory: None,
             jobs: None,
             tags: Vec::new(),
@@ -101,6 +107,7 @@ impl Config {
             stderr_fails: false,
             heartbeat: Duration(protocol::limits::HEARTBEAT),
             isolation: IsolationConfig::default(),
+            care: CareConfig::default(),
         }
     }
 
@@ -127,8 +134,8 @@ impl Config {
         if self.cpus.is_some_and(|cpus| !(cpus > 0.0 && cpus <= protocol::limits::CPUS_MAX)) {
             return refuse("--cpus must be a number above 0 and at most 4096");
         }
-        if self.gpus > protocol::limits::GPUS_MAX || self.tags.len() > protocol::limits::TAGS_MAX {
-            return refuse("at most 1024 --gpus and 32 --tags can be offered");
+        if self.tags.len() > protocol::limits::TAGS_MAX {
+            return refuse("at most 32 --tags can be offered");
         }
         if self.jobs.is_some_and(|jobs| jobs == 0 || jobs as usize > protocol::limits::HEARTBEAT_JOBS_MAX) {
             return refuse("--jobs must be from 1 to 4096");
@@ -140,6 +147,7 @@ impl Config {
             return refuse("a queue cannot be named . or .., because no URL can hold that");
         }
         self.isolation.check()?;
+        self.care.check()?;
         self.memory_bytes().map(|_| ())
     }
 

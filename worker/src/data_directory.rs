@@ -1,7 +1,7 @@
 //! What one worker keeps on disk.
 //!
-//! `lock` (held while it runs), `id`, `spool/` (finishes the API has not taken), `jobs/<job>-<epoch>/` (scratch of running jobs)
-//! and `cache/<qid>/` (`/job-cache` of one queue). The directory is 0700, so folders below that a container must write to can be
+//! `lock` (held while it runs), `id`, `spool/` (finishes the API has not taken), `jobs/<job>-<epoch>/` (scratch of running jobs),
+//! `cache/<qid>/` (`/job-cache` of one queue), `content/<sha256>` (kept inputs) and `images.json` (images pulled for jobs). The directory is 0700, so folders below that a container must write to can be
 //! open to any user.
 //!
 //! Blocking calls: they are short, and made at start or once per job.
@@ -114,6 +114,26 @@ impl DataDirectory {
         self.path.join("processes")
     }
 
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Inputs that are kept.
+    pub(crate) fn content_folder(&self) -> PathBuf {
+        self.path.join("content")
+    }
+
+    /// The record of images that were pulled or built for jobs.
+    pub(crate) fn images_file(&self) -> PathBuf {
+        self.path.join("images.json")
+    }
+
+    /// The job caches, one folder for each queue.
+    pub(crate) fn cache_folder(&self) -> PathBuf {
+        self.path.join("cache")
+    }
+
     pub(crate) fn spool_folder(&self) -> PathBuf {
         self.path.join("spool")
     }
@@ -125,7 +145,8 @@ impl DataDirectory {
 pub(crate) struct KeptClaim {
     pub(crate) queue: QueueName,
     pub(crate) claim: Claim,
-    pub(crate) gpus: Vec<u32>,
+    /// As the engine names them.
+    pub(crate) gpus: Vec<String>,
 }
 
 /// One claim's scratch folder.

@@ -11,6 +11,7 @@
 //! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
 //! - `isolation`: how far jobs are kept from the machine: stance, network and its rules, secrets.
 //! - `executor`: what runs jobs: containers or scripts. `executor/docker/` alone names the engine's client.
+//! - `care`: the machine's disk: images, caches, and no claims without room. `content`: inputs that are kept.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
 //!
 //! # Invariants
@@ -25,10 +26,13 @@
 mod api;
 mod backoff;
 mod capacity;
+mod care;
 mod config;
+mod content;
 mod data_directory;
 mod error;
 mod executor;
+mod gpus;
 mod holds;
 mod image;
 mod isolation;
@@ -38,9 +42,11 @@ mod session;
 mod shutdown;
 mod spool;
 
+pub use care::{CareConfig, InvalidMark, Mark};
 pub use config::{Config, ExecutorKind};
 pub use error::Error;
 pub use executor::{docker_version, import_image};
+pub use gpus::{Gpus, InvalidGpus};
 pub use isolation::{Destination, InvalidDestination, InvalidSecret, IsolationConfig, Network, SecretSource};
 pub use session::run;
 pub use shutdown::Shutdown;

@@ -112,8 +112,10 @@ pub fn test_database() -> String {
     runtime.block_on(migrations::testing::TestDatabase::empty()).url
 }
 
-/// Loads [`IMAGE`] into the engine.
+/// Loads [`IMAGE`] into the engine. One process at a time, since two would leave one of theirs behind without a name.
 pub fn make_image() {
+    let lock = std::fs::File::create(std::env::temp_dir().join("asman-test-image.lock")).unwrap();
+    lock.lock().unwrap();
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().map(PathBuf::from).find(|path| path.exists());
     let busybox = std::fs::read(busybox.expect("a static busybox is here: ./x test installs it")).unwrap();
     let mut tar = tar::Builder::new(Vec::new());

@@ -133,8 +133,8 @@ pub(crate) struct ContainerSpec {
     pub(crate) memory_bytes: u64,
     /// None: 64 MiB.
     pub(crate) shm_bytes: Option<u64>,
-    /// Indices of the gpus it sees.
-    pub(crate) gpus: Vec<u32>,
+    /// The gpus it sees, by index or UUID.
+    pub(crate) gpus: Vec<String>,
     pub(crate) labels: HashMap<String, String>,
     pub(crate) confinement: Confinement,
 }

@@ -71,8 +71,6 @@ pub(crate) struct Isolation {
     pub(crate) disk_bytes: u64,
     /// Root of a container is root of this machine: a stranger must not be.
     refuses_root: bool,
-    /// The default runtime hands gpus to whoever asks for them in its environment.
-    is_nvidia_default: bool,
     /// The engine refused to bound a root file system, or its storage cannot.
     cannot_bound_rootfs: AtomicBool,
     /// What the running jobs write.
@@ -89,7 +87,6 @@ impl Isolation {
         let mut isolation = Self {
             disk_bytes: config.disk_bytes()?,
             refuses_root: config.untrusted && !engine.has_user_namespaces && shares_kernel(runtime.as_deref(), &engine),
-            is_nvidia_default: engine.default_runtime == "nvidia",
             cannot_bound_rootfs: AtomicBool::new(!engine.may_bound_rootfs),
             writers: Arc::default(),
             config: config.clone(),
@@ -213,11 +210,6 @@ impl Isolation {
     pub(crate) fn resolver_file(&self) -> Option<String> {
         let has_own_stack = self.runtime.as_deref().is_some_and(|runtime| !SHARED_KERNEL.contains(&runtime));
         (self.guard.is_some() && has_own_stack).then(|| self.resolvers.file())
-    }
-
-    /// Whether a job without gpus must be kept from those that its image asks for.
-    pub(crate) fn hides_gpus(&self) -> bool {
-        self.is_nvidia_default
     }
 }
 

@@ -1,4 +1,22 @@
 //! A definition's command line to arguments.
+//!
+//! The rules are those of existing workers, because published jobs rely on them; no shell runs here.
+//!
+//! - Words are split by shell quoting.
+//! - `$NAME` and `${NAME}` outside single quotes become the value that the definition's own `env` has for the name, and never more
+//!   than one word. A name that it does not have stays as it is written (they drop it), so that `sh -c "echo $HOME"` reaches the
+//!   container's shell whole.
+//! - A line with an unquoted operator is one argument as a whole: `["a", "&&", "b"]` would hand the program arguments that its
+//!   author never meant. Nothing is substituted in it: it is for a shell, which does that.
+//! - So is, after an entrypoint of the definition's own (`sh -c`), a line with an unquoted wildcard or comment. Without one the
+//!   program gets them as they are: `curl http://host/?a=1`.
+
+use std::collections::BTreeMap;
+
+use protocol::Definition;
+use serde_json::Value;
+
+type Env = BTreeMap<String, Value>;
 
 /// A command line that shell rules cannot split.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,45 +26,153 @@ pub(super) struct InvalidCommand {
     cause: String,
 }
 
-/// Splits a command line by shell quoting rules. Nothing, or blanks only, means the image's own.
-///
-/// A line with an unquoted shell operator is one argument as a whole, as existing workers have it: no shell runs here, and
-/// `["a", "&&", "b"]` would hand the program arguments that its author never meant.
-pub(super) fn split(what: &'static str, line: Option<&str>) -> Result<Option<Vec<String>>, InvalidCommand> {
-    let Some(line) = line.map(str::trim).filter(|line| !line.is_empty()) else { return Ok(None) };
-    if has_operator(line) {
-        return Ok(Some(vec![line.to_owned()]));
+/// A definition's entrypoint; none means the image's own.
+pub(super) fn entrypoint(definition: &Definition) -> Result<Option<Vec<String>>, InvalidCommand> {
+    let (text, env) = (definition.entrypoint.as_deref(), definition.env.as_ref());
+    split(CommandLine { what: "entrypoint", text, env, is_after_entrypoint: false })
+}
+
+/// A definition's command; none means the image's own.
+pub(super) fn command(definition: &Definition) -> Result<Option<Vec<String>>, InvalidCommand> {
+    let is_after_entrypoint = definition.entrypoint.as_ref().is_some_and(|text| !text.trim().is_empty());
+    split(CommandLine { what: "command", text: definition.command.as_deref(), env: definition.env.as_ref(), is_after_entrypoint })
+}
+
+/// One of the two command lines of a definition.
+#[derive(Clone, Copy, Debug)]
+struct CommandLine<'a> {
+    what: &'static str,
+    text: Option<&'a str>,
+    env: Option<&'a Env>,
+    /// Whether the definition has an entrypoint before it, which may be a shell's.
+    is_after_entrypoint: bool,
+}
+
+/// Nothing, or blanks only, means the image's own.
+fn split(line: CommandLine<'_>) -> Result<Option<Vec<String>>, InvalidCommand> {
+    let Some(text) = line.text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    if is_whole(text, line.is_after_entrypoint) {
+        return Ok(Some(vec![text.to_owned()]));
     }
-    match shell_words::split(line) {
+    let substituted = match line.env {
+        Some(env) => substitute(text, env),
+        None => text.to_owned(),
+    };
+    match shell_words::split(&substituted) {
         Ok(words) => Ok(Some(words)),
-        Err(error) => Err(InvalidCommand { what, cause: error.to_string() }),
+        Err(error) => Err(InvalidCommand { what: line.what, cause: error.to_string() }),
     }
 }
 
-/// Whether `|`, `&`, `;`, `<`, `>`, `(` or `)` stands outside quotes.
-fn has_operator(line: &str) -> bool {
-    let mut quote = None;
-    let mut characters = line.chars();
-    while let Some(c) = characters.next() {
+/// Where a character stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quote {
+    None,
+    Single,
+    Double,
+}
+
+/// Follows quotes through a line.
+struct Scanner {
+    quote: Quote,
+    is_escaped: bool,
+}
+
+impl Scanner {
+    const fn new() -> Self {
+        Self { quote: Quote::None, is_escaped: false }
+    }
+
+    /// Takes the next character. Gives what it stands in, when it means itself and no quote or escape.
+    fn next(&mut self, c: char) -> Option<Quote> {
+        if std::mem::take(&mut self.is_escaped) {
+            return None;
+        }
+        let quote = self.quote;
         match (quote, c) {
-            (None | Some('"'), '\\') => {
-                characters.next();
-            }
-            (None, '\'' | '"') => quote = Some(c),
-            (Some(open), c) if open == c => quote = None,
-            (None, '|' | '&' | ';' | '<' | '>' | '(' | ')') => return true,
-            _ => (),
+            (Quote::None | Quote::Double, '\\') => self.is_escaped = true,
+            (Quote::None, '\'') => self.quote = Quote::Single,
+            (Quote::None, '"') => self.quote = Quote::Double,
+            (Quote::Single, '\'') | (Quote::Double, '"') => self.quote = Quote::None,
+            _ => return Some(quote),
+        }
+        None
+    }
+}
+
+/// Whether the line is one argument: see the head of this file.
+fn is_whole(text: &str, is_after_entrypoint: bool) -> bool {
+    let mut scanner = Scanner::new();
+    text.chars().any(|c| {
+        let means = match c {
+            '|' | '&' | ';' | '<' | '>' | '(' | ')' => true,
+            '*' | '?' | '#' => is_after_entrypoint,
+            _ => false,
+        };
+        scanner.next(c) == Some(Quote::None) && means
+    })
+}
+
+/// Puts values in the place of their names, quoted so that they stay what they are.
+fn substitute(text: &str, env: &Env) -> String {
+    let mut scanner = Scanner::new();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let stands = scanner.next(c);
+        let found = reference(rest).filter(|_| matches!(stands, Some(Quote::None | Quote::Double)));
+        let value = found.and_then(|(name, length)| Some((env.get(name)?, length)));
+        if let Some((value, length)) = value {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            out.push_str(&quoted(&value, stands == Some(Quote::Double)));
+            rest = &rest[length..];
+        } else {
+            out.push(c);
+            rest = &rest[c.len_utf8()..];
         }
     }
-    false
+    out
+}
+
+/// The name at the start of `$NAME` or `${NAME}`, and how many bytes it takes.
+fn reference(text: &str) -> Option<(&str, usize)> {
+    let after = text.strip_prefix('$')?;
+    if let Some(braced) = after.strip_prefix('{') {
+        let name = &braced[..braced.find('}')?];
+        return Some((name, name.len() + 3));
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let name = &after[..after.find(|c| !is_name(c)).unwrap_or(after.len())];
+    (!name.is_empty()).then_some((name, name.len() + 1))
+}
+
+fn quoted(value: &str, is_in_double_quotes: bool) -> String {
+    if !is_in_double_quotes {
+        return shell_words::quote(value).into_owned();
+    }
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        if matches!(c, '"' | '\\' | '$' | '`') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
-    fn words(line: &str) -> Vec<String> {
-        split("command", Some(line)).unwrap().unwrap()
+    fn read(text: &str, env: &Value, is_after_entrypoint: bool) -> Vec<String> {
+        let env: Env = serde_json::from_value(env.clone()).unwrap();
+        let line = CommandLine { what: "command", text: Some(text), env: Some(&env), is_after_entrypoint };
+        split(line).unwrap().unwrap()
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        read(text, &json!({}), false)
     }
 
     #[test]
@@ -58,15 +184,41 @@ mod tests {
 
     #[test]
     fn an_operator_outside_quotes_makes_one_argument() {
-        for line in ["a && b", "a | b", "a > f", "a; b", "(a)", r#"echo "x" & y"#] {
-            assert_eq!(words(line), [line]);
+        for line in ["a && b", "a | b", "a > f", "a; b", "(a)", r#"echo "x" & y"#, "echo $A; echo $B"] {
+            assert_eq!(read(line, &json!({ "A": "1" }), false), [line]);
         }
     }
 
     #[test]
+    fn wildcards_are_left_to_the_shell_of_an_entrypoint() {
+        for line in ["ls *.txt", "cat a?", "make #1 x"] {
+            assert_eq!(read(line, &json!({}), true), [line]);
+            assert!(words(line).len() < line.len() && words(line) != [line], "{line}");
+        }
+        assert_eq!(read("ls '*.txt'", &json!({}), true), ["ls", "*.txt"]);
+        assert_eq!(words("curl http://host/?a=1"), ["curl", "http://host/?a=1"]);
+    }
+
+    #[test]
+    fn the_definitions_own_variables_are_put_in_and_others_left() {
+        let env = json!({ "FOO": "bar", "TWO": "a b", "N": 1.5, "odd": "\"$FOO`\\'" });
+        let read = |line| read(line, &env, false);
+        assert_eq!(read("echo $FOO ${FOO}x $FOO/y"), ["echo", "bar", "barx", "bar/y"]);
+        assert_eq!(read(r#"echo $TWO "$TWO!" '$TWO'"#), ["echo", "a b", "a b!", "$TWO"]);
+        assert_eq!(
+            read(r"echo \$FOO $N $NONE ${NONE} $ $1 100$"),
+            ["echo", "$FOO", "1.5", "$NONE", "${NONE}", "$", "$1", "100$"]
+        );
+        assert_eq!(read(r#"echo $odd "$odd""#), ["echo", "\"$FOO`\\'", "\"$FOO`\\'"]);
+        assert_eq!(read(r#"sh -c "echo $HOME ${FOO} ${open""#), ["sh", "-c", "echo $HOME bar ${open"]);
+        assert_eq!(read("äö $FOOä"), ["äö", "barä"]);
+    }
+
+    #[test]
     fn nothing_means_the_images_own_and_open_quotes_are_refused() {
-        assert_eq!(split("command", None), Ok(None));
-        assert_eq!(split("command", Some("  ")), Ok(None));
-        assert!(split("command", Some("echo 'a")).unwrap_err().to_string().contains("quotes"));
+        let line = |text| CommandLine { what: "command", text, env: None, is_after_entrypoint: false };
+        assert_eq!(split(line(None)), Ok(None));
+        assert_eq!(split(line(Some("  "))), Ok(None));
+        assert!(split(line(Some("echo 'a"))).unwrap_err().to_string().contains("quotes"));
     }
 }

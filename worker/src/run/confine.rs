@@ -101,10 +101,6 @@ impl Task<'_> {
     /// The hooks that give a container its gpus read its variables with the rights of root.
     async fn filter_env(&self, containers: &Containers, spec: &mut ContainerSpec) -> Result<(), RunError> {
         if spec.gpus.is_empty() {
-            if containers.isolation.hides_gpus() {
-                spec.env.retain(|line| !line.starts_with("NVIDIA_VISIBLE_DEVICES="));
-                spec.env.push("NVIDIA_VISIBLE_DEVICES=void".to_owned());
-            }
             return Ok(());
         }
         for name in take_hook_variables(&mut spec.env) {
@@ -154,7 +150,8 @@ fn check_shm(spec: &ContainerSpec) -> Result<(), RunError> {
 /// Takes variables out that gpu hooks act on, and names them.
 fn take_hook_variables(env: &mut Vec<String>) -> Vec<String> {
     let name_of = |line: &str| line.split_once('=').map_or(line, |(name, _)| name).to_owned();
-    let reaches_hooks = |line: &str| HOOK_PREFIXES.iter().any(|prefix| line.starts_with(prefix));
+    let is_ours = |line: &str| line.starts_with("NVIDIA_VISIBLE_DEVICES=");
+    let reaches_hooks = |line: &str| HOOK_PREFIXES.iter().any(|prefix| line.starts_with(prefix)) && !is_ours(line);
     let (dropped, kept): (Vec<_>, Vec<_>) = std::mem::take(env).into_iter().partition(|line| reaches_hooks(line));
     *env = kept;
     dropped.iter().map(|line| name_of(line)).collect()
@@ -186,9 +183,10 @@ mod tests {
 
     #[test]
     fn variables_that_reach_gpu_hooks_are_taken_out() {
-        let mut env =
-            ["A=LD_x", "LD_PRELOAD=/x.so", "NVIDIA_VISIBLE_DEVICES=all", "OLD_X=1", "LD_AUDIT="].map(str::to_owned).to_vec();
-        assert_eq!(take_hook_variables(&mut env), ["LD_PRELOAD", "NVIDIA_VISIBLE_DEVICES", "LD_AUDIT"]);
-        assert_eq!(env, ["A=LD_x", "OLD_X=1"]);
+        let mut env = ["A=LD_x", "LD_PRELOAD=/x.so", "NVIDIA_VISIBLE_DEVICES=3", "NVIDIA_DRIVER=x", "OLD_X=1", "LD_AUDIT="]
+            .map(str::to_owned)
+            .to_vec();
+        assert_eq!(take_hook_variables(&mut env), ["LD_PRELOAD", "NVIDIA_DRIVER", "LD_AUDIT"]);
+        assert_eq!(env, ["A=LD_x", "NVIDIA_VISIBLE_DEVICES=3", "OLD_X=1"]);
     }
 }

@@ -16,6 +16,7 @@ impl Task<'_> {
     pub(super) async fn launch(&self) -> Result<Ended, RunError> {
         let secrets = self.secrets().await?;
         let (mounts, image) = self.unless_halted(async { tokio::try_join!(inputs::write(self), image::ensure(self)) }).await?;
+        let _in_use = self.host.images.used(&image);
         let mut spec = self.container_spec(image, mounts)?;
         self.unless_halted(self.confine(&mut spec, secrets)).await?;
         let executor = &self.host.executor;
@@ -33,6 +34,7 @@ impl Task<'_> {
     /// Awaits the end of a container that was started by an earlier worker process.
     pub(super) async fn go_on(&self, id: &str) -> Result<Ended, RunError> {
         self.hide_given_secrets().await?;
+        // Its container is enough to keep its image.
         let pump = tokio::spawn(self.log.clone().resume(Arc::clone(&self.host.executor), id.to_owned()));
         let age = self.host.executor.age(id).await.map_err(broken)?;
         self.see_to_its_end(id, age, AbortOnDropHandle::new(pump)).await

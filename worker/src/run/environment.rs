@@ -16,7 +16,7 @@ pub(super) struct Folders {
 }
 
 /// `NAME=value` each. The names that describe the job win over those of its definition.
-pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus: usize, folders: Folders) -> Vec<String> {
+pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus: &[String], folders: Folders) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let own = definition.env.iter().flatten().map(|(name, value)| (name.clone(), text(value)));
     let mut all: BTreeMap<String, String> = own.collect();
@@ -31,9 +31,12 @@ pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus:
         ("JOB_OUTPUTS_URL_PREFIX", format!("{prefix}/outputs/")),
     ];
     all.extend(given.map(|(name, value)| (name.to_owned(), value)));
-    if gpus > 0 {
+    // Where the gpus' runtime is the engine's default it goes by this variable, and many images ask for all.
+    let given = if gpus.is_empty() { "void".to_owned() } else { gpus.join(",") };
+    all.insert("NVIDIA_VISIBLE_DEVICES".to_owned(), given);
+    if !gpus.is_empty() {
         // Inside the container the given devices are numbered from 0, whatever their numbers outside.
-        let visible: Vec<_> = (0..gpus).map(|index| index.to_string()).collect();
+        let visible: Vec<_> = (0..gpus.len()).map(|index| index.to_string()).collect();
         all.insert("CUDA_VISIBLE_DEVICES".to_owned(), visible.join(","));
     }
     all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
@@ -47,11 +50,15 @@ mod tests {
     fn gpus_are_numbered_from_zero_inside() {
         let api = Api::new("http://host", None).unwrap();
         let job = "a b".parse().unwrap();
-        let all = environment(&Definition::default(), &api, &job, 2, Folders::default());
+        let folders = Folders::default;
+        let all = environment(&Definition::default(), &api, &job, &["3".to_owned(), "GPU-a".to_owned()], folders());
         assert!(all.contains(&"CUDA_VISIBLE_DEVICES=0,1".to_owned()));
         assert!(all.contains(&"JOB_URL_PREFIX=http://host/j/a%20b".to_owned()));
-        assert!(
-            !environment(&Definition::default(), &api, &job, 0, Folders::default()).iter().any(|line| line.starts_with("CUDA"))
-        );
+        assert!(all.contains(&"NVIDIA_VISIBLE_DEVICES=3,GPU-a".to_owned()));
+        let env = [("NVIDIA_VISIBLE_DEVICES".to_owned(), "all".into())];
+        let asks_for_all = Definition { env: Some(env.into()), ..Definition::default() };
+        let none = environment(&asks_for_all, &api, &job, &[], folders());
+        assert!(!none.iter().any(|line| line.starts_with("CUDA")));
+        assert!(none.contains(&"NVIDIA_VISIBLE_DEVICES=void".to_owned()));
     }
 }

@@ -59,6 +59,9 @@ async fn pull_once(
     task.log.line(Step::Pull, format!("pulling {image}")).await;
     follow(task, docker, image).await?;
     let id = present(docker, image).await?;
+    if let Some(id) = &id {
+        task.host.images.made(&image.to_string(), id);
+    }
     id.ok_or_else(|| RunError::job(Step::Pull, format!("{image} was pulled and is not there")))
 }
 

@@ -83,6 +83,10 @@ pub(crate) struct Host {
     pub(crate) secrets: Vec<SecretSource>,
     /// None: the executor runs jobs without containers.
     pub(crate) containers: Option<Containers>,
+    /// Inputs that are kept.
+    pub(crate) contents: Arc<crate::content::Contents>,
+    /// Images that were fetched for jobs.
+    pub(crate) images: Arc<crate::care::Images>,
 }
 
 /// One job on its way.
@@ -90,7 +94,7 @@ pub(crate) struct Task<'a> {
     pub(crate) host: &'a Host,
     pub(crate) claim: &'a Claim,
     pub(crate) parsed: &'a ParsedDefinition,
-    pub(crate) gpus: &'a [u32],
+    pub(crate) gpus: &'a [String],
     pub(crate) scratch: Scratch,
     /// `/job-cache`.
     pub(crate) cache: std::path::PathBuf,

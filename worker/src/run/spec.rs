@@ -19,8 +19,8 @@ impl Task<'_> {
         let memory = self.parsed.memory_bytes;
         Ok(ContainerSpec {
             image,
-            entrypoint: command::split("entrypoint", definition.entrypoint.as_deref()).map_err(refuse)?,
-            command: command::split("command", definition.command.as_deref()).map_err(refuse)?,
+            entrypoint: command::entrypoint(definition).map_err(refuse)?,
+            command: command::command(definition).map_err(refuse)?,
             workdir: definition.workdir.clone().filter(|path| !path.is_empty()),
             env: self.environment(),
             mounts: self.mounts(files),
@@ -40,7 +40,7 @@ impl Task<'_> {
             outputs: executor.place(&self.scratch.outputs(), "/outputs"),
             cache: executor.place(&self.cache, "/job-cache"),
         };
-        environment::environment(&self.parsed.definition, &self.host.api, &self.claim.job_id, self.gpus.len(), folders)
+        environment::environment(&self.parsed.definition, &self.host.api, &self.claim.job_id, self.gpus, folders)
     }
 
     fn mounts(&self, files: Vec<Mount>) -> Vec<Mount> {

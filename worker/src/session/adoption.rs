@@ -65,7 +65,7 @@ impl Session {
             let job = running.job();
             let parsed = ParsedDefinition::parse(running.kept.claim.definition.get());
             let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
-            let slot = self.ledger.retake(needs, running.kept.gpus);
+            let slot = self.ledger.retake(needs, &running.kept.gpus);
             let Some(hold) = self.holds.enter(job.clone()) else {
                 // It had finished, and its finish is on the way.
                 self.discard(job, running.container);

@@ -30,6 +30,7 @@ pub(super) async fn run(session: &Arc<Session>, leftovers: Vec<Leftover>) {
     let mut health = Health { pause: UNWELL_PAUSE, faulted: None };
     let mut is_unknown = false;
     loop {
+        session.care.until_room().await;
         freed.mark_unchanged();
         let free = session.ledger.free();
         if free.jobs == 0 && !is_unknown {
@@ -48,6 +49,7 @@ pub(super) async fn run(session: &Arc<Session>, leftovers: Vec<Leftover>) {
                 continue;
             }
             answer = session.api.claim(&session.queue, &request) => answer,
+            () = session.care.until_lack() => continue,
             () = session.is_unknown.notified() => { is_unknown = true; continue }
             _ = freed.changed() => continue,
         };

@@ -32,6 +32,7 @@ pub(super) async fn work(session: Arc<Session>, work: Work) {
     let path = session.data.scratch(&hold.job).log();
     let (log, uploader) = Log::open(Arc::clone(&session.api), session.queue.clone(), &hold, path, kept);
     let container = running.clone().map_or_else(OnceLock::new, OnceLock::from);
+    let cache_in_use = session.care.job_caches.enter(session.queue.qid()).await;
     let folders = session.folders(&claim, &slot, &hold.job);
     let result = match (parsed, folders) {
         (Err(error), _) => Err(RunError::Job { step: Step::Running, status: 400, message: error.to_string() }),
@@ -47,7 +48,7 @@ pub(super) async fn work(session: Arc<Session>, work: Work) {
     let result = close_log(result, claim.epoch, log, uploader).await;
     let clean_up = async {
         session.clean_up(&hold.job, container.get()).await;
-        drop(slot);
+        drop((slot, cache_in_use));
     };
     match result {
         Ok(finish) if !hold.halt.is_lost() => {

@@ -26,6 +26,11 @@ impl Machine {
         }
     }
 
+    /// The engine, if there is one.
+    pub(super) fn docker(&self) -> Option<Docker> {
+        self.containers.as_ref().map(|containers| containers.docker.clone())
+    }
+
     async fn with_docker(config: &Config, data: &DataDirectory) -> Result<Self, Error> {
         let docker = Docker::connect().await?;
         let isolation = Isolation::open(&config.isolation, &config.api, &docker, data).await?;

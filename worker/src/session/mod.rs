@@ -21,6 +21,7 @@ use machine::Machine;
 
 use crate::api::Api;
 use crate::capacity::Ledger;
+use crate::care::Care;
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
@@ -40,6 +41,8 @@ struct Session {
     heartbeat_every: std::time::Duration,
     ledger: Arc<Ledger>,
     holds: Arc<Holds>,
+    /// The disk: images, caches, and whether there is room for a job.
+    care: Arc<Care>,
     /// Every job and every delivery: the drain waits for them.
     tasks: TaskTracker,
     /// The API does not know this worker: a claim, which describes it, is due.
@@ -59,6 +62,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let leftovers = session.leftovers();
     session.take_over();
     let heartbeat = AbortOnDropHandle::new(tokio::spawn(heartbeat::run(Arc::clone(&session))));
+    let care = Arc::clone(&session.care);
+    let _care = AbortOnDropHandle::new(tokio::spawn(async move { care.run().await }));
     tracing::info!(worker = %session.description.id, cpus = session.description.cpus, "worker is ready");
     tokio::select! {
         () = claims::run(&session, leftovers) => (),
@@ -97,12 +102,13 @@ impl Session {
             id: worker.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cpus,
-            gpus: config.gpus,
+            gpus: config.gpus.count(),
             memory: memory_bytes,
             tags: config.tags.clone(),
             max_job_duration: config.max_job_duration,
             executor: machine.executor.name().to_owned(),
         };
+        let care = Arc::new(Care::open(config.care.clone(), &data, machine.docker()).await?);
         let host = Host {
             api: Arc::clone(&api),
             executor: machine.executor,
@@ -114,6 +120,8 @@ impl Session {
             stderr_fails: config.stderr_fails,
             secrets: config.isolation.secrets.clone(),
             containers: machine.containers,
+            contents: Arc::clone(&care.contents),
+            images: Arc::clone(&care.images),
         };
         Ok(Self {
             queue: config.queue.clone(),
@@ -123,8 +131,9 @@ impl Session {
             host,
             description,
             heartbeat_every: config.heartbeat.0,
-            ledger: Ledger::new(cpus, config.gpus, memory_bytes, jobs),
+            ledger: Ledger::new(cpus, &config.gpus, memory_bytes, jobs),
             holds: Holds::new(),
+            care,
             tasks: TaskTracker::new(),
             is_unknown: Notify::new(),
             is_unwell: Notify::new(),

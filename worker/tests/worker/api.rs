@@ -11,8 +11,10 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use futures_util::StreamExt;
 use protocol::{ClaimRequest, EndedJob, FinishRequest, HeartbeatRequest, HeldJob, LogsRequest, Reason, ReleaseRequest};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -56,6 +58,14 @@ pub(crate) struct Heard {
     pub(crate) redirects_uploads: Option<String>,
     /// Downloads are sent to this address, unless the API is asked to stand in for it.
     pub(crate) redirects_downloads: Option<String>,
+    /// Requests for files there.
+    pub(crate) n_elsewhere: usize,
+    /// Uploads are answered with 413.
+    pub(crate) refuses_uploads: bool,
+    /// Uploads are hashed and counted, not kept.
+    pub(crate) discards_uploads: bool,
+    /// Bytes that were sent to be kept.
+    pub(crate) uploaded_bytes: u64,
     pub(crate) epoch: i64,
     /// Claims given away that no heartbeat has named yet, and how many left them out: their answer may have been lost.
     given: Vec<(Value, usize)>,
@@ -130,14 +140,22 @@ impl FakeApi {
 
     /// Waits until `look` gives something.
     pub(crate) async fn until<T>(&self, what: &str, mut look: impl FnMut(&mut Heard) -> Option<T>) -> T {
+        self.until_within(DEADLINE, what, &mut look).await
+    }
+
+    async fn until_within<T>(&self, patience: Duration, what: &str, look: &mut impl FnMut(&mut Heard) -> Option<T>) -> T {
         let mut changed = self.changed.subscribe();
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + patience;
         loop {
             changed.mark_unchanged();
             if let Some(found) = look(&mut self.heard.lock().unwrap()) {
                 return found;
             }
-            timeout_at(deadline, changed.changed()).await.unwrap_or_else(|_| panic!("waited in vain: {what}")).unwrap();
+            if timeout_at(deadline, changed.changed()).await.is_err() {
+                let mut calls = self.heard.lock().unwrap().paths.clone();
+                calls.retain(|path| !path.ends_with("/heartbeat"));
+                panic!("waited in vain: {what}; the last calls were {:?}", &calls[calls.len().saturating_sub(8)..]);
+            }
         }
     }
 
@@ -160,6 +178,11 @@ impl FakeApi {
 
     pub(crate) async fn finish_of(&self, job: &str) -> FinishRequest {
         self.until("a finish", |heard| heard.finished.get(job).cloned()).await
+    }
+
+    /// The same for a job that takes its time.
+    pub(crate) async fn finish_of_long(&self, job: &str) -> FinishRequest {
+        self.until_within(DEADLINE * 5, "a finish", &mut |heard: &mut Heard| heard.finished.get(job).cloned()).await
     }
 
     /// Tells the worker, by its next heartbeat, that the job was cancelled.
@@ -281,6 +304,9 @@ async fn release(
 /// Answers 307 before it reads a byte, as the real one does.
 async fn upload(State(api): State<FakeApi>, Path(key): Path<String>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
     assert!(headers.contains_key(header::CONTENT_LENGTH), "a signed upload needs a length");
+    if api.with(|heard| heard.refuses_uploads) {
+        return (StatusCode::PAYLOAD_TOO_LARGE, Json(json!({ "error": "the store is full" }))).into_response();
+    }
     let elsewhere = api.with(|heard| heard.redirects_uploads.clone());
     match elsewhere.filter(|_| uri.query() != Some("proxy=1")) {
         Some(elsewhere) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("{elsewhere}/{key}"))]).into_response(),
@@ -299,6 +325,17 @@ async fn store_elsewhere(State(api): State<FakeApi>, Path(key): Path<String>, bo
 }
 
 async fn store(api: &FakeApi, key: String, body: Body) -> Response {
+    if api.with(|heard| heard.discards_uploads) {
+        let (mut pieces, mut hash, mut n) = (body.into_data_stream(), Sha256::new(), 0);
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.unwrap();
+            hash.update(&piece);
+            n += piece.len() as u64;
+        }
+        assert_eq!(hex::encode(hash.finalize()), key);
+        api.with(|heard| heard.uploaded_bytes += n);
+        return StatusCode::OK.into_response();
+    }
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     assert_eq!(protocol::sha256_hex(&bytes), key);
     api.with(|heard| heard.blobs.insert(key, bytes));
@@ -314,6 +351,7 @@ async fn download(State(api): State<FakeApi>, Path(key): Path<String>, uri: Uri)
 }
 
 async fn download_elsewhere(State(api): State<FakeApi>, Path(key): Path<String>) -> Response {
+    api.with(|heard| heard.n_elsewhere += 1);
     give(&api, &key)
 }
 

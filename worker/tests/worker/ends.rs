@@ -17,12 +17,13 @@ async fn a_non_zero_exit_is_a_success_with_its_code() {
 #[tokio::test]
 async fn out_of_memory_is_an_error_that_says_the_limit() {
     let worker = TestWorker::start().await;
-    let mut definition = script("head -c 200m /dev/zero | tail -c 200m | wc -c; exit 137");
+    let mut definition = script("echo kept > /outputs/a; head -c 200m /dev/zero | tail -c 200m | wc -c; exit 137");
     definition["requirements"] = json!({ "memory": "32m" });
     let (_, finish) = worker.run(&definition).await;
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Error, Some(137)));
     assert!(finish.message.unwrap().contains("more than 32 MiB"));
     assert_eq!(finish.result.error.unwrap()["statusCode"], 137);
+    assert!(finish.result.outputs.contains_key("a"));
     worker.drain().await;
 }
 

@@ -5,12 +5,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use protocol::Reason;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use worker::Error;
 
+use crate::api::Heard;
 use crate::harness::{TestWorker, script};
 
 /// Runs an ignored test of this file with its own socket as the engine.
@@ -27,28 +31,56 @@ fn socket() -> PathBuf {
     PathBuf::from(std::env::var("DOCKER_HOST").unwrap().strip_prefix("unix://").unwrap())
 }
 
-/// Passes everything on to the real engine until it is dropped.
-struct Proxy(tokio::task::JoinHandle<()>);
+/// Passes everything on to the real engine until it is dropped, and keeps what it was asked.
+struct Proxy {
+    task: tokio::task::JoinHandle<()>,
+    asked: Arc<Mutex<Vec<u8>>>,
+}
 
 impl Proxy {
     fn start(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
-        Self(tokio::spawn(async move {
+        let asked = Arc::<Mutex<Vec<u8>>>::default();
+        let record = Arc::clone(&asked);
+        let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
-                let (mut client, _) = listener.accept().await.unwrap();
-                connections.spawn(async move {
-                    let mut engine = UnixStream::connect("/var/run/docker.sock").await.unwrap();
-                    tokio::io::copy_bidirectional(&mut client, &mut engine).await
-                });
+                let (client, _) = listener.accept().await.unwrap();
+                connections.spawn(pass(client, Arc::clone(&record)));
             }
-        }))
+        });
+        Self { task, asked }
     }
+
+    fn asked(&self) -> String {
+        String::from_utf8_lossy(&self.asked.lock().unwrap()).into_owned()
+    }
+}
+
+async fn pass(client: UnixStream, record: Arc<Mutex<Vec<u8>>>) -> std::io::Result<()> {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_engine, mut to_engine) = UnixStream::connect("/var/run/docker.sock").await?.into_split();
+    let ask = async {
+        let mut piece = vec![0; 16 * 1024];
+        loop {
+            let n = from_client.read(&mut piece).await?;
+            if n == 0 {
+                return to_engine.shutdown().await;
+            }
+            record.lock().unwrap().extend_from_slice(&piece[..n]);
+            to_engine.write_all(&piece[..n]).await?;
+        }
+    };
+    let answer = async {
+        tokio::io::copy(&mut from_engine, &mut to_client).await?;
+        to_client.shutdown().await
+    };
+    tokio::try_join!(ask, answer).map(|_| ())
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
         let _ = std::fs::remove_file(socket());
     }
 }
@@ -84,5 +116,37 @@ async fn vanishing() {
     // The container that nobody could reach is removed now, and claims begin again.
     let _proxy = Proxy::start(&socket());
     assert_eq!(worker.run(&script("true")).await.1.reason, Reason::Success);
+    worker.drain().await;
+}
+
+#[test]
+fn a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told() {
+    run_apart("engine::gpus");
+}
+
+/// No gpu is needed: what the engine was asked is looked at, and that it did not find a driver.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told"]
+async fn gpus() {
+    let proxy = Proxy::start(&socket());
+    let worker = TestWorker::start_with(|config| config.gpus = "device=1,3,GPU-aa".parse().unwrap()).await;
+    let claim = worker.api.until("a claim", |heard| heard.claims.first().cloned()).await;
+    assert_eq!((claim.worker.gpus, claim.free.gpus), (3, 3));
+    let mut definition = script("true");
+    for (gpus, devices) in [(2, r#"["1","3"]"#), (3, r#"["1","3","GPU-aa"]"#)] {
+        definition["requirements"] = json!({ "gpus": gpus });
+        let is_free = |heard: &mut Heard| heard.claims.last().is_some_and(|claim| claim.free.gpus == 3).then_some(());
+        worker.api.until("a claim with all gpus free", is_free).await;
+        worker.api.with(|heard| heard.claims.clear());
+        let (_, finish) = worker.run(&definition).await;
+        assert!(finish.message.unwrap().contains("could not select device driver"));
+        let asked = proxy.asked();
+        assert!(asked.contains(&format!(r#""DeviceIDs":{devices},"Capabilities":[["gpu"]]"#)), "{asked}");
+    }
+    assert!(proxy.asked().contains("CUDA_VISIBLE_DEVICES=0,1,2"));
+    definition["requirements"] = json!({ "gpus": 0 });
+    definition["env"] = json!({ "NVIDIA_VISIBLE_DEVICES": "all" });
+    assert_eq!(worker.run(&definition).await.1.reason, Reason::Success);
+    assert!(proxy.asked().contains("NVIDIA_VISIBLE_DEVICES=void") && !proxy.asked().contains("NVIDIA_VISIBLE_DEVICES=all"));
     worker.drain().await;
 }

@@ -179,3 +179,93 @@ async fn the_environment_says_where_the_job_is() {
     }
     worker.drain().await;
 }
+
+#[tokio::test]
+async fn names_that_cannot_be_are_errors_that_say_so() {
+    let worker = TestWorker::start().await;
+    let long = "x".repeat(256);
+    for (member, name, sentence) in [
+        ("inputs", "../x", "would leave its folder"),
+        ("inputs", "a/../../x", "would leave its folder"),
+        ("inputs", "/etc/x", "is absolute"),
+        ("inputs", "a\nb", "would leave its folder"),
+        ("inputs", long.as_str(), "is too long"),
+        ("configFiles", "/", "is empty"),
+        ("configFiles", "/inputs", "in place of all inputs"),
+        ("configFiles", "/outputs/x", "handed back"),
+        ("configFiles", "/job-cache/x", "share it"),
+        ("configFiles", "/proc/self/environ", "the kernel's own"),
+        ("configFiles", "/dev/null", "the kernel's own"),
+        ("configFiles", "/etc/../proc/x", "would leave its folder"),
+    ] {
+        let mut definition = script("true");
+        definition[member] = json!({ name: { "value": "" } });
+        let (_, finish) = worker.run(&definition).await;
+        let message = finish.message.unwrap();
+        assert!(finish.reason == Reason::Error && message.contains(sentence), "{name}: {message}");
+    }
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn odd_names_and_binary_values_arrive_as_they_are() {
+    let worker = TestWorker::start().await;
+    let bytes: Vec<u8> = (0..=255).collect();
+    let mut definition =
+        script("cd /inputs; for name in *; do echo \"$name\"; done; sha256sum < bin; cat json null text; cat /opt/deep/er/c");
+    definition["inputs"] = json!({
+        "A": { "value": "" }, "a": { "value": "" }, "\u{e4}": { "value": "" }, "a\u{308}": { "value": "" },
+        "-rf": { "value": "" }, "<img src=x onerror=alert(1)>": { "value": "" }, "it's \"x\"": { "value": "" },
+        "bin": { "type": "base64", "value": base64::engine::general_purpose::STANDARD_NO_PAD.encode(&bytes), "hash": "forged" },
+        "json": { "type": "json", "value": "text" }, "null": { "type": "json", "value": null },
+        "text": { "type": "utf8", "value": 1.5 },
+    });
+    definition["configFiles"] = json!({ "/opt/deep/er/c": { "value": "!" } });
+    let (job, finish) = worker.run(&definition).await;
+    assert_eq!(finish.result.status_code, Some(0), "{:?}", finish.message);
+    let text = worker.api.text(&job, false);
+    let lines: Vec<_> = text.lines().collect();
+    for name in ["A", "a", "\u{e4}", "a\u{308}", "-rf", "<img src=x onerror=alert(1)>", "it's \"x\""] {
+        assert!(lines.contains(&name), "{name} in {text}");
+    }
+    assert!(text.contains(&sha256_hex(&bytes)) && text.ends_with("\"text\"null1.5!\n"), "{text}");
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn outputs_with_odd_names_holes_and_twins_come_back_also_from_a_job_that_failed() {
+    let worker = TestWorker::start().await;
+    let text = r#"cd /outputs; echo 1 > ./-rf; echo 2 > "it's \"x\""; echo 3 > "<img src=x onerror=alert(1)>"; mkdir -p 日本/é; echo 4 > 日本/é/ü;
+                 echo twin > one; ln one two; truncate -s 5M holes; ln -s . self; exit 9"#;
+    let (job, finish) = worker.run(&script(text)).await;
+    assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(9)));
+    let outputs = finish.result.outputs;
+    let names: Vec<_> = outputs.keys().map(String::as_str).collect();
+    let expected = ["-rf", "<img src=x onerror=alert(1)>", "holes", "it's \"x\"", "one", "two", "日本/é/ü"];
+    assert_eq!(names, expected, "{}", worker.api.text(&job, true));
+    assert_eq!(inline(&outputs, "one"), inline(&outputs, "two"));
+    assert_eq!(outputs["holes"].value, Value::from(sha256_hex(&vec![0; 5 << 20])));
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn more_outputs_than_a_result_holds_are_cut_with_a_line_about_it() {
+    let worker = TestWorker::start().await;
+    let job = worker.api.submit(&script("mkdir /outputs/d; cd /outputs/d; seq 10001 | xargs touch"));
+    let finish = worker.api.finish_of_long(&job).await;
+    assert_eq!((finish.reason, finish.result.outputs.len()), (Reason::Success, 10_000));
+    assert!(worker.api.text(&job, true).contains("only the first 10000 are kept"));
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn an_output_that_the_api_refuses_is_an_error_that_names_it() {
+    let worker = TestWorker::start().await;
+    worker.api.with(|heard| heard.refuses_uploads = true);
+    let (job, finish) = worker.run(&script("head -c 300 /dev/zero > /outputs/large; echo ran")).await;
+    let message = finish.message.unwrap();
+    assert!(finish.reason == Reason::Error && message.contains("output \"large\" cannot be stored"), "{message}");
+    assert!(message.contains("the store is full"), "{message}");
+    assert_eq!(worker.api.text(&job, false), "ran\n");
+    worker.drain().await;
+}

@@ -1,9 +1,11 @@
 //! A worker in a data directory of its own, an image to run, and a look at what it leaves.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use protocol::{Duration, FinishRequest};
+use protocol::FinishRequest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -20,14 +22,15 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Makes the image unless it is there.
+/// Makes the image unless it is there. One process at a time, since two would leave one of theirs behind without a name.
 pub(crate) async fn ensure_image() {
-    if docker(&["images", "-q", IMAGE]).is_empty() {
-        worker::import_image(IMAGE, rootfs()).await.unwrap();
-    }
+    let lock = File::create(std::env::temp_dir().join("asman-test-image.lock")).unwrap();
+    lock.lock().unwrap();
+    worker::import_image(IMAGE, rootfs("")).await.unwrap();
 }
 
-fn rootfs() -> Vec<u8> {
+/// Busybox, and a file `/mark` that makes images differ.
+pub(crate) fn rootfs(mark: &str) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     tar.append_path_with_name("/bin/busybox", "bin/busybox").unwrap();
     let applets = Command::new("/bin/busybox").arg("--list").output().unwrap();
@@ -38,7 +41,22 @@ fn rootfs() -> Vec<u8> {
         header.set_mode(0o777);
         tar.append_link(&mut header, format!("bin/{applet}"), "busybox").unwrap();
     }
+    if !mark.is_empty() {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(mark.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "mark", mark.as_bytes()).unwrap();
+    }
     tar.into_inner().unwrap()
+}
+
+/// Looks again and again, since nobody tells when an engine or a disk has changed.
+pub(crate) async fn eventually(what: &str, mut look: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !look() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// A definition that runs a shell script.
@@ -52,8 +70,8 @@ fn config(api: &str, data: PathBuf) -> Config {
     config.data_directory = Some(data);
     config.cpus = Some(2.0);
     config.memory = Some("1g".to_owned());
-    config.heartbeat = Duration(std::time::Duration::from_millis(200));
-    config.stop_grace = Duration(std::time::Duration::from_secs(1));
+    config.heartbeat = protocol::Duration(Duration::from_millis(200));
+    config.stop_grace = protocol::Duration(Duration::from_secs(1));
     config
 }
 
@@ -110,6 +128,11 @@ impl TestWorker {
         let shutdown = Shutdown::new();
         let task = tokio::spawn(worker::run(config.clone(), shutdown.clone()));
         Self { api, config, shutdown, task, folder }
+    }
+
+    /// A queue's `/job-cache`.
+    pub(crate) fn job_cache(&self) -> PathBuf {
+        self.data().join("cache").join(self.config.queue.qid().to_string())
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -190,15 +213,6 @@ pub(crate) fn rules_by(program: &str, label: &str) -> String {
     let id = &label[..12];
     let rules = String::from_utf8(output.stdout).unwrap();
     rules.lines().filter(|rule| rule.contains(id)).collect::<Vec<_>>().join("\n")
-}
-
-/// Waits for what no call announces.
-pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !is_so() {
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
 }
 
 pub(crate) fn names_in(folder: &Path) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use protocol::{Reason, Step};
 use serde_json::json;
 
-use crate::harness::{IMAGE, TestWorker, docker, ensure_image};
+use crate::harness::{IMAGE, TestWorker, docker, ensure_image, rootfs};
 
 #[tokio::test]
 async fn a_pull_that_fails_gives_the_registrys_words() {
@@ -26,14 +26,14 @@ async fn a_pull_that_fails_gives_the_registrys_words() {
 }
 
 /// A registry on this machine, stopped when dropped.
-struct Registry {
+pub(crate) struct Registry {
     process: std::process::Child,
-    address: String,
+    pub(crate) address: String,
     _folder: tempfile::TempDir,
 }
 
 impl Registry {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
@@ -81,4 +81,17 @@ async fn an_absent_image_is_pulled_once_for_two_jobs_with_its_progress_in_the_bu
     assert_eq!(n_pulls, 1);
     docker(&["rmi", &image]);
     worker.drain().await;
+}
+
+#[tokio::test]
+async fn an_image_is_imported_again_only_when_it_differs() {
+    let name = format!("asman-worker-test/import-{}:v1", std::process::id());
+    let id = || docker(&["images", "-q", "--no-trunc", &name]);
+    worker::import_image(&name, rootfs("one")).await.unwrap();
+    let first = id();
+    worker::import_image(&name, rootfs("one")).await.unwrap();
+    assert_eq!(id(), first);
+    worker::import_image(&name, rootfs("two")).await.unwrap();
+    assert_ne!(id(), first);
+    docker(&["rmi", &name, &first]);
 }

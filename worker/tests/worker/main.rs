@@ -6,6 +6,9 @@
 
 mod adoption;
 mod api;
+mod care;
+mod commands;
+mod content;
 mod ends;
 mod engine;
 mod executors;
@@ -14,7 +17,9 @@ mod harness;
 mod hostile;
 mod images;
 mod lifecycle;
+mod limits;
 mod logs;
+mod memory;
 mod network;
 mod rights;
 mod secrets;

@@ -11,6 +11,7 @@
 //!   keeps every line as it was (`local` loses the end of lines longer than 16 KiB). It costs about 3 us a line.
 
 mod confine;
+mod keeping;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -35,7 +36,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, LABEL_DATA, Left, Mount, PullProgress};
 use crate::error::{Error, innermost};
-use crate::image::{ImageReference, Version};
+use crate::image::ImageReference;
 
 /// Time for the engine's answer to the first ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,8 +67,15 @@ impl From<Bollard> for Fault {
 /// Whether a refusal tells of this machine, not of what was asked: the engine gives both the status 500. What is not known here
 /// counts as the job's, because a job that no machine can run must not go round for ever.
 fn is_of_host(message: &str) -> bool {
-    const OF_HOST: [&str; 5] =
-        ["no space left on device", "cannot allocate memory", "dial unix", "failed to create endpoint", "context canceled"];
+    const OF_HOST: [&str; 6] = [
+        "no space left on device",
+        "cannot allocate memory",
+        "dial unix",
+        "failed to create endpoint",
+        "context canceled",
+        // It was there a moment ago: somebody has just removed it.
+        "No such image",
+    ];
     OF_HOST.iter().any(|words| message.contains(words))
 }
 
@@ -112,17 +120,6 @@ impl Docker {
         progress
             .map_ok(|word| PullProgress { layer: word.id.unwrap_or_default(), status: word.status.unwrap_or_default() })
             .map_err(Fault::from)
-    }
-
-    /// Makes an image of a root file system's tar.
-    pub(crate) async fn import(&self, image: &ImageReference, rootfs_tar: Vec<u8>) -> Result<(), Fault> {
-        let Version::Tag(tag) = &image.version else {
-            return Err(Fault::Refused { status: 400, message: "an image can be imported under a tag only".to_owned() });
-        };
-        let options = CreateImageOptionsBuilder::new().from_src("-").repo(&image.name).tag(tag).build();
-        let body = bollard::body_full(rootfs_tar.into());
-        self.client.create_image(Some(options), Some(body), None).try_for_each(|_| async { Ok(()) }).await?;
-        Ok(())
     }
 
     async fn create(&self, spec: ContainerSpec) -> Result<String, Fault> {
@@ -325,10 +322,10 @@ fn bind(mount: &Mount) -> BollardMount {
     }
 }
 
-fn device_request(gpus: &[u32]) -> DeviceRequest {
+fn device_request(gpus: &[String]) -> DeviceRequest {
     DeviceRequest {
         driver: Some(String::new()),
-        device_ids: Some(gpus.iter().map(u32::to_string).collect()),
+        device_ids: Some(gpus.to_vec()),
         capabilities: Some(vec![vec!["gpu".to_owned()]]),
         ..DeviceRequest::default()
     }

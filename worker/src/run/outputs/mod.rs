@@ -3,7 +3,7 @@
 //! Called when the container has ended, so nothing changes under the walk. Only regular files count; links, pipes and devices are
 //! skipped with one log line each, because following them would hand out this machine's files or hang. Up to 200 bytes travel in
 //! the result, larger files are streamed to the API's store under their SHA-256.
-//! Bounds: 10,000 files, 1 MiB inline in all, a result under 7 MiB, 4 transfers at a time, 100 log lines about skipped files.
+//! Bounds: 10,000 files, 100 GiB in all (a sparse file counts by its length), 1 MiB inline in all, a result under 7 MiB, 4 transfers at a time, 100 log lines about skipped files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,12 +23,14 @@ use super::{RunError, Task};
 mod upload;
 
 const TRANSFERS_MAX: usize = 4;
-const INLINE_TOTAL_MAX: usize = 1024 * 1024;
+const INLINE_TOTAL_MAX: u64 = 1024 * 1024;
 /// Leaves room for the rest of the finish request.
 const LISTED_BYTES_MAX: usize = RESULT_BYTES_MAX - 1024 * 1024;
 /// Rough size of one entry of the result beside its name.
 const ENTRY_BYTES: usize = 256;
 const SKIPPED_LINES_MAX: usize = 100;
+/// Holes cost a job nothing, but reading them costs us.
+const TOTAL_BYTES_MAX: u64 = 100 * 1024 * 1024 * 1024;
 
 /// A regular file to hand back.
 struct Found {
@@ -43,6 +45,8 @@ struct Walk {
     files: Vec<Found>,
     /// Bytes that the entries so far take in the result.
     listed_bytes: usize,
+    /// Bytes of all files so far.
+    total_bytes: u64,
     /// One sentence each.
     skipped: Vec<String>,
 }
@@ -58,9 +62,9 @@ pub(super) async fn collect(task: &Task<'_>) -> Result<BTreeMap<String, DataRef>
     let mut inline_left = INLINE_TOTAL_MAX;
     let mut stores = Vec::new();
     for file in walked.files {
-        let is_small = file.size <= INLINE_BYTES_MAX as u64 && inline_left >= INLINE_BYTES_MAX;
+        let is_small = file.size <= inline_left.min(INLINE_BYTES_MAX as u64);
         if is_small {
-            inline_left -= INLINE_BYTES_MAX;
+            inline_left -= file.size;
         }
         stores.push(store(task, file, is_small).boxed());
     }
@@ -74,9 +78,8 @@ async fn store(task: &Task<'_>, file: Found, is_small: bool) -> Result<Option<(S
     let read = tokio::task::spawn_blocking(read).await.map_err(|error| RunError::Host(error.to_string()))?;
     let reference = match read {
         Ok(reference) => reference,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let line = format!("output {:?} was skipped: the worker may not read it; make it readable for all", file.name);
-            task.log.error(Step::Running, line).await;
+        Err(error) if let Some(why) = loss(&error) => {
+            task.log.error(Step::Running, format!("output {:?} was skipped: {why}", file.name)).await;
             return Ok(None);
         }
         Err(error) => return Err(RunError::Host(format!("reading an output: {error}"))),
@@ -85,6 +88,18 @@ async fn store(task: &Task<'_>, file: Found, is_small: bool) -> Result<Option<(S
         upload::put(task, &file, sha256).await?;
     }
     Ok(Some((file.name, reference)))
+}
+
+/// Why one file is left out and the others are not. Anything else is a fault of this machine.
+fn loss(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Some("the worker may not read it; make it readable for all"),
+        io::ErrorKind::NotFound => Some("it has vanished"),
+        // What opening a link says without following it, and what `open` says of other kinds.
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Some("it is no longer a regular file"),
+        io::ErrorKind::InvalidInput => Some("it is no longer a regular file"),
+        _ => None,
+    }
 }
 
 fn inline(path: &Path) -> io::Result<DataRef> {
@@ -104,7 +119,7 @@ fn hash(path: &Path) -> io::Result<DataRef> {
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("no longer a regular file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 fn walk(folder: &Path) -> Walk {
@@ -133,7 +148,11 @@ impl Walk {
     fn see(&mut self, folder: &Path, entry: &walkdir::DirEntry) {
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
         match judge(relative, entry) {
+            Ok(found) if self.total_bytes.saturating_add(found.size) > TOTAL_BYTES_MAX => {
+                self.skipped.push(format!("output {:?} was skipped: the outputs are larger than 100 GiB in all", found.name));
+            }
             Ok(found) => {
+                self.total_bytes += found.size;
                 self.listed_bytes += ENTRY_BYTES + 2 * found.name.len();
                 self.files.push(found);
             }
@@ -157,4 +176,36 @@ fn judge(relative: &Path, entry: &walkdir::DirEntry) -> Result<Found, String> {
         return Err("it is larger than 5 GiB".to_owned());
     }
     Ok(Found { name: name.to_owned(), path: entry.path().to_owned(), size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_and_what_has_become_a_link_are_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        std::fs::write(at("file"), "x").unwrap();
+        let walked = walk(folder.path());
+        assert_eq!(walked.files.iter().map(|file| &file.name).collect::<Vec<_>>(), ["file"]);
+        assert_eq!(walked.skipped, ["output \"socket\" was skipped: it is no regular file"]);
+        std::fs::remove_file(at("file")).unwrap();
+        assert_eq!(loss(&open(&at("file")).unwrap_err()), Some("it has vanished"));
+        std::os::unix::fs::symlink("/etc/passwd", at("file")).unwrap();
+        assert_eq!(loss(&open(&at("file")).unwrap_err()), Some("it is no longer a regular file"));
+        assert_eq!(loss(&open(folder.path()).unwrap_err()), Some("it is no longer a regular file"));
+    }
+
+    #[test]
+    fn holes_count_by_their_length() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..21 {
+            File::create(folder.path().join(format!("{n:02}"))).unwrap().set_len(BLOB_BYTES_MAX).unwrap();
+        }
+        let walked = walk(folder.path());
+        assert_eq!((walked.files.len(), walked.skipped.len()), (20, 1));
+        assert!(walked.skipped[0].contains("\"20\" was skipped: the outputs are larger than 100 GiB"));
+    }
 }

@@ -1,0 +1,196 @@
+//! Which images this data directory's worker brought to the machine, and when a job last used each.
+//!
+//! Kept in `images.json`. Only what stands there is ever removed: an image that was there before a job asked for it is its owner's.
+//! One that a container has, anybody's, is never removed, nor one that a job of ours is about to use ([`InUse`]).
+//! Bounds: 10,000 entries; older ones are forgotten, and their images stay.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::data_directory::write_durably;
+
+const ENTRIES_MAX: usize = 10_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Made {
+    /// Of the image that the name stood for then.
+    id: String,
+    /// Seconds since 1970.
+    used: u64,
+}
+
+/// An image that may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) name: String,
+    pub(super) id: String,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By reference, or by id for an image without one.
+    made: BTreeMap<String, Made>,
+    /// Jobs by image id.
+    in_use: HashMap<String, usize>,
+    is_changed: bool,
+}
+
+/// The record of one data directory.
+#[derive(Debug)]
+pub(crate) struct Images {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+/// One job's use of an image.
+#[derive(Debug)]
+pub(crate) struct InUse {
+    images: Arc<Images>,
+    id: String,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut state = self.images.lock();
+        if let Some(n) = state.in_use.get_mut(&self.id) {
+            *n -= 1;
+            if *n == 0 {
+                state.in_use.remove(&self.id);
+            }
+        }
+        state.note_use(&self.id);
+    }
+}
+
+impl State {
+    fn note_use(&mut self, id: &str) {
+        let now = now();
+        for made in self.made.values_mut().filter(|made| made.id == id) {
+            made.used = now;
+            self.is_changed = true;
+        }
+    }
+}
+
+impl Images {
+    /// Reads the record. One that cannot be read is begun anew: its images stay.
+    pub(super) fn open(path: PathBuf) -> Self {
+        let made = std::fs::read(&path).ok().and_then(|bytes| match serde_json::from_slice(&bytes) {
+            Ok(made) => Some(made),
+            Err(error) => {
+                tracing::warn!(%error, "the record of pulled images cannot be read; they stay until they are removed by hand");
+                None
+            }
+        });
+        let state = State { made: made.unwrap_or_default(), ..State::default() };
+        Self { path, state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pull or a build for a job has just brought this image here. `name` is its reference, or its id when it has none.
+    pub(crate) fn made(&self, name: &str, id: &str) {
+        let mut state = self.lock();
+        state.made.insert(name.to_owned(), Made { id: id.to_owned(), used: now() });
+        if state.made.len() > ENTRIES_MAX {
+            let oldest = state.made.iter().min_by_key(|(_, made)| made.used).map(|(name, _)| name.clone());
+            oldest.and_then(|name| state.made.remove(&name));
+        }
+        state.is_changed = true;
+        drop(state);
+        self.save();
+    }
+
+    /// A job is about to use this image, whoever brought it here. It stays while the answer is held.
+    pub(crate) fn used(self: &Arc<Self>, id: &str) -> InUse {
+        let mut state = self.lock();
+        *state.in_use.entry(id.to_owned()).or_default() += 1;
+        state.note_use(id);
+        InUse { images: Arc::clone(self), id: id.to_owned() }
+    }
+
+    /// Those that no job has used for so long, the least recently used first. `ids` are those that containers have.
+    pub(super) fn idle(&self, for_: Duration, ids: &HashSet<String>) -> Vec<Candidate> {
+        let state = self.lock();
+        let until = now().saturating_sub(for_.as_secs());
+        let is_idle = |made: &Made| made.used <= until && !ids.contains(&made.id) && !state.in_use.contains_key(&made.id);
+        let mut idle: Vec<_> = state.made.iter().filter(|(_, made)| is_idle(made)).collect();
+        idle.sort_by_key(|(_, made)| made.used);
+        idle.into_iter().map(|(name, made)| Candidate { name: name.clone(), id: made.id.clone() }).collect()
+    }
+
+    /// Whether a job uses it now.
+    pub(super) fn is_in_use(&self, id: &str) -> bool {
+        self.lock().in_use.contains_key(id)
+    }
+
+    /// It is gone, or somebody else's now.
+    pub(super) fn forget(&self, name: &str) {
+        let mut state = self.lock();
+        state.made.remove(name);
+        state.is_changed = true;
+    }
+
+    /// Writes what has changed.
+    pub(super) fn save(&self) {
+        let text = {
+            let mut state = self.lock();
+            if !std::mem::take(&mut state.is_changed) {
+                return;
+            }
+            serde_json::to_vec(&state.made)
+        };
+        let written = text.map_err(std::io::Error::from).and_then(|text| write_durably(&self.path, &text));
+        if let Err(error) = written {
+            self.lock().is_changed = true;
+            tracing::warn!(%error, "the record of pulled images cannot be written");
+        }
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(images: &Images, containers: &[&str]) -> Vec<String> {
+        let ids = containers.iter().map(|id| (*id).to_owned()).collect();
+        images.idle(Duration::ZERO, &ids).into_iter().map(|candidate| candidate.name).collect()
+    }
+
+    #[test]
+    fn what_is_used_stays_and_the_record_survives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("images.json");
+        std::fs::write(&path, r#"{"b:1":{"id":"sha256:b","used":5},"a:1":{"id":"sha256:a","used":9}}"#).unwrap();
+        let images = Arc::new(Images::open(path.clone()));
+        assert_eq!(names(&images, &[]), ["b:1", "a:1"]);
+        assert_eq!(names(&images, &["sha256:b"]), ["a:1"]);
+        let in_use = images.used("sha256:b");
+        assert_eq!(names(&images, &[]), ["a:1"]);
+        drop(in_use);
+        assert_eq!(names(&images, &[]), ["a:1", "b:1"], "used just now");
+        images.made("c:1", "sha256:c");
+        assert_eq!(names(&Images::open(path), &[]), ["a:1", "b:1", "c:1"]);
+        assert!(images.idle(Duration::from_hours(1), &HashSet::new()).iter().all(|candidate| candidate.name == "a:1"));
+    }
+
+    #[test]
+    fn an_image_that_is_not_ours_is_never_a_candidate() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = Arc::new(Images::open(folder.path().join("images.json")));
+        drop(images.used("sha256:theirs"));
+        assert_eq!(names(&images, &[]), Vec::<String>::new());
+        std::fs::write(folder.path().join("images.json"), "{").unwrap();
+        assert_eq!(names(&Images::open(folder.path().join("images.json")), &[]), Vec::<String>::new());
+    }
+}

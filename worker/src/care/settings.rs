@@ -1,0 +1,156 @@
+//! Settings of what a worker keeps on disk. The doc comments are their `--help`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration as StdDuration;
+
+use protocol::{Duration, parse_size};
+
+use super::disk::Room;
+use crate::error::Error;
+
+/// How much of the disk a worker's own images and caches may take.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CareConfig {
+    /// Most bytes of fetched inputs to keep for jobs that want them again; 0 keeps none.
+    #[arg(long, default_value = "10g", value_parser = parse_size, value_name = "SIZE")]
+    pub input_cache: u64,
+    /// Most bytes of one queue's /job-cache. Above it the least recently used files go as soon as no job of the queue runs.
+    #[arg(long, default_value = "20g", value_parser = parse_size, value_name = "SIZE")]
+    pub job_cache_max: u64,
+    /// When the disk is this full, kept inputs, images that this worker pulled or built, and caches go, the least recently used
+    /// first: a share in use (85%) or a size left (20g).
+    #[arg(long, default_value = "85%", value_name = "MARK")]
+    pub disk_high: Mark,
+    /// Until it is no fuller than this.
+    #[arg(long, default_value = "75%", value_name = "MARK")]
+    pub disk_low: Mark,
+    /// No jobs are taken while less than this is left.
+    #[arg(long, default_value = "1g", value_parser = parse_size, value_name = "SIZE")]
+    pub disk_reserve: u64,
+    /// Images that a job used less than this long ago stay, however full the disk is.
+    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    pub image_min_age: Duration,
+    /// Build cache of the engine that nobody used for this long goes too when that was not enough, whoever built.
+    #[arg(long, default_value = "24h", value_name = "DURATION")]
+    pub build_cache_min_age: Duration,
+    /// Time between two looks at the disk.
+    #[arg(long, default_value = "10s", hide = true)]
+    pub care_every: Duration,
+}
+
+impl Default for CareConfig {
+    fn default() -> Self {
+        Self {
+            input_cache: 10 << 30,
+            job_cache_max: 20 << 30,
+            disk_high: Mark::Used(85.0),
+            disk_low: Mark::Used(75.0),
+            disk_reserve: 1 << 30,
+            image_min_age: Duration(StdDuration::from_hours(1)),
+            build_cache_min_age: Duration(StdDuration::from_hours(24)),
+            care_every: Duration(StdDuration::from_secs(10)),
+        }
+    }
+}
+
+impl CareConfig {
+    /// Refuses marks that contradict each other.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let is_turned_around = match (self.disk_high, self.disk_low) {
+            (Mark::Used(high), Mark::Used(low)) => low > high,
+            (Mark::Free(high), Mark::Free(low)) => low < high,
+            // Which is higher depends on the disk; each is met by itself.
+            _ => false,
+        };
+        if is_turned_around {
+            return Err(Error::Config("--disk-low must leave at least as much of the disk free as --disk-high".to_owned()));
+        }
+        if self.care_every.0.is_zero() {
+            return Err(Error::Config("--care-every must be above 0".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// How full a disk is: the share in use or what is left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mark {
+    /// Percent in use.
+    Used(f64),
+    /// Bytes left.
+    Free(u64),
+}
+
+/// A text that says nothing about how full a disk is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no mark; write the share of the disk in use as 85%, or what is left of it as 20g")]
+pub struct InvalidMark(String);
+
+impl Mark {
+    /// Bytes that must go until the disk is no fuller than this.
+    pub(super) fn excess(self, room: Room) -> u64 {
+        let free = match self {
+            Self::Free(bytes) => bytes,
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a disk's size")]
+            Self::Used(percent) => (room.total as f64 * (1.0 - percent / 100.0)) as u64,
+        };
+        free.saturating_sub(room.free)
+    }
+}
+
+impl FromStr for Mark {
+    type Err = InvalidMark;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMark> {
+        let invalid = || InvalidMark(text.chars().take(40).collect());
+        let Some(percent) = text.trim().strip_suffix('%') else {
+            return parse_size(text).map(Self::Free).map_err(|_| invalid());
+        };
+        let percent: f64 = percent.trim().parse().map_err(|_| invalid())?;
+        if (0.0..=100.0).contains(&percent) { Ok(Self::Used(percent)) } else { Err(invalid()) }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Used(percent) => write!(f, "{percent}%"),
+            Self::Free(bytes) => write!(f, "{bytes}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_read_as_people_write_them() {
+        assert_eq!("85%".parse(), Ok(Mark::Used(85.0)));
+        assert_eq!(" 99.5 %".parse(), Ok(Mark::Used(99.5)));
+        assert_eq!("20g".parse(), Ok(Mark::Free(20 << 30)));
+        for bad in ["", "%", "101%", "-1%", "NaN%", "much"] {
+            assert!(bad.parse::<Mark>().unwrap_err().to_string().contains("85%"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_must_go_is_what_is_missing_to_the_mark() {
+        let room = Room { total: 1000, free: 100 };
+        assert_eq!(Mark::Used(85.0).excess(room), 50);
+        assert_eq!(Mark::Used(90.0).excess(room), 0);
+        assert_eq!(Mark::Free(250).excess(room), 150);
+        assert_eq!(Mark::Free(100).excess(room), 0);
+    }
+
+    #[test]
+    fn marks_that_are_turned_around_are_refused() {
+        let check = |high: &str, low: &str| {
+            let config = CareConfig { disk_high: high.parse().unwrap(), disk_low: low.parse().unwrap(), ..CareConfig::default() };
+            config.check().is_ok()
+        };
+        assert!(check("85%", "75%") && check("10g", "20g") && check("5g", "80%"));
+        assert!(!check("75%", "85%") && !check("20g", "10g"));
+    }
+}

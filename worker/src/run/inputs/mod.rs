@@ -1,0 +1,78 @@
+//! Inputs and config files of a job, written to its scratch folder.
+//!
+//! `places` says where each goes and refuses names that cannot be; `fetch` downloads what is not in the definition itself.
+//! Bounds: 8 transfers at a time, 5 GiB each.
+
+mod fetch;
+mod places;
+
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use protocol::{DataRefType, Step};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+
+use super::{RunError, Task};
+use crate::executor::Mount;
+use places::{Place, Places};
+
+const TRANSFERS_MAX: usize = 8;
+/// Writers pad base64 or not; both are read.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Writes all files of the job and gives the mounts of those with absolute names.
+pub(super) async fn write(task: &Task<'_>) -> Result<Vec<Mount>, RunError> {
+    let places = Places::of(&task.parsed.definition, &task.scratch);
+    let Places { files, mounts } = places.map_err(|sentence| RunError::job(Step::Running, sentence))?;
+    let mut writes = Vec::new();
+    for place in files {
+        writes.push(write_one(task, place).boxed());
+    }
+    stream::iter(writes).buffer_unordered(TRANSFERS_MAX).try_collect::<()>().await?;
+    Ok(mounts)
+}
+
+async fn write_one(task: &Task<'_>, place: Place<'_>) -> Result<(), RunError> {
+    let Place { path, name, reference } = &place;
+    let unreadable = |why: &str| RunError::job(Step::Running, format!("input {name:?}: {why}"));
+    if let Some(folder) = path.parent() {
+        tokio::fs::create_dir_all(folder).await.map_err(|error| disk(name, &error))?;
+    }
+    let text = || reference.value.as_str().ok_or_else(|| unreadable("its value is no text"));
+    let bytes = match reference.kind.unwrap_or_default() {
+        DataRefType::Utf8 => match &reference.value {
+            Value::String(text) => text.clone().into_bytes(),
+            other => other.to_string().into_bytes(),
+        },
+        DataRefType::Json => reference.value.to_string().into_bytes(),
+        DataRefType::Base64 => {
+            let compact: String = text()?.split_ascii_whitespace().collect();
+            BASE64.decode(compact).map_err(|_| unreadable("its value is no base64"))?
+        }
+        DataRefType::Url => return fetch::url(task, &place, text()?).await,
+        DataRefType::Key => return fetch::key(task, &place, text()?).await,
+    };
+    let written = async {
+        let mut file = tokio::fs::File::create_new(path).await?;
+        file.write_all(&bytes).await?;
+        file.flush().await
+    };
+    written.await.map_err(|error| disk(name, &error))
+}
+
+/// A name that the file system cannot hold, or takes for another one's, is the job's fault; all else on disk is ours.
+fn disk(name: &str, error: &io::Error) -> RunError {
+    use io::ErrorKind::{AlreadyExists, InvalidFilename, IsADirectory, NotADirectory};
+    match error.kind() {
+        AlreadyExists | InvalidFilename | IsADirectory | NotADirectory => {
+            RunError::job(Step::Running, format!("input {name:?} is no file name here, or is the same as another one's: {error}"))
+        }
+        _ => RunError::Host(format!("writing an input: {error}")),
+    }
+}
