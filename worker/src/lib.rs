@@ -9,7 +9,9 @@
 //! - `session`: claim loop, heartbeat loop, drain; `capacity` and `holds` are what they share.
 //! - `run`: one claimed job, from definition to finish request; knows nothing of claims and leases.
 //! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
-//! - `executor`: containers. `executor/docker.rs` is the one file that names the engine's client.
+//! - `executor`: containers and images. `executor/docker/` is the one place that names the engine's client.
+//! - `image`: references, and one pull or build of an image at a time. `build`: from a definition's build block to an image.
+//! - `guard`: the client for URLs that strangers chose.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
 //!
 //! # Invariants
@@ -22,11 +24,13 @@
 
 mod api;
 mod backoff;
+mod build;
 mod capacity;
 mod config;
 mod data_directory;
 mod error;
 mod executor;
+mod guard;
 mod holds;
 mod image;
 mod log;

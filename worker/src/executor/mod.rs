@@ -1,6 +1,6 @@
 //! Containers: what one is made of, how one ends, and whose fault a failure is.
 //!
-//! The types here name no engine; `docker.rs` is the only implementation and the only file that names its client.
+//! The types here name no engine; `docker/` is the only implementation and the only place that names its client.
 
 mod docker;
 
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::error::Error;
-pub(crate) use docker::Docker;
+pub(crate) use docker::{BuildOptions, Docker};
 
 /// Label with the job's id.
 pub(crate) const LABEL_JOB: &str = "asman.job";
@@ -90,6 +90,32 @@ pub(crate) struct PullProgress {
     /// Layer, or empty for the whole.
     pub(crate) layer: String,
     pub(crate) status: String,
+}
+
+/// One word of a build.
+#[derive(Clone, Debug)]
+pub(crate) enum BuildWord {
+    /// What the builder and the commands wrote; lines are cut anywhere.
+    Output(String),
+    /// Of the pull of a base image.
+    Progress(String),
+    /// Neither.
+    Nothing,
+}
+
+/// Who asks a registry.
+#[derive(Clone)]
+pub(crate) struct Login {
+    /// Host and port.
+    pub(crate) registry: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 /// Version of the Docker engine that a worker would use.

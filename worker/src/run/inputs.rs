@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::{RunError, Task};
-use crate::api::{ApiError, sort};
+use crate::api::ApiError;
 use crate::backoff::Backoff;
 use crate::executor::Mount;
 
@@ -109,7 +109,7 @@ async fn download_url(task: &Task<'_>, path: &Path, name: &str, url: &str, hint:
     let url = url.ok_or_else(|| refuse("its value is no http or https URL".to_owned()))?;
     let mut backoff = Backoff::new();
     for attempt in 1.. {
-        let answer = sort(task.host.api.foreign_request(Method::GET, url.clone()).send().await).await;
+        let answer = task.host.api.foreign_get(url.clone()).await;
         match save(answer, path).await {
             Ok(hash) => {
                 if hint.is_some_and(|hint| hint != hash) {

@@ -51,11 +51,11 @@ pub(crate) enum RunError {
 }
 
 impl RunError {
-    fn job(step: Step, message: impl Into<String>) -> Self {
+    pub(crate) fn job(step: Step, message: impl Into<String>) -> Self {
         Self::Job { step, status: 400, message: message.into() }
     }
 
-    fn of(step: Step, fault: Fault) -> Self {
+    pub(crate) fn of(step: Step, fault: Fault) -> Self {
         match fault {
             Fault::Refused { status, message } => Self::Job { step, status, message },
             Fault::Host(cause) => Self::Host(cause),
@@ -75,6 +75,7 @@ pub(crate) struct Host {
     pub(crate) memory_bytes: u64,
     pub(crate) max_job_duration: Duration,
     pub(crate) stop_grace: Duration,
+    pub(crate) builds: crate::build::Settings,
 }
 
 /// One job on its way.
@@ -120,10 +121,6 @@ impl Task<'_> {
     fn container_spec(&self, image: String, files: Vec<Mount>) -> Result<ContainerSpec, RunError> {
         let definition = &self.parsed.definition;
         let refuse = |error: command::InvalidCommand| RunError::job(Step::Running, error.to_string());
-        let shm_bytes = definition.shm_size.as_ref().filter(|size| !size.is_null()).map(|size| {
-            let text = size.as_str().map_or_else(|| size.to_string(), str::to_owned);
-            protocol::parse_size(&text).map_err(|error| RunError::job(Step::Running, error.to_string()))
-        });
         let memory = self.parsed.memory_bytes;
         Ok(ContainerSpec {
             image,
@@ -134,10 +131,20 @@ impl Task<'_> {
             mounts: self.mounts(files),
             cpus: self.parsed.cpus,
             memory_bytes: if memory == 0 { self.host.memory_bytes } else { memory },
-            shm_bytes: shm_bytes.transpose()?,
+            shm_bytes: self.shm_bytes()?,
             gpus: self.gpus.to_vec(),
             labels: self.labels(),
         })
+    }
+
+    /// What the definition says of `/dev/shm`.
+    pub(crate) fn shm_bytes(&self) -> Result<Option<u64>, RunError> {
+        let size = self.parsed.definition.shm_size.as_ref().filter(|size| !size.is_null());
+        let read = |size: &serde_json::Value| {
+            let text = size.as_str().map_or_else(|| size.to_string(), str::to_owned);
+            protocol::parse_size(&text).map_err(|error| RunError::job(Step::Running, error.to_string()))
+        };
+        size.map(read).transpose()
     }
 
     fn mounts(&self, files: Vec<Mount>) -> Vec<Mount> {

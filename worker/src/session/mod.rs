@@ -76,7 +76,7 @@ impl Drop for LeaveOnDrop {
 impl Session {
     async fn start(config: &Config) -> Result<Self, Error> {
         config.check()?;
-        let api = Arc::new(Api::new(&config.api, config.token.clone())?);
+        let api = Arc::new(Api::new(&config.api, config.token.clone())?.allowing_private_urls(config.allow_private_urls)?);
         let data = DataDirectory::open(&config.data_directory()?)?;
         let worker = config.worker_id()?.map_or_else(|| data.worker_id(), Ok)?;
         let docker = Docker::connect().await?;
@@ -94,6 +94,7 @@ impl Session {
             max_job_duration: config.max_job_duration,
             executor: "docker".to_owned(),
         };
+        let tasks = TaskTracker::new();
         let host = Host {
             api: Arc::clone(&api),
             docker,
@@ -102,6 +103,7 @@ impl Session {
             memory_bytes,
             max_job_duration: config.max_job_duration.0,
             stop_grace: config.stop_grace.0,
+            builds: crate::build::Settings::of(config, tasks.clone())?,
         };
         Ok(Self {
             queue: config.queue.clone(),
@@ -113,7 +115,7 @@ impl Session {
             heartbeat_every: config.heartbeat.0,
             ledger: Ledger::new(cpus, config.gpus, memory_bytes, jobs),
             holds: Holds::new(),
-            tasks: TaskTracker::new(),
+            tasks,
             is_unknown: Notify::new(),
             is_unwell: Notify::new(),
             is_leaving: CancellationToken::new(),

@@ -1,13 +1,14 @@
-//! The Docker engine, through bollard (0.21.1). No other file names it.
+//! The Docker engine, through bollard (0.21.1). No other folder names it. Here: containers; `images` has the rest.
 //!
 //! Traps that this file is shaped by:
 //! - Names go into URL paths unescaped: only checked references and ids from our own calls get here.
-//! - A pull without tag pulls every tag; errors of a pull may come inside its stream.
 //! - A non-zero exit arrives as an error of `wait`. `wait` is asked after `start`, with the condition `not-running`, which also
 //!   answers for a container that has already ended.
 //! - Output is attached before start and the log driver is `none`: nothing grows on disk, and an unread stream blocks the
 //!   container's own writes (the engine buffers about 1 MiB). The engine waits 2 s after the exit for unread output, then drops
 //!   what it has not buffered.
+
+mod images;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,14 +17,14 @@ use bollard::container::LogOutput;
 use bollard::errors::Error as Bollard;
 use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, HostConfigLogConfig, Mount as BollardMount, MountType};
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, CreateImageOptionsBuilder, InspectContainerOptions,
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt};
 
-use super::{ContainerSpec, Ending, Fault, Frame, LABEL_DATA, Mount, PullProgress};
+use super::{ContainerSpec, Ending, Fault, Frame, LABEL_DATA, Mount};
 use crate::error::{Error, innermost};
-use crate::image::{ImageReference, Version};
+pub(crate) use images::BuildOptions;
 
 /// Time for the engine's answer to the first ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,35 +101,6 @@ impl Docker {
 
     pub(crate) async fn version(&self) -> Result<String, Fault> {
         Ok(self.client.version().await?.version.unwrap_or_else(|| "unknown".to_owned()))
-    }
-
-    /// Id of an image that is present.
-    pub(crate) async fn image_id(&self, image: &ImageReference) -> Result<Option<String>, Fault> {
-        match self.client.inspect_image(&image.to_string()).await {
-            Ok(found) => Ok(Some(found.id.unwrap_or_else(|| image.to_string()))),
-            Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Fetches an image. It is there when the stream ends without an error.
-    pub(crate) fn pull(&self, image: &ImageReference) -> impl Stream<Item = Result<PullProgress, Fault>> + use<> {
-        let options = CreateImageOptionsBuilder::new().from_image(&image.name).tag(image.version.as_str()).build();
-        let progress = self.client.create_image(Some(options), None, None);
-        progress
-            .map_ok(|word| PullProgress { layer: word.id.unwrap_or_default(), status: word.status.unwrap_or_default() })
-            .map_err(Fault::from)
-    }
-
-    /// Makes an image of a root file system's tar.
-    pub(crate) async fn import(&self, image: &ImageReference, rootfs_tar: Vec<u8>) -> Result<(), Fault> {
-        let Version::Tag(tag) = &image.version else {
-            return Err(Fault::Refused { status: 400, message: "an image can be imported under a tag only".to_owned() });
-        };
-        let options = CreateImageOptionsBuilder::new().from_src("-").repo(&image.name).tag(tag).build();
-        let body = bollard::body_full(rootfs_tar.into());
-        self.client.create_image(Some(options), Some(body), None).try_for_each(|_| async { Ok(()) }).await?;
-        Ok(())
     }
 
     /// Creates a container and gives its id.

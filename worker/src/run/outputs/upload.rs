@@ -78,7 +78,7 @@ async fn attempt(task: &Task<'_>, file: &Found, sha256: &str, is_proxied: bool) 
         api.learn_upload(target.is_some());
     }
     let Some(target) = target else { return Ok(()) };
-    let request = with_file(api.foreign_request(Method::PUT, target), file, Duration::ZERO)?;
+    let request = with_file(api.redirected_upload(target), file, Duration::ZERO)?;
     sort(request.send().await).await.map(|_| ()).map_err(Failure::Elsewhere)
 }
 
