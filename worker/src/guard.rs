@@ -3,7 +3,7 @@
 //! Every URL is judged, its name is resolved here, every address that comes back is judged by [`protocol::address`], and the
 //! connection goes to exactly what was judged. Redirects are followed by hand, each judged anew, at most [`REDIRECTS_MAX`].
 //!
-//! Two origins are trusted: the API's own, because the worker speaks to it anyway, and the place that a file of the API (`/f/…`)
+//! Two origins are trusted: the API's own (by any name of this machine, if it runs here), because the worker speaks to it anyway, and the place that a file of the API (`/f/…`)
 //! redirects to, because the API chose it. Everything else that the API redirects to was named by a stranger and is judged.
 //!
 //! No proxy from the environment is used: it would resolve the name itself. Errors carry no URL, which may hold a secret.
@@ -153,8 +153,7 @@ impl Guarded {
 
     /// Connects to a host that another program wants to reach.
     pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let own = (self.api.host_str(), self.api.port_or_known_default());
-        if own == (Some(host), Some(port)) {
+        if self.api.port_or_known_default() == Some(port) && is_same_host(self.api.host_str(), Some(host)) {
             return TcpStream::connect((host, port)).await;
         }
         self.guard.check_port(port).map_err(|forbidden| io::Error::new(io::ErrorKind::PermissionDenied, forbidden))?;
@@ -165,13 +164,21 @@ impl Guarded {
 
     /// Whether a URL is of the API itself.
     pub(crate) fn is_own(&self, url: &Url) -> bool {
-        url.origin() == self.api.origin()
+        url.scheme() == self.api.scheme()
+            && url.port_or_known_default() == self.api.port_or_known_default()
+            && is_same_host(self.api.host_str(), url.host_str())
     }
 
     fn is_own_file(&self, url: &Url) -> bool {
         let base = self.api.path().trim_end_matches('/');
         self.is_own(url) && url.path().strip_prefix(base).is_some_and(|path| path.starts_with("/f/"))
     }
+}
+
+/// This machine has several names, and browsers on it use another one than its worker.
+fn is_same_host(one: Option<&str>, other: Option<&str>) -> bool {
+    let is_loopback = |host: Option<&str>| host.is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1"));
+    one == other || (is_loopback(one) && is_loopback(other))
 }
 
 fn away(error: reqwest::Error) -> ApiError {
@@ -248,5 +255,6 @@ mod tests {
         assert!(is_own_file("http://127.0.0.1:8000/base/f/key"));
         assert!(!is_own_file("http://127.0.0.1:8000/base/q/a/j/b/outputs/f/x"));
         assert!(!is_own_file("http://127.0.0.1:8001/base/f/key"));
+        assert!(is_own_file("http://localhost:8000/base/f/key") && !is_own_file("http://localhost.example:8000/base/f/key"));
     }
 }

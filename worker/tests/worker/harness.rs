@@ -1,7 +1,8 @@
 //! A worker in a data directory of its own, an image to run, and a look at what it leaves.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use protocol::{Duration, FinishRequest};
 use serde_json::{Value, json};
@@ -109,6 +110,39 @@ impl TestWorker {
         assert_eq!(containers_of(&data), "", "no container is left");
         assert_eq!(names_in(&data.join("jobs")), Vec::<String>::new(), "no scratch is left");
         self.folder
+    }
+}
+
+/// A registry on this machine, stopped when dropped.
+pub(crate) struct Registry {
+    process: std::process::Child,
+    pub(crate) address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Registry {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let config = folder.path().join("config.yml");
+        let root = folder.path().join("store");
+        let text =
+            format!("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n", root.display());
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new("docker-registry");
+        let mut process = command.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut words = BufReader::new(process.stderr.take().unwrap()).lines();
+        assert!(words.any(|line| line.unwrap().contains("listening on")), "the registry starts");
+        std::thread::spawn(move || words.for_each(drop));
+        Self { process, address, _folder: folder }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail loudly too")]
 
 mod api;
+mod builds;
+mod contexts;
 mod ends;
 mod engine;
 mod files;
@@ -12,3 +14,4 @@ mod harness;
 mod images;
 mod lifecycle;
 mod logs;
+mod repositories;
