@@ -153,17 +153,21 @@ impl Archive {
             let mut packed = zip.by_index(index).map_err(broken)?;
             let Some(path) = meter.name(packed.name_raw())? else { continue };
             let entry = zip_entry(path, &mut packed)?;
-            let mut metered = Metered { inner: &mut packed, meter };
-            visit(&entry, &mut metered)?;
-            finish(&mut metered)?;
+            visit_one(&entry, &mut packed, meter, visit)?;
         }
         Ok(())
     }
 }
 
-/// Reads what the visitor has left, so that every byte is counted and every checksum tested.
-fn finish(bytes: &mut dyn Read) -> Result<(), ArchiveError> {
-    io::copy(bytes, &mut io::sink()).map(|_| ()).map_err(broken)
+/// Has an entry visited and reads what the visitor has left, so that every byte is counted and every checksum and size tested.
+fn visit_one(entry: &Entry, bytes: &mut dyn Read, meter: &mut Meter, visit: Visit<'_>) -> Result<(), ArchiveError> {
+    let mut metered = Metered::new(bytes, meter);
+    visit(entry, &mut metered)?;
+    io::copy(&mut metered, &mut io::sink()).map_err(broken)?;
+    match entry.kind {
+        Kind::File { size } if size != metered.n_read => Err(ArchiveError::Kind(entry.path.clone(), "file of two sizes")),
+        _ => Ok(()),
+    }
 }
 
 fn each_of_tar(reader: impl Read, meter: &mut Meter, visit: Visit<'_>) -> Result<(), ArchiveError> {
@@ -185,9 +189,7 @@ fn each_of_tar(reader: impl Read, meter: &mut Meter, visit: Visit<'_>) -> Result
         }
         let link = long.link.or_else(|| packed.link_name_bytes().map(std::borrow::Cow::into_owned));
         let entry = tar_entry(path, packed.header(), link)?;
-        let mut metered = Metered { inner: &mut packed, meter };
-        visit(&entry, &mut metered)?;
-        finish(&mut metered)?;
+        visit_one(&entry, &mut packed, meter, visit)?;
     }
     Ok(())
 }
@@ -209,7 +211,7 @@ impl Long {
         }
         meter.count()?;
         let mut text = Vec::new();
-        Metered { inner: packed, meter }.take(EXTENSION_BYTES_MAX + 1).read_to_end(&mut text).map_err(broken)?;
+        Metered::new(packed, meter).take(EXTENSION_BYTES_MAX + 1).read_to_end(&mut text).map_err(broken)?;
         if text.len() as u64 > EXTENSION_BYTES_MAX {
             return Err(ArchiveError::TooLarge("a name or an extended header of its tar has more than 64 KiB"));
         }
@@ -322,11 +324,19 @@ impl Meter {
 struct Metered<'a> {
     inner: &'a mut dyn Read,
     meter: &'a mut Meter,
+    n_read: u64,
+}
+
+impl<'a> Metered<'a> {
+    fn new(inner: &'a mut dyn Read, meter: &'a mut Meter) -> Self {
+        Self { inner, meter, n_read: 0 }
+    }
 }
 
 impl Read for Metered<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
+        self.n_read += n as u64;
         self.meter.n_bytes += n as u64;
         if self.meter.n_bytes > self.meter.bytes_max {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it unpacks to more than 4 GiB, or to 200 times its size"));

@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use protocol::Step;
-use tokio::io::AsyncWriteExt;
 use tokio_util::io::{ReaderStream, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
@@ -56,11 +55,12 @@ impl Build {
             result = follow(&docker, &log, &options, plan, &mut progress) => result,
             () = leave.cancelled() => Err(RunError::Halted),
         };
-        progress.end(&log).await;
+        // Before the log, which may have to wait for the API.
         if result.is_err() {
             clean_up(&docker, &progress, &before).await;
         }
         drop(turn);
+        progress.end(&log).await;
         result
     }
 }
@@ -84,15 +84,13 @@ async fn follow(docker: &Docker, log: &Log, options: &BuildOptions, plan: Plan, 
 fn stream(plan: Plan) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let (writer, reader) = tokio::io::duplex(BUFFER_BYTES);
     let task = tokio::task::spawn_blocking(move || {
-        let mut bridge = SyncIoBridge::new(writer);
-        let result = plan.write(&mut bridge);
-        result.map(|()| bridge.into_inner())
+        // Dropped here, whatever comes of it: the reader waits for that.
+        plan.write(SyncIoBridge::new(writer))
     });
     // What went wrong is the stream's last item, so that the engine never takes a tar that was cut off for a whole one.
     let end = futures_util::stream::once(async move {
         match task.await {
-            Ok(Ok(mut writer)) => writer.shutdown().await.map(|()| Bytes::new()),
-            Ok(Err(error)) => Err(error),
+            Ok(result) => result.map(|()| Bytes::new()),
             Err(error) => Err(io::Error::other(error)),
         }
     });

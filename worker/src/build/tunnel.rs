@@ -83,7 +83,9 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     let server = match shared.guarded.connect(&host, port).await {
         Ok(server) => server,
         Err(error) => {
-            *shared.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
+            let why = if is_refused { format!("its URL {error}") } else { error.to_string() };
+            *shared.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
             return client.write_all(&[5, 2, 0, 1, 0, 0, 0, 0, 0, 0]).await;
         }
     };

@@ -21,6 +21,20 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// Removes an image's name as soon as no container uses it: a finish comes before its container is gone.
+pub(crate) async fn remove_image(image: &str) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let output = Command::new("docker").args(["rmi", image]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() {
+            return;
+        }
+        assert!(said.contains("is using its referenced image") && tokio::time::Instant::now() < deadline, "{said}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 /// Makes the image unless it is there.
 pub(crate) async fn ensure_image() {
     if docker(&["images", "-q", IMAGE]).is_empty() {

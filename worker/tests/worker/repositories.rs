@@ -74,7 +74,7 @@ async fn every_spelling_of_a_ref_builds_what_it_names() {
         assert!(message.contains(sentence), "{context}: {message}");
     }
     for job in jobs.iter().filter(|job| is_built(&worker, job)) {
-        forget(&worker, job);
+        forget(&worker, job).await;
     }
     worker.drain().await;
 }
@@ -93,8 +93,8 @@ async fn a_branch_that_moves_is_built_anew() {
     repository.commit(&[("part", "moved\n")]);
     let (after, said) = built(&worker, &context).await;
     assert_eq!(said, "moved");
-    forget(&worker, &before);
-    forget(&worker, &after);
+    forget(&worker, &before).await;
+    forget(&worker, &after).await;
     worker.drain().await;
 }
 
@@ -107,12 +107,12 @@ async fn a_server_of_plain_files_and_one_without_a_telling_name_are_asked() {
     assert_eq!(said, "main");
     let (smart, said) = built(&worker, &format!("{}/smart/plain", server.url)).await;
     assert_eq!(said, "main");
-    forget(&worker, &old);
-    forget(&worker, &smart);
+    forget(&worker, &old).await;
+    forget(&worker, &smart).await;
     worker.drain().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn submodules_and_links_out_of_the_repository_do_not_come_along() {
     let server = GitServer::start().await;
     let (inner, outer) = (server.repository("inner.git"), server.repository("outer.git"));
@@ -127,7 +127,7 @@ async fn submodules_and_links_out_of_the_repository_do_not_come_along() {
     let (job, said) = built(&worker, &context).await;
     assert_eq!(said, "", "the module's folder is empty");
     assert!(!server.paths()[n_before..].iter().any(|path| path.contains("inner")));
-    forget(&worker, &job);
+    forget(&worker, &job).await;
     outer.commit(&[("out", "-> /etc/passwd")]);
     let message = failure(&worker, json!({ "context": context })).await;
     assert!(message.contains("links to \"/etc/passwd\""), "{message}");
@@ -161,7 +161,7 @@ async fn a_token_opens_a_private_repository_and_shows_up_nowhere() {
         let said = format!("{:?}{:?}", heard.logs, heard.finished);
         assert!(!said.contains(token) && !said.contains("wr0ng"), "{said}");
     });
-    forget(&worker, &job);
+    forget(&worker, &job).await;
     worker.drain().await;
 }
 
