@@ -188,7 +188,7 @@ fn each_of_tar(reader: impl Read, meter: &mut Meter, visit: Visit<'_>) -> Result
             return Err(ArchiveError::Kind(path, "file of two sizes"));
         }
         let link = long.link.or_else(|| packed.link_name_bytes().map(std::borrow::Cow::into_owned));
-        let entry = tar_entry(path, packed.header(), link)?;
+        let entry = tar_entry(path, packed.header(), link.as_deref())?;
         visit_one(&entry, &mut packed, meter, visit)?;
     }
     Ok(())
@@ -239,13 +239,13 @@ impl Long {
     }
 }
 
-fn tar_entry(path: String, header: &tar::Header, link: Option<Vec<u8>>) -> Result<Entry, ArchiveError> {
+fn tar_entry(path: String, header: &tar::Header, link: Option<&[u8]>) -> Result<Entry, ArchiveError> {
     let kind = match header.entry_type() {
         // Very old archives mark a folder by its name alone.
         EntryType::Regular | EntryType::Continuous if header.path_bytes().ends_with(b"/") => Kind::Folder,
         EntryType::Regular | EntryType::Continuous => Kind::File { size: header.entry_size().map_err(broken)? },
         EntryType::Directory => Kind::Folder,
-        EntryType::Symlink => Kind::Link(target(&path, link.as_deref())?),
+        EntryType::Symlink => Kind::Link(target(&path, link)?),
         EntryType::Link => return Err(ArchiveError::Kind(path, "hard link")),
         EntryType::Char | EntryType::Block => return Err(ArchiveError::Kind(path, "device")),
         EntryType::Fifo => return Err(ArchiveError::Kind(path, "pipe")),
@@ -286,7 +286,7 @@ struct Meter {
 
 impl Meter {
     fn new(packed: u64) -> Self {
-        let bytes_max = packed.saturating_mul(RATIO_MAX).max(RATIO_FREE_BYTES).min(BYTES_MAX);
+        let bytes_max = packed.saturating_mul(RATIO_MAX).clamp(RATIO_FREE_BYTES, BYTES_MAX);
         Self { n_entries: 0, names_left: NAMES_BYTES_MAX, n_bytes: 0, bytes_max }
     }
 

@@ -322,7 +322,7 @@ fn last_words(complaint: &str) -> String {
 /// The URL as it is. With a login redirects are not followed, so the spelling that forges redirect to comes first.
 fn spellings(repository: &Repository) -> Vec<Url> {
     let url = repository.url.clone();
-    if repository.login.is_none() || url.path().ends_with(".git") {
+    if repository.login.is_none() || url.path().strip_suffix(".git").is_some() {
         return vec![url];
     }
     let mut longer = url.clone();

@@ -174,7 +174,7 @@ fn kind(full: &Url, path: &[String], has_marker: bool) -> Kind {
         || ARCHIVE_ENDINGS.iter().any(|ending| last.ends_with(ending));
     let is_forge = full.host_str().is_some_and(|host| FORGES.contains(&host.trim_start_matches("www.")));
     match () {
-        () if last.ends_with(".git") || has_marker => Kind::Git,
+        () if last.strip_suffix(".git").is_some() || has_marker => Kind::Git,
         () if is_archive || full.query().is_some() => Kind::Archive,
         () if is_forge && path.len() == 2 => Kind::Git,
         () => Kind::Unknown,
@@ -200,13 +200,11 @@ fn from_fragment(fragment: Option<&str>) -> Result<Wanted, InvalidContext> {
     if !name.split('/').chain(folder.split('/')).filter(|segment| !segment.is_empty()).all(is_plain) {
         return Err(InvalidContext::Segment);
     }
-    match (name, folder) {
-        ("", "") => Ok(Wanted::Head),
-        _ => {
-            let name = if name.is_empty() { "HEAD" } else { name };
-            Ok(Wanted::Fragment { name: name.to_owned(), folder: (!folder.is_empty()).then(|| folder.to_owned()) })
-        }
+    if name.is_empty() && folder.is_empty() {
+        return Ok(Wanted::Head);
     }
+    let name = if name.is_empty() { "HEAD" } else { name };
+    Ok(Wanted::Fragment { name: name.to_owned(), folder: (!folder.is_empty()).then(|| folder.to_owned()) })
 }
 
 fn is_plain(segment: &str) -> bool {
