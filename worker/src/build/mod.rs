@@ -6,7 +6,7 @@
 //! 2. The key: a hash of the block with the commit, or the archive's own hash, in the place of the URL's moving parts. An image of
 //!    that key that is here, or in the owner's registry, is taken as it is.
 //! 3. `archive`, `context`, `dockerignore`: the archive to the tar that the engine gets, entry by entry.
-//! 4. `engine`, `progress`: the build, its log, its end.
+//! 4. `engine`, `progress`: the build, its log, its end. `kept`: the owner's registry, before and after.
 //!
 //! # Invariants
 //!
@@ -22,6 +22,7 @@ mod dockerignore;
 mod download;
 mod engine;
 mod git;
+mod kept;
 mod progress;
 mod settings;
 mod source;
@@ -31,12 +32,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use protocol::{Step, sha256_hex};
 use serde_json::json;
 
-use crate::executor::{BuildOptions, Fault};
-use crate::image::{ImageReference, Version, follow_pull, one_at_a_time};
+use crate::executor::BuildOptions;
+use crate::image::{ImageReference, Version, one_at_a_time};
 use crate::run::{RunError, Task};
 use archive::{Archive, ArchiveError};
 pub(crate) use block::{Block, InvalidBlock};
@@ -55,8 +55,6 @@ const KEY_VERSION: u32 = 1;
 const KEY_CHARS: usize = 40;
 /// A context that takes longer to come has failed.
 const CONTEXT_TIMEOUT: Duration = Duration::from_mins(15);
-/// A registry that is silent for this long is passed by.
-const REGISTRY_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Where the context's files are, once it is known.
 enum Origin {
@@ -211,53 +209,6 @@ impl Work<'_> {
             memory_bytes: if memory == 0 { task.host.memory_bytes } else { memory },
             shm_bytes: task.shm_bytes()?,
         })
-    }
-
-    /// Whether the owner's registry has the image, which is then here. What goes wrong there is no fault of the job's.
-    async fn fetch_built(&self, key: &str, image: &ImageReference) -> bool {
-        let Some(registry) = &self.task.host.builds.registry else { return false };
-        let (docker, log, there) = (&self.task.host.docker, &self.task.log, registry.image(key));
-        log.line(Step::Pull, format!("looking for {there}")).await;
-        if let Err(error) = follow_pull(log, &there, docker.pull_as(&there, registry.login.as_ref()), REGISTRY_PATIENCE).await {
-            log.line(Step::Pull, format!("it is not there: {error}")).await;
-            return false;
-        }
-        let renamed = async {
-            docker.tag(&there, image).await?;
-            docker.untag(&there).await
-        };
-        renamed.await.is_ok()
-    }
-
-    /// Sends the image to the owner's registry. A failure is logged; the job goes on.
-    async fn keep_built(&self, key: &str, image: &ImageReference) {
-        let Some(registry) = &self.task.host.builds.registry else { return };
-        let there = registry.image(key);
-        self.task.log.line(Step::Push, format!("pushing {there}")).await;
-        let pushed = async {
-            self.task.host.docker.tag(image, &there).await?;
-            let pushed = self.push(&there, registry.login.as_ref()).await;
-            self.task.host.docker.untag(&there).await?;
-            pushed
-        };
-        match pushed.await {
-            Ok(()) => self.task.log.line(Step::Push, format!("pushed {there}")).await,
-            Err(fault) => self.task.log.error(Step::Push, format!("the image stays on this worker: {fault}")).await,
-        }
-    }
-
-    async fn push(&self, there: &ImageReference, login: Option<&crate::executor::Login>) -> Result<(), Fault> {
-        let mut words = std::pin::pin!(self.task.host.docker.push(there, login)?);
-        let mut last = String::new();
-        let silent = |_| Fault::Host("the registry said nothing".to_owned());
-        while let Some(word) = tokio::time::timeout(REGISTRY_PATIENCE, words.next()).await.map_err(silent)? {
-            let word = word?;
-            if !word.is_empty() && word != last {
-                self.task.log.line(Step::Push, &word).await;
-                last = word;
-            }
-        }
-        Ok(())
     }
 }
 

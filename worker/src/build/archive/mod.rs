@@ -7,15 +7,15 @@
 //!
 //! Blocking calls.
 
+mod tarred;
+mod zipped;
+
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use protocol::check_input_path;
-use tar::EntryType;
-use zip::ZipArchive;
-use zip::read::ZipFile;
 
 /// Most entries.
 pub(super) const ENTRIES_MAX: usize = 100_000;
@@ -26,13 +26,7 @@ const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 const RATIO_MAX: u64 = 200;
 /// Below this size no ratio is a bomb.
 const RATIO_FREE_BYTES: u64 = 64 * 1024 * 1024;
-/// The directory of a zip file is read at once, and costs several times its size.
-const ZIP_BYTES_MAX: u64 = 512 * 1024 * 1024;
-/// The end record of a zip file is followed by a comment of this size at most.
-const ZIP_COMMENT_MAX: u64 = 65_535;
 const LINK_BYTES_MAX: u64 = 4096;
-/// Most bytes of an entry that tells of the next one.
-const EXTENSION_BYTES_MAX: u64 = 64 * 1024;
 
 /// Why an archive is not taken. The sentences are for whoever made it.
 #[derive(Debug, thiserror::Error)]
@@ -122,9 +116,9 @@ impl Archive {
         let file = File::open(&self.path).map_err(ArchiveError::Disk)?;
         let mut meter = Meter::new(self.size);
         match self.format {
-            Format::Zip => self.each_of_zip(file, &mut meter, visit),
-            Format::Tar => each_of_tar(BufReader::new(file), &mut meter, visit),
-            Format::TarGz => each_of_tar(MultiGzDecoder::new(BufReader::new(file)), &mut meter, visit),
+            Format::Zip => zipped::each(file, self.size, &mut meter, visit),
+            Format::Tar => tarred::each(BufReader::new(file), &mut meter, visit),
+            Format::TarGz => tarred::each(MultiGzDecoder::new(BufReader::new(file)), &mut meter, visit),
         }
     }
 
@@ -145,18 +139,6 @@ impl Archive {
             Err(error) => Err(error),
         }
     }
-
-    fn each_of_zip(&self, mut file: File, meter: &mut Meter, visit: Visit<'_>) -> Result<(), ArchiveError> {
-        check_zip_directory(&mut file, self.size)?;
-        let mut zip = ZipArchive::new(BufReader::new(file)).map_err(broken)?;
-        for index in 0..zip.len() {
-            let mut packed = zip.by_index(index).map_err(broken)?;
-            let Some(path) = meter.name(packed.name_raw())? else { continue };
-            let entry = zip_entry(path, &mut packed)?;
-            visit_one(&entry, &mut packed, meter, visit)?;
-        }
-        Ok(())
-    }
 }
 
 /// Has an entry visited and reads what the visitor has left, so that every byte is counted and every checksum and size tested.
@@ -168,106 +150,6 @@ fn visit_one(entry: &Entry, bytes: &mut dyn Read, meter: &mut Meter, visit: Visi
         Kind::File { size } if size != metered.n_read => Err(ArchiveError::Kind(entry.path.clone(), "file of two sizes")),
         _ => Ok(()),
     }
-}
-
-fn each_of_tar(reader: impl Read, meter: &mut Meter, visit: Visit<'_>) -> Result<(), ArchiveError> {
-    // What lies between the files is bounded too: a header may claim any size.
-    let limited = reader.take(BYTES_MAX + (ENTRIES_MAX as u64) * 4096);
-    let mut tar = tar::Archive::new(limited);
-    let mut long = Long::default();
-    // Raw, because the reader would take a long name of any length into memory.
-    for packed in tar.entries().map_err(broken)?.raw(true) {
-        let mut packed = packed.map_err(broken)?;
-        if long.takes(&mut packed, meter)? {
-            continue;
-        }
-        let long = std::mem::take(&mut long);
-        let raw = long.path.unwrap_or_else(|| packed.path_bytes().into_owned());
-        let Some(path) = meter.name(&raw)? else { continue };
-        if long.size.is_some_and(|size| size != packed.header().entry_size().unwrap_or(0)) {
-            return Err(ArchiveError::Kind(path, "file of two sizes"));
-        }
-        let link = long.link.or_else(|| packed.link_name_bytes().map(std::borrow::Cow::into_owned));
-        let entry = tar_entry(path, packed.header(), link.as_deref())?;
-        visit_one(&entry, &mut packed, meter, visit)?;
-    }
-    Ok(())
-}
-
-/// What entries of their own say of the entry after them.
-#[derive(Default)]
-struct Long {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-}
-
-impl Long {
-    /// Whether an entry only tells of the next one, or of the archive.
-    fn takes(&mut self, packed: &mut tar::Entry<'_, impl Read>, meter: &mut Meter) -> Result<bool, ArchiveError> {
-        let kind = packed.header().entry_type();
-        if !matches!(kind, EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader) {
-            return Ok(false);
-        }
-        meter.count()?;
-        let mut text = Vec::new();
-        Metered::new(packed, meter).take(EXTENSION_BYTES_MAX + 1).read_to_end(&mut text).map_err(broken)?;
-        if text.len() as u64 > EXTENSION_BYTES_MAX {
-            return Err(ArchiveError::TooLarge("a name or an extended header of its tar has more than 64 KiB"));
-        }
-        let until_nul = || text.split(|byte| *byte == 0).next().map(<[u8]>::to_vec);
-        match kind {
-            EntryType::GNULongName => self.path = until_nul(),
-            EntryType::GNULongLink => self.link = until_nul(),
-            EntryType::XHeader => self.read_extensions(&text)?,
-            _ => (),
-        }
-        Ok(true)
-    }
-
-    fn read_extensions(&mut self, text: &[u8]) -> Result<(), ArchiveError> {
-        for extension in tar::PaxExtensions::new(text) {
-            let extension = extension.map_err(broken)?;
-            match extension.key_bytes() {
-                b"path" => self.path = Some(extension.value_bytes().to_vec()),
-                b"linkpath" => self.link = Some(extension.value_bytes().to_vec()),
-                b"size" => self.size = extension.value().ok().and_then(|size| size.parse().ok()),
-                _ => (),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn tar_entry(path: String, header: &tar::Header, link: Option<&[u8]>) -> Result<Entry, ArchiveError> {
-    let kind = match header.entry_type() {
-        // Very old archives mark a folder by its name alone.
-        EntryType::Regular | EntryType::Continuous if header.path_bytes().ends_with(b"/") => Kind::Folder,
-        EntryType::Regular | EntryType::Continuous => Kind::File { size: header.entry_size().map_err(broken)? },
-        EntryType::Directory => Kind::Folder,
-        EntryType::Symlink => Kind::Link(target(&path, link)?),
-        EntryType::Link => return Err(ArchiveError::Kind(path, "hard link")),
-        EntryType::Char | EntryType::Block => return Err(ArchiveError::Kind(path, "device")),
-        EntryType::Fifo => return Err(ArchiveError::Kind(path, "pipe")),
-        EntryType::GNUSparse => return Err(ArchiveError::Kind(path, "sparse file")),
-        _ => return Err(ArchiveError::Kind(path, "special entry")),
-    };
-    Ok(Entry { path, kind, mode: header.mode().unwrap_or(0o644) & 0o777, mtime: header.mtime().unwrap_or(0) })
-}
-
-fn zip_entry<R: Read>(path: String, packed: &mut ZipFile<'_, R>) -> Result<Entry, ArchiveError> {
-    let mode = packed.unix_mode().unwrap_or(if packed.is_dir() { 0o755 } else { 0o644 });
-    let kind = match mode & 0o170_000 {
-        0o120_000 => {
-            let mut written = Vec::new();
-            packed.by_ref().take(LINK_BYTES_MAX + 1).read_to_end(&mut written).map_err(broken)?;
-            Kind::Link(target(&path, Some(&written))?)
-        }
-        _ if packed.is_dir() => Kind::Folder,
-        0 | 0o100_000 => Kind::File { size: packed.size() },
-        _ => return Err(ArchiveError::Kind(path, "special file")),
-    };
-    Ok(Entry { path, kind, mode: mode & 0o777, mtime: 0 })
 }
 
 fn target(path: &str, written: Option<&[u8]>) -> Result<String, ArchiveError> {
@@ -345,31 +227,6 @@ impl Read for Metered<'_> {
     }
 }
 
-/// Refuses a zip file whose directory is too large to be read at once.
-fn check_zip_directory(file: &mut File, size: u64) -> Result<(), ArchiveError> {
-    if size > ZIP_BYTES_MAX {
-        return Err(ArchiveError::TooLarge("a zip file may have 512 MiB; larger contexts come as .tar.gz"));
-    }
-    let from = size.saturating_sub(ZIP_COMMENT_MAX + 22);
-    file.seek(SeekFrom::Start(from)).map_err(ArchiveError::Disk)?;
-    let mut tail = Vec::new();
-    file.by_ref().take(ZIP_COMMENT_MAX + 22).read_to_end(&mut tail).map_err(ArchiveError::Disk)?;
-    file.rewind().map_err(ArchiveError::Disk)?;
-    let cut_off = || ArchiveError::Broken("it has no end record".to_owned());
-    let at = tail.windows(4).rposition(|window| window == b"PK\x05\x06").ok_or_else(cut_off)?;
-    let record = tail.get(at..at + 22).ok_or_else(cut_off)?;
-    let n_entries = u16::from_le_bytes([record[10], record[11]]);
-    let [a, b, c, d] = [record[12], record[13], record[14], record[15]];
-    let n_bytes = u32::from_le_bytes([a, b, c, d]);
-    if n_entries == u16::MAX || n_bytes == u32::MAX {
-        return Err(ArchiveError::TooLarge("zip files of more than 65534 entries come as .tar.gz"));
-    }
-    if n_bytes as usize > NAMES_BYTES_MAX * 2 {
-        return Err(ArchiveError::TooLarge("its directory has more than 32 MiB"));
-    }
-    Ok(())
-}
-
 /// By the error's kind: too large, or no archive.
 fn broken(error: impl Into<io::Error>) -> ArchiveError {
     let error = error.into();
@@ -381,5 +238,4 @@ fn broken(error: impl Into<io::Error>) -> ArchiveError {
 }
 
 #[cfg(test)]
-#[path = "archive_tests.rs"]
 mod tests;

@@ -11,9 +11,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
-use super::archive::{Archive, ArchiveError, Entry, Kind};
-use super::block::{Block, DOCKERFILE_BYTES_MAX, InvalidBlock, check_dockerfile};
-use super::dockerignore::{BYTES_MAX as IGNORE_BYTES_MAX, Ignore, InvalidIgnore};
+use crate::build::archive::{Archive, ArchiveError, Entry, Kind};
+use crate::build::block::{Block, DOCKERFILE_BYTES_MAX, InvalidBlock, check_dockerfile};
+use crate::build::dockerignore::{BYTES_MAX as IGNORE_BYTES_MAX, Ignore, InvalidIgnore};
 
 const DOCKERFILE_DEFAULT: &str = "Dockerfile";
 const IGNORE: &str = ".dockerignore";
@@ -250,5 +250,4 @@ impl Read for Exact<'_> {
 }
 
 #[cfg(test)]
-#[path = "context_tests.rs"]
 mod tests;

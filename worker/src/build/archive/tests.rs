@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use tar::EntryType;
+
 use super::*;
 
 fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
