@@ -4,6 +4,7 @@
 //! - A pull without tag pulls every tag; errors of a pull, push or build come inside its stream.
 //! - The classic builder is asked for: it takes limits of memory and cpu and ends when its connection does. `remote=` is never
 //!   sent: the engine would fetch it from its own network.
+//! - A stream may end with an error that is none; see [`to_end`].
 //! - bollard carries the memory of a build as a 32 bit number, so a build gets [`BUILD_MEMORY_MAX`] at most.
 //! - Only layers that a failed build has made are removed: an image that has a tag, or was there before, stays.
 
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::{Docker, Fault};
+use crate::error::innermost;
 use crate::executor::{BuildWord, Login, PullProgress};
 use crate::image::{ImageReference, Version};
 
@@ -76,7 +78,7 @@ impl Docker {
         let progress = self.client.create_image(Some(options), None, login.map(credentials));
         let word =
             |info: CreateImageInfo| PullProgress { layer: info.id.unwrap_or_default(), status: info.status.unwrap_or_default() };
-        progress.map_ok(word).map_err(Fault::from)
+        to_end(progress).map_ok(word).map_err(Fault::from)
     }
 
     /// Makes an image of a root file system's tar.
@@ -113,7 +115,7 @@ impl Docker {
         let options = PushImageOptions { tag: Some(tag_of(image)?.to_owned()), ..PushImageOptions::default() };
         let client = self.client.clone();
         let words = client.push_image(&image.name, Some(options), login.map(credentials)).boxed();
-        Ok(words.map_ok(|info| info.status.unwrap_or_default()).map_err(Fault::from))
+        Ok(to_end(words).map_ok(|info| info.status.unwrap_or_default()).map_err(Fault::from))
     }
 
     /// Ids of all images without a name, layers included.
@@ -163,8 +165,17 @@ impl Builder {
         context: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> impl Stream<Item = Result<BuildWord, Fault>> + '_ {
         let words = self.0.build_image(build_image_options(options), None, Some(bollard::body_try_stream(context)));
-        words.map(|word| word.map(build_word).map_err(fault_of_build))
+        to_end(words).map(|word| word.map(build_word).map_err(fault_of_build))
     }
+}
+
+/// The client takes a line end that comes apart from its line for a broken stream. Nothing follows it, so it is the end: callers
+/// look whether the image is there.
+fn to_end<T>(words: impl Stream<Item = Result<T, Bollard>>) -> impl Stream<Item = Result<T, Bollard>> {
+    words.take_while(|word| {
+        let is_line_end = word.as_ref().is_err_and(|error| innermost(error) == "bytes remaining on stream");
+        std::future::ready(!is_line_end)
+    })
 }
 
 /// A step that fails is the job's own fault, whatever its command is called.
@@ -235,5 +246,27 @@ fn tag_of(image: &ImageReference) -> Result<&str, Fault> {
     match &image.version {
         Version::Tag(tag) => Ok(tag),
         Version::Digest(_) => Err(Fault::Refused { status: 400, message: "an image can be given a tag only".to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_end_on_its_own_ends_a_stream_and_other_errors_do_not() {
+        let io = |text: &str| Bollard::IOError { err: io::Error::other(text.to_owned()) };
+        let words = |error| futures_util::stream::iter([Ok(1), Err(error)]);
+        assert_eq!(to_end(words(io("bytes remaining on stream"))).count().await, 1);
+        assert_eq!(to_end(words(io("broken pipe"))).count().await, 2);
+    }
+
+    #[test]
+    fn limits_fit_what_the_client_carries() {
+        let options = |memory_bytes, cpus| build_image_options(&BuildOptions { memory_bytes, cpus, ..BuildOptions::default() });
+        assert_eq!((options(96 << 20, 0.5).memory, options(96 << 20, 0.5).memswap), (Some(96 << 20), Some(96 << 20)));
+        assert_eq!(options(8 << 30, 0.5).memory, Some(i32::MAX));
+        assert_eq!((options(1, 0.5).cpuquota, options(1, 0.0001).cpuquota), (Some(50_000), Some(1_000)));
+        assert!(options(1, 1.0).remote.is_none() && options(1, 1.0).forcerm);
     }
 }
