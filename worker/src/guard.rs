@@ -16,7 +16,7 @@ use std::time::Duration;
 use protocol::address::{Owner, is_http_port};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::LOCATION;
-use reqwest::{Client, Response, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use tokio::net::TcpStream;
 use url::Host;
 
@@ -132,6 +132,15 @@ impl Guarded {
 
     /// Fetches a URL. The answer is a success, and no redirect.
     pub(crate) async fn get(&self, url: Url) -> Result<Response, ApiError> {
+        self.get_with(url, |request| request).await
+    }
+
+    /// The same with what `dress` adds to the request, such as a range. Every redirect gets it too: no place for secrets.
+    pub(crate) async fn get_with(
+        &self,
+        url: Url,
+        dress: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, ApiError> {
         let (mut url, mut is_trusted) = (url, false);
         for _ in 0..=REDIRECTS_MAX {
             is_trusted |= self.is_own(&url);
@@ -139,7 +148,7 @@ impl Guarded {
                 self.guard.check(&url)?;
             }
             let client = if is_trusted { &self.trusted } else { &self.judged };
-            let answer = client.get(url.clone()).send().await;
+            let answer = dress(client.get(url.clone())).send().await;
             let response = answer.map_err(|error| forbidden_in(&error).map_or_else(|| away(error), ApiError::from))?;
             let Some(next) = redirect_of(&response, &url) else { return sort(Ok(response)).await };
             if url.scheme() == "https" && next.scheme() != "https" {
