@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn limits_fit_what_the_client_carries() {
-        let options = |memory_bytes, cpus| build_image_options(&BuildOptions { memory_bytes, cpus, ..BuildOptions::default() });
+        let options = |memory_bytes, cpus| build_image_options(&BuildOptions { cpus, memory_bytes, ..BuildOptions::default() });
         assert_eq!((options(96 << 20, 0.5).memory, options(96 << 20, 0.5).memswap), (Some(96 << 20), Some(96 << 20)));
         assert_eq!(options(8 << 30, 0.5).memory, Some(i32::MAX));
         assert_eq!((options(1, 0.5).cpuquota, options(1, 0.0001).cpuquota), (Some(50_000), Some(1_000)));
