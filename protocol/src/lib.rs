@@ -20,6 +20,7 @@
 //! - **result**, **output**: the document a finished job leaves, and one file in it.
 //! - **event**: one transition of one job, kept in order.
 
+pub mod address;
 mod canonical;
 mod complaint;
 mod definition;

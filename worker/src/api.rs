@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, innermost};
+use crate::guard::Guarded;
 
 /// Time for an answer, on top of the wait that a request asks for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,6 +60,8 @@ pub(crate) struct Api {
     client: Client,
     /// For uploads: a redirected PUT is sent again by hand, because its body must be opened again.
     unredirected: Client,
+    /// For URLs that strangers chose.
+    guarded: Guarded,
     is_away: AtomicBool,
     /// 1 when the API takes uploads itself, 2 when it sends them elsewhere, 0 while nobody knows.
     uploads: AtomicU8,
@@ -71,8 +74,9 @@ impl Api {
             .filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base())
             .ok_or_else(|| Error::Config("--api is no http or https address; write it as https://queue.example".to_owned()))?;
         let builder = || Client::builder().connect_timeout(CONNECT_TIMEOUT);
-        let failed = |error: reqwest::Error| Error::Config(format!("no HTTP client: {error}"));
+        let failed = |error: reqwest::Error| no_client(&error);
         Ok(Self {
+            guarded: Guarded::new(&base, false).map_err(failed)?,
             base,
             token,
             client: builder().read_timeout(IDLE_TIMEOUT).build().map_err(failed)?,
@@ -134,14 +138,25 @@ impl Api {
         self.uploads.store(1 + u8::from(is_redirected), Ordering::Relaxed);
     }
 
-    /// A request to somewhere else: without the token, redirects followed unless it is an upload.
-    pub(crate) fn foreign_request(&self, method: Method, url: Url) -> RequestBuilder {
-        if method == Method::PUT { self.unredirected.request(method, url) } else { self.client.request(method, url) }
+    /// An upload to where the API has redirected it: without the token.
+    pub(crate) fn redirected_upload(&self, url: Url) -> RequestBuilder {
+        self.unredirected.put(url)
     }
 
-    /// Fetches from somewhere else: without the token, redirects followed.
+    /// Fetches what a stranger named: without the token, every address judged, redirects followed. Every hop gets the headers.
     pub(crate) async fn foreign_get(&self, url: Url, headers: HeaderMap) -> Result<Response, ApiError> {
-        sort(self.foreign_request(Method::GET, url).headers(headers).send().await).await
+        self.guarded.get_with(url, |request| request.headers(headers.clone())).await
+    }
+
+    /// The client behind [`Api::foreign_get`], for whatever else a stranger may name.
+    pub(crate) fn guarded(&self) -> &Guarded {
+        &self.guarded
+    }
+
+    /// Lets [`Api::guarded`] reach the worker's own network.
+    pub(crate) fn allowing_private_urls(mut self, allow: bool) -> Result<Self, Error> {
+        self.guarded = Guarded::new(&self.base, allow).map_err(|error| no_client(&error))?;
+        Ok(self)
     }
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
@@ -202,6 +217,10 @@ impl Api {
         }
         error
     }
+}
+
+fn no_client(error: &reqwest::Error) -> Error {
+    Error::Config(format!("no HTTP client: {error}"))
 }
 
 fn away(error: reqwest::Error) -> ApiError {

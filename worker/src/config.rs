@@ -74,6 +74,23 @@ pub struct Config {
     /// Count a job that writes to stderr as failed, whatever its exit code.
     #[arg(long)]
     pub stderr_fails: bool,
+    /// Let build contexts and inputs given by URL come from the worker's own network: private and loopback addresses, and git over
+    /// plain http. For a lab's own queue; on a public one it opens that network to strangers.
+    #[arg(long, env = "ASMAN_WORKER_ALLOW_PRIVATE_URLS")]
+    pub allow_private_urls: bool,
+    /// Build no images: jobs with a build block fail.
+    #[arg(long, env = "ASMAN_WORKER_NO_BUILD")]
+    pub no_build: bool,
+    /// Registry to keep built images in, as HOST/PREFIX, with the login that `docker login` has left: an image that one worker has
+    /// built is pulled by the others [default: none, built images stay in this engine].
+    #[arg(long, env = "ASMAN_WORKER_BUILD_REGISTRY")]
+    pub build_registry: Option<String>,
+    /// The git program.
+    #[arg(long, default_value = "git", hide = true)]
+    pub git: PathBuf,
+    /// Longest silence of a registry.
+    #[arg(long, hide = true)]
+    pub pull_patience: Option<Duration>,
     /// Time between signs of life.
     #[arg(long, default_value = "5s", hide = true)]
     pub heartbeat: Duration,
@@ -105,6 +122,11 @@ impl Config {
             executor: ExecutorKind::Docker,
             scripts: None,
             stderr_fails: false,
+            allow_private_urls: false,
+            no_build: false,
+            build_registry: None,
+            git: PathBuf::from("git"),
+            pull_patience: None,
             heartbeat: Duration(protocol::limits::HEARTBEAT),
             isolation: IsolationConfig::default(),
             care: CareConfig::default(),

@@ -207,6 +207,11 @@ impl Scratch {
         self.path.join("resolv.conf")
     }
 
+    /// Holds a build's context on its way.
+    pub(crate) fn build(&self) -> PathBuf {
+        self.path.join("build")
+    }
+
     /// Best effort: a worker that is not root cannot remove what root made in a container.
     pub(crate) fn remove(&self) {
         remove_tree(&self.path);

@@ -11,6 +11,8 @@
 //! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
 //! - `isolation`: how far jobs are kept from the machine: stance, network and its rules, secrets.
 //! - `executor`: what runs jobs: containers or scripts. `executor/docker/` alone names the engine's client.
+//! - `image`: references, and one pull or build of an image at a time. `build`: from a definition's build block to an image.
+//! - `guard`: the client for URLs that strangers chose.
 //! - `care`: the machine's disk: images, caches, and no claims without room. `content`: inputs that are kept.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
 //!
@@ -25,6 +27,7 @@
 
 mod api;
 mod backoff;
+mod build;
 mod capacity;
 mod care;
 mod config;
@@ -33,6 +36,7 @@ mod data_directory;
 mod error;
 mod executor;
 mod gpus;
+mod guard;
 mod holds;
 mod image;
 mod isolation;

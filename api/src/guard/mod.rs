@@ -8,19 +8,14 @@
 
 mod client;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use protocol::address::{Owner, is_http_port};
 use protocol::{Callback, Callbacks, limits};
 use serde_json::Value;
 use url::{Host, Url};
 
 pub(crate) use client::{Failure, GuardedClient};
-
-/// Ports from 1024 on that speak something else, where a POST could be taken for commands.
-const PORTS_OF_OTHERS: [u16; 22] = [
-    1719, 1720, 1723, 2049, 3306, 3659, 4045, 4190, 5060, 5061, 5432, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6697,
-    10080, 11211,
-];
 
 /// Why an address is not fetched. The sentences are for whoever gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,16 +57,6 @@ pub(crate) struct Guard {
     allow_private: bool,
 }
 
-/// Whose an address is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
-    Public,
-    /// Loopback and private networks: permitted where the operator says so.
-    Private,
-    /// Link-local (with the metadata services of clouds), multicast, reserved, documentation: never.
-    Nobody,
-}
-
 impl Guard {
     pub(crate) const fn new(allow_private: bool) -> Self {
         Self { allow_private }
@@ -79,11 +64,7 @@ impl Guard {
 
     /// Judges an address.
     pub(crate) fn permits(self, address: IpAddr) -> bool {
-        match owner_of(address) {
-            Owner::Public => true,
-            Owner::Private => self.allow_private,
-            Owner::Nobody => false,
-        }
+        Owner::of(address).is_permitted(self.allow_private)
     }
 
     /// Reads and judges a URL. A host that is a name is judged when it is resolved.
@@ -103,8 +84,7 @@ impl Guard {
             return Err(Forbidden::UserInfo);
         }
         let port = url.port_or_known_default().unwrap_or(0);
-        let is_for_http = matches!(port, 80 | 443) || (port >= 1024 && !PORTS_OF_OTHERS.contains(&port));
-        let is_permitted = is_for_http || (self.allow_private && port > 0);
+        let is_permitted = is_http_port(port) || (self.allow_private && port > 0);
         if !is_permitted {
             return Err(Forbidden::Port);
         }
@@ -148,97 +128,9 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-fn owner_of(address: IpAddr) -> Owner {
-    match address {
-        IpAddr::V4(address) => owner_of_v4(address),
-        IpAddr::V6(address) => owner_of_v6(address),
-    }
-}
-
-/// By the registries of special-purpose addresses (RFC 6890 and its updates).
-fn owner_of_v4(address: Ipv4Addr) -> Owner {
-    match address.octets() {
-        [10 | 127, ..] | [100, 64..=127, ..] | [172, 16..=31, ..] | [192, 168, ..] => Owner::Private,
-        [0 | 224..=255, ..]
-        | [169, 254, ..]
-        | [192, 0, 0 | 2, _]
-        | [192, 88, 99, _]
-        | [198, 18 | 19, ..]
-        | [198, 51, 100, _]
-        | [203, 0, 113, _] => Owner::Nobody,
-        _ => Owner::Public,
-    }
-}
-
-fn owner_of_v6(address: Ipv6Addr) -> Owner {
-    let segments = address.segments();
-    let [.., a, b, c, d] = address.octets();
-    match segments {
-        // IPv4 in other clothes: mapped, and through NAT64.
-        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => owner_of_v4(Ipv4Addr::new(a, b, c, d)),
-        [0, 0, 0, 0, 0, 0, 0, 1] | [0xfc00..=0xfdff, ..] => Owner::Private,
-        // Teredo and other protocols' own, documentation, 6to4.
-        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => Owner::Nobody,
-        // All that is given out to anybody lies in 2000::/3.
-        [0x2000..=0x3fff, ..] => Owner::Public,
-        _ => Owner::Nobody,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn owner(text: &str) -> Owner {
-        owner_of(text.parse().unwrap())
-    }
-
-    #[test]
-    fn every_address_has_its_owner() {
-        for text in ["8.8.8.8", "100.128.0.1", "172.32.0.1", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::808:808"] {
-            assert_eq!(owner(text), Owner::Public, "{text}");
-        }
-        for text in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "100.64.0.1",
-            "::1",
-            "fd00::1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::7f00:1",
-        ] {
-            assert_eq!(owner(text), Owner::Private, "{text}");
-        }
-        for text in [
-            "0.0.0.0",
-            "169.254.169.254",
-            "192.0.0.1",
-            "192.0.2.1",
-            "198.18.0.1",
-            "198.51.100.1",
-            "203.0.113.1",
-            "224.0.0.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "fe80::1",
-            "ff02::1",
-            "2001:db8::1",
-            "2001::1",
-            "2002:7f00:1::",
-            "3fff::1",
-            "fec0::1",
-            "::ffff:169.254.169.254",
-            "64:ff9b::a9fe:a9fe",
-            "64:ff9b:1::1",
-            "::7f00:1",
-            "100::1",
-        ] {
-            assert_eq!(owner(text), Owner::Nobody, "{text}");
-        }
-    }
 
     #[test]
     fn urls_are_read_as_a_browser_would_and_judged() {

@@ -17,7 +17,7 @@ use futures_util::stream::BoxStream;
 
 use crate::error::Error;
 pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, Whereabouts};
-pub(crate) use docker::Docker;
+pub(crate) use docker::{BuildOptions, Docker};
 pub(crate) use process::Processes;
 
 /// Runs jobs, one container or process group each.
@@ -162,6 +162,32 @@ pub(crate) struct PullProgress {
     /// Layer, or empty for the whole.
     pub(crate) layer: String,
     pub(crate) status: String,
+}
+
+/// One word of a build.
+#[derive(Clone, Debug)]
+pub(crate) enum BuildWord {
+    /// What the builder and the commands wrote; lines are cut anywhere.
+    Output(String),
+    /// Of the pull of a base image.
+    Progress(String),
+    /// Neither.
+    Nothing,
+}
+
+/// Who asks a registry.
+#[derive(Clone)]
+pub(crate) struct Login {
+    /// Host and port.
+    pub(crate) registry: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 /// Version of the Docker engine that a worker would use.

@@ -1,85 +1,22 @@
-//! The image of a job: present, or pulled with progress in the build log.
-//!
-//! One pull per image at a time in the process, whatever the number of workers in it: who comes second finds it present.
-//! Bounds: a pull without a word for two minutes has failed; at most 1,000 progress lines.
+//! The image of a job: present, pulled, or built.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Duration;
-
-use futures_util::StreamExt;
 use protocol::Step;
 
 use super::{RunError, Task};
-use crate::executor::Docker;
-use crate::image::{ImageReference, InvalidImage};
-use crate::isolation::Containers;
-
-const SILENCE_MAX: Duration = Duration::from_mins(2);
-const PROGRESS_LINES_MAX: usize = 1_000;
-
-type Pulls = HashMap<String, Arc<tokio::sync::Mutex<()>>>;
-
-/// Images that are being pulled or waited for.
-static PULLS: LazyLock<Mutex<Pulls>> = LazyLock::new(Mutex::default);
+use crate::build::{self, Block};
+use crate::image::{ImageReference, InvalidImage, pull};
 
 /// Gives the id of the job's image, which is then present.
 pub(super) async fn ensure(task: &Task<'_>) -> Result<String, RunError> {
-    let Some(Containers { docker, .. }) = &task.host.containers else { return Ok(String::new()) };
+    let Some(containers) = &task.host.containers else { return Ok(String::new()) };
     let definition = &task.parsed.definition;
+    let refuse = |error: build::InvalidBlock| RunError::job(Step::Build, error.to_string());
+    if let Some(block) = definition.build.as_ref().map(Block::read).transpose().map_err(refuse)?.flatten() {
+        return build::ensure(task, containers, block).await;
+    }
     let Some(text) = definition.image.as_deref().filter(|image| !image.trim().is_empty()) else {
-        return Err(RunError::job(Step::Build, "this worker cannot build images yet; give an image"));
+        return Err(refuse(build::InvalidBlock::NoDockerfile));
     };
     let image: ImageReference = text.parse().map_err(|error: InvalidImage| RunError::job(Step::Pull, error.to_string()))?;
-    if let Some(id) = present(docker, &image).await? {
-        return Ok(id);
-    }
-    let name = image.to_string();
-    let pull = Arc::clone(PULLS.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default());
-    let result = pull_once(task, docker, &image, &pull).await;
-    drop(pull);
-    PULLS.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, pull| Arc::strong_count(pull) > 1);
-    result
-}
-
-async fn present(docker: &Docker, image: &ImageReference) -> Result<Option<String>, RunError> {
-    docker.image_id(image).await.map_err(|fault| RunError::of(Step::Pull, fault))
-}
-
-async fn pull_once(
-    task: &Task<'_>,
-    docker: &Docker,
-    image: &ImageReference,
-    pull: &tokio::sync::Mutex<()>,
-) -> Result<String, RunError> {
-    let _one_at_a_time = pull.lock().await;
-    if let Some(id) = present(docker, image).await? {
-        return Ok(id);
-    }
-    task.log.line(Step::Pull, format!("pulling {image}")).await;
-    follow(task, docker, image).await?;
-    let id = present(docker, image).await?;
-    if let Some(id) = &id {
-        task.host.images.made(&image.to_string(), id);
-    }
-    id.ok_or_else(|| RunError::job(Step::Pull, format!("{image} was pulled and is not there")))
-}
-
-/// Pulls, with one log line for each change of a layer's state.
-async fn follow(task: &Task<'_>, docker: &Docker, image: &ImageReference) -> Result<(), RunError> {
-    let mut words = std::pin::pin!(docker.pull(image));
-    let mut states: HashMap<String, String> = HashMap::new();
-    let mut lines = 0;
-    loop {
-        let silent = |_| RunError::job(Step::Pull, format!("{image}: the registry said nothing for 2 minutes"));
-        let Some(word) = tokio::time::timeout(SILENCE_MAX, words.next()).await.map_err(silent)? else { return Ok(()) };
-        let word = word.map_err(|fault| RunError::of(Step::Pull, fault))?;
-        let is_news = !word.status.is_empty() && states.get(&word.layer) != Some(&word.status);
-        if is_news && lines < PROGRESS_LINES_MAX {
-            lines += 1;
-            let line = if word.layer.is_empty() { word.status.clone() } else { format!("{}: {}", word.layer, word.status) };
-            task.log.line(Step::Pull, line).await;
-            states.insert(word.layer, word.status);
-        }
-    }
+    pull(&containers.docker, &task.host.images, &task.log, &image, task.host.builds.pull_patience).await
 }

@@ -53,11 +53,11 @@ pub(crate) enum RunError {
 }
 
 impl RunError {
-    fn job(step: Step, message: impl Into<String>) -> Self {
+    pub(crate) fn job(step: Step, message: impl Into<String>) -> Self {
         Self::Job { step, status: 400, message: message.into() }
     }
 
-    fn of(step: Step, fault: Fault) -> Self {
+    pub(crate) fn of(step: Step, fault: Fault) -> Self {
         match fault {
             Fault::Refused { status, message } => Self::Job { step, status, message },
             Fault::Host(cause) => Self::Host(cause),
@@ -87,6 +87,7 @@ pub(crate) struct Host {
     pub(crate) contents: Arc<crate::content::Contents>,
     /// Images that were fetched for jobs.
     pub(crate) images: Arc<crate::care::Images>,
+    pub(crate) builds: crate::build::Settings,
 }
 
 /// One job on its way.

@@ -12,10 +12,6 @@ impl Task<'_> {
     pub(super) fn container_spec(&self, image: String, files: Vec<Mount>) -> Result<ContainerSpec, RunError> {
         let definition = &self.parsed.definition;
         let refuse = |error: command::InvalidCommand| RunError::job(Step::Running, error.to_string());
-        let shm_bytes = definition.shm_size.as_ref().filter(|size| !size.is_null()).map(|size| {
-            let text = size.as_str().map_or_else(|| size.to_string(), str::to_owned);
-            protocol::parse_size(&text).map_err(|error| RunError::job(Step::Running, error.to_string()))
-        });
         let memory = self.parsed.memory_bytes;
         Ok(ContainerSpec {
             image,
@@ -26,11 +22,21 @@ impl Task<'_> {
             mounts: self.mounts(files),
             cpus: self.parsed.cpus,
             memory_bytes: if memory == 0 { self.host.memory_bytes } else { memory },
-            shm_bytes: shm_bytes.transpose()?,
+            shm_bytes: self.shm_bytes()?,
             gpus: self.gpus.to_vec(),
             labels: self.labels(),
             confinement: Confinement::default(),
         })
+    }
+
+    /// What the definition says of `/dev/shm`.
+    pub(crate) fn shm_bytes(&self) -> Result<Option<u64>, RunError> {
+        let size = self.parsed.definition.shm_size.as_ref().filter(|size| !size.is_null());
+        let read = |size: &serde_json::Value| {
+            let text = size.as_str().map_or_else(|| size.to_string(), str::to_owned);
+            protocol::parse_size(&text).map_err(|error| RunError::job(Step::Running, error.to_string()))
+        };
+        size.map(read).transpose()
     }
 
     fn environment(&self) -> Vec<String> {

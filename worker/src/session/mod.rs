@@ -90,7 +90,7 @@ impl Drop for LeaveOnDrop {
 impl Session {
     async fn start(config: &Config) -> Result<Self, Error> {
         config.check()?;
-        let api = Arc::new(Api::new(&config.api, config.token.clone())?);
+        let api = Arc::new(Api::new(&config.api, config.token.clone())?.allowing_private_urls(config.allow_private_urls)?);
         let data = DataDirectory::open(&config.data_directory()?)?;
         let worker = config.worker_id()?.map_or_else(|| data.worker_id(), Ok)?;
         let machine = Machine::open(config, &data).await?;
@@ -109,6 +109,7 @@ impl Session {
             executor: machine.executor.name().to_owned(),
         };
         let care = Arc::new(Care::open(config.care.clone(), &data, machine.docker()).await?);
+        let tasks = TaskTracker::new();
         let host = Host {
             api: Arc::clone(&api),
             executor: machine.executor,
@@ -122,6 +123,7 @@ impl Session {
             containers: machine.containers,
             contents: Arc::clone(&care.contents),
             images: Arc::clone(&care.images),
+            builds: crate::build::Settings::of(config, tasks.clone())?,
         };
         Ok(Self {
             queue: config.queue.clone(),
@@ -134,7 +136,7 @@ impl Session {
             ledger: Ledger::new(cpus, &config.gpus, memory_bytes, jobs),
             holds: Holds::new(),
             care,
-            tasks: TaskTracker::new(),
+            tasks,
             is_unknown: Notify::new(),
             is_unwell: Notify::new(),
             is_leaving: CancellationToken::new(),

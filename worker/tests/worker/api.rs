@@ -122,6 +122,7 @@ impl FakeApi {
             .route("/q/{queue}/j/{job}/logs", post(logs))
             .route("/q/{queue}/j/{job}/finish", post(finish))
             .route("/q/{queue}/j/{job}/release", post(release))
+            .route("/q/{queue}/j/{job}/outputs/{name}", get(output))
             .route("/f/{key}", put(upload).get(download))
             .route("/f/{key}/exists", get(exists))
             .layer(axum::extract::DefaultBodyLimit::disable())
@@ -360,6 +361,11 @@ fn give(api: &FakeApi, key: &str) -> Response {
         Some(bytes) => bytes.into_response(),
         None => (StatusCode::NOT_FOUND, Json(json!({ "error": "no such file" }))).into_response(),
     }
+}
+
+/// Sends to wherever the definition of some other job has named.
+async fn output(State(api): State<FakeApi>, Path((_, _, name)): Path<(String, String, String)>) -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, format!("{}/{name}", api.elsewhere))]).into_response()
 }
 
 async fn exists(State(api): State<FakeApi>, Path(key): Path<String>) -> Response {

@@ -8,7 +8,7 @@ use serde_json::json;
 use worker::{Config, Mark};
 
 use crate::harness::{IMAGE, TestWorker, docker, ensure_image, eventually, names_in, rootfs, script};
-use crate::images::Registry;
+use crate::harness::Registry;
 
 /// Looks often, and leaves other people's build cache alone.
 fn watchful(config: &mut Config) {

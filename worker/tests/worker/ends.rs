@@ -80,7 +80,7 @@ async fn what_cannot_be_run_is_an_error_with_a_sentence() {
     for (definition, sentence) in [
         (json!({ "image": IMAGE, "command": "echo 'open" }), "check its quotes"),
         (json!({ "image": "../containers/x?", "command": "a" }), "no image reference"),
-        (json!({ "build": { "dockerfile": "FROM scratch" } }), "this worker cannot build images yet; give an image"),
+        (json!({ "build": { "target": "a" } }), "neither a dockerfile nor a context"),
         (json!({ "image": IMAGE, "inputs": { "../x": { "value": "" } } }), "leave its folder"),
     ] {
         let (_, finish) = worker.run(&definition).await;

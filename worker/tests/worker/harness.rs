@@ -1,6 +1,7 @@
 //! A worker in a data directory of its own, an image to run, and a look at what it leaves.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +21,17 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker").args(arguments).output().unwrap();
     assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Removes an image's name as soon as no container uses it: a finish comes before its container is gone.
+pub(crate) async fn remove_image(image: &str) {
+    eventually("an image that no container uses", || {
+        let output = Command::new("docker").args(["rmi", image]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || said.contains("is using its referenced image"), "{said}");
+        output.status.success()
+    })
+    .await;
 }
 
 /// Makes the image unless it is there. One process at a time, since two would leave one of theirs behind without a name.
@@ -181,6 +193,39 @@ impl TestWorker {
         let label = data_label(&data);
         assert_eq!(rules_by("iptables", &label) + &rules_by("ip6tables", &label), "", "no rule is left");
         self.folder
+    }
+}
+
+/// A registry on this machine, stopped when dropped.
+pub(crate) struct Registry {
+    process: std::process::Child,
+    pub(crate) address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Registry {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let config = folder.path().join("config.yml");
+        let root = folder.path().join("store");
+        let text =
+            format!("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n", root.display());
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new("docker-registry");
+        let mut process = command.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut words = BufReader::new(process.stderr.take().unwrap()).lines();
+        assert!(words.any(|line| line.unwrap().contains("listening on")), "the registry starts");
+        std::thread::spawn(move || words.for_each(drop));
+        Self { process, address, _folder: folder }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -1,12 +1,9 @@
 //! Images that are not there yet.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
 use protocol::{Reason, Step};
 use serde_json::json;
 
-use crate::harness::{IMAGE, TestWorker, docker, ensure_image, rootfs};
+use crate::harness::{IMAGE, Registry, TestWorker, docker, ensure_image, rootfs};
 
 #[tokio::test]
 async fn a_pull_that_fails_gives_the_registrys_words() {
@@ -23,39 +20,6 @@ async fn a_pull_that_fails_gives_the_registrys_words() {
         assert!(lines.last().unwrap().text.contains("connection refused"));
     });
     worker.drain().await;
-}
-
-/// A registry on this machine, stopped when dropped.
-pub(crate) struct Registry {
-    process: std::process::Child,
-    pub(crate) address: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Registry {
-    pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
-        let config = folder.path().join("config.yml");
-        let root = folder.path().join("store");
-        let text =
-            format!("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n", root.display());
-        std::fs::write(&config, text).unwrap();
-        let mut command = std::process::Command::new("docker-registry");
-        let mut process = command.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut words = BufReader::new(process.stderr.take().unwrap()).lines();
-        assert!(words.any(|line| line.unwrap().contains("listening on")), "the registry starts");
-        std::thread::spawn(move || words.for_each(drop));
-        Self { process, address, _folder: folder }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[tokio::test]
@@ -80,6 +44,40 @@ async fn an_absent_image_is_pulled_once_for_two_jobs_with_its_progress_in_the_bu
     }
     assert_eq!(n_pulls, 1);
     docker(&["rmi", &image]);
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_tag_that_is_not_there_is_a_job_error() {
+    let registry = Registry::start();
+    let worker = TestWorker::start().await;
+    let (_, finish) = worker.run(&json!({ "image": format!("{}/none:v1", registry.address), "command": "true" })).await;
+    let message = finish.message.unwrap();
+    assert!(finish.reason == Reason::Error && message.contains("manifest unknown"), "{message}");
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_registry_that_says_nothing_is_given_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let worker =
+        TestWorker::start_with(|config| config.pull_patience = Some(protocol::Duration(std::time::Duration::from_secs(2)))).await;
+    let image = format!("{}/none:v1", silent.local_addr().unwrap());
+    let (_, finish) = worker.run(&json!({ "image": image, "command": "true" })).await;
+    let message = finish.message.unwrap();
+    assert!(finish.reason == Reason::Error && message.contains("said nothing for 2s"), "{message}");
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_name_that_would_reach_another_call_of_the_engine_is_refused() {
+    let worker = TestWorker::start().await;
+    for image in ["../containers/x?force=1", "a/../../containers/x/json#", "http://a/b", "a b", "--output=/"] {
+        let (job, finish) = worker.run(&json!({ "image": image, "command": "true" })).await;
+        let message = finish.message.unwrap();
+        assert!(finish.reason == Reason::Error && message.contains("no image reference"), "{message}");
+        assert!(!worker.api.text(&job, false).contains("pulling"), "the engine was not asked");
+    }
     worker.drain().await;
 }
 

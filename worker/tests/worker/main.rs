@@ -6,9 +6,11 @@
 
 mod adoption;
 mod api;
+mod builds;
 mod care;
 mod commands;
 mod content;
+mod contexts;
 mod ends;
 mod engine;
 mod executors;
@@ -21,6 +23,7 @@ mod limits;
 mod logs;
 mod memory;
 mod network;
+mod repositories;
 mod rights;
 mod secrets;
 mod world;

@@ -1,8 +1,8 @@
-//! The Docker engine, through bollard (0.21.1). No other module names it.
+//! The Docker engine, through bollard (0.21.1). No other folder names it. Here: containers; `images` has pulls and builds,
+//! `keeping` what the engine keeps on its disk, `confine` the calls for isolation.
 //!
 //! Traps that this file is shaped by:
 //! - Names go into URL paths unescaped: only checked references and ids from our own calls get here.
-//! - A pull without tag pulls every tag; errors of a pull may come inside its stream.
 //! - A non-zero exit arrives as an error of `wait`. `wait` is asked after `start`, with the condition `not-running`, which also
 //!   answers for a container that has already ended.
 //! - Output is attached before start, and an unread stream blocks the container's own writes (the engine buffers about 1 MiB).
@@ -12,6 +12,8 @@
 
 mod confine;
 mod keeping;
+
+mod images;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,19 +26,18 @@ use bollard::models::{
     Mount as BollardMount, MountType,
 };
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, CreateImageOptionsBuilder, InspectContainerOptions,
-    ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions, ListContainersOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, LABEL_DATA, Left, Mount, PullProgress};
+use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, LABEL_DATA, Left, Mount};
 use crate::error::{Error, innermost};
-use crate::image::ImageReference;
+pub(crate) use images::BuildOptions;
 
 /// Time for the engine's answer to the first ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,24 +103,6 @@ impl Docker {
 
     pub(crate) async fn version(&self) -> Result<String, Fault> {
         Ok(self.client.version().await?.version.unwrap_or_else(|| "unknown".to_owned()))
-    }
-
-    /// Id of an image that is present.
-    pub(crate) async fn image_id(&self, image: &ImageReference) -> Result<Option<String>, Fault> {
-        match self.client.inspect_image(&image.to_string()).await {
-            Ok(found) => Ok(Some(found.id.unwrap_or_else(|| image.to_string()))),
-            Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Fetches an image. It is there when the stream ends without an error.
-    pub(crate) fn pull(&self, image: &ImageReference) -> impl Stream<Item = Result<PullProgress, Fault>> + use<> {
-        let options = CreateImageOptionsBuilder::new().from_image(&image.name).tag(image.version.as_str()).build();
-        let progress = self.client.create_image(Some(options), None, None);
-        progress
-            .map_ok(|word| PullProgress { layer: word.id.unwrap_or_default(), status: word.status.unwrap_or_default() })
-            .map_err(Fault::from)
     }
 
     async fn create(&self, spec: ContainerSpec) -> Result<String, Fault> {

@@ -78,7 +78,7 @@ async fn attempt(task: &Task<'_>, file: &Found, sha256: &str, is_proxied: bool) 
         api.learn_upload(target.is_some());
     }
     let Some(target) = target else { return Ok(()) };
-    let request = with_file(api.foreign_request(Method::PUT, target), file, Duration::ZERO)?;
+    let request = with_file(api.redirected_upload(target), file, Duration::ZERO)?;
     let answer = sort(request.send().await).await.map_err(Failure::Elsewhere)?;
     if answer.status().is_redirection() {
         // Nothing is stored. Some storage sends on what comes to a young bucket; the API finds its way there.

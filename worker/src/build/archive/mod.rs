@@ -1,0 +1,241 @@
+//! Archives of strangers, read entry by entry and never unpacked.
+//!
+//! What an archive is follows from its first bytes, not from its name. [`Archive::each`] is the one way in: it gives entries whose
+//! names are relative and of plain segments, and refuses everything else: absolute names, drives, `..`, NUL, hard links, devices,
+//! encrypted files. Bounds: [`ENTRIES_MAX`] entries, [`NAMES_BYTES_MAX`] of names, [`BYTES_MAX`] unpacked, and a ratio of
+//! [`RATIO_MAX`] above [`RATIO_FREE_BYTES`], counted as the bytes come, whatever the headers claim.
+//!
+//! Blocking calls.
+
+mod tarred;
+mod zipped;
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use protocol::check_input_path;
+
+/// Most entries.
+pub(super) const ENTRIES_MAX: usize = 100_000;
+const NAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of all files together, and so of each.
+const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// An archive may unpack to so many times its size.
+const RATIO_MAX: u64 = 200;
+/// Below this size no ratio is a bomb.
+const RATIO_FREE_BYTES: u64 = 64 * 1024 * 1024;
+const LINK_BYTES_MAX: u64 = 4096;
+
+/// Why an archive is not taken. The sentences are for whoever made it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ArchiveError {
+    /// By its first bytes.
+    #[error("the context is neither a tar (plain or gzip) nor a zip archive")]
+    Unknown,
+    /// Cut off, or no archive after all.
+    #[error("the context's archive cannot be read: {0}")]
+    Broken(String),
+    /// A name that would leave the context.
+    #[error("the context's archive has an entry named {0:?}, which is no relative path of plain segments")]
+    Name(String),
+    /// Twice the same file, or a file where a folder must be.
+    #[error("the context's archive has {0:?} twice, or below a file")]
+    Duplicate(String),
+    /// Not a file, a folder or a symbolic link.
+    #[error("the context's archive has {0:?}, which is a {1}; only files, folders and symbolic links are taken")]
+    Kind(String, &'static str),
+    /// Over one of the bounds.
+    #[error("the context is too large: {0}")]
+    TooLarge(&'static str),
+    /// Not the archive's fault.
+    #[error("reading the context: {0}")]
+    Disk(io::Error),
+    /// Whoever looked has seen enough.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// How the bytes are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Tar,
+    TarGz,
+    Zip,
+}
+
+/// An archive on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Archive {
+    path: PathBuf,
+    format: Format,
+    size: u64,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File {
+        size: u64,
+    },
+    Folder,
+    /// Where it points, as written.
+    Link(String),
+}
+
+/// One entry with a checked name.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) path: String,
+    pub(super) kind: Kind,
+    pub(super) mode: u32,
+    pub(super) mtime: u64,
+}
+
+type Visit<'a> = &'a mut dyn FnMut(&Entry, &mut dyn Read) -> Result<(), ArchiveError>;
+
+impl Archive {
+    /// Looks at a file's first bytes.
+    pub(super) fn open(path: &Path) -> Result<Self, ArchiveError> {
+        let mut file = File::open(path).map_err(ArchiveError::Disk)?;
+        let size = file.metadata().map_err(ArchiveError::Disk)?.len();
+        let mut head = Vec::new();
+        file.by_ref().take(512).read_to_end(&mut head).map_err(ArchiveError::Disk)?;
+        let format = match head.as_slice() {
+            [0x1f, 0x8b, ..] => Format::TarGz,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Format::Zip,
+            _ if head.get(257..262) == Some(b"ustar") => Format::Tar,
+            _ => return Err(ArchiveError::Unknown),
+        };
+        Ok(Self { path: path.to_owned(), format, size })
+    }
+
+    /// Visits every entry in order, with its bytes.
+    pub(super) fn each(&self, visit: Visit<'_>) -> Result<(), ArchiveError> {
+        let file = File::open(&self.path).map_err(ArchiveError::Disk)?;
+        let mut meter = Meter::new(self.size);
+        match self.format {
+            Format::Zip => zipped::each(file, self.size, &mut meter, visit),
+            Format::Tar => tarred::each(BufReader::new(file), &mut meter, visit),
+            Format::TarGz => tarred::each(MultiGzDecoder::new(BufReader::new(file)), &mut meter, visit),
+        }
+    }
+
+    /// The bytes of one file, when it is there and has `max` at most; an empty one when it is larger.
+    pub(super) fn read(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>, ArchiveError> {
+        let mut found = None;
+        let result = self.each(&mut |entry, bytes| {
+            if entry.path != path || !matches!(entry.kind, Kind::File { .. }) {
+                return Ok(());
+            }
+            let mut content = Vec::new();
+            bytes.take(max as u64 + 1).read_to_end(&mut content).map_err(broken)?;
+            found = Some(content);
+            Err(ArchiveError::Stopped)
+        });
+        match result {
+            Ok(()) | Err(ArchiveError::Stopped) => Ok(found),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Has an entry visited and reads what the visitor has left, so that every byte is counted and every checksum and size tested.
+fn visit_one(entry: &Entry, bytes: &mut dyn Read, meter: &mut Meter, visit: Visit<'_>) -> Result<(), ArchiveError> {
+    let mut metered = Metered::new(bytes, meter);
+    visit(entry, &mut metered)?;
+    io::copy(&mut metered, &mut io::sink()).map_err(broken)?;
+    match entry.kind {
+        Kind::File { size } if size != metered.n_read => Err(ArchiveError::Kind(entry.path.clone(), "file of two sizes")),
+        _ => Ok(()),
+    }
+}
+
+fn target(path: &str, written: Option<&[u8]>) -> Result<String, ArchiveError> {
+    let text = written.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let is_plain = |text: &&str| !text.is_empty() && text.len() as u64 <= LINK_BYTES_MAX && !text.chars().any(char::is_control);
+    text.filter(is_plain).map(str::to_owned).ok_or_else(|| ArchiveError::Kind(path.to_owned(), "link to nothing that can be"))
+}
+
+/// Counts what an archive gives.
+struct Meter {
+    n_entries: usize,
+    names_left: usize,
+    n_bytes: u64,
+    bytes_max: u64,
+}
+
+impl Meter {
+    fn new(packed: u64) -> Self {
+        let bytes_max = packed.saturating_mul(RATIO_MAX).clamp(RATIO_FREE_BYTES, BYTES_MAX);
+        Self { n_entries: 0, names_left: NAMES_BYTES_MAX, n_bytes: 0, bytes_max }
+    }
+
+    fn count(&mut self) -> Result<(), ArchiveError> {
+        self.n_entries += 1;
+        if self.n_entries > ENTRIES_MAX {
+            return Err(ArchiveError::TooLarge("it has more than 100000 entries"));
+        }
+        Ok(())
+    }
+
+    /// Checks a name; nothing for the archive's own folder.
+    fn name(&mut self, raw: &[u8]) -> Result<Option<String>, ArchiveError> {
+        self.count()?;
+        self.names_left =
+            self.names_left.checked_sub(raw.len()).ok_or(ArchiveError::TooLarge("its names have more than 16 MiB"))?;
+        let shown = || ArchiveError::Name(String::from_utf8_lossy(raw).chars().take(80).collect());
+        let text = std::str::from_utf8(raw).map_err(|_| shown())?;
+        let mut plain = text;
+        while let Some(rest) = plain.strip_prefix("./") {
+            plain = rest;
+        }
+        let plain = plain.strip_suffix('/').unwrap_or(plain);
+        if matches!(plain, "" | ".") && !text.starts_with('/') {
+            return Ok(None);
+        }
+        let is_drive = plain.as_bytes().get(1) == Some(&b':') && plain.as_bytes()[0].is_ascii_alphabetic();
+        if is_drive || check_input_path(plain).is_err() {
+            return Err(shown());
+        }
+        Ok(Some(plain.to_owned()))
+    }
+}
+
+struct Metered<'a> {
+    inner: &'a mut dyn Read,
+    meter: &'a mut Meter,
+    n_read: u64,
+}
+
+impl<'a> Metered<'a> {
+    fn new(inner: &'a mut dyn Read, meter: &'a mut Meter) -> Self {
+        Self { inner, meter, n_read: 0 }
+    }
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.n_read += n as u64;
+        self.meter.n_bytes += n as u64;
+        if self.meter.n_bytes > self.meter.bytes_max {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it unpacks to more than 4 GiB, or to 200 times its size"));
+        }
+        Ok(n)
+    }
+}
+
+/// By the error's kind: too large, or no archive.
+fn broken(error: impl Into<io::Error>) -> ArchiveError {
+    let error = error.into();
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => ArchiveError::TooLarge("it unpacks to more than 4 GiB, or to 200 times its size"),
+        io::ErrorKind::StorageFull => ArchiveError::Disk(error),
+        _ => ArchiveError::Broken(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

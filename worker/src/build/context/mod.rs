@@ -1,0 +1,253 @@
+//! The tar that goes to the engine, made of an archive while it is sent.
+//!
+//! [`Plan::make`] reads the archive once: which entries go, under which names, and where the Dockerfile is. [`Plan::write`] reads
+//! it again and copies them. Nothing of the archive touches this machine's file system, so no name and no link in it can.
+//!
+//! - One folder that holds everything else is left out of the names, as archives of forges have it.
+//! - A Dockerfile that is given as text, or lies outside the folder to build from, travels as [`DOCKERFILE`]; `.dockerignore`
+//!   names it then, so that no `COPY` takes it along. This is what Docker's own command line does.
+//! - A symbolic link goes along as a link when its target lies below the folder to build from. The engine resolves it there.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+
+use crate::build::archive::{Archive, ArchiveError, Entry, Kind};
+use crate::build::block::{Block, DOCKERFILE_BYTES_MAX, InvalidBlock, check_dockerfile};
+use crate::build::dockerignore::{BYTES_MAX as IGNORE_BYTES_MAX, Ignore, InvalidIgnore};
+
+const DOCKERFILE_DEFAULT: &str = "Dockerfile";
+const IGNORE: &str = ".dockerignore";
+/// Name in the context of a Dockerfile that is not in it.
+const DOCKERFILE: &str = ".asman.Dockerfile";
+
+/// Why a context cannot be built from. The sentences are for the job's author.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ContextError {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Ignore(#[from] InvalidIgnore),
+    #[error(transparent)]
+    Block(#[from] InvalidBlock),
+    /// No such folder.
+    #[error("the context has no folder {0:?}")]
+    NoFolder(String),
+    /// No such file.
+    #[error("the context has no file {0:?} to build from; name the Dockerfile with filename, or give its text")]
+    NoDockerfile(String),
+    /// Out of the folder to build from.
+    #[error("{0:?} links to {1:?}, which lies outside the folder to build from; exclude it in .dockerignore")]
+    Link(String, String),
+}
+
+/// What of an archive goes to the engine.
+#[derive(Debug)]
+pub(super) struct Plan {
+    archive: Option<Archive>,
+    /// Prefix of the archive's names that the context's names do not have; ends with `/` or is empty.
+    prefix: String,
+    ignore: Ignore,
+    /// Path in the context of the Dockerfile.
+    pub(super) dockerfile: String,
+    /// Files that are not the archive's, or replace its own.
+    own: BTreeMap<&'static str, Vec<u8>>,
+}
+
+impl Plan {
+    /// A context that is a Dockerfile and nothing else.
+    pub(super) fn of_text(dockerfile: &str) -> Self {
+        let own = BTreeMap::from([(DOCKERFILE_DEFAULT, dockerfile.as_bytes().to_vec())]);
+        Self { archive: None, prefix: String::new(), ignore: Ignore::default(), dockerfile: DOCKERFILE_DEFAULT.to_owned(), own }
+    }
+
+    /// Reads an archive and finds what a block wants of it. `folder` comes before the block's own.
+    pub(super) fn make(archive: Archive, block: &Block, folder: Option<&str>, strips: bool) -> Result<Self, ContextError> {
+        let tree = survey(&archive)?;
+        let root = if strips { top_folder(&tree) } else { String::new() };
+        let folders = [folder, block.folder.as_deref()];
+        let folder = folders.into_iter().flatten().collect::<Vec<_>>().join("/");
+        let prefix = if folder.is_empty() { root.clone() } else { format!("{root}{folder}/") };
+        if !prefix.is_empty() && !tree.keys().any(|path| path.starts_with(&prefix)) {
+            return Err(ContextError::NoFolder(folder));
+        }
+        let mut own = BTreeMap::new();
+        let ignored = archive.read(&format!("{prefix}{IGNORE}"), IGNORE_BYTES_MAX)?;
+        let ignore = Ignore::read(ignored.as_deref().unwrap_or_default())?;
+        let (dockerfile, outside) = find_dockerfile(&archive, &tree, block, &root, &prefix)?;
+        if let Some(text) = outside {
+            check_dockerfile(&text)?;
+            let mut lines = ignored.clone().unwrap_or_default();
+            lines.extend_from_slice(format!("\n{DOCKERFILE}\n").as_bytes());
+            if ignored.is_none() {
+                lines.extend_from_slice(format!("{IGNORE}\n").as_bytes());
+            }
+            own.extend([(DOCKERFILE, text), (IGNORE, lines)]);
+        } else if let Some(lines) = ignored {
+            own.insert(IGNORE, lines);
+        }
+        let plan = Self { archive: Some(archive), prefix, ignore, dockerfile, own };
+        plan.check_links(&tree)?;
+        Ok(plan)
+    }
+
+    /// Name in the context of an archive's entry that goes.
+    fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let name = path.strip_prefix(&self.prefix).filter(|name| !name.is_empty())?;
+        let is_replaced = self.own.contains_key(name);
+        let is_ignored = name != self.dockerfile && self.ignore.ignores(name);
+        (!is_replaced && !is_ignored).then_some(name)
+    }
+
+    fn check_links(&self, tree: &Tree) -> Result<(), ContextError> {
+        for (path, kind) in tree {
+            let (Some(name), Kind::Link(target)) = (self.name(path), kind) else { continue };
+            if leaves(name, target) {
+                return Err(ContextError::Link(name.to_owned(), target.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the tar. Fails as soon as nobody reads it any more.
+    pub(super) fn write(&self, to: impl Write) -> io::Result<()> {
+        let mut tar = tar::Builder::new(to);
+        for (name, bytes) in &self.own {
+            let mut header = header_of(0o644, 0, bytes.len() as u64);
+            tar.append_data(&mut header, name, &bytes[..])?;
+        }
+        let Some(archive) = &self.archive else { return tar.into_inner().map(|_| ()) };
+        let mut failure = None;
+        let result = archive.each(&mut |entry, bytes| {
+            let Some(name) = self.name(&entry.path) else { return Ok(()) };
+            append(&mut tar, name, entry, bytes).map_err(|error| {
+                failure = Some(error);
+                ArchiveError::Stopped
+            })
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        result.map_err(io::Error::other)?;
+        tar.into_inner()?.flush()
+    }
+}
+
+type Tree = BTreeMap<String, Kind>;
+
+/// Reads the whole archive, so that every bound and checksum is tested before anything is sent.
+fn survey(archive: &Archive) -> Result<Tree, ArchiveError> {
+    let mut tree = Tree::new();
+    archive.each(&mut |entry, _| {
+        let is_again = tree.insert(entry.path.clone(), entry.kind.clone()).is_some_and(|kind| kind != Kind::Folder);
+        if is_again { Err(ArchiveError::Duplicate(entry.path.clone())) } else { Ok(()) }
+    })?;
+    for path in tree.keys() {
+        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if let Some(folder) = above.find(|above| tree.get(*above).is_some_and(|kind| *kind != Kind::Folder)) {
+            return Err(ArchiveError::Duplicate(folder.to_owned()));
+        }
+    }
+    Ok(tree)
+}
+
+/// The one folder at the top, with a `/`, when there is nothing beside it.
+fn top_folder(tree: &Tree) -> String {
+    let mut tops = tree.keys().map(|path| path.split('/').next().unwrap_or(path));
+    let Some(top) = tops.next() else { return String::new() };
+    let is_folder = tree.get(top).is_none_or(|kind| *kind == Kind::Folder);
+    if is_folder && tops.all(|other| other == top) { format!("{top}/") } else { String::new() }
+}
+
+/// The Dockerfile's name in the context, and its text when it is not there. A name that is given is looked for from the whole
+/// context's root, then from the folder to build from.
+fn find_dockerfile(
+    archive: &Archive,
+    tree: &Tree,
+    block: &Block,
+    root: &str,
+    prefix: &str,
+) -> Result<(String, Option<Vec<u8>>), ContextError> {
+    if let Some(text) = &block.dockerfile {
+        return Ok((DOCKERFILE.to_owned(), Some(text.clone().into_bytes())));
+    }
+    let name = block.filename.as_deref().unwrap_or(DOCKERFILE_DEFAULT);
+    let roots = if block.filename.is_some() { [root, prefix] } else { [prefix, prefix] };
+    let paths = roots.map(|folder| format!("{folder}{name}"));
+    let is_there = |path: &&String| matches!(tree.get(*path), Some(Kind::File { .. } | Kind::Link(_)));
+    let path = paths.iter().find(is_there).ok_or_else(|| ContextError::NoDockerfile(name.to_owned()))?;
+    if let Some(inside) = path.strip_prefix(prefix) {
+        if matches!(tree.get(path), Some(Kind::File { size }) if *size > DOCKERFILE_BYTES_MAX as u64) {
+            return Err(InvalidBlock::DockerfileTooLarge.into());
+        }
+        return Ok((inside.to_owned(), None));
+    }
+    let text = archive.read(path, DOCKERFILE_BYTES_MAX)?.ok_or_else(|| ContextError::NoDockerfile(name.to_owned()))?;
+    Ok((DOCKERFILE.to_owned(), Some(text)))
+}
+
+/// Whether a link's target lies outside the context, by its words alone.
+fn leaves(name: &str, target: &str) -> bool {
+    if target.starts_with('/') || target.contains('\\') {
+        return true;
+    }
+    let mut depth = name.matches('/').count();
+    for segment in target.split('/') {
+        match segment {
+            "" | "." => (),
+            ".." => match depth.checked_sub(1) {
+                Some(above) => depth = above,
+                None => return true,
+            },
+            _ => depth += 1,
+        }
+    }
+    false
+}
+
+fn header_of(mode: u32, mtime: u64, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(mode);
+    header.set_mtime(mtime);
+    header.set_size(size);
+    header
+}
+
+fn append(tar: &mut tar::Builder<impl Write>, name: &str, entry: &Entry, bytes: &mut dyn Read) -> io::Result<()> {
+    match &entry.kind {
+        Kind::File { size } => {
+            let mut header = header_of(entry.mode, entry.mtime, *size);
+            // Also when the archive's header has lied: a short file must not shift those after it.
+            let mut counted = Exact { inner: bytes, left: *size };
+            tar.append_data(&mut header, name, &mut counted)?;
+            if counted.left == 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        }
+        Kind::Folder => {
+            let mut header = header_of(entry.mode, entry.mtime, 0);
+            header.set_entry_type(tar::EntryType::Directory);
+            tar.append_data(&mut header, name, io::empty())
+        }
+        Kind::Link(target) => {
+            let mut header = header_of(0o777, entry.mtime, 0);
+            header.set_entry_type(tar::EntryType::Symlink);
+            tar.append_link(&mut header, name, target)
+        }
+    }
+}
+
+/// At most so many bytes, counted down.
+struct Exact<'a> {
+    inner: &'a mut dyn Read,
+    left: u64,
+}
+
+impl Read for Exact<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let n = self.inner.read(&mut buffer[..most])?;
+        self.left -= n as u64;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests;

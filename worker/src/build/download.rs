@@ -1,0 +1,59 @@
+//! An archive from a URL to a file.
+//!
+//! Bounds: [`BYTES_MAX`], counted as they come, and [`ATTEMPTS_MAX`].
+
+use std::path::Path;
+
+use protocol::Step;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+
+use super::source::Source;
+use crate::api::{ApiError, cause_of};
+use crate::backoff::Backoff;
+use crate::guard::Guarded;
+use crate::run::RunError;
+
+const BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Some ten seconds.
+const ATTEMPTS_MAX: usize = 5;
+
+enum Failure {
+    Http(ApiError),
+    Disk(std::io::Error),
+    TooLarge,
+}
+
+/// Fetches an archive and gives its SHA-256.
+pub(super) async fn download(guarded: &Guarded, source: &Source, file: &Path) -> Result<String, RunError> {
+    let refuse = |why: String| RunError::job(Step::Clone, format!("the build context cannot be fetched: {why}"));
+    let mut backoff = Backoff::new();
+    let mut n_attempts = 1;
+    loop {
+        match attempt(guarded, source, file).await {
+            Ok(hash) => return Ok(hash),
+            Err(Failure::Http(ApiError::Away(_))) if n_attempts < ATTEMPTS_MAX => backoff.wait().await,
+            Err(Failure::Http(error)) => return Err(refuse(error.to_string())),
+            Err(Failure::TooLarge) => return Err(refuse(format!("it is larger than {} MiB", BYTES_MAX / 1024 / 1024))),
+            Err(Failure::Disk(error)) => return Err(RunError::Host(format!("writing a build context: {error}"))),
+        }
+        n_attempts += 1;
+    }
+}
+
+async fn attempt(guarded: &Guarded, source: &Source, path: &Path) -> Result<String, Failure> {
+    let mut response = guarded.get(source.full_url().clone()).await.map_err(Failure::Http)?;
+    let mut file = tokio::fs::File::create(path).await.map_err(Failure::Disk)?;
+    let (mut hash, mut size) = (Sha256::new(), 0_u64);
+    let broke_off = |error| Failure::Http(ApiError::Away(cause_of(error)));
+    while let Some(chunk) = response.chunk().await.map_err(broke_off)? {
+        size += chunk.len() as u64;
+        if size > BYTES_MAX {
+            return Err(Failure::TooLarge);
+        }
+        hash.update(&chunk);
+        file.write_all(&chunk).await.map_err(Failure::Disk)?;
+    }
+    file.flush().await.map_err(Failure::Disk)?;
+    Ok(hex::encode(hash.finalize()))
+}

@@ -1,0 +1,212 @@
+//! Git contexts, by the `git` program: a ref to a commit, a commit to a tar. Nothing is checked out.
+//!
+//! - The ref is resolved first (`ls-remote`), also for a commit that is given: it shows that whoever submitted the job may read the
+//!   repository, so that an image in the cache is not handed to others.
+//! - Only `https` is spoken (`http` too where private addresses are permitted), through [`Tunnel`]. No submodules, no hooks, no
+//!   filters (so no large file storage), no configuration of the machine, no prompts. No word of a user reaches the command line
+//!   but the checked URL, after `--`, and refs that the server has named.
+//! - A login goes to git in its environment, as a header for that host, and then no redirect is followed.
+//!
+//! Bounds: [`BYTES_MAX`] from the network and in the tar, 32 MiB of git's words; time is the caller's.
+
+mod program;
+mod refs;
+
+use std::path::Path;
+
+use reqwest::Url;
+use tokio::io::AsyncReadExt;
+
+use super::source::Repository;
+use super::tunnel::Tunnel;
+use crate::guard::Guarded;
+use program::{COMPLAINT_BYTES_MAX, read_at_most};
+use refs::{find, parse_refs};
+
+/// Most bytes that come over the network, and of the tar.
+const BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Why there is no context. The sentences are for the job's author, and hold no login.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GitError {
+    /// No such program.
+    #[error("this worker has no git; install git on it, or give the context as an archive, such as …/archive/<ref>.tar.gz")]
+    NoGit,
+    /// It may not be reached.
+    #[error("the repository cannot be reached: {0}")]
+    Unreachable(String),
+    /// It is private, or not there.
+    #[error("the repository is not there or is private; a token goes into its URL: https://TOKEN@host/owner/repo")]
+    NoAccess,
+    /// In git's own words.
+    #[error("git failed: {0}")]
+    Failed(String),
+    /// Neither a branch nor a tag.
+    #[error("the repository has no branch or tag {0:?}")]
+    NoRef(String),
+    /// Not all of it.
+    #[error("the commit {0} is short and no branch or tag points to it; give all of its digits")]
+    ShortCommit(String),
+    /// Over [`BYTES_MAX`].
+    #[error("the repository is larger than {} MiB", BYTES_MAX / 1024 / 1024)]
+    TooLarge,
+    /// Not git's fault.
+    #[error("running git: {0}")]
+    Host(std::io::Error),
+}
+
+/// What of a repository is wanted, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// All digits of it.
+    pub(super) commit: String,
+    /// Of that repository, when the URL names one.
+    pub(super) folder: Option<String>,
+    /// The ref that points to the commit, when one does.
+    name: Option<String>,
+    /// The spelling of the URL that the server knows.
+    url: Url,
+}
+
+/// Git for one repository.
+pub(super) struct Git<'a> {
+    program: &'a Path,
+    /// Scratch; git's home.
+    folder: &'a Path,
+    repository: &'a Repository,
+    allows_http: bool,
+    tunnel: Tunnel,
+}
+
+impl<'a> Git<'a> {
+    pub(super) async fn new(
+        program: &'a Path,
+        folder: &'a Path,
+        repository: &'a Repository,
+        guarded: &Guarded,
+    ) -> Result<Self, GitError> {
+        let allows_http = guarded.allows_private();
+        if repository.url.scheme() != "https" && !allows_http {
+            return Err(GitError::Unreachable("it is not an https URL".to_owned()));
+        }
+        let tunnel = Tunnel::open(guarded.clone(), BYTES_MAX).await.map_err(GitError::Host)?;
+        Ok(Self { program, folder, repository, allows_http, tunnel })
+    }
+
+    /// Asks the server which commit is wanted.
+    pub(super) async fn resolve(&self) -> Result<Resolved, GitError> {
+        let mut failure = GitError::NoAccess;
+        for url in spellings(self.repository) {
+            match self.list(&url).await {
+                Ok(list) => return find(&self.repository.wanted, &parse_refs(&list), url),
+                Err(error @ (GitError::NoGit | GitError::Host(_) | GitError::Unreachable(_))) => return Err(error),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn list(&self, url: &Url) -> Result<String, GitError> {
+        let mut command = self.remote("ls-remote");
+        command.args(["--", url.as_str()]);
+        self.output(command).await
+    }
+
+    /// Fetches the commit and writes its files as a tar.
+    pub(super) async fn fetch(&self, resolved: &Resolved, tar: &Path) -> Result<(), GitError> {
+        let bare = self.folder.join("repository");
+        let mut init = self.command(&[]);
+        init.args(["init", "--quiet", "--bare", "--template=", "--"]).arg(&bare);
+        self.output(init).await?;
+        self.fetch_into(resolved).await?;
+        // The tar has what is in the commit, byte for byte, whatever attributes it sets for archives and filters.
+        let attributes = "* -export-ignore -export-subst -filter -ident -text -working-tree-encoding\n";
+        let info = bare.join("info");
+        tokio::fs::create_dir_all(&info).await.map_err(GitError::Host)?;
+        tokio::fs::write(info.join("attributes"), attributes).await.map_err(GitError::Host)?;
+        self.archive(&resolved.commit, tar).await
+    }
+
+    /// The commit alone; where a server will not give that, its branch; where it speaks the old protocol, with all its history.
+    async fn fetch_into(&self, resolved: &Resolved) -> Result<(), GitError> {
+        let everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+        let name = resolved.name.as_deref().map_or(everything.to_vec(), |name| vec![name]);
+        let commit = vec![resolved.commit.as_str()];
+        let mut failure = None;
+        for (is_shallow, wanted) in [(true, &commit), (true, &name), (false, &name)] {
+            let mut command = self.remote("fetch");
+            command.args(["--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]);
+            if is_shallow {
+                command.arg("--depth=1");
+            }
+            command.args(["--", resolved.url.as_str()]).args(wanted);
+            match self.output(command).await {
+                Ok(_) if self.has(&resolved.commit).await? => return Ok(()),
+                Ok(_) => (),
+                Err(error @ (GitError::Failed(_) | GitError::NoAccess)) => failure = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| GitError::Failed(format!("the commit {} is not in the repository", resolved.commit))))
+    }
+
+    async fn has(&self, commit: &str) -> Result<bool, GitError> {
+        let mut command = self.command(&[]);
+        command.arg("--git-dir").arg(self.folder.join("repository")).args(["cat-file", "-e"]).arg(format!("{commit}^{{commit}}"));
+        match self.output(command).await {
+            Ok(_) => Ok(true),
+            Err(GitError::Failed(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn archive(&self, commit: &str, tar: &Path) -> Result<(), GitError> {
+        let mut command = self.command(&[]);
+        command.arg("--git-dir").arg(self.folder.join("repository")).args(["archive", "--format=tar", commit]);
+        let mut child = self.spawn(command)?;
+        let mut file = tokio::fs::File::create(tar).await.map_err(GitError::Host)?;
+        let (Some(stdout), Some(stderr)) = (child.child.stdout.take(), child.child.stderr.take()) else {
+            return Err(GitError::Failed("it says nothing".to_owned()));
+        };
+        let mut limited = stdout.take(BYTES_MAX + 1);
+        let copy = async {
+            let n = tokio::io::copy(&mut limited, &mut file).await.map_err(GitError::Host)?;
+            if n > BYTES_MAX { Err(GitError::TooLarge) } else { Ok(()) }
+        };
+        let (copied, complaint) = tokio::join!(copy, read_at_most(stderr, COMPLAINT_BYTES_MAX));
+        copied?;
+        self.judge(&mut child, &complaint).await
+    }
+}
+
+/// The URL as it is. With a login redirects are not followed, so the spelling that forges redirect to comes first.
+fn spellings(repository: &Repository) -> Vec<Url> {
+    let url = repository.url.clone();
+    if repository.login.is_none() || url.path().strip_suffix(".git").is_some() {
+        return vec![url];
+    }
+    let mut longer = url.clone();
+    longer.set_path(&format!("{}.git", url.path().trim_end_matches('/')));
+    vec![longer, url]
+}
+
+/// Whether a server says that a URL is a repository's.
+pub(super) async fn is_repository(guarded: &Guarded, repository: &Repository) -> bool {
+    let mut url = repository.url.clone();
+    url.set_path(&format!("{}/info/refs", url.path().trim_end_matches('/')));
+    url.set_query(Some("service=git-upload-pack"));
+    if let Some(login) = &repository.login {
+        let _ = (url.set_username(&login.user), url.set_password(Some(&login.password)));
+    }
+    let Ok(mut answer) = guarded.get(url).await else { return false };
+    let mut head = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        head.extend_from_slice(&chunk);
+        if head.len() >= 64 {
+            break;
+        }
+    }
+    let is_smart = head.starts_with(b"001e# service=git-upload-pack") || head.starts_with(b"000eversion 2");
+    let is_old = head.get(..41).is_some_and(|line| line[..40].iter().all(u8::is_ascii_hexdigit) && line[40] == b'\t');
+    is_smart || is_old
+}

@@ -1,0 +1,166 @@
+//! The `git` program: what it is told, what it may not do, and what its failures mean.
+
+use std::process::Stdio;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+
+use super::{Git, GitError};
+
+/// Most bytes of a list of refs.
+const WORDS_MAX: u64 = 32 * 1024 * 1024;
+const COMPLAINT_CHARS_MAX: usize = 400;
+/// Environment that git keeps: where programs and certificates are.
+const ENVIRONMENT: [&str; 5] = ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_EXEC_PATH"];
+pub(super) const COMPLAINT_BYTES_MAX: u64 = 64 * 1024;
+
+impl Git<'_> {
+    /// A command that speaks to the server.
+    pub(super) fn remote(&self, verb: &str) -> Command {
+        let protocols = if self.allows_http { "http:https" } else { "https" };
+        let login = self.repository.login.as_ref();
+        let mut command = self.command(&[
+            ("http.proxy", self.tunnel.url()),
+            ("http.followRedirects", if login.is_some() { "false" } else { "initial" }.to_owned()),
+            ("http.lowSpeedLimit", "1000".to_owned()),
+            ("http.lowSpeedTime", "60".to_owned()),
+        ]);
+        command.env("GIT_ALLOW_PROTOCOL", protocols);
+        if let Some(login) = login {
+            let header = STANDARD.encode(format!("{}:{}", login.user, login.password));
+            let origin = self.repository.url.origin().ascii_serialization();
+            command.env("GIT_CONFIG_COUNT", "1");
+            command.env("GIT_CONFIG_KEY_0", format!("http.{origin}/.extraHeader"));
+            command.env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {header}"));
+        }
+        if verb == "fetch" {
+            command.arg("--git-dir").arg(self.folder.join("repository"));
+        }
+        command.arg(verb);
+        command
+    }
+
+    pub(super) fn command(&self, settings: &[(&str, String)]) -> Command {
+        let mut command = Command::new(self.program);
+        command.env_clear().envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.env("HOME", self.folder).env("XDG_CONFIG_HOME", self.folder).env("LC_ALL", "C");
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_ATTR_NOSYSTEM", "1");
+        command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_PROTOCOL_FROM_USER", "0").env("GIT_ALLOW_PROTOCOL", "none");
+        let fixed = [
+            "credential.helper=",
+            "core.hooksPath=/dev/null",
+            "core.fsmonitor=false",
+            "core.bigFileThreshold=16m",
+            "gc.auto=0",
+            "maintenance.auto=false",
+            "fetch.unpackLimit=1",
+            "fetch.recurseSubmodules=false",
+            "transfer.bundleURI=false",
+            "pack.threads=1",
+        ];
+        for setting in fixed {
+            command.args(["-c", setting]);
+        }
+        for (name, value) in settings {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        command.current_dir(self.folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(super) fn spawn(&self, mut command: Command) -> Result<Group, GitError> {
+        let spawned = command.process_group(0).kill_on_drop(true).spawn();
+        let child = spawned.map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound if self.folder.is_dir() => GitError::NoGit,
+            _ => GitError::Host(error),
+        })?;
+        Ok(Group { id: child.id(), child })
+    }
+
+    /// Runs a command to its end and gives what it wrote.
+    pub(super) async fn output(&self, command: Command) -> Result<String, GitError> {
+        let mut child = self.spawn(command)?;
+        let (Some(stdout), Some(stderr)) = (child.child.stdout.take(), child.child.stderr.take()) else {
+            return Err(GitError::Failed("it says nothing".to_owned()));
+        };
+        let (words, complaint) = tokio::join!(read_at_most(stdout, WORDS_MAX), read_at_most(stderr, COMPLAINT_BYTES_MAX));
+        self.judge(&mut child, &complaint).await?;
+        Ok(words)
+    }
+
+    pub(super) async fn judge(&self, group: &mut Group, complaint: &str) -> Result<(), GitError> {
+        let status = group.child.wait().await.map_err(GitError::Host)?;
+        group.id = None;
+        if status.success() {
+            return Ok(());
+        }
+        if self.tunnel.is_spent() {
+            return Err(GitError::TooLarge);
+        }
+        if let Some(refusal) = self.tunnel.refusal() {
+            return Err(GitError::Unreachable(refusal));
+        }
+        let is_private = ["could not read Username", "Authentication failed", "not found", "error: 403", "error: 401"];
+        if is_private.iter().any(|words| complaint.contains(words)) {
+            return Err(GitError::NoAccess);
+        }
+        Err(GitError::Failed(self.redact(&last_words(complaint))))
+    }
+
+    /// Git is never told a login on its command line and has no reason to print one; still.
+    fn redact(&self, words: &str) -> String {
+        let Some(login) = &self.repository.login else { return words.to_owned() };
+        let encoded = STANDARD.encode(format!("{}:{}", login.user, login.password));
+        let secrets = [&login.password, &login.user, &encoded];
+        let secrets = secrets.into_iter().filter(|secret| !secret.is_empty());
+        secrets.fold(words.to_owned(), |words, secret| words.replace(secret.as_str(), "…"))
+    }
+}
+
+/// A program with whatever it started; all are killed when this is dropped before the end.
+pub(super) struct Group {
+    pub(super) child: Child,
+    /// None once it has ended.
+    id: Option<u32>,
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let id = self.id.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(id) = id {
+            // It may have ended this moment.
+            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Reads all and keeps the first bytes, so that the writer never waits.
+pub(super) async fn read_at_most(mut from: impl AsyncRead + Unpin, max: u64) -> String {
+    let mut kept = Vec::new();
+    // A broken pipe is the end.
+    let _ = (&mut from).take(max).read_to_end(&mut kept).await;
+    let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// The last two lines that say something.
+fn last_words(complaint: &str) -> String {
+    let lines: Vec<_> = complaint.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let words = lines[lines.len().saturating_sub(2)..].join("; ");
+    let words: String = words.chars().filter(|c| !c.is_control()).take(COMPLAINT_CHARS_MAX).collect();
+    if words.is_empty() { "it gives no reason".to_owned() } else { words }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gits_last_words_are_short() {
+        assert_eq!(last_words("a\nb\n\n c\u{7}\n"), "b; c");
+        assert_eq!(last_words(""), "it gives no reason");
+        assert!(last_words(&"x".repeat(10_000)).len() <= COMPLAINT_CHARS_MAX);
+    }
+}

@@ -1,0 +1,62 @@
+//! Built images in the registry that the worker's owner has named. What goes wrong there costs a line in the log, not the job.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use protocol::Step;
+
+use super::Work;
+use crate::executor::{Fault, Login};
+use crate::image::{ImageReference, follow_pull};
+
+/// A registry that is silent for this long is passed by.
+const REGISTRY_PATIENCE: Duration = Duration::from_mins(2);
+
+impl Work<'_> {
+    /// Whether the owner's registry has the image, which is then here. What goes wrong there is no fault of the job's.
+    pub(super) async fn fetch_built(&self, key: &str, image: &ImageReference) -> bool {
+        let Some(registry) = &self.task.host.builds.registry else { return false };
+        let (docker, log, there) = (&self.containers.docker, &self.task.log, registry.image(key));
+        log.line(Step::Pull, format!("looking for {there}")).await;
+        if let Err(error) = follow_pull(log, &there, docker.pull_as(&there, registry.login.as_ref()), REGISTRY_PATIENCE).await {
+            log.line(Step::Pull, format!("it is not there: {error}")).await;
+            return false;
+        }
+        let renamed = async {
+            docker.tag(&there, image).await?;
+            docker.untag(&there).await
+        };
+        renamed.await.is_ok()
+    }
+
+    /// Sends the image to the owner's registry. A failure is logged; the job goes on.
+    pub(super) async fn keep_built(&self, key: &str, image: &ImageReference) {
+        let Some(registry) = &self.task.host.builds.registry else { return };
+        let there = registry.image(key);
+        self.task.log.line(Step::Push, format!("pushing {there}")).await;
+        let pushed = async {
+            self.containers.docker.tag(image, &there).await?;
+            let pushed = self.push(&there, registry.login.as_ref()).await;
+            self.containers.docker.untag(&there).await?;
+            pushed
+        };
+        match pushed.await {
+            Ok(()) => self.task.log.line(Step::Push, format!("pushed {there}")).await,
+            Err(fault) => self.task.log.error(Step::Push, format!("the image stays on this worker: {fault}")).await,
+        }
+    }
+
+    async fn push(&self, there: &ImageReference, login: Option<&Login>) -> Result<(), Fault> {
+        let mut words = std::pin::pin!(self.containers.docker.push(there, login)?);
+        let mut last = String::new();
+        let silent = |_| Fault::Host("the registry said nothing".to_owned());
+        while let Some(word) = tokio::time::timeout(REGISTRY_PATIENCE, words.next()).await.map_err(silent)? {
+            let word = word?;
+            if !word.is_empty() && word != last {
+                self.task.log.line(Step::Push, &word).await;
+                last = word;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! From a definition's build block to an image.
+//!
+//! In: a checked [`Block`] and the task it belongs to. Out: the id of an image that is present.
+//!
+//! 1. `source`, `git`, `download`: the context's URL to a commit or an archive on disk.
+//! 2. The key: a hash of the block with the commit, or the archive's own hash, in the place of the URL's moving parts. An image of
+//!    that key that is here, or in the owner's registry, is taken as it is.
+//! 3. `archive`, `context`, `dockerignore`: the archive to the tar that the engine gets, entry by entry.
+//! 4. `engine`, `progress`: the build, its log, its end. `kept`: the owner's registry, before and after.
+//!
+//! # Invariants
+//!
+//! - No shell, no `docker` program, no URL for the engine to fetch: it gets our tar and nothing else.
+//! - A login in a context's URL goes to that host and nowhere else: no log line, no error, no image, no command line.
+//! - An image in the cache goes to whoever could have built it: the context's server is asked before the cache is.
+//! - A build that ends early leaves no container and no layer that was not there before it.
+
+mod archive;
+mod block;
+mod context;
+mod dockerignore;
+mod download;
+mod engine;
+mod git;
+mod kept;
+mod progress;
+mod settings;
+mod source;
+mod tunnel;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use protocol::{Step, sha256_hex};
+use serde_json::json;
+
+use crate::executor::BuildOptions;
+use crate::image::{ImageReference, Version, one_at_a_time};
+use crate::isolation::Containers;
+use crate::run::{RunError, Task};
+use archive::{Archive, ArchiveError};
+pub(crate) use block::{Block, InvalidBlock};
+use context::{ContextError, Plan};
+use git::{Git, GitError};
+pub(crate) use settings::Settings;
+use source::{Kind, Source};
+
+/// Label with the key, on every image that is built.
+pub(crate) const LABEL_BUILD: &str = "asman.build";
+/// Name of built images; the key is the tag.
+const REPOSITORY: &str = "asman/build";
+/// Changes with the meaning of a block: older images are not taken then.
+const KEY_VERSION: u32 = 1;
+/// Hexadecimal digits of a key.
+const KEY_CHARS: usize = 40;
+/// A context that takes longer to come has failed.
+const CONTEXT_TIMEOUT: Duration = Duration::from_mins(15);
+
+/// Where the context's files are, once it is known.
+enum Origin {
+    /// The Dockerfile is all.
+    Text,
+    /// On disk.
+    Archive,
+    /// Still to be fetched.
+    Commit(git::Resolved),
+}
+
+/// Gives the id of the image that a block stands for, which is then present.
+pub(crate) async fn ensure(task: &Task<'_>, containers: &Containers, block: Block) -> Result<String, RunError> {
+    if !task.host.builds.is_on {
+        return Err(RunError::job(Step::Build, "this worker builds no images: its owner has turned builds off; give an image"));
+    }
+    let limit = task.claim.max_duration.0.min(task.host.max_job_duration).min(protocol::limits::SETUP_ALLOWANCE);
+    let too_long = |_| {
+        let time = protocol::format_duration(limit);
+        RunError::job(Step::Build, format!("the image was not built within {time} and the build was stopped"))
+    };
+    tokio::time::timeout(limit, Work { task, containers, block: &block, folder: task.scratch.build() }.ensure())
+        .await
+        .map_err(too_long)?
+}
+
+struct Work<'a> {
+    task: &'a Task<'a>,
+    containers: &'a Containers,
+    block: &'a Block,
+    /// Scratch.
+    folder: PathBuf,
+}
+
+impl Work<'_> {
+    async fn ensure(&self) -> Result<String, RunError> {
+        tokio::fs::create_dir_all(&self.folder).await.map_err(|error| RunError::Host(format!("build folder: {error}")))?;
+        let git = self.git().await?;
+        let (origin, hash) = self.locate(git.as_ref()).await?;
+        let key = self.key(&hash);
+        let image = ImageReference { name: REPOSITORY.to_owned(), version: Version::Tag(key.clone()) };
+        if let Some(id) = self.present(&image).await? {
+            return Ok(id);
+        }
+        let turn = one_at_a_time(&image.to_string()).await;
+        if let Some(id) = self.present(&image).await? {
+            return Ok(id);
+        }
+        if self.fetch_built(&key, &image).await
+            && let Some(id) = self.present(&image).await?
+        {
+            self.task.host.images.made(&image.to_string(), &id);
+            return Ok(id);
+        }
+        let plan = self.plan(origin, git.as_ref()).await?;
+        let network = self.containers.isolation.network().await.map_err(|fault| RunError::of(Step::Build, fault))?;
+        let options = self.options(&key, &image, &plan, network)?;
+        let docker = self.containers.docker.clone();
+        self.task.log.line(Step::Build, format!("building {image}")).await;
+        let build = engine::Build { docker, log: self.task.log.clone(), options, plan, turn };
+        build.run(&self.task.host.builds).await?;
+        let id = self.present(&image).await?;
+        let id = id.ok_or_else(|| RunError::job(Step::Build, "the build ended without an image"))?;
+        self.task.host.images.made(&image.to_string(), &id);
+        self.keep_built(&key, &image).await;
+        Ok(id)
+    }
+
+    async fn present(&self, image: &ImageReference) -> Result<Option<String>, RunError> {
+        self.containers.docker.image_id(image).await.map_err(|fault| RunError::of(Step::Build, fault))
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.folder.join("context")
+    }
+
+    /// Git for the context, when it is a repository.
+    async fn git(&self) -> Result<Option<Git<'_>>, RunError> {
+        let guarded = self.task.host.api.guarded();
+        let Some(source) = &self.block.source else { return Ok(None) };
+        let is_git = match source.kind(guarded) {
+            Kind::Git => true,
+            Kind::Archive => false,
+            Kind::Unknown => git::is_repository(guarded, source.repository()).await,
+        };
+        if !is_git {
+            return Ok(None);
+        }
+        let git = Git::new(&self.task.host.builds.git, &self.folder, source.repository(), guarded).await;
+        git.map(Some).map_err(of_git)
+    }
+
+    /// Finds out what exactly is to be built, and a text that stands for it.
+    async fn locate(&self, git: Option<&Git<'_>>) -> Result<(Origin, String), RunError> {
+        let Some(source) = &self.block.source else { return Ok((Origin::Text, String::new())) };
+        self.task.log.line(Step::Clone, format!("fetching {}", source.shown())).await;
+        if let Some(git) = git {
+            let resolved = within(CONTEXT_TIMEOUT, git.resolve()).await?.map_err(of_git)?;
+            self.task.log.line(Step::Clone, format!("the commit is {}", resolved.commit)).await;
+            let folder = resolved.folder.clone().unwrap_or_default();
+            let place = format!("git {} {} {folder}", url_for_key(source), resolved.commit);
+            return Ok((Origin::Commit(resolved), place));
+        }
+        let hash = within(CONTEXT_TIMEOUT, download::download(self.task.host.api.guarded(), source, &self.archive())).await??;
+        Ok((Origin::Archive, format!("archive {hash}")))
+    }
+
+    /// Hash of all that makes one image differ from another. A login is part of it: it keeps a private repository's image from
+    /// whoever knows the commit alone.
+    fn key(&self, origin: &str) -> String {
+        let block = self.block;
+        let login = block.source.as_ref().and_then(|source| source.repository().login.as_ref());
+        let text = json!([
+            KEY_VERSION,
+            origin,
+            login.map(|login| [&login.user, &login.password]),
+            block.dockerfile,
+            block.folder,
+            block.filename,
+            block.target,
+            block.platform,
+            block.args,
+        ]);
+        sha256_hex(text.to_string().as_bytes())[..KEY_CHARS].to_owned()
+    }
+
+    async fn plan(&self, origin: Origin, git: Option<&Git<'_>>) -> Result<Plan, RunError> {
+        let folder = match origin {
+            Origin::Text => return Ok(Plan::of_text(self.block.dockerfile.as_deref().unwrap_or_default())),
+            Origin::Archive => None,
+            Origin::Commit(resolved) => {
+                let Some(git) = git else { return Err(RunError::Host("a commit without its repository".to_owned())) };
+                within(CONTEXT_TIMEOUT, git.fetch(&resolved, &self.archive())).await?.map_err(of_git)?;
+                Some(resolved.folder.unwrap_or_default()).filter(|folder| !folder.is_empty())
+            }
+        };
+        let (file, block, strips) = (self.archive(), self.block.clone(), git.is_none());
+        let plan = tokio::task::spawn_blocking(move || Plan::make(Archive::open(&file)?, &block, folder.as_deref(), strips));
+        let plan = plan.await.map_err(|error| RunError::Host(format!("reading a context broke off: {error}")))?;
+        plan.map_err(|error| match error {
+            ContextError::Archive(ArchiveError::Disk(error)) => RunError::Host(format!("reading a context: {error}")),
+            error => RunError::job(Step::Clone, error.to_string()),
+        })
+    }
+
+    fn options(&self, key: &str, image: &ImageReference, plan: &Plan, network: String) -> Result<BuildOptions, RunError> {
+        let (task, block) = (self.task, self.block);
+        let memory = task.parsed.memory_bytes;
+        Ok(BuildOptions {
+            tag: image.to_string(),
+            dockerfile: plan.dockerfile.clone(),
+            target: block.target.clone(),
+            platform: block.platform.clone(),
+            args: block.args.clone().into_iter().collect(),
+            labels: HashMap::from([(LABEL_BUILD.to_owned(), key.to_owned())]),
+            network: Some(network),
+            cpus: task.parsed.cpus.clamp(0.01, f64::from(self.containers.docker.cpus)),
+            memory_bytes: if memory == 0 { task.host.memory_bytes } else { memory },
+            shm_bytes: task.shm_bytes()?,
+        })
+    }
+}
+
+/// A repository's address without what its spellings differ in.
+fn url_for_key(source: &Source) -> String {
+    source.repository().url.as_str().trim_end_matches('/').trim_end_matches(".git").to_owned()
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, RunError> {
+    let too_long =
+        |_| RunError::job(Step::Clone, format!("the build context did not come within {}", protocol::format_duration(limit)));
+    tokio::time::timeout(limit, work).await.map_err(too_long)
+}
+
+fn of_git(error: GitError) -> RunError {
+    match error {
+        GitError::Host(_) => RunError::Host(error.to_string()),
+        error => RunError::job(Step::Clone, error.to_string()),
+    }
+}

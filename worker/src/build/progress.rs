@@ -1,0 +1,147 @@
+//! A build's words on their way to the log, and what they tell: the step it is at, its layers.
+//!
+//! Bounds: [`LOG_BYTES_MAX`] of a build in the job's log, whose own bound the run shares; [`LINE_BYTES_MAX`] a line;
+//! [`LAYERS_MAX`] layers.
+
+use std::collections::HashMap;
+
+use protocol::Step;
+
+use crate::executor::BuildWord;
+use crate::log::Log;
+
+const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
+const LINE_BYTES_MAX: usize = protocol::limits::LOG_LINE_BYTES_MAX;
+const LAYERS_MAX: usize = 1_000;
+const STEP_CHARS_MAX: usize = 200;
+
+/// What a build has said so far.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    unfinished: String,
+    n_logged: usize,
+    /// Such as `2/3 : RUN false`.
+    step: Option<String>,
+    /// Ids of the layers that this build made, in its own words.
+    pub(super) layers: Vec<String>,
+    /// The next layer's id is one that was there.
+    is_cached: bool,
+    /// Last state of each layer of a base image.
+    pulled: HashMap<String, String>,
+}
+
+impl Progress {
+    /// Takes a word, and logs the lines that it ends.
+    pub(super) async fn take(&mut self, log: &Log, word: BuildWord) {
+        match word {
+            BuildWord::Output(text) => {
+                for line in self.lines(&text) {
+                    self.note(&line);
+                    self.write(log, line).await;
+                }
+            }
+            BuildWord::Progress(status) => {
+                let (layer, state) = status.split_once(": ").unwrap_or(("", &status));
+                let is_news = self.pulled.get(layer).is_none_or(|last| last != state) && self.pulled.len() < LAYERS_MAX;
+                if is_news {
+                    self.pulled.insert(layer.to_owned(), state.to_owned());
+                    self.write(log, status).await;
+                }
+            }
+            BuildWord::Nothing => (),
+        }
+    }
+
+    /// Logs what is left.
+    pub(super) async fn end(&mut self, log: &Log) {
+        let line = std::mem::take(&mut self.unfinished);
+        if !line.is_empty() {
+            self.write(log, line).await;
+        }
+    }
+
+    /// Where the build was, for the sentence that says that it failed.
+    pub(super) fn place(&self) -> String {
+        self.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"))
+    }
+
+    async fn write(&mut self, log: &Log, line: String) {
+        if self.n_logged > LOG_BYTES_MAX {
+            return;
+        }
+        self.n_logged += line.len() + 1;
+        let is_full = self.n_logged > LOG_BYTES_MAX;
+        let dropped = || format!("build log truncated: it reached {} MiB, the rest is dropped", LOG_BYTES_MAX / 1024 / 1024);
+        log.line(Step::Build, if is_full { dropped() } else { line }).await;
+    }
+
+    fn lines(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for piece in text.split_inclusive('\n') {
+            self.unfinished.push_str(piece);
+            let is_whole = self.unfinished.ends_with('\n');
+            if is_whole || self.unfinished.len() >= LINE_BYTES_MAX {
+                let line = std::mem::take(&mut self.unfinished);
+                let line = line.trim_end_matches(['\r', '\n']);
+                // A terminal would show what follows the last carriage return.
+                lines.extend(cut(line.rsplit('\r').next().unwrap_or(line)));
+            }
+        }
+        lines
+    }
+
+    /// Reads the classic builder's own lines. A command may write the same: nothing that follows from them trusts them.
+    fn note(&mut self, line: &str) {
+        if let Some(step) = line.strip_prefix("Step ").filter(|step| step.starts_with(|c: char| c.is_ascii_digit())) {
+            self.step = Some(step.chars().take(STEP_CHARS_MAX).collect());
+            self.is_cached =
+                step.split_once(" : ").is_some_and(|(_, rest)| rest.trim_start().to_ascii_uppercase().starts_with("FROM"));
+        } else if line == " ---> Using cache" {
+            self.is_cached = true;
+        } else if let Some(id) = line.strip_prefix(" ---> ").filter(|_| !self.is_cached && self.layers.len() < LAYERS_MAX)
+            && id.len() >= 12
+            && id.bytes().all(|b| b.is_ascii_hexdigit())
+        {
+            self.layers.push(id.to_owned());
+        }
+    }
+}
+
+/// Pieces of a line that fit one log line.
+fn cut(line: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    for c in line.chars() {
+        if pieces.last().is_some_and(|piece| piece.len() + c.len_utf8() > LINE_BYTES_MAX) {
+            pieces.push(String::new());
+        }
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(c);
+        }
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_builders_lines_tell_step_and_layers() {
+        let mut progress = Progress::default();
+        let said = "Step 1/4 : FROM a\n ---> c794a6700e50\nStep 2/4 : RUN x\n ---> Running in 1f3\nout\rput\nRemoving intermediate \
+                    container 1f3\n ---> aaaaaaaaaaaa\nStep 3/4 : RUN y\n ---> Using cache\n ---> bbbbbbbbbbbb\nStep 4/4 : RUN false\n \
+                    ---> Running in 2a4\nunfin";
+        let lines: Vec<_> = said.split_inclusive(' ').flat_map(|piece| progress.lines(piece)).collect();
+        lines.iter().for_each(|line| progress.note(line));
+        assert!(lines.contains(&"put".to_owned()) && progress.unfinished == "unfin");
+        assert_eq!(progress.place(), " at step 4/4 : RUN false");
+        assert_eq!(progress.layers, ["aaaaaaaaaaaa"]);
+    }
+
+    #[test]
+    fn long_lines_are_cut_at_characters() {
+        let pieces = cut(&"ä".repeat(LINE_BYTES_MAX));
+        assert_eq!(pieces.len(), 2);
+        assert!(pieces.iter().all(|piece| piece.len() <= LINE_BYTES_MAX));
+    }
+}

@@ -1,0 +1,304 @@
+//! Where a build context comes from, read off its URL.
+//!
+//! - `https://host/owner/repo` with `.git` or not, `…/tree/<ref>`, `…/tree/<ref>/<folder>`, `…/commit/<sha>` (with GitLab's `/-/`
+//!   before it), `….git#<ref>:<folder>`: a git repository;
+//! - anything of the API's own, and what names an archive: an archive;
+//! - else the server is asked whether it is a repository (see `git::is_repository`).
+//!
+//! A user name and password in the URL are taken out of it here, and go to that host alone. Nothing prints them: [`Login`] has no
+//! `Display`, its `Debug` is blank, and no error repeats the URL.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+
+use crate::guard::Guarded;
+
+const URL_BYTES_MAX: usize = 2048;
+/// Hosts whose pages of two segments are repositories.
+const FORGES: [&str; 5] = ["github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "git.sr.ht"];
+const ARCHIVE_SEGMENTS: [&str; 4] = ["archive", "tarball", "zipball", "get"];
+const ARCHIVE_ENDINGS: [&str; 4] = [".zip", ".tgz", ".tar.gz", ".tar"];
+
+/// Why a context is no URL to fetch. The URL is not repeated: it may hold a token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidContext {
+    /// Of another scheme, or no URL at all.
+    #[error("the build context is no https URL of a git repository or an archive")]
+    NoUrl,
+    /// Over [`URL_BYTES_MAX`].
+    #[error("the build context's URL is longer than {URL_BYTES_MAX} bytes")]
+    TooLong,
+    /// A folder or ref that leaves the repository, or looks like an option.
+    #[error("the build context's URL names a ref or a folder that cannot be; use plain segments")]
+    Segment,
+}
+
+/// A user name and password for one host.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) user: String,
+    pub(super) password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login(..)")
+    }
+}
+
+/// What of a repository is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The default branch.
+    Head,
+    /// A ref, maybe followed by a folder: refs may have slashes, so only the server's list of refs tells them apart.
+    RefAndFolder(Vec<String>),
+    Commit(String),
+    /// A ref and a folder, told apart by a colon.
+    Fragment {
+        name: String,
+        folder: Option<String>,
+    },
+}
+
+/// A repository and what of it.
+#[derive(Clone, Debug)]
+pub(super) struct Repository {
+    /// Without login, query and fragment.
+    pub(super) url: Url,
+    pub(super) login: Option<Login>,
+    pub(super) wanted: Wanted,
+}
+
+/// What a URL tells of the kind of a context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Git,
+    Archive,
+    /// The server knows.
+    Unknown,
+}
+
+/// A context's URL.
+#[derive(Clone)]
+pub(crate) struct Source {
+    /// With login, if it came with one; never printed.
+    full: Url,
+    repository: Repository,
+    kind: Kind,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({})", self.shown())
+    }
+}
+
+impl Source {
+    /// Reads a URL. Whether its host may be reached is judged when it is.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidContext> {
+        if text.len() > URL_BYTES_MAX {
+            return Err(InvalidContext::TooLong);
+        }
+        let is_plain = !text.chars().any(|c| c.is_control() || c.is_whitespace());
+        let full = Url::parse(text).ok().filter(|url| is_plain && matches!(url.scheme(), "http" | "https"));
+        let full = full.filter(Url::has_host).ok_or(InvalidContext::NoUrl)?;
+        let (kind, repository) = repository(&full)?;
+        Ok(Self { full, repository, kind })
+    }
+
+    /// What is to be fetched; nothing when only the server knows.
+    pub(super) fn kind(&self, guarded: &Guarded) -> Kind {
+        if guarded.is_own(&self.full) { Kind::Archive } else { self.kind }
+    }
+
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// For requests alone.
+    pub(super) fn full_url(&self) -> &Url {
+        &self.full
+    }
+
+    /// For logs and cache keys: without login, query and fragment.
+    pub(super) fn shown(&self) -> String {
+        let mut url = self.full.clone();
+        strip(&mut url);
+        url.to_string()
+    }
+}
+
+fn strip(url: &mut Url) -> Option<Login> {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let login = Login { user: decode(url.username()), password: url.password().map(decode).unwrap_or_default() };
+    // They fail for URLs without a host only.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    (!login.user.is_empty() || !login.password.is_empty()).then_some(login)
+}
+
+/// Reads a URL as a repository's, whatever it is.
+fn repository(full: &Url) -> Result<(Kind, Repository), InvalidContext> {
+    let segments: Vec<String> = full
+        .path()
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+        .collect();
+    let marker = segments
+        .iter()
+        .enumerate()
+        .skip(2)
+        .find(|(at, word)| matches!(word.as_str(), "tree" | "commit") && segments.len() > at + 1);
+    let (path, wanted) = match marker {
+        Some((at, word)) => (&segments[..at], wanted(word, &segments[at + 1..])?),
+        None => (&segments[..], from_fragment(full.fragment())?),
+    };
+    let path = path.strip_suffix(&["-".to_owned()]).unwrap_or(path);
+    let kind = kind(full, path, marker.is_some());
+    let mut url = full.clone();
+    let login = strip(&mut url);
+    if let Ok(mut own) = url.path_segments_mut() {
+        own.clear().extend(path);
+    }
+    Ok((kind, Repository { url, login, wanted }))
+}
+
+fn kind(full: &Url, path: &[String], has_marker: bool) -> Kind {
+    let last = path.last().map_or("", String::as_str);
+    let is_archive = path.iter().skip(2).any(|word| ARCHIVE_SEGMENTS.contains(&word.as_str()))
+        || ARCHIVE_ENDINGS.iter().any(|ending| last.ends_with(ending));
+    let is_forge = full.host_str().is_some_and(|host| FORGES.contains(&host.trim_start_matches("www.")));
+    match () {
+        () if last.strip_suffix(".git").is_some() || has_marker => Kind::Git,
+        () if is_archive || full.query().is_some() => Kind::Archive,
+        () if is_forge && path.len() == 2 => Kind::Git,
+        () => Kind::Unknown,
+    }
+}
+
+fn wanted(word: &str, rest: &[String]) -> Result<Wanted, InvalidContext> {
+    if rest.iter().any(|segment| !is_plain(segment)) {
+        return Err(InvalidContext::Segment);
+    }
+    match (word, rest) {
+        ("commit", [sha]) if is_hex(sha) => Ok(Wanted::Commit(sha.to_ascii_lowercase())),
+        ("commit", _) => Err(InvalidContext::Segment),
+        _ => Ok(Wanted::RefAndFolder(rest.to_vec())),
+    }
+}
+
+/// `#<ref>:<folder>`, as Docker's own command line has it.
+fn from_fragment(fragment: Option<&str>) -> Result<Wanted, InvalidContext> {
+    let fragment = percent_decode_str(fragment.unwrap_or_default()).decode_utf8_lossy().into_owned();
+    let (name, folder) = fragment.split_once(':').unwrap_or((&fragment, ""));
+    let folder = folder.trim_matches('/');
+    if !name.split('/').chain(folder.split('/')).filter(|segment| !segment.is_empty()).all(is_plain) {
+        return Err(InvalidContext::Segment);
+    }
+    if name.is_empty() && folder.is_empty() {
+        return Ok(Wanted::Head);
+    }
+    let name = if name.is_empty() { "HEAD" } else { name };
+    Ok(Wanted::Fragment { name: name.to_owned(), folder: (!folder.is_empty()).then(|| folder.to_owned()) })
+}
+
+fn is_plain(segment: &str) -> bool {
+    !segment.starts_with('-') && protocol::check_input_path(segment.trim_matches('/')).is_ok()
+}
+
+/// Seven digits at least: fewer tell no commits apart.
+pub(super) fn is_hex(text: &str) -> bool {
+    (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Kind, String, Wanted) {
+        let source = Source::parse(text).unwrap();
+        (source.kind, source.repository.url.to_string(), source.repository.wanted)
+    }
+
+    fn refs(text: &str) -> Wanted {
+        Wanted::RefAndFolder(text.split('/').map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn repositories_of_every_spelling_are_read() {
+        let sha = "0123456789abcdef0123456789abcdef01234567";
+        let repo = "https://github.com/owner/repo";
+        for (text, url, wanted) in [
+            (repo.to_owned(), repo, Wanted::Head),
+            (format!("{repo}/"), repo, Wanted::Head),
+            (format!("{repo}.git"), "https://github.com/owner/repo.git", Wanted::Head),
+            (format!("{repo}/tree/main"), repo, refs("main")),
+            (format!("{repo}/tree/feature/a/docker"), repo, refs("feature/a/docker")),
+            (format!("{repo}/tree/feature%2Fa"), repo, refs("feature/a")),
+            (format!("{repo}/commit/{sha}"), repo, Wanted::Commit(sha.to_owned())),
+            ("https://gitlab.com/group/sub/repo/-/tree/v1.0".to_owned(), "https://gitlab.com/group/sub/repo", refs("v1.0")),
+            (
+                format!("{repo}.git#v1:sub/dir"),
+                "https://github.com/owner/repo.git",
+                Wanted::Fragment { name: "v1".into(), folder: Some("sub/dir".into()) },
+            ),
+        ] {
+            let (kind, read_url, read_wanted) = read(&text);
+            let read_wanted = match read_wanted {
+                Wanted::RefAndFolder(segments) => refs(&segments.join("/")),
+                other => other,
+            };
+            assert_eq!((kind, read_url.as_str(), read_wanted), (Kind::Git, url, wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn archives_are_told_from_repositories_or_asked_about() {
+        for text in [
+            "https://github.com/owner/repo/archive/refs/heads/main.tar.gz",
+            "https://api.github.com/repos/owner/repo/tarball/main",
+            "https://example.org/context.zip",
+            "https://example.org/download?key=1",
+        ] {
+            assert_eq!(read(text).0, Kind::Archive, "{text}");
+        }
+        for text in ["https://example.org/owner/repo", "https://example.org/context", "https://git.example.org/a/b/c"] {
+            assert_eq!(read(text).0, Kind::Unknown, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_taken_out_and_never_printed() {
+        let source = Source::parse("https://oauth2:s3cr%40t@gitlab.com/a/b?private_token=s3cr%40t").unwrap();
+        assert_eq!(source.repository.login.as_ref().unwrap().password, "s3cr@t");
+        assert_eq!(source.shown(), "https://gitlab.com/a/b");
+        assert_eq!(source.repository.url.as_str(), "https://gitlab.com/a/b");
+        assert!(!format!("{:?}", source.repository).contains("s3cr"));
+        assert_eq!(Source::parse("https://token@github.com/a/b").unwrap().repository.login.unwrap().user, "token");
+    }
+
+    #[test]
+    fn what_is_no_url_or_names_an_option_is_refused() {
+        for text in
+            ["", "git@github.com:a/b", "ssh://github.com/a/b", "file:///etc", "ext::sh", "https://a b/c", "https://", "--x"]
+        {
+            assert_eq!(Source::parse(text).unwrap_err(), InvalidContext::NoUrl, "{text}");
+        }
+        for text in [
+            "https://github.com/a/b/tree/--upload-pack=x",
+            "https://github.com/a/b/tree/..%2F..%2Fetc",
+            "https://github.com/a/b/commit/main",
+            "https://github.com/a/b/commit/012345/x",
+            "https://github.com/a/b.git#main:../..",
+            "https://github.com/a/b.git#-x",
+        ] {
+            assert_eq!(Source::parse(text).unwrap_err(), InvalidContext::Segment, "{text}");
+        }
+        assert_eq!(Source::parse(&format!("https://a/{}", "x".repeat(3000))).unwrap_err(), InvalidContext::TooLong);
+    }
+}

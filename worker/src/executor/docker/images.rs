@@ -1,0 +1,263 @@
+//! Images in the engine: present, pulled, built, tagged, pushed, removed.
+//!
+//! Traps that this file is shaped by:
+//! - A pull without tag pulls every tag; errors of a pull, push or build come inside its stream.
+//! - The classic builder is asked for: it takes limits of memory and cpu and ends when its connection does. `remote=` is never
+//!   sent: the engine would fetch it from its own network.
+//! - A stream may end with an error that is none; see [`to_end`].
+//! - bollard carries the memory of a build as a 32 bit number, so a build gets [`BUILD_MEMORY_MAX`] at most.
+//! - Only layers that a failed build has made are removed: an image that has a tag, or was there before, stays.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::time::Duration;
+
+use bollard::auth::DockerCredentials;
+use bollard::errors::Error as Bollard;
+use bollard::models::{BuildInfo, CreateImageInfo};
+use bollard::query_parameters::{
+    BuildImageOptions, BuildImageOptionsBuilder, CreateImageOptionsBuilder, ListImagesOptionsBuilder, PushImageOptions,
+    RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+
+use super::{Docker, Fault};
+use crate::error::innermost;
+use crate::executor::{BuildWord, Login, PullProgress};
+use crate::image::{ImageReference, Version};
+
+/// Time for a context to be sent: the engine answers when it has all of it.
+const CONTEXT_TIMEOUT: Duration = Duration::from_mins(30);
+/// Most memory of a build; see above.
+const BUILD_MEMORY_MAX: u64 = 2 * 1024 * 1024 * 1024 - 1;
+const CPU_PERIOD_MICROS: i32 = 100_000;
+
+/// How to build one image.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BuildOptions {
+    /// Name of the result.
+    pub(crate) tag: String,
+    /// Path of the Dockerfile in the context.
+    pub(crate) dockerfile: String,
+    pub(crate) target: Option<String>,
+    pub(crate) platform: Option<String>,
+    pub(crate) args: HashMap<String, String>,
+    pub(crate) labels: HashMap<String, String>,
+    /// Network of its `RUN` steps. None: the engine's default bridge.
+    pub(crate) network: Option<String>,
+    pub(crate) cpus: f64,
+    /// Memory and swap together.
+    pub(crate) memory_bytes: u64,
+    /// None: 64 MiB.
+    pub(crate) shm_bytes: Option<u64>,
+}
+
+impl Docker {
+    /// Id of an image that is present.
+    pub(crate) async fn image_id(&self, image: &ImageReference) -> Result<Option<String>, Fault> {
+        match self.client.inspect_image(&image.to_string()).await {
+            Ok(found) => Ok(Some(found.id.unwrap_or_else(|| image.to_string()))),
+            Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Fetches an image. It is there when the stream ends without an error.
+    pub(crate) fn pull(&self, image: &ImageReference) -> impl Stream<Item = Result<PullProgress, Fault>> + use<> {
+        self.pull_as(image, None)
+    }
+
+    /// The same from a registry that wants to know who asks.
+    pub(crate) fn pull_as(
+        &self,
+        image: &ImageReference,
+        login: Option<&Login>,
+    ) -> impl Stream<Item = Result<PullProgress, Fault>> + use<> {
+        let options = CreateImageOptionsBuilder::new().from_image(&image.name).tag(image.version.as_str()).build();
+        let progress = self.client.create_image(Some(options), None, login.map(credentials));
+        let word =
+            |info: CreateImageInfo| PullProgress { layer: info.id.unwrap_or_default(), status: info.status.unwrap_or_default() };
+        to_end(progress).map_ok(word).map_err(Fault::from)
+    }
+
+    /// A connection for builds, which is patient while a context is sent.
+    pub(crate) fn builder(&self) -> Builder {
+        Builder(self.client.clone().with_timeout(CONTEXT_TIMEOUT))
+    }
+
+    /// Gives an image another name.
+    pub(crate) async fn tag(&self, image: &ImageReference, name: &ImageReference) -> Result<(), Fault> {
+        let options = TagImageOptionsBuilder::new().repo(&name.name).tag(tag_of(name)?).build();
+        Ok(self.client.tag_image(&image.to_string(), Some(options)).await?)
+    }
+
+    /// Takes a name from an image; the image goes with its last one.
+    pub(crate) async fn untag(&self, name: &ImageReference) -> Result<(), Fault> {
+        self.remove_image_named(&name.to_string()).await
+    }
+
+    /// Sends an image to its registry. It is there when the stream ends without an error.
+    pub(crate) fn push(
+        &self,
+        image: &ImageReference,
+        login: Option<&Login>,
+    ) -> Result<impl Stream<Item = Result<String, Fault>> + use<>, Fault> {
+        let options = PushImageOptions { tag: Some(tag_of(image)?.to_owned()), ..PushImageOptions::default() };
+        let client = self.client.clone();
+        let words = client.push_image(&image.name, Some(options), login.map(credentials)).boxed();
+        Ok(to_end(words).map_ok(|info| info.status.unwrap_or_default()).map_err(Fault::from))
+    }
+
+    /// Ids of all images without a name, layers included.
+    pub(crate) async fn nameless_images(&self) -> Result<HashSet<String>, Fault> {
+        let filters = HashMap::from([("dangling".to_owned(), vec!["true".to_owned()])]);
+        let options = ListImagesOptionsBuilder::new().all(true).filters(&filters).build();
+        let images = self.client.list_images(Some(options)).await?;
+        Ok(images.into_iter().map(|image| image.id).collect())
+    }
+
+    /// Removes the layers that a build left, newest first, but for those that were there `before`, have a name or are in use.
+    /// Gives how many are in use. The ids are read off the engine's words, which a build can forge: hence the conditions.
+    pub(crate) async fn remove_layers(&self, layers: &[String], before: &HashSet<String>) -> usize {
+        let mut n_in_use = 0;
+        for id in layers.iter().rev() {
+            // Names go into the URL as they are.
+            let Some(id) = Some(id).filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit())) else { continue };
+            let Ok(found) = self.client.inspect_image(id).await else { continue };
+            let is_named = found.repo_tags.iter().flatten().next().is_some();
+            let Some(id) = found.id.filter(|id| !is_named && !before.contains(id)) else { continue };
+            match self.remove_image_named(&id).await {
+                Err(Fault::Refused { status: 409, .. }) => n_in_use += 1,
+                Err(fault) => tracing::warn!(%fault, image = %id, "layer of a failed build stays"),
+                Ok(()) => (),
+            }
+        }
+        n_in_use
+    }
+
+    async fn remove_image_named(&self, name: &str) -> Result<(), Fault> {
+        let options = RemoveImageOptionsBuilder::new().force(false).noprune(true).build();
+        match self.client.remove_image(name, Some(options), None).await {
+            Ok(_) | Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// See [`Docker::builder`].
+pub(crate) struct Builder(bollard::Docker);
+
+impl Builder {
+    /// Builds an image of a context's tar. It is there when the stream ends without an error; dropping the stream ends the build.
+    pub(crate) fn build(
+        &self,
+        options: &BuildOptions,
+        context: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> impl Stream<Item = Result<BuildWord, Fault>> + '_ {
+        let words = self.0.build_image(build_image_options(options), None, Some(bollard::body_try_stream(context)));
+        to_end(words).map(|word| word.map(build_word).map_err(fault_of_build))
+    }
+}
+
+/// The client takes a line end that comes apart from its line for a broken stream. Nothing follows it, so it is the end: callers
+/// look whether the image is there.
+fn to_end<T>(words: impl Stream<Item = Result<T, Bollard>>) -> impl Stream<Item = Result<T, Bollard>> {
+    words.take_while(|word| {
+        let is_line_end = word.as_ref().is_err_and(|error| innermost(error) == "bytes remaining on stream");
+        std::future::ready(!is_line_end)
+    })
+}
+
+/// A step that fails is the job's own fault, whatever its command is called.
+fn fault_of_build(error: Bollard) -> Fault {
+    match error {
+        Bollard::DockerStreamError { error } if error.starts_with("The command '") => {
+            Fault::Refused { status: 400, message: error }
+        }
+        other => other.into(),
+    }
+}
+
+fn build_word(info: BuildInfo) -> BuildWord {
+    let progress = || {
+        let status = info.status.filter(|status| !status.is_empty())?;
+        Some(info.id.map_or_else(|| status.clone(), |id| format!("{id}: {status}")))
+    };
+    match info.stream {
+        Some(text) => BuildWord::Output(text),
+        None => progress().map_or(BuildWord::Nothing, BuildWord::Progress),
+    }
+}
+
+fn build_image_options(options: &BuildOptions) -> BuildImageOptions {
+    let memory = i32::try_from(options.memory_bytes.min(BUILD_MEMORY_MAX)).unwrap_or(i32::MAX);
+    let mut builder = BuildImageOptionsBuilder::new()
+        .dockerfile(&options.dockerfile)
+        .t(&options.tag)
+        .buildargs(&options.args)
+        .labels(&options.labels)
+        .rm(true)
+        .forcerm(true)
+        .memory(memory)
+        .memswap(memory)
+        .cpuperiod(CPU_PERIOD_MICROS)
+        .cpuquota(quota(options.cpus));
+    if let Some(bytes) = options.shm_bytes {
+        builder = builder.shmsize(i32::try_from(bytes).unwrap_or(i32::MAX));
+    }
+    if let Some(target) = &options.target {
+        builder = builder.target(target);
+    }
+    if let Some(platform) = &options.platform {
+        builder = builder.platform(platform);
+    }
+    if let Some(network) = &options.network {
+        builder = builder.networkmode(network);
+    }
+    builder.build()
+}
+
+/// Microseconds of cpu in each period; the engine refuses less than 1 ms.
+#[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
+fn quota(cpus: f64) -> i32 {
+    ((cpus * f64::from(CPU_PERIOD_MICROS)) as i32).max(1_000)
+}
+
+fn credentials(login: &Login) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(login.user.clone()),
+        password: Some(login.password.clone()),
+        serveraddress: Some(login.registry.clone()),
+        ..DockerCredentials::default()
+    }
+}
+
+fn tag_of(image: &ImageReference) -> Result<&str, Fault> {
+    match &image.version {
+        Version::Tag(tag) => Ok(tag),
+        Version::Digest(_) => Err(Fault::Refused { status: 400, message: "an image can be given a tag only".to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_end_on_its_own_ends_a_stream_and_other_errors_do_not() {
+        let io = |text: &str| Bollard::IOError { err: io::Error::other(text.to_owned()) };
+        let words = |error| futures_util::stream::iter([Ok(1), Err(error)]);
+        assert_eq!(to_end(words(io("bytes remaining on stream"))).count().await, 1);
+        assert_eq!(to_end(words(io("broken pipe"))).count().await, 2);
+    }
+
+    #[test]
+    fn limits_fit_what_the_client_carries() {
+        let options = |memory_bytes, cpus| build_image_options(&BuildOptions { cpus, memory_bytes, ..BuildOptions::default() });
+        assert_eq!((options(96 << 20, 0.5).memory, options(96 << 20, 0.5).memswap), (Some(96 << 20), Some(96 << 20)));
+        assert_eq!(options(8 << 30, 0.5).memory, Some(i32::MAX));
+        assert_eq!((options(1, 0.5).cpuquota, options(1, 0.0001).cpuquota), (Some(50_000), Some(1_000)));
+        assert!(options(1, 1.0).remote.is_none() && options(1, 1.0).forcerm);
+    }
+}

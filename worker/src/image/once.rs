@@ -1,0 +1,47 @@
+//! One pull or build per image at a time in the process, whatever the number of workers in it: who comes second finds it present.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use tokio::sync::OwnedMutexGuard;
+
+type Turns = HashMap<String, Arc<tokio::sync::Mutex<()>>>;
+
+/// Images that are being made or waited for.
+static TURNS: LazyLock<Mutex<Turns>> = LazyLock::new(Mutex::default);
+
+/// The right to make an image, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+/// Waits until nobody else makes the image.
+pub(crate) async fn one_at_a_time(image: &str) -> Turn {
+    let turn = Arc::clone(TURNS.lock().unwrap_or_else(PoisonError::into_inner).entry(image.to_owned()).or_default());
+    Turn { held: Some(turn.lock_owned().await) }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.held = None;
+        TURNS.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, turn| Arc::strong_count(turn) > 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_waits_for_the_first_and_nothing_is_kept() {
+        let first = one_at_a_time("once-test").await;
+        let mut second = std::pin::pin!(one_at_a_time("once-test"));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(one_at_a_time("once-test-other").await);
+        drop(first);
+        drop(second.await);
+        let turns = TURNS.lock().unwrap();
+        assert!(!turns.keys().any(|image| image.starts_with("once-test")));
+    }
+}

@@ -1,0 +1,73 @@
+//! A pull with its progress in the build log.
+//!
+//! Bounds: a pull without a word for [`SILENCE_MAX`] has failed; at most [`PROGRESS_LINES_MAX`] progress lines.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use protocol::Step;
+
+use super::{ImageReference, one_at_a_time};
+use crate::care::Images;
+use crate::executor::{Docker, Fault, PullProgress};
+use crate::log::Log;
+use crate::run::RunError;
+
+const SILENCE_MAX: Duration = Duration::from_mins(2);
+const PROGRESS_LINES_MAX: usize = 1_000;
+
+/// Gives the id of an image, which is then present.
+pub(crate) async fn pull(
+    docker: &Docker,
+    images: &Images,
+    log: &Log,
+    image: &ImageReference,
+    patience: Option<Duration>,
+) -> Result<String, RunError> {
+    if let Some(id) = present(docker, image).await? {
+        return Ok(id);
+    }
+    let _turn = one_at_a_time(&image.to_string()).await;
+    if let Some(id) = present(docker, image).await? {
+        return Ok(id);
+    }
+    log.line(Step::Pull, format!("pulling {image}")).await;
+    follow_pull(log, image, docker.pull(image), patience.unwrap_or(SILENCE_MAX)).await?;
+    let id = present(docker, image).await?;
+    if let Some(id) = &id {
+        images.made(&image.to_string(), id);
+    }
+    id.ok_or_else(|| RunError::job(Step::Pull, format!("{image} was pulled and is not there")))
+}
+
+async fn present(docker: &Docker, image: &ImageReference) -> Result<Option<String>, RunError> {
+    docker.image_id(image).await.map_err(|fault| RunError::of(Step::Pull, fault))
+}
+
+/// Awaits the end of a pull, with one log line for each change of a layer's state.
+pub(crate) async fn follow_pull(
+    log: &Log,
+    image: &ImageReference,
+    words: impl Stream<Item = Result<PullProgress, Fault>>,
+    patience: Duration,
+) -> Result<(), RunError> {
+    let mut words = std::pin::pin!(words);
+    let mut states: HashMap<String, String> = HashMap::new();
+    let mut lines = 0;
+    loop {
+        let silent = |_| {
+            let time = protocol::format_duration(patience);
+            RunError::job(Step::Pull, format!("{image}: the registry said nothing for {time}"))
+        };
+        let Some(word) = tokio::time::timeout(patience, words.next()).await.map_err(silent)? else { return Ok(()) };
+        let word = word.map_err(|fault| RunError::of(Step::Pull, fault))?;
+        let is_news = !word.status.is_empty() && states.get(&word.layer) != Some(&word.status);
+        if is_news && lines < PROGRESS_LINES_MAX {
+            lines += 1;
+            let line = if word.layer.is_empty() { word.status.clone() } else { format!("{}: {}", word.layer, word.status) };
+            log.line(Step::Pull, line).await;
+            states.insert(word.layer, word.status);
+        }
+    }
+}
