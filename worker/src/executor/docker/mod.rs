@@ -56,8 +56,17 @@ impl From<Bollard> for Fault {
 /// Whether a refusal tells of this machine, not of what was asked: the engine gives both the status 500. What is not known here
 /// counts as the job's, because a job that no machine can run must not go round for ever.
 fn is_of_host(message: &str) -> bool {
-    const OF_HOST: [&str; 5] =
-        ["no space left on device", "cannot allocate memory", "dial unix", "failed to create endpoint", "context canceled"];
+    const OF_HOST: [&str; 7] = [
+        "no space left on device",
+        "cannot allocate memory",
+        "dial unix",
+        "failed to create endpoint",
+        "context canceled",
+        // Somebody removed the network between the look at it and the container's start.
+        "network asman-",
+        // An old gVisor on a new kernel; `--network=host` among its runtime's arguments mends that.
+        "cannot run with network enabled in root network namespace",
+    ];
     OF_HOST.iter().any(|words| message.contains(words))
 }
 
