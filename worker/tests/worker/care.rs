@@ -7,8 +7,8 @@ use protocol::{Reason, sha256_hex};
 use serde_json::json;
 use worker::{Config, Mark};
 
-use crate::harness::{IMAGE, TestWorker, docker, ensure_image, eventually, names_in, rootfs, script};
 use crate::harness::Registry;
+use crate::harness::{IMAGE, TestWorker, docker, ensure_image, eventually, names_in, rootfs, script};
 
 /// Looks often, and leaves other people's build cache alone.
 fn watchful(config: &mut Config) {

@@ -53,6 +53,9 @@ pub(crate) struct AddArgs {
     /// Label that holds the job; a newer job of the same label replaces it.
     #[arg(long)]
     pub(super) namespace: Option<Namespace>,
+    /// Secret of the worker that the job needs, by name; may be repeated.
+    #[arg(long = "secret", value_name = "NAME")]
+    pub(super) secrets: Vec<String>,
     /// Size of /dev/shm, such as 1g.
     #[arg(long)]
     pub(super) shm_size: Option<String>,
@@ -83,6 +86,7 @@ impl AddArgs {
             max_duration: None,
             tags: Vec::new(),
             namespace: None,
+            secrets: Vec::new(),
             shm_size: None,
             definition: None,
             is_waiting: true,

@@ -26,6 +26,9 @@ pub(super) fn members(args: &AddArgs) -> Result<Map<String, Value>, Failure> {
     if !args.tags.is_empty() {
         members.insert("tags".to_owned(), json!(args.tags));
     }
+    if !args.secrets.is_empty() {
+        members.insert("secrets".to_owned(), json!(args.secrets));
+    }
     add_env(&mut members, &args.env)?;
     add_requirements(&mut members, args)?;
     Ok(members)

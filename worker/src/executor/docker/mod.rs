@@ -68,7 +68,7 @@ impl From<Bollard> for Fault {
 /// Whether a refusal tells of this machine, not of what was asked: the engine gives both the status 500. What is not known here
 /// counts as the job's, because a job that no machine can run must not go round for ever.
 fn is_of_host(message: &str) -> bool {
-    const OF_HOST: [&str; 6] = [
+    const OF_HOST: [&str; 8] = [
         "no space left on device",
         "cannot allocate memory",
         "dial unix",
@@ -76,6 +76,10 @@ fn is_of_host(message: &str) -> bool {
         "context canceled",
         // It was there a moment ago: somebody has just removed it.
         "No such image",
+        // Somebody removed the network between the look at it and the container's start.
+        "network asman-",
+        // An old gVisor on a new kernel; `--network=host` among its runtime's arguments mends that.
+        "cannot run with network enabled in root network namespace",
     ];
     OF_HOST.iter().any(|words| message.contains(words))
 }
