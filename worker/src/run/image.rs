@@ -48,6 +48,7 @@ async fn pull_once(task: &Task<'_>, image: &ImageReference, pull: &tokio::sync::
     if let Some(id) = present(task, image).await? {
         return Ok(id);
     }
+    task.host.api.stats.pulls.add(1);
     task.log.line(Step::Pull, format!("pulling {image}")).await;
     follow(task, image).await?;
     let id = present(task, image).await?;

@@ -10,5 +10,7 @@ mod engine;
 mod files;
 mod harness;
 mod images;
+mod life;
 mod lifecycle;
 mod logs;
+mod queues;
