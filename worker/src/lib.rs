@@ -1,4 +1,4 @@
-//! The worker: claims jobs of one queue over HTTP, runs each in a container, and hands back logs, outputs and a result.
+//! The worker: claims jobs of its queues over HTTP, runs each in a container, and hands back logs, outputs and a result.
 //!
 //! In: a [`Config`] and a [`Shutdown`]. Out: [`run()`] ends when the worker has drained. It knows the API's address and a queue's
 //! name, nothing else: no database, no inbound port.
@@ -6,7 +6,8 @@
 //! # Map
 //!
 //! - `config`, `error`, `shutdown`: the public door.
-//! - `session`: claim loop, heartbeat loop, drain; `capacity` and `holds` are what they share.
+//! - `session`: claim loop, heartbeat loop, drain; `capacity` and `holds` are what they share. `queues`: what one worker serves.
+//! - `status`, `stats`, `health`: how the worker is, and who may ask. `dockerd`: an engine of its own.
 //! - `run`: one claimed job, from definition to finish request; knows nothing of claims and leases.
 //! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
 //! - `executor`: containers. `executor/docker.rs` is the one file that names the engine's client.
@@ -25,6 +26,7 @@ mod backoff;
 mod capacity;
 mod config;
 mod data_directory;
+mod dockerd;
 mod error;
 mod executor;
 mod health;
@@ -39,7 +41,8 @@ mod spool;
 mod stats;
 mod status;
 
-pub use config::Config;
+pub use config::{Config, Life};
+pub use dockerd::Dockerd;
 pub use error::Error;
 pub use executor::{docker_version, import_image};
 pub use queues::{InvalidShare, QueueShare, Queues};

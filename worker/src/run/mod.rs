@@ -13,6 +13,7 @@ mod environment;
 mod image;
 mod inputs;
 mod outputs;
+mod signalled;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -179,6 +180,9 @@ impl Task<'_> {
             return Err(RunError::Halted);
         }
         let ending = docker.ending(id).await.map_err(broken)?;
+        if !is_timed_out {
+            signalled::check(docker, ending).await?;
+        }
         self.unless_halted(async { pump.await.map_err(|error| RunError::Host(error.to_string())) }).await?;
         Ok(Ended { ending, is_timed_out, duration })
     }

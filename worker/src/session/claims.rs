@@ -189,6 +189,7 @@ impl Asker {
         match answer {
             Ok(answer) if answer.jobs.is_empty() => {
                 session.api.status.cleared(Obstacle::Refusal, lane);
+                note_pause(&session, lane, answer.is_paused);
                 if is_waited_for && asked.elapsed() < PROMPT {
                     pace.wait();
                 } else {
@@ -198,6 +199,7 @@ impl Asker {
             }
             Ok(answer) => {
                 session.api.status.cleared(Obstacle::Refusal, lane);
+                note_pause(&session, lane, false);
                 *pace = Pace::new();
                 let n_jobs = answer.jobs.len();
                 for claim in answer.jobs {
@@ -219,6 +221,15 @@ impl Asker {
                 Outcome::Nothing
             }
         }
+    }
+}
+
+/// A paused queue gives nothing, and says so.
+fn note_pause(session: &Session, lane: usize, is_paused: bool) {
+    if is_paused {
+        session.api.status.blocked(Obstacle::Pause, lane, "the queue is paused by its owner");
+    } else {
+        session.api.status.cleared(Obstacle::Pause, lane);
     }
 }
 

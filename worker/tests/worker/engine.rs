@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use protocol::Reason;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use worker::Error;
 
 use crate::harness::{TestWorker, script};
+use crate::life::{free_address, until_state};
 
 /// Runs an ignored test of this file with its own socket as the engine.
 fn run_apart(test: &str) {
@@ -84,5 +86,87 @@ async fn vanishing() {
     // The container that nobody could reach is removed now, and claims begin again.
     let _proxy = Proxy::start(&socket());
     assert_eq!(worker.run(&script("true")).await.1.reason, Reason::Success);
+    worker.drain().await;
+}
+
+/// An engine of the test's own, with its bridges in a network namespace where they are in nobody's way.
+struct Engine {
+    child: std::process::Child,
+}
+
+impl Engine {
+    fn start(folder: &Path) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("dockerd.log")).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--net", "dockerd", "--host"]).arg(format!("unix://{}", socket().display()));
+        command.arg("--data-root").arg(folder.join("root")).arg("--exec-root").arg(folder.join("exec"));
+        command.arg("--pidfile").arg(folder.join("pid")).stdout(log.try_clone().unwrap()).stderr(log);
+        Self { child: command.spawn().unwrap() }
+    }
+
+    async fn until_ready() {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        while worker::docker_version().await.is_err() {
+            assert!(tokio::time::Instant::now() < deadline, "the engine comes up");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn end(&mut self, signal: Signal) {
+        kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(40);
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(tokio::time::Instant::now() < deadline, "the engine ends");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), Signal::TERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[test]
+fn jobs_of_an_engine_that_restarts_go_back_and_claims_wait_for_it() {
+    run_apart("engine::restarting");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by jobs_of_an_engine_that_restarts_go_back_and_claims_wait_for_it"]
+async fn restarting() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(folder.path());
+    Engine::until_ready().await;
+    let address = free_address();
+    let worker = TestWorker::start_with(|config| config.life.health_address = Some(address)).await;
+    for signal in [Signal::TERM, Signal::KILL] {
+        let job = worker.api.submit(&script("echo up; sleep 600"));
+        worker.api.until_logged(&job, "up").await;
+        engine.end(signal).await;
+        worker.api.until("a release", |heard| heard.released.get(&job).map(|_| ())).await;
+        worker.api.with(|heard| assert!(!heard.finished.contains_key(&job), "an engine's end is no result"));
+        // What is submitted meanwhile waits: nobody takes it who could not run it.
+        let waiting = worker.api.submit(&script("echo ran"));
+        let said = until_state(address, "waiting").await;
+        assert!(said["reason"].as_str().unwrap().starts_with("Docker does not answer"), "{said}");
+        worker.api.with(|heard| assert!(!heard.released.contains_key(&waiting) && heard.waiting.len() == 1));
+        engine = Engine::start(folder.path());
+        assert_eq!(worker.api.finish_of(&waiting).await.reason, Reason::Success);
+    }
+    worker.drain().await;
+    engine.end(Signal::TERM).await;
+}
+
+/// A program that ends by a signal of its own is a result like any other.
+#[tokio::test]
+async fn a_program_that_kills_itself_has_a_result() {
+    let worker = TestWorker::start().await;
+    let (_, finish) = worker.run(&script("exit 137")).await;
+    assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(137)));
     worker.drain().await;
 }

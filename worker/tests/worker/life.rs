@@ -9,7 +9,7 @@ use crate::api::{FakeApi, Heard};
 use crate::harness::{TestWorker, script};
 
 /// A port of this machine that nobody listens on now.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
@@ -25,7 +25,7 @@ async fn health(address: SocketAddr) -> Value {
 }
 
 /// Asks until the worker says so.
-async fn until_state(address: SocketAddr, state: &str) -> Value {
+pub(crate) async fn until_state(address: SocketAddr, state: &str) -> Value {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
         let said = health(address).await;
