@@ -101,26 +101,41 @@ fn three_queues_share_one_worker_by_weight_through_the_real_api() {
     }
 }
 
+/// What the worker on this port says of itself.
+fn health(port: &str) -> Option<Value> {
+    let output = Command::new("curl").args(["-s", &format!("http://127.0.0.1:{port}/healthz")]).output().unwrap();
+    serde_json::from_slice(&output.stdout).ok()
+}
+
+/// Milliseconds from a job's submission to its claim, by the database's clock.
+fn claim_latency(house: &House, queue: &str, script: &str) -> i64 {
+    let id = house.add(queue, script);
+    assert_eq!(house.result(queue, &id)["finishedReason"], "Success");
+    let history = house.get(&format!("/q/{queue}/j/{id}/history.json")).unwrap();
+    let entries = history["data"].as_array().unwrap();
+    let time = |event: &str| entries.iter().find(|entry| entry["event"] == event).unwrap()["time"].as_i64().unwrap();
+    time("claimed") - time("queued")
+}
+
 #[test]
-fn an_idle_worker_of_three_queues_takes_a_job_at_once() {
+fn an_idle_worker_of_three_queues_takes_a_job_as_soon_as_one_of_a_single_queue() {
     let house = House::over(test_database());
     let _api = house.start_api();
-    let _worker = worker(&house, "w", &["a", "b", "c", "--jobs", "1"], "c");
-    let mut latencies = Vec::new();
+    let ports = [free_port().to_string(), free_port().to_string()];
+    let _one = worker(&house, "one", &["single", "--port", &ports[0]], "single");
+    let _three = worker(&house, "three", &["a", "b", "c", "--port", &ports[1]], "c");
+    let mut latencies = [Vec::new(), Vec::new()];
+    // In turn, so that both are measured on the same busy machine.
     for n in 0..9 {
-        let queue = ["a", "b", "c"][n % 3];
-        let id = house.add(queue, &format!("echo {n}"));
-        assert_eq!(house.result(queue, &id)["finishedReason"], "Success");
-        let history = house.get(&format!("/q/{queue}/j/{id}/history.json")).unwrap();
-        let time = |event: &str| {
-            let entries = history["data"].as_array().unwrap();
-            entries.iter().find(|entry| entry["event"] == event).unwrap()["time"].as_i64().unwrap()
-        };
-        latencies.push(time("claimed") - time("queued"));
+        for (which, queue) in [(0, "single"), (1, ["a", "b", "c"][n % 3])] {
+            until(|| health(&ports[which]).filter(|said| said["jobs"] == 0));
+            latencies[which].push(claim_latency(&house, queue, &format!("echo {n}")));
+        }
     }
-    latencies.sort_unstable();
-    println!("submit to claim, ms: {latencies:?}");
-    assert!(latencies[latencies.len() / 2] < 50, "submit to claim, ms: {latencies:?}");
+    latencies.iter_mut().for_each(|them| them.sort_unstable());
+    println!("submit to claim, ms: one queue {:?}, three queues {:?}", latencies[0], latencies[1]);
+    let [one, three] = [0, 1].map(|which| latencies[which][latencies[which].len() / 2]);
+    assert!(three <= 3 * one + 30, "medians: {one} ms with one queue, {three} ms with three");
 }
 
 #[test]
@@ -169,16 +184,12 @@ fn a_worker_of_a_paused_queue_says_what_it_waits_for_and_takes_jobs_when_the_pau
     pause("--pause");
     let port = free_port().to_string();
     let _worker = worker(&house, "w", &["q", "--port", &port], "q");
-    let health = || {
-        let output = Command::new("curl").args(["-s", &format!("http://127.0.0.1:{port}/healthz")]).output().unwrap();
-        serde_json::from_slice::<Value>(&output.stdout).ok()
-    };
-    let said = until(|| health().filter(|said| said["state"] == "waiting"));
+    let said = until(|| health(&port).filter(|said| said["state"] == "waiting"));
     assert_eq!(said["reason"], "the queue is paused by its owner");
     pause("--resume");
     let id = house.add("q", "echo on");
     assert_eq!(house.result("q", &id)["finishedReason"], "Success");
-    until(|| health().filter(|said| said["state"] == "ready"));
+    until(|| health(&port).filter(|said| said["state"] == "ready"));
 }
 
 #[test]
@@ -209,7 +220,7 @@ fn a_worker_of_a_local_api_runs_jobs_and_keeps_web_pages_out() {
         let add = ["job", "add", queue, "-i", "asman/demo", "-c", "echo from here", "--wait", "--api", &api];
         let added = run(&add);
         assert_eq!(added.status.code(), Some(0), "{}", text(&added.stderr));
-        assert!(text(&added.stdout).contains("from here"));
+        assert!((text(&added.stdout) + &text(&added.stderr)).contains("from here"), "{added:?}");
     }
     assert_eq!(curl(&api, &["-H", "Host: evil.example"]), "421");
     assert_eq!(curl(&api, &["-H", "Origin: https://evil.example"]), "403");
@@ -344,8 +355,9 @@ impl Apart {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.0, program]);
+        // Not `ip netns exec`, which hides the control groups with the rest of /sys.
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.0)).arg(program);
         command
     }
 }
