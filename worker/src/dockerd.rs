@@ -26,7 +26,7 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// Beside the PATH, which services often have without these.
 const PLACES: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
-/// A running engine. Call [`Dockerd::stop`]: it is not stopped by being dropped.
+/// A running engine. Call [`Dockerd::stop`] to let it end in order: dropped, it is killed.
 #[derive(Debug)]
 pub struct Dockerd {
     child: Child,
@@ -131,8 +131,8 @@ fn command(dockerd: &Path, socket: &Path, data: &Path) -> Result<Command, Error>
     let mut command = Command::new(dockerd);
     command.arg("--host").arg(format!("unix://{}", socket.display()));
     command.arg("--data-root").arg(data.join("docker")).arg("--exec-root").arg(&runtime).arg("--pidfile").arg(pid_file);
-    // A process group of its own: Ctrl-C is for the worker, which lets its jobs end first.
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    // A process group of its own: Ctrl-C is for the worker, which lets its jobs end first. One whose start is given up is killed.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     Ok(command)
 }
 

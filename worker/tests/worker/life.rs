@@ -146,7 +146,7 @@ async fn metrics_count_jobs_capacity_and_the_api_and_name_no_queue() {
 }
 
 #[tokio::test]
-async fn hours_without_the_api_cost_no_result_and_a_claim_that_was_taken_meanwhile_is_dropped() {
+async fn an_outage_of_the_api_costs_no_result_and_a_claim_that_was_taken_meanwhile_is_dropped() {
     let worker = TestWorker::start().await;
     let jobs =
         [(); 2].map(|()| worker.api.submit(&script("echo up; until [ -e /job-cache/go ]; do sleep 0.05; done; echo kept")));

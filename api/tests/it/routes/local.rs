@@ -84,6 +84,9 @@ async fn our_own_page_and_allowed_ones_and_programs_may() {
             with(api.request(Method::POST, "/q/local").json(&json!({"definition": definition(1)})), &[("origin", origin)]);
         assert_eq!(body_of(submission.send().await.unwrap()).await.0, 200, "{origin}");
     }
+    let preflight = api.request(Method::OPTIONS, "/q/local").header("access-control-request-method", "POST");
+    let answer = preflight.header("origin", "https://page.example").send().await.unwrap();
+    assert!(answer.status().is_success() && answer.headers().contains_key("access-control-allow-origin"));
     // As a tunnel's end calls itself.
     let tunnel = [("host", "localhost:9000"), ("origin", "http://localhost:9000")];
     assert_eq!(get(&api, "/q/local", &tunnel).await, 200);
