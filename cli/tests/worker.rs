@@ -414,7 +414,9 @@ fn an_engine_that_cannot_be_started_is_named_with_its_mend() {
         (output.status.code(), text(&output.stderr))
     };
     let program = Path::new(env!("CARGO_BIN_EXE_asman"));
-    let (code, said) = start(program, &|command| drop(command.env("DOCKER_HOST", "tcp://127.0.0.1:1")));
+    let (code, said) = start(program, &|command| {
+        command.env("DOCKER_HOST", "tcp://127.0.0.1:1");
+    });
     assert!(code == Some(3) && said.contains("DOCKER_HOST"), "{code:?} {said}");
     // As somebody else than root, who must be able to reach the program.
     let reachable = folder.path().join("asman");

@@ -52,10 +52,7 @@ impl Dockerd {
         let stderr = child.stderr.take();
         let log = tokio::spawn(keep_log(stderr, log_path.clone()));
         let mut engine = Self { child, log };
-        let sentence = match engine.until_ready().await {
-            None => return Ok(Some(engine)),
-            Some(sentence) => sentence,
-        };
+        let Some(sentence) = engine.until_ready().await else { return Ok(Some(engine)) };
         engine.stop().await;
         Err(Error::NoDockerd(format!("{sentence}; see {}", log_path.display())))
     }

@@ -267,21 +267,13 @@ fn admit(session: &Arc<Session>, claim: Claim) -> bool {
     tracing::info!(job = %claim.job_id, epoch = claim.epoch, attempt = claim.attempt, "job claimed");
     let session = Arc::clone(session);
     let tasks = session.tasks.clone();
-    let one_less = |left: u64| left.checked_sub(1).map(|less| if left == u64::MAX { left } else { less });
-    let is_wanted = session.jobs_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
-    match session.ledger.take(needs).filter(|_| is_wanted) {
-        Some(slot) => {
-            session.api.stats.claims.add(1);
-            tasks.spawn(work(session, claim, parsed, slot, hold));
-            true
-        }
+    let is_wanted = || session.jobs_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+    let Some(slot) = session.ledger.take(needs).filter(|_| is_wanted()) else {
         // More than was asked for: back at once, so that another worker gets it.
-        None => {
-            if is_wanted {
-                session.jobs_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_add(1))).ok();
-            }
-            tasks.spawn(async move { session.release(&hold).await });
-            false
-        }
-    }
+        tasks.spawn(async move { session.release(&hold).await });
+        return false;
+    };
+    session.api.stats.claims.add(1);
+    tasks.spawn(work(session, claim, parsed, slot, hold));
+    true
 }

@@ -105,7 +105,7 @@ impl Engine {
     }
 
     async fn until_ready() {
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         while worker::docker_version().await.is_err() {
             assert!(tokio::time::Instant::now() < deadline, "the engine comes up");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;

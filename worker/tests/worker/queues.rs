@@ -36,7 +36,7 @@ async fn until_taken(api: &FakeApi, n: usize) -> HashMap<String, usize> {
 async fn while_all_queues_have_work_they_share_the_worker_by_weight() {
     let api = FakeApi::start().await;
     for _ in 0..9 {
-        ["a", "b", "c"].map(|queue| api.submit_to(queue, &script("true")));
+        ["a", "b", "c"].iter().for_each(|queue| drop(api.submit_to(queue, &script("true"))));
     }
     let worker = start(&api, &["a", "b/3", "c/2"], 2).await;
     let taken = until_taken(&api, 12).await;

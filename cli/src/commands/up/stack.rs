@@ -206,7 +206,7 @@ async fn start_worker(api_url: &str, args: &Args, data: &DataDirectory) -> Resul
         say::note(&format!("No demo image: {failure}"));
     }
     let mut config = worker_config(args)?;
-    config.api = api_url.to_owned();
+    api_url.clone_into(&mut config.api);
     config.data_directory = Some(data.private_folder("worker")?);
     let stop = CancellationToken::new();
     // Both tokens at once: whoever stops `up` wants its containers gone, not waited for.

@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// Start a Docker engine for this worker and stop it at the end, in a container or virtual machine that has none. Needs root.
     #[arg(long, env = "ASMAN_WORKER_START_DOCKER", value_parser = FalseyValueParser::new())]
     start_docker: bool,
-    /// Log more, as ASMAN_LOG=debug does.
+    /// Log more, as `ASMAN_LOG=debug` does.
     #[arg(long)]
     debug: bool,
 }
