@@ -337,7 +337,8 @@ fn a_program_that_is_not_what_it_should_be_is_not_put_in_place() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
-/// A network namespace with a loopback and nothing else: what runs an engine in it disturbs no other engine's bridges.
+/// A network namespace with a loopback and nothing else: what runs an engine in it disturbs no other engine's bridges. Its mounts go
+/// with it.
 struct Apart(String);
 
 impl Apart {
@@ -357,7 +358,7 @@ impl Apart {
     fn command(&self, program: &str) -> Command {
         // Not `ip netns exec`, which hides the control groups with the rest of /sys.
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.0)).arg(program);
+        command.arg(format!("--net=/run/netns/{}", self.0)).args(["unshare", "--mount", program]);
         command
     }
 }

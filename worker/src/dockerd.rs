@@ -31,6 +31,8 @@ const PLACES: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/loca
 pub struct Dockerd {
     child: Child,
     log: JoinHandle<()>,
+    /// Its sockets and its pid file.
+    runtime: PathBuf,
 }
 
 impl Dockerd {
@@ -45,13 +47,13 @@ impl Dockerd {
             return Err(Error::NoDockerd(sentence.to_owned()));
         }
         let data = config.data_directory()?;
-        let mut command = command(&find()?, &socket()?, &data)?;
+        let (mut command, runtime) = command(&find()?, &socket()?, &data)?;
         let mut child = command.spawn().map_err(|error| Error::NoDockerd(format!("dockerd cannot be started: {error}")))?;
         let log_path = data.join("dockerd.log");
         tracing::info!(log = %log_path.display(), "Docker engine started");
         let stderr = child.stderr.take();
         let log = tokio::spawn(keep_log(stderr, log_path.clone()));
-        let mut engine = Self { child, log };
+        let mut engine = Self { child, log, runtime };
         let Some(sentence) = engine.until_ready().await else { return Ok(Some(engine)) };
         engine.stop().await;
         Err(Error::NoDockerd(format!("{sentence}; see {}", log_path.display())))
@@ -87,6 +89,7 @@ impl Dockerd {
             }
         }
         self.log.abort();
+        let _ = std::fs::remove_dir_all(&self.runtime);
     }
 }
 
@@ -114,7 +117,7 @@ fn socket() -> Result<PathBuf, Error> {
     }
 }
 
-fn command(dockerd: &Path, socket: &Path, data: &Path) -> Result<Command, Error> {
+fn command(dockerd: &Path, socket: &Path, data: &Path) -> Result<(Command, PathBuf), Error> {
     let failed = |source| Error::DataDirectory { path: data.to_owned(), source };
     std::fs::create_dir_all(data).map_err(failed)?;
     let data = data.canonicalize().map_err(failed)?;
@@ -130,7 +133,7 @@ fn command(dockerd: &Path, socket: &Path, data: &Path) -> Result<Command, Error>
     command.arg("--data-root").arg(data.join("docker")).arg("--exec-root").arg(&runtime).arg("--pidfile").arg(pid_file);
     // A process group of its own: Ctrl-C is for the worker, which lets its jobs end first. One whose start is given up is killed.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
-    Ok(command)
+    Ok((command, runtime))
 }
 
 /// Keeps the newest words of the engine.

@@ -89,16 +89,17 @@ async fn vanishing() {
     worker.drain().await;
 }
 
-/// An engine of the test's own, with its bridges in a network namespace where they are in nobody's way.
+/// An engine of the test's own, with its bridges and mounts in namespaces where they are in nobody's way.
 struct Engine {
     child: std::process::Child,
 }
 
 impl Engine {
     fn start(folder: &Path) -> Self {
+        end_containerd(folder);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("dockerd.log")).unwrap();
         let mut command = Command::new("unshare");
-        command.args(["--net", "dockerd", "--host"]).arg(format!("unix://{}", socket().display()));
+        command.args(["--net", "--mount", "dockerd", "--host"]).arg(format!("unix://{}", socket().display()));
         command.arg("--data-root").arg(folder.join("root")).arg("--exec-root").arg(folder.join("exec"));
         command.arg("--pidfile").arg(folder.join("pid")).stdout(log.try_clone().unwrap()).stderr(log);
         Self { child: command.spawn().unwrap() }
@@ -131,6 +132,18 @@ impl Drop for Engine {
     }
 }
 
+/// What a killed engine leaves: a new one would wait for it while it dies.
+fn end_containerd(folder: &Path) {
+    let Ok(text) = std::fs::read_to_string(folder.join("exec/containerd/containerd.pid")) else { return };
+    let pid = Pid::from_raw(text.trim().parse().unwrap()).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while kill_process(pid, Signal::KILL).is_ok() {
+        assert!(std::time::Instant::now() < deadline, "containerd ends");
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+    std::fs::remove_file(folder.join("exec/containerd/containerd.pid")).unwrap();
+}
+
 #[test]
 fn jobs_of_an_engine_that_restarts_go_back_and_claims_wait_for_it() {
     run_apart("engine::restarting");
@@ -145,7 +158,7 @@ async fn restarting() {
     let address = free_address();
     let worker = TestWorker::start_with(|config| config.life.health_address = Some(address)).await;
     for signal in [Signal::TERM, Signal::KILL] {
-        let job = worker.api.submit(&script("echo up; sleep 600"));
+        let job = worker.api.submit(&script("echo up; sleep 120"));
         worker.api.until_logged(&job, "up").await;
         engine.end(signal).await;
         worker.api.until("a release", |heard| heard.released.get(&job).map(|_| ())).await;
