@@ -343,6 +343,7 @@ struct Apart(String);
 
 impl Apart {
     fn new() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "only root can start an engine: run the tests as root");
         let name = format!("asman-test-{}", std::process::id());
         let made = Self(name.clone());
         made.ip(&["netns", "add", &name]);

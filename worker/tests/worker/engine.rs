@@ -96,6 +96,7 @@ struct Engine {
 
 impl Engine {
     fn start(folder: &Path) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "only root can start an engine: run the tests as root");
         end_containerd(folder);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("dockerd.log")).unwrap();
         let mut command = Command::new("unshare");
