@@ -18,6 +18,7 @@ use crate::hint::Kinds;
 use crate::hub::Hub;
 use crate::limits::{FULL_RETRY, Meters, limited};
 use crate::notifier::Notifier;
+use crate::routes::program::Program;
 
 /// State of the router.
 pub(crate) type AppState = Arc<App>;
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub(crate) meters: Meters,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) blobs: BlobStore,
+    /// What workers may fetch to be as new as this process.
+    pub(crate) program: Program,
     pub(crate) config: Config,
     /// Ends sockets, streams and long polls.
     pub(crate) shutdown: CancellationToken,
@@ -93,6 +96,7 @@ impl App {
             meters,
             dispatcher,
             blobs,
+            program: Program::new(config.executable.clone()),
             config,
             shutdown,
             superseded,

@@ -7,6 +7,7 @@ use protocol::{Duration, QueueName, limits};
 
 use crate::blob::S3Config;
 use crate::limits::Limits;
+use crate::local::LocalDoor;
 
 /// Settings of one API process.
 #[derive(clap::Args, Clone, Debug)]
@@ -64,6 +65,12 @@ pub struct Config {
     /// The same, by the variable that existing deployments of that API set.
     #[arg(long, env = "SQL_QUEUE_NAME", hide = true, hide_env_values = true)]
     pub sql_queue_name: Option<QueueName>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the help of the whole command")]
+    pub door: LocalDoor,
+    /// The program that `/download/asman` gives; none where this process is not it.
+    #[arg(skip)]
+    pub executable: Option<PathBuf>,
 }
 
 /// Without the slash at its end.
@@ -101,6 +108,8 @@ impl Config {
             send_timeout: Duration(std::time::Duration::from_secs(10)),
             task_queue_name: None,
             sql_queue_name: None,
+            door: LocalDoor::default(),
+            executable: None,
         }
     }
 }

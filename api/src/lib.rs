@@ -16,7 +16,7 @@
 //! `connections` accepting, within bounds · `routes/` one file a family of URLs · `access/` who may do what with a queue · `limits/` how much of it · `dispatcher` claims ·
 //! `hub/` hints to sockets and waiters · `notifier` hints to other processes · `batcher` natural batching of writes ·
 //! `maintenance` sweep and expiry · `blob/` the files of `/f` · `webhook/` deliveries to submitters · `guard` the one way out to
-//! addresses that the public named · `request` an id for every request · `description/` the document of `/openapi.json` and its
+//! addresses that the public named · `local` the door of an API for one machine · `request` an id for every request · `description/` the document of `/openapi.json` and its
 //! page.
 
 mod access;
@@ -33,6 +33,7 @@ mod guard;
 mod hint;
 mod hub;
 mod limits;
+mod local;
 mod maintenance;
 mod metrics;
 mod notifier;
@@ -44,4 +45,5 @@ mod webhook;
 pub use blob::{Done, S3Config, SetupStep, check_blobs, set_up_blobs};
 pub use config::Config;
 pub use limits::{Count, Idle, Limits, Rate};
+pub use local::{LocalDoor, parse_origin};
 pub use serve::{Error, serve};

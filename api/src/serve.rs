@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::guard::{Guard, GuardedClient};
 use crate::hub::{Hub, listen};
 use crate::notifier::Notifier;
-use crate::{connections, maintenance, metrics, request, routes, webhook};
+use crate::{connections, local, maintenance, metrics, request, routes, webhook};
 
 /// Connections that have not ended this long after the stop signal are cut.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -51,6 +51,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
 
     let patience = app.config.patience.0;
     let router = routes::router(Arc::clone(&app)).layer(RequestBodyTimeoutLayer::new(patience));
+    let door = app.config.door.clone();
+    let router = if door.local { router.layer(axum::middleware::from_fn_with_state(door, local::guard)) } else { router };
     let router = router.layer(axum::middleware::from_fn(request::observe));
     tokio::select! {
         () = connections::serve(listener, router, patience, shutdown.clone()) => {}

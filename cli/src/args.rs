@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Down(down::Args),
     /// Serve the API and the web page on a database that `asman db migrate` has prepared.
     Api(Box<api::Args>),
-    /// Claim jobs of a queue and run them.
+    /// Claim jobs of queues and run them.
     #[command(subcommand)]
     Worker(worker::Command),
     /// Submit jobs, follow them, fetch what they leave.
@@ -70,4 +70,11 @@ pub(crate) enum Command {
     Blob(blob::Command),
     /// Check this machine: what is there, what is missing, and how to get it.
     Doctor(doctor::Args),
+}
+
+impl Command {
+    /// Whether the log shall say more.
+    pub(crate) fn is_debug(&self) -> bool {
+        matches!(self, Self::Worker(command) if command.is_debug())
+    }
 }

@@ -23,6 +23,12 @@ pub(crate) struct DataArgs {
 pub(crate) struct DataDirectory(PathBuf);
 
 impl DataArgs {
+    /// That of a command which names its data directory itself.
+    pub(crate) fn at(data_directory: Option<PathBuf>) -> Self {
+        let named = || std::env::var_os("ASMAN_DATA_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from);
+        Self { data_directory: data_directory.or_else(named) }
+    }
+
     /// The directory's path, whether it exists or not.
     pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
         match &self.data_directory {

@@ -18,7 +18,7 @@ mod sse;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
@@ -26,6 +26,9 @@ use failure::Failure;
 
 /// Libraries whose information is noise to an operator.
 const LOG_DEFAULT: &str = "info,refinery=warn,refinery_core=warn,tokio_postgres=warn,sqlx=warn,sqlx_core::pool=error";
+
+/// For `--debug`. The libraries below HTTP would name every address, and with it queues.
+const LOG_DEBUG: &str = "info,worker=debug,api=debug,cli=debug,refinery=warn,refinery_core=warn,tokio_postgres=warn,sqlx=warn";
 
 fn main() -> ExitCode {
     match prepare_and_run() {
@@ -42,8 +45,9 @@ fn prepare_and_run() -> anyhow::Result<ExitCode> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("cannot choose a provider of cryptography");
     }
-    let cli = Cli::parse();
-    start_logging(cli.global.log_json).context("ASMAN_LOG cannot be read")?;
+    let matches = commands::worker::compat::understand(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    start_logging(&cli).context("ASMAN_LOG cannot be read")?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let result = runtime.block_on(dispatch(cli));
     // A blocking read of standard input must not keep a finished command alive.
@@ -60,12 +64,13 @@ fn exit_code(result: Result<(), Failure>) -> ExitCode {
     failure.exit_code()
 }
 
-fn start_logging(is_json: bool) -> anyhow::Result<()> {
-    let words = std::env::var("ASMAN_LOG").unwrap_or_else(|_| LOG_DEFAULT.to_owned());
+fn start_logging(cli: &Cli) -> anyhow::Result<()> {
+    let default = if cli.command.is_debug() { LOG_DEBUG } else { LOG_DEFAULT };
+    let words = std::env::var("ASMAN_LOG").unwrap_or_else(|_| default.to_owned());
     // It names the hosts of webhooks, which may be somebody's secret, as a queue's name is.
     let filter = EnvFilter::try_new(words)?.add_directive("reqwest::connect=warn".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if is_json {
+    if cli.global.log_json {
         builder.json().init();
     } else {
         builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
@@ -78,7 +83,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Up(args) => commands::up::run(*args, &cli.global).await,
         Command::Down(args) => commands::down::run(args, &cli.global).await,
         Command::Api(args) => commands::api::run(*args).await,
-        Command::Worker(command) => commands::worker::run(command).await,
+        Command::Worker(command) => commands::worker::run(command, &cli.global).await,
         Command::Job(args) => commands::job::run(args, &cli.global).await,
         Command::Queue(command) => commands::queue::run(command, &cli.global).await,
         Command::Db(command) => commands::db::run(command, &cli.global).await,

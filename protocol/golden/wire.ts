@@ -72,7 +72,7 @@ export interface Claim {
   jobId: string; epoch: number; attempt: number; deadline: number; maxDuration: string; definition: Definition; namespaces: string[]
   debug: boolean
 }
-export interface ClaimAnswer { jobs: Claim[] }
+export interface ClaimAnswer { jobs: Claim[]; isPaused?: boolean }
 export interface HeldJob { jobId: string; epoch: number }
 export interface HeartbeatRequest { workerId: string; jobs: HeldJob[]; wait?: string }
 export interface HeartbeatAnswer {

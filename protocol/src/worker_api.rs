@@ -78,9 +78,13 @@ const fn no_wait() -> Duration {
 /// Answer of a claim. Empty after `wait`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
 pub struct ClaimAnswer {
     /// The claimed jobs, in the order of the queue.
     pub jobs: Vec<Claim>,
+    /// Whether there are none because the queue's owner has paused it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_paused: bool,
 }
 
 /// One claimed job.

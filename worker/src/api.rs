@@ -17,6 +17,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, innermost};
 use crate::guard::Guarded;
+use crate::stats::Stats;
+use crate::status::{Obstacle, Status};
 
 /// Time for an answer, on top of the wait that a request asks for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,6 +67,10 @@ pub(crate) struct Api {
     is_away: AtomicBool,
     /// 1 when the API takes uploads itself, 2 when it sends them elsewhere, 0 while nobody knows.
     uploads: AtomicU8,
+    /// What this worker has done.
+    pub(crate) stats: Stats,
+    /// What keeps it from doing more.
+    pub(crate) status: Status,
 }
 
 impl Api {
@@ -84,6 +90,8 @@ impl Api {
             unredirected: builder().redirect(redirect::Policy::none()).build().map_err(failed)?,
             is_away: AtomicBool::new(false),
             uploads: AtomicU8::new(0),
+            stats: Stats::default(),
+            status: Status::default(),
         })
     }
 
@@ -175,7 +183,9 @@ impl Api {
     }
 
     pub(crate) async fn logs(&self, queue: &QueueName, job: &JobId, body: &LogsRequest) -> Result<(), ApiError> {
-        self.post_for_job(queue, job, "logs", body).await
+        self.post_for_job(queue, job, "logs", body).await?;
+        self.stats.log_bytes.add(body.lines.iter().map(|line| line.text.len() as u64).sum());
+        Ok(())
     }
 
     pub(crate) async fn finish(&self, queue: &QueueName, job: &JobId, body: &FinishRequest) -> Result<(), ApiError> {
@@ -204,7 +214,10 @@ impl Api {
             Err(error @ ApiError::Away(_)) => Err(self.went_away(error)),
             answer => {
                 if self.is_away.swap(false, Ordering::Relaxed) {
-                    tracing::info!("API answers again");
+                    self.status.cleared(Obstacle::Api, 0);
+                }
+                if matches!(answer, Err(ApiError::Refused { .. })) {
+                    self.stats.api_errors.add(1);
                 }
                 answer
             }
@@ -212,8 +225,9 @@ impl Api {
     }
 
     fn went_away(&self, error: ApiError) -> ApiError {
+        self.stats.api_errors.add(1);
         if !self.is_away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "API does not answer; asking again until it does");
+            self.status.blocked(Obstacle::Api, 0, &format!("the API does not answer ({error}); it is asked until it does"));
         }
         error
     }

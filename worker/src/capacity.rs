@@ -41,6 +41,8 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     state: Mutex<State>,
+    /// Most jobs at once.
+    jobs: u32,
     /// Counts the shares given back: whoever waits for capacity waits for a change here.
     freed: watch::Sender<u64>,
 }
@@ -48,7 +50,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(cpus: f64, gpus: &Gpus, memory_bytes: u64, jobs: u32) -> Arc<Self> {
         let state = State { cpus, gpus: gpus.devices().iter().cloned().enumerate().collect(), memory_bytes, jobs };
-        Arc::new(Self { state: Mutex::new(state), freed: watch::Sender::new(0) })
+        Arc::new(Self { state: Mutex::new(state), jobs, freed: watch::Sender::new(0) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -61,6 +63,11 @@ impl Ledger {
         let jobs = if state.cpus < CPUS_LEAST { 0 } else { state.jobs };
         let gpus = u32::try_from(state.gpus.len()).unwrap_or(u32::MAX);
         Free { cpus: state.cpus.max(0.0), gpus, memory: state.memory_bytes, jobs: jobs.min(protocol::limits::CLAIM_JOBS_MAX) }
+    }
+
+    /// Jobs that hold a share now.
+    pub(crate) fn n_taken(&self) -> u32 {
+        self.jobs.saturating_sub(self.lock().jobs)
     }
 
     /// Takes a job's share, unless it does not fit.

@@ -1,5 +1,6 @@
 //! Settings of one worker. The doc comments are its `--help`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use protocol::{Duration, QueueName, WorkerId, parse_size};
@@ -8,6 +9,7 @@ use crate::care::CareConfig;
 use crate::error::Error;
 use crate::gpus::Gpus;
 use crate::isolation::IsolationConfig;
+use crate::queues::Queues;
 
 const API_DEFAULT: &str = "http://localhost:8000";
 
@@ -24,9 +26,9 @@ pub enum ExecutorKind {
 /// Settings of one worker.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Config {
-    /// Queue to take jobs from. Whoever knows the name can use the queue: treat it as a password.
-    #[arg(env = "ASMAN_WORKER_QUEUE", hide_env_values = true)]
-    pub queue: QueueName,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the help of the whole command")]
+    pub queue: Queues,
     /// Address of the API.
     #[arg(long, env = "ASMAN_API", default_value = API_DEFAULT)]
     pub api: String,
@@ -49,7 +51,7 @@ pub struct Config {
     /// Longest run of a job; longer ones are not offered, and one that lasts longer is ended as timed out.
     #[arg(long, default_value = "24h")]
     pub max_job_duration: Duration,
-    /// Where scratch folders, caches and undelivered results are kept [default: a folder for each queue, in
+    /// Where scratch folders, caches and undelivered results are kept [default: a folder for the first queue, in
     /// /var/lib/asman/workers for root, else in asman/workers below `$XDG_DATA_HOME` or ~/.local/share].
     #[arg(long, env = "ASMAN_WORKER_DATA")]
     pub data_directory: Option<PathBuf>,
@@ -100,13 +102,30 @@ pub struct Config {
     /// What is kept on disk, and how much of it.
     #[command(flatten)]
     pub care: CareConfig,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the help of the whole command")]
+    pub life: Life,
+}
+
+/// When a worker ends by itself, and where it says how it is.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Life {
+    /// End, with success, when no job ran and none was given for this long: for autoscalers.
+    #[arg(long, env = "ASMAN_WORKER_EXIT_WHEN_IDLE", value_name = "TIME")]
+    pub exit_when_idle: Option<Duration>,
+    /// End, with success, after this many jobs.
+    #[arg(long, env = "ASMAN_WORKER_MAX_JOBS", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_jobs: Option<u64>,
+    /// Answer GET /healthz and GET /metrics here, such as 127.0.0.1:8001. Keep it where strangers do not reach it.
+    #[arg(long, env = "ASMAN_WORKER_HEALTH_ADDRESS", value_name = "ADDRESS")]
+    pub health_address: Option<SocketAddr>,
 }
 
 impl Config {
     /// The defaults, for a program that embeds a worker.
     pub fn for_queue(queue: QueueName, api: impl Into<String>) -> Self {
         Self {
-            queue,
+            queue: queue.into(),
             api: api.into(),
             cpus: None,
             gpus: Gpus::default(),
@@ -130,6 +149,7 @@ impl Config {
             heartbeat: Duration(protocol::limits::HEARTBEAT),
             isolation: IsolationConfig::default(),
             care: CareConfig::default(),
+            life: Life::default(),
         }
     }
 
@@ -138,7 +158,7 @@ impl Config {
         if let Some(path) = &self.data_directory {
             return Ok(path.clone());
         }
-        // Workers of several queues on one machine do not meet; the folder's name does not tell the queue's.
+        // Workers of different queues on one machine do not meet; the folder's name does not tell the queue's.
         let folder = format!("asman/workers/{}", &self.queue.qid().simple().to_string()[..12]);
         if rustix::process::geteuid().is_root() {
             return Ok(PathBuf::from("/var/lib").join(folder));
@@ -165,11 +185,9 @@ impl Config {
         if self.heartbeat.0.is_zero() || self.heartbeat.0 > protocol::limits::WAIT_MAX {
             return refuse("--heartbeat must be above 0 and at most 30s");
         }
-        if matches!(self.queue.as_str(), "." | "..") {
-            return refuse("a queue cannot be named . or .., because no URL can hold that");
-        }
         self.isolation.check()?;
         self.care.check()?;
+        self.queue.shares()?;
         self.memory_bytes().map(|_| ())
     }
 

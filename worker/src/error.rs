@@ -14,6 +14,9 @@ pub enum Error {
         /// In the engine client's own words.
         cause: String,
     },
+    /// No engine, and none can be started here.
+    #[error("{0}")]
+    NoDockerd(String),
     /// Docker answered, and refused.
     #[error("Docker refused: {0}")]
     Docker(String),

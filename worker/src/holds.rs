@@ -89,6 +89,11 @@ impl Holds {
         self.lock().values().for_each(|halt| halt.leave());
     }
 
+    /// Whether nothing is held, not even a lost claim whose container is being stopped.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Changes whenever the set does.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

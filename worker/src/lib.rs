@@ -1,4 +1,4 @@
-//! The worker: claims jobs of one queue over HTTP, runs each in a container, and hands back logs, outputs and a result.
+//! The worker: claims jobs of its queues over HTTP, runs each in a container, and hands back logs, outputs and a result.
 //!
 //! In: a [`Config`] and a [`Shutdown`]. Out: [`run()`] ends when the worker has drained. It knows the API's address and a queue's
 //! name, nothing else: no database, no inbound port.
@@ -6,7 +6,8 @@
 //! # Map
 //!
 //! - `config`, `error`, `shutdown`: the public door.
-//! - `session`: claim loop, heartbeat loop, drain; `capacity` and `holds` are what they share.
+//! - `session`: claim loop, heartbeat loop, drain; `capacity` and `holds` are what they share. `queues`: what one worker serves.
+//! - `status`, `stats`, `health`: how the worker is, and who may ask. `dockerd`: an engine of its own.
 //! - `run`: one claimed job, from definition to finish request; knows nothing of claims and leases.
 //! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
 //! - `isolation`: how far jobs are kept from the machine: stance, network and its rules, secrets.
@@ -33,24 +34,31 @@ mod care;
 mod config;
 mod content;
 mod data_directory;
+mod dockerd;
 mod error;
 mod executor;
 mod gpus;
 mod guard;
+mod health;
 mod holds;
 mod image;
 mod isolation;
 mod log;
+mod queues;
 mod run;
 mod session;
 mod shutdown;
 mod spool;
+mod stats;
+mod status;
 
 pub use care::{CareConfig, InvalidMark, Mark};
-pub use config::{Config, ExecutorKind};
+pub use config::{Config, ExecutorKind, Life};
+pub use dockerd::Dockerd;
 pub use error::Error;
 pub use executor::{docker_version, import_image};
 pub use gpus::{Gpus, InvalidGpus};
 pub use isolation::{Destination, InvalidDestination, InvalidSecret, IsolationConfig, Network, SecretSource};
+pub use queues::{InvalidShare, QueueShare, Queues};
 pub use session::run;
 pub use shutdown::Shutdown;

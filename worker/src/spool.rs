@@ -59,6 +59,12 @@ impl Spool {
         }
     }
 
+    /// Finishes on disk now.
+    pub(crate) fn depth(&self) -> usize {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "json")).count()
+    }
+
     /// What earlier runs could not deliver. A file that cannot be read is left where it is and logged.
     pub(crate) fn list(&self) -> Vec<SpooledFinish> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();

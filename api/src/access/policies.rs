@@ -55,6 +55,11 @@ impl Policies {
         outcome
     }
 
+    /// Whether the owner has paused the queue, as a word for people: claims ask the database themselves.
+    pub(crate) async fn is_paused(&self, qid: Qid) -> Result<bool, ApiError> {
+        Ok(self.get(qid).await?.is_paused)
+    }
+
     /// Whether a caller may pass a door.
     pub(crate) async fn may(&self, qid: Qid, right: Right, caller: &Caller) -> Result<bool, ApiError> {
         Ok(judge(&*self.get(qid).await?, right, caller).is_ok())

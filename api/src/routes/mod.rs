@@ -11,6 +11,7 @@ mod job;
 mod logs;
 mod metaframe;
 mod policy;
+pub(crate) mod program;
 mod socket;
 mod status;
 mod stream;
@@ -52,6 +53,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
+        .routes(routes!(program::program))
         .routes(routes!(description::openapi))
         .routes(routes!(description::docs))
         .routes(routes!(metaframe::metaframe))

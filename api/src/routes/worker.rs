@@ -53,7 +53,7 @@ pub(crate) async fn claim(
         app.touch(qid, Kinds::WORKERS);
     }
     if free.jobs == 0 {
-        return Ok(Json(ClaimAnswer { jobs: Vec::new() }));
+        return Ok(Json(ClaimAnswer { jobs: Vec::new(), is_paused: app.policies.is_paused(qid).await? }));
     }
     // Shorter than the lease: when a silent worker loses its jobs, no old question of its is there to get them again.
     let wait = request.wait.0.min(limits::WAIT_MAX).min(app.config.lease.0 / 2);
@@ -61,8 +61,9 @@ pub(crate) async fn claim(
         rows = app.dispatcher.claim(qid, request.worker, free, wait) => rows?,
         () = app.shutdown.cancelled() => Vec::new(),
     };
-    let jobs = rows.into_iter().map(claim_of).collect::<Result<_, _>>()?;
-    Ok(Json(ClaimAnswer { jobs }))
+    let jobs = rows.into_iter().map(claim_of).collect::<Result<Vec<_>, _>>()?;
+    let is_paused = jobs.is_empty() && app.policies.is_paused(qid).await?;
+    Ok(Json(ClaimAnswer { jobs, is_paused }))
 }
 
 pub(super) fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {

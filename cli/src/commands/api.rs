@@ -12,7 +12,8 @@ pub(crate) struct Args {
 }
 
 /// Serves until a signal comes, then lets the open requests end; a second signal ends it at once.
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+pub(crate) async fn run(mut args: Args) -> Result<(), Failure> {
+    args.config.executable = own_program();
     let signals = Signals::listen()?;
     let listener = bind(args.config.listen).await?;
     tokio::select! {
@@ -21,6 +22,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
         () = signals.second.cancelled() => Err(Failure::Interrupted),
     }
+}
+
+/// What this process runs, and goes on to run when the file is replaced meanwhile.
+pub(crate) fn own_program() -> Option<std::path::PathBuf> {
+    let running = std::path::PathBuf::from("/proc/self/exe");
+    if running.exists() { Some(running) } else { std::env::current_exe().ok() }
 }
 
 /// Takes the port, or names it when somebody else has it.

@@ -15,7 +15,6 @@ mod settings;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -30,7 +29,7 @@ pub(crate) use images::Images;
 pub(crate) use job_caches::JobCaches;
 pub use settings::{CareConfig, InvalidMark, Mark};
 
-/// Between two questions whether there is room again.
+/// Between two looks whether there is still room.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
 /// After a look that could not help, so many looks are left out.
 const LOOKS_LEFT_OUT: u32 = 6;
@@ -54,7 +53,6 @@ pub(crate) struct Care {
     pub(crate) images: Arc<Images>,
     pub(crate) contents: Arc<Contents>,
     pub(crate) job_caches: JobCaches,
-    is_lacking: AtomicBool,
 }
 
 impl Care {
@@ -74,7 +72,6 @@ impl Care {
             images: Arc::new(Images::open(data.images_file())),
             contents: Arc::new(contents),
             job_caches: JobCaches::new(data.cache_folder(), config.job_cache_max),
-            is_lacking: AtomicBool::new(false),
             config,
         })
     }
@@ -86,21 +83,8 @@ impl Care {
             let room = Room::at(&disk.path).ok()?;
             let (left, kept) = (gibibytes(room.free), gibibytes(reserve));
             let whose = if self.disks.len() == 1 { "" } else { disk.whose() };
-            (room.free < reserve).then(|| format!("no claims: the disk{whose} has {left} left, {kept} is kept free"))
+            (room.free < reserve).then(|| format!("the disk{whose} has {left} left, {kept} is kept free"))
         })
-    }
-
-    /// Returns when there is room for a job.
-    pub(crate) async fn until_room(&self) {
-        while let Some(lack) = self.lack() {
-            if !self.is_lacking.swap(true, Ordering::Relaxed) {
-                tracing::warn!("{lack}");
-            }
-            sleep(ROOM_EVERY).await;
-        }
-        if self.is_lacking.swap(false, Ordering::Relaxed) {
-            tracing::info!("the disk has room again");
-        }
     }
 
     /// Returns when there is none.

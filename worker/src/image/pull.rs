@@ -13,6 +13,7 @@ use crate::care::Images;
 use crate::executor::{Docker, Fault, PullProgress};
 use crate::log::Log;
 use crate::run::RunError;
+use crate::stats::Stats;
 
 const SILENCE_MAX: Duration = Duration::from_mins(2);
 const PROGRESS_LINES_MAX: usize = 1_000;
@@ -21,6 +22,7 @@ const PROGRESS_LINES_MAX: usize = 1_000;
 pub(crate) async fn pull(
     docker: &Docker,
     images: &Images,
+    stats: &Stats,
     log: &Log,
     image: &ImageReference,
     patience: Option<Duration>,
@@ -32,6 +34,7 @@ pub(crate) async fn pull(
     if let Some(id) = present(docker, image).await? {
         return Ok(id);
     }
+    stats.pulls.add(1);
     log.line(Step::Pull, format!("pulling {image}")).await;
     follow_pull(log, image, docker.pull(image), patience.unwrap_or(SILENCE_MAX)).await?;
     let id = present(docker, image).await?;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::Step;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::watch::Watch;
-use super::{Ended, RunError, Task, broken, image, inputs};
+use super::{Ended, RunError, Task, broken, image, inputs, signalled};
 use crate::executor::Fault;
 use crate::log::Written;
 
@@ -48,11 +49,19 @@ impl Task<'_> {
         pump: AbortOnDropHandle<Result<Written, Fault>>,
     ) -> Result<Ended, RunError> {
         let (limit, watch) = (self.limit(), Watch::default());
+        let began = Instant::now();
         let is_timed_out = self.await_end(id, limit.saturating_sub(age), &watch).await?;
         if self.halt.is_halted() {
             return Err(RunError::Halted);
         }
-        let ending = self.host.executor.ending(id).await.map_err(broken)?;
+        let mut ending = self.host.executor.ending(id).await.map_err(broken)?;
+        if age.is_zero() {
+            // The engine may note an early end before the start.
+            ending.duration = began.elapsed();
+        }
+        if !is_timed_out && watch.over_disk().is_none() {
+            signalled::check(&*self.host.executor, ending).await?;
+        }
         let pumped = async { pump.await.map_err(|error| RunError::Host(error.to_string()))?.map_err(broken) };
         let written = self.unless_halted(pumped).await?;
         if let Some(sentence) = watch.over_disk() {

@@ -15,6 +15,7 @@ mod environment;
 mod image;
 mod inputs;
 mod outputs;
+mod signalled;
 mod spec;
 mod watch;
 

@@ -4,7 +4,7 @@
 //! beside it, and names the claim in its first heartbeat; whether the lease still held is the API's to say, and a claim it does not
 //! know any more is dropped like any lost one. Everything else that a crash left is removed.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use protocol::{HeldJob, ParsedDefinition};
 
@@ -57,29 +57,29 @@ fn running(data: &DataDirectory, left: &Left) -> Option<Running> {
     left.can_go_on.then(|| Running { container: left.id.clone(), kept, log })
 }
 
-impl Session {
-    /// Goes on with what was left running. Before the first heartbeat: one that leaves a claim out gives it up.
-    pub(super) fn take_over(self: &Arc<Self>) {
-        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
-        for running in left {
-            let job = running.job();
-            let parsed = ParsedDefinition::parse(running.kept.claim.definition.get());
-            let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
-            let slot = self.ledger.retake(needs, &running.kept.gpus);
-            let Some(hold) = self.holds.enter(job.clone()) else {
-                // It had finished, and its finish is on the way.
-                self.discard(job, running.container);
-                continue;
-            };
-            tracing::info!(job = %job.job_id, epoch = job.epoch, "job of an earlier run goes on");
-            let claim = running.kept.claim;
-            let work_left = Work { claim, parsed, slot, hold, running: Some((running.container, running.log)) };
-            self.tasks.spawn(work(Arc::clone(self), work_left));
-        }
+/// Goes on with what was left running. Before the first heartbeat: one that leaves a claim out gives it up.
+pub(super) fn take_over(sessions: &[Arc<Session>], left: Vec<Running>) {
+    let Some(first) = sessions.first() else { return };
+    for running in left {
+        let job = running.job();
+        let session = sessions.iter().find(|session| session.queue == running.kept.queue);
+        let held = session.and_then(|session| Some((session, session.holds.enter(job.clone())?)));
+        let Some((session, hold)) = held else {
+            // It had finished, and its finish is on the way; or its queue is served no more.
+            discard(Arc::clone(first), job, running.container);
+            continue;
+        };
+        let parsed = ParsedDefinition::parse(running.kept.claim.definition.get());
+        let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
+        let slot = session.ledger.retake(needs, &running.kept.gpus);
+        tracing::info!(job = %job.job_id, epoch = job.epoch, "job of an earlier run goes on");
+        let claim = running.kept.claim;
+        let going_on = Work { claim, parsed, slot, hold, running: Some((running.container, running.log)) };
+        session.tasks.spawn(work(Arc::clone(session), going_on));
     }
+}
 
-    fn discard(self: &Arc<Self>, job: HeldJob, container: String) {
-        let session = Arc::clone(self);
-        self.tasks.spawn(async move { session.clean_up(&job, Some(&container)).await });
-    }
+fn discard(session: Arc<Session>, job: HeldJob, container: String) {
+    let tasks = session.tasks.clone();
+    tasks.spawn(async move { session.clean_up(&job, Some(&container)).await });
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{HeldJob, ReleaseRequest};
+use protocol::{HeldJob, Reason, ReleaseRequest};
 
 use super::Session;
 use crate::api::ApiError;
@@ -16,8 +16,35 @@ use crate::spool::SpooledFinish;
 
 const LAST_ATTEMPT: Duration = Duration::from_secs(5);
 
-/// A finish of an earlier run, and the hold that keeps it in the heartbeat.
-pub(super) type Leftover = (Hold, SpooledFinish);
+/// A finish of an earlier run, the queue's session or another's, and the hold that keeps it in the heartbeat. A queue that this
+/// run does not serve has none: the finish is sent at once, long before the lease is over, or comes too late.
+pub(super) type Leftover = (Arc<Session>, Option<Hold>, SpooledFinish);
+
+/// Enters what earlier runs could not deliver, before the first heartbeat: one that leaves a claim out gives it up.
+pub(super) fn leftovers(sessions: &[Arc<Session>]) -> Vec<Leftover> {
+    let Some(first) = sessions.first() else { return Vec::new() };
+    let enter = |finish: SpooledFinish| match sessions.iter().find(|session| session.queue == finish.queue) {
+        Some(session) => Some((Arc::clone(session), Some(session.holds.enter(finish.job())?), finish)),
+        None => Some((Arc::clone(first), None, finish)),
+    };
+    first.spool.list().into_iter().filter_map(enter).collect()
+}
+
+/// Sends each leftover once; those that did not get through go on beside the new jobs.
+pub(super) async fn deliver_leftovers(leftovers: Vec<Leftover>) {
+    for (session, hold, finish) in leftovers {
+        match session.send(Letter::Finish(&finish)).await {
+            Err(ApiError::Away(_)) => {
+                let tasks = session.tasks.clone();
+                tasks.spawn(async move {
+                    session.deliver(&finish).await;
+                    drop(hold);
+                });
+            }
+            answer => session.settle(&finish, &answer),
+        }
+    }
+}
 
 /// The last word about a claim.
 #[derive(Clone, Copy)]
@@ -47,39 +74,32 @@ impl Session {
     pub(super) async fn release(&self, hold: &Hold) {
         let job = &hold.job.job_id;
         match self.until_answered(Letter::Release(&hold.job)).await {
-            Some(Ok(())) => tracing::info!(%job, "job released"),
+            Some(Ok(())) => {
+                self.api.stats.released.add(1);
+                tracing::info!(%job, "job released");
+            }
             Some(Err(error)) => tracing::warn!(%job, %error, "release refused"),
             None => tracing::warn!(%job, "release not sent; the lease ends the claim"),
-        }
-    }
-
-    /// Enters what earlier runs could not deliver, before the first heartbeat: one that leaves a claim out gives it up.
-    pub(super) fn leftovers(&self) -> Vec<Leftover> {
-        let enter = |finish: SpooledFinish| Some((self.holds.enter(finish.job())?, finish));
-        self.spool.list().into_iter().filter_map(enter).collect()
-    }
-
-    /// Sends each leftover once; those that did not get through go on beside the new jobs.
-    pub(super) async fn deliver_leftovers(self: &Arc<Self>, leftovers: Vec<Leftover>) {
-        for (hold, finish) in leftovers {
-            match self.send(Letter::Finish(&finish)).await {
-                Err(ApiError::Away(_)) => {
-                    let session = Arc::clone(self);
-                    self.tasks.spawn(async move {
-                        session.deliver(&finish).await;
-                        drop(hold);
-                    });
-                }
-                answer => self.settle(&finish, &answer),
-            }
         }
     }
 
     fn settle(&self, finish: &SpooledFinish, answer: &Result<(), ApiError>) {
         let job = &finish.job_id;
         match answer {
-            Ok(()) => tracing::info!(%job, reason = finish.finish.reason.as_str(), "job finished"),
-            Err(error) => tracing::warn!(%job, %error, "finish refused; this copy is dropped"),
+            Ok(()) => {
+                let stats = &self.api.stats;
+                let count = match finish.finish.reason {
+                    Reason::Success => &stats.succeeded,
+                    Reason::TimedOut => &stats.timed_out,
+                    _ => &stats.failed,
+                };
+                count.add(1);
+                tracing::info!(%job, reason = finish.finish.reason.as_str(), "job finished");
+            }
+            Err(error) => {
+                self.api.stats.lost.add(1);
+                tracing::warn!(%job, %error, "finish refused; this copy is dropped");
+            }
         }
         self.spool.remove(&finish.job());
     }

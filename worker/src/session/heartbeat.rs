@@ -23,8 +23,7 @@ const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
 pub(super) async fn run(session: Arc<Session>) {
     // Introduced first: a heartbeat of a worker that the API does not know would make it drop its first question for jobs, and
     // with it a job that was just given to it.
-    let introduction = request(&session, Free { jobs: 0, ..session.ledger.free() });
-    let _ = timeout(INTRODUCTION_MAX, session.api.claim(&session.queue, &introduction)).await;
+    introduce(&session).await;
     let mut changed = session.holds.changed();
     let mut backoff = Backoff::new();
     loop {
@@ -50,6 +49,9 @@ pub(super) async fn run(session: Arc<Session>) {
         };
         backoff = Backoff::new();
         let has_news = apply(&session, &answer);
+        if answer.is_unknown {
+            introduce(&session).await;
+        }
         // An API that does not wait is not asked in a circle.
         let next = if has_news { sent + GATHER } else { sent + session.heartbeat_every };
         tokio::select! {
@@ -59,21 +61,37 @@ pub(super) async fn run(session: Arc<Session>) {
     }
 }
 
+/// Describes the worker to the API without asking for jobs.
+async fn introduce(session: &Session) {
+    let introduction = request(session, Free { jobs: 0, ..session.ledger.free() });
+    let _ = timeout(INTRODUCTION_MAX, session.api.claim(&session.queue, &introduction)).await;
+}
+
+/// One more beat when every job has ended: a claim whose answer was on its way when the worker stopped asking is not named in it,
+/// and goes back to its queue now and not when the lease is over.
+pub(super) async fn last(sessions: &[Arc<Session>]) {
+    let beats = sessions.iter().map(|session| async move {
+        let worker_id = session.description.id.clone();
+        let request = HeartbeatRequest { worker_id, jobs: session.holds.list(), wait: protocol::Duration(Duration::ZERO) };
+        let _ = timeout(INTRODUCTION_MAX, session.api.heartbeat(&session.queue, &request)).await;
+    });
+    futures_util::future::join_all(beats).await;
+}
+
 /// Ends what must end. Whether there was anything.
 fn apply(session: &Session, answer: &HeartbeatAnswer) -> bool {
     for ended in &answer.end {
         let held = protocol::HeldJob { job_id: ended.job_id.clone(), epoch: ended.epoch };
         if session.holds.lose(&held) {
+            session.api.stats.ended.add(1);
             tracing::debug!(job = %ended.job_id, reason = ended.reason.as_str(), "the API has ended the job");
         }
     }
     for unknown in &answer.unknown {
         if session.holds.lose(unknown) {
+            session.api.stats.lost.add(1);
             tracing::warn!(job = %unknown.job_id, epoch = unknown.epoch, "claim lost");
         }
-    }
-    if answer.is_unknown {
-        session.is_unknown.notify_one();
     }
     !(answer.end.is_empty() && answer.unknown.is_empty() && !answer.is_unknown)
 }

@@ -1,22 +1,29 @@
 //! A worker's life: start, claim, heartbeat, drain.
 //!
-//! Two loops share the ledger and the holds: `claims` asks for jobs while there is capacity, `heartbeat` says that the worker lives
-//! and hears which jobs must end. Each claimed job is a task of its own (`job`). [`run`] returns when all of them have ended.
+//! `claims` asks for jobs of all queues while there is capacity in the one ledger (`lanes` says whose turn it is); a `heartbeat`
+//! for each queue says that the worker lives and hears which jobs must end; `engine` sees that Docker answers. Each claimed job
+//! is a task of its own (`job`). [`run`] returns when all of them have ended.
 
 mod adoption;
 mod claims;
 mod delivery;
+mod engine;
 mod heartbeat;
+mod idle;
 mod job;
+mod lanes;
 mod machine;
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use protocol::{QueueName, WorkerDescription};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use adoption::Running;
 use machine::Machine;
 
 use crate::api::Api;
@@ -25,70 +32,99 @@ use crate::care::Care;
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
+use crate::health;
 use crate::holds::Holds;
+use crate::queues::QueueShare;
 use crate::run::Host;
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
 
-/// What the tasks of one worker share.
+/// One queue's part of a worker. What it shares with the other queues is reached as if it were its own.
 struct Session {
     queue: QueueName,
-    api: Arc<Api>,
-    data: DataDirectory,
-    spool: Spool,
-    host: Host,
-    description: WorkerDescription,
-    heartbeat_every: std::time::Duration,
-    ledger: Arc<Ledger>,
+    /// Claims of this queue, which its heartbeat names.
     holds: Arc<Holds>,
+    common: Arc<Common>,
+}
+
+impl Deref for Session {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
+    }
+}
+
+/// What the tasks of one worker share.
+pub(crate) struct Common {
+    pub(crate) api: Arc<Api>,
+    data: DataDirectory,
+    pub(crate) spool: Spool,
+    host: Host,
+    pub(crate) description: WorkerDescription,
+    heartbeat_every: std::time::Duration,
+    pub(crate) ledger: Arc<Ledger>,
     /// The disk: images, caches, and whether there is room for a job.
     care: Arc<Care>,
     /// Every job and every delivery: the drain waits for them.
-    tasks: TaskTracker,
-    /// The API does not know this worker: a claim, which describes it, is due.
-    is_unknown: Notify,
+    pub(crate) tasks: TaskTracker,
     /// This machine failed a job: claims wait until it is seen to work again.
     is_unwell: Notify,
+    /// Whether the engine answered when it was last asked.
+    is_engine_there: watch::Sender<bool>,
+    /// Jobs that may still be taken on.
+    jobs_left: AtomicU64,
+    /// Queues of this worker.
+    pub(crate) n_lanes: usize,
     /// No more retries: what cannot be sent now stays in the spool.
     is_leaving: CancellationToken,
-    /// Running jobs of an earlier worker process, until they are taken over.
-    left: std::sync::Mutex<Vec<adoption::Running>>,
 }
 
-/// Works until `shutdown` says otherwise, then drains.
+/// Works until `shutdown` says otherwise, or as long as `config.life` says, then drains.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    let session = Arc::new(Session::start(&config).await?);
-    let _leave = LeaveOnDrop(Arc::clone(&session));
-    let leftovers = session.leftovers();
-    session.take_over();
-    let heartbeat = AbortOnDropHandle::new(tokio::spawn(heartbeat::run(Arc::clone(&session))));
-    let care = Arc::clone(&session.care);
+    let (common, left) = Common::start(&config).await?;
+    let common = Arc::new(common);
+    let sessions = common.sessions(config.queue.shares()?);
+    let _leave = LeaveOnDrop(sessions.clone());
+    let _health = match config.life.health_address {
+        Some(address) => Some(health::serve(address, Arc::clone(&common)).await?),
+        None => None,
+    };
+    let leftovers = delivery::leftovers(&sessions);
+    adoption::take_over(&sessions, left);
+    let beat = |session: &Arc<Session>| AbortOnDropHandle::new(tokio::spawn(heartbeat::run(Arc::clone(session))));
+    let heartbeats: Vec<_> = sessions.iter().map(beat).collect();
+    let watch = AbortOnDropHandle::new(tokio::spawn(engine::watch(Arc::clone(&common))));
+    let care = Arc::clone(&common.care);
     let _care = AbortOnDropHandle::new(tokio::spawn(async move { care.run().await }));
-    tracing::info!(worker = %session.description.id, cpus = session.description.cpus, "worker is ready");
+    tracing::info!(worker = %common.description.id, cpus = common.description.cpus, n_queues = sessions.len(), "worker is ready");
     tokio::select! {
-        () = claims::run(&session, leftovers) => (),
+        () = claims::run(&sessions, config.queue.shares()?, leftovers) => common.until_done(&shutdown).await,
+        () = idle::run(&sessions, config.life.exit_when_idle) => tracing::info!("no job for as long as the worker was to wait"),
         () = shutdown.begun() => (),
     }
-    session.drain(&shutdown, config.drain_timeout.0).await;
-    drop(heartbeat);
-    if let Some(containers) = &session.host.containers {
+    drain(&sessions, &shutdown, config.drain_timeout.0).await;
+    heartbeat::last(&sessions).await;
+    drop((heartbeats, watch));
+    if let Some(containers) = &common.host.containers {
         containers.isolation.close().await;
     }
-    tracing::info!(worker = %session.description.id, "worker has ended");
+    tracing::info!(worker = %common.description.id, "worker has ended");
     Ok(())
 }
 
 /// Tells all jobs to end, so that a caller that drops [`run`] half way still gets its containers stopped.
-struct LeaveOnDrop(Arc<Session>);
+struct LeaveOnDrop(Vec<Arc<Session>>);
 
 impl Drop for LeaveOnDrop {
     fn drop(&mut self) {
-        self.0.leave();
+        leave(&self.0);
     }
 }
 
-impl Session {
-    async fn start(config: &Config) -> Result<Self, Error> {
+impl Common {
+    /// And what an earlier process left running.
+    async fn start(config: &Config) -> Result<(Self, Vec<Running>), Error> {
         config.check()?;
         let api = Arc::new(Api::new(&config.api, config.token.clone())?.allowing_private_urls(config.allow_private_urls)?);
         let data = DataDirectory::open(&config.data_directory()?)?;
@@ -125,8 +161,7 @@ impl Session {
             images: Arc::clone(&care.images),
             builds: crate::build::Settings::of(config, tasks.clone())?,
         };
-        Ok(Self {
-            queue: config.queue.clone(),
+        let common = Self {
             api,
             spool: Spool::of(&data),
             data,
@@ -134,32 +169,58 @@ impl Session {
             description,
             heartbeat_every: config.heartbeat.0,
             ledger: Ledger::new(cpus, &config.gpus, memory_bytes, jobs),
-            holds: Holds::new(),
             care,
             tasks,
-            is_unknown: Notify::new(),
             is_unwell: Notify::new(),
+            is_engine_there: watch::Sender::new(true),
+            jobs_left: AtomicU64::new(config.life.max_jobs.unwrap_or(u64::MAX)),
+            n_lanes: config.queue.shares()?.len(),
             is_leaving: CancellationToken::new(),
-            left: std::sync::Mutex::new(left),
-        })
+        };
+        Ok((common, left))
     }
 
-    /// Waits for the running jobs, then for none.
-    async fn drain(&self, shutdown: &Shutdown, patience: std::time::Duration) {
+    fn sessions(self: &Arc<Self>, shares: Vec<QueueShare>) -> Vec<Arc<Session>> {
+        let session = |share: QueueShare| Session { queue: share.queue, holds: Holds::new(), common: Arc::clone(self) };
+        shares.into_iter().map(session).map(Arc::new).collect()
+    }
+
+    /// Jobs that run now.
+    pub(crate) fn n_running(&self) -> u32 {
+        self.ledger.n_taken()
+    }
+
+    /// All jobs that were to be taken are: they run as long as they want, unless the worker is told to end.
+    async fn until_done(&self, shutdown: &Shutdown) {
         self.tasks.close();
-        tracing::info!(n_jobs = self.holds.list().len(), "worker drains");
+        tracing::info!("as many jobs are taken as were wanted; the worker ends with the last of them");
         tokio::select! {
-            () = self.tasks.wait() => return,
-            () = tokio::time::sleep(patience) => tracing::warn!("drain timeout reached: running jobs go back to the queue"),
-            () = shutdown.stop.cancelled() => (),
+            () = self.tasks.wait() => (),
+            () = shutdown.begun() => (),
         }
-        self.leave();
-        self.tasks.wait().await;
     }
+}
 
-    fn leave(&self) {
-        self.is_leaving.cancel();
-        self.holds.leave_all();
+/// Waits for the running jobs, then for none.
+async fn drain(sessions: &[Arc<Session>], shutdown: &Shutdown, patience: std::time::Duration) {
+    let Some(first) = sessions.first() else { return };
+    first.api.status.drains();
+    first.tasks.close();
+    let n_jobs: usize = sessions.iter().map(|session| session.holds.list().len()).sum();
+    tracing::info!(n_jobs, "worker drains");
+    tokio::select! {
+        () = first.tasks.wait() => return,
+        () = tokio::time::sleep(patience) => tracing::warn!("drain timeout reached: running jobs go back to the queue"),
+        () = shutdown.stop.cancelled() => (),
+    }
+    leave(sessions);
+    first.tasks.wait().await;
+}
+
+fn leave(sessions: &[Arc<Session>]) {
+    for session in sessions {
+        session.is_leaving.cancel();
+        session.holds.leave_all();
     }
 }
 

@@ -44,6 +44,12 @@ pub(crate) struct Heard {
     pub(crate) end: Vec<EndedJob>,
     /// Claims of these jobs are not known any more.
     pub(crate) forgotten: HashSet<String>,
+    /// Queue and job of every claim given, in order.
+    pub(crate) taken: Vec<(String, String)>,
+    /// Queues whose claims are answered with 403.
+    pub(crate) refuses: HashSet<String>,
+    /// Jobs whose claim is another worker's by now.
+    pub(crate) stale: HashSet<String>,
     /// Everything is answered with 503.
     pub(crate) is_down: bool,
     /// Log requests wait.
@@ -71,9 +77,24 @@ pub(crate) struct Heard {
     given: Vec<(Value, usize)>,
 }
 
+/// Whether a job may go to whoever asks in this queue. Most tests have only one and name none.
+fn is_of(claim: &Value, queue: &str) -> bool {
+    claim["queue"].as_str().is_none_or(|its| its == queue)
+}
+
 impl Heard {
-    /// Puts claims back whose answer nobody heard.
-    fn note_held(&mut self, held: &[HeldJob]) {
+    pub(crate) fn queue(&mut self, definition: &Value, max_duration: &str) -> String {
+        self.epoch += 1;
+        let id = protocol::job_id_of(&json!([definition, self.epoch]));
+        self.waiting.push_back(json!({
+            "jobId": id, "epoch": self.epoch, "attempt": 1, "deadline": 0, "maxDuration": max_duration,
+            "definition": definition, "namespaces": ["_"], "debug": false,
+        }));
+        id
+    }
+
+    /// Puts claims of a queue back whose answer nobody heard.
+    fn note_held(&mut self, queue: &str, held: &[HeldJob]) {
         let is_known = |heard: &Self, claim: &Value| {
             let id = claim["jobId"].as_str().unwrap();
             let is_ended = heard.finished.contains_key(id) || heard.released.contains_key(id);
@@ -82,6 +103,7 @@ impl Heard {
         for (claim, misses) in std::mem::take(&mut self.given) {
             match misses {
                 _ if is_known(self, &claim) => (),
+                _ if !is_of(&claim, queue) => self.given.push((claim, misses)),
                 0..3 => self.given.push((claim, misses + 1)),
                 _ => self.waiting.push_front(claim),
             }
@@ -160,21 +182,22 @@ impl FakeApi {
         }
     }
 
+    /// Queues a job of one queue alone and gives its id.
+    pub(crate) fn submit_to(&self, queue: &str, definition: &Value) -> String {
+        self.with(|heard| {
+            let id = heard.queue(definition, "1h");
+            heard.waiting.back_mut().unwrap()["queue"] = queue.into();
+            id
+        })
+    }
+
     /// Queues a job and gives its id.
     pub(crate) fn submit(&self, definition: &Value) -> String {
         self.submit_for(definition, "1h")
     }
 
     pub(crate) fn submit_for(&self, definition: &Value, max_duration: &str) -> String {
-        self.with(|heard| {
-            heard.epoch += 1;
-            let id = protocol::job_id_of(&json!([definition, heard.epoch]));
-            heard.waiting.push_back(json!({
-                "jobId": id, "epoch": heard.epoch, "attempt": 1, "deadline": 0, "maxDuration": max_duration,
-                "definition": definition, "namespaces": ["_"], "debug": false,
-            }));
-            id
-        })
+        self.with(|heard| heard.queue(definition, max_duration))
     }
 
     pub(crate) async fn finish_of(&self, job: &str) -> FinishRequest {
@@ -229,28 +252,34 @@ async fn record(State(api): State<FakeApi>, request: Request, next: Next) -> Res
     if is_down { StatusCode::SERVICE_UNAVAILABLE.into_response() } else { next.run(request).await }
 }
 
-async fn claim(State(api): State<FakeApi>, Json(request): Json<ClaimRequest>) -> Json<Value> {
+async fn claim(State(api): State<FakeApi>, Path(queue): Path<String>, Json(request): Json<ClaimRequest>) -> Response {
     let (jobs, wait) = (request.free.jobs as usize, request.wait.0);
-    api.with(|heard| {
+    let is_refused = api.with(|heard| {
         heard.is_worker_unknown = false;
         // Without a wish for jobs it only says who the worker is.
         let said = if request.free.jobs == 0 { &mut heard.introductions } else { &mut heard.claims };
         said.push(request.clone());
+        heard.refuses.contains(&queue)
     });
+    if is_refused {
+        return (StatusCode::FORBIDDEN, Json(json!({ "error": "the token does not open this door of the queue" })))
+            .into_response();
+    }
     let take = |heard: &mut Heard| {
-        let n = heard.waiting.len().min(jobs).min(1);
-        let jobs: Vec<_> = heard.waiting.drain(..n).collect();
-        heard.given.extend(jobs.iter().map(|job| (job.clone(), 0)));
-        (n > 0).then_some(jobs)
+        let place = (jobs > 0).then(|| heard.waiting.iter().position(|job| is_of(job, &queue))).flatten()?;
+        let job = heard.waiting.remove(place).unwrap();
+        heard.taken.push((queue.clone(), job["jobId"].as_str().unwrap().to_owned()));
+        heard.given.push((job.clone(), 0));
+        Some(vec![job])
     };
     let jobs = tokio::time::timeout(wait, api.until("a job", take)).await.unwrap_or_default();
-    Json(json!({ "jobs": jobs }))
+    Json(json!({ "jobs": jobs })).into_response()
 }
 
-async fn heartbeat(State(api): State<FakeApi>, Json(request): Json<HeartbeatRequest>) -> Json<Value> {
+async fn heartbeat(State(api): State<FakeApi>, Path(queue): Path<String>, Json(request): Json<HeartbeatRequest>) -> Json<Value> {
     let (held, wait) = (request.jobs.clone(), request.wait.0);
     api.with(|heard| {
-        heard.note_held(&held);
+        heard.note_held(&queue, &held);
         heard.heartbeats.push(request);
     });
     let news = |heard: &mut Heard| {
@@ -268,7 +297,7 @@ async fn logs(State(api): State<FakeApi>, Path((_, job)): Path<(String, String)>
     api.with(|heard| heard.n_log_requests += 1);
     api.until("leave to log", |heard| (!heard.holds_logs).then_some(())).await;
     api.with(|heard| {
-        if heard.fences_logs {
+        if heard.fences_logs || heard.stale.contains(&job) {
             return StatusCode::CONFLICT.into_response();
         }
         let chunks = heard.logs.entry(job).or_default();
@@ -284,13 +313,14 @@ async fn logs(State(api): State<FakeApi>, Path((_, job)): Path<(String, String)>
     })
 }
 
-async fn finish(
-    State(api): State<FakeApi>,
-    Path((_, job)): Path<(String, String)>,
-    Json(body): Json<FinishRequest>,
-) -> Json<Value> {
-    api.with(|heard| heard.finished.insert(job, body));
-    Json(json!({}))
+async fn finish(State(api): State<FakeApi>, Path((_, job)): Path<(String, String)>, Json(body): Json<FinishRequest>) -> Response {
+    api.with(|heard| {
+        if heard.stale.contains(&job) {
+            return StatusCode::CONFLICT.into_response();
+        }
+        heard.finished.insert(job, body);
+        Json(json!({})).into_response()
+    })
 }
 
 async fn release(

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use protocol::Reason;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -16,6 +17,7 @@ use worker::Error;
 
 use crate::api::Heard;
 use crate::harness::{TestWorker, script};
+use crate::life::{free_address, until_state};
 
 /// Runs an ignored test of this file with its own socket as the engine.
 fn run_apart(test: &str) {
@@ -123,7 +125,6 @@ async fn vanishing() {
 fn a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told() {
     run_apart("engine::gpus");
 }
-
 /// No gpu is needed: what the engine was asked is looked at, and that it did not find a driver.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told"]
@@ -148,5 +149,101 @@ async fn gpus() {
     definition["env"] = json!({ "NVIDIA_VISIBLE_DEVICES": "all" });
     assert_eq!(worker.run(&definition).await.1.reason, Reason::Success);
     assert!(proxy.asked().contains("NVIDIA_VISIBLE_DEVICES=void") && !proxy.asked().contains("NVIDIA_VISIBLE_DEVICES=all"));
+    worker.drain().await;
+}
+
+/// An engine of the test's own, with its bridges and mounts in namespaces where they are in nobody's way.
+struct Engine {
+    child: std::process::Child,
+}
+
+impl Engine {
+    fn start(folder: &Path) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "only root can start an engine: run the tests as root");
+        end_containerd(folder);
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("dockerd.log")).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--mount", "dockerd", "--host"]).arg(format!("unix://{}", socket().display()));
+        command.arg("--data-root").arg(folder.join("root")).arg("--exec-root").arg(folder.join("exec"));
+        command.arg("--pidfile").arg(folder.join("pid")).stdout(log.try_clone().unwrap()).stderr(log);
+        Self { child: command.spawn().unwrap() }
+    }
+
+    async fn until_ready() {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+        while worker::docker_version().await.is_err() {
+            assert!(tokio::time::Instant::now() < deadline, "the engine comes up");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn end(&mut self, signal: Signal) {
+        kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(40);
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(tokio::time::Instant::now() < deadline, "the engine ends");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), Signal::TERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// What a killed engine leaves: a new one would wait for it while it dies.
+fn end_containerd(folder: &Path) {
+    let Ok(text) = std::fs::read_to_string(folder.join("exec/containerd/containerd.pid")) else { return };
+    let pid = Pid::from_raw(text.trim().parse().unwrap()).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while kill_process(pid, Signal::KILL).is_ok() {
+        assert!(std::time::Instant::now() < deadline, "containerd ends");
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+    std::fs::remove_file(folder.join("exec/containerd/containerd.pid")).unwrap();
+}
+
+#[test]
+fn jobs_of_an_engine_that_restarts_go_back_and_claims_wait_for_it() {
+    run_apart("engine::restarting");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by jobs_of_an_engine_that_restarts_go_back_and_claims_wait_for_it"]
+async fn restarting() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(folder.path());
+    Engine::until_ready().await;
+    let address = free_address();
+    let worker = TestWorker::start_with(|config| config.life.health_address = Some(address)).await;
+    for signal in [Signal::TERM, Signal::KILL] {
+        let job = worker.api.submit(&script("echo up; sleep 120"));
+        worker.api.until_logged(&job, "up").await;
+        engine.end(signal).await;
+        worker.api.until("a release", |heard| heard.released.get(&job).map(|_| ())).await;
+        worker.api.with(|heard| assert!(!heard.finished.contains_key(&job), "an engine's end is no result"));
+        // What is submitted meanwhile waits: nobody takes it who could not run it.
+        let waiting = worker.api.submit(&script("echo ran"));
+        let said = until_state(address, "waiting").await;
+        assert!(said["reason"].as_str().unwrap().starts_with("Docker does not answer"), "{said}");
+        worker.api.with(|heard| assert!(!heard.released.contains_key(&waiting) && heard.waiting.len() == 1));
+        engine = Engine::start(folder.path());
+        assert_eq!(worker.api.finish_of(&waiting).await.reason, Reason::Success);
+    }
+    worker.drain().await;
+    engine.end(Signal::TERM).await;
+}
+
+/// A program that ends by a signal of its own is a result like any other.
+#[tokio::test]
+async fn a_program_that_kills_itself_has_a_result() {
+    let worker = TestWorker::start().await;
+    let (_, finish) = worker.run(&script("exit 137")).await;
+    assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(137)));
     worker.drain().await;
 }

@@ -89,6 +89,10 @@ fn spawn(args: &Args, data: &DataDirectory, log: &Path) -> Result<Child, Failure
     let file = std::fs::File::create(log).map_err(|error| Failure::io("write", log, &error))?;
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(["up", "--detached", "--port", &args.port.to_string()]);
+    command.args(["--listen", &args.listen.to_string()]);
+    for origin in &args.allow_origin {
+        command.args(["--allow-origin", origin]);
+    }
     if args.allow_private_webhooks {
         command.arg("--allow-private-webhooks");
     }

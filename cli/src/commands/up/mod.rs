@@ -9,6 +9,7 @@ mod demo_image;
 mod detach;
 mod stack;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -28,6 +29,7 @@ Examples:
   asman up --demo               and run a first job at once
   asman up --detach; asman down
   asman up --database-url postgres://user@host/asman   your own PostgreSQL instead of a private one
+  asman up --allow-origin https://page.example         a web page elsewhere may use this API
   asman up --s3-bucket asman --s3-endpoint http://…    files in object storage, not in a folder
 
 Ctrl-C stops everything, running jobs included; they are queued again and run at the next start.";
@@ -37,9 +39,16 @@ Ctrl-C stops everything, running jobs included; they are queued again and run at
 #[command(after_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
-    /// Port of the API and the web page, on 127.0.0.1. 0 takes any free one.
+    /// Port of the API and the web page. 0 takes any free one.
     #[arg(long, default_value_t = 8000, env = "ASMAN_PORT")]
     port: u16,
+    /// Address to listen on. On any but a loopback address other machines can reach the API, and requests are no longer held
+    /// to this machine's names and to the pages of its own.
+    #[arg(long, env = "ASMAN_UP_LISTEN", default_value = "127.0.0.1", value_name = "ADDRESS")]
+    listen: IpAddr,
+    /// An origin, such as `https://page.example`, whose web pages may use the API beside its own. May be repeated.
+    #[arg(long, env = "ASMAN_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN", value_parser = api::parse_origin)]
+    allow_origin: Vec<String>,
     #[command(flatten)]
     data: DataArgs,
     /// Use this Postgres instead of starting a private one.
@@ -62,6 +71,39 @@ pub(crate) struct Args {
     /// Set by `--detach` for the process that it starts.
     #[arg(long, hide = true)]
     detached: bool,
+    /// Settings of the worker where they are not the defaults.
+    #[arg(skip)]
+    worker: Option<Box<worker::Config>>,
+}
+
+/// What `asman worker run --mode local` runs: the same in the foreground, with a worker of these settings.
+pub(crate) async fn run_for_worker(
+    worker: worker::Config,
+    port: u16,
+    allow_origin: Vec<String>,
+    signals: &Signals,
+    global: &Global,
+) -> Result<(), Failure> {
+    let args = Args {
+        port,
+        listen: Ipv4Addr::LOCALHOST.into(),
+        allow_origin,
+        data: DataArgs::at(worker.data_directory.clone()),
+        database_url: None,
+        s3: api::S3Config::default(),
+        no_worker: false,
+        allow_private_webhooks: false,
+        detach: false,
+        demo: None,
+        detached: false,
+        worker: Some(Box::new(worker)),
+    };
+    let data = args.data.create()?;
+    let lock = Lock::take(&data)?;
+    let result = serve(&args, &data, signals, global).await;
+    detach::forget_address(&data);
+    drop(lock);
+    result
 }
 
 /// Runs in the foreground, or starts itself in the background.

@@ -1,6 +1,6 @@
 //! The running parts of `asman up`, and how they end.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use protocol::QueueName;
@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::detach::Address;
 use super::{Args, demo_image};
 use crate::client::Client;
-use crate::commands::api::bind;
+use crate::commands::api::{bind, own_program};
 use crate::commands::db;
-use crate::commands::worker::work;
+use crate::commands::worker::{failure, work};
 use crate::data::DataDirectory;
 use crate::failure::Failure;
 use crate::postgres::Server;
@@ -137,29 +137,50 @@ impl Part {
 async fn start_on(url: &str, args: &Args, data: &DataDirectory) -> Result<(String, Part, Option<Part>), Failure> {
     db::migrate(url).await?;
     let (api_url, api) = start_api(url, args, data).await?;
-    let worker = if args.no_worker { None } else { start_worker(&api_url, data).await? };
+    let worker = if args.no_worker { None } else { start_worker(&api_url, args, data).await? };
     Ok((api_url, api, worker))
 }
 
 async fn start_api(url: &str, args: &Args, data: &DataDirectory) -> Result<(String, Part), Failure> {
-    let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).await?;
+    let listener = bind(SocketAddr::from((args.listen, args.port))).await?;
     let address = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
-    let api_url = format!("http://localhost:{}", address.port());
+    let is_local = args.listen.is_loopback();
+    if !is_local {
+        say::note(&format!("Other machines can reach {address}: anybody who knows a queue's name can use it from there"));
+    }
+    let api_url = format!("http://{}:{}", name_of(args.listen), address.port());
     let mut config = api::Config::for_database(url.to_owned(), data.private_folder("blobs")?);
     config.public_url = Some(api_url.clone());
     config.allow_private_webhooks = args.allow_private_webhooks;
     config.s3 = args.s3.clone();
+    config.door = api::LocalDoor { local: is_local, allow_origin: args.allow_origin.clone() };
+    config.executable = own_program();
     let stop = CancellationToken::new();
     let serve = api::serve(listener, config, stop.clone());
     let task = tokio::spawn(async { serve.await.map_err(|error| Failure::Failed(error.to_string())) });
     let mut api = Part { name: "API", task, stop };
     // The listener is bound to IPv4 only, and `localhost` may mean IPv6 first.
-    let client = Client::new(&format!("http://{address}"))?;
+    let client = Client::new(&format!("http://{}", reachable(address)))?;
     tokio::select! {
         () = healthy(&client) => Ok((api_url, api)),
         failure = api.ended() => Err(failure),
         () = tokio::time::sleep(HEALTHY_TIMEOUT) => Err(Failure::Failed("the API does not become healthy".to_owned())),
     }
+}
+
+/// How this machine calls the API.
+fn name_of(listen: IpAddr) -> String {
+    match listen {
+        listen if listen == Ipv4Addr::LOCALHOST || listen.is_unspecified() => "localhost".to_owned(),
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+/// `0.0.0.0` is an address to listen on, and none to call.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let loopback: IpAddr = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    if address.ip().is_unspecified() { SocketAddr::new(loopback, address.port()) } else { address }
 }
 
 async fn healthy(client: &Client) {
@@ -168,8 +189,21 @@ async fn healthy(client: &Client) {
     }
 }
 
+/// The queue `local`, and what else the settings name.
+fn worker_config(args: &Args) -> Result<worker::Config, Failure> {
+    let queue = "local".parse::<QueueName>().map_err(|error| Failure::Failed(error.to_string()))?;
+    let Some(given) = args.worker.as_deref() else { return Ok(worker::Config::for_queue(queue, "")) };
+    let mut config = given.clone();
+    let mut shares = if config.queue.is_empty() { Vec::new() } else { config.queue.shares().map_err(|error| failure(&error))? };
+    if shares.iter().all(|share| share.queue != queue) {
+        shares.push(worker::QueueShare { queue, weight: 1 });
+    }
+    config.queue = shares.into_iter().collect();
+    Ok(config)
+}
+
 /// No engine is no failure: the API and its queues are of use without a worker here.
-async fn start_worker(api_url: &str, data: &DataDirectory) -> Result<Option<Part>, Failure> {
+async fn start_worker(api_url: &str, args: &Args, data: &DataDirectory) -> Result<Option<Part>, Failure> {
     if let Err(error) = worker::docker_version().await {
         say::note(&format!("No worker here: {error}. Everything else runs; start again once it is there."));
         return Ok(None);
@@ -177,8 +211,8 @@ async fn start_worker(api_url: &str, data: &DataDirectory) -> Result<Option<Part
     if let Err(failure) = demo_image::ensure().await {
         say::note(&format!("No demo image: {failure}"));
     }
-    let queue = "local".parse::<QueueName>().map_err(|error| Failure::Failed(error.to_string()))?;
-    let mut config = worker::Config::for_queue(queue, api_url.to_owned());
+    let mut config = worker_config(args)?;
+    api_url.clone_into(&mut config.api);
     config.data_directory = Some(data.private_folder("worker")?);
     let stop = CancellationToken::new();
     // Both tokens at once: whoever stops `up` wants its containers gone, not waited for.

@@ -1,0 +1,132 @@
+//! The door of an API that serves one machine alone (`--local`).
+//!
+//! Being bound to loopback keeps other machines out, but not the web pages that a browser on this machine has open. A page may
+//! send requests here, and a page whose own name is made to point here (DNS rebinding) may read the answers. So a request must
+//! call this machine by one of its own names, and a request of a web page must come from our page or from an origin that the
+//! operator has allowed. A WebSocket is opened by a request and judged like any other.
+//!
+//! Programs that are no browsers send no `Origin` and are not held up.
+
+use std::net::IpAddr;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use clap::builder::FalseyValueParser;
+use serde_json::json;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// Whether an API serves this machine alone, and which web pages beside its own may use it.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct LocalDoor {
+    /// Serve this machine alone: refuse requests that call it by a foreign name, and those of web pages of other origins.
+    #[arg(long, env = "ASMAN_LOCAL", value_parser = FalseyValueParser::new())]
+    pub local: bool,
+    /// With a local API: an origin, such as `https://page.example`, whose web pages may use it. May be repeated.
+    #[arg(long, env = "ASMAN_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN", value_parser = parse_origin)]
+    pub allow_origin: Vec<String>,
+}
+
+/// An origin as browsers write it: scheme, host, and the port where it is not the scheme's own.
+pub fn parse_origin(text: &str) -> Result<String, &'static str> {
+    if text == "null" {
+        return Ok(text.to_owned());
+    }
+    let url = url::Url::parse(text).map_err(|_| "it is no origin; write it as https://page.example")?;
+    if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err("an origin is a scheme and a host, such as https://page.example, and no path");
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+/// The layer around every route.
+pub(crate) async fn guard(State(door): State<LocalDoor>, request: Request, next: Next) -> Response {
+    let refused = match judge(&door, request.method(), request.uri().authority(), request.headers()) {
+        Ok(()) => return next.run(request).await,
+        Err(refused) => refused,
+    };
+    metrics::counter!("asman_limited_total", "limit" => "local_door").increment(1);
+    let (status, sentence) = match refused {
+        Refused::Host => (StatusCode::MISDIRECTED_REQUEST, "this API serves one machine alone; call it localhost"),
+        Refused::Origin => (StatusCode::FORBIDDEN, "web pages of this origin may not use this API; see --allow-origin"),
+    };
+    (status, Json(json!({"error": sentence}))).into_response()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Refused {
+    Host,
+    Origin,
+}
+
+fn judge(door: &LocalDoor, method: &Method, target: Option<&Authority>, headers: &HeaderMap) -> Result<(), Refused> {
+    let port = own_port(target, headers).ok_or(Refused::Host)?;
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return judge_without_origin(door, method, headers) };
+    let origin = origin.to_str().map_err(|_| Refused::Origin)?;
+    let is_allowed = door.allow_origin.iter().any(|allowed| allowed == origin) || is_ours(origin, port);
+    if is_allowed && origins.next().is_none() { Ok(()) } else { Err(Refused::Origin) }
+}
+
+/// The port by which this machine is called, where that is done by a name of its own. A tunnel may lead to another port than we
+/// listen on, so the port is the caller's word.
+fn own_port(target: Option<&Authority>, headers: &HeaderMap) -> Option<u16> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host: Authority = hosts.next()?.to_str().ok()?.parse().ok()?;
+    let is_own = |authority: &Authority| !authority.as_str().contains('@') && is_loopback(authority.host());
+    let is_called = is_own(&host) && target.is_none_or(is_own) && hosts.next().is_none();
+    is_called.then(|| host.port_u16().unwrap_or(80))
+}
+
+/// Names that lead to this machine whatever a name server says.
+fn is_loopback(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.ends_with(".localhost") || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Another page on this machine has another port.
+fn is_ours(origin: &str, port: u16) -> bool {
+    let Ok(url) = url::Url::parse(origin) else { return false };
+    let is_web = matches!(url.scheme(), "http" | "https");
+    is_web && url.host_str().is_some_and(is_loopback) && url.port_or_known_default() == Some(port)
+}
+
+/// Browsers name no origin when a page only shows what is here, as an image. They say where such a request comes from, and a
+/// person who follows a link may come from anywhere. Where other pages are allowed, theirs cannot be told from a stranger's.
+fn judge_without_origin(door: &LocalDoor, method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
+    let word = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let is_foreign = matches!(word(SEC_FETCH_SITE), "cross-site" | "same-site");
+    let is_visit = word(SEC_FETCH_MODE) == "navigate" && matches!(*method, Method::GET | Method::HEAD);
+    let is_allowed = !is_foreign || is_visit || (!door.allow_origin.is_empty() && matches!(*method, Method::GET | Method::HEAD));
+    if is_allowed { Ok(()) } else { Err(Refused::Origin) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_machine_are_few() {
+        for own in ["localhost", "LOCALHOST", "asman.localhost", "127.0.0.1", "127.9.9.9", "[::1]", "::1"] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for foreign in ["", "evil.example", "localhost.evil.example", "notlocalhost", "10.0.0.1", "0.0.0.0", "localhost."] {
+            assert!(!is_loopback(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn origins_are_read_as_browsers_write_them() {
+        assert_eq!(parse_origin("https://Page.example:443/"), Ok("https://page.example".to_owned()));
+        assert_eq!(parse_origin("null"), Ok("null".to_owned()));
+        for bad in ["page.example", "ftp://page.example", "https://page.example/path", "*"] {
+            assert!(parse_origin(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `/download/asman`: the program itself, so that a worker runs what its API runs.
+
+use std::path::PathBuf;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::sync::OnceCell;
+use tokio_util::io::ReaderStream;
+use utoipa::IntoParams;
+
+use crate::access::Caller;
+use crate::app::AppState;
+use crate::description::answers::{Refusals, Sentence};
+use crate::error::ApiError;
+
+const VERSION: HeaderName = HeaderName::from_static("x-asman-version");
+const SHA256: HeaderName = HeaderName::from_static("x-asman-sha256");
+/// A read's worth of the program.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The executable of this process.
+#[derive(Debug)]
+pub(crate) struct Program {
+    path: Option<PathBuf>,
+    /// Length and hash, once somebody has asked.
+    sum: OnceCell<(u64, String)>,
+}
+
+impl Program {
+    pub(crate) fn new(path: Option<PathBuf>) -> Self {
+        Self { path, sum: OnceCell::new() }
+    }
+
+    async fn open(&self) -> Result<(File, u64, &str), ApiError> {
+        let path = self.path.as_ref().ok_or(ApiError::NotFound("this API has no program to give"))?;
+        let (length, sha256) = self.sum.get_or_try_init(|| sum(File::open(path))).await?;
+        Ok((File::open(path).await?, *length, sha256))
+    }
+}
+
+async fn sum(file: impl Future<Output = std::io::Result<File>>) -> std::io::Result<(u64, String)> {
+    let (mut file, mut hash, mut length) = (file.await?, Sha256::new(), 0);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let n = file.read(&mut chunk).await?;
+        if n == 0 {
+            return Ok((length, hex::encode(hash.finalize())));
+        }
+        hash.update(&chunk[..n]);
+        length += n as u64;
+    }
+}
+
+/// For which machine.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Machine {
+    /// Operating system, such as `linux`.
+    os: String,
+    /// Processor, such as `x86_64` or `aarch64`.
+    arch: String,
+}
+
+/// `GET /download/asman`: the program that this API runs. `x-asman-version` tells its version, also when there is none for the
+/// machine; `x-asman-sha256` its hash. HEAD gives the headers alone.
+#[utoipa::path(
+    get,
+    path = "/download/asman",
+    tag = "operation",
+    params(Machine),
+    responses(
+        (
+            status = 200,
+            description = "The program.",
+            content((String = "application/octet-stream")),
+            headers(
+                ("x-asman-version" = String, description = "Version of the program."),
+                ("x-asman-sha256" = String, description = "SHA-256 of the body, in hex."),
+            ),
+        ),
+        (status = 404, description = "There is none for this machine.", body = Sentence),
+        Refusals,
+    ),
+)]
+pub(crate) async fn program(
+    State(app): State<AppState>,
+    machine: Result<Query<Machine>, axum::extract::rejection::QueryRejection>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let Query(machine) = machine.map_err(|_| ApiError::BadRequest("say for which os and arch".to_owned()))?;
+    app.meters.upload(&caller)?;
+    let mut response = match give(&app, &machine).await {
+        Err(error @ ApiError::NotFound(_)) => error.into_response(),
+        other => other?,
+    };
+    response.headers_mut().insert(VERSION, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    Ok(response)
+}
+
+async fn give(app: &AppState, machine: &Machine) -> Result<Response, ApiError> {
+    if (machine.os.as_str(), machine.arch.as_str()) != (std::env::consts::OS, std::env::consts::ARCH) {
+        return Err(ApiError::NotFound("this API runs on another kind of machine and has no program for yours"));
+    }
+    let (file, length, sha256) = app.program.open().await?;
+    let body = Body::from_stream(ReaderStream::with_capacity(file.take(length), CHUNK_BYTES));
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"asman\""));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if let Ok(sha256) = HeaderValue::from_str(sha256) {
+        headers.insert(SHA256, sha256);
+    }
+    Ok(response)
+}

@@ -1,0 +1,70 @@
+//! Settings of the worker that this one replaces: its short flags, `--api-address`, and `METAPAGE_IO_WORKER_…`.
+//!
+//! A variable of theirs becomes the default of our flag, so that our flag and our variable win. What no flag takes is asked for
+//! here by name.
+
+use clap::Command;
+
+const PREFIX: &str = "METAPAGE_IO_WORKER_";
+
+/// Our flag, their short form of it, and their variable where a default can be made of it.
+const FLAGS: [(&str, char, Option<&str>); 7] = [
+    ("cpus", 'c', Some("CPUS")),
+    ("gpus", 'g', Some("GPUS")),
+    ("mode", 'm', Some("MODE")),
+    ("max_job_duration", 't', Some("JOB_MAX_DURATION")),
+    ("data_directory", 'd', None),
+    ("api", 'a', Some("API_ADDRESS")),
+    ("port", 'p', None),
+];
+/// The first of these that is set names the queue; their own deployments set the second.
+const QUEUES: [&str; 2] = ["QUEUE", "QUEUE_ID"];
+
+/// The whole command line, with theirs understood.
+pub(crate) fn understand(command: Command) -> Command {
+    command.mut_subcommand("worker", |worker| worker.mut_subcommand("run", understand_run))
+}
+
+fn understand_run(run: Command) -> Command {
+    let run = FLAGS.into_iter().fold(run, |run, (flag, short, variable)| {
+        let default = variable.and_then(value);
+        run.mut_arg(flag, |arg| {
+            let arg = arg.short(short);
+            match default {
+                Some(value) => arg.default_value(value).hide_default_value(true),
+                None => arg,
+            }
+        })
+    });
+    let run = run.mut_arg("api", |arg| arg.alias("api-address"));
+    let is_ours_set = std::env::var_os("ASMAN_WORKER_QUEUE").is_some_and(|list| !list.is_empty());
+    match QUEUES.into_iter().find_map(value).filter(|_| !is_ours_set) {
+        // A queue's name is a secret, and help is shown to anybody.
+        Some(queue) => run.mut_arg("queue", |arg| arg.default_value(queue).hide_default_value(true)),
+        None => run,
+    }
+}
+
+fn text(name: &str) -> Option<String> {
+    std::env::var(format!("{PREFIX}{name}")).ok().filter(|value| !value.is_empty())
+}
+
+/// For the whole life of the process, as the command line wants it.
+fn value(name: &str) -> Option<&'static str> {
+    text(name).map(|value| &*value.leak())
+}
+
+/// Whether theirs is set to anything at all.
+pub(super) fn is_set(name: &str) -> bool {
+    text(name).is_some()
+}
+
+/// Whether theirs is switched on.
+pub(super) fn is_on(name: &str) -> bool {
+    text(name).is_some_and(|value| value == "true" || value == "1")
+}
+
+/// Their port, which only a local API has.
+pub(super) fn local_port() -> Option<u16> {
+    text("PORT")?.parse().ok()
+}

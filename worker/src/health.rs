@@ -1,0 +1,128 @@
+//! `GET /healthz` and `GET /metrics`: how one worker is, for a person, an orchestrator and Prometheus. No other routes, and no
+//! queue's name or token in any answer. Open connections are not counted: the address is for neighbours that can be trusted.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::error::Error;
+use crate::session::Common;
+use crate::status::Look;
+
+#[derive(Clone)]
+struct Health {
+    common: Arc<Common>,
+    started: Instant,
+}
+
+/// Answers until the handle is dropped.
+pub(crate) async fn serve(address: SocketAddr, common: Arc<Common>) -> Result<AbortOnDropHandle<()>, Error> {
+    let refused = |error| Error::Config(format!("cannot listen on {address} for health and metrics: {error}"));
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    let nothing = async || (StatusCode::NOT_FOUND, Json(json!({ "error": "there are /healthz and /metrics" })));
+    let health = Health { common, started: Instant::now() };
+    let router = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).fallback(nothing);
+    let router = router.with_state(health);
+    tracing::info!("health and metrics at http://{bound}");
+    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "health and metrics are no longer served");
+        }
+    })))
+}
+
+async fn healthz(State(health): State<Health>) -> Json<Value> {
+    let (state, reason) = match health.common.api.status.look(health.common.n_lanes) {
+        Look::Ready => ("ready", None),
+        Look::Draining => ("draining", None),
+        Look::Waiting(reason) => ("waiting", Some(reason)),
+    };
+    let mut answer =
+        json!({ "state": state, "jobs": health.common.n_running(), "uptimeSeconds": health.started.elapsed().as_secs() });
+    if let Some(reason) = reason {
+        answer["reason"] = reason.into();
+    }
+    Json(answer)
+}
+
+async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    let text = render(&health.common, health.started.elapsed());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
+
+/// The exposition's text, family by family.
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn value(&mut self, series: &str, value: f64) {
+        let _ = writeln!(self.0, "{series} {value}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help);
+        self.value(name, value as f64);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.family(name, "gauge", help);
+        self.value(name, value);
+    }
+}
+
+fn render(common: &Common, uptime: Duration) -> String {
+    let stats = &common.api.stats;
+    let mut page = Page(String::new());
+    page.family("asman_worker_jobs_total", "counter", "Jobs that came to an end here, by outcome.");
+    for (outcome, count) in [
+        ("success", &stats.succeeded),
+        ("error", &stats.failed),
+        ("timed_out", &stats.timed_out),
+        ("released", &stats.released),
+        ("ended_by_api", &stats.ended),
+        ("lost", &stats.lost),
+    ] {
+        page.value(&format!("asman_worker_jobs_total{{outcome=\"{outcome}\"}}"), count.get() as f64);
+    }
+    page.counter("asman_worker_claims_total", "Jobs taken on.", stats.claims.get());
+    page.counter("asman_worker_leases_lost_total", "Claims that were taken from this worker.", stats.lost.get());
+    page.counter("asman_worker_log_bytes_total", "Bytes of log text that the API took.", stats.log_bytes.get());
+    page.counter("asman_worker_image_pulls_total", "Images that had to be fetched.", stats.pulls.get());
+    page.counter("asman_worker_api_errors_total", "Calls to the API without a usable answer.", stats.api_errors.get());
+    page.gauge("asman_worker_jobs_running", "Jobs that hold capacity now.", f64::from(common.n_running()));
+    page.gauge("asman_worker_spooled_results", "Results on disk that the API has not taken.", common.spool.depth() as f64);
+    page.gauge("asman_worker_uptime_seconds", "Time since the start.", uptime.as_secs_f64());
+    let is_ready = common.api.status.look(common.n_lanes) == Look::Ready;
+    page.gauge("asman_worker_ready", "1 when jobs can be taken.", f64::from(u8::from(is_ready)));
+    capacity(common, &mut page);
+    page.0
+}
+
+/// What is offered and what no job holds.
+fn capacity(common: &Common, page: &mut Page) {
+    let (offer, free) = (&common.description, common.ledger.free());
+    let all = |cpus, gpus: u32, memory: u64| [("cpus", cpus), ("gpus", f64::from(gpus)), ("memory_bytes", memory as f64)];
+    for (name, help, values) in [
+        ("asman_worker_capacity", "What the worker offers.", all(offer.cpus, offer.gpus, offer.memory)),
+        ("asman_worker_capacity_free", "What no job holds.", all(free.cpus, free.gpus, free.memory)),
+    ] {
+        page.family(name, "gauge", help);
+        for (resource, value) in values {
+            page.value(&format!("{name}{{resource=\"{resource}\"}}"), value);
+        }
+    }
+}

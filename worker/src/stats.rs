@@ -1,0 +1,40 @@
+//! What a worker has done since it started, counted. No count knows a queue.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// All counts of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// Claims taken on.
+    pub(crate) claims: Count,
+    /// Finishes that the API took, by their reason.
+    pub(crate) succeeded: Count,
+    pub(crate) failed: Count,
+    pub(crate) timed_out: Count,
+    /// Claims given back.
+    pub(crate) released: Count,
+    /// Jobs that the API ended: cancelled, replaced, deleted.
+    pub(crate) ended: Count,
+    /// Claims that were taken from this worker.
+    pub(crate) lost: Count,
+    /// Bytes of log text that the API took.
+    pub(crate) log_bytes: Count,
+    /// Images that had to be fetched.
+    pub(crate) pulls: Count,
+    /// Calls without a usable answer.
+    pub(crate) api_errors: Count,
+}
