@@ -18,9 +18,14 @@ fn with_input(text: &str, reference: &Value) -> Value {
     definition
 }
 
+/// The test's own servers are on this machine.
+async fn start() -> TestWorker {
+    TestWorker::start_with(|config| config.allow_private_urls = true).await
+}
+
 #[tokio::test]
 async fn jobs_that_need_the_same_content_download_it_once_and_cannot_change_it() {
-    let worker = TestWorker::start().await;
+    let worker = start().await;
     let (bytes, key) = (vec![b'x'; 3 << 20], sha256_hex(&vec![b'x'; 3 << 20]));
     worker.api.with(|heard| heard.blobs.insert(key.clone(), bytes.clone().into()));
     let text = |n| format!("wc -c < /inputs/a; echo more >> /inputs/a; chmod 777 /inputs/a; rm /inputs/a; echo {n}");
@@ -42,7 +47,7 @@ async fn jobs_that_need_the_same_content_download_it_once_and_cannot_change_it()
 
 #[tokio::test]
 async fn a_url_with_its_true_hash_is_fetched_once_and_one_with_a_false_hash_poisons_nothing() {
-    let worker = TestWorker::start().await;
+    let worker = start().await;
     let (truth, lie) = (sha256_hex(b"true content"), sha256_hex(b"what everybody wants"));
     worker.api.with(|heard| {
         heard.blobs.insert("true".to_owned(), "true content".into());
@@ -67,7 +72,7 @@ async fn a_url_with_its_true_hash_is_fetched_once_and_one_with_a_false_hash_pois
 
 #[tokio::test]
 async fn a_file_of_the_queue_is_found_whatever_address_its_url_has() {
-    let worker = TestWorker::start().await;
+    let worker = start().await;
     let key = sha256_hex(b"uploaded by a browser");
     worker.api.with(|heard| heard.blobs.insert(key.clone(), "uploaded by a browser".into()));
     // Nothing listens there, as on the localhost of somebody else's browser.
@@ -79,7 +84,11 @@ async fn a_file_of_the_queue_is_found_whatever_address_its_url_has() {
 
 #[tokio::test]
 async fn without_a_cache_nothing_is_kept() {
-    let worker = TestWorker::start_with(|config| config.care.input_cache = 0).await;
+    let worker = TestWorker::start_with(|config| {
+        config.allow_private_urls = true;
+        config.care.input_cache = 0;
+    })
+    .await;
     let key = sha256_hex(b"small");
     worker.api.with(|heard| heard.blobs.insert(key.clone(), "small".into()));
     let (job, _) = worker.run(&with_input("cat /inputs/a", &json!({ "type": "key", "value": key }))).await;
@@ -167,7 +176,7 @@ async fn a_download_that_breaks_off_goes_on_where_it_was() {
         part(500_000, n, &bytes[500_000..]),
     ])
     .await;
-    let worker = TestWorker::start().await;
+    let worker = start().await;
     let (job, finish) = worker.run(&with_input("sha256sum < /inputs/a", &json!({ "type": "url", "value": server.url }))).await;
     assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
     assert!(worker.api.text(&job, false).starts_with(&sha256_hex(&bytes)));
@@ -183,7 +192,7 @@ async fn a_server_without_ranges_or_with_another_version_is_read_from_the_start(
     let bytes = digits();
     let n = bytes.len();
     let other: Vec<u8> = bytes.iter().map(|b| b.wrapping_add(1)).collect();
-    let worker = TestWorker::start().await;
+    let worker = start().await;
     for (answers, expected, resumes) in [
         (vec![whole("", n, &bytes[..300_000]), whole("", n, &bytes)], &bytes, false),
         (vec![whole(TAG, n, &bytes[..300_000]), whole("ETag: \"v2\"\r\n", n, &other)], &other, true),
@@ -208,7 +217,7 @@ async fn a_slow_download_is_followed_in_the_log() {
         ..whole(TAG, bytes.len(), b"")
     };
     let server = Flaky::start(vec![slow]).await;
-    let worker = TestWorker::start().await;
+    let worker = start().await;
     let (job, finish) = worker.run(&with_input("wc -c < /inputs/a", &json!({ "type": "url", "value": server.url }))).await;
     assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
     let text = worker.api.text(&job, false);

@@ -104,9 +104,11 @@ async fn a_cancelled_job_ends_with_all_its_processes(kind: ExecutorKind) {
     let program = "(while :; do echo x >> $JOB_CACHE/beat; sleep 0.05; done) & echo up; wait";
     let job = worker.api.submit(&script(program));
     worker.api.until_logged(&job, "up").await;
+    worker.api.with(|heard| heard.claims.clear());
     worker.api.cancel(&job);
-    let is_gone = |heard: &mut Heard| heard.heartbeats.last().is_some_and(|beat| beat.jobs.is_empty()).then_some(());
-    worker.api.until("an empty heartbeat", is_gone).await;
+    // Its share of the machine is free when nothing of it is left.
+    let whole = |heard: &mut Heard| heard.claims.last().is_some_and(|claim| claim.free.cpus > 1.5).then_some(());
+    worker.api.until("a claim with all that the worker has", whole).await;
     let beat = worker.data().join("cache").join(worker.config.queue.qid().to_string()).join("beat");
     let length = || std::fs::metadata(&beat).unwrap().len();
     let at_the_end = length();

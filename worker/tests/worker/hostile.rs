@@ -69,7 +69,12 @@ async fn a_job_that_fills_a_volume_of_its_image_is_stopped() {
 #[tokio::test]
 async fn the_job_that_fills_a_small_disk_is_stopped_and_its_neighbour_is_not() {
     let disk = SmallDisk::mount();
-    let worker = TestWorker::start_with(|config| config.data_directory = Some(disk.0.path().join("data"))).await;
+    let worker = TestWorker::start_with(|config| {
+        config.data_directory = Some(disk.0.path().join("data"));
+        // Else no job would be taken there.
+        config.care.disk_reserve = 0;
+    })
+    .await;
     let go = "until [ -e /job-cache/go ]; do sleep 0.1; done; echo fine > /outputs/y";
     let neighbour = worker.api.submit(&script(go));
     let (_, finish) = worker.run(&script("dd if=/dev/zero of=/outputs/x bs=1M count=300; sleep 60")).await;
