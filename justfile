@@ -91,6 +91,11 @@ test-fuzz *options: build
 test-s3 *filter:
     cli/tests/postgres.sh cargo nextest run -p cli --features s3-server --test s3 --no-capture "$@"
 
+# A thousand jobs of every kind while workers, API and engine are killed and restarted and a disk is full; SOAK_JOBS (1000) bounds it. Some minutes, as root.
+[group('check')]
+soak:
+    cli/tests/postgres.sh cargo nextest run -p cli --test soak --run-ignored only --no-capture
+
 # Measure on a PostgreSQL that commits to disk; some minutes, after an optimised build. Writes bench/RESULTS.md; `just bench job` measures container jobs alone.
 [group('check')]
 [positional-arguments]

@@ -1,0 +1,99 @@
+//! Many jobs of every kind on two workers, while processes are killed, drained and restarted and a disk is full: `./x soak`.
+//!
+//! `SOAK_JOBS` (1000) jobs. The engine, the API and the workers live in namespaces of their own (network, mounts, processes), so that
+//! nothing of this machine's engine is touched and nothing stays, however it ends. Needs root.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
+#![allow(missing_docs, unreachable_pub, reason = "parts of one test")]
+
+mod clients;
+mod engine;
+mod kinds;
+#[path = "../support/mod.rs"]
+mod support;
+mod trouble;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clients::{Clients, Seen};
+use engine::{Engine, left_behind};
+use kinds::Kind;
+use support::data_directory;
+use support::house::{House, test_database};
+use trouble::Trouble;
+
+/// Where the test goes on in its namespaces.
+const FOLDER: &str = "SOAK_FOLDER";
+/// Jobs that wait or run at any time: twice what the workers run at once, and as much again.
+const N_CLIENTS: usize = 24;
+/// Longest time without a job that ends.
+const STALL: Duration = Duration::from_mins(6);
+
+#[test]
+#[ignore = "takes minutes: ./x soak"]
+fn a_thousand_jobs_end_as_they_must_through_kills_restarts_and_a_full_disk() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return soak(&PathBuf::from(folder));
+    }
+    assert!(rustix::process::geteuid().is_root(), "only root can start an engine: run the test as root");
+    let folder = data_directory();
+    let mut command = Command::new("unshare");
+    // The shell is the first process of the namespace and waits for whatever nobody else does.
+    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
+    command.args(["ip link set lo up && \"$@\"; exit $?", "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["a_thousand_jobs_", "--ignored", "--nocapture"]);
+    command.env(FOLDER, folder.path()).env("DOCKER_HOST", engine::address(folder.path()));
+    let status = command.status().unwrap();
+    if !status.success() {
+        let _ = std::fs::remove_dir_all(folder.path().join("engine"));
+        panic!("{status}; the logs are in {}", folder.keep().display());
+    }
+}
+
+fn soak(folder: &Path) {
+    let n_jobs = std::env::var("SOAK_JOBS").map_or(1000, |text| text.parse().expect("SOAK_JOBS is a number"));
+    let engine = Engine::start(folder);
+    let house = House::over(test_database());
+    let clients = Clients::new(house.api_url(), n_jobs);
+    let mut trouble = Trouble::new(house, folder, engine);
+    let began = Instant::now();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for _ in 0..N_CLIENTS {
+        runtime.spawn(std::sync::Arc::clone(&clients).work());
+    }
+    let mut last = (0, Instant::now());
+    loop {
+        let n_done = clients.n_done.load(Ordering::Relaxed);
+        if n_done == n_jobs {
+            break;
+        }
+        if n_done > last.0 {
+            last = (n_done, Instant::now());
+        }
+        assert!(last.1.elapsed() < STALL, "nothing ends any more after {n_done} jobs");
+        trouble.make(n_done as f64 / n_jobs as f64);
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let took = began.elapsed();
+    runtime.block_on(clients.audit());
+    let mut seen = clients.take_seen();
+    let n_builds = seen.kinds.get(&Kind::Build).copied().unwrap_or_default();
+    let troubles = trouble.end(&mut seen.complaints);
+    seen.complaints.extend(left_behind(n_builds));
+    println!("{}", summary(n_jobs, took, &seen, &troubles));
+    assert!(seen.complaints.is_empty(), "{} complaints:\n{}", seen.complaints.len(), seen.complaints.join("\n"));
+    assert_eq!(seen.ids.len(), n_jobs);
+}
+
+fn summary(n_jobs: usize, took: Duration, seen: &Seen, troubles: &str) -> String {
+    let list = |entries: Vec<String>| entries.join(", ");
+    let kinds = list(seen.kinds.iter().map(|(kind, n)| format!("{n} {kind:?}")).collect());
+    let events = list(seen.events.iter().map(|(event, n)| format!("{n} {event}")).collect());
+    let (seconds, complaints) = (took.as_secs_f64(), seen.complaints.len());
+    let rate = n_jobs as f64 / seconds;
+    format!(
+        "soak: {n_jobs} jobs in {seconds:.0} s, {rate:.2} jobs/s ({kinds}); {troubles}; events: {events}; {complaints} complaints"
+    )
+}
