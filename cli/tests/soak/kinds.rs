@@ -153,8 +153,9 @@ fn expected_lines(n: usize) -> Option<Vec<String>> {
         LongLog => Some((1..=2000).map(|line: u32| line.to_string()).collect()),
         Inputs => whole(format!("inline {n}\n{}", String::from_utf8(kept_input(n)).unwrap())),
         Build => whole(format!("built {n}")),
-        Large | TimedOut => Some(Vec::new()),
-        IgnoresTerm => whole("up".to_owned()),
+        Large => Some(Vec::new()),
+        TimedOut => whole("the job ran longer than 1s and was stopped".to_owned()),
+        IgnoresTerm => whole("up\nthe job ran longer than 2s and was stopped".to_owned()),
         _ => None,
     }
 }

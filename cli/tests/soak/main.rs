@@ -31,6 +31,19 @@ const N_CLIENTS: usize = 24;
 /// Longest time without a job that ends.
 const STALL: Duration = Duration::from_mins(6);
 
+/// Makes the namespaces ready: the loopback device, and a /sys that shows their network. The shell is the first process there and
+/// waits for whatever nobody else does.
+const ENTER: &str = r#"set -e
+ip link set lo up
+mkdir "$SOAK_FOLDER/cgroup"
+mount --rbind /sys/fs/cgroup "$SOAK_FOLDER/cgroup"
+mount -t sysfs sysfs /sys
+mount --rbind "$SOAK_FOLDER/cgroup" /sys/fs/cgroup
+umount --recursive --lazy "$SOAK_FOLDER/cgroup"
+code=0
+"$@" || code=$?
+exit $code"#;
+
 #[test]
 #[ignore = "takes minutes: ./x soak"]
 fn a_thousand_jobs_end_as_they_must_through_kills_restarts_and_a_full_disk() {
@@ -40,9 +53,8 @@ fn a_thousand_jobs_end_as_they_must_through_kills_restarts_and_a_full_disk() {
     assert!(rustix::process::geteuid().is_root(), "only root can start an engine: run the test as root");
     let folder = data_directory();
     let mut command = Command::new("unshare");
-    // The shell is the first process of the namespace and waits for whatever nobody else does.
-    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
-    command.args(["ip link set lo up && \"$@\"; exit $?", "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", ENTER, "sh"]);
+    command.arg(std::env::current_exe().unwrap());
     command.args(["a_thousand_jobs_", "--ignored", "--nocapture"]);
     command.env(FOLDER, folder.path()).env("DOCKER_HOST", engine::address(folder.path()));
     let status = command.status().unwrap();

@@ -116,6 +116,8 @@ impl Trouble {
         while room() > LEFT {
             file.write_all(&piece).unwrap();
         }
+        // An open file would keep its room when it is removed.
+        drop(file);
         until(|| worker.health().filter(|said| said["reason"].as_str().is_some_and(|why| why.contains("disk"))));
         std::thread::sleep(FULL_FOR);
         std::fs::remove_file(&path).unwrap();
