@@ -92,6 +92,11 @@ fn soak(folder: &Path) {
     runtime.block_on(clients.audit());
     let mut seen = clients.take_seen();
     let n_builds = seen.kinds.get(&Kind::Build).copied().unwrap_or_default();
+    // A claim is taken back as lost only when its worker was killed: no more than a worker's jobs for each kill.
+    let (n_lost, n_kills) = (seen.events.get("requeued").copied().unwrap_or_default(), trouble.n_kills);
+    if n_lost > trouble::JOBS_AT_ONCE * n_kills {
+        seen.complaints.push(format!("{n_lost} claims were lost by {n_kills} kills"));
+    }
     let troubles = trouble.end(&mut seen.complaints);
     seen.complaints.extend(left_behind(n_builds));
     println!("{}", summary(n_jobs, took, &seen, &troubles));

@@ -13,6 +13,8 @@ use crate::engine::Engine;
 use crate::support::house::{House, free_port};
 use crate::support::{Running, asman, is_alive, until};
 
+/// Of one worker.
+pub const JOBS_AT_ONCE: usize = 4;
 /// Between two kills of workers: each lives for twice as long.
 const KILL_EVERY: Duration = Duration::from_secs(6);
 const FULL_FOR: Duration = Duration::from_secs(5);
@@ -43,7 +45,7 @@ pub struct Trouble {
     house: House,
     n_once: usize,
     last_kill: Instant,
-    n_kills: usize,
+    pub n_kills: usize,
     complaints: Vec<String>,
 }
 
@@ -157,6 +159,8 @@ impl Trouble {
 impl Worker {
     fn restart(&mut self, house: &House) {
         self.running = start_worker(house, self.id, &self.data, &self.log, self.port);
+        // One that meets no engine at its start ends at once, as it should.
+        until(|| self.health());
     }
 
     fn health(&self) -> Option<Value> {
@@ -168,7 +172,21 @@ impl Worker {
 /// Its words go to a file, where they are found when the test has failed.
 fn start_worker(house: &House, id: &str, data: &Path, log: &Path, port: u16) -> Running {
     let mut worker = asman();
-    worker.args(["worker", "run", QUEUE, "--id", id, "--jobs", "4", "--cpus", "2", "--memory", "2g", "--stop-grace", "1s"]);
+    worker.args([
+        "worker",
+        "run",
+        QUEUE,
+        "--id",
+        id,
+        "--jobs",
+        &JOBS_AT_ONCE.to_string(),
+        "--cpus",
+        "2",
+        "--memory",
+        "2g",
+        "--stop-grace",
+        "1s",
+    ]);
     worker.args(["--drain-timeout", "20s", "--disk-reserve", RESERVE, "--heartbeat", "500ms", "--port", &port.to_string()]);
     worker.args(["--api", &house.api_url(), "--data-directory"]).arg(data);
     let mut command = Command::new("sh");
