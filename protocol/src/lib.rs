@@ -30,6 +30,7 @@ mod item_json;
 mod job;
 pub mod limits;
 mod log;
+mod login;
 mod message;
 mod name;
 mod parsed;
@@ -49,6 +50,7 @@ pub use item::{InvalidItemId, Item, Stage, check_item_id};
 pub use item_json::{InvalidItemJson, ItemJson, ItemJsonEntry};
 pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, Reason, State, WorkerInfo};
 pub use log::{LogLine, Step};
+pub use login::without_login;
 pub use message::{
     ClearMessage, ClientMessage, DefinitionsMessage, JobQuery, Jobs, JobsMessage, LogsMessage, ServerMessage, StateChange,
     StateChangeValue, WorkersMessage,

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use protocol::{Job, Qid, State as JobState, limits};
+use protocol::{Job, Qid, State as JobState, limits, without_login};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sql::ClaimKey;
@@ -107,7 +107,7 @@ struct Shown {
 async fn show(app: &App, qid: Qid, id: &str) -> Result<Response, ApiError> {
     let text = app.db.get_definition(qid, id).await?.ok_or(NO_JOB)?;
     let job = full_job(app, qid, id).await?;
-    let definition = RawValue::from_string(text).map_err(ApiError::bad_request)?;
+    let definition = RawValue::from_string(without_login(text)).map_err(ApiError::bad_request)?;
     let shown = Shown { definition, results: job };
     Ok(Json(BTreeMap::from([("data", shown)])).into_response())
 }
@@ -126,7 +126,7 @@ async fn full_job(app: &App, qid: Qid, id: &str) -> Result<Option<Job>, ApiError
     Ok(Some(job))
 }
 
-/// `GET …/definition.json`: the definition of a job, as it was submitted, or null.
+/// `GET …/definition.json`: the definition of a job, as it was submitted but for a login in its build context's URL, or null.
 #[utoipa::path(
     get,
     path = "/q/{queue}/j/{id}/definition.json",
@@ -160,7 +160,8 @@ async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Respon
         Some(qid) => app.db.get_definition(qid, id).await?,
         None => None,
     };
-    let body = format!("{{\"data\":{}}}", text.as_deref().unwrap_or("null"));
+    let text = text.map_or_else(|| "null".to_owned(), without_login);
+    let body = format!("{{\"data\":{text}}}");
     let json = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, json)], body).into_response())
 }

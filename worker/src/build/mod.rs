@@ -72,6 +72,11 @@ pub(crate) async fn ensure(task: &Task<'_>, containers: &Containers, block: Bloc
     if !task.host.builds.is_on {
         return Err(RunError::job(Step::Build, "this worker builds no images: its owner has turned builds off; give an image"));
     }
+    if containers.isolation.refuses_builds() {
+        let message =
+            "this worker builds no images of strangers: its engine's builder would run them outside gVisor; give an image";
+        return Err(RunError::job(Step::Build, message));
+    }
     let limit = task.claim.max_duration.0.min(task.host.max_job_duration).min(protocol::limits::SETUP_ALLOWANCE);
     let too_long = |_| {
         let time = protocol::format_duration(limit);

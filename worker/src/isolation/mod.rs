@@ -71,6 +71,9 @@ pub(crate) struct Isolation {
     pub(crate) disk_bytes: u64,
     /// Root of a container is root of this machine: a stranger must not be.
     refuses_root: bool,
+    /// The engine's builder takes no runtime: it would run strangers' commands on this machine's kernel, which the owner has not
+    /// allowed.
+    refuses_builds: bool,
     /// The engine refused to bound a root file system, or its storage cannot.
     cannot_bound_rootfs: AtomicBool,
     /// What the running jobs write.
@@ -87,6 +90,7 @@ impl Isolation {
         let mut isolation = Self {
             disk_bytes: config.disk_bytes()?,
             refuses_root: config.untrusted && !engine.has_user_namespaces && shares_kernel(runtime.as_deref(), &engine),
+            refuses_builds: config.untrusted && !shares_kernel(runtime.as_deref(), &engine) && shares_kernel(None, &engine),
             cannot_bound_rootfs: AtomicBool::new(!engine.may_bound_rootfs),
             writers: Arc::default(),
             config: config.clone(),
@@ -151,6 +155,11 @@ impl Isolation {
     /// Whether strangers' jobs run here.
     pub(crate) fn is_untrusted(&self) -> bool {
         self.config.untrusted
+    }
+
+    /// Whether a build would be less confined than a job.
+    pub(crate) fn refuses_builds(&self) -> bool {
+        self.refuses_builds
     }
 
     /// Most processes and threads of a job.

@@ -72,7 +72,7 @@ pub(crate) struct Host {
     pub(crate) api: Arc<Api>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) worker: WorkerId,
-    /// See [`LABEL_DATA`].
+    /// Value of the label [`LABEL_DATA`](crate::executor::LABEL_DATA).
     pub(crate) data_label: String,
     /// Limit of a job that states no memory.
     pub(crate) memory_bytes: u64,

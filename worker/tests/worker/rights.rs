@@ -124,3 +124,12 @@ async fn a_runtime_that_the_engine_lacks_is_named() {
     let error = worker::run(config, worker::Shutdown::new()).await.unwrap_err();
     assert!(matches!(&error, worker::Error::Lack(text) if text.contains("no runtime \"no-such\"; it has ")), "{error}");
 }
+
+#[tokio::test]
+async fn a_strangers_image_is_not_built_outside_gvisor() {
+    let worker = TestWorker::start_with(|config| config.isolation.untrusted = true).await;
+    let build = json!({ "dockerfile": format!("FROM {IMAGE}\nRUN true") });
+    let (_, finish) = worker.run(&json!({ "build": build, "command": "true" })).await;
+    assert!(finish.message.unwrap().contains("outside gVisor"));
+    worker.drain().await;
+}

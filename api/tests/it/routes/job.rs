@@ -224,3 +224,21 @@ async fn a_browser_gets_the_page_of_a_job_and_a_program_its_json() {
     let json = as_browser(format!("/j/{id}.json")).send().await.unwrap();
     assert_eq!(json.headers()["content-type"], "application/json");
 }
+
+#[tokio::test]
+async fn a_login_in_a_contexts_url_is_for_the_worker_alone() {
+    let api = TestApi::new().await;
+    let submitted = json!({"build": {"context": "https://TOKEN@host.example/a/b/tree/main"}, "command": "true"});
+    let id = api.submit_job("q", json!({"definition": submitted})).await;
+    assert_eq!(id, protocol::job_id_of(&submitted), "the id is of what was submitted");
+    let shown = json!({"build": {"context": "https://host.example/a/b/tree/main"}, "command": "true"});
+    for path in ["/q/q/j/{id}/definition.json", "/j/{id}/definition.json"] {
+        assert_eq!(api.get(&path.replace("{id}", &id)).await.1["data"], shown, "{path}");
+    }
+    for path in ["/q/q/j/{id}", "/j/{id}"] {
+        assert_eq!(api.get(&path.replace("{id}", &id)).await.1["data"]["definition"], shown, "{path}");
+    }
+    let claim = json!({"worker": {"id": "w", "cpus": 1}, "free": {"cpus": 1, "jobs": 1}, "wait": "0s"});
+    let (_, claimed) = api.post("/q/q/claim", claim).await;
+    assert_eq!(claimed["jobs"][0]["definition"], submitted);
+}
