@@ -23,8 +23,10 @@ const DISK: u64 = 256 << 20;
 const RESERVE: &str = "64m";
 const LEFT: u64 = 40 << 20;
 
+type Act = fn(&mut Trouble);
+
 /// Each happens once, when this share of the jobs has ended.
-const ONCE: [(f64, fn(&mut Trouble)); 4] =
+const ONCE: [(f64, Act); 4] =
     [(0.2, Trouble::kill_api), (0.4, Trouble::drain_worker), (0.55, Trouble::restart_engine), (0.7, Trouble::fill_disk)];
 
 /// One worker and where it is kept.

@@ -138,7 +138,7 @@ pub(super) fn signal_note(exit_code: i64) -> Option<String> {
         143 => (15, "SIGTERM"),
         _ => return None,
     };
-    let cause = if number == 9 { "; it had not run out of memory" } else { "" };
+    let cause = if number == 9 { "; the engine saw no lack of memory" } else { "" };
     Some(format!("exit code {exit_code} means that signal {number} ({name}) ended the program{cause}"))
 }
 
@@ -280,6 +280,6 @@ mod tests {
     #[test]
     fn a_killing_signal_is_told_from_a_lack_of_memory() {
         assert_eq!(signal_note(3), None);
-        assert!(signal_note(137).unwrap().ends_with("signal 9 (SIGKILL) ended the program; it had not run out of memory"));
+        assert!(signal_note(137).unwrap().ends_with("signal 9 (SIGKILL) ended the program; the engine saw no lack of memory"));
     }
 }

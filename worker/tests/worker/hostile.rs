@@ -140,7 +140,7 @@ async fn a_killed_job_is_told_from_one_that_ran_out_of_memory() {
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(137)));
     assert_eq!(
         finish.message.unwrap(),
-        "exit code 137 means that signal 9 (SIGKILL) ended the program; it had not run out of memory"
+        "exit code 137 means that signal 9 (SIGKILL) ended the program; the engine saw no lack of memory"
     );
     let mut definition = script("tail /dev/zero");
     definition["requirements"] = json!({ "memory": "32m" });

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 const RUN_HELP: &str = "\
 Examples:
   asman worker run my-queue --api https://queue.example
-  asman worker run mine/3 ours theirs      while all have work, half of the jobs taken are mine
+  asman worker run mine/3 ours theirs      while all have work, three jobs of five are mine
   asman worker run my-queue --max-jobs 1 --exit-when-idle 60s      for autoscalers: one job, then gone
   asman worker run my-queue --port 8001    GET /healthz and /metrics on 127.0.0.1:8001
   asman worker run --mode local            API, web page and worker on this machine alone
