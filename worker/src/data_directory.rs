@@ -178,11 +178,7 @@ impl Scratch {
 
     /// Keeps the claim, for a worker that takes the job over. Without fsync: a crash of the machine ends the container too.
     pub(crate) fn keep_claim(&self, claim: &KeptClaim) -> io::Result<()> {
-        let path = self.path.join("claim.json");
-        let beside = path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-        file.write_all(&serde_json::to_vec(claim)?)?;
-        fs::rename(beside, path)
+        write_whole(&self.path.join("claim.json"), &serde_json::to_vec(claim)?)
     }
 
     /// The claim that was kept here.
@@ -241,11 +237,23 @@ fn remove_tree(path: &Path) {
     }
 }
 
-/// Writes a file that is whole or absent after a crash, readable by its owner alone.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that is whole or absent after a crash of this process, readable by its owner alone.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (_, temporary) = write_beside(path, bytes)?;
+    fs::rename(temporary, path)
+}
+
+/// The file that is to take the place of another, still under a name of its own.
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<(File, PathBuf)> {
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
+    Ok((file, temporary))
+}
+
+/// Writes one that is whole or absent after a crash of the machine too.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (file, temporary) = write_beside(path, bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     match path.parent() {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::chunk::{Chunker, Progress};
 use crate::api::{Api, ApiError};
 use crate::backoff::Backoff;
+use crate::data_directory::write_whole;
 use crate::holds::Halt;
 
 /// The last chunk that a log was sent, or was about to be.
@@ -35,9 +36,7 @@ impl Kept {
 
     /// Writes it, whole or not at all. Without fsync: after a crash of the machine there is no container to go on with.
     fn write(&self, path: &Path) -> io::Result<()> {
-        let beside = path.with_extension("new");
-        std::fs::write(&beside, serde_json::to_vec(self)?)?;
-        std::fs::rename(beside, path)
+        write_whole(path, &serde_json::to_vec(self)?)
     }
 }
 
