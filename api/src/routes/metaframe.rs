@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-const METAFRAME: &str = include_str!("../../../web/metaframe.json");
+const METAFRAME: &str = include_str!("../../../web/public/metaframe.json");
 /// Routes whose last part would take the word for the name of a queue or a job. Those whose last part names a file keep it: there
 /// it is somebody's file.
 const SHADOWED: [&str; 3] = ["/q/{queue}", "/q/{queue}/j/{id}", "/j/{id}"];

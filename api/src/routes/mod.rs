@@ -125,7 +125,7 @@ fn worker_routes() -> OpenApiRouter<AppState> {
 }
 
 /// The page that a browser gets for any path that is not ours.
-const PAGE: &str = include_str!("../../../web/index.html");
+const PAGE: &str = include_str!("../../../web/plain.html");
 
 /// Unknown paths under `/q`, `/j` and `/f` are mistakes of a program, and so is whatever wants to do more than look; any other is
 /// a person's browser.
