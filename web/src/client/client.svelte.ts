@@ -58,7 +58,7 @@ class AsmanClient implements Client {
     const database = options.database ?? new BrowserDatabase()
     const problems = this.#problems
     this.params = new ParamStore(options.address ?? windowAddress(), problems)
-    this.queue = new Queue({ ...options.queue, root: options.root, problems })
+    this.queue = new Queue({ ...options.queue, root: options.root, problems, setQueue: (queue) => this.params.setQueue(queue) })
     this.#history = new History(database)
     this.#arrivals = new Arrivals(problems)
     this.#userFiles = new UserFiles(problems)
