@@ -12,7 +12,7 @@ import { Uploader } from "../definition/upload.ts"
 import { Lines } from "../log/lines.ts"
 import { letGo, type Queue, type QueueListener } from "../queue/queue.svelte.ts"
 import { winner } from "../queue/winner.ts"
-import type { Definition, Job, JobResult, Logs, StateChange } from "../wire.ts"
+import type { Definition, Job, JobResult, LogsMessage, StateChange } from "../wire.ts"
 import type { Database } from "./database.ts"
 import { explain, readWaiting, type Waiting } from "./explain.ts"
 import { LogFollower } from "./follower.ts"
@@ -172,7 +172,7 @@ export class Current implements CurrentJob, QueueListener {
     if (record || (!isWhole && Object.keys(jobs).length === 0)) this.#answered()
   }
 
-  onLogs(logs: Logs): void {
+  onLogs(logs: LogsMessage): void {
     const isLive = this.#record?.state === "Running" || this.#record?.state === "Queued"
     if (logs.jobId !== this.id || !isLive || !this.#follower.take(logs)) return
     this.#isBuilding = this.#follower.lastPart === "build"
@@ -180,7 +180,8 @@ export class Current implements CurrentJob, QueueListener {
   }
 
   onUnconfirmed(change: StateChange): void {
-    if (change.job === this.id && change.state === "Queued") void this.#submission.confirm(change, this.#life.signal)
+    const { enqueued } = change.value
+    if (change.job === this.id && enqueued) void this.#submission.confirm(enqueued, this.#life.signal)
   }
 
   // What the user asks for.

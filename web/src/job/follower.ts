@@ -5,7 +5,7 @@
 import { isObject } from "../definition/shape.ts"
 import type { LogPart, LogStore } from "../log/store.ts"
 import { readLines } from "../queue/frames.ts"
-import type { LogLine, Logs } from "../wire.ts"
+import type { LogLine, LogsMessage } from "../wire.ts"
 
 /** Answers read of one part: each holds many lines, and 10 MiB are kept of a job. */
 const ANSWERS_MAX = 2_000
@@ -44,7 +44,7 @@ export class LogFollower {
   }
 
   /** Takes lines from the socket. Gives false when they are of no use: of another job, or of what follows the run. */
-  take({ jobId, step, logs }: Logs): boolean {
+  take({ jobId, step, logs }: LogsMessage): boolean {
     if (jobId !== this.#jobId || step === "docker image push" || logs.length === 0) return false
     const part = step === "Running" ? "run" : "build"
     this.lastPart = part

@@ -28,7 +28,7 @@ export function controlOf({ control, maxJobDuration }: Terms, jobMaxDuration: un
 }
 
 /** The change that submits a job. */
-export function submissionOf({ id, definition }: Settled, terms: Terms): StateChange & { state: "Queued" } {
+export function submissionOf({ id, definition }: Settled, terms: Terms): StateChange {
   const enqueued: EnqueueJob = { id, definition, control: controlOf(terms, definition.maxDuration), ...(terms.isDebug && { debug: true }) }
   return { state: "Queued", value: { type: "Queued", time: Date.now(), enqueued }, job: id, tag: "" }
 }
@@ -37,7 +37,7 @@ export function submissionOf({ id, definition }: Settled, terms: Terms): StateCh
  * Hands a job to the queue's socket; `old` is its record where it ran before and is to run again. Gives false when it is too large
  * for a socket and has to go by request.
  */
-export function hand(queue: Queue, change: StateChange & { state: "Queued" }, old: Job | undefined, namespace: string): boolean {
+export function hand(queue: Queue, change: StateChange, old: Job | undefined, namespace: string): boolean {
   const fits = JSON.stringify(change).length <= SOCKET_CHARS_MAX
   const changes = [...(old ? [letGo(change.job, "Deleted", namespace)] : []), ...(fits ? [change] : [])]
   if (changes.length > 0) queue.outbox.post(changes, old)

@@ -7,7 +7,7 @@ import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import type { Settled, Upload } from "../definition/settle.ts"
 import { Uploader } from "../definition/upload.ts"
 import type { Queue } from "../queue/queue.svelte.ts"
-import type { Job, StateChange } from "../wire.ts"
+import type { EnqueueJob, Job } from "../wire.ts"
 import { confirm, controlOf, hand, submissionOf, type Terms } from "./hand.ts"
 
 export interface SubmissionOptions {
@@ -77,22 +77,22 @@ export class Submission {
     const { queue, terms } = this.#options
     const change = submissionOf(settled, terms())
     this.old = old
-    if (!hand(queue, change, old, controlOf(terms(), undefined).namespace ?? "_")) void this.confirm(change, signal)
+    if (!hand(queue, change, old, controlOf(terms(), undefined).namespace ?? "_")) void this.confirm(change.value.enqueued!, signal)
   }
 
   /** Submits by request what the socket did not confirm. */
-  async confirm(change: StateChange & { state: "Queued" }, signal: AbortSignal): Promise<void> {
+  async confirm(job: EnqueueJob, signal: AbortSignal): Promise<void> {
     const { queue, problems } = this.#options
-    const outcome = await confirm(queue, change.value.enqueued, problems, signal)
+    const outcome = await confirm(queue, job, problems, signal)
     if (signal.aborted || outcome.is === "given-up") return
     if (outcome.is === "refused") {
       problems.say("submit", `The queue refuses the job: ${outcome.why}.`)
-      this.#give(change.job)
+      this.#give(job.id!)
     } else if (this.old && outcome.record?.queuedTime === this.old.queuedTime) {
       problems.say("submit", "The server kept the old result and runs nothing.")
-      this.#give(change.job)
+      this.#give(job.id!)
     } else if (outcome.record) {
-      queue.outbox.confirm(change.job)
+      queue.outbox.confirm(job.id!)
       this.#options.onRecord(outcome.record)
     }
   }

@@ -5,7 +5,7 @@
  */
 import type { Connection, QueueState } from "../client/client.ts"
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
-import type { ClientMessage, Job, Logs, StateChange, Worker } from "../wire.ts"
+import type { ClientMessage, Job, LogsMessage, StateChange, Worker } from "../wire.ts"
 import { type QueueAddress, type QueueParams, resolveQueue, toggledLocal } from "./address.ts"
 import { type Frame, JOBS_MAX } from "./frames.ts"
 import { Outbox } from "./outbox.ts"
@@ -22,7 +22,7 @@ export interface QueueListener {
   onOpen(): void
   onClose(): void
   onJobs(jobs: Readonly<Record<string, Job>>, isWhole: boolean): void
-  onLogs(logs: Logs): void
+  onLogs(logs: LogsMessage): void
   /** Sent, but the server did not confirm it. */
   onUnconfirmed(change: StateChange): void
 }
