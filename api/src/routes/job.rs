@@ -71,7 +71,7 @@ pub(crate) async fn get_anywhere(
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let bare = id.as_str().strip_suffix(".json");
     if bare.is_none() && accepts.contains("text/html") {
-        return Ok(vary(super::page()));
+        return Ok(vary(super::web::page(1)));
     }
     let id = bare.unwrap_or(id.as_str());
     let qid = find(&app, id, &caller).await?;

@@ -24,5 +24,6 @@ mod renewal;
 mod status;
 mod stream;
 mod submit;
+mod web;
 mod worker;
 mod worker_socket;
