@@ -48,7 +48,7 @@ export function makeFake(name: string): Client {
       get name() { return params.queue }, base: location.origin, isLocal: false, isOverridden: false, get connection() { return params.queue ? ("open" as const) : ("none" as const) },
       workers: name === "noqueue" ? [] : [{ id: "worker-1a2b3c4d", version: "0.54.1", cpus: 8, gpus: 0, time: now, maxJobDuration: "1h" }, { id: "gpu-77aa", version: "0.1.0", cpus: 32, gpus: 2, time: now, maxJobDuration: "12h" }],
       jobs: { [id]: { state: "Running", queuedTime: now - 20000, time: now, worker: "worker-1a2b3c4d", namespaces: ["_"] }, ["b".repeat(64)]: { state: "Queued", queuedTime: now - 5000, time: now, worker: "", namespaces: ["_"] } },
-      needsToken: name === "failed", setToken() {}, cancel() {},
+      needsToken: name === "failed", setToken() {}, toggleLocal() {}, cancel() {},
     },
     job: {
       get phase() { return phase }, definition: name === "empty" ? undefined : job, id: name === "empty" ? undefined : id, record: undefined, explanation, since: now - 14_000, startedAt: now - 9_000,
