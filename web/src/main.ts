@@ -1,9 +1,27 @@
 import { mount, type Component } from "svelte"
 import "./style.css"
 import { pagePath } from "./root.ts"
+import { loadPart } from "./ui/load.ts"
 
 const target = document.getElementById("app")
-if (target) mount(await page(pagePath()), { target })
+if (target) await begin(target)
+
+/** A page that cannot be loaded says so: nothing is worse than a blank one. */
+async function begin(target: HTMLElement): Promise<void> {
+  try {
+    mount(await loadPart(() => page(pagePath())), { target })
+  } catch (error) {
+    console.error(error)
+    const text = document.createElement("p")
+    text.textContent = "This page could not be loaded. "
+    text.style.padding = "1rem"
+    const again = document.createElement("button")
+    again.textContent = "Reload"
+    again.onclick = () => location.reload()
+    text.append(again)
+    target.replaceChildren(text)
+  }
+}
 
 /** One page a path. Each is loaded on its own: who follows a link to a job does not pay for the editor. */
 async function page(path: string): Promise<Component> {

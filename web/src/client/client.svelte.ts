@@ -200,6 +200,8 @@ class AsmanClient implements Client {
 
   async #run(isAnew: boolean): Promise<void> {
     this.params.flush()
+    // A queue that was set just before, such as by the first click of all, counts at once.
+    if (this.queue.use(this.params)) this.#queueChanged()
     if (!isRunnable(this.params.job) || !this.queue.address) return
     this.job.prepare()
     if (this.#timer !== undefined) this.#rebuildNow()
