@@ -9,17 +9,20 @@ use std::process::Command;
 use support::house::{make_image, test_database};
 use support::{asman, repository};
 
-/// Gives one file of browser tests a migrated database and the image that they use, and runs it.
-fn run(file: &str) {
+/// Runs node on a file of `web/tests`, with a migrated database and the image that the jobs there use.
+fn node(arguments: &[&str]) -> Command {
     let database = test_database();
     let migrated = asman().args(["db", "migrate", "--database-url", &database]).output().unwrap();
     assert!(migrated.status.success(), "{migrated:?}");
     make_image();
     let web = repository().join("web");
     let mut node = Command::new("node");
-    node.args(["--test", "--test-reporter=spec"]).arg(format!("tests/{file}.test.mjs")).current_dir(web);
-    node.env("DATABASE_URL", database).env("ASMAN_PROGRAM", env!("CARGO_BIN_EXE_asman"));
-    let output = node.output().unwrap();
+    node.args(arguments).current_dir(web).env("DATABASE_URL", database).env("ASMAN_PROGRAM", env!("CARGO_BIN_EXE_asman"));
+    node
+}
+
+fn run(file: &str) {
+    let output = node(&["--test", "--test-reporter=spec", &format!("tests/{file}.test.mjs")]).output().unwrap();
     print!("{}{}", support::text(&output.stdout), support::text(&output.stderr));
     assert!(output.status.success(), "web/tests/{file}.test.mjs failed; what it said is above");
 }
@@ -27,4 +30,21 @@ fn run(file: &str) {
 #[test]
 fn the_page_runs_jobs() {
     run("page");
+}
+
+#[test]
+fn what_strangers_write_never_runs() {
+    run("hostile");
+}
+
+#[test]
+#[ignore = "makes pictures for people: ./x shots"]
+fn shots() {
+    assert!(node(&["tests/shots.mjs"]).status().unwrap().success());
+}
+
+#[test]
+#[ignore = "measures for some minutes: ./x figures"]
+fn figures() {
+    assert!(node(&["tests/figures.mjs"]).status().unwrap().success());
 }
