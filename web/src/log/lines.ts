@@ -1,0 +1,150 @@
+/**
+ * The lines of one job in memory: a ring of two bounds, lines and characters.
+ *
+ * When it is full it gives up an eighth at once: each time that happens every index moves, and whoever shows the lines has to
+ * begin anew.
+ */
+import type { LogLine } from "../wire.ts"
+import type { LogEntry, LogPart, LogStore } from "./store.ts"
+
+export const LINES_MAX = 200_000
+/** UTF-16 units of all lines, two bytes each: 32 MiB. */
+export const CHARS_MAX = 16 * 1024 * 1024
+/** A longer line is cut here; what follows becomes lines of its own. */
+const LINE_CHARS_MAX = 64 * 1024
+
+/** Calls back soon, once for many changes: with the next frame that is drawn. */
+export type Schedule = (callback: () => void) => void
+
+const nextFrame: Schedule = (callback) => {
+  if (typeof requestAnimationFrame === "function") requestAnimationFrame(callback)
+  else setTimeout(callback, 16)
+}
+
+export interface LinesBounds { readonly lines: number; readonly chars: number }
+
+export class Lines implements LogStore {
+  readonly #bounds: LinesBounds
+  readonly #schedule: Schedule
+  readonly #listeners = new Set<(from: number) => void>()
+  /** Entries are at `#head` and after, wrapping round; the array grows up to the bound. */
+  #ring: (LogEntry | undefined)[] = []
+  #head = 0
+  #length = 0
+  #nChars = 0
+  #dropped = 0
+  #changedFrom: number | undefined
+
+  constructor(bounds: LinesBounds = { lines: LINES_MAX, chars: CHARS_MAX }, schedule: Schedule = nextFrame) {
+    this.#bounds = bounds
+    this.#schedule = schedule
+  }
+
+  get length(): number { return this.#length }
+  get dropped(): number { return this.#dropped }
+
+  at(index: number): LogEntry | undefined {
+    return index >= 0 && index < this.#length ? this.#ring[(this.#head + index) % this.#ring.length] : undefined
+  }
+
+  append(part: LogPart, lines: readonly LogLine[]): void {
+    const from = this.#length
+    const hasDropped = this.#push(part, lines)
+    if (lines.length > 0) this.#changed(hasDropped ? 0 : from)
+  }
+
+  replace(part: LogPart, lines: readonly LogLine[]): void {
+    const all = Array.from({ length: this.#length }, (_, index) => this.at(index)!)
+    const first = all.findIndex((entry) => entry.part === part)
+    if (first < 0 && lines.length === 0) return
+    const kept = all.filter((entry) => entry.part !== part)
+    const isBuildFirst = part === "build"
+    this.#reset()
+    // What was dropped was of the lines that are replaced: the new ones are whole.
+    this.#dropped = 0
+    let hasDropped = isBuildFirst && this.#push(part, lines)
+    for (const entry of kept) hasDropped = this.#add(entry) || hasDropped
+    if (!isBuildFirst) hasDropped = this.#push(part, lines) || hasDropped
+    this.#changed(hasDropped || isBuildFirst || first < 0 ? 0 : first)
+  }
+
+  clear(): void {
+    if (this.#length === 0 && this.#dropped === 0) return
+    this.#reset()
+    this.#dropped = 0
+    this.#changed(0)
+  }
+
+  subscribe(listener: (from: number) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** How many entries a part has. */
+  count(part: LogPart): number {
+    let n = 0
+    for (let index = 0; index < this.#length; index++) if (this.at(index)!.part === part) n++
+    return n
+  }
+
+  #reset(): void {
+    this.#ring = []
+    this.#head = 0
+    this.#length = 0
+    this.#nChars = 0
+  }
+
+  #push(part: LogPart, lines: readonly LogLine[]): boolean {
+    let hasDropped = false
+    for (const [text, time, isStdErr] of lines) {
+      for (let at = 0; at === 0 || at < text.length; at += LINE_CHARS_MAX) {
+        const piece = text.length <= LINE_CHARS_MAX ? text : text.slice(at, at + LINE_CHARS_MAX)
+        hasDropped = this.#add({ part, text: piece, time, isStdErr: isStdErr === true }) || hasDropped
+      }
+    }
+    return hasDropped
+  }
+
+  #add(entry: LogEntry): boolean {
+    const isFull = this.#length >= this.#bounds.lines || this.#nChars + entry.text.length > this.#bounds.chars
+    if (isFull) this.#dropOldest(entry.text.length)
+    if (this.#length === this.#ring.length) this.#grow()
+    this.#ring[(this.#head + this.#length) % this.#ring.length] = entry
+    this.#length++
+    this.#nChars += entry.text.length
+    return isFull
+  }
+
+  #dropOldest(nNew: number): void {
+    const lines = this.#bounds.lines - Math.ceil(this.#bounds.lines / 8)
+    const chars = this.#bounds.chars - Math.max(nNew, Math.ceil(this.#bounds.chars / 8))
+    while (this.#length > 0 && (this.#length > lines || this.#nChars > chars)) {
+      this.#nChars -= this.#ring[this.#head]!.text.length
+      this.#ring[this.#head] = undefined
+      this.#head = (this.#head + 1) % this.#ring.length
+      this.#length--
+      this.#dropped++
+    }
+  }
+
+  #grow(): void {
+    const size = Math.min(this.#bounds.lines, Math.max(1_024, this.#ring.length * 2))
+    const ring = new Array<LogEntry | undefined>(Math.max(size, this.#length + 1))
+    for (let index = 0; index < this.#length; index++) ring[index] = this.at(index)
+    this.#ring = ring
+    this.#head = 0
+  }
+
+  #changed(from: number): void {
+    if (this.#changedFrom !== undefined) {
+      this.#changedFrom = Math.min(this.#changedFrom, from)
+      return
+    }
+    this.#changedFrom = from
+    this.#schedule(() => {
+      const first = this.#changedFrom ?? 0
+      this.#changedFrom = undefined
+      for (const listener of [...this.#listeners]) listener(first)
+    })
+  }
+}
