@@ -1,0 +1,57 @@
+/** Turns entries into what is written to the terminal. */
+import { bytesText, timeText } from "../ui/format.ts"
+import { isOpen, isOverwritten, isSameStream, linesOf } from "./entries.ts"
+import { cutLine, endBlock, newRow, sanitise, type Cursor } from "./sanitise.ts"
+import type { LogEntry } from "./store.ts"
+
+/** How rows look. */
+export interface RowLook {
+  hasTimes: boolean
+  /** Red, green and blue of lines on stderr, as SGR writes them: `200;80;0`. */
+  stderr: string
+  build: string
+  faint: string
+}
+
+const RESET = "\x1b[0m"
+
+/** Writes entries in order. It remembers whether the last one is still open, to be overwritten by the next. */
+export class RowWriter {
+  readonly #cursor: Cursor = { depth: 0, rows: 0 }
+  #last: LogEntry | undefined
+
+  /** Bytes for the terminal of one entry; nothing for an entry that `next` overwrites at once. */
+  write(entry: LogEntry, next: LogEntry | undefined, look: RowLook): string {
+    if (isOverwritten(entry, next)) return ""
+    const prefix = prefixOf(entry, look)
+    let out = this.#begin(entry)
+    for (const [at, line] of linesOf(entry).entries()) {
+      if (at > 0) out += newRow(this.#cursor)
+      const { shown, left } = cutLine(line)
+      out += sanitise(shown, prefix, this.#cursor) || prefix
+      if (left > 0) out += `${RESET}\x1b[7m … ${bytesText(left)} more, download ${RESET}`
+      out += RESET
+    }
+    this.#last = entry
+    return out
+  }
+
+  #begin(entry: LogEntry): string {
+    const last = this.#last
+    if (!last) return ""
+    if (!isSameStream(last, entry)) {
+      const down = endBlock(this.#cursor)
+      return down + newRow(this.#cursor)
+    }
+    return isOpen(last) ? "\r\x1b[K" : newRow(this.#cursor)
+  }
+}
+
+/** A mark that does not rest on colour alone: `┃` for stderr, `┊` for the build, nothing for stdout. */
+function prefixOf(entry: LogEntry, look: RowLook): string {
+  const colour = entry.isStdErr ? look.stderr : look.build
+  const mark = entry.isStdErr ? "┃ " : entry.part === "build" ? "┊ " : "  "
+  const time = look.hasTimes ? `\x1b[38;2;${look.faint}m${timeText(entry.time)} ` : ""
+  const own = entry.isStdErr || entry.part === "build" ? `\x1b[38;2;${colour}m` : ""
+  return `${RESET}${time}${time && !own ? RESET : ""}${own}${mark}`
+}

@@ -1,0 +1,138 @@
+/**
+ * What of a job's output may reach the terminal. A log is written by strangers: a title, a link under another text, the
+ * clipboard, an answer typed back into a shell, or text that runs backwards are all escape sequences or invisible characters.
+ *
+ * Passed: printable text, tab, carriage return, backspace, colours (CSI m), erase line (CSI K), column one (CSI G), and cursor up
+ * and down (CSI A, B, F) within the rows that the same block of progress wrote. All else is removed; directional controls become
+ * visible. Time and output are linear in the input.
+ */
+
+/** More of one line than this is not shown. */
+export const LINE_CHARS_MAX = 65_536
+/** How far up a progress block may go. */
+export const UP_ROWS_MAX = 50
+const SGR_CHARS_MAX = 64
+
+/** Where the cursor is against the last row: only `sanitise` and `newRow` change it. */
+export interface Cursor {
+  /** Rows between the cursor and the last row that was written. */
+  depth: number
+  /** Rows written since progress may begin, at most `UP_ROWS_MAX`. */
+  rows: number
+}
+
+/** Anything that is not plain text; most lines have none. */
+const SPECIAL = /[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]|\p{Cs}/u
+
+/**
+ * In this order: a CSI sequence · a string sequence (OSC, DCS, SOS, PM, APC) up to its end or the line's · any other escape ·
+ * one control or invisible character · half a surrogate pair.
+ */
+const TOKEN = new RegExp(
+  "(?:\\x1b\\[|\\x9b)([0-?]*)([ -/]*)([@-~])" +
+    "|(?:\\x1b[\\]PX^_]|[\\x90\\x98\\x9d-\\x9f])[^\\x07\\x1b\\x9c]*(?:\\x07|\\x9c|\\x1b\\\\|(?=\\x1b)|$)" +
+    "|\\x1b[ -/]*[0-~]?" +
+    "|([\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\\ufff9-\\ufffb])" +
+    "|\\p{Cs}",
+  "gu",
+)
+const DIRECTIONAL = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/
+
+/** Cuts a line to what is shown of it. Gives the shown part and how many characters were left out. */
+export function cutLine(line: string): { shown: string; left: number } {
+  return line.length <= LINE_CHARS_MAX ? { shown: line, left: 0 } : { shown: line.slice(0, LINE_CHARS_MAX), left: line.length - LINE_CHARS_MAX }
+}
+
+/**
+ * One line without its end, made safe for the terminal. `prefix` (ours, trusted) comes before the first text, and again after each
+ * return to the first column, so that progress does not overwrite it.
+ */
+export function sanitise(line: string, prefix: string, cursor: Cursor): string {
+  if (!SPECIAL.test(line)) return prefix + line
+  let out = ""
+  let isAtStart = true
+  let at = 0
+  const text = (piece: string): void => {
+    if (piece === "") return
+    if (isAtStart) out += prefix
+    isAtStart = false
+    out += piece
+  }
+  for (const match of line.matchAll(TOKEN)) {
+    text(line.slice(at, match.index))
+    at = match.index + match[0].length
+    const passed = token(match, cursor)
+    if (passed.isControl) out += passed.text
+    else text(passed.text)
+    if (passed.isReturn) isAtStart = true
+  }
+  text(line.slice(at))
+  return out
+}
+
+interface Passed { text: string; isControl: boolean; isReturn: boolean }
+const NOTHING: Passed = { text: "", isControl: true, isReturn: false }
+
+function token(match: RegExpMatchArray, cursor: Cursor): Passed {
+  const [whole, parameters, between, final, control] = match
+  if (final !== undefined) return whole.startsWith("\x1b") && between === "" ? csi(parameters ?? "", final, cursor) : NOTHING
+  if (whole === "\r") return { text: "\r", isControl: true, isReturn: true }
+  if (whole === "\b") return { text: "\b", isControl: true, isReturn: false }
+  if (control !== undefined) return DIRECTIONAL.test(control) ? visible(named(control)) : NOTHING
+  return whole.startsWith("\x1b") || whole < "\xa0" ? NOTHING : visible("\ufffd")
+}
+
+function csi(parameters: string, final: string, cursor: Cursor): Passed {
+  if (final === "m" && parameters.length <= SGR_CHARS_MAX && /^[0-9;:]*$/.test(parameters)) return control(`\x1b[${parameters}m`)
+  if (final === "K" && /^[012]?$/.test(parameters)) return control(`\x1b[${parameters}K`)
+  if (final === "G" && /^1?$/.test(parameters)) return { text: "\r", isControl: true, isReturn: true }
+  if (!"ABF".includes(final) || !/^[0-9]{0,4}$/.test(parameters)) return NOTHING
+  const asked = Math.max(1, Number(parameters))
+  const isUp = final !== "B"
+  const n = Math.min(asked, isUp ? cursor.rows - cursor.depth : cursor.depth)
+  cursor.depth += isUp ? n : -n
+  const isReturn = final === "F"
+  return { text: (n > 0 ? `\x1b[${n}${isUp ? "A" : "B"}` : "") + (isReturn ? "\r" : ""), isControl: true, isReturn }
+}
+
+/** Ends a row: the text that does so. */
+export function newRow(cursor: Cursor): string {
+  if (cursor.depth > 0) cursor.depth--
+  else cursor.rows = Math.min(cursor.rows + 1, UP_ROWS_MAX)
+  return "\r\n"
+}
+
+/** Leaves a progress block: what comes next stands below all of it and cannot change it. */
+export function endBlock(cursor: Cursor): string {
+  const down = cursor.depth
+  cursor.depth = 0
+  cursor.rows = 0
+  return down > 0 ? `\x1b[${down}B` : ""
+}
+
+/** A line as text alone, for search, copy and files: no escapes, directional controls named, of an overwritten line the last state. */
+export function plainLine(line: string): string {
+  if (!SPECIAL.test(line)) return line
+  const clean = line.replace(TOKEN, (whole: string, ...rest: unknown[]) => {
+    const parameters = rest[0] as string | undefined
+    const final = rest[2] as string | undefined
+    const single = rest[3] as string | undefined
+    if (final === "G" && /^1?$/.test(parameters ?? "")) return "\r"
+    if (whole === "\r") return "\r"
+    if (single !== undefined && DIRECTIONAL.test(single)) return named(single)
+    return whole >= "\ud800" && whole <= "\udfff" ? "\ufffd" : ""
+  })
+  return clean.includes("\r") ? (clean.split("\r").findLast((part) => part !== "") ?? "") : clean
+}
+
+function named(character: string): string {
+  return `⟨U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`
+}
+
+function control(text: string): Passed {
+  return { text, isControl: true, isReturn: false }
+}
+
+function visible(text: string): Passed {
+  return { text, isControl: false, isReturn: false }
+}

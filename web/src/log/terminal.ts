@@ -1,0 +1,259 @@
+/**
+ * The terminal: a window on a log store. It holds a few thousand entries whatever the store holds, since each cell of a row takes
+ * 12 bytes. While it follows, new lines push old ones out; while the user reads, it stands still and counts what came after.
+ *
+ * Writes happen once an animation frame, and only after the terminal has read the last one, so a flood of lines costs a frame
+ * what a frame shows.
+ */
+import { FitAddon } from "@xterm/addon-fit"
+import { SearchAddon } from "@xterm/addon-search"
+import { WebLinksAddon } from "@xterm/addon-web-links"
+import { Terminal } from "@xterm/xterm"
+import "@xterm/xterm/css/xterm.css"
+import { hitColours, rowLook, terminalTheme } from "./look.ts"
+import { RowWriter } from "./render.ts"
+import type { LogEntry, LogStore } from "./store.ts"
+
+/** Entries that a new window takes. */
+const WINDOW = 2_000
+/** A window that grew to this is begun anew while it follows. */
+const WINDOW_MAX = 6_000
+const ROWS_MAX = 10_000
+const CHARS_A_FRAME_MAX = 262_144
+const ENTRIES_A_FRAME_MAX = 1_000
+/** Columns of a window that does not wrap. */
+const COLUMNS_MAX = 500
+
+/** What the bars around the terminal show. */
+export interface WindowState {
+  /** Entries before the window and after it. */
+  earlier: number
+  later: number
+  isFollowing: boolean
+}
+
+export interface WindowOptions {
+  isWrapped: boolean
+  hasTimes: boolean
+  isDark: boolean
+}
+
+export class TerminalWindow {
+  readonly #terminal: Terminal
+  readonly #search = new SearchAddon({ highlightLimit: 500 })
+  readonly #fit = new FitAddon()
+  readonly #ends: (() => void)[] = []
+  #writer = new RowWriter()
+  /** Numbers of entries since the log began: the window's first, and the next to be written. */
+  #first = 0
+  #next = 0
+  #lastWritten: LogEntry | undefined
+  #isFollowing = true
+  #isWriting = false
+  #frame = 0
+  #term = ""
+
+  constructor(
+    private readonly host: HTMLElement,
+    private readonly store: LogStore,
+    private options: WindowOptions,
+    private readonly onstate: (state: WindowState) => void,
+    onlink: (address: string) => void,
+  ) {
+    this.#terminal = new Terminal({
+      disableStdin: true, cursorBlink: false, cursorInactiveStyle: "none", convertEol: false, allowProposedApi: true, scrollback: ROWS_MAX,
+      fontSize: 12.5, lineHeight: 1.25, fontFamily: getComputedStyle(host).fontFamily, theme: terminalTheme(options.isDark),
+      minimumContrastRatio: 4.5, scrollOnUserInput: false, logLevel: "off", smoothScrollDuration: 0,
+    })
+    this.#terminal.loadAddon(this.#search)
+    this.#terminal.loadAddon(this.#fit)
+    this.#terminal.loadAddon(new WebLinksAddon(open, { hover: (_, address) => onlink(address), leave: () => onlink(""), urlRegex: LINK }))
+    this.#terminal.attachCustomKeyEventHandler((event) => isForTerminal(event))
+    this.#terminal.open(host)
+    this.#watch()
+    this.#begin(this.#total - WINDOW)
+  }
+
+  /** Changes how lines look; all of the window is written anew. */
+  set(options: WindowOptions): void {
+    this.options = options
+    this.#terminal.options.theme = terminalTheme(options.isDark)
+    this.#resize()
+    this.#show(this.#isFollowing ? undefined : this.#topEntry())
+  }
+
+  follow(): void {
+    this.#isFollowing = true
+    this.#begin(this.#total - WINDOW)
+  }
+
+  /** Moves the window half its size towards the beginning. */
+  showEarlier(): void {
+    this.#show(this.#first)
+  }
+
+  /** Brings the hit into view and marks it. */
+  reveal(entry: number, nth: number, term: string): void {
+    this.#term = term
+    this.#show(entry, nth)
+  }
+
+  clearSearch(): void {
+    this.#term = ""
+    this.#search.clearDecorations()
+    this.#terminal.clearSelection()
+  }
+
+  get selection(): string {
+    return this.#terminal.getSelection()
+  }
+
+  dispose(): void {
+    cancelAnimationFrame(this.#frame)
+    for (const end of this.#ends) end()
+    this.#terminal.dispose()
+  }
+
+  get #total(): number {
+    return this.store.dropped + this.store.length
+  }
+
+  #watch(): void {
+    this.#ends.push(this.store.subscribe((from) => this.#onStore(from)))
+    const sizes = new ResizeObserver(() => this.#resize())
+    sizes.observe(this.host)
+    this.#ends.push(() => sizes.disconnect())
+    this.#terminal.onRender(() => this.#onScrolled())
+    this.#terminal.onScroll(() => this.#onScrolled())
+    this.#resize()
+  }
+
+  #resize(): void {
+    const size = this.#fit.proposeDimensions()
+    if (!size || !Number.isFinite(size.cols) || !Number.isFinite(size.rows)) return
+    const columns = Math.max(20, size.cols)
+    this.#terminal.resize(this.options.isWrapped ? columns : Math.max(columns, COLUMNS_MAX), Math.max(2, size.rows))
+  }
+
+  #onScrolled(): void {
+    if (this.#isWriting) return
+    const buffer = this.#terminal.buffer.active
+    this.#isFollowing = buffer.viewportY >= buffer.baseY && this.#next >= this.#total
+    this.#tell()
+  }
+
+  #onStore(from: number): void {
+    const changed = this.store.dropped + from
+    const last = this.#lastWritten
+    // A full store moves its beginning with each line: what was written last tells whether it still stands where it stood.
+    const isSame = this.#next === 0 || (last && sameEntry(this.store.at(this.#next - 1 - this.store.dropped), last))
+    if (changed < this.#next && !(from === 0 && this.store.dropped > 0 && isSame)) {
+      this.#show(this.#isFollowing || changed <= this.#first ? undefined : this.#topEntry())
+    }
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#onFrame())
+  }
+
+  #onFrame(): void {
+    this.#frame = 0
+    if (this.#isWriting) return
+    const isBehind = this.#total - this.#next > WINDOW
+    if (this.#isFollowing && (isBehind || this.#next - this.#first > WINDOW_MAX)) return this.#begin(this.#total - WINDOW / 2)
+    if (this.#isFollowing || this.#next - this.#first < WINDOW) this.#append(this.#total)
+    this.#tell()
+  }
+
+  /** Empties the terminal and begins at an entry. */
+  #begin(first: number): void {
+    this.#terminal.reset()
+    this.#writer = new RowWriter()
+    this.#first = Math.max(this.store.dropped, first)
+    this.#next = this.#first
+    this.#lastWritten = undefined
+    this.#append(this.#total)
+  }
+
+  /** Writes entries up to a number, as many as a frame may; the rest follows in the next frames. */
+  #append(end: number, ondone?: () => void, charsMax = CHARS_A_FRAME_MAX): void {
+    const look = rowLook(this.options.isDark, this.options.hasTimes)
+    let text = ""
+    for (let n = 0; this.#next < end && n < ENTRIES_A_FRAME_MAX * (ondone ? 4 : 1) && text.length < charsMax; n++) {
+      const index = this.#next - this.store.dropped
+      const entry = this.store.at(index)
+      if (entry) text += this.#writer.write(entry, this.store.at(index + 1), look)
+      this.#lastWritten = entry
+      this.#next++
+    }
+    if (text === "" && !ondone) return
+    this.#isWriting = true
+    this.#terminal.write(text, () => {
+      this.#isWriting = false
+      ondone?.()
+      if (this.#next < this.#total) this.#schedule()
+      this.#tell()
+    })
+  }
+
+  /** Writes the window anew around an entry and scrolls to it; without one, the window's end. */
+  #show(entry?: number, nth?: number): void {
+    if (entry === undefined) return this.#begin(this.#total - WINDOW)
+    this.#isFollowing = false
+    this.#terminal.reset()
+    this.#writer = new RowWriter()
+    this.#first = Math.max(this.store.dropped, entry - WINDOW / 2)
+    this.#next = this.#first
+    this.#append(entry, () => this.#showAt(entry, nth), CHARS_A_FRAME_MAX * 4)
+  }
+
+  #showAt(entry: number, nth: number | undefined): void {
+    const marker = this.#terminal.registerMarker(0)
+    const isFirst = this.#next === this.#first
+    this.#append(entry + WINDOW / 2, () => {
+      const line = (marker?.line ?? 0) + (isFirst ? 0 : 1)
+      marker?.dispose()
+      this.#terminal.scrollToLine(Math.max(0, line - (nth === undefined ? 0 : Math.floor(this.#terminal.rows / 3))))
+      if (nth !== undefined) this.#mark(line, nth)
+      this.#onScrolled()
+    })
+  }
+
+  #mark(line: number, nth: number): void {
+    const decorations = hitColours(this.options.isDark)
+    this.#terminal.select(0, line, 1)
+    for (let n = 0; n <= Math.min(nth, 1_000); n++) this.#search.findNext(this.#term, { incremental: n === 0, decorations })
+  }
+
+  /** About the entry at the top of what is seen. */
+  #topEntry(): number {
+    const buffer = this.#terminal.buffer.active
+    const share = buffer.length > 0 ? buffer.viewportY / buffer.length : 0
+    return this.#first + Math.floor((this.#next - this.#first) * share)
+  }
+
+  #tell(): void {
+    this.onstate({
+      earlier: Math.max(0, this.#first - this.store.dropped), later: Math.max(0, this.#total - this.#next), isFollowing: this.#isFollowing,
+    })
+  }
+}
+
+/** Addresses that may be followed, without what usually stands around one. */
+const LINK = /https?:\/\/[^\s"'<>`{}|\\^⟨⟩]{1,2000}[^\s"'<>`{}|\\^⟨⟩.,:;!?)\]]/
+
+function open(event: MouseEvent, address: string): void {
+  const url = URL.canParse(address) ? new URL(address) : undefined
+  if (event.button === 0 && url && (url.protocol === "http:" || url.protocol === "https:")) window.open(url.href, "_blank", "noopener,noreferrer")
+}
+
+/** The page's own keys and the browser's are not the terminal's. */
+function isForTerminal(event: KeyboardEvent): boolean {
+  const isScroll = ["PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown"].includes(event.key)
+  return isScroll && !event.ctrlKey && !event.metaKey
+}
+
+function sameEntry(a: LogEntry | undefined, b: LogEntry): boolean {
+  return a !== undefined && a.time === b.time && a.text === b.text && a.isStdErr === b.isStdErr && a.part === b.part
+}

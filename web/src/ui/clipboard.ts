@@ -1,0 +1,35 @@
+/**
+ * Puts a text on the clipboard. A frame without the permission has only the old way, through a selection.
+ * Gives whether it worked.
+ */
+export async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text)
+    return true
+  } catch {
+    return copySelected(text)
+  }
+}
+
+function copySelected(text: string): boolean {
+  const area = document.createElement("textarea")
+  area.value = text
+  area.style.position = "fixed"
+  area.style.opacity = "0"
+  document.body.append(area)
+  area.select()
+  try {
+    return document.execCommand("copy")
+  } finally {
+    area.remove()
+  }
+}
+
+/** Hands a file to the browser's downloads. The blob's URL is given back a minute later, when the browser has begun to read it. */
+export function saveFile(name: string, content: Blob): void {
+  const link = document.createElement("a")
+  link.href = URL.createObjectURL(content)
+  link.download = name.split("/").pop() || "file"
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
+}

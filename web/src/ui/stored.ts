@@ -1,0 +1,18 @@
+/** Reads a small setting of this browser. A frame may be denied its storage: then every setting has its default. */
+export function stored(key: string): string | undefined {
+  try {
+    return localStorage.getItem(`asman-${key}`) ?? undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Keeps a small setting of this browser, if it can. */
+export function store(key: string, value: string | undefined): void {
+  try {
+    if (value === undefined) localStorage.removeItem(`asman-${key}`)
+    else localStorage.setItem(`asman-${key}`, value)
+  } catch {
+    // Full or denied: the setting lives as long as the page.
+  }
+}

@@ -1,0 +1,31 @@
+import { store, stored } from "./stored.ts"
+
+const systemDark = matchMedia("(prefers-color-scheme: dark)")
+let choice = $state<"auto" | "light" | "dark">(readChoice())
+let isSystemDark = $state(systemDark.matches)
+systemDark.addEventListener("change", (event) => (isSystemDark = event.matches))
+apply()
+
+/** Light or dark: as the system says until the user chose. */
+export const theme = {
+  get isDark(): boolean {
+    return choice === "auto" ? isSystemDark : choice === "dark"
+  },
+  /** Chooses the other one; choosing what the system says is choosing nothing. */
+  toggle(): void {
+    const wanted = this.isDark ? "light" : "dark"
+    choice = (wanted === "dark") === isSystemDark ? "auto" : wanted
+    store("theme", choice === "auto" ? undefined : choice)
+    apply()
+  },
+}
+
+function readChoice(): "auto" | "light" | "dark" {
+  const kept = stored("theme")
+  return kept === "light" || kept === "dark" ? kept : "auto"
+}
+
+function apply(): void {
+  if (choice === "auto") delete document.documentElement.dataset["theme"]
+  else document.documentElement.dataset["theme"] = choice
+}
