@@ -97,6 +97,16 @@ forbid:
 test *filter: web
     cli/tests/postgres.sh cargo nextest run --workspace "$@"
 
+# Screenshots of ten states of the web client, light and dark, desktop and phone, into web/shots.
+[group('check')]
+shots: web
+    cli/tests/postgres.sh cargo nextest run -p cli --test browser --run-ignored only --no-capture shots
+
+# What the web client costs: sizes, times, memory after a long log and after UPDATE_MINUTES (10) of quick updates.
+[group('check')]
+figures: web
+    cli/tests/postgres.sh cargo nextest run -p cli --test browser --run-ignored only --no-capture figures
+
 # Fuzz the API by its own description, on this machine only; FUZZ_MINUTES (20) bounds it.
 [group('check')]
 [positional-arguments]

@@ -165,7 +165,7 @@ fn announce(address: &Address, global: &Global) {
         return say::json(&json!({ "api": api_url, "queue": "local", "psql": address.psql }));
     }
     say::note(&format!("Asman is up: {api_url}"));
-    say::note(&format!("  web page  {api_url}/"));
+    say::note(&format!("  web page  {api_url}/#?queue=local"));
     say::note("  queue     local");
     let asman = how_to_call();
     say::note(&format!("  try       {asman} job add local -i asman/demo -c 'echo hello' --wait --api {api_url}"));

@@ -1,0 +1,50 @@
+//! What a person sees: the web client in a real Chromium, against the real API, worker, PostgreSQL and Docker. Each test here runs
+//! one file of `web/tests`, whose own tests say what they show.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod support;
+
+use std::process::Command;
+
+use support::house::{make_image, test_database};
+use support::{asman, repository};
+
+/// Runs node on a file of `web/tests`, with a migrated database and the image that the jobs there use.
+fn node(arguments: &[&str]) -> Command {
+    let database = test_database();
+    let migrated = asman().args(["db", "migrate", "--database-url", &database]).output().unwrap();
+    assert!(migrated.status.success(), "{migrated:?}");
+    make_image();
+    let web = repository().join("web");
+    let mut node = Command::new("node");
+    node.args(arguments).current_dir(web).env("DATABASE_URL", database).env("ASMAN_PROGRAM", env!("CARGO_BIN_EXE_asman"));
+    node
+}
+
+fn run(file: &str) {
+    let output = node(&["--test", "--test-reporter=spec", &format!("tests/{file}.test.mjs")]).output().unwrap();
+    print!("{}{}", support::text(&output.stdout), support::text(&output.stderr));
+    assert!(output.status.success(), "web/tests/{file}.test.mjs failed; what it said is above");
+}
+
+#[test]
+fn the_page_runs_jobs() {
+    run("page");
+}
+
+#[test]
+fn what_strangers_write_never_runs() {
+    run("hostile");
+}
+
+#[test]
+#[ignore = "makes pictures for people: ./x shots"]
+fn shots() {
+    assert!(node(&["tests/shots.mjs"]).status().unwrap().success());
+}
+
+#[test]
+#[ignore = "measures for some minutes: ./x figures"]
+fn figures() {
+    assert!(node(&["tests/figures.mjs"]).status().unwrap().success());
+}

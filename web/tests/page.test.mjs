@@ -1,0 +1,139 @@
+/** What a person does with the page, from the first visit to a log of 100,000 lines. */
+import assert from "node:assert/strict"
+import { after, before, test } from "node:test"
+import { IMAGE, Stack, openBrowser, openPage, until } from "./stack.mjs"
+
+let stack, browser
+before(async () => {
+  stack = await Stack.start()
+  browser = await openBrowser()
+})
+after(async () => {
+  await browser?.close()
+  await stack?.close()
+})
+
+/** A job that a shell runs. */
+const shell = (script, more = {}) => ({ image: IMAGE, command: `sh -c '${script}'`, ...more })
+/** The word that says how the job stands. */
+const state = (page) => page.locator("header [role=status]")
+const showsState = (page, text) => page.locator("header [role=status]", { hasText: text }).waitFor()
+const press = (page, name) => page.locator("header").getByRole("button", { name, exact: true }).click()
+const log = (page) => page.locator(".xterm-rows").innerText()
+const showsLog = (page, text) => until(async () => (await page.locator(".xterm-rows").count()) > 0 && (await log(page)).includes(text), `"${text}" in the log`)
+
+async function open(parameters, options) {
+  const page = await openPage(browser, options)
+  await page.goto(stack.page({ queue: stack.queue, ...parameters }))
+  return page
+}
+
+async function close(page) {
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+}
+
+test("a link with a job runs it, and shows its log and its files", async () => {
+  const page = await open({ job: shell("echo out; echo err >&2; echo a,b > /outputs/t.csv; echo 1,2 >> /outputs/t.csv; exit 3") })
+  await showsState(page, "Ready to run")
+  await press(page, "Run")
+  await showsState(page, "Finished with an error")
+  await showsLog(page, "err")
+  assert.match(await page.locator("header").innerText(), /exit code 3/)
+  await page.getByRole("region", { name: "Outputs" }).getByRole("button", { name: /t\.csv/ }).first().waitFor()
+  await page.getByRole("cell", { name: "2" }).waitFor()
+  await close(page)
+})
+
+test("who reloads the page of a finished job sees its result without running it", async () => {
+  const page = await open({ job: shell("echo once > /outputs/once; date +%s%N") })
+  await press(page, "Run")
+  await showsState(page, "Succeeded")
+  const before = await log(page)
+  await page.reload()
+  await showsState(page, "Succeeded")
+  await showsLog(page, before.trim())
+  await close(page)
+})
+
+test("an edited file makes another job, and Run again runs the same one anew", async () => {
+  const page = await open({ job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": "echo first\n" } })
+  await press(page, "Run")
+  await showsLog(page, "first")
+  const first = await page.locator("header .id a").getAttribute("href")
+  await page.getByRole("tab", { name: /Files/ }).click()
+  await page.locator(".cm-content").click()
+  await page.keyboard.press("Control+A")
+  await page.keyboard.type("cat /proc/uptime; echo second\n")
+  await press(page, "Save and run")
+  await showsLog(page, "second")
+  await showsState(page, "Succeeded")
+  assert.notEqual(await page.locator("header .id a").getAttribute("href"), first)
+  const one = await log(page)
+  await press(page, "Run again")
+  await until(async () => (await log(page)) !== one && (await log(page)).includes("second"), "another log of the same job")
+  await showsState(page, "Succeeded")
+  await close(page)
+})
+
+test("Stop ends the job and its container, in a namespace of its own too", async () => {
+  const page = await open({ job: shell("echo begun; sleep 300"), control: { namespace: "somebody" } })
+  await press(page, "Run")
+  await showsLog(page, "begun")
+  const id = (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
+  await press(page, "Stop")
+  await showsState(page, "Stopped")
+  await until(async () => (await stack.get(`/q/${stack.queue}/j/${id}`))?.data.results?.finishedReason === "Cancelled", "the cancel in the database")
+  await close(page)
+})
+
+test("without a worker the page says so, and the job runs when one arrives", async () => {
+  const queue = stack.newQueue()
+  const page = await open({ queue, job: shell("echo at last") })
+  await press(page, "Run")
+  await showsState(page, "Queued")
+  await until(async () => /no worker/i.test(await page.locator("header").innerText()), "the reason why it waits")
+  await stack.startWorker(queue, "late")
+  await showsState(page, "Succeeded")
+  await showsLog(page, "at last")
+  await stack.killWorker("late")
+  await close(page)
+})
+
+test("an API that dies and comes back costs no line and no result", async () => {
+  const page = await open({ job: shell("for i in $(seq 1 60); do echo line $i; sleep 0.2; done") })
+  await press(page, "Run")
+  await showsLog(page, "line 3")
+  await stack.killApi()
+  await page.locator("footer").getByText(/reconnect|lost/i).first().waitFor()
+  await stack.startApi()
+  await showsState(page, "Succeeded")
+  await showsLog(page, "line 60")
+  await page.getByText("60 lines").first().waitFor()
+  // The browser itself says that connections failed.
+  page.complaints = page.complaints.filter((complaint) => !/ERR_|WebSocket|Failed to load/.test(complaint))
+  await close(page)
+})
+
+test("a log of 100,000 lines is held, searched and left in bounded memory", async () => {
+  const page = await open({ job: shell("seq 1 100000") })
+  await press(page, "Run")
+  await showsState(page, "Succeeded")
+  await page.getByText("100,000 lines").first().waitFor()
+  await page.keyboard.press("/")
+  await page.getByRole("searchbox", { name: "Search for" }).fill("77777")
+  await page.getByText("1 of 1").waitFor()
+  await showsLog(page, "77777")
+  const bytes = await page.evaluate(() => (gc(), performance.memory.usedJSHeapSize))
+  console.log(`heap after 100,000 lines: ${(bytes / 2 ** 20).toFixed(1)} MiB`)
+  assert.ok(bytes < 150 * 2 ** 20, `${bytes} bytes`)
+  await close(page)
+})
+
+test("a link that cannot be read costs the parameter, not the page", async () => {
+  const page = await openPage(browser)
+  await page.goto(`${stack.url}/#?job=%%%25&queue=${stack.queue}&inputs=bm90IGpzb24&control=e30&definition=W10`)
+  await page.getByText(/job/i).first().waitFor()
+  await page.getByRole("alert").or(page.getByRole("listitem")).filter({ hasText: /could not be read|cannot be read|not be read/i }).first().waitFor()
+  await close(page)
+})

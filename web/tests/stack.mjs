@@ -1,0 +1,166 @@
+/**
+ * A whole installation for the browser tests: API and worker as processes of the real program over the database that DATABASE_URL
+ * names, and Debian's Chromium. `cli/tests/browser.rs` makes the database and the image and starts each test file once.
+ *
+ * Nothing here sleeps: everything waits for what it wants to see, with a deadline.
+ */
+import { spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { chromium } from "playwright-core"
+
+/** Longest wait for anything that a test expects, milliseconds. */
+export const DEADLINE = 60_000
+/** Holds busybox: sh, seq, cat, head, base64, sha256sum and the like. */
+export const IMAGE = "asman-test/busybox:1"
+
+const PROGRAM = required("ASMAN_PROGRAM")
+const DATABASE = required("DATABASE_URL")
+
+function required(name) {
+  const value = process.env[name]
+  if (!value) throw new Error(`${name} is not set: run these tests by './x test browser'`)
+  return value
+}
+
+/** Asks until there is an answer that is not undefined, null or false. */
+export async function until(ask, what, deadline = DEADLINE) {
+  const end = Date.now() + deadline
+  for (;;) {
+    const answer = await ask()
+    if (answer !== undefined && answer !== null && answer !== false) return answer
+    if (Date.now() > end) throw new Error(`${what} did not happen within ${deadline} ms`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** A port that nobody listens on now. */
+export async function freePort() {
+  const server = createServer()
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const { port } = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** An API and its workers. Every test may use a queue of its own: `stack.newQueue()`. */
+export class Stack {
+  #processes = new Map()
+  #folder = mkdtempSync(join(tmpdir(), "asman-browser-"))
+
+  /** Starts the API, and a worker of `queue` unless `worker` is false. */
+  static async start({ worker = true } = {}) {
+    const stack = new Stack()
+    stack.port = await freePort()
+    stack.url = `http://localhost:${stack.port}`
+    stack.queue = stack.newQueue()
+    await stack.startApi()
+    if (worker) await stack.startWorker(stack.queue)
+    return stack
+  }
+
+  newQueue() {
+    return `test-${randomBytes(8).toString("hex")}`
+  }
+
+  async startApi() {
+    const options = ["--listen", `127.0.0.1:${this.port}`, "--blob-directory", join(this.#folder, "blobs"), "--poll", "300ms", "--lease", "10s"]
+    this.#spawn("api", ["api", "--database-url", DATABASE, ...options])
+    await until(() => this.get("/readyz").then((body) => body?.ready, () => false), "a ready API")
+  }
+
+  /** Kills the API as a crash would. */
+  async killApi() {
+    await this.#end("api", "SIGKILL")
+  }
+
+  async startWorker(queue, id = `worker-${queue}`, options = []) {
+    const own = ["--id", id, "--heartbeat", "500ms", "--stop-grace", "1s", "--jobs", "2", "--data-directory", join(this.#folder, id)]
+    this.#spawn(id, ["worker", "run", queue, "--api", this.url, ...own, ...options])
+    await until(() => this.get(`/q/${queue}/status`).then((body) => body?.localWorkers?.[id]), `worker ${id}`)
+  }
+
+  async killWorker(id) {
+    await this.#end(id, "SIGKILL")
+  }
+
+  /** JSON of a GET; null where there is none. */
+  async get(path) {
+    const response = await fetch(this.url + path)
+    return response.ok ? response.json() : null
+  }
+
+  /** Submits a definition and gives the job's id. */
+  async submit(definition, queue = this.queue) {
+    const response = await fetch(`${this.url}/q/${queue}`, { method: "POST", body: JSON.stringify({ definition }) })
+    if (!response.ok) throw new Error(await response.text())
+    return (await response.json()).jobId
+  }
+
+  /** Waits until a job has ended and gives its record. */
+  async finished(id, queue = this.queue) {
+    return until(async () => (await this.get(`/q/${queue}/j/${id}/result.json`))?.data, `the end of ${id}`)
+  }
+
+  /** Address of the page with these parameters; objects become base64 of percent-encoded JSON as in published links. */
+  page(parameters = {}, path = "/") {
+    const encoded = Object.entries(parameters).map(([name, value]) => {
+      const text = typeof value === "object" ? btoa(encodeURIComponent(JSON.stringify(value))) : String(value)
+      return `${name}=${encodeURIComponent(text)}`
+    })
+    return `${this.url}${path}${encoded.length > 0 ? `#?${encoded.join("&")}` : ""}`
+  }
+
+  async close() {
+    // Workers first: they give their jobs back and remove their containers while there is an API.
+    for (const name of [...this.#processes.keys()].sort((a, b) => Number(a === "api") - Number(b === "api"))) {
+      await this.#end(name, "SIGTERM")
+    }
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  #spawn(name, arguments_) {
+    const child = spawn(PROGRAM, arguments_, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ASMAN_LOG: "warn" } })
+    const said = []
+    child.stderr.on("data", (data) => said.push(data))
+    const ended = new Promise((resolve) => child.once("exit", resolve))
+    this.#processes.set(name, { child, ended, said })
+  }
+
+  async #end(name, signal) {
+    const running = this.#processes.get(name)
+    if (!running) return
+    this.#processes.delete(name)
+    running.child.kill(signal)
+    const timer = setTimeout(() => running.child.kill("SIGKILL"), 20_000)
+    await running.ended
+    clearTimeout(timer)
+    if (process.env.ASMAN_SHOW_LOGS) process.stderr.write(Buffer.concat(running.said))
+  }
+}
+
+/** Starts the browser. */
+export function openBrowser() {
+  const switches = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [...switches, "--disable-component-update", "--disable-sync", "--js-flags=--expose-gc"],
+  })
+}
+
+/**
+ * A page that remembers what went wrong in it: uncaught errors, violations of the content security policy, errors on the console.
+ * `page.complaints` should be empty at a test's end, but for what the test provokes.
+ */
+export async function openPage(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
+  const page = await context.newPage()
+  page.setDefaultTimeout(DEADLINE)
+  page.complaints = []
+  page.on("pageerror", (error) => page.complaints.push(String(error)))
+  page.on("console", (message) => message.type() === "error" && page.complaints.push(message.text()))
+  return page
+}
