@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use protocol::{Job, Qid, State as JobState, limits, without_login};
@@ -18,19 +18,50 @@ use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
 
 const NO_JOB: ApiError = ApiError::NotFound("Job not found");
+/// Of the paths of the list the one that is a page for a browser.
+const PAGE_OF_QUEUE: &str = "/q/{queue}";
 
-/// `GET /q/:queue`, `/q/:queue/j`: list queued and running jobs, and those that finished in the last minute.
+/// `GET /q/:queue`, `/q/:queue/j`: list queued and running jobs, and those that finished in the last minute. The first gives a
+/// browser the page that shows the queue, whoever asks: the page itself asks for the token.
 #[utoipa::path(
     get,
     path = "/q/{queue}",
     tag = "clients",
     params(QueuePath),
-    responses((status = 200, description = "Jobs by their id.", body = JobList), Refusals),
+    responses(
+        (
+            status = 200,
+            description = "Jobs by their id; for a browser the page that shows the queue.",
+            content((JobList = "application/json"), (String = "text/html")),
+        ),
+        Refusals,
+    ),
 )]
-pub(crate) async fn list(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    path: MatchedPath,
+    queue: Result<Reader, ApiError>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if path.as_str() != PAGE_OF_QUEUE {
+        return list_jobs(&app, queue?).await;
+    }
+    if is_for_browser(&headers) {
+        return Ok(vary(super::page()));
+    }
+    list_jobs(&app, queue?).await.map(vary)
+}
+
+async fn list_jobs(app: &App, Reader(queue): Reader) -> Result<Response, ApiError> {
     let rows = app.db.list_jobs(queue.qid(), limits::LISTED_FINISHED).await?;
     let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
-    Ok(Json(json!({"data": jobs})))
+    Ok(Json(json!({"data": jobs})).into_response())
+}
+
+/// Whether a page is wanted and no JSON.
+fn is_for_browser(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepts.contains("text/html")
 }
 
 /// `GET /q/:queue/j/:id`: one job and its definition.
@@ -68,9 +99,8 @@ pub(crate) async fn get_anywhere(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let bare = id.as_str().strip_suffix(".json");
-    if bare.is_none() && accepts.contains("text/html") {
+    if bare.is_none() && is_for_browser(&headers) {
         return Ok(vary(super::page()));
     }
     let id = bare.unwrap_or(id.as_str());
@@ -253,5 +283,25 @@ pub(crate) async fn namespaces(
 )]
 pub(crate) async fn history(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Json<Value>, ApiError> {
     let entries = app.db.job_history(queue.qid(), id.as_str()).await?;
+    Ok(Json(json!({"data": entries})))
+}
+
+/// `GET /j/:id/history.json`: every transition of a job whose queue the path does not name, oldest first.
+#[utoipa::path(
+    get,
+    path = "/j/{id}/history.json",
+    tag = "jobs",
+    params(IdPath),
+    responses((status = 200, description = "The transitions; none when there is no such job.", body = History), Refusals),
+)]
+pub(crate) async fn history_anywhere(
+    State(app): State<AppState>,
+    JobOnly(id): JobOnly,
+    caller: Caller,
+) -> Result<Json<Value>, ApiError> {
+    let entries = match look_for(&app, id.as_str(), &caller).await? {
+        Some(qid) => app.db.job_history(qid, id.as_str()).await?,
+        None => Vec::new(),
+    };
     Ok(Json(json!({"data": entries})))
 }

@@ -8,10 +8,12 @@ mod description;
 mod files;
 mod health;
 mod job;
+mod jobs;
 mod logs;
 mod metaframe;
 mod policy;
 pub(crate) mod program;
+mod report;
 mod socket;
 mod status;
 mod stream;
@@ -75,6 +77,8 @@ fn queue_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(policy::get, policy::put, policy::delete))
         .routes(routes!(status::status))
         .routes(routes!(status::metrics))
+        .routes(routes!(report::report))
+        .routes(routes!(jobs::jobs))
         .routes(routes!(client_socket::connect))
         .routes(also("/q/{queue}/browser", routes!(client_socket::connect)))
         .routes(also("/{queue}/client", routes!(client_socket::connect)))
@@ -109,6 +113,7 @@ fn jobs_anywhere() -> OpenApiRouter<AppState> {
         .routes(routes!(job::definition_anywhere))
         .routes(routes!(job::result_anywhere))
         .routes(also("/j/{id}/results.json", routes!(job::result_anywhere)))
+        .routes(routes!(job::history_anywhere))
         .routes(routes!(files::input_anywhere))
         .routes(routes!(files::output_anywhere))
         .routes(routes!(logs::build_logs_anywhere))

@@ -309,6 +309,8 @@ async fn answers_have_the_members_that_the_document_tells() {
         "/q/{queue}",
         "/q/{queue}/status",
         "/q/{queue}/policy",
+        "/q/{queue}/report.json",
+        "/q/{queue}/jobs",
         "/upload/{key}",
         "/download/{key}",
         "/q/{queue}/j/{id}",
