@@ -1,0 +1,34 @@
+import type { DataRef, Definition } from "../../wire.ts"
+
+/** Characters of an address that every browser takes. */
+const ADDRESS_CHARS_MAX = 2_000_000
+
+/**
+ * The address of the client with a job in it: what it edits as text files becomes `inputs`, the rest `job`. Other config files
+ * become inputs of the job, which keep their name below `/inputs`. Undefined when the definition is too large for an address.
+ */
+export function clientLink(root: URL, definition: Definition, queue: string | undefined): string | undefined {
+  const { configFiles = {}, ...job } = structuredClone(definition)
+  const texts: [string, string][] = []
+  const others: [string, DataRef][] = []
+  for (const [name, ref] of Object.entries(configFiles)) {
+    const isText = typeof ref.value === "string" && (ref.type ?? "utf8") === "utf8"
+    if (isText) texts.push([name, ref.value as string])
+    else others.push([name, ref])
+  }
+  const inputs = { ...job.inputs, ...Object.fromEntries(others) }
+  if (Object.keys(inputs).length > 0) job.inputs = inputs
+  const parameters = [
+    texts.length > 0 ? `inputs=${encoded(Object.fromEntries(texts))}` : "",
+    `job=${encoded(job)}`,
+    queue ? `queue=${encodeURIComponent(queue)}` : "",
+  ]
+  const link = `${root.href}#?${parameters.filter((parameter) => parameter !== "").join("&")}`
+  return link.length > ADDRESS_CHARS_MAX ? undefined : link
+}
+
+/** JSON as the fragment holds it: base64 of the percent-encoded text, percent-encoded once more. A lone surrogate becomes U+FFFD. */
+function encoded(value: unknown): string {
+  const text = JSON.stringify(value).replace(/[\ud800-\udfff]/gu, "\ufffd")
+  return encodeURIComponent(btoa(encodeURIComponent(text)))
+}
