@@ -1,5 +1,3 @@
-import { pagePath, root } from "../../root.ts"
-
 /** The job that the page is about, and where what is known of it lies. */
 export interface JobAddress {
   readonly id: string
@@ -13,8 +11,8 @@ export interface JobAddress {
   readonly permalink: string
 }
 
-/** Reads the page's own address: `j/<id>`, and `queue` in its fragment. */
-export function jobAddress(path: string = pagePath(), hash: string = location.hash, base: URL = root): JobAddress {
+/** Reads an address below the root `base`: the path `j/<id>`, and `queue` in the fragment. */
+export function jobAddress(path: string, hash: string, base: URL): JobAddress {
   const id = decoded(path.replace(/^j\//, "").replace(/\/+$/, ""))
   const queue = queueOf(hash)
   const permalink = `${base.href}j/${encodeURIComponent(id)}`
