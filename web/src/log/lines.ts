@@ -1,48 +1,150 @@
 /**
- * Entries of a log as lines. A worker sends a line without its end, or with `\r` at the end when the next entry overwrites it
- * (progress); other workers send pieces that hold several lines and their ends.
+ * The lines of one job in memory: a ring of two bounds, lines and characters.
+ *
+ * When it is full it gives up an eighth at once: each time that happens every index moves, and whoever shows the lines has to
+ * begin anew.
  */
-import type { LogEntry, LogStore } from "./store.ts"
-import { cutLine, plainLine } from "./sanitise.ts"
+import type { LogLine } from "../wire.ts"
+import type { LogEntry, LogPart, LogStore } from "./store.ts"
 
-/** Lines of one entry, without ends. */
-export function linesOf(entry: LogEntry): string[] {
-  const text = entry.text.endsWith("\n") ? entry.text.slice(0, -1) : entry.text
-  return text.includes("\n") ? text.split(/\r*\n/) : [text.endsWith("\r") && entry.text.endsWith("\n") ? text.slice(0, -1) : text]
+export const LINES_MAX = 200_000
+/** UTF-16 units of all lines, two bytes each: 32 MiB. */
+export const CHARS_MAX = 16 * 1024 * 1024
+/** A longer line is cut here; what follows becomes lines of its own. */
+const LINE_CHARS_MAX = 64 * 1024
+
+/** Calls back soon, once for many changes: with the next frame that is drawn. */
+export type Schedule = (callback: () => void) => void
+
+const nextFrame: Schedule = (callback) => {
+  if (typeof requestAnimationFrame === "function") requestAnimationFrame(callback)
+  else setTimeout(callback, 16)
 }
 
-/** Whether the next entry of the same stream writes over this one. */
-export function isOpen(entry: LogEntry): boolean {
-  return entry.text.endsWith("\r")
-}
+export interface LinesBounds { readonly lines: number; readonly chars: number }
 
-/** Whether both come from one stream of one part. */
-export function isSameStream(a: LogEntry, b: LogEntry): boolean {
-  return a.part === b.part && a.isStdErr === b.isStdErr
-}
+export class Lines implements LogStore {
+  readonly #bounds: LinesBounds
+  readonly #schedule: Schedule
+  readonly #listeners = new Set<(from: number) => void>()
+  /** Entries are at `#head` and after, wrapping round; the array grows up to the bound. */
+  #ring: (LogEntry | undefined)[] = []
+  #head = 0
+  #length = 0
+  #nChars = 0
+  #dropped = 0
+  #changedFrom: number | undefined
 
-/** Whether nothing of this entry stays visible, because the one after it overwrites its only line. */
-export function isOverwritten(entry: LogEntry, next: LogEntry | undefined): boolean {
-  return next !== undefined && isOpen(entry) && isSameStream(entry, next) && !entry.text.includes("\n")
-}
+  constructor(bounds: LinesBounds = { lines: LINES_MAX, chars: CHARS_MAX }, schedule: Schedule = nextFrame) {
+    this.#bounds = bounds
+    this.#schedule = schedule
+  }
 
-/** The visible text of one entry: its lines, plain, cut where the view cuts them. */
-export function plainEntry(entry: LogEntry): string {
-  return linesOf(entry).map((line) => plainLine(cutLine(line).shown)).join("\n")
-}
+  get length(): number { return this.#length }
+  get dropped(): number { return this.#dropped }
 
-/** All that the store holds as plain text, whole lines, with times if wanted. As large as the store, which is bounded. */
-export function plainText(store: LogStore, time?: (epochMs: number) => string): Blob {
-  const pieces: BlobPart[] = []
-  let piece = store.dropped > 0 ? `[${store.dropped} earlier lines were dropped]\n` : ""
-  for (let at = 0; at < store.length; at++) {
-    const entry = store.at(at)
-    if (!entry || isOverwritten(entry, store.at(at + 1))) continue
-    for (const line of linesOf(entry)) piece += (time ? `${time(entry.time)} ` : "") + plainLine(line) + "\n"
-    if (piece.length > 1_000_000) {
-      pieces.push(piece)
-      piece = ""
+  at(index: number): LogEntry | undefined {
+    return index >= 0 && index < this.#length ? this.#ring[(this.#head + index) % this.#ring.length] : undefined
+  }
+
+  append(part: LogPart, lines: readonly LogLine[]): void {
+    const from = this.#length
+    const hasDropped = this.#push(part, lines)
+    if (lines.length > 0) this.#changed(hasDropped ? 0 : from)
+  }
+
+  replace(part: LogPart, lines: readonly LogLine[]): void {
+    const all = Array.from({ length: this.#length }, (_, index) => this.at(index)!)
+    const first = all.findIndex((entry) => entry.part === part)
+    if (first < 0 && lines.length === 0) return
+    const kept = all.filter((entry) => entry.part !== part)
+    const isBuildFirst = part === "build"
+    this.#reset()
+    // What was dropped was of the lines that are replaced: the new ones are whole.
+    this.#dropped = 0
+    let hasDropped = isBuildFirst && this.#push(part, lines)
+    for (const entry of kept) hasDropped = this.#add(entry) || hasDropped
+    if (!isBuildFirst) hasDropped = this.#push(part, lines) || hasDropped
+    this.#changed(hasDropped || isBuildFirst || first < 0 ? 0 : first)
+  }
+
+  clear(): void {
+    if (this.#length === 0 && this.#dropped === 0) return
+    this.#reset()
+    this.#dropped = 0
+    this.#changed(0)
+  }
+
+  subscribe(listener: (from: number) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** How many entries a part has. */
+  count(part: LogPart): number {
+    let n = 0
+    for (let index = 0; index < this.#length; index++) if (this.at(index)!.part === part) n++
+    return n
+  }
+
+  #reset(): void {
+    this.#ring = []
+    this.#head = 0
+    this.#length = 0
+    this.#nChars = 0
+  }
+
+  #push(part: LogPart, lines: readonly LogLine[]): boolean {
+    let hasDropped = false
+    for (const [text, time, isStdErr] of lines) {
+      for (let at = 0; at === 0 || at < text.length; at += LINE_CHARS_MAX) {
+        const piece = text.length <= LINE_CHARS_MAX ? text : text.slice(at, at + LINE_CHARS_MAX)
+        hasDropped = this.#add({ part, text: piece, time, isStdErr: isStdErr === true }) || hasDropped
+      }
+    }
+    return hasDropped
+  }
+
+  #add(entry: LogEntry): boolean {
+    const isFull = this.#length >= this.#bounds.lines || this.#nChars + entry.text.length > this.#bounds.chars
+    if (isFull) this.#dropOldest(entry.text.length)
+    if (this.#length === this.#ring.length) this.#grow()
+    this.#ring[(this.#head + this.#length) % this.#ring.length] = entry
+    this.#length++
+    this.#nChars += entry.text.length
+    return isFull
+  }
+
+  #dropOldest(nNew: number): void {
+    const lines = this.#bounds.lines - Math.ceil(this.#bounds.lines / 8)
+    const chars = this.#bounds.chars - Math.max(nNew, Math.ceil(this.#bounds.chars / 8))
+    while (this.#length > 0 && (this.#length > lines || this.#nChars > chars)) {
+      this.#nChars -= this.#ring[this.#head]!.text.length
+      this.#ring[this.#head] = undefined
+      this.#head = (this.#head + 1) % this.#ring.length
+      this.#length--
+      this.#dropped++
     }
   }
-  return new Blob([...pieces, piece], { type: "text/plain;charset=utf-8" })
+
+  #grow(): void {
+    const size = Math.min(this.#bounds.lines, Math.max(1_024, this.#ring.length * 2))
+    const ring = new Array<LogEntry | undefined>(Math.max(size, this.#length + 1))
+    for (let index = 0; index < this.#length; index++) ring[index] = this.at(index)
+    this.#ring = ring
+    this.#head = 0
+  }
+
+  #changed(from: number): void {
+    if (this.#changedFrom !== undefined) {
+      this.#changedFrom = Math.min(this.#changedFrom, from)
+      return
+    }
+    this.#changedFrom = from
+    this.#schedule(() => {
+      const first = this.#changedFrom ?? 0
+      this.#changedFrom = undefined
+      for (const listener of [...this.#listeners]) listener(first)
+    })
+  }
 }

@@ -1,6 +1,6 @@
 /** Turns entries into what is written to the terminal. */
 import { bytesText, timeText } from "../ui/format.ts"
-import { isOpen, isOverwritten, isSameStream, linesOf } from "./lines.ts"
+import { isOpen, isOverwritten, isSameStream, linesOf } from "./entries.ts"
 import { cutLine, endBlock, newRow, sanitise, type Cursor } from "./sanitise.ts"
 import type { LogEntry } from "./store.ts"
 

@@ -1,5 +1,5 @@
 /** Search over all lines that a store holds, in slices, so that the page answers while it goes on. */
-import { isOverwritten, plainEntry } from "./lines.ts"
+import { isOverwritten, plainEntry } from "./entries.ts"
 import type { LogStore } from "./store.ts"
 
 /** More hits are not kept; the count then says "10,000+". */

@@ -1,0 +1,53 @@
+/** From the job of the fragment to the definition that is sent. Pure: what comes in is never written to. */
+import type { Definition } from "../wire.ts"
+import { type Input, inputName } from "./inputs.ts"
+
+/** A definition whose inputs may still be bytes. */
+export interface Draft {
+  readonly rest: Definition
+  readonly inputs: ReadonlyMap<string, Input>
+  readonly configFiles: ReadonlyMap<string, Input>
+}
+
+export interface Sources {
+  /** The `job` parameter. */
+  readonly job: Definition
+  /** Variables of the fragment, in its order. */
+  readonly environment: Readonly<Record<string, string>>
+  /** The `inputs` parameter: text by file name. */
+  readonly texts: Readonly<Record<string, string>>
+  /** What the parent page sent, then what the user dropped; of equal names the last wins. */
+  readonly inputs: Iterable<readonly [string, Input]>
+}
+
+/** Whether there is anything to run. */
+export function isRunnable(job: Definition | undefined): job is Definition {
+  return Boolean(job?.image) || Boolean(job?.build)
+}
+
+/** Puts a definition together. `env` is always there, for existing ids count it; `configFiles` of the job are always replaced. */
+export function build({ job, environment, texts, inputs }: Sources): Draft {
+  const { inputs: ownInputs, configFiles: _, ...bare } = copyOf(job)
+  const rest: Definition = { ...bare, env: { ...bare.env, ...environment } }
+  for (const [name, value] of Object.entries(environment)) {
+    if (typeof rest.command === "string") rest.command = withValue(rest.command, name, value)
+    if (typeof rest.build?.context === "string") rest.build.context = withValue(rest.build.context, name, value)
+  }
+  const all = new Map<string, Input>(Object.entries(ownInputs ?? {}))
+  for (const [name, input] of inputs) all.set(inputName(name), input)
+  return {
+    rest,
+    inputs: all,
+    configFiles: new Map(Object.entries(texts).map(([name, value]) => [name, { value, type: "utf8" }])),
+  }
+}
+
+/** A deep copy. Not `structuredClone`, which throws for proxies of a reactive store. */
+function copyOf(job: Definition): Definition {
+  return JSON.parse(JSON.stringify(job)) as Definition
+}
+
+/** Replaces the first `${name}`, and takes the value to the letter. */
+function withValue(text: string, name: string, value: string): string {
+  return text.replace(`\${${name}}`, () => value)
+}

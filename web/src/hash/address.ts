@@ -1,0 +1,28 @@
+/** The fragment's place in the world: the window's address, or a fake of it in tests. */
+export interface Address {
+  read(): string
+  /** Replaces the fragment without an entry in the history, then tells the window once. Throws where the browser refuses. */
+  write(hash: string): void
+  /** Calls the listener after each change, whoever made it. Returns what ends it. */
+  listen(listener: () => void): () => void
+  /** Calls the listener when the page goes away. */
+  onLeave(listener: () => void): () => void
+}
+
+/** The address of this window. */
+export function windowAddress(): Address {
+  const on = (type: string, listener: () => void): (() => void) => {
+    window.addEventListener(type, listener)
+    return () => window.removeEventListener(type, listener)
+  }
+  return {
+    read: () => location.hash,
+    write(hash) {
+      const oldURL = location.href
+      history.replaceState(history.state, "", `${location.pathname}${location.search}${hash}`)
+      window.dispatchEvent(new HashChangeEvent("hashchange", { oldURL, newURL: location.href }))
+    },
+    listen: (listener) => on("hashchange", listener),
+    onLeave: (listener) => on("pagehide", listener),
+  }
+}

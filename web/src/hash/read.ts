@@ -1,0 +1,139 @@
+/** The fourteen parameters, as values. Reading never throws: what is malformed or too large is absent, and said. */
+import type { MetaframeDefinition } from "../client/client.ts"
+import { DEPTH_MAX, stableText } from "../definition/canonical.ts"
+import { asControl, asDefinition, ENTRIES_MAX, isObject } from "../definition/shape.ts"
+import type { Control, Definition } from "../wire.ts"
+import { decodeB64Json } from "./b64json.ts"
+import { decodeValue, type Fragment } from "./fragment.ts"
+
+/** Characters of a parameter that is a name, an address or a duration. */
+const STRING_CHARS_MAX = 2_048
+/** Characters of an environment variable's value: the kernel takes no longer one. */
+const VARIABLE_CHARS_MAX = 131_000
+
+export interface ParamValues {
+  readonly job: Definition | undefined
+  readonly inputs: Readonly<Record<string, string>>
+  readonly queue: string
+  readonly queueOverride: string
+  readonly ignoreQueueOverride: boolean
+  readonly control: Control | undefined
+  readonly autostart: boolean
+  readonly allowsetjob: boolean
+  readonly resolverefs: boolean
+  readonly terminal: boolean
+  readonly debug: boolean
+  readonly maxJobDuration: string
+  readonly definition: MetaframeDefinition | undefined
+  readonly others: Readonly<Record<string, string>>
+  /** What becomes environment: `others`, and those two declared parameters that existing clients pass on and count in the id. */
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/** Values by their written form, so that what did not change stays the same object. */
+export type Memory = Map<string, { raw: string; value: unknown; complaint?: string }>
+
+const DECODERS: Record<string, (raw: string) => unknown> = {
+  job: (raw) => bounded(asDefinition(decodeB64Json(raw))),
+  inputs: (raw) => asTexts(decodeB64Json(raw)),
+  control: (raw) => bounded(asControl(decodeB64Json(raw))),
+  definition: (raw) => bounded(asMetaframeDefinition(decodeB64Json(raw))),
+  queue: string,
+  queueOverride: string,
+  maxJobDuration: string,
+  ignoreQueueOverride: boolean,
+  autostart: boolean,
+  allowsetjob: boolean,
+  resolverefs: boolean,
+  terminal: boolean,
+  debug: boolean,
+  config: () => undefined,
+}
+
+/** Existing clients count these two among the variables of the job, and links carry ids that were computed so. */
+const DECLARED_VARIABLES = new Set(["resolverefs", "terminal"])
+
+/** Reads a fragment. Gives the values, and for each parameter that cannot be read its name and why. */
+export function readParams(fragment: Fragment, memory: Memory): { values: ParamValues; complaints: Map<string, string> } {
+  const known = new Map<string, unknown>()
+  const others: [string, string][] = []
+  const environment: [string, string][] = []
+  const complaints = new Map<string, string>()
+  for (const name of memory.keys()) if (!fragment.raw.has(name)) memory.delete(name)
+  for (const [name, raw] of fragment.raw) {
+    const { value, complaint } = remembered(name, raw, memory)
+    if (complaint !== undefined) complaints.set(name, complaint)
+    else if (isDeclared(name)) known.set(name, value)
+    else others.push([name, value as string])
+    if (complaint === undefined && (!isDeclared(name) || DECLARED_VARIABLES.has(name))) environment.push([name, decodeValue(raw)])
+  }
+  const values = { ...DEFAULTS, ...Object.fromEntries(known), others: Object.fromEntries(others), environment: Object.fromEntries(environment) }
+  return { values, complaints }
+}
+
+const DEFAULTS: Omit<ParamValues, "others" | "environment"> = {
+  job: undefined, inputs: {}, queue: "", queueOverride: "", ignoreQueueOverride: false, control: undefined, autostart: false,
+  allowsetjob: false, resolverefs: false, terminal: false, debug: false, maxJobDuration: "", definition: undefined,
+}
+
+function isDeclared(name: string): boolean {
+  return Object.hasOwn(DECODERS, name)
+}
+
+function remembered(name: string, raw: string, memory: Memory): { value: unknown; complaint?: string } {
+  const known = memory.get(name)
+  if (known?.raw === raw) return known
+  const fresh = { raw, ...decoded(name, raw) }
+  memory.set(name, fresh)
+  return fresh
+}
+
+function decoded(name: string, raw: string): { value: unknown; complaint?: string } {
+  try {
+    return { value: isDeclared(name) ? DECODERS[name]!(raw) : variable(raw) }
+  } catch (error) {
+    const isOurs = error instanceof TypeError || error instanceof RangeError
+    return { value: undefined, complaint: isOurs ? error.message : "it is no JSON in base64" }
+  }
+}
+
+function string(raw: string): string {
+  const text = decodeValue(raw)
+  if (text.length > STRING_CHARS_MAX) throw new RangeError(`it is longer than ${STRING_CHARS_MAX} characters`)
+  return text
+}
+
+function variable(raw: string): string {
+  const text = decodeValue(raw)
+  if (text.length > VARIABLE_CHARS_MAX) throw new RangeError(`it is longer than ${VARIABLE_CHARS_MAX} characters`)
+  if (text.includes("\0")) throw new RangeError("it holds a NUL, which no environment variable can")
+  return text
+}
+
+function boolean(raw: string): boolean {
+  return decodeValue(raw) === "true"
+}
+
+/** Refuses what is nested so deeply that nobody could handle it. */
+function bounded<T>(value: T): T {
+  try {
+    stableText(value)
+  } catch {
+    throw new RangeError(`it is nested deeper than ${DEPTH_MAX} levels`)
+  }
+  return value
+}
+
+function asTexts(value: unknown): Record<string, string> {
+  const isRight = isObject(value) && Object.values(value).every((text) => typeof text === "string")
+  if (!isRight) throw new TypeError("it is an object of file names and their text")
+  if (Object.keys(value).length > ENTRIES_MAX) throw new RangeError(`it has more than ${ENTRIES_MAX} files`)
+  return value as Record<string, string>
+}
+
+function asMetaframeDefinition(value: unknown): MetaframeDefinition {
+  const isMap = (map: unknown): boolean => map === undefined || map === null || (isObject(map) && Object.values(map).every(isObject))
+  const isRight = isObject(value) && isMap(value.inputs) && isMap(value.outputs)
+  if (!isRight) throw new TypeError("it is an object whose inputs and outputs are objects by name")
+  return value as MetaframeDefinition
+}

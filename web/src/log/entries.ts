@@ -1,0 +1,48 @@
+/**
+ * Entries of a log as lines. A worker sends a line without its end, or with `\r` at the end when the next entry overwrites it
+ * (progress); other workers send pieces that hold several lines and their ends.
+ */
+import type { LogEntry, LogStore } from "./store.ts"
+import { cutLine, plainLine } from "./sanitise.ts"
+
+/** Lines of one entry, without ends. */
+export function linesOf(entry: LogEntry): string[] {
+  const text = entry.text.endsWith("\n") ? entry.text.slice(0, -1) : entry.text
+  return text.includes("\n") ? text.split(/\r*\n/) : [text.endsWith("\r") && entry.text.endsWith("\n") ? text.slice(0, -1) : text]
+}
+
+/** Whether the next entry of the same stream writes over this one. */
+export function isOpen(entry: LogEntry): boolean {
+  return entry.text.endsWith("\r")
+}
+
+/** Whether both come from one stream of one part. */
+export function isSameStream(a: LogEntry, b: LogEntry): boolean {
+  return a.part === b.part && a.isStdErr === b.isStdErr
+}
+
+/** Whether nothing of this entry stays visible, because the one after it overwrites its only line. */
+export function isOverwritten(entry: LogEntry, next: LogEntry | undefined): boolean {
+  return next !== undefined && isOpen(entry) && isSameStream(entry, next) && !entry.text.includes("\n")
+}
+
+/** The visible text of one entry: its lines, plain, cut where the view cuts them. */
+export function plainEntry(entry: LogEntry): string {
+  return linesOf(entry).map((line) => plainLine(cutLine(line).shown)).join("\n")
+}
+
+/** All that the store holds as plain text, whole lines, with times if wanted. As large as the store, which is bounded. */
+export function plainText(store: LogStore, time?: (epochMs: number) => string): Blob {
+  const pieces: BlobPart[] = []
+  let piece = store.dropped > 0 ? `[${store.dropped} earlier lines were dropped]\n` : ""
+  for (let at = 0; at < store.length; at++) {
+    const entry = store.at(at)
+    if (!entry || isOverwritten(entry, store.at(at + 1))) continue
+    for (const line of linesOf(entry)) piece += (time ? `${time(entry.time)} ` : "") + plainLine(line) + "\n"
+    if (piece.length > 1_000_000) {
+      pieces.push(piece)
+      piece = ""
+    }
+  }
+  return new Blob([...pieces, piece], { type: "text/plain;charset=utf-8" })
+}

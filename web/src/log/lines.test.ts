@@ -1,0 +1,74 @@
+import { expect, test } from "vitest"
+import type { LogLine } from "../wire.ts"
+import { Lines } from "./lines.ts"
+
+const line = (text: string): LogLine => [text, 1]
+const texts = (lines: Lines): string[] => Array.from({ length: lines.length }, (_, index) => lines.at(index)!.text)
+
+/** A store whose notifications are let out by hand. */
+function made(bounds = { lines: 100, chars: 10_000 }): { lines: Lines; draw: () => void; told: number[] } {
+  let callbacks: (() => void)[] = []
+  const told: number[] = []
+  const lines = new Lines(bounds, (callback) => callbacks.push(callback))
+  lines.subscribe((from) => told.push(from))
+  const draw = (): void => {
+    const due = callbacks
+    callbacks = []
+    due.forEach((callback) => callback())
+  }
+  return { lines, draw, told }
+}
+
+test("many changes are told once a frame, with the first index that changed", () => {
+  const { lines, draw, told } = made()
+  lines.append("build", [line("a")])
+  lines.append("run", [line("b"), ["c", 2, true]])
+  draw()
+  lines.append("run", [line("d")])
+  lines.append("run", [])
+  draw()
+  draw()
+  expect(told).toEqual([0, 3])
+  expect(lines.at(2)).toEqual({ part: "run", text: "c", time: 2, isStdErr: true })
+  expect([lines.at(-1), lines.at(4)]).toEqual([undefined, undefined])
+})
+
+test("replacing a part leaves the other, with the build first", () => {
+  const { lines, draw, told } = made()
+  lines.append("build", [line("b1")])
+  lines.append("run", [line("r1"), line("r2")])
+  draw()
+  lines.replace("run", [line("R")])
+  draw()
+  lines.replace("build", [line("B1"), line("B2")])
+  draw()
+  expect(texts(lines)).toEqual(["B1", "B2", "R"])
+  expect(told).toEqual([0, 1, 0])
+})
+
+test("the bounds hold, the oldest go and are counted, whatever comes", () => {
+  const { lines } = made({ lines: 80, chars: 1_000 })
+  for (let n = 0; n < 1_000; n++) {
+    lines.append("run", [line(`${n}`.padStart((n % 50) + 1, "x"))])
+    expect(lines.length).toBeLessThanOrEqual(80)
+    expect(texts(lines).join("").length).toBeLessThanOrEqual(1_000)
+    expect(lines.length + lines.dropped).toBe(n + 1)
+  }
+  expect(lines.at(lines.length - 1)!.text).toContain("999")
+})
+
+test("a line without end is cut into pieces", () => {
+  const lines = new Lines()
+  lines.append("run", [line("x".repeat(200_000))])
+  expect(texts(lines).map((text) => text.length)).toEqual([65_536, 65_536, 65_536, 3_392])
+})
+
+test("a million lines are appended in time that does not grow with their number", () => {
+  const lines = new Lines(undefined, () => {})
+  const chunk = Array.from({ length: 1_000 }, (_, n) => line(`line ${n}`))
+  const begin = performance.now()
+  for (let n = 0; n < 1_000; n++) lines.append("run", chunk)
+  expect(performance.now() - begin).toBeLessThan(5_000)
+  expect(lines.length + lines.dropped).toBe(1_000_000)
+  expect(lines.length).toBeGreaterThan(170_000)
+})

@@ -1,0 +1,52 @@
+/** What changed between two definitions, member by member: the answer to "why did it run again?". */
+export interface Change {
+  /** Such as `env.MODE` or `configFiles."main.py".value`. */
+  path: string
+  before: string | undefined
+  after: string | undefined
+}
+
+/** More changes are not told. */
+export const CHANGES_MAX = 100
+const VALUE_CHARS_MAX = 160
+const DEPTH_MAX = 12
+
+/** The changes from one value to another, in the order of the names. A `hash` of an input is no part of the id and is left out. */
+export function changesOf(before: unknown, after: unknown): Change[] {
+  const found: Change[] = []
+  walk(before, after, "", 0, found)
+  return found
+}
+
+function walk(before: unknown, after: unknown, path: string, depth: number, found: Change[]): void {
+  if (found.length >= CHANGES_MAX || before === after) return
+  if (!isObject(before) || !isObject(after) || depth >= DEPTH_MAX) {
+    const [a, b] = [short(before, after), short(after, before)]
+    if (JSON.stringify(before) !== JSON.stringify(after)) found.push({ path: path || "all", before: a, after: b })
+    return
+  }
+  for (const key of [...new Set([...Object.keys(before), ...Object.keys(after)])].sort()) {
+    if (key === "hash" && "value" in after) continue
+    walk(before[key], after[key], path === "" ? step(key) : `${path}.${step(key)}`, depth + 1, found)
+  }
+}
+
+function step(key: string): string {
+  return /^[\w-]+$/.test(key) ? key : JSON.stringify(key.slice(0, 100))
+}
+
+/** Around the first place where two texts part, since their beginnings may be equal for pages. */
+function short(value: unknown, other: unknown): string | undefined {
+  if (value === undefined) return undefined
+  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "")
+  if (text.length <= VALUE_CHARS_MAX) return text
+  const against = typeof other === "string" ? other : ""
+  let at = 0
+  while (at < text.length && text[at] === against[at]) at++
+  const start = Math.max(0, Math.min(at - 40, text.length - VALUE_CHARS_MAX))
+  return `${start > 0 ? "…" : ""}${text.slice(start, start + VALUE_CHARS_MAX)}${start + VALUE_CHARS_MAX < text.length ? "…" : ""}`
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}

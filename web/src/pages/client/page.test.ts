@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest"
+import { CHANGES_MAX, changesOf } from "./changes.ts"
+import { definitionOf, errorsOf, formOf, meansSame, merged } from "./form.ts"
+import { maskedQueue, privateQueueName, quoted, workerCommand } from "./queue-name.ts"
+import { shareLink } from "./share.ts"
+import { actionOf, exitMeaning } from "./status.ts"
+import { cpusProblem, durationProblem, envNameProblem, fileNameProblem, imageProblem, objectProblem, queueProblem, sizeProblem, splitVariable } from "./validate.ts"
+
+describe("checks", () => {
+  it("take what the server takes as a duration", () => {
+    for (const good of ["", "5m", "1h30m", "250ms", "90s", "1.5h", "60000", "5 minutes"]) expect(durationProblem(good)).toBe("")
+    for (const bad of ["soon", "m", "-5m", "1h30", "5x"]) expect(durationProblem(bad)).not.toBe("")
+  })
+  it("take sizes, numbers and images", () => {
+    for (const good of ["512m", "4g", "4GiB", "1.5 gb", "1024"]) expect(sizeProblem(good)).toBe("")
+    for (const bad of ["lots", "4x", "-1g"]) expect(sizeProblem(bad)).not.toBe("")
+    expect([cpusProblem("0.5"), cpusProblem("0"), cpusProblem("x")].map((problem) => problem === "")).toEqual([true, false, false])
+    for (const good of ["alpine", "ghcr.io/me/tool:1.2", "localhost:5000/a/b@sha256:abcd", "my__img"]) expect(imageProblem(good)).toBe("")
+    for (const bad of ["", "a b", "a//b", "-a", "a;rm"]) expect(imageProblem(bad)).not.toBe("")
+  })
+  it("find what is wrong with names", () => {
+    expect(envNameProblem("A B", [])).not.toBe("")
+    expect(envNameProblem("A", ["A"])).toContain("two variables")
+    for (const bad of ["", "../x", "a/../b", "a/", "a\u0000"]) expect(fileNameProblem(bad, [])).not.toBe("")
+    expect(fileNameProblem("/etc/app.conf", [])).toBe("")
+    expect([queueProblem("my-queue"), queueProblem("https://h/q")]).toEqual(["", ""])
+    expect([queueProblem("a b"), queueProblem("https://h/a/b")]).not.toContain("")
+    expect([objectProblem('{"a":1}'), objectProblem("")]).toEqual(["", ""])
+    expect([objectProblem("[1]"), objectProblem("{")]).not.toContain("")
+  })
+  it("keep all that follows the first = of a variable", () => {
+    expect(splitVariable("A=b=c==")).toEqual({ name: "A", value: "b=c==" })
+    expect(splitVariable("A")).toBeUndefined()
+  })
+})
+
+describe("form", () => {
+  const job = {
+    image: "alpine", command: "x", env: { A: "1=2" }, requirements: { gpus: 1, maxDuration: "9m" }, tags: ["a", "b"], shmSize: 1024, v: 3,
+    inputs: { "i": { value: "1" } },
+  }
+  it("gives back the job it came from, with what it does not know", () => {
+    expect(definitionOf(formOf(job), job)).toEqual(job)
+    const built = { build: { dockerfile: "FROM a", buildArgs: ["A=1"], other: 1 }, command: "y" }
+    expect(definitionOf(formOf(built), built)).toEqual(built)
+  })
+  it("survives a job whose members have wrong types", () => {
+    const wrong = { image: 5, build: "x", env: [1], tags: { a: 1 }, requirements: null, command: { a: 1 } } as never
+    expect(formOf(wrong).image).toBe("5")
+  })
+  it("gives image or build and never both", () => {
+    const form = { ...formOf(job), source: "build" as const }
+    form.build.dockerfile = "FROM x"
+    expect(definitionOf(form, job)).toMatchObject({ build: { dockerfile: "FROM x" } })
+    expect(definitionOf(form, job)).not.toHaveProperty("image")
+    expect(form.image).toBe("alpine")
+  })
+  it("says what keeps it from being saved", () => {
+    const form = formOf(undefined)
+    expect(Object.keys(errorsOf(form))).toEqual(["image"])
+    form.image = "alpine"
+    form.env = [{ name: "", value: "" }]
+    form.maxDuration = "soon"
+    expect(Object.keys(errorsOf(form)).sort()).toEqual(["env-0", "maxDuration"])
+  })
+  it("follows changes from outside where the user changed nothing", () => {
+    const before = formOf(job)
+    const mine = { ...formOf(job), command: "mine" }
+    const next = merged(before, mine, formOf({ ...job, command: "theirs", workdir: "/w" }))
+    expect([next.command, next.workdir]).toEqual(["mine", "/w"])
+  })
+  it("keeps what was typed into the source that is not used", () => {
+    const before = formOf(job)
+    const mine = formOf(job)
+    mine.build.dockerfile = "FROM kept"
+    expect(meansSame(before, mine)).toBe(true)
+    expect(merged(before, mine, formOf({ ...job, command: "z" })).build.dockerfile).toBe("FROM kept")
+  })
+})
+
+describe("changes", () => {
+  it("are told by path, with the place where long texts part", () => {
+    const long = "x".repeat(5_000)
+    expect(changesOf({ env: { A: "1" }, image: "a" }, { env: { A: "2", B: "" }, image: "a" })).toEqual([
+      { path: "env.A", before: "1", after: "2" }, { path: "env.B", before: undefined, after: "" },
+    ])
+    const [change] = changesOf({ configFiles: { "a.py": { value: `${long}1` } } }, { configFiles: { "a.py": { value: `${long}2` } } })
+    expect(change?.path).toBe('configFiles."a.py".value')
+    expect(change?.after?.endsWith("2")).toBe(true)
+    expect(change?.after?.length).toBeLessThan(200)
+  })
+  it("are bounded, and leave out hashes of inputs", () => {
+    expect(changesOf({}, Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`k${n}`, n]))).length).toBe(CHANGES_MAX)
+    expect(changesOf({ value: 1 }, { value: 1, hash: "x" })).toEqual([])
+  })
+})
+
+describe("queue names", () => {
+  it("cannot be guessed", () => {
+    const names = new Set(Array.from({ length: 100 }, privateQueueName))
+    expect(names.size).toBe(100)
+    for (const name of names) expect(name).toMatch(/^q-[a-z2-9]{32}$/)
+  })
+  it("are masked, and quoted for a shell", () => {
+    expect(maskedQueue("q-abcdefghijk")).toBe("q-ab••••")
+    expect(maskedQueue("https://h/secretname")).toBe("https://h/secr••••")
+    expect(maskedQueue("local")).toBe("local")
+    expect(workerCommand("a'; rm -rf ~ #", "http://h")).toBe(`asman worker run 'a'\\''; rm -rf ~ #' --api http://h`)
+    expect(workerCommand("https://h/q1", "https://h")).toBe("asman worker run q1 --api https://h")
+    expect(workerCommand("local", "http://h")).toBe("asman worker run --mode local")
+    expect(quoted("$(x)")).toBe("'$(x)'")
+  })
+})
+
+describe("share", () => {
+  it("leaves out secrets always and the queue if it is wished", () => {
+    const address = "http://h/#?autostart=true&control=abc&job=xyz&queue=key&queueOverride=o"
+    expect(shareLink(address, true)).toBe("http://h/#?autostart=true&job=xyz&queue=key&queueOverride=o")
+    expect(shareLink(address, false)).toBe("http://h/#?autostart=true&job=xyz")
+  })
+})
+
+describe("status", () => {
+  it("has one action for each phase", () => {
+    expect([actionOf("empty", false), actionOf("empty", true), actionOf("queued", true), actionOf("ready", false), actionOf("failed", false)])
+      .toEqual(["set-up", "save-and-run", "stop", "run", "run-again"])
+  })
+  it("knows the common exit codes", () => {
+    expect([exitMeaning(127), exitMeaning(137), exitMeaning(135), exitMeaning(0)])
+      .toEqual(["command not found", "killed, probably out of memory", "ended by signal 7", ""])
+  })
+})

@@ -1,0 +1,27 @@
+/** A queue's name is its key. This one nobody guesses: 32 characters of 5 bits, 160 bits in all, none that reads as another. */
+export function privateQueueName(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(32))
+  return `q-${Array.from(bytes, (byte) => "abcdefghijkmnpqrstuvwxyz23456789"[byte & 31]).join("")}`
+}
+
+/** A key as it may be shown: enough to tell two apart, nothing to use. Short names and `local` are no secrets worth the name. */
+export function maskedQueue(name: string): string {
+  if (name === "" || name === "local") return name
+  const at = name.lastIndexOf("/") + 1
+  const key = name.slice(at)
+  return name.slice(0, at) + (key.length <= 6 ? "••••" : `${key.slice(0, 4)}••••`)
+}
+
+/** The command that serves a queue with this machine, for a POSIX shell. */
+export function workerCommand(queue: string, base: string): string {
+  if (queue === "local") return "asman worker run --mode local"
+  const isUrl = /^https?:\/\//.test(queue)
+  const url = isUrl && URL.canParse(queue) ? new URL(queue) : undefined
+  const name = url ? decodeURIComponent(url.pathname.slice(1)) : queue
+  return `asman worker run ${quoted(name)} --api ${quoted(base)}`
+}
+
+/** One word of a shell, whatever it holds. */
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
+}

@@ -1,0 +1,16 @@
+/** The parts of a fragment that a shared link leaves out when its queue is to stay private. */
+const QUEUE_KEYS = ["queue", "queueOverride", "ignoreQueueOverride"]
+/** `control` may hold callbacks' addresses and a storage's token: it is never shared. */
+const SECRET_KEYS = ["control"]
+
+/** This page's address for others: without `control`, and without the queue unless it is wanted. */
+export function shareLink(address: string, withQueue: boolean): string {
+  const at = address.indexOf("#")
+  if (at < 0) return address
+  const fragment = address.slice(at + 1)
+  const mark = fragment.indexOf("?")
+  if (mark < 0) return address
+  const left = withQueue ? SECRET_KEYS : [...SECRET_KEYS, ...QUEUE_KEYS]
+  const kept = fragment.slice(mark + 1).split("&").filter((pair) => pair !== "" && !left.includes(pair.split("=", 1)[0] ?? ""))
+  return `${address.slice(0, at)}#${fragment.slice(0, mark)}${kept.length > 0 ? `?${kept.join("&")}` : ""}`
+}

@@ -1,0 +1,77 @@
+import type { Phase } from "../../client/client.ts"
+import type { IconName } from "../../ui/icons.ts"
+
+export type Tone = "soft" | "active" | "ok" | "warn" | "bad"
+
+/** How a phase is shown: in words, in a shape and in a colour. */
+export interface Look {
+  text: string
+  icon: IconName
+  tone: Tone
+}
+
+const LOOKS: Readonly<Record<Phase, Look>> = {
+  "empty": { text: "No job yet", icon: "circle", tone: "soft" },
+  "no-queue": { text: "No queue yet", icon: "queue", tone: "soft" },
+  "ready": { text: "Ready to run", icon: "play", tone: "soft" },
+  "uploading": { text: "Uploading files", icon: "again", tone: "active" },
+  "submitting": { text: "Submitting", icon: "again", tone: "active" },
+  "queued": { text: "Queued", icon: "hourglass", tone: "active" },
+  "building": { text: "Preparing the image", icon: "again", tone: "active" },
+  "running": { text: "Running", icon: "again", tone: "active" },
+  "lost": { text: "Worker lost, retrying", icon: "warning", tone: "warn" },
+  "succeeded": { text: "Succeeded", icon: "check", tone: "ok" },
+  "failed": { text: "Finished with an error", icon: "warning", tone: "warn" },
+  "error": { text: "Could not be run", icon: "warning", tone: "bad" },
+  "timed-out": { text: "Timed out", icon: "clock", tone: "bad" },
+  "cancelled": { text: "Stopped", icon: "stop", tone: "soft" },
+  "replaced": { text: "Replaced by a newer job", icon: "cross", tone: "soft" },
+}
+
+/** The look of a phase. */
+export function lookOf(phase: Phase): Look {
+  return LOOKS[phase]
+}
+
+/** Whether a job is on its way: it may be stopped. */
+export function isActive(phase: Phase): boolean {
+  return ["uploading", "submitting", "queued", "building", "running", "lost"].includes(phase)
+}
+
+/** Whether a job came to its own end: it may be run again. */
+export function hasEnded(phase: Phase): boolean {
+  return ["succeeded", "failed", "error", "timed-out"].includes(phase)
+}
+
+const EXIT_CODES: Readonly<Record<number, string>> = {
+  1: "the program reports an error", 2: "wrong use of a command", 125: "the container could not be started", 126: "the command cannot be executed",
+  127: "command not found", 128: "invalid exit code", 130: "interrupted", 134: "aborted", 137: "killed, probably out of memory",
+  139: "segmentation fault", 143: "terminated",
+}
+
+/** What an exit code usually means; empty for 0 and for what has no custom. */
+export function exitMeaning(code: number): string {
+  if (code > 128 && code < 160 && !EXIT_CODES[code]) return `ended by signal ${code - 128}`
+  return EXIT_CODES[code] ?? ""
+}
+
+/** What the one clear action of the page is. */
+export type Action = "set-up" | "choose-queue" | "run" | "save-and-run" | "stop" | "run-again"
+
+/** The action for a phase, with whether there are edits that are not in the job yet. */
+export function actionOf(phase: Phase, hasEdits: boolean): Action {
+  if (isActive(phase)) return "stop"
+  if (phase === "no-queue") return "choose-queue"
+  if (hasEdits) return "save-and-run"
+  if (phase === "empty") return "set-up"
+  return hasEnded(phase) ? "run-again" : "run"
+}
+
+export const ACTIONS: Readonly<Record<Action, { text: string; icon: IconName }>> = {
+  "set-up": { text: "Set up a job", icon: "gear" },
+  "choose-queue": { text: "Choose a queue", icon: "queue" },
+  "run": { text: "Run", icon: "play" },
+  "save-and-run": { text: "Save and run", icon: "play" },
+  "stop": { text: "Stop", icon: "stop" },
+  "run-again": { text: "Run again", icon: "again" },
+}

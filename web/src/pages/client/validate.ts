@@ -1,0 +1,73 @@
+/** Checks of what a user types into the settings: each gives the mend as a sentence, or nothing when the value will do. */
+
+const DURATION = /^(\d+(\.\d+)?\s*(ms|s|secs?|seconds?|m|mins?|minutes?|h|hr|hours?|d|days?)\s*)+$|^\d+(\.\d+)?$/
+const SIZE = /^\d+(\.\d+)?\s*([kmgt]i?b?|b)?$/i
+const IMAGE = /^[a-z0-9]+([._:/@-][a-z0-9_.-]+|__[a-z0-9]+)*$/i
+
+/** `5m`, `1h30m`, `250ms`, or milliseconds. */
+export function durationProblem(text: string): string {
+  return text === "" || DURATION.test(text) ? "" : "Write a time such as 90s, 5m or 1h30m."
+}
+
+/** `512m`, `4g`, `4GiB`, or bytes. */
+export function sizeProblem(text: string): string {
+  return text === "" || SIZE.test(text) ? "" : "Write a size such as 512m or 4g."
+}
+
+/** A number above zero, or none. */
+export function cpusProblem(text: string): string {
+  const n = Number(text)
+  return text === "" || (Number.isFinite(n) && n > 0 && n <= 4096) ? "" : "Write a number above 0, such as 0.5 or 4."
+}
+
+/** A whole number, or none. */
+export function gpusProblem(text: string): string {
+  return text === "" || /^\d{1,4}$/.test(text) ? "" : "Write a whole number, such as 1."
+}
+
+/** The name of an image with its registry, tag or digest. */
+export function imageProblem(text: string): string {
+  if (text === "") return "Name an image, such as alpine:3.20."
+  return text.length <= 512 && IMAGE.test(text) ? "" : "This is not an image's name: write it such as alpine:3.20 or ghcr.io/me/tool:1."
+}
+
+/** The name of a variable of the environment. */
+export function envNameProblem(name: string, others: readonly string[]): string {
+  if (name === "") return "Give the variable a name."
+  if (/[=\s\0]/.test(name)) return "A variable's name has no space and no =."
+  return others.includes(name) ? `There are two variables named ${name}.` : ""
+}
+
+/** The name of an input file: where it lies below `/inputs`, or an absolute path. */
+export function fileNameProblem(name: string, taken: readonly string[]): string {
+  if (name.trim() === "") return "Give the file a name."
+  if (name.length > 255) return "A name has at most 255 characters."
+  if (/[\x00-\x1f\x7f\\]/.test(name)) return "A name has no control characters and no backslash."
+  if (name.endsWith("/") || name.split("/").some((part) => part === ".." || part === ".")) return "A name may not end in / nor hold . or .. as a folder."
+  return taken.includes(name) ? "There is a file of this name already." : ""
+}
+
+/** A queue's name, `local` or a URL of another server's queue. */
+export function queueProblem(text: string): string {
+  if (text === "" || /^https?:\/\/[^/\s]+\/[^/\s]+$/.test(text)) return ""
+  if (/^https?:/.test(text)) return "A queue of another server is written https://server/queue."
+  if (/[\s/?#%\\]/.test(text)) return "A queue's name has no space, slash, ?, # or %."
+  return text.length <= 255 ? "" : "A queue's name has at most 255 characters."
+}
+
+/** JSON that is an object, or nothing. */
+export function objectProblem(text: string): string {
+  if (text.trim() === "") return ""
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? "" : "Write a JSON object: { … }."
+  } catch (error) {
+    return `This is not JSON: ${error instanceof Error ? error.message : "it cannot be read"}.`
+  }
+}
+
+/** `NAME=value` split at the first `=`, all of the rest being the value; undefined when there is none. */
+export function splitVariable(text: string): { name: string; value: string } | undefined {
+  const at = text.indexOf("=")
+  return at > 0 ? { name: text.slice(0, at).trim(), value: text.slice(at + 1) } : undefined
+}

@@ -1,0 +1,80 @@
+/** Which queue jobs go to, and where its server lies. */
+
+/** The parameters that decide it. */
+export interface QueueParams {
+  readonly queue: string
+  readonly queueOverride: string
+  readonly ignoreQueueOverride: boolean
+}
+
+export interface QueueAddress {
+  /** As the user or the parent set it. */
+  readonly name: string
+  /** Base of `/f` and `/j`, without a trailing slash. */
+  readonly base: string
+  /** Base of everything of the queue: `<base>/q/<name, percent-encoded>`. */
+  readonly url: string
+  readonly socketUrl: string
+  readonly isLocal: boolean
+  readonly isOverridden: boolean
+}
+
+/** The worker of this machine serves the same routes. */
+const LOCAL_BASE = "http://localhost:8000"
+
+/**
+ * The address of the queue that the parameters name, on the server at `root` unless they name another. Undefined when they name
+ * none. A URL that is no queue's throws a `TypeError`.
+ */
+export function resolveQueue(params: QueueParams, root: URL): QueueAddress | undefined {
+  const isOverridden = !params.ignoreQueueOverride && params.queueOverride !== ""
+  const name = isOverridden ? params.queueOverride : params.queue
+  if (name === "") return undefined
+  const base = root.href.replace(/[?#].*$/, "").replace(/\/+$/, "")
+  if (name === "local") return { ...addressOf(LOCAL_BASE, name), name, isLocal: true, isOverridden }
+  const foreign = /^https?:\/\//i.test(name) ? foreignQueue(name) : undefined
+  return { ...(foreign ?? addressOf(base, name)), name, isLocal: false, isOverridden }
+}
+
+function addressOf(base: string, queue: string): Pick<QueueAddress, "base" | "url" | "socketUrl"> {
+  const url = `${base}/q/${encodeURIComponent(queue)}`
+  return { base, url, socketUrl: `${url.replace(/^http/, "ws")}/client` }
+}
+
+function foreignQueue(text: string): Pick<QueueAddress, "base" | "url" | "socketUrl"> {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const segments = url?.pathname.split("/").filter((segment) => segment !== "") ?? []
+  const queue = segments.pop()
+  if (!url || queue === undefined) throw new TypeError("The address of a queue is http(s)://host/name")
+  // A server may hang below a path; `q` before the name is our own way to write it.
+  if (segments.at(-1) === "q") segments.pop()
+  return addressOf([url.origin, ...segments].join("/"), decoded(queue))
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return segment
+  }
+}
+
+/** Where the queue of before is kept while the page is in local mode. */
+const PREVIOUS_QUEUE = "previous-queue"
+
+/**
+ * The queue to set when local mode is entered or left, and keeps the present one for the way back. Storage that is forbidden
+ * only loses the way back.
+ */
+export function toggledLocal(queue: string, storage: Storage | undefined): string {
+  try {
+    if (queue !== "local") {
+      storage?.setItem(PREVIOUS_QUEUE, queue)
+      return "local"
+    }
+    const previous = storage?.getItem(PREVIOUS_QUEUE) ?? ""
+    return previous === "local" ? "" : previous
+  } catch {
+    return queue === "local" ? "" : "local"
+  }
+}

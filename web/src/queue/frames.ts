@@ -1,0 +1,128 @@
+/** What a server may say on the socket. Everything is checked: the server may be anybody's. */
+import { isObject } from "../definition/shape.ts"
+import type { Job, LogLine, Logs, Reason, State, Step, Worker } from "../wire.ts"
+
+/** UTF-16 units of one frame; larger ones are thrown away. A snapshot of 10,000 jobs has about 3 MiB. */
+const FRAME_CHARS_MAX = 16 * 1024 * 1024
+/** Jobs of one frame, as many as a server lists. */
+export const JOBS_MAX = 10_000
+const WORKERS_MAX = 10_000
+/** Lines of one frame. */
+const LINES_MAX = 100_000
+/** Characters of an id or a name. */
+const NAME_CHARS_MAX = 1_024
+
+export type Frame =
+  | { readonly type: "jobs"; readonly jobs: Readonly<Record<string, Job>>; readonly isWhole: boolean }
+  | { readonly type: "workers"; readonly workers: readonly Worker[] }
+  | { readonly type: "logs"; readonly logs: Logs }
+
+const STATES: ReadonlySet<unknown> = new Set<State>(["Queued", "Running", "Finished", "Removed"])
+const REASONS: ReadonlySet<unknown> = new Set<Reason>([
+  "Success", "Error", "TimedOut", "Cancelled", "WorkerLost", "JobReplacedByClient", "Deleted",
+])
+const STEPS: ReadonlySet<unknown> = new Set<Step>(["docker image pull", "cloning repo", "docker build", "Running", "docker image push"])
+
+/** Reads a text frame. Undefined for what is not understood or not for us; never throws. */
+export function readFrame(text: string): Frame | undefined {
+  if (!text.startsWith("{") || text.length > FRAME_CHARS_MAX) return undefined
+  const message = parsed(text)
+  if (!isObject(message) || !isObject(message.payload)) return undefined
+  const { type, payload } = message
+  if (type === "JobStates" || type === "JobStateUpdates") return jobsOf(payload, type === "JobStates")
+  if (type === "Workers") return workersOf(payload)
+  return type === "JobStatusPayload" ? logsOf(payload) : undefined
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function jobsOf({ state }: Record<string, unknown>, isWhole: boolean): Frame | undefined {
+  if (!isObject(state) || !isObject(state.jobs)) return undefined
+  const entries = Object.entries(state.jobs).slice(0, JOBS_MAX)
+  const sound = entries.flatMap(([id, job]) => {
+    const read = id.length <= NAME_CHARS_MAX ? readJob(job) : undefined
+    return read ? [[id, read] as const] : []
+  })
+  return { type: "jobs", jobs: Object.fromEntries(sound), isWhole }
+}
+
+/** A value as a job, with defaults for what other servers leave out; undefined when it is none. */
+export function readJob(value: unknown): Job | undefined {
+  if (!isObject(value) || !STATES.has(value.state) || !isTime(value.time)) return undefined
+  const { state, time, queuedTime, worker, namespaces, finishedReason, finished, ...rest } = value
+  const reason = finishedReason ?? (isObject(finished) ? finished.reason : undefined)
+  if (state === "Finished" && !REASONS.has(reason)) return undefined
+  return {
+    ...optional(rest),
+    state: state as State,
+    time,
+    queuedTime: isTime(queuedTime) ? queuedTime : time,
+    worker: typeof worker === "string" ? worker.slice(0, NAME_CHARS_MAX) : "",
+    namespaces: Array.isArray(namespaces) ? namespaces.filter((name): name is string => typeof name === "string") : [],
+    ...(REASONS.has(reason) && { finishedReason: reason as Reason }),
+    ...(isFinished(finished) && { finished }),
+  }
+}
+
+function optional({ tags, requirements, debug }: Record<string, unknown>): Pick<Job, "tags" | "requirements" | "debug"> {
+  return {
+    ...(Array.isArray(tags) && { tags: tags.filter((tag): tag is string => typeof tag === "string") }),
+    ...(isObject(requirements) && { requirements }),
+    ...(typeof debug === "boolean" && { debug }),
+  }
+}
+
+/** Puts a result into shape where a server left members out. Changes nothing else. */
+function isFinished(value: unknown): value is NonNullable<Job["finished"]> {
+  if (!isObject(value) || !REASONS.has(value.reason) || !isTime(value.time)) return false
+  if (value.message !== undefined && typeof value.message !== "string") delete value.message
+  const { result } = value
+  if (result === undefined || result === null) {
+    delete value.result
+    return true
+  }
+  if (!isObject(result)) return false
+  result.logs = readLines(result.logs)
+  const outputs = isObject(result.outputs) ? Object.entries(result.outputs) : []
+  result.outputs = Object.fromEntries(outputs.filter(([, ref]) => isObject(ref) && ref.value !== undefined))
+  result.isTimedOut = result.isTimedOut === true
+  if (typeof result.StatusCode !== "number") delete result.StatusCode
+  if (!isTime(result.duration)) delete result.duration
+  return true
+}
+
+function workersOf({ workers }: Record<string, unknown>): Frame | undefined {
+  if (!Array.isArray(workers)) return undefined
+  return { type: "workers", workers: workers.slice(0, WORKERS_MAX).filter(isObject).map(worker) }
+}
+
+function worker({ id, version, cpus, gpus, time, maxJobDuration }: Record<string, unknown>): Worker {
+  const number = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0)
+  const name = (value: unknown): string => (typeof value === "string" || typeof value === "number" ? String(value).slice(0, NAME_CHARS_MAX) : "")
+  return { id: name(id), version: name(version), cpus: number(cpus), gpus: number(gpus), time: number(time), maxJobDuration: name(maxJobDuration) }
+}
+
+function logsOf({ jobId, step, logs }: Record<string, unknown>): Frame | undefined {
+  if (typeof jobId !== "string" || !STEPS.has(step)) return undefined
+  return { type: "logs", logs: { jobId, step: step as Step, logs: readLines(logs) } }
+}
+
+/** Log lines as they should be; those that are none are left out. */
+export function readLines(value: unknown): LogLine[] {
+  if (!Array.isArray(value)) return []
+  return value.slice(0, LINES_MAX).flatMap((line: unknown): LogLine[] => {
+    if (!Array.isArray(line) || typeof line[0] !== "string") return []
+    const time = isTime(line[1]) ? line[1] : 0
+    return [line[2] === true ? [line[0], time, true] : [line[0], time]]
+  })
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value)
+}

@@ -1,0 +1,60 @@
+/** A queue's server for tests: one socket at a time, and requests. */
+import type { ClientMessage, Job, StateChange } from "../wire.ts"
+import type { Fetch } from "./requests.ts"
+import type { SocketLike } from "./socket.ts"
+
+export class FakeServer {
+  readonly urls: string[] = []
+  readonly sent: string[] = []
+  readonly requests: { url: string; init: RequestInit }[] = []
+  answers: (url: string, init: RequestInit) => Response | Promise<Response> = () => Response.json({ data: null })
+  #socket: { -readonly [K in keyof SocketLike]: SocketLike[K] } | undefined
+
+  readonly connect = (url: string): SocketLike => {
+    this.urls.push(url)
+    const send = (text: unknown): void => { this.sent.push(String(text)) }
+    this.#socket = { readyState: 0, send, close: () => {}, onopen: null, onmessage: null, onclose: null, onerror: null }
+    return this.#socket
+  }
+
+  readonly fetch: Fetch = async (url, init) => {
+    this.requests.push({ url, init })
+    return this.answers(url, init)
+  }
+
+  opens(): void {
+    this.#socket!.readyState = 1
+    this.#call("onopen", {})
+  }
+
+  closes(): void {
+    this.#socket!.readyState = 3
+    this.#call("onclose", {})
+  }
+
+  says(text: string): void {
+    this.#call("onmessage", { data: text })
+  }
+
+  /** Tells of jobs, with defaults for what a test does not care about. */
+  tells(jobs: Record<string, Partial<Job>>, isWhole: boolean): void {
+    const whole = Object.fromEntries(Object.entries(jobs).map(([id, job]) => [id, { time: 1, queuedTime: 1, worker: "", namespaces: ["_"], ...job }]))
+    this.says(JSON.stringify({ type: isWhole ? "JobStates" : "JobStateUpdates", payload: { state: { jobs: whole }, isSubset: !isWhole } }))
+  }
+
+  logs(jobId: string, step: string, ...lines: string[]): void {
+    this.says(JSON.stringify({ type: "JobStatusPayload", payload: { jobId, step, logs: lines.map((line, i) => [line, i]) } }))
+  }
+
+  messages(): ClientMessage[] {
+    return this.sent.filter((text) => text.startsWith("{")).map((text) => JSON.parse(text) as ClientMessage)
+  }
+
+  changes(): StateChange[] {
+    return this.messages().flatMap((message) => (message.type === "StateChange" ? [message.payload] : []))
+  }
+
+  #call(name: "onopen" | "onclose" | "onmessage", event: object): void {
+    (this.#socket?.[name] as ((event: object) => void) | null | undefined)?.(event)
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * The socket of a queue: opens it, keeps it open and says what comes. It remembers nothing of what was to be sent; who sends hears
+ * of each opening and knows what is still owed.
+ */
+import { type Frame, readFrame } from "./frames.ts"
+
+/** After a `PONG`, the next `PING`. */
+const PING_MS = 5_000
+/** Without a `PONG` for this long after a `PING`, the connection is dead. */
+const DEAD_MS = 10_000
+/** A connection that does not open in this time is tried anew. */
+const OPEN_MS = 4_000
+const FIRST_WAIT_MS = 1_000
+const FIRST_WAIT_SPREAD_MS = 2_000
+const WAIT_GROWTH = 1.5
+const WAIT_MAX_MS = 10_000
+/** A connection that held this long was a good one: the next wait is short again. */
+const GOOD_MS = 10_000
+
+export interface SocketListener {
+  onOpen(): void
+  onFrame(frame: Frame): void
+  /** Closed, and `wasOpen` says whether it ever opened; another try follows by itself. */
+  onClose(wasOpen: boolean): void
+}
+
+/** The part of a WebSocket that is used. */
+export type SocketLike = Pick<WebSocket, "readyState" | "send" | "close" | "onopen" | "onmessage" | "onclose" | "onerror">
+
+/** Opens a socket. */
+export type Connect = (url: string) => SocketLike
+
+type Timer = ReturnType<typeof setTimeout>
+
+export class QueueSocket {
+  readonly #url: () => string
+  readonly #listener: SocketListener
+  readonly #connect: Connect
+  #socket: SocketLike | undefined
+  #isOpen = false
+  #openedAt = 0
+  #nFailures = 0
+  #retry: Timer | undefined
+  #opening: Timer | undefined
+  #ping: Timer | undefined
+  #dead: Timer | undefined
+  #isDisposed = false
+
+  /** `url` is asked at each try: a token may have come. */
+  constructor(url: () => string, listener: SocketListener, connect: Connect = (address) => new WebSocket(address)) {
+    this.#url = url
+    this.#listener = listener
+    this.#connect = connect
+    this.#open()
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** Sends a message as JSON. Gives false when the socket is not open; nothing is kept then. */
+  send(message: unknown): boolean {
+    return this.#sendText(JSON.stringify(message))
+  }
+
+  /** Tries again at once, such as with a new token. */
+  reconnect(): void {
+    this.#nFailures = 0
+    this.#drop()
+    if (!this.#isDisposed) this.#open()
+  }
+
+  dispose(): void {
+    this.#isDisposed = true
+    this.#drop()
+  }
+
+  #sendText(text: string): boolean {
+    if (!this.#isOpen || this.#socket?.readyState !== 1) return false
+    this.#socket.send(text)
+    return true
+  }
+
+  #open(): void {
+    clearTimeout(this.#retry)
+    let socket: SocketLike
+    try {
+      socket = this.#connect(this.#url())
+    } catch {
+      // An address that no socket takes, or one that the page may not open. It may be another one at the next try.
+      this.#closed(false)
+      return
+    }
+    this.#socket = socket
+    const isCurrent = (): boolean => this.#socket === socket
+    socket.onopen = () => isCurrent() && this.#opened()
+    socket.onmessage = ({ data }: MessageEvent) => { if (isCurrent()) this.#receive(data) }
+    socket.onclose = () => { if (isCurrent()) this.#lost() }
+    socket.onerror = () => {}
+    this.#opening = setTimeout(() => { if (isCurrent()) this.#lost() }, OPEN_MS)
+  }
+
+  #opened(): void {
+    clearTimeout(this.#opening)
+    this.#isOpen = true
+    this.#openedAt = Date.now()
+    this.#sendPing()
+    this.#listener.onOpen()
+  }
+
+  #receive(data: unknown): void {
+    if (data === "PONG") return this.#ponged()
+    const frame = typeof data === "string" ? readFrame(data) : undefined
+    if (frame) this.#listener.onFrame(frame)
+  }
+
+  #sendPing(): void {
+    if (!this.#sendText("PING")) return
+    clearTimeout(this.#dead)
+    this.#dead = setTimeout(() => this.#lost(), DEAD_MS)
+  }
+
+  #ponged(): void {
+    clearTimeout(this.#dead)
+    clearTimeout(this.#ping)
+    this.#ping = setTimeout(() => this.#sendPing(), PING_MS)
+  }
+
+  #lost(): void {
+    const wasOpen = this.#isOpen
+    this.#drop()
+    this.#closed(wasOpen)
+  }
+
+  #closed(wasOpen: boolean): void {
+    const wasGood = wasOpen && Date.now() - this.#openedAt >= GOOD_MS
+    this.#nFailures = wasGood ? 0 : this.#nFailures + 1
+    const first = FIRST_WAIT_MS + Math.random() * FIRST_WAIT_SPREAD_MS
+    const wait = Math.min(WAIT_MAX_MS, first * WAIT_GROWTH ** Math.max(0, this.#nFailures - 1))
+    if (!this.#isDisposed) this.#retry = setTimeout(() => this.#open(), wait)
+    this.#listener.onClose(wasOpen)
+  }
+
+  #drop(): void {
+    for (const timer of [this.#retry, this.#opening, this.#ping, this.#dead]) clearTimeout(timer)
+    const socket = this.#socket
+    this.#socket = undefined
+    this.#isOpen = false
+    if (socket && socket.readyState < 2) socket.close()
+  }
+}

@@ -1,0 +1,59 @@
+/** The token of a queue, for as long as the tab lives. It never goes into the fragment, which people share. */
+
+const PREFIX = "asman-token:"
+/** Longest token that a server takes. */
+const TOKEN_CHARS_MAX = 255
+
+/** The tab's storage, or undefined where it is forbidden, as in some frames. */
+export function tabStorage(): Storage | undefined {
+  try {
+    return globalThis.sessionStorage
+  } catch {
+    return undefined
+  }
+}
+
+/** The browser's storage of this origin, or undefined where it is forbidden. */
+export function browserStorage(): Storage | undefined {
+  try {
+    return globalThis.localStorage
+  } catch {
+    return undefined
+  }
+}
+
+/** Tokens by the URL of their queue. What storage forgets is kept for the page's life; at most one token a queue. */
+export class Tokens {
+  readonly #storage: Storage | undefined
+  readonly #here = new Map<string, string>()
+
+  constructor(storage: Storage | undefined = tabStorage()) {
+    this.#storage = storage
+  }
+
+  get(queueUrl: string): string | undefined {
+    try {
+      return this.#here.get(queueUrl) ?? this.#storage?.getItem(PREFIX + queueUrl) ?? undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Keeps a token; an empty one forgets it. */
+  set(queueUrl: string, token: string): void {
+    const value = token.trim().slice(0, TOKEN_CHARS_MAX)
+    if (value === "") this.#here.delete(queueUrl)
+    else this.#here.set(queueUrl, value)
+    try {
+      if (value === "") this.#storage?.removeItem(PREFIX + queueUrl)
+      else this.#storage?.setItem(PREFIX + queueUrl, value)
+    } catch {
+      // A full or forbidden storage: the token holds until the page is left.
+    }
+  }
+}
+
+/** The header that carries a token. */
+export function bearer(token: string | undefined): Record<string, string> {
+  return token === undefined ? {} : { Authorization: `Bearer ${token}` }
+}
