@@ -17,23 +17,6 @@ pub(super) struct Page {
 
 const STYLE: &str = include_str!("page.css");
 
-const QUICK_START: &str = r#"ASMAN=http://localhost:8000       # this server
-QUEUE=choose-a-name-nobody-guesses
-
-# Send a job. The answer holds its id.
-curl "$ASMAN/q/$QUEUE" -d '{"definition": {"image": "alpine:3.20", "command": "echo hello"}}'
-
-# What is queued and running, and what has just finished.
-curl "$ASMAN/q/$QUEUE"
-
-# Follow its log to the end, then get its result.
-JOB=the-id-from-above
-curl -N "$ASMAN/q/$QUEUE/j/$JOB/stream"
-curl "$ASMAN/q/$QUEUE/j/$JOB/result.json"
-
-# Run jobs of this queue on this machine.
-asman --api "$ASMAN" worker run "$QUEUE""#;
-
 /// One operation and where it is found.
 struct Operation<'a> {
     method: &'a str,
@@ -71,9 +54,10 @@ pub(super) fn of(document: &Value) -> Page {
                 main {
                     h1 { "Asman: the API" }
                     (paragraphs(document["info"]["description"].as_str().unwrap_or_default()))
-                    p { "For programs: " a href="openapi.json" { "openapi.json" } " (OpenAPI 3.1)." }
-                    h2 id="quick-start" { "Quick start" }
-                    pre { (QUICK_START) }
+                    p {
+                        "For programs: " a href="../openapi.json" { "openapi.json" } " (OpenAPI 3.1). For a beginning: the "
+                        a href="quick-start" { "quick start" } "."
+                    }
                     @for tag in tags { (section(tag, &operations)) }
                     h2 id="shapes" { "Shapes" }
                     @for (name, schema) in members(&document["components"]["schemas"]) { (shape(name, schema)) }
@@ -81,10 +65,13 @@ pub(super) fn of(document: &Value) -> Page {
             }
         }
     };
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
-    let policy =
-        format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-    Page { html: body.into_string(), policy }
+    Page { html: body.into_string(), policy: policy_of(STYLE) }
+}
+
+/// What a page may load: the style that is in it, and nothing else.
+pub(super) fn policy_of(style: &str) -> String {
+    let hash = STANDARD.encode(Sha256::digest(style));
+    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 }
 
 fn operations(document: &Value) -> Vec<Operation<'_>> {
@@ -99,7 +86,8 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 fn contents(tags: &[&Value], operations: &[Operation<'_>]) -> Markup {
     html! {
         nav {
-            a.head href="#quick-start" { "Quick start" }
+            a.head href="../docs" { "Asman" }
+            a.head href="quick-start" { "Quick start" }
             @for tag in tags {
                 div {
                     a.head href={ "#" (name_of(tag)) } { (name_of(tag)) }

@@ -58,6 +58,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(program::program))
         .routes(routes!(description::openapi))
         .routes(routes!(description::docs))
+        .routes(routes!(description::docs_page))
         .routes(routes!(metaframe::metaframe))
         .merge(queue_routes())
         .merge(job_routes())

@@ -1,3 +1,5 @@
+import { encodeB64Json } from "../../hash/b64json.ts"
+import { encodeValue } from "../../hash/fragment.ts"
 import type { DataRef, Definition } from "../../wire.ts"
 
 /** Characters of an address that every browser takes. */
@@ -5,9 +7,18 @@ const ADDRESS_CHARS_MAX = 2_000_000
 
 /**
  * The address of the client with a job in it: what it edits as text files becomes `inputs`, the rest `job`. Other config files
- * become inputs of the job, which keep their name below `/inputs`. Undefined when the definition is too large for an address.
+ * become inputs of the job, which keep their name below `/inputs`. Undefined when the definition is too large or too deep for an address.
  */
 export function clientLink(root: URL, definition: Definition, queue: string | undefined): string | undefined {
+  try {
+    return linkOf(root, definition, queue)
+  } catch {
+    // Nested too deeply for an address.
+    return undefined
+  }
+}
+
+function linkOf(root: URL, definition: Definition, queue: string | undefined): string | undefined {
   const { configFiles = {}, ...job } = structuredClone(definition)
   const texts: [string, string][] = []
   const others: [string, DataRef][] = []
@@ -21,14 +32,13 @@ export function clientLink(root: URL, definition: Definition, queue: string | un
   const parameters = [
     texts.length > 0 ? `inputs=${encoded(Object.fromEntries(texts))}` : "",
     `job=${encoded(job)}`,
-    queue ? `queue=${encodeURIComponent(queue)}` : "",
+    queue ? `queue=${encodeValue(queue)}` : "",
   ]
   const link = `${root.href}#?${parameters.filter((parameter) => parameter !== "").join("&")}`
   return link.length > ADDRESS_CHARS_MAX ? undefined : link
 }
 
-/** JSON as the fragment holds it: base64 of the percent-encoded text, percent-encoded once more. A lone surrogate becomes U+FFFD. */
+/** JSON as the fragment holds it. */
 function encoded(value: unknown): string {
-  const text = JSON.stringify(value).replace(/[\ud800-\udfff]/gu, "\ufffd")
-  return encodeURIComponent(btoa(encodeURIComponent(text)))
+  return encodeValue(encodeB64Json(value))
 }

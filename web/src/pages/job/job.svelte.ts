@@ -1,7 +1,8 @@
-import { BoundedLog } from "../../log/bounded.ts"
+import { Lines } from "../../log/lines.ts"
+import { Refusal } from "../../queue/requests.ts"
 import type { Definition, HistoryEntry, Job, LogLine, State } from "../../wire.ts"
 import { ask, failureOf, headersOf, type Failure } from "../shared/fetch.ts"
-import { keepToken, keptToken } from "../shared/token.ts"
+import { tokens } from "../shared/token.ts"
 import type { JobAddress } from "./address.ts"
 import { readEvents } from "./events.ts"
 
@@ -18,7 +19,7 @@ interface Slice { data: LogLine[]; nextCursor: number; isFinal: boolean }
 /** One job, followed to its end. Every property is reactive. `dispose` ends all requests. */
 export class FollowedJob {
   readonly address: JobAddress
-  readonly log = new BoundedLog()
+  readonly log = new Lines()
   #phase = $state<"loading" | "shown" | "missing" | "denied">("loading")
   #problem = $state("")
   #definition = $state.raw<Definition>()
@@ -31,8 +32,8 @@ export class FollowedJob {
 
   constructor(address: JobAddress, token?: string) {
     this.address = address
-    if (token !== undefined) keepToken(address.below, token)
-    this.#token = token ?? keptToken(address.below)
+    if (token !== undefined) tokens.set(tokenKey(address), token)
+    this.#token = tokens.get(tokenKey(address))
     void this.#follow(this.#stop.signal)
   }
 
@@ -58,8 +59,8 @@ export class FollowedJob {
 
   /** Begins anew with a token. */
   setToken(token: string): void {
-    this.#token = token
-    keepToken(this.address.below, token)
+    tokens.set(tokenKey(this.address), token)
+    this.#token = tokens.get(tokenKey(this.address))
     this.dispose()
     this.#stop = new AbortController()
     this.#phase = "loading"
@@ -112,7 +113,10 @@ export class FollowedJob {
     try {
       const headers = { ...headersOf(this.#token), accept: "text/event-stream", ...(this.#eventId ? { "last-event-id": this.#eventId } : {}) }
       const response = await fetch(`${this.address.below}/stream`, { headers, signal, credentials: "omit", referrerPolicy: "no-referrer" })
-      if (!response.ok || !response.body) return failureOf(response.status, await response.json().catch(() => undefined))
+      if (!response.ok || !response.body) {
+        void response.body?.cancel()
+        return failureOf(new Refusal(response.status, `the server answered ${response.status}`))
+      }
       for await (const event of readEvents(response.body)) {
         this.#eventId = event.id || this.#eventId
         const data = JSON.parse(event.data) as { lines?: LogLine[]; state?: State }
@@ -151,6 +155,11 @@ export class FollowedJob {
     this.#phase = failure.kind === "denied" ? "denied" : "missing"
     this.#problem = failure.text
   }
+}
+
+/** A token belongs to a queue where that is known, else to the job. */
+function tokenKey({ queue, below }: JobAddress): string {
+  return queue === undefined ? below : below.slice(0, below.lastIndexOf("/j/"))
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 import { root } from "../../root.ts"
 import { ask, type Failure } from "../shared/fetch.ts"
-import { keepToken, keptToken } from "../shared/token.ts"
+import { tokens } from "../shared/token.ts"
 import { JobRows } from "./rows.svelte.ts"
 import type { Report, Span } from "./report.ts"
 
@@ -27,8 +27,8 @@ export class WatchedQueue {
 
   constructor(name: string, token?: string) {
     this.name = name
-    if (token !== undefined) keepToken(this.url, token)
-    this.#token = token ?? keptToken(this.url)
+    if (token !== undefined) tokens.set(this.url, token)
+    this.#token = tokens.get(this.url)
     this.rows = new JobRows(this.url, () => this.#token, (failure) => this.#refused(failure))
     document.addEventListener("visibilitychange", this.#onvisible)
     this.#ask()
@@ -63,8 +63,8 @@ export class WatchedQueue {
   }
 
   setToken(token: string): void {
-    this.#token = token
-    keepToken(this.url, token)
+    tokens.set(this.url, token)
+    this.#token = tokens.get(this.url)
     this.#denied = ""
     this.rows.restart()
     this.#ask()

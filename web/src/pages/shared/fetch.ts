@@ -1,11 +1,8 @@
-/**
- * Asks the server that gave the page. Answers are data of strangers: their size is bounded, and what is no JSON is a failure.
- */
+/** Requests of a page to the server that gave it, with what a failure means for the page. */
+import { askOnce, Refusal } from "../../queue/requests.ts"
+import { bearer } from "../../queue/token.ts"
 
-/** Characters of one answer: a result holds a log of ten mebibytes at most. */
-const ANSWER_BYTES_MAX = 64 * 1024 * 1024
-
-/** Why there is no answer. `denied`: a token is asked for, or another one. */
+/** Why there is no answer. `denied`: a token is asked for, or another one. `away`: it may be tried again. */
 export type Failure = { kind: "denied" | "missing" | "refused" | "away"; text: string }
 export type Answer<T> = { data: T; failure?: undefined } | { failure: Failure; data?: undefined }
 
@@ -16,28 +13,25 @@ export interface Asking {
 }
 
 /** Fetches JSON from an address below the root. It never throws. */
-export async function ask<T>(url: string | URL, { token, method = "GET", signal }: Asking = {}): Promise<Answer<T>> {
+export async function ask<T>(url: string, { token, method = "GET", signal }: Asking = {}): Promise<Answer<T>> {
   try {
-    const response = await fetch(url, { method, headers: headersOf(token), credentials: "omit", referrerPolicy: "no-referrer", signal: signal ?? null })
-    if (Number(response.headers.get("content-length") ?? 0) > ANSWER_BYTES_MAX) return { failure: { kind: "refused", text: "The answer is too large." } }
-    const body: unknown = await response.json()
-    return response.ok ? { data: body as T } : { failure: failureOf(response.status, body) }
-  } catch {
-    return { failure: { kind: "away", text: "The server does not answer. Trying again." } }
+    const init = { method, headers: headersOf(undefined), credentials: "omit" as const, signal: signal ?? null }
+    return { data: (await askOnce(url, token, init)) as T }
+  } catch (error) {
+    return { failure: failureOf(error) }
   }
 }
 
 /** Headers of a request for JSON: a browser's own `Accept` would get the page. */
 export function headersOf(token: string | undefined): Record<string, string> {
-  const accept = { accept: "application/json" }
-  return token ? { ...accept, authorization: `Bearer ${token}` } : accept
+  return { accept: "application/json", ...bearer(token) }
 }
 
-/** What a refused request means for the page. */
-export function failureOf(status: number, body: unknown): Failure {
-  const said = typeof body === "object" && body !== null && "error" in body && typeof body.error === "string" ? body.error.slice(0, 500) : undefined
-  if (status === 401 || status === 403) return { kind: "denied", text: said ?? "The queue asks for a token." }
-  if (status === 404) return { kind: "missing", text: said ?? "Not found." }
-  if (status === 429 || status >= 500) return { kind: "away", text: "The server is busy or away. Trying again." }
-  return { kind: "refused", text: said ?? `The server refused the request (status ${status}).` }
+/** What went wrong, for the page. */
+export function failureOf(error: unknown): Failure {
+  const refusal = error instanceof Refusal ? error : new Refusal(0, "")
+  if (refusal.wantsToken) return { kind: "denied", text: refusal.message }
+  if (refusal.status === 404) return { kind: "missing", text: refusal.message }
+  const isPassing = refusal.status === 0 || refusal.status === 429 || refusal.status >= 500
+  return isPassing ? { kind: "away", text: "The server does not answer. Trying again." } : { kind: "refused", text: refusal.message }
 }
