@@ -45,7 +45,9 @@ fn script(blocks: &[Block]) -> String {
         write!(script, "\necho; echo '{}'\n", mark(at)).unwrap();
         match block.language.as_str() {
             "sh" => script += &block.text,
-            "sql" => write!(script, "psql \"$DATABASE\" -X -v ON_ERROR_STOP=1 <<'END_OF_SQL'\n{}END_OF_SQL\n", block.text).unwrap(),
+            "sql" => {
+                write!(script, "psql \"$DATABASE\" -X -v ON_ERROR_STOP=1 <<'END_OF_SQL'\n{}END_OF_SQL\n", block.text).unwrap()
+            }
             "js" => write!(script, "cat > example.mjs <<'END_OF_JS'\n{}END_OF_JS\n$NODE example.mjs\n", block.text).unwrap(),
             "text" | "html" => {}
             other => panic!("nobody knows how to run a block of {other:?}"),

@@ -56,7 +56,8 @@ pub(super) fn of(document: &Value) -> Page {
                     (paragraphs(document["info"]["description"].as_str().unwrap_or_default()))
                     p {
                         "For programs: " a href="../openapi.json" { "openapi.json" } " (OpenAPI 3.1). For a beginning: the "
-                        a href="quick-start" { "quick start" } "."
+                        a href="quick-start" { "quick start" } ". In the examples " code { "$ASMAN_API" } " is the address of this "
+                        "server, " code { "$QUEUE" } " a queue and " code { "$JOB" } " a job of it."
                     }
                     @for tag in tags { (section(tag, &operations)) }
                     h2 id="shapes" { "Shapes" }
@@ -137,7 +138,7 @@ fn article(operation: &Operation<'_>, all: &[Operation<'_>]) -> Markup {
             h4 { "Answers" }
             dl { @for (status, answer) in members(&operation.told["responses"]) { (answer_entry(status, answer)) } }
             h4 { "Example" }
-            pre { (curl(operation)) }
+            pre tabindex="0" { (curl(operation)) }
         }
     }
 }
@@ -170,7 +171,7 @@ fn request_body(body: &Value) -> Markup {
                 code { (kind) } ": " (type_of(&content["schema"])) ". "
                 (inline(body["description"].as_str().unwrap_or_default()))
             }
-            @if !content["example"].is_null() { pre { (pretty(&content["example"])) } }
+            @if !content["example"].is_null() { pre tabindex="0" { (pretty(&content["example"])) } }
         }
     }
 }
@@ -211,7 +212,7 @@ fn curl(operation: &Operation<'_>) -> String {
     // Other routes take any body for JSON; this one believes what a client says that it is.
     let is_said = path.contains("/api/v1/queue/") && !body.is_empty();
     let kind = if is_said { " -H 'content-type: application/json'" } else { "" };
-    format!("curl {method}\"$ASMAN{path}\"{kind}{body}")
+    format!("curl {method}\"$ASMAN_API{path}\"{kind}{body}")
 }
 
 fn pretty(value: &Value) -> String {

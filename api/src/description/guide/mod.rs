@@ -68,6 +68,8 @@ impl Chapter {
         let sections = name_headings(&mut events);
         let mut html = String::new();
         pulldown_cmark::html::push_html(&mut html, events.into_iter());
+        // What may be wider than the screen is scrolled by keys too.
+        let html = html.replace("<pre>", "<pre tabindex=\"0\">").replace("<table>", "<table tabindex=\"0\">");
         Self { name, title, lead, sections, html }
     }
 }
@@ -186,7 +188,11 @@ mod tests {
         let chapter = Chapter::read("x", "# A `b`\n\nLead\nline.\n\n## By hand\n\n<script>x</script>\n\n| a |\n|---|\n| 1 |\n");
         assert_eq!((chapter.title.as_str(), chapter.lead.as_str()), ("A b", "Lead line."));
         assert_eq!(chapter.sections, [("by-hand".to_owned(), "By hand".to_owned())]);
-        assert!(chapter.html.contains("<h2 id=\"by-hand\">") && chapter.html.contains("<table>"), "{}", chapter.html);
+        assert!(
+            chapter.html.contains("<h2 id=\"by-hand\">") && chapter.html.contains("<table tabindex=\"0\">"),
+            "{}",
+            chapter.html
+        );
         assert!(!chapter.html.contains("<script>"), "{}", chapter.html);
     }
 }

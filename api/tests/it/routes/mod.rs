@@ -9,6 +9,7 @@ mod copy;
 mod description;
 mod elsewhere;
 mod files;
+mod guide;
 mod health;
 mod job;
 mod jobs;
