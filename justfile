@@ -36,15 +36,20 @@ doctor *args: build
 asman *args: build
     @.bin/asman "$@"
 
+# Build the web client, which becomes part of the program; does nothing when it is up to date.
+[group('run')]
+web:
+    @web/build.sh
+
 # Without optimisation: a first start after three minutes of compiling beats one after fifteen.
 [private]
-build:
+build: web
     @cargo build $([ ! -x "$CARGO_TARGET_DIR/debug/asman" ] || echo --quiet) --bin asman
     @mkdir -p .bin && ln -sf "$CARGO_TARGET_DIR/debug/asman" .bin/asman
 
 # What CI checks before it tests, in CI's order.
 [group('check')]
-check: fmt lint doc forbid types
+check: fmt lint doc forbid types web-check
 
 # Formatting.
 [group('check')]
@@ -61,22 +66,35 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
 
-# The golden messages have the types of `protocol/golden/wire.ts`. Without TypeScript it says that they were not checked, and fails in CI.
+# The web client's types of the wire are those of `protocol/`, and the golden messages have them.
 [group('check')]
 types:
-    @if [ -f "{{ cache }}/node_modules/typescript/lib/tsc.js" ]; then node protocol/golden/check.mjs "{{ cache }}"; \
-      else echo "NOT CHECKED: protocol/golden/wire.ts, because node or TypeScript is missing"; [ -z "${CI:-}" ]; fi
+    @cargo run --quiet -p protocol --features typescript --example wire | diff -u web/src/wire.ts - \
+      || { echo "web/src/wire.ts is stale: run 'just wire'"; exit 1; }
+    @web/build.sh --packages
+    @if [ -d web/node_modules/typescript ]; then node protocol/golden/check.mjs web; else echo "NOT CHECKED: the golden messages' types"; fi
+
+# Write the web client's types of the wire anew.
+[group('check')]
+wire:
+    cargo run --quiet -p protocol --features typescript --example wire > web/src/wire.ts
+
+# Types, accessibility and unit tests of the web client.
+[group('check')]
+web-check:
+    @web/build.sh --packages
+    @if [ -d web/node_modules/svelte ]; then cd web && npm run --silent check && npm run --silent test; else echo "NOT CHECKED: the web client"; fi
 
 # Words that must not be committed.
 [group('check')]
 forbid:
     ! grep -rniE 'todo!|dbg!|\bfixme\b' --include='*.rs' --include='*.sql' --include='*.sh' --include='*.ts' --include='*.svelte' \
-      --exclude-dir=target --exclude-dir=node_modules .
+      --exclude-dir=target --exclude-dir=node_modules --exclude-dir=dist .
 
 # Tests on a PostgreSQL in RAM that is thrown away; `just test claim` runs those whose name holds `claim`.
 [group('check')]
 [positional-arguments]
-test *filter:
+test *filter: web
     cli/tests/postgres.sh cargo nextest run --workspace "$@"
 
 # Fuzz the API by its own description, on this machine only; FUZZ_MINUTES (20) bounds it.

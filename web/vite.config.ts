@@ -14,5 +14,9 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },
-  server: { proxy: { "^/(q|j|f|healthz|readyz|docs|openapi.json|metrics|download)(/|$)": { target: "http://localhost:8000", ws: true } } },
+  server: {
+    // The texts of the examples lie beside this folder.
+    fs: { allow: [".."] },
+    proxy: { "^/(q|j|f|healthz|readyz|docs|openapi.json|metrics|download)(/|$)": { target: process.env["ASMAN_API"] ?? "http://localhost:8000", ws: true } },
+  },
 })

@@ -18,7 +18,7 @@ const lines = names.map((name, n) => {
 })
 const folder = mkdtempSync(join(tmpdir(), "golden-"))
 try {
-  cpSync(join(here, "wire.ts"), join(folder, "wire.ts"))
+  cpSync(join(here, "../../web/src/wire.ts"), join(folder, "wire.ts"))
   writeFileSync(join(folder, "golden.ts"), [`import type * as wire from "./wire"`, ...lines].join("\n") + "\n")
   const options = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"]
   const run = spawnSync(process.execPath, [compiler, ...options, "golden.ts"], { cwd: folder, stdio: "inherit" })

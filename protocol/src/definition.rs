@@ -14,6 +14,7 @@ use crate::name::{JobId, Namespace};
 /// Members that are not named here are ignored by us and kept in the stored text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Definition {
     /// Image reference, such as `python:3.12`.
@@ -33,9 +34,11 @@ pub struct Definition {
     pub workdir: Option<String>,
     /// Environment variables.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<BTreeMap<String, String>>"))]
     pub env: Option<BTreeMap<String, Value>>,
     /// Size of `/dev/shm`, such as `1g`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
     pub shm_size: Option<Value>,
     /// Files below `/inputs`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +51,7 @@ pub struct Definition {
     pub secrets: Option<Vec<String>>,
     /// Longest run, such as `5m`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
     pub max_duration: Option<Value>,
     /// Only a worker that carries every one of these may claim the job.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +64,7 @@ pub struct Definition {
 /// How to build an image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Build {
     /// Git or archive URL.
@@ -88,6 +93,7 @@ pub struct Build {
 /// Capacity that a job takes of its worker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Requirements {
     /// Cpus, fractions allowed.
@@ -98,17 +104,21 @@ pub struct Requirements {
     pub gpus: Option<f64>,
     /// Memory, such as `4g`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
     pub memory: Option<Value>,
     /// A worker that allows less is not offered the job.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
     pub max_duration: Option<Value>,
 }
 
 /// A value, or where to get it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct DataRef {
     /// Text, JSON, a URL or a key of `/f`, as `type` says.
+    #[cfg_attr(feature = "typescript", ts(type = "unknown"))]
     pub value: Value,
     /// How to read `value`; absent means UTF-8 text.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -121,6 +131,7 @@ pub struct DataRef {
 /// How a data ref's value is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
 pub enum DataRefType {
     /// Base64 of the bytes.
@@ -139,6 +150,7 @@ pub enum DataRefType {
 /// What the submitter wants besides the work itself. Not part of the job id.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Control {
     /// Namespace that holds the job; absent means `_`.
@@ -155,6 +167,7 @@ pub struct Control {
 /// Whom to tell of a job, and when.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(default)]
 pub struct Callbacks {
     /// Told when the job is queued.
@@ -168,23 +181,27 @@ pub struct Callbacks {
 /// One address to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Callback {
     /// Gets a POST. `http` or `https`.
     pub url: String,
     /// Comes back as `config`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(type = "unknown"))]
     pub payload: Option<Value>,
 }
 
 /// Body of a submission.
 #[derive(Debug, Deserialize, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct EnqueueJob {
     /// Id chosen by the client; absent means the hash of the definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<JobId>,
     /// The definition's text, byte for byte.
     #[cfg_attr(feature = "openapi", schema(value_type = Definition))]
+    #[cfg_attr(feature = "typescript", ts(as = "Definition"))]
     pub definition: Box<RawValue>,
     /// How to queue it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

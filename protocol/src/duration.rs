@@ -64,6 +64,7 @@ pub fn format_duration(duration: std::time::Duration) -> String {
 
 /// A duration in a JSON body: text or a number of milliseconds. Written as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string | number"))]
 pub struct Duration(pub std::time::Duration);
 
 impl Serialize for Duration {

@@ -11,6 +11,7 @@ use crate::log::LogLine;
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub enum State {
     /// Waiting for a worker.
     Queued,
@@ -40,6 +41,7 @@ impl State {
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub enum Reason {
     /// The container ran to its end. Its exit code may still be non-zero.
     Success,
@@ -92,6 +94,7 @@ impl std::str::FromStr for Reason {
 /// A job as clients see it. `finished` is only in `result.json`, never in a listing or a broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
     /// Where it stands.
@@ -125,6 +128,7 @@ pub struct Job {
 /// The end of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(tag = "type", rename = "Finished")]
 pub struct Finished {
     /// How it ended.
@@ -148,6 +152,7 @@ pub struct Finished {
 /// What a job left.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct JobResult {
     /// Exit code of the container.
     #[serde(rename = "StatusCode", default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +165,7 @@ pub struct JobResult {
     pub duration: Option<f64>,
     /// `{"statusCode", "json": {"message"}}` for reason `Error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(type = "unknown"))]
     pub error: Option<Value>,
     /// Whether the run was ended for its length.
     #[serde(rename = "isTimedOut", default)]
@@ -172,6 +178,7 @@ pub struct JobResult {
 /// One transition in `history.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct HistoryEntry {
     /// State after the transition.
     pub state: State,
@@ -199,6 +206,7 @@ pub struct HistoryEntry {
 /// A worker as clients see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields, rename = "Worker"))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerInfo {
     /// Its id.

@@ -7,6 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One line: `[text, epochMs]` for stdout, `[text, epochMs, true]` for stderr.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "typescript",
+    derive(ts_rs::TS),
+    ts(type = "[text: string, epochMs: number] | [text: string, epochMs: number, isStdErr: boolean]")
+)]
 pub struct LogLine {
     /// The line without its line feed, lossily UTF-8.
     pub text: String,
@@ -56,6 +61,7 @@ impl<'de> Visitor<'de> for Line {
 /// What a job was doing when it wrote a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub enum Step {
     /// Fetching the image.
     #[serde(rename = "docker image pull")]

@@ -14,6 +14,7 @@ use crate::name::{JobId, Namespace, WorkerId};
 
 /// Client to server. `PING` is no JSON and not here.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", content = "payload")]
 pub enum ClientMessage {
     /// Submit, cancel or clear.
@@ -58,6 +59,7 @@ impl Envelope<'_> {
 
 /// Which job is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct JobQuery {
     /// Its id.
@@ -66,6 +68,7 @@ pub struct JobQuery {
 
 /// A transition that one end asks of the other.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct StateChange {
     /// Not used; existing clients send `""`.
     #[serde(default)]
@@ -80,6 +83,7 @@ pub struct StateChange {
 
 /// The members of every kind of state change. Which of them count follows from `state`.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(default)]
 pub struct StateChangeValue {
     /// The state's word again, where the sender gave it.
@@ -87,6 +91,7 @@ pub struct StateChangeValue {
     pub kind: Option<String>,
     /// The sender's clock, epoch milliseconds. Not used.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<f64>"))]
     pub time: Option<Number>,
     /// The submission, when `state` is `Queued`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +115,7 @@ pub struct StateChangeValue {
 
 /// Server to client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", content = "payload")]
 pub enum ServerMessage {
     /// All jobs: replaces what the client holds.
@@ -130,6 +136,7 @@ pub enum ServerMessage {
 
 /// Jobs by id.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Jobs {
     /// Jobs by id.
     pub jobs: BTreeMap<String, Job>,
@@ -137,6 +144,7 @@ pub struct Jobs {
 
 /// Payload of `JobStates` and `JobStateUpdates`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct JobsMessage {
     /// The jobs.
@@ -147,6 +155,7 @@ pub struct JobsMessage {
 
 /// Payload of `Workers`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct WorkersMessage {
     /// Workers seen within the lease.
     pub workers: Vec<WorkerInfo>,
@@ -154,6 +163,7 @@ pub struct WorkersMessage {
 
 /// Payload of `JobStatusPayload`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct LogsMessage {
     /// Whose log.
@@ -166,6 +176,7 @@ pub struct LogsMessage {
 
 /// Payload of `ClearJobCache`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct ClearMessage {
     /// Which job.
@@ -176,8 +187,10 @@ pub struct ClearMessage {
 
 /// Payload of `BroadcastJobDefinitions`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct DefinitionsMessage {
     /// The text of each definition, by job id.
+    #[cfg_attr(feature = "typescript", ts(as = "BTreeMap<String, crate::Definition>"))]
     pub definitions: BTreeMap<String, Box<RawValue>>,
 }
 

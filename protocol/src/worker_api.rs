@@ -12,6 +12,7 @@ use crate::name::{JobId, WorkerId};
 /// What a worker is and offers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerDescription {
     /// Its id, stable over restarts.
@@ -45,6 +46,7 @@ const fn duration_default() -> Duration {
 /// Capacity that no job holds now.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Free {
     /// Cpus.
     pub cpus: f64,
@@ -61,6 +63,7 @@ pub struct Free {
 /// `POST /q/:queue/claim`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct ClaimRequest {
     /// Who asks.
     pub worker: WorkerDescription,
@@ -78,18 +81,21 @@ const fn no_wait() -> Duration {
 /// Answer of a claim. Empty after `wait`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimAnswer {
     /// The claimed jobs, in the order of the queue.
     pub jobs: Vec<Claim>,
     /// Whether there are none because the queue's owner has paused it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<bool>"))]
     pub is_paused: bool,
 }
 
 /// One claimed job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
     /// Which job.
@@ -104,6 +110,7 @@ pub struct Claim {
     pub max_duration: Duration,
     /// The definition's text.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::Definition))]
+    #[cfg_attr(feature = "typescript", ts(as = "crate::Definition"))]
     pub definition: Box<RawValue>,
     /// Who holds the job alive.
     pub namespaces: Vec<String>,
@@ -114,6 +121,7 @@ pub struct Claim {
 /// A claim that a worker believes it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct HeldJob {
     /// Which job.
@@ -125,6 +133,7 @@ pub struct HeldJob {
 /// `POST /q/:queue/heartbeat`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatRequest {
     /// Who lives.
@@ -139,6 +148,7 @@ pub struct HeartbeatRequest {
 /// Answer of a heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatAnswer {
     /// How long the claims live without another heartbeat.
@@ -155,6 +165,7 @@ pub struct HeartbeatAnswer {
 /// A claim that ended without its worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct EndedJob {
     /// Which job.
@@ -171,6 +182,7 @@ pub struct EndedJob {
 /// `POST /q/:queue/j/:id/logs`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct LogsRequest {
     /// The claim's epoch.
     pub epoch: i64,
@@ -185,6 +197,7 @@ pub struct LogsRequest {
 /// `POST /q/:queue/j/:id/finish`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct FinishRequest {
     /// The claim's epoch.
     pub epoch: i64,
@@ -201,6 +214,7 @@ pub struct FinishRequest {
 /// `POST /q/:queue/j/:id/release`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct ReleaseRequest {
     /// The claim's epoch.
     pub epoch: i64,

@@ -12,6 +12,7 @@ use crate::worker_api::WorkerDescription;
 
 /// Worker to server.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", content = "payload")]
 pub enum WorkerMessage {
     /// What the worker is, and that it lives.
@@ -23,7 +24,7 @@ pub enum WorkerMessage {
     /// Asks for definitions.
     RequestJobDefinitions(DefinitionsRequest),
     /// Answer of `StatusRequest`. Not used beyond the sign of life.
-    WorkerStatusResponse(Value),
+    WorkerStatusResponse(#[cfg_attr(feature = "typescript", ts(type = "Record<string, unknown>"))] Value),
 }
 
 impl WorkerMessage {
@@ -44,6 +45,7 @@ impl WorkerMessage {
 
 /// Payload of `WorkerRegistration`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerRegistration {
     /// Its id.
@@ -58,9 +60,11 @@ pub struct WorkerRegistration {
     pub gpus: f64,
     /// The worker's clock, epoch milliseconds. Not used.
     #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<f64>"))]
     pub time: Value,
     /// Longest run it allows, text or milliseconds.
     #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<Duration>"))]
     pub max_job_duration: Value,
 }
 
@@ -84,6 +88,7 @@ impl WorkerRegistration {
 
 /// Payload of `JobStatusLogs`: `JobStatusPayload` with names checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct JobStatusLogs {
     /// Whose log.
@@ -96,6 +101,7 @@ pub struct JobStatusLogs {
 
 /// Payload of `RequestJobDefinitions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct DefinitionsRequest {
     /// Which jobs.

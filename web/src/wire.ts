@@ -1,83 +1,497 @@
-// The wire as clients in TypeScript see it. `check.mjs` has the compiler assign each golden file to its type.
+// The types of the wire, made of the Rust crate `protocol`: `just wire` writes this file, nobody edits it.
 
-export type LogLine = [text: string, epochMs: number] | [text: string, epochMs: number, isStdErr: boolean]
+/** How to build an image. */
+export type Build = {
+  /** Git or archive URL. */
+  context?: string,
+  /** Folder inside the context. */
+  buildContext?: string,
+  /** Name of the Dockerfile inside the context. */
+  filename?: string,
+  /** Stage to build. */
+  target?: string,
+  /** The Dockerfile's own text. */
+  dockerfile?: string,
+  /** `NAME=value` each. */
+  buildArgs?: Array<string>,
+  /** Such as `linux/amd64`. */
+  platform?: string,
+}
+
+/** One address to tell. */
+export type Callback = {
+  /** Gets a POST. `http` or `https`. */
+  url: string,
+  /** Comes back as `config`. */
+  payload?: unknown,
+}
+
+/** Whom to tell of a job, and when. */
+export type Callbacks = {
+  /** Told when the job is queued. */
+  queued?: Callback,
+  /** Told when the job has ended, however it did. */
+  finished?: Callback,
+}
+
+/** One claimed job. */
+export type Claim = {
+  /** Which job. */
+  jobId: JobId,
+  /** The fence: every later write carries it. */
+  epoch: number,
+  /** How many times the job has been claimed, this one included. */
+  attempt: number,
+  /** When the API takes the claim back, epoch milliseconds of the database's clock. */
+  deadline: number,
+  /** Longest run of the container. */
+  maxDuration: Duration,
+  /** The definition's text. */
+  definition: Definition,
+  /** Who holds the job alive. */
+  namespaces: Array<string>,
+  /** Whether the submitter asked for more words. */
+  debug: boolean,
+}
+
+/** Answer of a claim. Empty after `wait`. */
+export type ClaimAnswer = {
+  /** The claimed jobs, in the order of the queue. */
+  jobs: Array<Claim>,
+  /** Whether there are none because the queue's owner has paused it. */
+  isPaused?: boolean,
+}
+
+/** `POST /q/:queue/claim`. */
+export type ClaimRequest = {
+  /** Who asks. */
+  worker: WorkerDescription,
+  /** How much it can take now. */
+  free: Free,
+  /** How long to wait for a job; absent means not at all. */
+  wait: Duration,
+}
+
+/** Payload of `ClearJobCache`. */
+export type ClearMessage = {
+  /** Which job. */
+  jobId: string,
+  /** The namespace that let go last. */
+  namespace: string,
+}
+
+/** Client to server. `PING` is no JSON and not here. */
+export type ClientMessage = { "type": "StateChange", "payload": StateChange } | { "type": "QueryJob", "payload": JobQuery } | { "type": "QueryJobStates" }
+
+/** What the submitter wants besides the work itself. Not part of the job id. */
+export type Control = {
+  /** Namespace that holds the job; absent means `_`. */
+  namespace?: Namespace,
+  /** Upper bound on the run, on top of the definition's own. */
+  maxDuration?: Duration,
+  /** Whom to tell. */
+  callbacks?: Callbacks,
+}
+
+/** A value, or where to get it. */
+export type DataRef = {
+  /** Text, JSON, a URL or a key of `/f`, as `type` says. */
+  value: unknown,
+  /** How to read `value`; absent means UTF-8 text. */
+  type?: DataRefType,
+  /** SHA-256 of the content that the client claims. A hint: never believed. */
+  hash?: string,
+}
+
+/** How a data ref's value is read. */
 export type DataRefType = "base64" | "url" | "utf8" | "json" | "key"
-export interface DataRef { value: unknown; type?: DataRefType; hash?: string }
 
-export interface Build {
-  context?: string; buildContext?: string; filename?: string; target?: string; dockerfile?: string; buildArgs?: string[]; platform?: string
+/**
+ * A container job: an image or how to build one, what to run in it, and with which files.
+ *
+ * Members that are not named here are ignored by us and kept in the stored text.
+ */
+export type Definition = {
+  /** Image reference, such as `python:3.12`. */
+  image?: string,
+  /** How to build an image instead. */
+  build?: Build,
+  /** Command line, split by shell quoting rules. */
+  command?: string,
+  /** Entrypoint, split likewise. */
+  entrypoint?: string,
+  /** Working directory in the container. */
+  workdir?: string,
+  /** Environment variables. */
+  env?: Record<string, string>,
+  /** Size of `/dev/shm`, such as `1g`. */
+  shmSize?: string | number,
+  /** Files below `/inputs`. */
+  inputs?: Record<string, DataRef>,
+  /** Files below `/inputs`, or anywhere in the container when the name is absolute. */
+  configFiles?: Record<string, DataRef>,
+  /** Names of secrets that the worker must have: the job gets them as environment variables and in `/run/secrets`. */
+  secrets?: Array<string>,
+  /** Longest run, such as `5m`. */
+  maxDuration?: string | number,
+  /** Only a worker that carries every one of these may claim the job. */
+  tags?: Array<string>,
+  /** Capacity that the job needs. */
+  requirements?: Requirements,
 }
-export interface Requirements { cpus?: number; gpus?: number; memory?: string | number; maxDuration?: string | number }
-export interface Definition {
-  v?: unknown; image?: string; build?: Build; command?: string; entrypoint?: string; workdir?: string; env?: Record<string, string>
-  shmSize?: string | number; inputs?: Record<string, DataRef>; configFiles?: Record<string, DataRef>; maxDuration?: string | number
-  secrets?: string[]; tags?: string[]; requirements?: Requirements
-}
-export interface Callback { url: string; payload?: unknown }
-export interface Control {
-  namespace?: string; maxDuration?: string | number; callbacks?: { queued?: Callback; finished?: Callback }
-  outputs?: { nhost?: { PAT: string; path: string } }
-}
-export interface EnqueueJob { id?: string; definition: Definition; control?: Control; debug?: boolean }
 
-export type State = "Queued" | "Running" | "Finished" | "Removed"
+/** Payload of `BroadcastJobDefinitions`. */
+export type DefinitionsMessage = {
+  /** The text of each definition, by job id. */
+  definitions: Record<string, Definition>,
+}
+
+/** Payload of `RequestJobDefinitions`. */
+export type DefinitionsRequest = {
+  /** Which jobs. */
+  jobIds: Array<JobId>,
+}
+
+/** A duration in a JSON body: text or a number of milliseconds. Written as text. */
+export type Duration = string | number
+
+/** A claim that ended without its worker. */
+export type EndedJob = {
+  /** Which job. */
+  jobId: JobId,
+  /** The ended claim's epoch. */
+  epoch: number,
+  /** Why. */
+  reason: Reason,
+  /** A sentence for people. */
+  message?: string,
+}
+
+/** Body of a submission. */
+export type EnqueueJob = {
+  /** Id chosen by the client; absent means the hash of the definition. */
+  id?: JobId,
+  /** The definition's text, byte for byte. */
+  definition: Definition,
+  /** How to queue it. */
+  control?: Control,
+  /** Asks the worker for more words in the log. */
+  debug?: boolean,
+}
+
+/** `POST /q/:queue/j/:id/finish`. */
+export type FinishRequest = {
+  /** The claim's epoch. */
+  epoch: number,
+  /** How the job ended: `Success`, `Error` or `TimedOut`. */
+  reason: Reason,
+  /** A sentence for people. */
+  message?: string,
+  /** What it left. */
+  result: JobResult,
+}
+
+/** The end of a job. */
+export type Finished = { "type": "Finished",
+/** How it ended. */
+reason: Reason,
+/** When, epoch milliseconds. */
+time: number,
+/** Who ran it. */
+worker?: string,
+/** A sentence for people. */
+message?: string,
+/** The namespace that a cancel named. */
+namespace?: string,
+/** What it left. */
+result?: JobResult,
+}
+
+/** Capacity that no job holds now. */
+export type Free = {
+  /** Cpus. */
+  cpus: number,
+  /** Gpus. */
+  gpus: number,
+  /** Bytes of memory. */
+  memory: number,
+  /** Most jobs wanted. */
+  jobs: number,
+}
+
+/** Answer of a heartbeat. */
+export type HeartbeatAnswer = {
+  /** How long the claims live without another heartbeat. */
+  leaseSeconds: number,
+  /** Claims that ended here: stop them, finish nothing. */
+  end: Array<EndedJob>,
+  /** Claims that nobody knows: stop them too. */
+  unknown: Array<HeldJob>,
+  /** Whether the worker itself is unknown and must describe itself with its next claim. */
+  isUnknown: boolean,
+}
+
+/** `POST /q/:queue/heartbeat`. */
+export type HeartbeatRequest = {
+  /** Who lives. */
+  workerId: WorkerId,
+  /** Every claim it holds. A claim of this worker that is missing here was lost on the way and is queued again. */
+  jobs: Array<HeldJob>,
+  /** How long to wait for a job that must end; absent means not at all. */
+  wait: Duration,
+}
+
+/** A claim that a worker believes it holds. */
+export type HeldJob = {
+  /** Which job. */
+  jobId: JobId,
+  /** Its claim's epoch. */
+  epoch: number,
+}
+
+/** One transition in `history.json`. */
+export type HistoryEntry = {
+  /** State after the transition. */
+  state: State,
+  /** When, epoch milliseconds. */
+  time: number,
+  /** What happened: `queued`, `claimed`, `requeued`, `released`, `finished`, … */
+  event: string,
+  /** How the job ended, or why it was queued again. */
+  reason?: Reason,
+  /** The worker concerned. */
+  worker?: string,
+  /** The namespace concerned. */
+  namespace?: string,
+  /** Which claim of the job this is, from 1. */
+  attempt?: number,
+  /** A sentence for people. */
+  message?: string,
+}
+
+/** A job as clients see it. `finished` is only in `result.json`, never in a listing or a broadcast. */
+export type Job = {
+  /** Where it stands. */
+  state: State,
+  /** When it was submitted, epoch milliseconds. */
+  queuedTime: number,
+  /** When it entered its state, epoch milliseconds. */
+  time: number,
+  /** The worker that holds or held it; empty when none did. */
+  worker: string,
+  /** Who holds it alive. */
+  namespaces: Array<string>,
+  /** Tags it needs of its worker. */
+  tags?: Array<string>,
+  /** Capacity it needs of its worker. */
+  requirements?: Requirements,
+  /** Whether the submitter asked for more words. */
+  debug?: boolean,
+  /** How it ended. */
+  finishedReason?: Reason,
+  /** All about its end. */
+  finished?: Finished,
+}
+
+/** Names a job in its queue: 64 hex digits when the server made it, else what the client chose. */
+export type JobId = string
+
+/** Which job is asked for. */
+export type JobQuery = {
+  /** Its id. */
+  jobId: JobId,
+}
+
+/** What a job left. */
+export type JobResult = {
+  /** Exit code of the container. */
+  StatusCode?: number,
+  /** The run's log lines. Workers send none here: the API adds what it stored. */
+  logs: Array<LogLine>,
+  /** How long the container ran, milliseconds. */
+  duration?: number,
+  /** `{"statusCode", "json": {"message"}}` for reason `Error`. */
+  error?: unknown,
+  /** Whether the run was ended for its length. */
+  isTimedOut: boolean,
+  /** Files of `/outputs` by their relative path. */
+  outputs: Record<string, DataRef>,
+}
+
+/** Payload of `JobStatusLogs`: `JobStatusPayload` with names checked. */
+export type JobStatusLogs = {
+  /** Whose log. */
+  jobId: JobId,
+  /** What the job was doing. */
+  step: Step,
+  /** The lines. */
+  logs: Array<LogLine>,
+}
+
+/** Jobs by id. */
+export type Jobs = {
+  /** Jobs by id. */
+  jobs: Record<string, Job>,
+}
+
+/** Payload of `JobStates` and `JobStateUpdates`. */
+export type JobsMessage = {
+  /** The jobs. */
+  state: Jobs,
+  /** Whether other jobs exist that the message leaves out. */
+  isSubset: boolean,
+}
+
+/** One line: `[text, epochMs]` for stdout, `[text, epochMs, true]` for stderr. */
+export type LogLine = [text: string, epochMs: number] | [text: string, epochMs: number, isStdErr: boolean]
+
+/** Payload of `JobStatusPayload`. */
+export type LogsMessage = {
+  /** Whose log. */
+  jobId: string,
+  /** The step's word, see [`crate::Step`]. */
+  step: string,
+  /** The lines. */
+  logs: Array<LogLine>,
+}
+
+/** `POST /q/:queue/j/:id/logs`. */
+export type LogsRequest = {
+  /** The claim's epoch. */
+  epoch: number,
+  /** Number of this chunk in the claim, from 0, without gaps. */
+  seq: number,
+  /** What the job was doing. */
+  step: Step,
+  /** The lines. */
+  lines: Array<LogLine>,
+}
+
+/** A label that holds a job alive. `_` is the shared default; `*`, in a cancel, means all. */
+export type Namespace = string
+
+/** How a job ended. */
 export type Reason = "Success" | "Error" | "TimedOut" | "Cancelled" | "WorkerLost" | "JobReplacedByClient" | "Deleted"
-export interface JobResult {
-  StatusCode?: number; logs: LogLine[]; duration?: number; error?: unknown; isTimedOut: boolean; outputs: Record<string, DataRef>
-}
-export interface Finished {
-  type: "Finished"; reason: Reason; time: number; worker?: string; message?: string; namespace?: string; result?: JobResult
-}
-export interface Job {
-  state: State; queuedTime: number; time: number; worker: string; namespaces: string[]; tags?: string[]; requirements?: Requirements
-  debug?: boolean; finishedReason?: Reason; finished?: Finished
-}
-export type StateChange = { tag: string; job: string } & (
-  | { state: "Queued"; value: { type: "Queued"; time: number; enqueued: EnqueueJob } }
-  | { state: "Running"; value: { type: "Running"; time: number; worker: string } }
-  | { state: "Finished"; value: Finished })
-export interface Worker { id: string; version: string; cpus: number; gpus: number; time: number; maxJobDuration: string }
-export interface HistoryEntry {
-  state: State; time: number; event: string; reason?: Reason; worker?: string; namespace?: string; attempt?: number; message?: string
+
+/** `POST /q/:queue/j/:id/release`. */
+export type ReleaseRequest = {
+  /** The claim's epoch. */
+  epoch: number,
 }
 
+/** Capacity that a job takes of its worker. */
+export type Requirements = {
+  /** Cpus, fractions allowed. */
+  cpus?: number,
+  /** Whole gpus. */
+  gpus?: number,
+  /** Memory, such as `4g`. */
+  memory?: string | number,
+  /** A worker that allows less is not offered the job. */
+  maxDuration?: string | number,
+}
+
+/** Server to client. */
+export type ServerMessage = { "type": "JobStates", "payload": JobsMessage } | { "type": "JobStateUpdates", "payload": JobsMessage } | { "type": "Workers", "payload": WorkersMessage } | { "type": "JobStatusPayload", "payload": LogsMessage } | { "type": "ClearJobCache", "payload": ClearMessage } | { "type": "BroadcastJobDefinitions", "payload": DefinitionsMessage } | { "type": "StatusRequest", "payload": Record<symbol, never> }
+
+/** Where a job stands. */
+export type State = "Queued" | "Running" | "Finished" | "Removed"
+
+/** A transition that one end asks of the other. */
+export type StateChange = {
+  /** Not used; existing clients send `""`. */
+  tag: string,
+  /** Which job. */
+  job: JobId,
+  /** The state it shall enter. */
+  state: State,
+  /** More about it. */
+  value: StateChangeValue,
+}
+
+/** The members of every kind of state change. Which of them count follows from `state`. */
+export type StateChangeValue = {
+  /** The state's word again, where the sender gave it. */
+  type?: string,
+  /** The sender's clock, epoch milliseconds. Not used. */
+  time?: number,
+  /** The submission, when `state` is `Queued`. */
+  enqueued?: EnqueueJob,
+  /** Who runs or ran it, when a worker says so. */
+  worker?: WorkerId,
+  /** How it ended, when `state` is `Finished`. */
+  reason?: Reason,
+  /** Whose hold ends; absent means `_`. */
+  namespace?: Namespace,
+  /** A sentence for people. */
+  message?: string,
+  /** What it left, when a worker finished it. */
+  result?: JobResult,
+}
+
+/** What a job was doing when it wrote a line. */
 export type Step = "docker image pull" | "cloning repo" | "docker build" | "Running" | "docker image push"
-export interface Jobs { state: { jobs: Record<string, Job> }; isSubset: boolean }
-export interface Logs { jobId: string; step: Step; logs: LogLine[] }
-export type ClientMessage =
-  | { type: "StateChange"; payload: StateChange }
-  | { type: "QueryJob"; payload: { jobId: string } }
-  | { type: "QueryJobStates" }
-export type ServerMessage =
-  | { type: "JobStates" | "JobStateUpdates"; payload: Jobs }
-  | { type: "Workers"; payload: { workers: Worker[] } }
-  | { type: "JobStatusPayload"; payload: Logs }
-  | { type: "ClearJobCache"; payload: { jobId: string; namespace: string } }
-  | { type: "BroadcastJobDefinitions"; payload: { definitions: Record<string, Definition> } }
-  | { type: "StatusRequest"; payload: Record<string, never> }
-export type WorkerMessage =
-  | { type: "WorkerRegistration"; payload: Worker }
-  | { type: "StateChange"; payload: StateChange }
-  | { type: "JobStatusLogs"; payload: Logs }
-  | { type: "RequestJobDefinitions"; payload: { jobIds: string[] } }
-  | { type: "WorkerStatusResponse"; payload: Record<string, unknown> }
 
-export interface WorkerDescription {
-  id: string; version?: string; cpus: number; gpus?: number; memory?: number; tags?: string[]; maxJobDuration?: string; executor?: string
+/** A worker as clients see it. */
+export type Worker = {
+  /** Its id. */
+  id: string,
+  /** Its program's version. */
+  version: string,
+  /** Cpus it offers. */
+  cpus: number,
+  /** Gpus it offers. */
+  gpus: number,
+  /** When it was last seen, epoch milliseconds. */
+  time: number,
+  /** Longest run it allows, such as `24h`. */
+  maxJobDuration: string,
 }
-export interface ClaimRequest {
-  worker: WorkerDescription; free: { cpus: number; gpus?: number; memory?: number; jobs: number }; wait?: string
+
+/** What a worker is and offers. */
+export type WorkerDescription = {
+  /** Its id, stable over restarts. */
+  id: WorkerId,
+  /** Its program's version. */
+  version: string,
+  /** Cpus it offers. */
+  cpus: number,
+  /** Gpus it offers. */
+  gpus: number,
+  /** Bytes of memory it offers. */
+  memory: number,
+  /** Tags it carries. */
+  tags: Array<string>,
+  /** Longest run it allows. */
+  maxJobDuration: Duration,
+  /** How it runs jobs: `docker` or `process`. */
+  executor: string,
 }
-export interface Claim {
-  jobId: string; epoch: number; attempt: number; deadline: number; maxDuration: string; definition: Definition; namespaces: string[]
-  debug: boolean
+
+/** Names a worker in its queue. */
+export type WorkerId = string
+
+/** Worker to server. */
+export type WorkerMessage = { "type": "WorkerRegistration", "payload": WorkerRegistration } | { "type": "StateChange", "payload": StateChange } | { "type": "JobStatusLogs", "payload": JobStatusLogs } | { "type": "RequestJobDefinitions", "payload": DefinitionsRequest } | { "type": "WorkerStatusResponse", "payload": Record<string, unknown> }
+
+/** Payload of `WorkerRegistration`. */
+export type WorkerRegistration = {
+  /** Its id. */
+  id: WorkerId,
+  /** Its program's version. */
+  version: string,
+  /** Cpus it offers. */
+  cpus: number,
+  /** Gpus it offers. */
+  gpus: number,
+  /** The worker's clock, epoch milliseconds. Not used. */
+  time?: number,
+  /** Longest run it allows, text or milliseconds. */
+  maxJobDuration?: Duration,
 }
-export interface ClaimAnswer { jobs: Claim[]; isPaused?: boolean }
-export interface HeldJob { jobId: string; epoch: number }
-export interface HeartbeatRequest { workerId: string; jobs: HeldJob[]; wait?: string }
-export interface HeartbeatAnswer {
-  leaseSeconds: number; end: (HeldJob & { reason: Reason; message?: string })[]; unknown: HeldJob[]; isUnknown: boolean
+
+/** Payload of `Workers`. */
+export type WorkersMessage = {
+  /** Workers seen within the lease. */
+  workers: Array<Worker>,
 }
-export interface LogsRequest { epoch: number; seq: number; step: Step; lines: LogLine[] }
-export interface FinishRequest { epoch: number; reason: Reason; message?: string; result: JobResult }
-export interface ReleaseRequest { epoch: number }

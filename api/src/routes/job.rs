@@ -1,4 +1,4 @@
-//! Reading jobs: lists, one job, its definition, its result, its namespaces and history.
+//! Reading jobs: lists, one job, its definition, its result and its namespaces.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use sql::ClaimKey;
 
 use crate::access::{Caller, Reader, ReaderOfJob, Right};
 use crate::app::{App, AppState};
-use crate::description::answers::{History, JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
+use crate::description::answers::{JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
 
@@ -47,7 +47,7 @@ pub(crate) async fn list(
         return list_jobs(&app, queue?).await;
     }
     if is_for_browser(&headers) {
-        return Ok(vary(super::page()));
+        return Ok(vary(super::web::page(1)));
     }
     list_jobs(&app, queue?).await.map(vary)
 }
@@ -101,7 +101,7 @@ pub(crate) async fn get_anywhere(
 ) -> Result<Response, ApiError> {
     let bare = id.as_str().strip_suffix(".json");
     if bare.is_none() && is_for_browser(&headers) {
-        return Ok(vary(super::page()));
+        return Ok(vary(super::web::page(1)));
     }
     let id = bare.unwrap_or(id.as_str());
     let qid = find(&app, id, &caller).await?;
@@ -271,37 +271,4 @@ pub(crate) async fn namespaces(
 ) -> Result<Json<Value>, ApiError> {
     let row = app.db.get_job(queue.qid(), id.as_str()).await?;
     Ok(Json(json!({"data": row.map(|row| row.namespaces).unwrap_or_default()})))
-}
-
-/// `GET …/history.json`: every transition of a job, oldest first.
-#[utoipa::path(
-    get,
-    path = "/q/{queue}/j/{id}/history.json",
-    tag = "jobs",
-    params(JobPath),
-    responses((status = 200, description = "The transitions; none when there is no such job.", body = History), Refusals),
-)]
-pub(crate) async fn history(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Json<Value>, ApiError> {
-    let entries = app.db.job_history(queue.qid(), id.as_str()).await?;
-    Ok(Json(json!({"data": entries})))
-}
-
-/// `GET /j/:id/history.json`: every transition of a job whose queue the path does not name, oldest first.
-#[utoipa::path(
-    get,
-    path = "/j/{id}/history.json",
-    tag = "jobs",
-    params(IdPath),
-    responses((status = 200, description = "The transitions; none when there is no such job.", body = History), Refusals),
-)]
-pub(crate) async fn history_anywhere(
-    State(app): State<AppState>,
-    JobOnly(id): JobOnly,
-    caller: Caller,
-) -> Result<Json<Value>, ApiError> {
-    let entries = match look_for(&app, id.as_str(), &caller).await? {
-        Some(qid) => app.db.job_history(qid, id.as_str()).await?,
-        None => Vec::new(),
-    };
-    Ok(Json(json!({"data": entries})))
 }

@@ -17,8 +17,8 @@ use crate::error::ApiError;
 use crate::extract::{Parameters, QueuePath};
 
 /// Most jobs of one page.
-const LIMIT_MAX: i64 = 200;
-const LIMIT_DEFAULT: i64 = 50;
+const LIMIT_MAX: u8 = 200;
+const LIMIT_DEFAULT: u8 = 50;
 /// Most characters of an image and of a command that a row shows.
 const SHOWN_CHARS: usize = 200;
 /// Microseconds at the end of the year 9999; PostgreSQL knows little behind it.
@@ -126,10 +126,9 @@ pub(crate) async fn jobs(
     Reader(queue): Reader,
     Parameters(asked): Parameters<Page>,
 ) -> Result<Json<JobPage>, ApiError> {
-    let limit = asked.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(ApiError::BadRequest(format!("the parameter limit must be 1 to {LIMIT_MAX}")));
-    }
+    let limit = asked.limit.map_or(Some(LIMIT_DEFAULT), |limit| u8::try_from(limit).ok());
+    let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    let limit = limit.ok_or_else(|| ApiError::BadRequest(format!("the parameter limit must be 1 to {LIMIT_MAX}")))?;
     let from = match asked.before.as_deref() {
         Some(cursor) => Cursor::parse(cursor).ok_or_else(|| bad_cursor("is none that this route gave"))?,
         None => Cursor { list: asked.state.unwrap_or(LISTS[0]), place: None },
@@ -145,20 +144,21 @@ fn bad_cursor(what: &str) -> ApiError {
 }
 
 /// Fills a page from the cursor's list and those that follow it.
-async fn read(db: &Db, qid: Qid, from: Cursor, only_one: bool, limit: i64) -> Result<JobPage, ApiError> {
+async fn read(db: &Db, qid: Qid, from: Cursor, only_one: bool, limit: u8) -> Result<JobPage, ApiError> {
     let mut data = Vec::new();
     let mut cursor = Some(from);
+    let mut room = limit;
     while let Some(at) = cursor {
-        let room = usize::try_from(limit).unwrap_or(0) - data.len();
         // One more than there is room for tells whether another page follows.
-        let mut rows = at.list.rows(db, qid, at.place.as_ref(), room as i64 + 1).await?;
-        if rows.len() > room {
-            rows.truncate(room);
+        let mut rows = at.list.rows(db, qid, at.place.as_ref(), i64::from(room) + 1).await?;
+        if rows.len() > usize::from(room) {
+            rows.truncate(room.into());
             let place = rows.last().map(|row| Place { number: row.place, job_id: row.job_id.clone() });
             data.extend(rows.into_iter().map(|row| listed(at.list, row)));
             let next = Cursor { list: at.list, place: place.or(at.place) };
             return Ok(JobPage { data, next: Some(next.to_text()) });
         }
+        room -= u8::try_from(rows.len()).unwrap_or(room);
         data.extend(rows.into_iter().map(|row| listed(at.list, row)));
         cursor = at.list.following().filter(|_| !only_one).map(|list| Cursor { list, place: None });
     }

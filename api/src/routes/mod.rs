@@ -7,6 +7,7 @@ mod copy;
 mod description;
 mod files;
 mod health;
+mod history;
 mod job;
 mod jobs;
 mod logs;
@@ -21,12 +22,13 @@ mod submit;
 pub(crate) mod task_queue;
 #[cfg(test)]
 mod tests;
+mod web;
 mod worker;
 mod worker_socket;
 
 use axum::Router;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -97,7 +99,7 @@ fn job_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(job::result))
         .routes(also("/q/{queue}/j/{id}/results.json", routes!(job::result)))
         .routes(routes!(job::namespaces))
-        .routes(routes!(job::history))
+        .routes(routes!(history::history))
         .routes(routes!(files::input))
         .routes(routes!(files::output))
         .routes(routes!(cancel::cancel))
@@ -114,7 +116,7 @@ fn jobs_anywhere() -> OpenApiRouter<AppState> {
         .routes(routes!(job::definition_anywhere))
         .routes(routes!(job::result_anywhere))
         .routes(also("/j/{id}/results.json", routes!(job::result_anywhere)))
-        .routes(routes!(job::history_anywhere))
+        .routes(routes!(history::history_anywhere))
         .routes(routes!(files::input_anywhere))
         .routes(routes!(files::output_anywhere))
         .routes(routes!(logs::build_logs_anywhere))
@@ -130,12 +132,9 @@ fn worker_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(worker::release))
 }
 
-/// The page that a browser gets for any path that is not ours.
-const PAGE: &str = include_str!("../../../web/plain.html");
-
 /// Unknown paths under `/q`, `/j` and `/f` are mistakes of a program, and so is whatever wants to do more than look; any other is
 /// a person's browser.
-async fn fallback(method: Method, uri: Uri) -> Response {
+async fn fallback(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if task_queue::is_near(uri.path()) {
         return task_queue::not_found();
     }
@@ -143,9 +142,5 @@ async fn fallback(method: Method, uri: Uri) -> Response {
     if is_api || !matches!(method, Method::GET | Method::HEAD) {
         return ApiError::NotFound("no such route; a queue is at /q/<queue>, and /docs names every route").into_response();
     }
-    page()
-}
-
-fn page() -> Response {
-    (StatusCode::OK, Html(PAGE)).into_response()
+    web::answer(uri.path(), &headers)
 }

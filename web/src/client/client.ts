@@ -14,7 +14,7 @@ export type Phase =
   | "no-queue"
   /** It may be run. */
   | "ready"
-  /** Large inputs are on their way to the server. */
+  /** A run was asked for, and large inputs are on their way to the server first. */
   | "uploading"
   /** Sent, not yet confirmed. */
   | "submitting"
@@ -94,6 +94,8 @@ export interface QueueState {
   /** Whether the server wants a token for this queue (it answered 401 or 403). */
   readonly needsToken: boolean
   setToken(token: string): void
+  /** Goes to the worker of this machine, or back to the queue of before. */
+  toggleLocal(): void
   /** Cancels any job of the queue. */
   cancel(jobId: string): void
 }

@@ -28,7 +28,14 @@ export const putByXhr: Put = (url, body, onShare, signal) =>
     request.send(body)
   })
 
-interface Flight { readonly done: Promise<void>; readonly shares: Set<(share: number) => void> }
+/** After nobody wants it any more an upload goes on for this long: the next job often refers to the same bytes. */
+const GRACE_MS = 3_000
+
+interface Flight {
+  readonly done: Promise<void>
+  readonly shares: Set<(share: number) => void>
+  readonly abort: AbortController
+}
 
 /** Uploads, each at most once a page's life, and never twice at a time. */
 export class Uploader {
@@ -54,18 +61,25 @@ export class Uploader {
   upload(upload: Upload, onShare: (share: number) => void, signal: AbortSignal): Promise<void> {
     const url = `${upload.base}/f/${upload.hash}`
     if (this.#known.has(url)) return Promise.resolve()
-    const flight = this.#flights.get(url) ?? this.#start(url, upload.body, signal)
+    const flight = this.#flights.get(url) ?? this.#start(url, upload.body)
     flight.shares.add(onShare)
+    signal.addEventListener("abort", () => this.#leave(flight, onShare), { once: true })
     return flight.done
   }
 
-  #start(url: string, body: Blob, signal: AbortSignal): Flight {
+  #leave({ shares, abort }: Flight, onShare: (share: number) => void): void {
+    shares.delete(onShare)
+    setTimeout(() => { if (shares.size === 0) abort.abort() }, GRACE_MS)
+  }
+
+  #start(url: string, body: Blob): Flight {
     const shares = new Set<(share: number) => void>()
+    const abort = new AbortController()
     const tell = (share: number): void => shares.forEach((listener) => listener(share))
-    const done = this.#turn(() => this.#retry(url, body, tell, signal))
+    const done = this.#turn(() => this.#retry(url, body, tell, abort.signal))
       .then(() => this.#remember(url))
       .finally(() => this.#flights.delete(url))
-    const flight = { done, shares }
+    const flight = { done, shares, abort }
     this.#flights.set(url, flight)
     return flight
   }

@@ -54,6 +54,8 @@ export class ParamStore implements Params {
   get others(): Readonly<Record<string, string>> { return this.#values.others }
   /** What of the fragment becomes environment of the job, in its order. */
   get environment(): Readonly<Record<string, string>> { return this.#values.environment }
+  /** Whether an edit is under way that the address does not have yet. */
+  get isEditing(): boolean { return this.#pending.size > 0 }
   /** The whole fragment as it is, or is about to be, written. */
   get text(): string { return fragmentText(this.#fragment) }
 

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import { Problems } from "../client/problems.svelte.ts"
 import type { Address } from "./address.ts"
 import { encodeB64Json } from "./b64json.ts"
+import type { Definition } from "../wire.ts"
 import { EDIT_MS, ParamStore } from "./params.svelte.ts"
 
 class FakeAddress implements Address {
@@ -59,7 +60,7 @@ test("jobs with members of wrong types, too deep or too long values are refused"
   expect(store(`#?job=${btoa(`${'{"a":'.repeat(5_000)}1${"}".repeat(5_000)}`)}`).problems.list).toHaveLength(1)
   expect(store(`#?queue=${"q".repeat(3_000)}`).params.queue).toBe("")
   const { params, problems, address } = store("")
-  params.setJob({ image: "a", v: deep })
+  params.setJob({ image: "a", v: deep } as Definition)
   params.setInputs({ a: "x".repeat(2_000_000) })
   expect(problems.list.map(({ key }) => key)).toEqual(["hash:job", "hash:inputs"])
   expect(address.writes).toEqual([])

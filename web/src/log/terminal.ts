@@ -48,8 +48,12 @@ export class TerminalWindow {
   #first = 0
   #next = 0
   #lastWritten: LogEntry | undefined
+  /** Whether new lines come into view. Only the user's own scrolling and jumps change it. */
   #isFollowing = true
-  #isWriting = false
+  /** Writes that the terminal has not read yet. */
+  #nPending = 0
+  /** Raised with each window; what was begun for an older one is void. */
+  #generation = 0
   #frame = 0
   #term = ""
 
@@ -76,10 +80,13 @@ export class TerminalWindow {
 
   /** Changes how lines look; all of the window is written anew. */
   set(options: WindowOptions): void {
+    if (JSON.stringify(options) === JSON.stringify(this.options)) return
+    const top = this.#topEntry()
     this.options = options
     this.#terminal.options.theme = terminalTheme(options.isDark)
     this.#resize()
-    this.#show(this.#isFollowing ? undefined : this.#topEntry())
+    if (this.#isFollowing) this.follow()
+    else this.#show(top)
   }
 
   follow(): void {
@@ -105,10 +112,11 @@ export class TerminalWindow {
   }
 
   get selection(): string {
-    return this.#terminal.getSelection()
+    return this.#term === "" ? this.#terminal.getSelection() : ""
   }
 
   dispose(): void {
+    this.#generation++
     cancelAnimationFrame(this.#frame)
     for (const end of this.#ends) end()
     this.#terminal.dispose()
@@ -123,8 +131,12 @@ export class TerminalWindow {
     const sizes = new ResizeObserver(() => this.#resize())
     sizes.observe(this.host)
     this.#ends.push(() => sizes.disconnect())
-    this.#terminal.onRender(() => this.#onScrolled())
-    this.#terminal.onScroll(() => this.#onScrolled())
+    const events = ["wheel", "keydown", "pointerup", "pointermove", "touchmove"] as const
+    const onUser = (event: Event): void => {
+      if (!(event instanceof PointerEvent) || event.type === "pointerup" || event.buttons > 0) requestAnimationFrame(() => this.#onScrolled())
+    }
+    for (const name of events) this.host.addEventListener(name, onUser, { passive: true })
+    this.#ends.push(() => { for (const name of events) this.host.removeEventListener(name, onUser) })
     this.#resize()
   }
 
@@ -133,22 +145,25 @@ export class TerminalWindow {
     if (!size || !Number.isFinite(size.cols) || !Number.isFinite(size.rows)) return
     const columns = Math.max(20, size.cols)
     this.#terminal.resize(this.options.isWrapped ? columns : Math.max(columns, COLUMNS_MAX), Math.max(2, size.rows))
+    if (this.#isFollowing) this.#terminal.scrollToBottom()
   }
 
   #onScrolled(): void {
-    if (this.#isWriting) return
     const buffer = this.#terminal.buffer.active
-    this.#isFollowing = buffer.viewportY >= buffer.baseY && this.#next >= this.#total
+    const isAtEnd = buffer.viewportY >= buffer.baseY && this.#next >= this.#total
+    if (isAtEnd === this.#isFollowing) return
+    this.#isFollowing = isAtEnd
     this.#tell()
   }
 
   #onStore(from: number): void {
     const changed = this.store.dropped + from
     const last = this.#lastWritten
-    // A full store moves its beginning with each line: what was written last tells whether it still stands where it stood.
-    const isSame = this.#next === 0 || (last && sameEntry(this.store.at(this.#next - 1 - this.store.dropped), last))
+    // A full store gives up its beginning: what was written last tells whether the rest stands as it stood.
+    const isSame = last === undefined || sameEntry(this.store.at(this.#next - 1 - this.store.dropped), last)
     if (changed < this.#next && !(from === 0 && this.store.dropped > 0 && isSame)) {
-      this.#show(this.#isFollowing || changed <= this.#first ? undefined : this.#topEntry())
+      if (this.#isFollowing || changed <= this.#first) this.follow()
+      else this.#show(this.#topEntry())
     }
     this.#schedule()
   }
@@ -159,64 +174,64 @@ export class TerminalWindow {
 
   #onFrame(): void {
     this.#frame = 0
-    if (this.#isWriting) return
+    if (this.#nPending > 0) return
     const isBehind = this.#total - this.#next > WINDOW
     if (this.#isFollowing && (isBehind || this.#next - this.#first > WINDOW_MAX)) return this.#begin(this.#total - WINDOW / 2)
-    if (this.#isFollowing || this.#next - this.#first < WINDOW) this.#append(this.#total)
+    if (this.#isFollowing || this.#next - this.#first < WINDOW) this.#append(this.#total, "")
     this.#tell()
   }
 
-  /** Empties the terminal and begins at an entry. */
-  #begin(first: number): void {
-    this.#terminal.reset()
+  /** Begins a window at an entry. It is emptied by a sequence, so that what is still being read comes before and goes with it. */
+  #begin(first: number, end = this.#total, ondone?: () => void): void {
+    this.#generation++
     this.#writer = new RowWriter()
     this.#first = Math.max(this.store.dropped, first)
     this.#next = this.#first
     this.#lastWritten = undefined
-    this.#append(this.#total)
+    this.#append(end, "\x1bc", ondone)
   }
 
   /** Writes entries up to a number, as many as a frame may; the rest follows in the next frames. */
-  #append(end: number, ondone?: () => void, charsMax = CHARS_A_FRAME_MAX): void {
+  #append(end: number, before: string, ondone?: () => void): void {
     const look = rowLook(this.options.isDark, this.options.hasTimes)
-    let text = ""
-    for (let n = 0; this.#next < end && n < ENTRIES_A_FRAME_MAX * (ondone ? 4 : 1) && text.length < charsMax; n++) {
+    const n = ondone ? 4 : 1
+    let text = before
+    const last = Math.min(end, this.#next + ENTRIES_A_FRAME_MAX * n)
+    while (this.#next < last && text.length < CHARS_A_FRAME_MAX * n) {
       const index = this.#next - this.store.dropped
       const entry = this.store.at(index)
       if (entry) text += this.#writer.write(entry, this.store.at(index + 1), look)
-      this.#lastWritten = entry
+      this.#lastWritten = entry ?? this.#lastWritten
       this.#next++
     }
     if (text === "" && !ondone) return
-    this.#isWriting = true
+    const generation = this.#generation
+    this.#nPending++
     this.#terminal.write(text, () => {
-      this.#isWriting = false
-      ondone?.()
-      if (this.#next < this.#total) this.#schedule()
-      this.#tell()
+      this.#nPending--
+      if (generation === this.#generation) this.#written(ondone)
     })
   }
 
-  /** Writes the window anew around an entry and scrolls to it; without one, the window's end. */
-  #show(entry?: number, nth?: number): void {
-    if (entry === undefined) return this.#begin(this.#total - WINDOW)
-    this.#isFollowing = false
-    this.#terminal.reset()
-    this.#writer = new RowWriter()
-    this.#first = Math.max(this.store.dropped, entry - WINDOW / 2)
-    this.#next = this.#first
-    this.#append(entry, () => this.#showAt(entry, nth), CHARS_A_FRAME_MAX * 4)
+  #written(ondone?: () => void): void {
+    ondone?.()
+    if (this.#isFollowing) this.#terminal.scrollToBottom()
+    if (this.#next < this.#total) this.#schedule()
+    this.#tell()
   }
 
-  #showAt(entry: number, nth: number | undefined): void {
-    const marker = this.#terminal.registerMarker(0)
-    const isFirst = this.#next === this.#first
-    this.#append(entry + WINDOW / 2, () => {
-      const line = (marker?.line ?? 0) + (isFirst ? 0 : 1)
-      marker?.dispose()
-      this.#terminal.scrollToLine(Math.max(0, line - (nth === undefined ? 0 : Math.floor(this.#terminal.rows / 3))))
-      if (nth !== undefined) this.#mark(line, nth)
-      this.#onScrolled()
+  /** Writes the window anew around an entry and scrolls to it, and marks the hit in it if one is meant. */
+  #show(entry: number, nth?: number): void {
+    this.#isFollowing = false
+    this.#begin(entry - WINDOW / 2, entry, () => {
+      const marker = this.#terminal.registerMarker(0)
+      const isFirst = this.#next === this.#first
+      this.#append(entry + WINDOW / 2, "", () => {
+        const line = (marker?.line ?? 0) + (isFirst ? 0 : 1)
+        marker?.dispose()
+        this.#terminal.scrollToLine(Math.max(0, line - (nth === undefined ? 0 : Math.floor(this.#terminal.rows / 3))))
+        if (nth !== undefined) this.#mark(line, nth)
+      })
     })
   }
 

@@ -1,6 +1,6 @@
 /** What a server may say on the socket. Everything is checked: the server may be anybody's. */
 import { isObject } from "../definition/shape.ts"
-import type { Job, LogLine, Logs, Reason, State, Step, Worker } from "../wire.ts"
+import type { Job, LogLine, LogsMessage, Reason, State, Step, Worker } from "../wire.ts"
 
 /** UTF-16 units of one frame; larger ones are thrown away. A snapshot of 10,000 jobs has about 3 MiB. */
 const FRAME_CHARS_MAX = 16 * 1024 * 1024
@@ -15,7 +15,7 @@ const NAME_CHARS_MAX = 1_024
 export type Frame =
   | { readonly type: "jobs"; readonly jobs: Readonly<Record<string, Job>>; readonly isWhole: boolean }
   | { readonly type: "workers"; readonly workers: readonly Worker[] }
-  | { readonly type: "logs"; readonly logs: Logs }
+  | { readonly type: "logs"; readonly logs: LogsMessage }
 
 const STATES: ReadonlySet<unknown> = new Set<State>(["Queued", "Running", "Finished", "Removed"])
 const REASONS: ReadonlySet<unknown> = new Set<Reason>([

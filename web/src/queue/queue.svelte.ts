@@ -5,13 +5,13 @@
  */
 import type { Connection, QueueState } from "../client/client.ts"
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
-import type { ClientMessage, Job, Logs, StateChange, Worker } from "../wire.ts"
-import { type QueueAddress, type QueueParams, resolveQueue } from "./address.ts"
+import type { ClientMessage, Job, LogsMessage, StateChange, Worker } from "../wire.ts"
+import { type QueueAddress, type QueueParams, resolveQueue, toggledLocal } from "./address.ts"
 import { type Frame, JOBS_MAX } from "./frames.ts"
 import { Outbox } from "./outbox.ts"
 import { askOnce, type Fetch, read, Refusal } from "./requests.ts"
 import { type Connect, QueueSocket } from "./socket.ts"
-import { Tokens } from "./token.ts"
+import { browserStorage, Tokens } from "./token.ts"
 
 /** A burst of updates is shown once. */
 const SHOW_MS = 50
@@ -22,7 +22,7 @@ export interface QueueListener {
   onOpen(): void
   onClose(): void
   onJobs(jobs: Readonly<Record<string, Job>>, isWhole: boolean): void
-  onLogs(logs: Logs): void
+  onLogs(logs: LogsMessage): void
   /** Sent, but the server did not confirm it. */
   onUnconfirmed(change: StateChange): void
 }
@@ -30,6 +30,8 @@ export interface QueueListener {
 export interface QueueOptions {
   readonly root: URL
   readonly problems: Problems
+  /** Sets the parameter that names the queue. */
+  readonly setQueue?: (queue: string) => void
   readonly tokens?: Tokens
   readonly connect?: Connect
   readonly fetcher?: Fetch
@@ -95,6 +97,10 @@ export class Queue implements QueueState {
     this.#needsToken = false
     this.#options.problems.clear("token")
     this.#socket?.reconnect()
+  }
+
+  toggleLocal(): void {
+    this.#options.setQueue?.(toggledLocal(this.name, browserStorage()))
   }
 
   cancel(jobId: string): void {

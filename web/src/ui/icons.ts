@@ -41,6 +41,7 @@ export const icons = {
   image: "M4 5h16v14H4zM4 16l4.5-4.5 4 4 3-3L20 17M15 9.5v.01",
   sound: "M4 10v4h4l5 4V6l-5 4zM16.5 9a4 4 0 0 1 0 6",
   table: "M4 5h16v14H4zM4 10h16M4 14.5h16M10 5v14",
+  panel: "M4 5h16v14H4zM14.5 5v14",
   save: "M5 4h11l3 3v13H5zM8 4v5h7V4M8 20v-6h8v6",
 } as const
 

@@ -27,5 +27,6 @@ mod report;
 mod status;
 mod stream;
 mod submit;
+mod web;
 mod worker;
 mod worker_socket;

@@ -15,10 +15,17 @@ export function maskedQueue(name: string): string {
 /** The command that serves a queue with this machine, for a POSIX shell. */
 export function workerCommand(queue: string, base: string): string {
   if (queue === "local") return "asman worker run --mode local"
-  const isUrl = /^https?:\/\//.test(queue)
-  const url = isUrl && URL.canParse(queue) ? new URL(queue) : undefined
-  const name = url ? decodeURIComponent(url.pathname.slice(1)) : queue
+  const name = /^https?:\/\//i.test(queue) ? lastSegment(queue) : queue
   return `asman worker run ${quoted(name)} --api ${quoted(base)}`
+}
+
+function lastSegment(address: string): string {
+  const segment = address.replace(/\/+$/, "").split("/").pop() ?? ""
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return segment
+  }
 }
 
 /** One word of a shell, whatever it holds. */

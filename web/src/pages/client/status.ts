@@ -21,7 +21,7 @@ const LOOKS: Readonly<Record<Phase, Look>> = {
   "running": { text: "Running", icon: "again", tone: "active" },
   "lost": { text: "Worker lost, retrying", icon: "warning", tone: "warn" },
   "succeeded": { text: "Succeeded", icon: "check", tone: "ok" },
-  "failed": { text: "Finished with an error", icon: "warning", tone: "warn" },
+  "failed": { text: "Failed", icon: "warning", tone: "warn" },
   "error": { text: "Could not be run", icon: "warning", tone: "bad" },
   "timed-out": { text: "Timed out", icon: "clock", tone: "bad" },
   "cancelled": { text: "Stopped", icon: "stop", tone: "soft" },

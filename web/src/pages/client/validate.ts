@@ -49,8 +49,8 @@ export function fileNameProblem(name: string, taken: readonly string[]): string 
 
 /** A queue's name, `local` or a URL of another server's queue. */
 export function queueProblem(text: string): string {
-  if (text === "" || /^https?:\/\/[^/\s]+\/[^/\s]+$/.test(text)) return ""
-  if (/^https?:/.test(text)) return "A queue of another server is written https://server/queue."
+  if (text === "" || /^https?:\/\/[^/\s?#]+(\/[^/\s?#]+)+$/i.test(text)) return ""
+  if (/^https?:/i.test(text)) return "A queue of another server is written https://server/queue."
   if (/[\s/?#%\\]/.test(text)) return "A queue's name has no space, slash, ?, # or %."
   return text.length <= 255 ? "" : "A queue's name has at most 255 characters."
 }

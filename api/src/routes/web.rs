@@ -1,0 +1,104 @@
+//! The web client, which is part of the program: its page for people's browsers, and the files that the page loads.
+//!
+//! Invariants:
+//! - A file below `assets/` has the hash of its content in its name and may be kept for ever; the page itself is asked for anew.
+//! - The page loads code from this server only, and may lie in a frame of any other page: that is what a metaframe is for.
+//! - Every address in it is relative, so that a proxy may put any path before it. The page of a deeper path gets its `../`s here.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::error::ApiError;
+
+/// One file of the client, as it is and compressed where that makes it smaller.
+struct File {
+    path: &'static str,
+    bytes: &'static [u8],
+    brotli: Option<&'static [u8]>,
+    gzip: Option<&'static [u8]>,
+}
+
+include!(concat!(env!("OUT_DIR"), "/web.rs"));
+
+/// What a browser gets from a program that was built without the client.
+const PLAIN: &str = include_str!("../../../web/plain.html");
+/// Styles may stand in the page: the terminal and the editor make theirs as they run. Connections go anywhere, because a queue may
+/// be another server's and files lie in object storages. Files of jobs are shown from memory (`blob:`) and never run.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; \
+    media-src blob:; frame-src blob:; font-src 'self'; connect-src http: https: ws: wss:; worker-src 'self'; manifest-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors *";
+const FOREVER: &str = "public, max-age=31536000, immutable";
+
+fn find(path: &str) -> Option<&'static File> {
+    FILES.iter().find(|file| file.path == path)
+}
+
+/// The page, for a path of so many slashes after the first: `/` has none, `/j/<id>` has one.
+pub(super) fn page(depth: usize) -> Response {
+    let html = find("index.html").and_then(|file| str::from_utf8(file.bytes).ok()).unwrap_or(PLAIN);
+    let html = if depth == 0 { html.to_owned() } else { html.replace("\"./", &format!("\"{}", "../".repeat(depth))) };
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_SECURITY_POLICY, if FILES.is_empty() { "frame-ancestors *" } else { POLICY }),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, html).into_response()
+}
+
+/// What a browser gets for a path that is not of the API: a file of the client, else the page.
+pub(super) fn answer(path: &str, headers: &HeaderMap) -> Response {
+    let name = path.strip_prefix('/').unwrap_or(path);
+    match find(name) {
+        Some(file) if file.path != "index.html" => send(file, headers),
+        // A page that was opened before an upgrade: HTML in place of its code would be an error that nobody understands.
+        None if name.starts_with("assets/") => {
+            ApiError::NotFound("this file is of another version of the page; reload it").into_response()
+        }
+        _ => page(name.matches('/').count()),
+    }
+}
+
+fn send(file: &File, headers: &HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let compressed = [("br", file.brotli), ("gzip", file.gzip)];
+    let chosen = compressed.into_iter().find_map(|(name, bytes)| Some((name, bytes?)).filter(|_| accepts(accepted, name)));
+    let mut response = Response::new(Body::from(chosen.map_or(file.bytes, |(_, bytes)| bytes)));
+    *response.status_mut() = StatusCode::OK;
+    let answer = response.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(mime_guess::from_path(file.path).first_or_octet_stream().essence_str()) {
+        answer.insert(header::CONTENT_TYPE, kind);
+    }
+    if let Some((name, _)) = chosen {
+        answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    }
+    let keep = if file.path.starts_with("assets/") { FOREVER } else { "no-cache" };
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    answer.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Whether an `Accept-Encoding` names the encoding and does not refuse it with `q=0` (RFC 9110, 12.5.3).
+fn accepts(header: &str, encoding: &str) -> bool {
+    header.split(',').any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding));
+        is_named && !parts.any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::accepts;
+
+    #[test]
+    fn an_encoding_counts_when_it_is_named_and_not_refused() {
+        assert!(accepts("gzip, deflate, br", "br"));
+        assert!(accepts("GZIP;q=0.5", "gzip"));
+        assert!(!accepts("gzip;q=0, br", "gzip"));
+        assert!(!accepts("brotli", "br"));
+        assert!(!accepts("", "gzip"));
+    }
+}

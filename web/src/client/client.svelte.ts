@@ -1,0 +1,234 @@
+/**
+ * Makes the client that the page shows: joins the fragment, the parent page, the queue and the current job.
+ *
+ * Whatever changes the definition leads to a rebuild, a moment later, so that a burst is one; a newer rebuild makes an older one
+ * stale at each point where it waits.
+ */
+import { build, isRunnable } from "../definition/build.ts"
+import { Settler } from "../definition/settle.ts"
+import { type Address, windowAddress } from "../hash/address.ts"
+import { EDIT_MS, ParamStore } from "../hash/params.svelte.ts"
+import { Current } from "../job/current.svelte.ts"
+import { BrowserDatabase, type Database } from "../job/database.ts"
+import { History } from "../job/history.svelte.ts"
+import { Arrivals } from "../metaframe/arrivals.ts"
+import { Delivery } from "../metaframe/delivery.ts"
+import { openParent, type Parent, type ParentListener } from "../metaframe/parent.ts"
+import { Queue, type QueueOptions } from "../queue/queue.svelte.ts"
+import type { Job } from "../wire.ts"
+import type { Client, InputFile, MetaframeState, PastRun, Phase, Problem } from "./client.ts"
+import { Problems, sentenceOf } from "./problems.svelte.ts"
+import { UserFiles } from "./files.svelte.ts"
+
+/** Inputs and parameters that come within this time are one rebuild. */
+export const REBUILD_MS = 50
+
+export interface ClientOptions {
+  readonly root: URL
+  readonly address?: Address
+  readonly database?: Database
+  readonly queue?: Pick<QueueOptions, "connect" | "fetcher" | "tokens">
+  readonly openParent?: (listener: ParentListener) => Parent
+}
+
+/** Opens the client of this page. Whoever opens it disposes of it. */
+export function openClient(options: ClientOptions): Client {
+  return new AsmanClient(options)
+}
+
+class AsmanClient implements Client {
+  readonly #problems = new Problems()
+  readonly params: ParamStore
+  readonly queue: Queue
+  readonly job: Current
+  readonly metaframe: Frame
+  readonly #history: History
+  readonly #arrivals: Arrivals
+  readonly #delivery: Delivery
+  readonly #parent: Parent
+  readonly #settler = new Settler()
+  readonly #userFiles: UserFiles
+  #arrived: readonly InputFile[] = $state.raw([])
+  #generation = 0
+  #isSettingJob = false
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #building: Promise<void> = Promise.resolve()
+
+  constructor(options: ClientOptions) {
+    const database = options.database ?? new BrowserDatabase()
+    const problems = this.#problems
+    this.params = new ParamStore(options.address ?? windowAddress(), problems)
+    this.queue = new Queue({ ...options.queue, root: options.root, problems, setQueue: (queue) => this.params.setQueue(queue) })
+    this.#history = new History(database)
+    this.#arrivals = new Arrivals(problems)
+    this.#userFiles = new UserFiles(problems)
+    this.job = this.#makeJob(database)
+    this.metaframe = new Frame()
+    this.#parent = (options.openParent ?? openParent)({
+      onConnected: () => this.#connected(),
+      onInputs: (values) => this.#take(values),
+    })
+    this.metaframe.isEmbedded = this.#parent.isEmbedded
+    this.#delivery = new Delivery({
+      isConnected: () => this.#parent.isConnected,
+      send: (outputs) => this.#parent.send(outputs),
+      onDelivered: (jobId, names) => { this.metaframe.delivered = { jobId, names, time: Date.now() } },
+      problems,
+    })
+    this.params.onChange(() => this.#paramsChanged())
+    this.#rebuildSoon(0)
+  }
+
+  get problems(): readonly Problem[] { return this.#problems.list }
+  get files(): readonly InputFile[] { return [...this.#userFiles.list, ...this.#arrived] }
+  get history(): readonly PastRun[] { return this.#history.runs }
+
+  run(): void { void this.#run(false) }
+  runAgain(): void { void this.#run(true) }
+  stop(): void { this.job.stop() }
+  clearResult(): void {
+    this.#delivery.withdraw()
+    this.job.clear()
+  }
+
+  addFiles(files: readonly File[]): void {
+    void this.#userFiles.add(files).then((texts) => {
+      if (Object.keys(texts).length > 0) this.params.setInputs({ ...this.params.inputs, ...texts })
+      this.#rebuildSoon(REBUILD_MS)
+    })
+  }
+
+  removeFile(name: string): void {
+    if (this.#userFiles.remove(name)) this.#rebuildSoon(REBUILD_MS)
+  }
+
+  dismiss(key: string): void { this.#problems.clear(key) }
+  reopen(run: PastRun): void { this.params.setText(run.fragment) }
+  forgetHistory(): void { this.#history.forget() }
+
+  dispose(): void {
+    this.#generation++
+    clearTimeout(this.#timer)
+    this.#delivery.withdraw()
+    this.#parent.dispose()
+    this.job.dispose()
+    this.queue.dispose()
+    this.params.dispose()
+  }
+
+  #makeJob(database: Database): Current {
+    const { params } = this
+    return new Current({
+      queue: this.queue,
+      problems: this.#problems,
+      database,
+      terms: () => ({ control: params.control, isDebug: params.debug, maxJobDuration: params.maxJobDuration }),
+      isAutostart: () => params.autostart,
+      onResult: (id, record) => this.#finished(id, record),
+      onPhase: (phase) => this.#phaseChanged(phase),
+      onSubmit: ({ id, definition }) => this.#history.add({ id, definition, queue: this.queue.name, fragment: params.text }),
+    })
+  }
+
+  #connected(): void {
+    this.metaframe.isConnected = true
+    void this.#delivery.flush()
+  }
+
+  #take(values: Readonly<Record<string, unknown>>): void {
+    this.#arrivals.take(values)
+    this.#arrived = this.#arrivals.files(this.params.allowsetjob)
+    this.#rebuildSoon(REBUILD_MS)
+  }
+
+  #paramsChanged(): void {
+    // The rebuild under way takes it up.
+    if (!this.#isSettingJob) this.#rebuildSoon(this.params.isEditing ? EDIT_MS : REBUILD_MS)
+  }
+
+  #rebuildSoon(ms: number): void {
+    this.#generation++
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#rebuildNow(), ms)
+  }
+
+  #rebuildNow(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const generation = ++this.#generation
+    this.#building = this.#rebuild(() => generation !== this.#generation)
+  }
+
+  async #rebuild(isStale: () => boolean): Promise<void> {
+    const { params, job, queue } = this
+    this.#setArrivedJob()
+    this.#arrived = this.#arrivals.files(params.allowsetjob)
+    if (queue.use(params)) this.#queueChanged()
+    if (!isRunnable(params.job)) return job.setRunnable(false)
+    job.setRunnable(true)
+    try {
+      const inputs = [...this.#arrivals.inputs(params.allowsetjob), ...this.#userFiles.inputs()]
+      const draft = build({ job: params.job, environment: params.environment, texts: params.inputs, inputs })
+      const settled = await this.#settler.settle(draft, queue.base, isStale)
+      if (isStale() || !settled) return
+      this.#problems.clear("definition")
+      // The words that existing users look for in the console.
+      if (params.debug && settled.id !== job.id) console.log("container.mtfm.io DEBUG: newJobDefinition", settled.definition)
+      if (settled.id !== job.id) this.#delivery.withdraw()
+      job.setSettled(settled)
+      job.autostart()
+      void job.uploadEarly(this.#userFiles.names())
+    } catch (error) {
+      if (!isStale()) this.#problems.say("definition", sentenceOf(error))
+    }
+  }
+
+  /** A job that the parent sent becomes the job of the fragment, and so is kept by the parent. */
+  #setArrivedJob(): void {
+    const job = this.params.allowsetjob ? this.#arrivals.takeJob() : undefined
+    if (!job) return
+    this.#isSettingJob = true
+    this.params.setJob(job)
+    this.params.flush()
+    this.#isSettingJob = false
+  }
+
+  #queueChanged(): void {
+    this.#delivery.withdraw()
+    this.job.restart()
+  }
+
+  async #run(isAnew: boolean): Promise<void> {
+    this.params.flush()
+    if (!isRunnable(this.params.job) || !this.queue.address) return
+    this.job.prepare()
+    if (this.#timer !== undefined) this.#rebuildNow()
+    // A rebuild that became stale is followed by a newer one.
+    for (let building; building !== this.#building;) await (building = this.#building)
+    if (this.#problems.list.some(({ key }) => key === "definition")) return this.job.giveUp()
+    this.job.run(isAnew)
+  }
+
+  #finished(jobId: string, record: Job): void {
+    const { address } = this.queue
+    const result = record.finished?.result
+    if (!address || !result) return
+    const { resolverefs, allowsetjob } = this.params
+    const url = `${address.url}/j/${jobId}`
+    this.#delivery.offer({ jobId, result, base: address.base, url, resolves: resolverefs, tellsStatus: allowsetjob })
+  }
+
+  #phaseChanged(phase: Phase): void {
+    const id = this.job?.id
+    if (id === undefined) return
+    if (phase === "queued" || phase === "running" || phase === "building") this.#delivery.withdraw()
+    if (phase !== "ready" && phase !== "no-queue") this.#history.update(id, this.queue.name, phase, this.job.result?.duration)
+  }
+}
+
+/** What the page sees of the parent. */
+class Frame implements MetaframeState {
+  isEmbedded = $state(false)
+  isConnected = $state(false)
+  delivered: MetaframeState["delivered"] = $state.raw(undefined)
+}

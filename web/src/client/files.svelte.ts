@@ -1,0 +1,73 @@
+/** Files that the user dropped or chose. They live as long as the page; nothing of them is read before it is needed. */
+import type { Input } from "../definition/inputs.ts"
+import { ENTRIES_MAX } from "../definition/shape.ts"
+import type { InputFile } from "./client.ts"
+import type { Problems } from "./problems.svelte.ts"
+
+/** Text up to here goes into the fragment, where it can be edited and shared. */
+const TEXT_BYTES_MAX = 32 * 1024
+/** A server stores no larger file. */
+const FILE_BYTES_MAX = 5 * 1024 ** 3
+
+export class UserFiles {
+  readonly #problems: Problems
+  #files: ReadonlyMap<string, File> = $state.raw(new Map())
+
+  constructor(problems: Problems) {
+    this.#problems = problems
+  }
+
+  get list(): InputFile[] {
+    return [...this.#files].map(([name, file]) => ({ name, bytes: file.size, from: "user" }))
+  }
+
+  inputs(): [string, Input][] {
+    return [...this.#files]
+  }
+
+  names(): ReadonlySet<string> {
+    return new Set(this.#files.keys())
+  }
+
+  /** Takes files; gives back those that are short texts, by name. A file of the same name is replaced. */
+  async add(files: readonly File[]): Promise<Record<string, string>> {
+    const texts: [string, string][] = []
+    const kept = new Map<string, File>()
+    for (const file of files.slice(0, ENTRIES_MAX)) {
+      const name = (file.webkitRelativePath || file.name).replace(/^\/+/, "")
+      const text = await shortText(file)
+      if (text !== undefined) texts.push([name, text])
+      else if (this.#mayKeep(name, file, this.#files.size + kept.size)) kept.set(name, file)
+    }
+    const shortNames = new Set(texts.map(([name]) => name))
+    this.#files = new Map([...this.#files].filter(([name]) => !shortNames.has(name)).concat([...kept]))
+    return Object.fromEntries(texts)
+  }
+
+  /** Gives whether there was such a file. */
+  remove(name: string): boolean {
+    const files = new Map(this.#files)
+    const isThere = files.delete(name)
+    this.#files = files
+    this.#problems.clear(`upload:${name}`)
+    return isThere
+  }
+
+  #mayKeep(name: string, file: File, nFiles: number): boolean {
+    if (file.size <= FILE_BYTES_MAX && nFiles < ENTRIES_MAX) return true
+    const why = nFiles < ENTRIES_MAX ? "it is larger than 5 GiB" : `a job takes at most ${ENTRIES_MAX} files`
+    this.#problems.say(`file:${name.slice(0, 100)}`, `The file ${name.slice(0, 100)} is left out: ${why}.`)
+    return false
+  }
+}
+
+/** The text of a small file that holds nothing but text. */
+async function shortText(file: File): Promise<string | undefined> {
+  if (file.size > TEXT_BYTES_MAX) return undefined
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await file.arrayBuffer())
+    return text.includes("\0") ? undefined : text
+  } catch {
+    return undefined
+  }
+}

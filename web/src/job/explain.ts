@@ -1,0 +1,103 @@
+/** Why a job waits or how it ended, in a sentence or two for a person. */
+import type { Connection, Phase } from "../client/client.ts"
+import { isObject } from "../definition/shape.ts"
+import type { Job, JobResult } from "../wire.ts"
+
+/** What the server says of the job's place in the queue. */
+export interface Waiting {
+  readonly position: number | undefined
+  readonly nQueued: number
+  readonly nWorkers: number
+  readonly why: string | undefined
+}
+
+/** Reads the answer of `/q/:queue/status` for one job. Servers of others say less; what they leave out is undefined. */
+export function readWaiting(status: unknown, jobId: string): Waiting | undefined {
+  if (!isObject(status)) return undefined
+  const jobs = isObject(status.jobs) ? Object.values(status.jobs) : []
+  const waiting = Array.isArray(status.waiting) ? status.waiting.filter(isObject) : []
+  const own = waiting.find((entry) => entry.jobId === jobId)
+  return {
+    position: typeof own?.position === "number" ? own.position : undefined,
+    nQueued: jobs.filter((job) => isObject(job) && job.state === "Queued").length,
+    nWorkers: isObject(status.localWorkers) ? Object.keys(status.localWorkers).length : 0,
+    why: typeof own?.why === "string" ? own.why.slice(0, 300) : undefined,
+  }
+}
+
+export interface Situation {
+  readonly phase: Phase
+  readonly connection: Connection
+  readonly record: Job | undefined
+  readonly result: JobResult | undefined
+  readonly waiting: Waiting | undefined
+  readonly nWorkers: number
+  readonly nUploads: number
+  readonly hasNoResult: boolean
+}
+
+export function explain(now: Situation): string {
+  switch (now.phase) {
+    case "empty": return "Set an image or a build."
+    case "no-queue": return "Set the queue that shall run it."
+    case "ready": return now.record?.finishedReason === "Deleted" ? "Its result was cleared." : ""
+    case "uploading": return now.nUploads === 1 ? "One large input is sent to the server." : `${now.nUploads} large inputs are sent to the server.`
+    case "submitting": return now.connection === "open" ? "The queue has not confirmed it yet." : "It is sent as soon as the queue is connected."
+    case "queued": return waitingText(now)
+    case "building": return `${onWorker(now.record)} gets the image ready.`
+    case "running": return `${onWorker(now.record)} runs it.`
+    default: return endText(now)
+  }
+}
+
+function onWorker(record: Job | undefined): string {
+  return record?.worker ? `Worker ${record.worker.slice(0, 40)}` : "A worker"
+}
+
+function waitingText({ waiting, nWorkers }: Situation): string {
+  const n = waiting?.nWorkers ?? nWorkers
+  if (n === 0) return `${placeText(waiting)}No worker is connected to this queue.`
+  const workers = n === 1 ? "One worker is connected" : `${n} workers are connected`
+  return waiting?.why ? `${placeText(waiting)}${workers}; ${waiting.why}.` : `${placeText(waiting)}${workers}.`
+}
+
+function placeText(waiting: Waiting | undefined): string {
+  return waiting?.position === undefined ? "" : `Position ${waiting.position} of ${Math.max(waiting.nQueued, waiting.position)}. `
+}
+
+function endText({ phase, record, result, hasNoResult }: Situation): string {
+  const message = record?.finished?.message
+  switch (phase) {
+    case "succeeded": return hasNoResult ? "It ended well, but its result is not to be had from the server." : ""
+    case "failed": return exitText(result?.StatusCode ?? 0)
+    case "error": return sentence(errorText(result?.error) ?? message ?? "It could not be run")
+    case "timed-out": return "It ran longer than it may and was stopped."
+    case "cancelled": return message && message !== "Job cancelled by client" ? sentence(message) : "It was stopped."
+    case "replaced": return "A newer job of the same frame took its place."
+    case "lost": return "The connection to its worker is lost; the job waits for it or goes to another one."
+    default: return ""
+  }
+}
+
+/** What an exit code usually means. */
+function exitText(code: number): string {
+  const meaning: Record<number, string> = {
+    125: "the container could not be started", 126: "the command cannot be executed", 127: "the command was not found",
+    130: "it was interrupted", 134: "the program aborted", 137: "it was killed, often for want of memory",
+    139: "the program crashed (segmentation fault)", 143: "it was told to end",
+  }
+  const why = meaning[code]
+  return `The program ended with exit code ${code}${why ? `: ${why}` : ""}.`
+}
+
+function errorText(error: unknown): string | undefined {
+  if (typeof error === "string") return error
+  if (!isObject(error)) return undefined
+  const inner = isObject(error.json) ? error.json.message : error.message
+  return typeof inner === "string" ? inner : undefined
+}
+
+function sentence(text: string): string {
+  const bare = text.trim().slice(0, 2_000)
+  return /[.!?]$/.test(bare) ? bare : `${bare}.`
+}

@@ -1,0 +1,114 @@
+/**
+ * The log of the current job while it runs. The socket tells only of new lines, so whoever comes late, or was away for a moment,
+ * first reads the log so far and then goes on where it ends.
+ */
+import { isObject } from "../definition/shape.ts"
+import type { LogPart, LogStore } from "../log/store.ts"
+import { readLines } from "../queue/frames.ts"
+import type { LogLine, LogsMessage } from "../wire.ts"
+
+/** Answers read of one part: each holds many lines, and 10 MiB are kept of a job. */
+const ANSWERS_MAX = 2_000
+/** Lines that come while the log so far is read; older ones are in what is read. */
+const WAITING_MAX = 20_000
+
+/** Reads JSON at a path below the queue. */
+export type Read = (path: string, signal: AbortSignal) => Promise<unknown>
+
+export class LogFollower {
+  readonly #log: LogStore
+  readonly #read: Read
+  #signal: AbortSignal = AbortSignal.abort()
+  #jobId = ""
+  /** Lines that came while the log so far is read, or undefined when none is read. */
+  #waiting: Record<LogPart, LogLine[]> | undefined
+  /** Part of the last line. */
+  lastPart: LogPart | undefined
+
+  constructor(log: LogStore, read: Read) {
+    this.#log = log
+    this.#read = read
+  }
+
+  /** Turns to a job; the signal ends what is under way for it. The lines stay until they are cleared. */
+  follow(jobId: string, signal: AbortSignal): void {
+    this.#jobId = jobId
+    this.#signal = signal
+    this.#waiting = undefined
+  }
+
+  clear(): void {
+    this.#waiting = undefined
+    this.lastPart = undefined
+    this.#log.clear()
+  }
+
+  /** Takes lines from the socket. Gives false when they are of no use: of another job, or of what follows the run. */
+  take({ jobId, step, logs }: LogsMessage): boolean {
+    if (jobId !== this.#jobId || step === "docker image push" || logs.length === 0) return false
+    const part = step === "Running" ? "run" : "build"
+    this.lastPart = part
+    if (this.#waiting) this.#waiting[part] = [...this.#waiting[part], ...logs].slice(-WAITING_MAX)
+    else this.#log.append(part, logs)
+    return true
+  }
+
+  /** Reads the log so far, of both parts, and joins what comes meanwhile. A server that has no such log changes nothing. */
+  async catchUp(): Promise<void> {
+    const signal = this.#signal
+    if (this.#waiting) return
+    const waiting = { build: [] as LogLine[], run: [] as LogLine[] }
+    this.#waiting = waiting
+    const build = await this.#readAll("build", signal)
+    const run = await this.#readAll("run", signal)
+    if (signal.aborted || this.#waiting !== waiting) return
+    this.#waiting = undefined
+    this.#join("build", build, waiting.build)
+    this.#join("run", run, waiting.run)
+    if (run?.length) this.lastPart = "run"
+    else if (build?.length) this.lastPart ??= "build"
+  }
+
+  /** The whole run log, now that it is known. The build's log is read if nobody saw it. */
+  async finish(run: readonly LogLine[], hasBuild: boolean): Promise<void> {
+    const signal = this.#signal
+    this.#waiting = undefined
+    this.#log.replace("run", run)
+    if (hasBuild) return
+    const build = await this.#readAll("build", signal)
+    if (!signal.aborted && build?.length) this.#log.replace("build", build)
+  }
+
+  #join(part: LogPart, soFar: LogLine[] | undefined, later: LogLine[]): void {
+    if (soFar) this.#log.replace(part, [...soFar, ...later.slice(overlap(soFar, later))])
+    else this.#log.append(part, later)
+  }
+
+  async #readAll(part: LogPart, signal: AbortSignal): Promise<LogLine[] | undefined> {
+    const lines: LogLine[] = []
+    let since = 0
+    try {
+      for (let n = 0; n < ANSWERS_MAX; n++) {
+        const answer = await this.#read(`j/${encodeURIComponent(this.#jobId)}/${part}-logs.json?since=${since}`, signal)
+        if (!isObject(answer)) return undefined
+        for (const line of readLines(answer.data)) lines.push(line)
+        const next = answer.nextCursor
+        if (typeof next !== "number" || next <= since || answer.isFinal === true) break
+        since = next
+      }
+    } catch {
+      return lines.length > 0 ? lines : undefined
+    }
+    return lines
+  }
+}
+
+/** How many of the first lines of `later` are the last ones of `soFar`. */
+export function overlap(soFar: readonly LogLine[], later: readonly LogLine[]): number {
+  const isSame = (a: LogLine, b: LogLine): boolean => a[0] === b[0] && a[1] === b[1] && (a[2] ?? false) === (b[2] ?? false)
+  for (let n = Math.min(soFar.length, later.length); n > 0; n--) {
+    const from = soFar.length - n
+    if (isSame(soFar[from]!, later[0]!) && later.slice(0, n).every((line, i) => isSame(soFar[from + i]!, line))) return n
+  }
+  return 0
+}

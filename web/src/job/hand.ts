@@ -1,0 +1,78 @@
+/** How a job is handed to the queue: by the socket, and by a request where the socket cannot or stays silent. */
+import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
+import type { Settled } from "../definition/settle.ts"
+import { isObject } from "../definition/shape.ts"
+import { readJob } from "../queue/frames.ts"
+import { letGo, type Queue } from "../queue/queue.svelte.ts"
+import { Refusal } from "../queue/requests.ts"
+import type { Control, EnqueueJob, Job, StateChange } from "../wire.ts"
+
+/** A server takes no larger message on a socket; its frame has some more around it. */
+const SOCKET_CHARS_MAX = 300_000
+/** Between requests for what the socket does not confirm. */
+const AGAIN_MS = 5_000
+
+/** What the submission is made of, beside the definition. */
+export interface Terms {
+  readonly control: Control | undefined
+  readonly isDebug: boolean
+  readonly maxJobDuration: string
+}
+
+/** The control that is sent: the parameter to the letter, with a namespace, and with the longest run where nothing else says it. */
+export function controlOf({ control, maxJobDuration }: Terms, jobMaxDuration: unknown): Control {
+  const namespace = control?.namespace || "_"
+  const hasOther = control?.maxDuration !== undefined || (jobMaxDuration !== undefined && jobMaxDuration !== null && jobMaxDuration !== "")
+  // In the control and not in the definition: there it would change the ids of existing links.
+  return maxJobDuration !== "" && !hasOther ? { ...control, namespace, maxDuration: maxJobDuration } : { ...control, namespace }
+}
+
+/** The change that submits a job. */
+export function submissionOf({ id, definition }: Settled, terms: Terms): StateChange {
+  const enqueued: EnqueueJob = { id, definition, control: controlOf(terms, definition.maxDuration), ...(terms.isDebug && { debug: true }) }
+  return { state: "Queued", value: { type: "Queued", time: Date.now(), enqueued }, job: id, tag: "" }
+}
+
+/**
+ * Hands a job to the queue's socket; `old` is its record where it ran before and is to run again. Gives false when it is too large
+ * for a socket and has to go by request.
+ */
+export function hand(queue: Queue, change: StateChange, old: Job | undefined, namespace: string): boolean {
+  const fits = JSON.stringify(change).length <= SOCKET_CHARS_MAX
+  const changes = [...(old ? [letGo(change.job, "Deleted", namespace)] : []), ...(fits ? [change] : [])]
+  if (changes.length > 0) queue.outbox.post(changes, old)
+  return fits
+}
+
+export type Confirmed =
+  | { readonly is: "there"; readonly record: Job | undefined }
+  | { readonly is: "refused"; readonly why: string }
+  | { readonly is: "given-up" }
+
+/**
+ * Submits by request, which says why where it is refused, until the server answers or the signal fires. Sending a job again is
+ * harmless: it runs once.
+ */
+export async function confirm(queue: Queue, job: EnqueueJob, problems: Problems, signal: AbortSignal): Promise<Confirmed> {
+  while (!signal.aborted) {
+    try {
+      await queue.post(job)
+      problems.clear("submit")
+      return { is: "there", record: await recordOf(queue, job.id!, signal) }
+    } catch (error) {
+      const { status } = error as Refusal
+      const isFinal = error instanceof Refusal && status >= 400 && status < 500 && status !== 429 && status !== 404 && status !== 405
+      if (isFinal) return { is: "refused", why: sentenceOf(error) }
+      if (!signal.aborted) problems.say("submit", `The queue does not confirm the job: ${sentenceOf(error)}.`, "It is sent again by itself.")
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+  }
+  return { is: "given-up" }
+}
+
+/** The server's record of one job, whatever its state; undefined when there is none or the server does not say. */
+export async function recordOf(queue: Queue, id: string, signal: AbortSignal): Promise<Job | undefined> {
+  const answer = await queue.read(`j/${encodeURIComponent(id)}`, signal).catch(() => undefined)
+  const data = isObject(answer) ? answer.data : undefined
+  return isObject(data) ? readJob(data.results) : undefined
+}

@@ -1,0 +1,20 @@
+/** Asks for the result of a job that is said to have finished. */
+import { isObject } from "../definition/shape.ts"
+import { readJob } from "../queue/frames.ts"
+import type { Job } from "../wire.ts"
+import type { Read } from "./follower.ts"
+
+/** A result that is not there yet is asked for again. */
+const TRIES_MAX = 5
+const WAIT_MS = 1_000
+
+/** The record with its result; undefined when there is none after some tries. Rejects with a `Refusal` where it is refused. */
+export async function loadResult(read: Read, id: string, signal: AbortSignal): Promise<Job | undefined> {
+  for (let n = 0; n < TRIES_MAX && !signal.aborted; n++) {
+    const answer = await read(`j/${encodeURIComponent(id)}/result.json`, signal)
+    const job = isObject(answer) ? readJob(answer.data) : undefined
+    if (job?.finished) return job
+    await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
+  }
+  return undefined
+}

@@ -1,0 +1,58 @@
+/** From what is known of a job to the word that says where it stands. */
+import type { Phase } from "../client/client.ts"
+import type { Job, JobResult } from "../wire.ts"
+
+export interface Knowledge {
+  readonly isRunnable: boolean
+  readonly hasQueue: boolean
+  /** Asked for here, and not confirmed by the server. */
+  readonly isSubmitting: boolean
+  readonly isUploading: boolean
+  readonly record: Job | undefined
+  readonly result: JobResult | undefined
+  /** The result was asked for in vain. */
+  readonly hasNoResult: boolean
+  /** The last line came from a pull or a build. */
+  readonly isBuilding: boolean
+}
+
+export function phaseOf(known: Knowledge): Phase {
+  if (!known.isRunnable) return "empty"
+  if (!known.hasQueue) return "no-queue"
+  if (known.isUploading) return "uploading"
+  if (known.isSubmitting) return "submitting"
+  const { record } = known
+  switch (record?.state) {
+    case undefined:
+    case "Removed": return "ready"
+    case "Queued": return "queued"
+    case "Running": return known.isBuilding ? "building" : "running"
+    case "Finished": return ended(known, record)
+  }
+}
+
+function ended({ result, hasNoResult }: Knowledge, record: Job): Phase {
+  switch (record.finishedReason) {
+    case "Success":
+      // How it ended is in the result, which is on its way.
+      if (!result && !hasNoResult) return "running"
+      return (result?.StatusCode ?? 0) === 0 ? "succeeded" : "failed"
+    case "TimedOut": return "timed-out"
+    case "Cancelled": return "cancelled"
+    case "WorkerLost": return "lost"
+    case "JobReplacedByClient": return "replaced"
+    case "Deleted": return "ready"
+    default: return "error"
+  }
+}
+
+/** Whether a result belongs to this record. */
+export function hasResult(record: Job | undefined): record is Job {
+  const reason = record?.finishedReason
+  return record?.state === "Finished" && (reason === "Success" || reason === "Error" || reason === "TimedOut")
+}
+
+/** Whether a worker has it, or will. */
+export function isActive(record: Job | undefined): boolean {
+  return record?.state === "Queued" || record?.state === "Running" || record?.finishedReason === "WorkerLost"
+}

@@ -1,0 +1,135 @@
+/**
+ * One job on its way to the queue: what it refers to is stored first, then it is handed over, until the server confirms it.
+ *
+ * At most one is under way; the signal that it is started with ends it.
+ */
+import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
+import type { Settled, Upload } from "../definition/settle.ts"
+import { Uploader } from "../definition/upload.ts"
+import type { Queue } from "../queue/queue.svelte.ts"
+import type { EnqueueJob, Job } from "../wire.ts"
+import { confirm, controlOf, hand, submissionOf, type Terms } from "./hand.ts"
+
+export interface SubmissionOptions {
+  readonly queue: Queue
+  readonly problems: Problems
+  readonly terms: () => Terms
+  readonly uploader: Uploader
+  readonly onChange: () => void
+  /** A request said how the job stands. */
+  readonly onRecord: (record: Job) => void
+  /** It was given up: refused, or an upload failed. */
+  readonly onEnd: () => void
+}
+
+export class Submission {
+  readonly #options: SubmissionOptions
+  /** Asked for, and not confirmed. */
+  isUnderWay = $state(false)
+  isUploading = $state(false)
+  uploads: Readonly<Record<string, number>> = $state.raw({})
+  since: number | undefined = $state.raw(undefined)
+  /** The record of the run before, while a new run is asked for. */
+  old: Job | undefined
+
+  constructor(options: SubmissionOptions) {
+    this.#options = options
+  }
+
+  /** Shows at once that a run was asked for. */
+  begin(): void {
+    this.isUnderWay = true
+    this.since = Date.now()
+    this.#options.onChange()
+  }
+
+  /** Nothing is asked for any more. */
+  end(): void {
+    this.isUnderWay = this.isUploading = false
+    this.old = undefined
+    this.#options.onChange()
+  }
+
+  /** The server knows the job. */
+  confirmed(): void {
+    this.isUnderWay = false
+    this.#options.problems.clear("submit")
+  }
+
+  /** Forgets the uploads that were shown: they belong to another job. */
+  forget(): void {
+    this.uploads = {}
+    this.end()
+    this.#options.problems.clear("submit")
+  }
+
+  /** Whether all that the job refers to is stored; what is missing is stored first. */
+  async prepare(settled: Settled, signal: AbortSignal): Promise<boolean> {
+    const missing = settled.uploads.filter((upload) => !this.#options.uploader.isKnown(upload))
+    if (missing.length === 0) return true
+    const isDone = await this.store(missing, signal)
+    if (!isDone && !signal.aborted) this.#give("")
+    return isDone
+  }
+
+  /** Hands the job over. With `old`, its record so far, the job is to run anew. */
+  hand(settled: Settled, old: Job | undefined, signal: AbortSignal): void {
+    const { queue, terms } = this.#options
+    const change = submissionOf(settled, terms())
+    this.old = old
+    if (!hand(queue, change, old, controlOf(terms(), undefined).namespace ?? "_")) void this.confirm(change.value.enqueued!, signal)
+  }
+
+  /** Submits by request what the socket did not confirm. */
+  async confirm(job: EnqueueJob, signal: AbortSignal): Promise<void> {
+    const { queue, problems } = this.#options
+    const outcome = await confirm(queue, job, problems, signal)
+    if (signal.aborted || outcome.is === "given-up") return
+    if (outcome.is === "refused") {
+      problems.say("submit", `The queue refuses the job: ${outcome.why}.`)
+      this.#give(job.id!)
+    } else if (this.old && outcome.record?.queuedTime === this.old.queuedTime) {
+      problems.say("submit", "The server kept the old result and runs nothing.")
+      this.#give(job.id!)
+    } else if (outcome.record) {
+      queue.outbox.confirm(job.id!)
+      this.#options.onRecord(outcome.record)
+    }
+  }
+
+  /** Stores bytes, and shows how far that is. Gives false when some failed, which is said, or the signal fired. */
+  async store(uploads: readonly Upload[], signal: AbortSignal): Promise<boolean> {
+    this.isUploading = this.isUnderWay
+    this.uploads = { ...this.uploads, ...Object.fromEntries(uploads.map(({ name }) => [name, 0])) }
+    this.#options.onChange()
+    const outcomes = await Promise.all(uploads.map((upload) => this.#store(upload, signal)))
+    if (signal.aborted) return false
+    const names = new Set(uploads.map(({ name }) => name))
+    this.uploads = Object.fromEntries(Object.entries(this.uploads).filter(([name]) => !names.has(name)))
+    this.isUploading = false
+    this.#options.onChange()
+    return outcomes.every(Boolean)
+  }
+
+  async #store(upload: Upload, signal: AbortSignal): Promise<boolean> {
+    const { uploader, problems } = this.#options
+    const { name } = upload
+    const onShare = (share: number): void => {
+      if (!signal.aborted) this.uploads = { ...this.uploads, [name]: share }
+    }
+    try {
+      await uploader.upload(upload, onShare, signal)
+      problems.clear(`upload:${name}`)
+      return true
+    } catch (error) {
+      if (!signal.aborted) problems.say(`upload:${name}`, `The input ${name} was not sent: ${sentenceOf(error)}.`, "Run again to try once more.")
+      return false
+    }
+  }
+
+  #give(id: string): void {
+    if (id !== "") this.#options.queue.outbox.confirm(id)
+    this.end()
+    this.#options.onEnd()
+  }
+}

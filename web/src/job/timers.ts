@@ -1,0 +1,23 @@
+/** Timers by name: setting one anew ends the one of before. */
+export class Timers {
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>()
+
+  after(name: string, ms: number, then: () => void): void {
+    this.end(name)
+    this.#timers.set(name, setTimeout(() => { this.#timers.delete(name); then() }, ms))
+  }
+
+  /** Whether it is set and not due. */
+  has(name: string): boolean {
+    return this.#timers.has(name)
+  }
+
+  end(name: string): void {
+    clearTimeout(this.#timers.get(name))
+    this.#timers.delete(name)
+  }
+
+  endAll(): void {
+    for (const name of [...this.#timers.keys()]) this.end(name)
+  }
+}

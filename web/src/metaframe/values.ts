@@ -1,0 +1,56 @@
+/** Output files of a job, as values for the parent page. */
+import { base64Of } from "../definition/base64.ts"
+import type { DataRef, JobResult, LogLine } from "../wire.ts"
+
+/** Bytes of one file that is fetched for the parent; larger ones stay references. */
+const FETCHED_BYTES_MAX = 256 * 1024 * 1024
+
+const TYPES: Record<string, string> = {
+  txt: "text/plain", log: "text/plain", md: "text/markdown", csv: "text/csv", html: "text/html", css: "text/css", js: "text/javascript",
+  json: "application/json", xml: "application/xml", pdf: "application/pdf", zip: "application/zip", gz: "application/gzip",
+  tar: "application/x-tar", png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp",
+  svg: "image/svg+xml", mp3: "audio/mpeg", wav: "audio/wav", ogg: "audio/ogg", mp4: "video/mp4", webm: "video/webm", wasm: "application/wasm",
+}
+
+/** The type of a file, by the end of its name. */
+export function typeOfName(name: string): string {
+  return TYPES[/\.([^./]+)$/.exec(name)?.[1]?.toLowerCase() ?? ""] ?? "application/octet-stream"
+}
+
+/** An output as it is handed on by default: a reference that anybody can resolve. */
+export function referenceOf(ref: DataRef, base: string): DataRef {
+  if (ref.type === "key") return { value: `${base}/f/${encodeURIComponent(String(ref.value))}`, type: "url" }
+  return ref.type === undefined ? { ...ref, type: "utf8" } : ref
+}
+
+/** Fetches bytes. Rejects where they are not to be had. */
+export type FetchBytes = (url: string, signal: AbortSignal) => Promise<Response>
+
+/** An output with its content: text and JSON as they are, all else as bytes in the form that every metapage reads. */
+export async function contentOf(name: string, ref: DataRef, base: string, fetchBytes: FetchBytes, signal: AbortSignal): Promise<unknown> {
+  const { type, value } = referenceOf(ref, base)
+  if (type === "utf8" || type === "json") return value
+  if (type === "base64") {
+    const text = String(value).replace(/\s+/g, "")
+    const size = Math.floor((text.replace(/=+$/, "").length * 3) / 4)
+    return { _s: true, _c: "Blob", value: text, size, fileType: typeOfName(name) }
+  }
+  const response = await fetchBytes(String(value), signal)
+  if (!response.ok) throw new Error(`the server answered ${response.status}`)
+  if (Number(response.headers.get("content-length") ?? 0) > FETCHED_BYTES_MAX) {
+    void response.body?.cancel()
+    throw new Error("it is too large to be handed on whole")
+  }
+  const bytes = new Uint8Array(await response.arrayBuffer())
+  return { _s: true, _c: "Blob", value: base64Of(bytes), size: bytes.length, fileType: typeOfName(name) }
+}
+
+/** What a metapage that sets jobs hears of the end of one, under the name `job/result.json`. */
+export function statusOf(result: JobResult, url: string): Record<string, unknown> {
+  const lines = (isStdErr: boolean): LogLine[] =>
+    result.logs.filter((line) => (line[2] === true) === isStdErr).map((line) => [line[0].trimEnd(), ...line.slice(1)] as LogLine)
+  return {
+    stdout: lines(false), stderr: lines(true), statusCode: result.StatusCode, error: result.error, duration: result.duration,
+    isTimedOut: result.isTimedOut, url,
+  }
+}

@@ -1,0 +1,5 @@
+export { default as piScript } from "../../../../examples/progress/pi.sh?raw"
+export { default as salesScript } from "../../../../examples/sales/reduce.sh?raw"
+export { default as sales } from "../../../../examples/sales/sales.csv?raw"
+export { default as book } from "../../../../examples/words/book.txt?raw"
+export { default as wordsScript } from "../../../../examples/words/words.sh?raw"

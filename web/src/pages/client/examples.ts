@@ -1,0 +1,45 @@
+/** The runnable examples of a first visit. Their texts lie in `examples/` of the repository and are loaded with the first click. */
+import type { Definition } from "../../wire.ts"
+
+export interface Example {
+  readonly id: string
+  readonly title: string
+  readonly text: string
+}
+
+export const EXAMPLES: readonly Example[] = [
+  { id: "words", title: "Count words", text: "A script and a text go in, a table of word frequencies comes out." },
+  { id: "sales", title: "Reduce a CSV file", text: "400 sales are grouped by shop: count, sum and mean." },
+  { id: "progress", title: "Watch progress", text: "A long computation of pi draws a progress bar on stderr." },
+]
+
+/** The image of a machine's own server has no registry to reach; elsewhere a small public one is taken. */
+const LOCAL_IMAGE = "asman/demo"
+const PUBLIC_IMAGE = "alpine:3.20"
+
+/** The job and the files of an example. Undefined when its texts could not be loaded. */
+export async function loadExample(id: string, isLocal: boolean): Promise<{ job: Definition; inputs: Record<string, string> } | undefined> {
+  const image = isLocal ? LOCAL_IMAGE : PUBLIC_IMAGE
+  try {
+    const texts = await import("./example-texts.ts")
+    if (id === "words") {
+      return { job: { image, command: "sh /inputs/words.sh book.txt" }, inputs: { "words.sh": texts.wordsScript, "book.txt": texts.book } }
+    }
+    if (id === "sales") {
+      return { job: { image, command: "sh /inputs/reduce.sh sales.csv" }, inputs: { "reduce.sh": texts.salesScript, "sales.csv": texts.sales } }
+    }
+    return { job: { image, command: "sh /inputs/pi.sh 40" }, inputs: { "pi.sh": texts.piScript } }
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether the server is this machine's: then queue `local` has a worker. */
+export function isOwnMachine(root: URL): boolean {
+  return ["localhost", "127.0.0.1", "[::1]"].includes(root.hostname)
+}
+
+/** The queue that an example runs on: this machine's, under its short name where that leads here. */
+export function localQueue(root: URL): string {
+  return root.origin === "http://localhost:8000" ? "local" : new URL("local", root).href
+}
