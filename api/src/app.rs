@@ -18,6 +18,7 @@ use crate::hint::Kinds;
 use crate::hub::Hub;
 use crate::limits::{FULL_RETRY, Meters, limited};
 use crate::notifier::Notifier;
+use crate::report::Reports;
 use crate::routes::program::Program;
 
 /// State of the router.
@@ -33,6 +34,8 @@ pub(crate) struct App {
     /// And how much of it.
     pub(crate) meters: Meters,
     pub(crate) dispatcher: Dispatcher,
+    /// Queues in numbers.
+    pub(crate) reports: Reports,
     pub(crate) blobs: BlobStore,
     /// What workers may fetch to be as new as this process.
     pub(crate) program: Program,
@@ -88,6 +91,7 @@ impl App {
         let submits = Batcher::start(SUBMITS, move |batch| submit(submit_db.clone(), batch));
         let finishes = Batcher::start(FINISHES, move |batch| finish(finish_db.clone(), batch));
         let (superseded, webhooks_due) = (Notify::new(), Notify::new());
+        let reports = Reports::new(db.clone(), config.lease.0);
         let (policies, meters) = (Policies::new(db.clone()), Meters::new(&config.limits));
         Self {
             db,
@@ -95,6 +99,7 @@ impl App {
             policies,
             meters,
             dispatcher,
+            reports,
             blobs,
             program: Program::new(config.executable.clone()),
             config,

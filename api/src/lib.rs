@@ -37,6 +37,7 @@ mod local;
 mod maintenance;
 mod metrics;
 mod notifier;
+mod report;
 mod request;
 mod routes;
 mod serve;

@@ -1,4 +1,4 @@
-//! The API's description of itself: an OpenAPI 3.1 document made from the handlers, and the page that shows it.
+//! The API's description of itself: an OpenAPI 3.1 document made from the handlers, the page that shows it, and the guide around it.
 //!
 //! Handlers carry `#[utoipa::path]`; `routes!` puts handler and description into the router in one step, so neither is there
 //! without the other. A route added by a plain `.route()` is named by the test in `routes/tests.rs`. Both texts are made once,
@@ -7,6 +7,7 @@
 pub(crate) mod answers;
 mod document;
 mod doors;
+pub(crate) mod guide;
 pub(crate) mod items;
 mod page;
 pub(crate) mod parameters;

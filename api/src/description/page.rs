@@ -17,23 +17,6 @@ pub(super) struct Page {
 
 const STYLE: &str = include_str!("page.css");
 
-const QUICK_START: &str = r#"ASMAN=http://localhost:8000       # this server
-QUEUE=choose-a-name-nobody-guesses
-
-# Send a job. The answer holds its id.
-curl "$ASMAN/q/$QUEUE" -d '{"definition": {"image": "alpine:3.20", "command": "echo hello"}}'
-
-# What is queued and running, and what has just finished.
-curl "$ASMAN/q/$QUEUE"
-
-# Follow its log to the end, then get its result.
-JOB=the-id-from-above
-curl -N "$ASMAN/q/$QUEUE/j/$JOB/stream"
-curl "$ASMAN/q/$QUEUE/j/$JOB/result.json"
-
-# Run jobs of this queue on this machine.
-asman --api "$ASMAN" worker run "$QUEUE""#;
-
 /// One operation and where it is found.
 struct Operation<'a> {
     method: &'a str,
@@ -71,9 +54,11 @@ pub(super) fn of(document: &Value) -> Page {
                 main {
                     h1 { "Asman: the API" }
                     (paragraphs(document["info"]["description"].as_str().unwrap_or_default()))
-                    p { "For programs: " a href="openapi.json" { "openapi.json" } " (OpenAPI 3.1)." }
-                    h2 id="quick-start" { "Quick start" }
-                    pre { (QUICK_START) }
+                    p {
+                        "For programs: " a href="../openapi.json" { "openapi.json" } " (OpenAPI 3.1). For a beginning: the "
+                        a href="quick-start" { "quick start" } ". In the examples " code { "$ASMAN_API" } " is the address of this "
+                        "server, " code { "$QUEUE" } " a queue and " code { "$JOB" } " a job of it."
+                    }
                     @for tag in tags { (section(tag, &operations)) }
                     h2 id="shapes" { "Shapes" }
                     @for (name, schema) in members(&document["components"]["schemas"]) { (shape(name, schema)) }
@@ -81,10 +66,13 @@ pub(super) fn of(document: &Value) -> Page {
             }
         }
     };
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
-    let policy =
-        format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-    Page { html: body.into_string(), policy }
+    Page { html: body.into_string(), policy: policy_of(STYLE) }
+}
+
+/// What a page may load: the style that is in it, and nothing else.
+pub(super) fn policy_of(style: &str) -> String {
+    let hash = STANDARD.encode(Sha256::digest(style));
+    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 }
 
 fn operations(document: &Value) -> Vec<Operation<'_>> {
@@ -99,7 +87,8 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 fn contents(tags: &[&Value], operations: &[Operation<'_>]) -> Markup {
     html! {
         nav {
-            a.head href="#quick-start" { "Quick start" }
+            a.head href="../docs" { "Asman" }
+            a.head href="quick-start" { "Quick start" }
             @for tag in tags {
                 div {
                     a.head href={ "#" (name_of(tag)) } { (name_of(tag)) }
@@ -149,7 +138,7 @@ fn article(operation: &Operation<'_>, all: &[Operation<'_>]) -> Markup {
             h4 { "Answers" }
             dl { @for (status, answer) in members(&operation.told["responses"]) { (answer_entry(status, answer)) } }
             h4 { "Example" }
-            pre { (curl(operation)) }
+            pre tabindex="0" { (curl(operation)) }
         }
     }
 }
@@ -182,7 +171,7 @@ fn request_body(body: &Value) -> Markup {
                 code { (kind) } ": " (type_of(&content["schema"])) ". "
                 (inline(body["description"].as_str().unwrap_or_default()))
             }
-            @if !content["example"].is_null() { pre { (pretty(&content["example"])) } }
+            @if !content["example"].is_null() { pre tabindex="0" { (pretty(&content["example"])) } }
         }
     }
 }
@@ -223,7 +212,7 @@ fn curl(operation: &Operation<'_>) -> String {
     // Other routes take any body for JSON; this one believes what a client says that it is.
     let is_said = path.contains("/api/v1/queue/") && !body.is_empty();
     let kind = if is_said { " -H 'content-type: application/json'" } else { "" };
-    format!("curl {method}\"$ASMAN{path}\"{kind}{body}")
+    format!("curl {method}\"$ASMAN_API{path}\"{kind}{body}")
 }
 
 fn pretty(value: &Value) -> String {

@@ -1,9 +1,16 @@
 //! `/openapi.json` and `/docs`: what this server can be asked, for programs and for people.
 
+use axum::body::Bytes;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::description::DESCRIPTION;
+use crate::description::answers::Missing;
+use crate::description::guide::GUIDE;
+use crate::error::ApiError;
+use crate::extract::Parts;
 
 /// `GET /openapi.json`: every route of this server, for programs.
 #[utoipa::path(
@@ -16,7 +23,7 @@ pub(crate) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.json.clone()).into_response()
 }
 
-/// `GET /docs`: every route of this server, for people. It loads nothing from elsewhere.
+/// `GET /docs`: the guide's contents, for people. Neither it nor its pages load anything from elsewhere.
 #[utoipa::path(
     get,
     path = "/docs",
@@ -24,7 +31,34 @@ pub(crate) async fn openapi() -> Response {
     responses( (status = 200, description = "The page.", content_type = "text/html", body = String)),
 )]
 pub(crate) async fn docs() -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, DESCRIPTION.policy.as_str())];
-    (headers, DESCRIPTION.html.clone()).into_response()
+    page(GUIDE.contents.clone(), &GUIDE.policy)
+}
+
+/// Which page of the guide.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct GuidePath {
+    /// `api` for every route of this server, or a page such as `quick-start`.
+    page: String,
+}
+
+/// `GET /docs/:page`: one page of the guide, for people. `api` is this description as a page.
+#[utoipa::path(
+    get,
+    path = "/docs/{page}",
+    tag = "operation",
+    params(GuidePath),
+    responses((status = 200, description = "The page.", content_type = "text/html", body = String), Missing),
+)]
+pub(crate) async fn docs_page(Parts(GuidePath { page: name }): Parts<GuidePath>) -> Result<Response, ApiError> {
+    if name == "api" {
+        return Ok(page(DESCRIPTION.html.clone(), &DESCRIPTION.policy));
+    }
+    let html = GUIDE.page(&name).ok_or(ApiError::NotFound("no such page; /docs names every one"))?;
+    Ok(page(html, &GUIDE.policy))
+}
+
+fn page(html: Bytes, policy: &'static str) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
+    (headers, html).into_response()
 }

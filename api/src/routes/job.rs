@@ -1,9 +1,9 @@
-//! Reading jobs: lists, one job, its definition, its result, its namespaces and history.
+//! Reading jobs: lists, one job, its definition, its result and its namespaces.
 
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use protocol::{Job, Qid, State as JobState, limits, without_login};
@@ -13,24 +13,55 @@ use sql::ClaimKey;
 
 use crate::access::{Caller, Reader, ReaderOfJob, Right};
 use crate::app::{App, AppState};
-use crate::description::answers::{History, JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
+use crate::description::answers::{JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
 
 const NO_JOB: ApiError = ApiError::NotFound("Job not found");
+/// Of the paths of the list the one that is a page for a browser.
+const PAGE_OF_QUEUE: &str = "/q/{queue}";
 
-/// `GET /q/:queue`, `/q/:queue/j`: list queued and running jobs, and those that finished in the last minute.
+/// `GET /q/:queue`, `/q/:queue/j`: list queued and running jobs, and those that finished in the last minute. The first gives a
+/// browser the page that shows the queue, whoever asks: the page itself asks for the token.
 #[utoipa::path(
     get,
     path = "/q/{queue}",
     tag = "clients",
     params(QueuePath),
-    responses((status = 200, description = "Jobs by their id.", body = JobList), Refusals),
+    responses(
+        (
+            status = 200,
+            description = "Jobs by their id; for a browser the page that shows the queue.",
+            content((JobList = "application/json"), (String = "text/html")),
+        ),
+        Refusals,
+    ),
 )]
-pub(crate) async fn list(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    path: MatchedPath,
+    queue: Result<Reader, ApiError>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if path.as_str() != PAGE_OF_QUEUE {
+        return list_jobs(&app, queue?).await;
+    }
+    if is_for_browser(&headers) {
+        return Ok(vary(super::web::page(1)));
+    }
+    list_jobs(&app, queue?).await.map(vary)
+}
+
+async fn list_jobs(app: &App, Reader(queue): Reader) -> Result<Response, ApiError> {
     let rows = app.db.list_jobs(queue.qid(), limits::LISTED_FINISHED).await?;
     let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
-    Ok(Json(json!({"data": jobs})))
+    Ok(Json(json!({"data": jobs})).into_response())
+}
+
+/// Whether a page is wanted and no JSON.
+fn is_for_browser(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepts.contains("text/html")
 }
 
 /// `GET /q/:queue/j/:id`: one job and its definition.
@@ -68,9 +99,8 @@ pub(crate) async fn get_anywhere(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let bare = id.as_str().strip_suffix(".json");
-    if bare.is_none() && accepts.contains("text/html") {
+    if bare.is_none() && is_for_browser(&headers) {
         return Ok(vary(super::web::page(1)));
     }
     let id = bare.unwrap_or(id.as_str());
@@ -241,17 +271,4 @@ pub(crate) async fn namespaces(
 ) -> Result<Json<Value>, ApiError> {
     let row = app.db.get_job(queue.qid(), id.as_str()).await?;
     Ok(Json(json!({"data": row.map(|row| row.namespaces).unwrap_or_default()})))
-}
-
-/// `GET …/history.json`: every transition of a job, oldest first.
-#[utoipa::path(
-    get,
-    path = "/q/{queue}/j/{id}/history.json",
-    tag = "jobs",
-    params(JobPath),
-    responses((status = 200, description = "The transitions; none when there is no such job.", body = History), Refusals),
-)]
-pub(crate) async fn history(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Json<Value>, ApiError> {
-    let entries = app.db.job_history(queue.qid(), id.as_str()).await?;
-    Ok(Json(json!({"data": entries})))
 }

@@ -7,11 +7,14 @@ mod copy;
 mod description;
 mod files;
 mod health;
+mod history;
 mod job;
+mod jobs;
 mod logs;
 mod metaframe;
 mod policy;
 pub(crate) mod program;
+mod report;
 mod socket;
 mod status;
 mod stream;
@@ -57,6 +60,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(program::program))
         .routes(routes!(description::openapi))
         .routes(routes!(description::docs))
+        .routes(routes!(description::docs_page))
         .routes(routes!(metaframe::metaframe))
         .merge(queue_routes())
         .merge(job_routes())
@@ -76,6 +80,8 @@ fn queue_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(policy::get, policy::put, policy::delete))
         .routes(routes!(status::status))
         .routes(routes!(status::metrics))
+        .routes(routes!(report::report))
+        .routes(routes!(jobs::jobs))
         .routes(routes!(client_socket::connect))
         .routes(also("/q/{queue}/browser", routes!(client_socket::connect)))
         .routes(also("/{queue}/client", routes!(client_socket::connect)))
@@ -93,7 +99,7 @@ fn job_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(job::result))
         .routes(also("/q/{queue}/j/{id}/results.json", routes!(job::result)))
         .routes(routes!(job::namespaces))
-        .routes(routes!(job::history))
+        .routes(routes!(history::history))
         .routes(routes!(files::input))
         .routes(routes!(files::output))
         .routes(routes!(cancel::cancel))
@@ -110,6 +116,7 @@ fn jobs_anywhere() -> OpenApiRouter<AppState> {
         .routes(routes!(job::definition_anywhere))
         .routes(routes!(job::result_anywhere))
         .routes(also("/j/{id}/results.json", routes!(job::result_anywhere)))
+        .routes(routes!(history::history_anywhere))
         .routes(routes!(files::input_anywhere))
         .routes(routes!(files::output_anywhere))
         .routes(routes!(logs::build_logs_anywhere))

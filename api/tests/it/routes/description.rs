@@ -82,7 +82,7 @@ async fn the_document_says_which_paths_are_kept_for_old_clients_and_how_long_nam
 async fn the_page_names_every_operation_and_loads_nothing_from_elsewhere() {
     let api = TestApi::new().await;
     let (_, document) = api.get("/openapi.json").await;
-    let response = api.fetch("/docs").await;
+    let response = api.fetch("/docs/api").await;
     assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
@@ -309,6 +309,8 @@ async fn answers_have_the_members_that_the_document_tells() {
         "/q/{queue}",
         "/q/{queue}/status",
         "/q/{queue}/policy",
+        "/q/{queue}/report.json",
+        "/q/{queue}/jobs",
         "/upload/{key}",
         "/download/{key}",
         "/q/{queue}/j/{id}",

@@ -127,6 +127,7 @@ async fn a_history_has_one_entry_a_transition_oldest_first() {
     api.claim_one("q", "w2").await;
     api.post(&format!("/q/q/j/{id}/cancel?namespace=*&message=enough"), json!({})).await;
     let (_, history) = api.get(&format!("/q/q/j/{id}/history.json")).await;
+    assert_eq!(api.get(&format!("/j/{id}/history.json")).await, (200, history.clone()), "the same without its queue");
     let entries = history["data"].as_array().unwrap();
     let states: Vec<_> = entries.iter().map(|e| e["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["Queued", "Queued", "Running", "Queued", "Running", "Finished"]);

@@ -97,6 +97,7 @@ async fn a_job_of_a_queue_that_asks_its_readers_is_not_found_without_its_queue()
             "/definition.json",
             "/result.json",
             "/results.json",
+            "/history.json",
             "/inputs/x",
             "/outputs/x",
             "/build-logs.json",

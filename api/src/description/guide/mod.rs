@@ -1,0 +1,198 @@
+//! `/docs`: the guide, a few pages for people. Written in Markdown beside this file and made into pages once, at the first request.
+//!
+//! Every `sh`, `sql` and `js` block is an example that runs as it is shown, and the `text` block behind it holds lines of what it
+//! prints: `cli/tests/docs.rs` runs them all against a real server and worker. Links are relative, so that the pages work below
+//! whatever path a proxy puts them.
+
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+use super::page::policy_of;
+
+/// The API's reference has the pages' look, and these rules alone differ.
+const STYLE: &str = concat!(include_str!("../page.css"), include_str!("guide.css"));
+
+/// Name in the address and text. The order is that of reading.
+const PAGES: [(&str, &str); 7] = [
+    ("quick-start", include_str!("quick-start.md")),
+    ("job-definition", include_str!("job-definition.md")),
+    ("rest", include_str!("rest.md")),
+    ("sockets", include_str!("sockets.md")),
+    ("workers", include_str!("workers.md")),
+    ("sql", include_str!("sql.md")),
+    ("metaframe", include_str!("metaframe.md")),
+];
+
+/// The guide's pages.
+pub(crate) struct Guide {
+    pages: Vec<(&'static str, Bytes)>,
+    /// The one at `/docs`.
+    pub(crate) contents: Bytes,
+    /// What they may load: their own style and nothing else.
+    pub(crate) policy: String,
+}
+
+impl Guide {
+    /// A page by its name.
+    pub(crate) fn page(&self, name: &str) -> Option<Bytes> {
+        self.pages.iter().find(|(known, _)| *known == name).map(|(_, html)| html.clone())
+    }
+}
+
+/// The guide of this program.
+pub(crate) static GUIDE: LazyLock<Guide> = LazyLock::new(|| {
+    let chapters: Vec<Chapter> = PAGES.iter().map(|(name, text)| Chapter::read(name, text)).collect();
+    let pages = chapters.iter().map(|chapter| (chapter.name, page(chapter, &chapters).into_string().into())).collect();
+    Guide { pages, contents: contents(&chapters).into_string().into(), policy: policy_of(STYLE) }
+});
+
+/// One page, read.
+struct Chapter {
+    name: &'static str,
+    title: String,
+    /// The first paragraph, for the contents.
+    lead: String,
+    /// Id and text of each heading below the title.
+    sections: Vec<(String, String)>,
+    html: String,
+}
+
+impl Chapter {
+    fn read(name: &'static str, text: &'static str) -> Self {
+        let mut events: Vec<Event<'_>> = Parser::new_ext(text, Options::ENABLE_TABLES).map(harmless).collect();
+        let title = text_of(&events, |tag| matches!(tag, Tag::Heading { level: HeadingLevel::H1, .. })).unwrap_or_default();
+        let lead = text_of(&events, |tag| matches!(tag, Tag::Paragraph)).unwrap_or_default();
+        let sections = name_headings(&mut events);
+        let mut html = String::new();
+        pulldown_cmark::html::push_html(&mut html, events.into_iter());
+        // What may be wider than the screen is scrolled by keys too.
+        let html = html.replace("<pre>", "<pre tabindex=\"0\">").replace("<table>", "<table tabindex=\"0\">");
+        Self { name, title, lead, sections, html }
+    }
+}
+
+/// No HTML but what is made here.
+fn harmless(event: Event<'_>) -> Event<'_> {
+    match event {
+        Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
+        other => other,
+    }
+}
+
+/// The words of the first element of a kind.
+fn text_of(events: &[Event<'_>], is_it: impl Fn(&Tag<'_>) -> bool) -> Option<String> {
+    let start = events.iter().position(|event| matches!(event, Event::Start(tag) if is_it(tag)))?;
+    Some(words(&events[start + 1..]))
+}
+
+/// The words up to the end of the element that the events are within.
+fn words(events: &[Event<'_>]) -> String {
+    let is_end = |event: &&Event<'_>| matches!(event, Event::End(TagEnd::Heading(_) | TagEnd::Paragraph));
+    let inside = events.iter().take_while(|event| !is_end(event));
+    let text = inside.filter_map(|event| match event {
+        Event::Text(text) | Event::Code(text) => Some(text.as_ref()),
+        Event::SoftBreak => Some(" "),
+        _ => None,
+    });
+    text.collect()
+}
+
+/// Gives each heading an id made of its words. Gives the ids and words of those below the title.
+fn name_headings(events: &mut [Event<'_>]) -> Vec<(String, String)> {
+    let mut sections = Vec::new();
+    for at in 0..events.len() {
+        let heading = words(&events[at + 1..]);
+        if let Event::Start(Tag::Heading { level, id, .. }) = &mut events[at] {
+            let name = slug(&heading);
+            *id = Some(CowStr::from(name.clone()));
+            if *level == HeadingLevel::H2 {
+                sections.push((name, heading));
+            }
+        }
+    }
+    sections
+}
+
+fn slug(heading: &str) -> String {
+    let words = heading.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
+}
+
+fn page(chapter: &Chapter, all: &[Chapter]) -> Markup {
+    let at = all.iter().position(|one| one.name == chapter.name).unwrap_or_default();
+    let next = all.get(at + 1);
+    let main = html! {
+        (PreEscaped(&chapter.html))
+        p.next { @if let Some(next) = next { "Next: " a href=(next.name) { (next.title) } } @else { "Next: " a href="api" { "API reference" } } }
+    };
+    frame(&chapter.title, "", Some(chapter), all, &main)
+}
+
+fn contents(all: &[Chapter]) -> Markup {
+    let main = html! {
+        h1 { "Asman" }
+        p { "Compute queues for container jobs. Whoever knows a queue's name sends it jobs; any worker pointed at that name runs them." }
+        @for chapter in all {
+            h2 { a href={ "docs/" (chapter.name) } { (chapter.title) } }
+            p { (chapter.lead) }
+        }
+        h2 { a href="docs/api" { "API reference" } }
+        p { "Every route with its parameters, bodies and answers; for programs as " a href="openapi.json" { "openapi.json" } "." }
+    };
+    frame("Asman", "docs/", None, all, &main)
+}
+
+/// A whole page. `base` leads to the guide's folder.
+fn frame(title: &str, base: &str, current: Option<&Chapter>, all: &[Chapter], main: &Markup) -> Markup {
+    let home = if base.is_empty() { "../docs" } else { "docs" };
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="referrer" content="no-referrer";
+                meta name="color-scheme" content="light dark";
+                title { (title) @if current.is_some() { " - Asman" } }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                nav aria-label="Documentation" {
+                    a.head href=(home) aria-current=[current.is_none().then_some("page")] { "Asman" }
+                    @for chapter in all {
+                        @let is_current = current.is_some_and(|one| one.name == chapter.name);
+                        div {
+                            a.head href={ (base) (chapter.name) } aria-current=[is_current.then_some("page")] { (chapter.title) }
+                            @if is_current {
+                                @for (id, heading) in &chapter.sections { a.entry href={ "#" (id) } { (heading) } }
+                            }
+                        }
+                    }
+                    a.head href={ (base) "api" } { "API reference" }
+                }
+                main { (main) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_get_ids_and_foreign_html_is_text() {
+        let chapter = Chapter::read("x", "# A `b`\n\nLead\nline.\n\n## By hand\n\n<script>x</script>\n\n| a |\n|---|\n| 1 |\n");
+        assert_eq!((chapter.title.as_str(), chapter.lead.as_str()), ("A b", "Lead line."));
+        assert_eq!(chapter.sections, [("by-hand".to_owned(), "By hand".to_owned())]);
+        assert!(
+            chapter.html.contains("<h2 id=\"by-hand\">") && chapter.html.contains("<table tabindex=\"0\">"),
+            "{}",
+            chapter.html
+        );
+        assert!(!chapter.html.contains("<script>"), "{}", chapter.html);
+    }
+}

@@ -1,0 +1,45 @@
+//! `/docs`: pages that hang together and need nobody else's server. What they say is run by `cli/tests/docs.rs`.
+
+use std::collections::BTreeSet;
+
+use crate::test_api::{TestApi, assert_one_sentence};
+
+/// Every target of a link on a page.
+fn links(page: &str) -> Vec<&str> {
+    page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_link_of_the_guide_leads_somewhere_below_whatever_path_it_hangs() {
+    let api = TestApi::new().await;
+    let (mut seen, mut waiting) = (BTreeSet::new(), vec!["docs".to_owned()]);
+    while let Some(path) = waiting.pop() {
+        if !seen.insert(path.clone()) || path == "openapi.json" {
+            continue;
+        }
+        let response = api.fetch(&format!("/{path}")).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8", "{path}");
+        let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+        let page = response.text().await.unwrap();
+        for loading in ["<script", "<link", "<img", "<iframe", "@import", "url("] {
+            assert!(!page.contains(loading), "{path} has {loading}");
+        }
+        // As a browser resolves them where a proxy has put the server below a path.
+        let here = reqwest::Url::parse(&format!("http://host/below/it/{path}")).unwrap();
+        for link in links(&page) {
+            let target = here.join(link).unwrap();
+            let below = target.path().strip_prefix("/below/it/").unwrap_or_else(|| panic!("{link} of {path} leads out"));
+            assert!(target.host_str() == Some("host"), "{link} of {path}");
+            if let Some(id) = target.fragment().filter(|_| below == path) {
+                assert!(page.contains(&format!("id=\"{id}\"")), "{link} of {path}");
+            }
+            waiting.push(below.to_owned());
+        }
+    }
+    assert!(seen.len() >= 10, "{seen:?}");
+    let (status, body) = api.get("/docs/nothing").await;
+    assert_eq!(status, 404);
+    assert_one_sentence(&body);
+}

@@ -1,0 +1,104 @@
+//! Every example of the guide at `/docs` runs as it is shown, and prints the lines that the `text` block behind it holds.
+//!
+//! The examples of a page are one session of a shell in a folder of its own: what one sets, the next ones have. SQL goes to the
+//! database of the same server, JavaScript to Node.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use support::{Stack, data_directory, repository, text};
+
+/// The address that the pages show.
+const SHOWN: &str = "localhost:8000";
+
+/// One block of code: its language and its lines.
+struct Block {
+    language: String,
+    text: String,
+}
+
+/// The blocks of a page, in their order.
+fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(language) = line.strip_prefix("```") else { continue };
+        let text = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+        blocks.push(Block { language: language.to_owned(), text });
+    }
+    blocks
+}
+
+/// What separates the output of one example from that of the next.
+fn mark(at: usize) -> String {
+    format!("-----8<----- {at}")
+}
+
+/// The examples of a page as one script. An answer that refuses is a failure, which curl would pass over.
+fn script(blocks: &[Block]) -> String {
+    let mut script = "set -eu\nexec 2>&1\ncurl() { command curl --fail-with-body \"$@\"; }\n".to_owned();
+    for (at, block) in blocks.iter().enumerate() {
+        write!(script, "\necho; echo '{}'\n", mark(at)).unwrap();
+        match block.language.as_str() {
+            "sh" => script += &block.text,
+            "sql" => {
+                write!(script, "psql \"$DATABASE\" -X -v ON_ERROR_STOP=1 <<'END_OF_SQL'\n{}END_OF_SQL\n", block.text).unwrap()
+            }
+            "js" => write!(script, "cat > example.mjs <<'END_OF_JS'\n{}END_OF_JS\n$NODE example.mjs\n", block.text).unwrap(),
+            "text" | "html" => {}
+            other => panic!("nobody knows how to run a block of {other:?}"),
+        }
+    }
+    script
+}
+
+/// The program that runs the JavaScript of the pages: Node 20 has sockets behind a flag.
+fn node() -> &'static str {
+    let has_sockets = Command::new("node").args(["-e", "new WebSocket('ws://127.0.0.1:1')"]).stderr(Stdio::null()).status();
+    if has_sockets.expect("node is here: ./x test installs it").success() { "node" } else { "node --experimental-websocket" }
+}
+
+fn run(page: &str, stack: &Stack, data: &Path) {
+    let source = std::fs::read_to_string(folder().join(page)).unwrap();
+    let blocks = blocks(&source);
+    assert!(blocks.iter().any(|block| ["sh", "sql"].contains(&block.language.as_str())), "{page} has examples");
+    let address = stack.api.strip_prefix("http://").unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_asman")).parent().unwrap();
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(script(&blocks).replace(SHOWN, address)).current_dir(work.path());
+    shell.env("PATH", format!("{}:{}", program.display(), std::env::var("PATH").unwrap())).env("NODE", node());
+    shell.env("DATABASE", format!("host={} user=asman dbname=asman", data.join("socket").display()));
+    let output = shell.stdin(Stdio::null()).output().unwrap();
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{page} fails at its last example:\n{said}");
+    for (at, expected) in blocks.iter().enumerate().filter(|(_, block)| block.language == "text") {
+        let printed = said.split(&mark(at - 1)).nth(1).unwrap().split(&mark(at)).next().unwrap();
+        for line in expected.text.replace(SHOWN, address).lines() {
+            assert!(printed.contains(line), "{page} promises {line:?} and prints:\n{printed}");
+        }
+    }
+}
+
+fn folder() -> PathBuf {
+    repository().join("api/src/description/guide")
+}
+
+#[test]
+fn every_example_of_the_guide_runs_as_it_is_shown_and_prints_what_is_promised() {
+    let data = data_directory();
+    let mut stack = Stack::start_on(data.path());
+    let mut pages: Vec<String> =
+        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    pages.retain(|name| name.ends_with(".md"));
+    pages.sort();
+    assert_eq!(pages.len(), 7, "{pages:?}");
+    for page in pages {
+        run(&page, &stack, data.path());
+    }
+    stack.stop();
+}

@@ -1,0 +1,82 @@
+//! The jobs of a queue, page by page, newest first: each state is a list of its own, with a cursor of its own.
+
+use protocol::{Qid, Reason};
+
+use crate::{Db, Result};
+
+const QUEUED: &str = include_str!("../queries/job/page_queued.sql");
+const RUNNING: &str = include_str!("../queries/job/page_running.sql");
+const FINISHED: &str = include_str!("../queries/job/page_finished.sql");
+
+/// Most bytes of a definition that a page looks into: two hundred of a mebibyte each would be a page of their own kind.
+const BODY_BYTES_MAX: i32 = 16 * 1024;
+
+/// One job of a page.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct PageRow {
+    /// Its id.
+    pub job_id: String,
+    /// Whether it is an item of the task-queue API and no container job.
+    pub is_item: bool,
+    /// Its definition, unless that is large or an item's.
+    pub body: Option<String>,
+    /// Where it stands in the order of its state: what the next page begins behind.
+    pub place: i64,
+    /// When it was submitted, epoch milliseconds.
+    pub queued_ms: i64,
+    /// When it was last claimed.
+    pub claimed_ms: Option<i64>,
+    /// When it ended.
+    pub finished_ms: Option<i64>,
+    /// Who runs or ran it.
+    pub worker_id: Option<String>,
+    /// How many times it was claimed.
+    pub attempt: i16,
+    reason: Option<String>,
+    /// Why it ended so.
+    pub message: Option<String>,
+    /// Exit code of its program.
+    pub status_code: Option<i64>,
+    /// How long its program ran, in milliseconds.
+    pub duration_ms: Option<f64>,
+}
+
+impl PageRow {
+    /// How it ended.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason.as_deref().and_then(|reason| reason.parse().ok())
+    }
+}
+
+/// The last row of the page before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// [`PageRow::place`].
+    pub number: i64,
+    /// [`PageRow::job_id`].
+    pub job_id: String,
+}
+
+impl Db {
+    /// Waiting jobs, the last submitted first.
+    pub async fn page_queued(&self, qid: Qid, before: Option<&Place>, n_max: i64) -> Result<Vec<PageRow>> {
+        let number = before.map(|place| place.number);
+        Ok(sqlx::query_as(QUEUED).bind(qid).bind(number).bind(n_max).bind(BODY_BYTES_MAX).fetch_all(&self.pool).await?)
+    }
+
+    /// Running jobs, the last claimed first.
+    pub async fn page_running(&self, qid: Qid, before: Option<&Place>, n_max: i64) -> Result<Vec<PageRow>> {
+        self.page_by_time(RUNNING, qid, before, n_max).await
+    }
+
+    /// Ended jobs, the last ended first.
+    pub async fn page_finished(&self, qid: Qid, before: Option<&Place>, n_max: i64) -> Result<Vec<PageRow>> {
+        self.page_by_time(FINISHED, qid, before, n_max).await
+    }
+
+    async fn page_by_time(&self, statement: &'static str, qid: Qid, before: Option<&Place>, n_max: i64) -> Result<Vec<PageRow>> {
+        let (number, job_id) = before.map(|place| (place.number, place.job_id.as_str())).unzip();
+        let bound = sqlx::query_as(statement).bind(qid).bind(number).bind(job_id).bind(n_max).bind(BODY_BYTES_MAX);
+        Ok(bound.fetch_all(&self.pool).await?)
+    }
+}

@@ -1,0 +1,170 @@
+import { Lines } from "../../log/lines.ts"
+import { Refusal } from "../../queue/requests.ts"
+import type { Definition, HistoryEntry, Job, LogLine, State } from "../../wire.ts"
+import { ask, failureOf, headersOf, type Failure } from "../shared/fetch.ts"
+import { tokens } from "../shared/token.ts"
+import type { JobAddress } from "./address.ts"
+import { readEvents } from "./events.ts"
+
+/** How often a job without a known queue is asked for. */
+const POLL_MS = 2_000
+/** Pauses after failures grow from the first to the last. */
+const PAUSE_MS = [1_000, 2_000, 5_000, 10_000, 15_000]
+/** Transitions that are kept. */
+const HISTORY_MAX = 1_000
+
+interface Shown { data: { definition: Definition; results: Job | null } }
+interface Slice { data: LogLine[]; nextCursor: number; isFinal: boolean }
+
+/** One job, followed to its end. Every property is reactive. `dispose` ends all requests. */
+export class FollowedJob {
+  readonly address: JobAddress
+  readonly log = new Lines()
+  #phase = $state<"loading" | "shown" | "missing" | "denied">("loading")
+  #problem = $state("")
+  #definition = $state.raw<Definition>()
+  #record = $state.raw<Job>()
+  #history = $state.raw<readonly HistoryEntry[]>([])
+  #token: string | undefined
+  #stop = new AbortController()
+  #eventId = ""
+  readonly #since = { build: 0, run: 0 }
+
+  constructor(address: JobAddress, token?: string) {
+    this.address = address
+    if (token !== undefined) tokens.set(tokenKey(address), token)
+    this.#token = tokens.get(tokenKey(address))
+    void this.#follow(this.#stop.signal)
+  }
+
+  get phase(): "loading" | "shown" | "missing" | "denied" {
+    return this.#phase
+  }
+  /** What keeps the page from being up to date, or `""`. */
+  get problem(): string {
+    return this.#problem
+  }
+  get definition(): Definition | undefined {
+    return this.#definition
+  }
+  get record(): Job | undefined {
+    return this.#record
+  }
+  get history(): readonly HistoryEntry[] {
+    return this.#history
+  }
+  get token(): string | undefined {
+    return this.#token
+  }
+
+  /** Begins anew with a token. */
+  setToken(token: string): void {
+    tokens.set(tokenKey(this.address), token)
+    this.#token = tokens.get(tokenKey(this.address))
+    this.dispose()
+    this.#stop = new AbortController()
+    this.#phase = "loading"
+    void this.#follow(this.#stop.signal)
+  }
+
+  dispose(): void {
+    this.#stop.abort()
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted; ) {
+      const failure = await this.#step(signal)
+      if (signal.aborted || failure === "over") return
+      if (failure && failure.kind !== "away") return this.#refused(failure)
+      this.#problem = failure?.text ?? ""
+      failures = failure ? failures + 1 : 0
+      await pause(failure ? (PAUSE_MS[Math.min(failures, PAUSE_MS.length) - 1] ?? POLL_MS) : POLL_MS, signal)
+    }
+  }
+
+  /** Once around: what the job is, then its log. Without a failure it is asked for again soon. */
+  async #step(signal: AbortSignal): Promise<Failure | "over" | undefined> {
+    const failure = await this.#load(signal)
+    if (failure) return failure
+    const isOver = this.#isOver
+    const stopped = this.address.queue === undefined ? await this.#poll(signal) : await this.#stream(signal)
+    if (stopped !== "over") return stopped
+    // The end came while the log was read: its result is still to be fetched.
+    return isOver ? "over" : ((await this.#load(signal)) ?? "over")
+  }
+
+  get #isOver(): boolean {
+    return this.#record === undefined || this.#record.state === "Finished" || this.#record.state === "Removed"
+  }
+
+  async #load(signal: AbortSignal): Promise<Failure | undefined> {
+    const answer = await ask<Shown>(this.address.json, { token: this.#token, signal })
+    if (answer.failure) return answer.failure
+    this.#definition = answer.data.data?.definition
+    this.#record = answer.data.data?.results ?? undefined
+    this.#phase = "shown"
+    this.#problem = ""
+    const history = await ask<{ data: HistoryEntry[] }>(`${this.address.below}/history.json`, { token: this.#token, signal })
+    if (Array.isArray(history.data?.data)) this.#history = history.data.data.slice(-HISTORY_MAX)
+    return undefined
+  }
+
+  async #stream(signal: AbortSignal): Promise<Failure | "over" | undefined> {
+    try {
+      const headers = { ...headersOf(this.#token), accept: "text/event-stream", ...(this.#eventId ? { "last-event-id": this.#eventId } : {}) }
+      const response = await fetch(`${this.address.below}/stream`, { headers, signal, credentials: "omit", referrerPolicy: "no-referrer" })
+      if (!response.ok || !response.body) {
+        void response.body?.cancel()
+        return failureOf(new Refusal(response.status, `the server answered ${response.status}`))
+      }
+      for await (const event of readEvents(response.body)) {
+        this.#eventId = event.id || this.#eventId
+        const data = JSON.parse(event.data) as { lines?: LogLine[]; state?: State }
+        if (event.name === "final") return "over"
+        if (event.name === "build-log" || event.name === "run-log") this.log.append(event.name === "run-log" ? "run" : "build", data.lines ?? [])
+        else if (event.name === "state" && data.state !== this.#record?.state) await this.#load(signal)
+      }
+      return undefined
+    } catch {
+      return { kind: "away", text: "The connection broke off. Trying again." }
+    }
+  }
+
+  async #poll(signal: AbortSignal): Promise<Failure | "over" | undefined> {
+    const [build, run] = [await this.#read("build", signal), await this.#read("run", signal)]
+    return typeof build === "object" ? build : typeof run === "object" ? run : build === "over" && run === "over" ? "over" : undefined
+  }
+
+  /** Everything that a log has by now. */
+  async #read(part: "build" | "run", signal: AbortSignal): Promise<Failure | "over" | undefined> {
+    for (;;) {
+      const answer = await ask<Slice>(`${this.address.below}/${part}-logs.json?since=${this.#since[part]}`, { token: this.#token, signal })
+      if (answer.failure) return answer.failure
+      const { data, nextCursor, isFinal } = answer.data
+      const isNew = Array.isArray(data) && data.length > 0 && nextCursor > this.#since[part]
+      if (isNew) {
+        this.log.append(part, data)
+        this.#since[part] = nextCursor
+      }
+      if (isFinal) return "over"
+      if (!isNew) return undefined
+    }
+  }
+
+  #refused(failure: Failure): void {
+    this.#phase = failure.kind === "denied" ? "denied" : "missing"
+    this.#problem = failure.text
+  }
+}
+
+/** A token belongs to a queue where that is known, else to the job. */
+function tokenKey({ queue, below }: JobAddress): string {
+  return queue === undefined ? below : below.slice(0, below.lastIndexOf("/j/"))
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true })
+  })
+}

@@ -1,0 +1,118 @@
+import { root } from "../../root.ts"
+import { ask, type Failure } from "../shared/fetch.ts"
+import { tokens } from "../shared/token.ts"
+import { JobRows } from "./rows.svelte.ts"
+import type { Report, Span } from "./report.ts"
+
+/** How often the report is asked for while somebody looks. The server makes a new one every two seconds. */
+const POLL_MS = 3_000
+/** And at most this rarely while it does not answer. */
+const POLL_MAX_MS = 30_000
+
+/** One queue, watched. Every property is reactive. `dispose` ends all requests. */
+export class WatchedQueue {
+  readonly name: string
+  readonly rows: JobRows
+  #span = $state<Span>("hour")
+  #report = $state.raw<Report>()
+  #denied = $state("")
+  #problem = $state("")
+  #token = $state<string>()
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #stop = new AbortController()
+  #failures = 0
+  readonly #onvisible = (): void => {
+    if (!document.hidden) this.#ask()
+  }
+
+  constructor(name: string, token?: string) {
+    this.name = name
+    if (token !== undefined) tokens.set(this.url, token)
+    this.#token = tokens.get(this.url)
+    this.rows = new JobRows(this.url, () => this.#token, (failure) => this.#refused(failure))
+    document.addEventListener("visibilitychange", this.#onvisible)
+    this.#ask()
+  }
+
+  /** Base of everything of the queue. */
+  get url(): string {
+    return `${root.href}q/${encodeURIComponent(this.name)}`
+  }
+  get span(): Span {
+    return this.#span
+  }
+  get report(): Report | undefined {
+    return this.#report
+  }
+  /** Why a token is asked for, or `""`. */
+  get denied(): string {
+    return this.#denied
+  }
+  /** What keeps the numbers from being up to date, or `""`. */
+  get problem(): string {
+    return this.#problem
+  }
+  get hasToken(): boolean {
+    return this.#token !== undefined
+  }
+
+  setSpan(span: Span): void {
+    this.#span = span
+    this.#report = undefined
+    this.#ask()
+  }
+
+  setToken(token: string): void {
+    tokens.set(this.url, token)
+    this.#token = tokens.get(this.url)
+    this.#denied = ""
+    this.rows.restart()
+    this.#ask()
+  }
+
+  /** Cancels a job in every namespace that holds it. Gives why it could not, or `""`. */
+  async cancel(id: string): Promise<string> {
+    const url = `${this.url}/j/${encodeURIComponent(id)}/cancel?namespace=*`
+    const answer = await ask<{ message?: string }>(url, { method: "POST", token: this.#token })
+    if (answer.failure?.kind === "denied") this.#denied = `To cancel: ${answer.failure.text}`
+    this.rows.refresh(true)
+    this.#ask()
+    if (answer.failure) return answer.failure.text
+    return typeof answer.data.message === "string" ? answer.data.message : ""
+  }
+
+  dispose(): void {
+    document.removeEventListener("visibilitychange", this.#onvisible)
+    clearTimeout(this.#timer)
+    this.#stop.abort()
+    this.rows.dispose()
+  }
+
+  /** Asks now, and again and again; a question that is under way is dropped. */
+  #ask(): void {
+    clearTimeout(this.#timer)
+    this.#stop.abort()
+    this.#stop = new AbortController()
+    void this.#step(this.#stop.signal)
+  }
+
+  async #step(signal: AbortSignal): Promise<void> {
+    const answer = await ask<{ data: Report }>(`${this.url}/report.json?span=${this.#span}`, { token: this.#token, signal })
+    if (signal.aborted) return
+    if (answer.failure) this.#refused(answer.failure)
+    else {
+      this.#report = answer.data.data
+      this.#problem = this.#denied = ""
+      this.#failures = 0
+      this.rows.refresh(false)
+    }
+    if (this.#denied !== "" || document.hidden) return
+    this.#timer = setTimeout(() => this.#ask(), Math.min(POLL_MS * 2 ** this.#failures, POLL_MAX_MS))
+  }
+
+  #refused(failure: Failure): void {
+    if (failure.kind === "denied") this.#denied = failure.text
+    else this.#problem = failure.text
+    this.#failures = Math.min(this.#failures + 1, 10)
+  }
+}

@@ -1,0 +1,37 @@
+/** Requests of a page to the server that gave it, with what a failure means for the page. */
+import { askOnce, Refusal } from "../../queue/requests.ts"
+import { bearer } from "../../queue/token.ts"
+
+/** Why there is no answer. `denied`: a token is asked for, or another one. `away`: it may be tried again. */
+export type Failure = { kind: "denied" | "missing" | "refused" | "away"; text: string }
+export type Answer<T> = { data: T; failure?: undefined } | { failure: Failure; data?: undefined }
+
+export interface Asking {
+  readonly token?: string | undefined
+  readonly method?: string
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Fetches JSON from an address below the root. It never throws. */
+export async function ask<T>(url: string, { token, method = "GET", signal }: Asking = {}): Promise<Answer<T>> {
+  try {
+    const init = { method, headers: headersOf(undefined), credentials: "omit" as const, signal: signal ?? null }
+    return { data: (await askOnce(url, token, init)) as T }
+  } catch (error) {
+    return { failure: failureOf(error) }
+  }
+}
+
+/** Headers of a request for JSON: a browser's own `Accept` would get the page. */
+export function headersOf(token: string | undefined): Record<string, string> {
+  return { accept: "application/json", ...bearer(token) }
+}
+
+/** What went wrong, for the page. */
+export function failureOf(error: unknown): Failure {
+  const refusal = error instanceof Refusal ? error : new Refusal(0, "")
+  if (refusal.wantsToken) return { kind: "denied", text: refusal.message }
+  if (refusal.status === 404) return { kind: "missing", text: refusal.message }
+  const isPassing = refusal.status === 0 || refusal.status === 429 || refusal.status >= 500
+  return isPassing ? { kind: "away", text: "The server does not answer. Trying again." } : { kind: "refused", text: refusal.message }
+}

@@ -1,0 +1,40 @@
+import type { IconName } from "../../ui/icons.ts"
+import type { Reason, State } from "../../wire.ts"
+
+/** How a job stands, for people. */
+export interface Standing {
+  readonly text: string
+  readonly tone: "wait" | "run" | "ok" | "warn" | "bad" | "none"
+  readonly icon: IconName
+}
+
+const ENDS: Readonly<Record<Reason, Standing>> = {
+  Success: { text: "Succeeded", tone: "ok", icon: "check" },
+  Error: { text: "Could not run", tone: "bad", icon: "warning" },
+  TimedOut: { text: "Timed out", tone: "bad", icon: "clock" },
+  Cancelled: { text: "Cancelled", tone: "none", icon: "cross" },
+  WorkerLost: { text: "Worker lost", tone: "bad", icon: "warning" },
+  JobReplacedByClient: { text: "Replaced by a newer job", tone: "none", icon: "again" },
+  Deleted: { text: "Result thrown away", tone: "none", icon: "trash" },
+}
+
+/** How a job stands in words, a tone and an icon. What the server may invent later is shown as it is. */
+export function standingOf(state: State | undefined, reason?: Reason, statusCode?: number): Standing {
+  if (state === "Queued") return { text: "Waiting", tone: "wait", icon: "hourglass" }
+  if (state === "Running") return { text: "Running", tone: "run", icon: "circle" }
+  if (reason === "Success" && statusCode !== undefined && statusCode !== 0) {
+    return { text: `Failed with exit code ${statusCode}`, tone: "warn", icon: "warning" }
+  }
+  const known = reason && Object.hasOwn(ENDS, reason) ? ENDS[reason] : undefined
+  return known ?? { text: String(reason ?? state ?? "Unknown"), tone: "none", icon: "help" }
+}
+
+/** What an exit code means, where it means something. */
+export function exitCodeText(code: number): string | undefined {
+  if (code === 126) return "The command was found but could not be executed."
+  if (code === 127) return "The command was not found in the image."
+  if (code === 137) return "The program was killed, often because it ran out of memory."
+  if (code === 139) return "The program crashed with a segmentation fault."
+  if (code === 143) return "The program was asked to stop."
+  return undefined
+}
