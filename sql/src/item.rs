@@ -173,7 +173,7 @@ impl Db {
             .bind(qid)
             .bind(column(items, |i| i.item.id.as_str()))
             .bind(column(items, StagedItem::hash))
-            .bind(column(items, |i| i.stored_body()))
+            .bind(column(items, StagedItem::stored_body))
             .bind(column(items, |i| i.job().is_none()))
             .bind(column(items, StagedItem::is_true_id))
             .bind(column(items, |i| i.job().map_or(ITEM_CLASS, class_of)))

@@ -5,6 +5,7 @@
 //! the builder has not named is not counted: base images, and the files of a `COPY` or `ADD` until their layer is there, which the
 //! bounds of contexts hold.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -114,9 +115,9 @@ struct Known {
 impl Known {
     async fn look(&mut self, docker: &Docker, made: &Made, most: u64) -> u64 {
         for id in made.layers() {
-            if !self.layers.contains_key(&id) {
-                let bytes = docker.layer_bytes(&id).await;
-                self.layers.insert(id, bytes);
+            if let Entry::Vacant(new) = self.layers.entry(id) {
+                let bytes = docker.layer_bytes(new.key()).await;
+                new.insert(bytes);
             }
         }
         let mut sum = self.layers.values().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));

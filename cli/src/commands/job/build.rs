@@ -30,14 +30,14 @@ pub(crate) struct BuildArgs {
     dockerfile: Option<PathBuf>,
     /// What COPY takes its files from: a folder of this machine, or the URL of a git repository or an archive. Without
     /// --dockerfile, the context's own Dockerfile is built.
-    #[arg(long, value_name = "FOLDER|URL")]
-    build_context: Option<String>,
+    #[arg(long = "build-context", value_name = "FOLDER|URL")]
+    context: Option<String>,
     /// Stage of the Dockerfile to build.
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
     /// Value of an ARG of the Dockerfile; may be given again. Everybody who knows the queue can read it.
     #[arg(long = "build-arg", value_name = "K=V")]
-    build_args: Vec<String>,
+    values: Vec<String>,
     /// Platform to build for, such as linux/arm64.
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
@@ -56,13 +56,13 @@ impl PackedContext {
 
 impl BuildArgs {
     fn is_given(&self) -> bool {
-        let Self { dockerfile, build_context, target, build_args, platform } = self;
-        dockerfile.is_some() || build_context.is_some() || target.is_some() || !build_args.is_empty() || platform.is_some()
+        let Self { dockerfile, context, target, values, platform } = self;
+        dockerfile.is_some() || context.is_some() || target.is_some() || !values.is_empty() || platform.is_some()
     }
 
     /// Whether these flags name an image to build.
     fn is_whole(&self) -> bool {
-        self.dockerfile.is_some() || self.build_context.is_some()
+        self.dockerfile.is_some() || self.context.is_some()
     }
 
     /// Puts the block into a definition, and packs the folder that is its context.
@@ -84,13 +84,13 @@ impl BuildArgs {
         }
         let texts = [("target", &self.target), ("platform", &self.platform)];
         block.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text.as_ref()?)))));
-        if let Some(bad) = self.build_args.iter().find(|text| !text.contains('=')) {
+        if let Some(bad) = self.values.iter().find(|text| !text.contains('=')) {
             return Err(Failure::BadInput(format!("--build-arg {bad:?} has no equals sign; write K=V")));
         }
-        if !self.build_args.is_empty() {
-            block.insert("buildArgs".to_owned(), json!(self.build_args));
+        if !self.values.is_empty() {
+            block.insert("buildArgs".to_owned(), json!(self.values));
         }
-        let Some(context) = &self.build_context else { return Ok(None) };
+        let Some(context) = &self.context else { return Ok(None) };
         if context.contains("://") {
             block.insert("context".to_owned(), json!(context));
             return Ok(None);
@@ -203,14 +203,14 @@ mod tests {
 
     #[test]
     fn flags_make_a_block_or_change_the_one_that_is_there() {
-        let url = BuildArgs { build_context: Some("https://host/a".to_owned()), ..BuildArgs::default() };
+        let url = BuildArgs { context: Some("https://host/a".to_owned()), ..BuildArgs::default() };
         assert_eq!(add(&url, json!({})).unwrap(), json!({"build": {"context": "https://host/a"}}));
-        let args = BuildArgs { target: Some("t".to_owned()), build_args: vec!["A=b=c".to_owned()], ..BuildArgs::default() };
+        let args = BuildArgs { target: Some("t".to_owned()), values: vec!["A=b=c".to_owned()], ..BuildArgs::default() };
         let changed = json!({"build": {"context": "x", "target": "t", "buildArgs": ["A=b=c"]}});
         assert_eq!(add(&args, json!({"build": {"context": "x"}})).unwrap(), changed);
         assert!(add(&args, json!({})).unwrap_err().contains("give --dockerfile or --build-context too"));
         assert!(add(&url, json!({"image": "a"})).unwrap_err().contains("has an image and is to build one"));
-        let nothing = BuildArgs { build_context: Some("/no/such".to_owned()), ..BuildArgs::default() };
+        let nothing = BuildArgs { context: Some("/no/such".to_owned()), ..BuildArgs::default() };
         assert!(add(&nothing, json!({})).unwrap_err().contains("is no folder and no URL"));
     }
 
