@@ -96,7 +96,12 @@ fn doctor_has_a_line_for_each_need_and_a_mend_for_each_lack() {
     assert_eq!(output.status.code(), Some(3));
     let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
     let names: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["PostgreSQL", "Docker", "API", "disk", "port"]);
+    assert_eq!(names, ["PostgreSQL", "Docker", "API", "disk", "port", "gVisor", "iptables", "git"]);
     assert_eq!(checks[0]["verdict"], "missing");
     assert!(checks[0]["text"].as_str().unwrap().contains("apt-get install postgresql"));
+    assert!(checks[5..].iter().all(|check| check["verdict"] != "missing"), "only some jobs need them: {checks:?}");
+    let without = asman().args(["doctor", "--json"]).env("PATH", "/nonexistent").output().unwrap();
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&without.stdout).unwrap();
+    let git = checks.iter().find(|check| check["name"] == "git").unwrap();
+    assert!(git["verdict"] == "note" && git["text"].as_str().unwrap().contains("apt-get install git"), "{git}");
 }

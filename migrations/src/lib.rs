@@ -38,9 +38,30 @@ pub enum Error {
     /// A statement failed.
     #[error("the database refused a statement: {}", chain(.0))]
     Database(#[from] tokio_postgres::Error),
-    /// A numbered file failed, or the history differs from ours.
+    /// A numbered file failed.
     #[error("migration failed: {}", chain(.0))]
-    Migration(#[from] refinery::Error),
+    Migration(refinery::Error),
+    /// The database got a numbered file with another text than ours.
+    #[error(
+        "the database got another {0} than this program has: the file was changed after it was applied; give it its old text back \
+         and write the change into a new file, or, where nothing in the database is worth keeping, drop it and begin anew (of \
+         `asman up`: delete the folder `database` of its data directory)"
+    )]
+    Changed(String),
+    /// The database got a numbered file that we do not have.
+    #[error("the database has {0}, which this program does not know: it is of a newer release; upgrade the program")]
+    Newer(String),
+}
+
+impl From<refinery::Error> for Error {
+    fn from(error: refinery::Error) -> Self {
+        let name = |migration: &refinery::Migration| format!("V{:03}__{}", migration.version(), migration.name());
+        match error.kind() {
+            refinery::error::Kind::DivergentVersion(applied, _) => Self::Changed(name(applied)),
+            refinery::error::Kind::MissingVersion(applied) => Self::Newer(name(applied)),
+            _ => Self::Migration(error),
+        }
+    }
 }
 
 /// The causes of an error on one line: both libraries say only `db error` at the top.

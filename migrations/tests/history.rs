@@ -115,3 +115,30 @@ async fn every_reporting_view_tells_of_a_job() {
         assert_eq!(row.get::<_, i64>(0), 1, "{view}");
     }
 }
+
+#[tokio::test]
+async fn a_file_that_was_changed_after_it_was_applied_is_told_with_the_way_out() {
+    let database = TestDatabase::new().await;
+    let client = connect(&database.url).await.unwrap();
+    client.batch_execute("update asman.migration set checksum = '1' where version = 2").await.unwrap();
+    let told = migrate(&database.url).await.unwrap_err().to_string();
+    assert!(told.contains("another V002__webhooks_namespaces_items than") && told.contains("drop it and begin anew"), "{told}");
+    let newer = "update asman.migration set version = 900, name = 'later' where version = 3";
+    client.batch_execute("delete from asman.migration where version = 2").await.unwrap();
+    client.batch_execute(newer).await.unwrap();
+    let told = migrate(&database.url).await.unwrap_err().to_string();
+    assert!(told.contains("has V900__later") && told.contains("newer release"), "{told}");
+}
+
+#[tokio::test]
+async fn a_login_goes_when_its_definition_is_gone() {
+    let database = TestDatabase::new().await;
+    let client = connect(&database.url).await.unwrap();
+    let old = "insert into asman.login (hash, login, used_at) select sha256(n::text::bytea), 'x', now() - interval '2 days' \
+               from generate_series(1, 2) n; insert into asman.definition (hash, body) values (sha256('1'), '{}'); \
+               insert into asman.login (hash, login) values (sha256('3'), 'just now: its definition is on its way')";
+    client.batch_execute(old).await.unwrap();
+    maintain(&database.url).await.unwrap();
+    let left = client.query("select hash = sha256('2') from asman.login", &[]).await.unwrap();
+    assert!(left.len() == 2 && left.iter().all(|row| !row.get::<_, bool>(0)), "{left:?}");
+}

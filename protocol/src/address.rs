@@ -46,18 +46,60 @@ pub fn is_http_port(port: u16) -> bool {
     matches!(port, 80 | 443) || (port >= 1024 && !PORTS_OF_OTHERS.contains(&port))
 }
 
+/// Neighbouring IPv4 addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first of them.
+    pub network: Ipv4Addr,
+    /// How many leading bits they share.
+    pub bits: u8,
+}
+
+impl Range {
+    const fn of(network: [u8; 4], bits: u8) -> Self {
+        let [a, b, c, d] = network;
+        Self { network: Ipv4Addr::new(a, b, c, d), bits }
+    }
+
+    /// Whether an address is among them.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        (address.to_bits() ^ self.network.to_bits()) >> (32 - u32::from(self.bits)) == 0
+    }
+}
+
+/// Private (RFC 1918), shared by carriers, and loopback.
+pub const PRIVATE_V4: [Range; 5] = [
+    Range::of([10, 0, 0, 0], 8),
+    Range::of([100, 64, 0, 0], 10),
+    Range::of([127, 0, 0, 0], 8),
+    Range::of([172, 16, 0, 0], 12),
+    Range::of([192, 168, 0, 0], 16),
+];
+/// This network, link-local with the metadata services of clouds, protocol assignments, benchmarks, multicast, reserved and broadcast.
+pub const SPECIAL_V4: [Range; 6] = [
+    Range::of([0, 0, 0, 0], 8),
+    Range::of([169, 254, 0, 0], 16),
+    Range::of([192, 0, 0, 0], 24),
+    Range::of([198, 18, 0, 0], 15),
+    Range::of([224, 0, 0, 0], 4),
+    Range::of([240, 0, 0, 0], 4),
+];
+/// Documentation and relays of 6to4 that are no more: nobody answers there. A packet filter may leave them open, and a network of
+/// its own may use them in the place of the internet.
+const UNUSED_V4: [Range; 4] = [
+    Range::of([192, 0, 2, 0], 24),
+    Range::of([192, 88, 99, 0], 24),
+    Range::of([198, 51, 100, 0], 24),
+    Range::of([203, 0, 113, 0], 24),
+];
+
 /// By the registries of special-purpose addresses (RFC 6890 and its updates).
 fn of_v4(address: Ipv4Addr) -> Owner {
-    match address.octets() {
-        [10 | 127, ..] | [100, 64..=127, ..] | [172, 16..=31, ..] | [192, 168, ..] => Owner::Private,
-        [0 | 224..=255, ..]
-        | [169, 254, ..]
-        | [192, 0, 0 | 2, _]
-        | [192, 88, 99, _]
-        | [198, 18 | 19, ..]
-        | [198, 51, 100, _]
-        | [203, 0, 113, _] => Owner::Nobody,
-        _ => Owner::Public,
+    let is_in = |ranges: &[Range]| ranges.iter().any(|range| range.contains(address));
+    match () {
+        () if is_in(&PRIVATE_V4) => Owner::Private,
+        () if is_in(&SPECIAL_V4) || is_in(&UNUSED_V4) => Owner::Nobody,
+        () => Owner::Public,
     }
 }
 

@@ -12,6 +12,11 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// Whether a text has the form of a SHA-256 as [`sha256_hex`] writes it.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 /// The one text of a JSON value.
 pub fn canonical_json(value: &Value) -> String {
     let mut out = String::new();

@@ -29,7 +29,15 @@ pub fn read_object<T: DeserializeOwned>(whole: &str, text: &[u8]) -> Result<T, S
         root if root == "." => String::new(),
         path => path,
     };
-    Err(sentence(whole, &place, without_position(&error.inner().to_string())))
+    let sentence = sentence(whole, &place, without_position(&error.inner().to_string()));
+    let is_bare = sentence == "definition is missing" && is_definition(text);
+    Err(if is_bare { sentence + r#"; put what you sent into one: {"definition":{…}}"# } else { sentence })
+}
+
+/// Whether an object looks like a definition itself.
+fn is_definition(text: &[u8]) -> bool {
+    let members: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(text).ok();
+    members.is_some_and(|members| ["image", "build", "command"].iter().any(|name| members.contains_key(*name)))
 }
 
 fn without_position(said: &str) -> &str {

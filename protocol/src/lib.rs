@@ -42,7 +42,7 @@ mod size;
 mod worker_api;
 mod worker_message;
 
-pub use canonical::{canonical_json, job_id_of, sha256_hex};
+pub use canonical::{canonical_json, is_sha256, job_id_of, sha256_hex};
 pub use complaint::read_object;
 pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
@@ -50,7 +50,7 @@ pub use item::{InvalidItemId, Item, Stage, check_item_id};
 pub use item_json::{InvalidItemJson, ItemJson, ItemJsonEntry};
 pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, Reason, State, WorkerInfo};
 pub use log::{LogLine, Step};
-pub use login::without_login;
+pub use login::{SplitDefinition, split_login, with_login, without_login};
 pub use message::{
     ClearMessage, ClientMessage, DefinitionsMessage, JobQuery, Jobs, JobsMessage, LogsMessage, ServerMessage, StateChange,
     StateChangeValue, WorkersMessage,

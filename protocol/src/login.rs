@@ -1,48 +1,114 @@
-//! Logins in the URLs of build contexts, which readers of a definition do not get.
+//! Logins in the URLs of build contexts: for the worker that runs the job, and for nobody else.
+//!
+//! A definition is taken apart when it is submitted, and put together again for the claim. Its job's id, and the key under which its
+//! text is stored, stay the hashes of what was submitted.
+
+use std::ops::Range;
 
 use serde_json::Value;
 
-/// A definition's text without the login in its build context's URL; any other text as it is.
-///
-/// Whoever knows a queue's name reads the definitions of its jobs, and a token for a private repository is for the worker alone.
-/// The job's id stays the hash of what was submitted.
-pub fn without_login(text: String) -> String {
-    // Nearly all definitions: they are shown as they were submitted, to the byte.
-    if !(text.contains("\"context\"") && text.contains('@')) {
-        return text;
+/// A definition's text, and the login that stood in its build context's URL.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SplitDefinition {
+    /// The text without the login.
+    pub text: String,
+    /// The login, without the `@` behind it.
+    pub login: String,
+}
+
+impl std::fmt::Debug for SplitDefinition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SplitDefinition").field("text", &self.text).finish_non_exhaustive()
     }
+}
+
+/// Takes the login out of a definition's text; nothing where there is none, as in nearly all.
+pub fn split_login(text: &str) -> Option<SplitDefinition> {
+    // A login has an `@`, be it as an escape.
+    if !text.contains(['@', '\\']) {
+        return None;
+    }
+    let mut definition = serde_json::from_str::<Value>(text).ok()?;
+    let context = definition.pointer_mut("/build/context")?;
+    let url = context.as_str()?;
+    let range = login_of(url)?;
+    let (login, bare) = (url[range.clone()].to_owned(), format!("{}{}", &url[..range.start], &url[range.end + 1..]));
+    *context = Value::String(bare);
+    Some(SplitDefinition { text: definition.to_string(), login })
+}
+
+/// Puts a login back into a definition's text. A text that has one, or no place for it, stays as it is.
+pub fn with_login(text: String, login: &str) -> String {
     let Ok(mut definition) = serde_json::from_str::<Value>(&text) else { return text };
     let Some(context) = definition.pointer_mut("/build/context") else { return text };
-    match context.as_str().and_then(strip) {
-        Some(stripped) => {
-            *context = Value::String(stripped);
+    match context.as_str().filter(|url| login_of(url).is_none()).and_then(|url| Some((url, authority_of(url)?))) {
+        Some((url, at)) => {
+            *context = Value::String(format!("{}{login}@{}", &url[..at], &url[at..]));
             definition.to_string()
         }
         None => text,
     }
 }
 
-/// None: there is no login in it.
-fn strip(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = &rest[..rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len())];
-    let host = authority.rfind('@')? + 1;
-    Some(format!("{scheme}://{}", &rest[host..]))
+/// A definition's text without the login in its build context's URL; any other text as it is.
+pub fn without_login(text: String) -> String {
+    split_login(&text).map_or(text, |split| split.text)
+}
+
+/// Where the login stands in a URL; an `@` follows it.
+fn login_of(url: &str) -> Option<Range<usize>> {
+    let start = authority_of(url)?;
+    let authority = &url[start..];
+    let end = authority.find(['/', '?', '#', '\\']).unwrap_or(authority.len());
+    Some(start..start + authority[..end].rfind('@')?)
+}
+
+/// Where a URL's authority begins. Readers of URLs take one slash, or none, or backslashes for the two that should be there.
+fn authority_of(url: &str) -> Option<usize> {
+    let (scheme, rest) = url.split_once(':')?;
+    let scheme = scheme.trim_start();
+    let is_scheme = !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    is_scheme.then(|| url.len() - rest.trim_start_matches(['/', '\\']).len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(context: &str) -> String {
+        serde_json::json!({"b": 1.5, "build": {"context": context}, "a": "x@y"}).to_string()
+    }
+
     #[test]
-    fn only_the_login_of_a_context_is_left_out() {
-        let shown = |context: &str| without_login(format!(r#"{{"b":1.50,"build":{{"context":"{context}"}},"a":"x@y"}}"#));
-        let with = |context: &str| format!(r#"{{"b":1.5,"build":{{"context":"{context}"}},"a":"x@y"}}"#);
-        assert_eq!(shown("https://TOKEN@host/a/b/tree/x@y"), with("https://host/a/b/tree/x@y"));
-        assert_eq!(shown("https://u:p@s@host"), with("https://host"));
-        assert_eq!(shown("https://host/a@b"), r#"{"b":1.50,"build":{"context":"https://host/a@b"},"a":"x@y"}"#);
-        for text in [r#"{"image":"a@b"}"#, r#"{"build":{"context":7},"x":"@"}"#, "\"context\" @"] {
+    fn only_the_login_of_a_context_is_left_out_and_comes_back() {
+        for (full, bare, login) in [
+            ("https://TOKEN@host/a/b/tree/x@y", "https://host/a/b/tree/x@y", "TOKEN"),
+            ("https://u:p@s@host", "https://host", "u:p@s"),
+            ("https:u:p@host/a", "https:host/a", "u:p"),
+            ("https:\\\\u:p@host\\a", "https:\\\\host\\a", "u:p"),
+            ("https:///u@host:1", "https:///host:1", "u"),
+            ("https://@host", "https://host", ""),
+        ] {
+            let split = split_login(&of(full)).unwrap();
+            assert_eq!((split.text.as_str(), split.login.as_str()), (of(bare).as_str(), login));
+            assert_eq!(with_login(split.text, login), of(full));
+            assert_eq!(with_login(of(full), login), of(full), "stored whole by an earlier release");
+        }
+    }
+
+    #[test]
+    fn an_escape_hides_no_login() {
+        let split = split_login(r#"{"build":{"context":"https:\/\/u\u0040host"}}"#).unwrap();
+        assert_eq!((split.text.as_str(), split.login.as_str()), (r#"{"build":{"context":"https://host"}}"#, "u"));
+    }
+
+    #[test]
+    fn every_other_text_stays_as_it_is_to_the_byte() {
+        let spaced = r#"{"b": 1.50, "build": {"context": "https://host/a@b"}, "a": "x@y"}"#;
+        for text in [spaced, r#"{"image":"a@b"}"#, r#"{"build":{"context":7},"x":"@"}"#, "\"context\" @", r#"{"build":"@"}"#] {
             assert_eq!(without_login(text.to_owned()), text);
         }
+        let shown = format!("{:?}", split_login(&of("https://TOKEN@host")));
+        assert!(!shown.contains("TOKEN"), "{shown}");
     }
 }

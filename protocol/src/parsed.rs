@@ -11,6 +11,7 @@ use crate::duration::InvalidDuration;
 use crate::limits::{
     CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX, GPUS_MAX, SECRETS_MAX, TAGS_MAX,
 };
+use crate::login::{SplitDefinition, split_login};
 use crate::name::{InvalidName, JobId, Namespace};
 use crate::path::{InvalidPath, check_config_path, check_input_path};
 use crate::secret::{InvalidSecretName, check_secret_name};
@@ -76,6 +77,8 @@ pub enum InvalidDefinition {
 pub struct ParsedDefinition {
     /// The text as it came.
     pub text: String,
+    /// The same without the login of its build context, where it has one: what may be stored and shown.
+    pub split: Option<SplitDefinition>,
     /// Its members.
     pub definition: Definition,
     /// SHA-256 of the whole canonical JSON: the key under which the text is stored.
@@ -97,6 +100,16 @@ pub struct ParsedDefinition {
 }
 
 impl ParsedDefinition {
+    /// The text to be stored where readers see it.
+    pub fn stored_text(&self) -> &str {
+        self.split.as_ref().map_or(&self.text, |split| &split.text)
+    }
+
+    /// What readers do not see.
+    pub fn login(&self) -> Option<&str> {
+        self.split.as_ref().map(|split| split.login.as_str())
+    }
+
     /// Reads and checks a definition's text.
     pub fn parse(text: &str) -> Result<Self, InvalidDefinition> {
         if text.len() > DEFINITION_BYTES_MAX {
@@ -122,6 +135,7 @@ impl ParsedDefinition {
             required_duration: wants.max_duration.as_ref().map_or(Ok(std::time::Duration::ZERO), duration_of)?,
             max_duration: definition.max_duration.as_ref().map_or(Ok(DURATION_DEFAULT), duration_of)?,
             tags,
+            split: definition.build.as_ref().and_then(|_| split_login(text)),
             text: text.to_owned(),
             definition,
         })

@@ -9,6 +9,7 @@ declare
   key uuid;
   id text;
   text_of_it text;
+  hash bytea;
   needs record;
   held_by text := coalesce(control ->> 'namespace', '_');
   longest numeric;
@@ -24,11 +25,12 @@ begin
   owed := asman.callbacks_of(control);
   key := asman.qid(queue);
   id := asman.job_id(definition);
-  text_of_it := asman.canonical_json(definition);
+  hash := sha256(convert_to(asman.canonical_json(definition), 'UTF8'));
+  text_of_it := asman.canonical_json(asman.keep_login(definition, hash));
   needs := asman.needs_of(definition);
   longest := asman.duration_seconds(control -> 'maxDuration');
-  select s.outcome into result from asman.submit_within_limits(array[key], array[id], array[sha256(convert_to(text_of_it, 'UTF8'))],
-    array[text_of_it], array[held_by], array[true], array[false], array[needs.class], array[0::int2], array[needs.cpus], array[needs.gpus],
+  select s.outcome into result from asman.submit_within_limits(array[key], array[id], array[hash], array[text_of_it],
+     array[held_by], array[true], array[false], array[needs.class], array[0::int2], array[needs.cpus], array[needs.gpus],
     array[needs.memory_bytes], array[needs.required_seconds], array[least(needs.max_seconds, ceil(longest)::int4)],
     array[array_to_string(needs.tags, '/')], array[false], array[case when owed is not null then queue end], array[owed::text]) s;
   if result in ('queue full', 'namespace full') then

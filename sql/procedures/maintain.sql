@@ -33,6 +33,9 @@ begin
       and not exists (select from asman.running r where r.definition_hash = d.hash)
     order by d.used_at limit 10000 for update skip locked)
   delete from asman.definition d using old where d.hash = old.hash;
+  -- It is kept shortly before its definition is.
+  delete from asman.login l where l.used_at < now() - interval '1 day'
+    and not exists (select from asman.definition d where d.hash = l.hash);
 
   -- Queues that keep results for less time than the rest.
   with old as (

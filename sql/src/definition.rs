@@ -1,20 +1,74 @@
-//! Texts of definitions.
+//! Texts of definitions, and the logins that are kept apart from them.
 
-use protocol::Qid;
+use protocol::{Qid, with_login};
 
 use crate::{Db, Result};
 
 const GET: &str = include_str!("../queries/definition/get.sql");
 const LIST: &str = include_str!("../queries/definition/list.sql");
+const PUT_LOGINS: &str = include_str!("../queries/login/put.sql");
+
+/// A stored definition. What its build context's URL needs to be fetched is not for those who only read.
+#[derive(Clone, sqlx::FromRow)]
+pub struct StoredDefinition {
+    /// Its text without a login, as it may be shown.
+    pub body: String,
+    /// The login of its build context.
+    pub login: Option<String>,
+}
+
+impl StoredDefinition {
+    /// As it was submitted.
+    pub fn whole(self) -> String {
+        whole(self.body, self.login.as_deref())
+    }
+}
+
+/// A definition of a job that waits or runs, as far as one worker may see it.
+#[derive(Clone, sqlx::FromRow)]
+pub struct ListedDefinition {
+    /// Which job.
+    pub job_id: String,
+    /// Its text without a login.
+    pub body: String,
+    /// The login of its build context, when the worker holds the job.
+    pub login: Option<String>,
+    /// It has a login, and the worker does not hold the job.
+    pub is_withheld: bool,
+}
+
+impl ListedDefinition {
+    /// The text that the worker can run; nothing as long as that is not for it.
+    pub fn whole(self) -> Option<String> {
+        if self.is_withheld { None } else { Some(whole(self.body, self.login.as_deref())) }
+    }
+}
+
+/// A text as it was submitted.
+pub fn whole(body: String, login: Option<&str>) -> String {
+    match login {
+        Some(login) => with_login(body, login),
+        None => body,
+    }
+}
 
 impl Db {
-    /// The text of a job's definition, as it was submitted.
-    pub async fn get_definition(&self, qid: Qid, job_id: &str) -> Result<Option<String>> {
-        Ok(sqlx::query_scalar(GET).bind(qid).bind(job_id).fetch_optional(&self.pool).await?)
+    /// A job's definition.
+    pub async fn get_definition(&self, qid: Qid, job_id: &str) -> Result<Option<StoredDefinition>> {
+        Ok(sqlx::query_as(GET).bind(qid).bind(job_id).fetch_optional(&self.pool).await?)
     }
 
-    /// The texts of these jobs' definitions by job id, as far as they are container jobs that wait or run.
-    pub async fn list_definitions(&self, qid: Qid, job_ids: &[&str]) -> Result<Vec<(String, String)>> {
-        Ok(sqlx::query_as(LIST).bind(qid).bind(job_ids).fetch_all(&self.pool).await?)
+    /// The definitions of these jobs for a worker, as far as they are container jobs that wait or run.
+    pub async fn list_definitions(&self, qid: Qid, job_ids: &[&str], worker_id: Option<&str>) -> Result<Vec<ListedDefinition>> {
+        Ok(sqlx::query_as(LIST).bind(qid).bind(job_ids).bind(worker_id).fetch_all(&self.pool).await?)
+    }
+
+    /// Keeps logins by the hashes of their definitions, which are stored after that.
+    pub(crate) async fn keep_logins(&self, logins: impl Iterator<Item = (Vec<u8>, &str)>) -> Result<()> {
+        let (hashes, logins): (Vec<_>, Vec<_>) = logins.unzip();
+        if !hashes.is_empty() {
+            sqlx::query(PUT_LOGINS).bind(hashes).bind(logins).execute(&self.pool).await?;
+        }
+        Ok(())
     }
 }

@@ -1,13 +1,14 @@
 //! Items of the task-queue API: add, claim, peek, count, look up, list, requeue, extend, remove; their events.
 //!
 //! An item is a job like any other. Its text is stored under the hash of the text itself and not of its canonical form, so that it is
-//! read back to the byte; the hash is seeded, so that it never meets a definition's.
+//! read back to the byte; the hash is seeded, so that it never meets a definition's. Only the login of a build context is kept apart.
 
 use std::time::Duration;
 
 use protocol::{Item, ParsedDefinition, Qid, Stage, limits};
 use sha2::{Digest, Sha256};
 
+use crate::definition::whole;
 use crate::queued::{class_of, column, seconds};
 use crate::{Db, Result};
 
@@ -46,6 +47,11 @@ impl StagedItem {
         Sha256::new().chain_update(b"item\0").chain_update(self.item.body.as_bytes()).finalize().to_vec()
     }
 
+    /// What readers see.
+    fn stored_body(&self) -> &str {
+        self.job().map_or(&self.item.body, |job| if job.split.is_some() { job.stored_text() } else { &self.item.body })
+    }
+
     fn is_true_id(&self) -> bool {
         self.job().is_some_and(|job| job.job_id.as_str() == self.item.id)
     }
@@ -64,6 +70,8 @@ pub struct ItemClaim {
     pub deadline_ms: Option<i64>,
     /// Its body; absent only if somebody deleted it by hand.
     pub body: Option<String>,
+    /// The login of its build context, where it is a container job.
+    pub login: Option<String>,
 }
 
 /// An item that a claim would give.
@@ -159,12 +167,13 @@ pub struct EventRow {
 impl Db {
     /// Adds items with distinct ids, in this order, in one transaction. Gives the indices of those that were not there before.
     pub async fn add_items(&self, qid: Qid, items: &[StagedItem], message: Option<&str>) -> Result<Vec<usize>> {
+        self.keep_logins(items.iter().filter_map(|i| Some((i.hash(), i.job()?.login()?)))).await?;
         let jobs = |of: fn(&ParsedDefinition) -> i32, none: i32| column(items, move |i| i.job().map_or(none, of));
         let rows: Vec<i64> = sqlx::query_scalar(ADD)
             .bind(qid)
             .bind(column(items, |i| i.item.id.as_str()))
             .bind(column(items, StagedItem::hash))
-            .bind(column(items, |i| i.item.body.as_str()))
+            .bind(column(items, StagedItem::stored_body))
             .bind(column(items, |i| i.job().is_none()))
             .bind(column(items, StagedItem::is_true_id))
             .bind(column(items, |i| i.job().map_or(ITEM_CLASS, class_of)))
@@ -184,7 +193,13 @@ impl Db {
     /// Claims up to `n` items in the order of the queue, for ever without a lease.
     pub async fn claim_items(&self, qid: Qid, worker_id: &str, n: i64, lease: Option<Duration>) -> Result<Vec<ItemClaim>> {
         let bound = sqlx::query_as(CLAIM).bind(qid).bind(worker_id).bind(n).bind(lease.map(|lease| lease.as_secs_f64()));
-        Ok(bound.bind(bytes_max()).fetch_all(&self.claims).await?)
+        let mut items: Vec<ItemClaim> = bound.bind(bytes_max()).fetch_all(&self.claims).await?;
+        for item in &mut items {
+            if let Some(login) = item.login.take() {
+                item.body = item.body.take().map(|body| whole(body, Some(&login)));
+            }
+        }
+        Ok(items)
     }
 
     /// What such a claim would give.

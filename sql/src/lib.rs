@@ -21,6 +21,7 @@ mod webhook;
 mod worker;
 
 pub use database::{Db, Settings};
+pub use definition::{ListedDefinition, StoredDefinition, whole as whole_definition};
 pub use event::{ChangedRow, Changes, EventCursor, HistoryRow};
 pub use item::{EventRow, ItemClaim, ItemRow, ItemSummary, PeekedItem, StageCounts, StagedItem};
 pub use job::{CancelOutcome, Counts, JobRow, Needs, ResultRow};

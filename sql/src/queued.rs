@@ -135,6 +135,8 @@ pub struct ClaimedRow {
     pub max_seconds: i32,
     /// The definition's text; absent only if somebody deleted it by hand.
     pub body: Option<String>,
+    /// The login of its build context.
+    pub login: Option<String>,
     /// Who holds the job.
     pub namespaces: Vec<String>,
     /// More words in the log.
@@ -153,11 +155,13 @@ struct OutcomeRow {
 impl Db {
     /// Queues a batch. Gives one outcome a submission, in order; all are durable when this returns.
     pub async fn submit(&self, batch: &[Submission]) -> Result<Vec<SubmitOutcome>> {
+        let logins = batch.iter().filter_map(|s| Some((s.definition.hash.to_vec(), s.definition.login()?)));
+        self.keep_logins(logins).await?;
         let rows: Vec<OutcomeRow> = sqlx::query_as(SUBMIT)
             .bind(column(batch, |s| s.qid))
             .bind(column(batch, |s| s.job_id.as_str()))
             .bind(column(batch, |s| s.definition.hash.as_slice()))
-            .bind(column(batch, |s| s.definition.text.as_str()))
+            .bind(column(batch, |s| s.definition.stored_text()))
             .bind(column(batch, |s| s.namespace.as_str()))
             .bind(column(batch, Submission::is_true_id))
             .bind(column(batch, |s| s.is_debug))

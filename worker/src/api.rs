@@ -264,8 +264,8 @@ pub(crate) async fn sort(answer: reqwest::Result<Response>) -> Result<Response, 
     Err(ApiError::Refused { status: status.as_u16(), sentence })
 }
 
-/// The `error` of a JSON body, else the first line of the body, else the status.
-async fn sentence_of(mut response: Response) -> String {
+/// What an API says went wrong: the `error` of a JSON body, else the first line of the body, else the status.
+pub async fn sentence_of(mut response: Response) -> String {
     let status = response.status();
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {

@@ -80,7 +80,7 @@ pub struct Config {
     /// plain http. For a lab's own queue; on a public one it opens that network to strangers.
     #[arg(long, env = "ASMAN_WORKER_ALLOW_PRIVATE_URLS")]
     pub allow_private_urls: bool,
-    /// Build no images: jobs with a build block fail.
+    /// Build no images: jobs with a build block fail. A build gets its job's cpus and memory, but 2 GiB of memory at most.
     #[arg(long, env = "ASMAN_WORKER_NO_BUILD")]
     pub no_build: bool,
     /// Registry to keep built images in, as HOST/PREFIX, with the login that `docker login` has left: an image that one worker has

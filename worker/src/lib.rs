@@ -52,13 +52,16 @@ mod spool;
 mod stats;
 mod status;
 
+pub use api::sentence_of;
 pub use care::{CareConfig, InvalidMark, Mark};
 pub use config::{Config, ExecutorKind, Life};
 pub use dockerd::Dockerd;
 pub use error::Error;
-pub use executor::{docker_version, import_image};
+pub use executor::{docker_runtimes, docker_version, import_image};
 pub use gpus::{Gpus, InvalidGpus};
-pub use isolation::{Destination, InvalidDestination, InvalidSecret, IsolationConfig, Network, SecretSource};
+pub use isolation::{
+    Destination, InvalidDestination, InvalidRegistryHost, InvalidSecret, IsolationConfig, Network, RegistryHost, SecretSource,
+};
 pub use queues::{InvalidShare, QueueShare, Queues};
 pub use session::run;
 pub use shutdown::Shutdown;

@@ -11,12 +11,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use protocol::limits::BLOB_BYTES_MAX;
-use protocol::sha256_hex;
+use protocol::{is_sha256, sha256_hex};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tower_http::services::ServeFile;
 
-use super::{broke_off, guard, is_sha256, too_large, wrong_hash};
+use super::{broke_off, guard, too_large, wrong_hash};
 use crate::error::ApiError;
 
 /// A folder with files in it.

@@ -110,11 +110,6 @@ impl BlobStore {
     }
 }
 
-/// Whether a key claims to be the SHA-256 of its content.
-pub(crate) fn is_sha256(key: &str) -> bool {
-    key.len() == 64 && key.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-}
-
 /// What a hash names never changes.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
@@ -122,7 +117,7 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 fn guard(headers: &mut HeaderMap, key: &str) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-    if is_sha256(key) {
+    if protocol::is_sha256(key) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
     }
 }

@@ -31,7 +31,8 @@ pub(crate) struct CopyRequest {
     from: Option<QueueName>,
 }
 
-/// `POST /j/:id/copy`: queue the same job in another queue. Results are not copied: a queue believes its own workers alone.
+/// `POST /j/:id/copy`: queue the same job in another queue. Results are not copied: a queue believes its own workers alone. A job
+/// with a login in its build context's URL is copied only for those who might be its worker.
 #[utoipa::path(
     post,
     path = "/j/{id}/copy",
@@ -54,8 +55,12 @@ pub(crate) async fn copy(
         }
         None => look_for(&app, id.as_str(), &caller).await?.ok_or(NO_DEFINITION)?,
     };
-    let text = app.db.get_definition(qid, id.as_str()).await?.ok_or(NO_DEFINITION)?;
-    let definition = RawValue::from_string(text).map_err(ApiError::bad_request)?;
+    let stored = app.db.get_definition(qid, id.as_str()).await?.ok_or(NO_DEFINITION)?;
+    if stored.login.is_some() {
+        // The other queue's workers will see it, and the caller may be one of them.
+        app.admit(qid, Right::Work, &caller).await?;
+    }
+    let definition = RawValue::from_string(stored.whole()).map_err(ApiError::bad_request)?;
     let job = EnqueueJob { id: Some(id), definition, control: request.control, debug: None };
     let (job_id, _) = enqueue(&app, &request.queue, job).await?;
     Ok(Json(json!({"success": true, "jobId": job_id})))

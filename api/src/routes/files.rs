@@ -114,9 +114,9 @@ pub(crate) async fn output_anywhere(
 }
 
 async fn send_input(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {
-    let Some(text) = app.db.get_definition(qid, id.as_str()).await? else { return Ok(absent()) };
+    let Some(stored) = app.db.get_definition(qid, id.as_str()).await? else { return Ok(absent()) };
     // An item's body may be any JSON: one that is no definition has no files.
-    let Ok(definition) = serde_json::from_str::<Definition>(&text) else { return Ok(absent()) };
+    let Ok(definition) = serde_json::from_str::<Definition>(&stored.body) else { return Ok(absent()) };
     let files = definition.inputs.iter().chain(&definition.config_files).flatten();
     Ok(send_named(&files, name))
 }

@@ -135,8 +135,9 @@ struct Shown {
 }
 
 async fn show(app: &App, qid: Qid, id: &str) -> Result<Response, ApiError> {
-    let text = app.db.get_definition(qid, id).await?.ok_or(NO_JOB)?;
+    let text = app.db.get_definition(qid, id).await?.ok_or(NO_JOB)?.body;
     let job = full_job(app, qid, id).await?;
+    // What an earlier release stored may still have its login.
     let definition = RawValue::from_string(without_login(text)).map_err(ApiError::bad_request)?;
     let shown = Shown { definition, results: job };
     Ok(Json(BTreeMap::from([("data", shown)])).into_response())
@@ -190,7 +191,7 @@ async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Respon
         Some(qid) => app.db.get_definition(qid, id).await?,
         None => None,
     };
-    let text = text.map_or_else(|| "null".to_owned(), without_login);
+    let text = text.map_or_else(|| "null".to_owned(), |stored| without_login(stored.body));
     let body = format!("{{\"data\":{text}}}");
     let json = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, json)], body).into_response())

@@ -83,7 +83,7 @@ fn check_free(free: Free) -> Result<Free, ApiError> {
 }
 
 fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
-    let text = row.body.unwrap_or_else(|| "null".to_owned());
+    let text = row.body.map_or_else(|| "null".to_owned(), |body| sql::whole_definition(body, row.login.as_deref()));
     Ok(Claim {
         job_id: JobId::try_from(row.job_id).map_err(ApiError::bad_request)?,
         epoch: row.epoch,

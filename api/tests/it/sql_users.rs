@@ -244,3 +244,42 @@ async fn the_queues_policy_and_its_webhooks_hold_for_sql_too() {
     let (_, complaint) = psql(&api, r#"select asman.enqueue('q', '{"image": "b"}')"#);
     assert!(complaint.contains("no place for another job"), "{complaint}");
 }
+
+const PRIVATE: &str = "https://me:T0KEN@host.example/a/b.git";
+
+/// A user who may read every table that no login is in.
+fn as_reader(api: &TestApi, name: &str, statement: &str) -> (String, String) {
+    let grants = format!(
+        "do $$ begin create role {name}; exception when duplicate_object then null; end $$; grant usage on schema asman to {name}; \
+         grant select on asman.definition, asman.queued, asman.running, asman.finished, asman.event, asman.webhook to {name}; \
+         grant asman_read to {name}; set role {name}; {statement}"
+    );
+    let (shown, complaint) = psql(api, &grants);
+    (shown, complaint)
+}
+
+#[tokio::test]
+async fn a_login_in_a_contexts_url_is_in_no_table_that_readers_may_have_and_in_the_claim_of_its_worker() {
+    let api = TestApi::new().await;
+    let sent = json!({"build": {"context": PRIVATE}, "command": "1"});
+    let by_http = api.submit_job("q", json!({"definition": sent})).await;
+    let enqueued = json!({"build": {"context": PRIVATE}, "command": "2"});
+    let (by_sql, _) = psql(&api, &format!("select asman.enqueue('q', '{enqueued}')"));
+    assert_eq!((by_http, by_sql), (protocol::job_id_of(&sent), protocol::job_id_of(&enqueued)), "ids are of what was submitted");
+    let put = api.post("/q/q/api/v1/queue/put", json!({"item": {"build": {"context": PRIVATE}, "command": "3"}})).await;
+    assert_eq!(put.0, 200, "{put:?}");
+    let tables = "select body from asman.definition; select * from asman.queued; select * from asman.event; \
+                  select * from report.queue_depth";
+    let (shown, complaint) = as_reader(&api, "asman_test_reader", tables);
+    assert!(shown.contains("https://host.example/a/b.git") && complaint.replace("NOTICE", "").is_empty(), "{shown} {complaint}");
+    assert!(!shown.contains("T0KEN"), "{shown}");
+    let (shown, complaint) = as_reader(&api, "asman_test_reader", "select * from asman.login");
+    assert!(!shown.contains("T0KEN") && complaint.contains("permission denied"), "{shown} {complaint}");
+    for path in ["/q/q/api/v1/queue/peek/3", "/q/q/api/v1/queue/item/item"] {
+        let (_, body) = api.get(path).await;
+        assert!(!body.to_string().contains("T0KEN"), "{path}: {body}");
+    }
+    let claimed = api.claim("q", "w", 3, "15s").await;
+    assert_eq!(claimed.len(), 3);
+    assert!(claimed.iter().all(|job| job["definition"]["build"]["context"] == PRIVATE), "{claimed:?}");
+}

@@ -1,7 +1,7 @@
 //! `asman doctor`: one line for each thing the product needs, with the command that mends it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -14,6 +14,12 @@ use crate::{postgres, say};
 /// Images and results want at least this much.
 const DISK_BYTES_MIN: u64 = 2 * 1024 * 1024 * 1024;
 const GIB: u64 = 1024 * 1024 * 1024;
+
+const NO_GVISOR: &str = "the Docker engine knows no runtime `runsc`; `asman worker run --untrusted` does not start without it; ";
+const NO_IPTABLES: &str = "not on the PATH; jobs can reach this machine and its private networks, and --untrusted does not start; get it \
+                           with `sudo apt-get install iptables` or your system's like";
+const NO_GIT: &str = "not on the PATH; jobs that build from a git repository fail; get it with `sudo apt-get install git` or your \
+                      system's like";
 
 /// What `asman doctor` takes.
 #[derive(Debug, clap::Args)]
@@ -53,6 +59,7 @@ struct Check {
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let data = args.data.path()?;
     let mut checks = vec![postgres(), docker().await, api(global).await, disk(&data), port(args.port)];
+    checks.extend([gvisor().await, program("iptables", NO_IPTABLES), program("git", NO_GIT)]);
     if args.s3.s3_bucket.is_some() {
         checks.push(storage(&args.s3).await);
     }
@@ -91,6 +98,39 @@ async fn docker() -> Check {
         Err(error) => (Verdict::Missing, error.to_string()),
     };
     Check { name: "Docker", verdict, text }
+}
+
+/// For workers that serve strangers.
+async fn gvisor() -> Check {
+    let name = "gVisor";
+    let Ok(runtimes) = worker::docker_runtimes().await else {
+        let text = "not known without a Docker engine; only `asman worker run --untrusted` needs it".to_owned();
+        return Check { name, verdict: Verdict::Note, text };
+    };
+    if runtimes.iter().any(|runtime| runtime == "runsc") {
+        return Check { name, verdict: Verdict::Ok, text: "registered with the Docker engine as runsc".to_owned() };
+    }
+    let mend = if find("runsc").is_some() {
+        "register it with `sudo runsc install && sudo systemctl reload docker`"
+    } else {
+        "get it from https://gvisor.dev/docs/user_guide/install, then `sudo runsc install && sudo systemctl reload docker`"
+    };
+    Check { name, verdict: Verdict::Note, text: format!("{NO_GVISOR}{mend}") }
+}
+
+/// A program that only some jobs need.
+fn program(name: &'static str, without: &str) -> Check {
+    match find(name) {
+        Some(path) => Check { name, verdict: Verdict::Ok, text: path.display().to_string() },
+        None => Check { name, verdict: Verdict::Note, text: without.to_owned() },
+    }
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    // Where the worker looks too: a user's path may not say.
+    let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&folders).chain(system).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 async fn api(global: &Global) -> Check {

@@ -1,9 +1,9 @@
--- The text of a job's definition.
+-- The text of a job's definition, without the login of its build context, and that login.
 -- in:    $1 qid uuid, $2 job_id text
--- out:   body text: no row, or one
+-- out:   body text, login text: no row, or one
 -- locks: none
--- index: running_pkey, queued_job, finished_pkey, definition_pkey
-select d.body from asman.definition d
+-- index: running_pkey, queued_job, finished_pkey, definition_pkey, login_pkey
+select d.body, (select l.login from asman.login l where l.hash = d.hash) as login from asman.definition d
 where d.hash = (
   select n.definition_hash from (
     (select r.definition_hash from asman.running r where r.job_id = $2 and r.qid = $1)

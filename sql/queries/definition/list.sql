@@ -1,13 +1,15 @@
 -- The texts of the definitions of these jobs, as far as they wait or run and are container jobs.
--- in:    $1 qid uuid, $2 job_id text[]
--- out:   job_id text, body text: one row a job found
+-- in:    $1 qid uuid, $2 job_id text[], $3 worker_id text: whose claims get their logins; null: nobody's
+-- out:   job_id text, body text, login text, is_withheld bool (it has a login, which is not for this worker): one row a job found
 -- locks: none
--- index: queued_job, running_pkey, definition_pkey
-select n.job_id, d.body
+-- index: queued_job, running_pkey, definition_pkey, login_pkey
+select n.job_id, d.body, case when n.worker_id = $3 then l.login end as login,
+  l.login is not null and n.worker_id is distinct from $3 as is_withheld
 from unnest($2::text[]) as w (job_id)
 cross join lateral (
-  (select q.job_id, q.definition_hash from asman.queued q where q.job_id = w.job_id and q.qid = $1 and not q.is_item)
+  (select q.job_id, q.definition_hash, null::text as worker_id from asman.queued q where q.job_id = w.job_id and q.qid = $1 and not q.is_item)
   union all
-  (select r.job_id, r.definition_hash from asman.running r where r.job_id = w.job_id and r.qid = $1 and not r.is_item)
+  (select r.job_id, r.definition_hash, r.worker_id from asman.running r where r.job_id = w.job_id and r.qid = $1 and not r.is_item)
   limit 1) n
-join asman.definition d on d.hash = n.definition_hash;
+join asman.definition d on d.hash = n.definition_hash
+left join asman.login l on l.hash = n.definition_hash;

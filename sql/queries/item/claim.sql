@@ -1,10 +1,11 @@
 -- Claim the next items of a queue in its order, container jobs among them. Such a claim lives until its deadline.
 -- in:    $1 qid uuid, $2 worker_id text, $3 n_max int8, $4 lease_seconds float8 (null: until somebody ends it),
 --        $5 bytes_max int8: where the bodies together exceed it, fewer are claimed, but one
--- out:   job_id text, epoch int8, attempt int2, deadline_ms int8, body text: in the order of the queue
+-- out:   job_id text, epoch int8, attempt int2, deadline_ms int8, body text, login text: in the order of the
+--        queue
 -- locks: the claimed queued rows, and in a queue of several classes rows looked at, for this statement; rows another claim holds
 --        are skipped
--- index: queued_pkey
+-- index: queued_pkey, definition_pkey, login_pkey
 with recursive head as (
   select f.class, 1 as n from (
     select q.class from asman.queued q
@@ -39,5 +40,6 @@ noted as (
   insert into asman.event (qid, job_id, kind, worker_id, attempt, epoch)
   select c.qid, c.job_id, 'claimed', c.worker_id, c.attempt, c.epoch from claimed c order by c.priority, c.seq)
 select c.job_id, c.epoch, c.attempt, case when isfinite(c.deadline) then (extract(epoch from c.deadline) * 1000)::int8 end as deadline_ms,
-  (select d.body from asman.definition d where d.hash = c.definition_hash) as body
+  (select d.body from asman.definition d where d.hash = c.definition_hash) as body,
+  (select l.login from asman.login l where l.hash = c.definition_hash) as login
 from claimed c order by c.priority, c.seq;

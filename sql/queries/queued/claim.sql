@@ -5,9 +5,9 @@
 --        $8 first_slot int4[]: where the want's slots begin in the arrays that follow;
 --        slots: $9 worker_id text[], $10 cpus float8[], $11 gpus int4[], $12 memory_bytes int8[]; $13 setup_seconds int4
 -- out:   qid uuid, worker_id text, job_id text, epoch int8, attempt int2, deadline_ms int8, max_seconds int4, body text,
---        namespaces text[], is_debug bool, priority int2, seq int8
+--        login text (of its build context; null in nearly all), namespaces text[], is_debug bool, priority int2, seq int8
 -- locks: the claimed queued rows and rows looked at that did not fit, for this statement; rows another claim holds are skipped
--- index: queued_pkey
+-- index: queued_pkey, definition_pkey, login_pkey
 with recursive want as materialized (
   select w.* from unnest($1::uuid[], $2::int4[], $3::text[], $4::float8[], $5::int4[], $6::int8[], $7::int4[], $8::int4[]) with ordinality
     as w (qid, jobs, tags, free_cpus, free_gpus, free_bytes, worker_seconds, first_slot, want_no)
@@ -57,5 +57,6 @@ noted as (
   select qid, job_id, 'claimed', worker_id, attempt, epoch from claimed)
 select c.qid, c.worker_id, c.job_id, c.epoch, c.attempt, (extract(epoch from c.deadline) * 1000)::int8 as deadline_ms,
   (extract(epoch from c.deadline - c.claimed_at))::int4 - $13::int4 as max_seconds,
-  (select d.body from asman.definition d where d.hash = c.definition_hash) as body, c.namespaces, c.is_debug, c.priority, c.seq
+  (select d.body from asman.definition d where d.hash = c.definition_hash) as body,
+  (select l.login from asman.login l where l.hash = c.definition_hash) as login, c.namespaces, c.is_debug, c.priority, c.seq
 from claimed c;

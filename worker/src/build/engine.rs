@@ -15,6 +15,7 @@ use tokio_util::io::{ReaderStream, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Plan;
+use super::disk::Bounds;
 use super::progress::Progress;
 use super::settings::Settings;
 use crate::executor::{BuildOptions, Docker, Fault};
@@ -34,6 +35,7 @@ pub(super) struct Build {
     pub(super) log: Log,
     pub(super) options: BuildOptions,
     pub(super) plan: Plan,
+    pub(super) bounds: Bounds,
     /// Held until nothing is left of the build.
     pub(super) turn: Turn,
 }
@@ -48,16 +50,18 @@ impl Build {
     }
 
     async fn work(self, leave: CancellationToken) -> Result<(), RunError> {
-        let Self { docker, log, options, plan, turn } = self;
+        let Self { docker, log, options, plan, bounds, turn } = self;
         let before = docker.nameless_images().await.map_err(|fault| RunError::Host(fault.to_string()))?;
         let mut progress = Progress::default();
+        let made = progress.made.clone();
         let result = tokio::select! {
             result = follow(&docker, &log, &options, plan, &mut progress) => result,
+            sentence = bounds.until_over(&docker, &made) => Err(RunError::job(Step::Build, sentence)),
             () = leave.cancelled() => Err(RunError::Halted),
         };
         // Before the log, which may have to wait for the API.
         if result.is_err() {
-            clean_up(&docker, &progress, &before).await;
+            clean_up(&docker, &made.layers(), &before).await;
         }
         drop(turn);
         progress.end(&log).await;
@@ -102,9 +106,9 @@ fn stream(plan: Plan) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static 
 
 /// Removes the layers that the build made. The engine removes the container of its last step by itself, a moment after the build
 /// was ended; until then it holds the layer it runs on.
-async fn clean_up(docker: &Docker, progress: &Progress, before: &HashSet<String>) {
+async fn clean_up(docker: &Docker, layers: &[String], before: &HashSet<String>) {
     for _ in 0..HELD_ATTEMPTS_MAX {
-        if docker.remove_layers(&progress.layers, before).await == 0 {
+        if docker.remove_layers(layers, before).await == 0 {
             return;
         }
         tokio::time::sleep(HELD_PAUSE).await;

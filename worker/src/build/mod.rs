@@ -16,8 +16,10 @@
 //! - A build that ends early leaves no container and no layer that was not there before it.
 
 mod archive;
+mod bases;
 mod block;
 mod context;
+mod disk;
 mod dockerignore;
 mod download;
 mod engine;
@@ -40,6 +42,7 @@ use crate::image::{ImageReference, Version, one_at_a_time};
 use crate::isolation::Containers;
 use crate::run::{RunError, Task};
 use archive::{Archive, ArchiveError};
+use bases::UnclearBase;
 pub(crate) use block::{Block, InvalidBlock};
 use context::{ContextError, Plan};
 use git::{Git, GitError};
@@ -77,14 +80,26 @@ pub(crate) async fn ensure(task: &Task<'_>, containers: &Containers, block: Bloc
             "this worker builds no images of strangers: its engine's builder would run them outside gVisor; give an image";
         return Err(RunError::job(Step::Build, message));
     }
-    let limit = task.claim.max_duration.0.min(task.host.max_job_duration).min(protocol::limits::SETUP_ALLOWANCE);
+    let (limit, whose) = limit_of(task);
     let too_long = |_| {
-        let time = protocol::format_duration(limit);
-        RunError::job(Step::Build, format!("the image was not built within {time} and the build was stopped"))
+        let message =
+            format!("the image was not built within {}, {whose}, and the build was stopped", protocol::format_duration(limit));
+        RunError::TimedOut { step: Step::Build, message }
     };
     tokio::time::timeout(limit, Work { task, containers, block: &block, folder: task.scratch.build() }.ensure())
         .await
         .map_err(too_long)?
+}
+
+/// The shortest of the limits that a build has, and whose it is.
+fn limit_of(task: &Task<'_>) -> (Duration, &'static str) {
+    let limits = [
+        (task.parsed.max_duration, "the job's own maxDuration"),
+        (task.claim.max_duration.0, "the longest run that its submitter and the queue allow"),
+        (task.host.max_job_duration, "the longest run that this worker allows (--max-job-duration)"),
+        (protocol::limits::SETUP_ALLOWANCE, "the time that any job has to get ready"),
+    ];
+    limits.into_iter().min_by_key(|(limit, _)| *limit).unwrap_or(limits[3])
 }
 
 struct Work<'a> {
@@ -116,11 +131,17 @@ impl Work<'_> {
             return Ok(id);
         }
         let plan = self.plan(origin, git.as_ref()).await?;
+        if self.containers.isolation.is_untrusted() {
+            self.check_bases(&plan).await?;
+        }
         let network = self.containers.isolation.network().await.map_err(|fault| RunError::of(Step::Build, fault))?;
         let options = self.options(&key, &image, &plan, network)?;
         let docker = self.containers.docker.clone();
         self.task.log.line(Step::Build, format!("building {image}")).await;
-        let build = engine::Build { docker, log: self.task.log.clone(), options, plan, turn };
+        let isolation = &self.containers.isolation;
+        let writers = std::sync::Arc::clone(&isolation.writers);
+        let bounds = disk::Bounds { bytes: isolation.disk_bytes, writers, folder: self.folder.clone() };
+        let build = engine::Build { docker, log: self.task.log.clone(), options, plan, bounds, turn };
         build.run(&self.task.host.builds).await?;
         let id = self.present(&image).await?;
         let id = id.ok_or_else(|| RunError::job(Step::Build, "the build ended without an image"))?;
@@ -204,6 +225,17 @@ impl Work<'_> {
             ContextError::Archive(ArchiveError::Disk(error)) => RunError::Host(format!("reading a context: {error}")),
             error => RunError::job(Step::Clone, error.to_string()),
         })
+    }
+
+    /// A stranger's Dockerfile must not make the engine reach into its own network.
+    async fn check_bases(&self, plan: &Plan) -> Result<(), RunError> {
+        let refuse = |error: &dyn std::fmt::Display| RunError::job(Step::Build, error.to_string());
+        let text = plan.dockerfile_text().map_err(|error| refuse(&error))?.ok_or_else(|| refuse(&UnclearBase::Unreadable))?;
+        let args: HashMap<String, String> = self.block.args.clone().into_iter().collect();
+        for image in bases::images_of(&text, &args).map_err(|error| refuse(&error))? {
+            self.containers.isolation.check_registry(&image).await.map_err(|error| refuse(&error))?;
+        }
+        Ok(())
     }
 
     fn options(&self, key: &str, image: &ImageReference, plan: &Plan, network: String) -> Result<BuildOptions, RunError> {

@@ -1,18 +1,19 @@
 //! A build's words on their way to the log, and what they tell: the step it is at, its layers.
 //!
-//! Bounds: [`LOG_BYTES_MAX`] of a build in the job's log, whose own bound the run shares; [`LINE_BYTES_MAX`] a line;
-//! [`LAYERS_MAX`] layers.
+//! Bounds: [`LOG_BYTES_MAX`] of a build in the job's log, whose own bound the run shares; [`LINE_BYTES_MAX`] a line; those of
+//! [`Made`] and [`PULLED_MAX`].
 
 use std::collections::HashMap;
 
 use protocol::Step;
 
+use super::disk::Made;
 use crate::executor::BuildWord;
 use crate::log::Log;
 
 const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 const LINE_BYTES_MAX: usize = protocol::limits::LOG_LINE_BYTES_MAX;
-const LAYERS_MAX: usize = 1_000;
+const PULLED_MAX: usize = 1_000;
 const STEP_CHARS_MAX: usize = 200;
 
 /// What a build has said so far.
@@ -22,8 +23,8 @@ pub(super) struct Progress {
     n_logged: usize,
     /// Such as `2/3 : RUN false`.
     step: Option<String>,
-    /// Ids of the layers that this build made, in its own words.
-    pub(super) layers: Vec<String>,
+    /// Ids of the layers and containers that this build made, in its own words.
+    pub(super) made: Made,
     /// The next layer's id is one that was there.
     is_cached: bool,
     /// Last state of each layer of a base image.
@@ -42,7 +43,7 @@ impl Progress {
             }
             BuildWord::Progress(status) => {
                 let (layer, state) = status.split_once(": ").unwrap_or(("", &status));
-                let is_news = self.pulled.get(layer).is_none_or(|last| last != state) && self.pulled.len() < LAYERS_MAX;
+                let is_news = self.pulled.get(layer).is_none_or(|last| last != state) && self.pulled.len() < PULLED_MAX;
                 if is_news {
                     self.pulled.insert(layer.to_owned(), state.to_owned());
                     self.write(log, status).await;
@@ -98,11 +99,10 @@ impl Progress {
                 step.split_once(" : ").is_some_and(|(_, rest)| rest.trim_start().to_ascii_uppercase().starts_with("FROM"));
         } else if line == " ---> Using cache" {
             self.is_cached = true;
-        } else if let Some(id) = line.strip_prefix(" ---> ").filter(|_| !self.is_cached && self.layers.len() < LAYERS_MAX)
-            && id.len() >= 12
-            && id.bytes().all(|b| b.is_ascii_hexdigit())
-        {
-            self.layers.push(id.to_owned());
+        } else if let Some(id) = line.strip_prefix(" ---> Running in ") {
+            self.made.container(id);
+        } else if let Some(id) = line.strip_prefix(" ---> ").filter(|_| !self.is_cached) {
+            self.made.layer(id);
         }
     }
 }
@@ -135,7 +135,7 @@ mod tests {
         lines.iter().for_each(|line| progress.note(line));
         assert!(lines.contains(&"put".to_owned()) && progress.unfinished == "unfin");
         assert_eq!(progress.place(), " at step 4/4 : RUN false");
-        assert_eq!(progress.layers, ["aaaaaaaaaaaa"]);
+        assert_eq!(progress.made.layers(), ["aaaaaaaaaaaa"]);
     }
 
     #[test]

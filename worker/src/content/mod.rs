@@ -78,7 +78,7 @@ impl Contents {
             let entry = entry?;
             let name = entry.file_name().into_string().unwrap_or_default();
             match entry.metadata() {
-                Ok(metadata) if metadata.is_file() && is_sha256(&name) => {
+                Ok(metadata) if metadata.is_file() && protocol::is_sha256(&name) => {
                     entries.insert(name, Entry { bytes: metadata.len(), used: metadata.accessed()? });
                 }
                 // Best effort: what cannot be removed is only not used.
@@ -183,11 +183,6 @@ impl Contents {
     pub(crate) fn bytes(&self) -> u64 {
         self.lock().values().map(|entry| entry.bytes).sum()
     }
-}
-
-/// Whether a text has the form of a SHA-256 as this project writes it.
-pub(crate) fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Never over something that is there: two names may be one on a file system that folds case.

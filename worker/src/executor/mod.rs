@@ -195,6 +195,12 @@ pub async fn docker_version() -> Result<String, Error> {
     Docker::connect().await?.version().await.map_err(|fault| Error::Docker(fault.to_string()))
 }
 
+/// Runtimes that this engine can run containers in.
+pub async fn docker_runtimes() -> Result<Vec<String>, Error> {
+    let facts = Docker::connect().await?.facts().await.map_err(|fault| Error::Docker(fault.to_string()))?;
+    Ok(facts.runtimes)
+}
+
 /// Makes an image from the tar of a root file system, without a registry.
 pub async fn import_image(reference: &str, rootfs_tar: Vec<u8>) -> Result<(), Error> {
     let reference = reference.parse().map_err(|error: crate::image::InvalidImage| Error::Config(error.to_string()))?;

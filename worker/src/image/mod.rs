@@ -6,4 +6,4 @@ mod reference;
 
 pub(crate) use once::{Turn, one_at_a_time};
 pub(crate) use pull::{follow_pull, pull};
-pub(crate) use reference::{ImageReference, InvalidImage, Version};
+pub(crate) use reference::{ImageReference, InvalidImage, Version, is_registry};

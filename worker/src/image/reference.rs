@@ -29,6 +29,13 @@ pub(crate) enum Version {
     Digest(String),
 }
 
+impl ImageReference {
+    /// Host and maybe port of the registry that the name begins with. None: the engine's default.
+    pub(crate) fn registry(&self) -> Option<&str> {
+        self.name.split_once('/').map(|(first, _)| first).filter(|first| names_registry(first))
+    }
+}
+
 impl Version {
     pub(crate) fn as_str(&self) -> &str {
         match self {
@@ -75,13 +82,19 @@ fn parse(text: &str) -> Option<ImageReference> {
 
 fn is_name(name: &str) -> bool {
     let path = match name.split_once('/') {
-        Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => is_registry(first).then_some(path),
+        Some((first, path)) if names_registry(first) => is_registry(first).then_some(path),
         _ => Some(name),
     };
     name.len() <= NAME_BYTES_MAX && path.is_some_and(|path| path.split('/').all(is_path_segment))
 }
 
-fn is_registry(registry: &str) -> bool {
+/// Whether the first segment of a name is a registry and not a part of the path.
+fn names_registry(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost"
+}
+
+/// Whether a text is a host and maybe a port.
+pub(crate) fn is_registry(registry: &str) -> bool {
     let (host, port) = registry.split_once(':').unwrap_or((registry, "0"));
     let is_label = |label: &str| {
         let bytes = label.as_bytes();

@@ -1,28 +1,18 @@
-//! Addresses that are nobody's business of a job.
+//! Addresses that are nobody's business of a job: those of [`protocol::address`] at which somebody might answer.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-/// Ranges that jobs cannot reach, as `iptables` reads them: this network, private (RFC 1918), shared by carriers, loopback,
-/// link-local with the metadata services of clouds, protocol assignments, benchmarks, multicast, reserved and broadcast.
-pub(super) const GUARDED: [(Ipv4Addr, u8); 11] = [
-    (Ipv4Addr::UNSPECIFIED, 8),
-    (Ipv4Addr::new(10, 0, 0, 0), 8),
-    (Ipv4Addr::new(100, 64, 0, 0), 10),
-    (Ipv4Addr::new(127, 0, 0, 0), 8),
-    (Ipv4Addr::new(169, 254, 0, 0), 16),
-    (Ipv4Addr::new(172, 16, 0, 0), 12),
-    (Ipv4Addr::new(192, 0, 0, 0), 24),
-    (Ipv4Addr::new(192, 168, 0, 0), 16),
-    (Ipv4Addr::new(198, 18, 0, 0), 15),
-    (Ipv4Addr::new(224, 0, 0, 0), 4),
-    (Ipv4Addr::new(240, 0, 0, 0), 4),
-];
+use protocol::address::{PRIVATE_V4, Range, SPECIAL_V4};
+
+/// Ranges that jobs cannot reach.
+pub(super) fn guarded() -> impl Iterator<Item = Range> {
+    PRIVATE_V4.into_iter().chain(SPECIAL_V4)
+}
 
 /// Whether a job may reach an address. IPv6 is closed to jobs as a whole.
 pub(super) fn is_public(address: &IpAddr) -> bool {
     let IpAddr::V4(address) = address else { return false };
-    let is_in = |(network, bits): &(Ipv4Addr, u8)| (address.to_bits() ^ network.to_bits()) >> (32 - u32::from(*bits)) == 0;
-    !GUARDED.iter().any(is_in)
+    !guarded().any(|range| range.contains(*address))
 }
 
 #[cfg(test)]

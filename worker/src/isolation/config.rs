@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use protocol::parse_size;
 
 use super::destination::Destination;
+use super::registries::RegistryHost;
 use super::secrets::{SecretSource, check_sources};
 use crate::error::Error;
 
@@ -37,6 +38,10 @@ pub struct IsolationConfig {
     /// Private address that jobs may reach all the same, such as 10.0.0.5:9000 or 192.168.7.0/24; may be repeated.
     #[arg(long = "network-allow", value_name = "ADDRESS[/BITS][:PORT]")]
     pub network_allow: Vec<Destination>,
+    /// Registry of a private network that the jobs of a worker with --untrusted may name in their images, such as 10.0.0.5:5000;
+    /// may be repeated.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_registry: Vec<RegistryHost>,
     /// Name server for jobs; may be repeated [default: those of this machine, with --untrusted only public ones].
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<IpAddr>,
@@ -105,6 +110,7 @@ impl Default for IsolationConfig {
             runtime: None,
             network: Network::default(),
             network_allow: Vec::new(),
+            allow_registry: Vec::new(),
             dns: Vec::new(),
             cap_add: Vec::new(),
             read_only_rootfs: false,

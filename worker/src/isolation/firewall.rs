@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use protocol::address::Range;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::addresses::GUARDED;
+use super::addresses::guarded;
 use super::destination::Destination;
 
 /// Seconds that a call waits for another one's lock.
@@ -174,7 +175,7 @@ impl Firewall {
             }
         }
         rules += &format!("-A {out} -p tcp -m multiport --dports {MAIL_PORTS} -j {REFUSE}\n");
-        for (network, bits) in GUARDED {
+        for Range { network, bits } in guarded() {
             rules += &format!("-A {out} -d {network}/{bits} -j {REFUSE}\n");
         }
         rules + &format!("-A {host} -j {REFUSE}\n")

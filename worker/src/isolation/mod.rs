@@ -11,6 +11,7 @@ mod destination;
 mod disk;
 mod firewall;
 mod guard;
+mod registries;
 mod resolvers;
 mod secrets;
 mod versions;
@@ -21,11 +22,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use config::{IsolationConfig, Network};
 pub use destination::{Destination, InvalidDestination};
 pub(crate) use disk::{Room, Writer, Writers};
+pub(crate) use registries::ForbiddenRegistry;
+pub use registries::{InvalidRegistryHost, RegistryHost};
 pub use secrets::{InvalidSecret, SecretSource};
 
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
 use crate::executor::{Confinement, Docker, EngineFacts, Fault, ImageFacts};
+use crate::image::ImageReference;
 use guard::{Guard, Lack, Openings, destinations_of};
 use resolvers::Resolvers;
 
@@ -140,8 +144,14 @@ impl Isolation {
                 "STRANGERS' JOBS SHARE THIS MACHINE'S KERNEL: one hole in it or in the runtime gives them the machine"
             );
         }
+        // They matter where jobs share this machine's kernel; in gVisor they are for those who look closely.
+        let is_exposed = shares_kernel(self.runtime.as_deref(), engine);
         for sentence in versions::warnings(engine) {
-            tracing::warn!("{sentence}");
+            if is_exposed {
+                tracing::warn!("{sentence}");
+            } else {
+                tracing::debug!("{sentence}");
+            }
         }
     }
 
@@ -160,6 +170,11 @@ impl Isolation {
     /// Whether a build would be less confined than a job.
     pub(crate) fn refuses_builds(&self) -> bool {
         self.refuses_builds
+    }
+
+    /// Whether an image may be fetched, present or not: strangers name public registries, and those that the owner has named.
+    pub(crate) async fn check_registry(&self, image: &ImageReference) -> Result<(), ForbiddenRegistry> {
+        if self.config.untrusted { registries::check(image, &self.config.allow_registry).await } else { Ok(()) }
     }
 
     /// Most processes and threads of a job.

@@ -82,6 +82,10 @@ impl Redactor {
 fn forms_of(value: &[u8]) -> Vec<Vec<u8>> {
     let whole = value.trim_ascii();
     let mut forms = encodings(whole);
+    // A program that encodes the file as it is encodes the newline at its end too.
+    if whole.len() < value.len() && whole.len() >= BYTES_MIN {
+        forms.extend(encodings(value));
+    }
     let lines = whole.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
     for line in lines.filter(|line| line.len() >= BYTES_MIN && line.len() < whole.len()) {
         forms.extend(encodings(line));
@@ -95,8 +99,8 @@ fn encodings(value: &[u8]) -> Vec<Vec<u8>> {
     }
     let mut forms = vec![value.to_vec(), hex::encode(value).into_bytes(), hex::encode_upper(value).into_bytes()];
     for shift in 0..3 {
-        forms.push(base64_within(value, shift, &STANDARD_NO_PAD));
-        forms.push(base64_within(value, shift, &URL_SAFE_NO_PAD));
+        forms.extend(base64_within(value, shift, &STANDARD_NO_PAD));
+        forms.extend(base64_within(value, shift, &URL_SAFE_NO_PAD));
     }
     if let Ok(text) = std::str::from_utf8(value) {
         forms.extend(text_forms(text).map(String::into_bytes));
@@ -104,14 +108,15 @@ fn encodings(value: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-/// The characters of the base64 of any text that holds the value at this offset, modulo three, which depend on the value alone.
-fn base64_within(value: &[u8], shift: usize, alphabet: &impl base64::Engine) -> Vec<u8> {
+/// The characters of the base64 of any text that holds the value at this offset, modulo three, which depend on the value alone; and
+/// those of a text that ends with the value.
+fn base64_within(value: &[u8], shift: usize, alphabet: &impl base64::Engine) -> [Vec<u8>; 2] {
     let mut padded = vec![0; shift];
     padded.extend_from_slice(value);
     let encoded = alphabet.encode(&padded).into_bytes();
     let begin = (shift * 8).div_ceil(6);
     let end = padded.len() * 8 / 6;
-    encoded[begin..end].to_vec()
+    [encoded[begin..end].to_vec(), encoded[begin..].to_vec()]
 }
 
 fn text_forms(text: &str) -> impl Iterator<Item = String> + use<> {
@@ -198,6 +203,27 @@ mod tests {
                     // What stays are the characters of the text around it, and one at each end that holds bits of both.
                     let left = clean.len().saturating_sub(MARK.len());
                     assert!(clean.contains(MARK) && left <= (before.len() + after.len()) * 2 + 6, "{encoded} became {clean}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_base64_of_a_file_that_ends_in_a_newline_leaves_nothing_of_it() {
+        for secret in ["s3cret-value", "s3cret-value1", "s3cret-value12"] {
+            for file in [secret.to_owned(), format!("{secret}\n"), format!("{secret}\r\n"), format!(" {secret}\n\n")] {
+                let redactor = redactor(&[&file]);
+                for before in ["", "a", "ab"] {
+                    for text in [format!("{before}{secret}"), format!("{before}{file}")] {
+                        let encoded = STANDARD.encode(&text);
+                        let clean = redactor.redact(&encoded).into_owned();
+                        let left = clean.replace(MARK, "").replace('=', "");
+                        // The characters before the value, of which the last may hold bits of its first byte.
+                        assert!(
+                            left.len() <= before.len() + usize::from(!before.is_empty()),
+                            "{text:?}: {encoded} became {clean}"
+                        );
+                    }
                 }
             }
         }

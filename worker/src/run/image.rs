@@ -18,5 +18,6 @@ pub(super) async fn ensure(task: &Task<'_>) -> Result<String, RunError> {
         return Err(refuse(build::InvalidBlock::NoDockerfile));
     };
     let image: ImageReference = text.parse().map_err(|error: InvalidImage| RunError::job(Step::Pull, error.to_string()))?;
+    containers.isolation.check_registry(&image).await.map_err(|error| RunError::job(Step::Pull, error.to_string()))?;
     pull(&containers.docker, &task.host.images, &task.host.api.stats, &task.log, &image, task.host.builds.pull_patience).await
 }

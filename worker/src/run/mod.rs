@@ -19,6 +19,8 @@ mod signalled;
 mod spec;
 mod watch;
 
+pub(crate) use watch::{mib, size_of};
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -43,6 +45,14 @@ pub(crate) enum RunError {
         /// As HTTP would say it; 400 when nobody said anything.
         status: u16,
         /// For the job's author.
+        message: String,
+    },
+    /// Its time was over before it ran.
+    #[error("{message}")]
+    TimedOut {
+        /// What the job was doing.
+        step: Step,
+        /// Which limit, for the job's author.
         message: String,
     },
     /// This machine's: the claim is released.
@@ -181,6 +191,12 @@ fn broken(fault: Fault) -> RunError {
 pub(crate) fn failed(epoch: i64, status: u16, message: &str) -> FinishRequest {
     let result = JobResult { error: Some(error_json(i64::from(status), message)), ..JobResult::default() };
     FinishRequest { epoch, reason: Reason::Error, message: Some(message.to_owned()), result }
+}
+
+/// The same for one that ran out of time.
+pub(crate) fn timed_out(epoch: i64, message: &str) -> FinishRequest {
+    let result = JobResult { is_timed_out: true, ..JobResult::default() };
+    FinishRequest { epoch, reason: Reason::TimedOut, message: Some(message.to_owned()), result }
 }
 
 fn error_json(status_code: i64, message: &str) -> serde_json::Value {

@@ -157,7 +157,7 @@ fn sentence(usage: Usage, most: u64, room: Option<Room>) -> String {
 }
 
 /// With one decimal.
-fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     let tenths = bytes.saturating_mul(10) / (1024 * 1024);
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
@@ -235,7 +235,7 @@ impl Cache {
 }
 
 /// Bytes that some trees take on disk; counting ends where they are more than the bound.
-async fn size_of(folders: Vec<PathBuf>, bound: u64) -> u64 {
+pub(crate) async fn size_of(folders: Vec<PathBuf>, bound: u64) -> u64 {
     let count = move || folders.iter().fold(0, |sum, folder| tree_bytes(folder, sum, bound));
     // Joining fails only when the runtime ends.
     tokio::task::spawn_blocking(count).await.unwrap_or(0)

@@ -12,7 +12,7 @@ use crate::data_directory::{KeptClaim, Scratch};
 use crate::executor::Fault;
 use crate::holds::Hold;
 use crate::log::{Kept, Log};
-use crate::run::{RunError, Task, failed};
+use crate::run::{RunError, Task, failed, timed_out};
 use crate::spool::SpooledFinish;
 
 /// A claim and what goes with it.
@@ -74,6 +74,10 @@ async fn close_log(
         Err(RunError::Job { step, status, message }) => {
             log.error(step, &message).await;
             Ok(failed(epoch, status, &message))
+        }
+        Err(RunError::TimedOut { step, message }) => {
+            log.error(step, &message).await;
+            Ok(timed_out(epoch, &message))
         }
         other => other,
     };

@@ -17,7 +17,7 @@ pub(crate) fn dockerfile(nonce: &str, rest: &str) -> String {
 }
 
 /// All that is left of a Dockerfile's build: containers, and images with their layers.
-fn left_of(nonce: &str) -> (String, String) {
+pub(crate) fn left_of(nonce: &str) -> (String, String) {
     let label = format!("label=asman.test={nonce}");
     (docker(&["ps", "-aq", "--filter", &label]), docker(&["images", "-aq", "--filter", &label]))
 }
@@ -133,7 +133,9 @@ async fn a_build_obeys_the_jobs_longest_run() {
     let job = worker.api.submit_for(&definition, "3s");
     let finish = worker.api.finish_of(&job).await;
     let message = finish.message.unwrap();
-    assert!(finish.reason == Reason::Error && message.contains("not built within 3s"), "{message}");
+    let expected =
+        "the image was not built within 3s, the longest run that its submitter and the queue allow, and the build was stopped";
+    assert_eq!((finish.reason, finish.result.is_timed_out, message.as_str()), (Reason::TimedOut, true, expected));
     worker.drain().await;
     assert_eq!(left_of(&nonce), (String::new(), String::new()));
 }

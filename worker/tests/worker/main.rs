@@ -6,6 +6,7 @@
 
 mod adoption;
 mod api;
+mod build_bounds;
 mod builds;
 mod care;
 mod commands;

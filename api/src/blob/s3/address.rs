@@ -10,8 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::fault::Fault;
 use super::{CONTENT_TYPE, S3};
-use crate::blob::{IMMUTABLE, is_sha256};
+use crate::blob::IMMUTABLE;
 use crate::error::ApiError;
+use protocol::is_sha256;
 
 /// An upload must begin, and a download too, within this time after the redirect.
 const REDIRECT_LIFETIME: Duration = Duration::from_mins(15);

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use protocol::sha256_hex;
+use protocol::{is_sha256, sha256_hex};
 
 use super::fault::Fault;
 use super::{Client, READY_TIMEOUT, S3};
-use crate::blob::is_sha256;
 
 const PROBE: &str = "asman: a probe of the storage";
 const PROBE_LIFETIME: Duration = Duration::from_mins(1);

@@ -21,10 +21,9 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::MetadataDirective;
-use protocol::sha256_hex;
+use protocol::{is_sha256, sha256_hex};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::is_sha256;
 use crate::error::ApiError;
 
 pub use config::S3Config;

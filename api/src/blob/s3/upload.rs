@@ -7,12 +7,13 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use protocol::is_sha256;
 use protocol::limits::BLOB_BYTES_MAX;
 use sha2::{Digest, Sha256};
 
 use super::config::while_sending;
 use super::{CONTENT_TYPE, S3};
-use crate::blob::{broke_off, is_sha256, too_large, wrong_hash};
+use crate::blob::{broke_off, too_large, wrong_hash};
 use crate::error::ApiError;
 
 /// 640 parts make the largest file; the protocol allows 10,000, each of 5 MiB at least.

@@ -1,9 +1,11 @@
-//! Definitions, to a worker that may want to run them.
+//! Definitions, to a worker that may want to run them. One with a login in its build context's URL is sent only to the worker that
+//! holds the job, as soon as it does.
 
 use std::collections::BTreeMap;
 
-use protocol::{DefinitionsMessage, ServerMessage};
+use protocol::{DefinitionsMessage, JobId, ServerMessage, WorkerId};
 use serde_json::value::RawValue;
+use sql::ListedDefinition;
 
 use super::Worker;
 use crate::hub::text_of;
@@ -22,15 +24,29 @@ impl Worker {
         for some in job_ids.chunks(PER_MESSAGE) {
             let qid = self.connection.queue.qid();
             // A database that is away for a moment: the worker asks again.
-            let Ok(rows) = self.connection.app.db.list_definitions(qid, some).await else { return Ok(()) };
-            let raw = |(job_id, text): (String, String)| Some((job_id, RawValue::from_string(text).ok()?));
-            let definitions: BTreeMap<_, _> = rows.into_iter().filter_map(raw).collect();
-            if !definitions.is_empty() {
-                let message = ServerMessage::BroadcastJobDefinitions(DefinitionsMessage { definitions });
-                self.connection.send(text_of(&message)).await?;
-            }
+            let worker = self.id.as_ref().map(WorkerId::as_str);
+            let Ok(rows) = self.connection.app.db.list_definitions(qid, some, worker).await else { return Ok(()) };
+            self.send_rows(rows).await?;
         }
         Ok(())
+    }
+
+    /// What was withheld until now, to the worker that has just claimed the job.
+    pub(super) async fn send_withheld(&mut self, worker: &WorkerId, job_id: &JobId) -> Result<(), Closed> {
+        let qid = self.connection.queue.qid();
+        let listed = self.connection.app.db.list_definitions(qid, &[job_id.as_str()], Some(worker.as_str())).await;
+        let rows: Vec<_> = listed.unwrap_or_default().into_iter().filter(|row| row.login.is_some()).collect();
+        self.send_rows(rows).await
+    }
+
+    async fn send_rows(&mut self, rows: Vec<ListedDefinition>) -> Result<(), Closed> {
+        let raw = |row: ListedDefinition| Some((row.job_id.clone(), RawValue::from_string(row.whole()?).ok()?));
+        let definitions: BTreeMap<_, _> = rows.into_iter().filter_map(raw).collect();
+        if definitions.is_empty() {
+            return Ok(());
+        }
+        let message = ServerMessage::BroadcastJobDefinitions(DefinitionsMessage { definitions });
+        self.connection.send(text_of(&message)).await
     }
 }
 

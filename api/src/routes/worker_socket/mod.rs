@@ -148,7 +148,13 @@ impl Worker {
     async fn change(&mut self, change: StateChange) -> Result<(), Closed> {
         let job_id = change.job.clone();
         let outcome = match (self.speaker(&change), change.state) {
-            (Some(worker), JobState::Running) => self.claim(&worker, &job_id).await,
+            (Some(worker), JobState::Running) => {
+                let outcome = self.claim(&worker, &job_id).await;
+                if outcome.is_ok() {
+                    self.send_withheld(&worker, &job_id).await?;
+                }
+                outcome
+            }
             (Some(worker), JobState::Finished) => self.finish(&worker, change).await,
             _ => Err(ApiError::BadRequest("a registered worker claims or finishes a job".to_owned())),
         };

@@ -130,6 +130,9 @@ async fn each_mistake_is_told_in_a_sentence_that_names_its_place_and_none_of_our
     for (path, body, sentence) in [
         ("/q/q", "[]", "the body is no JSON object"),
         ("/q/q", "{}", "definition is missing"),
+        ("/q/q", r#"{"x":{"image":"a"}}"#, "definition is missing"),
+        ("/q/q", r#"{"image":"a"}"#, r#"definition is missing; put what you sent into one: {"definition":{…}}"#),
+        ("/q/q", r#"{"build":{},"debug":true}"#, r#"definition is missing; put what you sent into one: {"definition":{…}}"#),
         ("/q/q", r#"{"definition":{"image":5}}"#, "the definition cannot be read: image is a number, not a text"),
         ("/q/q", r#"{"definition":{"image":"a"},"control":{"namespace":""}}"#, "control.namespace: the namespace is empty"),
         ("/q/q/claim", "[]", "the body is no JSON object"),

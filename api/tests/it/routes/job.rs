@@ -243,3 +243,19 @@ async fn a_login_in_a_contexts_url_is_for_the_worker_alone() {
     let (_, claimed) = api.post("/q/q/claim", claim).await;
     assert_eq!(claimed["jobs"][0]["definition"], submitted);
 }
+
+#[tokio::test]
+async fn a_job_with_a_login_is_copied_whole_for_those_who_may_be_its_worker() {
+    let api = TestApi::new().await;
+    let submitted = json!({"build": {"context": "https://TOKEN@host.example/a/b/tree/main"}, "command": "true"});
+    let id = api.submit_job("q", json!({"definition": submitted})).await;
+    let (path, body) = (format!("/j/{id}/copy"), json!({"queue": "other", "from": "q"}));
+    assert_eq!(api.post(&path, body.clone()).await, (200, json!({"success": true, "jobId": id})));
+    assert_eq!(api.claim("other", "w", 1, "15s").await[0]["definition"], submitted);
+    let policy = json!({"ownerToken": "owner-0123456789", "workerToken": "worker-0123456789"});
+    let put = api.request(reqwest::Method::PUT, "/q/q/policy").json(&policy).send().await.unwrap();
+    assert_eq!(put.status(), 200);
+    assert_eq!(api.post(&path, body.clone()).await.0, 401, "a reader must not send the login to a worker of his own");
+    let allowed = api.request(reqwest::Method::POST, &path).bearer_auth("worker-0123456789");
+    assert_eq!(allowed.json(&body).send().await.unwrap().status(), 200);
+}

@@ -186,3 +186,27 @@ async fn junk_is_ignored_and_the_workers_socket_lives() {
     assert_eq!(api.state(&id).await, "queued");
     assert_eq!(worker.claim(&id).await["worker"], "old");
 }
+
+#[tokio::test]
+async fn a_definition_with_a_login_goes_to_the_worker_that_holds_the_job_and_to_no_other() {
+    let api = TestApi::new().await;
+    let mut holder = OldWorker::connect(&api, "q", "holder").await;
+    let mut other = OldWorker::connect(&api, "q", "other").await;
+    let sent = json!({"build": {"context": "https://TOKEN@host.example/a/b"}, "command": "true"});
+    let id = api.submit_job("q", json!({"definition": sent})).await;
+    let plain = api.submit("q", 1).await;
+    let request = json!({"type": "RequestJobDefinitions", "payload": {"jobIds": [id, plain]}});
+    let definitions = |message: &Value| message["payload"]["definitions"].as_object().cloned();
+    other.socket.send(&request).await;
+    let seen = other.socket.until(|m| definitions(m).filter(|d| d.contains_key(&plain))).await;
+    assert!(!seen.contains_key(&id), "{seen:?}");
+    holder.ask(&id).await;
+    let seen = holder.socket.until(|m| definitions(m).filter(|d| d.contains_key(&id))).await;
+    assert_eq!(seen[&id], sent);
+    holder.socket.send(&request).await;
+    let seen = holder.socket.until(|m| definitions(m).filter(|d| d.len() == 2)).await;
+    assert_eq!(seen[&id], sent, "asked again, by the holder");
+    other.socket.send(&request).await;
+    let seen = other.socket.until(|m| definitions(m).filter(|d| d.contains_key(&plain))).await;
+    assert!(!seen.contains_key(&id), "{seen:?}");
+}

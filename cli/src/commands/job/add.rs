@@ -6,6 +6,7 @@ use protocol::{JobId, Namespace, QueueName};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::build::BuildArgs;
 use super::wait::{self, WaitArgs};
 use super::{definition, inputs};
 use crate::client::Client;
@@ -20,6 +21,11 @@ pub(crate) struct AddArgs {
     /// Image to run, such as `python:3.12`.
     #[arg(short, long)]
     pub(super) image: Option<String>,
+    #[command(flatten)]
+    pub(super) build: BuildArgs,
+    /// Run a script of a worker that was started with --executor process: its name and arguments, quoted as in a shell.
+    #[arg(long, value_name = "NAME ARGUMENTS", conflicts_with_all = ["image", "command", "entrypoint"])]
+    pub(super) script: Option<String>,
     /// Command line, quoted as in a shell. No shell runs it: for pipes, redirections and variables write sh -c '…'.
     #[arg(short, long)]
     pub(super) command: Option<String>,
@@ -75,6 +81,8 @@ impl AddArgs {
         Self {
             queue,
             image: Some(image.to_owned()),
+            build: BuildArgs::default(),
+            script: None,
             command: Some(command.to_owned()),
             entrypoint: None,
             env: Vec::new(),
@@ -117,12 +125,26 @@ pub(crate) async fn submit(client: &Client, args: &AddArgs, is_quiet: bool) -> R
     let mut members = definition::members(args)?;
     let files = inputs::read(&args.files)?;
     definition::add_inputs(&mut members, &files)?;
+    let context = args.build.add_to(&mut members, client)?;
     let text = serde_json::Value::Object(members).to_string();
-    let parsed = protocol::ParsedDefinition::parse(&text).map_err(|error| Failure::BadInput(error.to_string()))?;
+    let parsed = protocol::ParsedDefinition::parse(&text).map_err(|error| Failure::BadInput(hint(&error)))?;
     inputs::upload(client, &files, is_quiet).await?;
+    if let Some(context) = &context {
+        inputs::upload(client, std::slice::from_ref(context.file()), is_quiet).await?;
+    }
     let definition = RawValue::from_string(parsed.text).map_err(|error| Failure::BadInput(error.to_string()))?;
     let control = args.namespace.clone().map(|namespace| protocol::Control { namespace: Some(namespace), ..Default::default() });
     let job = protocol::EnqueueJob { id: None, definition, control, debug: None };
     let body = serde_json::to_string(&job).map_err(|error| Failure::BadInput(error.to_string()))?;
     Ok(client.submit(&args.queue, body).await?)
+}
+
+/// What is wrong, with the flag that mends it.
+fn hint(error: &protocol::InvalidDefinition) -> String {
+    match error {
+        protocol::InvalidDefinition::NoImage => {
+            "the job has nothing to run; give an image with --image, or build one with --dockerfile or --build-context".to_owned()
+        }
+        error => error.to_string(),
+    }
 }

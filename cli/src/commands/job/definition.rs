@@ -10,16 +10,20 @@ use super::add::AddArgs;
 use super::inputs::InputFile;
 use crate::failure::Failure;
 
+/// A definition has an image; workers that run scripts do not look at it.
+const NO_IMAGE: &str = "none";
+
 /// The members that the flags ask for, without files.
 pub(super) fn members(args: &AddArgs) -> Result<Map<String, Value>, Failure> {
     let mut members = args.definition.as_deref().map_or_else(|| Ok(Map::new()), read)?;
-    for (name, command) in [("command", &args.command), ("entrypoint", &args.entrypoint)] {
-        if command.as_ref().is_some_and(|text| shell_words::split(text).is_err()) {
+    let command = args.script.as_ref().or(args.command.as_ref());
+    for (name, command) in [("command", command), ("entrypoint", args.entrypoint.as_ref())] {
+        if command.is_some_and(|text| shell_words::split(text).is_err()) {
             return Err(Failure::BadInput(format!("the {name} has a quote that is not closed")));
         }
-        set(&mut members, name, command.as_deref());
+        set(&mut members, name, command.map(String::as_str));
     }
-    set(&mut members, "image", args.image.as_deref());
+    set(&mut members, "image", args.script.as_ref().map(|_| NO_IMAGE).or(args.image.as_deref()));
     set(&mut members, "workdir", args.workdir.as_deref());
     set(&mut members, "shmSize", args.shm_size.as_deref());
     set(&mut members, "maxDuration", args.max_duration.as_deref());

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::TryStreamExt;
-use protocol::{DataRef, DataRefType, JobId, QueueName, check_input_path};
+use protocol::{DataRef, DataRefType, JobId, QueueName, check_input_path, is_sha256};
 use reqwest::Response;
 use sha2::{Digest, Sha256};
 use std::io::{Seek, Write};
@@ -85,11 +85,8 @@ async fn download(
         saved = save(client.proxied_blob(key).await, file).await?;
     }
     let hash = saved?;
-    let is_hash = |text: &&str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match key.filter(is_hash) {
-        Some(key) if !key.eq_ignore_ascii_case(&hash) => {
-            Err(Failure::Failed(format!("the output {name} arrived damaged; fetch it again")))
-        }
+    match key.map(str::to_ascii_lowercase).filter(|key| is_sha256(key)) {
+        Some(key) if key != hash => Err(Failure::Failed(format!("the output {name} arrived damaged; fetch it again"))),
         _ => Ok(()),
     }
 }

@@ -33,6 +33,11 @@ pub(super) struct InputFile {
 }
 
 impl InputFile {
+    /// A file that goes to the store under its hash, whatever its size.
+    pub(super) fn packed(name: &str, sha256: String, path: &Path) -> std::io::Result<Self> {
+        Ok(Self { name: name.to_owned(), reference: by_key(sha256), length: path.metadata()?.len(), path: path.to_owned() })
+    }
+
     /// The key to upload it under, when it is not inside the definition.
     fn key(&self) -> Option<&str> {
         self.reference.value.as_str().filter(|_| self.reference.kind == Some(DataRefType::Key))

@@ -1,6 +1,7 @@
 //! `asman job`: submit jobs, follow them, fetch what they leave.
 
 mod add;
+mod build;
 mod definition;
 mod fetch;
 mod follow;
@@ -23,7 +24,11 @@ Examples:
   asman job add my-queue -i python:3.12 -c 'python /inputs/a.py' -f a.py --wait
   asman job add my-queue -i asman/demo -c \"sh -c 'wc /inputs/* > /outputs/n'\" -f *.txt --wait -o results
   asman job add my-queue --definition job.json --max-duration 20m --json
+  asman job add my-queue --dockerfile Dockerfile --build-context . -c 'python -m app' --wait
+  asman job add my-queue --build-context https://github.com/owner/repo/tree/main --build-arg V=3 --wait
+  asman job add my-queue --script 'fit.py 3' --wait
 
+A job has an image (-i), or builds one on its worker, or is a script that its worker has (`--executor process`).
 The container finds the files in /inputs and leaves its own in /outputs. The log goes to stderr; the paths of the fetched
 files go to stdout. Submitting the same job again gives the result that is there already.";
 

@@ -30,7 +30,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A download that stands still this long has failed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const PROGRAM_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
-const SENTENCE_BYTES_MAX: usize = 4096;
 
 /// What `asman worker upgrade` takes.
 #[derive(Debug, clap::Args)]
@@ -98,22 +97,9 @@ async fn ask(client: &reqwest::Client, method: Method, global: &Global) -> Resul
     }
     let sentence = match status.as_u16() {
         404 => format!("the API at {base} has no program for {} on {}", std::env::consts::OS, std::env::consts::ARCH),
-        _ => format!("the API at {base} gives no program: {}", sentence_of(response).await),
+        _ => format!("the API at {base} gives no program: {}", worker::sentence_of(response).await),
     };
     Err(if status.as_u16() == 404 { Failure::Missing(sentence) } else { Failure::Failed(sentence) })
-}
-
-async fn sentence_of(mut response: Response) -> String {
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > SENTENCE_BYTES_MAX {
-            break;
-        }
-    }
-    let said: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-    said.and_then(|said| said["error"].as_str().map(ToOwned::to_owned)).unwrap_or_else(|| status.to_string())
 }
 
 fn offer_of(response: &Response) -> Result<Offer, Failure> {

@@ -90,6 +90,16 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The Dockerfile that the engine will read; nothing where it is a link or no text.
+    pub(super) fn dockerfile_text(&self) -> Result<Option<String>, ContextError> {
+        let bytes = match (self.own.get(self.dockerfile.as_str()), &self.archive) {
+            (Some(text), _) => Some(text.clone()),
+            (None, Some(archive)) => archive.read(&format!("{}{}", self.prefix, self.dockerfile), DOCKERFILE_BYTES_MAX)?,
+            (None, None) => None,
+        };
+        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
     /// Name in the context of an archive's entry that goes.
     fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
         let name = path.strip_prefix(&self.prefix).filter(|name| !name.is_empty())?;

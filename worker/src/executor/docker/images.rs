@@ -117,6 +117,12 @@ impl Docker {
         Ok(images.into_iter().map(|image| image.id).collect())
     }
 
+    /// Bytes that a layer adds to the one that it was made from; none when it is not there.
+    pub(crate) async fn layer_bytes(&self, id: &str) -> u64 {
+        let history = self.client.image_history(id).await.unwrap_or_default();
+        history.first().and_then(|own| u64::try_from(own.size).ok()).unwrap_or(0)
+    }
+
     /// Removes the layers that a build left, newest first, but for those that were there `before`, have a name or are in use.
     /// Gives how many are in use. The ids are read off the engine's words, which a build can forge: hence the conditions.
     pub(crate) async fn remove_layers(&self, layers: &[String], before: &HashSet<String>) -> usize {

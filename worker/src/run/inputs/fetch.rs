@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use protocol::Step;
+use protocol::{Step, is_sha256};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, Url};
 
@@ -15,7 +15,7 @@ use super::places::Place;
 use super::{RunError, Task, disk};
 use crate::api::ApiError;
 use crate::backoff::Backoff;
-use crate::content::{Contents, Download, Failure, Part, Progress, is_sha256, move_or_copy};
+use crate::content::{Contents, Download, Failure, Part, Progress, move_or_copy};
 
 /// Answers in a row without a byte from somebody else's URL before the job fails: some ten seconds.
 const URL_STALLS_MAX: usize = 5;

@@ -1,0 +1,53 @@
+//! The files of `/f`.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_LENGTH, LOCATION};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::{Client, Error, SILENCE_TIMEOUT, check};
+
+/// Slowest upload that is not given up, after a minute's allowance.
+const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
+
+impl Client {
+    /// `GET /f/:key` through the API itself, whatever stores it.
+    pub(crate) async fn proxied_blob(&self, key: &str) -> Result<Response, Error> {
+        self.send(self.http.get(self.proxied_blob_url(key)?)).await
+    }
+
+    /// `GET /f/:key/exists`.
+    pub(crate) async fn blob_exists(&self, key: &str) -> Result<bool, Error> {
+        let response = self.request(Method::GET, &["f", key, "exists"])?.send().await.map_err(|error| self.broken(&error))?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => check(response).await.map(|_| true),
+        }
+    }
+
+    /// `PUT /f/:key` of `length` bytes. When the store takes the bytes itself, gives its address: send them there.
+    pub(crate) async fn put_blob(&self, url: Url, length: u64, body: reqwest::Body) -> Result<Option<Url>, Error> {
+        let timeout = SILENCE_TIMEOUT + Duration::from_secs(length / UPLOAD_BYTES_PER_SECOND_MIN);
+        let response = self.uploads.put(url).timeout(timeout).header(CONTENT_LENGTH, length).body(body).send().await;
+        let response = response.map_err(|error| self.broken(&error))?;
+        // A body that has flowed away must be opened again before it goes elsewhere.
+        if response.status() != StatusCode::TEMPORARY_REDIRECT {
+            return check(response).await.map(|_| None);
+        }
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let url = location.and_then(|location| response.url().join(location).ok());
+        url.map(Some).ok_or_else(|| Error::Broken("a redirect leads nowhere".to_owned()))
+    }
+
+    /// The address of a blob.
+    pub(crate) fn blob_url(&self, key: &str) -> Result<Url, Error> {
+        self.url(&["f", key])
+    }
+
+    /// The same, where the API takes the bytes itself whatever stores them.
+    pub(crate) fn proxied_blob_url(&self, key: &str) -> Result<Url, Error> {
+        let mut url = self.blob_url(key)?;
+        url.set_query(Some("proxy=1"));
+        Ok(url)
+    }
+}

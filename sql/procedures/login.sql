@@ -1,0 +1,18 @@
+-- Logins in the URLs of build contexts, as `protocol::login` takes them out: a definition is stored without, and the claim puts it back.
+
+-- The URL's parts: what stands before the login, the login, the `@` and what follows it; null when there is none.
+create or replace function asman.login_parts(definition jsonb) returns text[]
+language sql immutable parallel safe
+return regexp_match(case when jsonb_typeof(definition #> '{build,context}') = 'string' then definition #>> '{build,context}' end,
+  '^(\s*[A-Za-z0-9+.-]+:[/\\]*)([^/?#\\]*)@(.*)$');
+
+-- Keeps the login of a definition under the definition's hash; gives the definition without it.
+create or replace function asman.keep_login(definition jsonb, hash_in bytea) returns jsonb
+language plpgsql as $$
+declare
+  parts constant text[] := asman.login_parts(definition);
+begin
+  if parts is null then return definition; end if;
+  insert into asman.login (hash, login) values (hash_in, parts[2]) on conflict (hash) do update set used_at = now();
+  return jsonb_set(definition, '{build,context}', to_jsonb(parts[1] || parts[3]));
+end $$;

@@ -1,0 +1,10 @@
+-- Keep the logins of definitions that are about to be stored without them. Before the definitions: a job must never be claimed
+-- without its login.
+-- in:    $1 hashes bytea[], $2 logins text[]
+-- out:   hash bytea: those kept now, or not used for a day
+-- locks: the rows, for this statement
+-- index: login_pkey
+insert into asman.login (hash, login)
+select distinct on (l.hash) l.hash, l.login from unnest($1::bytea[], $2::text[]) as l (hash, login) order by l.hash
+on conflict (hash) do update set used_at = now() where login.used_at < now() - interval '1 hour'
+returning hash;
