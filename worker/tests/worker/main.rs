@@ -25,6 +25,7 @@ mod logs;
 mod memory;
 mod network;
 mod queues;
+mod removals;
 mod repositories;
 mod rights;
 mod secrets;
