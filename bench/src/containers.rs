@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::database::Database;
@@ -85,29 +85,42 @@ fn median(mut taken: Vec<Duration>) -> f64 {
     taken[taken.len() / 2].as_secs_f64() * 1e3
 }
 
-/// The same no-op, bare and as a job, in turns.
+/// The same no-op in turns: bare, bare with the settings of a job's container, and as a job.
 async fn overhead(engine: &Engine, server: &Server, table: &mut Table) -> Result<()> {
-    let (mut bare, mut jobs) = (Vec::new(), Vec::new());
+    let folder = tempfile::tempdir()?;
+    let (plain, confined) = (json!({}), engine.settings_of_a_job(folder.path()).await?);
+    let mut taken: [Vec<Duration>; 3] = Default::default();
     for n in 0..=PAIRS {
-        let start = Instant::now();
-        let mut taken = Duration::ZERO;
-        engine.round_trip(&["true"], || taken = start.elapsed()).await?;
-        let start = Instant::now();
-        let id = submit(server, "true", n).await?;
-        end_of(server, &id).await?;
-        // The first pair warms both.
+        let turns = [bare(engine, &plain).await?, bare(engine, &confined).await?, job(server, n).await?];
+        // The first turns warm the engine.
         if n > 0 {
-            bare.push(taken);
-            jobs.push(start.elapsed());
+            taken.iter_mut().zip(turns).for_each(|(all, one)| all.push(one));
         }
         // The job's own container is removed after its result: let that not fall into the next bare trip.
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
-    let (bare, jobs) = (median(bare), median(jobs));
-    table.add(format!("bare create + start + wait of a no-op, median of {PAIRS}"), format!("{bare:.0} ms"), "");
-    table.add("the same as a job, submit to result at the client", format!("{jobs:.0} ms"), "");
-    table.add("ratio", format!("{:.2}", jobs / bare), "<= 1.15");
+    engine.remove_network().await?;
+    let [plain, confined, job] = taken.map(median);
+    table.add(format!("bare create + start + wait of a no-op, median of {PAIRS}"), format!("{plain:.0} ms"), "");
+    table.add("the same with a job's network, limits and folders", format!("{confined:.0} ms"), "");
+    table.add("the same as a job, submit to result at the client", format!("{job:.0} ms"), "");
+    table.add("job to bare", format!("{:.2}", job / plain), "<= 1.15");
+    table.add("job to bare with a job's settings", format!("{:.2}", job / confined), "<= 1.15");
     Ok(())
+}
+
+async fn bare(engine: &Engine, settings: &Value) -> Result<Duration> {
+    let start = Instant::now();
+    let mut taken = Duration::ZERO;
+    engine.round_trip(&["true"], settings, || taken = start.elapsed()).await?;
+    Ok(taken)
+}
+
+async fn job(server: &Server, n: usize) -> Result<Duration> {
+    let start = Instant::now();
+    let id = submit(server, "true", n).await?;
+    end_of(server, &id).await?;
+    Ok(start.elapsed())
 }
 
 /// Fifty sleeping jobs on eight slots: which share of the slots' time they fill while work waits.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 /// One static busybox, with `true` and `sleep`.
 pub(crate) const IMAGE: &str = "asman-bench:busybox";
+const NETWORK: &str = "asman-bench";
 
 /// The engine's API, spoken to as directly as can be.
 #[derive(Debug)]
@@ -39,9 +40,35 @@ impl Engine {
         Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
+    /// Settings like those that a worker gives a job's container: a network of its own, limits, folders, a record of the output. The
+    /// rights are left out: they cost nothing.
+    pub(crate) async fn settings_of_a_job(&self, folder: &Path) -> Result<Value> {
+        let network =
+            json!({ "Name": NETWORK, "Driver": "bridge", "Options": { "com.docker.network.bridge.enable_icc": "false" } });
+        if self.call(Method::GET, &format!("/networks/{NETWORK}"), None).await.is_err() {
+            self.call(Method::POST, "/networks/create", Some(&network)).await?;
+        }
+        let mut mounts = Vec::new();
+        for name in ["inputs", "outputs", "job-cache"] {
+            let source = folder.join(name);
+            std::fs::create_dir_all(&source)?;
+            mounts.push(json!({ "Type": "bind", "Source": source, "Target": format!("/{name}"), "ReadOnly": name == "inputs" }));
+        }
+        Ok(json!({
+            "NetworkMode": NETWORK, "Mounts": mounts, "Init": true, "NanoCpus": 1_000_000_000, "Memory": 1_u64 << 30,
+            "MemorySwap": 1_u64 << 30, "PidsLimit": 1024,
+            "LogConfig": { "Type": "json-file", "Config": { "max-size": "32m", "max-file": "2" } },
+        }))
+    }
+
+    /// Removes the network of [`Self::settings_of_a_job`].
+    pub(crate) async fn remove_network(&self) -> Result<()> {
+        self.call(Method::DELETE, &format!("/networks/{NETWORK}"), None).await.map(|_| ())
+    }
+
     /// Creates, starts and awaits a container of the image; removes it after `done` has been told.
-    pub(crate) async fn round_trip(&self, command: &[&str], done: impl FnOnce()) -> Result<()> {
-        let body = json!({ "Image": IMAGE, "Cmd": command });
+    pub(crate) async fn round_trip(&self, command: &[&str], settings: &Value, done: impl FnOnce()) -> Result<()> {
+        let body = json!({ "Image": IMAGE, "Cmd": command, "HostConfig": settings });
         let created = self.call(Method::POST, "/containers/create", Some(&body)).await?;
         let id = created["Id"].as_str().context("a container has an id")?;
         self.call(Method::POST, &format!("/containers/{id}/start"), None).await?;

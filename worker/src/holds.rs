@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Halt {
     token: CancellationToken,
     is_lost: AtomicBool,
+    is_closing: AtomicBool,
 }
 
 impl Halt {
@@ -28,6 +29,11 @@ impl Halt {
     /// The worker leaves: the job ends and its claim is released.
     pub(crate) fn leave(&self) {
         self.token.cancel();
+    }
+
+    /// The last word about the claim is on its way: the answer to that word tells whether it was heard in time.
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
     }
 
     pub(crate) async fn halted(&self) {
@@ -79,9 +85,9 @@ impl Holds {
         self.lock().iter().filter(|(_, halt)| !halt.is_lost()).map(|(job, _)| job.clone()).collect()
     }
 
-    /// The claim is gone by the API's word. Whether it was held until now.
+    /// The claim is gone by the API's word. Whether it was held until now, and not about to be given up by ourselves.
     pub(crate) fn lose(&self, job: &HeldJob) -> bool {
-        self.lock().get(job).is_some_and(|halt| halt.lose())
+        self.lock().get(job).is_some_and(|halt| halt.lose() && !halt.is_closing.load(Ordering::SeqCst))
     }
 
     /// Tells every job to end.
@@ -112,5 +118,21 @@ impl Drop for Hold {
     fn drop(&mut self) {
         self.holds.lock().remove(&self.job);
         self.holds.changed.send_modify(|n| *n += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_that_is_given_back_is_not_lost() {
+        let holds = Holds::new();
+        let [kept, given_back] = [1, 2].map(|epoch| HeldJob { job_id: "a".parse().unwrap(), epoch });
+        let hold = [&kept, &given_back].map(|job| holds.enter(job.clone()).unwrap());
+        hold[1].halt.close();
+        assert_eq!(holds.list().len(), 2, "named until the API has heard of it");
+        assert!(holds.lose(&kept) && !holds.lose(&kept), "news once");
+        assert!(!holds.lose(&given_back) && holds.list().is_empty());
     }
 }

@@ -20,7 +20,7 @@
 //! # Invariants
 //!
 //! - Every write to the API carries the claim's epoch; a refused epoch ends the job here and nothing is finished.
-//! - A finish is on disk before it is sent, and the claim stays in the heartbeat until the API has taken it.
+//! - A finish is on disk or with the API before its container goes, and the claim stays in the heartbeat until the API has taken it.
 //! - No container outlives its job: it is removed on every path. What a crash leaves is found by label at the next start, which goes
 //!   on with the jobs that run and removes the rest.
 //! - Everything that grows with what a job does is bounded: log lines and bytes, buffered chunks, output files, inline bytes.

@@ -6,30 +6,18 @@ use serde_json::{Value, json};
 
 use crate::support::house::IMAGE;
 
-/// What a job is there to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Small,
-    Large,
-    ExitCode,
-    LongLog,
-    Inputs,
-    CancelledEarly,
-    CancelledLate,
-    TimedOut,
-    OutOfMemory,
-    IgnoresTerm,
-    OddOutputs,
-    Build,
-    BadImage,
+/// The kinds, their names without a prefix, and the order in which jobs take them.
+macro_rules! kinds {
+    ($($kind:ident),* $(,)?) => {
+        /// What a job is there to show.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind { $($kind),* }
+        use Kind::{$($kind),*};
+        const KINDS: &[Kind] = &[$($kind),*];
+    };
 }
 
-use Kind::{
-    BadImage, Build, CancelledEarly, CancelledLate, ExitCode, IgnoresTerm, Inputs, Large, LongLog, OddOutputs, OutOfMemory,
-    Small, TimedOut,
-};
-
-const KINDS: [Kind; 13] = [
+kinds![
     Small,
     Large,
     ExitCode,

@@ -28,6 +28,8 @@ use trouble::Trouble;
 const FOLDER: &str = "SOAK_FOLDER";
 /// Jobs that wait or run at any time: twice what the workers run at once, and as much again.
 const N_CLIENTS: usize = 24;
+/// At most one job in so many is given to a worker that has just taken its question back.
+const CROSSED: usize = 10;
 /// Longest time without a job that ends.
 const STALL: Duration = Duration::from_mins(6);
 
@@ -92,10 +94,18 @@ fn soak(folder: &Path) {
     runtime.block_on(clients.audit());
     let mut seen = clients.take_seen();
     let n_builds = seen.kinds.get(&Kind::Build).copied().unwrap_or_default();
+    let n_kills = trouble.n_kills;
+    let count = |event: &str| seen.events.get(event).copied().unwrap_or_default();
+    let (n_lost, n_released) = (count("requeued"), count("released"));
     // A claim is taken back as lost only when its worker was killed: no more than a worker's jobs for each kill.
-    let (n_lost, n_kills) = (seen.events.get("requeued").copied().unwrap_or_default(), trouble.n_kills);
     if n_lost > trouble::JOBS_AT_ONCE * n_kills {
         seen.complaints.push(format!("{n_lost} claims were lost by {n_kills} kills"));
+    }
+    // Each trouble may give back what all workers run and what they were given just then; beside that, an answer crosses with a
+    // question that is taken back. More would be jobs that go round.
+    let n_troubles = n_kills + trouble::N_ONCE;
+    if n_released > 2 * trouble::N_WORKERS * trouble::JOBS_AT_ONCE * n_troubles + n_jobs / CROSSED {
+        seen.complaints.push(format!("{n_released} claims were given back in {n_troubles} troubles"));
     }
     let troubles = trouble.end(&mut seen.complaints);
     seen.complaints.extend(left_behind(n_builds));

@@ -15,6 +15,7 @@ use crate::support::{Running, asman, is_alive, until};
 
 /// Of one worker.
 pub const JOBS_AT_ONCE: usize = 4;
+pub const N_WORKERS: usize = 2;
 /// Between two kills of workers: each lives for twice as long.
 const KILL_EVERY: Duration = Duration::from_secs(6);
 const FULL_FOR: Duration = Duration::from_secs(5);
@@ -25,6 +26,8 @@ const LEFT: u64 = 40 << 20;
 
 type Act = fn(&mut Trouble);
 
+/// Troubles beside the kills.
+pub const N_ONCE: usize = ONCE.len();
 /// Each happens once, when this share of the jobs has ended.
 const ONCE: [(f64, Act); 4] =
     [(0.2, Trouble::kill_api), (0.4, Trouble::drain_worker), (0.55, Trouble::restart_engine), (0.7, Trouble::fill_disk)];
@@ -59,7 +62,7 @@ impl Trouble {
         std::fs::create_dir(&small).unwrap();
         let mount = ["-t", "tmpfs", "-o", &format!("size={DISK}"), "tmpfs"];
         assert!(Command::new("mount").args(mount).arg(&small).status().unwrap().success());
-        let places = [("first", folder.join("first")), ("second", small.join("second"))];
+        let places: [_; N_WORKERS] = [("first", folder.join("first")), ("second", small.join("second"))];
         let workers = places.map(|(id, data)| {
             let (log, port) = (folder.join(format!("{id}.log")), free_port());
             let running = start_worker(&house, id, &data, &log, port);
@@ -82,7 +85,7 @@ impl Trouble {
             act(self);
             self.last_kill = Instant::now();
         } else if self.last_kill.elapsed() >= KILL_EVERY {
-            let worker = &mut self.workers[self.n_kills % 2];
+            let worker = &mut self.workers[self.n_kills % N_WORKERS];
             worker.running.signal(Signal::KILL);
             worker.running.wait();
             worker.restart(&self.house);

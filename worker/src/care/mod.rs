@@ -26,7 +26,7 @@ use crate::executor::{Docker, Fault};
 use disk::{Room, gibibytes};
 use images::Candidate;
 pub(crate) use images::Images;
-pub(crate) use job_caches::JobCaches;
+pub(crate) use job_caches::{CacheInUse, JobCaches};
 pub use settings::{CareConfig, InvalidMark, Mark};
 
 /// Between two looks whether there is still room.

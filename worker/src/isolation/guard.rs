@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,6 +23,8 @@ use crate::data_directory::DataDirectory;
 use crate::executor::{Docker, Fault, LABEL_DATA, LABEL_LOCK, NetworkSpec};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A network that was there so short a time ago is not looked for again: jobs that start together look once.
+const FRESH: Duration = Duration::from_millis(500);
 /// Characters of the data directory's label in names: the kernel takes 15 for a bridge.
 const ID_CHARS: usize = 12;
 const NAME_PREFIX: &str = "asman-";
@@ -32,8 +34,8 @@ const NAME_PREFIX: &str = "asman-";
 pub(crate) struct Guard {
     docker: Docker,
     pub(super) network: NetworkSpec,
-    /// One job at a time looks whether the network is there.
-    looking: tokio::sync::Mutex<()>,
+    /// When the network was last seen. One job at a time looks for it.
+    seen: tokio::sync::Mutex<Option<Instant>>,
     firewall: Option<Arc<Standing>>,
     _watch: Option<AbortOnDropHandle<()>>,
 }
@@ -66,22 +68,26 @@ impl Guard {
             Err(lack) => (None, Some(lack)),
         };
         let watch = firewall.clone().map(|standing| AbortOnDropHandle::new(tokio::spawn(standing.watch())));
-        let looking = tokio::sync::Mutex::default();
-        Ok((Self { docker: docker.clone(), network, looking, firewall, _watch: watch }, lack))
+        let seen = tokio::sync::Mutex::default();
+        Ok((Self { docker: docker.clone(), network, seen, firewall, _watch: watch }, lack))
     }
 
     /// Sees that the network is there, before a container needs it.
     pub(super) async fn ensure(&self) -> Result<(), Fault> {
-        let _one_at_a_time = self.looking.lock().await;
-        if !self.docker.ensure_network(&self.network).await? {
+        let mut seen = self.seen.lock().await;
+        if seen.is_some_and(|at| at.elapsed() < FRESH) {
             return Ok(());
         }
-        tracing::warn!("the network of jobs was gone and is there again");
-        match &self.firewall {
-            // Whoever removed the one may have removed the other.
-            Some(standing) => standing.firewall.install().await.map_err(|error| Fault::Host(format!("iptables: {error}"))),
-            None => Ok(()),
+        *seen = None;
+        if self.docker.ensure_network(&self.network).await? {
+            tracing::warn!("the network of jobs was gone and is there again");
+            if let Some(standing) = &self.firewall {
+                // Whoever removed the one may have removed the other.
+                standing.firewall.install().await.map_err(|error| Fault::Host(format!("iptables: {error}")))?;
+            }
         }
+        *seen = Some(Instant::now());
+        Ok(())
     }
 
     /// Removes the network, and with it the rules.

@@ -88,6 +88,14 @@ impl Task<'_> {
         Ok(())
     }
 
+    /// Looks for the network beside all else that is prepared; where that takes long it is looked for again.
+    pub(super) async fn see_network(&self) -> Result<(), RunError> {
+        match &self.host.containers {
+            Some(containers) => containers.isolation.network().await.map(|_| ()).map_err(broken),
+            None => Ok(()),
+        }
+    }
+
     async fn add_resolvers(&self, containers: &Containers, spec: &mut ContainerSpec) -> Result<(), RunError> {
         if let Some(text) = containers.isolation.resolver_file() {
             let source = self.scratch.resolver_file();

@@ -16,7 +16,8 @@ impl Task<'_> {
     /// Prepares, creates and starts the container and awaits its end.
     pub(super) async fn launch(&self) -> Result<Ended, RunError> {
         let secrets = self.secrets().await?;
-        let (mounts, image) = self.unless_halted(async { tokio::try_join!(inputs::write(self), image::ensure(self)) }).await?;
+        let prepared = Box::pin(async { tokio::try_join!(inputs::write(self), image::ensure(self), self.see_network()) });
+        let (mounts, image, ()) = self.unless_halted(prepared).await?;
         let _in_use = self.host.images.used(&image);
         let mut spec = self.container_spec(image, mounts)?;
         self.unless_halted(self.confine(&mut spec, secrets)).await?;

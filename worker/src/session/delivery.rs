@@ -1,6 +1,7 @@
 //! Finishes and releases on their way to the API.
 //!
-//! A finish is on disk before it is sent. Both are sent again until the API answers; when the worker leaves, once more and for at
+//! A finish is written to disk while it is sent for the first time: until it is there or the API has it, its container stays, from
+//! which a next start would make it again. Both are sent again until the API answers; when the worker leaves, once more and for at
 //! most five seconds: the spool keeps a finish for the next start, and a release that was not heard is what the lease is for.
 
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub(super) async fn deliver_leftovers(leftovers: Vec<Leftover>) {
             Err(ApiError::Away(_)) => {
                 let tasks = session.tasks.clone();
                 tasks.spawn(async move {
-                    session.deliver(&finish).await;
+                    session.deliver(&finish, std::future::ready(())).await;
                     drop(hold);
                 });
             }
@@ -61,9 +62,10 @@ impl Session {
         }
     }
 
-    /// Sends a finish until the API took or refused it, or the worker leaves.
-    pub(super) async fn deliver(&self, finish: &SpooledFinish) {
-        if let Some(answer) = self.until_answered(Letter::Finish(finish)).await {
+    /// Sends a finish until the API took or refused it, or the worker leaves. `kept` is over when it is on disk.
+    pub(super) async fn deliver(&self, finish: &SpooledFinish, kept: impl Future<Output = ()>) {
+        let (answer, ()) = tokio::join!(self.until_answered(Letter::Finish(finish)), kept);
+        if let Some(answer) = answer {
             self.settle(finish, &answer);
         } else {
             tracing::warn!(job = %finish.job_id, "finish is kept for the next start");
@@ -73,6 +75,7 @@ impl Session {
     /// Sends a claim back to the queue.
     pub(super) async fn release(&self, hold: &Hold) {
         let job = &hold.job.job_id;
+        hold.halt.close();
         match self.until_answered(Letter::Release(&hold.job)).await {
             Some(Ok(())) => {
                 self.api.stats.released.add(1);
@@ -94,7 +97,8 @@ impl Session {
                     _ => &stats.failed,
                 };
                 count.add(1);
-                tracing::info!(%job, reason = finish.finish.reason.as_str(), "job finished");
+                let (reason, exit_code) = (finish.finish.reason.as_str(), finish.finish.result.status_code);
+                tracing::info!(%job, reason, exit_code, "job finished");
             }
             Err(error) => {
                 self.api.stats.lost.add(1);

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use futures_util::FutureExt;
 use protocol::{Claim, FinishRequest, HeldJob, InvalidDefinition, ParsedDefinition, Step};
 use tokio::task::JoinHandle;
 
 use super::Session;
-use crate::backoff::Backoff;
+use super::remains::Remains;
 use crate::capacity::Slot;
 use crate::data_directory::{KeptClaim, Scratch};
-use crate::executor::Fault;
 use crate::holds::Hold;
 use crate::log::{Kept, Log};
 use crate::run::{RunError, Task, failed, timed_out};
@@ -25,7 +25,7 @@ pub(super) struct Work {
     pub(super) running: Option<(String, Option<Kept>)>,
 }
 
-/// Works one claim off. Its capacity is free again when the container is gone; the hold stays until the API has the finish.
+/// Works one claim off. Its capacity is free again when the container has ended; the hold stays until the API has the finish.
 pub(super) async fn work(session: Arc<Session>, work: Work) {
     let Work { claim, parsed, slot, hold, running } = work;
     let (running, kept) = running.map_or((None, None), |(id, kept)| (Some(id), kept));
@@ -45,20 +45,24 @@ pub(super) async fn work(session: Arc<Session>, work: Work) {
             task.run(running.as_deref()).await
         }
     };
+    // A failure does not tell whether the container still runs.
+    let has_ended = result.is_ok();
     let result = close_log(result, claim.epoch, log, uploader).await;
-    let clean_up = async {
-        session.clean_up(&hold.job, container.get()).await;
-        drop((slot, cache_in_use));
-    };
+    let remains = Remains { job: hold.job.clone(), container: container.into_inner(), has_ended, share: (slot, cache_in_use) };
     match result {
         Ok(finish) if !hold.halt.is_lost() => {
+            hold.halt.close();
             let finish = SpooledFinish { queue: session.queue.clone(), job_id: claim.job_id, finish };
-            session.keep(&finish).await;
-            tokio::join!(clean_up, session.deliver(&finish));
+            let kept = session.keep(&finish).shared();
+            let deliver = async {
+                session.deliver(&finish, kept.clone()).await;
+                drop(hold);
+            };
+            tokio::join!(session.clear(remains, kept.clone()), deliver);
         }
         // Another worker need not wait until this machine is tidy.
         result => {
-            tokio::join!(clean_up, session.give_back(result.err(), &hold));
+            tokio::join!(session.clear(remains, std::future::ready(())), session.give_back(result.err(), hold));
         }
     }
 }
@@ -97,41 +101,14 @@ impl Session {
         Ok((scratch, cache?))
     }
 
-    /// Removes the container and the scratch folder, whatever happened. What stays is swept at the next start.
-    pub(super) async fn clean_up(&self, job: &HeldJob, container: Option<&String>) {
-        if let Some(id) = container
-            && let Err(fault) = self.remove_container(id).await
-        {
-            tracing::warn!(%fault, job = %job.job_id, "container stays until the next start");
-        }
-        let scratch = self.data.scratch(job);
-        // Joining fails only when the runtime ends.
-        let _ = tokio::task::spawn_blocking(move || scratch.remove()).await;
-    }
-
-    /// Tries while the engine is away, unless the worker leaves: until then the container may hold its share of the machine.
-    async fn remove_container(&self, id: &str) -> Result<(), Fault> {
-        let mut backoff = Backoff::new();
-        loop {
-            match self.host.executor.remove(id).await {
-                Err(Fault::Host(_)) if !self.is_leaving.is_cancelled() => (),
-                result => return result,
-            }
-            tokio::select! {
-                () = backoff.wait() => (),
-                () = self.is_leaving.cancelled() => (),
-            }
-        }
-    }
-
     /// A job without a result: released, unless its claim is gone.
-    async fn give_back(&self, error: Option<RunError>, hold: &Hold) {
+    async fn give_back(&self, error: Option<RunError>, hold: Hold) {
         if let Some(RunError::Host(cause)) = &error {
             tracing::error!(%cause, job = %hold.job.job_id, "this machine failed a job; it goes back to the queue");
             self.is_unwell.notify_one();
         }
         if !hold.halt.is_lost() {
-            self.release(hold).await;
+            self.release(&hold).await;
         }
     }
 }

@@ -13,13 +13,14 @@ mod idle;
 mod job;
 mod lanes;
 mod machine;
+mod remains;
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use protocol::{QueueName, WorkerDescription};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -68,6 +69,8 @@ pub(crate) struct Common {
     care: Arc<Care>,
     /// Every job and every delivery: the drain waits for them.
     pub(crate) tasks: TaskTracker,
+    /// One for each ended container whose share is free before it is removed.
+    removals: Semaphore,
     /// This machine failed a job: claims wait until it is seen to work again.
     is_unwell: Notify,
     /// Whether the engine answered when it was last asked.
@@ -171,6 +174,7 @@ impl Common {
             ledger: Ledger::new(cpus, &config.gpus, memory_bytes, jobs),
             care,
             tasks,
+            removals: Semaphore::new(remains::REMOVALS_MAX),
             is_unwell: Notify::new(),
             is_engine_there: watch::Sender::new(true),
             jobs_left: AtomicU64::new(config.life.max_jobs.unwrap_or(u64::MAX)),

@@ -20,7 +20,7 @@ use crate::harness::{TestWorker, script};
 use crate::life::{free_address, until_state};
 
 /// Runs an ignored test of this file with its own socket as the engine.
-fn run_apart(test: &str) {
+pub(crate) fn run_apart(test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let socket = format!("unix://{}", folder.path().join("engine.sock").display());
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -29,7 +29,7 @@ fn run_apart(test: &str) {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
-fn socket() -> PathBuf {
+pub(crate) fn socket() -> PathBuf {
     PathBuf::from(std::env::var("DOCKER_HOST").unwrap().strip_prefix("unix://").unwrap())
 }
 
@@ -125,6 +125,7 @@ async fn vanishing() {
 fn a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told() {
     run_apart("engine::gpus");
 }
+
 /// No gpu is needed: what the engine was asked is looked at, and that it did not find a driver.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told"]

@@ -151,6 +151,11 @@ impl TestWorker {
         self.config.data_directory.clone().unwrap()
     }
 
+    /// Whether it has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Runs one job to its finish.
     pub(crate) async fn run(&self, definition: &Value) -> (String, FinishRequest) {
         let job = self.api.submit(definition);

@@ -26,6 +26,7 @@ mod logs;
 mod memory;
 mod network;
 mod queues;
+mod removals;
 mod repositories;
 mod rights;
 mod secrets;
