@@ -13,6 +13,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // Compressing at the end takes most of the time, which is meant.
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   server: {
     // The texts of the examples lie beside this folder.

@@ -123,7 +123,24 @@ pub fn make_image() {
     header.set_mode(0o755);
     header.set_size(busybox.len() as u64);
     tar.append_data(&mut header, "bin/busybox", busybox.as_slice()).unwrap();
-    for tool in ["sh", "sleep", "seq", "cat", "echo", "true", "head", "base64", "sha256sum", "wc", "ls", "mkdir", "printf", "tr", "yes", "date"] {
+    for tool in [
+        "sh",
+        "sleep",
+        "seq",
+        "cat",
+        "echo",
+        "true",
+        "head",
+        "base64",
+        "sha256sum",
+        "wc",
+        "ls",
+        "mkdir",
+        "printf",
+        "tr",
+        "yes",
+        "date",
+    ] {
         let mut link = tar::Header::new_gnu();
         link.set_entry_type(tar::EntryType::Symlink);
         link.set_size(0);

@@ -165,7 +165,7 @@ fn announce(address: &Address, global: &Global) {
         return say::json(&json!({ "api": api_url, "queue": "local", "psql": address.psql }));
     }
     say::note(&format!("Asman is up: {api_url}"));
-    say::note(&format!("  web page  {api_url}/#?queue=local"));
+    say::note(&format!("  web page  {}", page_of(api_url)));
     say::note("  queue     local");
     let asman = how_to_call();
     say::note(&format!("  try       {asman} job add local -i asman/demo -c 'echo hello' --wait --api {api_url}"));
@@ -173,6 +173,16 @@ fn announce(address: &Address, global: &Global) {
         say::note(&format!("  SQL       {psql}"));
     }
     say::note(&format!("  stop      Ctrl-C, or {asman} down"));
+}
+
+/// The page with our queue in it. To the page `local` is the queue at port 8000 of this machine; anywhere else it is named whole.
+fn page_of(api_url: &str) -> String {
+    let queue = if api_url == "http://localhost:8000" {
+        "local".to_owned()
+    } else {
+        format!("{api_url}/local").replace(':', "%3A").replace('/', "%2F")
+    };
+    format!("{api_url}/#?queue={queue}")
 }
 
 /// What to type for this program: its name where the shell finds it, else where it lies.
