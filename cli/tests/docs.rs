@@ -6,7 +6,6 @@
 
 mod support;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,8 +26,8 @@ fn blocks(page: &str) -> Vec<Block> {
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
         let Some(language) = line.strip_prefix("```") else { continue };
-        let text = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
-        blocks.push(Block { language: language.to_owned(), text });
+        let inside: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        blocks.push(Block { language: language.to_owned(), text: inside.join("\n") + "\n" });
     }
     blocks
 }
@@ -42,24 +41,23 @@ fn mark(at: usize) -> String {
 fn script(blocks: &[Block]) -> String {
     let mut script = "set -eu\nexec 2>&1\ncurl() { command curl --fail-with-body \"$@\"; }\n".to_owned();
     for (at, block) in blocks.iter().enumerate() {
-        write!(script, "\necho; echo '{}'\n", mark(at)).unwrap();
-        match block.language.as_str() {
-            "sh" => script += &block.text,
-            "sql" => {
-                write!(script, "psql \"$DATABASE\" -X -v ON_ERROR_STOP=1 <<'END_OF_SQL'\n{}END_OF_SQL\n", block.text).unwrap()
-            }
-            "js" => write!(script, "cat > example.mjs <<'END_OF_JS'\n{}END_OF_JS\n$NODE example.mjs\n", block.text).unwrap(),
-            "text" | "html" => {}
+        script += &format!("\necho; echo '{}'\n", mark(at));
+        let text = &block.text;
+        script += &match block.language.as_str() {
+            "sh" => text.clone(),
+            "sql" => format!("psql \"$DATABASE\" -X -v ON_ERROR_STOP=1 <<'END_OF_SQL'\n{text}END_OF_SQL\n"),
+            "js" => format!("cat > example.mjs <<'END_OF_JS'\n{text}END_OF_JS\n$NODE example.mjs\n"),
+            "text" | "html" => String::new(),
             other => panic!("nobody knows how to run a block of {other:?}"),
-        }
+        };
     }
     script
 }
 
-/// The program that runs the JavaScript of the pages: Node 20 has sockets behind a flag.
+/// The program that runs the JavaScript of the pages, which building the web client needs too. Node 20 has sockets behind a flag.
 fn node() -> &'static str {
     let has_sockets = Command::new("node").args(["-e", "new WebSocket('ws://127.0.0.1:1')"]).stderr(Stdio::null()).status();
-    if has_sockets.expect("node is here: ./x test installs it").success() { "node" } else { "node --experimental-websocket" }
+    if has_sockets.unwrap().success() { "node" } else { "node --experimental-websocket" }
 }
 
 fn run(page: &str, stack: &Stack, data: &Path) {
@@ -94,7 +92,7 @@ fn every_example_of_the_guide_runs_as_it_is_shown_and_prints_what_is_promised() 
     let mut stack = Stack::start_on(data.path());
     let mut pages: Vec<String> =
         std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    pages.retain(|name| name.ends_with(".md"));
+    pages.retain(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"));
     pages.sort();
     assert_eq!(pages.len(), 7, "{pages:?}");
     for page in pages {
