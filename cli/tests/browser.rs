@@ -33,6 +33,11 @@ fn the_page_runs_jobs() {
 }
 
 #[test]
+fn metapages_old_and_new_send_inputs_and_get_outputs() {
+    run("metaframe");
+}
+
+#[test]
 fn what_strangers_write_never_runs() {
     run("hostile");
 }

@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { chromium } from "playwright-core"
 
 /** Longest wait for anything that a test expects, milliseconds. */
@@ -142,12 +143,15 @@ export class Stack {
   }
 }
 
+/** A page that did not come over the network counts as one of the public Internet, which may not reach this machine. */
+const FREE_NETWORK = "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"
+
 /** Starts the browser. */
 export function openBrowser() {
   const switches = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [...switches, "--disable-component-update", "--disable-sync", "--js-flags=--expose-gc"],
+    args: [...switches, ...(process.env.WEB_DIST ? [FREE_NETWORK] : []), "--disable-component-update", "--disable-sync", "--js-flags=--expose-gc"],
   })
 }
 
@@ -159,8 +163,18 @@ export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
   const page = await context.newPage()
   page.setDefaultTimeout(DEADLINE)
+  if (process.env.WEB_DIST) await context.route(/^http:\/\/localhost:\d+\/(assets\/[^/]+)?$/, fromDist)
   page.complaints = []
   page.on("pageerror", (error) => page.complaints.push(String(error)))
   page.on("console", (message) => message.type() === "error" && page.complaints.push(message.text()))
   return page
+}
+
+/** With WEB_DIST set: a file of `web/dist` in place of the program's, so that a change of the client needs no compilation of it. */
+async function fromDist(route) {
+  const name = new URL(route.request().url()).pathname.slice(1) || "index.html"
+  const type = { html: "text/html", js: "text/javascript", css: "text/css" }[name.split(".").at(-1)]
+  const policy = name === "index.html" ? (await (await route.fetch()).headers())["content-security-policy"] : undefined
+  const headers = { "content-type": type ?? "application/octet-stream", ...(policy && { "content-security-policy": policy }) }
+  await route.fulfill({ path: fileURLToPath(new URL(`../dist/${name}`, import.meta.url)), headers })
 }

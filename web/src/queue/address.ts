@@ -19,6 +19,8 @@ export interface QueueAddress {
   readonly isOverridden: boolean
 }
 
+/** Characters of a queue's name. */
+const NAME_CHARS_MAX = 255
 /** The worker of this machine serves the same routes. */
 const LOCAL_BASE = "http://localhost:8000"
 
@@ -33,7 +35,14 @@ export function resolveQueue(params: QueueParams, root: URL): QueueAddress | und
   const base = root.href.replace(/[?#].*$/, "").replace(/\/+$/, "")
   if (name === "local") return { ...addressOf(LOCAL_BASE, name), name, isLocal: true, isOverridden }
   const foreign = /^https?:\/\//i.test(name) ? foreignQueue(name) : undefined
+  if (!foreign) checkName(name)
   return { ...(foreign ?? addressOf(base, name)), name, isLocal: false, isOverridden }
+}
+
+/** Refuses what every server refuses, so that the user hears why and not that nothing connects. */
+function checkName(name: string): void {
+  if (name.includes("/")) throw new TypeError("The name of a queue may hold no slash")
+  if (name.length > NAME_CHARS_MAX) throw new TypeError(`The name of a queue may have at most ${NAME_CHARS_MAX} characters`)
 }
 
 function addressOf(base: string, queue: string): Pick<QueueAddress, "base" | "url" | "socketUrl"> {

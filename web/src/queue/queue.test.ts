@@ -14,11 +14,11 @@ const at = (queue: string, queueOverride = "", ignoreQueueOverride = false) => r
 
 test("queues are names below the root, local, or addresses of other servers", () => {
   expect(at("")).toBeUndefined()
-  expect(at("a b/c")).toMatchObject({ base: "https://host/sub", url: "https://host/sub/q/a%20b%2Fc", socketUrl: "wss://host/sub/q/a%20b%2Fc/client" })
+  expect(at("a b?c")).toMatchObject({ base: "https://host/sub", url: "https://host/sub/q/a%20b%3Fc", socketUrl: "wss://host/sub/q/a%20b%3Fc/client" })
   expect(at("local")).toMatchObject({ base: "http://localhost:8000", socketUrl: "ws://localhost:8000/q/local/client", isLocal: true })
   expect(at("http://h:81/n%20m")).toMatchObject({ base: "http://h:81", socketUrl: "ws://h:81/q/n%20m/client" })
   expect(at("https://h/below/q/n/")).toMatchObject({ base: "https://h/below", url: "https://h/below/q/n" })
-  expect(() => at("http://h")).toThrow(TypeError)
+  for (const name of ["http://h", "a/b", "q".repeat(256)]) expect(() => at(name)).toThrow(TypeError)
   expect(at("a", "b")).toMatchObject({ name: "b", isOverridden: true })
   expect(at("a", "b", true)).toMatchObject({ name: "a", isOverridden: false })
 })
