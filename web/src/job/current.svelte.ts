@@ -294,7 +294,9 @@ export class Current implements CurrentJob, QueueListener {
     if (server && server.state === "Finished" && server.queuedTime === old?.queuedTime) return
     const record = server && this.#ours ? winner(server, this.#ours) : (server ?? this.#ours)
     if (!record) return
-    if (server && record === server && isUnderWay && !isUploading && !this.#timers.has("submit")) this.#submission.confirmed()
+    // Of two equal records ours wins; the server's says all the same that it knows the job.
+    const isKnown = server !== undefined && (record === server || hasResult(server))
+    if (isKnown && isUnderWay && !isUploading && !this.#timers.has("submit")) this.#submission.confirmed()
     this.#show(record)
   }
 

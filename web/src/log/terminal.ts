@@ -24,6 +24,8 @@ const ENTRIES_A_FRAME_MAX = 1_000
 /** Columns of a window that does not wrap. */
 const COLUMNS_MAX = 500
 
+const USER_EVENTS = ["wheel", "keydown", "pointerdown", "pointerup", "pointercancel", "touchmove"] as const
+
 /** What the bars around the terminal show. */
 export interface WindowState {
   /** Entries before the window and after it. */
@@ -56,6 +58,9 @@ export class TerminalWindow {
   #generation = 0
   #frame = 0
   #term = ""
+  /** The user holds the scroll bar, or a selection. */
+  #isHeld = false
+  #judging: ReturnType<typeof setTimeout> | undefined
 
   constructor(
     private readonly host: HTMLElement,
@@ -117,6 +122,7 @@ export class TerminalWindow {
 
   dispose(): void {
     this.#generation++
+    clearTimeout(this.#judging)
     cancelAnimationFrame(this.#frame)
     for (const end of this.#ends) end()
     this.#terminal.dispose()
@@ -131,12 +137,10 @@ export class TerminalWindow {
     const sizes = new ResizeObserver(() => this.#resize())
     sizes.observe(this.host)
     this.#ends.push(() => sizes.disconnect())
-    const events = ["wheel", "keydown", "pointerup", "pointermove", "touchmove"] as const
-    const onUser = (event: Event): void => {
-      if (!(event instanceof PointerEvent) || event.type === "pointerup" || event.buttons > 0) requestAnimationFrame(() => this.#onScrolled())
-    }
-    for (const name of events) this.host.addEventListener(name, onUser, { passive: true })
-    this.#ends.push(() => { for (const name of events) this.host.removeEventListener(name, onUser) })
+    // On the way down: the terminal keeps what it takes from those above.
+    const onUser = (event: Event): void => this.#onUser(event)
+    for (const name of USER_EVENTS) this.host.addEventListener(name, onUser, { passive: true, capture: true })
+    this.#ends.push(() => { for (const name of USER_EVENTS) this.host.removeEventListener(name, onUser, { capture: true }) })
     this.#resize()
   }
 
@@ -148,10 +152,23 @@ export class TerminalWindow {
     if (this.#isFollowing) this.#terminal.scrollToBottom()
   }
 
+  /** Going up ends the following at once: the next write would pull the view down again. Where it came to rest is seen later. */
+  #onUser(event: Event): void {
+    const isUp = event instanceof WheelEvent ? event.deltaY < 0 : event instanceof KeyboardEvent && ["PageUp", "Home", "ArrowUp"].includes(event.key)
+    if (event.type === "pointerdown") this.#isHeld = true
+    else if (event.type === "pointerup" || event.type === "pointercancel") {
+      this.#isHeld = false
+      this.#schedule()
+    }
+    if (isUp && this.#terminal.buffer.active.baseY > 0) this.#isFollowing = false
+    clearTimeout(this.#judging)
+    this.#judging = setTimeout(() => this.#onScrolled(), 150)
+  }
+
   #onScrolled(): void {
+    if (this.#isHeld) return
     const buffer = this.#terminal.buffer.active
     const isAtEnd = buffer.viewportY >= buffer.baseY && this.#next >= this.#total
-    if (isAtEnd === this.#isFollowing) return
     this.#isFollowing = isAtEnd
     this.#tell()
   }
@@ -174,7 +191,7 @@ export class TerminalWindow {
 
   #onFrame(): void {
     this.#frame = 0
-    if (this.#nPending > 0) return
+    if (this.#nPending > 0 || this.#isHeld) return
     const isBehind = this.#total - this.#next > WINDOW
     if (this.#isFollowing && (isBehind || this.#next - this.#first > WINDOW_MAX)) return this.#begin(this.#total - WINDOW / 2)
     if (this.#isFollowing || this.#next - this.#first < WINDOW) this.#append(this.#total, "")
@@ -215,7 +232,7 @@ export class TerminalWindow {
 
   #written(ondone?: () => void): void {
     ondone?.()
-    if (this.#isFollowing) this.#terminal.scrollToBottom()
+    if (this.#isFollowing && !this.#isHeld) this.#terminal.scrollToBottom()
     if (this.#next < this.#total) this.#schedule()
     this.#tell()
   }

@@ -10,6 +10,8 @@ export interface Change {
 export const CHANGES_MAX = 100
 const VALUE_CHARS_MAX = 160
 const DEPTH_MAX = 12
+/** A file that was uploaded: its address ends in the SHA-256 of its contents. */
+const STORED = /^https?:\/\/[^\s"]+\/f\/([0-9a-f]{64})$/
 
 /** The changes from one value to another, in the order of the names. A `hash` of an input is no part of the id and is left out. */
 export function changesOf(before: unknown, after: unknown): Change[] {
@@ -39,6 +41,8 @@ function step(key: string): string {
 function short(value: unknown, other: unknown): string | undefined {
   if (value === undefined) return undefined
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "")
+  const content = STORED.exec(text)?.[1]
+  if (content !== undefined) return `contents ${content.slice(0, 12)}…`
   if (text.length <= VALUE_CHARS_MAX) return text
   const against = typeof other === "string" ? other : ""
   let at = 0

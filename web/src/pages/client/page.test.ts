@@ -89,6 +89,10 @@ describe("changes", () => {
     expect(change?.after?.endsWith("2")).toBe(true)
     expect(change?.after?.length).toBeLessThan(200)
   })
+  it("name uploaded files by their contents", () => {
+    const [change] = changesOf({ value: `http://h/f/${"a".repeat(64)}` }, { value: `http://h/f/${"b".repeat(64)}` })
+    expect([change?.before, change?.after]).toEqual(["contents aaaaaaaaaaaa…", "contents bbbbbbbbbbbb…"])
+  })
   it("are bounded, and leave out hashes of inputs", () => {
     expect(changesOf({}, Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`k${n}`, n]))).length).toBe(CHANGES_MAX)
     expect(changesOf({ value: 1 }, { value: 1, hash: "x" })).toEqual([])
