@@ -38,6 +38,11 @@ fn metapages_old_and_new_send_inputs_and_get_outputs() {
 }
 
 #[test]
+fn everybody_can_use_the_page() {
+    run("access");
+}
+
+#[test]
 fn what_strangers_write_never_runs() {
     run("hostile");
 }

@@ -20,7 +20,7 @@ async function run(script) {
   await page.addInitScript(() => (globalThis.pwned = () => (document.title = "pwned")))
   await page.goto(stack.page({ queue: stack.queue, job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": script } }))
   await page.locator("header").getByRole("button", { name: "Run", exact: true }).click()
-  await page.locator("header [role=status]", { hasText: /Succeeded|Finished/ }).waitFor()
+  await page.locator("header [role=status]", { hasText: /Succeeded|Failed/ }).waitFor()
   return page
 }
 

@@ -1,6 +1,9 @@
 /** What a person does with the page, from the first visit to a log of 100,000 lines. */
 import assert from "node:assert/strict"
 import { after, before, test } from "node:test"
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { IMAGE, Stack, openBrowser, openPage, until } from "./stack.mjs"
 
 let stack, browser
@@ -37,7 +40,7 @@ test("a link with a job runs it, and shows its log and its files", async () => {
   const page = await open({ job: shell("echo out; echo err >&2; echo a,b > /outputs/t.csv; echo 1,2 >> /outputs/t.csv; exit 3") })
   await showsState(page, "Ready to run")
   await press(page, "Run")
-  await showsState(page, "Finished with an error")
+  await showsState(page, "Failed")
   await showsLog(page, "err")
   assert.match(await page.locator("header").innerText(), /exit code 3/)
   await page.getByRole("region", { name: "Outputs" }).getByRole("button", { name: /t\.csv/ }).first().waitFor()
@@ -135,5 +138,25 @@ test("a link that cannot be read costs the parameter, not the page", async () =>
   await page.goto(`${stack.url}/#?job=%%%25&queue=${stack.queue}&inputs=bm90IGpzb24&control=e30&definition=W10`)
   await page.getByText(/job/i).first().waitFor()
   await page.getByRole("alert").or(page.getByRole("listitem")).filter({ hasText: /could not be read|cannot be read|not be read/i }).first().waitFor()
+  await close(page)
+})
+
+test("a file of 200 MB is uploaded without being held in memory, and the job gets it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "asman-upload-"))
+  const path = join(folder, "big.bin")
+  const file = openSync(path, "w")
+  writeSync(file, `not all zero: ${folder}`)
+  ftruncateSync(file, 200_000_000)
+  closeSync(file)
+  const page = await open({ job: { image: IMAGE, command: "wc -c /inputs/big.bin" } })
+  await page.getByRole("tab", { name: /Files/ }).click()
+  await page.locator("input[type=file]").setInputFiles(path)
+  await page.getByText("/inputs/big.bin").waitFor()
+  await press(page, "Run")
+  await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor({ timeout: 90_000 })
+  await showsLog(page, "200000000 /inputs/big.bin")
+  const bytes = await page.evaluate(() => (gc(), performance.memory.usedJSHeapSize))
+  assert.ok(bytes < 100 * 2 ** 20, `${bytes} bytes`)
+  rmSync(folder, { recursive: true })
   await close(page)
 })

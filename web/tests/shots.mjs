@@ -44,7 +44,7 @@ const STATES = {
   "06-failed": async (page) => {
     await page.goto(stack.page({ queue: stack.queue, job: shell("echo about to fail >&2; nothing-of-this-name") }))
     await press(page, "Run")
-    await shows(page, "Finished with an error")
+    await shows(page, "Failed")
   },
   "07-settings": async (page) => {
     await page.goto(stack.page({ queue: stack.queue, job: shell("env", { env: { MODE: "fast" }, requirements: { cpus: 2, memory: "4g" } }) }))

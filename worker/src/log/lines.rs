@@ -1,8 +1,8 @@
 //! Bytes of one stream to lines.
 //!
-//! A line ends at `\n` (dropped) or after `\r` (kept in the text, so that a viewer can overwrite), since a progress bar that never
-//! sends `\n` would grow one line without end. `\r\n` ends one line, not two. Longer lines than the bound are cut between
-//! characters. Bytes that are no UTF-8 become U+FFFD.
+//! A line ends at `\n` or `\r\n` (dropped), or after `\r` (kept in the text, so that a viewer can overwrite), since a progress bar
+//! that never sends `\n` would grow one line without end. Only the byte after a `\r` tells which it was, so the line waits for it.
+//! Longer lines than the bound are cut between characters. Bytes that are no UTF-8 become U+FFFD.
 
 use protocol::limits::LOG_LINE_BYTES_MAX;
 
@@ -11,7 +11,7 @@ use protocol::limits::LOG_LINE_BYTES_MAX;
 pub(super) struct LineSplitter {
     /// Begun line; never longer than the bound.
     begun: Vec<u8>,
-    /// The last line ended with `\r`: a `\n` right after it belongs to it.
+    /// The begun line ends with `\r` and waits for the next byte.
     is_after_return: bool,
 }
 
@@ -20,8 +20,12 @@ impl LineSplitter {
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         while !bytes.is_empty() {
-            if std::mem::take(&mut self.is_after_return) && bytes[0] == b'\n' {
-                bytes = &bytes[1..];
+            if std::mem::take(&mut self.is_after_return) {
+                if let Some(rest) = bytes.strip_prefix(b"\n") {
+                    self.begun.pop();
+                    bytes = rest;
+                }
+                lines.push(self.take(self.begun.len()));
                 continue;
             }
             let room = LOG_LINE_BYTES_MAX - self.begun.len();
@@ -31,7 +35,9 @@ impl LineSplitter {
             if let Some(at) = end {
                 self.is_after_return = bytes[at] == b'\r';
                 self.begun.extend_from_slice(&bytes[..at + usize::from(self.is_after_return)]);
-                lines.push(self.take(self.begun.len()));
+                if !self.is_after_return {
+                    lines.push(self.take(self.begun.len()));
+                }
                 bytes = &bytes[at + 1..];
             } else {
                 let taken = room.min(bytes.len());
@@ -90,8 +96,8 @@ mod tests {
 
     #[test]
     fn lines_do_not_depend_on_where_frames_are_cut() {
-        let text = "a\nb\r\n\r\nü 5%\r6%\r\rlast".as_bytes();
-        let expected = ["a", "b\r", "\r", "ü 5%\r", "6%\r", "\r", "last"];
+        let text = "a\nb\r\n\r\nü 5%\r6%\r\rlast\r".as_bytes();
+        let expected = ["a", "b", "", "ü 5%\r", "6%\r", "\r", "last\r"];
         assert_eq!(split(&[text]), expected);
         for at in 0..text.len() {
             assert_eq!(split(&[&text[..at], &text[at..]]), expected, "cut at {at}");

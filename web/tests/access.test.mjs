@@ -1,0 +1,85 @@
+/** The page for everybody: axe finds nothing serious in any state, and the keyboard alone is enough. */
+import assert from "node:assert/strict"
+import { readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { after, before, test } from "node:test"
+import { IMAGE, Stack, openBrowser, openPage } from "./stack.mjs"
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
+
+let stack, browser
+before(async () => {
+  stack = await Stack.start()
+  browser = await openBrowser()
+})
+after(async () => {
+  await browser?.close()
+  await stack?.close()
+})
+
+const JOB = { image: IMAGE, command: "sh -c 'echo hello; echo a,b > /outputs/t.csv; exit 3'" }
+
+/** What axe calls serious or worse, with where it is. */
+async function serious(page) {
+  // Through the debugger: the page's own policy lets no foreign script in.
+  const { violations } = await page.evaluate(`${AXE}; axe.run()`)
+  const worst = violations.filter(({ impact }) => impact === "serious" || impact === "critical")
+  return worst.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`)
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`axe finds nothing serious in the ${colorScheme} pages`, async () => {
+    const page = await openPage(browser, { colorScheme })
+    const look = async (what) => assert.deepEqual(await serious(page), [], what)
+    await page.goto(stack.url)
+    await page.getByRole("heading", { name: "Run a container job" }).waitFor()
+    await look("first visit")
+    await page.goto(stack.page({ queue: stack.queue, job: JOB, inputs: { "main.sh": "echo\\n" } }))
+    await page.locator("header").getByRole("button", { name: "Run", exact: true }).click()
+    await page.locator("header [role=status]", { hasText: "Failed" }).waitFor()
+    for (const tab of ["Files", "Settings", "Outputs", "Queue", "History"]) {
+      await page.getByRole("tab", { name: new RegExp(`^${tab}`) }).click()
+      await look(tab)
+    }
+    const id = (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
+    await page.goto(`${stack.url}/j/${id}`)
+    await page.getByText("t.csv").first().waitFor()
+    await look("page of a job")
+    await page.goto(`${stack.url}/q/${stack.queue}`)
+    await page.getByText(/worker/i).first().waitFor()
+    await look("page of a queue")
+    await page.goto(`${stack.url}/docs`)
+    await look("docs")
+    assert.deepEqual(page.complaints, [])
+    await page.context().close()
+  })
+}
+
+test("a phone shows everything without scrolling sideways", async () => {
+  const page = await openPage(browser, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true })
+  const id = await stack.submit(JOB)
+  await stack.finished(id)
+  for (const address of [stack.url, stack.page({ queue: stack.queue, job: JOB }), `${stack.url}/j/${id}`, `${stack.url}/q/${stack.queue}`, `${stack.url}/docs`]) {
+    await page.goto(address)
+    await page.locator("h1, header").first().waitFor()
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+    assert.ok(wide <= 0, `${address} is ${wide} px too wide`)
+  }
+  await page.context().close()
+})
+
+test("a job is set up and run by the keyboard alone", async () => {
+  const page = await openPage(browser)
+  await page.goto(stack.page({ queue: stack.queue, job: { image: IMAGE, command: "echo by keyboard" } }))
+  await page.locator("header [role=status]", { hasText: "Ready to run" }).waitFor()
+  await page.keyboard.press("Control+Enter")
+  await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor()
+  const reached = new Set()
+  for (let n = 0; n < 60; n++) {
+    await page.keyboard.press("Tab")
+    reached.add(await page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent?.trim()))
+  }
+  assert.ok([...reached].some((name) => name?.startsWith("Run again")), [...reached].join(" | "))
+  assert.ok([...reached].some((name) => name?.startsWith("Search the log")), [...reached].join(" | "))
+  await page.context().close()
+})
