@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { after, before, test } from "node:test"
-import { IMAGE, Stack, openBrowser, openPage } from "./stack.mjs"
+import { IMAGE, Stack, openBrowser, openPage, openTab } from "./stack.mjs"
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 
@@ -34,11 +34,11 @@ for (const colorScheme of ["light", "dark"]) {
     await page.goto(stack.url)
     await page.getByRole("heading", { name: "Run a container job" }).waitFor()
     await look("first visit")
-    await page.goto(stack.page({ queue: stack.queue, job: JOB, inputs: { "main.sh": "echo\\n" } }))
+    await page.goto(stack.page({ queue: stack.queue, job: JOB, inputs: { "main.sh": "echo\n" } }))
     await page.locator("header").getByRole("button", { name: "Run", exact: true }).click()
     await page.locator("header [role=status]", { hasText: "Failed" }).waitFor()
     for (const tab of ["Files", "Settings", "Outputs", "Queue", "History"]) {
-      await page.getByRole("tab", { name: new RegExp(`^${tab}`) }).click()
+      await openTab(page, new RegExp(`^${tab}`))
       await look(tab)
     }
     const id = (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)

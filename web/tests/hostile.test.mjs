@@ -1,7 +1,7 @@
 /** What strangers write: into logs, into names, into files. Nothing of it runs, and the page stays. */
 import assert from "node:assert/strict"
 import { after, before, test } from "node:test"
-import { IMAGE, Stack, openBrowser, openPage, until } from "./stack.mjs"
+import { IMAGE, Stack, openBrowser, openPage, openTab, until } from "./stack.mjs"
 
 let stack, browser
 before(async () => {
@@ -64,7 +64,7 @@ echo '<svg xmlns="http://www.w3.org/2000/svg" onload="pwned()"><script>pwned()</
 echo '{"__proto__": {"polluted": 1}}' > evil.json
 echo '<script>pwned()</script>' > fake.pdf`
   const page = await run(script)
-  await page.getByRole("tab", { name: /Outputs/ }).click()
+  await openTab(page, /Outputs/)
   for (const name of ["<img src=x onerror=pwned()>", "page.html", "image.svg", "evil.json", "fake.pdf"]) {
     const row = page.getByRole("region", { name: "Outputs" }).getByRole("button", { name, exact: true })
     await row.click()
@@ -78,7 +78,7 @@ echo '<script>pwned()</script>' > fake.pdf`
 test("JSON of 50 MB is previewed in bounded memory", async () => {
   const script = `{ echo '['; yes '{"name": "a value that repeats", "n": 12345},' | head -c 52000000; echo; echo '0]'; } > /outputs/big.json`
   const page = await run(script)
-  await page.getByRole("tab", { name: /Outputs/ }).click()
+  await openTab(page, /Outputs/)
   await page.locator(".preview").first().waitFor()
   await page.getByText(/first/i).first().waitFor()
   const bytes = await page.evaluate(() => (gc(), performance.memory.usedJSHeapSize))

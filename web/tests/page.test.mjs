@@ -4,7 +4,7 @@ import { after, before, test } from "node:test"
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { IMAGE, Stack, openBrowser, openPage, until } from "./stack.mjs"
+import { IMAGE, Stack, openBrowser, openPage, openTab, until } from "./stack.mjs"
 
 let stack, browser
 before(async () => {
@@ -64,7 +64,7 @@ test("an edited file makes another job, and Run again runs the same one anew", a
   await press(page, "Run")
   await showsLog(page, "first")
   const first = await page.locator("header .id a").getAttribute("href")
-  await page.getByRole("tab", { name: /Files/ }).click()
+  await openTab(page, /Files/)
   await page.locator(".cm-content").click()
   await page.keyboard.press("Control+A")
   await page.keyboard.type("cat /proc/uptime; echo second\n")
@@ -149,7 +149,7 @@ test("a file of 200 MB is uploaded without being held in memory, and the job get
   ftruncateSync(file, 200_000_000)
   closeSync(file)
   const page = await open({ job: { image: IMAGE, command: "wc -c /inputs/big.bin" } })
-  await page.getByRole("tab", { name: /Files/ }).click()
+  await openTab(page, /Files/)
   await page.locator("input[type=file]").setInputFiles(path)
   await page.getByText("/inputs/big.bin").waitFor()
   await press(page, "Run")

@@ -178,3 +178,10 @@ async function fromDist(route) {
   const headers = { "content-type": type ?? "application/octet-stream", ...(policy && { "content-security-policy": policy }) }
   await route.fulfill({ path: fileURLToPath(new URL(`../dist/${name}`, import.meta.url)), headers })
 }
+
+/** Shows a tab of the client page's side panel, which may be closed. */
+export async function openTab(page, name) {
+  const panel = page.getByRole("button", { name: "Show the side panel" })
+  if (await panel.isVisible()) await panel.click()
+  await page.getByRole("tab", { name }).click()
+}
