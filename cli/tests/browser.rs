@@ -38,6 +38,11 @@ fn metapages_old_and_new_send_inputs_and_get_outputs() {
 }
 
 #[test]
+fn a_job_and_a_queue_have_pages_of_their_own() {
+    run("pages");
+}
+
+#[test]
 fn everybody_can_use_the_page() {
     run("access");
 }

@@ -13,7 +13,7 @@ const shell = (script, fresh, more = {}) => ({ image: IMAGE, command: `sh -c '${
 const press = (page, name) => page.locator("header").getByRole("button", { name, exact: true }).click()
 const shows = (page, text) => page.locator("header [role=status]", { hasText: text }).waitFor()
 
-const TABLE = String.raw`echo name,count,share > /outputs/words.csv; for w in the and of to a in that is was he; do echo $w,$(date +%N | head -c 4),0.$RANDOM >> /outputs/words.csv; done`
+const TABLE = String.raw`echo name,count,share > /outputs/words.csv; for w in the and of to a in that is was he; do n=$((n+37)); echo $w,$((1900/n)),0.$((9000/n)) >> /outputs/words.csv; done`
 
 /** Each brings a page to its state. `fresh` is a number that no earlier shot had: it makes the job another one. */
 const STATES = {
