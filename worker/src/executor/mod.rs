@@ -40,8 +40,12 @@ pub(crate) trait Executor: Debug + Send + Sync {
     /// Everything that a run writes from its start on.
     fn attach<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>>;
 
-    /// Everything that a started run has written, from the oldest that is kept, and goes on writing.
+    /// Everything that a started run has written, from the oldest that is kept, and goes on writing. It may end too early: what a
+    /// run wrote last is in its [`record`](Self::record) alone.
     fn replay<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>>;
+
+    /// Everything that a run which has ended has written, from the oldest that is kept.
+    fn record<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>>;
 
     /// Starts a run.
     fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>>;

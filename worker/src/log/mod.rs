@@ -11,6 +11,7 @@
 mod chunk;
 mod lines;
 mod position;
+mod record;
 mod redact;
 mod upload;
 
@@ -24,20 +25,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
-use crate::executor::{Executor, Fault, Frames};
+use crate::executor::{Fault, Frames};
 use crate::holds::Hold;
 use chunk::{Chunker, Progress};
 use lines::LineSplitter;
-use position::{Gap, Skip};
 pub(crate) use redact::{BYTES_MIN as SECRET_BYTES_MIN, Redactor};
 pub(crate) use upload::Kept;
 use upload::Uploader;
 
 /// Batches that wait. The engine sends at most 32 KiB per frame, so about half a MiB.
 const BATCHES_MAX: usize = 16;
-
-/// Said where a log goes on behind a gap.
-const GAP: &str = "lines may be missing or repeated here: while its worker was away, the job wrote more than its machine keeps";
 
 /// Lines that came together.
 #[derive(Debug)]
@@ -116,76 +113,54 @@ impl Log {
     /// Reads a container's output to its end.
     pub(crate) async fn pump(self, frames: Frames) -> Written {
         let mut reader = Reader::new(frames);
-        while let Some(mut lines) = reader.next().await {
-            self.redact(&mut lines);
-            self.write(Step::Running, lines, true).await;
+        let mut written = Written::default();
+        while let Some(Ok(lines)) = reader.next().await {
+            self.take(lines, &mut written).await;
         }
-        reader.written
+        self.take(reader.begun(), &mut written).await;
+        written
     }
 
-    /// Reads a container's output from its beginning, and leaves out what is in the log already. Gives [`Gap`] when that is not
-    /// in the record.
-    async fn pump_again(&self, frames: Frames) -> Result<Written, Gap> {
-        let mut reader = Reader::new(frames);
-        let mut skip = Skip::until(self.resumed.unwrap_or_default().position);
-        while let Some(mut lines) = reader.next().await {
-            self.redact(&mut lines);
-            let mut new = Vec::new();
-            for line in lines {
-                if skip.is_new(&line)? {
-                    new.push(line);
-                }
-            }
-            self.write(Step::Running, new, true).await;
-        }
-        skip.finish().map(|()| reader.written)
+    async fn take(&self, mut lines: Vec<LogLine>, written: &mut Written) {
+        written.note(&lines);
+        self.redact(&mut lines);
+        self.write(Step::Running, lines, true).await;
     }
+}
 
-    /// Goes on with the log of a run that another worker process began.
-    pub(crate) async fn resume(self, executor: Arc<dyn Executor>, id: String) -> Result<Written, Fault> {
-        let is_full = self.resumed.is_some_and(|progress| progress.is_full);
-        match self.pump_again(executor.replay(&id).await?).await {
-            Ok(written) => Ok(written),
-            Err(Gap) if is_full => Ok(Written::default()),
-            Err(Gap) => {
-                self.error(Step::Running, GAP).await;
-                Ok(self.pump(executor.replay(&id).await?).await)
-            }
-        }
+impl Written {
+    fn note(&mut self, lines: &[LogLine]) {
+        self.has_stderr |= lines.iter().any(|line| line.is_stderr);
     }
 }
 
 /// Lines of both streams of an output.
 struct Reader {
-    /// None: at its end.
-    frames: Option<Frames>,
+    frames: Frames,
     stdout: LineSplitter,
     stderr: LineSplitter,
-    written: Written,
 }
 
 impl Reader {
     fn new(frames: Frames) -> Self {
-        Self {
-            frames: Some(frames),
-            stdout: LineSplitter::default(),
-            stderr: LineSplitter::default(),
-            written: Written::default(),
-        }
+        Self { frames, stdout: LineSplitter::default(), stderr: LineSplitter::default() }
     }
 
     /// The lines that the next bytes complete, which may be none; nothing after the last.
-    async fn next(&mut self) -> Option<Vec<LogLine>> {
-        let frames = self.frames.as_mut()?;
-        let Some(Ok(frame)) = frames.next().await else {
-            self.frames = None;
-            let mut rest = stamped(std::mem::take(&mut self.stdout).finish(), false);
-            rest.extend(stamped(std::mem::take(&mut self.stderr).finish(), true));
-            return Some(rest);
+    async fn next(&mut self) -> Option<Result<Vec<LogLine>, Fault>> {
+        let frame = match self.frames.next().await? {
+            Ok(frame) => frame,
+            Err(fault) => return Some(Err(fault)),
         };
-        self.written.has_stderr |= frame.is_stderr && !frame.bytes.is_empty();
         let splitter = if frame.is_stderr { &mut self.stderr } else { &mut self.stdout };
-        Some(stamped(splitter.push(&frame.bytes), frame.is_stderr))
+        Some(Ok(stamped(splitter.push(&frame.bytes), frame.is_stderr)))
+    }
+
+    /// The lines that the end of the output completes.
+    fn begun(self) -> Vec<LogLine> {
+        let mut lines = stamped(self.stdout.finish(), false);
+        lines.extend(stamped(self.stderr.finish(), true));
+        lines
     }
 }
 

@@ -41,7 +41,8 @@ impl Position {
 }
 
 /// The record does not hold what was taken before: its beginning is gone.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the record does not hold what was taken before")]
 pub(super) struct Gap;
 
 /// Leaves out of a repeated output what was taken before.

@@ -1,9 +1,11 @@
 //! Jobs that outlive their worker: it is killed with SIGKILL, and another starts in its data directory.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use protocol::Reason;
 
 use crate::api::{FakeApi, Heard};
-use crate::harness::{IMAGE, TestWorker, Victim, containers_of, docker, script};
+use crate::harness::{IMAGE, TestWorker, Victim, containers_of, docker, eventually, script};
 
 /// Starts a worker, waits until the job has logged a text, and kills the worker. Gives what its successor needs.
 async fn killed(definition: &serde_json::Value, logged: &str) -> (FakeApi, tempfile::TempDir, String) {
@@ -33,8 +35,9 @@ fn open_gate(worker: &TestWorker) {
 
 #[tokio::test]
 async fn a_job_outlives_its_worker_and_no_line_is_lost_or_doubled() {
-    let program =
-        "i=0; while [ ! -e /job-cache/go ]; do i=$((i+1)); echo out $i; echo err $i >&2; done; echo $i > /outputs/n; exit 7";
+    // With pauses: unhindered it would write faster than the engine reads its record out again.
+    let program = "i=0; while [ ! -e /job-cache/go ]; do i=$((i+1)); echo out $i; echo err $i >&2; \
+                   [ $((i%50)) != 0 ] || usleep 10000; done; echo $i > /outputs/n; exit 7";
     let (api, folder, job) = killed(&script(program), "out 2000").await;
     let worker = successor(&api, &folder).await;
     let before = api.with(|heard| heard.logs[&job].len());
@@ -42,16 +45,45 @@ async fn a_job_outlives_its_worker_and_no_line_is_lost_or_doubled() {
     open_gate(&worker);
     let finish = api.finish_of(&job).await;
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(7)));
-    let n = api.text(&job, false).lines().count();
-    assert!(n > 2000 && finish.result.outputs.contains_key("n"));
+    let n = STANDARD.decode(finish.result.outputs["n"].value.as_str().unwrap()).unwrap();
+    let n: usize = String::from_utf8(n).unwrap().trim().parse().unwrap();
+    assert!(n > 2000);
     for (is_stderr, word) in [(false, "out"), (true, "err")] {
+        let text = api.text(&job, is_stderr);
         let expected = (1..=n).map(|i| format!("{word} {i}"));
-        assert!(api.text(&job, is_stderr).lines().eq(expected), "{word}");
+        assert!(
+            text.lines().eq(expected),
+            "{word}: {} lines of {n}, the last is {:?}",
+            text.lines().count(),
+            text.lines().last()
+        );
     }
     api.with(|heard| {
         assert!(heard.heartbeats.first().is_some_and(|beat| beat.jobs.len() == 1), "the first heartbeat names the job");
         assert!(heard.released.is_empty());
     });
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn what_a_job_writes_while_its_record_is_read_is_not_lost() {
+    let program = "echo up; until [ -e /job-cache/flood ]; do usleep 10000; done; seq 1 30000; touch /job-cache/flooded; \
+                   until [ -e /job-cache/go ]; do usleep 10000; done; seq 30001 30100; echo end >&2; printf last";
+    let (api, folder, job) = killed(&script(program), "up").await;
+    let data = folder.path().join("data");
+    let cache = std::fs::read_dir(data.join("cache")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(cache.join("flood"), "").unwrap();
+    eventually("the flood's end", || cache.join("flooded").exists()).await;
+    let worker = successor(&api, &folder).await;
+    api.until("the log to go on", |heard| (heard.logs[&job].len() > 1).then_some(())).await;
+    // The engine is still busy with the flood.
+    open_gate(&worker);
+    let finish = api.finish_of(&job).await;
+    assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(0)));
+    let expected = ["up".to_owned()].into_iter().chain((1..=30_100).map(|i| i.to_string())).chain(["last".to_owned()]);
+    let text = api.text(&job, false);
+    assert!(text.lines().eq(expected), "{} lines, the last is {:?}", text.lines().count(), text.lines().last());
+    assert_eq!(api.text(&job, true), "end\n");
     worker.drain().await;
 }
 

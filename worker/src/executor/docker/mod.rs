@@ -9,6 +9,9 @@
 //!   The engine waits 2 s after the exit for unread output, then drops what it has not buffered.
 //! - The engine also records the output, for a worker that takes the container over: in two files of 32 MiB, as `json-file`, which
 //!   keeps every line as it was (`local` loses the end of lines longer than 16 KiB). It costs about 3 us a line.
+//! - A followed record (seen with 20.10) first gives what is there when it is asked for, up to the size of that moment; when the
+//!   container ends meanwhile it ends there, without an error, and what was written since is not given. The record itself is whole
+//!   when `wait` returns.
 
 mod confine;
 mod keeping;
@@ -119,6 +122,11 @@ impl Docker {
         Ok(frames(self.client.attach_container(id, Some(options)).await?.output))
     }
 
+    fn recorded(&self, id: &str, follows: bool) -> Frames {
+        let options = LogsOptionsBuilder::new().follow(follows).stdout(true).stderr(true).tail("all").build();
+        frames(self.client.logs(id, Some(options)))
+    }
+
     async fn start(&self, id: &str) -> Result<(), Fault> {
         Ok(self.client.start_container(id, None).await?)
     }
@@ -204,8 +212,12 @@ impl Executor for Docker {
     }
 
     fn replay<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
-        let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).tail("all").build();
-        let record = frames(self.client.logs(id, Some(options)));
+        let record = self.recorded(id, true);
+        async { Ok(record) }.boxed()
+    }
+
+    fn record<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
+        let record = self.recorded(id, false);
         async { Ok(record) }.boxed()
     }
 

@@ -41,6 +41,8 @@ const READ_BYTES: usize = 32 * 1024;
 const FRAMES_MAX: usize = 4;
 /// For the rest of the output after a script's end, as the engine gives a container.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
+/// Why nobody takes a script over.
+const READ_ONCE: &str = "a script's output cannot be read twice";
 
 /// Runs scripts of one folder. Clones share it.
 #[derive(Clone, Debug)]
@@ -244,7 +246,11 @@ impl Executor for Processes {
     }
 
     fn replay<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
-        async { Err(Fault::Host("a script's output cannot be read twice".to_owned())) }.boxed()
+        async { Err(Fault::Host(READ_ONCE.to_owned())) }.boxed()
+    }
+
+    fn record<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
+        async { Err(Fault::Host(READ_ONCE.to_owned())) }.boxed()
     }
 
     fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>> {

@@ -1,0 +1,219 @@
+//! The engine's record of an output, read by a worker that takes a run over.
+//!
+//! The record is followed while the run goes on, so that its log goes on. A followed record may break off, or end with the run but
+//! before its last lines, and looks the same then as one that is complete. So the record is read once more when the run has ended
+//! and nothing can come any more; only that reading tells where the log ends. Every reading begins at the record's beginning and
+//! leaves out what was taken before.
+//!
+//! Bounds: a record that breaks off while the run goes on is followed again after [`PATIENCE`]; the last reading is tried
+//! [`READINGS_MAX`] times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{LogLine, Step};
+use tokio::time::timeout;
+
+use super::position::{Gap, Position, Skip};
+use super::{Log, Reader, Written};
+use crate::backoff::Backoff;
+use crate::executor::{Executor, Fault, Frames};
+
+const READINGS_MAX: usize = 6;
+/// For the engine to report the end of a run whose record has ended.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Said where a log goes on behind a gap.
+const GAP: &str = "lines may be missing or repeated here: while its worker was away, the job wrote more than its machine keeps";
+/// Said at the end of a log whose record lost its beginning after it was found again.
+const UNSURE: &str = "lines may be missing here: the job wrote more than its machine keeps, so its last lines cannot be told";
+
+/// Why a reading is not complete.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error(transparent)]
+    Gap(#[from] Gap),
+    #[error(transparent)]
+    Engine(#[from] Fault),
+}
+
+/// Whether more can come behind the end of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    Final,
+}
+
+/// What the readings so far have given.
+struct Taking<'a> {
+    log: &'a Log,
+    position: Position,
+    written: Written,
+    /// The place that the log had reached was found in the record, so what follows it was taken.
+    is_found: bool,
+}
+
+impl Log {
+    /// Goes on with the log of a run that another worker process began, to the run's end.
+    pub(crate) async fn resume(self, executor: Arc<dyn Executor>, id: String) -> Result<Written, Fault> {
+        let position = self.resumed.unwrap_or_default().position;
+        let mut taking = Taking { log: &self, position, written: Written::default(), is_found: false };
+        loop {
+            match taking.read(executor.replay(&id).await?, End::Open).await {
+                Ok(()) => (),
+                Err(Unread::Gap(Gap)) => taking.begin_again().await,
+                Err(Unread::Engine(fault)) => tracing::debug!(%fault, container = %id, "record broke off"),
+            }
+            if let Ok(ended) = timeout(PATIENCE, executor.wait(&id)).await {
+                ended?;
+                break;
+            }
+        }
+        taking.read_to_end(&*executor, &id).await?;
+        Ok(taking.written)
+    }
+}
+
+impl Taking<'_> {
+    /// Takes what the followed record did not give.
+    async fn read_to_end(&mut self, executor: &dyn Executor, id: &str) -> Result<(), Fault> {
+        let mut backoff = Backoff::new();
+        for n in 1.. {
+            match self.read(executor.record(id).await?, End::Final).await {
+                Ok(()) => break,
+                Err(Unread::Gap(Gap)) if self.is_found => {
+                    self.log.error(Step::Running, UNSURE).await;
+                    break;
+                }
+                Err(Unread::Gap(Gap)) => self.begin_again().await,
+                Err(Unread::Engine(fault)) if n >= READINGS_MAX => return Err(fault),
+                Err(Unread::Engine(_)) => backoff.wait().await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that is kept will be taken.
+    async fn begin_again(&mut self) {
+        self.log.error(Step::Running, GAP).await;
+        self.position = Position::default();
+    }
+
+    /// Takes what is new in a record.
+    async fn read(&mut self, frames: Frames, end: End) -> Result<(), Unread> {
+        let mut reader = Reader::new(frames);
+        let mut skip = Skip::until(self.position);
+        while let Some(lines) = reader.next().await {
+            self.take(lines?, &mut skip).await?;
+        }
+        // A line that is begun here may go on behind an open end, and an open end does not tell what the record lacks.
+        if end == End::Final {
+            self.take(reader.begun(), &mut skip).await?;
+            skip.finish()?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, mut lines: Vec<LogLine>, skip: &mut Skip) -> Result<(), Gap> {
+        self.written.note(&lines);
+        self.log.redact(&mut lines);
+        let mut new = Vec::new();
+        let mut result = Ok(());
+        for line in lines {
+            match skip.is_new(&line) {
+                Ok(false) => (),
+                Ok(true) => {
+                    self.position.pass(&line);
+                    new.push(line);
+                }
+                Err(gap) => {
+                    result = Err(gap);
+                    break;
+                }
+            }
+        }
+        self.is_found |= skip.finish().is_ok();
+        self.log.write(Step::Running, new, true).await;
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use bytes::Bytes;
+    use futures_util::StreamExt;
+    use tokio::sync::mpsc;
+
+    use super::super::Batch;
+    use super::*;
+    use crate::executor::Frame;
+
+    fn log() -> (Log, mpsc::Receiver<Batch>) {
+        let (batches, waiting) = mpsc::channel(100);
+        (Log { batches, resumed: None, redactor: Arc::new(OnceLock::new()) }, waiting)
+    }
+
+    fn from_the_beginning(log: &Log) -> Taking<'_> {
+        Taking { log, position: Position::default(), written: Written::default(), is_found: false }
+    }
+
+    fn record(pieces: &[(&'static str, bool)]) -> Frames {
+        let frames = pieces
+            .iter()
+            .map(|(text, is_stderr)| Ok(Frame { is_stderr: *is_stderr, bytes: Bytes::from_static(text.as_bytes()) }));
+        futures_util::stream::iter(frames.collect::<Vec<_>>()).boxed()
+    }
+
+    fn broken(pieces: &[(&'static str, bool)]) -> Frames {
+        let fault = Err(Fault::Host("connection closed".to_owned()));
+        record(pieces).chain(futures_util::stream::iter([fault])).boxed()
+    }
+
+    fn texts(mut waiting: mpsc::Receiver<Batch>) -> Vec<String> {
+        let batches = std::iter::from_fn(|| waiting.try_recv().ok());
+        batches.flat_map(|batch| batch.lines).map(|line| line.text).collect()
+    }
+
+    #[tokio::test]
+    async fn the_last_reading_gives_what_a_followed_record_left_out() {
+        let (log, waiting) = log();
+        let mut taking = from_the_beginning(&log);
+        taking.read(record(&[("a\nb\nc", false), ("x\n", true)]), End::Open).await.unwrap();
+        let again = broken(&[("a\n", false)]);
+        assert!(matches!(taking.read(again, End::Open).await, Err(Unread::Engine(_))), "it is told from a complete one");
+        let whole = record(&[("x\ny\n", true), ("a\nb\ncc\nd", false), ("z", true)]);
+        taking.read(whole, End::Final).await.unwrap();
+        assert!(taking.written.has_stderr);
+        assert_eq!(texts(waiting), ["a", "b", "x", "y", "cc", "d", "z"], "a line cut in two is one line");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_lost_its_beginning_meanwhile_is_not_repeated() {
+        let (log, waiting) = log();
+        let mut taking = from_the_beginning(&log);
+        taking.read(record(&[("a\nb\n", false)]), End::Open).await.unwrap();
+        for rest in ["b\n", "b\nc\nd\n"] {
+            assert!(matches!(taking.read(record(&[(rest, false)]), End::Final).await, Err(Unread::Gap(Gap))));
+        }
+        assert!(taking.is_found);
+        assert_eq!(texts(waiting), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_lost_its_beginning_before_is_taken_as_it_is() {
+        let (log, waiting) = log();
+        let mut taking = from_the_beginning(&log);
+        for text in ["a", "b", "c"] {
+            taking.position.pass(&LogLine { text: text.to_owned(), time: 0, is_stderr: false });
+        }
+        let kept = || record(&[("c\nd\n", false)]);
+        taking.read(kept(), End::Open).await.unwrap();
+        assert!(matches!(taking.read(kept(), End::Final).await, Err(Unread::Gap(Gap))));
+        assert!(!taking.is_found);
+        taking.begin_again().await;
+        taking.read(kept(), End::Final).await.unwrap();
+        assert_eq!(texts(waiting), [GAP, "c", "d"]);
+    }
+}
