@@ -6,11 +6,11 @@
 import { spawnSync } from "node:child_process"
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const here = dirname(fileURLToPath(import.meta.url))
-const compiler = join(process.argv[2], "node_modules/typescript/lib/tsc.js")
+const compiler = resolve(process.argv[2], "node_modules/typescript/lib/tsc.js")
 const names = readdirSync(here).filter((name) => name.endsWith(".json"))
 const lines = names.map((name, n) => {
   const type = name.split(".")[0]
