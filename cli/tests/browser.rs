@@ -7,7 +7,7 @@ mod support;
 use std::process::Command;
 
 use support::house::{make_image, test_database};
-use support::{asman, repository};
+use support::{Stack, asman, repository};
 
 /// Runs node on a file of `web/tests`, with a migrated database and the image that the jobs there use.
 fn node(arguments: &[&str]) -> Command {
@@ -22,9 +22,22 @@ fn node(arguments: &[&str]) -> Command {
 }
 
 fn run(file: &str) {
-    let output = node(&["--test", "--test-reporter=spec", &format!("tests/{file}.test.mjs")]).output().unwrap();
+    run_at(file, "");
+}
+
+/// The same against a stack that runs already.
+fn run_at(file: &str, url: &str) {
+    let mut node = node(&["--test", "--test-reporter=spec", &format!("tests/{file}.test.mjs")]);
+    let output = node.env("ASMAN_URL", url).output().unwrap();
     print!("{}{}", support::text(&output.stdout), support::text(&output.stderr));
     assert!(output.status.success(), "web/tests/{file}.test.mjs failed; what it said is above");
+}
+
+#[test]
+fn a_first_visit_ends_with_a_result() {
+    let mut stack = Stack::start();
+    run_at("first", &stack.api);
+    stack.stop();
 }
 
 #[test]

@@ -16,7 +16,7 @@ import { chromium } from "playwright-core"
 /** Longest wait for anything that a test expects, milliseconds. */
 export const DEADLINE = 60_000
 /** Holds busybox: sh, seq, cat, head, base64, sha256sum and the like. */
-export const IMAGE = "asman-test/busybox:1"
+export const IMAGE = "asman-test/busybox:2"
 
 const PROGRAM = required("ASMAN_PROGRAM")
 const DATABASE = required("DATABASE_URL")

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::{Running, asman, text, until};
 
-/// Image with busybox in it, made without a registry.
-pub const IMAGE: &str = "asman-test/busybox:1";
+/// Image with busybox in it, made without a registry. The number grows when the content changes: an image that is there is kept.
+pub const IMAGE: &str = "asman-test/busybox:2";
 
 /// A database, an API address and a folder; processes are started by the test.
 pub struct House {
@@ -112,10 +112,15 @@ pub fn test_database() -> String {
     runtime.block_on(migrations::testing::TestDatabase::empty()).url
 }
 
-/// Loads [`IMAGE`] into the engine. One process at a time, since two would leave one of theirs behind without a name.
+/// Loads [`IMAGE`] into the engine, once: a second would take the name from the first, which jobs may be about to use. One process
+/// at a time.
 pub fn make_image() {
     let lock = std::fs::File::create(std::env::temp_dir().join("asman-test-image.lock")).unwrap();
     lock.lock().unwrap();
+    let there = Command::new("docker").args(["image", "inspect", "--format", "{{.Id}}", IMAGE]).output().unwrap();
+    if there.status.success() {
+        return;
+    }
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().map(PathBuf::from).find(|path| path.exists());
     let busybox = std::fs::read(busybox.expect("a static busybox is here: ./x test installs it")).unwrap();
     let mut tar = tar::Builder::new(Vec::new());

@@ -1,0 +1,48 @@
+/** The first visit to what `asman up` serves: one click, and a result. ASMAN_URL says where it is. */
+import assert from "node:assert/strict"
+import { after, before, test } from "node:test"
+import { openBrowser, openPage, until } from "./stack.mjs"
+
+let browser
+before(async () => {
+  browser = await openBrowser()
+})
+after(() => browser?.close())
+
+const EXAMPLES = { "Count words": "873 words, 262 different", "Reduce a CSV file": "tower,34,570.40,16.78" }
+
+for (const [title, line] of Object.entries(EXAMPLES)) {
+  test(`one click on the example "${title}" leads from a first visit to a result`, async () => {
+    const page = await openPage(browser)
+    await page.goto(process.env.ASMAN_URL)
+    await page.getByRole("button", { name: title }).click()
+    await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor()
+    await until(async () => (await page.locator(".xterm-rows").innerText()).includes(line), line)
+    await page.getByRole("region", { name: "Outputs" }).getByRole("table").waitFor()
+    assert.deepEqual(page.complaints, [])
+    await page.context().close()
+  })
+}
+
+test("the example that draws its progress ends with one line of it", async () => {
+  const page = await openPage(browser)
+  await page.goto(process.env.ASMAN_URL)
+  await page.getByRole("button", { name: "Watch progress" }).click()
+  await page.locator("header [role=status]", { hasText: "Running" }).waitFor()
+  await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor()
+  await until(async () => (await page.locator(".xterm-rows").innerText()).includes("pi is about 3.1415927"), "the result in the log")
+  assert.equal((await page.locator(".xterm-rows").innerText()).match(/ %/g)?.length, 1)
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+test("a private queue is made by one click, with a name that nobody guesses", async () => {
+  const page = await openPage(browser)
+  await page.goto(process.env.ASMAN_URL)
+  await page.getByRole("button", { name: "Create a private queue" }).click()
+  await until(() => page.url().includes("queue="), "a queue in the fragment")
+  const queue = decodeURIComponent(/queue=([^&]*)/.exec(page.url())[1])
+  // 128 bits in base 64 are 22 characters.
+  assert.ok(queue.length >= 22, queue)
+  await page.context().close()
+})
