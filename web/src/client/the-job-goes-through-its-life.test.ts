@@ -134,6 +134,34 @@ test("running again deletes and queues in one go, and keeps the old result until
   expect([client.job.phase, client.job.result?.outputs.a?.value]).toEqual(["succeeded", "new"])
 })
 
+test("a job too large for the socket runs again by request, and not before the server let go of its old result", async () => {
+  const { client, server, parent } = await world(fragment("x"))
+  parent.listener.onInputs(Object.fromEntries(Array.from({ length: 900 }, (_, n) => [`${"n".repeat(200)}${n}`, "x".repeat(190)])))
+  await wait(1_000)
+  const id = client.job.id!
+  const old = finished({})
+  let isThere = true
+  const order: string[] = []
+  server.answers = (url, { method }) => {
+    if (method === "POST") order.push("post")
+    else if (url.endsWith(`/j/${id}`)) order.push(isThere ? "there" : "gone")
+    if (url.endsWith("result.json")) return Response.json({ data: old })
+    return Response.json({ data: isThere ? { definition: {}, results: old } : null })
+  }
+  server.opens()
+  server.tells({ [id]: ended }, false)
+  await wait(100)
+  expect(client.job.phase).toBe("succeeded")
+  client.runAgain()
+  await wait(1_000)
+  expect(server.changes().map(({ value }) => "reason" in value && value.reason)).toEqual(["Deleted"])
+  expect([client.job.phase, order.includes("post"), order.includes("there")]).toEqual(["submitting", false, true])
+  isThere = false
+  await wait(600)
+  expect(order.slice(order.indexOf("gone"), order.indexOf("gone") + 2)).toEqual(["gone", "post"])
+  expect(order.filter((what) => what === "post")).toHaveLength(1)
+})
+
 test("clearing forgets the result here, in the database and on the server", async () => {
   const { client, server, database } = await world(fragment("x"))
   const id = idOf("x")
