@@ -217,7 +217,8 @@ class AsmanClient implements Client {
     if (!address || !result) return
     const { resolverefs, allowsetjob } = this.params
     const url = `${address.url}/j/${jobId}`
-    this.#delivery.offer({ jobId, result, base: address.base, url, resolves: resolverefs, tellsStatus: allowsetjob })
+    const { base } = address
+    this.#delivery.offer({ jobId, result, base, token: this.queue.token, url, resolves: resolverefs, tellsStatus: allowsetjob })
   }
 
   #phaseChanged(phase: Phase): void {

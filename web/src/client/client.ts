@@ -93,6 +93,11 @@ export interface QueueState {
   readonly jobs: Readonly<Record<string, Job>>
   /** Whether the server wants a token for this queue (it answered 401 or 403). */
   readonly needsToken: boolean
+  /**
+   * The token that this tab keeps for the queue, if any. It goes to the queue's own server alone, in a header: never into a link,
+   * the fragment or the parent page.
+   */
+  readonly token: string | undefined
   setToken(token: string): void
   /** Goes to the worker of this machine, or back to the queue of before. */
   toggleLocal(): void

@@ -6,11 +6,16 @@ import { readJob } from "../queue/frames.ts"
 import { letGo, type Queue } from "../queue/queue.svelte.ts"
 import { Refusal } from "../queue/requests.ts"
 import type { Control, EnqueueJob, Job, StateChange } from "../wire.ts"
+import { hasResult } from "./phase.ts"
 
 /** A server takes no larger message on a socket; its frame has some more around it. */
 const SOCKET_CHARS_MAX = 300_000
 /** Between requests for what the socket does not confirm. */
 const AGAIN_MS = 5_000
+/** Between looks whether the server threw an old record away, how often the delete is looked for, and after how many it is sent again. */
+const RELEASE_MS = 250
+const LOOKS_MAX = 24
+const LOOKS_PER_DELETE = 8
 
 /** What the submission is made of, beside the definition. */
 export interface Terms {
@@ -34,14 +39,39 @@ export function submissionOf({ id, definition }: Settled, terms: Terms): StateCh
 }
 
 /**
- * Hands a job to the queue's socket; `old` is its record where it ran before and is to run again. Gives false when it is too large
- * for a socket and has to go by request.
+ * Hands a job to the queue's socket; `old` is its record where it ran before and is to run again. Gives false, and sends nothing,
+ * when it is too large for a socket: then it has to go by request, after `release`.
  */
 export function hand(queue: Queue, change: StateChange, old: Job | undefined, namespace: string): boolean {
-  const fits = JSON.stringify(change).length <= SOCKET_CHARS_MAX
-  const changes = [...(old ? [letGo(change.job, "Deleted", namespace)] : []), ...(fits ? [change] : [])]
-  if (changes.length > 0) queue.outbox.post(changes, old)
-  return fits
+  if (JSON.stringify(change).length > SOCKET_CHARS_MAX) return false
+  queue.outbox.post([...(old ? [letGo(change.job, "Deleted", namespace)] : []), change], old)
+  return true
+}
+
+/**
+ * Has the server throw away the old record of a job, and waits until it says by request that it did: socket and requests have no
+ * order between them, so a job that is posted before might be answered with its old result. Waits for as long as the socket is
+ * not open. Gives false when the server keeps the record, or the signal fired.
+ */
+export async function release(queue: Queue, id: string, old: Job, namespace: string, signal: AbortSignal): Promise<boolean> {
+  for (let n = 0; n < LOOKS_MAX && !signal.aborted;) {
+    // What is owed is sent by itself when the socket opens; what got lost on the way is sent again.
+    if (n % LOOKS_PER_DELETE === 0) queue.outbox.post([letGo(id, "Deleted", namespace)], old)
+    do await new Promise((resolve) => setTimeout(resolve, RELEASE_MS))
+    while (queue.connection !== "open" && !signal.aborted)
+    if (!signal.aborted && (await isReleased(queue, id, old, signal))) return !signal.aborted
+    n++
+  }
+  return false
+}
+
+async function isReleased(queue: Queue, id: string, old: Job, signal: AbortSignal): Promise<boolean> {
+  try {
+    const record = recordIn(await queue.read(`j/${encodeURIComponent(id)}`, signal))
+    return !hasResult(record) || record.queuedTime !== old.queuedTime
+  } catch (error) {
+    return error instanceof Refusal && error.status === 404
+  }
 }
 
 export type Confirmed =
@@ -72,7 +102,10 @@ export async function confirm(queue: Queue, job: EnqueueJob, problems: Problems,
 
 /** The server's record of one job, whatever its state; undefined when there is none or the server does not say. */
 export async function recordOf(queue: Queue, id: string, signal: AbortSignal): Promise<Job | undefined> {
-  const answer = await queue.read(`j/${encodeURIComponent(id)}`, signal).catch(() => undefined)
+  return recordIn(await queue.read(`j/${encodeURIComponent(id)}`, signal).catch(() => undefined))
+}
+
+function recordIn(answer: unknown): Job | undefined {
   const data = isObject(answer) ? answer.data : undefined
   return isObject(data) ? readJob(data.results) : undefined
 }

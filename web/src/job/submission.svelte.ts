@@ -8,7 +8,9 @@ import type { Settled, Upload } from "../definition/settle.ts"
 import { Uploader } from "../definition/upload.ts"
 import type { Queue } from "../queue/queue.svelte.ts"
 import type { EnqueueJob, Job } from "../wire.ts"
-import { confirm, controlOf, hand, submissionOf, type Terms } from "./hand.ts"
+import { confirm, controlOf, hand, release, submissionOf, type Terms } from "./hand.ts"
+
+const KEPT = "The server kept the old result and runs nothing."
 
 export interface SubmissionOptions {
   readonly queue: Queue
@@ -77,7 +79,18 @@ export class Submission {
     const { queue, terms } = this.#options
     const change = submissionOf(settled, terms())
     this.old = old
-    if (!hand(queue, change, old, controlOf(terms(), undefined).namespace ?? "_")) void this.confirm(change.value.enqueued!, signal)
+    const namespace = controlOf(terms(), undefined).namespace ?? "_"
+    if (!hand(queue, change, old, namespace)) void this.#request(change.value.enqueued!, old, namespace, signal)
+  }
+
+  /** Submits by request alone; an old record is out of the way first. */
+  async #request(job: EnqueueJob, old: Job | undefined, namespace: string, signal: AbortSignal): Promise<void> {
+    const { queue, problems } = this.#options
+    const mayPost = !old || (await release(queue, job.id!, old, namespace, signal))
+    if (signal.aborted) return
+    if (mayPost) return this.confirm(job, signal)
+    problems.say("submit", KEPT)
+    this.#give(job.id!)
   }
 
   /** Submits by request what the socket did not confirm. */
@@ -89,7 +102,7 @@ export class Submission {
       problems.say("submit", `The queue refuses the job: ${outcome.why}.`)
       this.#give(job.id!)
     } else if (this.old && outcome.record?.queuedTime === this.old.queuedTime) {
-      problems.say("submit", "The server kept the old result and runs nothing.")
+      problems.say("submit", KEPT)
       this.#give(job.id!)
     } else if (outcome.record) {
       queue.outbox.confirm(job.id!)

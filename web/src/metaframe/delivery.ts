@@ -26,6 +26,8 @@ export interface Offer {
   readonly result: JobResult
   /** Base of `/f` at the job's server. */
   readonly base: string
+  /** Goes to the job's server, and nowhere else. */
+  readonly token?: string | undefined
   /** The job's own address. */
   readonly url: string
   readonly resolves: boolean
@@ -42,7 +44,7 @@ export class Delivery {
 
   constructor(options: DeliveryOptions) {
     this.#options = options
-    this.#fetchBytes = options.fetchBytes ?? ((url, signal) => fetch(url, { signal, referrerPolicy: "no-referrer" }))
+    this.#fetchBytes = options.fetchBytes ?? ((url, signal, headers) => fetch(url, { signal, headers, referrerPolicy: "no-referrer" }))
   }
 
   /** A job finished. It is handed over now, or as soon as a parent listens. */
@@ -75,22 +77,22 @@ export class Delivery {
     this.#options.onDelivered(offer.jobId, names)
   }
 
-  async #resolved({ result, base }: Offer, signal: AbortSignal): Promise<Map<string, unknown>> {
-    const entries = Object.entries(result.outputs)
+  async #resolved(offer: Offer, signal: AbortSignal): Promise<Map<string, unknown>> {
+    const entries = Object.entries(offer.result.outputs)
     const values = new Map<string, unknown>(entries.map(([name]) => [name, undefined]))
     const next = async (): Promise<void> => {
       for (let entry = entries.shift(); entry && !signal.aborted; entry = entries.shift()) {
-        values.set(entry[0], await this.#content(entry[0], entry[1], base, signal))
+        values.set(entry[0], await this.#content(entry[0], entry[1], offer, signal))
       }
     }
     await Promise.all(Array.from({ length: PARALLEL_MAX }, next))
     return values
   }
 
-  async #content(name: string, ref: DataRef, base: string, signal: AbortSignal): Promise<unknown> {
+  async #content(name: string, ref: DataRef, { base, token }: Offer, signal: AbortSignal): Promise<unknown> {
     const key = `output:${name.slice(0, 100)}`
     try {
-      const content = await contentOf(name, ref, base, this.#fetchBytes, signal)
+      const content = await contentOf(name, ref, base, token, this.#fetchBytes, signal)
       this.#options.problems.clear(key)
       return content
     } catch (error) {

@@ -1,5 +1,6 @@
 /** Output files of a job, as values for the parent page. */
 import { base64Of } from "../definition/base64.ts"
+import { bearerOfFile } from "../queue/token.ts"
 import type { DataRef, JobResult, LogLine } from "../wire.ts"
 
 /** Bytes of one file that is fetched for the parent; larger ones stay references. */
@@ -24,10 +25,12 @@ export function referenceOf(ref: DataRef, base: string): DataRef {
 }
 
 /** Fetches bytes. Rejects where they are not to be had. */
-export type FetchBytes = (url: string, signal: AbortSignal) => Promise<Response>
+export type FetchBytes = (url: string, signal: AbortSignal, headers: Record<string, string>) => Promise<Response>
 
 /** An output with its content: text and JSON as they are, all else as bytes in the form that every metapage reads. */
-export async function contentOf(name: string, ref: DataRef, base: string, fetchBytes: FetchBytes, signal: AbortSignal): Promise<unknown> {
+export async function contentOf(
+  name: string, ref: DataRef, base: string, token: string | undefined, fetchBytes: FetchBytes, signal: AbortSignal,
+): Promise<unknown> {
   const { type, value } = referenceOf(ref, base)
   if (type === "utf8" || type === "json") return value
   if (type === "base64") {
@@ -35,7 +38,7 @@ export async function contentOf(name: string, ref: DataRef, base: string, fetchB
     const size = Math.floor((text.replace(/=+$/, "").length * 3) / 4)
     return { _s: true, _c: "Blob", value: text, size, fileType: typeOfName(name) }
   }
-  const response = await fetchBytes(String(value), signal)
+  const response = await fetchBytes(String(value), signal, bearerOfFile(String(value), base, token))
   if (!response.ok) throw new Error(`the server answered ${response.status}`)
   if (Number(response.headers.get("content-length") ?? 0) > FETCHED_BYTES_MAX) {
     void response.body?.cancel()

@@ -1,5 +1,5 @@
 import { unzipSync } from "fflate"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { CELL_CHARS_MAX, COLUMNS_MAX, ROWS_MAX, readCsv } from "./csv.ts"
 import { isPdf, isText, kindOf, mediaType } from "./kind.ts"
 import { jsonLine, members } from "./json.ts"
@@ -52,6 +52,17 @@ describe("sources", () => {
   })
   it("survive values that are not what their type says", () => {
     for (const value of [undefined, null, 5, {}, "%%%"]) expect(sourceOf({ type: "base64", value }, "http://h")).toHaveProperty("problem")
+  })
+  it("get the token with a request to the server's stored files, and nowhere else", async () => {
+    const asked: [string, string | null][] = []
+    vi.stubGlobal("fetch", (url: string, init: RequestInit) => {
+      asked.push([url, new Headers(init.headers).get("authorization")])
+      return Promise.resolve(new Response("x"))
+    })
+    const values = ["http://h/f/a", "http://h/f/../q/secret", "http://h/f/%2e%2e/q", "http://h.evil/f/a", "https://x/f/a"]
+    for (const value of values) await readHead(sourceOf({ type: "url", value }, "http://h"), { base: "http://h", token: "t" }, 10, signal)
+    vi.unstubAllGlobals()
+    expect(asked.map(([, token]) => token)).toEqual(["Bearer t", null, null, null, null])
   })
   it("give no more than the beginning that was asked for", async () => {
     const head = await readHead(sourceOf({ value: "x".repeat(1000) }, "http://h"), { base: "http://h" }, 10, signal)

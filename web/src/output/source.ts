@@ -2,6 +2,7 @@
  * Where an output's bytes come from. A reference is data of a stranger: only http and https addresses are fetched, never with more
  * than was asked for, and the queue's token goes to the queue's own server alone.
  */
+import { bearerOfFile } from "../queue/token.ts"
 import type { DataRef } from "../wire.ts"
 
 /** Either the bytes themselves or an address that has them. */
@@ -78,8 +79,7 @@ export async function* readAll(source: Source, place: Place, signal: AbortSignal
 }
 
 async function ask(url: string, place: Place, signal: AbortSignal, headers: Record<string, string>): Promise<Response> {
-  const isOwn = url.startsWith(`${place.base}/`)
-  const all = place.token && isOwn ? { ...headers, authorization: `Bearer ${place.token}` } : headers
+  const all = { ...headers, ...bearerOfFile(url, place.base, place.token) }
   try {
     return await fetch(url, { headers: all, signal, credentials: "omit", referrerPolicy: "no-referrer" })
   } catch (error) {

@@ -47,6 +47,8 @@ export class Queue implements QueueState {
   #workers: readonly Worker[] = $state.raw([])
   #shown: Readonly<Record<string, Job>> = $state.raw({})
   #needsToken = $state(false)
+  /** How often a token was set: what reads the token is told by it. */
+  #nTokens = $state(0)
   readonly #jobs = new Map<string, Job>()
   #showing: ReturnType<typeof setTimeout> | undefined
   #socket: QueueSocket | undefined
@@ -69,7 +71,10 @@ export class Queue implements QueueState {
   get workers(): readonly Worker[] { return this.#workers }
   get jobs(): Readonly<Record<string, Job>> { return this.#shown }
   get needsToken(): boolean { return this.#needsToken }
-  get token(): string | undefined { return this.#address && this.#tokens.get(this.#address.url) }
+  get token(): string | undefined {
+    void this.#nTokens
+    return this.#address && this.#tokens.get(this.#address.url)
+  }
 
   /** The server's record of a job, without the delay of `jobs`. */
   jobOf(id: string): Job | undefined {
@@ -94,6 +99,7 @@ export class Queue implements QueueState {
   setToken(token: string): void {
     if (!this.#address) return
     this.#tokens.set(this.#address.url, token)
+    this.#nTokens++
     this.#needsToken = false
     this.#options.problems.clear("token")
     this.#socket?.reconnect()

@@ -1,13 +1,19 @@
+import { type DiffLine, lineDiff } from "./line-diff.ts"
+
 /** What changed between two definitions, member by member: the answer to "why did it run again?". */
 export interface Change {
   /** Such as `env.MODE` or `configFiles."main.py".value`. */
   path: string
   before: string | undefined
   after: string | undefined
+  /** Line by line, where both are texts of several lines and small enough. */
+  lines?: DiffLine[]
 }
 
 /** More changes are not told. */
 export const CHANGES_MAX = 100
+/** Texts that are compared line by line. */
+const COMPARED_MAX = 10
 const VALUE_CHARS_MAX = 160
 const DEPTH_MAX = 12
 /** A file that was uploaded: its address ends in the SHA-256 of its contents. */
@@ -24,7 +30,11 @@ function walk(before: unknown, after: unknown, path: string, depth: number, foun
   if (found.length >= CHANGES_MAX || before === after) return
   if (!isObject(before) || !isObject(after) || depth >= DEPTH_MAX) {
     const [a, b] = [short(before, after), short(after, before)]
-    if (JSON.stringify(before) !== JSON.stringify(after)) found.push({ path: path || "all", before: a, after: b })
+    if (JSON.stringify(before) === JSON.stringify(after)) return
+    const nCompared = found.filter(({ lines }) => lines).length
+    const areTexts = typeof before === "string" && typeof after === "string" && nCompared < COMPARED_MAX
+    const lines = areTexts ? lineDiff(before, after) : undefined
+    found.push({ path: path || "all", before: a, after: b, ...(lines && { lines }) })
     return
   }
   for (const key of [...new Set([...Object.keys(before), ...Object.keys(after)])].sort()) {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { CHANGES_MAX, changesOf } from "./changes.ts"
+import { lineDiff } from "./line-diff.ts"
 import { definitionOf, errorsOf, formOf, meansSame, merged } from "./form.ts"
 import { maskedQueue, privateQueueName, quoted, workerCommand } from "./queue-name.ts"
 import { shareLink } from "./share.ts"
@@ -79,6 +80,17 @@ describe("form", () => {
 })
 
 describe("changes", () => {
+  it("of texts are told line by line, with their surroundings, while they are small", () => {
+    const text = (change: string): string => Array.from({ length: 20 }, (_, n) => (n === 10 ? change : `line ${n}`)).join("\n")
+    const [change] = changesOf({ value: text("old") }, { value: text("new\nmore") })
+    expect(change?.lines?.map(({ kind, text }) => `${kind} ${text}`)).toEqual([
+      "skipped …", "same line 8", "same line 9", "gone old", "new new", "new more", "same line 11", "same line 12", "skipped …",
+    ])
+    expect(lineDiff("a\nb\nc", "b\nc\nd")?.map(({ kind }) => kind)).toEqual(["gone", "same", "same", "new"])
+    expect([lineDiff("one", "line"), lineDiff("x\n".repeat(5_000), "x\n"), lineDiff("x".repeat(100_000), "\n")]).toEqual([undefined, undefined, undefined])
+    const worst = lineDiff(Array.from({ length: 1_000 }, (_, n) => `a${n}`).join("\n"), Array.from({ length: 1_000 }, (_, n) => `b${n}`).join("\n"))
+    expect(worst?.length).toBe(201)
+  })
   it("are told by path, with the place where long texts part", () => {
     const long = "x".repeat(5_000)
     expect(changesOf({ env: { A: "1" }, image: "a" }, { env: { A: "2", B: "" }, image: "a" })).toEqual([

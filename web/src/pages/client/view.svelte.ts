@@ -1,8 +1,11 @@
 import type { Client } from "../../client/client.ts"
 import type { Definition } from "../../wire.ts"
+import { store, stored } from "../../ui/stored.ts"
 import { Drafts } from "./drafts.svelte.ts"
 import { Settings } from "./settings.svelte.ts"
 import { actionOf, type Action } from "./status.ts"
+
+const MAIN_FILE = "main-file"
 
 export type PanelId = "log" | "files" | "settings" | "outputs" | "queue" | "history"
 
@@ -12,8 +15,9 @@ export class View {
   readonly settings: Settings
   /** The open panel; `log` where there is room for one thing alone. */
   panel = $state<PanelId>("log")
-  /** Name of the file in the editor. */
+  /** Name of the file in the editor; empty for the main one. */
   file = $state("")
+  #main = $state(stored(MAIN_FILE) ?? "")
   /** The definition before the present one, with its id. */
   before = $state.raw<{ id: string; definition: Definition }>()
   #now: { id: string; definition: Definition } | undefined
@@ -25,6 +29,18 @@ export class View {
 
   get hasEdits(): boolean {
     return this.drafts.isDirty || this.settings.isDirty
+  }
+
+  /** The file that the page shows first: the one that was chosen while there is one of that name, or the first by name. */
+  get mainFile(): string | undefined {
+    const { names } = this.drafts
+    return names.includes(this.#main) ? this.#main : names[0]
+  }
+
+  /** Makes a file the main one, here and the next time that this browser opens a job with a file of that name. */
+  setMainFile(name: string): void {
+    this.#main = name
+    store(MAIN_FILE, name)
   }
 
   get action(): Action {

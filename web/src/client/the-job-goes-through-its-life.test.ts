@@ -1,0 +1,212 @@
+import { expect, test } from "vitest"
+import { b64, ended, finished, fragment, idOf, inFakeTime, results, wait, world } from "./world.fake.ts"
+
+inFakeTime()
+
+test("without an image it is empty, without a queue it says so, and a broken link blanks nothing", async () => {
+  const { client } = await world("#?queue=q&job=broken")
+  expect([client.job.phase, client.problems.map(({ key }) => key)]).toEqual(["empty", ["hash:job"]])
+  client.params.setJob({ image: "a" })
+  client.params.setQueue("")
+  await wait(500)
+  expect(client.job.phase).toBe("no-queue")
+})
+
+test("a click shows submitting at once, sends one submission in the form of existing clients, and the server's word confirms it", async () => {
+  const { client, server } = await world(fragment("x"))
+  server.opens()
+  client.run()
+  client.run()
+  expect(client.job.phase).toBe("submitting")
+  await wait(300)
+  const id = idOf("x")
+  expect(server.changes()).toHaveLength(1)
+  expect(server.changes()[0]).toEqual({
+    state: "Queued", job: id, tag: "",
+    value: { type: "Queued", time: expect.any(Number), enqueued: { id, definition: { image: "a", command: "x", env: {} }, control: { namespace: "_" } } },
+  })
+  server.tells({ [id]: { state: "Queued" } }, false)
+  expect(client.job.phase).toBe("queued")
+  await wait(10)
+  expect(client.history.map(({ id: run, phase, queue }) => [run, phase, queue])).toEqual([[id, "queued", "q"]])
+})
+
+test("the job is asked for on every opening and after every change, and its earlier result shows without a run", async () => {
+  const { client, server } = await world(fragment("x"))
+  const id = idOf("x")
+  results(server, { [id]: finished({}, { StatusCode: 3 }) })
+  await wait(1_000)
+  server.opens()
+  expect(server.messages()).toContainEqual({ type: "QueryJob", payload: { jobId: id } })
+  server.tells({ [id]: ended }, false)
+  await wait(10)
+  expect([client.job.phase, client.job.result?.StatusCode]).toEqual(["failed", 3])
+  expect(client.job.explanation).toBe("The program ended with exit code 3.")
+})
+
+test("autostart submits once a connection while the server does not know the job, and never what is there already", async () => {
+  const { client, server } = await world(fragment("x", "&autostart=true"))
+  for (let n = 0; n < 10; n++) {
+    server.opens()
+    server.tells({}, true)
+    server.tells({}, false)
+    await wait(900)
+    server.closes()
+    await wait(11_000)
+  }
+  const nFlapping = server.changes().length
+  expect(nFlapping).toBeGreaterThan(0)
+  expect(nFlapping).toBeLessThanOrEqual(10)
+  server.opens()
+  server.tells({ [idOf("x")]: { state: "Queued" } }, false)
+  await wait(1_000)
+  const nKnown = server.changes().length
+  server.closes()
+  await wait(11_000)
+  server.opens()
+  server.tells({ [idOf("x")]: { state: "Running" } }, false)
+  await wait(3_000)
+  expect(server.changes().length).toBe(nKnown)
+  expect(client.job.phase).toBe("running")
+})
+
+test("a flapping socket whose server knows the job gets one submission of an automatic start", async () => {
+  const { server } = await world(fragment("x", "&autostart=true"))
+  for (let n = 0; n < 10; n++) {
+    server.opens()
+    server.tells({}, true)
+    if (server.changes().length > 0) server.tells({ [idOf("x")]: { state: "Queued" } }, false)
+    else server.tells({}, false)
+    await wait(1_000)
+    server.closes()
+    await wait(11_000)
+  }
+  expect(server.changes()).toHaveLength(1)
+})
+
+test("stopping names the namespace, shows at once, and no late word of the server brings the job back", async () => {
+  const { client, server } = await world(fragment("x", `&autostart=true&control=${b64({ namespace: "mine" })}`))
+  server.opens()
+  server.tells({}, false)
+  await wait(300)
+  server.tells({ [idOf("x")]: { state: "Running", time: 5 } }, false)
+  client.stop()
+  expect(client.job.phase).toBe("cancelled")
+  expect(server.changes().at(-1)).toMatchObject({ state: "Finished", value: { reason: "Cancelled", namespace: "mine", message: "Job cancelled by client" } })
+  server.tells({ [idOf("x")]: { state: "Running", time: 5 } }, true)
+  server.closes()
+  await wait(11_000)
+  server.opens()
+  server.tells({}, false)
+  await wait(5_000)
+  expect(client.job.phase).toBe("cancelled")
+  expect(server.changes().filter(({ state }) => state === "Queued")).toHaveLength(1)
+})
+
+test("what was stopped before it was sent is never sent", async () => {
+  const { client, server } = await world(fragment("x"))
+  client.run()
+  await wait(300)
+  client.stop()
+  server.opens()
+  await wait(1_000)
+  expect(server.changes().map(({ state }) => state)).toEqual(["Finished"])
+})
+
+test("running again deletes and queues in one go, and keeps the old result until the new one is there", async () => {
+  const { client, server } = await world(fragment("x"))
+  const id = idOf("x")
+  results(server, { [id]: finished({ a: { value: "old", type: "utf8" } }) })
+  server.opens()
+  server.tells({ [id]: ended }, false)
+  await wait(10)
+  client.runAgain()
+  expect(client.job.phase).toBe("submitting")
+  await wait(300)
+  expect(server.changes().map(({ state, value }) => [state, "reason" in value && value.reason])).toEqual([["Finished", "Deleted"], ["Queued", false]])
+  server.tells({ [id]: ended }, true)
+  expect(client.job.phase).toBe("submitting")
+  server.tells({ [id]: { state: "Queued", time: 20, queuedTime: 20 } }, false)
+  expect([client.job.phase, client.job.result?.outputs.a?.value]).toEqual(["queued", "old"])
+  results(server, { [id]: finished({ a: { value: "new", type: "utf8" } }, {}, 30, 20) })
+  server.tells({ [id]: { ...ended, time: 30, queuedTime: 20 } }, false)
+  await wait(10)
+  expect([client.job.phase, client.job.result?.outputs.a?.value]).toEqual(["succeeded", "new"])
+})
+
+test("a job too large for the socket runs again by request, and not before the server let go of its old result", async () => {
+  const { client, server, parent } = await world(fragment("x"))
+  parent.listener.onInputs(Object.fromEntries(Array.from({ length: 900 }, (_, n) => [`${"n".repeat(200)}${n}`, "x".repeat(190)])))
+  await wait(1_000)
+  const id = client.job.id!
+  const old = finished({})
+  let isThere = true
+  const order: string[] = []
+  server.answers = (url, { method }) => {
+    if (method === "POST") order.push("post")
+    else if (url.endsWith(`/j/${id}`)) order.push(isThere ? "there" : "gone")
+    if (url.endsWith("result.json")) return Response.json({ data: old })
+    return Response.json({ data: isThere ? { definition: {}, results: old } : null })
+  }
+  server.opens()
+  server.tells({ [id]: ended }, false)
+  await wait(100)
+  expect(client.job.phase).toBe("succeeded")
+  client.runAgain()
+  await wait(1_000)
+  expect(server.changes().map(({ value }) => "reason" in value && value.reason)).toEqual(["Deleted"])
+  expect([client.job.phase, order.includes("post"), order.includes("there")]).toEqual(["submitting", false, true])
+  isThere = false
+  await wait(600)
+  expect(order.slice(order.indexOf("gone"), order.indexOf("gone") + 2)).toEqual(["gone", "post"])
+  expect(order.filter((what) => what === "post")).toHaveLength(1)
+})
+
+test("clearing forgets the result here, in the database and on the server", async () => {
+  const { client, server, database } = await world(fragment("x"))
+  const id = idOf("x")
+  results(server, { [id]: finished({}) })
+  server.opens()
+  server.tells({ [id]: ended }, false)
+  await wait(10)
+  expect(database.results.size).toBe(1)
+  client.clearResult()
+  expect([client.job.phase, client.job.result, database.results.size]).toEqual(["ready", undefined, 0])
+  expect(server.changes()[0]).toMatchObject({ value: { reason: "Deleted", namespace: "_" } })
+})
+
+test("the wait is explained by what the server says of it", async () => {
+  const { client, server } = await world(fragment("x"))
+  const id = idOf("x")
+  server.answers = () => Response.json({
+    jobs: { a: { state: "Queued" }, b: { state: "Queued" }, [id]: { state: "Queued" } }, localWorkers: { w: {}, v: {} },
+    waiting: [{ jobId: id, position: 3, why: "every worker that could run it is busy" }],
+  })
+  server.opens()
+  server.tells({ [id]: { state: "Queued" } }, false)
+  expect(client.job.explanation).toBe("No worker is connected to this queue.")
+  await wait(500)
+  expect(client.job.explanation).toBe("Position 3 of 3. 2 workers are connected; every worker that could run it is busy.")
+})
+
+test("a job that left the list while it was active is asked for, and what replaced it is told", async () => {
+  const { client, server } = await world(fragment("x", "&autostart=true"))
+  const id = idOf("x")
+  server.opens()
+  server.tells({ [id]: { state: "Queued" } }, false)
+  server.answers = () => Response.json({ data: { definition: {}, results: { ...ended, finishedReason: "JobReplacedByClient", queuedTime: 1 } } })
+  server.tells({}, true)
+  await wait(1_000)
+  expect([client.job.phase, server.changes()]).toEqual(["replaced", []])
+})
+
+test("what the socket does not confirm is sent by request, and a refusal is told in the server's words", async () => {
+  const { client, server } = await world(fragment("x"))
+  server.opens()
+  server.answers = (_, init) => init.method === "POST" ? Response.json({ error: "the queue is full" }, { status: 400 }) : Response.json({})
+  client.run()
+  await wait(4_000)
+  expect(client.problems.map(({ text }) => text)).toEqual(["The queue refuses the job: the queue is full."])
+  expect(client.job.phase).toBe("ready")
+})
+
