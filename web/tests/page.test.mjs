@@ -151,7 +151,7 @@ test("a file of 200 MB is uploaded without being held in memory, and the job get
   const page = await open({ job: { image: IMAGE, command: "wc -c /inputs/big.bin" } })
   await openTab(page, /Files/)
   await page.locator("input[type=file]").setInputFiles(path)
-  await page.getByText("/inputs/big.bin").waitFor()
+  await page.getByText("/inputs/big.bin", { exact: true }).waitFor()
   await press(page, "Run")
   await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor({ timeout: 90_000 })
   await showsLog(page, "200000000 /inputs/big.bin")
