@@ -1,5 +1,6 @@
 /**
- * What the page sees of everything behind it. `client.svelte.ts` makes it; components take it as a property and call nothing else.
+ * What the page sees of everything behind it. `client.svelte.ts` makes it; components take it as a property and call nothing
+ * else.
  *
  * Every property is reactive (a Svelte rune behind a getter). Methods never throw: what goes wrong becomes a `Problem`.
  */

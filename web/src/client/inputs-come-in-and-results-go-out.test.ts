@@ -18,7 +18,8 @@ test("only the current job's result is loaded, once, though many jobs finish and
 test("each job's outputs are delivered once and as its own, and names that disappeared are sent as undefined", async () => {
   const { client, server, parent } = await world(fragment("0"))
   const ids = ["0", "1", "2"].map((command) => idOf(command))
-  results(server, Object.fromEntries(ids.map((id, n) => [id, finished({ [`only${n}`]: { value: `${n}`, type: "utf8" }, key: { value: `k${n}`, type: "key" } })])))
+  results(server, Object.fromEntries(ids.map((id, n) =>
+    [id, finished({ [`only${n}`]: { value: `${n}`, type: "utf8" }, key: { value: `k${n}`, type: "key" } })])))
   server.opens()
   parent.connects()
   for (const n of [0, 1, 2, 0]) {
@@ -115,7 +116,8 @@ test("the longest run of the parameter goes into the control, where it changes n
   client.run()
   await wait(300)
   expect(client.job.id).toBe(idOf("x"))
-  expect(server.changes()[0]).toMatchObject({ value: { enqueued: { control: { namespace: "_", maxDuration: "5m" }, debug: true } } })
+  expect(server.changes()[0]).toMatchObject({ value: { enqueued: { control: { namespace: "_", maxDuration: "5m" },
+    debug: true } } })
 })
 
 test("a variable that alone changes leads to another job", async () => {

@@ -23,7 +23,8 @@ test("a click shows submitting at once, sends one submission in the form of exis
   expect(server.changes()).toHaveLength(1)
   expect(server.changes()[0]).toEqual({
     state: "Queued", job: id, tag: "",
-    value: { type: "Queued", time: expect.any(Number), enqueued: { id, definition: { image: "a", command: "x", env: {} }, control: { namespace: "_" } } },
+    value: { type: "Queued", time: expect.any(Number),
+      enqueued: { id, definition: { image: "a", command: "x", env: {} }, control: { namespace: "_" } } },
   })
   server.tells({ [id]: { state: "Queued" } }, false)
   expect(client.job.phase).toBe("queued")
@@ -92,7 +93,8 @@ test("stopping names the namespace, shows at once, and no late word of the serve
   server.tells({ [idOf("x")]: { state: "Running", time: 5 } }, false)
   client.stop()
   expect(client.job.phase).toBe("cancelled")
-  expect(server.changes().at(-1)).toMatchObject({ state: "Finished", value: { reason: "Cancelled", namespace: "mine", message: "Job cancelled by client" } })
+  expect(server.changes().at(-1)).toMatchObject({ state: "Finished",
+    value: { reason: "Cancelled", namespace: "mine", message: "Job cancelled by client" } })
   server.tells({ [idOf("x")]: { state: "Running", time: 5 } }, true)
   server.closes()
   await wait(11_000)
@@ -123,7 +125,8 @@ test("running again deletes and queues in one go, and keeps the old result until
   client.runAgain()
   expect(client.job.phase).toBe("submitting")
   await wait(300)
-  expect(server.changes().map(({ state, value }) => [state, "reason" in value && value.reason])).toEqual([["Finished", "Deleted"], ["Queued", false]])
+  expect(server.changes().map(({ state, value }) =>
+    [state, "reason" in value && value.reason])).toEqual([["Finished", "Deleted"], ["Queued", false]])
   server.tells({ [id]: ended }, true)
   expect(client.job.phase).toBe("submitting")
   server.tells({ [id]: { state: "Queued", time: 20, queuedTime: 20 } }, false)
@@ -194,7 +197,8 @@ test("a job that left the list while it was active is asked for, and what replac
   const id = idOf("x")
   server.opens()
   server.tells({ [id]: { state: "Queued" } }, false)
-  server.answers = () => Response.json({ data: { definition: {}, results: { ...ended, finishedReason: "JobReplacedByClient", queuedTime: 1 } } })
+  server.answers = () =>
+    Response.json({ data: { definition: {}, results: { ...ended, finishedReason: "JobReplacedByClient", queuedTime: 1 } } })
   server.tells({}, true)
   await wait(1_000)
   expect([client.job.phase, server.changes()]).toEqual(["replaced", []])
@@ -203,7 +207,8 @@ test("a job that left the list while it was active is asked for, and what replac
 test("what the socket does not confirm is sent by request, and a refusal is told in the server's words", async () => {
   const { client, server } = await world(fragment("x"))
   server.opens()
-  server.answers = (_, init) => init.method === "POST" ? Response.json({ error: "the queue is full" }, { status: 400 }) : Response.json({})
+  server.answers = (_, init) => init.method === "POST" ? Response.json({ error: "the queue is full" }, { status: 400 })
+    : Response.json({})
   client.run()
   await wait(4_000)
   expect(client.problems.map(({ text }) => text)).toEqual(["The queue refuses the job: the queue is full."])

@@ -21,7 +21,8 @@ test("members that are undefined do not count, and presigned URLs lose their sig
   const definition = { image: "a", workdir: undefined, env: {} } as unknown as Definition
   expect(canonicalText(definition)).toBe('{"env":{},"image":"a"}')
   const url = "https://metaframe-asman-test.s3.us-west-1.amazonaws.com/k"
-  const text = canonicalText({ inputs: { a: { type: "url", value: `${url}?X=1#y`, hash: "h" }, b: { type: "utf8", value: `${url}?X` } } })
+  const text =
+    canonicalText({ inputs: { a: { type: "url", value: `${url}?X=1#y`, hash: "h" }, b: { type: "utf8", value: `${url}?X` } } })
   expect(text).toBe(`{"inputs":{"a":{"type":"url","value":"${url}"},"b":{"type":"utf8","value":"${url}?X"}}}`)
 })
 

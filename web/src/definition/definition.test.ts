@@ -26,7 +26,8 @@ const FIRST = {
 test("the first end-to-end vector gives the definition and the id that the existing client gave", async () => {
   const { id, definition, uploads } = await settle(FIRST)
   expect(definition).toEqual({
-    command: "echo bar baz $foo", image: "alpine:3.18.5", env: { foo: "bar baz", terminal: "true", hm: "disabled", channel: "zz" },
+    command: "echo bar baz $foo", image: "alpine:3.18.5",
+    env: { foo: "bar baz", terminal: "true", hm: "disabled", channel: "zz" },
   })
   expect(id).toBe("07d84147836cbdbddf82e6382bc6a375e94ed8feabbe33c283244349c822f18a")
   expect(uploads).toEqual([])
@@ -45,7 +46,8 @@ test("the second end-to-end vector, with inputs of many kinds and an upload, giv
 })
 
 test("substitution takes values to the letter, once for each variable, and never writes into the job", () => {
-  const job: Definition = { command: "${a} ${a} ${b}", build: { context: "https://x/${a}" }, inputs: { f: { value: "1" } }, env: { a: "own", c: "kept" } }
+  const job: Definition = { command: "${a} ${a} ${b}", build: { context: "https://x/${a}" }, inputs: { f: { value: "1" } },
+    env: { a: "own", c: "kept" } }
   const before = JSON.stringify(job)
   const { rest } = build(sources({ job, environment: { a: "$& $1 ${b}", b: "B" } }))
   expect(rest.command).toBe("$& $1 B ${a} ${b}")
@@ -63,7 +65,8 @@ test("config files of the job are replaced, and empty maps are absent", async ()
 
 test("200 characters stay inside and 201 are uploaded, as text, JSON or base64, in inputs and in config files", async () => {
   const values = (n: number): [string, Input][] => [
-    ["utf8", { value: "é".repeat(n), type: "utf8" }], ["json", { value: "x".repeat(n - 2), type: "json" }], ["none", { value: "x".repeat(n) }],
+    ["utf8", { value: "é".repeat(n), type: "utf8" }], ["json", { value: "x".repeat(n - 2), type: "json" }],
+    ["none", { value: "x".repeat(n) }],
   ]
   expect((await settle({ job: { image: "a" }, inputs: values(200), texts: { t: "x".repeat(200) } })).uploads).toEqual([])
   const { uploads, definition } = await settle({ job: { image: "a" }, inputs: values(201), texts: { t: "y".repeat(201) } })
@@ -82,10 +85,12 @@ test("200 characters stay inside and 201 are uploaded, as text, JSON or base64, 
 test("values of every binary form are bytes, references are references and other data: strings stay text", async () => {
   const text = async (value: unknown): Promise<string> => {
     const input = inputOf(value)!
-    return input instanceof Blob ? base64Of(new Uint8Array(await input.arrayBuffer())) : input.type === "base64" ? String(input.value) : ""
+    return input instanceof Blob ? base64Of(new Uint8Array(await input.arrayBuffer())) : input.type === "base64"
+      ? String(input.value) : ""
   }
   const forms = [
-    Uint8Array.of(1, 2, 3), Uint8Array.of(0, 1, 2, 3).subarray(1), Uint8Array.of(1, 2, 3).buffer, new Blob([Uint8Array.of(1, 2, 3)]),
+    Uint8Array.of(1, 2, 3), Uint8Array.of(0, 1, 2, 3).subarray(1), Uint8Array.of(1, 2, 3).buffer,
+      new Blob([Uint8Array.of(1, 2, 3)]),
     new File([Uint8Array.of(1, 2, 3)], "x"), { _s: true, _c: "Uint8Array", value: "AQID", byteLength: 3, byteOffset: 0, size: 3 },
     { ref: "base64", c: "Blob", value: "AQID" }, "data:application/octet-stream;type=Uint8Array;base64,AQID",
     "data:application/octet-stream;base64,AQID", "data:text/plain;blob=true;base64,AQID", "data:;blob=true;base64,AQID",
@@ -101,7 +106,8 @@ test("values of every binary form are bytes, references are references and other
 
 test("scalars are text, nothing is skipped but what has no value, and foreign objects become plain JSON", () => {
   expect([true, 1.5, 2n].map((value) => inputOf(value))).toEqual(["true", "1.5", "2"].map((value) => ({ value, type: "utf8" })))
-  expect([null, undefined, () => 1, Symbol("s")].map((value) => inputOf(value))).toEqual([undefined, undefined, undefined, undefined])
+  expect([null, undefined, () => 1, Symbol("s")].map((value) => inputOf(value))).toEqual([undefined, undefined, undefined,
+    undefined])
   expect(inputOf({ when: new Date(0), no: undefined })).toEqual({ value: { when: "1970-01-01T00:00:00.000Z" }, type: "json" })
   expect(inputOf([1])).toEqual({ value: [1], type: "json" })
   const cycle: Record<string, unknown> = {}

@@ -32,7 +32,8 @@ export function inputOf(value: unknown): Input | undefined {
   if (value instanceof ArrayBuffer) return new Blob([value])
   if (ArrayBuffer.isView(value)) return new Blob([value as ArrayBufferView<ArrayBuffer>])
   if (typeof value === "string") return ofString(value)
-  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return { value: String(value), type: "utf8" }
+  const isPlain = typeof value === "number" || typeof value === "boolean" || typeof value === "bigint"
+  if (isPlain) return { value: String(value), type: "utf8" }
   return typeof value === "object" ? ofObject(value) : undefined
 }
 
@@ -43,7 +44,8 @@ function ofObject(value: object): Input {
   if (isDataRef(value)) {
     if (type === "json") return { ...value, value: plainJson(inner) }
     if (typeof inner !== "string") throw new TypeError(`its type is ${String(type)}, but its value is no text`)
-    return typeof hash === "string" ? { type: type as DataRefType, value: inner, hash } : { type: type as DataRefType, value: inner }
+    return typeof hash === "string" ? { type: type as DataRefType, value: inner, hash }
+      : { type: type as DataRefType, value: inner }
   }
   return { value: plainJson(value), type: "json" }
 }

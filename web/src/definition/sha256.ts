@@ -1,6 +1,6 @@
 /**
- * SHA-256 in pieces. The browser's own (`crypto.subtle`) takes only whole buffers and is missing on plain HTTP, so large files and
- * intranets need this one.
+ * SHA-256 in pieces. The browser's own (`crypto.subtle`) takes only whole buffers and is missing on plain HTTP, so large files
+ * and intranets need this one.
  */
 const K = new Int32Array(64)
 const START = new Int32Array(8)

@@ -23,11 +23,13 @@ const membersOf = (checks: Record<string, Check>): Check => (value) => isObject(
 export const ENTRIES_MAX = 1_000
 
 const BUILD: Record<string, Check> = {
-  context: isText, buildContext: isText, filename: isText, target: isText, dockerfile: isText, buildArgs: listOf(isText), platform: isText,
+  context: isText, buildContext: isText, filename: isText, target: isText, dockerfile: isText, buildArgs: listOf(isText),
+  platform: isText,
 }
 const REQUIREMENTS: Record<string, Check> = { cpus: isAmount, gpus: isAmount, memory: isAmount, maxDuration: isAmount }
 const DEFINITION: Record<string, Check> = {
-  image: isText, build: membersOf(BUILD), command: isText, entrypoint: isText, workdir: isText, env: mapOf(isScalar), shmSize: isAmount,
+  image: isText, build: membersOf(BUILD), command: isText, entrypoint: isText, workdir: isText, env: mapOf(isScalar),
+  shmSize: isAmount,
   inputs: mapOf(isObject), configFiles: mapOf(isObject), maxDuration: isAmount, secrets: listOf(isText), tags: listOf(isText),
   requirements: membersOf(REQUIREMENTS),
 }

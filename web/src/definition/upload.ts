@@ -112,7 +112,8 @@ export class Uploader {
     try {
       const status = await this.#put(url, body, tell, signal)
       const isStored = status >= 200 && status < 300
-      return { isStored, why: status === 413 ? "it is larger than the server takes" : `the server answered ${status}`, isHopeless: status === 413 }
+      return { isStored, why: status === 413 ? "it is larger than the server takes" : `the server answered ${status}`,
+        isHopeless: status === 413 }
     } catch {
       signal.throwIfAborted()
       return { isStored: false, why: "the server cannot be reached, or the file changed", isHopeless: false }

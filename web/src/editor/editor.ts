@@ -4,7 +4,8 @@ import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirro
 import { HighlightStyle, bracketMatching, indentOnInput, syntaxHighlighting } from "@codemirror/language"
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search"
 import { Compartment, EditorState } from "@codemirror/state"
-import { EditorView, drawSelection, highlightActiveLine, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view"
+import { EditorView, drawSelection, highlightActiveLine, highlightActiveLineGutter, highlightSpecialChars, keymap,
+  lineNumbers } from "@codemirror/view"
 import { tags } from "@lezer/highlight"
 import { languageOf } from "./language.ts"
 
@@ -57,11 +58,14 @@ export class CodeEditor {
       if (update.docChanged && !this.#isSetting) calls.onedit(update.state.doc.toString())
     })
     return [
-      own, lineNumbers(), highlightActiveLineGutter(), highlightSpecialChars({ addSpecialChars: /[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g }),
-      history(), drawSelection(), indentOnInput(), bracketMatching(), closeBrackets(), highlightActiveLine(), highlightSelectionMatches(),
+      own, lineNumbers(), highlightActiveLineGutter(),
+      highlightSpecialChars({ addSpecialChars: /[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g }),
+      history(), drawSelection(), indentOnInput(), bracketMatching(), closeBrackets(), highlightActiveLine(),
+        highlightSelectionMatches(),
       search({ top: true }), syntaxHighlighting(COLOURS), LOOK, edits,
       keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, indentWithTab]),
-      EditorView.contentAttributes.of({ "aria-label": `Text of ${name}` }), EditorState.readOnly.of(text.length > EDITED_CHARS_MAX),
+      EditorView.contentAttributes.of({ "aria-label": `Text of ${name}` }),
+        EditorState.readOnly.of(text.length > EDITED_CHARS_MAX),
     ]
   }
 }
@@ -71,7 +75,8 @@ const COLOURS = HighlightStyle.define([
   { tag: [tags.string, tags.special(tags.string), tags.regexp], color: "var(--ok)" },
   { tag: [tags.number, tags.bool, tags.null, tags.atom], color: "var(--warn)" },
   { tag: [tags.comment, tags.meta], color: "var(--text-soft)", fontStyle: "italic" },
-  { tag: [tags.function(tags.variableName), tags.definition(tags.variableName), tags.standard(tags.name)], color: "var(--accent)" },
+  { tag: [tags.function(tags.variableName), tags.definition(tags.variableName), tags.standard(tags.name)],
+    color: "var(--accent)" },
   { tag: [tags.propertyName, tags.attributeName, tags.typeName, tags.className], color: "var(--code-name)" },
   { tag: tags.heading, fontWeight: "bold" },
   { tag: tags.link, textDecoration: "underline" },

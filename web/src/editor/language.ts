@@ -20,7 +20,8 @@ const MODES: Readonly<Record<string, () => Promise<Extension>>> = {
   go: () => legacy(async () => (await import("@codemirror/legacy-modes/mode/go")).go),
 }
 const SAME: Readonly<Record<string, string>> = {
-  mjs: "js", cjs: "js", jsx: "js", tsx: "ts", geojson: "json", ipynb: "json", markdown: "md", bash: "sh", zsh: "sh", yml: "yaml", h: "c", cc: "cpp", hpp: "cpp",
+  mjs: "js", cjs: "js", jsx: "js", tsx: "ts", geojson: "json", ipynb: "json", markdown: "md", bash: "sh", zsh: "sh", yml: "yaml",
+  h: "c", cc: "cpp", hpp: "cpp",
 }
 
 /** The name of the mode for a file, or nothing for plain text. */

@@ -7,7 +7,9 @@ export const FRAGMENT_CHARS_MAX = 2_000_000
 /** Parameters that are read; later ones are left alone by reading, and lost by the next write. */
 export const PARAMETERS_MAX = 1_000
 
-/** A fragment, taken apart. `raw` holds the values as they are written, in the order of the fragment; of equal keys the last wins. */
+/**
+ * A fragment, taken apart. `raw` holds the values as they are written, in the order of the fragment; of equal keys the last wins.
+ */
 export interface Fragment {
   readonly pre: string
   readonly raw: ReadonlyMap<string, string>

@@ -108,7 +108,8 @@ export class ParamStore implements Params {
     if (this.#isSame(name, raw)) return
     const fragment = withValues(this.#fragment, new Map([[name, raw]]))
     if (fragmentText(fragment).length > FRAGMENT_CHARS_MAX) {
-      this.#problems.say(`hash:${name}`, `The parameter ${name} is too large for the address of a page.`, "Drop large files onto the page instead.")
+      this.#problems.say(`hash:${name}`, `The parameter ${name} is too large for the address of a page.`,
+        "Drop large files onto the page instead.")
       return
     }
     this.#pending.set(name, raw)
@@ -154,7 +155,8 @@ export class ParamStore implements Params {
     const { values, complaints } = readParams(this.#fragment, this.#memory)
     this.#problems.clearAll("hash:")
     for (const [name, complaint] of complaints) {
-      this.#problems.say(`hash:${name.slice(0, 100)}`, `The parameter ${name.slice(0, 100)} of the link cannot be read: ${complaint}.`)
+      this.#problems.say(`hash:${name.slice(0, 100)}`,
+        `The parameter ${name.slice(0, 100)} of the link cannot be read: ${complaint}.`)
     }
     const isNew = (Object.keys(values) as (keyof ParamValues)[]).some((name) => !isEqual(values[name], this.#values[name]))
     if (!isNew) return

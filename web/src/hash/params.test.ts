@@ -34,7 +34,8 @@ beforeEach(() => { vi.useFakeTimers() })
 afterEach(() => { vi.useRealTimers() })
 
 test("parameters are read, unknown ones become variables, and terminal and hm count among them as in existing ids", () => {
-  const { params } = store(`#?job=${b64({ image: "a" })}&foo=bar%20baz&terminal=true&hm=disabled&queue=q1&autostart=true&config=x`)
+  const { params } =
+    store(`#?job=${b64({ image: "a" })}&foo=bar%20baz&terminal=true&hm=disabled&queue=q1&autostart=true&config=x`)
   expect(params.job).toEqual({ image: "a" })
   expect([params.queue, params.autostart, params.terminal, params.debug]).toEqual(["q1", true, true, false])
   expect(params.others).toEqual({ foo: "bar baz", hm: "disabled" })

@@ -67,7 +67,8 @@ export function readParams(fragment: Fragment, memory: Memory): { values: ParamV
     else others.push([name, value as string])
     if (complaint === undefined && (!isDeclared(name) || DECLARED_VARIABLES.has(name))) environment.push([name, decodeValue(raw)])
   }
-  const values = { ...DEFAULTS, ...Object.fromEntries(known), others: Object.fromEntries(others), environment: Object.fromEntries(environment) }
+  const values = { ...DEFAULTS, ...Object.fromEntries(known), others: Object.fromEntries(others),
+    environment: Object.fromEntries(environment) }
   return { values, complaints }
 }
 
@@ -132,7 +133,8 @@ function asTexts(value: unknown): Record<string, string> {
 }
 
 function asMetaframeDefinition(value: unknown): MetaframeDefinition {
-  const isMap = (map: unknown): boolean => map === undefined || map === null || (isObject(map) && Object.values(map).every(isObject))
+  const isMap = (map: unknown): boolean => map === undefined || map === null
+    || (isObject(map) && Object.values(map).every(isObject))
   const isRight = isObject(value) && isMap(value.inputs) && isMap(value.outputs)
   if (!isRight) throw new TypeError("it is an object whose inputs and outputs are objects by name")
   return value as MetaframeDefinition

@@ -70,7 +70,8 @@ export class Current implements CurrentJob, QueueListener {
     })
     this.#known = new Known({
       queue: this.#queue, problems: options.problems, database: options.database, submission: this.#submission,
-      follower: this.#follower, log: this.log, hasBuild: () => Boolean(this.definition?.build), isDue: () => this.#timers.has("submit"),
+      follower: this.#follower, log: this.log,
+      hasBuild: () => Boolean(this.definition?.build), isDue: () => this.#timers.has("submit"),
       onChange: () => this.#tellPhase(), onResult: options.onResult,
     })
     this.#queue.listener = this
@@ -92,7 +93,8 @@ export class Current implements CurrentJob, QueueListener {
 
   get explanation(): string {
     return explain({
-      phase: this.phase, connection: this.#queue.connection, record: this.record, result: this.result, waiting: this.#known.waiting,
+      phase: this.phase, connection: this.#queue.connection, record: this.record, result: this.result,
+      waiting: this.#known.waiting,
       nWorkers: this.#queue.workers.length, nUploads: Object.keys(this.uploads).length, hasNoResult: this.#known.hasNoResult,
     })
   }

@@ -41,8 +41,10 @@ export function explain(now: Situation): string {
     case "empty": return "Set an image or a build."
     case "no-queue": return "Set the queue that shall run it."
     case "ready": return now.record?.finishedReason === "Deleted" ? "Its result was cleared." : ""
-    case "uploading": return now.nUploads === 1 ? "One large input is sent to the server." : `${now.nUploads} large inputs are sent to the server.`
-    case "submitting": return now.connection === "open" ? "The queue has not confirmed it yet." : "It is sent as soon as the queue is connected."
+    case "uploading": return now.nUploads === 1 ? "One large input is sent to the server."
+      : `${now.nUploads} large inputs are sent to the server.`
+    case "submitting": return now.connection === "open" ? "The queue has not confirmed it yet."
+      : "It is sent as soon as the queue is connected."
     case "queued": return waitingText(now)
     case "building": return `${onWorker(now.record)} gets the image ready.`
     case "running": return `${onWorker(now.record)} runs it.`

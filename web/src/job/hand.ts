@@ -12,7 +12,10 @@ import { hasResult } from "./phase.ts"
 const SOCKET_CHARS_MAX = 300_000
 /** Between requests for what the socket does not confirm. */
 const AGAIN_MS = 5_000
-/** Between looks whether the server threw an old record away, how often the delete is looked for, and after how many it is sent again. */
+/**
+ * Between looks whether the server threw an old record away, how often the delete is looked for, and after how many it is sent
+ * again.
+ */
 const RELEASE_MS = 250
 const LOOKS_MAX = 24
 const LOOKS_PER_DELETE = 8
@@ -24,17 +27,21 @@ export interface Terms {
   readonly maxJobDuration: string
 }
 
-/** The control that is sent: the parameter to the letter, with a namespace, and with the longest run where nothing else says it. */
+/**
+ * The control that is sent: the parameter to the letter, with a namespace, and with the longest run where nothing else says it.
+ */
 export function controlOf({ control, maxJobDuration }: Terms, jobMaxDuration: unknown): Control {
   const namespace = control?.namespace || "_"
-  const hasOther = control?.maxDuration !== undefined || (jobMaxDuration !== undefined && jobMaxDuration !== null && jobMaxDuration !== "")
+  const hasOther = control?.maxDuration !== undefined
+    || (jobMaxDuration !== undefined && jobMaxDuration !== null && jobMaxDuration !== "")
   // In the control and not in the definition: there it would change the ids of existing links.
   return maxJobDuration !== "" && !hasOther ? { ...control, namespace, maxDuration: maxJobDuration } : { ...control, namespace }
 }
 
 /** The change that submits a job. */
 export function submissionOf({ id, definition }: Settled, terms: Terms): StateChange {
-  const enqueued: EnqueueJob = { id, definition, control: controlOf(terms, definition.maxDuration), ...(terms.isDebug && { debug: true }) }
+  const enqueued: EnqueueJob =
+    { id, definition, control: controlOf(terms, definition.maxDuration), ...(terms.isDebug && { debug: true }) }
   return { state: "Queued", value: { type: "Queued", time: Date.now(), enqueued }, job: id, tag: "" }
 }
 
@@ -91,9 +98,11 @@ export async function confirm(queue: Queue, job: EnqueueJob, problems: Problems,
       return { is: "there", record: await recordOf(queue, job.id!, signal) }
     } catch (error) {
       const { status } = error as Refusal
-      const isFinal = error instanceof Refusal && status >= 400 && status < 500 && status !== 429 && status !== 404 && status !== 405
+      const isFinal = error instanceof Refusal && status >= 400 && status < 500 && status !== 429 && status !== 404
+        && status !== 405
       if (isFinal) return { is: "refused", why: sentenceOf(error) }
-      if (!signal.aborted) problems.say("submit", `The queue does not confirm the job: ${sentenceOf(error)}.`, "It is sent again by itself.")
+      if (!signal.aborted) problems.say("submit", `The queue does not confirm the job: ${sentenceOf(error)}.`,
+        "It is sent again by itself.")
     }
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
   }

@@ -1,6 +1,6 @@
 /**
- * What is known of the current job: the server's record and ours, its result, its place in the queue. It turns to another job with
- * `follow`; whatever was under way for the job of before is ended by the signal of then.
+ * What is known of the current job: the server's record and ours, its result, its place in the queue. It turns to another job
+ * with `follow`; whatever was under way for the job of before is ended by the signal of then.
  */
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import { sha256Hex } from "../definition/sha256.ts"
@@ -131,7 +131,8 @@ export class Known {
 
   #show(record: Job): void {
     const before = this.record
-    const isSame = before?.state === record.state && before.time === record.time && before.finishedReason === record.finishedReason
+    const isSame = before?.state === record.state && before.time === record.time
+      && before.finishedReason === record.finishedReason
     if (isSame && !(record.finished?.result && !before.finished?.result)) return
     this.record = record
     if (record.state === "Queued") this.#showQueued()

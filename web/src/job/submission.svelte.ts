@@ -135,7 +135,8 @@ export class Submission {
       problems.clear(`upload:${name}`)
       return true
     } catch (error) {
-      if (!signal.aborted) problems.say(`upload:${name}`, `The input ${name} was not sent: ${sentenceOf(error)}.`, "Run again to try once more.")
+      if (!signal.aborted) problems.say(`upload:${name}`, `The input ${name} was not sent: ${sentenceOf(error)}.`,
+        "Run again to try once more.")
       return false
     }
   }

@@ -40,12 +40,13 @@ const DIRECTIONAL = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/
 
 /** Cuts a line to what is shown of it. Gives the shown part and how many characters were left out. */
 export function cutLine(line: string): { shown: string; left: number } {
-  return line.length <= LINE_CHARS_MAX ? { shown: line, left: 0 } : { shown: line.slice(0, LINE_CHARS_MAX), left: line.length - LINE_CHARS_MAX }
+  return line.length <= LINE_CHARS_MAX ? { shown: line, left: 0 }
+    : { shown: line.slice(0, LINE_CHARS_MAX), left: line.length - LINE_CHARS_MAX }
 }
 
 /**
- * One line without its end, made safe for the terminal. `prefix` (ours, trusted) comes before the first text, and again after each
- * return to the first column, so that progress does not overwrite it.
+ * One line without its end, made safe for the terminal. `prefix` (ours, trusted) comes before the first text, and again after
+ * each return to the first column, so that progress does not overwrite it.
  */
 export function sanitise(line: string, prefix: string, cursor: Cursor): string {
   if (!SPECIAL.test(line)) return prefix + line
@@ -110,7 +111,10 @@ export function endBlock(cursor: Cursor): string {
   return down > 0 ? `\x1b[${down}B` : ""
 }
 
-/** A line as text alone, for search, copy and files: no escapes, directional controls named, of an overwritten line the last state. */
+/**
+ * A line as text alone, for search, copy and files: no escapes, directional controls named, of an overwritten line the last
+ * state.
+ */
 export function plainLine(line: string): string {
   if (!SPECIAL.test(line)) return line
   const clean = line.replace(TOKEN, (whole: string, ...rest: unknown[]) => {

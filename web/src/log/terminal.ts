@@ -70,13 +70,15 @@ export class TerminalWindow {
     onlink: (address: string) => void,
   ) {
     this.#terminal = new Terminal({
-      disableStdin: true, cursorBlink: false, cursorInactiveStyle: "none", convertEol: false, allowProposedApi: true, scrollback: ROWS_MAX,
+      disableStdin: true, cursorBlink: false, cursorInactiveStyle: "none", convertEol: false, allowProposedApi: true,
+      scrollback: ROWS_MAX,
       fontSize: 12.5, lineHeight: 1.25, fontFamily: getComputedStyle(host).fontFamily, theme: terminalTheme(options.isDark),
       minimumContrastRatio: 4.5, scrollOnUserInput: false, logLevel: "off", smoothScrollDuration: 0,
     })
     this.#terminal.loadAddon(this.#search)
     this.#terminal.loadAddon(this.#fit)
-    this.#terminal.loadAddon(new WebLinksAddon(open, { hover: (_, address) => onlink(address), leave: () => onlink(""), urlRegex: LINK }))
+    this.#terminal.loadAddon(new WebLinksAddon(open,
+      { hover: (_, address) => onlink(address), leave: () => onlink(""), urlRegex: LINK }))
     this.#terminal.attachCustomKeyEventHandler((event) => isForTerminal(event))
     this.#terminal.open(host)
     this.#watch()
@@ -154,7 +156,9 @@ export class TerminalWindow {
 
   /** Going up ends the following at once: the next write would pull the view down again. Where it came to rest is seen later. */
   #onUser(event: Event): void {
-    const isUp = event instanceof WheelEvent ? event.deltaY < 0 : event instanceof KeyboardEvent && ["PageUp", "Home", "ArrowUp"].includes(event.key)
+    const isUp = event instanceof WheelEvent
+      ? event.deltaY < 0
+      : event instanceof KeyboardEvent && ["PageUp", "Home", "ArrowUp"].includes(event.key)
     if (event.type === "pointerdown") this.#isHeld = true
     else if (event.type === "pointerup" || event.type === "pointercancel") {
       this.#isHeld = false
@@ -267,7 +271,8 @@ export class TerminalWindow {
 
   #tell(): void {
     this.onstate({
-      earlier: Math.max(0, this.#first - this.store.dropped), later: Math.max(0, this.#total - this.#next), isFollowing: this.#isFollowing,
+      earlier: Math.max(0, this.#first - this.store.dropped), later: Math.max(0, this.#total - this.#next),
+      isFollowing: this.#isFollowing,
     })
   }
 }
@@ -277,7 +282,9 @@ const LINK = /https?:\/\/[^\s"'<>`{}|\\^⟨⟩]{1,2000}[^\s"'<>`{}|\\^⟨⟩.,:;
 
 function open(event: MouseEvent, address: string): void {
   const url = URL.canParse(address) ? new URL(address) : undefined
-  if (event.button === 0 && url && (url.protocol === "http:" || url.protocol === "https:")) window.open(url.href, "_blank", "noopener,noreferrer")
+  if (event.button === 0 && url && (url.protocol === "http:" || url.protocol === "https:")) {
+    window.open(url.href, "_blank", "noopener,noreferrer")
+  }
 }
 
 /** The page's own keys and the browser's are not the terminal's. */

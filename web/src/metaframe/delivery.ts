@@ -44,7 +44,8 @@ export class Delivery {
 
   constructor(options: DeliveryOptions) {
     this.#options = options
-    this.#fetchBytes = options.fetchBytes ?? ((url, signal, headers) => fetch(url, { signal, headers, referrerPolicy: "no-referrer" }))
+    this.#fetchBytes =
+      options.fetchBytes ?? ((url, signal, headers) => fetch(url, { signal, headers, referrerPolicy: "no-referrer" }))
   }
 
   /** A job finished. It is handed over now, or as soon as a parent listens. */

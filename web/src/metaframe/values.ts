@@ -7,10 +7,12 @@ import type { DataRef, JobResult, LogLine } from "../wire.ts"
 const FETCHED_BYTES_MAX = 256 * 1024 * 1024
 
 const TYPES: Record<string, string> = {
-  txt: "text/plain", log: "text/plain", md: "text/markdown", csv: "text/csv", html: "text/html", css: "text/css", js: "text/javascript",
+  txt: "text/plain", log: "text/plain", md: "text/markdown", csv: "text/csv", html: "text/html", css: "text/css",
+  js: "text/javascript",
   json: "application/json", xml: "application/xml", pdf: "application/pdf", zip: "application/zip", gz: "application/gzip",
   tar: "application/x-tar", png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp",
-  svg: "image/svg+xml", mp3: "audio/mpeg", wav: "audio/wav", ogg: "audio/ogg", mp4: "video/mp4", webm: "video/webm", wasm: "application/wasm",
+  svg: "image/svg+xml", mp3: "audio/mpeg", wav: "audio/wav", ogg: "audio/ogg", mp4: "video/mp4", webm: "video/webm",
+  wasm: "application/wasm",
 }
 
 /** The type of a file, by the end of its name. */

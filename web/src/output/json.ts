@@ -17,10 +17,13 @@ export function jsonLine(value: unknown): JsonLine {
 
 /** The first `max` members of an object or an array, with how many there are. */
 export function members(value: unknown, max: number): { shown: [name: string, value: unknown][]; n: number } {
-  if (Array.isArray(value)) return { shown: value.slice(0, max).map((item, at): [string, unknown] => [String(at), item]), n: value.length }
+  if (Array.isArray(value)) {
+    return { shown: value.slice(0, max).map((item, at): [string, unknown] => [String(at), item]), n: value.length }
+  }
   if (typeof value !== "object" || value === null) return { shown: [], n: 0 }
   const keys = Object.keys(value)
-  return { shown: keys.slice(0, max).map((key): [string, unknown] => [key, (value as Record<string, unknown>)[key]]), n: keys.length }
+  return { shown: keys.slice(0, max).map((key): [string, unknown] => [key, (value as Record<string, unknown>)[key]]),
+    n: keys.length }
 }
 
 function shortened(text: string): string {

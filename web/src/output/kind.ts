@@ -9,8 +9,10 @@ const BY_ENDING: Readonly<Record<string, Kind>> = {
 }
 /** Types that a blob URL may have. Nothing here is a document that could run a script in our origin. */
 const TYPES: Readonly<Record<string, string>> = {
-  png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp", avif: "image/avif", bmp: "image/bmp",
-  ico: "image/x-icon", svg: "image/svg+xml", mp3: "audio/mpeg", wav: "audio/wav", ogg: "audio/ogg", oga: "audio/ogg", flac: "audio/flac",
+  png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp", avif: "image/avif",
+  bmp: "image/bmp",
+  ico: "image/x-icon", svg: "image/svg+xml", mp3: "audio/mpeg", wav: "audio/wav", ogg: "audio/ogg", oga: "audio/ogg",
+  flac: "audio/flac",
   m4a: "audio/mp4", aac: "audio/aac", opus: "audio/ogg", mp4: "video/mp4", webm: "video/webm", mov: "video/mp4", ogv: "video/ogg",
   m4v: "video/mp4", pdf: "application/pdf",
 }

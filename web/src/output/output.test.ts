@@ -51,7 +51,8 @@ describe("sources", () => {
     expect(sourceOf({ type: "key", value: "a/../b" }, "http://h/p")).toEqual({ url: "http://h/p/f/a%2F..%2Fb" })
   })
   it("survive values that are not what their type says", () => {
-    for (const value of [undefined, null, 5, {}, "%%%"]) expect(sourceOf({ type: "base64", value }, "http://h")).toHaveProperty("problem")
+    for (const value of [undefined, null, 5, {}, "%%%"]) expect(sourceOf({ type: "base64", value },
+      "http://h")).toHaveProperty("problem")
   })
   it("get the token with a request to the server's stored files, and nowhere else", async () => {
     const asked: [string, string | null][] = []
@@ -60,7 +61,8 @@ describe("sources", () => {
       return Promise.resolve(new Response("x"))
     })
     const values = ["http://h/f/a", "http://h/f/../q/secret", "http://h/f/%2e%2e/q", "http://h.evil/f/a", "https://x/f/a"]
-    for (const value of values) await readHead(sourceOf({ type: "url", value }, "http://h"), { base: "http://h", token: "t" }, 10, signal)
+    for (const value of values) await readHead(sourceOf({ type: "url", value }, "http://h"), { base: "http://h", token: "t" },
+      10, signal)
     vi.unstubAllGlobals()
     expect(asked.map(([, token]) => token)).toEqual(["Bearer t", null, null, null, null])
   })

@@ -1,6 +1,6 @@
 /**
- * Where an output's bytes come from. A reference is data of a stranger: only http and https addresses are fetched, never with more
- * than was asked for, and the queue's token goes to the queue's own server alone.
+ * Where an output's bytes come from. A reference is data of a stranger: only http and https addresses are fetched, never with
+ * more than was asked for, and the queue's token goes to the stored files of the queue's own server alone.
  */
 import { bearerOfFile } from "../queue/token.ts"
 import type { DataRef } from "../wire.ts"
@@ -52,7 +52,8 @@ function fromBase64(text: string): Source {
 function addressed(address: string, base: string): Source {
   if (!URL.canParse(address, `${base}/`)) return { problem: "This output has no valid address." }
   const url = new URL(address, `${base}/`)
-  if (url.protocol !== "http:" && url.protocol !== "https:") return { problem: "This output's address is neither http nor https." }
+  const isWeb = url.protocol === "http:" || url.protocol === "https:"
+  if (!isWeb) return { problem: "This output's address is neither http nor https." }
   return { url: url.href }
 }
 
@@ -75,7 +76,9 @@ export async function* readAll(source: Source, place: Place, signal: AbortSignal
   const answer = await ask(source.url, place, signal, {})
   refuse(answer)
   const reader = answer.body?.getReader()
-  for (let step = await reader?.read(); step && !step.done; step = await reader?.read()) yield step.value as Uint8Array<ArrayBuffer>
+  for (let step = await reader?.read(); step && !step.done; step = await reader?.read()) {
+    yield step.value as Uint8Array<ArrayBuffer>
+  }
 }
 
 async function ask(url: string, place: Place, signal: AbortSignal, headers: Record<string, string>): Promise<Response> {

@@ -21,7 +21,8 @@ const STATES: ReadonlySet<unknown> = new Set<State>(["Queued", "Running", "Finis
 const REASONS: ReadonlySet<unknown> = new Set<Reason>([
   "Success", "Error", "TimedOut", "Cancelled", "WorkerLost", "JobReplacedByClient", "Deleted",
 ])
-const STEPS: ReadonlySet<unknown> = new Set<Step>(["docker image pull", "cloning repo", "docker build", "Running", "docker image push"])
+const STEPS: ReadonlySet<unknown> =
+  new Set<Step>(["docker image pull", "cloning repo", "docker build", "Running", "docker image push"])
 
 /** Reads a text frame. Undefined for what is not understood or not for us; never throws. */
 export function readFrame(text: string): Frame | undefined {
@@ -104,8 +105,10 @@ function workersOf({ workers }: Record<string, unknown>): Frame | undefined {
 
 function worker({ id, version, cpus, gpus, time, maxJobDuration }: Record<string, unknown>): Worker {
   const number = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0)
-  const name = (value: unknown): string => (typeof value === "string" || typeof value === "number" ? String(value).slice(0, NAME_CHARS_MAX) : "")
-  return { id: name(id), version: name(version), cpus: number(cpus), gpus: number(gpus), time: number(time), maxJobDuration: name(maxJobDuration) }
+  const name = (value: unknown): string =>
+    (typeof value === "string" || typeof value === "number" ? String(value).slice(0, NAME_CHARS_MAX) : "")
+  return { id: name(id), version: name(version), cpus: number(cpus), gpus: number(gpus), time: number(time),
+    maxJobDuration: name(maxJobDuration) }
 }
 
 function logsOf({ jobId, step, logs }: Record<string, unknown>): Frame | undefined {

@@ -1,8 +1,8 @@
 /**
  * What was said to the queue and is not confirmed yet: submissions, cancels and deletes, by job.
  *
- * The server confirms a submission by a record of the job, the others by its absence. After a reconnect the server is asked first,
- * and only what it does not know is sent again: a socket that opens and closes every second submits nothing twice.
+ * The server confirms a submission by a record of the job, the others by its absence. After a reconnect the server is asked
+ * first, and only what it does not know is sent again: a socket that opens and closes every second submits nothing twice.
  */
 import type { ClientMessage, Job, StateChange } from "../wire.ts"
 

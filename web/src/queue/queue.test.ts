@@ -10,12 +10,15 @@ import { Tokens } from "./token.ts"
 import { winner } from "./winner.ts"
 
 const ROOT = new URL("https://host/sub/")
-const at = (queue: string, queueOverride = "", ignoreQueueOverride = false) => resolveQueue({ queue, queueOverride, ignoreQueueOverride }, ROOT)
+const at = (queue: string, queueOverride = "", ignoreQueueOverride = false) =>
+  resolveQueue({ queue, queueOverride, ignoreQueueOverride }, ROOT)
 
 test("queues are names below the root, local, or addresses of other servers", () => {
   expect(at("")).toBeUndefined()
-  expect(at("a b?c")).toMatchObject({ base: "https://host/sub", url: "https://host/sub/q/a%20b%3Fc", socketUrl: "wss://host/sub/q/a%20b%3Fc/client" })
-  expect(at("local")).toMatchObject({ base: "http://localhost:8000", socketUrl: "ws://localhost:8000/q/local/client", isLocal: true })
+  expect(at("a b?c")).toMatchObject({ base: "https://host/sub", url: "https://host/sub/q/a%20b%3Fc",
+    socketUrl: "wss://host/sub/q/a%20b%3Fc/client" })
+  expect(at("local")).toMatchObject({ base: "http://localhost:8000", socketUrl: "ws://localhost:8000/q/local/client",
+    isLocal: true })
   expect(at("http://h:81/n%20m")).toMatchObject({ base: "http://h:81", socketUrl: "ws://h:81/q/n%20m/client" })
   expect(at("https://h/below/q/n/")).toMatchObject({ base: "https://h/below", url: "https://h/below/q/n" })
   for (const name of ["http://h", "a/b", "q".repeat(256)]) expect(() => at(name)).toThrow(TypeError)
@@ -25,7 +28,8 @@ test("queues are names below the root, local, or addresses of other servers", ()
 
 test("leaving local mode brings the queue of before back, and storage that is forbidden does no harm", () => {
   const kept = new Map<string, string>()
-  const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) } as unknown as Storage
+  const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) =>
+    void kept.set(key, value) } as unknown as Storage
   expect(toggledLocal("mine", storage)).toBe("local")
   expect(kept.get("previous-queue")).toBe("mine")
   expect(toggledLocal("local", storage)).toBe("mine")
@@ -39,7 +43,8 @@ test("hostile frames are ignored or put into shape, and none throws", () => {
     '{"type":"Nonsense","payload":{}}']) {
     expect(readFrame(text), text).toBeUndefined()
   }
-  const jobs = { a: 5, b: { state: "Bad", time: 1 }, c: { state: "Finished", time: 1 }, d: { state: "Queued", time: 1, worker: {}, namespaces: 5 } }
+  const jobs = { a: 5, b: { state: "Bad", time: 1 }, c: { state: "Finished", time: 1 },
+    d: { state: "Queued", time: 1, worker: {}, namespaces: 5 } }
   expect(readFrame(JSON.stringify({ type: "JobStates", payload: { state: { jobs } } }))).toEqual({
     type: "jobs", isWhole: true, jobs: { d: { state: "Queued", time: 1, queuedTime: 1, worker: "", namespaces: [] } },
   })
@@ -73,7 +78,8 @@ beforeEach(() => { vi.useFakeTimers() })
 afterEach(() => { vi.useRealTimers() })
 
 const submission = (job: string): StateChange =>
-  ({ tag: "", job, state: "Queued", value: { type: "Queued", time: 1, enqueued: { id: job, definition: { image: "a" } } satisfies EnqueueJob } })
+  ({ tag: "", job, state: "Queued",
+    value: { type: "Queued", time: 1, enqueued: { id: job, definition: { image: "a" } } satisfies EnqueueJob } })
 
 function open(queue = "q"): { server: FakeServer; queue: Queue; problems: Problems } {
   const server = new FakeServer()
@@ -107,7 +113,8 @@ test("whole lists replace, updates merge, and another queue forgets all", async 
   await vi.advanceTimersByTimeAsync(100)
   expect(Object.keys(queue.jobs)).toEqual(["c"])
   queue.use({ queue: "other", queueOverride: "", ignoreQueueOverride: false })
-  expect([Object.keys(queue.jobs), queue.connection, server.urls.at(-1)]).toEqual([[], "connecting", "wss://host/sub/q/other/client"])
+  expect([Object.keys(queue.jobs), queue.connection, server.urls.at(-1)]).toEqual([[], "connecting",
+    "wss://host/sub/q/other/client"])
 })
 
 test("what is submitted while the socket is closed is sent when it opens, and a flapping socket sends it once", async () => {

@@ -41,7 +41,8 @@ export async function askOnce(url: string, token: string | undefined, init: Requ
   }
   const body = parsed(text)
   if (response.ok) return body
-  const said = isObject(body) && typeof body.error === "string" ? body.error.slice(0, 500) : `the server answered ${response.status}`
+  const said = isObject(body) && typeof body.error === "string" ? body.error.slice(0, 500)
+    : `the server answered ${response.status}`
   throw new Refusal(response.status, said)
 }
 

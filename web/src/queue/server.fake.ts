@@ -38,8 +38,10 @@ export class FakeServer {
 
   /** Tells of jobs, with defaults for what a test does not care about. */
   tells(jobs: Record<string, Partial<Job>>, isWhole: boolean): void {
-    const whole = Object.fromEntries(Object.entries(jobs).map(([id, job]) => [id, { time: 1, queuedTime: 1, worker: "", namespaces: ["_"], ...job }]))
-    this.says(JSON.stringify({ type: isWhole ? "JobStates" : "JobStateUpdates", payload: { state: { jobs: whole }, isSubset: !isWhole } }))
+    const whole = Object.fromEntries(Object.entries(jobs).map(([id, job]) =>
+      [id, { time: 1, queuedTime: 1, worker: "", namespaces: ["_"], ...job }]))
+    this.says(JSON.stringify({ type: isWhole ? "JobStates" : "JobStateUpdates",
+      payload: { state: { jobs: whole }, isSubset: !isWhole } }))
   }
 
   logs(jobId: string, step: string, ...lines: string[]): void {

@@ -1,6 +1,6 @@
 /**
- * The socket of a queue: opens it, keeps it open and says what comes. It remembers nothing of what was to be sent; who sends hears
- * of each opening and knows what is still owed.
+ * The socket of a queue: opens it, keeps it open and says what comes. It remembers nothing of what was to be sent; who sends
+ * hears of each opening and knows what is still owed.
  */
 import { type Frame, readFrame } from "./frames.ts"
 

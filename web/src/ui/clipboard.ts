@@ -25,7 +25,9 @@ function copySelected(text: string): boolean {
   }
 }
 
-/** Hands a file to the browser's downloads. The blob's URL is given back a minute later, when the browser has begun to read it. */
+/**
+ * Hands a file to the browser's downloads. The blob's URL is given back a minute later, when the browser has begun to read it.
+ */
 export function saveFile(name: string, content: Blob): void {
   const link = document.createElement("a")
   link.href = URL.createObjectURL(content)

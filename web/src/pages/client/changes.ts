@@ -19,7 +19,9 @@ const DEPTH_MAX = 12
 /** A file that was uploaded: its address ends in the SHA-256 of its contents. */
 const STORED = /^https?:\/\/[^\s"]+\/f\/([0-9a-f]{64})$/
 
-/** The changes from one value to another, in the order of the names. A `hash` of an input is no part of the id and is left out. */
+/**
+ * The changes from one value to another, in the order of the names. A `hash` of an input is no part of the id and is left out.
+ */
 export function changesOf(before: unknown, after: unknown): Change[] {
   const found: Change[] = []
   walk(before, after, "", 0, found)

@@ -1,4 +1,6 @@
-/** The runnable examples of a first visit. Their texts lie in `examples/` of the repository and are loaded with the first click. */
+/**
+ * The runnable examples of a first visit. Their texts lie in `examples/` of the repository and are loaded with the first click.
+ */
 import type { Definition } from "../../wire.ts"
 
 export interface Example {
@@ -23,10 +25,12 @@ export async function loadExample(id: string, isLocal: boolean): Promise<{ job: 
   try {
     const texts = await import("./example-texts.ts")
     if (id === "words") {
-      return { job: { image, command: "sh /inputs/words.sh book.txt" }, inputs: { "words.sh": texts.wordsScript, "book.txt": texts.book } }
+      return { job: { image, command: "sh /inputs/words.sh book.txt" },
+        inputs: { "words.sh": texts.wordsScript, "book.txt": texts.book } }
     }
     if (id === "sales") {
-      return { job: { image, command: "sh /inputs/reduce.sh sales.csv" }, inputs: { "reduce.sh": texts.salesScript, "sales.csv": texts.sales } }
+      return { job: { image, command: "sh /inputs/reduce.sh sales.csv" },
+        inputs: { "reduce.sh": texts.salesScript, "sales.csv": texts.sales } }
     }
     return { job: { image, command: "sh /inputs/pi.sh 40" }, inputs: { "pi.sh": texts.piScript } }
   } catch {

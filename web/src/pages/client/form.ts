@@ -1,5 +1,6 @@
 /**
- * The settings form as plain texts, and its way from and to a job. What the form does not know of a job stays in it; what is empty is
+ * The settings form as plain texts, and its way from and to a job. What the form does not know of a job stays in it; what is
+ * empty is
  * left out, so that an untouched form changes no job id.
  */
 import type { Build, Definition, Requirements } from "../../wire.ts"
@@ -84,7 +85,8 @@ export function errorsOf(form: JobForm): Errors {
     if (problem !== "") found[field] = problem
   }
   if (form.source === "image") check("image", imageProblem(form.image))
-  else if (form.build.context === "" && form.build.dockerfile === "") check("context", "Name a repository, or write a Dockerfile.")
+  else if (form.build.context === "" && form.build.dockerfile === "") check("context",
+    "Name a repository, or write a Dockerfile.")
   check("shmSize", sizeProblem(form.shmSize))
   check("memory", sizeProblem(form.memory))
   check("cpus", cpusProblem(form.cpus))
@@ -93,7 +95,8 @@ export function errorsOf(form: JobForm): Errors {
   for (const [at, { name }] of form.env.entries()) {
     check(`env-${at}`, envNameProblem(name, form.env.filter((_, other) => other !== at).map((other) => other.name)))
   }
-  for (const arg of form.build.args.split("\n")) if (arg.trim() !== "" && !arg.includes("=")) check("args", "Write each argument as NAME=value.")
+  for (const arg of form.build.args.split("\n")) if (arg.trim() !== "" && !arg.includes("=")) check("args",
+    "Write each argument as NAME=value.")
   return found
 }
 
@@ -109,7 +112,8 @@ export function merged(before: JobForm, mine: JobForm, theirs: JobForm): JobForm
         // The source that is not used is no part of the job: what was typed into it is kept.
         if (mine.build[field] !== before.build[field] || theirs.source === "image") out.build[field] = mine.build[field]
       }
-    } else if (!isSame(mine[key], before[key]) || (key === "image" && theirs.source === "build")) Object.assign(out, { [key]: structuredClone(mine[key]) })
+    } else if (!isSame(mine[key], before[key]) || (key === "image" && theirs.source === "build")) Object.assign(out,
+      { [key]: structuredClone(mine[key]) })
   }
   return out
 }
@@ -125,7 +129,8 @@ export function meansSame(a: JobForm, b: JobForm): boolean {
 }
 
 function put<T extends object, K extends keyof T>(target: T, key: K, value: T[K] | undefined): void {
-  const isEmpty = value === undefined || value === "" || (typeof value === "object" && value !== null && Object.keys(value).length === 0)
+  const isEmpty = value === undefined || value === ""
+    || (typeof value === "object" && value !== null && Object.keys(value).length === 0)
   if (isEmpty) delete target[key]
   else target[key] = value as T[K]
 }

@@ -1,4 +1,7 @@
-/** How two texts differ, line by line, for people. Large texts are not compared: the search for the shortest way would take too long. */
+/**
+ * How two texts differ, line by line, for people. Large texts are not compared: the search for the shortest way would take too
+ * long.
+ */
 
 export interface DiffLine {
   kind: "same" | "gone" | "new" | "skipped"

@@ -5,7 +5,8 @@ import { definitionOf, errorsOf, formOf, meansSame, merged } from "./form.ts"
 import { maskedQueue, privateQueueName, quoted, workerCommand } from "./queue-name.ts"
 import { shareLink } from "./share.ts"
 import { actionOf, exitMeaning } from "./status.ts"
-import { cpusProblem, durationProblem, envNameProblem, fileNameProblem, imageProblem, objectProblem, queueProblem, sizeProblem, splitVariable } from "./validate.ts"
+import { cpusProblem, durationProblem, envNameProblem, fileNameProblem, imageProblem, objectProblem, queueProblem, sizeProblem,
+  splitVariable } from "./validate.ts"
 
 describe("checks", () => {
   it("take what the server takes as a duration", () => {
@@ -15,8 +16,10 @@ describe("checks", () => {
   it("take sizes, numbers and images", () => {
     for (const good of ["512m", "4g", "4GiB", "1.5 gb", "1024"]) expect(sizeProblem(good)).toBe("")
     for (const bad of ["lots", "4x", "-1g"]) expect(sizeProblem(bad)).not.toBe("")
-    expect([cpusProblem("0.5"), cpusProblem("0"), cpusProblem("x")].map((problem) => problem === "")).toEqual([true, false, false])
-    for (const good of ["alpine", "ghcr.io/me/tool:1.2", "localhost:5000/a/b@sha256:abcd", "my__img"]) expect(imageProblem(good)).toBe("")
+    expect([cpusProblem("0.5"), cpusProblem("0"), cpusProblem("x")].map((problem) => problem === "")).toEqual([true, false,
+      false])
+    for (const good of ["alpine", "ghcr.io/me/tool:1.2", "localhost:5000/a/b@sha256:abcd",
+      "my__img"]) expect(imageProblem(good)).toBe("")
     for (const bad of ["", "a b", "a//b", "-a", "a;rm"]) expect(imageProblem(bad)).not.toBe("")
   })
   it("find what is wrong with names", () => {
@@ -37,7 +40,8 @@ describe("checks", () => {
 
 describe("form", () => {
   const job = {
-    image: "alpine", command: "x", env: { A: "1=2" }, requirements: { gpus: 1, maxDuration: "9m" }, tags: ["a", "b"], shmSize: 1024, v: 3,
+    image: "alpine", command: "x", env: { A: "1=2" }, requirements: { gpus: 1, maxDuration: "9m" }, tags: ["a", "b"],
+    shmSize: 1024, v: 3,
     inputs: { "i": { value: "1" } },
   }
   it("gives back the job it came from, with what it does not know", () => {
@@ -87,8 +91,10 @@ describe("changes", () => {
       "skipped …", "same line 8", "same line 9", "gone old", "new new", "new more", "same line 11", "same line 12", "skipped …",
     ])
     expect(lineDiff("a\nb\nc", "b\nc\nd")?.map(({ kind }) => kind)).toEqual(["gone", "same", "same", "new"])
-    expect([lineDiff("one", "line"), lineDiff("x\n".repeat(5_000), "x\n"), lineDiff("x".repeat(100_000), "\n")]).toEqual([undefined, undefined, undefined])
-    const worst = lineDiff(Array.from({ length: 1_000 }, (_, n) => `a${n}`).join("\n"), Array.from({ length: 1_000 }, (_, n) => `b${n}`).join("\n"))
+    expect([lineDiff("one", "line"), lineDiff("x\n".repeat(5_000), "x\n"),
+      lineDiff("x".repeat(100_000), "\n")]).toEqual([undefined, undefined, undefined])
+    const worst = lineDiff(Array.from({ length: 1_000 }, (_, n) => `a${n}`).join("\n"),
+      Array.from({ length: 1_000 }, (_, n) => `b${n}`).join("\n"))
     expect(worst?.length).toBe(201)
   })
   it("are told by path, with the place where long texts part", () => {
@@ -96,7 +102,8 @@ describe("changes", () => {
     expect(changesOf({ env: { A: "1" }, image: "a" }, { env: { A: "2", B: "" }, image: "a" })).toEqual([
       { path: "env.A", before: "1", after: "2" }, { path: "env.B", before: undefined, after: "" },
     ])
-    const [change] = changesOf({ configFiles: { "a.py": { value: `${long}1` } } }, { configFiles: { "a.py": { value: `${long}2` } } })
+    const [change] =
+      changesOf({ configFiles: { "a.py": { value: `${long}1` } } }, { configFiles: { "a.py": { value: `${long}2` } } })
     expect(change?.path).toBe('configFiles."a.py".value')
     expect(change?.after?.endsWith("2")).toBe(true)
     expect(change?.after?.length).toBeLessThan(200)
@@ -138,7 +145,8 @@ describe("share", () => {
 
 describe("status", () => {
   it("has one action for each phase", () => {
-    expect([actionOf("empty", false), actionOf("empty", true), actionOf("queued", true), actionOf("ready", false), actionOf("failed", false)])
+    expect([actionOf("empty", false), actionOf("empty", true), actionOf("queued", true), actionOf("ready", false),
+      actionOf("failed", false)])
       .toEqual(["set-up", "save-and-run", "stop", "run", "run-again"])
   })
   it("knows the common exit codes", () => {

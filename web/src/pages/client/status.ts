@@ -44,7 +44,8 @@ export function hasEnded(phase: Phase): boolean {
 }
 
 const EXIT_CODES: Readonly<Record<number, string>> = {
-  1: "the program reports an error", 2: "wrong use of a command", 125: "the container could not be started", 126: "the command cannot be executed",
+  1: "the program reports an error", 2: "wrong use of a command", 125: "the container could not be started",
+  126: "the command cannot be executed",
   127: "command not found", 128: "invalid exit code", 130: "interrupted", 134: "aborted", 137: "killed, probably out of memory",
   139: "segmentation fault", 143: "terminated",
 }

@@ -28,7 +28,8 @@ export function gpusProblem(text: string): string {
 /** The name of an image with its registry, tag or digest. */
 export function imageProblem(text: string): string {
   if (text === "") return "Name an image, such as alpine:3.20."
-  return text.length <= 512 && IMAGE.test(text) ? "" : "This is not an image's name: write it such as alpine:3.20 or ghcr.io/me/tool:1."
+  return text.length <= 512 && IMAGE.test(text) ? ""
+    : "This is not an image's name: write it such as alpine:3.20 or ghcr.io/me/tool:1."
 }
 
 /** The name of a variable of the environment. */
@@ -43,7 +44,8 @@ export function fileNameProblem(name: string, taken: readonly string[]): string 
   if (name.trim() === "") return "Give the file a name."
   if (name.length > 255) return "A name has at most 255 characters."
   if (/[\x00-\x1f\x7f\\]/.test(name)) return "A name has no control characters and no backslash."
-  if (name.endsWith("/") || name.split("/").some((part) => part === ".." || part === ".")) return "A name may not end in / nor hold . or .. as a folder."
+  if (name.endsWith("/") || name.split("/").some((part) => part === ".."
+    || part === ".")) return "A name may not end in / nor hold . or .. as a folder."
   return taken.includes(name) ? "There is a file of this name already." : ""
 }
 

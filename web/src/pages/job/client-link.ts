@@ -7,7 +7,8 @@ const ADDRESS_CHARS_MAX = 2_000_000
 
 /**
  * The address of the client with a job in it: what it edits as text files becomes `inputs`, the rest `job`. Other config files
- * become inputs of the job, which keep their name below `/inputs`. Undefined when the definition is too large or too deep for an address.
+ * become inputs of the job, which keep their name below `/inputs`. Undefined when the definition is too large or too deep for an
+ * address.
  */
 export function clientLink(root: URL, definition: Definition, queue: string | undefined): string | undefined {
   try {

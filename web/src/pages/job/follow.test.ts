@@ -5,7 +5,8 @@ import { FollowedJob } from "./job.svelte.ts"
 const root = new URL("https://host/")
 const definition = { image: "alpine", command: "echo hi" }
 const running = { state: "Running", queuedTime: 1, time: 2, worker: "w", namespaces: ["_"] }
-const finished = { ...running, state: "Finished", finishedReason: "Success", finished: { type: "Finished", reason: "Success", time: 3, result: { StatusCode: 0, logs: [], isTimedOut: false, outputs: {} } } }
+const finished = { ...running, state: "Finished", finishedReason: "Success", finished: { type: "Finished", reason: "Success",
+  time: 3, result: { StatusCode: 0, logs: [], isTimedOut: false, outputs: {} } } }
 
 /** A server that answers each path with the next of its answers; the last one goes on and on. */
 function serve(answers: Record<string, unknown[]>): { path: string; headers: Record<string, string> }[] {
@@ -24,14 +25,16 @@ function serve(answers: Record<string, unknown[]>): { path: string; headers: Rec
 afterEach(() => vi.unstubAllGlobals())
 
 const texts = (job: FollowedJob): string[] => Array.from({ length: job.log.length }, (_, at) => job.log.at(at)?.text ?? "")
-const ended = (job: FollowedJob): Promise<void> => vi.waitFor(() => expect(job.record?.state).toBe("Finished"), { timeout: 8_000 })
+const ended = (job: FollowedJob): Promise<void> =>
+  vi.waitFor(() => expect(job.record?.state).toBe("Finished"), { timeout: 8_000 })
 
 describe("a job that is followed", () => {
   it("streams from its queue, resumes where it was cut off, and fetches the result at the end", async () => {
     const first = "event: state\nid: 0.0\ndata: {\"state\":\"Running\"}\n\nevent: run-log\nid: 0.1\ndata: {\"lines\":[[\"one\",1]],\"cursor\":1}\n\n"
     const second = "event: run-log\nid: 0.2\ndata: {\"lines\":[[\"two\",2]],\"cursor\":2}\n\nevent: final\nid: 0.2\ndata: {\"state\":\"Finished\",\"reason\":\"Success\"}\n\n"
     const asked = serve({
-      "q/my%20queue/j/a": [{ data: { definition, results: running } }, { data: { definition, results: running } }, { data: { definition, results: finished } }],
+      "q/my%20queue/j/a": [{ data: { definition, results: running } }, { data: { definition, results: running } },
+        { data: { definition, results: finished } }],
       "q/my%20queue/j/a/history.json": [{ data: [] }],
       "q/my%20queue/j/a/stream": [first, second],
     })
@@ -40,7 +43,8 @@ describe("a job that is followed", () => {
     expect(texts(job)).toEqual(["one", "two"])
     const streams = asked.filter(({ path }) => path.endsWith("/stream"))
     expect(streams.map(({ headers }) => headers["last-event-id"])).toEqual([undefined, "0.1"])
-    expect(asked.every(({ path, headers }) => !path.includes("token") && headers["Authorization"] === "Bearer a-token")).toBe(true)
+    expect(asked.every(({ path, headers }) => !path.includes("token")
+      && headers["Authorization"] === "Bearer a-token")).toBe(true)
     job.dispose()
   }, 15_000)
 

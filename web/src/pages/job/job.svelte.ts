@@ -111,8 +111,10 @@ export class FollowedJob {
 
   async #stream(signal: AbortSignal): Promise<Failure | "over" | undefined> {
     try {
-      const headers = { ...headersOf(this.#token), accept: "text/event-stream", ...(this.#eventId ? { "last-event-id": this.#eventId } : {}) }
-      const response = await fetch(`${this.address.below}/stream`, { headers, signal, credentials: "omit", referrerPolicy: "no-referrer" })
+      const headers =
+        { ...headersOf(this.#token), accept: "text/event-stream", ...(this.#eventId ? { "last-event-id": this.#eventId } : {}) }
+      const response =
+        await fetch(`${this.address.below}/stream`, { headers, signal, credentials: "omit", referrerPolicy: "no-referrer" })
       if (!response.ok || !response.body) {
         void response.body?.cancel()
         return failureOf(new Refusal(response.status, `the server answered ${response.status}`))
@@ -121,7 +123,8 @@ export class FollowedJob {
         this.#eventId = event.id || this.#eventId
         const data = JSON.parse(event.data) as { lines?: LogLine[]; state?: State }
         if (event.name === "final") return "over"
-        if (event.name === "build-log" || event.name === "run-log") this.log.append(event.name === "run-log" ? "run" : "build", data.lines ?? [])
+        if (event.name === "build-log" || event.name === "run-log") this.log.append(event.name === "run-log" ? "run" : "build",
+          data.lines ?? [])
         else if (event.name === "state" && data.state !== this.#record?.state) await this.#load(signal)
       }
       return undefined
@@ -132,13 +135,15 @@ export class FollowedJob {
 
   async #poll(signal: AbortSignal): Promise<Failure | "over" | undefined> {
     const [build, run] = [await this.#read("build", signal), await this.#read("run", signal)]
-    return typeof build === "object" ? build : typeof run === "object" ? run : build === "over" && run === "over" ? "over" : undefined
+    return typeof build === "object" ? build : typeof run === "object" ? run : build === "over" && run === "over" ? "over"
+      : undefined
   }
 
   /** Everything that a log has by now. */
   async #read(part: "build" | "run", signal: AbortSignal): Promise<Failure | "over" | undefined> {
     for (;;) {
-      const answer = await ask<Slice>(`${this.address.below}/${part}-logs.json?since=${this.#since[part]}`, { token: this.#token, signal })
+      const answer =
+        await ask<Slice>(`${this.address.below}/${part}-logs.json?since=${this.#since[part]}`, { token: this.#token, signal })
       if (answer.failure) return answer.failure
       const { data, nextCursor, isFinal } = answer.data
       const isNew = Array.isArray(data) && data.length > 0 && nextCursor > this.#since[part]

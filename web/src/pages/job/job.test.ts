@@ -27,10 +27,12 @@ describe("the link to the client", () => {
   }
   it("makes text files inputs and keeps the rest of the definition", () => {
     const files = { "a.py": { value: "prínt(1)" }, "big": { value: "https://host/f/1", type: "url" as const } }
-    const link = clientLink(root, { image: "python", command: "python /inputs/a.py", env: { A: "+&=%" }, configFiles: files }, "my&key")
+    const link =
+      clientLink(root, { image: "python", command: "python /inputs/a.py", env: { A: "+&=%" }, configFiles: files }, "my&key")
     expect(link?.startsWith(`${root}#?inputs=`)).toBe(true)
     expect(decoded(link, "inputs")).toEqual({ "a.py": "prínt(1)" })
-    expect(decoded(link, "job")).toEqual({ image: "python", command: "python /inputs/a.py", env: { A: "+&=%" }, inputs: { big: files.big } })
+    expect(decoded(link, "job")).toEqual({ image: "python", command: "python /inputs/a.py", env: { A: "+&=%" },
+      inputs: { big: files.big } })
     expect(new URLSearchParams(link?.split("#?")[1]).get("queue")).toBe("my&key")
   })
   it("is none when no browser would take it, and survives lone surrogates", () => {

@@ -8,7 +8,9 @@ export function queueName(path: string): string {
   }
 }
 
-/** What to type to run jobs of a queue on another machine. A token is named, never written out: command lines are kept and seen. */
+/**
+ * What to type to run jobs of a queue on another machine. A token is named, never written out: command lines are kept and seen.
+ */
 export function workerCommand(root: URL, queue: string, hasToken: boolean): string {
   const token = hasToken ? "ASMAN_WORKER_TOKEN=<token> " : ""
   return `${token}asman --api ${quoted(root.href.replace(/\/$/, ""))} worker run ${quoted(queue)}`

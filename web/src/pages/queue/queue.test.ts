@@ -8,7 +8,8 @@ describe("a queue's name", () => {
     expect(queueName("q/%zz")).toBe("%zz")
     const root = new URL("https://host/below/")
     expect(workerCommand(root, "my-queue", false)).toBe("asman --api https://host/below worker run my-queue")
-    expect(workerCommand(root, "it's $(x)", true)).toBe("ASMAN_WORKER_TOKEN=<token> asman --api https://host/below worker run 'it'\\''s $(x)'")
+    expect(workerCommand(root, "it's $(x)",
+      true)).toBe("ASMAN_WORKER_TOKEN=<token> asman --api https://host/below worker run 'it'\\''s $(x)'")
     expect(workerCommand(root, "-rf", false)).toMatch(/ run -- -rf$/)
   })
 })
@@ -16,11 +17,13 @@ describe("a queue's name", () => {
 describe("the charts", () => {
   it("stack every end exactly once", () => {
     const outcomes = { Success: 10, Error: 1, TimedOut: 2, Cancelled: 3, WorkerLost: 4, JobReplacedByClient: 5, Deleted: 6 }
-    const interval: Interval = { time: 0, finished: 31, outcomes, programFailures: 4, isEstimate: false, sampled: 31, waiting: null, running: null }
+    const interval: Interval =
+      { time: 0, finished: 31, outcomes, programFailures: 4, isEstimate: false, sampled: 31, waiting: null, running: null }
     expect(KINDS.map((kind) => kind.count(interval))).toEqual([6, 4, 7, 14])
   })
   it("have round axes", () => {
     expect([0, 0.03, 1, 1.1, 7, 10, 999].map(roundUp)).toEqual([1, 0.05, 1, 2, 10, 10, 1000])
-    expect([0, 0.0004, 0.25, 1.25, 30, 120, 7200].map(secondsText)).toEqual(["0 s", "1 ms", "250 ms", "1.3 s", "30 s", "2 min", "2 h"])
+    expect([0, 0.0004, 0.25, 1.25, 30, 120, 7200].map(secondsText)).toEqual(["0 s", "1 ms", "250 ms", "1.3 s", "30 s", "2 min",
+      "2 h"])
   })
 })

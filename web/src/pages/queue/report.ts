@@ -39,14 +39,16 @@ export interface Kind {
   readonly count: (interval: Interval) => number
 }
 
-const of = (interval: Interval, ...reasons: Reason[]): number => reasons.reduce((sum, reason) => sum + (interval.outcomes[reason] ?? 0), 0)
+const of = (interval: Interval, ...reasons: Reason[]): number =>
+  reasons.reduce((sum, reason) => sum + (interval.outcomes[reason] ?? 0), 0)
 
 /** The kinds of end that the throughput chart stacks, from below. */
 export const KINDS: readonly Kind[] = [
   { name: "succeeded", color: "var(--ok)", count: (one) => Math.max(0, of(one, "Success") - one.programFailures) },
   { name: "failed", color: "var(--warn)", count: (one) => one.programFailures },
   { name: "could not run", color: "var(--bad)", count: (one) => of(one, "Error", "TimedOut", "WorkerLost") },
-  { name: "cancelled or replaced", color: "var(--line-strong)", count: (one) => of(one, "Cancelled", "JobReplacedByClient", "Deleted") },
+  { name: "cancelled or replaced", color: "var(--line-strong)", count: (one) =>
+    of(one, "Cancelled", "JobReplacedByClient", "Deleted") },
 ]
 
 /** `14:05`, or `Tue 14:00` where a chart spans a day. */

@@ -21,7 +21,8 @@ function serve(nJobs: number, refuse: () => number | undefined = () => undefined
 }
 afterEach(() => vi.unstubAllGlobals())
 
-const rowsOf = (failures: Failure[] = []): JobRows => new JobRows("https://host/q/a", () => "a-token", (failure) => failures.push(failure))
+const rowsOf = (failures: Failure[] = []): JobRows =>
+  new JobRows("https://host/q/a", () => "a-token", (failure) => failures.push(failure))
 const settled = (rows: JobRows): Promise<void> => vi.waitFor(() => expect(rows.isLoading).toBe(false), { interval: 1 })
 
 describe("the jobs of a queue", () => {

@@ -33,5 +33,6 @@ export function failureOf(error: unknown): Failure {
   if (refusal.wantsToken) return { kind: "denied", text: refusal.message }
   if (refusal.status === 404) return { kind: "missing", text: refusal.message }
   const isPassing = refusal.status === 0 || refusal.status === 429 || refusal.status >= 500
-  return isPassing ? { kind: "away", text: "The server does not answer. Trying again." } : { kind: "refused", text: refusal.message }
+  return isPassing ? { kind: "away", text: "The server does not answer. Trying again." }
+    : { kind: "refused", text: refusal.message }
 }
