@@ -63,6 +63,6 @@ async fn returns_and_broken_text_do_not_disturb_the_log() {
     let worker = TestWorker::start().await;
     let (job, finish) = worker.run(&script(r#"printf "5%%\r6%%\r\na\r\n\377b\nlast""#)).await;
     assert_eq!(finish.reason, Reason::Success);
-    assert_eq!(worker.api.text(&job, false), "5%\r\n6%\r\na\r\n\u{FFFD}b\nlast\n");
+    assert_eq!(worker.api.text(&job, false), "5%\r\n6%\na\n\u{FFFD}b\nlast\n");
     worker.drain().await;
 }
