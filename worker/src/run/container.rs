@@ -87,8 +87,9 @@ impl Task<'_> {
             () = watch.until_over(self, id) => return executor.stop(id, Duration::ZERO).await.map(|()| false).map_err(broken),
         };
         executor.stop(id, self.host.stop_grace).await.map_err(broken)?;
-        if is_timed_out {
-            // After the stop: a log that nobody takes must not let the job run on.
+        // After the stop: a log that nobody takes must not let the job run on. With no time left from the beginning, an earlier
+        // worker stopped it and most likely said so; the result's message says it in any case.
+        if is_timed_out && !time_left.is_zero() {
             let line = format!("the job ran longer than {} and was stopped", protocol::format_duration(self.limit()));
             self.log.error(Step::Running, line).await;
         }
