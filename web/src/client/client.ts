@@ -43,8 +43,8 @@ export interface Problem {
   readonly mend?: string
 }
 
-/** The fourteen parameters of the fragment, read, and the ways to change them. Setting one to its default deletes it. */
-export interface Params {
+/** The fourteen parameters of the fragment, as they are read. */
+export interface ReadParams {
   readonly job: Definition | undefined
   readonly inputs: Readonly<Record<string, string>>
   readonly queue: string
@@ -60,7 +60,10 @@ export interface Params {
   readonly definition: MetaframeDefinition | undefined
   /** All others, in the order of the fragment: each becomes a variable of the job's environment. */
   readonly others: Readonly<Record<string, string>>
+}
 
+/** The parameters, and the ways to change them. Setting one to its default deletes it. */
+export interface Params extends ReadParams {
   setJob(job: Definition | undefined): void
   setInputs(inputs: Record<string, string>): void
   setQueue(queue: string): void

@@ -1,8 +1,7 @@
 /** The fourteen parameters, as values. Reading never throws: what is malformed or too large is absent, and said. */
-import type { MetaframeDefinition } from "../client/client.ts"
+import type { MetaframeDefinition, ReadParams } from "../client/client.ts"
 import { DEPTH_MAX, stableText } from "../definition/canonical.ts"
 import { asControl, asDefinition, ENTRIES_MAX, isObject } from "../definition/shape.ts"
-import type { Control, Definition } from "../wire.ts"
 import { decodeB64Json } from "./b64json.ts"
 import { decodeValue, type Fragment } from "./fragment.ts"
 
@@ -11,21 +10,7 @@ const STRING_CHARS_MAX = 2_048
 /** Characters of an environment variable's value: the kernel takes no longer one. */
 const VARIABLE_CHARS_MAX = 131_000
 
-export interface ParamValues {
-  readonly job: Definition | undefined
-  readonly inputs: Readonly<Record<string, string>>
-  readonly queue: string
-  readonly queueOverride: string
-  readonly ignoreQueueOverride: boolean
-  readonly control: Control | undefined
-  readonly autostart: boolean
-  readonly allowsetjob: boolean
-  readonly resolverefs: boolean
-  readonly terminal: boolean
-  readonly debug: boolean
-  readonly maxJobDuration: string
-  readonly definition: MetaframeDefinition | undefined
-  readonly others: Readonly<Record<string, string>>
+export interface ParamValues extends ReadParams {
   /** What becomes environment: `others`, and those two declared parameters that existing clients pass on and count in the id. */
   readonly environment: Readonly<Record<string, string>>
 }
