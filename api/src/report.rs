@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use moka::future::Cache;
+use protocol::report::{Depth, Interval, Load, Report, Span, Times};
 use protocol::{Qid, Reason};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sql::{Db, DepthRow, Intervals, LoadRow, OutcomeRow, TimesRow};
 use utoipa::ToSchema;
 
@@ -22,23 +23,10 @@ const FRESH: Duration = Duration::from_secs(2);
 /// Reports that are kept; each has at most a few hundred kilobytes, mostly ten.
 const KEPT: u64 = 200;
 
-/// How far back a report looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Span {
-    /// The last hour, minute by minute.
-    #[default]
-    Hour,
-    /// The last day, hour by hour.
-    Day,
-}
-
-impl Span {
-    fn intervals(self) -> Intervals {
-        match self {
-            Self::Hour => Intervals { length: Duration::from_mins(1), n: 60, n_slices: 4 },
-            Self::Day => Intervals { length: Duration::from_hours(1), n: 24, n_slices: 12 },
-        }
+fn intervals_of(span: Span) -> Intervals {
+    match span {
+        Span::Hour => Intervals { length: Duration::from_mins(1), n: 60, n_slices: 4 },
+        Span::Day => Intervals { length: Duration::from_hours(1), n: 24, n_slices: 12 },
     }
 }
 
@@ -46,108 +34,6 @@ impl Span {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ShownReport {
     data: Report,
-}
-
-/// A queue in numbers.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    /// When it was made, epoch milliseconds.
-    time: i64,
-    /// How far back it looks.
-    span: Span,
-    /// Length of one interval.
-    interval_seconds: u64,
-    /// Whether workers get no jobs of the queue.
-    paused: bool,
-    /// Jobs that wait and run.
-    depth: Depth,
-    /// Oldest first; the last one is not over yet.
-    intervals: Vec<Interval>,
-    /// The workers, at most 500, the last seen first. One that is dead goes after an hour.
-    workers: Vec<Load>,
-}
-
-/// Jobs that wait and run now, items of the task-queue API included.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Depth {
-    /// Waiting ones.
-    queued: i64,
-    /// Running ones.
-    running: i64,
-    /// Whether there are more than could be counted.
-    is_capped: bool,
-    /// Since when the one waits that waits longest, epoch milliseconds; null when none waits.
-    #[schema(required = true)]
-    oldest_queued_time: Option<i64>,
-}
-
-/// Jobs that ended within an interval.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Interval {
-    /// Its beginning, epoch milliseconds.
-    time: i64,
-    /// How many ended.
-    finished: i64,
-    /// How many ended how. Ways in which none ended are left out.
-    outcomes: BTreeMap<String, i64>,
-    /// Of the outcome `Success`, how many have an exit code other than 0, going by the sample.
-    program_failures: i64,
-    /// Whether so many ended that the numbers are estimates.
-    is_estimate: bool,
-    /// Of how many jobs the times are.
-    sampled: i64,
-    /// Wait for the last claim; null when no job of the sample was claimed.
-    #[schema(required = true)]
-    waiting: Option<Times>,
-    /// Run; null likewise.
-    #[schema(required = true)]
-    running: Option<Times>,
-}
-
-/// Seconds.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-struct Times {
-    /// Median.
-    p50: f64,
-    /// 95th percentile.
-    p95: f64,
-    /// Longest.
-    max: f64,
-}
-
-/// A worker and its load.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Load {
-    /// Its id.
-    id: String,
-    /// Version of its program.
-    version: String,
-    /// What runs its jobs.
-    executor: String,
-    /// Cpus that it offers.
-    cpus: f64,
-    /// Gpus that it offers.
-    gpus: i32,
-    /// Bytes of memory that it offers; 0 when it does not say.
-    memory: i64,
-    /// Tags that it carries.
-    tags: Vec<String>,
-    /// Longest run that it allows.
-    max_job_duration: String,
-    /// When it was last seen, epoch milliseconds.
-    time: i64,
-    /// Whether that is lately enough for its jobs to be its own.
-    is_alive: bool,
-    /// Jobs that it holds.
-    jobs: i64,
-    /// Cpus that these take.
-    cpus_used: f64,
-    /// Gpus that these take.
-    gpus_used: i64,
 }
 
 /// The reports of this process. Cheap to clone.
@@ -170,7 +56,7 @@ impl Reports {
     }
 
     async fn make(&self, qid: Qid, span: Span, paused: bool) -> Result<ShownReport, ApiError> {
-        let intervals = span.intervals();
+        let intervals = intervals_of(span);
         let depth = self.db.report_depth(qid).await?;
         let outcomes = self.db.report_outcomes(qid, intervals).await?;
         let times = self.db.report_times(qid, intervals).await?;
@@ -181,8 +67,8 @@ impl Reports {
             interval_seconds: intervals.length.as_secs(),
             paused,
             intervals: fill(depth.now_ms, intervals, &outcomes, &times),
-            depth: depth.into(),
-            workers: workers.into_iter().map(Load::from).collect(),
+            depth: depth_of(&depth),
+            workers: workers.into_iter().map(load_of).collect(),
         };
         Ok(ShownReport { data: report })
     }
@@ -192,35 +78,31 @@ fn to_json(report: &ShownReport) -> String {
     serde_json::to_string(report).unwrap_or_default()
 }
 
-impl From<DepthRow> for Depth {
-    fn from(row: DepthRow) -> Self {
-        Self {
-            queued: row.n_queued,
-            running: row.n_running,
-            is_capped: row.n_queued.max(row.n_running) >= sql::DEPTH_MAX,
-            oldest_queued_time: row.oldest_queued_ms,
-        }
+fn depth_of(row: &DepthRow) -> Depth {
+    Depth {
+        queued: row.n_queued,
+        running: row.n_running,
+        is_capped: row.n_queued.max(row.n_running) >= sql::DEPTH_MAX,
+        oldest_queued_time: row.oldest_queued_ms,
     }
 }
 
-impl From<LoadRow> for Load {
-    fn from(row: LoadRow) -> Self {
-        let max = Duration::from_secs(u64::try_from(row.max_seconds).unwrap_or(0));
-        Self {
-            id: row.worker_id,
-            version: row.version,
-            executor: row.executor,
-            cpus: row.cpus,
-            gpus: row.gpus,
-            memory: row.memory_bytes,
-            tags: row.tags,
-            max_job_duration: protocol::format_duration(max),
-            time: row.last_seen_ms,
-            is_alive: row.is_alive,
-            jobs: row.n_running,
-            cpus_used: row.cpus_used,
-            gpus_used: row.gpus_used,
-        }
+fn load_of(row: LoadRow) -> Load {
+    let max = Duration::from_secs(u64::try_from(row.max_seconds).unwrap_or(0));
+    Load {
+        id: row.worker_id,
+        version: row.version,
+        executor: row.executor,
+        cpus: row.cpus,
+        gpus: row.gpus,
+        memory: row.memory_bytes,
+        tags: row.tags,
+        max_job_duration: protocol::format_duration(max),
+        time: row.last_seen_ms,
+        is_alive: row.is_alive,
+        jobs: row.n_running,
+        cpus_used: row.cpus_used,
+        gpus_used: row.gpus_used,
     }
 }
 

@@ -5,6 +5,7 @@
 use std::any::TypeId;
 use std::collections::BTreeMap;
 
+use protocol::report::{JobPage, Report};
 use protocol::{
     ClaimAnswer, ClaimRequest, ClientMessage, EnqueueJob, FinishRequest, HeartbeatAnswer, HeartbeatRequest, HistoryEntry,
     LogsRequest, ReleaseRequest, ServerMessage, Step, WorkerMessage,
@@ -42,6 +43,8 @@ fn main() {
     found.visit::<EnqueueJob>();
     found.visit::<HistoryEntry>();
     found.visit::<Step>();
+    found.visit::<Report>();
+    found.visit::<JobPage>();
     found.visit::<ClaimRequest>();
     found.visit::<ClaimAnswer>();
     found.visit::<HeartbeatRequest>();

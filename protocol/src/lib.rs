@@ -35,6 +35,7 @@ mod message;
 mod name;
 mod parsed;
 mod path;
+pub mod report;
 #[cfg(feature = "openapi")]
 mod schema;
 mod secret;

@@ -152,6 +152,18 @@ export type DefinitionsRequest = {
   jobIds: Array<JobId>,
 }
 
+/** Jobs that wait and run now, items of the task-queue API included. */
+export type Depth = {
+  /** Waiting ones. */
+  queued: number,
+  /** Running ones. */
+  running: number,
+  /** Whether there are more than could be counted. */
+  isCapped: boolean,
+  /** Since when the one waits that waits longest, epoch milliseconds; null when none waits. */
+  oldestQueuedTime: number | null,
+}
+
 /** A duration in a JSON body: text or a number of milliseconds. Written as text. */
 export type Duration = string | number
 
@@ -269,6 +281,26 @@ export type HistoryEntry = {
   message?: string,
 }
 
+/** Jobs that ended within an interval. */
+export type Interval = {
+  /** Its beginning, epoch milliseconds. */
+  time: number,
+  /** How many ended. */
+  finished: number,
+  /** How many ended how. Ways in which none ended are left out. */
+  outcomes: Partial<Record<Reason, number>>,
+  /** Of the outcome `Success`, how many have an exit code other than 0, going by the sample. */
+  programFailures: number,
+  /** Whether so many ended that the numbers are estimates. */
+  isEstimate: boolean,
+  /** Of how many jobs the times are. */
+  sampled: number,
+  /** Wait for the last claim; null when no job of the sample was claimed. */
+  waiting: Times | null,
+  /** Run; null likewise. */
+  running: Times | null,
+}
+
 /** A job as clients see it. `finished` is only in `result.json`, never in a listing or a broadcast. */
 export type Job = {
   /** Where it stands. */
@@ -295,6 +327,14 @@ export type Job = {
 
 /** Names a job in its queue: 64 hex digits when the server made it, else what the client chose. */
 export type JobId = string
+
+/** A page of jobs. */
+export type JobPage = {
+  /** The jobs. */
+  data: Array<ListedJob>,
+  /** What to give as `before` for the next page; null on the last one. */
+  next: string | null,
+}
 
 /** Which job is asked for. */
 export type JobQuery = {
@@ -342,6 +382,70 @@ export type JobsMessage = {
   isSubset: boolean,
 }
 
+/** A job at a glance. */
+export type ListedJob = {
+  /** Its id. */
+  id: string,
+  /** Where it stands. */
+  state: State,
+  /** How it ended. */
+  reason?: Reason,
+  /** Why it ended so. */
+  message?: string,
+  /** Exit code of its program. */
+  statusCode?: number,
+  /** Image, cut when it is long. Absent when there is none and when the definition is large. */
+  image?: string,
+  /** Whether the image is built for it. */
+  isBuild: boolean,
+  /** Command, likewise. */
+  command?: string,
+  /** Whether it is an item of the task-queue API and no container job. */
+  isItem: boolean,
+  /** Who runs or ran it. */
+  worker?: string,
+  /** How many times it was claimed. */
+  attempt: number,
+  /** When it was submitted, epoch milliseconds. */
+  queuedTime: number,
+  /** When it was last claimed. */
+  claimedTime?: number,
+  /** When it ended. */
+  finishedTime?: number,
+  /** How long its program ran, in milliseconds. */
+  duration?: number,
+}
+
+/** A worker and its load. */
+export type Load = {
+  /** Its id. */
+  id: string,
+  /** Version of its program. */
+  version: string,
+  /** What runs its jobs. */
+  executor: string,
+  /** Cpus that it offers. */
+  cpus: number,
+  /** Gpus that it offers. */
+  gpus: number,
+  /** Bytes of memory that it offers; 0 when it does not say. */
+  memory: number,
+  /** Tags that it carries. */
+  tags: Array<string>,
+  /** Longest run that it allows. */
+  maxJobDuration: string,
+  /** When it was last seen, epoch milliseconds. */
+  time: number,
+  /** Whether that is lately enough for its jobs to be its own. */
+  isAlive: boolean,
+  /** Jobs that it holds. */
+  jobs: number,
+  /** Cpus that these take. */
+  cpusUsed: number,
+  /** Gpus that these take. */
+  gpusUsed: number,
+}
+
 /** One line: `[text, epochMs]` for stdout, `[text, epochMs, true]` for stderr. */
 export type LogLine = [text: string, epochMs: number] | [text: string, epochMs: number, isStdErr: boolean]
 
@@ -379,6 +483,24 @@ export type ReleaseRequest = {
   epoch: number,
 }
 
+/** A queue in numbers. */
+export type Report = {
+  /** When it was made, epoch milliseconds. */
+  time: number,
+  /** How far back it looks. */
+  span: Span,
+  /** Length of one interval. */
+  intervalSeconds: number,
+  /** Whether workers get no jobs of the queue. */
+  paused: boolean,
+  /** Jobs that wait and run. */
+  depth: Depth,
+  /** Oldest first; the last one is not over yet. */
+  intervals: Array<Interval>,
+  /** The workers, at most 500, the last seen first. One that is dead goes after an hour. */
+  workers: Array<Load>,
+}
+
 /** Capacity that a job takes of its worker. */
 export type Requirements = {
   /** Cpus, fractions allowed. */
@@ -393,6 +515,9 @@ export type Requirements = {
 
 /** Server to client. */
 export type ServerMessage = { "type": "JobStates", "payload": JobsMessage } | { "type": "JobStateUpdates", "payload": JobsMessage } | { "type": "Workers", "payload": WorkersMessage } | { "type": "JobStatusPayload", "payload": LogsMessage } | { "type": "ClearJobCache", "payload": ClearMessage } | { "type": "BroadcastJobDefinitions", "payload": DefinitionsMessage } | { "type": "StatusRequest", "payload": Record<symbol, never> }
+
+/** How far back a report looks. */
+export type Span = "hour" | "day"
 
 /** Where a job stands. */
 export type State = "Queued" | "Running" | "Finished" | "Removed"
@@ -431,6 +556,16 @@ export type StateChangeValue = {
 
 /** What a job was doing when it wrote a line. */
 export type Step = "docker image pull" | "cloning repo" | "docker build" | "Running" | "docker image push"
+
+/** Seconds. */
+export type Times = {
+  /** Median. */
+  p50: number,
+  /** 95th percentile. */
+  p95: number,
+  /** Longest. */
+  max: number,
+}
 
 /** A worker as clients see it. */
 export type Worker = {

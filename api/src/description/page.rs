@@ -41,14 +41,7 @@ pub(super) fn of(document: &Value) -> Page {
     let body = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="referrer" content="no-referrer";
-                meta name="color-scheme" content="light dark";
-                title { "Asman: the API" }
-                style { (PreEscaped(STYLE)) }
-            }
+            (head("Asman: the API", STYLE))
             body {
                 (contents(&tags, &operations))
                 main {
@@ -67,6 +60,20 @@ pub(super) fn of(document: &Value) -> Page {
         }
     };
     Page { html: body.into_string(), policy: policy_of(STYLE) }
+}
+
+/// The head that every page of the documentation has.
+pub(super) fn head(title: &str, style: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="referrer" content="no-referrer";
+            meta name="color-scheme" content="light dark";
+            title { (title) }
+            style { (PreEscaped(style)) }
+        }
+    }
 }
 
 /// What a page may load: the style that is in it, and nothing else.

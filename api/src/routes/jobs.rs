@@ -5,8 +5,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use protocol::{Qid, Reason, State as JobState};
-use serde::{Deserialize, Serialize};
+use protocol::report::{JobPage, ListedJob};
+use protocol::{Qid, State as JobState};
+use serde::Deserialize;
 use sql::{Db, PageRow, Place};
 use utoipa::{IntoParams, ToSchema};
 
@@ -46,70 +47,6 @@ pub(crate) struct Page {
     /// Most jobs of the page, 50 without it.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
-}
-
-/// A page of jobs.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct JobPage {
-    /// The jobs.
-    data: Vec<ListedJob>,
-    /// What to give as `before` for the next page; null on the last one.
-    #[schema(required = true)]
-    next: Option<String>,
-}
-
-/// A job at a glance.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct ListedJob {
-    /// Its id.
-    id: String,
-    /// Where it stands.
-    state: JobState,
-    /// How it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    reason: Option<Reason>,
-    /// Why it ended so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    message: Option<String>,
-    /// Exit code of its program.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    status_code: Option<i64>,
-    /// Image, cut when it is long. Absent when there is none and when the definition is large.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    image: Option<String>,
-    /// Whether the image is built for it.
-    is_build: bool,
-    /// Command, likewise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    command: Option<String>,
-    /// Whether it is an item of the task-queue API and no container job.
-    is_item: bool,
-    /// Who runs or ran it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    worker: Option<String>,
-    /// How many times it was claimed.
-    attempt: i16,
-    /// When it was submitted, epoch milliseconds.
-    queued_time: i64,
-    /// When it was last claimed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    claimed_time: Option<i64>,
-    /// When it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    finished_time: Option<i64>,
-    /// How long its program ran, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    duration: Option<f64>,
 }
 
 /// `GET /q/:queue/jobs?state=&before=&limit=`: every job of a queue, page by page. Running ones first, then waiting ones, then those

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use protocol::report::Span;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -11,7 +12,7 @@ use crate::app::AppState;
 use crate::description::answers::Refusals;
 use crate::error::ApiError;
 use crate::extract::{Parameters, QueuePath};
-use crate::report::{ShownReport, Span};
+use crate::report::ShownReport;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-use super::page::policy_of;
+use super::page::{head, policy_of};
 
 /// The API's reference has the pages' look, and these rules alone differ.
 const STYLE: &str = concat!(include_str!("../page.css"), include_str!("guide.css"));
@@ -148,17 +148,11 @@ fn contents(all: &[Chapter]) -> Markup {
 /// A whole page. `base` leads to the guide's folder.
 fn frame(title: &str, base: &str, current: Option<&Chapter>, all: &[Chapter], main: &Markup) -> Markup {
     let home = if base.is_empty() { "../docs" } else { "docs" };
+    let title = if current.is_some() { format!("{title} - Asman") } else { title.to_owned() };
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="referrer" content="no-referrer";
-                meta name="color-scheme" content="light dark";
-                title { (title) @if current.is_some() { " - Asman" } }
-                style { (PreEscaped(STYLE)) }
-            }
+            (head(&title, STYLE))
             body {
                 nav aria-label="Documentation" {
                     a.head href=(home) aria-current=[current.is_none().then_some("page")] { "Asman" }

@@ -2,7 +2,7 @@ import { root } from "../../root.ts"
 import { ask, type Failure } from "../shared/fetch.ts"
 import { tokens } from "../shared/token.ts"
 import { JobRows } from "./rows.svelte.ts"
-import type { Report, Span } from "./report.ts"
+import type { Report, Span } from "../../wire.ts"
 
 /** How often the report is asked for while somebody looks. The server makes a new one every two seconds. */
 const POLL_MS = 3_000

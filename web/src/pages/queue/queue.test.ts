@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { queueName, workerCommand } from "./name.ts"
-import { KINDS, roundUp, secondsText, type Interval } from "./report.ts"
+import type { Interval } from "../../wire.ts"
+import { KINDS, roundUp, secondsText } from "./report.ts"
 
 describe("a queue's name", () => {
   it("is read from the path and quoted for a shell", () => {

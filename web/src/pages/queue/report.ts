@@ -1,36 +1,5 @@
-/** What the server tells of a queue: the shapes of `report.json` and `jobs`. */
-import type { Reason, State } from "../../wire.ts"
-
-export type Span = "hour" | "day"
-export interface Times { p50: number; p95: number; max: number }
-export interface Interval {
-  time: number
-  finished: number
-  outcomes: Partial<Record<Reason, number>>
-  programFailures: number
-  isEstimate: boolean
-  sampled: number
-  waiting: Times | null
-  running: Times | null
-}
-export interface Load {
-  id: string; version: string; executor: string; cpus: number; gpus: number; memory: number; tags: string[]; maxJobDuration: string
-  time: number; isAlive: boolean; jobs: number; cpusUsed: number; gpusUsed: number
-}
-export interface Report {
-  time: number
-  span: Span
-  intervalSeconds: number
-  paused: boolean
-  depth: { queued: number; running: number; isCapped: boolean; oldestQueuedTime: number | null }
-  intervals: Interval[]
-  workers: Load[]
-}
-export interface ListedJob {
-  id: string; state: State; reason?: Reason; message?: string; statusCode?: number; image?: string; isBuild: boolean; command?: string
-  isItem: boolean; worker?: string; attempt: number; queuedTime: number; claimedTime?: number; finishedTime?: number; duration?: number
-}
-export interface JobPage { data: ListedJob[]; next: string | null }
+/** How the numbers of a queue are shown. */
+import type { Interval, Reason, Span } from "../../wire.ts"
 
 /** One kind of end in a chart: its name, its colour, and how many jobs of an interval ended so. */
 export interface Kind {

@@ -1,5 +1,5 @@
 import { ask, type Failure } from "../shared/fetch.ts"
-import type { JobPage, ListedJob } from "./report.ts"
+import type { JobPage, ListedJob } from "../../wire.ts"
 
 /** Jobs of one page; the server gives no more. */
 export const PAGE_ROWS = 200
