@@ -1,11 +1,15 @@
 //! How far a container is kept from its machine, and what the engine has for that.
 
+use std::collections::HashMap;
+
+use super::docker::network_in;
+
 /// What holds for a container beside its capacity.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Confinement {
     /// Runtime to run it in. None: the engine's default.
     pub(crate) runtime: Option<String>,
-    /// `none`, `bridge`, or the name of a network.
+    /// `none`, `bridge`, the name of a network, or the sandbox that it joins.
     pub(crate) network: String,
     /// Name servers that the engine's resolver asks. Empty: those of the engine's machine.
     pub(crate) dns: Vec<String>,
@@ -21,13 +25,31 @@ pub(crate) struct Confinement {
     pub(crate) rootfs_bytes: Option<u64>,
 }
 
+impl Confinement {
+    /// Goes into a sandbox, whose network and name servers are settled.
+    pub(crate) fn join(&mut self, sandbox: &str) {
+        self.network = network_in(sandbox);
+        self.dns = Vec::new();
+    }
+}
+
+/// A container that does nothing and holds a network for another to join.
+#[derive(Clone, Debug)]
+pub(crate) struct SandboxSpec {
+    /// `bridge`, or the name of a network.
+    pub(crate) network: String,
+    /// As [`Confinement::dns`].
+    pub(crate) dns: Vec<String>,
+    pub(crate) labels: HashMap<String, String>,
+}
+
 /// A bridge network without traffic between its containers.
 #[derive(Clone, Debug)]
 pub(crate) struct NetworkSpec {
     pub(crate) name: String,
     /// Name of its interface on the engine's machine.
     pub(crate) bridge: String,
-    pub(crate) labels: std::collections::HashMap<String, String>,
+    pub(crate) labels: HashMap<String, String>,
 }
 
 /// What the engine says of itself.

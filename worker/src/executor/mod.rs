@@ -16,8 +16,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::error::Error;
-pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, Whereabouts};
-pub(crate) use docker::{BuildOptions, Docker};
+pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, SandboxSpec, Whereabouts};
+pub(crate) use docker::{BuildOptions, Docker, UnusedSandbox};
 pub(crate) use process::Processes;
 
 /// Runs jobs, one container or process group each.
@@ -93,6 +93,9 @@ pub(crate) const LABEL_DATA: &str = "asman.data";
 
 /// Label of a network with the lock file of its worker's data directory: who starts next to a dead worker tidies up after it.
 pub(crate) const LABEL_LOCK: &str = "asman.lock";
+
+/// Label of a sandbox; its value is that of [`LABEL_DATA`], which a sandbox does not have: it is no job's.
+pub(crate) const LABEL_SANDBOX: &str = "asman.sandbox";
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

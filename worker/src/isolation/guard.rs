@@ -140,7 +140,7 @@ async fn sweep(docker: &Docker, own: &str) -> Result<(), Fault> {
 }
 
 /// Whether a process holds a lock on a file. Asked without taking it, which could keep its owner from starting.
-fn is_locked(path: &Path) -> bool {
+pub(super) fn is_locked(path: &Path) -> bool {
     let Ok(about) = std::fs::metadata(path) else { return false };
     // What cannot be known is taken for alive.
     let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return true };

@@ -13,6 +13,7 @@ mod firewall;
 mod guard;
 mod registries;
 mod resolvers;
+mod sandbox;
 mod secrets;
 mod versions;
 
@@ -24,6 +25,7 @@ pub use destination::{Destination, InvalidDestination};
 pub(crate) use disk::{Room, Writer, Writers};
 pub(crate) use registries::ForbiddenRegistry;
 pub use registries::{InvalidRegistryHost, RegistryHost};
+pub(crate) use sandbox::Place;
 pub use secrets::{InvalidSecret, SecretSource};
 
 use crate::data_directory::DataDirectory;
@@ -32,6 +34,7 @@ use crate::executor::{Confinement, Docker, EngineFacts, Fault, ImageFacts};
 use crate::image::ImageReference;
 use guard::{Guard, Lack, Openings, destinations_of};
 use resolvers::Resolvers;
+use sandbox::Sandboxes;
 
 /// Docker's own default capabilities without `NET_RAW` (forged packets on the shared bridge) and `MKNOD`.
 const CAPABILITIES: [&str; 12] = [
@@ -71,6 +74,8 @@ pub(crate) struct Isolation {
     runtime: Option<String>,
     resolvers: Resolvers,
     guard: Option<Guard>,
+    /// None: containers have no network, or a network stack of their own in front of it.
+    sandboxes: Option<Sandboxes>,
     /// Most that a job may write.
     pub(crate) disk_bytes: u64,
     /// Root of a container is root of this machine: a stranger must not be.
@@ -101,7 +106,9 @@ impl Isolation {
             runtime,
             resolvers,
             guard: None,
+            sandboxes: None,
         };
+        sandbox::sweep(docker, data).await.map_err(refused)?;
         if config.network == Network::Guarded {
             let openings = isolation.openings(api).await;
             let (guard, lack) = Guard::open(docker, data, openings).await.map_err(refused)?;
@@ -110,6 +117,7 @@ impl Isolation {
             }
             isolation.guard = Some(guard);
         }
+        isolation.sandboxes = isolation.open_sandboxes(docker, data, &engine).await.map_err(refused)?;
         isolation.say(&engine);
         Ok(isolation)
     }
@@ -121,6 +129,18 @@ impl Isolation {
             allowed.extend(destinations_of(api).await);
         }
         Openings { allowed, resolvers: self.resolvers.clone() }
+    }
+
+    async fn open_sandboxes(
+        &self,
+        docker: &Docker,
+        data: &DataDirectory,
+        engine: &EngineFacts,
+    ) -> Result<Option<Sandboxes>, Fault> {
+        if self.config.network == Network::None || !shares_kernel(self.runtime.as_deref(), engine) {
+            return Ok(None);
+        }
+        Ok(Some(Sandboxes::open(docker, data, self.network().await?, self.dns())))
     }
 
     async fn without_rules(&self, guard: &Guard, lack: Lack) -> Result<(), Error> {
@@ -155,8 +175,11 @@ impl Isolation {
         }
     }
 
-    /// Removes the network and its rules.
+    /// Removes the network and its rules, and what was made ahead.
     pub(crate) async fn close(&self) {
+        if let Some(sandboxes) = &self.sandboxes {
+            sandboxes.close().await;
+        }
         if let Some(guard) = &self.guard {
             guard.close().await;
         }
@@ -202,18 +225,30 @@ impl Isolation {
         let added = self.config.cap_add.iter().map(String::as_str);
         let mut capabilities: Vec<_> = capabilities.iter().copied().chain(added).map(str::to_owned).collect();
         capabilities.dedup();
-        let servers =
-            self.resolvers.servers.iter().filter(|_| self.resolvers.is_own_choice && self.config.network != Network::None);
         Ok(Confinement {
             runtime: self.runtime.clone(),
             network: self.network().await?,
-            dns: servers.map(ToString::to_string).collect(),
+            dns: self.dns(),
             capabilities,
             user: self.user(image),
             pids: self.config.pids,
             is_read_only: self.config.read_only_rootfs,
             rootfs_bytes: (!self.cannot_bound_rootfs.load(Ordering::Relaxed)).then_some(self.disk_bytes),
         })
+    }
+
+    /// A place for a container that is about to be started.
+    pub(crate) async fn enter(&self) -> Option<Place> {
+        match &self.sandboxes {
+            Some(sandboxes) => Some(sandboxes.enter().await),
+            None => None,
+        }
+    }
+
+    fn dns(&self) -> Vec<String> {
+        let servers =
+            self.resolvers.servers.iter().filter(|_| self.resolvers.is_own_choice && self.config.network != Network::None);
+        servers.map(ToString::to_string).collect()
     }
 
     /// A name may stand for root in the image's own list of users: only a number is believed.

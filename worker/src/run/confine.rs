@@ -7,7 +7,7 @@ use protocol::Step;
 
 use super::{RunError, Task, broken};
 use crate::executor::{Confinement, ContainerSpec, Fault, ImageFacts, Mount};
-use crate::isolation::Containers;
+use crate::isolation::{Containers, Place};
 use crate::log::Redactor;
 
 /// Where a job finds its secrets as files.
@@ -72,20 +72,26 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Adds to a run its secrets and what keeps it in, and takes away what would let it out.
-    pub(super) async fn confine(&self, spec: &mut ContainerSpec, given: Given) -> Result<(), RunError> {
+    /// Adds to a run its secrets and what keeps it in, and takes away what would let it out. Gives its place, if it has one of its
+    /// own.
+    pub(super) async fn confine(&self, spec: &mut ContainerSpec, given: Given) -> Result<Option<Place>, RunError> {
+        let mut place = None;
         if let Some(containers) = &self.host.containers {
             check_shm(spec)?;
             self.filter_env(containers, spec).await?;
             spec.mounts.extend(given.mount);
             self.add_resolvers(containers, spec).await?;
             spec.confinement = confinement(containers, &spec.image).await?;
+            place = containers.isolation.enter().await;
+            if let Some(sandbox) = place.as_ref().and_then(Place::sandbox) {
+                spec.confinement.join(sandbox);
+            }
         }
         for (name, value) in given.env {
             spec.env.retain(|line| line.split_once('=').is_none_or(|(other, _)| other != name));
             spec.env.push(format!("{name}={value}"));
         }
-        Ok(())
+        Ok(place)
     }
 
     /// Looks for the network beside all else that is prepared; where that takes long it is looked for again.

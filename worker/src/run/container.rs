@@ -20,16 +20,20 @@ impl Task<'_> {
         let (mounts, image, ()) = self.unless_halted(prepared).await?;
         let _in_use = self.host.images.used(&image);
         let mut spec = self.container_spec(image, mounts)?;
-        self.unless_halted(self.confine(&mut spec, secrets)).await?;
+        let mut place = self.unless_halted(self.confine(&mut spec, secrets)).await?;
         let executor = &self.host.executor;
         let refused = |fault| RunError::of(Step::Running, fault);
         let id = self.create(spec).await.map_err(refused)?;
         let id = self.container.get_or_init(|| id);
+        if let Some(place) = &mut place {
+            place.settle();
+        }
         let frames = executor.attach(id).await.map_err(broken)?;
         let log = self.log.clone();
         let pump = tokio::spawn(async move { Ok(log.pump(frames).await) });
         let pump = AbortOnDropHandle::new(pump);
         executor.start(id).await.map_err(refused)?;
+        drop(place);
         self.see_to_its_end(id, Duration::ZERO, pump).await
     }
 

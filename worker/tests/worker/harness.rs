@@ -192,7 +192,7 @@ impl TestWorker {
     pub(crate) async fn end(self) -> TempDir {
         self.task.await.unwrap().unwrap();
         let data = self.config.data_directory.unwrap();
-        assert_eq!(containers_of(&data), "", "no container is left");
+        assert_eq!(containers_of(&data) + &sandboxes_of(&data), "", "no container is left");
         assert_eq!(names_in(&data.join("jobs")), Vec::<String>::new(), "no scratch is left");
         assert_eq!(networks_of(&data), "", "no network is left");
         let label = data_label(&data);
@@ -242,6 +242,23 @@ pub(crate) fn data_label(data: &Path) -> String {
 
 pub(crate) fn containers_of(data: &Path) -> String {
     docker(&["ps", "-aq", "--filter", &format!("label=asman.data={}", data_label(data))])
+}
+
+/// Containers that hold networks for the worker's jobs.
+pub(crate) fn sandboxes_of(data: &Path) -> String {
+    docker(&["ps", "-aq", "--no-trunc", "--filter", &format!("label=asman.sandbox={}", data_label(data))])
+}
+
+/// Waits until a worker has made all that it makes ahead. Gives their ids.
+pub(crate) async fn ready_sandboxes(data: &Path) -> Vec<String> {
+    let mut ids = Vec::new();
+    eventually("networks made ahead", || {
+        // The worker makes its data directory first.
+        ids = if data.exists() { sandboxes_of(data).lines().map(str::to_owned).collect() } else { Vec::new() };
+        ids.len() == 2 && ids.iter().all(|id| docker(&["inspect", "--format", "{{.State.Running}}", id]) == "true")
+    })
+    .await;
+    ids
 }
 
 pub(crate) fn networks_of(data: &Path) -> String {

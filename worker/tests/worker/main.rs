@@ -29,5 +29,6 @@ mod queues;
 mod removals;
 mod repositories;
 mod rights;
+mod sandboxes;
 mod secrets;
 mod world;

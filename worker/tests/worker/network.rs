@@ -6,7 +6,7 @@ use protocol::Reason;
 use worker::{Error, Network, Shutdown};
 
 use crate::api::FakeApi;
-use crate::harness::{self, TestWorker, containers_of, data_label, docker, script};
+use crate::harness::{self, TestWorker, containers_of, data_label, docker, ready_sandboxes, script};
 use crate::world::{OWN_PRIVATE, PUBLIC, World, probe, serve_names};
 
 /// What a job with this worker says of each address: those that are open.
@@ -38,6 +38,8 @@ fn all(world: &World, neighbour: String) -> Vec<String> {
 async fn a_job_reaches_public_addresses_and_nothing_else() {
     let world = World::new();
     let worker = TestWorker::start().await;
+    // In networks that were made ahead. How it is in others the flushed rules show.
+    ready_sandboxes(&worker.data()).await;
     let (job, neighbour) = serving(&worker).await;
     assert_eq!(reached(&worker, &all(&world, neighbour)).await, [format!("{PUBLIC}:80")]);
     worker.api.cancel(&job);
@@ -103,6 +105,9 @@ async fn names_are_resolved_by_a_private_name_server() {
             config.isolation.untrusted = is_untrusted;
         })
         .await;
+        if !is_untrusted {
+            ready_sandboxes(&worker.data()).await;
+        }
         let (job, finish) = worker.run(&script("nslookup somewhere.test")).await;
         let said = worker.api.text(&job, false) + &worker.api.text(&job, true);
         assert_eq!(finish.result.status_code, Some(0), "untrusted: {is_untrusted}: {said}");
@@ -119,7 +124,11 @@ async fn flushed_rules_and_a_pruned_network_come_back() {
     let (job, _) = worker.run(&script("true")).await;
     assert!(worker.api.text(&job, true).is_empty());
     let network = network_of(&worker);
-    docker(&["network", "rm", &network]);
+    harness::eventually("a network that nobody uses", || {
+        harness::sandboxes_of(&worker.data()).lines().for_each(|id| drop(docker(&["rm", "--force", id])));
+        Command::new("docker").args(["network", "rm", &network]).output().unwrap().status.success()
+    })
+    .await;
     for rule in harness::rules_of(&worker.data()).lines().filter(|rule| rule.contains("comment")) {
         let words = rule.replacen("-A", "-D", 1).replace('"', "");
         let words: Vec<_> =

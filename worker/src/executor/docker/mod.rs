@@ -1,5 +1,5 @@
 //! The Docker engine, through bollard (0.21.1). No other folder names it. Here: containers; `images` has pulls and builds,
-//! `keeping` what the engine keeps on its disk, `confine` the calls for isolation.
+//! `keeping` what the engine keeps on its disk, `confine` the calls for isolation, `sandbox` networks that are made ahead.
 //!
 //! Traps that this file is shaped by:
 //! - Names go into URL paths unescaped: only checked references and ids from our own calls get here.
@@ -14,9 +14,10 @@
 //!   when `wait` returns.
 
 mod confine;
-mod keeping;
-
 mod images;
+mod keeping;
+mod pause;
+mod sandbox;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -41,6 +42,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, LABEL_DATA, Left, Mount};
 use crate::error::{Error, innermost};
 pub(crate) use images::BuildOptions;
+pub(crate) use sandbox::{UnusedSandbox, network_in};
 
 /// Time for the engine's answer to the first ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,16 +73,21 @@ impl From<Bollard> for Fault {
 /// Whether a refusal tells of this machine, not of what was asked: the engine gives both the status 500. What is not known here
 /// counts as the job's, because a job that no machine can run must not go round for ever.
 fn is_of_host(message: &str) -> bool {
-    const OF_HOST: [&str; 8] = [
+    const OF_HOST: [&str; 11] = [
         "no space left on device",
         "cannot allocate memory",
         "dial unix",
         "failed to create endpoint",
         "context canceled",
+        // The engine goes down, and its builder has lost what runs the commands.
+        "transport is closing",
         // It was there a moment ago: somebody has just removed it.
         "No such image",
         // Somebody removed the network between the look at it and the container's start.
         "network asman-",
+        // Or the sandbox that the container was to join.
+        "cannot join network of a non running container",
+        "No such container",
         // An old gVisor on a new kernel; `--network=host` among its runtime's arguments mends that.
         "cannot run with network enabled in root network namespace",
     ];
@@ -166,8 +173,16 @@ impl Docker {
         Ok(started.and_then(|started| started.elapsed().ok()).unwrap_or_default())
     }
 
-    /// With its anonymous volumes.
+    /// With its sandbox, which goes first: only of a container that is there the sandbox is known.
     async fn remove(&self, id: &str) -> Result<(), Fault> {
+        if let Some(sandbox) = self.sandbox_of(id).await? {
+            self.remove_one(&sandbox).await?;
+        }
+        self.remove_one(id).await
+    }
+
+    /// With its anonymous volumes.
+    pub(crate) async fn remove_one(&self, id: &str) -> Result<(), Fault> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self.client.remove_container(id, Some(options)).await {
             // Gone, or being removed.

@@ -1,0 +1,113 @@
+//! The engine's calls for sandboxes: containers that only hold a network, for another container to join.
+
+use std::collections::HashSet;
+
+use bollard::errors::Error as Bollard;
+use bollard::models::{ContainerCreateBody, ContainerSummary, HostConfig, HostConfigLogConfig};
+use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions, ListContainersOptionsBuilder};
+
+use super::{Docker, pause};
+use crate::executor::{Fault, LABEL_LOCK, LABEL_SANDBOX, SandboxSpec};
+use crate::image::{ImageReference, Version};
+
+/// How the engine writes that a container lies in another one's network.
+const JOINED: &str = "container:";
+
+/// The network of a container that joins a sandbox, as [`Confinement`](crate::executor::Confinement) has it.
+pub(crate) fn network_in(sandbox: &str) -> String {
+    format!("{JOINED}{sandbox}")
+}
+
+/// A sandbox that no container has joined.
+#[derive(Debug)]
+pub(crate) struct UnusedSandbox {
+    pub(crate) id: String,
+    /// Of its worker's data directory.
+    pub(crate) data_label: String,
+    pub(crate) lock: String,
+}
+
+impl Docker {
+    /// Makes the image of sandboxes, unless it is there. False: it is not written for the engine's machine.
+    pub(crate) async fn ensure_sandbox_image(&self) -> Result<bool, Fault> {
+        let architecture = self.client.info().await?.architecture.unwrap_or_default();
+        match pause::rootfs(&architecture) {
+            Some(rootfs) => self.import(&image(), rootfs).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Makes and starts a sandbox. Gives its id.
+    pub(crate) async fn open_sandbox(&self, spec: &SandboxSpec) -> Result<String, Fault> {
+        let no_record = HostConfigLogConfig { typ: Some("none".to_owned()), config: None };
+        let host_config = HostConfig {
+            network_mode: Some(spec.network.clone()),
+            dns: (!spec.dns.is_empty()).then(|| spec.dns.clone()),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            readonly_rootfs: Some(true),
+            log_config: Some(no_record),
+            ..HostConfig::default()
+        };
+        let body = ContainerCreateBody {
+            image: Some(image().to_string()),
+            entrypoint: Some(vec![pause::PROGRAM.to_owned()]),
+            user: Some("65534:65534".to_owned()),
+            labels: Some(spec.labels.clone()),
+            // As the first process of its container it hears no other signal; the engine would wait ten seconds for it.
+            stop_signal: Some("SIGKILL".to_owned()),
+            host_config: Some(host_config),
+            ..ContainerCreateBody::default()
+        };
+        let id = self.client.create_container(None::<CreateContainerOptions>, body).await?.id;
+        match self.start(&id).await {
+            Ok(()) => Ok(id),
+            Err(fault) => {
+                // What stays is unused, and found by its label.
+                let _ = self.remove_one(&id).await;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Whether a container runs.
+    pub(crate) async fn is_running(&self, id: &str) -> Result<bool, Fault> {
+        match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
+            Ok(found) => Ok(found.state.and_then(|state| state.running).unwrap_or(false)),
+            Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The sandbox that a container has joined. None: the container is gone, or has a network of its own.
+    pub(super) async fn sandbox_of(&self, id: &str) -> Result<Option<String>, Fault> {
+        match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
+            Ok(found) => Ok(joined(found.host_config.and_then(|config| config.network_mode).as_deref()).map(str::to_owned)),
+            Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// All sandboxes of this engine that no container has joined, whoever made them.
+    pub(crate) async fn unused_sandboxes(&self) -> Result<Vec<UnusedSandbox>, Fault> {
+        let options = ListContainersOptionsBuilder::new().all(true).build();
+        let containers = self.client.list_containers(Some(options)).await?;
+        let mode = |container: &ContainerSummary| container.host_config.as_ref().and_then(|config| config.network_mode.clone());
+        let used: HashSet<String> = containers.iter().filter_map(|one| joined(mode(one).as_deref()).map(str::to_owned)).collect();
+        let unused = |container: ContainerSummary| {
+            let mut labels = container.labels.unwrap_or_default();
+            let data_label = labels.remove(LABEL_SANDBOX)?;
+            let id = container.id.filter(|id| !used.contains(id))?;
+            Some(UnusedSandbox { id, data_label, lock: labels.remove(LABEL_LOCK)? })
+        };
+        Ok(containers.into_iter().filter_map(unused).collect())
+    }
+}
+
+fn image() -> ImageReference {
+    ImageReference { name: "asman/pause".to_owned(), version: Version::Tag("1".to_owned()) }
+}
+
+fn joined(network_mode: Option<&str>) -> Option<&str> {
+    network_mode?.strip_prefix(JOINED)
+}
