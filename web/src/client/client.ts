@@ -6,6 +6,7 @@
  */
 import type { Control, Definition, Job, JobResult, LogLine, Worker } from "../wire.ts"
 import type { LogStore } from "../log/store.ts"
+import type { JobBrief, Place, WorkerLoad } from "../queue/details.ts"
 
 /** Where the current job is in its life, in the words that decide which button is shown. */
 export type Phase =
@@ -83,6 +84,13 @@ export interface MetaframeDefinition {
 
 export type Connection = "none" | "connecting" | "open" | "reconnecting"
 
+/** What of a queue is asked for while it is watched, by the ids of jobs and workers. A server may tell none of it. */
+export interface QueueDetails {
+  readonly briefs: ReadonlyMap<string, JobBrief>
+  readonly places: ReadonlyMap<string, Place>
+  readonly loads: ReadonlyMap<string, WorkerLoad>
+}
+
 /** The queue that jobs are sent to. */
 export interface QueueState {
   /** What the user or the parent set, after overrides: a name, `local`, a URL, or nothing. */
@@ -105,6 +113,9 @@ export interface QueueState {
   setToken(token: string): void
   /** Goes to the worker of this machine, or back to the queue of before. */
   toggleLocal(): void
+  readonly details: QueueDetails
+  /** Keeps `details` up to date until what it gives is called. */
+  watch(): () => void
   /** Cancels any job of the queue. */
   cancel(jobId: string): void
 }

@@ -3,10 +3,11 @@
  *
  * Another address, or another token, means another connection; jobs and workers of before are forgotten.
  */
-import type { Connection, QueueState } from "../client/client.ts"
+import type { Connection, QueueDetails, QueueState } from "../client/client.ts"
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import type { ClientMessage, Job, LogsMessage, StateChange, Worker } from "../wire.ts"
 import { type QueueAddress, type QueueParams, resolveQueue, toggledLocal } from "./address.ts"
+import { Details } from "./details.svelte.ts"
 import { type Frame, JOBS_MAX } from "./frames.ts"
 import { Outbox } from "./outbox.ts"
 import { askOnce, type Fetch, read, Refusal } from "./requests.ts"
@@ -50,6 +51,7 @@ export class Queue implements QueueState {
   /** How often a token was set: what reads the token is told by it. */
   #nTokens = $state(0)
   readonly #jobs = new Map<string, Job>()
+  readonly #details: Details
   #showing: ReturnType<typeof setTimeout> | undefined
   #socket: QueueSocket | undefined
 
@@ -59,6 +61,12 @@ export class Queue implements QueueState {
     this.outbox = new Outbox({
       send: (message) => this.send(message),
       onUnconfirmed: (change) => this.listener?.onUnconfirmed(change),
+    })
+    this.#details = new Details({
+      ask: (path, signal) => this.#asked(askOnce(`${this.#address?.url}/${path}`, this.token, { signal }, options.fetcher)),
+      mayAsk: () => this.#connection === "open" && !this.#needsToken,
+      jobs: () => this.#jobs,
+      nWorkers: () => this.#workers.length,
     })
   }
 
@@ -71,6 +79,7 @@ export class Queue implements QueueState {
   get workers(): readonly Worker[] { return this.#workers }
   get jobs(): Readonly<Record<string, Job>> { return this.#shown }
   get needsToken(): boolean { return this.#needsToken }
+  get details(): QueueDetails { return this.#details }
   get token(): string | undefined {
     void this.#nTokens
     return this.#address && this.#tokens.get(this.#address.url)
@@ -102,11 +111,16 @@ export class Queue implements QueueState {
     this.#nTokens++
     this.#needsToken = false
     this.#options.problems.clear("token")
+    this.#details.forget()
     this.#socket?.reconnect()
   }
 
   toggleLocal(): void {
     this.#options.setQueue?.(toggledLocal(this.name, browserStorage()))
+  }
+
+  watch(): () => void {
+    return this.#details.watch()
   }
 
   cancel(jobId: string): void {
@@ -133,6 +147,7 @@ export class Queue implements QueueState {
     clearTimeout(this.#showing)
     this.#socket?.dispose()
     this.outbox.dispose()
+    this.#details.dispose()
   }
 
   async #asked(answer: Promise<unknown>): Promise<unknown> {
@@ -156,6 +171,7 @@ export class Queue implements QueueState {
     this.outbox.dispose()
     this.#jobs.clear()
     this.#workers = []
+    this.#details.forget()
     this.#needsToken = false
     this.#options.problems.clear("token")
     this.#show()

@@ -1,0 +1,57 @@
+import { expect, test } from "vitest"
+import type { PastRun, QueueDetails } from "../../client/client.ts"
+import type { Job } from "../../wire.ts"
+import { ageText, isMine, ownerOf, ownerText, rowsOf } from "./queue-rows.ts"
+import { whatOf } from "./what.ts"
+
+const job = (state: Job["state"], queuedTime: number, more: Partial<Job> = {}): Job =>
+  ({ state, time: queuedTime, queuedTime, worker: "", namespaces: ["_"], ...more })
+const run = (id: string, queue: string): PastRun => ({
+  id, queue, definition: { image: "own", command: "mine" }, fragment: "", phase: "running", submittedAt: 1, duration: undefined,
+})
+const NOTHING: QueueDetails = { briefs: new Map(), places: new Map(), loads: new Map() }
+
+test("rows come running first, and tell the place in the queue from the socket alone", () => {
+  const jobs = { late: job("Queued", 9), ended: job("Finished", 1, { finishedReason: "TimedOut" }), early: job("Queued", 3),
+    runs: job("Running", 2) }
+  const rows = rowsOf(jobs, NOTHING, [])
+  expect(rows.map(({ id, standing }) => `${id}: ${standing.text}`)).toEqual(
+    ["runs: Running", "late: Waiting, 2 of 2", "early: Waiting, 1 of 2", "ended: Timed out"])
+})
+
+test("the server's word on place and reason counts, and what a job is comes from it or from this browser's history", () => {
+  const details: QueueDetails = {
+    ...NOTHING, places: new Map([["a", { position: 7, why: "no connected worker carries the tag \u202ex" }]]),
+    briefs: new Map([["a", { image: "alpine", command: "echo \u001b[31mred", isBuild: false, isItem: false }]]),
+  }
+  const rows = rowsOf({ a: job("Queued", 2), b: job("Queued", 1), c: job("Running", 1) }, details, [run("b", "q")])
+  expect(rows.map(({ what }) => what)).toEqual(["", "alpine  echo red", "own  mine"])
+  expect(rows[1]).toMatchObject({ standing: { text: "Waiting, 7 of 7" }, why: "no connected worker carries the tag ⟨U+202E⟩x" })
+})
+
+test("mine is what this browser sent to the queue, and what a namespace of this frame's own holds", () => {
+  const history = [run("sent", "q"), run("elsewhere", "other")]
+  const shared = ownerOf(history, "q", "_")
+  expect([isMine("sent", job("Queued", 1), shared), isMine("elsewhere", job("Queued", 1), shared),
+    isMine("x", job("Queued", 1), shared)]).toEqual([true, false, false])
+  const own = ownerOf([], "q", "frame-1")
+  expect([isMine("x", job("Queued", 1, { namespaces: ["_", "frame-1"] }), own), isMine("x", job("Queued", 1), own)])
+    .toEqual([true, false])
+  expect(isMine("x", job("Queued", 1, { namespaces: ["*"] }), ownerOf([], "q", "*"))).toBe(false)
+})
+
+test("owners are told in words, whatever they are called", () => {
+  expect([[], ["_"], ["*"], ["me", "_"], ["a", "b", "c", "d"], ["\u202e"]].map(ownerText))
+    .toEqual(["nobody", "shared", "everybody", "me, shared", "a, b and 2 more", "⟨U+202E⟩"])
+  expect(ownerText(["x".repeat(1_000)]).length).toBe(40)
+})
+
+test("ages count from the submission while a job waits, and else from its last change", () => {
+  expect([ageText(job("Queued", 1_000, { time: 60_000 }), 62_000), ageText(job("Running", 1_000, { time: 60_000 }), 62_000),
+    ageText(job("Finished", 0, { time: 60_000 }), 62_000)]).toEqual(["for 1 min 01 s", "for 2.0 s", "2.0 s ago"])
+})
+
+test("what a job is, is one bounded line, though its members are of any type", () => {
+  expect([whatOf({ image: 5, command: ["x"] }), whatOf({ build: {}, command: "make" }), whatOf({ isItem: true }),
+    whatOf({ image: "x".repeat(900) }).length]).toEqual(["", "built image  make", "item of the task-queue API", 200])
+})

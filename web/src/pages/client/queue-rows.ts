@@ -1,0 +1,80 @@
+/** The jobs of the queue as the panel lists them. */
+import type { PastRun, QueueDetails } from "../../client/client.ts"
+import { plainLine } from "../../log/sanitise.ts"
+import { durationText } from "../../ui/format.ts"
+import type { Job } from "../../wire.ts"
+import { standingOf, type Standing } from "../shared/reason.ts"
+import { whatOf } from "./what.ts"
+
+const NAMES_MAX = 2
+const NAME_CHARS_MAX = 40
+
+export interface QueueRow {
+  readonly id: string
+  readonly job: Job
+  readonly isActive: boolean
+  /** Empty when neither the server nor this browser knows. */
+  readonly what: string
+  readonly standing: Standing
+  /** Why it waits, where the server says it. */
+  readonly why: string
+}
+
+/** Whose jobs are "mine". */
+export interface Owner {
+  /** Ids of the runs that this browser sent to the queue. */
+  readonly ids: ReadonlySet<string>
+  /** The frame's own namespace; none where it is the default, which everybody shares. */
+  readonly namespace: string | undefined
+}
+
+export function ownerOf(history: readonly PastRun[], queue: string, namespace: unknown): Owner {
+  const isOwn = typeof namespace === "string" && !["", "_", "*"].includes(namespace)
+  return { ids: new Set(history.filter((run) => run.queue === queue).map(({ id }) => id)),
+    namespace: isOwn ? namespace : undefined }
+}
+
+/** Whether this browser sent the job, or this frame's namespace holds it. */
+export function isMine(id: string, job: Job, { ids, namespace }: Owner): boolean {
+  return ids.has(id) || (namespace !== undefined && job.namespaces.includes(namespace))
+}
+
+/** All jobs: those that run, those that wait, those that ended, each newest first. */
+export function rowsOf(jobs: Readonly<Record<string, Job>>, details: QueueDetails, history: readonly PastRun[]): QueueRow[] {
+  const waiting = Object.entries(jobs).filter(([, job]) => job.state === "Queued")
+  const order = waiting.sort(([, a], [, b]) => a.queuedTime - b.queuedTime).map(([id]) => id)
+  const counted = new Map(order.map((id, at) => [id, at + 1]))
+  const known = new Map(history.map((run) => [run.id, run.definition]))
+  const row = ([id, job]: [string, Job]): QueueRow => {
+    const place = details.places.get(id)
+    const position = place?.position || counted.get(id)
+    const standing = standingOf(job.state, job.finishedReason)
+    const text = position === undefined ? standing.text : `Waiting, ${position} of ${Math.max(position, order.length)}`
+    return {
+      id, job, standing: { ...standing, text }, isActive: job.state === "Queued" || job.state === "Running",
+      what: whatOf(details.briefs.get(id) ?? known.get(id) ?? {}),
+      why: job.state === "Queued" ? plainLine(place?.why ?? "") : "",
+    }
+  }
+  const rank = ({ state }: Job): number => (state === "Running" ? 0 : state === "Queued" ? 1 : 2)
+  return Object.entries(jobs).sort(([, a], [, b]) => rank(a) - rank(b) || b.queuedTime - a.queuedTime).map(row)
+}
+
+/** Who holds a job alive, for people. The default namespace is everybody's who names none. */
+export function ownerText(namespaces: readonly string[]): string {
+  if (namespaces.length === 0) return "nobody"
+  const names = namespaces.slice(0, NAMES_MAX).map(nameText)
+  const nMore = namespaces.length - names.length
+  return names.join(", ") + (nMore > 0 ? ` and ${nMore} more` : "")
+}
+
+function nameText(namespace: string): string {
+  if (namespace === "_" || namespace === "") return "shared"
+  return namespace === "*" ? "everybody" : plainLine(namespace.slice(0, NAME_CHARS_MAX))
+}
+
+/** How long a job has been in its state, or since when it is over. */
+export function ageText(job: Job, now: number): string {
+  const since = durationText(now - (job.state === "Queued" ? job.queuedTime : job.time))
+  return job.state === "Queued" || job.state === "Running" ? `for ${since}` : `${since} ago`
+}

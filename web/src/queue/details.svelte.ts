@@ -1,0 +1,158 @@
+/**
+ * What of a queue has to be asked for, while somebody looks at it. A route that a server lacks is not asked for again, and no
+ * route is asked while there is nothing that it could tell.
+ */
+import type { QueueDetails } from "../client/client.ts"
+import type { Job } from "../wire.ts"
+import { type JobBrief, type Place, readBriefs, readLoads, readPlaces, type WorkerLoad } from "./details.ts"
+import { Refusal } from "./requests.ts"
+
+/** Between looks whether something is to be asked. */
+export const LOOK_MS = 1_000
+/** Longest pause of a route that does not answer. */
+const PAUSE_MAX_MS = 60_000
+
+export interface DetailsOptions {
+  /** Asks once for JSON at a path below the queue. Rejects with a `Refusal`. */
+  readonly ask: (path: string, signal: AbortSignal) => Promise<unknown>
+  /** Whether there is a queue that may be asked. */
+  readonly mayAsk: () => boolean
+  readonly jobs: () => ReadonlyMap<string, Job>
+  readonly nWorkers: () => number
+}
+
+/** One route, and when it may be asked next. */
+interface Source {
+  readonly path: string
+  readonly pauseMs: number
+  readonly isWanted: () => boolean
+  /** Takes an answer to a question of when the queue had these jobs. Gives false when it is not understood. */
+  readonly take: (answer: unknown, ids: readonly string[]) => boolean
+  at: number
+  nFailures: number
+  isMissing: boolean
+  isUnderWay: boolean
+}
+
+export class Details implements QueueDetails {
+  readonly #options: DetailsOptions
+  #briefs: ReadonlyMap<string, JobBrief> = $state.raw(new Map())
+  #places: ReadonlyMap<string, Place> = $state.raw(new Map())
+  #loads: ReadonlyMap<string, WorkerLoad> = $state.raw(new Map())
+  /** Jobs that the server does not list. */
+  #unlisted = new Set<string>()
+  #nWatchers = 0
+  #timer: ReturnType<typeof setInterval> | undefined
+  #life = new AbortController()
+  #sources: readonly Source[]
+
+  constructor(options: DetailsOptions) {
+    this.#options = options
+    this.#sources = this.#makeSources()
+  }
+
+  get briefs(): ReadonlyMap<string, JobBrief> { return this.#briefs }
+  get places(): ReadonlyMap<string, Place> { return this.#places }
+  get loads(): ReadonlyMap<string, WorkerLoad> { return this.#loads }
+
+  /** Begins to look; what it gives ends that. */
+  watch(): () => void {
+    this.#nWatchers++
+    this.#timer ??= setInterval(() => this.#look(), LOOK_MS)
+    this.#look()
+    let isOver = false
+    return () => {
+      if (!isOver && --this.#nWatchers === 0) this.#rest()
+      isOver = true
+    }
+  }
+
+  /** Forgets all: it is another queue now, or another token. */
+  forget(): void {
+    this.#life.abort()
+    this.#life = new AbortController()
+    this.#briefs = new Map()
+    this.#places = new Map()
+    this.#loads = new Map()
+    this.#unlisted.clear()
+    this.#sources = this.#makeSources()
+  }
+
+  dispose(): void {
+    this.#rest()
+  }
+
+  #rest(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#life.abort()
+    this.#life = new AbortController()
+  }
+
+  #makeSources(): Source[] {
+    const { jobs, nWorkers } = this.#options
+    const fresh = { at: 0, nFailures: 0, isMissing: false, isUnderWay: false }
+    const isUnknown = (id: string): boolean => !this.#briefs.has(id) && !this.#unlisted.has(id)
+    return [
+      { ...fresh, path: "jobs?limit=200", pauseMs: 2_000, isWanted: () => [...jobs().keys()].some(isUnknown),
+        take: (answer, ids) => this.#takeBriefs(readBriefs(answer), ids) },
+      { ...fresh, path: "status", pauseMs: 4_000, isWanted: () => [...jobs().values()].some((job) => job.state === "Queued"),
+        take: (answer) => this.#takePlaces(readPlaces(answer)) },
+      { ...fresh, path: "report.json", pauseMs: 5_000, isWanted: () => nWorkers() > 0,
+        take: (answer) => this.#takeLoads(readLoads(answer)) },
+    ]
+  }
+
+  #look(): void {
+    const isHidden = globalThis.document?.hidden === true
+    if (isHidden || !this.#options.mayAsk()) return
+    for (const source of this.#sources) {
+      const mayAsk = !source.isMissing && !source.isUnderWay && Date.now() >= source.at
+      if (mayAsk && source.isWanted()) void this.#ask(source, this.#life.signal)
+    }
+  }
+
+  async #ask(source: Source, signal: AbortSignal): Promise<void> {
+    const ids = [...this.#options.jobs().keys()]
+    source.isUnderWay = true
+    try {
+      const answer = await this.#options.ask(source.path, signal)
+      if (signal.aborted) return
+      source.isMissing = !source.take(answer, ids)
+      source.nFailures = 0
+    } catch (error) {
+      if (signal.aborted) return
+      source.isMissing = isLacking(error)
+      source.nFailures++
+    } finally {
+      source.isUnderWay = false
+      source.at = Date.now() + Math.min(source.pauseMs * 2 ** source.nFailures, PAUSE_MAX_MS)
+    }
+  }
+
+  #takeBriefs(briefs: Map<string, JobBrief> | undefined, ids: readonly string[]): boolean {
+    const jobs = this.#options.jobs()
+    // Jobs that left the queue meanwhile are let go of, so that neither grows beyond the queue.
+    const kept = [...this.#briefs].filter(([id]) => jobs.has(id) && !briefs?.has(id))
+    this.#briefs = new Map([...kept, ...(briefs ?? [])])
+    this.#unlisted = new Set([...this.#unlisted, ...ids].filter((id) => jobs.has(id) && !this.#briefs.has(id)))
+    return briefs !== undefined
+  }
+
+  #takePlaces(places: Map<string, Place> | undefined): boolean {
+    this.#places = places ?? new Map()
+    return places !== undefined
+  }
+
+  #takeLoads(loads: Map<string, WorkerLoad> | undefined): boolean {
+    this.#loads = loads ?? new Map()
+    return loads !== undefined
+  }
+}
+
+/** Whether the server has no such route, rather than being away, busy or closed to us. */
+function isLacking(error: unknown): boolean {
+  if (!(error instanceof Refusal)) return false
+  const { status, wantsToken } = error
+  return status >= 400 && status < 500 && status !== 429 && !wantsToken
+}

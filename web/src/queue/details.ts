@@ -1,0 +1,85 @@
+/** What a server tells of a queue beside its socket. Everything is checked, and servers of others may lack all of it. */
+import { isObject } from "../definition/shape.ts"
+
+/** What a job is. Image and command are cut by the server. */
+export interface JobBrief {
+  readonly image: string
+  readonly command: string
+  /** Its image is built for it. */
+  readonly isBuild: boolean
+  /** It is an item of the task-queue API. */
+  readonly isItem: boolean
+}
+
+/** Where a waiting job stands, and what it waits for. */
+export interface Place {
+  readonly position: number
+  readonly why: string
+}
+
+/** A worker with what of it is in use. */
+export interface WorkerLoad {
+  readonly cpusUsed: number
+  readonly gpusUsed: number
+  readonly memory: number
+  readonly jobs: number
+  readonly tags: readonly string[]
+  readonly executor: string
+  /** When it was last seen, epoch milliseconds. */
+  readonly time: number
+  readonly isAlive: boolean
+}
+
+const ENTRIES_MAX = 10_000
+const ID_CHARS_MAX = 1_024
+const TEXT_CHARS_MAX = 300
+const TAGS_MAX = 32
+
+/** Reads a page of `/q/:queue/jobs`. Of a job that is there several times the first, which is the latest, counts. */
+export function readBriefs(answer: unknown): Map<string, JobBrief> | undefined {
+  const found = new Map<string, JobBrief>()
+  for (const [id, job] of entries(isObject(answer) ? answer.data : undefined, "id") ?? []) {
+    const brief = { image: text(job.image), command: text(job.command), isBuild: job.isBuild === true, isItem: job.isItem === true }
+    if (!found.has(id)) found.set(id, brief)
+  }
+  return isObject(answer) && Array.isArray(answer.data) ? found : undefined
+}
+
+/** Reads the waiting jobs of `/q/:queue/status`. */
+export function readPlaces(answer: unknown): Map<string, Place> | undefined {
+  const waiting = entries(isObject(answer) ? answer.waiting : undefined, "jobId")
+  return waiting && new Map(waiting.map(([id, place]) => [id, { position: number(place.position), why: text(place.why) }]))
+}
+
+/** Reads the workers of `/q/:queue/report.json`. */
+export function readLoads(answer: unknown): Map<string, WorkerLoad> | undefined {
+  const report = isObject(answer) && isObject(answer.data) ? answer.data : undefined
+  const workers = entries(report?.workers, "id")
+  return workers && new Map(workers.map(([id, worker]) => [id, loadOf(worker)]))
+}
+
+function loadOf(worker: Record<string, unknown>): WorkerLoad {
+  const tags = Array.isArray(worker.tags) ? worker.tags.slice(0, TAGS_MAX).map(text).filter((tag) => tag !== "") : []
+  return {
+    cpusUsed: number(worker.cpusUsed), gpusUsed: number(worker.gpusUsed), memory: number(worker.memory),
+    jobs: number(worker.jobs), tags, executor: text(worker.executor), time: number(worker.time),
+    isAlive: worker.isAlive === true,
+  }
+}
+
+/** The objects of a list by one of their members; undefined when it is no list. */
+function entries(list: unknown, key: string): [string, Record<string, unknown>][] | undefined {
+  if (!Array.isArray(list)) return undefined
+  return list.slice(0, ENTRIES_MAX).filter(isObject).flatMap((entry): [string, Record<string, unknown>][] => {
+    const id = entry[key]
+    return typeof id === "string" && id.length <= ID_CHARS_MAX ? [[id, entry]] : []
+  })
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value.slice(0, TEXT_CHARS_MAX) : ""
+}
+
+function number(value: unknown): number {
+  return typeof value === "number" && Number.isFinite(value) ? value : 0
+}
