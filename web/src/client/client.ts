@@ -5,6 +5,7 @@
  * Every property is reactive (a Svelte rune behind a getter). Methods never throw: what goes wrong becomes a `Problem`.
  */
 import type { Control, Definition, Job, JobResult, LogLine, Worker } from "../wire.ts"
+import type { Stage } from "../job/stage.ts"
 import type { LogStore } from "../log/store.ts"
 import type { JobBrief, Place, WorkerLoad } from "../queue/details.ts"
 
@@ -127,6 +128,8 @@ export interface CurrentJob {
   readonly definition: Definition | undefined
   readonly id: string | undefined
   readonly record: Job | undefined
+  /** How far the image is, in phase `building`. */
+  readonly stage: Stage | undefined
   /** Why it waits or failed, in one or two sentences for a person. */
   readonly explanation: string
   /** Epoch milliseconds, where they are known, of the phase's beginning and of the run's. */

@@ -16,6 +16,7 @@ import { LogFollower } from "./follower.ts"
 import { hasResult, isActive, phaseOf } from "./phase.ts"
 import { controlOf, type Terms } from "./hand.ts"
 import { Known } from "./known.svelte.ts"
+import type { Stage } from "./stage.ts"
 import { Submission } from "./submission.svelte.ts"
 import { Timers } from "./timers.ts"
 
@@ -71,7 +72,7 @@ export class Current implements CurrentJob, QueueListener {
     this.#known = new Known({
       queue: this.#queue, problems: options.problems, database: options.database, submission: this.#submission,
       follower: this.#follower, log: this.log,
-      hasBuild: () => Boolean(this.definition?.build), isDue: () => this.#timers.has("submit"),
+      isDue: () => this.#timers.has("submit"),
       onChange: () => this.#tellPhase(), onResult: options.onResult,
     })
     this.#queue.listener = this
@@ -87,7 +88,7 @@ export class Current implements CurrentJob, QueueListener {
     return phaseOf({
       isRunnable: this.#isRunnable, hasQueue: this.#queue.address !== undefined, isSubmitting: this.#submission.isUnderWay,
       isUploading: this.#submission.isUploading, record: this.record, result: this.#submission.old ? undefined : this.result,
-      hasNoResult: this.#known.hasNoResult, isBuilding: this.#known.isBuilding,
+      hasNoResult: this.#known.hasNoResult, isBuilding: this.#known.stage !== undefined,
     })
   }
 
@@ -96,7 +97,12 @@ export class Current implements CurrentJob, QueueListener {
       phase: this.phase, connection: this.#queue.connection, record: this.record, result: this.result,
       waiting: this.#known.waiting,
       nWorkers: this.#queue.workers.length, nUploads: Object.keys(this.uploads).length, hasNoResult: this.#known.hasNoResult,
+      stage: this.#known.stage, definition: this.definition,
     })
+  }
+
+  get stage(): Stage | undefined {
+    return this.phase === "building" ? this.#known.stage : undefined
   }
 
   get since(): number | undefined {

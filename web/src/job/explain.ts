@@ -1,7 +1,9 @@
 /** Why a job waits or how it ended, in a sentence or two for a person. */
 import type { Connection, Phase } from "../client/client.ts"
 import { isObject } from "../definition/shape.ts"
-import type { Job, JobResult } from "../wire.ts"
+import type { Definition, Job, JobResult } from "../wire.ts"
+import { endingHint, exitMeaning, waitingHint } from "./ending.ts"
+import type { Stage } from "./stage.ts"
 
 /** What the server says of the job's place in the queue. */
 export interface Waiting {
@@ -34,6 +36,8 @@ export interface Situation {
   readonly nWorkers: number
   readonly nUploads: number
   readonly hasNoResult: boolean
+  readonly stage: Stage | undefined
+  readonly definition: Definition | undefined
 }
 
 export function explain(now: Situation): string {
@@ -46,7 +50,7 @@ export function explain(now: Situation): string {
     case "submitting": return now.connection === "open" ? "The queue has not confirmed it yet."
       : "It is sent as soon as the queue is connected."
     case "queued": return waitingText(now)
-    case "building": return `${onWorker(now.record)} gets the image ready.`
+    case "building": return `${onWorker(now.record)} ${stageText(now.stage)}.`
     case "running": return `${onWorker(now.record)} runs it.`
     default: return endText(now)
   }
@@ -56,40 +60,57 @@ function onWorker(record: Job | undefined): string {
   return record?.worker ? `Worker ${record.worker.slice(0, 40)}` : "A worker"
 }
 
+function stageText(stage: Stage | undefined): string {
+  const what = stage?.what ?? ""
+  switch (stage?.kind) {
+    case "pull": return what === "" ? "pulls the image" : `pulls ${what}`
+    case "clone": return what === "" ? "fetches what the image is built of" : `fetches ${what}`
+    case "build": return what === "" ? "builds the image" : `builds the image: ${what}`
+    case "push": return "keeps the built image for later runs"
+    case undefined: return "gets the image ready"
+  }
+}
+
 function waitingText({ waiting, nWorkers }: Situation): string {
   const n = waiting?.nWorkers ?? nWorkers
-  if (n === 0) return `${placeText(waiting)}No worker is connected to this queue.`
-  const workers = n === 1 ? "One worker is connected" : `${n} workers are connected`
-  return waiting?.why ? `${placeText(waiting)}${workers}; ${waiting.why}.` : `${placeText(waiting)}${workers}.`
+  const workers = n === 0 ? "No worker is connected to this queue"
+    : n === 1 ? "One worker is connected" : `${n} workers are connected`
+  const why = n > 0 && waiting?.why ? `; ${waiting.why}` : ""
+  return joined(`${placeText(waiting)}${workers}${why}.`, waitingHint(n, waiting?.why))
 }
 
 function placeText(waiting: Waiting | undefined): string {
   return waiting?.position === undefined ? "" : `Position ${waiting.position} of ${Math.max(waiting.nQueued, waiting.position)}. `
 }
 
-function endText({ phase, record, result, hasNoResult }: Situation): string {
-  const message = record?.finished?.message
+function endText(now: Situation): string {
+  const { record, result, definition } = now
+  const message = errorText(result?.error) ?? record?.finished?.message
+  return joined(endSentence(now, message),
+    endingHint({ reason: record?.finishedReason, code: result?.StatusCode, message, definition }))
+}
+
+function endSentence({ phase, record, result, hasNoResult }: Situation, message: string | undefined): string {
+  const said = record?.finished?.message
   switch (phase) {
     case "succeeded": return hasNoResult ? "It ended well, but its result is not to be had from the server." : ""
-    case "failed": return exitText(result?.StatusCode ?? 0)
-    case "error": return sentence(errorText(result?.error) ?? message ?? "It could not be run")
-    case "timed-out": return "It ran longer than it may and was stopped."
-    case "cancelled": return message && message !== "Job cancelled by client" ? sentence(message) : "It was stopped."
+    case "failed": return exitText(result?.StatusCode ?? 0, said)
+    case "error": return sentence(message ?? "It could not be run")
+    case "timed-out": return said ? sentence(`It was stopped: ${said}`) : "It ran longer than it may and was stopped."
+    case "cancelled": return said && said !== "Job cancelled by client" ? sentence(said) : "It was stopped."
     case "replaced": return "A newer job of the same frame took its place."
     case "lost": return "The connection to its worker is lost; the job waits for it or goes to another one."
     default: return ""
   }
 }
 
-/** What an exit code usually means. */
-function exitText(code: number): string {
-  const meaning: Record<number, string> = {
-    125: "the container could not be started", 126: "the command cannot be executed", 127: "the command was not found",
-    130: "it was interrupted", 134: "the program aborted", 137: "it was killed, often for want of memory",
-    139: "the program crashed (segmentation fault)", 143: "it was told to end",
-  }
-  const why = meaning[code]
-  return `The program ended with exit code ${code}${why ? `: ${why}` : ""}.`
+function exitText(code: number, said: string | undefined): string {
+  const why = said ?? exitMeaning(code)
+  return sentence(`The program ended with exit code ${code}${why ? `: ${why}` : ""}`)
+}
+
+function joined(...sentences: string[]): string {
+  return sentences.filter((one) => one !== "").join(" ")
 }
 
 function errorText(error: unknown): string | undefined {

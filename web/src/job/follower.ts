@@ -5,7 +5,8 @@
 import { isObject } from "../definition/shape.ts"
 import type { LogPart, LogStore } from "../log/store.ts"
 import { readLines } from "../queue/frames.ts"
-import type { LogLine, LogsMessage } from "../wire.ts"
+import type { LogLine, LogsMessage, Step } from "../wire.ts"
+import { StageReader } from "./stage.ts"
 
 /** Answers read of one part: each holds many lines, and 10 MiB are kept of a job. */
 const ANSWERS_MAX = 2_000
@@ -22,8 +23,8 @@ export class LogFollower {
   #jobId = ""
   /** Lines that came while the log so far is read, or undefined when none is read. */
   #waiting: Record<LogPart, LogLine[]> | undefined
-  /** Part of the last line. */
-  lastPart: LogPart | undefined
+  /** How far the image is, until the run writes its first line. */
+  readonly stages = new StageReader()
 
   constructor(log: LogStore, read: Read) {
     this.#log = log
@@ -39,7 +40,7 @@ export class LogFollower {
 
   clear(): void {
     this.#waiting = undefined
-    this.lastPart = undefined
+    this.stages.clear()
     this.#log.clear()
   }
 
@@ -47,7 +48,8 @@ export class LogFollower {
   take({ jobId, step, logs }: LogsMessage): boolean {
     if (jobId !== this.#jobId || step === "docker image push" || logs.length === 0) return false
     const part = step === "Running" ? "run" : "build"
-    this.lastPart = part
+    if (part === "run") this.stages.clear()
+    else this.stages.take(logs, step as Step)
     if (this.#waiting) this.#waiting[part] = [...this.#waiting[part], ...logs].slice(-WAITING_MAX)
     else this.#log.append(part, logs)
     return true
@@ -63,10 +65,10 @@ export class LogFollower {
     const run = await this.#readAll("run", signal)
     if (signal.aborted || this.#waiting !== waiting) return
     this.#waiting = undefined
-    this.#join("build", build, waiting.build)
+    const all = this.#join("build", build, waiting.build)
     this.#join("run", run, waiting.run)
-    if (run?.length) this.lastPart = "run"
-    else if (build?.length) this.lastPart ??= "build"
+    this.stages.clear()
+    if (!run?.length && waiting.run.length === 0) this.stages.take(all)
   }
 
   /** The whole run log, now that it is known. The build's log is read if nobody saw it. */
@@ -79,9 +81,12 @@ export class LogFollower {
     if (!signal.aborted && build?.length) this.#log.replace("build", build)
   }
 
-  #join(part: LogPart, soFar: LogLine[] | undefined, later: LogLine[]): void {
-    if (soFar) this.#log.replace(part, [...soFar, ...later.slice(overlap(soFar, later))])
+  /** Gives all lines of the part, as far as they are known here. */
+  #join(part: LogPart, soFar: LogLine[] | undefined, later: LogLine[]): LogLine[] {
+    const all = soFar ? [...soFar, ...later.slice(overlap(soFar, later))] : later
+    if (soFar) this.#log.replace(part, all)
     else this.#log.append(part, later)
+    return all
   }
 
   async #readAll(part: LogPart, signal: AbortSignal): Promise<LogLine[] | undefined> {

@@ -14,12 +14,15 @@ import type { LogFollower } from "./follower.ts"
 import { recordOf } from "./hand.ts"
 import { loadResult } from "./load.ts"
 import { hasResult, isActive } from "./phase.ts"
+import type { Stage } from "./stage.ts"
 import type { Submission } from "./submission.svelte.ts"
 import { Timers } from "./timers.ts"
 
 /** Between looks at the job's place in the queue; the first comes sooner. */
 const LOOK_MS = 4_000
 const FIRST_LOOK_MS = 300
+/** A commit whose image is there already runs without a further word. */
+const QUIET_MS = 15_000
 
 export interface KnownOptions {
   readonly queue: Queue
@@ -28,8 +31,6 @@ export interface KnownOptions {
   readonly submission: Submission
   readonly follower: LogFollower
   readonly log: Lines
-  /** Whether the job builds its image. */
-  readonly hasBuild: () => boolean
   /** Whether a submission was asked for and is not handed over yet. */
   readonly isDue: () => boolean
   /** Something changed that the phase depends on. */
@@ -44,7 +45,8 @@ export class Known {
   result: JobResult | undefined = $state.raw(undefined)
   waiting: Waiting | undefined = $state.raw(undefined)
   hasNoResult = $state(false)
-  isBuilding = $state(false)
+  /** How far the image is; undefined as soon as it is there. */
+  stage: Stage | undefined = $state.raw(undefined)
   /** Our own record: of the database, or of a cancel that the server need not know yet. */
   #ours: Job | undefined
   #loading: Job | undefined
@@ -68,7 +70,8 @@ export class Known {
   forget(): void {
     this.#timers.endAll()
     this.record = this.result = this.waiting = this.#ours = this.#loading = undefined
-    this.hasNoResult = this.isBuilding = false
+    this.stage = undefined
+    this.hasNoResult = false
   }
 
   /** Makes way for a new run: an old result stays in view, though it is kept no longer. */
@@ -95,8 +98,19 @@ export class Known {
     const { follower } = this.#options
     const isLive = this.record?.state === "Running" || this.record?.state === "Queued"
     if (logs.jobId !== this.#id || !isLive || !follower.take(logs)) return
-    this.isBuilding = follower.lastPart === "build"
+    this.#showStage()
     this.#options.onChange()
+  }
+
+  #showStage(): void {
+    const { stages } = this.#options.follower
+    this.stage = stages.stage
+    this.#timers.end("stage")
+    if (!stages.mayBeOver) return
+    this.#timers.after("stage", Math.min(QUIET_MS, stages.time + QUIET_MS - Date.now()), () => {
+      this.stage = undefined
+      this.#options.onChange()
+    })
   }
 
   dispose(): void {
@@ -144,17 +158,16 @@ export class Known {
 
   #showQueued(): void {
     this.#options.follower.clear()
-    this.isBuilding = false
+    this.#showStage()
     this.waiting = undefined
     this.#timers.after("look", FIRST_LOOK_MS, () => void this.#look())
   }
 
   /** Who saw it queued sees every line; who comes later reads the log so far. */
   #showRunning(before: Job | undefined): void {
-    this.isBuilding = this.#options.follower.lastPart !== "run" && this.#options.hasBuild()
     if (before?.state === "Queued") return
     void this.#options.follower.catchUp().then(() => {
-      this.isBuilding = this.#options.follower.lastPart === "build"
+      this.#showStage()
       this.#options.onChange()
     })
   }

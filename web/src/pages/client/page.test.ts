@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest"
+import type { Stage, StageKind } from "../../job/stage.ts"
 import { CHANGES_MAX, changesOf } from "./changes.ts"
 import { lineDiff } from "./line-diff.ts"
 import { definitionOf, errorsOf, formOf, meansSame, merged } from "./form.ts"
 import { maskedQueue, privateQueueName, quoted, workerCommand } from "./queue-name.ts"
 import { shareLink } from "./share.ts"
-import { actionOf, exitMeaning } from "./status.ts"
+import { actionOf, stageProgress, stageText } from "./status.ts"
 import { cpusProblem, durationProblem, envNameProblem, fileNameProblem, imageProblem, objectProblem, queueProblem, sizeProblem,
   splitVariable } from "./validate.ts"
 
@@ -149,8 +150,9 @@ describe("status", () => {
       actionOf("failed", false)])
       .toEqual(["set-up", "save-and-run", "stop", "run", "run-again"])
   })
-  it("knows the common exit codes", () => {
-    expect([exitMeaning(127), exitMeaning(137), exitMeaning(135), exitMeaning(0)])
-      .toEqual(["command not found", "killed, probably out of memory", "ended by signal 7", ""])
+  it("names the stage of an image, with its progress where that is known", () => {
+    const stage = (kind: StageKind, done = 0, total = 0): Stage => ({ kind, what: "", done, total })
+    expect([stageText(stage("clone")), stageProgress(stage("clone")), stageProgress(stage("pull", 3, 7)),
+      stageProgress(stage("build", 2, 5))]).toEqual(["Fetching the build's files", "", "3 of 7 layers", "step 2 of 5"])
   })
 })

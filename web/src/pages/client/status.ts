@@ -1,4 +1,6 @@
 import type { Phase } from "../../client/client.ts"
+import type { Stage, StageKind } from "../../job/stage.ts"
+import { plural } from "../../ui/format.ts"
 import type { IconName } from "../../ui/icons.ts"
 
 export type Tone = "soft" | "active" | "ok" | "warn" | "bad"
@@ -43,17 +45,20 @@ export function hasEnded(phase: Phase): boolean {
   return ["succeeded", "failed", "error", "timed-out"].includes(phase)
 }
 
-const EXIT_CODES: Readonly<Record<number, string>> = {
-  1: "the program reports an error", 2: "wrong use of a command", 125: "the container could not be started",
-  126: "the command cannot be executed",
-  127: "command not found", 128: "invalid exit code", 130: "interrupted", 134: "aborted", 137: "killed, probably out of memory",
-  139: "segmentation fault", 143: "terminated",
+const STAGES: Readonly<Record<StageKind, { text: string; one: string }>> = {
+  pull: { text: "Pulling the image", one: "layer" }, clone: { text: "Fetching the build's files", one: "" },
+  build: { text: "Building the image", one: "step" }, push: { text: "Keeping the built image", one: "" },
 }
 
-/** What an exit code usually means; empty for 0 and for what has no custom. */
-export function exitMeaning(code: number): string {
-  if (code > 128 && code < 160 && !EXIT_CODES[code]) return `ended by signal ${code - 128}`
-  return EXIT_CODES[code] ?? ""
+/** What the worker does before it can run the job. */
+export function stageText({ kind }: Stage): string {
+  return STAGES[kind].text
+}
+
+/** `3 of 7 layers`, `step 2 of 5`; empty where it is not known. */
+export function stageProgress({ kind, done, total }: Stage): string {
+  if (total === 0) return ""
+  return kind === "pull" ? `${done} of ${plural(total, STAGES.pull.one)}` : `${STAGES[kind].one} ${done} of ${total}`
 }
 
 /** What the one clear action of the page is. */

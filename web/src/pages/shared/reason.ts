@@ -28,13 +28,3 @@ export function standingOf(state: State | undefined, reason?: Reason, statusCode
   const known = reason && Object.hasOwn(ENDS, reason) ? ENDS[reason] : undefined
   return known ?? { text: String(reason ?? state ?? "Unknown"), tone: "none", icon: "help" }
 }
-
-/** What an exit code means, where it means something. */
-export function exitCodeText(code: number): string | undefined {
-  if (code === 126) return "The command was found but could not be executed."
-  if (code === 127) return "The command was not found in the image."
-  if (code === 137) return "The program was killed, often because it ran out of memory."
-  if (code === 139) return "The program crashed with a segmentation fault."
-  if (code === 143) return "The program was asked to stop."
-  return undefined
-}
