@@ -6,6 +6,7 @@ import { build, type Sources } from "./build.ts"
 import { type Input, inputOf } from "./inputs.ts"
 import { type Settled, Settler } from "./settle.ts"
 import { type Put, Uploader } from "./upload.ts"
+import { bearerOfFile } from "../queue/token.ts"
 
 const BASE = "http://localhost:7801"
 const fresh = (): boolean => false
@@ -169,4 +170,23 @@ test("a file larger than the server takes is not sent nine times", async () => {
   const put = vi.fn<Put>(() => Promise.resolve(413))
   await expect(new Uploader(put).upload(upload("a"), () => {}, never)).rejects.toThrow("it is larger than the server takes")
   expect(put).toHaveBeenCalledTimes(1)
+})
+
+test("a token that is asked for is sent at the next try, and an upload that is refused is not tried again", async () => {
+  const sent: unknown[] = []
+  let token = "first"
+  const headersOf = (url: string): Record<string, string> => bearerOfFile(url, BASE, token)
+  const put: Put = (url, _, headers) => {
+    sent.push([url, headers])
+    token = "second"
+    return Promise.resolve(sent.length === 1 ? 500 : sent.length === 2 ? 200 : 401)
+  }
+  const uploader = new Uploader(put, headersOf)
+  const done = uploader.upload(upload("a"), () => {}, never)
+  await vi.advanceTimersByTimeAsync(200)
+  await done
+  await expect(uploader.upload({ ...upload("b"), base: "http://other" }, () => {}, never)).rejects.toThrow("asks for a token")
+  expect(sent).toEqual([
+    [`${BASE}/f/a`, { Authorization: "Bearer first" }], [`${BASE}/f/a`, { Authorization: "Bearer second" }], ["http://other/f/b", {}],
+  ])
 })

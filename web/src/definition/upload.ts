@@ -5,21 +5,32 @@ import type { Upload } from "./settle.ts"
 const TRIES_MAX = 9
 /** Wait before the second try; it doubles with each further one. */
 const FIRST_WAIT_MS = 100
+/** Answers that no further try changes. */
+const FINAL: Readonly<Record<number, string>> = {
+  401: "the server asks for a token", 403: "the server does not accept the token", 413: "it is larger than the server takes",
+}
 /** Uploads at a time. */
 const PARALLEL_MAX = 4
 /** Uploads that are known to be stored; the oldest are forgotten, and then stored again. */
 const KNOWN_MAX = 10_000
 
-/** Sends bytes once, following redirects. Resolves with the status, rejects when the network fails or the signal fires. */
-export type Put = (url: string, body: Blob, onShare: (share: number) => void, signal: AbortSignal) => Promise<number>
+export type HeaderValues = Readonly<Record<string, string>>
 
-/** `PUT` by XMLHttpRequest: unlike `fetch` it tells of its progress. */
-export const putByXhr: Put = (url, body, onShare, signal) =>
+/** Sends bytes once, following redirects. Resolves with the status, rejects when the network fails or the signal fires. */
+export type Put =
+  (url: string, body: Blob, headers: HeaderValues, onShare: (share: number) => void, signal: AbortSignal) => Promise<number>
+
+/**
+ * `PUT` by XMLHttpRequest: unlike `fetch` it tells of its progress. A server may redirect to an object storage of another origin:
+ * browsers follow without `Authorization` then, as the Fetch standard wants it.
+ */
+export const putByXhr: Put = (url, body, headers, onShare, signal) =>
   new Promise((resolve, reject) => {
     const request = new XMLHttpRequest()
     const fail = (): void => reject(new TypeError("the network failed"))
     request.open("PUT", url)
     request.setRequestHeader("Content-Type", "application/octet-stream")
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
     request.upload.onprogress = ({ loaded, total }) => onShare(total > 0 ? loaded / total : 0)
     request.onload = () => resolve(request.status)
     request.onerror = fail
@@ -40,13 +51,16 @@ interface Flight {
 /** Uploads, each at most once a page's life, and never twice at a time. */
 export class Uploader {
   readonly #put: Put
+  readonly #headersOf: (url: string) => HeaderValues
   readonly #known = new Set<string>()
   readonly #flights = new Map<string, Flight>()
   readonly #queue: (() => void)[] = []
   #nBusy = 0
 
-  constructor(put: Put = putByXhr) {
+  /** `headersOf` gives what goes along to an address, at each try: a token may have come meanwhile. */
+  constructor(put: Put = putByXhr, headersOf: (url: string) => HeaderValues = () => ({})) {
     this.#put = put
+    this.#headersOf = headersOf
   }
 
   /** Whether the bytes were stored earlier. */
@@ -110,10 +124,9 @@ export class Uploader {
     url: string, body: Blob, tell: (share: number) => void, signal: AbortSignal,
   ): Promise<{ isStored: boolean; why: string; isHopeless: boolean }> {
     try {
-      const status = await this.#put(url, body, tell, signal)
+      const status = await this.#put(url, body, this.#headersOf(url), tell, signal)
       const isStored = status >= 200 && status < 300
-      return { isStored, why: status === 413 ? "it is larger than the server takes" : `the server answered ${status}`,
-        isHopeless: status === 413 }
+      return { isStored, why: FINAL[status] ?? `the server answered ${status}`, isHopeless: FINAL[status] !== undefined }
     } catch {
       signal.throwIfAborted()
       return { isStored: false, why: "the server cannot be reached, or the file changed", isHopeless: false }

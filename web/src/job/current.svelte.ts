@@ -9,6 +9,7 @@ import type { Settled } from "../definition/settle.ts"
 import { Uploader } from "../definition/upload.ts"
 import { Lines } from "../log/lines.ts"
 import { letGo, type Queue, type QueueListener } from "../queue/queue.svelte.ts"
+import { bearerOfFile } from "../queue/token.ts"
 import type { Definition, Job, JobResult, LogsMessage, StateChange } from "../wire.ts"
 import type { Database } from "./database.ts"
 import { explain } from "./explain.ts"
@@ -62,7 +63,7 @@ export class Current implements CurrentJob, QueueListener {
   constructor(options: CurrentOptions) {
     this.#options = options
     this.#queue = options.queue
-    this.#uploader = options.uploader ?? new Uploader()
+    this.#uploader = options.uploader ?? new Uploader(undefined, (url) => bearerOfFile(url, this.#queue.base, this.#queue.token))
     this.log = options.log ?? new Lines()
     this.#follower = new LogFollower(this.log, (path, signal) => this.#queue.read(path, signal))
     this.#submission = new Submission({

@@ -54,8 +54,8 @@ export class Tokens {
 }
 
 /**
- * The headers for a file at `url`: the token goes to the stored files of the server at `base`, which is where outputs lie. The
- * address is a stranger's, so it goes nowhere else, and not to the rest of that server either.
+ * The headers for a file at `url`: the token goes to the stored files of the server at `base`, where inputs and outputs lie. The
+ * address may be a stranger's, so it goes nowhere else, and not to the rest of that server either.
  */
 export function bearerOfFile(url: string, base: string, token: string | undefined): Record<string, string> {
   return URL.canParse(url) && new URL(url).href.startsWith(`${base}/f/`) ? bearer(token) : {}
