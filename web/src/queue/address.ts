@@ -22,7 +22,7 @@ export interface QueueAddress {
 /** Characters of a queue's name. */
 const NAME_CHARS_MAX = 255
 /** The worker of this machine serves the same routes. */
-const LOCAL_BASE = "http://localhost:8000"
+export const LOCAL_BASE = "http://localhost:8000"
 
 /**
  * The address of the queue that the parameters name, on the server at `root` unless they name another. Undefined when they name

@@ -3,7 +3,7 @@ import type { Stage, StageKind } from "../../job/stage.ts"
 import { CHANGES_MAX, changesOf } from "./changes.ts"
 import { lineDiff } from "./line-diff.ts"
 import { definitionOf, errorsOf, formOf, meansSame, merged } from "./form.ts"
-import { maskedQueue, privateQueueName, quoted, workerCommand } from "./queue-name.ts"
+import { maskedQueue, placeOf, privateQueueName, quoted, workerCommand } from "./queue-name.ts"
 import { shareLink } from "./share.ts"
 import { actionOf, stageProgress, stageText } from "./status.ts"
 import { cpusProblem, durationProblem, envNameProblem, fileNameProblem, imageProblem, objectProblem, queueProblem, sizeProblem,
@@ -129,10 +129,18 @@ describe("queue names", () => {
     expect(maskedQueue("q-abcdefghijk")).toBe("q-ab••••")
     expect(maskedQueue("https://h/secretname")).toBe("https://h/secr••••")
     expect(maskedQueue("local")).toBe("local")
-    expect(workerCommand("a'; rm -rf ~ #", "http://h")).toBe(`asman worker run 'a'\\''; rm -rf ~ #' --api http://h`)
-    expect(workerCommand("https://h/q1", "https://h")).toBe("asman worker run q1 --api https://h")
-    expect(workerCommand("local", "http://h")).toBe("asman worker run --mode local")
+    expect(workerCommand("a'; rm -rf ~ #", "http://h", "http://h")).toBe(`asman worker run 'a'\\''; rm -rf ~ #' --api http://h`)
+    expect(workerCommand("https://h/q1", "https://h", "https://h")).toBe("asman worker run q1 --api https://h")
+    expect(workerCommand("local", "http://h", "http://localhost:8000")).toBe("asman worker run --mode local")
+    expect(workerCommand("local", "http://h", "https://h")).toBe("asman worker run --mode local --allow-origin https://h")
     expect(quoted("$(x)")).toBe("'$(x)'")
+  })
+  it("say what will run where", () => {
+    expect(placeOf({ isLocal: true, base: "http://localhost:8000" })).toEqual({
+      label: "Local", text: "Jobs run on this machine, by the worker at localhost:8000." })
+    const texts = ["http://localhost:8123", "https://host"].map((base) => placeOf({ isLocal: false, base }).text)
+    expect(texts).toEqual(["this machine's server", "host"].map((where) =>
+      `Jobs run on the machines whose workers serve this queue at ${where}.`))
   })
 })
 

@@ -1,3 +1,7 @@
+import type { QueueState } from "../../client/client.ts"
+import { localCommand } from "../../queue/local-test.ts"
+import { isOwnMachine } from "./examples.ts"
+
 /** A queue's name is its key. This one nobody guesses: 32 characters of 5 bits, 160 bits in all, none that reads as another. */
 export function privateQueueName(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(32))
@@ -12,9 +16,9 @@ export function maskedQueue(name: string): string {
   return name.slice(0, at) + (key.length <= 6 ? "••••" : `${key.slice(0, 4)}••••`)
 }
 
-/** The command that serves a queue with this machine, for a POSIX shell. */
-export function workerCommand(queue: string, base: string): string {
-  if (queue === "local") return "asman worker run --mode local"
+/** The command that serves a queue with a machine, for a POSIX shell. `origin` is the page's own: a local API asks whose it is. */
+export function workerCommand(queue: string, base: string, origin: string): string {
+  if (queue === "local") return localCommand(origin)
   const name = /^https?:\/\//i.test(queue) ? lastSegment(queue) : queue
   return `asman worker run ${quoted(name)} --api ${quoted(base)}`
 }
@@ -31,4 +35,12 @@ function lastSegment(address: string): string {
 /** One word of a shell, whatever it holds. */
 export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
+}
+
+/** What runs where: the label of a queue, and a sentence. */
+export function placeOf({ isLocal, base }: Pick<QueueState, "isLocal" | "base">): { label: "Local" | "Remote"; text: string } {
+  const host = URL.canParse(base) ? new URL(base).host : base
+  if (isLocal) return { label: "Local", text: `Jobs run on this machine, by the worker at ${host}.` }
+  const server = URL.canParse(base) && isOwnMachine(new URL(base)) ? "this machine's server" : host
+  return { label: "Remote", text: `Jobs run on the machines whose workers serve this queue at ${server}.` }
 }
