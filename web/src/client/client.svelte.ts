@@ -10,13 +10,14 @@ import { type Address, windowAddress } from "../hash/address.ts"
 import { EDIT_MS, ParamStore } from "../hash/params.svelte.ts"
 import { Current } from "../job/current.svelte.ts"
 import { BrowserDatabase, type Database } from "../job/database.ts"
+import { Edits } from "../job/edits.ts"
 import { History } from "../job/history.svelte.ts"
 import { Arrivals } from "../metaframe/arrivals.ts"
 import { Delivery } from "../metaframe/delivery.ts"
 import { openParent, type Parent, type ParentListener } from "../metaframe/parent.ts"
 import { Queue, type QueueOptions } from "../queue/queue.svelte.ts"
 import type { Job } from "../wire.ts"
-import type { Client, InputFile, MetaframeState, PastRun, Phase, Problem } from "./client.ts"
+import type { Client, InputFile, KeptEdits, MetaframeState, PastRun, Phase, Problem } from "./client.ts"
 import { Problems, sentenceOf } from "./problems.svelte.ts"
 import { UserFiles } from "./files.svelte.ts"
 
@@ -43,6 +44,7 @@ class AsmanClient implements Client {
   readonly job: Current
   readonly metaframe: Frame
   readonly #history: History
+  readonly #edits: Edits
   readonly #arrivals: Arrivals
   readonly #delivery: Delivery
   readonly #parent: Parent
@@ -60,6 +62,7 @@ class AsmanClient implements Client {
     this.params = new ParamStore(options.address ?? windowAddress(), problems)
     this.queue = new Queue({ ...options.queue, root: options.root, problems, setQueue: (queue) => this.params.setQueue(queue) })
     this.#history = new History(database)
+    this.#edits = new Edits(database, () => this.#place())
     this.#arrivals = new Arrivals(problems)
     this.#userFiles = new UserFiles(problems)
     this.job = this.#makeJob(database)
@@ -105,6 +108,8 @@ class AsmanClient implements Client {
   dismiss(key: string): void { this.#problems.clear(key) }
   reopen(run: PastRun): void { this.params.setText(run.fragment) }
   forgetHistory(): void { this.#history.forget() }
+  keptEdits(): Promise<KeptEdits | undefined> { return this.#edits.kept() }
+  keepEdits(edits: KeptEdits | undefined): Promise<boolean> { return this.#edits.keep(edits) }
 
   dispose(): void {
     this.#generation++
@@ -114,6 +119,12 @@ class AsmanClient implements Client {
     this.job.dispose()
     this.queue.dispose()
     this.params.dispose()
+  }
+
+  /** What edits belong to. A metapage names its frames. */
+  #place(): unknown {
+    const { job, inputs, queue, queueOverride } = this.params
+    return [this.metaframe.isEmbedded ? globalThis.window?.name : "", queue, queueOverride, job ?? null, inputs]
   }
 
   #makeJob(database: Database): Current {

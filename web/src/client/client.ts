@@ -169,6 +169,14 @@ export interface PastRun {
   readonly duration: number | undefined
 }
 
+/** What was edited and is not in the job yet. */
+export interface KeptEdits {
+  /** Texts of files by name. */
+  readonly texts: Readonly<Record<string, string>>
+  /** The settings; undefined where they are as the job is. */
+  readonly form: unknown
+}
+
 export interface Client {
   readonly params: Params
   readonly problems: readonly Problem[]
@@ -192,6 +200,10 @@ export interface Client {
   /** Brings a past run back into the fragment. */
   reopen(run: PastRun): void
   forgetHistory(): void
+  /** Edits of an earlier visit to the job as it is now, in this frame and for this queue. */
+  keptEdits(): Promise<KeptEdits | undefined>
+  /** Keeps edits over a reload; none forgets them. Gives whether they are kept. */
+  keepEdits(edits: KeptEdits | undefined): Promise<boolean>
   /** Lines of another view, such as the page of one job, go through the same type. */
   dispose(): void
 }

@@ -34,6 +34,10 @@ class FakeDatabase implements Database {
   forgetResult(key: string): Promise<void> { this.results.delete(key); return Promise.resolve() }
   runs(): Promise<readonly PastRun[]> { return Promise.resolve(this.kept) }
   keepRuns(runs: readonly PastRun[]): Promise<void> { this.kept = runs; return Promise.resolve() }
+  readonly keptEdits = new Map<string, unknown>()
+  edits(key: string): Promise<unknown> { return Promise.resolve(this.keptEdits.get(key)) }
+  keepEdits(key: string, edits: unknown): Promise<boolean> { this.keptEdits.set(key, edits); return Promise.resolve(true) }
+  forgetEdits(key: string): Promise<void> { this.keptEdits.delete(key); return Promise.resolve() }
 }
 
 class FakeParent implements Parent {

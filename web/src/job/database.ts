@@ -1,22 +1,30 @@
 /**
- * What this browser keeps of jobs, in IndexedDB: results, so that they show without the server, and the history of runs.
+ * What this browser keeps of jobs, in IndexedDB: results, so that they show without the server, the history of runs, and edits that
+ * were not saved.
  *
- * Both are bounded and expire. A database that is forbidden, full or broken loses only that convenience: nothing here rejects.
+ * All are bounded and expire. A database that is forbidden, full or broken loses only that convenience: nothing here rejects.
  */
 import type { PastRun } from "../client/client.ts"
 import type { Job } from "../wire.ts"
 
 const NAME = "asman"
-const VERSION = 1
+const VERSION = 2
 /** Results kept; the oldest go. */
 const RESULTS_MAX = 100
 /** UTF-16 units of one result as JSON; larger ones are asked of the server each time. */
 const RESULT_CHARS_MAX = 2_000_000
-const RESULT_AGE_MAX_MS = 14 * 24 * 3_600_000
+const DAY_MS = 24 * 3_600_000
+const RESULT_AGE_MAX_MS = 14 * DAY_MS
+/** Jobs whose edits are kept; the oldest go. */
+const EDITS_MAX = 50
+/** UTF-16 units of one job's edits as JSON; larger ones live as long as the page. */
+const EDITS_CHARS_MAX = 2_000_000
+const EDITS_AGE_MAX_MS = 30 * DAY_MS
 /** The key of the only entry of the history. */
 const HISTORY = "history"
 
 interface Kept { readonly key: string; readonly job: Job; readonly created_at: number }
+interface KeptText { readonly key: string; readonly edits: unknown; readonly created_at: number }
 
 /** What is kept of jobs. Tests put a map in its place. */
 export interface Database {
@@ -25,6 +33,10 @@ export interface Database {
   forgetResult(key: string): Promise<void>
   runs(): Promise<readonly PastRun[]>
   keepRuns(runs: readonly PastRun[]): Promise<void>
+  edits(key: string): Promise<unknown>
+  /** Gives whether they are kept. */
+  keepEdits(key: string, edits: unknown): Promise<boolean>
+  forgetEdits(key: string): Promise<void>
 }
 
 export class BrowserDatabase implements Database {
@@ -38,7 +50,7 @@ export class BrowserDatabase implements Database {
   async keepResult(key: string, job: Job): Promise<void> {
     if (JSON.stringify(job).length > RESULT_CHARS_MAX) return
     await this.#ask("results", "readwrite", (store) => store.put({ key, job, created_at: Date.now() } satisfies Kept))
-    await this.#expire()
+    await this.#expire("results", RESULTS_MAX, RESULT_AGE_MAX_MS)
   }
 
   async forgetResult(key: string): Promise<void> {
@@ -54,14 +66,32 @@ export class BrowserDatabase implements Database {
     await this.#ask("runs", "readwrite", (store) => store.put(runs, HISTORY))
   }
 
-  /** Keys alone are read: the results themselves may be large. */
-  async #expire(): Promise<void> {
-    const oldest = IDBKeyRange.upperBound(Date.now() - RESULT_AGE_MAX_MS)
-    const expired = await this.#ask<IDBValidKey[]>("results", "readonly", (store) => store.index("created_at").getAllKeys(oldest))
-    const all = await this.#ask<IDBValidKey[]>("results", "readonly", (store) => store.index("created_at").getAllKeys())
-    const surplus = all?.slice(0, Math.max(0, all.length - RESULTS_MAX)) ?? []
+  async edits(key: string): Promise<unknown> {
+    const kept = await this.#ask<KeptText | undefined>("edits", "readonly", (store) => store.get(key))
+    return kept && kept.created_at > Date.now() - EDITS_AGE_MAX_MS ? kept.edits : undefined
+  }
+
+  async keepEdits(key: string, edits: unknown): Promise<boolean> {
+    if (JSON.stringify(edits).length > EDITS_CHARS_MAX) return false
+    const entry = { key, edits, created_at: Date.now() } satisfies KeptText
+    const isKept = (await this.#ask<IDBValidKey>("edits", "readwrite", (store) => store.put(entry))) !== undefined
+    if (isKept) await this.#expire("edits", EDITS_MAX, EDITS_AGE_MAX_MS)
+    return isKept
+  }
+
+  async forgetEdits(key: string): Promise<void> {
+    await this.#ask("edits", "readwrite", (store) => store.delete(key))
+  }
+
+  /** Keys alone are read: the entries themselves may be large. */
+  async #expire(name: string, max: number, ageMaxMs: number): Promise<void> {
+    const keys = (range?: IDBKeyRange): Promise<IDBValidKey[] | undefined> =>
+      this.#ask(name, "readonly", (store) => store.index("created_at").getAllKeys(range))
+    const expired = await keys(IDBKeyRange.upperBound(Date.now() - ageMaxMs))
+    const all = await keys()
+    const surplus = all?.slice(0, Math.max(0, all.length - max)) ?? []
     for (const key of new Set([...(expired ?? []), ...surplus])) {
-      await this.#ask("results", "readwrite", (store) => store.delete(key))
+      await this.#ask(name, "readwrite", (store) => store.delete(key))
     }
   }
 
@@ -85,9 +115,15 @@ function answer<T>(request: IDBRequest): Promise<T> {
 async function open(): Promise<IDBDatabase | undefined> {
   try {
     const request = indexedDB.open(NAME, VERSION)
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore("results", { keyPath: "key" }).createIndex("created_at", "created_at")
-      request.result.createObjectStore("runs")
+    request.onupgradeneeded = ({ oldVersion }) => {
+      const store = (name: string): void => {
+        request.result.createObjectStore(name, { keyPath: "key" }).createIndex("created_at", "created_at")
+      }
+      if (oldVersion < 1) {
+        store("results")
+        request.result.createObjectStore("runs")
+      }
+      if (oldVersion < 2) store("edits")
     }
     const database = await answer<IDBDatabase>(request)
     // Another tab with a newer page is not held up.

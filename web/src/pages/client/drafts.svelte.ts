@@ -1,7 +1,7 @@
 import { SvelteMap } from "svelte/reactivity"
 import type { Client } from "../../client/client.ts"
 
-/** Texts that were edited and are not in the job yet. They live as long as the page, also while no editor is open. */
+/** Texts that were edited and are not in the job yet. They live while no editor is open too; `Autosave` keeps them longer. */
 export class Drafts {
   readonly #texts = new SvelteMap<string, string>()
 
@@ -9,6 +9,11 @@ export class Drafts {
 
   get isDirty(): boolean {
     return this.#texts.size > 0
+  }
+
+  /** The edited texts by name. */
+  get edited(): Readonly<Record<string, string>> {
+    return Object.fromEntries(this.#texts)
   }
 
   /** Names of all text files, drafts of new ones included, sorted. */
@@ -34,6 +39,10 @@ export class Drafts {
 
   discard(name: string): void {
     this.#texts.delete(name)
+  }
+
+  discardAll(): void {
+    this.#texts.clear()
   }
 
   /** Puts all edits into the job. */

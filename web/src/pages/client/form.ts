@@ -7,6 +7,8 @@ import type { Build, Definition, Requirements } from "../../wire.ts"
 import { cpusProblem, durationProblem, envNameProblem, gpusProblem, imageProblem, sizeProblem } from "./validate.ts"
 
 const BUILD_TEXTS = ["context", "buildContext", "filename", "target", "dockerfile", "platform"] as const
+/** Variables that the form takes. */
+export const VARIABLES_MAX = 1_000
 const JOB_TEXTS = ["command", "entrypoint", "workdir"] as const
 
 export interface Variable { name: string; value: string }
@@ -45,6 +47,18 @@ export function formOf(job: Definition | undefined): JobForm {
     tags: list(job?.tags).join(", "), maxDuration: text(job?.maxDuration),
     env: Object.entries(asObject(job?.env)).map(([name, value]) => ({ name, value: text(value) })),
   }
+}
+
+/** A form that was kept by this page, or an older one of it; undefined when it is none. */
+export function asForm(value: unknown): JobForm | undefined {
+  const form = asObject(value)
+  const isLike = (found: unknown, empty: unknown): boolean =>
+    typeof empty === "string" ? typeof found === "string"
+      : Object.entries(asObject(empty)).every(([key, part]) => isLike(asObject(found)[key], part))
+  const env = Array.isArray(form["env"]) ? form["env"].slice(0, VARIABLES_MAX) : undefined
+  const isSound = isLike(form, formOf(undefined)) && ["image", "build"].includes(form["source"] as string)
+    && env?.every((variable) => isLike(variable, { name: "", value: "" }))
+  return isSound && env ? ({ ...formOf(undefined), ...form, env } as JobForm) : undefined
 }
 
 /** The job that a form without errors means, on the ground of the job it came from. */

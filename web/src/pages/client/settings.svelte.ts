@@ -1,6 +1,6 @@
 import type { Client } from "../../client/client.ts"
 import type { Definition } from "../../wire.ts"
-import { definitionOf, errorsOf, formOf, meansSame, merged, type Errors, type JobForm } from "./form.ts"
+import { asForm, definitionOf, errorsOf, formOf, meansSame, merged, type Errors, type JobForm } from "./form.ts"
 
 /** The settings form with its unsaved state. It follows the job where the user changed nothing. */
 export class Settings {
@@ -49,6 +49,13 @@ export class Settings {
     this.#saved = $state.snapshot(this.form)
     this.client.params.setJob(made)
     return true
+  }
+
+  /** Takes up a form that was edited earlier, unless this one was edited since. Gives whether it did. */
+  restore(kept: unknown): boolean {
+    const form = this.isDirty ? undefined : asForm(kept)
+    if (form) this.form = form
+    return form !== undefined && this.isDirty
   }
 
   discard(): void {

@@ -1,6 +1,7 @@
 import type { Client } from "../../client/client.ts"
 import type { Definition } from "../../wire.ts"
 import { store, stored } from "../../ui/stored.ts"
+import { Autosave } from "./autosave.svelte.ts"
 import { Drafts } from "./drafts.svelte.ts"
 import { Settings } from "./settings.svelte.ts"
 import { actionOf, type Action } from "./status.ts"
@@ -13,6 +14,7 @@ export type PanelId = "log" | "files" | "settings" | "outputs" | "queue" | "hist
 export class View {
   readonly drafts: Drafts
   readonly settings: Settings
+  readonly autosave: Autosave
   /** The open panel; `log` where there is room for one thing alone. */
   panel = $state<PanelId>("log")
   /** Name of the file in the editor; empty for the main one. */
@@ -25,6 +27,7 @@ export class View {
   constructor(readonly client: Client) {
     this.drafts = new Drafts(client)
     this.settings = new Settings(client)
+    this.autosave = new Autosave(client, this.drafts, this.settings)
   }
 
   get hasEdits(): boolean {

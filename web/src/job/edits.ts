@@ -1,0 +1,47 @@
+/**
+ * Edits that were not saved, kept until they are. They belong to a job as it is in the fragment, a queue and a frame, and come back
+ * to the very job that they were made to: to any other they might not fit.
+ */
+import type { KeptEdits } from "../client/client.ts"
+import { sha256Hex } from "../definition/sha256.ts"
+import { ENTRIES_MAX, isObject } from "../definition/shape.ts"
+import type { Database } from "./database.ts"
+
+export class Edits {
+  readonly #database: Database
+  readonly #place: () => unknown
+  /** Where the edits of this page lie. */
+  #key: string | undefined
+
+  /** `place` gives what the edits belong to, as JSON. */
+  constructor(database: Database, place: () => unknown) {
+    this.#database = database
+    this.#place = place
+  }
+
+  /** What is kept for the present place. */
+  async kept(): Promise<KeptEdits | undefined> {
+    const key = this.#present()
+    const edits = readEdits(await this.#database.edits(key))
+    if (edits) this.#key = key
+    return edits
+  }
+
+  /** Keeps edits for the present place, and there alone; none forgets them. Gives whether they are kept. */
+  async keep(edits: KeptEdits | undefined): Promise<boolean> {
+    const [before, key] = [this.#key, this.#present()]
+    this.#key = edits ? key : undefined
+    if (before !== undefined && (before !== key || !edits)) await this.#database.forgetEdits(before)
+    return edits ? this.#database.keepEdits(key, edits) : true
+  }
+
+  #present(): string {
+    return sha256Hex(new TextEncoder().encode(JSON.stringify(this.#place())))
+  }
+}
+
+function readEdits(value: unknown): KeptEdits | undefined {
+  if (!isObject(value) || !isObject(value.texts)) return undefined
+  const texts = Object.entries(value.texts).filter((entry): entry is [string, string] => typeof entry[1] === "string")
+  return { texts: Object.fromEntries(texts.slice(0, ENTRIES_MAX)), form: value.form }
+}
