@@ -92,6 +92,9 @@ export interface QueueDetails {
   readonly loads: ReadonlyMap<string, WorkerLoad>
 }
 
+/** What of the details somebody looks at. */
+export type DetailsPart = "all" | "jobs"
+
 /** The queue that jobs are sent to. */
 export interface QueueState {
   /** What the user or the parent set, after overrides: a name, `local`, a URL, or nothing. */
@@ -115,8 +118,8 @@ export interface QueueState {
   /** Goes to the worker of this machine, or back to the queue of before. */
   toggleLocal(): void
   readonly details: QueueDetails
-  /** Keeps `details` up to date until what it gives is called. */
-  watch(): () => void
+  /** Keeps `details`, or what the jobs are alone, up to date until what it gives is called. */
+  watch(part?: DetailsPart): () => void
   /** Cancels any job of the queue. */
   cancel(jobId: string): void
 }

@@ -2,7 +2,7 @@
  * What of a queue has to be asked for, while somebody looks at it. A route that a server lacks is not asked for again, and no
  * route is asked while there is nothing that it could tell.
  */
-import type { QueueDetails } from "../client/client.ts"
+import type { DetailsPart, QueueDetails } from "../client/client.ts"
 import type { Job } from "../wire.ts"
 import { type JobBrief, type Place, readBriefs, readLoads, readPlaces, type WorkerLoad } from "./details.ts"
 import { Refusal } from "./requests.ts"
@@ -24,6 +24,8 @@ export interface DetailsOptions {
 /** One route, and when it may be asked next. */
 interface Source {
   readonly path: string
+  /** Whether who watches the jobs alone wants it. */
+  readonly isOfJobs: boolean
   readonly pauseMs: number
   readonly isWanted: () => boolean
   /** Takes an answer to a question of when the queue had these jobs. Gives false when it is not understood. */
@@ -41,7 +43,7 @@ export class Details implements QueueDetails {
   #loads: ReadonlyMap<string, WorkerLoad> = $state.raw(new Map())
   /** Jobs that the server does not list. */
   #unlisted = new Set<string>()
-  #nWatchers = 0
+  readonly #watchers = new Set<{ readonly part: DetailsPart }>()
   #timer: ReturnType<typeof setInterval> | undefined
   #life = new AbortController()
   #sources: readonly Source[]
@@ -56,14 +58,14 @@ export class Details implements QueueDetails {
   get loads(): ReadonlyMap<string, WorkerLoad> { return this.#loads }
 
   /** Begins to look; what it gives ends that. */
-  watch(): () => void {
-    this.#nWatchers++
+  watch(part: DetailsPart): () => void {
+    const watcher = { part }
+    this.#watchers.add(watcher)
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS)
     this.#look()
-    let isOver = false
     return () => {
-      if (!isOver && --this.#nWatchers === 0) this.#rest()
-      isOver = true
+      this.#watchers.delete(watcher)
+      if (this.#watchers.size === 0) this.#rest()
     }
   }
 
@@ -94,11 +96,11 @@ export class Details implements QueueDetails {
     const fresh = { at: 0, nFailures: 0, isMissing: false, isUnderWay: false }
     const isUnknown = (id: string): boolean => !this.#briefs.has(id) && !this.#unlisted.has(id)
     return [
-      { ...fresh, path: "jobs?limit=200", pauseMs: 2_000, isWanted: () => [...jobs().keys()].some(isUnknown),
+      { ...fresh, path: "jobs?limit=200", isOfJobs: true, pauseMs: 2_000, isWanted: () => [...jobs().keys()].some(isUnknown),
         take: (answer, ids) => this.#takeBriefs(readBriefs(answer), ids) },
-      { ...fresh, path: "status", pauseMs: 4_000, isWanted: () => [...jobs().values()].some((job) => job.state === "Queued"),
-        take: (answer) => this.#takePlaces(readPlaces(answer)) },
-      { ...fresh, path: "report.json", pauseMs: 5_000, isWanted: () => nWorkers() > 0,
+      { ...fresh, path: "status", isOfJobs: false, pauseMs: 4_000,
+        isWanted: () => [...jobs().values()].some((job) => job.state === "Queued"), take: (answer) => this.#takePlaces(readPlaces(answer)) },
+      { ...fresh, path: "report.json", isOfJobs: false, pauseMs: 5_000, isWanted: () => nWorkers() > 0,
         take: (answer) => this.#takeLoads(readLoads(answer)) },
     ]
   }
@@ -106,8 +108,9 @@ export class Details implements QueueDetails {
   #look(): void {
     const isHidden = globalThis.document?.hidden === true
     if (isHidden || !this.#options.mayAsk()) return
+    const wantsAll = [...this.#watchers].some(({ part }) => part === "all")
     for (const source of this.#sources) {
-      const mayAsk = !source.isMissing && !source.isUnderWay && Date.now() >= source.at
+      const mayAsk = (wantsAll || source.isOfJobs) && !source.isMissing && !source.isUnderWay && Date.now() >= source.at
       if (mayAsk && source.isWanted()) void this.#ask(source, this.#life.signal)
     }
   }

@@ -30,7 +30,7 @@ test("nothing is asked unless somebody watches, and nothing any more when the la
   const { details, asked } = watched((path) => ANSWERS[path])
   await seconds(60)
   expect(asked).toEqual([])
-  const [stop, stopOther] = [details.watch(), details.watch()]
+  const [stop, stopOther] = [details.watch("all"), details.watch("all")]
   await seconds(1)
   expect(details.briefs.get("a")).toEqual({ image: "alpine", command: "x", isBuild: false, isItem: false })
   expect([details.places.get("a")?.position, details.loads.get("w")?.cpusUsed, details.loads.get("w")?.tags]).toEqual([1, 1.5, ["gpu"]])
@@ -46,7 +46,7 @@ test("nothing is asked unless somebody watches, and nothing any more when the la
 
 test("a route is asked only for what it could tell: jobs that are not known, places of jobs that wait, loads of workers", async () => {
   const { details, jobs, count } = watched((path) => ANSWERS[path], new Map([["a", job("Running")]]), 0)
-  details.watch()
+  details.watch("all")
   await seconds(30)
   expect([count("jobs?limit=200"), count("status"), count("report.json")]).toEqual([1, 0, 0])
   jobs.set("unlisted", job("Queued"))
@@ -60,10 +60,17 @@ test("a route is asked only for what it could tell: jobs that are not known, pla
   expect(count("jobs?limit=200")).toBe(3)
 })
 
+test("who looks at the jobs alone has nothing else asked", async () => {
+  const { details, count } = watched((path) => ANSWERS[path])
+  details.watch("jobs")
+  await seconds(30)
+  expect([details.briefs.size, count("jobs?limit=200"), count("status"), count("report.json")]).toEqual([1, 1, 0, 0])
+})
+
 test("a server that lacks the routes is asked once for each, whatever it answers in their place", async () => {
   for (const answer of [new Refusal(404, "no"), undefined, "<html>", { data: null }, [1]]) {
     const { details, asked } = watched(() => answer)
-    details.watch()
+    details.watch("all")
     await seconds(120)
     expect(asked.sort()).toEqual(["jobs?limit=200", "report.json", "status"])
     expect([details.briefs.size, details.places.size, details.loads.size]).toEqual([0, 0, 0])
@@ -73,7 +80,7 @@ test("a server that lacks the routes is asked once for each, whatever it answers
 test("a server that is away is asked more and more seldom, and again as soon as it is back", async () => {
   let isAway = true
   const { details, count } = watched((path) => (isAway ? new Refusal(503, "away") : ANSWERS[path]))
-  details.watch()
+  details.watch("all")
   await seconds(600)
   expect(count("status")).toBeLessThan(20)
   isAway = false

@@ -3,7 +3,7 @@
  *
  * Another address, or another token, means another connection; jobs and workers of before are forgotten.
  */
-import type { Connection, QueueDetails, QueueState } from "../client/client.ts"
+import type { Connection, DetailsPart, QueueDetails, QueueState } from "../client/client.ts"
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import type { ClientMessage, Job, LogsMessage, StateChange, Worker } from "../wire.ts"
 import { type QueueAddress, type QueueParams, resolveQueue, toggledLocal } from "./address.ts"
@@ -119,8 +119,8 @@ export class Queue implements QueueState {
     this.#options.setQueue?.(toggledLocal(this.name, browserStorage()))
   }
 
-  watch(): () => void {
-    return this.#details.watch()
+  watch(part: DetailsPart = "all"): () => void {
+    return this.#details.watch(part)
   }
 
   cancel(jobId: string): void {

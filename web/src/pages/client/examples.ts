@@ -19,6 +19,11 @@ export const EXAMPLES: readonly Example[] = [
 const LOCAL_IMAGE = "asman/demo"
 const PUBLIC_IMAGE = "alpine:3.20"
 
+/** The images of the examples that can be run here. */
+export function exampleImages(isLocal: boolean): string[] {
+  return isLocal ? [LOCAL_IMAGE, PUBLIC_IMAGE] : [PUBLIC_IMAGE]
+}
+
 /** The job and the files of an example. Undefined when its texts could not be loaded. */
 export async function loadExample(id: string, isLocal: boolean): Promise<{ job: Definition; inputs: Record<string, string> } | undefined> {
   const image = isLocal ? LOCAL_IMAGE : PUBLIC_IMAGE

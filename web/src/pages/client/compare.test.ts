@@ -1,0 +1,50 @@
+import { expect, test } from "vitest"
+import type { PastRun } from "../../client/client.ts"
+import { b64 } from "../../client/world.fake.ts"
+import type { Definition } from "../../wire.ts"
+import { changesBetween, permalinkOf } from "./compare.ts"
+import { hubSearch, suggestedImages } from "./image-names.ts"
+
+const ROOT = new URL("https://host/below/")
+const stored = (digit: string): NonNullable<Definition["configFiles"]> =>
+  ({ "main.sh": { value: `https://host/f/${digit.repeat(64)}`, type: "url", hash: digit.repeat(64) } })
+const run = (definition: Definition, texts: Record<string, string>): PastRun => ({
+  id: "a/b", queue: "q", definition, fragment: `#?inputs=${b64(texts)}`, phase: "succeeded", submittedAt: 1, duration: 5,
+})
+
+test("two runs differ in their definitions, and in the lines of files that lie on the server", () => {
+  const text = (line: string): string => `first\n${line}\n${"x".repeat(300)}\n`
+  const before = run({ image: "a", command: "one", configFiles: stored("a") }, { "main.sh": text("old") })
+  const after = run({ image: "a", command: "two", configFiles: stored("b") }, { "main.sh": text("new") })
+  const [command, file, ...more] = changesBetween(before, after).toSorted((a, b) => a.path.length - b.path.length)
+  expect([command, more]).toEqual([{ path: "command", before: "one", after: "two" }, []])
+  expect(file?.lines?.map(({ kind, text }) => `${kind} ${text.slice(0, 5)}`))
+    .toEqual(["same first", "gone old", "new new", "same xxxxx", "same "])
+  expect(changesBetween(before, before)).toEqual([])
+})
+
+test("a file whose text the link lacks is told by its contents, and a broken link costs nothing more", () => {
+  const broken = { ...run({ image: "a", configFiles: stored("a") }, {}), fragment: "#?inputs=%%%" }
+  expect(changesBetween(broken, run({ image: "a", configFiles: stored("b") }, {}))[0]).toMatchObject(
+    { before: "contents aaaaaaaaaaaa…", after: "contents bbbbbbbbbbbb…" })
+})
+
+test("a run's page lies at the server of its queue", () => {
+  expect(["q", "local", "http://other/x/q/name", "a/b"].map((queue) => permalinkOf({ id: "1/2", queue }, ROOT))).toEqual([
+    "https://host/below/j/1%2F2", "http://localhost:8000/j/1%2F2", "http://other/x/j/1%2F2", "https://host/below/j/1%2F2",
+  ])
+})
+
+test("images are suggested once each, from what is known here, and nothing that is no image", () => {
+  const briefs = new Map([["1", { image: "of/queue:1", command: "", isBuild: false, isItem: false }],
+    ["2", { image: "a b<script>", command: "", isBuild: false, isItem: false }]])
+  const history = [run({ image: "mine" }, {}), run({ image: "alpine:3.20" }, {}), run({ build: {} }, {}), run({ image: "mine" }, {})]
+  expect(suggestedImages(history, briefs, ["alpine:3.20", "asman/demo"])).toEqual(["mine", "alpine:3.20", "of/queue:1", "asman/demo"])
+  const many = Array.from({ length: 200 }, (_, n) => run({ image: `i${n}` }, {}))
+  expect(suggestedImages(many, new Map(), []).length).toBe(50)
+})
+
+test("Docker Hub is searched for the name alone", () => {
+  expect(["", "python:3.12", "me/tool@sha256:ab", "ghcr.io/me/tool:1", "localhost:5000/x"].map((image) => new URL(hubSearch(image)).search))
+    .toEqual(["?type=image", "?type=image&q=python", "?type=image&q=me%2Ftool", "?type=image&q=me%2Ftool", "?type=image&q=x"])
+})
