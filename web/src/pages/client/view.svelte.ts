@@ -20,7 +20,7 @@ export class View {
   /** Name of the file in the editor; empty for the main one. */
   file = $state("")
   #main = $state(stored(MAIN_FILE) ?? "")
-  /** The definition before the present one, with its id. */
+  /** The definition before the present one, with the texts of its files, and its id. */
   before = $state.raw<{ id: string; definition: Definition }>()
   #now: { id: string; definition: Definition } | undefined
 
