@@ -236,7 +236,9 @@ class AsmanClient implements Client {
     const id = this.job?.id
     if (id === undefined) return
     if (phase === "queued" || phase === "running" || phase === "building") this.#delivery.withdraw()
-    if (phase !== "ready" && phase !== "no-queue") this.#history.update(id, this.queue.name, phase, this.job.result?.duration)
+    // A run that is asked for and not sent is none of the history yet: the id may still be that of the run before.
+    const isTold = !["empty", "no-queue", "ready", "uploading", "submitting"].includes(phase)
+    if (isTold) this.#history.update(id, this.queue.name, phase, this.job.result?.duration)
   }
 }
 
