@@ -28,8 +28,8 @@ interface Source {
   readonly isOfJobs: boolean
   readonly pauseMs: number
   readonly isWanted: () => boolean
-  /** Takes an answer to a question of when the queue had these jobs. Gives false when it is not understood. */
-  readonly take: (answer: unknown, ids: readonly string[]) => boolean
+  /** Takes an answer to a question of when these jobs were unknown. Gives false when it is not understood. */
+  readonly take: (answer: unknown, unknown: readonly string[]) => boolean
   at: number
   nFailures: number
   isMissing: boolean
@@ -41,7 +41,7 @@ export class Details implements QueueDetails {
   #briefs: ReadonlyMap<string, JobBrief> = $state.raw(new Map())
   #places: ReadonlyMap<string, Place> = $state.raw(new Map())
   #loads: ReadonlyMap<string, WorkerLoad> = $state.raw(new Map())
-  /** Jobs that the server does not list. */
+  /** Jobs, with their state, that the server does not list. */
   #unlisted = new Set<string>()
   readonly #watchers = new Set<{ readonly part: DetailsPart }>()
   #timer: ReturnType<typeof setInterval> | undefined
@@ -94,10 +94,9 @@ export class Details implements QueueDetails {
   #makeSources(): Source[] {
     const { jobs, nWorkers } = this.#options
     const fresh = { at: 0, nFailures: 0, isMissing: false, isUnderWay: false }
-    const isUnknown = (id: string): boolean => !this.#briefs.has(id) && !this.#unlisted.has(id)
     return [
-      { ...fresh, path: "jobs?limit=200", isOfJobs: true, pauseMs: 2_000, isWanted: () => [...jobs().keys()].some(isUnknown),
-        take: (answer, ids) => this.#takeBriefs(readBriefs(answer), ids) },
+      { ...fresh, path: "jobs?limit=200", isOfJobs: true, pauseMs: 2_000, isWanted: () => this.#unknown().length > 0,
+        take: (answer, unknown) => this.#takeBriefs(readBriefs(answer), unknown) },
       { ...fresh, path: "status", isOfJobs: false, pauseMs: 4_000,
         isWanted: () => [...jobs().values()].some((job) => job.state === "Queued"), take: (answer) => this.#takePlaces(readPlaces(answer)) },
       { ...fresh, path: "report.json", isOfJobs: false, pauseMs: 5_000, isWanted: () => nWorkers() > 0,
@@ -116,12 +115,12 @@ export class Details implements QueueDetails {
   }
 
   async #ask(source: Source, signal: AbortSignal): Promise<void> {
-    const ids = [...this.#options.jobs().keys()]
+    const unknown = this.#unknown()
     source.isUnderWay = true
     try {
       const answer = await this.#options.ask(source.path, signal)
       if (signal.aborted) return
-      source.isMissing = !source.take(answer, ids)
+      source.isMissing = !source.take(answer, unknown)
       source.nFailures = 0
     } catch (error) {
       if (signal.aborted) return
@@ -133,12 +132,25 @@ export class Details implements QueueDetails {
     }
   }
 
-  #takeBriefs(briefs: Map<string, JobBrief> | undefined, ids: readonly string[]): boolean {
+  /** Jobs that the server could tell more of, with their state: how one ended is told only afterwards. */
+  #unknown(): string[] {
+    const isKnown = (id: string, { state }: Job): boolean => {
+      const brief = this.#briefs.get(id)
+      return brief !== undefined && (state !== "Finished" || brief.isFinished)
+    }
+    return [...this.#options.jobs()].filter(([id, job]) => !isKnown(id, job)).map(([id, { state }]) => `${state} ${id}`)
+      .filter((key) => !this.#unlisted.has(key))
+  }
+
+  #takeBriefs(briefs: Map<string, JobBrief> | undefined, unknown: readonly string[]): boolean {
     const jobs = this.#options.jobs()
     // Jobs that left the queue meanwhile are let go of, so that neither grows beyond the queue.
     const kept = [...this.#briefs].filter(([id]) => jobs.has(id) && !briefs?.has(id))
     this.#briefs = new Map([...kept, ...(briefs ?? [])])
-    this.#unlisted = new Set([...this.#unlisted, ...ids].filter((id) => jobs.has(id) && !this.#briefs.has(id)))
+    const isThere = (key: string): boolean => jobs.has(key.slice(key.indexOf(" ") + 1))
+    this.#unlisted = new Set([...this.#unlisted].filter(isThere))
+    const still = new Set(this.#unknown())
+    for (const key of unknown) if (still.has(key)) this.#unlisted.add(key)
     return briefs !== undefined
   }
 

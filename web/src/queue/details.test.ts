@@ -32,7 +32,8 @@ test("nothing is asked unless somebody watches, and nothing any more when the la
   expect(asked).toEqual([])
   const [stop, stopOther] = [details.watch("all"), details.watch("all")]
   await seconds(1)
-  expect(details.briefs.get("a")).toEqual({ image: "alpine", command: "x", isBuild: false, isItem: false })
+  expect(details.briefs.get("a")).toEqual(
+    { image: "alpine", command: "x", isBuild: false, isItem: false, isFinished: false, code: undefined })
   expect([details.places.get("a")?.position, details.loads.get("w")?.cpusUsed, details.loads.get("w")?.tags]).toEqual([1, 1.5, ["gpu"]])
   stop()
   stop()
@@ -58,6 +59,17 @@ test("a route is asked only for what it could tell: jobs that are not known, pla
   await seconds(5)
   expect(details.briefs.has("a")).toBe(true)
   expect(count("jobs?limit=200")).toBe(3)
+})
+
+test("a job that ended is asked for once more, for how it ended", async () => {
+  let list: unknown = ANSWERS["jobs?limit=200"]
+  const { details, jobs, count } = watched((path) => (path === "jobs?limit=200" ? list : ANSWERS[path]))
+  details.watch("all")
+  await seconds(10)
+  list = { data: [{ id: "a", state: "Finished", statusCode: 3 }] }
+  jobs.set("a", job("Finished"))
+  await seconds(30)
+  expect([details.briefs.get("a")?.code, count("jobs?limit=200")]).toEqual([3, 2])
 })
 
 test("who looks at the jobs alone has nothing else asked", async () => {
@@ -93,7 +105,7 @@ test("what strangers answer is bounded, and what is no text or number is none", 
   const briefs = readBriefs(many)!
   expect([briefs.size, briefs.get("0")?.command.length]).toEqual([10_000, 300])
   expect(readBriefs({ data: [{ id: 5 }, null, { id: "b", image: {} }] })).toEqual(
-    new Map([["b", { image: "", command: "", isBuild: false, isItem: false }]]))
+    new Map([["b", { image: "", command: "", isBuild: false, isItem: false, isFinished: false, code: undefined }]]))
   expect(readPlaces({ waiting: [{ jobId: "a", position: "first", why: 1 }] })).toEqual(new Map([["a", { position: 0, why: "" }]]))
   expect(readLoads({ data: { workers: [{ id: "w", cpusUsed: "x", tags: "y" }] } })?.get("w")).toMatchObject({ cpusUsed: 0, tags: [] })
 })

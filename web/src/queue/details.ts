@@ -9,6 +9,9 @@ export interface JobBrief {
   readonly isBuild: boolean
   /** It is an item of the task-queue API. */
   readonly isItem: boolean
+  /** Whether it had ended when the server told of it, and its exit code, where it has one. */
+  readonly isFinished: boolean
+  readonly code: number | undefined
 }
 
 /** Where a waiting job stands, and what it waits for. */
@@ -39,10 +42,16 @@ const TAGS_MAX = 32
 export function readBriefs(answer: unknown): Map<string, JobBrief> | undefined {
   const found = new Map<string, JobBrief>()
   for (const [id, job] of entries(isObject(answer) ? answer.data : undefined, "id") ?? []) {
-    const brief = { image: text(job.image), command: text(job.command), isBuild: job.isBuild === true, isItem: job.isItem === true }
-    if (!found.has(id)) found.set(id, brief)
+    if (!found.has(id)) found.set(id, briefOf(job))
   }
   return isObject(answer) && Array.isArray(answer.data) ? found : undefined
+}
+
+function briefOf(job: Record<string, unknown>): JobBrief {
+  return {
+    image: text(job.image), command: text(job.command), isBuild: job.isBuild === true, isItem: job.isItem === true,
+    isFinished: job.state === "Finished", code: typeof job.statusCode === "number" ? job.statusCode : undefined,
+  }
 }
 
 /** Reads the waiting jobs of `/q/:queue/status`. */

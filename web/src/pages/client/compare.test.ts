@@ -36,8 +36,8 @@ test("a run's page lies at the server of its queue", () => {
 })
 
 test("images are suggested once each, from what is known here, and nothing that is no image", () => {
-  const briefs = new Map([["1", { image: "of/queue:1", command: "", isBuild: false, isItem: false }],
-    ["2", { image: "a b<script>", command: "", isBuild: false, isItem: false }]])
+  const brief = { command: "", isBuild: false, isItem: false, isFinished: false, code: undefined }
+  const briefs = new Map([["1", { ...brief, image: "of/queue:1" }], ["2", { ...brief, image: "a b<script>" }]])
   const history = [run({ image: "mine" }, {}), run({ image: "alpine:3.20" }, {}), run({ build: {} }, {}), run({ image: "mine" }, {})]
   expect(suggestedImages(history, briefs, ["alpine:3.20", "asman/demo"])).toEqual(["mine", "alpine:3.20", "of/queue:1", "asman/demo"])
   const many = Array.from({ length: 200 }, (_, n) => run({ image: `i${n}` }, {}))

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest"
 import type { PastRun, QueueDetails } from "../../client/client.ts"
+import type { JobBrief } from "../../queue/details.ts"
 import type { Job } from "../../wire.ts"
 import { ageText, isMine, ownerOf, ownerText, rowsOf } from "./queue-rows.ts"
 import { whatOf } from "./what.ts"
@@ -9,6 +10,8 @@ const job = (state: Job["state"], queuedTime: number, more: Partial<Job> = {}): 
 const run = (id: string, queue: string): PastRun => ({
   id, queue, definition: { image: "own", command: "mine" }, fragment: "", phase: "running", submittedAt: 1, duration: undefined,
 })
+const brief = (image: string, command: string, code?: number): JobBrief =>
+  ({ image, command, isBuild: false, isItem: false, isFinished: code !== undefined, code })
 const NOTHING: QueueDetails = { briefs: new Map(), places: new Map(), loads: new Map() }
 
 test("rows come running first, and tell the place in the queue from the socket alone", () => {
@@ -22,11 +25,18 @@ test("rows come running first, and tell the place in the queue from the socket a
 test("the server's word on place and reason counts, and what a job is comes from it or from this browser's history", () => {
   const details: QueueDetails = {
     ...NOTHING, places: new Map([["a", { position: 7, why: "no connected worker carries the tag \u202ex" }]]),
-    briefs: new Map([["a", { image: "alpine", command: "echo \u001b[31mred", isBuild: false, isItem: false }]]),
+    briefs: new Map([["a", brief("alpine", "echo \u001b[31mred")]]),
   }
   const rows = rowsOf({ a: job("Queued", 2), b: job("Queued", 1), c: job("Running", 1) }, details, [run("b", "q")])
-  expect(rows.map(({ what }) => what)).toEqual(["", "alpine  echo red", "own  mine"])
+  expect(rows.map(({ what }) => what)).toEqual(["", "alpine · echo red", "own · mine"])
   expect(rows[1]).toMatchObject({ standing: { text: "Waiting, 7 of 7" }, why: "no connected worker carries the tag ⟨U+202E⟩x" })
+})
+
+test("a program that ended has done well only where its exit code says so", () => {
+  const ended = job("Finished", 1, { finishedReason: "Success" })
+  const briefs = new Map([["good", brief("a", "", 0)], ["bad", brief("a", "", 3)], ["stale", brief("a", "")]])
+  const rows = rowsOf({ good: ended, bad: ended, stale: ended, unknown: ended }, { ...NOTHING, briefs }, [])
+  expect(rows.map(({ standing }) => standing.text)).toEqual(["Succeeded", "Failed with exit code 3", "Ended", "Ended"])
 })
 
 test("mine is what this browser sent to the queue, and what a namespace of this frame's own holds", () => {
@@ -53,5 +63,5 @@ test("ages count from the submission while a job waits, and else from its last c
 
 test("what a job is, is one bounded line, though its members are of any type", () => {
   expect([whatOf({ image: 5, command: ["x"] }), whatOf({ build: {}, command: "make" }), whatOf({ isItem: true }),
-    whatOf({ image: "x".repeat(900) }).length]).toEqual(["", "built image  make", "item of the task-queue API", 200])
+    whatOf({ image: "x".repeat(900) }).length]).toEqual(["", "built image · make", "item of the task-queue API", 200])
 })

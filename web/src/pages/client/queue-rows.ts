@@ -48,16 +48,23 @@ export function rowsOf(jobs: Readonly<Record<string, Job>>, details: QueueDetail
   const row = ([id, job]: [string, Job]): QueueRow => {
     const place = details.places.get(id)
     const position = place?.position || counted.get(id)
-    const standing = standingOf(job.state, job.finishedReason)
+    const brief = details.briefs.get(id)
+    const standing = standingAt(job, brief?.isFinished ? brief.code ?? 0 : undefined)
     const text = position === undefined ? standing.text : `Waiting, ${position} of ${Math.max(position, order.length)}`
     return {
       id, job, standing: { ...standing, text }, isActive: job.state === "Queued" || job.state === "Running",
-      what: whatOf(details.briefs.get(id) ?? known.get(id) ?? {}),
+      what: whatOf(brief ?? known.get(id) ?? {}),
       why: job.state === "Queued" ? plainLine(place?.why ?? "") : "",
     }
   }
   const rank = ({ state }: Job): number => (state === "Running" ? 0 : state === "Queued" ? 1 : 2)
   return Object.entries(jobs).sort(([, a], [, b]) => rank(a) - rank(b) || b.queuedTime - a.queuedTime).map(row)
+}
+
+/** Whether a program that ran to its end did well is in its exit code, which not every server tells here. */
+function standingAt({ state, finishedReason }: Job, code: number | undefined): Standing {
+  const isOpen = state === "Finished" && finishedReason === "Success" && code === undefined
+  return isOpen ? { text: "Ended", tone: "none", icon: "check" } : standingOf(state, finishedReason, code)
 }
 
 /** Who holds a job alive, for people. The default namespace is everybody's who names none. */

@@ -8,5 +8,5 @@ export function whatOf(job: { image?: unknown; command?: unknown; build?: unknow
   if (isItem === true) return "item of the task-queue API"
   const source = typeof image === "string" && image !== "" ? image : build !== undefined || isBuild === true ? "built image" : ""
   const words = [source, typeof command === "string" ? command : ""].filter((word) => word !== "")
-  return plainLine(words.join("  ").slice(0, SHOWN_CHARS_MAX))
+  return plainLine(words.join(" · ").slice(0, SHOWN_CHARS_MAX))
 }
