@@ -46,6 +46,11 @@ fn the_page_runs_jobs() {
 }
 
 #[test]
+fn the_panels_tell_and_keep_what_a_person_needs() {
+    run("panel");
+}
+
+#[test]
 fn metapages_old_and_new_send_inputs_and_get_outputs() {
     run("metaframe");
 }
