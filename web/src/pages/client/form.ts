@@ -120,14 +120,18 @@ export function errorsOf(form: JobForm): Errors {
  */
 export function merged(before: JobForm, mine: JobForm, theirs: JobForm): JobForm {
   const out = structuredClone(theirs)
+  // What is left in the source that the form is not on comes from a job of before: it is no edit of this one.
+  const isEdited = (source: JobForm["source"]): boolean => mine.source === source || mine.source !== before.source
   for (const key of Object.keys(mine) as (keyof JobForm)[]) {
     if (key === "build") {
       for (const field of Object.keys(mine.build) as (keyof JobForm["build"])[]) {
         // The source that is not used is no part of the job: what was typed into it is kept.
-        if (mine.build[field] !== before.build[field] || theirs.source === "image") out.build[field] = mine.build[field]
+        const isKept = isEdited("build") && mine.build[field] !== before.build[field]
+        if (isKept || theirs.source === "image") out.build[field] = mine.build[field]
       }
-    } else if (!isSame(mine[key], before[key]) || (key === "image" && theirs.source === "build")) Object.assign(out,
-      { [key]: structuredClone(mine[key]) })
+    } else if (key === "image") {
+      if (theirs.source === "build" || (isEdited("image") && mine.image !== before.image)) out.image = mine.image
+    } else if (!isSame(mine[key], before[key])) Object.assign(out, { [key]: structuredClone(mine[key]) })
   }
   return out
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import type { Stage, StageKind } from "../../job/stage.ts"
 import { CHANGES_MAX, changesOf } from "./changes.ts"
 import { lineDiff } from "./line-diff.ts"
-import { definitionOf, errorsOf, formOf, meansSame, merged } from "./form.ts"
+import { definitionOf, errorsOf, formOf, type JobForm, meansSame, merged } from "./form.ts"
 import { maskedQueue, placeOf, privateQueueName, quoted, workerCommand } from "./queue-name.ts"
 import { shareLink } from "./share.ts"
 import { actionOf, stageProgress, stageText } from "./status.ts"
@@ -74,6 +74,17 @@ describe("form", () => {
     const mine = { ...formOf(job), command: "mine" }
     const next = merged(before, mine, formOf({ ...job, command: "theirs", workdir: "/w" }))
     expect([next.command, next.workdir]).toEqual(["mine", "/w"])
+  })
+  it("takes a build or an image from outside, though another job's is left in the source that was not used", () => {
+    const build = (dockerfile: string): JobForm => formOf({ build: { dockerfile } })
+    const steps = [
+      [build("FROM a"), formOf(job), build("FROM b")], [formOf(job), build("FROM a"), formOf({ image: "other" })],
+    ] as const
+    for (const [first, second, third] of steps) {
+      const then = merged(first, first, second)
+      expect(meansSame(then, second)).toBe(true)
+      expect(meansSame(merged(second, then, third), third)).toBe(true)
+    }
   })
   it("keeps what was typed into the source that is not used", () => {
     const before = formOf(job)
