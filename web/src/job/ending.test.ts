@@ -27,6 +27,7 @@ test("the words of workers, engines and registries lead to what helps", () => {
     ['exec: "nothing": executable file not found in $PATH: unknown', /spelling/],
     ['exec: "./x": permission denied', /interpreter/],
     ["the build failed at step 2/3 : RUN false: it returned 1", /Dockerfile at that step/],
+    ['Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host', /registry cannot be reached/],
     ["alpine: the registry said nothing for 2m", /later/],
     ["given up after 3 lost workers: its worker stopped answering", /uses? up its machine/],
   ]

@@ -34,6 +34,7 @@ const ERROR_HINTS: readonly (readonly [RegExp, string])[] = [
   [/exec: .{0,200}permission denied|exec format error/i, EXIT_HINTS[126]!],
   [/toomanyrequests|rate limit|said nothing for|TLS handshake|i\/o timeout/i, "Run it again later: the registry may be busy."],
   [/manifest unknown|manifest for|pull access denied|repository does not exist|no such image|failed to resolve/i, IMAGE_HINT],
+  [/no such host|dial tcp|connection refused/i, "Check the image's name, or run it again later: the registry cannot be reached."],
   [/at step \d+\/\d+/i, "Mend the Dockerfile at that step; what it wrote is in the log."],
   [/lost workers/i, "Run it again; a job that loses each of its workers may use up its machine."],
 ]

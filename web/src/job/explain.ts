@@ -122,5 +122,6 @@ function errorText(error: unknown): string | undefined {
 
 function sentence(text: string): string {
   const bare = text.trim().slice(0, 2_000)
-  return /[.!?]$/.test(bare) ? bare : `${bare}.`
+  const first = bare.charAt(0).toUpperCase() + bare.slice(1)
+  return /[.!?]$/.test(first) ? first : `${first}.`
 }
