@@ -12,7 +12,7 @@ test("without an image it is empty, without a queue it says so, and a broken lin
   expect(client.job.phase).toBe("no-queue")
 })
 
-test("a click shows submitting at once, sends one submission in the form of existing clients, and the server's word confirms it", async () => {
+test("a click shows submitting at once and sends one submission, which the server's word confirms", async () => {
   const { client, server } = await world(fragment("x"))
   server.opens()
   client.run()

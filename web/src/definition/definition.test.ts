@@ -187,6 +187,7 @@ test("a token that is asked for is sent at the next try, and an upload that is r
   await done
   await expect(uploader.upload({ ...upload("b"), base: "http://other" }, () => {}, never)).rejects.toThrow("asks for a token")
   expect(sent).toEqual([
-    [`${BASE}/f/a`, { Authorization: "Bearer first" }], [`${BASE}/f/a`, { Authorization: "Bearer second" }], ["http://other/f/b", {}],
+    [`${BASE}/f/a`, { Authorization: "Bearer first" }], [`${BASE}/f/a`, { Authorization: "Bearer second" }],
+    ["http://other/f/b", {}],
   ])
 })

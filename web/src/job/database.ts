@@ -1,6 +1,6 @@
 /**
- * What this browser keeps of jobs, in IndexedDB: results, so that they show without the server, the history of runs, and edits that
- * were not saved.
+ * What this browser keeps of jobs, in IndexedDB: results, so that they show without the server, the history of runs, and edits
+ * that were not saved.
  *
  * All are bounded and expire. A database that is forbidden, full or broken loses only that convenience: nothing here rejects.
  */

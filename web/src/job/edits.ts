@@ -1,6 +1,6 @@
 /**
- * Edits that were not saved, kept until they are. They belong to a job as it is in the fragment, a queue and a frame, and come back
- * to the very job that they were made to: to any other they might not fit.
+ * Edits that were not saved, kept until they are. They belong to a job as it is in the fragment, a queue and a frame, and come
+ * back to the very job that they were made to: to any other they might not fit.
  */
 import type { KeptEdits } from "../client/client.ts"
 import { sha256Hex } from "../definition/sha256.ts"

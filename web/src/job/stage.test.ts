@@ -47,7 +47,8 @@ test("other workers' words are told by their step alone", () => {
 })
 
 test("hostile lines cost neither time nor memory", () => {
-  const reader = read(Array.from({ length: 5_000 }, (_, n) => `${n.toString(16).padStart(8, "0")}: Pull complete`), "docker image pull")
+  const layers = Array.from({ length: 5_000 }, (_, n) => `${n.toString(16).padStart(8, "0")}: Pull complete`)
+  const reader = read(layers, "docker image pull")
   expect(reader.stage?.total).toBe(1_000)
   const [long] = [read([`Step 9999/9999 : ${"\u202e".repeat(100_000)}`], "docker build").stage]
   expect([long?.what.length, long?.what.includes("\u202e")]).toEqual([120, false])

@@ -6,7 +6,10 @@ import { bearerOfFile } from "../queue/token.ts"
 import type { DataRef } from "../wire.ts"
 
 /** Either the bytes themselves or an address that has them. */
-export type Source = { bytes: Uint8Array<ArrayBuffer>; url?: undefined } | { url: string; bytes?: undefined } | { problem: string; url?: undefined; bytes?: undefined }
+export type Source =
+  | { bytes: Uint8Array<ArrayBuffer>; url?: undefined }
+  | { url: string; bytes?: undefined }
+  | { problem: string; url?: undefined; bytes?: undefined }
 
 export interface Place {
   /** Base of `/f`, without a trailing slash. */

@@ -98,7 +98,8 @@ export class Details implements QueueDetails {
       { ...fresh, path: "jobs?limit=200", isOfJobs: true, pauseMs: 2_000, isWanted: () => this.#unknown().length > 0,
         take: (answer, unknown) => this.#takeBriefs(readBriefs(answer), unknown) },
       { ...fresh, path: "status", isOfJobs: false, pauseMs: 4_000,
-        isWanted: () => [...jobs().values()].some((job) => job.state === "Queued"), take: (answer) => this.#takePlaces(readPlaces(answer)) },
+        isWanted: () => [...jobs().values()].some((job) => job.state === "Queued"),
+        take: (answer) => this.#takePlaces(readPlaces(answer)) },
       { ...fresh, path: "report.json", isOfJobs: false, pauseMs: 5_000, isWanted: () => nWorkers() > 0,
         take: (answer) => this.#takeLoads(readLoads(answer)) },
     ]

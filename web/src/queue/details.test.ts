@@ -34,7 +34,8 @@ test("nothing is asked unless somebody watches, and nothing any more when the la
   await seconds(1)
   expect(details.briefs.get("a")).toEqual(
     { image: "alpine", command: "x", isBuild: false, isItem: false, isFinished: false, code: undefined })
-  expect([details.places.get("a")?.position, details.loads.get("w")?.cpusUsed, details.loads.get("w")?.tags]).toEqual([1, 1.5, ["gpu"]])
+  const load = details.loads.get("w")
+  expect([details.places.get("a")?.position, load?.cpusUsed, load?.tags]).toEqual([1, 1.5, ["gpu"]])
   stop()
   stop()
   await seconds(20)
@@ -45,7 +46,7 @@ test("nothing is asked unless somebody watches, and nothing any more when the la
   expect(asked).toHaveLength(nWatched)
 })
 
-test("a route is asked only for what it could tell: jobs that are not known, places of jobs that wait, loads of workers", async () => {
+test("a route is asked only for what it could tell: unknown jobs, places of jobs that wait, loads of workers", async () => {
   const { details, jobs, count } = watched((path) => ANSWERS[path], new Map([["a", job("Running")]]), 0)
   details.watch("all")
   await seconds(30)
@@ -107,5 +108,6 @@ test("what strangers answer is bounded, and what is no text or number is none", 
   expect(readBriefs({ data: [{ id: 5 }, null, { id: "b", image: {} }] })).toEqual(
     new Map([["b", { image: "", command: "", isBuild: false, isItem: false, isFinished: false, code: undefined }]]))
   expect(readPlaces({ waiting: [{ jobId: "a", position: "first", why: 1 }] })).toEqual(new Map([["a", { position: 0, why: "" }]]))
-  expect(readLoads({ data: { workers: [{ id: "w", cpusUsed: "x", tags: "y" }] } })?.get("w")).toMatchObject({ cpusUsed: 0, tags: [] })
+  expect(readLoads({ data: { workers: [{ id: "w", cpusUsed: "x", tags: "y" }] } })?.get("w"))
+    .toMatchObject({ cpusUsed: 0, tags: [] })
 })

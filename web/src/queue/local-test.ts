@@ -59,7 +59,8 @@ function foreign(origin: string): Finding {
 }
 
 async function absent(origin: string): Promise<Finding> {
-  const text = await isForbidden() ? "This browser forbids the page to ask this machine. Allow it in the site's settings, and run:"
+  const text = await isForbidden()
+    ? "This browser forbids the page to ask this machine. Allow it in the site's settings, and run:"
     : `Nothing answers at ${LOCAL_BASE}. Run this on this machine:`
   return { isReady: false, text, command: localCommand(origin) }
 }

@@ -26,7 +26,9 @@ export class Refusal extends Error {
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
 /** Asks once. Gives the JSON of a 2xx answer; rejects with a `Refusal`. */
-export async function askOnce(url: string, token: string | undefined, init: RequestInit = {}, fetcher: Fetch = fetch): Promise<unknown> {
+export async function askOnce(
+  url: string, token: string | undefined, init: RequestInit = {}, fetcher: Fetch = fetch,
+): Promise<unknown> {
   const timeout = AbortSignal.timeout(TIMEOUT_MS)
   const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout
   const headers = { ...init.headers as Record<string, string>, ...bearer(token) }
@@ -47,7 +49,9 @@ export async function askOnce(url: string, token: string | undefined, init: Requ
 }
 
 /** Reads, and tries again where the network fails or the server stumbles; a refusal is final. */
-export async function read(url: string, token: string | undefined, signal: AbortSignal, fetcher: Fetch = fetch): Promise<unknown> {
+export async function read(
+  url: string, token: string | undefined, signal: AbortSignal, fetcher: Fetch = fetch,
+): Promise<unknown> {
   for (let n = 1; ; n++) {
     try {
       return await askOnce(url, token, { signal }, fetcher)

@@ -32,7 +32,8 @@ export function agoText(time: number, now: number): string {
 export function timeText(time: number): string {
   const date = new Date(time)
   if (Number.isNaN(date.getTime())) return "--:--:--.---"
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`
+  const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":")
+  return `${clock}.${String(date.getMilliseconds()).padStart(3, "0")}`
 }
 
 /** `1,234`. */

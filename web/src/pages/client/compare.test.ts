@@ -38,13 +38,15 @@ test("a run's page lies at the server of its queue", () => {
 test("images are suggested once each, from what is known here, and nothing that is no image", () => {
   const brief = { command: "", isBuild: false, isItem: false, isFinished: false, code: undefined }
   const briefs = new Map([["1", { ...brief, image: "of/queue:1" }], ["2", { ...brief, image: "a b<script>" }]])
-  const history = [run({ image: "mine" }, {}), run({ image: "alpine:3.20" }, {}), run({ build: {} }, {}), run({ image: "mine" }, {})]
-  expect(suggestedImages(history, briefs, ["alpine:3.20", "asman/demo"])).toEqual(["mine", "alpine:3.20", "of/queue:1", "asman/demo"])
+  const history = [{ image: "mine" }, { image: "alpine:3.20" }, { build: {} }, { image: "mine" }].map((job) => run(job, {}))
+  expect(suggestedImages(history, briefs, ["alpine:3.20", "asman/demo"]))
+    .toEqual(["mine", "alpine:3.20", "of/queue:1", "asman/demo"])
   const many = Array.from({ length: 200 }, (_, n) => run({ image: `i${n}` }, {}))
   expect(suggestedImages(many, new Map(), []).length).toBe(50)
 })
 
 test("Docker Hub is searched for the name alone", () => {
-  expect(["", "python:3.12", "me/tool@sha256:ab", "ghcr.io/me/tool:1", "localhost:5000/x"].map((image) => new URL(hubSearch(image)).search))
+  const images = ["", "python:3.12", "me/tool@sha256:ab", "ghcr.io/me/tool:1", "localhost:5000/x"]
+  expect(images.map((image) => new URL(hubSearch(image)).search))
     .toEqual(["?type=image", "?type=image&q=python", "?type=image&q=me%2Ftool", "?type=image&q=me%2Ftool", "?type=image&q=x"])
 })

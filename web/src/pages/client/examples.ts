@@ -25,7 +25,9 @@ export function exampleImages(isLocal: boolean): string[] {
 }
 
 /** The job and the files of an example. Undefined when its texts could not be loaded. */
-export async function loadExample(id: string, isLocal: boolean): Promise<{ job: Definition; inputs: Record<string, string> } | undefined> {
+export async function loadExample(
+  id: string, isLocal: boolean,
+): Promise<{ job: Definition; inputs: Record<string, string> } | undefined> {
   const image = isLocal ? LOCAL_IMAGE : PUBLIC_IMAGE
   try {
     const texts = await import("./example-texts.ts")

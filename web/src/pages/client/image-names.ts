@@ -5,8 +5,11 @@ import { imageProblem } from "./validate.ts"
 const SUGGESTED_MAX = 50
 
 /** Images of this browser's runs, of the queue's jobs and of the examples, in this order, each once. */
-export function suggestedImages(history: readonly PastRun[], briefs: QueueDetails["briefs"], examples: readonly string[]): string[] {
-  const found = [...history.map(({ definition }) => definition.image), ...[...briefs.values()].map(({ image }) => image), ...examples]
+export function suggestedImages(
+  history: readonly PastRun[], briefs: QueueDetails["briefs"], examples: readonly string[],
+): string[] {
+  const ofQueue = [...briefs.values()].map(({ image }) => image)
+  const found = [...history.map(({ definition }) => definition.image), ...ofQueue, ...examples]
   const sound = found.filter((image): image is string => typeof image === "string" && imageProblem(image) === "")
   return [...new Set(sound)].slice(0, SUGGESTED_MAX)
 }

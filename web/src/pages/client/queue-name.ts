@@ -16,7 +16,7 @@ export function maskedQueue(name: string): string {
   return name.slice(0, at) + (key.length <= 6 ? "••••" : `${key.slice(0, 4)}••••`)
 }
 
-/** The command that serves a queue with a machine, for a POSIX shell. `origin` is the page's own: a local API asks whose it is. */
+/** The command that serves a queue with a machine, for a POSIX shell. `origin` is the page's own: a local API asks for it. */
 export function workerCommand(queue: string, base: string, origin: string): string {
   if (queue === "local") return localCommand(origin)
   const name = /^https?:\/\//i.test(queue) ? lastSegment(queue) : queue

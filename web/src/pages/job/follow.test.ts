@@ -30,8 +30,10 @@ const ended = (job: FollowedJob): Promise<void> =>
 
 describe("a job that is followed", () => {
   it("streams from its queue, resumes where it was cut off, and fetches the result at the end", async () => {
-    const first = "event: state\nid: 0.0\ndata: {\"state\":\"Running\"}\n\nevent: run-log\nid: 0.1\ndata: {\"lines\":[[\"one\",1]],\"cursor\":1}\n\n"
-    const second = "event: run-log\nid: 0.2\ndata: {\"lines\":[[\"two\",2]],\"cursor\":2}\n\nevent: final\nid: 0.2\ndata: {\"state\":\"Finished\",\"reason\":\"Success\"}\n\n"
+    const first = 'event: state\nid: 0.0\ndata: {"state":"Running"}\n\n'
+      + 'event: run-log\nid: 0.1\ndata: {"lines":[["one",1]],"cursor":1}\n\n'
+    const second = 'event: run-log\nid: 0.2\ndata: {"lines":[["two",2]],"cursor":2}\n\n'
+      + 'event: final\nid: 0.2\ndata: {"state":"Finished","reason":"Success"}\n\n'
     const asked = serve({
       "q/my%20queue/j/a": [{ data: { definition, results: running } }, { data: { definition, results: running } },
         { data: { definition, results: finished } }],
