@@ -41,7 +41,7 @@ export class Details implements QueueDetails {
   #briefs: ReadonlyMap<string, JobBrief> = $state.raw(new Map())
   #places: ReadonlyMap<string, Place> = $state.raw(new Map())
   #loads: ReadonlyMap<string, WorkerLoad> = $state.raw(new Map())
-  /** Jobs, with their state, that the server does not list. */
+  /** Jobs, as they stand, that the server does not list. */
   #unlisted = new Set<string>()
   readonly #watchers = new Set<{ readonly part: DetailsPart }>()
   #timer: ReturnType<typeof setInterval> | undefined
@@ -133,13 +133,13 @@ export class Details implements QueueDetails {
     }
   }
 
-  /** Jobs that the server could tell more of, with their state: how one ended is told only afterwards. */
+  /** Jobs, as they stand, that the server could tell more of: how one ended is told only afterwards. */
   #unknown(): string[] {
-    const isKnown = (id: string, { state }: Job): boolean => {
+    const isKnown = (id: string, { state, queuedTime }: Job): boolean => {
       const brief = this.#briefs.get(id)
-      return brief !== undefined && (state !== "Finished" || brief.isFinished)
+      return brief !== undefined && (state !== "Finished" || (brief.isFinished && brief.queuedTime === queuedTime))
     }
-    return [...this.#options.jobs()].filter(([id, job]) => !isKnown(id, job)).map(([id, { state }]) => `${state} ${id}`)
+    return [...this.#options.jobs()].filter(([id, job]) => !isKnown(id, job)).map(([id, job]) => keyOf(id, job))
       .filter((key) => !this.#unlisted.has(key))
   }
 
@@ -148,10 +148,10 @@ export class Details implements QueueDetails {
     // Jobs that left the queue meanwhile are let go of, so that neither grows beyond the queue.
     const kept = [...this.#briefs].filter(([id]) => jobs.has(id) && !briefs?.has(id))
     this.#briefs = new Map([...kept, ...(briefs ?? [])])
-    const isThere = (key: string): boolean => jobs.has(key.slice(key.indexOf(" ") + 1))
-    this.#unlisted = new Set([...this.#unlisted].filter(isThere))
+    const present = new Set([...jobs].map(([id, job]) => keyOf(id, job)))
     const still = new Set(this.#unknown())
-    for (const key of unknown) if (still.has(key)) this.#unlisted.add(key)
+    const unlisted = [...this.#unlisted].filter((key) => present.has(key))
+    this.#unlisted = new Set([...unlisted, ...unknown.filter((key) => still.has(key))])
     return briefs !== undefined
   }
 
@@ -164,6 +164,11 @@ export class Details implements QueueDetails {
     this.#loads = loads ?? new Map()
     return loads !== undefined
   }
+}
+
+/** A job as it stands. */
+function keyOf(id: string, { state, queuedTime }: Job): string {
+  return `${state} ${queuedTime} ${id}`
 }
 
 /** Whether the server has no such route, rather than being away, busy or closed to us. */

@@ -33,7 +33,7 @@ test("nothing is asked unless somebody watches, and nothing any more when the la
   const [stop, stopOther] = [details.watch("all"), details.watch("all")]
   await seconds(1)
   expect(details.briefs.get("a")).toEqual(
-    { image: "alpine", command: "x", isBuild: false, isItem: false, isFinished: false, code: undefined })
+    { image: "alpine", command: "x", isBuild: false, isItem: false, queuedTime: 0, isFinished: false, code: undefined })
   const load = details.loads.get("w")
   expect([details.places.get("a")?.position, load?.cpusUsed, load?.tags]).toEqual([1, 1.5, ["gpu"]])
   stop()
@@ -67,10 +67,15 @@ test("a job that ended is asked for once more, for how it ended", async () => {
   const { details, jobs, count } = watched((path) => (path === "jobs?limit=200" ? list : ANSWERS[path]))
   details.watch("all")
   await seconds(10)
-  list = { data: [{ id: "a", state: "Finished", statusCode: 3 }] }
-  jobs.set("a", job("Finished"))
-  await seconds(30)
+  const ends = async (statusCode: number, queuedTime: number): Promise<void> => {
+    list = { data: [{ id: "a", state: "Finished", statusCode, queuedTime }] }
+    jobs.set("a", { ...job("Finished"), queuedTime })
+    await seconds(30)
+  }
+  await ends(3, 1)
   expect([details.briefs.get("a")?.code, count("jobs?limit=200")]).toEqual([3, 2])
+  await ends(0, 9)
+  expect([details.briefs.get("a")?.code, count("jobs?limit=200")]).toEqual([0, 3])
 })
 
 test("who looks at the jobs alone has nothing else asked", async () => {
@@ -105,8 +110,8 @@ test("what strangers answer is bounded, and what is no text or number is none", 
   const many = { data: Array.from({ length: 20_000 }, (_, n) => ({ id: `${n}`, command: "x".repeat(5_000) })) }
   const briefs = readBriefs(many)!
   expect([briefs.size, briefs.get("0")?.command.length]).toEqual([10_000, 300])
-  expect(readBriefs({ data: [{ id: 5 }, null, { id: "b", image: {} }] })).toEqual(
-    new Map([["b", { image: "", command: "", isBuild: false, isItem: false, isFinished: false, code: undefined }]]))
+  const nothing = { image: "", command: "", isBuild: false, isItem: false, queuedTime: 0, isFinished: false, code: undefined }
+  expect(readBriefs({ data: [{ id: 5 }, null, { id: "b", image: {} }] })).toEqual(new Map([["b", nothing]]))
   expect(readPlaces({ waiting: [{ jobId: "a", position: "first", why: 1 }] })).toEqual(new Map([["a", { position: 0, why: "" }]]))
   expect(readLoads({ data: { workers: [{ id: "w", cpusUsed: "x", tags: "y" }] } })?.get("w"))
     .toMatchObject({ cpusUsed: 0, tags: [] })

@@ -9,6 +9,8 @@ export interface JobBrief {
   readonly isBuild: boolean
   /** It is an item of the task-queue API. */
   readonly isItem: boolean
+  /** Of which submission of the job this is told, epoch milliseconds. */
+  readonly queuedTime: number
   /** Whether it had ended when the server told of it, and its exit code, where it has one. */
   readonly isFinished: boolean
   readonly code: number | undefined
@@ -50,7 +52,8 @@ export function readBriefs(answer: unknown): Map<string, JobBrief> | undefined {
 function briefOf(job: Record<string, unknown>): JobBrief {
   return {
     image: text(job.image), command: text(job.command), isBuild: job.isBuild === true, isItem: job.isItem === true,
-    isFinished: job.state === "Finished", code: typeof job.statusCode === "number" ? job.statusCode : undefined,
+    queuedTime: number(job.queuedTime), isFinished: job.state === "Finished",
+    code: typeof job.statusCode === "number" ? job.statusCode : undefined,
   }
 }
 

@@ -36,7 +36,7 @@ test("a run's page lies at the server of its queue", () => {
 })
 
 test("images are suggested once each, from what is known here, and nothing that is no image", () => {
-  const brief = { command: "", isBuild: false, isItem: false, isFinished: false, code: undefined }
+  const brief = { command: "", isBuild: false, isItem: false, queuedTime: 1, isFinished: false, code: undefined }
   const briefs = new Map([["1", { ...brief, image: "of/queue:1" }], ["2", { ...brief, image: "a b<script>" }]])
   const history = [{ image: "mine" }, { image: "alpine:3.20" }, { build: {} }, { image: "mine" }].map((job) => run(job, {}))
   expect(suggestedImages(history, briefs, ["alpine:3.20", "asman/demo"]))

@@ -11,7 +11,7 @@ const run = (id: string, queue: string): PastRun => ({
   id, queue, definition: { image: "own", command: "mine" }, fragment: "", phase: "running", submittedAt: 1, duration: undefined,
 })
 const brief = (image: string, command: string, code?: number): JobBrief =>
-  ({ image, command, isBuild: false, isItem: false, isFinished: code !== undefined, code })
+  ({ image, command, isBuild: false, isItem: false, queuedTime: 1, isFinished: code !== undefined, code })
 const NOTHING: QueueDetails = { briefs: new Map(), places: new Map(), loads: new Map() }
 
 test("rows come running first, and tell the place in the queue from the socket alone", () => {
@@ -35,8 +35,10 @@ test("the server's word on place and reason counts, and what a job is comes from
 test("a program that ended has done well only where its exit code says so", () => {
   const ended = job("Finished", 1, { finishedReason: "Success" })
   const briefs = new Map([["good", brief("a", "", 0)], ["bad", brief("a", "", 3)], ["stale", brief("a", "")]])
-  const rows = rowsOf({ good: ended, bad: ended, stale: ended, unknown: ended }, { ...NOTHING, briefs }, [])
-  expect(rows.map(({ standing }) => standing.text)).toEqual(["Succeeded", "Failed with exit code 3", "Ended", "Ended"])
+  const jobs = { good: ended, bad: ended, stale: ended, unknown: ended }
+  const texts = (all: typeof jobs): string[] => rowsOf(all, { ...NOTHING, briefs }, []).map(({ standing }) => standing.text)
+  expect(texts(jobs)).toEqual(["Succeeded", "Failed with exit code 3", "Ended", "Ended"])
+  expect(texts({ ...jobs, bad: { ...ended, queuedTime: 2 } })).toEqual(["Ended", "Succeeded", "Ended", "Ended"])
 })
 
 test("mine is what this browser sent to the queue, and what a namespace of this frame's own holds", () => {

@@ -49,7 +49,8 @@ export function rowsOf(jobs: Readonly<Record<string, Job>>, details: QueueDetail
     const place = details.places.get(id)
     const position = place?.position || counted.get(id)
     const brief = details.briefs.get(id)
-    const standing = standingAt(job, brief?.isFinished ? brief.code ?? 0 : undefined)
+    const hasEnd = brief?.isFinished === true && brief.queuedTime === job.queuedTime
+    const standing = standingAt(job, hasEnd ? (brief.code ?? 0) : undefined)
     const text = position === undefined ? standing.text : `Waiting, ${position} of ${Math.max(position, order.length)}`
     return {
       id, job, standing: { ...standing, text }, isActive: job.state === "Queued" || job.state === "Running",
