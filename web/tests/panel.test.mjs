@@ -1,6 +1,8 @@
 /** What the panels beside the log tell and keep: the queue, the image's stages, hints, edits, runs to compare, images, the token. */
 import assert from "node:assert/strict"
+import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
+import { createRequire } from "node:module"
 import { after, before, test } from "node:test"
 import { IMAGE, Stack, openBrowser, openPage, openTab, until } from "./stack.mjs"
 
@@ -84,18 +86,19 @@ test("the queue panel tells of each job what it is, whose, where and which place
 })
 
 test("the details of a queue are asked for while its panel is open, and not otherwise", async () => {
-  const page = await open({ job: shell("echo watched") })
+  const page = await open({ job: shell("echo watched; exit 3") })
   const paths = asked(page)
   await press(page, "Run")
-  await state(page, "Succeeded")
+  await state(page, "Failed")
   assert.deepEqual(paths, [])
   await openTab(page, /Queue/)
-  await page.getByRole("list", { name: "Workers of the queue" }).waitFor()
+  await page.getByRole("list", { name: "Jobs of the queue" }).getByRole("listitem").filter({ hasText: "echo watched" })
+    .getByText("Failed with exit code 3").waitFor()
   await until(() => paths.filter((path) => path === "report.json").length >= 2, "two reports")
   await openTab(page, /Files/)
   const nAsked = paths.length
   await press(page, "Run again")
-  await state(page, "Succeeded")
+  await state(page, "Failed")
   assert.equal(paths.length, nAsked)
   await close(page)
 })
@@ -299,3 +302,45 @@ test("a queue's token goes with an upload to the queue's server, and not on to t
   await server.close()
   await storage.close()
 })
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
+
+/** What axe calls serious or worse, with where it is. */
+async function serious(page) {
+  const { violations } = await page.evaluate(`${AXE}; axe.run()`)
+  const worst = violations.filter(({ impact }) => impact === "serious" || impact === "critical")
+  return worst.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`)
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`everybody can use what is new, in the ${colorScheme} page and on a phone`, async () => {
+    const page = await open({ job: shell(`echo ${colorScheme}`) }, { colorScheme, viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true })
+    const look = async (what) => assert.deepEqual(await serious(page), [], what)
+    const fits = async (what) => assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), what)
+    await press(page, "Run")
+    await state(page, "Succeeded")
+    await press(page, "Run again")
+    await state(page, "Succeeded")
+    await page.getByRole("tab", { name: /History/ }).click()
+    await page.getByRole("button", { name: "Compare" }).nth(0).press("Enter")
+    await page.getByRole("button", { name: "Compare" }).nth(1).press("Enter")
+    await page.getByRole("dialog").getByText("They are the same: the job was run again.").waitFor()
+    await look("two runs")
+    await fits("two runs")
+    await page.keyboard.press("Escape")
+    await page.getByRole("tab", { name: /Settings/ }).click()
+    await page.getByLabel("Working directory").fill("/work")
+    await until(async () => (await keptEdits(page)).length === 1, "kept settings")
+    await page.reload()
+    await page.getByText("Edits that were not saved are back: the settings.").waitFor()
+    await page.getByRole("tab", { name: /Queue/ }).click()
+    await page.route("http://localhost:8000/**", (route) => route.abort("connectionrefused"))
+    await page.getByRole("button", { name: "Test this machine" }).press("Enter")
+    await page.getByText("Nothing answers at http://localhost:8000").waitFor()
+    await page.getByRole("list", { name: "Jobs of the queue" }).getByText("Succeeded").first().waitFor()
+    await look("queue, restored edits")
+    await fits("queue, restored edits")
+    page.complaints = page.complaints.filter((complaint) => !/ERR_CONNECTION_REFUSED/.test(complaint))
+    await close(page)
+  })
+}
