@@ -41,6 +41,11 @@ test("each stage follows the one before, and what follows the build is one too",
   expect(reader.stage).toBeUndefined()
 })
 
+test("an image that was built before needs no build", () => {
+  expect(read(["fetching https://host/me/tool", "the commit is abc", "asman/build:1f was built before"]).stage).toBeUndefined()
+  expect(read([...BUILD, "numpy was built before"]).stage?.kind).toBe("build")
+})
+
 test("other workers' words are told by their step alone", () => {
   expect(read(["anything"], "cloning repo").stage).toEqual({ kind: "clone", what: "", done: 0, total: 0 })
   expect(read(["anything"], "docker image pull").stage?.kind).toBe("pull")

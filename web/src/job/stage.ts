@@ -23,6 +23,7 @@ const KINDS: Partial<Record<Step, StageKind>> = {
 const BEGINNINGS: readonly (readonly [RegExp, StageKind])[] = [
   [/^(?:pulling|looking for) \S+$/, "pull"], [/^fetching \S+/, "clone"], [/^building \S+$/, "build"], [/^pushing \S+$/, "push"],
 ]
+const IS_BUILT = /^\S+ was built before$/
 const LAYER = /^([0-9a-f]{6,64}): (.+)$/
 const IS_THERE = /^(?:Pull complete|Already exists)/
 const STEP = /^Step (\d{1,4})\/(\d{1,4}) : (.*)$/
@@ -32,7 +33,7 @@ const WHAT_CHARS_MAX = 120
 /** Follows the lines of one claim's build log. */
 export class StageReader {
   stage: Stage | undefined
-  /** Nothing has to follow before the container runs: an image that was built before is taken without a word. */
+  /** Nothing has to follow before the container runs: other workers take an image that was built before without a word. */
   mayBeOver = false
   /** When the last line was written, epoch milliseconds. */
   time = 0
@@ -53,6 +54,7 @@ export class StageReader {
   }
 
   #line(text: string, told: StageKind | undefined): void {
+    if (IS_BUILT.test(text) && this.stage?.kind !== "build") return this.clear()
     const begun = BEGINNINGS.find(([beginning]) => beginning.test(text))?.[1]
     const now = this.stage?.kind
     // While a build runs most lines are its commands' own.

@@ -117,11 +117,11 @@ impl Work<'_> {
         let (origin, hash) = self.locate(git.as_ref()).await?;
         let key = self.key(&hash);
         let image = ImageReference { name: REPOSITORY.to_owned(), version: Version::Tag(key.clone()) };
-        if let Some(id) = self.present(&image).await? {
+        if let Some(id) = self.built(&image).await? {
             return Ok(id);
         }
         let turn = one_at_a_time(&image.to_string()).await;
-        if let Some(id) = self.present(&image).await? {
+        if let Some(id) = self.built(&image).await? {
             return Ok(id);
         }
         if self.fetch_built(&key, &image).await
@@ -147,6 +147,15 @@ impl Work<'_> {
         let id = id.ok_or_else(|| RunError::job(Step::Build, "the build ended without an image"))?;
         self.task.host.images.made(&image.to_string(), &id);
         self.keep_built(&key, &image).await;
+        Ok(id)
+    }
+
+    /// An image that is here already. Said in the log, so that whoever reads it knows that no build follows.
+    async fn built(&self, image: &ImageReference) -> Result<Option<String>, RunError> {
+        let id = self.present(image).await?;
+        if id.is_some() {
+            self.task.log.line(Step::Build, format!("{image} was built before")).await;
+        }
         Ok(id)
     }
 

@@ -81,8 +81,10 @@ impl Sandboxes {
             let _ = keeper.await;
         }
         let is_own = |sandbox: &UnusedSandbox| sandbox.data_label == self.stock.data_label;
-        if let Err(fault) = remove_unused(&self.stock.docker, is_own).await {
-            tracing::debug!(%fault, "networks that were made ahead stay until the next start");
+        let docker = &self.stock.docker;
+        let removed = remove_unused(docker, is_own).await;
+        if let Err(fault) = removed.and(docker.remove_sandbox_image().await) {
+            tracing::debug!(%fault, "of what was made ahead something stays until the next start");
         }
     }
 }

@@ -20,7 +20,7 @@ async fn built(worker: &TestWorker, context: &str) -> (String, String) {
 }
 
 fn is_built(worker: &TestWorker, job: &str) -> bool {
-    !lines_of(worker, job, Step::Build).is_empty()
+    lines_of(worker, job, Step::Build).contains("building ")
 }
 
 /// A repository with a default branch, a branch with a slash, a tag, and a folder with a Dockerfile of its own.

@@ -37,6 +37,11 @@ impl Docker {
         }
     }
 
+    /// Removes that image, unless sandboxes of this worker or another have it.
+    pub(crate) async fn remove_sandbox_image(&self) -> Result<(), Fault> {
+        self.remove_image(&image().to_string()).await.map(|_| ())
+    }
+
     /// Makes and starts a sandbox. Gives its id.
     pub(crate) async fn open_sandbox(&self, spec: &SandboxSpec) -> Result<String, Fault> {
         let no_record = HostConfigLogConfig { typ: Some("none".to_owned()), config: None };
