@@ -1,14 +1,14 @@
 //! What one worker keeps on disk.
 //!
 //! `lock` (held while it runs), `id`, `spool/` (finishes the API has not taken), `jobs/<job>-<epoch>/` (scratch of running jobs),
-//! `cache/<qid>/` (`/job-cache` of one queue), `content/<sha256>` (kept inputs) and `images.json` (images pulled for jobs). The directory is 0700, so folders below that a container must write to can be
-//! open to any user.
+//! `cache/<qid>/` (`/job-cache` of one queue), `content/<sha256>` (kept inputs) and `images.json` (images pulled for jobs). The
+//! directory is 0700, so folders below that a container must write to can be open to any user.
 //!
 //! Blocking calls: they are short, and made at start or once per job.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use protocol::{Claim, HeldJob, Qid, QueueName, WorkerId};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::whole_file::{remove_unfinished, write_durably, write_whole};
 
 /// Characters of a job id that name its files: enough to tell jobs apart by eye; the epoch makes the name unique.
 const JOB_CHARS: usize = 16;
@@ -49,6 +50,7 @@ impl DataDirectory {
         for folder in ["jobs", "spool", "cache"] {
             fs::create_dir_all(path.join(folder)).map_err(failed)?;
         }
+        remove_unfinished(&path.join("spool"));
         Ok(Self { path, _lock: lock })
     }
 
@@ -234,31 +236,6 @@ fn remove_tree(path: &Path) {
             tracing::warn!(%error, path = %path.display(), "scratch folder stays; remove it by hand");
         }
         _ => (),
-    }
-}
-
-/// Writes a file that is whole or absent after a crash of this process, readable by its owner alone.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (_, temporary) = write_beside(path, bytes)?;
-    fs::rename(temporary, path)
-}
-
-/// The file that is to take the place of another, still under a name of its own.
-fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<(File, PathBuf)> {
-    let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    Ok((file, temporary))
-}
-
-/// Writes one that is whole or absent after a crash of the machine too.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (file, temporary) = write_beside(path, bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }
 

@@ -51,6 +51,7 @@ mod shutdown;
 mod spool;
 mod stats;
 mod status;
+mod whole_file;
 
 pub use api::sentence_of;
 pub use care::{CareConfig, InvalidMark, Mark};

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use protocol::{FinishRequest, HeldJob, JobId, QueueName};
 use serde::{Deserialize, Serialize};
 
-use crate::data_directory::{DataDirectory, file_stem, write_durably};
+use crate::data_directory::{DataDirectory, file_stem};
+use crate::whole_file::write_durably;
 
 /// One finish and where it goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data_directory::write_durably;
+use crate::whole_file::write_durably;
 
 const ENTRIES_MAX: usize = 10_000;
 

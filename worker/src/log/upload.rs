@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::chunk::{Chunker, Progress};
 use crate::api::{Api, ApiError};
 use crate::backoff::Backoff;
-use crate::data_directory::write_whole;
 use crate::holds::Halt;
+use crate::whole_file::write_whole;
 
 /// The last chunk that a log was sent, or was about to be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
