@@ -2,20 +2,12 @@
 import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
-import { after, before, test } from "node:test"
-import { IMAGE, Stack, openBrowser, openPage, openTab } from "./stack.mjs"
+import { test } from "node:test"
+import { IMAGE, closePage, openPage, openTab, press, showsState, useStack } from "./stack.mjs"
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 
-let stack, browser
-before(async () => {
-  stack = await Stack.start()
-  browser = await openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await stack?.close()
-})
+const { stack, browser } = await useStack()
 
 const JOB = { image: IMAGE, command: "sh -c 'echo hello; echo a,b > /outputs/t.csv; exit 3'" }
 
@@ -35,8 +27,8 @@ for (const colorScheme of ["light", "dark"]) {
     await page.getByRole("heading", { name: "Run a container job" }).waitFor()
     await look("first visit")
     await page.goto(stack.page({ queue: stack.queue, job: JOB, inputs: { "main.sh": "echo\n" } }))
-    await page.locator("header").getByRole("button", { name: "Run", exact: true }).click()
-    await page.locator("header [role=status]", { hasText: "Failed" }).waitFor()
+    await press(page, "Run")
+    await showsState(page, "Failed")
     for (const tab of ["Files", "Settings", "Outputs", "Queue", "History"]) {
       await openTab(page, new RegExp(`^${tab}`))
       await look(tab)
@@ -50,8 +42,7 @@ for (const colorScheme of ["light", "dark"]) {
     await look("page of a queue")
     await page.goto(`${stack.url}/docs`)
     await look("docs")
-    assert.deepEqual(page.complaints, [])
-    await page.context().close()
+    await closePage(page)
   })
 }
 
@@ -71,9 +62,9 @@ test("a phone shows everything without scrolling sideways", async () => {
 test("a job is set up and run by the keyboard alone", async () => {
   const page = await openPage(browser)
   await page.goto(stack.page({ queue: stack.queue, job: { image: IMAGE, command: "echo by keyboard" } }))
-  await page.locator("header [role=status]", { hasText: "Ready to run" }).waitFor()
+  await showsState(page, "Ready to run")
   await page.keyboard.press("Control+Enter")
-  await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor()
+  await showsState(page, "Succeeded")
   const reached = new Set()
   for (let n = 0; n < 60; n++) {
     await page.keyboard.press("Tab")

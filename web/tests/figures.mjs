@@ -3,7 +3,7 @@
  * minutes of quick updates. `./x figures`; UPDATE_MINUTES (10) bounds the last.
  */
 import { readdirSync, statSync } from "node:fs"
-import { IMAGE, Stack, openBrowser, openPage } from "./stack.mjs"
+import { IMAGE, Stack, openBrowser, openPage, press, shell, showsState } from "./stack.mjs"
 
 const MINUTES = Number(process.env.UPDATE_MINUTES ?? 10)
 const UPDATES_PER_SECOND = 50
@@ -14,7 +14,6 @@ const say = (what, value) => {
 }
 
 const heap = (page) => page.evaluate(() => (gc(), performance.memory.usedJSHeapSize / 2 ** 20))
-const press = (page, name) => page.locator("header").getByRole("button", { name, exact: true }).click()
 
 /** A first visit with an empty cache: what crosses the wire, and when something is seen and can be used. */
 async function firstLoad(path, name) {
@@ -42,7 +41,7 @@ async function longLog() {
   await page.goto(stack.page({ queue: stack.queue, job: { image: IMAGE, command: "seq 1 100000" } }))
   const before = await heap(page)
   await press(page, "Run")
-  await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor()
+  await showsState(page, "Succeeded")
   await page.getByText("100,000 lines").first().waitFor()
   say("heap before a log", `${before.toFixed(1)} MiB`)
   say("heap after 100,000 lines", `${(await heap(page)).toFixed(1)} MiB`)
@@ -54,13 +53,13 @@ async function quickUpdates() {
   const page = await openPage(browser)
   const n = Math.round(MINUTES * 60 * UPDATES_PER_SECOND)
   const script = `i=0; while [ $i -lt ${n} ]; do i=$((i+1)); echo update $i of ${n}; sleep ${1 / UPDATES_PER_SECOND}; done`
-  await page.goto(stack.page({ queue: stack.queue, job: { image: IMAGE, command: `sh -c '${script}'`, maxDuration: "1h" } }))
+  await page.goto(stack.page({ queue: stack.queue, job: shell(script, { maxDuration: "1h" }) }))
   await page.evaluate(() => {
     globalThis.longest = 0
     new PerformanceObserver((list) => list.getEntries().forEach((entry) => (globalThis.longest = Math.max(globalThis.longest, entry.duration)))).observe({ type: "longtask" })
   })
   await press(page, "Run")
-  await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor({ timeout: MINUTES * 60_000 * 2 + 120_000 })
+  await showsState(page, "Succeeded", { timeout: MINUTES * 60_000 * 2 + 120_000 })
   say(`heap after ${MINUTES} minutes of ${UPDATES_PER_SECOND} updates a second`, `${(await heap(page)).toFixed(1)} MiB`)
   say("longest task meanwhile", `${(await page.evaluate(() => globalThis.longest)).toFixed(0)} ms`)
   await page.context().close()

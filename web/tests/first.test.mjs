@@ -1,13 +1,9 @@
 /** The first visit to what `asman up` serves: one click, and a result. ASMAN_URL says where it is. */
 import assert from "node:assert/strict"
-import { after, before, test } from "node:test"
-import { openBrowser, openPage, until } from "./stack.mjs"
+import { test } from "node:test"
+import { closePage, openPage, readLog, showsLog, showsState, until, useBrowser } from "./stack.mjs"
 
-let browser
-before(async () => {
-  browser = await openBrowser()
-})
-after(() => browser?.close())
+const browser = await useBrowser()
 
 const EXAMPLES = { "Count words": "873 words, 262 different", "Reduce a CSV file": "tower,34,570.40,16.78" }
 
@@ -16,11 +12,10 @@ for (const [title, line] of Object.entries(EXAMPLES)) {
     const page = await openPage(browser)
     await page.goto(process.env.ASMAN_URL)
     await page.getByRole("button", { name: title }).click()
-    await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor()
-    await until(async () => (await page.locator(".xterm-rows").innerText()).includes(line), line)
+    await showsState(page, "Succeeded")
+    await showsLog(page, line)
     await page.getByRole("region", { name: "Outputs" }).getByRole("table").waitFor()
-    assert.deepEqual(page.complaints, [])
-    await page.context().close()
+    await closePage(page)
   })
 }
 
@@ -28,12 +23,11 @@ test("the example that draws its progress ends with one line of it", async () =>
   const page = await openPage(browser)
   await page.goto(process.env.ASMAN_URL)
   await page.getByRole("button", { name: "Watch progress" }).click()
-  await page.locator("header [role=status]", { hasText: "Running" }).waitFor()
-  await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor({ timeout: 90_000 })
-  await until(async () => (await page.locator(".xterm-rows").innerText()).includes("pi is about 3.1415927"), "the result in the log")
-  assert.equal((await page.locator(".xterm-rows").innerText()).match(/\s%/g)?.length, 1)
-  assert.deepEqual(page.complaints, [])
-  await page.context().close()
+  await showsState(page, "Running")
+  await showsState(page, "Succeeded", { timeout: 90_000 })
+  await showsLog(page, "pi is about 3.1415927")
+  assert.equal((await readLog(page)).match(/\s%/g)?.length, 1)
+  await closePage(page)
 })
 
 test("a private queue is made by one click, with a name that nobody guesses", async () => {

@@ -1,17 +1,9 @@
 /** What strangers write: into logs, into names, into files. Nothing of it runs, and the page stays. */
 import assert from "node:assert/strict"
-import { after, before, test } from "node:test"
-import { IMAGE, Stack, openBrowser, openPage, openTab, until } from "./stack.mjs"
+import { test } from "node:test"
+import { IMAGE, closePage, openPage, openTab, press, readLog, showsLog, showsState, useStack } from "./stack.mjs"
 
-let stack, browser
-before(async () => {
-  stack = await Stack.start()
-  browser = await openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await stack?.close()
-})
+const { stack, browser } = await useStack()
 
 /** Runs a script of which every byte arrives as it is, and gives the page that shows it. */
 async function run(script) {
@@ -19,18 +11,15 @@ async function run(script) {
   page.on("dialog", (dialog) => (page.complaints.push(`a dialog: ${dialog.message()}`), dialog.dismiss()))
   await page.addInitScript(() => (globalThis.pwned = () => (document.title = "pwned")))
   await page.goto(stack.page({ queue: stack.queue, job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": script } }))
-  await page.locator("header").getByRole("button", { name: "Run", exact: true }).click()
-  await page.locator("header [role=status]", { hasText: /Succeeded|Failed/ }).waitFor()
+  await press(page, "Run")
+  await showsState(page, /Succeeded|Failed/)
   return page
 }
 
 async function isUnharmed(page) {
   assert.notEqual(await page.title(), "pwned")
-  assert.deepEqual(page.complaints, [])
-  await page.context().close()
+  await closePage(page)
 }
-
-const log = (page) => page.locator(".xterm-rows").innerText()
 
 test("escape sequences change no title, no clipboard and no address, and bidi controls are seen", async () => {
   const script = String.raw`printf '\033]0;pwned\007\033]52;c;cHduZWQ=\007\033]8;;javascript:pwned()\033\\click\033]8;;\033\\\033[2J\033[?1049h\033c\n'
@@ -39,8 +28,8 @@ printf '\033[31mred\033[0m plain\n'
 printf '10%%\r100%%\n'
 echo the end`
   const page = await run(script)
-  await until(async () => (await log(page)).includes("the end"), "the log")
-  const text = await log(page)
+  await showsLog(page, "the end")
+  const text = await readLog(page)
   assert.ok(text.includes("click") && text.includes("U+202E") && text.includes("red plain"), text)
   assert.ok(text.includes("100%") && !text.includes("10%\n"), text)
   assert.equal(await page.evaluate(() => navigator.clipboard.readText().catch(() => "")), "")
@@ -49,7 +38,7 @@ echo the end`
 
 test("a line of a megabyte is cut where it is shown, and the page stays alive", async () => {
   const page = await run("head -c 1000000 /dev/zero | tr '\\0' x; echo; echo after it")
-  await until(async () => (await log(page)).includes("after it"), "the line after it")
+  await showsLog(page, "after it")
   const start = Date.now()
   await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)))
   assert.ok(Date.now() - start < 2_000)

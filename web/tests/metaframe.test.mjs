@@ -1,26 +1,16 @@
 /** Our client in the frames of real parents, old and new, with jobs that run in real containers. */
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
-import { after, before, describe, test } from "node:test"
+import { after, describe, test } from "node:test"
 import { openParent, serveParents, VERSIONS } from "./parent.mjs"
-import { IMAGE, openBrowser, Stack, until } from "./stack.mjs"
+import { IMAGE, until, useStack } from "./stack.mjs"
 
 /** One test, which may run four jobs. */
 const TEST_MS = 150_000
 
-let stack
-let parents
-let browser
-before(async () => {
-  stack = await Stack.start()
-  parents = await serveParents()
-  browser = await openBrowser()
-}, { timeout: TEST_MS })
-after(async () => {
-  await browser?.close()
-  parents?.close()
-  await stack?.close()
-}, { timeout: TEST_MS })
+const { stack, browser } = await useStack()
+const parents = await serveParents()
+after(() => parents.close())
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex")
 

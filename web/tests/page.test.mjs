@@ -1,39 +1,17 @@
 /** What a person does with the page, from the first visit to a log of 100,000 lines. */
 import assert from "node:assert/strict"
-import { after, before, test } from "node:test"
+import { test } from "node:test"
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { IMAGE, Stack, openBrowser, openPage, openTab, until } from "./stack.mjs"
+import { IMAGE, closePage, openPage, openTab, press, readLog, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
 
-let stack, browser
-before(async () => {
-  stack = await Stack.start()
-  browser = await openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await stack?.close()
-})
-
-/** A job that a shell runs. */
-const shell = (script, more = {}) => ({ image: IMAGE, command: `sh -c '${script}'`, ...more })
-/** The word that says how the job stands. */
-const state = (page) => page.locator("header [role=status]")
-const showsState = (page, text) => page.locator("header [role=status]", { hasText: text }).waitFor()
-const press = (page, name) => page.locator("header").getByRole("button", { name, exact: true }).click()
-const log = (page) => page.locator(".xterm-rows").innerText()
-const showsLog = (page, text) => until(async () => (await page.locator(".xterm-rows").count()) > 0 && (await log(page)).includes(text), `"${text}" in the log`)
+const { stack, browser } = await useStack()
 
 async function open(parameters, options) {
   const page = await openPage(browser, options)
   await page.goto(stack.page({ queue: stack.queue, ...parameters }))
   return page
-}
-
-async function close(page) {
-  assert.deepEqual(page.complaints, [])
-  await page.context().close()
 }
 
 test("a link with a job runs it, and shows its log and its files", async () => {
@@ -45,18 +23,18 @@ test("a link with a job runs it, and shows its log and its files", async () => {
   assert.match(await page.locator("header").innerText(), /exit code 3/)
   await page.getByRole("region", { name: "Outputs" }).getByRole("button", { name: /t\.csv/ }).first().waitFor()
   await page.getByRole("cell", { name: "2" }).waitFor()
-  await close(page)
+  await closePage(page)
 })
 
 test("who reloads the page of a finished job sees its result without running it", async () => {
   const page = await open({ job: shell("echo once > /outputs/once; date +%s%N") })
   await press(page, "Run")
   await showsState(page, "Succeeded")
-  const before = await log(page)
+  const before = await readLog(page)
   await page.reload()
   await showsState(page, "Succeeded")
   await showsLog(page, before.trim())
-  await close(page)
+  await closePage(page)
 })
 
 test("an edited file makes another job, and Run again runs the same one anew", async () => {
@@ -72,11 +50,11 @@ test("an edited file makes another job, and Run again runs the same one anew", a
   await showsLog(page, "second")
   await showsState(page, "Succeeded")
   assert.notEqual(await page.locator("header .id a").getAttribute("href"), first)
-  const one = await log(page)
+  const one = await readLog(page)
   await press(page, "Run again")
-  await until(async () => (await log(page)) !== one && (await log(page)).includes("second"), "another log of the same job")
+  await until(async () => (await readLog(page)) !== one && (await readLog(page)).includes("second"), "another log of the same job")
   await showsState(page, "Succeeded")
-  await close(page)
+  await closePage(page)
 })
 
 test("Stop ends the job and its container, in a namespace of its own too", async () => {
@@ -87,7 +65,7 @@ test("Stop ends the job and its container, in a namespace of its own too", async
   await press(page, "Stop")
   await showsState(page, "Stopped")
   await until(async () => (await stack.get(`/q/${stack.queue}/j/${id}`))?.data.results?.finishedReason === "Cancelled", "the cancel in the database")
-  await close(page)
+  await closePage(page)
 })
 
 test("without a worker the page says so, and the job runs when one arrives", async () => {
@@ -100,7 +78,7 @@ test("without a worker the page says so, and the job runs when one arrives", asy
   await showsState(page, "Succeeded")
   await showsLog(page, "at last")
   await stack.killWorker("late")
-  await close(page)
+  await closePage(page)
 })
 
 test("an API that dies and comes back costs no line and no result", async () => {
@@ -115,7 +93,7 @@ test("an API that dies and comes back costs no line and no result", async () => 
   await page.getByText("60 lines").first().waitFor()
   // The browser itself says that connections failed.
   page.complaints = page.complaints.filter((complaint) => !/ERR_|WebSocket|Failed to load/.test(complaint))
-  await close(page)
+  await closePage(page)
 })
 
 test("a log of 100,000 lines is held, searched and left in bounded memory", async () => {
@@ -130,7 +108,7 @@ test("a log of 100,000 lines is held, searched and left in bounded memory", asyn
   const bytes = await page.evaluate(() => (gc(), performance.memory.usedJSHeapSize))
   console.log(`heap after 100,000 lines: ${(bytes / 2 ** 20).toFixed(1)} MiB`)
   assert.ok(bytes < 150 * 2 ** 20, `${bytes} bytes`)
-  await close(page)
+  await closePage(page)
 })
 
 test("a link that cannot be read costs the parameter, not the page", async () => {
@@ -138,7 +116,7 @@ test("a link that cannot be read costs the parameter, not the page", async () =>
   await page.goto(`${stack.url}/#?job=%%%25&queue=${stack.queue}&inputs=bm90IGpzb24&control=e30&definition=W10`)
   await page.getByText(/job/i).first().waitFor()
   await page.getByRole("alert").or(page.getByRole("listitem")).filter({ hasText: /could not be read|cannot be read|not be read/i }).first().waitFor()
-  await close(page)
+  await closePage(page)
 })
 
 test("a file of 200 MB is uploaded without being held in memory, and the job gets it", async () => {
@@ -158,5 +136,5 @@ test("a file of 200 MB is uploaded without being held in memory, and the job get
   const bytes = await page.evaluate(() => (gc(), performance.memory.usedJSHeapSize))
   assert.ok(bytes < 100 * 2 ** 20, `${bytes} bytes`)
   rmSync(folder, { recursive: true })
-  await close(page)
+  await closePage(page)
 })

@@ -1,20 +1,10 @@
 /** The page of one job and the page of one queue. */
 import assert from "node:assert/strict"
 import { execFileSync } from "node:child_process"
-import { after, before, test } from "node:test"
-import { IMAGE, Stack, openBrowser, openPage, until } from "./stack.mjs"
+import { test } from "node:test"
+import { IMAGE, closePage, openPage, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
 
-let stack, browser
-before(async () => {
-  stack = await Stack.start()
-  browser = await openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await stack?.close()
-})
-
-const shell = (script) => ({ image: IMAGE, command: `sh -c '${script}'` })
+const { stack, browser } = await useStack()
 
 test("the page of a job follows it to its end, and shows its files, its definition and its history", async () => {
   const id = await stack.submit(shell("echo begun; sleep 2; echo a,b > /outputs/t.csv; echo ended"))
@@ -22,16 +12,15 @@ test("the page of a job follows it to its end, and shows its files, its definiti
   await page.goto(`${stack.url}/j/${id}`)
   await page.getByText("Running").first().waitFor()
   await page.getByText("Succeeded").first().waitFor()
-  await until(async () => (await page.locator(".xterm-rows").innerText()).includes("ended"), "the end of the log")
+  await showsLog(page, "ended")
   await page.getByRole("button", { name: "t.csv" }).first().waitFor()
   await page.getByRole("tab", { name: /Definition/ }).click()
   await page.getByText(IMAGE).first().waitFor()
   await page.getByRole("tab", { name: /History/ }).click()
   await page.getByRole("tabpanel").getByText(/claimed|taken/i).first().waitFor()
   await page.getByRole("link", { name: "Open in the client" }).click()
-  await page.locator("header [role=status]", { hasText: /Succeeded|queue/ }).waitFor()
-  assert.deepEqual(page.complaints, [])
-  await page.context().close()
+  await showsState(page, /Succeeded|queue/)
+  await closePage(page)
 })
 
 test("the page of a job that is not there says so", async () => {
@@ -52,8 +41,7 @@ test("the page of a queue cancels a waiting job only when asked twice", async ()
   await page.getByRole("button", { name: `Cancel job ${id.slice(0, 8)}` }).click()
   await page.getByRole("button", { name: "Cancel the job" }).click()
   await until(async () => (await stack.get(`/q/${queue}/j/${id}`)).data.results.finishedReason === "Cancelled", "the cancel")
-  assert.deepEqual(page.complaints, [])
-  await page.context().close()
+  await closePage(page)
 })
 
 test("a queue of thousands of jobs is paged without filling the page", async () => {
@@ -69,6 +57,5 @@ test("a queue of thousands of jobs is paged without filling the page", async () 
     return (await page.getByText("3,000 loaded").count()) > 0
   }, "the last page")
   assert.ok((await table.getByRole("row").count()) < 200)
-  assert.deepEqual(page.complaints, [])
-  await page.context().close()
+  await closePage(page)
 })

@@ -3,15 +3,13 @@
  * compared: fonts differ from machine to machine.
  */
 import { mkdirSync, rmSync } from "node:fs"
-import { IMAGE, Stack, openBrowser, openPage, openTab, until } from "./stack.mjs"
+import { IMAGE, Stack, openBrowser, openPage, openTab, press, shell, showsLog, showsState, until } from "./stack.mjs"
 
 const FOLDER = new URL("../shots/", import.meta.url).pathname
 const SIZES = { desktop: { viewport: { width: 1280, height: 800 } }, phone: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true } }
 
-/** `fresh` makes it another job than those of earlier shots. */
-const shell = (script, fresh, more = {}) => ({ image: IMAGE, command: `sh -c '${script}'`, env: { SHOT: String(fresh) }, ...more })
-const press = (page, name) => page.locator("header").getByRole("button", { name, exact: true }).click()
-const shows = (page, text) => page.locator("header [role=status]", { hasText: text }).waitFor()
+/** A part of a job that makes it another one than those of earlier shots. */
+const another = (fresh) => ({ env: { SHOT: String(fresh) } })
 
 const TABLE = String.raw`echo name,count,share > /outputs/words.csv; for w in the and of to a in that is was he; do n=$((n+37)); echo $w,$((1900/n)),0.$((9000/n)) >> /outputs/words.csv; done`
 
@@ -20,42 +18,42 @@ const STATES = {
   "01-first-visit": async (page) => page.goto(stack.url),
   "02-ready": async (page) => {
     await page.goto(stack.page({ queue: stack.queue, job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": "# Counts to ten.\nfor i in $(seq 10); do\n  echo $i\ndone\n" } }))
-    await shows(page, "Ready to run")
+    await showsState(page, "Ready to run")
   },
   "03-no-worker": async (page, fresh) => {
-    await page.goto(stack.page({ queue: "nobody-serves-this", job: shell("echo hello", fresh) }))
+    await page.goto(stack.page({ queue: "nobody-serves-this", job: shell("echo hello", another(fresh)) }))
     await press(page, "Run")
-    await shows(page, "Queued")
+    await showsState(page, "Queued")
     await until(async () => /no worker/i.test(await page.locator("header").innerText()), "the reason")
   },
   "04-running": async (page, fresh) => {
     const script = `echo warning: this is stderr >&2; for i in $(seq 1 100); do printf "\\rstep $i of 100"; sleep 0.3; done`
-    await page.goto(stack.page({ queue: stack.queue, job: shell(script, fresh) }))
+    await page.goto(stack.page({ queue: stack.queue, job: shell(script, another(fresh)) }))
     await press(page, "Run")
-    await until(async () => (await page.locator(".xterm-rows").count()) > 0 && /step/.test(await page.locator(".xterm-rows").innerText()), "progress")
+    await showsLog(page, "step")
   },
   "05-succeeded": async (page, fresh) => {
-    await page.goto(stack.page({ queue: stack.queue, job: shell(`echo counting words; ${TABLE}; echo done`, fresh) }))
+    await page.goto(stack.page({ queue: stack.queue, job: shell(`echo counting words; ${TABLE}; echo done`, another(fresh)) }))
     await press(page, "Run")
-    await shows(page, "Succeeded")
+    await showsState(page, "Succeeded")
     await openTab(page, /Outputs/)
     await page.locator(".preview").first().waitFor()
   },
   "06-failed": async (page, fresh) => {
-    await page.goto(stack.page({ queue: stack.queue, job: shell("echo about to fail >&2; nothing-of-this-name", fresh) }))
+    await page.goto(stack.page({ queue: stack.queue, job: shell("echo about to fail >&2; nothing-of-this-name", another(fresh)) }))
     await press(page, "Run")
-    await shows(page, "Failed")
+    await showsState(page, "Failed")
   },
   "07-settings": async (page) => {
-    await page.goto(stack.page({ queue: stack.queue, job: shell("env", 0, { env: { MODE: "fast" }, requirements: { cpus: 2, memory: "4g" } }) }))
+    await page.goto(stack.page({ queue: stack.queue, job: shell("env", { env: { MODE: "fast" }, requirements: { cpus: 2, memory: "4g" } }) }))
     await openTab(page, /Settings/)
   },
   "08-queue": async (page) => {
-    await page.goto(stack.page({ queue: stack.queue, job: shell("echo hello", 0) }))
+    await page.goto(stack.page({ queue: stack.queue, job: shell("echo hello", another(0)) }))
     await openTab(page, /Queue/)
   },
   "09-job-page": async (page, fresh) => {
-    const id = await stack.submit(shell(`echo one; echo two >&2; ${TABLE}`, fresh))
+    const id = await stack.submit(shell(`echo one; echo two >&2; ${TABLE}`, another(fresh)))
     await stack.finished(id)
     await page.goto(`${stack.url}/j/${id}`)
     await page.getByText("words.csv").first().waitFor()

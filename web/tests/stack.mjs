@@ -4,12 +4,14 @@
  *
  * Nothing here sleeps: everything waits for what it wants to see, with a deadline.
  */
+import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { after } from "node:test"
 import { fileURLToPath } from "node:url"
 import { chromium } from "playwright-core"
 
@@ -146,6 +148,21 @@ export class Stack {
 /** A page that did not come over the network counts as one of the public Internet, which may not reach this machine. */
 const FREE_NETWORK = "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"
 
+/** A browser for the tests of one file, which ends with them. */
+export async function useBrowser() {
+  const browser = await openBrowser()
+  after(() => browser.close())
+  return browser
+}
+
+/** The same with an installation of their own. */
+export async function useStack(options) {
+  const browser = await useBrowser()
+  const stack = await Stack.start(options)
+  after(() => stack.close())
+  return { stack, browser }
+}
+
 /** Starts the browser. */
 export function openBrowser() {
   const switches = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -184,4 +201,35 @@ export async function openTab(page, name) {
   const panel = page.getByRole("button", { name: "Show the side panel" })
   if (await panel.isVisible()) await panel.click()
   await page.getByRole("tab", { name }).click()
+}
+
+/** Ends a page in which nothing went wrong. */
+export async function closePage(page) {
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+}
+
+/** A job that a shell runs; the script holds no single quote. */
+export function shell(script, more = {}) {
+  return { image: IMAGE, command: `sh -c '${script}'`, ...more }
+}
+
+/** Presses a button of the header. What follows takes a page, or a frame that holds one. */
+export function press(page, name) {
+  return page.locator("header").getByRole("button", { name, exact: true }).click()
+}
+
+/** Waits for the word that says how the job stands. */
+export function showsState(page, text, options) {
+  return page.locator("header [role=status]", { hasText: text }).waitFor(options)
+}
+
+/** The rows of the log that are in view. */
+export async function readLog(page) {
+  return (await page.locator(".xterm-rows").count()) > 0 ? page.locator(".xterm-rows").innerText() : ""
+}
+
+/** Waits for a text in the rows of the log. */
+export function showsLog(page, text) {
+  return until(async () => (await readLog(page)).includes(text), `"${text}" in the log`)
 }
