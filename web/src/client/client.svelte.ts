@@ -95,8 +95,10 @@ class AsmanClient implements Client {
   }
 
   addFiles(files: readonly File[]): void {
-    void this.#userFiles.add(files).then((texts) => {
-      if (Object.keys(texts).length > 0) this.params.setInputs({ ...this.params.inputs, ...texts })
+    void this.#userFiles.add(files, this.params.inputs).then((texts) => {
+      const names = this.#userFiles.names()
+      const others = Object.entries(this.params.inputs).filter(([name]) => !names.has(name))
+      this.params.setInputs({ ...Object.fromEntries(others), ...texts })
       this.#rebuildSoon(REBUILD_MS)
     })
   }

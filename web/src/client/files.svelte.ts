@@ -6,6 +6,8 @@ import type { Problems } from "./problems.svelte.ts"
 
 /** Text up to here goes into the fragment, where it can be edited and shared. */
 const TEXT_BYTES_MAX = 32 * 1024
+/** All texts of a fragment that files become part of: encoded they are up to four times as long, and addresses have an end. */
+const TEXTS_BYTES_MAX = 8 * TEXT_BYTES_MAX
 /** A server stores no larger file. */
 const FILE_BYTES_MAX = 5 * 1024 ** 3
 
@@ -29,15 +31,24 @@ export class UserFiles {
     return new Set(this.#files.keys())
   }
 
-  /** Takes files; gives back those that are short texts, by name. A file of the same name is replaced. */
-  async add(files: readonly File[]): Promise<Record<string, string>> {
+  /**
+   * Takes files; gives back those that are short texts, by name, as long as they find room beside the texts that there are. A
+   * file of the same name is replaced.
+   */
+  async add(files: readonly File[], present: Readonly<Record<string, string>>): Promise<Record<string, string>> {
+    let room = TEXTS_BYTES_MAX - Object.values(present).reduce((sum, text) => sum + text.length, 0)
     const texts: [string, string][] = []
     const kept = new Map<string, File>()
+    if (files.length > ENTRIES_MAX) {
+      this.#problems.say("files", `Of these files the first ${ENTRIES_MAX} are taken: a job takes no more.`, "Drop an archive of them.")
+    }
     for (const file of files.slice(0, ENTRIES_MAX)) {
       const name = (file.webkitRelativePath || file.name).replace(/^\/+/, "")
-      const text = await shortText(file)
-      if (text !== undefined) texts.push([name, text])
-      else if (this.#mayKeep(name, file, this.#files.size + kept.size)) kept.set(name, file)
+      const text = file.size <= room ? await shortText(file) : undefined
+      if (text !== undefined) {
+        texts.push([name, text])
+        room -= file.size
+      } else if (this.#mayKeep(name, file, this.#files.size + kept.size)) kept.set(name, file)
     }
     const shortNames = new Set(texts.map(([name]) => name))
     this.#files = new Map([...this.#files].filter(([name]) => !shortNames.has(name)).concat([...kept]))
