@@ -71,6 +71,21 @@ fn what_strangers_write_never_runs() {
 }
 
 #[test]
+fn a_network_that_fails_costs_nothing() {
+    run("flap");
+}
+
+#[test]
+fn a_queue_s_token_goes_to_its_server_alone() {
+    run("tokens");
+}
+
+#[test]
+fn dropped_files_reach_the_job() {
+    run("drop");
+}
+
+#[test]
 #[ignore = "makes pictures for people: ./x shots"]
 fn shots() {
     assert!(node(&["tests/shots.mjs"]).status().unwrap().success());

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -180,21 +180,34 @@ export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
   const page = await context.newPage()
   page.setDefaultTimeout(30_000)
-  if (process.env.WEB_DIST) await context.route(/^http:\/\/localhost:\d+\/(assets\/[^/]+)?$/, fromDist)
+  if (process.env.WEB_DIST) await context.route(({ hostname, pathname }) => hostname === "localhost" && (PAGE.test(pathname) || FILE.test(pathname)), fromDist)
   page.complaints = []
   page.on("pageerror", (error) => page.complaints.push(String(error)))
   page.on("console", (message) => message.type() === "error" && page.complaints.push(message.text()))
   return page
 }
 
+/** Paths of the pages, and of the files that they load. */
+const PAGE = /^\/(?:[jq]\/[^/]+)?$/
+const FILE = /^\/(?:assets\/[^/]+|[^/]+\.js)$/
+const TYPES = { js: "text/javascript", css: "text/css" }
+
 /** With WEB_DIST set: a file of `web/dist` in place of the program's, so that a change of the client needs no compilation of it. */
 async function fromDist(route) {
-  const name = new URL(route.request().url()).pathname.slice(1) || "index.html"
-  const type = { html: "text/html", js: "text/javascript", css: "text/css" }[name.split(".").at(-1)]
-  const policy = name === "index.html" ? (await (await route.fetch()).headers())["content-security-policy"] : undefined
-  const headers = { "content-type": type ?? "application/octet-stream", ...(policy && { "content-security-policy": policy }) }
-  await route.fulfill({ path: fileURLToPath(new URL(`../dist/${name}`, import.meta.url)), headers })
+  const { pathname } = new URL(route.request().url())
+  if (PAGE.test(pathname)) return route.request().isNavigationRequest() ? pageFromDist(route, pathname) : route.fallback()
+  const contentType = TYPES[pathname.split(".").at(-1)] ?? "application/octet-stream"
+  await route.fulfill({ path: dist(pathname.slice(1)), contentType })
 }
+
+/** The page as the server would give it: with its policy, and with the way up to the root. */
+async function pageFromDist(route, pathname) {
+  const policy = (await route.fetch()).headers()["content-security-policy"]
+  const html = readFileSync(dist("index.html"), "utf8").replaceAll('"./', `"${"../".repeat(pathname.split("/").length - 2) || "./"}`)
+  await route.fulfill({ body: html, contentType: "text/html", headers: { ...(policy && { "content-security-policy": policy }) } })
+}
+
+const dist = (name) => fileURLToPath(new URL(`../dist/${name}`, import.meta.url))
 
 /** Shows a tab of the client page's side panel, which may be closed. */
 export async function openTab(page, name) {

@@ -1,0 +1,136 @@
+/** Files that a person drops onto the page or chooses: they reach the job byte for byte, whatever their names are. */
+import assert from "node:assert/strict"
+import { createHash, randomBytes } from "node:crypto"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { after, test } from "node:test"
+import { IMAGE, closePage, openPage, openTab, press, showsState, until, useStack } from "./stack.mjs"
+
+const { stack, browser } = await useStack()
+const folder = mkdtempSync(join(tmpdir(), "asman-drop-"))
+after(() => rmSync(folder, { recursive: true }))
+
+const HEAP_MAX = 100 * 2 ** 20
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex")
+/** Sums of all inputs, in folders too; each line is a sum, two spaces and a name. */
+const SUMS = { image: IMAGE, command: "sh -c 'cd /inputs && busybox find . -type f -exec sha256sum {} + > /outputs/sums.txt'" }
+
+/** Writes files below a folder of their own, and gives its path with their sums by name. */
+function write(files) {
+  const place = mkdtempSync(join(folder, "files-"))
+  for (const [name, bytes] of Object.entries(files)) {
+    mkdirSync(dirname(join(place, name)), { recursive: true })
+    writeFileSync(join(place, name), bytes)
+  }
+  const sums = Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, sha256(bytes)]))
+  return { paths: (names) => names.map((name) => join(place, name)), sums }
+}
+
+async function open() {
+  const page = await openPage(browser)
+  page.on("dialog", (dialog) => (page.complaints.push(`a dialog: ${dialog.message()}`), dialog.dismiss()))
+  await page.goto(stack.page({ queue: stack.queue, job: { ...SUMS, env: { TEST: randomBytes(4).toString("hex") } } }))
+  await showsState(page, "Ready to run")
+  return page
+}
+
+/** Drags files of this machine onto the middle of the page, as the system's file manager does. */
+async function drop(page, paths) {
+  const session = await page.context().newCDPSession(page)
+  const data = { items: [], files: paths, dragOperationsMask: 1 }
+  for (const type of ["dragEnter", "dragOver"]) await session.send("Input.dispatchDragEvent", { type, x: 400, y: 400, data })
+  await page.getByText("Drop files to give them to the job").waitFor()
+  await session.send("Input.dispatchDragEvent", { type: "drop", x: 400, y: 400, data })
+  await session.detach()
+  await page.getByText("Drop files to give them to the job").waitFor({ state: "detached" })
+}
+
+/** Waits until the page lists a file, as text in a tab or as a file to be sent. */
+const lists = (page, name) => page.locator(".files").getByTitle(`/inputs/${name}`, { exact: true }).first().waitFor()
+
+/** Runs the job, and gives the sums that the container found, by name. */
+async function run(page) {
+  await press(page, "Run")
+  await showsState(page, "Succeeded", { timeout: 90_000 })
+  const id = (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
+  const output = await fetch(`${stack.url}/q/${stack.queue}/j/${id}/outputs/sums.txt`)
+  const rows = (await output.text()).trim().split("\n").map((line) => /^(\w{64})  \.\/(.*)$/.exec(line))
+  return Object.fromEntries(rows.map(([, sum, name]) => [name, sum]))
+}
+
+const FILES = {
+  "plain.txt": "one\ntwo\r\nthree without an end", "with a BOM.txt": "\ufeffa,b\n", "ü b.txt": "héllo 世界\n",
+  "<img src=x onerror=alert(1)>": "no HTML", "quo'te \"and\" $HOME `id`.txt": "a name for shells", "-rf": "a name for options",
+  "small.bin": Buffer.from([0, 255, 254, 1]), "latin1.txt": Buffer.from("h\xe9llo", "latin1"), "large.bin": randomBytes(300_000),
+  "large.txt": "a line of text\n".repeat(10_000), "empty.txt": "", "__proto__": "a name for engines",
+}
+
+test("text and binary files of odd names, dropped at once, reach the job byte for byte", async () => {
+  const { paths, sums } = write(Object.fromEntries(Object.entries(FILES)))
+  const page = await open()
+  await drop(page, paths(Object.keys(sums)))
+  for (const name of Object.keys(sums)) await lists(page, name)
+  assert.deepEqual(await run(page), sums)
+  await closePage(page)
+})
+
+test("files that are chosen do as well, and one that is removed is gone", async () => {
+  const { paths, sums } = write({ "ü b.txt": "text", "small.bin": randomBytes(50), "large.bin": randomBytes(100_000), "gone.bin": randomBytes(60) })
+  const page = await open()
+  await openTab(page, /Files/)
+  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.getByRole("button", { name: "Add files" }).first().click()])
+  assert.ok(chooser.isMultiple())
+  await chooser.setFiles(paths(Object.keys(sums)))
+  for (const name of Object.keys(sums)) await lists(page, name)
+  await page.getByRole("button", { name: "Remove gone.bin" }).click()
+  await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click()
+  await page.locator(".files").getByTitle("/inputs/gone.bin").waitFor({ state: "detached" })
+  const { "gone.bin": _, ...left } = sums
+  assert.deepEqual(await run(page), left)
+  await closePage(page)
+})
+
+test("a folder that is dropped gives its files with their paths", async () => {
+  const { paths, sums } = write({ "data/a/b.txt": "below\n", "data/a/ü.bin": randomBytes(1_000), "data/top.txt": "top\n", "beside.txt": "beside\n" })
+  const page = await open()
+  await drop(page, paths(["data", "beside.txt"]))
+  for (const name of Object.keys(sums)) await lists(page, name)
+  assert.deepEqual(await run(page), sums)
+  await closePage(page)
+})
+
+test("a folder of many small texts reaches the job whole, though not all of them fit into a link", async () => {
+  const many = Array.from({ length: 150 }, (_, n) => [`many/${n}.txt`, `text ${n}\n${"a word and a space ".repeat(1_000)}`])
+  const { paths, sums } = write(Object.fromEntries(many))
+  const page = await open()
+  await drop(page, paths(["many"]))
+  await until(async () => (await page.locator(".files li, .files .tab").count()) === many.length, "all files in the list")
+  assert.deepEqual(await run(page), sums)
+  await closePage(page)
+})
+
+test("a file of 60 MB that is dropped is sent before it is asked for, and never held in memory", async () => {
+  const { paths, sums } = write({ "video.bin": randomBytes(60_000_000) })
+  const page = await open()
+  const uploaded = page.waitForResponse((response) => response.request().method() === "PUT" && response.ok())
+  await drop(page, paths(["video.bin"]))
+  await lists(page, "video.bin")
+  await uploaded
+  assert.deepEqual(await run(page), sums)
+  const bytes = await page.evaluate(() => (gc(), performance.memory.usedJSHeapSize))
+  assert.ok(bytes < HEAP_MAX, `${bytes} bytes`)
+  await closePage(page)
+})
+
+test("a dropped file takes the place of one of its name, whatever kind both are", async () => {
+  const page = await open()
+  for (const bytes of ["as text", randomBytes(500), "as text again"]) {
+    const { paths, sums } = write({ "same.dat": bytes })
+    await drop(page, paths(["same.dat"]))
+    await lists(page, "same.dat")
+    await until(async () => (await page.locator(".files").getByTitle("/inputs/same.dat", { exact: true }).count()) === 1, "one file of the name")
+    assert.deepEqual(await run(page), sums)
+  }
+  await closePage(page)
+})
