@@ -25,6 +25,8 @@ export type Phase =
   /** A worker pulls or builds the image. */
   | "building"
   | "running"
+  /** It ran to its end, and how it ended is in the result, which is on its way. */
+  | "loading"
   /** The worker went away; the server waits for it or gives the job to another. */
   | "lost"
   | "succeeded"

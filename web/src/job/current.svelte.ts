@@ -205,7 +205,8 @@ export class Current implements CurrentJob, QueueListener {
   /** Stops it, here at once. What was not sent yet is never sent. */
   stop(): void {
     const id = this.id
-    if (id === undefined) return
+    const hasEnded = hasResult(this.record) && !this.#submission.isUnderWay
+    if (id === undefined || hasEnded) return
     this.#timers.end("submit")
     this.#life.abort()
     this.#life = new AbortController()

@@ -34,8 +34,7 @@ export function phaseOf(known: Knowledge): Phase {
 function ended({ result, hasNoResult }: Knowledge, record: Job): Phase {
   switch (record.finishedReason) {
     case "Success":
-      // How it ended is in the result, which is on its way.
-      if (!result && !hasNoResult) return "running"
+      if (!result && !hasNoResult) return "loading"
       return (result?.StatusCode ?? 0) === 0 ? "succeeded" : "failed"
     case "TimedOut": return "timed-out"
     case "Cancelled": return "cancelled"

@@ -21,6 +21,7 @@ const LOOKS: Readonly<Record<Phase, Look>> = {
   "queued": { text: "Queued", icon: "hourglass", tone: "active" },
   "building": { text: "Preparing the image", icon: "again", tone: "active" },
   "running": { text: "Running", icon: "again", tone: "active" },
+  "loading": { text: "Loading the result", icon: "again", tone: "active" },
   "lost": { text: "Worker lost, retrying", icon: "warning", tone: "warn" },
   "succeeded": { text: "Succeeded", icon: "check", tone: "ok" },
   "failed": { text: "Failed", icon: "warning", tone: "warn" },
