@@ -135,6 +135,8 @@ export class Known {
   consider(server: Job | undefined): void {
     const { old, isUnderWay, isUploading } = this.#options.submission
     if (server && server.state === "Finished" && server.queuedTime === old?.queuedTime) return
+    // Submitted anew since, such as in another tab: what is kept here is of the run before.
+    if (server && this.#ours && server.queuedTime > this.#ours.queuedTime) this.#ours = undefined
     const record = server && this.#ours ? winner(server, this.#ours) : (server ?? this.#ours)
     if (!record) return
     // Of two equal records ours wins; the server's says all the same that it knows the job.
