@@ -86,6 +86,16 @@ fn dropped_files_reach_the_job() {
 }
 
 #[test]
+fn light_and_dark_never_flash() {
+    run("theme");
+}
+
+#[test]
+fn tabs_of_one_link_follow_one_job() {
+    run("tabs");
+}
+
+#[test]
 #[ignore = "makes pictures for people: ./x shots"]
 fn shots() {
     assert!(node(&["tests/shots.mjs"]).status().unwrap().success());
