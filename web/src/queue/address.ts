@@ -34,18 +34,21 @@ export function resolveQueue(params: QueueParams, root: URL): QueueAddress | und
   if (name === "") return undefined
   const base = root.href.replace(/[?#].*$/, "").replace(/\/+$/, "")
   if (name === "local") return { ...addressOf(LOCAL_BASE, name), name, isLocal: true, isOverridden }
-  const foreign = /^https?:\/\//i.test(name) ? foreignQueue(name) : undefined
-  if (!foreign) checkName(name)
-  return { ...(foreign ?? addressOf(base, name)), name, isLocal: false, isOverridden }
+  const address = /^https?:\/\//i.test(name) ? foreignQueue(name) : addressOf(base, name)
+  return { ...address, name, isLocal: false, isOverridden }
 }
 
 /** Refuses what every server refuses, so that the user hears why and not that nothing connects. */
 function checkName(name: string): void {
   if (name.includes("/")) throw new TypeError("The name of a queue may hold no slash")
+  if (/[\x00-\x1f\x7f-\x9f]/.test(name)) throw new TypeError("The name of a queue may hold no control character")
+  // In an address they are the folder itself and the one above, however they are written.
+  if (name === "." || name === "..") throw new TypeError("The name of a queue may not be a dot or two")
   if (name.length > NAME_CHARS_MAX) throw new TypeError(`The name of a queue may have at most ${NAME_CHARS_MAX} characters`)
 }
 
 function addressOf(base: string, queue: string): Pick<QueueAddress, "base" | "url" | "socketUrl"> {
+  checkName(queue)
   const url = `${base}/q/${encodeURIComponent(queue)}`
   return { base, url, socketUrl: `${url.replace(/^http/, "ws")}/client` }
 }
