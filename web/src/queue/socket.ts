@@ -51,6 +51,7 @@ export class QueueSocket {
     this.#url = url
     this.#listener = listener
     this.#connect = connect
+    globalThis.addEventListener?.("online", this.#back)
     this.#open()
   }
 
@@ -72,7 +73,13 @@ export class QueueSocket {
 
   dispose(): void {
     this.#isDisposed = true
+    globalThis.removeEventListener?.("online", this.#back)
     this.#drop()
+  }
+
+  /** The browser has a network again: the wait that grew meanwhile is over. */
+  readonly #back = (): void => {
+    if (!this.#isOpen) this.reconnect()
   }
 
   #sendText(text: string): boolean {
