@@ -96,6 +96,26 @@ fn tabs_of_one_link_follow_one_job() {
 }
 
 #[test]
+fn outputs_of_every_kind_are_previewed() {
+    run("previews");
+}
+
+#[test]
+fn an_edit_makes_the_job_that_the_server_knows() {
+    run("editor");
+}
+
+#[test]
+fn frames_and_odd_links_break_nothing() {
+    run("frames");
+}
+
+#[test]
+fn who_was_offline_misses_nothing() {
+    run("offline");
+}
+
+#[test]
 #[ignore = "makes pictures for people: ./x shots"]
 fn shots() {
     assert!(node(&["tests/shots.mjs"]).status().unwrap().success());

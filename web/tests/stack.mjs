@@ -212,6 +212,7 @@ const dist = (name) => fileURLToPath(new URL(`../dist/${name}`, import.meta.url)
 /** Shows a tab of the client page's side panel, which may be closed. */
 export async function openTab(page, name) {
   const panel = page.getByRole("button", { name: "Show the side panel" })
+  await panel.or(page.getByRole("tab", { name })).first().waitFor()
   if (await panel.isVisible()) await panel.click()
   await page.getByRole("tab", { name }).click()
 }
