@@ -19,6 +19,10 @@ export type Read = (path: string, signal: AbortSignal) => Promise<unknown>
 export class LogFollower {
   readonly #log: LogStore
   readonly #read: Read
+  /** Ends the reading of the log so far that is under way. */
+  #reading = new AbortController()
+  /** The end of what was read, as far as the socket may still tell it: it says a line a moment after the log has it. */
+  #untold = { build: [] as readonly LogLine[], run: [] as readonly LogLine[] }
   #signal: AbortSignal = AbortSignal.abort()
   #jobId = ""
   /** Lines that came while the log so far is read, or undefined when none is read. */
@@ -36,6 +40,7 @@ export class LogFollower {
     this.#jobId = jobId
     this.#signal = signal
     this.#waiting = undefined
+    this.#untold = { build: [], run: [] }
   }
 
   clear(): void {
@@ -51,19 +56,22 @@ export class LogFollower {
     if (part === "run") this.stages.clear()
     else this.stages.take(logs, step as Step)
     if (this.#waiting) this.#waiting[part] = [...this.#waiting[part], ...logs].slice(-WAITING_MAX)
-    else this.#log.append(part, logs)
+    else this.#log.append(part, this.#fresh(part, logs))
     return true
   }
 
   /** Reads the log so far, of both parts, and joins what comes meanwhile. A server that has no such log changes nothing. */
   async catchUp(): Promise<void> {
-    const signal = this.#signal
-    if (this.#waiting) return
+    // A newer connection begins anew: what came between the two is in the log that is read now.
+    this.#reading.abort()
+    this.#reading = new AbortController()
+    const signal = AbortSignal.any([this.#signal, this.#reading.signal])
     const waiting = { build: [] as LogLine[], run: [] as LogLine[] }
     this.#waiting = waiting
     const build = await this.#readAll("build", signal)
     const run = await this.#readAll("run", signal)
     if (signal.aborted || this.#waiting !== waiting) return
+    this.#untold = { build: untold(build, waiting.build), run: untold(run, waiting.run) }
     this.#waiting = undefined
     const all = this.#join("build", build, waiting.build)
     this.#join("run", run, waiting.run)
@@ -106,14 +114,37 @@ export class LogFollower {
     }
     return lines
   }
+
+  /** The lines that are not in what was read. */
+  #fresh(part: LogPart, lines: readonly LogLine[]): readonly LogLine[] {
+    const read = this.#untold[part]
+    this.#untold[part] = untold(read, lines)
+    return lines.slice(overlap(read, lines))
+  }
 }
 
-/** How many of the first lines of `later` are the last ones of `soFar`. */
+/** How many of the first lines of `later` are in `soFar`, from some place there up to the end of either. */
 export function overlap(soFar: readonly LogLine[], later: readonly LogLine[]): number {
-  const isSame = (a: LogLine, b: LogLine): boolean => a[0] === b[0] && a[1] === b[1] && (a[2] ?? false) === (b[2] ?? false)
-  for (let n = Math.min(soFar.length, later.length); n > 0; n--) {
-    const from = soFar.length - n
-    if (isSame(soFar[from]!, later[0]!) && later.slice(0, n).every((line, i) => isSame(soFar[from + i]!, line))) return n
+  const at = placeOf(soFar, later)
+  return at === undefined ? 0 : Math.min(soFar.length - at, later.length)
+}
+
+/** What of `soFar` follows the lines that are told now, and may be told next. */
+function untold(soFar: readonly LogLine[] | undefined, told: readonly LogLine[]): readonly LogLine[] {
+  const at = soFar && placeOf(soFar, told)
+  return at === undefined ? [] : soFar!.slice(Math.max(at + told.length, soFar!.length - WAITING_MAX))
+}
+
+function placeOf(soFar: readonly LogLine[], later: readonly LogLine[]): number | undefined {
+  const first = later[0]
+  if (!first) return 0
+  for (let at = 0; at < soFar.length; at++) {
+    if (!isSame(soFar[at]!, first)) continue
+    if (later.slice(0, soFar.length - at).every((line, i) => isSame(soFar[at + i]!, line))) return at
   }
-  return 0
+  return undefined
+}
+
+function isSame(a: LogLine, b: LogLine): boolean {
+  return a[0] === b[0] && a[1] === b[1] && (a[2] ?? false) === (b[2] ?? false)
 }
