@@ -40,7 +40,8 @@ export class UserFiles {
     const texts: [string, string][] = []
     const kept = new Map<string, File>()
     if (files.length > ENTRIES_MAX) {
-      this.#problems.say("files", `Of these files the first ${ENTRIES_MAX} are taken: a job takes no more.`, "Drop an archive of them.")
+      this.#problems.say("files", `Of these files the first ${ENTRIES_MAX} are taken: a job takes no more.`,
+        "Drop an archive of them.")
     }
     for (const file of files.slice(0, ENTRIES_MAX)) {
       const name = (file.webkitRelativePath || file.name).replace(/^\/+/, "")
