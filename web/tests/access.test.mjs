@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { test } from "node:test"
-import { IMAGE, closePage, openPage, openTab, press, showsState, useStack } from "./stack.mjs"
+import { IMAGE, closePage, idOf, openPage, openTab, press, showsState, useStack } from "./stack.mjs"
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 
@@ -33,7 +33,7 @@ for (const colorScheme of ["light", "dark"]) {
       await openTab(page, new RegExp(`^${tab}`))
       await look(tab)
     }
-    const id = (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
+    const id = await idOf(page)
     await page.goto(`${stack.url}/j/${id}`)
     await page.getByText("t.csv").first().waitFor()
     await look("page of a job")

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { after, test } from "node:test"
-import { IMAGE, closePage, openPage, openTab, press, showsState, until, useStack } from "./stack.mjs"
+import { IMAGE, closePage, idOf, openPage, openTab, press, showsState, until, useStack } from "./stack.mjs"
 
 const { stack, browser } = await useStack()
 const folder = mkdtempSync(join(tmpdir(), "asman-drop-"))
@@ -53,7 +53,7 @@ const lists = (page, name) => page.locator(".files").getByTitle(`/inputs/${name}
 async function run(page) {
   await press(page, "Run")
   await showsState(page, "Succeeded", { timeout: 90_000 })
-  const id = (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
+  const id = await idOf(page)
   const output = await fetch(`${stack.url}/q/${stack.queue}/j/${id}/outputs/sums.txt`)
   const rows = (await output.text()).trim().split("\n").map((line) => /^(\w{64})  \.\/(.*)$/.exec(line))
   return Object.fromEntries(rows.map(([, sum, name]) => [name, sum]))
@@ -63,11 +63,12 @@ const FILES = {
   "plain.txt": "one\ntwo\r\nthree without an end", "with a BOM.txt": "\ufeffa,b\n", "ü b.txt": "héllo 世界\n",
   "<img src=x onerror=alert(1)>": "no HTML", "quo'te \"and\" $HOME `id`.txt": "a name for shells", "-rf": "a name for options",
   "small.bin": Buffer.from([0, 255, 254, 1]), "latin1.txt": Buffer.from("h\xe9llo", "latin1"), "large.bin": randomBytes(300_000),
-  "large.txt": "a line of text\n".repeat(10_000), "empty.txt": "", "__proto__": "a name for engines",
+  "large.txt": "a line of text\n".repeat(10_000),
+  "empty.txt": "", "__proto__": "a name for engines",
 }
 
 test("text and binary files of odd names, dropped at once, reach the job byte for byte", async () => {
-  const { paths, sums } = write(Object.fromEntries(Object.entries(FILES)))
+  const { paths, sums } = write(FILES)
   const page = await open()
   await drop(page, paths(Object.keys(sums)))
   for (const name of Object.keys(sums)) await lists(page, name)
@@ -76,10 +77,13 @@ test("text and binary files of odd names, dropped at once, reach the job byte fo
 })
 
 test("files that are chosen do as well, and one that is removed is gone", async () => {
-  const { paths, sums } = write({ "ü b.txt": "text", "small.bin": randomBytes(50), "large.bin": randomBytes(100_000), "gone.bin": randomBytes(60) })
+  const [small, large, gone] = [50, 100_000, 60].map((n) => randomBytes(n))
+  const { paths, sums } = write({ "ü b.txt": "text", "small.bin": small, "large.bin": large, "gone.bin": gone })
   const page = await open()
   await openTab(page, /Files/)
-  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.getByRole("button", { name: "Add files" }).first().click()])
+  const choosing = page.waitForEvent("filechooser")
+  await page.getByRole("button", { name: "Add files" }).first().click()
+  const chooser = await choosing
   assert.ok(chooser.isMultiple())
   await chooser.setFiles(paths(Object.keys(sums)))
   for (const name of Object.keys(sums)) await lists(page, name)
@@ -92,7 +96,8 @@ test("files that are chosen do as well, and one that is removed is gone", async 
 })
 
 test("a folder that is dropped gives its files with their paths", async () => {
-  const { paths, sums } = write({ "data/a/b.txt": "below\n", "data/a/ü.bin": randomBytes(1_000), "data/top.txt": "top\n", "beside.txt": "beside\n" })
+  const below = { "data/a/b.txt": "below\n", "data/a/ü.bin": randomBytes(1_000), "data/top.txt": "top\n" }
+  const { paths, sums } = write({ ...below, "beside.txt": "beside\n" })
   const page = await open()
   await drop(page, paths(["data", "beside.txt"]))
   for (const name of Object.keys(sums)) await lists(page, name)
@@ -129,7 +134,8 @@ test("a dropped file takes the place of one of its name, whatever kind both are"
     const { paths, sums } = write({ "same.dat": bytes })
     await drop(page, paths(["same.dat"]))
     await lists(page, "same.dat")
-    await until(async () => (await page.locator(".files").getByTitle("/inputs/same.dat", { exact: true }).count()) === 1, "one file of the name")
+    const rows = page.locator(".files").getByTitle("/inputs/same.dat", { exact: true })
+    await until(async () => (await rows.count()) === 1, "one file of the name")
     assert.deepEqual(await run(page), sums)
   }
   await closePage(page)

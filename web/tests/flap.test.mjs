@@ -1,8 +1,8 @@
-/** A network that fails: a socket that is cut each second, and an API that answers 503 for a while. No line and no job is lost. */
+/** A network that fails: a socket that is cut each second, an API that answers 503 for a while. No line and no job is lost. */
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
 import { openProxy } from "./proxy.mjs"
-import { IMAGE, closePage, openPage, press, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
+import { IMAGE, closePage, idOf, openPage, press, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
 
 const { stack, browser } = await useStack()
 const proxy = await openProxy(stack.port)
@@ -55,7 +55,8 @@ const says = (page, text) => page.locator("footer").getByText(text).waitFor()
 async function weigh(page) {
   const session = await page.context().newCDPSession(page)
   const prototype = await session.send("Runtime.evaluate", { expression: "gc(), WebSocket.prototype", objectGroup: "weighed" })
-  const { objects } = await session.send("Runtime.queryObjects", { prototypeObjectId: prototype.result.objectId, objectGroup: "weighed" })
+  const query = { prototypeObjectId: prototype.result.objectId, objectGroup: "weighed" }
+  const { objects } = await session.send("Runtime.queryObjects", query)
   const list = await session.send("Runtime.getProperties", { objectId: objects.objectId, ownProperties: true })
   await session.send("Runtime.releaseObjectGroup", { objectGroup: "weighed" })
   await session.detach()
@@ -72,7 +73,6 @@ async function copyLog(page) {
 
 const lines = (n) => Array.from({ length: n }, (_, i) => `line ${i + 1}`)
 const nLinesOf = async (id) => (await stack.get(`/q/${stack.queue}/j/${id}/run-logs.json`))?.data.length ?? 0
-const idOf = async (page) => (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
 
 test("a socket that is cut every second costs no line, no job and no memory", async () => {
   const page = await open({ job: shell(`for i in $(seq 1 ${N_LINES}); do echo line $i; sleep 0.15; done`) })
@@ -97,7 +97,7 @@ test("a socket that is cut every second costs no line, no job and no memory", as
   assert.deepEqual(seen, lines(seen.length))
   const flapped = await weigh(page)
   const nRequests = page.nRequests - nRequestsBefore
-  console.log(`sockets ${nSockets}, requests ${nRequests}, timers ${before.nTimers} to ${flapped.nTimers}, socket objects ${flapped.nSockets}, heap ${before.heap} to ${flapped.heap}`)
+  console.log(`sockets ${nSockets}, requests ${nRequests}, before ${JSON.stringify(before)}, after ${JSON.stringify(flapped)}`)
   assert.ok(nSockets >= 2 && nSockets <= 15, `${nSockets} sockets`)
   assert.ok(proxy.nSocketsMost <= 2, `${proxy.nSocketsMost} sockets at a time`)
   assert.ok(nRequests <= 100, `${nRequests} requests`)

@@ -1,8 +1,8 @@
-/** The page in a frame, and links that are odd: the parent's queue, names of queues, fragments changed from outside, broken ones. */
+/** The page in a frame, and odd links: the parent's queue, names of queues, fragments changed from outside, broken ones. */
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
 import { openParent, serveParents } from "./parent.mjs"
-import { closePage, openPage, openTab, press, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
+import { closePage, idOf, openPage, openTab, press, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
 
 const { stack, browser } = await useStack()
 const parents = await serveParents()
@@ -10,7 +10,6 @@ after(() => parents.close())
 
 const isOfNetwork = (complaint) => /ERR_|WebSocket|Failed to load/.test(complaint)
 const connected = (page) => page.locator("footer").getByText("Connected").waitFor()
-const idOf = async (page) => (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
 const stateIn = async (queue, id) => (await stack.get(`/q/${queue}/j/${id}`))?.data.results?.state
 
 test("a parent's queue is used until it is unlocked, and again when it is locked", async () => {
@@ -28,14 +27,15 @@ test("a parent's queue is used until it is unlocked, and again when it is locked
   await frame.getByRole("button", { name: "Set by the metapage: unlock" }).click()
   await showsState(frame, "Ready to run")
   await frame.getByRole("button", { name: "Change" }).waitFor()
-  await until(async () => (await parent.urls()).at(-1)?.includes("ignoreQueueOverride=true"), "the choice in the parent's address")
+  const kept = async () => (await parent.urls()).at(-1)
+  await until(async () => (await kept())?.includes("ignoreQueueOverride=true"), "the choice in the parent's address")
   await press(frame, "Run")
   await showsState(frame, "Queued")
   assert.equal(await stateIn(own, id), "Queued")
   await press(frame, "Stop")
   await frame.getByRole("button", { name: "Use the metapage's queue" }).click()
   await showsState(frame, "Succeeded")
-  await until(async () => !(await parent.urls()).at(-1).includes("ignoreQueueOverride"), "the address without the choice")
+  await until(async () => !(await kept()).includes("ignoreQueueOverride"), "the address without the choice")
   await closePage(parent.page)
 })
 
@@ -52,11 +52,16 @@ test("a queue that is an address is used, in a browser and in a frame", async ()
 })
 
 /** Names that a server takes, whatever they look like, and those that none takes, with what the page says. */
-const TAKEN = ["ü 世界", "a b", "a%2Fb", "100%", "a?b#c&d=e", "<img src=x onerror=alert(1)>", "-rf", "__proto__", "client", "\u202egnp", "...", "x".repeat(255)]
+const TAKEN = [
+  "ü 世界", "a b", "a%2Fb", "100%", "a?b#c&d=e", "<img src=x onerror=alert(1)>", "-rf", "__proto__", "client", "\u202egnp",
+  "...", "x".repeat(255),
+]
+const NO_ADDRESS = /address of a queue/
 const REFUSED = {
-  "a/b": /slash/i, "/": /slash/i, ".": /name/i, "..": /name/i, "http://": /address of a queue/i, "https:///": /address of a queue/i, "http://[bad/q": /address of a queue/i,
-  [`${stack.url}/`]: /address of a queue/i, [`${stack.url}/a%2Fb`]: /slash/i, [`${stack.url}/q/%2e%2e`]: /address of a queue/i, "ftp://x/y": /slash/i, "javascript:alert(1)//": /slash/i, ["x".repeat(256)]: /255 characters/, ["x".repeat(3_000)]: /2048 characters/,
-  "a\nb": /control/i, "a\0b": /control/i,
+  "a/b": /slash/, "/": /slash/, "ftp://x/y": /slash/, "javascript:alert(1)//": /slash/, [`${stack.url}/a%2Fb`]: /slash/,
+  ".": /a dot or two/, "..": /a dot or two/, "a\nb": /control/, "a\0b": /control/,
+  "http://": NO_ADDRESS, "https:///": NO_ADDRESS, "http://[bad/q": NO_ADDRESS, [`${stack.url}/`]: NO_ADDRESS,
+  [`${stack.url}/q/%2e%2e`]: NO_ADDRESS, ["x".repeat(256)]: /255 characters/, ["x".repeat(3_000)]: /2048 characters/,
 }
 
 test("odd names of queues are used, and the page of such a queue opens", async () => {
@@ -90,7 +95,7 @@ test("names of queues that no server takes are refused with a sentence, and the 
   await closePage(page)
 })
 
-test("a fragment that is changed from outside while a job runs shows the other job, and the first one on the way back", async () => {
+test("a fragment that is changed while a job runs shows the other job, and the first one on the way back", async () => {
   const page = await openPage(browser)
   const slow = stack.page({ queue: stack.queue, job: shell("for i in $(seq 1 15); do echo slow $i; sleep 0.3; done") })
   const quick = stack.page({ queue: stack.queue, job: shell("echo quick") })
@@ -116,16 +121,20 @@ test("a fragment that is changed from outside while a job runs shows the other j
 })
 
 const b64 = (text) => encodeURIComponent(btoa(text))
-const BROKEN_JSON = ["%zz", "%", "bm90IGpzb24", "", "null", b64("[]"), b64("null"), b64("\"text\""), b64("{"), b64("\xff\xfe"), b64(`${"[".repeat(50_000)}`), b64("%7B%22"), "\u0000", "🚀"]
+const BROKEN_JSON = [
+  "%zz", "%", "bm90IGpzb24", "", "null", b64("[]"), b64("null"), b64("\"text\""), b64("{"), b64("\xff\xfe"),
+  b64("[".repeat(50_000)), b64("%7B%22"), "\u0000", "🚀",
+]
 const BROKEN = {
-  job: [...BROKEN_JSON, b64('{"image":{}}'), b64('{"image":"x","command":7}'), b64('{"image":"x","env":[]}'), b64('{"image":"x","inputs":{"a":1}}')],
+  job: [...BROKEN_JSON, ...['{"image":{}}', '{"image":"x","command":7}', '{"image":"x","inputs":{"a":1}}'].map(b64)],
   inputs: [...BROKEN_JSON, b64('{"a":1}'), b64('{"a":{"b":"c"}}')],
   control: [...BROKEN_JSON, b64('{"namespace":7}')],
   definition: [...BROKEN_JSON, b64('{"inputs":7}')],
 }
 const HARMLESS = {
-  autostart: ["TRUE", "1", "%zz"], allowsetjob: ["yes"], resolverefs: ["%"], terminal: ["x"], debug: ["%E0%A4"], ignoreQueueOverride: ["{}"],
-  queueOverride: ["%zz", "", "nobody else"], maxJobDuration: ["soon", "-1", "%", "9e99h"], config: ["%zz", "x"], hm: ["%"], "": ["x"], "%zz": ["x"], "__proto__": ["x"], "constructor": ["x"],
+  autostart: ["TRUE", "1", "%zz"], allowsetjob: ["yes"], resolverefs: ["%"], terminal: ["x"], debug: ["%E0%A4"],
+  ignoreQueueOverride: ["{}"], queueOverride: ["%zz", "", "nobody else"], maxJobDuration: ["soon", "-1", "%", "9e99h"],
+  config: ["%zz", "x"], hm: ["%"], "": ["x"], "%zz": ["x"], ["__proto__"]: ["x"], constructor: ["x"],
 }
 
 test("each parameter that is broken costs itself, and is named", async () => {

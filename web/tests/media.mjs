@@ -14,7 +14,8 @@ export function png(width, height) {
   }
   const head = Buffer.concat([u32be(width), u32be(height), Buffer.from([8, 0, 0, 0, 0])])
   const rows = Buffer.alloc((width + 1) * height, 128).map((byte, at) => (at % (width + 1) === 0 ? 0 : byte))
-  return Buffer.concat([text("\x89PNG\r\n\x1a\n"), chunk("IHDR", head), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))])
+  const chunks = [chunk("IHDR", head), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))]
+  return Buffer.concat([text("\x89PNG\r\n\x1a\n"), ...chunks])
 }
 
 /** A tone of some seconds, 8 kHz, 8 bits. */
@@ -22,7 +23,8 @@ export function wav(seconds) {
   const rate = 8_000
   const data = Buffer.from(Array.from({ length: rate * seconds }, (_, n) => 128 + Math.round(60 * Math.sin(n / 3))))
   const format = Buffer.concat([u16(1), u16(1), u32(rate), u32(rate), u16(1), u16(8)])
-  return Buffer.concat([text("RIFF"), u32(36 + data.length), text("WAVEfmt "), u32(16), format, text("data"), u32(data.length), data])
+  const head = Buffer.concat([text("RIFF"), u32(36 + data.length), text("WAVEfmt "), u32(16), format])
+  return Buffer.concat([head, text("data"), u32(data.length), data])
 }
 
 /** A page of words, with so many bytes more that no reader looks at. */
@@ -55,7 +57,8 @@ export function oggOpus(packets) {
 
 function oggPage(packet, n, flags, granule) {
   const lacing = Buffer.from([...Array(Math.floor(packet.length / 255)).fill(255), packet.length % 255])
-  const page = Buffer.concat([text("OggS"), Buffer.from([0, flags]), u32(granule), u32(0), u32(7), u32(n), u32(0), Buffer.from([lacing.length]), lacing, packet])
+  const head = [text("OggS"), Buffer.from([0, flags]), u32(granule), u32(0), u32(7), u32(n), u32(0)]
+  const page = Buffer.concat([...head, Buffer.from([lacing.length]), lacing, packet])
   u32(oggSum(page)).copy(page, 22)
   return page
 }
@@ -70,7 +73,7 @@ function oggSum(bytes) {
   return sum >>> 0
 }
 
-/** Half a second of a picture that changes and of a tone, recorded by the page's browser: as WebM, as MP4, the tone alone, and as Opus packets. */
+/** Half a second of a moving picture as WebM and as MP4, and of a tone as WebM and as Opus packets, by the page's browser. */
 export async function recordings(page) {
   const made = await page.evaluate(async () => {
     const base64 = async (blob) => new Promise((resolve) => {
@@ -108,7 +111,8 @@ export async function recordings(page) {
     }, error: (error) => { throw error } })
     encoder.configure({ codec: "opus", sampleRate: 48_000, numberOfChannels: 1, bitrate: 32_000 })
     const data = Float32Array.from({ length: 24_000 }, (_, n) => Math.sin(n / 20) / 2)
-    encoder.encode(new AudioData({ format: "f32-planar", sampleRate: 48_000, numberOfFrames: 24_000, numberOfChannels: 1, timestamp: 0, data }))
+    const shape = { format: "f32-planar", sampleRate: 48_000, numberOfFrames: 24_000, numberOfChannels: 1, timestamp: 0 }
+    encoder.encode(new AudioData({ ...shape, data }))
     await encoder.flush()
     return {
       webm: await record(picture(), "video/webm;codecs=vp8"), mp4: await record(picture(), "video/mp4;codecs=vp9"),

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
 import { openProxy } from "./proxy.mjs"
-import { IMAGE, closePage, openPage, openTab, press, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
+import { IMAGE, closePage, idOf, openPage, openTab, press, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
 
 const { stack, browser } = await useStack()
 const proxy = await openProxy(stack.port)
@@ -13,7 +13,6 @@ const BACK_MS = 5_000
 
 const says = (page, text, options) => page.locator("footer").getByText(text).waitFor(options)
 const isOfNetwork = (complaint) => /ERR_|WebSocket|Failed to load/.test(complaint)
-const idOf = async (page) => (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
 
 async function open(parameters) {
   const page = await openPage(browser)
@@ -77,7 +76,8 @@ test("a stop that is asked for offline is done later, and edits and panels work 
   await showsState(page, "Stopped")
   assert.equal((await stack.get(`/q/${stack.queue}/j/${id}`)).data.results.state, "Running")
   await page.context().setOffline(false)
-  await until(async () => (await stack.get(`/q/${stack.queue}/j/${id}`)).data.results.finishedReason === "Cancelled", "the cancel in the database")
+  const reason = async () => (await stack.get(`/q/${stack.queue}/j/${id}`)).data.results.finishedReason
+  await until(async () => (await reason()) === "Cancelled", "the cancel in the database")
   await page.getByRole("tab", { name: "a.txt" }).getByText("not saved").waitFor({ state: "attached" })
   await showsState(page, "Stopped")
   await close(page)

@@ -4,7 +4,9 @@ import { test } from "node:test"
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { IMAGE, closePage, openPage, openTab, press, readLog, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
+import {
+  IMAGE, closePage, idOf, openPage, openTab, press, readLog, shell, showsLog, showsState, until, useStack,
+} from "./stack.mjs"
 
 const { stack, browser } = await useStack()
 
@@ -61,7 +63,7 @@ test("Stop ends the job and its container, in a namespace of its own too", async
   const page = await open({ job: shell("echo begun; sleep 300"), control: { namespace: "somebody" } })
   await press(page, "Run")
   await showsLog(page, "begun")
-  const id = (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
+  const id = await idOf(page)
   await press(page, "Stop")
   await showsState(page, "Stopped")
   await until(async () => (await stack.get(`/q/${stack.queue}/j/${id}`))?.data.results?.finishedReason === "Cancelled", "the cancel in the database")

@@ -25,7 +25,9 @@ async function outputsOf(files, script = "true") {
     return join(folder, name)
   })
   await page.locator("input[type=file]").setInputFiles(paths)
-  for (const name of Object.keys(files)) await page.locator(".files").getByTitle(`/inputs/${name}`, { exact: true }).first().waitFor()
+  for (const name of Object.keys(files)) {
+    await page.locator(".files").getByTitle(`/inputs/${name}`, { exact: true }).first().waitFor()
+  }
   await press(page, "Run")
   await showsState(page, "Succeeded", { timeout: 90_000 })
   await openTab(page, /Outputs/)
@@ -34,7 +36,8 @@ async function outputsOf(files, script = "true") {
 
 /** Opens the preview of an output. */
 async function preview(page, name) {
-  const row = page.getByRole("region", { name: "Outputs" }).locator("li").filter({ has: page.getByRole("button", { name, exact: true }) })
+  const has = page.getByRole("button", { name, exact: true })
+  const row = page.getByRole("region", { name: "Outputs" }).locator("li").filter({ has })
   const button = row.getByRole("button", { name, exact: true })
   if ((await button.getAttribute("aria-expanded")) === "false") await button.click()
   await row.locator(".preview").waitFor()
@@ -50,8 +53,9 @@ const lengthOf = (media) => media.evaluate((element) => new Promise((resolve, re
 }))
 
 test("images are shown, and what an SVG holds does not run", async () => {
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30" onload="alert(1)"><script>alert(2);document.title="pwned"</script>
-    <rect width="40" height="30" fill="teal"/><foreignObject width="9" height="9"><img xmlns="http://www.w3.org/1999/xhtml" src="x" onerror="alert(3)"/></foreignObject></svg>`
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30" onload="alert(1)">
+    <script>alert(2);document.title="pwned"</script><rect width="40" height="30" fill="teal"/><foreignObject width="9" height="9">
+    <img xmlns="http://www.w3.org/1999/xhtml" src="x" onerror="alert(3)"/></foreignObject></svg>`
   const page = await outputsOf({ "tiny.png": png(20, 10), "evil.svg": svg, "broken.png": "no image" })
   for (const [name, width] of [["tiny.png", 20], ["evil.svg", 40]]) {
     const image = (await preview(page, name)).getByRole("img")
@@ -69,13 +73,13 @@ test("audio and video load, with their length", async () => {
   await maker.goto(stack.url)
   const { webm, mp4, sound, packets } = await recordings(maker)
   await closePage(maker)
-  const files = { "tone.wav": wav(0.5), "tone.ogg": oggOpus(packets), "tone.weba.webm": sound, "film.webm": webm, "film.mp4": mp4, "broken.mp4": "no film" }
-  const page = await outputsOf(files)
+  const sounds = { "tone.wav": wav(0.5), "tone.ogg": oggOpus(packets), "tone.webm": sound }
+  const page = await outputsOf({ ...sounds, "film.webm": webm, "film.mp4": mp4, "broken.mp4": "no film" })
   for (const name of ["tone.wav", "tone.ogg"]) {
     const { duration } = await lengthOf((await preview(page, name)).locator("audio"))
     assert.ok(duration > 0.2 && duration < 3, `${name} lasts ${duration} s`)
   }
-  for (const name of ["film.webm", "film.mp4", "tone.weba.webm"]) {
+  for (const name of ["film.webm", "film.mp4", "tone.webm"]) {
     const { duration, width } = await lengthOf((await preview(page, name)).locator("video"))
     assert.ok(duration > 0, `${name} lasts ${duration} s`)
     assert.equal(width, name.startsWith("film") ? 64 : 0, name)
@@ -92,7 +96,8 @@ async function isReader(page, address) {
 }
 
 test("a PDF is shown, one of 20 MB too, and what only says that it is one is not", async () => {
-  const page = await outputsOf({ "small.pdf": pdf("Hello from a PDF", 0), "large.pdf": pdf("A large one", 20_000_000), "fake.pdf": "<script>alert(1)</script>" })
+  const documents = { "small.pdf": pdf("A small one", 0), "large.pdf": pdf("A large one", 20_000_000) }
+  const page = await outputsOf({ ...documents, "fake.pdf": "<script>alert(1)</script>" })
   for (const name of ["small.pdf", "large.pdf"]) {
     const shown = await preview(page, name)
     await shown.locator("iframe").waitFor()
@@ -104,8 +109,9 @@ test("a PDF is shown, one of 20 MB too, and what only says that it is one is not
 })
 
 test("tables and trees are cut where they are long, and memory stays bounded", async () => {
-  const script = `busybox awk "BEGIN { print \\"n,name,share\\"; for (i = 1; i <= 100000; i++) print i \\",name \\" i \\",0.5\\" }" > /outputs/rows.csv
-    { echo [; yes "{\\"name\\": \\"a value that repeats\\", \\"n\\": 12345}," | head -c 52000000; echo; echo 0]; } > /outputs/big.json
+  const script = `rows="BEGIN { print \\"n,name,share\\"; for (i = 1; i <= 100000; i++) print i \\",name \\" i \\",0.5\\" }"
+    busybox awk "$rows" > /outputs/rows.csv
+    { echo [; yes "{\\"name\\": \\"it repeats\\", \\"n\\": 12345}," | head -c 52000000; echo; echo 0]; } > /outputs/big.json
     echo "{\\"a\\": [1, null, \\"<img src=x onerror=alert(1)>\\"]}" > /outputs/small.json`
   const page = await outputsOf({}, script)
   const csv = await preview(page, "rows.csv")
@@ -124,7 +130,8 @@ test("tables and trees are cut where they are long, and memory stays bounded", a
 
 test("texts of every script are shown as they are, empty and binary files are named so", async () => {
   const text = "wide 世界 🚀 é\nשלום עולם\nمرحبا\nabc\u202ecba\u202c end\n\ttab\u0007bell\n"
-  const page = await outputsOf({ "text.txt": text, "empty.txt": "", "data.bin": Buffer.from([0, 1, 2, 255]), "no-name-ending": "plain words\n" })
+  const others = { "empty.txt": "", "data.bin": Buffer.from([0, 1, 2, 255]), "no-name-ending": "plain words\n" }
+  const page = await outputsOf({ "text.txt": text, ...others })
   const shown = await (await preview(page, "text.txt")).locator("pre").innerText()
   for (const part of ["wide 世界 🚀 é", "שלום עולם", "مرحبا", "\ttab"]) assert.ok(shown.includes(part), shown)
   assert.ok(!/[\u202a-\u202e\u0007]/.test(shown), JSON.stringify(shown))

@@ -2,7 +2,9 @@
 import { once } from "node:events"
 import { connect, createServer } from "node:net"
 
-const ILL = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\nContent-Length: 12\r\nConnection: close\r\n\r\n<h1>503</h1>"
+const ILL = [
+  "HTTP/1.1 503 Service Unavailable", "Content-Type: text/html", "Content-Length: 12", "Connection: close", "", "<h1>503</h1>",
+].join("\r\n")
 
 /** Opens a proxy to a port of this machine. */
 export async function openProxy(port) {

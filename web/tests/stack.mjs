@@ -180,7 +180,8 @@ export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
   const page = await context.newPage()
   page.setDefaultTimeout(30_000)
-  if (process.env.WEB_DIST) await context.route(({ hostname, pathname }) => hostname === "localhost" && (PAGE.test(pathname) || FILE.test(pathname)), fromDist)
+  const isServed = ({ hostname, pathname }) => hostname === "localhost" && (PAGE.test(pathname) || FILE.test(pathname))
+  if (process.env.WEB_DIST) await context.route(isServed, fromDist)
   page.complaints = []
   page.on("pageerror", (error) => page.complaints.push(String(error)))
   page.on("console", (message) => message.type() === "error" && page.complaints.push(message.text()))
@@ -192,7 +193,7 @@ const PAGE = /^\/(?:[jq]\/[^/]+)?$/
 const FILE = /^\/(?:assets\/[^/]+|[^/]+\.js)$/
 const TYPES = { js: "text/javascript", css: "text/css" }
 
-/** With WEB_DIST set: a file of `web/dist` in place of the program's, so that a change of the client needs no compilation of it. */
+/** With WEB_DIST set: a file of `web/dist` in place of the program's, so that a change of the client needs no compilation. */
 async function fromDist(route) {
   const { pathname } = new URL(route.request().url())
   if (PAGE.test(pathname)) return route.request().isNavigationRequest() ? pageFromDist(route, pathname) : route.fallback()
@@ -203,7 +204,8 @@ async function fromDist(route) {
 /** The page as the server would give it: with its policy, and with the way up to the root. */
 async function pageFromDist(route, pathname) {
   const policy = (await route.fetch()).headers()["content-security-policy"]
-  const html = readFileSync(dist("index.html"), "utf8").replaceAll('"./', `"${"../".repeat(pathname.split("/").length - 2) || "./"}`)
+  const up = "../".repeat(pathname.split("/").length - 2) || "./"
+  const html = readFileSync(dist("index.html"), "utf8").replaceAll('"./', `"${up}`)
   await route.fulfill({ body: html, contentType: "text/html", headers: { ...(policy && { "content-security-policy": policy }) } })
 }
 
@@ -236,6 +238,11 @@ export function press(page, name) {
 /** Waits for the word that says how the job stands. */
 export function showsState(page, text, options) {
   return page.locator("header [role=status]", { hasText: text }).waitFor(options)
+}
+
+/** The id of the job that the page is about. */
+export async function idOf(page) {
+  return (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
 }
 
 /** The rows of the log that are in view. */

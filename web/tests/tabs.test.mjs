@@ -1,11 +1,10 @@
 /** Several tabs of the same link, of one browser and of two: they follow the same job, and see what any of them does. */
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { closePage, openPage, press, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
+import { closePage, idOf, openPage, press, shell, showsLog, showsState, until, useStack } from "./stack.mjs"
 
 const { stack, browser } = await useStack()
 
-const idOf = async (page) => (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
 const link = (job, more = {}) => stack.page({ queue: stack.queue, job, ...more })
 
 /** Another tab of the same browser. */
@@ -36,7 +35,8 @@ async function closeThree([first, , other]) {
 const inAll = (pages, look) => Promise.all(pages.map(look))
 
 test("a job that runs in one tab is followed by all, and its end is the same in all", async () => {
-  const pages = await openThree(link(shell("for i in $(seq 1 20); do echo line $i; sleep 0.2; done; echo a > /outputs/a.txt; exit 4")))
+  const script = "for i in $(seq 1 20); do echo line $i; sleep 0.2; done; echo a > /outputs/a.txt; exit 4"
+  const pages = await openThree(link(shell(script)))
   await press(pages[1], "Run")
   await inAll(pages, (page) => showsState(page, "Running"))
   await inAll(pages, (page) => showsLog(page, "line 5"))
@@ -54,7 +54,8 @@ test("a stop in one tab is seen in the others, and any of them may run it again"
   await press(pages[2], "Stop")
   await inAll(pages, (page) => showsState(page, "Stopped"))
   const id = await idOf(pages[0])
-  await until(async () => (await stack.get(`/q/${stack.queue}/j/${id}`))?.data.results?.finishedReason === "Cancelled", "the cancel in the database")
+  const reason = async () => (await stack.get(`/q/${stack.queue}/j/${id}`)).data.results.finishedReason
+  await until(async () => (await reason()) === "Cancelled", "the cancel in the database")
   await press(pages[1], "Run")
   await inAll(pages, (page) => showsState(page, "Running"))
   await inAll(pages, (page) => showsLog(page, "begun"))

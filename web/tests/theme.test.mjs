@@ -5,7 +5,8 @@ import { IMAGE, closePage, openPage, press, showsLog, until, useStack } from "./
 
 const { stack, browser } = await useStack()
 
-const LINK = { queue: stack.queue, job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": "echo seen in colours\n" } }
+const FILES = { "main.sh": "echo seen in colours\n" }
+const LINK = { queue: stack.queue, job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: FILES }
 
 /** Whether what covers an element's place is dark, by the first background that is not transparent. */
 const isDark = (page, selector) => page.locator(selector).first().evaluate((element) => {
@@ -19,7 +20,8 @@ const isDark = (page, selector) => page.locator(selector).first().evaluate((elem
 /** The page, the terminal and the editor, all of one kind. */
 async function shows(page, dark) {
   const parts = ["body", "header", ".xterm .xterm-scrollable-element", ".cm-editor"]
-  await until(async () => (await Promise.all(parts.map((part) => isDark(page, part)))).every((is) => is === dark), dark ? "all dark" : "all light")
+  const kinds = () => Promise.all(parts.map((part) => isDark(page, part)))
+  await until(async () => (await kinds()).every((kind) => kind === dark), dark ? "all dark" : "all light")
 }
 
 async function choose(page, name) {

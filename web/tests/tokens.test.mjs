@@ -32,12 +32,15 @@ echo by token
 echo small > /outputs/small.txt
 yes 'a line of a large output' | head -c 3000000 > /outputs/large.txt
 `
-const linkTo = (queue, script = SCRIPT) => stack.page({ queue, job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": script } })
+const JOB = { image: IMAGE, command: "sh /inputs/main.sh" }
+const linkTo = (queue, script = SCRIPT) => stack.page({ queue, job: JOB, inputs: { "main.sh": script } })
 
 /** All that a page asked for: method, URL and headers. */
 function listen(page) {
   const requests = []
-  const note = async (request) => requests.push({ method: request.method(), url: request.url(), headers: await request.allHeaders() })
+  const note = async (request) => {
+    requests.push({ method: request.method(), url: request.url(), headers: await request.allHeaders() })
+  }
   page.on("request", (request) => void note(request).catch(() => {}))
   page.on("websocket", (socket) => requests.push({ method: "SOCKET", url: socket.url(), headers: {} }))
   return requests
@@ -74,7 +77,8 @@ test("a queue that asks for a token gets it, and jobs run with it, large inputs 
   await alert(page).filter({ hasText: "Enter the queue's token." }).waitFor()
   await openTab(page, /Queue/)
   await enter(page, "wrong-token-0123456789")
-  await until(() => requests.some(({ headers }) => headers.authorization === "Bearer wrong-token-0123456789"), "the wrong token's try")
+  const isTried = () => requests.some(({ headers }) => headers.authorization === "Bearer wrong-token-0123456789")
+  await until(isTried, "a request with the wrong token")
   await alert(page).filter({ hasText: "Enter the queue's token." }).waitFor()
   await enter(page, TOKEN)
   await page.locator("footer").getByText("Connected").waitFor()
@@ -89,8 +93,9 @@ test("a queue that asks for a token gets it, and jobs run with it, large inputs 
   for (const [name, text] of [["small.txt", "small"], ["large.txt", "a line of a large output"]]) {
     await page.getByRole("button", { name, exact: true }).click()
     await page.locator(".preview pre", { hasText: text }).waitFor()
-    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: `Download ${name}` }).click()])
-    assert.ok(readFileSync(await download.path(), "utf8").startsWith(text), name)
+    const downloading = page.waitForEvent("download")
+    await page.getByRole("button", { name: `Download ${name}` }).click()
+    assert.ok(readFileSync(await (await downloading).path(), "utf8").startsWith(text), name)
   }
   await page.getByRole("button", { name: "More" }).click()
   await page.getByRole("menuitem", { name: "Share…" }).click()
@@ -120,14 +125,17 @@ test("outputs that lie elsewhere are shown without the token", async () => {
   const foreign = `http://127.0.0.1:${elsewhere.address().port}`
   const queue = await lockedQueue({ worker: false })
   const post = async (path, token, body) => {
-    const response = await fetch(`${stack.url}/q/${queue}${path}`, { method: "POST", headers: { authorization: `Bearer ${token}` }, body: JSON.stringify(body) })
+    const init = { method: "POST", headers: { authorization: `Bearer ${token}` }, body: JSON.stringify(body) }
+    const response = await fetch(`${stack.url}/q/${queue}${path}`, init)
     assert.equal(response.status, 200, await response.clone().text())
     return response.json()
   }
   const { jobId } = await post("", TOKEN, { definition: { image: IMAGE, command: "true", env: {} } })
-  const worker = { id: "by-hand", version: "1", cpus: 1, gpus: 0, memory: 1e9, tags: [], maxJobDuration: "1h", executor: "docker" }
-  const { jobs } = await post("/claim", WORKER, { worker, free: { cpus: 1, gpus: 0, memory: 1e9, jobs: 1 }, wait: "5s" })
-  const addresses = { "far.txt": `${foreign}/f/x`, "near.txt": `${stack.url}/f/../healthz`, "odd.txt": `${foreign}/${stack.url}/f/x` }
+  const power = { cpus: 1, gpus: 0, memory: 1e9 }
+  const worker = { ...power, id: "by-hand", version: "1", tags: [], maxJobDuration: "1h", executor: "docker" }
+  const { jobs } = await post("/claim", WORKER, { worker, free: { ...power, jobs: 1 }, wait: "5s" })
+  const [far, odd] = [`${foreign}/f/x`, `${foreign}/${stack.url}/f/x`]
+  const addresses = { "far.txt": far, "near.txt": `${stack.url}/f/../healthz`, "odd.txt": odd }
   const outputs = Object.fromEntries(Object.entries(addresses).map(([name, value]) => [name, { type: "url", value }]))
   const result = { StatusCode: 0, logs: [], duration: 1, isTimedOut: false, outputs }
   await post(`/j/${jobId}/finish`, WORKER, { epoch: jobs[0].epoch, reason: "Success", result })
@@ -143,7 +151,9 @@ test("outputs that lie elsewhere are shown without the token", async () => {
     await page.locator(".preview pre", { hasText: text }).waitFor()
   }
   assert.ok(got.length >= 2)
-  for (const { url, headers } of got) assert.ok(!headers.authorization && !headers.referer && !url.includes("token"), JSON.stringify(headers))
+  for (const { url, headers } of got) {
+    assert.ok(!headers.authorization && !headers.referer && !url.includes("token"), `${url} ${JSON.stringify(headers)}`)
+  }
   const near = requests.filter(({ url }) => url === `${stack.url}/healthz`)
   assert.ok(near.length > 0 && near.every(({ headers }) => !headers.authorization), "only stored files get the token")
   assertKept(requests)
