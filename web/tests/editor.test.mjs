@@ -42,7 +42,7 @@ const serversId = (inputs) => {
 test("several files are tabs, and the one that is chosen is the main one, after a reload too", async () => {
   const page = await open()
   const tabs = page.getByRole("tablist", { name: "Text files" }).getByRole("tab")
-  assert.deepEqual(await tabs.locator("span:first-child").allInnerTexts(), ["data.txt", "run.sh"])
+  assert.deepEqual(await tabs.locator(".cut").allInnerTexts(), ["data.txt", "run.sh"])
   await page.locator("footer").getByRole("button", { name: "data.txt" }).waitFor()
   await fileTab(page, "run.sh").click()
   await editor(page, "run.sh").getByText("echo ran").waitFor()
