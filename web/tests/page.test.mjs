@@ -79,7 +79,7 @@ test("without a worker the page says so, and the job runs when one arrives", asy
   await stack.startWorker(queue, "late")
   await showsState(page, "Succeeded")
   await showsLog(page, "at last")
-  await stack.killWorker("late")
+  await stack.stopWorker("late")
   await closePage(page)
 })
 

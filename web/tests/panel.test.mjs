@@ -3,22 +3,11 @@ import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { createRequire } from "node:module"
-import { after, before, test } from "node:test"
-import { IMAGE, Stack, openBrowser, openPage, openTab, until } from "./stack.mjs"
+import { test } from "node:test"
+import { IMAGE, closePage, openPage, openTab, press, shell, showsState, until, useStack } from "./stack.mjs"
 
-let stack, browser
-before(async () => {
-  stack = await Stack.start()
-  browser = await openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await stack?.close()
-})
+const { stack, browser } = await useStack()
 
-const shell = (script, more = {}) => ({ image: IMAGE, command: `sh -c '${script}'`, ...more })
-const state = (page, text) => page.locator("header [role=status]", { hasText: text }).waitFor()
-const press = (page, name) => page.locator("header").getByRole("button", { name, exact: true }).click()
 const why = (page, words) => page.locator("header .why", { hasText: words }).waitFor()
 
 async function open(parameters, options) {
@@ -26,11 +15,6 @@ async function open(parameters, options) {
   await page.goto(stack.page({ queue: stack.queue, ...parameters }))
   await page.locator("footer").waitFor()
   return page
-}
-
-async function close(page) {
-  assert.deepEqual(page.complaints, [])
-  await page.context().close()
 }
 
 /** Submits in a namespace. */
@@ -81,15 +65,15 @@ test("the queue panel tells of each job what it is, whose, where and which place
   await page.getByRole("button", { name: "Cancel the job" }).click()
   await row("sleep 302").waitFor({ state: "detached" })
   for (const id of [running, waiting]) await fetch(`${stack.url}/q/${queue}/j/${id}/cancel?namespace=*`, { method: "POST" })
-  await stack.killWorker("busy-worker")
-  await close(page)
+  await stack.stopWorker("busy-worker")
+  await closePage(page)
 })
 
 test("the details of a queue are asked for while its panel is open, and not otherwise", async () => {
   const page = await open({ job: shell("echo watched; exit 3") })
   const paths = asked(page)
   await press(page, "Run")
-  await state(page, "Failed")
+  await showsState(page, "Failed")
   assert.deepEqual(paths, [])
   await openTab(page, /Queue/)
   await page.getByRole("list", { name: "Jobs of the queue" }).getByRole("listitem").filter({ hasText: "echo watched" })
@@ -98,9 +82,9 @@ test("the details of a queue are asked for while its panel is open, and not othe
   await openTab(page, /Files/)
   const nAsked = paths.length
   await press(page, "Run again")
-  await state(page, "Failed")
+  await showsState(page, "Failed")
   assert.equal(paths.length, nAsked)
-  await close(page)
+  await closePage(page)
 })
 
 test("a server that lacks these routes costs the details alone", async () => {
@@ -112,42 +96,42 @@ test("a server that lacks these routes costs the details alone", async () => {
   await openTab(page, /Queue/)
   await page.getByRole("list", { name: "Jobs of the queue" }).getByText("echo older").waitFor()
   await page.getByRole("list", { name: "Workers of the queue" }).getByText("CPU").first().waitFor()
-  await state(page, "Succeeded")
+  await showsState(page, "Succeeded")
   assert.equal(await page.getByRole("alert").count(), 0)
   assert.deepEqual(paths.sort(), ["jobs", "report.json"])
   page.complaints = page.complaints.filter((complaint) => !/404/.test(complaint))
-  await close(page)
+  await closePage(page)
 })
 
 test("a build tells its steps, and a container that writes nothing is running", async () => {
   const dockerfile = `FROM ${IMAGE}\nRUN echo ${stack.newQueue()} && sleep 3\nRUN sleep 3`
   const page = await open({ job: { build: { dockerfile }, command: "sleep 300" } })
   await press(page, "Run")
-  await state(page, "Building the image")
+  await showsState(page, "Building the image")
   await page.locator("header").getByText(/step 2 of \d/).waitFor()
   await page.locator("header").getByText(/step 3 of \d/).waitFor()
   await why(page, "builds the image: RUN sleep 3")
   await page.locator("header [role=status]", { hasText: /^Running$/ }).waitFor()
   await press(page, "Stop")
-  await state(page, "Stopped")
-  await close(page)
+  await showsState(page, "Stopped")
+  await closePage(page)
 })
 
 test("each end says what to do next", async () => {
   const page = await open({ job: shell("nothing-of-this-name") })
   await press(page, "Run")
-  await state(page, "Failed")
+  await showsState(page, "Failed")
   await why(page, "exit code 127: the command was not found. Check the command's spelling")
   await page.goto(stack.page({ queue: stack.queue, job: shell("sleep 300", { maxDuration: "1s" }) }))
   await press(page, "Run")
-  await state(page, "Timed out")
+  await showsState(page, "Timed out")
   await why(page, "Raise “Longest run” in the settings above 1s")
   await page.goto(stack.page({ queue: stack.queue, job: shell("echo", { tags: ["nobody-has-it"] }) }))
   await press(page, "Run")
-  await state(page, "Queued")
+  await showsState(page, "Queued")
   await why(page, "Take the tag out of the settings")
   await press(page, "Stop")
-  await close(page)
+  await closePage(page)
 })
 
 test("the test of this machine finds a worker, or has the command that mends what it found", async () => {
@@ -171,9 +155,9 @@ test("the test of this machine finds a worker, or has the command that mends wha
   await stack.startWorker("local", "local-worker")
   await button.click()
   await page.getByText("This machine is ready: a worker with").waitFor()
-  await stack.killWorker("local-worker")
+  await stack.stopWorker("local-worker")
   page.complaints = page.complaints.filter((complaint) => !/ERR_CONNECTION_REFUSED/.test(complaint))
-  await close(page)
+  await closePage(page)
 })
 
 /** The edits in the page's database. */
@@ -213,25 +197,25 @@ test("edits survive a reload until they are discarded or saved, and the browser 
 
   await edit("echo run")
   await press(page, "Save and run")
-  await state(page, "Succeeded")
+  await showsState(page, "Succeeded")
   await until(async () => (await keptEdits(page)).length === 0, "no kept edits")
   await page.reload()
   await openTab(page, /Files/)
   await shows("echo run")
   assert.equal(await page.getByText("Edits that were not saved").count(), 0)
-  await close(page)
+  await closePage(page)
 })
 
 test("two runs of the history are compared, file by file, and each has a link", async () => {
   const page = await open({ job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": `# ${"long ".repeat(60)}\necho first\n` } })
   await press(page, "Run")
-  await state(page, "Succeeded")
+  await showsState(page, "Succeeded")
   await openTab(page, /Files/)
   await page.locator(".cm-content").click()
   await page.keyboard.press("Control+End")
   await page.keyboard.type("exit 3")
   await press(page, "Save and run")
-  await state(page, "Failed")
+  await showsState(page, "Failed")
   await openTab(page, /History/)
   const compare = page.getByRole("button", { name: "Compare" })
   await compare.nth(0).click()
@@ -248,7 +232,7 @@ test("two runs of the history are compared, file by file, and each has a link", 
   await openTab(page, /Settings/)
   await page.getByText("why did it run again?").click()
   assert.match(await page.locator("ins").innerText(), /exit 3/)
-  await close(page)
+  await closePage(page)
 })
 
 test("images are suggested from what is known here, without a word to anybody else", async () => {
@@ -268,7 +252,7 @@ test("images are suggested from what is known here, without a word to anybody el
   assert.equal(await link.getAttribute("href"), "https://hub.docker.com/search?type=image&q=me%2Ftool")
   assert.deepEqual([await link.getAttribute("target"), await link.getAttribute("rel")], ["_blank", "noopener noreferrer"])
   assert.deepEqual(foreign, [])
-  await close(page)
+  await closePage(page)
 })
 
 /** A server that answers each request as told, to pages of any origin, and remembers what came. */
@@ -318,9 +302,9 @@ for (const colorScheme of ["light", "dark"]) {
     const look = async (what) => assert.deepEqual(await serious(page), [], what)
     const fits = async (what) => assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), what)
     await press(page, "Run")
-    await state(page, "Succeeded")
+    await showsState(page, "Succeeded")
     await press(page, "Run again")
-    await state(page, "Succeeded")
+    await showsState(page, "Succeeded")
     await page.getByRole("tab", { name: /History/ }).click()
     await page.getByRole("button", { name: "Compare" }).nth(0).press("Enter")
     await page.getByRole("button", { name: "Compare" }).nth(1).press("Enter")
@@ -341,6 +325,6 @@ for (const colorScheme of ["light", "dark"]) {
     await look("queue, restored edits")
     await fits("queue, restored edits")
     page.complaints = page.complaints.filter((complaint) => !/ERR_CONNECTION_REFUSED/.test(complaint))
-    await close(page)
+    await closePage(page)
   })
 }

@@ -86,8 +86,9 @@ export class Stack {
     await until(() => this.get(`/q/${queue}/status`).then((body) => body?.localWorkers?.[id]), `worker ${id}`)
   }
 
-  async killWorker(id) {
-    await this.#end(id, "SIGKILL")
+  /** Lets its jobs end, and takes its containers with it. */
+  async stopWorker(id) {
+    await this.#end(id, "SIGTERM")
   }
 
   /** JSON of a GET; null where there is none. */
