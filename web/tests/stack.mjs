@@ -185,8 +185,38 @@ export async function openPage(browser, options = {}) {
   if (process.env.WEB_DIST) await context.route(isServed, fromDist)
   page.complaints = []
   page.on("pageerror", (error) => page.complaints.push(String(error)))
-  page.on("console", (message) => message.type() === "error" && page.complaints.push(message.text()))
+  page.on("console", (message) => {
+    if (message.type() === "error" && !message.text().includes(CUT)) page.complaints.push(message.text())
+  })
+  page.goto = throughCuts(page)
   return page
+}
+
+/** The browser ends all requests when an interface of the machine comes or goes, and with each container one does. */
+const CUT = "ERR_NETWORK_CHANGED"
+const CUTS_MAX = 3
+
+/** Goes to an address, and loads it again when that happened meanwhile, as a person would. */
+function throughCuts(page) {
+  const goto = page.goto.bind(page)
+  return async (...where) => {
+    let isCut = false
+    const note = (request) => (isCut ||= request.failure()?.errorText.includes(CUT) ?? false)
+    page.on("requestfailed", note)
+    try {
+      let response = await goto(...where).catch((error) => {
+        if (!String(error).includes(CUT)) throw error
+        isCut = true
+      })
+      for (let n = 0; isCut && n < CUTS_MAX; n++) {
+        isCut = false
+        response = await page.reload().catch(() => (isCut = true, undefined))
+      }
+      return response
+    } finally {
+      page.off("requestfailed", note)
+    }
+  }
 }
 
 /** Paths of the pages, and of the files that they load. */
