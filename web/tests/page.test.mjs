@@ -76,6 +76,7 @@ test("without a worker the page says so, and the job runs when one arrives", asy
   await press(page, "Run")
   await showsState(page, "Queued")
   await until(async () => /no worker/i.test(await page.locator("header").innerText()), "the reason why it waits")
+  await page.getByRole("region", { name: "Log" }).getByText("asman worker run test").waitFor()
   await stack.startWorker(queue, "late")
   await showsState(page, "Succeeded")
   await showsLog(page, "at last")

@@ -43,6 +43,7 @@ const STATES = {
     await page.goto(stack.page({ queue: stack.queue, job: shell("echo about to fail >&2; nothing-of-this-name", another(fresh)) }))
     await press(page, "Run")
     await showsState(page, "Failed")
+    await showsLog(page, "not found")
   },
   "07-settings": async (page) => {
     await page.goto(stack.page({ queue: stack.queue, job: shell("env", { env: { MODE: "fast" }, requirements: { cpus: 2, memory: "4g" } }) }))
@@ -57,6 +58,7 @@ const STATES = {
     await stack.finished(id)
     await page.goto(`${stack.url}/j/${id}`)
     await page.getByText("words.csv").first().waitFor()
+    await showsLog(page, "two")
   },
   "10-queue-page": async (page) => {
     await page.goto(`${stack.url}/q/${stack.queue}`)

@@ -54,7 +54,7 @@ test("mine is what this browser sent to the queue, and what a namespace of this 
 
 test("owners are told in words, whatever they are called", () => {
   expect([[], ["_"], ["*"], ["me", "_"], ["a", "b", "c", "d"], ["\u202e"]].map(ownerText))
-    .toEqual(["nobody", "shared", "everybody", "me, shared", "a, b and 2 more", "⟨U+202E⟩"])
+    .toEqual(["nobody", "anyone", "everybody", "me, anyone", "a, b and 2 more", "⟨U+202E⟩"])
   expect(ownerText(["x".repeat(1_000)]).length).toBe(40)
 })
 

@@ -77,7 +77,7 @@ export function ownerText(namespaces: readonly string[]): string {
 }
 
 function nameText(namespace: string): string {
-  if (namespace === "_" || namespace === "") return "shared"
+  if (namespace === "_" || namespace === "") return "anyone"
   return namespace === "*" ? "everybody" : plainLine(namespace.slice(0, NAME_CHARS_MAX))
 }
 

@@ -21,6 +21,7 @@ export class FollowedJob {
   readonly address: JobAddress
   readonly log = new Lines()
   #phase = $state<"loading" | "shown" | "missing" | "denied">("loading")
+  #isLogWhole = $state(false)
   #problem = $state("")
   #definition = $state.raw<Definition>()
   #record = $state.raw<Job>()
@@ -57,6 +58,11 @@ export class FollowedJob {
     return this.#token
   }
 
+  /** Whether the log has ended and is all here. */
+  get isLogWhole(): boolean {
+    return this.#isLogWhole
+  }
+
   /** Begins anew with a token. */
   setToken(token: string): void {
     tokens.set(tokenKey(this.address), token)
@@ -74,7 +80,8 @@ export class FollowedJob {
   async #follow(signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted; ) {
       const failure = await this.#step(signal)
-      if (signal.aborted || failure === "over") return
+      if (signal.aborted) return
+      if (failure === "over") return void (this.#isLogWhole = true)
       if (failure && failure.kind !== "away") return this.#refused(failure)
       this.#problem = failure?.text ?? ""
       failures = failure ? failures + 1 : 0
