@@ -249,6 +249,21 @@ test("who comes late reads the stage in the log, and an image that was built bef
   expect(client.job.phase).toBe("running")
 })
 
+test("a run whose result the server has already stands in the history as it ended", async () => {
+  const { client, server } = await world(fragment("x"))
+  const id = idOf("x")
+  results(server, { [id]: finished({}) })
+  server.opens()
+  server.tells({ [id]: ended }, false)
+  await wait(10)
+  client.run()
+  await wait(300)
+  server.tells({ [id]: ended }, false)
+  await wait(10)
+  expect(client.job.phase).toBe("succeeded")
+  expect(client.history.map(({ id: run, phase }) => [run, phase])).toEqual([[id, "succeeded"]])
+})
+
 test("a run that is asked for changes nothing of the runs before it in the history", async () => {
   const { client, server } = await world(fragment("x"))
   const id = idOf("x")

@@ -40,7 +40,13 @@ export interface Situation {
   readonly definition: Definition | undefined
 }
 
+/** What only the server knows from moment to moment. */
+const LIVE: ReadonlySet<Phase> = new Set<Phase>(["queued", "building", "running"])
+
 export function explain(now: Situation): string {
+  if (now.connection === "reconnecting" && LIVE.has(now.phase)) {
+    return "The connection to the server is lost, so this may have changed. Trying again; the job does not depend on this page."
+  }
   switch (now.phase) {
     case "empty": return "Set an image or a build."
     case "no-queue": return "Set the queue that shall run it."

@@ -49,6 +49,13 @@ test("lines that come while the log is read, and of which it holds more than the
   expect(shown()).toEqual(words(1, 12))
 })
 
+test("of a log that is longer than its result tells, the end is read and shown", async () => {
+  const { follower, shown, answer } = following()
+  void follower.finish(lines(1, 100_000), true)
+  await answer(lines(3, 100_002))
+  expect([shown()[0], shown().at(-1)]).toEqual(["line 3", "line 100002"])
+})
+
 test("lines that were not read come after those that were", async () => {
   const { follower, shown, answer } = following()
   void follower.catchUp()

@@ -4,7 +4,7 @@
  */
 import { isObject } from "../definition/shape.ts"
 import type { LogPart, LogStore } from "../log/store.ts"
-import { readLines } from "../queue/frames.ts"
+import { LINES_MAX, readLines } from "../queue/frames.ts"
 import type { LogLine, LogsMessage, Step } from "../wire.ts"
 import { StageReader } from "./stage.ts"
 
@@ -83,7 +83,11 @@ export class LogFollower {
   async finish(run: readonly LogLine[], hasBuild: boolean): Promise<void> {
     const signal = this.#signal
     this.#waiting = undefined
-    this.#log.replace("run", run)
+    // Of a long log only the beginning was taken from the result.
+    const whole = run.length < LINES_MAX ? run : await this.#readAll("run", signal)
+    if (signal.aborted) return
+    if (whole) this.#log.replace("run", whole)
+    else if (this.#log.count("run") < run.length) this.#log.replace("run", run)
     if (hasBuild) return
     const build = await this.#readAll("build", signal)
     if (!signal.aborted && build?.length) this.#log.replace("build", build)

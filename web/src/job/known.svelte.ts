@@ -141,8 +141,11 @@ export class Known {
     if (!record) return
     // Of two equal records ours wins; the server's says all the same that it knows the job.
     const isKnown = server !== undefined && (record === server || hasResult(server))
-    if (isKnown && isUnderWay && !isUploading && !this.#options.isDue()) this.#options.submission.confirmed()
+    const isConfirmed = isKnown && isUnderWay && !isUploading && !this.#options.isDue()
+    if (isConfirmed) this.#options.submission.confirmed()
     this.#show(record)
+    // A record that is shown already, such as of a result that the server had, is news all the same.
+    if (isConfirmed) this.#options.onChange()
   }
 
   #show(record: Job): void {

@@ -18,6 +18,8 @@ export interface LogStore {
   at(index: number): LogEntry | undefined
   append(part: LogPart, lines: readonly LogLine[]): void
   replace(part: LogPart, lines: readonly LogLine[]): void
+  /** How many entries a part has. */
+  count(part: LogPart): number
   clear(): void
   /** Called after each change, with the first index that is not as before. Returns what ends the subscription. */
   subscribe(listener: (from: number) => void): () => void

@@ -8,7 +8,7 @@ const FRAME_CHARS_MAX = 16 * 1024 * 1024
 export const JOBS_MAX = 10_000
 const WORKERS_MAX = 10_000
 /** Lines of one frame. */
-const LINES_MAX = 100_000
+export const LINES_MAX = 100_000
 /** Characters of an id or a name. */
 const NAME_CHARS_MAX = 1_024
 

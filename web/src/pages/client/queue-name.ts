@@ -16,9 +16,12 @@ export function maskedQueue(name: string): string {
   return name.slice(0, at) + (key.length <= 6 ? "••••" : `${key.slice(0, 4)}••••`)
 }
 
-/** The command that serves a queue with a machine, for a POSIX shell. `origin` is the page's own: a local API asks for it. */
-export function workerCommand(queue: string, base: string, origin: string): string {
-  if (queue === "local") return localCommand(origin)
+/**
+ * The command that serves a queue with a machine, for a POSIX shell. `origin` is the page's own: a local API that is yet to be
+ * started asks for it.
+ */
+export function workerCommand(queue: string, base: string, origin: string, isServed = false): string {
+  if (queue === "local" && !isServed) return localCommand(origin)
   const name = /^https?:\/\//i.test(queue) ? lastSegment(queue) : queue
   return `asman worker run ${quoted(name)} --api ${quoted(base)}`
 }
