@@ -140,3 +140,31 @@ test("a dropped file takes the place of one of its name, whatever kind both are"
   }
   await closePage(page)
 })
+
+test("a file that was sent is part of the job: after a reload, by its link, and until it is removed", async () => {
+  const page = await open()
+  const fragment = () => page.evaluate(() => location.hash.length)
+  const before = await fragment()
+  const { paths, sums } = write({ "plot.png": randomBytes(5_000), "tiny.bin": Buffer.from([0, 255, 1]) })
+  await drop(page, paths(["plot.png", "tiny.bin"]))
+  await lists(page, "plot.png")
+  assert.deepEqual(await run(page), sums)
+  const id = await idOf(page)
+  await until(async () => (await fragment()) > before, "the files in the link")
+
+  await page.reload()
+  const other = await openPage(browser)
+  await other.goto(page.url())
+  for (const one of [page, other]) {
+    await showsState(one, "Succeeded")
+    assert.equal(await idOf(one), id)
+    await openTab(one, /Files/)
+    for (const name of Object.keys(sums)) await lists(one, name)
+  }
+  await other.getByRole("button", { name: "Remove tiny.bin" }).click()
+  await other.getByRole("dialog").getByRole("button", { name: /Remove/ }).click()
+  await showsState(other, "Ready to run")
+  assert.deepEqual(await run(other), { "plot.png": sums["plot.png"] })
+  await closePage(page)
+  await closePage(other)
+})

@@ -5,7 +5,8 @@
  * stale at each point where it waits.
  */
 import { build, isRunnable } from "../definition/build.ts"
-import { Settler } from "../definition/settle.ts"
+import { inputName } from "../definition/inputs.ts"
+import { type Settled, Settler } from "../definition/settle.ts"
 import { type Address, windowAddress } from "../hash/address.ts"
 import { EDIT_MS, ParamStore } from "../hash/params.svelte.ts"
 import { Current } from "../job/current.svelte.ts"
@@ -16,7 +17,7 @@ import { Arrivals } from "../metaframe/arrivals.ts"
 import { Delivery } from "../metaframe/delivery.ts"
 import { openParent, type Parent, type ParentListener } from "../metaframe/parent.ts"
 import { Queue, type QueueOptions } from "../queue/queue.svelte.ts"
-import type { Job } from "../wire.ts"
+import type { DataRef, Job } from "../wire.ts"
 import type { Client, InputFile, KeptEdits, MetaframeState, PastRun, Phase, Problem } from "./client.ts"
 import { Problems, sentenceOf } from "./problems.svelte.ts"
 import { UserFiles } from "./files.svelte.ts"
@@ -83,7 +84,10 @@ class AsmanClient implements Client {
   }
 
   get problems(): readonly Problem[] { return this.#problems.list }
-  get files(): readonly InputFile[] { return [...this.#userFiles.list, ...this.#arrived] }
+  get files(): readonly InputFile[] {
+    const own = this.#userFiles.listOf(Object.keys(this.params.job?.inputs ?? {}))
+    return [...this.#userFiles.list, ...own.filter(({ name }) => !this.#arrived.some((one) => one.name === name)), ...this.#arrived]
+  }
   get history(): readonly PastRun[] { return this.#history.runs }
 
   run(): void { void this.#run(false) }
@@ -99,12 +103,40 @@ class AsmanClient implements Client {
       const names = this.#userFiles.names()
       const others = Object.entries(this.params.inputs).filter(([name]) => !names.has(name))
       this.params.setInputs({ ...Object.fromEntries(others), ...texts })
+      this.#dropInputs(Object.keys(texts))
       this.#rebuildSoon(REBUILD_MS)
     })
   }
 
   removeFile(name: string): void {
     if (this.#userFiles.remove(name)) this.#rebuildSoon(REBUILD_MS)
+    this.#dropInputs([name])
+  }
+
+  /** Takes inputs out of the job itself. */
+  #dropInputs(names: readonly string[]): void {
+    const { job } = this.params
+    const left = Object.entries(job?.inputs ?? {}).filter(([name]) => !names.includes(name))
+    if (!job?.inputs || left.length === Object.keys(job.inputs).length) return
+    const { inputs: _, ...rest } = job
+    this.params.setJob(left.length > 0 ? { ...rest, inputs: Object.fromEntries(left) } : rest)
+  }
+
+  /**
+   * Makes the user's files part of the job once the server has them, which leaves the id as it is: then a reload, a link and the
+   * history bring them back. Not where the parent sets the job, which would throw them away with the next one.
+   */
+  async #settleFiles({ id, definition }: Settled): Promise<void> {
+    const names = [...this.#userFiles.names()]
+    if (names.length === 0 || !(await this.job.uploadEarly(new Set(names)))) return
+    const { job, allowsetjob } = this.params
+    if (!job || allowsetjob || this.job.id !== id) return
+    const refs = names.flatMap((name): [string, DataRef][] => {
+      const ref = definition.inputs?.[inputName(name)]
+      return ref ? [[inputName(name), ref]] : []
+    })
+    this.params.setJob({ ...job, inputs: { ...job.inputs, ...Object.fromEntries(refs) } })
+    this.#userFiles.settle(names)
   }
 
   dismiss(key: string): void { this.#problems.clear(key) }
@@ -190,7 +222,7 @@ class AsmanClient implements Client {
       if (settled.id !== job.id) this.#delivery.withdraw()
       job.setSettled(settled)
       job.autostart()
-      void job.uploadEarly(this.#userFiles.names())
+      void this.#settleFiles(settled)
     } catch (error) {
       if (!isStale()) this.#problems.say("definition", sentenceOf(error))
     }

@@ -147,11 +147,12 @@ export interface CurrentJob {
   readonly uploads: Readonly<Record<string, number>>
 }
 
-/** A file that the job takes: dropped or chosen by the user, or sent by the parent. */
+/** A file that the job takes: dropped or chosen by the user and not sent yet, part of the job, or sent by the parent. */
 export interface InputFile {
   readonly name: string
-  readonly bytes: number
-  readonly from: "user" | "metapage"
+  /** Undefined where only the server knows. */
+  readonly bytes: number | undefined
+  readonly from: "user" | "job" | "metapage"
 }
 
 export interface MetaframeState {

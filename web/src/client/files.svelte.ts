@@ -1,4 +1,7 @@
-/** Files that the user dropped or chose. They live as long as the page; nothing of them is read before it is needed. */
+/**
+ * Files that the user dropped or chose. Nothing of them is read before it is needed. They live as long as the page, or until the
+ * server has them and they are part of the job.
+ */
 import type { Input } from "../definition/inputs.ts"
 import { ENTRIES_MAX } from "../definition/shape.ts"
 import type { InputFile } from "./client.ts"
@@ -19,8 +22,27 @@ export class UserFiles {
     this.#problems = problems
   }
 
+  /** Sizes of those that became part of the job here. */
+  readonly #sizes = new Map<string, number>()
+
   get list(): InputFile[] {
     return [...this.#files].map(([name, file]) => ({ name, bytes: file.size, from: "user" }))
+  }
+
+  /** Files that are part of the job, by their names there. */
+  listOf(names: readonly string[]): InputFile[] {
+    return names.filter((name) => !this.#files.has(name)).map((name) => ({ name, bytes: this.#sizes.get(name), from: "job" }))
+  }
+
+  /** Lets go of files that are part of the job now. */
+  settle(names: Iterable<string>): void {
+    const files = new Map(this.#files)
+    for (const name of names) {
+      const file = files.get(name)
+      if (file) this.#sizes.set(name, file.size)
+      files.delete(name)
+    }
+    this.#files = files
   }
 
   inputs(): [string, Input][] {

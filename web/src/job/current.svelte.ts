@@ -238,10 +238,10 @@ export class Current implements CurrentJob, QueueListener {
     if (isWanted && this.#isAnswered && this.#queue.connection === "open" && !isKnown) this.run()
   }
 
-  /** Sends what was dropped onto the page before a run is asked for. */
-  async uploadEarly(names: ReadonlySet<string>): Promise<void> {
+  /** Sends what was dropped onto the page before a run is asked for. Gives whether the server has all of it. */
+  async uploadEarly(names: ReadonlySet<string>): Promise<boolean> {
     const uploads = this.#settled?.uploads.filter((upload) => names.has(upload.name) && !this.#uploader.isKnown(upload)) ?? []
-    if (uploads.length > 0) await this.#submission.store(uploads, this.#life.signal)
+    return uploads.length === 0 || this.#submission.store(uploads, this.#life.signal)
   }
 
   dispose(): void {
