@@ -11,7 +11,8 @@ const LINK = { queue: stack.queue, job: { image: IMAGE, command: "sh /inputs/mai
 /** Whether what covers an element's place is dark, by the first background that is not transparent. */
 const isDark = (page, selector) => page.locator(selector).first().evaluate((element) => {
   for (let at = element; at; at = at.parentElement) {
-    const [red, green, blue, alpha = 1] = getComputedStyle(at).backgroundColor.match(/[\d.]+/g).map(Number)
+    // An element that has just left the document has no style.
+    const [red, green, blue, alpha = 1] = (getComputedStyle(at).backgroundColor.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number)
     if (alpha > 0) return red + green + blue < 3 * 128
   }
   return undefined

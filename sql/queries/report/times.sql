@@ -1,5 +1,6 @@
 -- How long jobs of a queue waited for their last claim and ran, by the interval in which they ended, up to now. Each interval is
 -- cut into slices, and of a slice at most $5 rows are read, the newest: a sample spread over the interval, whose cost is bounded.
+-- A result that was thrown away had ended long before, and counts no second time.
 -- in:    $1 qid uuid, $2 interval_seconds float8, $3 n_intervals int4, $4 n_slices int4 (of an interval), $5 n_sampled int8 (of a slice)
 -- out:   interval_ms int8: its beginning, n_sampled int8, n_success int8, n_program_failures int8: of those the ones whose program
 --        exited with another code than 0, wait_p50 float8, wait_p95 float8, wait_max float8, run_p50 float8, run_p95 float8,
@@ -17,7 +18,7 @@ sample as (
     case when f.claimed_at is not null then coalesce(f.duration_ms / 1000, extract(epoch from f.finished_at - f.claimed_at)::float8) end as ran
   from slice s cross join lateral (
     select v.reason, v.status_code, v.queued_at, v.claimed_at, v.finished_at, v.duration_ms from asman.finished v
-    where v.qid = $1 and v.finished_at >= s.since and v.finished_at < s.until
+    where v.qid = $1 and v.finished_at >= s.since and v.finished_at < s.until and v.reason <> 'Deleted'
     order by v.finished_at desc limit $5) f)
 select (extract(epoch from s.interval_at) * 1000)::int8 as interval_ms, count(*) as n_sampled,
   count(*) filter (where s.reason = 'Success') as n_success,

@@ -211,7 +211,7 @@ async fn drain(sessions: &[Arc<Session>], shutdown: &Shutdown, patience: std::ti
     first.api.status.drains();
     first.tasks.close();
     let n_jobs: usize = sessions.iter().map(|session| session.holds.list().len()).sum();
-    tracing::info!(n_jobs, "worker drains");
+    tracing::info!(n_jobs, "worker drains: it takes no more jobs and lets these end; a second signal gives them back at once");
     tokio::select! {
         () = first.tasks.wait() => return,
         () = tokio::time::sleep(patience) => tracing::warn!("drain timeout reached: running jobs go back to the queue"),

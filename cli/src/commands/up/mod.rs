@@ -54,8 +54,6 @@ pub(crate) struct Args {
     /// Use this Postgres instead of starting a private one.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
-    #[command(flatten)]
-    s3: api::S3Config,
     /// Start no worker.
     #[arg(long)]
     no_worker: bool,
@@ -74,6 +72,9 @@ pub(crate) struct Args {
     /// Settings of the worker where they are not the defaults.
     #[arg(skip)]
     worker: Option<Box<worker::Config>>,
+    // The last: its heading would stand above whatever follows.
+    #[command(flatten)]
+    s3: api::S3Config,
 }
 
 /// What `asman worker run --mode local` runs: the same in the foreground, with a worker of these settings.
