@@ -5,7 +5,6 @@
  * stale at each point where it waits.
  */
 import { build, isRunnable } from "../definition/build.ts"
-import { inputName } from "../definition/inputs.ts"
 import { type Settled, Settler } from "../definition/settle.ts"
 import { type Address, windowAddress } from "../hash/address.ts"
 import { EDIT_MS, ParamStore } from "../hash/params.svelte.ts"
@@ -86,7 +85,8 @@ class AsmanClient implements Client {
   get problems(): readonly Problem[] { return this.#problems.list }
   get files(): readonly InputFile[] {
     const own = this.#userFiles.listOf(Object.keys(this.params.job?.inputs ?? {}))
-    return [...this.#userFiles.list, ...own.filter(({ name }) => !this.#arrived.some((one) => one.name === name)), ...this.#arrived]
+    const arrived = new Set(this.#arrived.map(({ name }) => name))
+    return [...this.#userFiles.list, ...own.filter(({ name }) => !arrived.has(name)), ...this.#arrived]
   }
   get history(): readonly PastRun[] { return this.#history.runs }
 
@@ -127,16 +127,15 @@ class AsmanClient implements Client {
    * history bring them back. Not where the parent sets the job, which would throw them away with the next one.
    */
   async #settleFiles({ id, definition }: Settled): Promise<void> {
-    const names = [...this.#userFiles.names()]
-    if (names.length === 0 || !(await this.job.uploadEarly(new Set(names)))) return
+    const sent = this.#userFiles.inputs()
+    if (sent.length === 0 || !(await this.job.uploadEarly(this.#userFiles.names()))) return
     const { job, allowsetjob } = this.params
-    if (!job || allowsetjob || this.job.id !== id) return
-    const refs = names.flatMap((name): [string, DataRef][] => {
-      const ref = definition.inputs?.[inputName(name)]
-      return ref ? [[inputName(name), ref]] : []
-    })
-    this.params.setJob({ ...job, inputs: { ...job.inputs, ...Object.fromEntries(refs) } })
-    this.#userFiles.settle(names)
+    // What was replaced or removed meanwhile is of the next definition.
+    const now = new Map(this.#userFiles.inputs())
+    if (!job || allowsetjob || this.job.id !== id || !sent.every(([name, file]) => now.get(name) === file)) return
+    const refs = sent.map(([name]): [string, DataRef | undefined] => [name, definition.inputs?.[name]])
+    this.params.setJob({ ...job, inputs: { ...job.inputs, ...Object.fromEntries(refs.filter(isReferred)) } })
+    this.#userFiles.settle(sent.map(([name]) => name))
   }
 
   dismiss(key: string): void { this.#problems.clear(key) }
@@ -274,6 +273,10 @@ class AsmanClient implements Client {
     const isTold = !["empty", "no-queue", "ready", "uploading", "submitting"].includes(phase)
     if (isTold) this.#history.update(id, this.queue.name, phase, this.job.result?.duration)
   }
+}
+
+function isReferred(entry: [string, DataRef | undefined]): entry is [string, DataRef] {
+  return entry[1] !== undefined
 }
 
 /** What the page sees of the parent. */
