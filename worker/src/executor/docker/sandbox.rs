@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bollard::errors::Error as Bollard;
-use bollard::models::{ContainerCreateBody, ContainerSummary, HostConfig, HostConfigLogConfig};
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions, ListContainersOptionsBuilder};
 
 use super::{Docker, pause};
@@ -77,17 +77,20 @@ impl Docker {
 
     /// Whether a container runs.
     pub(crate) async fn is_running(&self, id: &str) -> Result<bool, Fault> {
-        match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
-            Ok(found) => Ok(found.state.and_then(|state| state.running).unwrap_or(false)),
-            Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let state = self.find(id).await?.and_then(|found| found.state);
+        Ok(state.and_then(|state| state.running).unwrap_or(false))
     }
 
     /// The sandbox that a container has joined. None: the container is gone, or has a network of its own.
     pub(super) async fn sandbox_of(&self, id: &str) -> Result<Option<String>, Fault> {
+        let config = self.find(id).await?.and_then(|found| found.host_config);
+        Ok(joined(config.and_then(|config| config.network_mode).as_deref()).map(str::to_owned))
+    }
+
+    /// None: it is gone.
+    async fn find(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Fault> {
         match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
-            Ok(found) => Ok(joined(found.host_config.and_then(|config| config.network_mode).as_deref()).map(str::to_owned)),
+            Ok(found) => Ok(Some(found)),
             Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
