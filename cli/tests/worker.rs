@@ -200,6 +200,7 @@ fn an_autoscaled_worker_ends_by_itself_with_success() {
     let left = house.add("q", "echo two");
     let mut one = worker(&house, "one", &["q", "--max-jobs", "1", "--exit-when-idle", "60s"], "q");
     assert_eq!(one.wait().code(), Some(0), "{:?}", one.said);
+    assert_eq!(house.get("/q/q/status").unwrap()["localWorkers"], serde_json::json!({}), "it is gone at once");
     assert_eq!(house.result("q", &id)["finishedReason"], "Success");
     assert_eq!(state(&house, "q", &left), "Queued");
     let mut idle = worker(&house, "idle", &["q", "--exit-when-idle", "1s"], "q");

@@ -143,6 +143,11 @@ pub struct HeartbeatRequest {
     /// How long to wait for a job that must end; absent means not at all.
     #[serde(default = "no_wait")]
     pub wait: Duration,
+    /// Whether this is the last one: the worker ends and asks for no more jobs. Without claims it counts as gone at once, not
+    /// when its lease is over, and its claims that are missing in `jobs` are queued again at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<bool>"))]
+    pub is_leaving: bool,
 }
 
 /// Answer of a heartbeat.

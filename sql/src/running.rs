@@ -89,7 +89,7 @@ pub struct SweptRow {
 }
 
 /// Age after which a claim that its worker does not name counts as lost on the way.
-const ORPHAN_GRACE: Duration = Duration::from_secs(15);
+pub const ORPHAN_GRACE: Duration = Duration::from_secs(15);
 
 impl Db {
     /// Ends a batch of claims. Gives those that ended now; durable when this returns.
@@ -135,14 +135,22 @@ impl Db {
         Ok(rows)
     }
 
-    /// Compares what a worker believes it holds with the truth; also names the claims it holds without knowing.
-    pub async fn compare(&self, qid: Qid, worker_id: &str, job_ids: &[&str], epochs: &[i64]) -> Result<Vec<CompareRow>> {
+    /// Compares what a worker believes it holds with the truth; also names the claims older than `grace` that it holds without
+    /// knowing.
+    pub async fn compare(
+        &self,
+        qid: Qid,
+        worker_id: &str,
+        job_ids: &[&str],
+        epochs: &[i64],
+        grace: Duration,
+    ) -> Result<Vec<CompareRow>> {
         let rows: Vec<RawCompare> = sqlx::query_as(COMPARE)
             .bind(qid)
             .bind(worker_id)
             .bind(job_ids)
             .bind(epochs)
-            .bind(ORPHAN_GRACE.as_secs_f64())
+            .bind(grace.as_secs_f64())
             .fetch_all(&self.pool)
             .await?;
         rows.into_iter().map(CompareRow::try_from).collect()

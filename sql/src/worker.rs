@@ -1,4 +1,4 @@
-//! Workers: register, heartbeat, list.
+//! Workers: register, heartbeat, leave, list.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use crate::{Db, Result};
 
 const REGISTER: &str = include_str!("../queries/worker/register.sql");
 const HEARTBEAT: &str = include_str!("../queries/worker/heartbeat.sql");
+const LEAVE: &str = include_str!("../queries/worker/leave.sql");
 const LIST: &str = include_str!("../queries/worker/list.sql");
 
 /// Whether the workers that clients see changed.
@@ -99,6 +100,12 @@ impl Db {
     /// Notes that a worker lives. False when nobody knows it.
     pub async fn heartbeat(&self, qid: Qid, worker_id: &str) -> Result<bool> {
         let row: Option<String> = sqlx::query_scalar(HEARTBEAT).bind(qid).bind(worker_id).fetch_optional(&self.pool).await?;
+        Ok(row.is_some())
+    }
+
+    /// Forgets a worker that ends. False when it still holds a claim, or nobody knows it.
+    pub async fn leave(&self, qid: Qid, worker_id: &str) -> Result<bool> {
+        let row: Option<String> = sqlx::query_scalar(LEAVE).bind(qid).bind(worker_id).fetch_optional(&self.pool).await?;
         Ok(row.is_some())
     }
 

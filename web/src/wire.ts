@@ -251,6 +251,11 @@ export type HeartbeatRequest = {
   jobs: Array<HeldJob>,
   /** How long to wait for a job that must end; absent means not at all. */
   wait: Duration,
+  /**
+   * Whether this is the last one: the worker ends and asks for no more jobs. Without claims it counts as gone at once, not
+   * when its lease is over, and its claims that are missing in `jobs` are queued again at once.
+   */
+  isLeaving?: boolean,
 }
 
 /** A claim that a worker believes it holds. */

@@ -10,7 +10,7 @@ use protocol::{
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, HeldState, NewChunk, WorkerSeen};
+use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, HeldState, NewChunk, ORPHAN_GRACE, WorkerSeen};
 
 use crate::access::{WorkerOf, WorkerOfJob};
 use crate::app::{App, AppState};
@@ -96,7 +96,8 @@ fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
     })
 }
 
-/// `POST /q/:queue/heartbeat`: say that a worker lives, and learn which of its jobs must end. Answers at once when one must.
+/// `POST /q/:queue/heartbeat`: say that a worker lives, and learn which of its jobs must end. Answers at once when one must. A
+/// worker that ends sends `isLeaving` with its last one, and counts as gone from then on.
 #[utoipa::path(
     post,
     path = "/q/{queue}/heartbeat",
@@ -117,12 +118,15 @@ pub(crate) async fn heartbeat(
         return Err(ApiError::BadRequest(format!("a heartbeat may name {} jobs", limits::HEARTBEAT_JOBS_MAX)));
     }
     let qid = queue.qid();
+    if request.is_leaving {
+        return part(&app, qid, &request).await.map(Json);
+    }
     let mut watch = app.hub.watch(qid);
     let is_unknown = !app.db.heartbeat(qid, request.worker_id.as_str()).await?;
     let until = tokio::time::Instant::now() + request.wait.0.min(limits::WAIT_MAX);
     loop {
         watch.borrow_and_update();
-        let mut answer = compare(&app, qid, &request).await?;
+        let mut answer = compare(&app, qid, &request, ORPHAN_GRACE).await?;
         answer.is_unknown = is_unknown;
         if !answer.end.is_empty() || !answer.unknown.is_empty() || is_unknown || request.wait.0.is_zero() {
             return Ok(Json(answer));
@@ -135,10 +139,19 @@ pub(crate) async fn heartbeat(
     }
 }
 
-async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest) -> Result<HeartbeatAnswer, ApiError> {
+/// The last heartbeat of a worker that ends. No answer to a claim is on its way to it any more.
+async fn part(app: &App, qid: Qid, request: &HeartbeatRequest) -> Result<HeartbeatAnswer, ApiError> {
+    let answer = compare(app, qid, request, Duration::ZERO).await?;
+    if app.db.leave(qid, request.worker_id.as_str()).await? {
+        app.touch(qid, Kinds::WORKERS);
+    }
+    Ok(answer)
+}
+
+async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest, grace: Duration) -> Result<HeartbeatAnswer, ApiError> {
     let job_ids: Vec<&str> = request.jobs.iter().map(|held| held.job_id.as_str()).collect();
     let epochs: Vec<i64> = request.jobs.iter().map(|held| held.epoch).collect();
-    let rows = app.db.compare(qid, request.worker_id.as_str(), &job_ids, &epochs).await?;
+    let rows = app.db.compare(qid, request.worker_id.as_str(), &job_ids, &epochs, grace).await?;
     let mut answer = HeartbeatAnswer { lease_seconds: app.config.lease.0.as_secs_f64(), ..HeartbeatAnswer::default() };
     let mut orphans = Vec::new();
     for row in rows {

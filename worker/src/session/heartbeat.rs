@@ -12,12 +12,16 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::Session;
 use super::claims::request;
 use crate::backoff::Backoff;
+use crate::spool::SpooledFinish;
 
 /// Changes that come closer together travel in one heartbeat.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// Longest wait for the introduction. An API that is away hears of the worker with its first claim instead.
 const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
+
+/// Longest wait for the farewell: an API that is away must not keep a worker from its end.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
 /// Beats for ever; the caller aborts it.
 pub(super) async fn run(session: Arc<Session>) {
@@ -32,6 +36,7 @@ pub(super) async fn run(session: Arc<Session>) {
             worker_id: session.description.id.clone(),
             jobs: session.holds.list(),
             wait: protocol::Duration(session.heartbeat_every),
+            is_leaving: false,
         };
         let sent = Instant::now();
         let answer = tokio::select! {
@@ -67,13 +72,24 @@ async fn introduce(session: &Session) {
     let _ = timeout(INTRODUCTION_MAX, session.api.claim(&session.queue, &introduction)).await;
 }
 
-/// One more beat when every job has ended: a claim whose answer was on its way when the worker stopped asking is not named in it,
-/// and goes back to its queue now and not when the lease is over.
+/// One more beat when every job has ended and no other beat is under way, since the next one would introduce the worker anew. The
+/// API counts the worker as gone from then on, and a claim whose answer was on its way when the worker stopped asking goes back to
+/// its queue: both now and not when the lease is over. A claim whose finish is kept for the next start is named, and lives on.
 pub(super) async fn last(sessions: &[Arc<Session>]) {
+    let kept = sessions.first().map(|session| session.spool.list()).unwrap_or_default();
+    let kept_of =
+        &|session: &Session| kept.iter().filter(|finish| finish.queue == session.queue).map(SpooledFinish::job).collect();
     let beats = sessions.iter().map(|session| async move {
-        let worker_id = session.description.id.clone();
-        let request = HeartbeatRequest { worker_id, jobs: session.holds.list(), wait: protocol::Duration(Duration::ZERO) };
-        let _ = timeout(INTRODUCTION_MAX, session.api.heartbeat(&session.queue, &request)).await;
+        let request = HeartbeatRequest {
+            worker_id: session.description.id.clone(),
+            jobs: kept_of(session),
+            wait: protocol::Duration(Duration::ZERO),
+            is_leaving: true,
+        };
+        let is_heard = matches!(timeout(FAREWELL_MAX, session.api.heartbeat(&session.queue, &request)).await, Ok(Ok(_)));
+        if !is_heard {
+            tracing::debug!("the API did not hear that the worker ends; it learns it when the lease is over");
+        }
     });
     futures_util::future::join_all(beats).await;
 }

@@ -107,8 +107,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         () = shutdown.begun() => (),
     }
     drain(&sessions, &shutdown, config.drain_timeout.0).await;
-    heartbeat::last(&sessions).await;
     drop((heartbeats, watch));
+    heartbeat::last(&sessions).await;
     if let Some(containers) = &common.host.containers {
         containers.isolation.close().await;
     }

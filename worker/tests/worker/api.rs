@@ -52,6 +52,10 @@ pub(crate) struct Heard {
     pub(crate) stale: HashSet<String>,
     /// Everything is answered with 503.
     pub(crate) is_down: bool,
+    /// Heartbeats are not.
+    pub(crate) is_down_but_for_heartbeats: bool,
+    /// The last heartbeat of a worker that ends gets no answer.
+    pub(crate) answers_no_farewell: bool,
     /// Log requests wait.
     pub(crate) holds_logs: bool,
     /// Every chunk is stored, and its first answer lost.
@@ -247,7 +251,7 @@ async fn record(State(api): State<FakeApi>, request: Request, next: Next) -> Res
     let is_down = api.with(|heard| {
         heard.paths.push(request.uri().path().to_owned());
         heard.authorizations.extend(authorization);
-        heard.is_down
+        heard.is_down && !(heard.is_down_but_for_heartbeats && request.uri().path().ends_with("/heartbeat"))
     });
     if is_down { StatusCode::SERVICE_UNAVAILABLE.into_response() } else { next.run(request).await }
 }
@@ -277,11 +281,15 @@ async fn claim(State(api): State<FakeApi>, Path(queue): Path<String>, Json(reque
 }
 
 async fn heartbeat(State(api): State<FakeApi>, Path(queue): Path<String>, Json(request): Json<HeartbeatRequest>) -> Json<Value> {
-    let (held, wait) = (request.jobs.clone(), request.wait.0);
-    api.with(|heard| {
+    let (held, wait, is_leaving) = (request.jobs.clone(), request.wait.0, request.is_leaving);
+    let is_unanswered = api.with(|heard| {
         heard.note_held(&queue, &held);
         heard.heartbeats.push(request);
+        is_leaving && heard.answers_no_farewell
     });
+    if is_unanswered {
+        std::future::pending::<()>().await;
+    }
     let news = |heard: &mut Heard| {
         let end: Vec<EndedJob> =
             heard.end.iter().filter(|ended| held.iter().any(|job| job.job_id == ended.job_id)).cloned().collect();

@@ -6,6 +6,7 @@ use worker::{Error, Shutdown};
 
 use crate::api::{FakeApi, Heard};
 use crate::harness::{IMAGE, TestWorker, containers_of, data_label, docker, ensure_image, eventually, names_in, script};
+use crate::queues::queues;
 
 #[tokio::test]
 async fn two_jobs_run_at_once_and_the_third_waits_for_room() {
@@ -85,8 +86,11 @@ async fn a_finish_that_outlives_its_worker_is_sent_by_the_next_one_first() {
     let tried = format!("/q/test%20queue/j/{job}/finish");
     api.until("a finish that is refused", |heard| heard.paths.contains(&tried).then_some(())).await;
     worker.shutdown.stop.cancel();
+    api.with(|heard| heard.is_down_but_for_heartbeats = true);
     let _folder = worker.end().await;
     assert_eq!(names_in(&data.join("spool")).len(), 1);
+    let named = |heard: &mut Heard| heard.heartbeats.last().is_some_and(|beat| beat.is_leaving && beat.jobs.len() == 1);
+    assert!(api.with(named), "a job whose result is kept must not run again");
 
     api.with(|heard| {
         heard.is_down = false;
@@ -122,6 +126,33 @@ async fn a_drain_lets_the_running_job_finish_and_takes_no_other() {
     worker.drain().await;
     assert_eq!(api.finish_of(&job).await.reason, Reason::Success);
     api.with(|heard| assert!(heard.waiting.len() == 1 && !heard.finished.contains_key(&other)));
+}
+
+#[tokio::test]
+async fn a_worker_says_that_it_ends_last_of_all_and_once_for_each_queue() {
+    let worker = TestWorker::start_with(|config| config.queue = queues(&["one", "two"])).await;
+    worker.api.until("both queues", |heard| (heard.heartbeats.len() > 2).then_some(())).await;
+    let api = worker.api.clone();
+    worker.drain().await;
+    api.with(|heard| {
+        let n_beats = heard.heartbeats.len();
+        let (before, last) = heard.heartbeats.split_at(n_beats - 2);
+        assert!(last.iter().all(|beat| beat.is_leaving && beat.jobs.is_empty()), "{last:?}");
+        assert!(before.iter().all(|beat| !beat.is_leaving), "{before:?}");
+        let mut paths = heard.paths[heard.paths.len() - 2..].to_vec();
+        paths.sort();
+        assert_eq!(paths, ["/q/one/heartbeat", "/q/two/heartbeat"]);
+    });
+}
+
+#[tokio::test]
+async fn an_api_that_does_not_answer_keeps_no_worker_from_its_end() {
+    let worker = TestWorker::start().await;
+    worker.api.until("a heartbeat", |heard| (!heard.heartbeats.is_empty()).then_some(())).await;
+    worker.api.with(|heard| heard.answers_no_farewell = true);
+    let start = std::time::Instant::now();
+    worker.drain().await;
+    assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use worker::Queues;
 use crate::api::{FakeApi, Heard};
 use crate::harness::{TestWorker, script};
 
-fn queues(words: &[&str]) -> Queues {
+pub(crate) fn queues(words: &[&str]) -> Queues {
     words.iter().map(|word| word.parse::<worker::QueueShare>().unwrap()).collect()
 }
 

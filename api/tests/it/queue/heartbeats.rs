@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::socket::Socket;
 use crate::test_api::{PROMPT, TestApi, eventually, in_time};
 
 fn beat(worker: &str, jobs: &[(&str, i64)], wait: &str) -> Value {
@@ -79,6 +80,65 @@ async fn a_claim_that_never_reached_its_worker_is_put_back_after_its_grace() {
     let again = api.claim("q", "other", 1, "0s").await.remove(0);
     assert_eq!((&again["jobId"], &again["attempt"]), (&json!(id), &json!(2)));
     assert_eq!(api.finish(&id, epoch).await, 409);
+}
+
+/// The last heartbeat of a worker that ends.
+fn farewell(worker: &str, jobs: &[(&str, i64)]) -> Value {
+    let mut body = beat(worker, jobs, "20s");
+    body["isLeaving"] = json!(true);
+    body
+}
+
+/// Ids of the workers that the queue's status counts.
+async fn present(api: &TestApi) -> Vec<String> {
+    let (_, status) = api.get("/q/q/status").await;
+    status["localWorkers"].as_object().unwrap().keys().cloned().collect()
+}
+
+/// Waits until clients are shown exactly these workers.
+async fn until_shown(client: &mut Socket, ids: &[&str]) {
+    client
+        .until(|message| {
+            let workers = message["payload"]["workers"].as_array().filter(|_| message["type"] == "Workers")?;
+            (workers.iter().map(|worker| worker["id"].as_str().unwrap()).collect::<Vec<_>>() == ids).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_says_that_it_ends_is_gone_at_once() {
+    let api = TestApi::new().await;
+    let mut client = Socket::connect(&api, "/q/q/client").await;
+    for worker in ["w", "other"] {
+        api.claim("q", worker, 0, "0s").await;
+    }
+    until_shown(&mut client, &["w", "other"]).await;
+    let start = Instant::now();
+    for _ in 0..2 {
+        let answer = heartbeat(&api, farewell("w", &[])).await;
+        assert_eq!(answer, json!({"leaseSeconds": 30.0, "end": [], "unknown": [], "isUnknown": false}));
+    }
+    assert!(start.elapsed() < PROMPT * 3, "it waits for nothing");
+    assert_eq!(present(&api).await, ["other"]);
+    until_shown(&mut client, &["other"]).await;
+    let (_, report) = api.get("/q/q/report.json").await;
+    assert!(!report["workers"].to_string().contains("\"w\""), "{report}");
+    assert_eq!(heartbeat(&api, beat("w", &[], "0s")).await["isUnknown"], true, "if it lives on, it introduces itself anew");
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_is_kept_while_it_holds_a_claim_and_one_it_never_heard_of_goes_back() {
+    let api = TestApi::new().await;
+    api.submit("q", 1).await;
+    api.submit("q", 2).await;
+    let (held, epoch) = api.claim_one("q", "w").await;
+    let (unheard, _) = api.claim_one("q", "w").await;
+    heartbeat(&api, farewell("w", &[(&held, epoch)])).await;
+    assert_eq!((api.state(&held).await, api.state(&unheard).await), ("running".to_owned(), "queued".to_owned()));
+    assert_eq!(present(&api).await, ["w"], "its lease is what its job lives by");
+    assert_eq!(api.finish(&held, epoch).await, 200);
+    heartbeat(&api, farewell("w", &[])).await;
+    assert!(present(&api).await.is_empty());
 }
 
 #[tokio::test]
