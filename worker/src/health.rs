@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -25,21 +26,26 @@ struct Health {
     started: Instant,
 }
 
-/// Answers until the handle is dropped.
-pub(crate) async fn serve(address: SocketAddr, common: Arc<Common>) -> Result<AbortOnDropHandle<()>, Error> {
+/// Takes the address, so that one in use is told before anything is touched.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     let refused = |error| Error::Config(format!("cannot listen on {address} for health and metrics: {error}"));
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(refused)?;
-    let bound = listener.local_addr().map_err(refused)?;
+    TcpListener::bind(address).await.map_err(refused)
+}
+
+/// Answers until the handle is dropped.
+pub(crate) fn serve(listener: TcpListener, common: Arc<Common>) -> AbortOnDropHandle<()> {
     let nothing = async || (StatusCode::NOT_FOUND, Json(json!({ "error": "there are /healthz and /metrics" })));
     let health = Health { common, started: Instant::now() };
     let router = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).fallback(nothing);
     let router = router.with_state(health);
-    tracing::info!("health and metrics at http://{bound}");
-    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+    if let Ok(bound) = listener.local_addr() {
+        tracing::info!("health and metrics at http://{bound}");
+    }
+    AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "health and metrics are no longer served");
         }
-    })))
+    }))
 }
 
 async fn healthz(State(health): State<Health>) -> Json<Value> {

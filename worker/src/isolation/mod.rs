@@ -117,7 +117,13 @@ impl Isolation {
             }
             isolation.guard = Some(guard);
         }
-        isolation.sandboxes = isolation.open_sandboxes(docker, data, &engine).await.map_err(refused)?;
+        isolation.sandboxes = match isolation.open_sandboxes(docker, data, &engine).await {
+            Ok(sandboxes) => sandboxes,
+            Err(fault) => {
+                isolation.close().await;
+                return Err(refused(fault));
+            }
+        };
         isolation.say(&engine);
         Ok(isolation)
     }

@@ -31,6 +31,13 @@ impl Machine {
         self.containers.as_ref().map(|containers| containers.docker.clone())
     }
 
+    /// Removes the network, its rules, and what was made ahead.
+    pub(super) async fn close(&self) {
+        if let Some(containers) = &self.containers {
+            containers.isolation.close().await;
+        }
+    }
+
     async fn with_docker(config: &Config, data: &DataDirectory) -> Result<Self, Error> {
         let docker = Docker::connect().await?;
         let isolation = Isolation::open(&config.isolation, &config.api, &docker, data).await?;

@@ -85,14 +85,17 @@ pub(crate) struct Common {
 
 /// Works until `shutdown` says otherwise, or as long as `config.life` says, then drains.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    let (common, left) = Common::start(&config).await?;
-    let common = Arc::new(common);
-    let sessions = common.sessions(config.queue.shares()?);
-    let _leave = LeaveOnDrop(sessions.clone());
-    let _health = match config.life.health_address {
-        Some(address) => Some(health::serve(address, Arc::clone(&common)).await?),
+    config.check()?;
+    let shares = config.queue.shares()?;
+    let listener = match config.life.health_address {
+        Some(address) => Some(health::bind(address).await?),
         None => None,
     };
+    let (common, left) = Common::start(&config).await?;
+    let common = Arc::new(common);
+    let sessions = common.sessions(shares.clone());
+    let _leave = LeaveOnDrop(sessions.clone());
+    let _health = listener.map(|listener| health::serve(listener, Arc::clone(&common)));
     let leftovers = delivery::leftovers(&sessions);
     adoption::take_over(&sessions, left);
     let beat = |session: &Arc<Session>| AbortOnDropHandle::new(tokio::spawn(heartbeat::run(Arc::clone(session))));
@@ -102,7 +105,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let _care = AbortOnDropHandle::new(tokio::spawn(async move { care.run().await }));
     tracing::info!(worker = %common.description.id, cpus = common.description.cpus, n_queues = sessions.len(), "worker is ready");
     tokio::select! {
-        () = claims::run(&sessions, config.queue.shares()?, leftovers) => common.until_done(&shutdown).await,
+        () = claims::run(&sessions, shares, leftovers) => common.until_done(&shutdown).await,
         () = idle::run(&sessions, config.life.exit_when_idle) => tracing::info!("no job for as long as the worker was to wait"),
         () = shutdown.begun() => (),
     }
@@ -125,17 +128,42 @@ impl Drop for LeaveOnDrop {
     }
 }
 
+/// The parts of a start that may fail when the machine has its network already, which then goes again.
+struct Begun {
+    left: Vec<Running>,
+    care: Arc<Care>,
+    tasks: TaskTracker,
+    builds: crate::build::Settings,
+}
+
+impl Begun {
+    async fn on(machine: &Machine, config: &Config, data: &DataDirectory) -> Result<Self, Error> {
+        let left = adoption::sort(&*machine.executor, data).await?;
+        let care = Arc::new(Care::open(config.care.clone(), data, machine.docker()).await?);
+        let tasks = TaskTracker::new();
+        let builds = crate::build::Settings::of(config, tasks.clone())?;
+        Ok(Self { left, care, tasks, builds })
+    }
+}
+
 impl Common {
     /// And what an earlier process left running.
     async fn start(config: &Config) -> Result<(Self, Vec<Running>), Error> {
-        config.check()?;
         let api = Arc::new(Api::new(&config.api, config.token.clone())?.allowing_private_urls(config.allow_private_urls)?);
         let data = DataDirectory::open(&config.data_directory()?)?;
         let worker = config.worker_id()?.map_or_else(|| data.worker_id(), Ok)?;
+        let (memory_asked, n_lanes) = (config.memory_bytes()?, config.queue.shares()?.len());
         let machine = Machine::open(config, &data).await?;
-        let left = adoption::sort(&*machine.executor, &data).await?;
+        let begun = match Begun::on(&machine, config, &data).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                machine.close().await;
+                return Err(error);
+            }
+        };
+        let Begun { left, care, tasks, builds } = begun;
         let cpus = config.cpus.unwrap_or(machine.cpus);
-        let memory_bytes = config.memory_bytes()?.unwrap_or(machine.memory_bytes);
+        let memory_bytes = memory_asked.unwrap_or(machine.memory_bytes);
         let jobs = config.jobs.unwrap_or_else(|| whole(cpus));
         let description = WorkerDescription {
             id: worker.clone(),
@@ -147,8 +175,6 @@ impl Common {
             max_job_duration: config.max_job_duration,
             executor: machine.executor.name().to_owned(),
         };
-        let care = Arc::new(Care::open(config.care.clone(), &data, machine.docker()).await?);
-        let tasks = TaskTracker::new();
         let host = Host {
             api: Arc::clone(&api),
             executor: machine.executor,
@@ -162,7 +188,7 @@ impl Common {
             containers: machine.containers,
             contents: Arc::clone(&care.contents),
             images: Arc::clone(&care.images),
-            builds: crate::build::Settings::of(config, tasks.clone())?,
+            builds,
         };
         let common = Self {
             api,
@@ -178,7 +204,7 @@ impl Common {
             is_unwell: Notify::new(),
             is_engine_there: watch::Sender::new(true),
             jobs_left: AtomicU64::new(config.life.max_jobs.unwrap_or(u64::MAX)),
-            n_lanes: config.queue.shares()?.len(),
+            n_lanes,
             is_leaving: CancellationToken::new(),
         };
         Ok((common, left))

@@ -6,7 +6,10 @@ use protocol::Reason;
 use worker::Network;
 
 use crate::api::FakeApi;
-use crate::harness::{TestWorker, Victim, containers_of, docker, eventually, ready_sandboxes, sandboxes_of, script};
+use crate::harness::{
+    TestWorker, Victim, containers_of, docker, ensure_image, eventually, networks_of, ready_sandboxes, rules_of, sandboxes_of,
+    script,
+};
 
 /// Says its name, runs until it is told to end, and tells whether it still has its network then.
 const WAITING: &str = "echo on $(hostname); until [ -e /job-cache/go ]; do sleep 0.05; done; cat /sys/class/net/eth0/operstate";
@@ -103,6 +106,26 @@ async fn a_job_that_is_taken_over_keeps_its_network_and_the_unused_ones_go() {
     assert_eq!(api.finish_of(&job).await.reason, Reason::Success);
     assert!(api.text(&job, false).ends_with("up\n"));
     worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_nothing_on_the_machine() {
+    ensure_image().await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    // Where inputs are kept: found when the network is there already.
+    std::fs::write(data.join("content"), "no folder").unwrap();
+    let mut config = worker::Config::for_queue("q".parse().unwrap(), &FakeApi::start().await.url);
+    config.data_directory = Some(data.clone());
+    let failed = worker::run(config.clone(), worker::Shutdown::new()).await.unwrap_err();
+    assert!(failed.to_string().contains("content"), "{failed}");
+    assert_eq!((sandboxes_of(&data), networks_of(&data), rules_of(&data)), Default::default());
+    // A port in use is found before.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    config.life.health_address = Some(taken.local_addr().unwrap());
+    let failed = worker::run(config, worker::Shutdown::new()).await.unwrap_err();
+    assert!(failed.to_string().contains("for health and metrics"), "{failed}");
 }
 
 #[tokio::test]
