@@ -76,6 +76,38 @@ fn what_cannot_be_understood_exits_with_2() {
 }
 
 #[test]
+fn a_number_that_cannot_be_is_refused_with_what_can() {
+    for (arguments, allowed) in [
+        (&["worker", "run", "q", "--cpus", "-1"][..], "a number above 0 and at most 4096"),
+        (&["worker", "run", "q", "-c", "-1"], "a number above 0 and at most 4096"),
+        (&["worker", "run", "q", "--cpus", "nan"], "a number above 0 and at most 4096"),
+        (&["worker", "run", "q", "--cpus", "many"], "a number above 0 and at most 4096"),
+        (&["worker", "run", "q", "--jobs", "-1"], "1..=4096"),
+        (&["worker", "run", "q", "--jobs", "0"], "1..=4096"),
+        (&["worker", "run", "q", "--max-jobs", "-1"], "a whole number from 1"),
+        (&["worker", "run", "q", "--max-jobs", "0"], "a whole number from 1"),
+        (&["worker", "run", "q", "--pids", "-1"], "1..=2147483647"),
+        (&["worker", "run", "q", "--gpus", "-1"], "give their number (2)"),
+        (&["worker", "run", "q", "--memory", "-1g"], "512m, 4g or 4GiB"),
+        (&["worker", "run", "q", "--disk", "-1g"], "512m, 4g or 4GiB"),
+        (&["worker", "run", "q", "--disk-reserve", "-1"], "512m, 4g or 4GiB"),
+        (&["worker", "run", "q", "--disk-high", "-1%"], "85%"),
+        (&["worker", "run", "q", "--max-job-duration", "-5m"], "90s, 20m, 1h30m or 250ms"),
+        (&["worker", "run", "q", "--exit-when-idle", "-5"], "90s, 20m, 1h30m or 250ms"),
+        (&["job", "add", "q", "-i", "x", "--cpus", "-1"], "a number from 0 to 4096"),
+        (&["job", "add", "q", "-i", "x", "--gpus", "-1"], "0..=1024"),
+        (&["job", "add", "q", "-i", "x", "--memory", "-1g"], "512m, 4g or 4GiB"),
+        (&["job", "add", "q", "-i", "x", "--max-duration", "-5m"], "90s, 20m, 1h30m or 250ms"),
+        (&["queue", "policy", "set", "q", "--max-duration", "-5m"], "90s, 20m, 1h30m or 250ms"),
+    ] {
+        let output = run(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(allowed) && !said.contains("tip:"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn an_api_that_is_not_there_exits_with_3_and_no_queue_name() {
     // A bound and closed port: nothing answers there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

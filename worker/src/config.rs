@@ -12,6 +12,10 @@ use crate::isolation::IsolationConfig;
 use crate::queues::Queues;
 
 const API_DEFAULT: &str = "http://localhost:8000";
+/// Jobs at once that a heartbeat can name.
+#[expect(clippy::cast_possible_wrap, reason = "a few thousands")]
+const JOBS_MAX: i64 = protocol::limits::HEARTBEAT_JOBS_MAX as i64;
+const CPUS_WANTED: &str = "give a number above 0 and at most 4096, such as 2 or 0.5";
 
 /// What runs a worker's jobs.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,23 +37,23 @@ pub struct Config {
     #[arg(long, env = "ASMAN_API", default_value = API_DEFAULT)]
     pub api: String,
     /// Cpus to offer, fractions allowed [default: all that Docker has].
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true, value_parser = read_cpus)]
     pub cpus: Option<f64>,
     /// Gpus to offer: how many (2), or which ones (device=1,3 or device=GPU-3a23c669, as `nvidia-smi -L` lists them). A job sees
     /// those that it was given, and no two jobs share one.
-    #[arg(long, default_value_t = Gpus::default())]
+    #[arg(long, default_value_t = Gpus::default(), allow_hyphen_values = true)]
     pub gpus: Gpus,
     /// Memory to offer, such as 8g; also the limit of a job that asks for none [default: all that Docker has].
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub memory: Option<String>,
     /// Most jobs at once [default: cpus rounded up].
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true, value_parser = clap::value_parser!(u32).range(1..=JOBS_MAX))]
     pub jobs: Option<u32>,
     /// Tags to carry, comma separated: jobs that ask for a tag go only to workers that carry it.
     #[arg(long, value_delimiter = ',')]
     pub tags: Vec<String>,
     /// Longest run of a job; longer ones are not offered, and one that lasts longer is ended as timed out.
-    #[arg(long, default_value = "24h")]
+    #[arg(long, default_value = "24h", allow_hyphen_values = true)]
     pub max_job_duration: Duration,
     /// Where scratch folders, caches and undelivered results are kept [default: a folder for the first queue, in
     /// /var/lib/asman/workers for root, else in asman/workers below `$XDG_DATA_HOME` or ~/.local/share].
@@ -59,10 +63,10 @@ pub struct Config {
     #[arg(long)]
     pub id: Option<String>,
     /// Time between the stop signal to a container and its kill.
-    #[arg(long, default_value = "10s")]
+    #[arg(long, default_value = "10s", allow_hyphen_values = true)]
     pub stop_grace: Duration,
     /// Time that running jobs get to finish when the worker is told to end; then they go back to the queue.
-    #[arg(long, default_value = "10m")]
+    #[arg(long, default_value = "10m", allow_hyphen_values = true)]
     pub drain_timeout: Duration,
     /// Token that the queue's policy asks of its workers.
     #[arg(long, env = "ASMAN_WORKER_TOKEN", hide_env_values = true)]
@@ -111,14 +115,27 @@ pub struct Config {
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Life {
     /// End, with success, when no job ran and none was given for this long: for autoscalers.
-    #[arg(long, env = "ASMAN_WORKER_EXIT_WHEN_IDLE", value_name = "TIME")]
+    #[arg(long, env = "ASMAN_WORKER_EXIT_WHEN_IDLE", value_name = "TIME", allow_hyphen_values = true)]
     pub exit_when_idle: Option<Duration>,
     /// End, with success, after this many jobs.
-    #[arg(long, env = "ASMAN_WORKER_MAX_JOBS", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "ASMAN_WORKER_MAX_JOBS", value_name = "N", allow_hyphen_values = true)]
+    #[arg(value_parser = read_count)]
     pub max_jobs: Option<u64>,
     /// Answer GET /healthz and GET /metrics here, such as 127.0.0.1:8001. Keep it where strangers do not reach it.
     #[arg(long, env = "ASMAN_WORKER_HEALTH_ADDRESS", value_name = "ADDRESS")]
     pub health_address: Option<SocketAddr>,
+}
+
+fn read_cpus(text: &str) -> Result<f64, &'static str> {
+    text.parse().ok().filter(|cpus| are_cpus(*cpus)).ok_or(CPUS_WANTED)
+}
+
+fn read_count(text: &str) -> Result<u64, &'static str> {
+    text.parse().ok().filter(|count| *count > 0).ok_or("give a whole number from 1")
+}
+
+fn are_cpus(cpus: f64) -> bool {
+    cpus > 0.0 && cpus <= protocol::limits::CPUS_MAX
 }
 
 impl Config {
@@ -173,8 +190,8 @@ impl Config {
     /// Refuses what no worker can do, before anything is touched.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |sentence: &str| Err(Error::Config(sentence.to_owned()));
-        if self.cpus.is_some_and(|cpus| !(cpus > 0.0 && cpus <= protocol::limits::CPUS_MAX)) {
-            return refuse("--cpus must be a number above 0 and at most 4096");
+        if self.cpus.is_some_and(|cpus| !are_cpus(cpus)) {
+            return refuse(&format!("--cpus: {CPUS_WANTED}"));
         }
         if self.tags.len() > protocol::limits::TAGS_MAX {
             return refuse("at most 32 --tags can be offered");

@@ -13,26 +13,26 @@ use crate::error::Error;
 #[derive(clap::Args, Clone, Debug)]
 pub struct CareConfig {
     /// Most bytes of fetched inputs to keep for jobs that want them again; 0 keeps none.
-    #[arg(long, default_value = "10g", value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, default_value = "10g", value_parser = parse_size, value_name = "SIZE", allow_hyphen_values = true)]
     pub input_cache: u64,
     /// Most bytes of one queue's /job-cache. Above it the least recently used files go as soon as no job of the queue runs.
-    #[arg(long, default_value = "20g", value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, default_value = "20g", value_parser = parse_size, value_name = "SIZE", allow_hyphen_values = true)]
     pub job_cache_max: u64,
     /// When the disk is this full, kept inputs, images that this worker pulled or built, and caches go, the least recently used
     /// first: a share in use (85%) or a size left (20g).
-    #[arg(long, default_value = "85%", value_name = "MARK")]
+    #[arg(long, default_value = "85%", value_name = "MARK", allow_hyphen_values = true)]
     pub disk_high: Mark,
     /// Until it is no fuller than this.
-    #[arg(long, default_value = "75%", value_name = "MARK")]
+    #[arg(long, default_value = "75%", value_name = "MARK", allow_hyphen_values = true)]
     pub disk_low: Mark,
     /// No jobs are taken while less than this is left.
-    #[arg(long, default_value = "1g", value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, default_value = "1g", value_parser = parse_size, value_name = "SIZE", allow_hyphen_values = true)]
     pub disk_reserve: u64,
     /// Images that a job used less than this long ago stay, however full the disk is.
-    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    #[arg(long, default_value = "1h", value_name = "DURATION", allow_hyphen_values = true)]
     pub image_min_age: Duration,
     /// Build cache of the engine that nobody used for this long goes too when that was not enough, whoever built.
-    #[arg(long, default_value = "24h", value_name = "DURATION")]
+    #[arg(long, default_value = "24h", value_name = "DURATION", allow_hyphen_values = true)]
     pub build_cache_min_age: Duration,
     /// Time between two looks at the disk.
     #[arg(long, default_value = "10s", hide = true)]

@@ -55,10 +55,11 @@ pub struct IsolationConfig {
     #[arg(long, value_name = "UID[:GID]")]
     pub user: Option<String>,
     /// Most processes and threads of a job.
-    #[arg(long, default_value_t = Self::PIDS)]
+    #[arg(long, default_value_t = Self::PIDS, allow_hyphen_values = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub pids: u32,
     /// Most that a job may write, such as 20g: its root file system, outputs, volumes and cache together.
-    #[arg(long, default_value = Self::DISK)]
+    #[arg(long, default_value = Self::DISK, allow_hyphen_values = true)]
     pub disk: String,
     /// Secret for jobs that ask for it by name, read from a file or from a variable (NAME=env:VARIABLE); may be repeated. Whoever
     /// can submit to the queue can read it.

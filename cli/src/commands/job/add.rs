@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use protocol::{JobId, Namespace, QueueName};
+use protocol::{JobId, Namespace, QueueName, limits};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -42,16 +42,16 @@ pub(crate) struct AddArgs {
     #[arg(short, long)]
     pub(super) workdir: Option<String>,
     /// Cpus that the job needs, such as 0.5 or 4.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true, value_parser = read_cpus)]
     pub(super) cpus: Option<f64>,
     /// Gpus that the job needs.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true, value_parser = clap::value_parser!(u32).range(0..=i64::from(limits::GPUS_MAX)))]
     pub(super) gpus: Option<u32>,
     /// Memory that the job needs, such as 512m or 4g.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(super) memory: Option<String>,
     /// Longest run, such as 90s, 20m or 1h30m.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(super) max_duration: Option<String>,
     /// Only workers that carry all of these tags may run it: `a,b`.
     #[arg(long, value_delimiter = ',')]
@@ -63,7 +63,7 @@ pub(crate) struct AddArgs {
     #[arg(long = "secret", value_name = "NAME")]
     pub(super) secrets: Vec<String>,
     /// Size of /dev/shm, such as 1g.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(super) shm_size: Option<String>,
     /// Take the definition from a JSON file, or from standard input with `-`; the other flags change it.
     #[arg(long, value_name = "FILE.json|-")]
@@ -101,6 +101,11 @@ impl AddArgs {
             wait: WaitArgs::default(),
         }
     }
+}
+
+fn read_cpus(text: &str) -> Result<f64, &'static str> {
+    let cpus = text.parse().ok().filter(|cpus| (0.0..=limits::CPUS_MAX).contains(cpus));
+    cpus.ok_or("give a number from 0 to 4096, such as 4 or 0.5")
 }
 
 /// Submits, then prints the id or waits.

@@ -78,16 +78,16 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "SOURCE")]
     webhook_secret: Option<Source>,
     /// Most jobs that may wait; none for no limit.
-    #[arg(long, value_name = "N|none")]
+    #[arg(long, value_name = "N|none", allow_hyphen_values = true)]
     max_queued: Option<OrNone<u32>>,
     /// Most jobs of one namespace that may wait.
-    #[arg(long, value_name = "N|none")]
+    #[arg(long, value_name = "N|none", allow_hyphen_values = true)]
     max_per_namespace: Option<OrNone<u32>>,
     /// Longest run of jobs submitted from now on, such as 2h.
-    #[arg(long, value_name = "TIME|none")]
+    #[arg(long, value_name = "TIME|none", allow_hyphen_values = true)]
     max_duration: Option<OrNone<Duration>>,
     /// How long results are kept, in whole days, such as 7d.
-    #[arg(long, value_name = "TIME|none")]
+    #[arg(long, value_name = "TIME|none", allow_hyphen_values = true)]
     retention: Option<OrNone<Duration>>,
 }
 
