@@ -28,6 +28,8 @@ struct Script {
     submitted: Vec<Value>,
     resumed_after: Vec<Option<String>>,
     stored: Vec<(String, usize)>,
+    /// When the job ended, if it did so before it was submitted; a test may let it end anew then.
+    ended_before: Vec<i64>,
     /// Why the job waits: one answer each time it is asked for, the last one again and again.
     reasons: Vec<&'static str>,
 }
@@ -39,6 +41,7 @@ async fn serve(script: Script) -> (String, Shared) {
     let shared = Arc::new(Mutex::new(script));
     let app = Router::new()
         .route("/q/{queue}", post(submit))
+        .route("/q/{queue}/j", get(list))
         .route("/q/{queue}/j/{id}/stream", get(stream))
         .route("/q/{queue}/j/{id}/result.json", get(result))
         .route("/q/{queue}/j/{id}/outputs/{*name}", get(output))
@@ -63,6 +66,10 @@ async fn submit(State(shared): State<Shared>, body: Bytes) -> Response {
     }
     shared.lock().unwrap().submitted.push(body);
     axum::Json(json!({"success": true, "jobId": ID})).into_response()
+}
+
+async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
+    axum::Json(json!({"data": {ID: shared.lock().unwrap().result}}))
 }
 
 fn not_found(member: &str) -> Response {
@@ -101,7 +108,15 @@ async fn result(State(shared): State<Shared>, Path((_, id)): Path<(String, Strin
     if id == "unknown" {
         return ([("x-asman-state", "unknown")], axum::Json(json!({"data": null}))).into_response();
     }
-    let result = shared.lock().unwrap().result.clone();
+    let mut script = shared.lock().unwrap();
+    let mut result = script.result.clone();
+    if script.resumed_after.is_empty() && !result.is_null() {
+        // Nobody has followed it to its end yet.
+        match if script.ended_before.is_empty() { None } else { Some(script.ended_before.remove(0)) } {
+            Some(time) => result["finished"]["time"] = time.into(),
+            None => result = Value::Null,
+        }
+    }
     let state = if result.is_null() { "running" } else { "finished" };
     ([("x-asman-state", state)], axum::Json(json!({"data": result}))).into_response()
 }
@@ -315,6 +330,56 @@ async fn a_job_that_waits_says_why_once_for_each_reason_and_never_in_json() {
         let output = run(&api, &folder, &["await", "q", ID, quiet]).await;
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{output:?}");
     }
+}
+
+#[tokio::test]
+async fn a_result_that_was_there_before_says_that_nothing_ran() {
+    let two_hours_ago = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        i64::try_from(now.as_millis()).unwrap() - 2 * 3_600_000 - 1_000
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let script = |ended_before: Vec<i64>| Script {
+        streams: vec![END.to_owned()],
+        result: finished("Success", Some(0), &json!({})),
+        ended_before,
+        ..Script::default()
+    };
+    let ended = two_hours_ago();
+    let (api, _) = serve(script(vec![ended, ended])).await;
+    let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait"]).await;
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(0), 1), "{output:?}");
+    assert!(said.starts_with("This job ran before, 2 hours ago: nothing runs") && said.contains("-e TRY=2"), "{said}");
+    let (api, _) = serve(script(vec![ended, ended])).await;
+    let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait", "--json"]).await;
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["hasRunBefore"], text(&output.stderr)), (&json!(true), String::new()), "{output:?}");
+    // Its old result made room for a new run, or there was none.
+    for ended_before in [vec![ended, ended + 1], vec![ended], vec![]] {
+        let (api, _) = serve(script(ended_before)).await;
+        let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait", "--json"]).await;
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(output.status.success() && json.get("hasRunBefore").is_none(), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_has_a_heading_on_a_terminal_and_none_for_scripts() {
+    let (api, _) = serve(Script { result: finished("Success", Some(0), &json!({})), ..Script::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let piped = run(&api, &folder, &["list", "q"]).await;
+    assert_eq!((piped.status.code(), text(&piped.stdout).lines().count()), (Some(0), 1), "{piped:?}");
+    assert!(text(&piped.stdout).starts_with(ID), "{piped:?}");
+    // `script` gives the command a terminal.
+    let command = format!("{} job list q --api {api}", env!("CARGO_BIN_EXE_asman"));
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &command, "/dev/null"]).stdin(std::process::Stdio::null());
+    let shown = tokio::task::spawn_blocking(move || terminal.output().unwrap()).await.unwrap();
+    let lines: Vec<String> = text(&shown.stdout).lines().map(|line| line.trim_end().to_owned()).collect();
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["JOB", "STATE", "SINCE", "WORKER"], "{lines:?}");
+    assert!(lines.len() == 2 && lines[1].starts_with(ID), "{lines:?}");
+    assert_eq!(lines[0].find("STATE"), lines[1].find("Success"), "each above its column: {lines:?}");
 }
 
 #[tokio::test]

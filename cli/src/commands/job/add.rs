@@ -1,13 +1,14 @@
 //! `asman job add`.
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use protocol::{JobId, Namespace, QueueName, limits};
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::build::BuildArgs;
-use super::wait::{self, WaitArgs};
+use super::wait::{self, WaitArgs, WaitOptions};
 use super::{definition, inputs};
 use crate::client::Client;
 use crate::failure::Failure;
@@ -108,16 +109,47 @@ fn read_cpus(text: &str) -> Result<f64, &'static str> {
     cpus.ok_or("give a number from 0 to 4096, such as 4 or 0.5")
 }
 
+/// A job that the API has acknowledged.
+pub(crate) struct Submitted {
+    pub(crate) id: JobId,
+    /// When it ended, if it ran before and nothing runs now. Only looked for when its end is waited for.
+    ended: Option<SystemTime>,
+}
+
+impl Submitted {
+    /// Why its result is there at once, for whoever wonders.
+    pub(crate) fn why_nothing_runs(&self) -> Option<String> {
+        let ago = ago(self.ended?.elapsed().unwrap_or_default());
+        Some(format!(
+            "This job ran before, {ago}: nothing runs, and this is its result. It runs anew as another job, such as with -e TRY=2"
+        ))
+    }
+}
+
+/// In the largest unit alone.
+fn ago(age: Duration) -> String {
+    let seconds = age.as_secs().max(1);
+    let units = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
+    let (unit, length) = units.into_iter().find(|(_, length)| seconds >= *length).unwrap_or(("second", 1));
+    let n = seconds / length;
+    format!("{n} {unit}{} ago", if n == 1 { "" } else { "s" })
+}
+
 /// Submits, then prints the id or waits.
 pub(super) async fn run(client: &Client, args: &AddArgs, is_json: bool) -> Result<(), Failure> {
     let options = args.wait.options();
-    let id = submit(client, args, options.is_quiet).await?;
+    let submitted = submit(client, args, options.is_quiet).await?;
+    let id = &submitted.id;
     let print = || if is_json { say::json(&json!({ "jobId": id })) } else { say::result(id.as_str()) };
     if !args.is_waiting {
         print();
         return Ok(());
     }
-    let waited = wait::run(client, &args.queue, &id, &options, is_json).await;
+    if let Some(why) = submitted.why_nothing_runs().filter(|_| !is_json && !options.is_quiet) {
+        say::note(&why);
+    }
+    let options = WaitOptions { has_run_before: submitted.ended.is_some(), ..options };
+    let waited = wait::run(client, &args.queue, id, &options, is_json).await;
     // It is queued and nothing was heard of it, as with a token that opens no reader's door: its id must not be lost.
     if matches!(waited, Err(Failure::BadInput(_) | Failure::Missing(_))) {
         print();
@@ -125,8 +157,8 @@ pub(super) async fn run(client: &Client, args: &AddArgs, is_json: bool) -> Resul
     waited
 }
 
-/// Uploads the files and queues the job; gives its id once it is durable.
-pub(crate) async fn submit(client: &Client, args: &AddArgs, is_quiet: bool) -> Result<JobId, Failure> {
+/// Uploads the files and queues the job, which is durable then.
+pub(crate) async fn submit(client: &Client, args: &AddArgs, is_quiet: bool) -> Result<Submitted, Failure> {
     let mut members = definition::members(args)?;
     let files = inputs::read(&args.files)?;
     definition::add_inputs(&mut members, &files)?;
@@ -141,7 +173,16 @@ pub(crate) async fn submit(client: &Client, args: &AddArgs, is_quiet: bool) -> R
     let control = args.namespace.clone().map(|namespace| protocol::Control { namespace: Some(namespace), ..Default::default() });
     let job = protocol::EnqueueJob { id: None, definition, control, debug: None };
     let body = serde_json::to_string(&job).map_err(|error| Failure::BadInput(error.to_string()))?;
-    Ok(client.submit(&args.queue, body).await?)
+    let before = if args.is_waiting { end_of(client, &args.queue, &parsed.job_id).await } else { None };
+    let id = client.submit(&args.queue, body).await?;
+    // The same end as before: the submission has changed nothing. Another one, or none, is that of a new run.
+    let ended = if before.is_some() { end_of(client, &args.queue, &id).await.filter(|end| Some(*end) == before) } else { None };
+    Ok(Submitted { id, ended: ended.map(|ms| UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or(0))) })
+}
+
+/// When the job ended last, epoch milliseconds of the API. Whoever may not read the queue does without.
+async fn end_of(client: &Client, queue: &QueueName, id: &JobId) -> Option<i64> {
+    client.result(queue, id).await.ok()?.ok()?.finished.map(|finished| finished.time)
 }
 
 /// What is wrong, with the flag that mends it.
@@ -151,5 +192,19 @@ fn hint(error: &protocol::InvalidDefinition) -> String {
             "the job has nothing to run; give an image with --image, or build one with --dockerfile or --build-context".to_owned()
         }
         error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        for (seconds, told) in
+            [(0, "1 second ago"), (59, "59 seconds ago"), (119, "1 minute ago"), (7_300, "2 hours ago"), (200_000, "2 days ago")]
+        {
+            assert_eq!(ago(Duration::from_secs(seconds)), told);
+        }
     }
 }

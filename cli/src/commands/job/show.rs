@@ -1,5 +1,6 @@
 //! `asman job list`, `cancel` and `result`: one call, one answer.
 
+use std::io::IsTerminal;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use protocol::{Job, Namespace, QueueName, format_duration};
@@ -10,7 +11,7 @@ use crate::client::Client;
 use crate::failure::Failure;
 use crate::say;
 
-/// One line per job: id, state, how long it has been in it, worker.
+/// One line per job: id, state, how long it has been in it, worker. On a terminal with a heading.
 pub(super) async fn list(client: &Client, queue: &QueueName, is_json: bool) -> Result<(), Failure> {
     let jobs = client.list(queue).await?;
     if is_json {
@@ -19,6 +20,10 @@ pub(super) async fn list(client: &Client, queue: &QueueName, is_json: bool) -> R
     }
     if jobs.is_empty() {
         say::note("No job is queued or running");
+    }
+    // Scripts that read the table have no use for it.
+    if !jobs.is_empty() && std::io::stdout().is_terminal() {
+        say::result(&format!("{:<64}  {:<9}  {:>8}  {}", "JOB", "STATE", "SINCE", "WORKER"));
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     for (id, job) in jobs {

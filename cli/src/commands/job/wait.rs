@@ -35,7 +35,12 @@ pub(crate) struct WaitArgs {
 impl WaitArgs {
     /// The same, for the code.
     pub(crate) fn options(&self) -> WaitOptions {
-        WaitOptions { output_directory: self.output_directory.clone(), is_quiet: self.quiet, tells_why: !self.quiet }
+        WaitOptions {
+            output_directory: self.output_directory.clone(),
+            is_quiet: self.quiet,
+            tells_why: !self.quiet,
+            has_run_before: false,
+        }
     }
 }
 
@@ -48,6 +53,8 @@ pub(crate) struct WaitOptions {
     pub(crate) is_quiet: bool,
     /// Says why the job still waits.
     pub(crate) tells_why: bool,
+    /// Whether the result was there before the job was submitted.
+    pub(crate) has_run_before: bool,
 }
 
 /// How a job ended, and what was fetched.
@@ -60,6 +67,9 @@ pub(crate) struct Outcome {
     exit_code: Option<i64>,
     duration_ms: Option<f64>,
     message: Option<String>,
+    /// Nothing ran: the result was there when the job was submitted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    has_run_before: bool,
     /// Files that were written here.
     pub(crate) outputs: Vec<PathBuf>,
 }
@@ -113,6 +123,7 @@ pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, opt
         exit_code: left.status_code,
         duration_ms: left.duration,
         message,
+        has_run_before: options.has_run_before,
         outputs,
     })
 }
@@ -178,7 +189,15 @@ mod tests {
 
     fn outcome(reason: Reason, exit_code: Option<i64>) -> Outcome {
         let job_id = "a".parse().unwrap();
-        Outcome { job_id, reason, exit_code, duration_ms: None, message: Some("why".into()), outputs: vec![] }
+        Outcome {
+            job_id,
+            reason,
+            exit_code,
+            duration_ms: None,
+            message: Some("why".into()),
+            has_run_before: false,
+            outputs: vec![],
+        }
     }
 
     #[test]

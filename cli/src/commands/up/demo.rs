@@ -20,10 +20,13 @@ pub(super) async fn run(file: &Path, data: &DataDirectory, api_url: &str) -> Res
     say::note(&format!("Demo: counting the packages in {} in a container", file.display()));
     let command = format!("sh -c {}", shell_words::quote(SCRIPT));
     let job = AddArgs::for_demo(queue, IMAGE, &command, format!("Cargo.lock={}", file.display()));
-    let id = submit(&client, &job, true).await?;
+    let submitted = submit(&client, &job, true).await?;
+    if let Some(why) = submitted.why_nothing_runs() {
+        say::note(&why);
+    }
     let folder = data.join("demo");
-    let options = WaitOptions { output_directory: Some(folder), is_quiet: false, tells_why: true };
-    let outcome = wait_for(&client, &job.queue, &id, &options).await?;
+    let options = WaitOptions { output_directory: Some(folder), is_quiet: false, tells_why: true, has_run_before: false };
+    let outcome = wait_for(&client, &job.queue, &submitted.id, &options).await?;
     for path in &outcome.outputs {
         say::note(&format!("Demo: {}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
