@@ -60,6 +60,11 @@ fn default_path() -> Result<PathBuf, Failure> {
     Ok(home.join(".local/share/asman"))
 }
 
+/// Whether a data directory is the one that no flag and no variable names.
+pub(crate) fn is_default(root: &Path) -> bool {
+    default_path().is_ok_and(|path| path == root || path.canonicalize().is_ok_and(|path| path == root))
+}
+
 impl DataDirectory {
     /// The directory itself.
     pub(crate) fn root(&self) -> &Path {

@@ -11,6 +11,7 @@ use rustix::process::Pid;
 
 use crate::data::DataDirectory;
 use crate::failure::Failure;
+use crate::program::how_to_stop;
 
 const NAME: &str = "up.lock";
 
@@ -55,8 +56,9 @@ fn open(path: &Path) -> std::io::Result<File> {
 fn taken(data: &DataDirectory, file: &mut File) -> Failure {
     let by = read_pid(file).map(|pid| format!(" (process {})", pid.as_raw_nonzero())).unwrap_or_default();
     Failure::Failed(format!(
-        "an asman is already running on {root}{by}; stop it with `asman down --data-directory {root}`, or give another one",
-        root = data.root().display()
+        "an asman is already running on {}{by}; stop it with `{}`, or give another --data-directory",
+        data.root().display(),
+        how_to_stop(data.root())
     ))
 }
 

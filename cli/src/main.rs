@@ -11,6 +11,7 @@ mod data;
 mod failure;
 mod lock;
 mod postgres;
+mod program;
 mod say;
 mod signals;
 mod sse;

@@ -7,7 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
-use support::{Running, asman, data_directory, is_alive, postmaster, text, until};
+use support::house::free_port;
+use support::{Running, address_of, asman, data_directory, is_alive, postmaster, text, until};
 
 fn up(data: &Path, arguments: &[&str]) -> Command {
     let mut command = asman();
@@ -55,16 +56,73 @@ fn the_line_that_leads_to_the_private_database_does() {
 }
 
 #[test]
-fn a_second_up_is_refused_in_one_sentence() {
+fn a_second_up_is_refused_in_one_sentence_with_the_address_of_the_first() {
     let data = data_directory();
     let mut first = Running::start(&mut up(data.path(), &["--port", "0"]));
-    first.wait_for("Asman is up");
-    for arguments in [&["--port", "0"][..], &["--port", "0", "--detach"]] {
+    let api = address_of(&first.wait_for("Asman is up"));
+    let other_port = free_port().to_string();
+    for arguments in [&["--port", "0"][..], &["--detach", "--port", &other_port]] {
         let second = up(data.path(), arguments).output().unwrap();
-        assert_eq!(second.status.code(), Some(1), "{second:?}");
-        assert_eq!(text(&second.stderr).lines().count(), 1, "{second:?}");
+        let said = text(&second.stderr);
+        assert_eq!((second.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        assert!(said.contains(&api) && said.contains("down --data-directory"), "{said}");
     }
     assert_eq!(first.stop().code(), Some(0));
+}
+
+/// What the script `x` asks before it builds.
+fn told(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = up(data, arguments).arg("--tell-running").output().unwrap();
+    (output.status.code(), text(&output.stdout))
+}
+
+#[test]
+fn up_in_the_background_does_nothing_where_it_is_up() {
+    let data = data_directory();
+    assert_eq!(told(data.path(), &["--detach"]), (Some(0), String::new()), "nothing runs");
+    let start = || {
+        let output = up(data.path(), &["--port", "0", "--detach", "--json"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let (first, second) = (start(), start());
+    assert_eq!(first, second, "the very same");
+    let api = first["api"].as_str().unwrap();
+    let (code, said) = told(data.path(), &["--detach", "--port", "0"]);
+    assert!(code == Some(0) && said.starts_with(&format!("Asman is up already: {api}; stop it with")), "{code:?} {said}");
+    let (code, said) = told(data.path(), &["--port", "0"]);
+    assert!(code == Some(1) && said.contains("already running") && said.contains(api), "{code:?} {said}");
+    let down = asman().arg("down").arg("--data-directory").arg(data.path()).output().unwrap();
+    assert_eq!(down.status.code(), Some(0), "{down:?}");
+    assert!(text(&down.stderr).contains(data.path().to_str().unwrap()), "what stays: {down:?}");
+}
+
+#[test]
+fn the_hints_are_commands_that_work_as_they_stand() {
+    let data = data_directory();
+    for path in ["/usr/bin:/bin".to_owned(), format!("{}:/usr/bin:/bin", folder_of_program())] {
+        let mut command = up(data.path(), &["--port", "0"]);
+        let mut running = Running::start(command.env("PATH", &path));
+        let line = running.wait_for("stop      ");
+        let stop = line.split_once(", or ").unwrap().1;
+        let stopped = Command::new("sh").args(["-c", stop]).env("PATH", &path).output().unwrap();
+        assert_eq!(stopped.status.code(), Some(0), "{stop}: {stopped:?}");
+        assert_eq!(running.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn the_script_of_a_checkout_is_named_where_it_was_used() {
+    let data = data_directory();
+    let mut command = up(data.path(), &["--port", "0"]);
+    let mut running = Running::start(command.env("PATH", "/usr/bin:/bin").env("ASMAN_X", "a b/x"));
+    assert!(running.wait_for("try       ").contains("'a b/.bin/asman' job add"), "{:?}", running.said);
+    assert!(running.wait_for("stop      ").contains("or 'a b/x' down --data-directory"), "{:?}", running.said);
+    assert_eq!(running.stop().code(), Some(0));
+}
+
+fn folder_of_program() -> String {
+    Path::new(env!("CARGO_BIN_EXE_asman")).parent().unwrap().display().to_string()
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn help_names_every_command_and_every_exit_code() {
 fn help_of_a_command_shows_an_example() {
     for command in [
         &["up"][..],
+        &["down"],
         &["job", "add"],
         &["job", "await"],
         &["job", "logs"],

@@ -15,8 +15,22 @@ use crate::say;
 const TIMEOUT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(50);
 
+const AFTER_HELP: &str = "\
+What stays on this machine, for the next `asman up`:
+  the data directory     database, files of jobs, results, caches, logs
+  images in Docker       asman/demo, those that jobs have pulled, and asman/build
+
+To remove it all, after `asman down`:
+  rm -r /var/lib/asman   for root, else ~/.local/share/asman, or the folder that you named
+  docker rmi asman/demo
+  docker images -q asman/build | xargs -r docker rmi
+
+Example:
+  asman down --data-directory /srv/asman";
+
 /// What `asman down` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
     data: DataArgs,
@@ -32,7 +46,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     }
     match pid {
         Some(_) if global.json => {}
-        Some(pid) => say::note(&format!("Stopped process {}", pid.as_raw_nonzero())),
+        Some(pid) => say::note(&format!("Stopped process {}; its data stays in {}", pid.as_raw_nonzero(), path.display())),
         None => {
             let sentence = format!("nothing runs on {}; name the right folder with --data-directory", path.display());
             return Err(Failure::Failed(sentence));

@@ -32,6 +32,7 @@ pub fn asman() -> Command {
         "ASMAN_PORT",
         "ASMAN_TOKEN",
         "ASMAN_POSTGRES_BIN",
+        "ASMAN_X",
     ] {
         command.env_remove(name);
     }

@@ -12,6 +12,7 @@ use super::fetch;
 use super::follow::{Seen, follow};
 use crate::client::{Client, Error};
 use crate::failure::Failure;
+use crate::program::how_to_call;
 use crate::say;
 
 const RETRY: Duration = Duration::from_secs(1);
@@ -86,7 +87,7 @@ pub(super) async fn run(
     let outcome = tokio::select! {
         outcome = wait_for(client, queue, id, options) => outcome?,
         _ = signal::ctrl_c() => {
-            say::note(&format!("The job goes on; wait for it with `asman job await <queue> {id}`"));
+            say::note(&format!("The job goes on; wait for it with `{} job await <queue> {id}`", how_to_call()));
             return Err(Failure::Interrupted);
         }
     };

@@ -13,13 +13,15 @@ use super::Args;
 use crate::args::Global;
 use crate::data::DataDirectory;
 use crate::failure::Failure;
-use crate::lock::Lock;
+use crate::lock::{Holder, Lock, holder};
+use crate::program::how_to_stop;
 use crate::say;
 
 /// A first start makes a database and migrates it.
 const TIMEOUT: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(50);
 const ADDRESS: &str = "up.json";
+const LOG: &str = "up.log";
 /// Log lines shown of a start that failed.
 const LOG_LINES_SHOWN: usize = 20;
 
@@ -37,28 +39,64 @@ pub(super) struct Address {
     pub(super) has_worker: bool,
 }
 
-/// Starts the background process and waits until it is healthy or dead.
+impl Address {
+    /// Whether it is what another `up` would have started.
+    pub(super) fn is_as_asked(&self, args: &Args) -> bool {
+        args.port == 0 || self.api.ends_with(&format!(":{}", args.port))
+    }
+
+    pub(super) fn sentence(&self) -> String {
+        format!("Asman is up already: {}", self.api)
+    }
+
+    fn tell(&self, log: &Path, root: &Path, sentence: &str, global: &Global) {
+        if global.json {
+            return say::json(&json!({ "pid": self.pid, "api": self.api, "queue": "local", "log": log, "psql": self.psql }));
+        }
+        say::note(sentence);
+        if let Some(psql) = &self.psql {
+            say::note(&format!("  SQL       {psql}"));
+        }
+        say::note(&format!("  log       {}", log.display()));
+        say::note(&format!("  stop      {}", how_to_stop(root)));
+    }
+}
+
+/// The healthy stack that runs on the data directory at `root`.
+pub(super) fn running(root: &Path) -> Result<Option<Address>, Failure> {
+    let Holder::Process(pid) = holder(root)? else { return Ok(None) };
+    let address = read_address(root).filter(|address| i64::from(address.pid) == i64::from(pid.as_raw_nonzero().get()));
+    Ok(address)
+}
+
+/// Fails where a healthy stack runs on the data directory at `root`, with its address.
+pub(super) fn refuse_second(root: &Path) -> Result<(), Failure> {
+    let Some(running) = running(root)? else { return Ok(()) };
+    Err(Failure::Failed(format!(
+        "Asman is already running: {} (process {}); stop it with `{}`, or give another --data-directory",
+        running.api,
+        running.pid,
+        how_to_stop(root)
+    )))
+}
+
+/// Starts the background process and waits until it is healthy or dead. One that is there already is as good.
 pub(super) async fn start(args: &Args, data: &DataDirectory, global: &Global) -> Result<(), Failure> {
-    // Fails here when something runs already; given back at once for the child to take.
+    if let Some(running) = running(data.root())?.filter(|running| running.is_as_asked(args)) {
+        running.tell(&data.join(LOG), data.root(), &running.sentence(), global);
+        return Ok(());
+    }
+    refuse_second(data.root())?;
+    // Fails here when something is about to run; given back at once for the child to take.
     drop(Lock::take(data)?);
     forget_address(data);
-    let log = data.join("up.log");
+    let log = data.join(LOG);
     let mut child = spawn(args, data, &log)?;
-    let pid = child.id();
     let Ok(ended) = tokio::time::timeout(TIMEOUT, wait(&mut child, data)).await else {
         return Err(Failure::Failed(format!("asman does not become healthy; see {}", log.display())));
     };
     let address = ended.map_err(|status| did_not_start(status, &log))?;
-    if global.json {
-        say::json(&json!({ "pid": pid, "api": address.api, "queue": "local", "log": log, "psql": address.psql }));
-    } else {
-        say::note(&format!("Asman is up in the background: {}", address.api));
-        if let Some(psql) = &address.psql {
-            say::note(&format!("  SQL       {psql}"));
-        }
-        say::note(&format!("  log       {}", log.display()));
-        say::note(&format!("  stop      asman down --data-directory {}", data.root().display()));
-    }
+    address.tell(&log, data.root(), &format!("Asman is up in the background: {}", address.api), global);
     // Here, where somebody sees it.
     super::show_demo(args, data, &address).await;
     Ok(())
@@ -77,6 +115,10 @@ pub(super) fn write_address(data: &DataDirectory, address: &Address) -> Result<(
     let temporary = data.join("up.json.new");
     let written = std::fs::write(&temporary, address.to_string()).and_then(|()| std::fs::rename(&temporary, &path));
     written.map_err(|error| Failure::io("write", &path, &error))
+}
+
+fn read_address(root: &Path) -> Option<Address> {
+    serde_json::from_slice(&std::fs::read(root.join(ADDRESS)).ok()?).ok()
 }
 
 /// Removes the address of a stack that is gone.
@@ -114,10 +156,7 @@ async fn wait(child: &mut Child, data: &DataDirectory) -> Result<Address, Option
         if let Ok(Some(status)) = child.try_wait() {
             return Err(Some(status));
         }
-        let text = std::fs::read_to_string(data.join(ADDRESS)).unwrap_or_default();
-        if let Ok(address) = serde_json::from_str::<Address>(&text)
-            && address.pid == child.id()
-        {
+        if let Some(address) = read_address(data.root()).filter(|address| address.pid == child.id()) {
             return Ok(address);
         }
         tokio::time::sleep(POLL).await;

@@ -18,6 +18,7 @@ use crate::args::Global;
 use crate::data::{DataArgs, DataDirectory};
 use crate::failure::Failure;
 use crate::lock::Lock;
+use crate::program::{how_to_call, how_to_stop};
 use crate::say;
 use crate::signals::Signals;
 use detach::Address;
@@ -69,6 +70,10 @@ pub(crate) struct Args {
     /// Set by `--detach` for the process that it starts.
     #[arg(long, hide = true)]
     detached: bool,
+    /// Start nothing; where it runs already, write to stdout what `up` would say, and exit as it would. For the script `x`, which
+    /// asks before it builds.
+    #[arg(long, hide = true)]
+    tell_running: bool,
     /// Settings of the worker where they are not the defaults.
     #[arg(skip)]
     worker: Option<Box<worker::Config>>,
@@ -97,9 +102,11 @@ pub(crate) async fn run_for_worker(
         detach: false,
         demo: None,
         detached: false,
+        tell_running: false,
         worker: Some(Box::new(worker)),
     };
     let data = args.data.create()?;
+    detach::refuse_second(data.root())?;
     let lock = Lock::take(&data)?;
     let result = serve(&args, &data, signals, global).await;
     detach::forget_address(&data);
@@ -112,10 +119,14 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     if let Some(file) = args.demo.as_ref().filter(|file| !file.is_file()) {
         return Err(Failure::BadInput(format!("the demo's input {} is no file; name one with --demo FILE", file.display())));
     }
+    if args.tell_running {
+        return tell_running(&args);
+    }
     let data = args.data.create()?;
     if args.detach {
         return detach::start(&args, &data, global).await;
     }
+    detach::refuse_second(data.root())?;
     if args.detached {
         detach::leave_terminal()?;
     }
@@ -125,6 +136,15 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     detach::forget_address(&data);
     drop(lock);
     result
+}
+
+fn tell_running(args: &Args) -> Result<(), Failure> {
+    let root = args.data.path()?;
+    if let Some(running) = detach::running(&root)?.filter(|running| args.detach && running.is_as_asked(args)) {
+        say::result(&format!("{}; stop it with `{}`", running.sentence(), how_to_stop(&root)));
+        return Ok(());
+    }
+    detach::refuse_second(&root).inspect_err(|failure| say::result(&failure.to_string()))
 }
 
 async fn serve(args: &Args, data: &DataDirectory, signals: &Signals, global: &Global) -> Result<(), Failure> {
@@ -142,7 +162,7 @@ async fn serve(args: &Args, data: &DataDirectory, signals: &Signals, global: &Gl
 
 async fn greet(args: &Args, data: &DataDirectory, address: &Address, global: &Global) -> Result<(), Failure> {
     detach::write_address(data, address)?;
-    announce(address, global);
+    announce(address, data, global);
     show_demo(args, data, address).await;
     Ok(())
 }
@@ -160,7 +180,7 @@ async fn show_demo(args: &Args, data: &DataDirectory, address: &Address) {
 }
 
 /// Where to go from here.
-fn announce(address: &Address, global: &Global) {
+fn announce(address: &Address, data: &DataDirectory, global: &Global) {
     let api_url = &address.api;
     if global.json {
         return say::json(&json!({ "api": api_url, "queue": "local", "psql": address.psql }));
@@ -173,7 +193,7 @@ fn announce(address: &Address, global: &Global) {
     if let Some(psql) = &address.psql {
         say::note(&format!("  SQL       {psql}"));
     }
-    say::note(&format!("  stop      Ctrl-C, or {asman} down"));
+    say::note(&format!("  stop      Ctrl-C, or {}", how_to_stop(data.root())));
 }
 
 /// The page with our queue in it. To the page `local` is the queue at port 8000 of this machine; anywhere else it is named whole.
@@ -184,12 +204,4 @@ fn page_of(api_url: &str) -> String {
         format!("{api_url}/local").replace(':', "%3A").replace('/', "%2F")
     };
     format!("{api_url}/#?queue={queue}")
-}
-
-/// What to type for this program: its name where the shell finds it, else where it lies.
-fn how_to_call() -> String {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_found = std::env::split_paths(&path).any(|folder| folder.join("asman").is_file());
-    let called = std::env::args().next().filter(|_| !is_found);
-    called.unwrap_or_else(|| "asman".to_owned())
 }
