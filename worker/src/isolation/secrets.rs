@@ -84,7 +84,7 @@ fn read_file(path: &PathBuf) -> io::Result<Vec<u8>> {
         return refuse("it is no file".to_owned());
     }
     if about.mode() & 0o004 != 0 {
-        return refuse("every user of this machine can read it; `chmod o-r` mends that".to_owned());
+        return refuse(format!("every user of this machine can read it; `chmod o-r {}` mends that", path.display()));
     }
     let mut value = Vec::new();
     file.take(VALUE_BYTES_MAX + 1).read_to_end(&mut value)?;
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(source.read().unwrap(), b"value");
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
         let error = check_sources(std::slice::from_ref(&source)).unwrap_err().to_string();
-        assert!(error.contains("chmod o-r") && !error.contains("value"), "{error}");
+        assert!(error.contains(&format!("`chmod o-r {}`", file.path().display())) && !error.contains("value"), "{error}");
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
         let twice = check_sources(&[source.clone(), source.clone()]).unwrap_err();
         assert!(twice.to_string().contains("twice"));

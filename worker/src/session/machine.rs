@@ -55,7 +55,8 @@ impl Machine {
                 "--executor process keeps no stranger out: leave --untrusted or --executor away".to_owned(),
             ));
         }
-        let scripts = config.scripts.as_ref().ok_or_else(|| Error::Config("--executor process needs --scripts".to_owned()))?;
+        let lack = || Error::Config("--executor process needs the folder of its scripts: --scripts FOLDER".to_owned());
+        let scripts = config.scripts.as_ref().ok_or_else(lack)?;
         let failed = |source| Error::Scripts { path: scripts.clone(), source };
         let processes = Processes::open(scripts, data.processes()).map_err(failed)?;
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
