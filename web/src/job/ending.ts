@@ -77,8 +77,10 @@ const WAIT_HINTS: readonly (readonly [RegExp, string])[] = [
   [/paused/, "It goes on when the queue's owner lets it."],
 ]
 
-/** What to do next about a job that waits. */
-export function waitingHint(nWorkers: number, why: string | undefined): string {
-  if (nWorkers === 0) return "Start one: the command is in the queue panel."
+/** What to do next about a job that waits. `start` says how a worker is started. */
+export function waitingHint(
+  nWorkers: number, why: string | undefined, start = "Start one: the command is in the queue panel.",
+): string {
+  if (nWorkers === 0) return start
   return WAIT_HINTS.find(([words]) => words.test(why ?? ""))?.[1] ?? ""
 }

@@ -55,7 +55,7 @@ export function explain(now: Situation): string {
       : `${now.nUploads} large inputs are sent to the server.`
     case "submitting": return now.connection === "open" ? "The queue has not confirmed it yet."
       : "It is sent as soon as the queue is connected."
-    case "queued": return waitingText(now)
+    case "queued": return waitingText(now.waiting, now.nWorkers)
     case "building": return `${onWorker(now.record)} ${stageText(now.stage)}.`
     case "running": return `${onWorker(now.record)} runs it.`
     default: return endText(now)
@@ -77,12 +77,16 @@ function stageText(stage: Stage | undefined): string {
   }
 }
 
-function waitingText({ waiting, nWorkers }: Situation): string {
+/**
+ * Where a job stands in its queue, what it waits for, and what helps. `nWorkers` counts where the server does not say it; `start`
+ * says how a worker is started.
+ */
+export function waitingText(waiting: Waiting | undefined, nWorkers: number, start?: string): string {
   const n = waiting?.nWorkers ?? nWorkers
   const workers = n === 0 ? "No worker is connected to this queue"
     : n === 1 ? "One worker is connected" : `${n} workers are connected`
   const why = n > 0 && waiting?.why ? `; ${waiting.why}` : ""
-  return joined(`${placeText(waiting)}${workers}${why}.`, waitingHint(n, waiting?.why))
+  return joined(`${placeText(waiting)}${workers}${why}.`, waitingHint(n, waiting?.why, start))
 }
 
 function placeText(waiting: Waiting | undefined): string {

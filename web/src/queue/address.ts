@@ -71,6 +71,11 @@ function decoded(segment: string): string {
   }
 }
 
+/** Whether the server is this machine's: then queue `local` has a worker. */
+export function isOwnMachine(root: URL): boolean {
+  return ["localhost", "127.0.0.1", "[::1]"].includes(root.hostname)
+}
+
 /** Where the queue of before is kept while the page is in local mode. */
 const PREVIOUS_QUEUE = "previous-queue"
 

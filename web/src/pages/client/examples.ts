@@ -45,11 +45,6 @@ export async function loadExample(
   }
 }
 
-/** Whether the server is this machine's: then queue `local` has a worker. */
-export function isOwnMachine(root: URL): boolean {
-  return ["localhost", "127.0.0.1", "[::1]"].includes(root.hostname)
-}
-
 /** The queue that an example runs on: this machine's, under its short name where that leads here. */
 export function localQueue(root: URL): string {
   return root.origin === "http://localhost:8000" ? "local" : new URL("local", root).href

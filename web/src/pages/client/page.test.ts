@@ -3,7 +3,7 @@ import type { Stage, StageKind } from "../../job/stage.ts"
 import { CHANGES_MAX, changesOf } from "./changes.ts"
 import { lineDiff } from "./line-diff.ts"
 import { definitionOf, errorsOf, formOf, type JobForm, meansSame, merged } from "./form.ts"
-import { maskedQueue, placeOf, privateQueueName, quoted, workerCommand } from "./queue-name.ts"
+import { maskedQueue, placeOf, privateQueueName, quoted, workerCommand } from "../shared/queue-name.ts"
 import { shareLink } from "./share.ts"
 import { actionOf, stageProgress, stageText } from "./status.ts"
 import { cpusProblem, durationProblem, envNameProblem, fileNameProblem, imageProblem, objectProblem, queueProblem, sizeProblem,

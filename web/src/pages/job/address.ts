@@ -1,7 +1,9 @@
+import { type QueueAddress, resolveQueue } from "../../queue/address.ts"
+
 /** The job that the page is about, and where what is known of it lies. */
 export interface JobAddress {
   readonly id: string
-  /** The queue that the fragment names; without it the job is looked for by its id. */
+  /** The queue that it is in, where that is known; else the job is looked for by its id. */
   readonly queue: string | undefined
   /** The job as JSON. */
   readonly json: string
@@ -13,11 +15,26 @@ export interface JobAddress {
 
 /** Reads an address below the root `base`: the path `j/<id>`, and `queue` in the fragment. */
 export function jobAddress(path: string, hash: string, base: URL): JobAddress {
-  const id = decoded(path.replace(/^j\//, "").replace(/\/+$/, ""))
-  const queue = queueOf(hash)
+  return addressIn(queueOf(hash), decoded(path.replace(/^j\//, "").replace(/\/+$/, "")), base)
+}
+
+/** The address of a job in a queue below the root `base`, or in one that is not known. */
+export function addressIn(queue: string | undefined, id: string, base: URL): JobAddress {
   const permalink = `${base.href}j/${encodeURIComponent(id)}`
   const below = queue === undefined ? permalink : `${base.href}q/${encodeURIComponent(queue)}/j/${encodeURIComponent(id)}`
   return { id, queue, json: queue === undefined ? `${permalink}.json` : below, below, permalink }
+}
+
+/** The name of a queue of the server at `base`, as a client's `queue` names it; undefined when it is another server's, or none. */
+export function nameHere(queue: string, base: URL): string | undefined {
+  let address: QueueAddress | undefined
+  try {
+    address = resolveQueue({ queue, queueOverride: "", ignoreQueueOverride: true }, base)
+  } catch {
+    return undefined
+  }
+  const prefix = `${base.href}q/`
+  return address?.url.startsWith(prefix) ? decoded(address.url.slice(prefix.length)) : undefined
 }
 
 function queueOf(hash: string): string | undefined {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest"
-import { jobAddress } from "./address.ts"
+import { addressIn, jobAddress } from "./address.ts"
 import { FollowedJob } from "./job.svelte.ts"
 
 const root = new URL("https://host/")
@@ -80,5 +80,42 @@ describe("a job that is followed", () => {
     locked.setToken("another-token")
     await vi.waitFor(() => expect([locked.phase, locked.problem]).toEqual(["shown", ""]))
     locked.dispose()
+  })
+
+  it("is followed in the queue that this browser knows, and by its id alone where that was wrong", async () => {
+    const asked = serve({
+      "q/mine/j/a": [{ data: { definition, results: finished } }], "q/mine/j/a/stream": ["event: final\ndata: {}\n\n"],
+      "j/b.json": [{ data: { definition, results: finished } }],
+      "j/b/build-logs.json?since=0": [{ data: [], nextCursor: 0, isFinal: true }],
+      "j/b/run-logs.json?since=0": [{ data: [["one", 1]], nextCursor: 1, isFinal: true }],
+    })
+    const known = new FollowedJob(jobAddress("j/a", "", root), "a-token", async (id) => addressIn("mine", id, root))
+    await ended(known)
+    expect([known.address.queue, known.phase]).toEqual(["mine", "shown"])
+    expect(asked.every(({ path, headers }) => path.startsWith("q/mine/") && headers["Authorization"] === "Bearer a-token"))
+      .toBe(true)
+    const other = new FollowedJob(jobAddress("j/b", "", root), undefined, async (id) => addressIn("wrong", id, root))
+    await ended(other)
+    await vi.waitFor(() => expect(texts(other)).toEqual(["one"]))
+    expect([other.address.queue, other.phase]).toEqual([undefined, "shown"])
+    for (const job of [known, other]) job.dispose()
+  })
+
+  it("goes on with its log where it is when its queue becomes known", async () => {
+    const asked = serve({
+      "j/a.json": [{ data: { definition, results: running } }], "j/a/history.json": [{ data: [] }],
+      "j/a/build-logs.json?since=0": [{ data: [], nextCursor: 0, isFinal: false }],
+      "j/a/run-logs.json?since=0": [{ data: [["one", 1]], nextCursor: 1, isFinal: false }],
+      "j/a/run-logs.json?since=1": [{ data: [], nextCursor: 1, isFinal: false }],
+      "q/mine/j/a": [{ data: { definition, results: finished } }],
+      "q/mine/j/a/stream": ['event: run-log\nid: 0.2\ndata: {"lines":[["two",2]],"cursor":2}\n\nevent: final\ndata: {}\n\n'],
+    })
+    const job = new FollowedJob(jobAddress("j/a", "", root))
+    await vi.waitFor(() => expect(texts(job)).toEqual(["one"]))
+    job.setAddress(addressIn("mine", "a", root))
+    await ended(job)
+    await vi.waitFor(() => expect(texts(job)).toEqual(["one", "two"]))
+    expect(asked.find(({ path }) => path === "q/mine/j/a/stream")?.headers["last-event-id"]).toBe("0.1")
+    job.dispose()
   })
 })

@@ -1,6 +1,7 @@
 import { Lines } from "../../log/lines.ts"
 import { Refusal } from "../../queue/requests.ts"
 import type { Definition, HistoryEntry, Job, LogLine, State } from "../../wire.ts"
+import { cancelJob, type Cancelled } from "../shared/cancel.ts"
 import { ask, failureOf, headersOf, type Failure } from "../shared/fetch.ts"
 import { tokens } from "../shared/token.ts"
 import type { JobAddress } from "./address.ts"
@@ -16,9 +17,14 @@ const HISTORY_MAX = 1_000
 interface Shown { data: { definition: Definition; results: Job | null } }
 interface Slice { data: LogLine[]; nextCursor: number; isFinal: boolean }
 
+/** Finds the queue of a job that the page's address does not name. */
+export type Recall = (id: string) => Promise<JobAddress | undefined>
+
 /** One job, followed to its end. Every property is reactive. `dispose` ends all requests. */
 export class FollowedJob {
-  readonly address: JobAddress
+  #address = $state.raw<JobAddress>()!
+  /** The address of before, until the job is found at the new one. */
+  #before: JobAddress | undefined
   readonly log = new Lines()
   #phase = $state<"loading" | "shown" | "missing" | "denied">("loading")
   #isLogWhole = $state(false)
@@ -31,11 +37,13 @@ export class FollowedJob {
   #eventId = ""
   readonly #since = { build: 0, run: 0 }
 
-  constructor(address: JobAddress, token?: string) {
-    this.address = address
-    if (token !== undefined) tokens.set(tokenKey(address), token)
-    this.#token = tokens.get(tokenKey(address))
-    void this.#follow(this.#stop.signal)
+  constructor(address: JobAddress, token?: string, recall?: Recall) {
+    this.#address = address
+    void this.#begin(token, recall, this.#stop.signal)
+  }
+
+  get address(): JobAddress {
+    return this.#address
   }
 
   get phase(): "loading" | "shown" | "missing" | "denied" {
@@ -66,15 +74,44 @@ export class FollowedJob {
   /** Begins anew with a token. */
   setToken(token: string): void {
     tokens.set(tokenKey(this.address), token)
-    this.#token = tokens.get(tokenKey(this.address))
-    this.dispose()
-    this.#stop = new AbortController()
     this.#phase = "loading"
-    void this.#follow(this.#stop.signal)
+    this.#restart()
+  }
+
+  /** Goes on at another address of the same job; when the job is not there, at the one of before. */
+  setAddress(address: JobAddress): void {
+    this.#turnTo(address)
+    this.#restart()
+  }
+
+  /** Cancels the job for everybody who waits for it. Its queue has to be known. */
+  cancel(): Promise<Cancelled> {
+    return cancelJob(queueUrlOf(this.address), this.address.id, this.#token)
   }
 
   dispose(): void {
     this.#stop.abort()
+  }
+
+  async #begin(token: string | undefined, recall: Recall | undefined, signal: AbortSignal): Promise<void> {
+    const known = this.address.queue === undefined ? await recall?.(this.address.id) : undefined
+    if (signal.aborted) return
+    if (known) this.#turnTo(known)
+    if (token !== undefined) tokens.set(tokenKey(this.address), token)
+    this.#restart()
+  }
+
+  #turnTo(address: JobAddress): void {
+    this.#before = this.#address
+    this.#address = address
+    this.#eventId = `${this.#since.build}.${this.#since.run}`
+  }
+
+  #restart(): void {
+    this.dispose()
+    this.#stop = new AbortController()
+    this.#token = tokens.get(tokenKey(this.address))
+    void this.#follow(this.#stop.signal)
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
@@ -109,6 +146,7 @@ export class FollowedJob {
     if (answer.failure) return answer.failure
     this.#definition = answer.data.data?.definition
     this.#record = answer.data.data?.results ?? undefined
+    this.#before = undefined
     this.#phase = "shown"
     this.#problem = ""
     const history = await ask<{ data: HistoryEntry[] }>(`${this.address.below}/history.json`, { token: this.#token, signal })
@@ -128,11 +166,14 @@ export class FollowedJob {
       }
       for await (const event of readEvents(response.body)) {
         this.#eventId = event.id || this.#eventId
-        const data = JSON.parse(event.data) as { lines?: LogLine[]; state?: State }
+        const data = JSON.parse(event.data) as { lines?: LogLine[]; cursor?: number; state?: State }
         if (event.name === "final") return "over"
-        if (event.name === "build-log" || event.name === "run-log") this.log.append(event.name === "run-log" ? "run" : "build",
-          data.lines ?? [])
-        else if (event.name === "state" && data.state !== this.#record?.state) await this.#load(signal)
+        if (event.name === "build-log" || event.name === "run-log") {
+          const part = event.name === "run-log" ? "run" : "build"
+          this.log.append(part, data.lines ?? [])
+          this.#since[part] = data.cursor ?? this.#since[part]
+        }
+        if (event.name === "state" && data.state !== this.#record?.state) await this.#load(signal)
       }
       return undefined
     } catch {
@@ -164,14 +205,24 @@ export class FollowedJob {
   }
 
   #refused(failure: Failure): void {
+    if (failure.kind === "missing" && this.#before) {
+      this.#address = this.#before
+      this.#before = undefined
+      return this.#restart()
+    }
     this.#phase = failure.kind === "denied" ? "denied" : "missing"
     this.#problem = failure.text
   }
 }
 
+/** The queue of a job whose queue is known. */
+export function queueUrlOf({ below }: JobAddress): string {
+  return below.slice(0, below.lastIndexOf("/j/"))
+}
+
 /** A token belongs to a queue where that is known, else to the job. */
-function tokenKey({ queue, below }: JobAddress): string {
-  return queue === undefined ? below : below.slice(0, below.lastIndexOf("/j/"))
+function tokenKey(address: JobAddress): string {
+  return address.queue === undefined ? address.below : queueUrlOf(address)
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

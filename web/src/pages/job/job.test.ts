@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest"
-import { jobAddress } from "./address.ts"
+import { jobAddress, nameHere } from "./address.ts"
 import { clientLink } from "./client-link.ts"
 import { parseEvent, readEvents } from "./events.ts"
+import { needsText } from "./place.ts"
 
 const root = new URL("https://host/below/a/path/")
 
@@ -17,6 +18,19 @@ describe("the address of a job", () => {
   it("survives what cannot be decoded", () => {
     expect(jobAddress("j/%zz", "#?queue=%zz", root)).toMatchObject({ id: "%zz", queue: "%zz" })
     expect(jobAddress("j/", "#?queue=", root).queue).toBeUndefined()
+  })
+})
+
+describe("the queue of a job", () => {
+  it("is one of this server, however a client names it", () => {
+    const names = ["my key", `${root}my%20key`, `${root}q/my%20key`, "local", "https://other/my%20key", "a/b", ""]
+    expect(names.map((name) => nameHere(name, root)))
+      .toEqual(["my key", "my key", "my key", undefined, undefined, undefined, undefined])
+  })
+  it("is not needed to tell what the job needs of a worker", () => {
+    expect(needsText({ requirements: { gpus: 1, cpus: 0.5, memory: "4g" }, tags: ["a", "b"] }))
+      .toBe("It needs 1 GPU, 0.5 CPUs, 4g of memory, the tags a, b.")
+    expect(needsText({ requirements: { gpus: 0 } })).toBe("")
   })
 })
 

@@ -1,4 +1,5 @@
 import { root } from "../../root.ts"
+import { cancelJob } from "../shared/cancel.ts"
 import { ask, type Failure } from "../shared/fetch.ts"
 import { tokens } from "../shared/token.ts"
 import { JobRows } from "./rows.svelte.ts"
@@ -72,13 +73,11 @@ export class WatchedQueue {
 
   /** Cancels a job in every namespace that holds it. Gives why it could not, or `""`. */
   async cancel(id: string): Promise<string> {
-    const url = `${this.url}/j/${encodeURIComponent(id)}/cancel?namespace=*`
-    const answer = await ask<{ message?: string }>(url, { method: "POST", token: this.#token })
-    if (answer.failure?.kind === "denied") this.#denied = `To cancel: ${answer.failure.text}`
+    const { denied, said } = await cancelJob(this.url, id, this.#token)
+    if (denied !== "") this.#denied = denied
     this.rows.refresh(true)
     this.#ask()
-    if (answer.failure) return answer.failure.text
-    return typeof answer.data.message === "string" ? answer.data.message : ""
+    return said
   }
 
   dispose(): void {

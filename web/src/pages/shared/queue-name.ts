@@ -1,6 +1,6 @@
 import type { QueueState } from "../../client/client.ts"
+import { isOwnMachine } from "../../queue/address.ts"
 import { localCommand } from "../../queue/local-test.ts"
-import { isOwnMachine } from "./examples.ts"
 
 /** A queue's name is its key. This one nobody guesses: 32 characters of 5 bits, 160 bits in all, none that reads as another. */
 export function privateQueueName(): string {
