@@ -273,7 +273,7 @@ export function showsState(page, text, options) {
 
 /** The id of the job that the page is about. */
 export async function idOf(page) {
-  return (await page.locator("header .id a").getAttribute("href")).split("/").at(-1)
+  return page.locator("header .id").getAttribute("data-id")
 }
 
 /** The rows of the log that are in view. */

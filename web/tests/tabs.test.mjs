@@ -64,6 +64,27 @@ test("a stop in one tab is seen in the others, and any of them may run it again"
   await closeThree(pages)
 })
 
+test("a result that is cleared in one tab is cleared in the others, after a reload too", async () => {
+  const pages = await openThree(link(shell("echo to be cleared; echo a > /outputs/a.txt")))
+  await press(pages[0], "Run")
+  await inAll(pages, (page) => showsState(page, "Succeeded"))
+  await inAll(pages, (page) => showsLog(page, "to be cleared"))
+  await press(pages[1], "More")
+  await pages[1].getByRole("menuitem", { name: "Clear result" }).click()
+  const isCleared = async (page) => {
+    await showsState(page, "Ready to run")
+    await page.getByText("Its result was cleared.").waitFor()
+    await page.getByText("Press Run: the job's output appears here.").waitFor()
+  }
+  await inAll(pages, isCleared)
+  await pages[2].reload()
+  await showsState(pages[2], "Ready to run")
+  await press(pages[2], "Run")
+  await inAll(pages, (page) => showsState(page, "Succeeded"))
+  await inAll(pages, (page) => showsLog(page, "to be cleared"))
+  await closeThree(pages)
+})
+
 test("two tabs that start by themselves run the job once", async () => {
   const address = link(shell("echo by itself; sleep 1"), { autostart: true })
   const pages = [await openPage(browser), await openPage(browser)]

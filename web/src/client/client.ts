@@ -133,6 +133,8 @@ export interface CurrentJob {
   readonly definition: Definition | undefined
   readonly id: string | undefined
   readonly record: Job | undefined
+  /** Whether the server knows the job: only then it has a page there. */
+  readonly isOnServer: boolean
   /** How far the image is, in phase `building`. */
   readonly stage: Stage | undefined
   /** Why it waits or failed, in one or two sentences for a person. */

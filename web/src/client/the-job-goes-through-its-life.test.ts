@@ -45,6 +45,29 @@ test("the job is asked for on every opening and after every change, and its earl
   expect(client.job.explanation).toBe("The program ended with exit code 3.")
 })
 
+test("a result that somebody else throws away goes from view, and one that the server keeps stays", async () => {
+  const { client, server, database } = await world(fragment("x"))
+  const id = idOf("x")
+  server.opens()
+  expect(client.job.isOnServer).toBe(false)
+  results(server, { [id]: finished({}) })
+  server.tells({ [id]: ended }, false)
+  await wait(10)
+  expect([client.job.phase, client.job.isOnServer, client.job.log.length]).toEqual(["succeeded", true, 1])
+  const vanishes = async (finishedReason: string): Promise<void> => {
+    const record = { ...finished({}), finished: undefined, finishedReason, time: 20 }
+    server.answers = () => Response.json({ data: { definition: {}, results: record } })
+    server.says(JSON.stringify({ type: "ClearJobCache", payload: { jobId: id, namespace: "_" } }))
+    await wait(10)
+  }
+  await vanishes("Success")
+  expect([client.job.phase, client.job.log.length]).toEqual(["succeeded", 1])
+  await vanishes("Deleted")
+  expect([client.job.phase, client.job.result, client.job.log.length]).toEqual(["ready", undefined, 0])
+  expect(client.job.explanation).toBe("Its result was cleared.")
+  expect(await database.result(id)).toBeUndefined()
+})
+
 test("autostart submits once a connection while the server does not know the job, and never what is there already", async () => {
   const { client, server } = await world(fragment("x", "&autostart=true"))
   for (let n = 0; n < 10; n++) {

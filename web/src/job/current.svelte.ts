@@ -83,6 +83,7 @@ export class Current implements CurrentJob, QueueListener {
   get id(): string | undefined { return this.#settled?.id }
   get record(): Job | undefined { return this.#known.record }
   get result(): JobResult | undefined { return this.#known.result }
+  get isOnServer(): boolean { return this.#known.isOnServer }
   get uploads(): Readonly<Record<string, number>> { return this.#submission.uploads }
 
   get phase(): Phase {
@@ -176,6 +177,10 @@ export class Current implements CurrentJob, QueueListener {
     this.#known.takeLogs(logs)
   }
 
+  onVanished(jobId: string): void {
+    if (jobId === this.id && !this.#submission.isUnderWay) void this.#known.vanished()
+  }
+
   onUnconfirmed(change: StateChange): void {
     const { enqueued } = change.value
     if (change.job === this.id && enqueued) void this.#submission.confirm(enqueued, this.#life.signal)
@@ -222,11 +227,8 @@ export class Current implements CurrentJob, QueueListener {
     const id = this.id
     if (id === undefined || !this.#queue.address) return
     this.#queue.outbox.post([letGo(id, "Deleted", this.#namespace)])
-    this.#known.forgetKept()
     this.#isStopped = true
-    this.#known.result = undefined
     this.giveUp()
-    this.#follower.clear()
     this.#known.mark("Deleted")
   }
 

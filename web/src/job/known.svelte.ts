@@ -45,6 +45,8 @@ export class Known {
   result: JobResult | undefined = $state.raw(undefined)
   waiting: Waiting | undefined = $state.raw(undefined)
   hasNoResult = $state(false)
+  /** Whether the server told of the job, or gave the result that is kept of it here. */
+  isOnServer = $state(false)
   /** How far the image is; undefined as soon as it is there. */
   stage: Stage | undefined = $state.raw(undefined)
   /** Our own record: of the database, or of a cancel that the server need not know yet. */
@@ -71,7 +73,7 @@ export class Known {
     this.#timers.endAll()
     this.record = this.result = this.waiting = this.#ours = this.#loading = undefined
     this.stage = undefined
-    this.hasNoResult = false
+    this.hasNoResult = this.isOnServer = false
   }
 
   /** Makes way for a new run: an old result stays in view, though it is kept no longer. */
@@ -134,6 +136,7 @@ export class Known {
   /** Puts the server's record and ours together, and shows what counts. */
   consider(server: Job | undefined): void {
     const { old, isUnderWay, isUploading } = this.#options.submission
+    if (server || hasResult(this.#ours)) this.isOnServer = true
     if (server && server.state === "Finished" && server.queuedTime === old?.queuedTime) return
     // Submitted anew since, such as in another tab: what is kept here is of the run before.
     if (server && this.#ours && server.queuedTime > this.#ours.queuedTime) this.#ours = undefined
@@ -154,11 +157,18 @@ export class Known {
       && before.finishedReason === record.finishedReason
     if (isSame && !(record.finished?.result && !before.finished?.result)) return
     this.record = record
+    if (record.finishedReason === "Deleted") this.#dropResult()
     if (record.state === "Queued") this.#showQueued()
     else this.#timers.end("look")
     if (record.state === "Running") this.#showRunning(before)
     if (hasResult(record)) void this.#load(record)
     this.#options.onChange()
+  }
+
+  #dropResult(): void {
+    this.forgetKept()
+    this.result = undefined
+    this.#options.follower.clear()
   }
 
   #showQueued(): void {
@@ -193,8 +203,15 @@ export class Known {
     const record = await recordOf(this.#options.queue, this.#id, signal)
     if (signal.aborted || this.record !== before) return
     if (record) return this.consider(record)
+    // A result stays in view where the server does not say.
+    if (hasResult(before)) return
     this.record = undefined
     this.#options.onChange()
+  }
+
+  /** Somebody let go of the job. Whether a result that is shown here is thrown away is in the server's record. */
+  async vanished(): Promise<void> {
+    if (hasResult(this.record)) await this.#askEnd()
   }
 
   /** Loads the result of a finished record, once at a time, for the current job alone. */

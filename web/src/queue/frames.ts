@@ -16,6 +16,7 @@ export type Frame =
   | { readonly type: "jobs"; readonly jobs: Readonly<Record<string, Job>>; readonly isWhole: boolean }
   | { readonly type: "workers"; readonly workers: readonly Worker[] }
   | { readonly type: "logs"; readonly logs: LogsMessage }
+  | { readonly type: "vanished"; readonly jobId: string }
 
 const STATES: ReadonlySet<unknown> = new Set<State>(["Queued", "Running", "Finished", "Removed"])
 const REASONS: ReadonlySet<unknown> = new Set<Reason>([
@@ -32,6 +33,7 @@ export function readFrame(text: string): Frame | undefined {
   const { type, payload } = message
   if (type === "JobStates" || type === "JobStateUpdates") return jobsOf(payload, type === "JobStates")
   if (type === "Workers") return workersOf(payload)
+  if (type === "ClearJobCache") return vanishedOf(payload)
   return type === "JobStatusPayload" ? logsOf(payload) : undefined
 }
 
@@ -109,6 +111,10 @@ function worker({ id, version, cpus, gpus, time, maxJobDuration }: Record<string
     (typeof value === "string" || typeof value === "number" ? String(value).slice(0, NAME_CHARS_MAX) : "")
   return { id: name(id), version: name(version), cpus: number(cpus), gpus: number(gpus), time: number(time),
     maxJobDuration: name(maxJobDuration) }
+}
+
+function vanishedOf({ jobId }: Record<string, unknown>): Frame | undefined {
+  return typeof jobId === "string" && jobId.length <= NAME_CHARS_MAX ? { type: "vanished", jobId } : undefined
 }
 
 function logsOf({ jobId, step, logs }: Record<string, unknown>): Frame | undefined {

@@ -24,6 +24,8 @@ export interface QueueListener {
   onClose(): void
   onJobs(jobs: Readonly<Record<string, Job>>, isWhole: boolean): void
   onLogs(logs: LogsMessage): void
+  /** The last namespace let go of a job: it was cancelled, or its result was thrown away. */
+  onVanished(jobId: string): void
   /** Sent, but the server did not confirm it. */
   onUnconfirmed(change: StateChange): void
 }
@@ -210,6 +212,7 @@ export class Queue implements QueueState {
   #receive(frame: Frame): void {
     if (frame.type === "workers") this.#workers = frame.workers
     else if (frame.type === "logs") this.listener?.onLogs(frame.logs)
+    else if (frame.type === "vanished") this.listener?.onVanished(frame.jobId)
     else this.#merge(frame.jobs, frame.isWhole)
   }
 

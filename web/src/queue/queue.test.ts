@@ -148,7 +148,7 @@ test("a cancel made while the socket is closed is sent when it opens, until the 
 test("running again is confirmed by a new record only, and what nobody confirms is said", async () => {
   const { server, queue } = open()
   const unconfirmed = vi.fn()
-  queue.listener = { onOpen() {}, onClose() {}, onJobs() {}, onLogs() {}, onUnconfirmed: unconfirmed }
+  queue.listener = { onOpen() {}, onClose() {}, onJobs() {}, onLogs() {}, onVanished() {}, onUnconfirmed: unconfirmed }
   server.opens()
   const old: Job = { state: "Finished", finishedReason: "Success", time: 5, queuedTime: 3, worker: "", namespaces: [] }
   queue.outbox.post([submission("j")], old)
