@@ -1,5 +1,6 @@
 /** What a server tells of a queue beside its socket. Everything is checked, and servers of others may lack all of it. */
 import { isObject } from "../definition/shape.ts"
+import type { Load } from "../wire.ts"
 
 /** What a job is. Image and command are cut by the server. */
 export interface JobBrief {
@@ -22,18 +23,9 @@ export interface Place {
   readonly why: string
 }
 
-/** A worker with what of it is in use. */
-export interface WorkerLoad {
-  readonly cpusUsed: number
-  readonly gpusUsed: number
-  readonly memory: number
-  readonly jobs: number
-  readonly tags: readonly string[]
-  readonly executor: string
-  /** When it was last seen, epoch milliseconds. */
-  readonly time: number
-  readonly isAlive: boolean
-}
+/** What of a worker is in use, and what its socket does not tell. */
+export type WorkerLoad =
+  Readonly<Pick<Load, "cpusUsed" | "gpusUsed" | "memory" | "jobs" | "tags" | "executor" | "time" | "isAlive">>
 
 const ENTRIES_MAX = 10_000
 const ID_CHARS_MAX = 1_024

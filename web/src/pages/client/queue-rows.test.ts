@@ -3,7 +3,7 @@ import type { PastRun, QueueDetails } from "../../client/client.ts"
 import type { JobBrief } from "../../queue/details.ts"
 import type { Job } from "../../wire.ts"
 import { ageText, isMine, ownerOf, ownerText, rowsOf } from "./queue-rows.ts"
-import { whatOf } from "./what.ts"
+import { whatOf } from "../shared/what.ts"
 
 const job = (state: Job["state"], queuedTime: number, more: Partial<Job> = {}): Job =>
   ({ state, time: queuedTime, queuedTime, worker: "", namespaces: ["_"], ...more })
@@ -64,6 +64,12 @@ test("ages count from the submission while a job waits, and else from its last c
 })
 
 test("what a job is, is one bounded line, though its members are of any type", () => {
-  expect([whatOf({ image: 5, command: ["x"] }), whatOf({ build: {}, command: "make" }), whatOf({ isItem: true }),
-    whatOf({ image: "x".repeat(900) }).length]).toEqual(["", "built image · make", "item of the task-queue API", 200])
+  expect([whatOf({ image: 5, command: ["x"] }), whatOf({ build: { context: "c" }, command: "make" }),
+    whatOf({ isItem: true }), whatOf({ image: "x".repeat(900) }).length])
+    .toEqual(["", "built image · make", "item of the task-queue API", 200])
+})
+
+test("of a job with an image and a build, what is built runs, and an empty build is none", () => {
+  expect([{ build: { dockerfile: "FROM a" } }, { isBuild: true }, { build: {}, isBuild: false }]
+    .map((job) => whatOf({ ...job, image: "alpine" }))).toEqual(["built image", "built image", "alpine"])
 })

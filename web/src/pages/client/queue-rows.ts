@@ -4,7 +4,7 @@ import { plainLine } from "../../log/sanitise.ts"
 import { durationText } from "../../ui/format.ts"
 import type { Job } from "../../wire.ts"
 import { standingOf, type Standing } from "../shared/reason.ts"
-import { whatOf } from "./what.ts"
+import { whatOf } from "../shared/what.ts"
 
 const NAMES_MAX = 2
 const NAME_CHARS_MAX = 40

@@ -2,11 +2,15 @@ import { plainLine } from "../../log/sanitise.ts"
 
 const SHOWN_CHARS_MAX = 200
 
-/** What a job is, in one line: its image and its command. Empty when neither is known. Members may be of any type. */
+/**
+ * What a job is, in one line: its image and its command. Of a job with both an image and a build the worker runs what it builds.
+ * Empty when neither is known. Members may be of any type.
+ */
 export function whatOf(job: Partial<Record<"image" | "command" | "build" | "isBuild" | "isItem", unknown>>): string {
   const { image, command, build, isBuild, isItem } = job
   if (isItem === true) return "item of the task-queue API"
-  const source = typeof image === "string" && image !== "" ? image : build !== undefined || isBuild === true ? "built image" : ""
+  const hasBuild = isBuild === true || (typeof build === "object" && build !== null && Object.keys(build).length > 0)
+  const source = hasBuild ? "built image" : typeof image === "string" ? image : ""
   const words = [source, typeof command === "string" ? command : ""].filter((word) => word !== "")
   return plainLine(words.join(" · ").slice(0, SHOWN_CHARS_MAX))
 }
