@@ -55,6 +55,7 @@ test("a run that is asked for offline, with a file to be sent, begins once there
   await goOffline(page)
   await press(page, "Run")
   await showsState(page, "Uploading files")
+  await page.locator("header .why", { hasText: "Waiting for the connection to the server" }).waitFor()
   await page.context().setOffline(false)
   await showsState(page, "Succeeded")
   await showsLog(page, "sent later")

@@ -157,13 +157,39 @@ test("an upload is done once, however often and by however many it is wanted", a
 test("an upload is tried again after 100 ms, doubling, nine times in all, and then says why it failed", async () => {
   const times: number[] = []
   let now = 0
-  const put: Put = () => { times.push(now); return times.length % 2 ? Promise.reject(new TypeError("x")) : Promise.resolve(500) }
+  const put: Put = () => { times.push(now); return Promise.resolve(500) }
   const failed = new Uploader(put).upload(upload("a"), () => {}, never).catch((error: Error) => error.message)
   for (; now < 60_000; now += 50) await vi.advanceTimersByTimeAsync(50)
-  expect(await failed).toMatch(/cannot be reached|answered 500/)
+  expect(await failed).toBe("the server answered 500")
   expect(times).toHaveLength(9)
   const waits = times.slice(1).map((time, i) => time - times[i]!)
   waits.forEach((wait, n) => expect(Math.abs(wait - 100 * 2 ** n)).toBeLessThanOrEqual(100))
+})
+
+test("while no server answers an upload waits for as long as it is wanted, and then goes on", async () => {
+  let isAway = true
+  const put = vi.fn<Put>(() => (isAway ? Promise.reject(new TypeError("x")) : Promise.resolve(200)))
+  const said: unknown[] = []
+  const done = new Uploader(put).upload(upload("a"), (progress) => said.push(progress), never)
+  await vi.advanceTimersByTimeAsync(600_000)
+  expect([put.mock.calls.length > 100, said.every((progress) => progress === "waiting")]).toEqual([true, true])
+  isAway = false
+  await vi.advanceTimersByTimeAsync(5_000)
+  await done
+  expect(said.at(-1)).toBe(1)
+})
+
+test("an upload that waits ends when nobody wants it any more, and one of a file that changed at once", async () => {
+  const put = vi.fn<Put>(() => Promise.reject(new TypeError("x")))
+  const stop = new AbortController()
+  const ended = new Uploader(put).upload(upload("a"), () => {}, stop.signal).catch(() => "ended")
+  await vi.advanceTimersByTimeAsync(60_000)
+  stop.abort(new Error("stopped"))
+  await vi.advanceTimersByTimeAsync(3_000)
+  expect(await ended).toBe("ended")
+  const body = new Blob(["x"])
+  vi.spyOn(body, "slice").mockReturnValue({ arrayBuffer: () => Promise.reject(new Error("gone")) } as unknown as Blob)
+  await expect(new Uploader(put).upload({ ...upload("b"), body }, () => {}, never)).rejects.toThrow("the file was changed")
 })
 
 test("a file larger than the server takes is not sent nine times", async () => {

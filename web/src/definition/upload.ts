@@ -1,10 +1,15 @@
-/** Stores bytes under `/f` before a job that refers to them is sent. */
+/**
+ * Stores bytes under `/f` before a job that refers to them is sent. Answers that may pass are tried again some times; while no
+ * server answers, an upload waits for as long as somebody wants it.
+ */
 import type { Upload } from "./settle.ts"
 
-/** Tries of one upload, the first included. */
+/** Tries of one upload that a server answers, the first included. */
 const TRIES_MAX = 9
 /** Wait before the second try; it doubles with each further one. */
 const FIRST_WAIT_MS = 100
+/** Longest wait for a network that is away; it ends when the browser says that it is back. */
+const AWAY_WAIT_MS = 5_000
 /** Answers that no further try changes. */
 const FINAL: Readonly<Record<number, string>> = {
   401: "the server asks for a token", 403: "the server does not accept the token", 413: "it is larger than the server takes",
@@ -42,9 +47,16 @@ export const putByXhr: Put = (url, body, headers, onShare, signal) =>
 /** After nobody wants it any more an upload goes on for this long: the next job often refers to the same bytes. */
 const GRACE_MS = 3_000
 
+/** The share that is sent, 0 to 1, or that the upload waits for the connection. */
+export type Progress = number | "waiting"
+type OnProgress = (progress: Progress) => void
+
+/** How one try went. `away`: no server answered. */
+type Outcome = { readonly is: "stored" } | { readonly is: "away" } | { readonly is: "refused" | "failed"; readonly why: string }
+
 interface Flight {
   readonly done: Promise<void>
-  readonly shares: Set<(share: number) => void>
+  readonly shares: Set<OnProgress>
   readonly abort: AbortController
 }
 
@@ -69,10 +81,10 @@ export class Uploader {
   }
 
   /**
-   * Stores the bytes unless that was done. `onShare` hears of the share done, 0 to 1. Rejects with an `Error` whose message says
-   * why in a few words when all tries failed.
+   * Stores the bytes unless that was done. `onShare` hears how far it is. Rejects with an `Error` whose message says why in a few
+   * words when all tries failed.
    */
-  upload(upload: Upload, onShare: (share: number) => void, signal: AbortSignal): Promise<void> {
+  upload(upload: Upload, onShare: OnProgress, signal: AbortSignal): Promise<void> {
     const url = `${upload.base}/f/${upload.hash}`
     if (this.#known.has(url)) return Promise.resolve()
     const flight = this.#flights.get(url) ?? this.#start(url, upload.body)
@@ -81,15 +93,15 @@ export class Uploader {
     return flight.done
   }
 
-  #leave({ shares, abort }: Flight, onShare: (share: number) => void): void {
+  #leave({ shares, abort }: Flight, onShare: OnProgress): void {
     shares.delete(onShare)
     setTimeout(() => { if (shares.size === 0) abort.abort() }, GRACE_MS)
   }
 
   #start(url: string, body: Blob): Flight {
-    const shares = new Set<(share: number) => void>()
+    const shares = new Set<OnProgress>()
     const abort = new AbortController()
-    const tell = (share: number): void => shares.forEach((listener) => listener(share))
+    const tell = (progress: Progress): void => shares.forEach((listener) => listener(progress))
     const done = this.#turn(() => this.#retry(url, body, tell, abort.signal))
       .then(() => this.#remember(url))
       .finally(() => this.#flights.delete(url))
@@ -109,27 +121,33 @@ export class Uploader {
     }
   }
 
-  async #retry(url: string, body: Blob, tell: (share: number) => void, signal: AbortSignal): Promise<void> {
-    for (let n = 0; ; n++) {
+  async #retry(url: string, body: Blob, tell: OnProgress, signal: AbortSignal): Promise<void> {
+    for (let [nFailed, nAway] = [0, 0]; ;) {
       signal.throwIfAborted()
-      const { isStored, why, isHopeless } = await this.#attempt(url, body, tell, signal)
-      if (isStored) return tell(1)
-      if (isHopeless || n + 1 >= TRIES_MAX) throw new Error(why)
+      const outcome = await this.#attempt(url, body, tell, signal)
+      if (outcome.is === "stored") return tell(1)
+      if (outcome.is === "away") {
+        tell("waiting")
+        await pause(Math.min(FIRST_WAIT_MS * 2 ** nAway++, AWAY_WAIT_MS), signal)
+        continue
+      }
+      if (outcome.is === "refused" || nFailed + 1 >= TRIES_MAX) throw new Error(outcome.why)
       tell(0)
-      await pause(FIRST_WAIT_MS * 2 ** n, signal)
+      nAway = 0
+      await pause(FIRST_WAIT_MS * 2 ** nFailed++, signal)
     }
   }
 
-  async #attempt(
-    url: string, body: Blob, tell: (share: number) => void, signal: AbortSignal,
-  ): Promise<{ isStored: boolean; why: string; isHopeless: boolean }> {
+  async #attempt(url: string, body: Blob, tell: OnProgress, signal: AbortSignal): Promise<Outcome> {
     try {
       const status = await this.#put(url, body, this.#headersOf(url), tell, signal)
-      const isStored = status >= 200 && status < 300
-      return { isStored, why: FINAL[status] ?? `the server answered ${status}`, isHopeless: FINAL[status] !== undefined }
+      if (status >= 200 && status < 300) return { is: "stored" }
+      const why = FINAL[status]
+      return why === undefined ? { is: "failed", why: `the server answered ${status}` } : { is: "refused", why }
     } catch {
       signal.throwIfAborted()
-      return { isStored: false, why: "the server cannot be reached, or the file changed", isHopeless: false }
+      // A file that changed on its disk cannot be sent either, and no network brings it back.
+      return (await isReadable(body)) ? { is: "away" } : { is: "refused", why: "the file was changed or removed meanwhile" }
     }
   }
 
@@ -140,9 +158,22 @@ export class Uploader {
   }
 }
 
+function isReadable(body: Blob): Promise<boolean> {
+  return body.slice(0, 1).arrayBuffer().then(() => true, () => false)
+}
+
+/** Waits, no longer than until the browser finds its network again. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason as Error) }, { once: true })
+    const over = new AbortController()
+    const end = (): void => {
+      clearTimeout(timer)
+      over.abort()
+      if (signal.aborted) reject(signal.reason as Error)
+      else resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener("abort", end, { signal: over.signal })
+    globalThis.addEventListener?.("online", end, { signal: over.signal })
   })
 }

@@ -98,7 +98,8 @@ export class Current implements CurrentJob, QueueListener {
     return explain({
       phase: this.phase, connection: this.#queue.connection, record: this.record, result: this.result,
       waiting: this.#known.waiting,
-      nWorkers: this.#queue.workers.length, nUploads: Object.keys(this.uploads).length, hasNoResult: this.#known.hasNoResult,
+      nWorkers: this.#queue.workers.length, nUploads: Object.keys(this.uploads).length,
+      isWaiting: this.#submission.isWaiting, hasNoResult: this.#known.hasNoResult,
       stage: this.#known.stage, definition: this.definition,
     })
   }

@@ -35,6 +35,8 @@ export interface Situation {
   readonly waiting: Waiting | undefined
   readonly nWorkers: number
   readonly nUploads: number
+  /** Whether an upload waits for the connection. */
+  readonly isWaiting: boolean
   readonly hasNoResult: boolean
   readonly stage: Stage | undefined
   readonly definition: Definition | undefined
@@ -51,8 +53,7 @@ export function explain(now: Situation): string {
     case "empty": return "Set an image or a build."
     case "no-queue": return "Set the queue that shall run it."
     case "ready": return now.record?.finishedReason === "Deleted" ? "Its result was cleared." : ""
-    case "uploading": return now.nUploads === 1 ? "One large input is sent to the server."
-      : `${now.nUploads} large inputs are sent to the server.`
+    case "uploading": return uploadText(now)
     case "submitting": return now.connection === "open" ? "The queue has not confirmed it yet."
       : "It is sent as soon as the queue is connected."
     case "queued": return waitingText(now.waiting, now.nWorkers)
@@ -60,6 +61,11 @@ export function explain(now: Situation): string {
     case "running": return `${onWorker(now.record)} runs it.`
     default: return endText(now)
   }
+}
+
+function uploadText({ nUploads, isWaiting }: Situation): string {
+  if (isWaiting) return "Waiting for the connection to the server; the upload goes on by itself when it is back."
+  return nUploads === 1 ? "One large input is sent to the server." : `${nUploads} large inputs are sent to the server.`
 }
 
 function onWorker(record: Job | undefined): string {

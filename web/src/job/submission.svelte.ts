@@ -5,7 +5,7 @@
  */
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import type { Settled, Upload } from "../definition/settle.ts"
-import { Uploader } from "../definition/upload.ts"
+import { type Progress, Uploader } from "../definition/upload.ts"
 import type { Queue } from "../queue/queue.svelte.ts"
 import type { EnqueueJob, Job } from "../wire.ts"
 import { confirm, controlOf, hand, release, submissionOf, type Terms } from "./hand.ts"
@@ -30,6 +30,8 @@ export class Submission {
   isUnderWay = $state(false)
   isUploading = $state(false)
   uploads: Readonly<Record<string, number>> = $state.raw({})
+  /** Whether an upload waits for the connection. */
+  isWaiting = $state(false)
   since: number | undefined = $state.raw(undefined)
   /** The record of the run before, while a new run is asked for. */
   old: Job | undefined
@@ -47,7 +49,7 @@ export class Submission {
 
   /** Nothing is asked for any more. */
   end(): void {
-    this.isUnderWay = this.isUploading = false
+    this.isUnderWay = this.isUploading = this.isWaiting = false
     this.old = undefined
     this.#options.onChange()
   }
@@ -113,13 +115,14 @@ export class Submission {
   /** Stores bytes, and shows how far that is. Gives false when some failed, which is said, or the signal fired. */
   async store(uploads: readonly Upload[], signal: AbortSignal): Promise<boolean> {
     this.isUploading = this.isUnderWay
+    this.isWaiting = false
     this.uploads = { ...this.uploads, ...Object.fromEntries(uploads.map(({ name }) => [name, 0])) }
     this.#options.onChange()
     const outcomes = await Promise.all(uploads.map((upload) => this.#store(upload, signal)))
     if (signal.aborted) return false
     const names = new Set(uploads.map(({ name }) => name))
     this.uploads = Object.fromEntries(Object.entries(this.uploads).filter(([name]) => !names.has(name)))
-    this.isUploading = false
+    this.isUploading = this.isWaiting = false
     this.#options.onChange()
     return outcomes.every(Boolean)
   }
@@ -127,8 +130,10 @@ export class Submission {
   async #store(upload: Upload, signal: AbortSignal): Promise<boolean> {
     const { uploader, problems } = this.#options
     const { name } = upload
-    const onShare = (share: number): void => {
-      if (!signal.aborted) this.uploads = { ...this.uploads, [name]: share }
+    const onShare = (progress: Progress): void => {
+      if (signal.aborted) return
+      this.isWaiting = progress === "waiting"
+      this.uploads = { ...this.uploads, [name]: progress === "waiting" ? 0 : progress }
     }
     try {
       await uploader.upload(upload, onShare, signal)

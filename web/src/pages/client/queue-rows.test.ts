@@ -64,7 +64,7 @@ test("ages count from the submission while a job waits, and else from its last c
 })
 
 test("what a job is, is one bounded line, though its members are of any type", () => {
-  expect([whatOf({ image: 5, command: ["x"] }), whatOf({ build: { context: "c" }, command: "make" }),
+  expect([whatOf({ image: 5, command: ["x"] }), whatOf({ build: {}, command: "make" }),
     whatOf({ isItem: true }), whatOf({ image: "x".repeat(900) }).length])
     .toEqual(["", "built image · make", "item of the task-queue API", 200])
 })

@@ -9,8 +9,15 @@ const SHOWN_CHARS_MAX = 200
 export function whatOf(job: Partial<Record<"image" | "command" | "build" | "isBuild" | "isItem", unknown>>): string {
   const { image, command, build, isBuild, isItem } = job
   if (isItem === true) return "item of the task-queue API"
-  const hasBuild = isBuild === true || (typeof build === "object" && build !== null && Object.keys(build).length > 0)
-  const source = hasBuild ? "built image" : typeof image === "string" ? image : ""
+  const isNamed = typeof image === "string" && image !== ""
+  const hasBuild = isBuild === true || saysHow(build) || (build !== undefined && !isNamed)
+  const source = hasBuild ? "built image" : isNamed ? image : ""
   const words = [source, typeof command === "string" ? command : ""].filter((word) => word !== "")
   return plainLine(words.join(" · ").slice(0, SHOWN_CHARS_MAX))
+}
+
+/** Whether a build says what to build; one that does not counts for workers as none. */
+function saysHow(build: unknown): boolean {
+  const { dockerfile, context } = (build ?? {}) as Record<string, unknown>
+  return [dockerfile, context].some((text) => typeof text === "string" && text.trim() !== "")
 }
