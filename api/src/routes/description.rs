@@ -1,11 +1,12 @@
 //! `/openapi.json` and `/docs`: what this server can be asked, for programs and for people.
 
 use axum::body::Bytes;
-use axum::http::header;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::job::{is_for_browser, vary};
 use crate::description::DESCRIPTION;
 use crate::description::answers::Missing;
 use crate::description::guide::GUIDE;
@@ -42,7 +43,8 @@ pub(crate) struct GuidePath {
     page: String,
 }
 
-/// `GET /docs/:page`: one page of the guide, for people. `api` is this description as a page.
+/// `GET /docs/:page`: one page of the guide, for people. `api` is this description as a page. Where there is none, a browser gets
+/// a page that says so.
 #[utoipa::path(
     get,
     path = "/docs/{page}",
@@ -50,12 +52,18 @@ pub(crate) struct GuidePath {
     params(GuidePath),
     responses((status = 200, description = "The page.", content_type = "text/html", body = String), Missing),
 )]
-pub(crate) async fn docs_page(Parts(GuidePath { page: name }): Parts<GuidePath>) -> Result<Response, ApiError> {
+pub(crate) async fn docs_page(Parts(GuidePath { page: name }): Parts<GuidePath>, headers: HeaderMap) -> Response {
     if name == "api" {
-        return Ok(page(DESCRIPTION.html.clone(), &DESCRIPTION.policy));
+        return page(DESCRIPTION.html.clone(), &DESCRIPTION.policy);
     }
-    let html = GUIDE.page(&name).ok_or(ApiError::NotFound("no such page; /docs names every one"))?;
-    Ok(page(html, &GUIDE.policy))
+    if let Some(html) = GUIDE.page(&name) {
+        return page(html, &GUIDE.policy);
+    }
+    vary(if is_for_browser(&headers) {
+        (StatusCode::NOT_FOUND, page(GUIDE.missing.clone(), &GUIDE.policy)).into_response()
+    } else {
+        ApiError::NotFound("no such page; /docs names every one").into_response()
+    })
 }
 
 fn page(html: Bytes, policy: &'static str) -> Response {

@@ -59,7 +59,7 @@ async fn list_jobs(app: &App, Reader(queue): Reader) -> Result<Response, ApiErro
 }
 
 /// Whether a page is wanted and no JSON.
-fn is_for_browser(headers: &HeaderMap) -> bool {
+pub(super) fn is_for_browser(headers: &HeaderMap) -> bool {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accepts.contains("text/html")
 }
@@ -109,7 +109,7 @@ pub(crate) async fn get_anywhere(
 }
 
 /// A cache must not give a program the page, nor a person the JSON.
-fn vary(mut response: Response) -> Response {
+pub(super) fn vary(mut response: Response) -> Response {
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     response
 }

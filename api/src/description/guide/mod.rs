@@ -31,6 +31,8 @@ pub(crate) struct Guide {
     pages: Vec<(&'static str, Bytes)>,
     /// The one at `/docs`.
     pub(crate) contents: Bytes,
+    /// What stands at every other name below `/docs`.
+    pub(crate) missing: Bytes,
     /// What they may load: their own style and nothing else.
     pub(crate) policy: String,
 }
@@ -46,7 +48,8 @@ impl Guide {
 pub(crate) static GUIDE: LazyLock<Guide> = LazyLock::new(|| {
     let chapters: Vec<Chapter> = PAGES.iter().map(|(name, text)| Chapter::read(name, text)).collect();
     let pages = chapters.iter().map(|chapter| (chapter.name, page(chapter, &chapters).into_string().into())).collect();
-    Guide { pages, contents: contents(&chapters).into_string().into(), policy: policy_of(STYLE) }
+    let [contents, missing] = [contents(&chapters), missing(&chapters)].map(|page| page.into_string().into());
+    Guide { pages, contents, missing, policy: policy_of(STYLE) }
 });
 
 /// One page, read.
@@ -143,6 +146,14 @@ fn contents(all: &[Chapter]) -> Markup {
         p { "Every route with its parameters, bodies and answers; for programs as " a href="openapi.json" { "openapi.json" } "." }
     };
     frame("Asman", "docs/", None, all, &main)
+}
+
+fn missing(all: &[Chapter]) -> Markup {
+    let main = html! {
+        h1 { "There is no such page" }
+        p { "The " a href="../docs" { "contents" } " name every page of this documentation." }
+    };
+    frame("No such page", "", None, all, &main)
 }
 
 /// A whole page. `base` leads to the guide's folder.

@@ -43,3 +43,17 @@ async fn every_link_of_the_guide_leads_somewhere_below_whatever_path_it_hangs() 
     assert_eq!(status, 404);
     assert_one_sentence(&body);
 }
+
+#[tokio::test]
+async fn a_browser_gets_a_page_where_the_guide_has_none_and_a_program_a_sentence() {
+    let api = TestApi::new().await;
+    let ask = |accept: &str| api.request(reqwest::Method::GET, "/docs/nothing").header("accept", accept).send();
+    let page = ask("text/html,application/xhtml+xml,*/*;q=0.8").await.unwrap();
+    assert_eq!(page.status(), 404);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    assert!(page.headers().get_all("vary").iter().any(|value| value == "accept"));
+    let html = page.text().await.unwrap();
+    assert!(html.contains("There is no such page") && links(&html).contains(&"quick-start"), "{html}");
+    let answer = ask("application/json").await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (404, &"application/json".parse().unwrap()));
+}
