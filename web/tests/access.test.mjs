@@ -37,6 +37,10 @@ for (const colorScheme of ["light", "dark"]) {
     await page.goto(`${stack.url}/j/${id}`)
     await page.getByText("t.csv").first().waitFor()
     await look("page of a job")
+    const waiting = stack.newQueue()
+    await page.goto(stack.page({ queue: waiting }, `/j/${await stack.submit({ ...JOB, command: "true" }, waiting)}`))
+    await page.getByText("No worker is connected to this queue").waitFor()
+    await look("page of a waiting job")
     await page.goto(`${stack.url}/q/${stack.queue}`)
     await page.getByText(/worker/i).first().waitFor()
     await look("page of a queue")
@@ -50,7 +54,8 @@ test("a phone shows everything without scrolling sideways", async () => {
   const page = await openPage(browser, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true })
   const id = await stack.submit(JOB)
   await stack.finished(id)
-  for (const address of [stack.url, stack.page({ queue: stack.queue, job: JOB }), `${stack.url}/j/${id}`, `${stack.url}/q/${stack.queue}`, `${stack.url}/docs`]) {
+  const paths = [`/j/${id}`, `/q/${stack.queue}`, "/docs", "/docs/nothing"].map((path) => stack.url + path)
+  for (const address of [stack.url, stack.page({ queue: stack.queue, job: JOB }), ...paths]) {
     await page.goto(address)
     await page.locator("h1, header").first().waitFor()
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
@@ -68,7 +73,10 @@ test("a job is set up and run by the keyboard alone", async () => {
   const reached = new Set()
   for (let n = 0; n < 60; n++) {
     await page.keyboard.press("Tab")
-    reached.add(await page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent?.trim()))
+    reached.add(await page.evaluate(() => {
+      const { activeElement } = document
+      return activeElement?.getAttribute("aria-label") ?? activeElement?.textContent?.trim()
+    }))
   }
   assert.ok([...reached].some((name) => name?.startsWith("Run again")), [...reached].join(" | "))
   assert.ok([...reached].some((name) => name?.startsWith("Search the log")), [...reached].join(" | "))

@@ -1,4 +1,6 @@
-/** What the panels beside the log tell and keep: the queue, the image's stages, hints, edits, runs to compare, images, the token. */
+/**
+ * What the panels beside the log tell and keep: the queue, the image's stages, hints, edits, runs to compare, images, the token.
+ */
 import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
@@ -55,7 +57,9 @@ test("the queue panel tells of each job what it is, whose, where and which place
   assert.match(await row("sleep 302").innerText(), new RegExp(IMAGE))
   const worker = page.getByRole("list", { name: "Workers of the queue" }).getByRole("listitem")
   await worker.filter({ hasText: "1 of 1 CPU" }).waitFor()
-  for (const text of ["busy-worker", "1 job", "fast", "near", "version", "seen just now"]) assert.ok((await worker.innerText()).includes(text), text)
+  for (const text of ["busy-worker", "1 job", "fast", "near", "version", "seen just now"]) {
+    assert.ok((await worker.innerText()).includes(text), text)
+  }
 
   await page.getByRole("button", { name: "Mine" }).click()
   await row("sleep 302").waitFor({ state: "detached" })
@@ -89,7 +93,8 @@ test("the details of a queue are asked for while its panel is open, and not othe
 
 test("a server that lacks these routes costs the details alone", async () => {
   const page = await openPage(browser)
-  await page.route(/\/q\/[^/]+\/(jobs(\?.*)?|report\.json|status)$/, (route) => route.fulfill({ status: 404, json: { error: "not found" } }))
+  const isDetail = /\/q\/[^/]+\/(jobs(\?.*)?|report\.json|status)$/
+  await page.route(isDetail, (route) => route.fulfill({ status: 404, json: { error: "not found" } }))
   const paths = asked(page)
   await page.goto(stack.page({ queue: stack.queue, job: shell("echo older; sleep 3") }))
   await press(page, "Run")
@@ -207,13 +212,14 @@ test("edits survive a reload until they are discarded or saved, and the browser 
 })
 
 test("two runs of the history are compared, file by file, and each has a link", async () => {
-  const page = await open({ job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": `# ${"long ".repeat(60)}\necho first\n` } })
+  const text = `# ${"long ".repeat(60)}\necho first; echo first > /outputs/a.txt; echo same > /outputs/b.txt\n`
+  const page = await open({ job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": text } })
   await press(page, "Run")
   await showsState(page, "Succeeded")
   await openTab(page, /Files/)
   await page.locator(".cm-content").click()
   await page.keyboard.press("Control+End")
-  await page.keyboard.type("exit 3")
+  await page.keyboard.type("echo second; echo second > /outputs/a.txt; exit 3")
   await press(page, "Save and run")
   await showsState(page, "Failed")
   await openTab(page, /History/)
@@ -225,6 +231,12 @@ test("two runs of the history are compared, file by file, and each has a link", 
   await dialog.getByRole("row", { name: "State Succeeded Failed" }).waitFor()
   assert.match(await dialog.locator("ins").innerText(), /exit 3/)
   assert.equal(await dialog.locator("del").count(), 1)
+  await dialog.getByText("Outputs and log").click()
+  await dialog.getByRole("row", { name: "a.txt 6 B 7 B changed" }).waitFor()
+  await dialog.getByRole("row", { name: "b.txt 5 B 5 B same" }).waitFor()
+  const log = dialog.getByRole("region", { name: "Changed lines of Log" })
+  assert.equal(await log.locator("ins").innerText(), "+ second")
+  assert.equal(await log.locator("del").count(), 0)
   const links = await dialog.getByRole("link").evaluateAll((all) => all.map(({ href }) => href))
   assert.equal(new Set(links).size, 2)
   for (const link of links) assert.ok((await fetch(link)).ok, link)
@@ -259,7 +271,10 @@ test("images are suggested from what is known here, without a word to anybody el
 async function startServer(answer) {
   const came = []
   const server = createServer((request, response) => {
-    const open = { "access-control-allow-origin": "*", "access-control-allow-methods": "*", "access-control-allow-headers": "authorization, content-type" }
+    const open = {
+      "access-control-allow-origin": "*", "access-control-allow-methods": "*",
+      "access-control-allow-headers": "authorization, content-type",
+    }
     request.resume()
     if (request.method === "OPTIONS") return response.writeHead(204, open).end()
     if (request.method === "PUT") came.push(request.headers.authorization)
@@ -267,7 +282,8 @@ async function startServer(answer) {
     response.writeHead(status, { ...open, ...headers }).end("{}")
   })
   await new Promise((resolve) => server.listen(0, "localhost", resolve))
-  return { came, url: `http://localhost:${server.address().port}`, close: () => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))) }
+  const close = () => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve)))
+  return { came, url: `http://localhost:${server.address().port}`, close }
 }
 
 test("a queue's token goes with an upload to the queue's server, and not on to the storage that it names", async () => {
@@ -275,11 +291,13 @@ test("a queue's token goes with an upload to the queue's server, and not on to t
   const server = await startServer((request) => ({ status: 307, headers: { location: storage.url + request.url } }))
   const queue = `${server.url}/guarded`
   const page = await openPage(browser)
-  await page.addInitScript(([key, token]) => sessionStorage.setItem(key, token), [`asman-token:${server.url}/q/guarded`, "a-token-of-sixteen"])
+  const kept = [`asman-token:${server.url}/q/guarded`, "a-token-of-sixteen"]
+  await page.addInitScript(([key, token]) => sessionStorage.setItem(key, token), kept)
   await page.goto(stack.page({ queue, job: shell("echo") }))
   await page.locator("footer").waitFor()
   await openTab(page, /Files/)
-  await page.locator("input[type=file]").setInputFiles({ name: "some.bin", mimeType: "application/octet-stream", buffer: Buffer.alloc(40_000, 255) })
+  const file = { name: "some.bin", mimeType: "application/octet-stream", buffer: Buffer.alloc(40_000, 255) }
+  await page.locator("input[type=file]").setInputFiles(file)
   await until(() => storage.came.length > 0, "the upload at the storage")
   assert.deepEqual([server.came, storage.came], [["Bearer a-token-of-sixteen"], [undefined]])
   await page.context().close()
@@ -298,7 +316,8 @@ async function serious(page) {
 
 for (const colorScheme of ["light", "dark"]) {
   test(`everybody can use what is new, in the ${colorScheme} page and on a phone`, async () => {
-    const page = await open({ job: shell(`echo ${colorScheme}`) }, { colorScheme, viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true })
+    const phone = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true }
+    const page = await open({ job: shell(`echo ${colorScheme}`) }, { colorScheme, ...phone })
     const look = async (what) => assert.deepEqual(await serious(page), [], what)
     const fits = async (what) => assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), what)
     await press(page, "Run")
@@ -309,6 +328,8 @@ for (const colorScheme of ["light", "dark"]) {
     await page.getByRole("button", { name: "Compare" }).nth(0).press("Enter")
     await page.getByRole("button", { name: "Compare" }).nth(1).press("Enter")
     await page.getByRole("dialog").getByText("They are the same: the job was run again.").waitFor()
+    await page.getByRole("dialog").getByText("Outputs and log").press("Enter")
+    await page.getByRole("dialog").getByText("Both are runs of one job").waitFor()
     await look("two runs")
     await fits("two runs")
     await page.keyboard.press("Escape")

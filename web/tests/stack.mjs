@@ -70,7 +70,8 @@ export class Stack {
   }
 
   async startApi() {
-    const options = ["--listen", `127.0.0.1:${this.port}`, "--blob-directory", join(this.#folder, "blobs"), "--poll", "300ms", "--lease", "10s"]
+    const blobs = join(this.#folder, "blobs")
+    const options = ["--listen", `127.0.0.1:${this.port}`, "--blob-directory", blobs, "--poll", "300ms", "--lease", "10s"]
     this.#spawn("api", ["api", "--database-url", DATABASE, ...options])
     await until(() => this.get("/readyz").then((body) => body?.ready, () => false), "a ready API")
   }
@@ -81,7 +82,8 @@ export class Stack {
   }
 
   async startWorker(queue, id = `worker-${queue}`, options = []) {
-    const own = ["--id", id, "--heartbeat", "500ms", "--stop-grace", "1s", "--jobs", "2", "--data-directory", join(this.#folder, id)]
+    const data = join(this.#folder, id)
+    const own = ["--id", id, "--heartbeat", "500ms", "--stop-grace", "1s", "--jobs", "2", "--data-directory", data]
     this.#spawn(id, ["worker", "run", queue, "--api", this.url, ...own, ...options])
     await until(() => this.get(`/q/${queue}/status`).then((body) => body?.localWorkers?.[id]), `worker ${id}`)
   }
@@ -169,7 +171,10 @@ export function openBrowser() {
   const switches = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [...switches, ...(process.env.WEB_DIST ? [FREE_NETWORK] : []), "--disable-component-update", "--disable-sync", "--js-flags=--expose-gc"],
+    args: [
+      ...switches, ...(process.env.WEB_DIST ? [FREE_NETWORK] : []), "--disable-component-update", "--disable-sync",
+      "--js-flags=--expose-gc",
+    ],
   })
 }
 

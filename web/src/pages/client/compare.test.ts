@@ -1,9 +1,10 @@
 import { expect, test } from "vitest"
 import type { PastRun } from "../../client/client.ts"
 import { b64 } from "../../client/world.fake.ts"
-import type { Definition } from "../../wire.ts"
+import type { Definition, JobResult, LogLine } from "../../wire.ts"
 import { changesBetween, permalinkOf } from "./compare.ts"
 import { hubSearch, suggestedImages } from "./image-names.ts"
+import { logsBetween, type Outcome, outputsBetween } from "./outcomes.ts"
 
 const ROOT = new URL("https://host/below/")
 const stored = (digit: string): NonNullable<Definition["configFiles"]> =>
@@ -49,4 +50,25 @@ test("Docker Hub is searched for the name alone", () => {
   const images = ["", "python:3.12", "me/tool@sha256:ab", "ghcr.io/me/tool:1", "localhost:5000/x"]
   expect(images.map((image) => new URL(hubSearch(image)).search))
     .toEqual(["?type=image", "?type=image&q=python", "?type=image&q=me%2Ftool", "?type=image&q=me%2Ftool", "?type=image&q=x"])
+})
+
+test("outputs are told apart by their contents, wherever these lie", () => {
+  const outcome = (outputs: JobResult["outputs"]): Outcome =>
+    ({ result: { logs: [], isTimedOut: false, outputs }, base: "https://host", token: undefined })
+  const file = (digit: string): JobResult["outputs"][string] => ({ type: "url", value: `https://host/f/${digit.repeat(64)}` })
+  const before = outcome({ a: { value: "one" }, b: { value: "b25l", type: "base64" }, c: file("a"), d: file("a"), e: file("e"),
+    g: { type: "url", value: "https://other/g" } })
+  const after = outcome({ a: { value: "one" }, b: { value: "one" }, c: file("a"), d: file("b"), f: file("f"),
+    g: { type: "url", value: "https://other/g2" } })
+  expect(outputsBetween(before, after).map(({ name, is }) => `${name} ${is}`)).toEqual(
+    ["a same", "b same", "c same", "d changed", "e only earlier", "f only later", "g not known"])
+})
+
+test("logs are compared line by line, the last 2,000 of them, and equal ones show nothing", () => {
+  const log = (...texts: string[]): LogLine[] => texts.map((text, at) => [text, at])
+  expect(logsBetween(log("a\n", "b"), log("a", "b"))).toEqual([])
+  expect(logsBetween(log("one"), log("two")).map(({ kind, text }) => `${kind} ${text}`)).toEqual(["gone one", "new two"])
+  const long = Array.from({ length: 100_000 }, (_, n) => String(n))
+  expect(logsBetween(log("first", ...long), log("other", ...long))).toEqual([])
+  expect(logsBetween(log(...long), log(...long, "end")).at(-1)).toEqual({ kind: "new", text: "end" })
 })

@@ -21,7 +21,12 @@ export function lineDiff(before: string, after: string): DiffLine[] | undefined 
   if (before.length > DIFF_CHARS_MAX || after.length > DIFF_CHARS_MAX) return undefined
   const [a, b] = [before.split("\n"), after.split("\n")]
   if (a.length > DIFF_LINES_MAX || b.length > DIFF_LINES_MAX || (a.length === 1 && b.length === 1)) return undefined
-  return folded(compared(a, b))
+  return diffOf(a, b)
+}
+
+/** The same of lines, which the caller bounds: memory and time grow with the product of their numbers. */
+export function diffOf(before: readonly string[], after: readonly string[]): DiffLine[] {
+  return folded(compared(before, after))
 }
 
 /** All lines in order, by the longest common subsequence of what lies between the equal beginning and the equal end. */

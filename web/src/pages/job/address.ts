@@ -25,7 +25,7 @@ export function addressIn(queue: string | undefined, id: string, base: URL): Job
   return { id, queue, json: queue === undefined ? `${permalink}.json` : below, below, permalink }
 }
 
-/** The name of a queue of the server at `base`, as a client's `queue` names it; undefined when it is another server's, or none. */
+/** The plain name of a queue, as a client's `queue` names it, of the server at `base`; undefined for another server's. */
 export function nameHere(queue: string, base: URL): string | undefined {
   let address: QueueAddress | undefined
   try {

@@ -1,0 +1,86 @@
+/** What two runs left: their outputs side by side, and how the ends of their logs differ. */
+import type { PastRun } from "../../client/client.ts"
+import { sha256Hex } from "../../definition/sha256.ts"
+import { sourceOf, type Source } from "../../output/source.ts"
+import { resolveQueue } from "../../queue/address.ts"
+import { readJob } from "../../queue/frames.ts"
+import type { DataRef, JobResult, LogLine } from "../../wire.ts"
+import { ask } from "../shared/fetch.ts"
+import { tokens } from "../shared/token.ts"
+import { type DiffLine, diffOf } from "./line-diff.ts"
+
+/** Lines of each log that are compared, and characters of one. */
+export const LOG_LINES_MAX = 2_000
+const LINE_CHARS_MAX = 2_000
+/** Outputs that are told. */
+const OUTPUTS_MAX = 200
+const STORED = /\/f\/([0-9a-f]{64})$/
+
+/** A run's result, and the way to its files. */
+export interface Outcome {
+  readonly result: JobResult
+  readonly base: string
+  readonly token: string | undefined
+}
+
+export interface OutputPair {
+  readonly name: string
+  readonly is: "same" | "changed" | "not known" | "only earlier" | "only later"
+  readonly before: Source | undefined
+  readonly after: Source | undefined
+}
+
+/** Asks the server of a run for its result. Gives a sentence where there is none. It never throws. */
+export async function loadOutcome(run: PastRun, root: URL, signal: AbortSignal): Promise<Outcome | string> {
+  let address
+  try {
+    address = resolveQueue({ queue: run.queue, queueOverride: "", ignoreQueueOverride: true }, root)
+  } catch {
+    address = undefined
+  }
+  if (!address) return "its queue is not known"
+  const token = tokens.get(address.url)
+  const url = `${address.url}/j/${encodeURIComponent(run.id)}/result.json`
+  const { data, failure } = await ask<{ data?: unknown } | undefined>(url, { token, signal })
+  if (failure) return failure.kind === "away" ? "the server does not answer" : failure.text
+  const result = readJob(data?.data)?.finished?.result
+  return result ? { result, base: address.base, token } : "the server has no result of it"
+}
+
+/** The outputs of both, by their names. */
+export function outputsBetween(before: Outcome, after: Outcome): OutputPair[] {
+  const [a, b] = [before.result.outputs, after.result.outputs]
+  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])].sort().slice(0, OUTPUTS_MAX)
+  return names.map((name) => {
+    const [earlier, later] = [Object.hasOwn(a, name) ? a[name] : undefined, Object.hasOwn(b, name) ? b[name] : undefined]
+    return {
+      name, is: comparison(earlier, later), before: earlier && sourceOf(earlier, before.base),
+      after: later && sourceOf(later, after.base),
+    }
+  })
+}
+
+function comparison(before: DataRef | undefined, after: DataRef | undefined): OutputPair["is"] {
+  if (!before) return "only later"
+  if (!after) return "only earlier"
+  const [a, b] = [hashOf(before), hashOf(after)]
+  return a === undefined || b === undefined ? "not known" : a === b ? "same" : "changed"
+}
+
+/** SHA-256 of the contents: of the bytes where they are here, else as the address or the worker says it. */
+function hashOf(ref: DataRef): string | undefined {
+  const source = sourceOf(ref, "http://nowhere")
+  if (source.bytes) return sha256Hex(source.bytes)
+  return STORED.exec(source.url ?? "")?.[1] ?? ref.hash
+}
+
+/** How the last lines of both logs differ; empty when they do not. */
+export function logsBetween(before: readonly LogLine[], after: readonly LogLine[]): DiffLine[] {
+  const lines = diffOf(lastLines(before), lastLines(after))
+  return lines.some(({ kind }) => kind === "gone" || kind === "new") ? lines : []
+}
+
+function lastLines(log: readonly LogLine[]): string[] {
+  const lines = log.slice(-LOG_LINES_MAX).flatMap(([text]) => text.replace(/[\r\n]+$/, "").split(/\r*\n/))
+  return lines.slice(-LOG_LINES_MAX).map((line) => line.slice(0, LINE_CHARS_MAX))
+}
