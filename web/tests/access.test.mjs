@@ -26,7 +26,9 @@ for (const colorScheme of ["light", "dark"]) {
     await page.goto(stack.url)
     await page.getByRole("heading", { name: "Run a container job" }).waitFor()
     await look("first visit")
-    await page.goto(stack.page({ queue: stack.queue, job: JOB, inputs: { "main.sh": "echo\n" } }))
+    // A job of its own: the server would know the one of the test before.
+    const job = { ...JOB, env: { COLOURS: colorScheme } }
+    await page.goto(stack.page({ queue: stack.queue, job, inputs: { "main.sh": "echo\n" } }))
     await press(page, "Run")
     await showsState(page, "Failed")
     for (const tab of ["Files", "Settings", "Outputs", "Queue", "History"]) {
