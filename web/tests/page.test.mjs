@@ -54,7 +54,8 @@ test("an edited file makes another job, and Run again runs the same one anew", a
   assert.notEqual(await idOf(page), first)
   const one = await readLog(page)
   await press(page, "Run again")
-  await until(async () => (await readLog(page)) !== one && (await readLog(page)).includes("second"), "another log of the same job")
+  const isOther = async () => (await readLog(page)) !== one && (await readLog(page)).includes("second")
+  await until(isOther, "another log of the same job")
   await showsState(page, "Succeeded")
   await closePage(page)
 })
@@ -66,7 +67,8 @@ test("Stop ends the job and its container, in a namespace of its own too", async
   const id = await idOf(page)
   await press(page, "Stop")
   await showsState(page, "Stopped")
-  await until(async () => (await stack.get(`/q/${stack.queue}/j/${id}`))?.data.results?.finishedReason === "Cancelled", "the cancel in the database")
+  const reason = async () => (await stack.get(`/q/${stack.queue}/j/${id}`))?.data.results?.finishedReason
+  await until(async () => (await reason()) === "Cancelled", "the cancel in the database")
   await closePage(page)
 })
 
@@ -118,7 +120,8 @@ test("a link that cannot be read costs the parameter, not the page", async () =>
   const page = await openPage(browser)
   await page.goto(`${stack.url}/#?job=%%%25&queue=${stack.queue}&inputs=bm90IGpzb24&control=e30&definition=W10`)
   await page.getByText(/job/i).first().waitFor()
-  await page.getByRole("alert").or(page.getByRole("listitem")).filter({ hasText: /could not be read|cannot be read|not be read/i }).first().waitFor()
+  const problem = page.getByRole("alert").or(page.getByRole("listitem"))
+  await problem.filter({ hasText: /could not be read|cannot be read|not be read/i }).first().waitFor()
   await closePage(page)
 })
 
