@@ -58,7 +58,7 @@ impl Session for Client {
 
     async fn serve(&mut self) -> Result<(), Closed> {
         let mut messages = self.connection.greet().await?;
-        let mut look = tokio::time::interval(self.connection.look_every());
+        let mut look = self.connection.looks();
         loop {
             tokio::select! {
                 _ = look.tick() => self.connection.look().await?,

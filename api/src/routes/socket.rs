@@ -13,7 +13,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::response::Response;
 use protocol::{JobId, Jobs, JobsMessage, QueueName, ServerMessage, limits};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, interval_at};
 
 use crate::access::{Caller, Right};
 use crate::app::AppState;
@@ -137,10 +137,12 @@ impl Connection {
         Ok(None)
     }
 
-    /// How often [`Connection::look`] is to look: three times before a silent socket is closed.
-    pub(super) fn look_every(&self) -> Duration {
+    /// When [`Connection::look`] is to look: three times before a silent socket is closed, and not at once, which would forgive a
+    /// flood in its midst.
+    pub(super) fn looks(&self) -> Interval {
         let idle = self.app.config.limits.socket_idle.0;
-        if idle.is_zero() { LOOK_MAX } else { (idle / 3).clamp(LOOK_MIN, LOOK_MAX) }
+        let every = if idle.is_zero() { LOOK_MAX } else { (idle / 3).clamp(LOOK_MIN, LOOK_MAX) };
+        interval_at(Instant::now() + every, every)
     }
 
     /// Asks for a sign of life, and ends a socket that gave none or that may not be here any more.

@@ -41,13 +41,16 @@ impl Socket {
 
     /// Waits until the server closes the socket; gives the code that it gave.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
-        loop {
-            match in_time(self.stream.next()).await {
-                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return None,
+        let end = async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return None,
+                }
             }
-        }
+        };
+        in_time(end).await
     }
 
     /// The first message that gives something; those before it are dropped.

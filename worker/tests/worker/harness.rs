@@ -249,13 +249,19 @@ pub(crate) fn sandboxes_of(data: &Path) -> String {
     docker(&["ps", "-aq", "--no-trunc", "--filter", &format!("label=asman.sandbox={}", data_label(data))])
 }
 
+/// A container that went meanwhile runs no more.
+fn is_running(id: &str) -> bool {
+    let output = Command::new("docker").args(["inspect", "--format", "{{.State.Running}}", id]).output().unwrap();
+    output.stdout == b"true\n"
+}
+
 /// Waits until a worker has made all that it makes ahead. Gives their ids.
 pub(crate) async fn ready_sandboxes(data: &Path) -> Vec<String> {
     let mut ids = Vec::new();
     eventually("networks made ahead", || {
         // The worker makes its data directory first.
         ids = if data.exists() { sandboxes_of(data).lines().map(str::to_owned).collect() } else { Vec::new() };
-        ids.len() == 2 && ids.iter().all(|id| docker(&["inspect", "--format", "{{.State.Running}}", id]) == "true")
+        ids.len() == 2 && ids.iter().all(|id| is_running(id))
     })
     .await;
     ids

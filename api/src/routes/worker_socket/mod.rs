@@ -74,7 +74,7 @@ impl Session for Worker {
     async fn serve(&mut self) -> Result<(), Closed> {
         let mut messages = self.connection.greet().await?;
         self.connection.send(text_of(&ServerMessage::StatusRequest {})).await?;
-        let mut look = tokio::time::interval(self.connection.look_every());
+        let mut look = self.connection.looks();
         loop {
             tokio::select! {
                 _ = look.tick() => self.connection.look().await?,
