@@ -20,7 +20,7 @@ mod supersession;
 mod webhook;
 mod worker;
 
-pub use database::{Db, Settings};
+pub use database::{Db, Settings, settings_of};
 pub use definition::{ListedDefinition, StoredDefinition, whole as whole_definition};
 pub use event::{ChangedRow, Changes, EventCursor, HistoryRow};
 pub use item::{EventRow, ItemClaim, ItemRow, ItemSummary, PeekedItem, StageCounts, StagedItem};

@@ -2,24 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use std::collections::BTreeMap;
 
-use include_dir::{Dir, DirEntry, include_dir};
 use migrations::testing::TestDatabase;
 use sqlx::{Column, Connection, Either, Executor, PgConnection, SqlSafeStr, Statement, TypeInfo};
-
-static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
-
-fn statements(dir: &Dir<'static>) -> Vec<(String, &'static str)> {
-    let mut all = Vec::new();
-    for entry in dir.entries() {
-        match entry {
-            DirEntry::Dir(inner) => all.extend(statements(inner)),
-            DirEntry::File(file) => all.push((file.path().display().to_string(), file.contents_utf8().unwrap())),
-        }
-    }
-    all
-}
+use support::statements;
 
 /// The header's sections by their word, with continuation lines joined.
 fn header(text: &str) -> BTreeMap<String, String> {
@@ -49,7 +38,7 @@ fn types(section: &str) -> Vec<String> {
 async fn every_statement_prepares_and_its_header_tells_the_truth() {
     let database = TestDatabase::new().await;
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
-    let all = statements(&QUERIES);
+    let all = statements();
     assert!(all.len() >= 20, "the statements are found");
     for (path, text) in all {
         let sections = header(text);

@@ -15,10 +15,6 @@ use uuid::Uuid;
 
 const CLAIM: &str = include_str!("../queries/queued/claim.sql");
 
-/// As the claim pool sets them; the header of `database.rs` says why.
-const SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set jit = off; set enable_sort = off; set enable_bitmapscan = off; \
-                        set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
-
 async fn fill(connection: &mut PgConnection, queues: i64, jobs: i64) {
     let sql = format!(
         "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, required_seconds, \
@@ -38,7 +34,7 @@ fn nodes<'a>(plan: &'a Value, under_sort: bool, into: &mut Vec<(&'a Value, bool)
 }
 
 async fn check_claim_plan(connection: &mut PgConnection) {
-    connection.execute(SETTINGS).await.unwrap();
+    connection.execute(sql::settings_of("queued/claim.sql")).await.unwrap();
     let prepare = format!("prepare claim as {}", CLAIM.trim_end().trim_end_matches(';'));
     connection.execute(sqlx::AssertSqlSafe(prepare)).await.unwrap();
     let explain = "explain (analyze, buffers, format json) execute claim (array[asman.qid('q1')], array[10], array[''], \

@@ -5,5 +5,6 @@
 -- index: finished_pkey
 select d.qid, d.job_id, d.epoch
 from unnest($1::uuid[], $2::text[], $3::int8[], $4::text[]) as d (qid, job_id, epoch, reason)
-where exists (
-  select from asman.finished f where f.job_id = d.job_id and f.qid = d.qid and f.epoch = d.epoch and f.reason = d.reason);
+where (
+  select true from asman.finished f
+  where f.job_id = d.job_id and f.qid = d.qid and f.epoch = d.epoch and f.reason = d.reason limit 1);

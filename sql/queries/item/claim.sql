@@ -17,7 +17,7 @@ with recursive head as (
   where h.n < 100),
 pick as materialized (
   select q.* from head h cross join lateral (
-    select q.class, q.priority, q.seq, q.definition_hash from asman.queued q
+    select q.qid, q.class, q.priority, q.seq, q.definition_hash from asman.queued q
     where q.qid = $1 and q.class = h.class and (q.not_before is null or q.not_before <= now())
     order by q.priority, q.seq limit $3 for update skip locked) q),
 numbered as (
@@ -26,7 +26,7 @@ numbered as (
   from pick p window place as (order by p.priority, p.seq)),
 fit as materialized (select n.* from numbered n where n.n <= $3 and (n.n = 1 or n.bytes <= $5)),
 gone as (
-  delete from asman.queued q using fit f where q.qid = $1 and q.class = f.class and q.priority = f.priority and q.seq = f.seq
+  delete from asman.queued q using fit f where q.qid = any (array[f.qid]) and q.class = f.class and q.priority = f.priority and q.seq = f.seq
   returning q.*),
 claimed as (
   insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, by_deadline, class, priority, seq, definition_hash,

@@ -9,15 +9,15 @@ latest as materialized (
   select w.ord, f.* from wanted w cross join lateral (
     select f.* from asman.finished f where f.job_id = w.job_id and f.qid = $1 order by f.finished_at desc limit 1) f
   where f.reason not in ('Success', 'Deleted')
-    and not exists (select from asman.queued q where q.job_id = f.job_id and q.qid = f.qid)
-    and not exists (select from asman.running r where r.job_id = f.job_id and r.qid = f.qid)),
+    and (select true from asman.queued q where q.job_id = f.job_id and q.qid is not distinct from $1 limit 1) is null
+    and (select true from asman.running r where r.job_id = f.job_id and r.qid is not distinct from $1 limit 1) is null),
 gone as (
-  delete from asman.finished f using latest l where f.job_id = l.job_id and f.qid = l.qid returning f.job_id, f.finished_at),
+  delete from asman.finished f using latest l where f.job_id = any (array[l.job_id]) and f.qid = any (array[l.qid]) returning f.job_id, f.finished_at),
 used as (
   update asman.definition d set used_at = now()
-  from (select o.hash from asman.definition o join latest l on l.definition_hash = o.hash
+  from (select o.hash from latest l join asman.definition o on o.hash = any (array[l.definition_hash])
         where o.used_at < now() - interval '1 day' for update of o skip locked) o
-  where d.hash = o.hash),
+  where d.hash = any (array[o.hash])),
 again as (
   insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes,
     required_seconds, max_seconds, tags, attempt)

@@ -42,7 +42,7 @@ fit as materialized (
   from dealt d window worker as (partition by d.want_no, d.worker_id order by d.slot)),
 gone as (
   delete from asman.queued q using fit f
-  where q.qid = f.qid and q.class = f.class and q.priority = f.priority and q.seq = f.seq and f.fits
+  where q.qid = any (array[f.qid]) and q.class = f.class and q.priority = f.priority and q.seq = f.seq and f.fits
   returning q.*, f.worker_id, least(q.max_seconds, f.worker_seconds) as run_seconds),
 claimed as (
   insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, is_true_id,

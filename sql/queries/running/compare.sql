@@ -9,7 +9,8 @@ with held as (
 select h.job_id, h.epoch, case when r.epoch is not null then 'held' when f.reason is not null then 'ended' else 'unknown' end as status,
   f.reason, f.message
 from held h
-left join asman.running r on r.job_id = h.job_id and r.qid = $1 and r.epoch = h.epoch
+left join lateral (
+  select r.epoch from asman.running r where r.job_id = h.job_id and r.qid is not distinct from $1 and r.epoch = h.epoch limit 1) r on true
 left join lateral (
   select f.reason, f.message from asman.finished f
   where r.epoch is null and f.job_id = h.job_id and f.qid = $1 and f.epoch = h.epoch order by f.finished_at desc limit 1) f on true
@@ -17,4 +18,4 @@ union all
 select r.job_id, r.epoch, 'orphan', null, null
 from asman.running r
 where r.qid = $1 and r.worker_id = $2 and not r.by_deadline and r.claimed_at < now() - make_interval(secs => $5::float8)
-  and not exists (select from held h where h.job_id = r.job_id and h.epoch = r.epoch);
+  and (r.job_id, r.epoch) not in (select h.job_id, h.epoch from held h);
