@@ -46,6 +46,23 @@ test("replacing a part leaves the other, with the build first", () => {
   expect(told).toEqual([0, 1, 0])
 })
 
+test("lines that come again as they were are no change, and of others the first is told", () => {
+  const { lines, told, draw } = made()
+  const run = ["r1", "r2", "r3"].map((text) => line(text))
+  lines.append("build", [line("b1")])
+  lines.append("run", run)
+  draw()
+  lines.replace("run", run)
+  draw()
+  expect(told).toEqual([0])
+  lines.replace("run", [...run.slice(0, 2), line("R3"), line("R4")])
+  draw()
+  lines.replace("run", run.slice(0, 2))
+  draw()
+  expect(texts(lines)).toEqual(["b1", "r1", "r2"])
+  expect(told).toEqual([0, 3, 3])
+})
+
 test("the bounds hold, the oldest go and are counted, whatever comes", () => {
   const { lines } = made({ lines: 80, chars: 1_000 })
   for (let n = 0; n < 1_000; n++) {

@@ -5,7 +5,7 @@
  * begin anew.
  */
 import type { LogLine } from "../wire.ts"
-import type { LogEntry, LogPart, LogStore } from "./store.ts"
+import { isSameEntry, type LogEntry, type LogPart, type LogStore } from "./store.ts"
 
 export const LINES_MAX = 200_000
 /** UTF-16 units of all lines, two bytes each: 32 MiB. */
@@ -60,12 +60,23 @@ export class Lines implements LogStore {
     const kept = all.filter((entry) => entry.part !== part)
     const isBuildFirst = part === "build"
     this.#reset()
+    const hadDropped = this.#dropped > 0
     // What was dropped was of the lines that are replaced: the new ones are whole.
     this.#dropped = 0
     let hasDropped = isBuildFirst && this.#push(part, lines)
     for (const entry of kept) hasDropped = this.#add(entry) || hasDropped
     if (!isBuildFirst) hasDropped = this.#push(part, lines) || hasDropped
-    this.#changed(hasDropped || isBuildFirst || first < 0 ? 0 : first)
+    const from = hadDropped || hasDropped ? 0 : this.#firstOther(all)
+    // A log that is read again when its job has ended is most often what is here already: whoever reads in it stays where he is.
+    if (from < Math.max(all.length, this.#length)) this.#changed(from)
+  }
+
+  /** The first index where the entries are not those of before. */
+  #firstOther(before: readonly LogEntry[]): number {
+    const end = Math.min(before.length, this.#length)
+    let index = 0
+    while (index < end && isSameEntry(this.at(index), before[index]!)) index++
+    return index
   }
 
   clear(): void {

@@ -11,6 +11,11 @@ export interface LogEntry {
   readonly isStdErr: boolean
 }
 
+/** Whether two entries say the same. */
+export function isSameEntry(a: LogEntry | undefined, b: LogEntry): boolean {
+  return a !== undefined && a.time === b.time && a.text === b.text && a.isStdErr === b.isStdErr && a.part === b.part
+}
+
 /** The lines of one job, oldest first, bounded in lines and in bytes; when full, the oldest go and `dropped` counts them. */
 export interface LogStore {
   readonly length: number

@@ -12,7 +12,7 @@ import { Terminal } from "@xterm/xterm"
 import "@xterm/xterm/css/xterm.css"
 import { hitColours, rowLook, terminalTheme } from "./look.ts"
 import { RowWriter } from "./render.ts"
-import type { LogEntry, LogStore } from "./store.ts"
+import { isSameEntry, type LogEntry, type LogStore } from "./store.ts"
 
 /** Entries that a new window takes. */
 const WINDOW = 2_000
@@ -181,7 +181,7 @@ export class TerminalWindow {
     const changed = this.store.dropped + from
     const last = this.#lastWritten
     // A full store gives up its beginning: what was written last tells whether the rest stands as it stood.
-    const isSame = last === undefined || sameEntry(this.store.at(this.#next - 1 - this.store.dropped), last)
+    const isSame = last === undefined || isSameEntry(this.store.at(this.#next - 1 - this.store.dropped), last)
     if (changed < this.#next && !(from === 0 && this.store.dropped > 0 && isSame)) {
       if (this.#isFollowing || changed <= this.#first) this.follow()
       else this.#show(this.#topEntry())
@@ -291,8 +291,4 @@ function open(event: MouseEvent, address: string): void {
 function isForTerminal(event: KeyboardEvent): boolean {
   const isScroll = ["PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown"].includes(event.key)
   return isScroll && !event.ctrlKey && !event.metaKey
-}
-
-function sameEntry(a: LogEntry | undefined, b: LogEntry): boolean {
-  return a !== undefined && a.time === b.time && a.text === b.text && a.isStdErr === b.isStdErr && a.part === b.part
 }
