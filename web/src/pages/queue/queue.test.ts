@@ -1,17 +1,17 @@
 import { describe, expect, it } from "vitest"
-import { queueName, workerCommand } from "./name.ts"
 import type { Interval } from "../../wire.ts"
+import { serveCommand } from "../shared/queue-name.ts"
+import { queueName } from "./name.ts"
 import { KINDS, roundUp, secondsText } from "./report.ts"
 
 describe("a queue's name", () => {
   it("is read from the path and quoted for a shell", () => {
     expect(queueName("q/my%20key%2Fx/")).toBe("my key/x")
     expect(queueName("q/%zz")).toBe("%zz")
-    const root = new URL("https://host/below/")
-    expect(workerCommand(root, "my-queue", false)).toBe("asman --api https://host/below worker run my-queue")
-    expect(workerCommand(root, "it's $(x)",
-      true)).toBe("ASMAN_WORKER_TOKEN=<token> asman --api https://host/below worker run 'it'\\''s $(x)'")
-    expect(workerCommand(root, "-rf", false)).toMatch(/ run -- -rf$/)
+    expect(serveCommand("my-queue", "https://host/below")).toBe("asman worker run my-queue --api https://host/below")
+    expect(serveCommand("it's $(x)", "https://h", true))
+      .toBe("ASMAN_WORKER_TOKEN=<token> asman worker run 'it'\\''s $(x)' --api https://h")
+    expect(serveCommand("-rf", "https://h")).toBe("asman worker run --api https://h -- -rf")
   })
 })
 

@@ -22,8 +22,18 @@ export function maskedQueue(name: string): string {
  */
 export function workerCommand(queue: string, base: string, origin: string, isServed = false): string {
   if (queue === "local" && !isServed) return localCommand(origin)
-  const name = /^https?:\/\//i.test(queue) ? lastSegment(queue) : queue
-  return `asman worker run ${quoted(name)} --api ${quoted(base)}`
+  return serveCommand(/^https?:\/\//i.test(queue) ? lastSegment(queue) : queue, base)
+}
+
+/**
+ * The same for a queue of the server at `base`, whether it is local or not. A token is named, never written out: command lines are
+ * kept and seen.
+ */
+export function serveCommand(queue: string, base: string, hasToken = false): string {
+  const token = hasToken ? "ASMAN_WORKER_TOKEN=<token> " : ""
+  const [name, api] = [quoted(queue), `--api ${quoted(base)}`]
+  // A name that begins with a dash is no option.
+  return `${token}asman worker run ${queue.startsWith("-") ? `${api} -- ${name}` : `${name} ${api}`}`
 }
 
 function lastSegment(address: string): string {
