@@ -23,7 +23,8 @@ impl Task<'_> {
         let mut place = self.unless_halted(self.confine(&mut spec, secrets)).await?;
         let executor = &self.host.executor;
         let refused = |fault| RunError::of(Step::Running, fault);
-        let id = self.create(spec).await.map_err(refused)?;
+        let (id, watch) = tokio::join!(self.create(spec), Watch::open(self));
+        let id = id.map_err(refused)?;
         let id = self.container.get_or_init(|| id);
         if let Some(place) = &mut place {
             place.settle();
@@ -34,7 +35,7 @@ impl Task<'_> {
         let pump = AbortOnDropHandle::new(pump);
         executor.start(id).await.map_err(refused)?;
         drop(place);
-        self.see_to_its_end(id, Duration::ZERO, pump).await
+        self.see_to_its_end(id, Duration::ZERO, watch, pump).await
     }
 
     /// Awaits the end of a container that was started by an earlier worker process.
@@ -43,7 +44,8 @@ impl Task<'_> {
         // Its container is enough to keep its image.
         let pump = tokio::spawn(self.log.clone().resume(Arc::clone(&self.host.executor), id.to_owned()));
         let age = self.host.executor.age(id).await.map_err(broken)?;
-        self.see_to_its_end(id, age, AbortOnDropHandle::new(pump)).await
+        let watch = Watch::open(self).await;
+        self.see_to_its_end(id, age, watch, AbortOnDropHandle::new(pump)).await
     }
 
     /// The container's output is in the log when this returns. `age` is how long it has run already.
@@ -51,11 +53,12 @@ impl Task<'_> {
         &self,
         id: &str,
         age: Duration,
+        mut watch: Watch,
         pump: AbortOnDropHandle<Result<Written, Fault>>,
     ) -> Result<Ended, RunError> {
-        let (limit, watch) = (self.limit(), Watch::default());
+        let limit = self.limit();
         let began = Instant::now();
-        let is_timed_out = self.await_end(id, limit.saturating_sub(age), &watch).await?;
+        let is_timed_out = self.await_end(id, limit.saturating_sub(age), &mut watch).await?;
         if self.halt.is_halted() {
             return Err(RunError::Halted);
         }
@@ -80,7 +83,7 @@ impl Task<'_> {
 
     /// Returns when the container has ended, by itself, by its time limit (then true), for what it wrote, or because the task was
     /// halted.
-    async fn await_end(&self, id: &str, time_left: Duration, watch: &Watch) -> Result<bool, RunError> {
+    async fn await_end(&self, id: &str, time_left: Duration, watch: &mut Watch) -> Result<bool, RunError> {
         let executor = &self.host.executor;
         let is_timed_out = tokio::select! {
             biased;

@@ -13,6 +13,7 @@
 //! watch costs 5 % of one cpu at most.
 
 use std::collections::HashSet;
+use std::future::pending;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -42,6 +43,8 @@ pub(super) struct Watch {
     /// One sentence, once the job wrote more than it may.
     over_disk: OnceLock<String>,
     is_at_pids: AtomicBool,
+    /// Until the watch begins. None for what is no container.
+    cache: Option<Cache>,
 }
 
 /// Bytes by place.
@@ -64,33 +67,42 @@ impl Usage {
 }
 
 /// A cache folder and what a job added to it.
+#[derive(Debug)]
 struct Cache {
+    writer: Writer,
     path: PathBuf,
     last: u64,
     added: u64,
 }
 
 impl Watch {
+    /// To be made before the container starts: what lies in its cache by then is not its own.
+    pub(super) async fn open(task: &Task<'_>) -> Self {
+        let cache = match &task.host.containers {
+            Some(containers) => Some(Cache::open(containers.isolation.writers.enter(&task.cache), task.cache.clone()).await),
+            None => None,
+        };
+        Self { cache, ..Self::default() }
+    }
+
     /// Returns when the container has written more than it may; else never.
-    pub(super) async fn until_over(&self, task: &Task<'_>, id: &str) {
-        let Some(containers) = &task.host.containers else { return std::future::pending().await };
-        let Some(whereabouts) = whereabouts(task, containers, id).await else { return std::future::pending().await };
+    pub(super) async fn until_over(&mut self, task: &Task<'_>, id: &str) {
+        let (Some(containers), Some(cache)) = (&task.host.containers, self.cache.take()) else { return pending().await };
+        let Some(whereabouts) = whereabouts(task, containers, id).await else { return pending().await };
         tokio::select! {
-            () = self.watch_disk(task, containers, id, &whereabouts) => (),
+            () = self.watch_disk(task, containers, id, &whereabouts, cache) => (),
             () = self.watch_pids(containers, id, whereabouts.pid) => (),
         }
     }
 
-    async fn watch_disk(&self, task: &Task<'_>, containers: &Containers, id: &str, whereabouts: &Whereabouts) {
-        let writer = containers.isolation.writers.enter(&task.cache);
-        let mut cache = Cache::open(task).await;
+    async fn watch_disk(&self, task: &Task<'_>, containers: &Containers, id: &str, whereabouts: &Whereabouts, mut cache: Cache) {
         let most = containers.isolation.disk_bytes;
         let outputs = task.scratch.outputs();
         loop {
             let began = Instant::now();
-            let usage = measure(task, containers, id, whereabouts, most).await.with_cache(cache.look(&writer, most).await);
+            let usage = measure(task, containers, id, whereabouts, most).await.with_cache(cache.look(most).await);
             let room = Room::scarcest([outputs.as_path()].into_iter().chain(whereabouts.rootfs.as_deref()));
-            let must_yield = writer.must_yield(usage.total(), room);
+            let must_yield = cache.writer.must_yield(usage.total(), room);
             if usage.total() > most || must_yield {
                 let room = room.filter(|_| usage.total() <= most);
                 let _ = self.over_disk.set(sentence(usage, most, room));
@@ -111,7 +123,7 @@ impl Watch {
             self.is_at_pids.store(is_at_limit, Ordering::Relaxed);
             tokio::time::sleep(pause).await;
         }
-        std::future::pending::<()>().await;
+        pending::<()>().await;
     }
 
     /// Why the container was ended, if it wrote too much.
@@ -217,16 +229,15 @@ async fn measure(task: &Task<'_>, containers: &Containers, id: &str, written: &W
 }
 
 impl Cache {
-    async fn open(task: &Task<'_>) -> Self {
-        let path = task.cache.clone();
+    async fn open(writer: Writer, path: PathBuf) -> Self {
         let last = size_of(vec![path.clone()], u64::MAX).await;
-        Self { path, last, added: 0 }
+        Self { writer, path, last, added: 0 }
     }
 
     /// What this job added, as far as it was alone.
-    async fn look(&mut self, writer: &Writer, most: u64) -> u64 {
+    async fn look(&mut self, most: u64) -> u64 {
         let now = size_of(vec![self.path.clone()], self.last.saturating_add(most)).await;
-        if writer.is_alone_in_cache() {
+        if self.writer.is_alone_in_cache() {
             self.added = (self.added + now).saturating_sub(self.last);
         }
         self.last = now;

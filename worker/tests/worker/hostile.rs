@@ -46,7 +46,7 @@ async fn a_job_that_fills_its_root_file_system_is_stopped() {
 
 #[tokio::test]
 async fn a_job_that_fills_its_cache_is_stopped_and_the_next_one_is_not() {
-    let (worker, finish) = filler("40m", "dd if=/dev/zero of=/job-cache/x bs=1M count=100; sleep 60").await;
+    let (worker, finish) = filler("40m", "dd if=/dev/zero of=/job-cache/x bs=44M count=1; sleep 60").await;
     let message = sentence(&finish);
     assert!(message.contains("volumes 0.0 MiB, cache ") && !message.contains("cache 0.0"), "{message}");
     // What lay there before is not the next job's.
