@@ -26,8 +26,8 @@ language sql stable as $$
     f.claimed_at, f.finished_at, f.result
   from asman.finished f where f.qid = qid_in and f.reason <> 'Deleted'
     and (select true from asman.finished g where g.job_id = f.job_id and g.qid = f.qid and g.finished_at > f.finished_at limit 1) is null
-    and (select true from asman.queued q where q.job_id = f.job_id and q.qid is not distinct from f.qid limit 1) is null
-    and (select true from asman.running r where r.job_id = f.job_id and r.qid is not distinct from f.qid limit 1) is null
+    and (select true from asman.queued q where (q.job_id, q.qid) between (f.job_id, f.qid) and (f.job_id, f.qid) limit 1) is null
+    and (select true from asman.running r where (r.job_id, r.qid) between (f.job_id, f.qid) and (f.job_id, f.qid) limit 1) is null
 $$;
 
 -- Add items to a queue, each in its stage; ids that are there in any stage are passed over.
@@ -50,8 +50,8 @@ begin
   select array_agg(i.ord order by i.ord) into fresh from unnest(job_ids) with ordinality as i (job_id, ord)
   -- One look at the index for each id. As `not exists` they would be joins, and where the statistics are of a time when the table
   -- was empty, the planner walks all its rows for each id: 23 s for ten thousand of each.
-  where (select true from asman.running r where r.job_id = i.job_id and r.qid is not distinct from qid_in limit 1) is null
-    and (select true from asman.queued q where q.job_id = i.job_id and q.qid is not distinct from qid_in limit 1) is null
+  where (select true from asman.running r where (r.job_id, r.qid) between (i.job_id, qid_in) and (i.job_id, qid_in) limit 1) is null
+    and (select true from asman.queued q where (q.job_id, q.qid) between (i.job_id, qid_in) and (i.job_id, qid_in) limit 1) is null
     and coalesce((select f.reason from asman.finished f where f.job_id = i.job_id and f.qid = qid_in
                   order by f.finished_at desc limit 1), 'Deleted') = 'Deleted';
 

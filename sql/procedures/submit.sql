@@ -29,10 +29,10 @@ begin
   for i in 1 .. 3 loop
     if i = 2 then
       perform from (select distinct u.job_id, u.qid from unnest(qids, job_ids) as u (qid, job_id) order by 1, 2) s
-      cross join lateral (select from asman.running r where r.job_id = s.job_id and r.qid is not distinct from s.qid for update) l;
+      cross join lateral (select from asman.running r where (r.job_id, r.qid) between (s.job_id, s.qid) and (s.job_id, s.qid) for update) l;
     else
       perform from (select distinct u.job_id, u.qid from unnest(qids, job_ids) as u (qid, job_id) order by 1, 2) s
-      cross join lateral (select from asman.queued q where q.job_id = s.job_id and q.qid is not distinct from s.qid for update) l;
+      cross join lateral (select from asman.queued q where (q.job_id, q.qid) between (s.job_id, s.qid) and (s.job_id, s.qid) for update) l;
     end if;
   end loop;
 
@@ -48,8 +48,8 @@ begin
         max_seconds, tags, is_item, queue, callbacks, ord)),
   found as materialized (
     select i.ord, i.qid, i.job_id, i.namespace,
-      case when (select true from asman.running r where r.job_id = i.job_id and r.qid is not distinct from i.qid limit 1) then 'running'
-           when (select true from asman.queued q where q.job_id = i.job_id and q.qid is not distinct from i.qid limit 1) then 'queued'
+      case when (select true from asman.running r where (r.job_id, r.qid) between (i.job_id, i.qid) and (i.job_id, i.qid) limit 1) then 'running'
+           when (select true from asman.queued q where (q.job_id, q.qid) between (i.job_id, i.qid) and (i.job_id, i.qid) limit 1) then 'queued'
            when (select f.reason from asman.finished f where f.job_id = i.job_id and f.qid = i.qid
                  order by f.finished_at desc limit 1) in ('Success', 'Error', 'TimedOut') then 'finished'
            else 'new' end as outcome
@@ -68,12 +68,12 @@ begin
   joined_queued as (
     update asman.queued q set namespaces = asman.union_of(q.namespaces, j.namespaces)
     from joiner j
-    where j.outcome = 'queued' and q.job_id = any (array[j.job_id]) and q.qid is not distinct from j.qid and not q.namespaces @> j.namespaces
+    where j.outcome = 'queued' and (q.job_id, q.qid) between (j.job_id, j.qid) and (j.job_id, j.qid) and not q.namespaces @> j.namespaces
     returning q.qid, q.job_id, j.namespaces),
   joined_running as (
     update asman.running r set namespaces = asman.union_of(r.namespaces, j.namespaces)
     from joiner j
-    where j.outcome = 'running' and r.job_id = any (array[j.job_id]) and r.qid is not distinct from j.qid and not r.namespaces @> j.namespaces
+    where j.outcome = 'running' and (r.job_id, r.qid) between (j.job_id, j.qid) and (j.job_id, j.qid) and not r.namespaces @> j.namespaces
     returning r.qid, r.job_id, j.namespaces),
   -- "Queued" is owed once a hold, "finished" once until it was said, and at once where the result is there already.
   owed as (

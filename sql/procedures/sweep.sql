@@ -16,7 +16,7 @@ with lost as (
   order by r.claimed_at limit 500
   for update of r skip locked),
 gone as (
-  delete from asman.running r using lost l where r.job_id = any (array[l.job_id]) and r.qid is not distinct from l.qid
+  delete from asman.running r using lost l where (r.job_id, r.qid) between (l.job_id, l.qid) and (l.job_id, l.qid)
   returning r.*, l.why, r.n_lost + 1 >= n_lost_max as is_final),
 again as (
   insert into asman.queued (qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus,

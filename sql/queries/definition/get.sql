@@ -6,7 +6,7 @@
 select d.body, (select l.login from asman.login l where l.hash = d.hash) as login from asman.definition d
 where d.hash = (
   select n.definition_hash from (
-    (select r.definition_hash from asman.running r where r.job_id = $2 and r.qid is not distinct from $1)
+    (select r.definition_hash from asman.running r where (r.job_id, r.qid) between ($2, $1) and ($2, $1))
     union all
     (select q.definition_hash from asman.queued q where q.job_id = $2 and q.qid = $1)
     union all

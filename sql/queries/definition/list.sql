@@ -7,9 +7,9 @@ select n.job_id, d.body, case when n.worker_id = $3 then l.login end as login,
   l.login is not null and n.worker_id is distinct from $3 as is_withheld
 from unnest($2::text[]) as w (job_id)
 cross join lateral (
-  (select q.job_id, q.definition_hash, null::text as worker_id from asman.queued q where q.job_id = w.job_id and q.qid is not distinct from $1 and not q.is_item)
+  (select q.job_id, q.definition_hash, null::text as worker_id from asman.queued q where (q.job_id, q.qid) between (w.job_id, $1) and (w.job_id, $1) and not q.is_item)
   union all
-  (select r.job_id, r.definition_hash, r.worker_id from asman.running r where r.job_id = w.job_id and r.qid is not distinct from $1 and not r.is_item)
+  (select r.job_id, r.definition_hash, r.worker_id from asman.running r where (r.job_id, r.qid) between (w.job_id, $1) and (w.job_id, $1) and not r.is_item)
   limit 1) n
 cross join lateral (select d.body from asman.definition d where d.hash = n.definition_hash limit 1) d
 left join lateral (select l.login from asman.login l where l.hash = n.definition_hash limit 1) l on true;

@@ -5,5 +5,5 @@
 -- index: running_pkey
 update asman.running r set deadline = now() + make_interval(secs => $4)
 from unnest($2::text[], $3::int8[]) as h (job_id, epoch)
-where r.job_id = any (array[h.job_id]) and r.qid is not distinct from $1 and r.epoch = h.epoch and r.by_deadline
+where (r.job_id, r.qid) between (h.job_id, $1) and (h.job_id, $1) and r.epoch = h.epoch and r.by_deadline
 returning r.job_id, r.epoch, (extract(epoch from r.deadline) * 1000)::int8 as deadline_ms;

@@ -12,7 +12,7 @@ select n.job_id, n.stage, (select d.body from asman.definition d where d.hash = 
 from (
   (select r.job_id, 1 as stage, r.definition_hash, r.is_item, r.attempt, r.n_lost, r.epoch, r.worker_id, r.deadline, null::text as reason,
     null::text as message, r.queued_at, r.claimed_at, null::timestamptz as finished_at, null::json as result
-   from asman.running r where r.job_id = $2 and r.qid is not distinct from $1)
+   from asman.running r where (r.job_id, r.qid) between ($2, $1) and ($2, $1))
   union all
   (select q.job_id, 0, q.definition_hash, q.is_item, q.attempt, q.n_lost, 0, null, null, null, null, q.queued_at, null, null, null
    from asman.queued q where q.job_id = $2 and q.qid = $1)

@@ -9,10 +9,10 @@ latest as materialized (
   select w.ord, f.* from wanted w cross join lateral (
     select f.* from asman.finished f where f.job_id = w.job_id and f.qid = $1 order by f.finished_at desc limit 1) f
   where f.reason not in ('Success', 'Deleted')
-    and (select true from asman.queued q where q.job_id = f.job_id and q.qid is not distinct from $1 limit 1) is null
-    and (select true from asman.running r where r.job_id = f.job_id and r.qid is not distinct from $1 limit 1) is null),
+    and (select true from asman.queued q where (q.job_id, q.qid) between (f.job_id, $1) and (f.job_id, $1) limit 1) is null
+    and (select true from asman.running r where (r.job_id, r.qid) between (f.job_id, $1) and (f.job_id, $1) limit 1) is null),
 gone as (
-  delete from asman.finished f using latest l where f.job_id = any (array[l.job_id]) and f.qid = any (array[l.qid]) returning f.job_id, f.finished_at),
+  delete from asman.finished f using latest l where (f.job_id, f.qid) between (l.job_id, l.qid) and (l.job_id, l.qid) returning f.job_id, f.finished_at),
 used as (
   update asman.definition d set used_at = now()
   from (select o.hash from latest l join asman.definition o on o.hash = any (array[l.definition_hash])

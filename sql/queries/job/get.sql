@@ -9,7 +9,7 @@ from unnest($1::uuid[], $2::text[]) as w (qid, job_id)
 cross join lateral (
   (select r.qid, r.job_id, 'Running' as state, (extract(epoch from r.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from r.claimed_at) * 1000)::int8 as since_ms,
   r.worker_id, r.namespaces, r.tags, r.cpus, r.gpus, r.memory_bytes, r.is_debug, null::text as reason, r.attempt, r.is_item, null::text as namespace
-   from asman.running r where r.job_id = w.job_id and r.qid is not distinct from w.qid)
+   from asman.running r where (r.job_id, r.qid) between (w.job_id, w.qid) and (w.job_id, w.qid))
   union all
   (select q.qid, q.job_id, 'Queued' as state, (extract(epoch from q.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from q.queued_at) * 1000)::int8 as since_ms,
   null::text as worker_id, q.namespaces, q.tags, q.cpus, q.gpus, q.memory_bytes, q.is_debug, null::text as reason, q.attempt, q.is_item, null::text as namespace

@@ -5,7 +5,7 @@
 -- locks: none that others wait for
 -- index: running_pkey, log_chunk_pkey
 with held as (
-  select r.claimed_at from asman.running r where r.job_id = $2 and r.qid is not distinct from $1 and r.epoch = $3),
+  select r.claimed_at from asman.running r where (r.job_id, r.qid) between ($2, $1) and ($2, $1) and r.epoch = $3),
 last as (
   select l.epoch, l.seq, l.build_lines_after, l.run_lines_after, l.bytes_after from asman.log_chunk l
   where l.job_id = $2 and l.qid = $1 order by l.epoch desc, l.seq desc limit 1),

@@ -11,7 +11,7 @@ with wanted as (
     and q.required_seconds <= w.max_seconds and (select p.is_paused from asman.queue p where p.qid = q.qid) is not true
   for update of q),
 gone as (
-  delete from asman.queued q using wanted w where q.job_id = $2 and q.qid is not distinct from $1 returning q.*, w.run_seconds),
+  delete from asman.queued q using wanted w where (q.job_id, q.qid) between ($2, $1) and ($2, $1) returning q.*, w.run_seconds),
 claimed as (
   insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, is_true_id,
     is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, queued_at)

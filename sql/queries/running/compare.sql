@@ -10,7 +10,7 @@ select h.job_id, h.epoch, case when r.epoch is not null then 'held' when f.reaso
   f.reason, f.message
 from held h
 left join lateral (
-  select r.epoch from asman.running r where r.job_id = h.job_id and r.qid is not distinct from $1 and r.epoch = h.epoch limit 1) r on true
+  select r.epoch from asman.running r where (r.job_id, r.qid) between (h.job_id, $1) and (h.job_id, $1) and r.epoch = h.epoch limit 1) r on true
 left join lateral (
   select f.reason, f.message from asman.finished f
   where r.epoch is null and f.job_id = h.job_id and f.qid = $1 and f.epoch = h.epoch order by f.finished_at desc limit 1) f on true

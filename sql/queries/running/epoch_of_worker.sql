@@ -3,4 +3,4 @@
 -- out:   epoch int8: no row when it holds none
 -- locks: none
 -- index: running_pkey
-select r.epoch from asman.running r where r.job_id = $2 and r.qid is not distinct from $1 and r.worker_id is not distinct from $3;
+select r.epoch from asman.running r where (r.job_id, r.qid) between ($2, $1) and ($2, $1) and r.worker_id is not distinct from $3;

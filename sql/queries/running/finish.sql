@@ -8,7 +8,7 @@ with done as (
   select * from unnest($1::uuid[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::float8[], $8::text[])
     as d (qid, job_id, epoch, reason, message, status_code, duration_ms, result)),
 gone as (
-  delete from asman.running r using done d where r.job_id = any (array[d.job_id]) and r.qid is not distinct from d.qid and r.epoch = d.epoch
+  delete from asman.running r using done d where (r.job_id, r.qid) between (d.job_id, d.qid) and (d.job_id, d.qid) and r.epoch = d.epoch
   returning r.*, d.reason, d.message, d.status_code, d.duration_ms, d.result),
 ended as (
   insert into asman.finished (qid, job_id, epoch, attempt, reason, message, worker_id, definition_hash, is_true_id, is_debug,

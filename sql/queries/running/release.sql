@@ -7,7 +7,7 @@ with back as (
   select * from unnest($1::uuid[], $2::text[], $3::int8[]) as b (qid, job_id, epoch)),
 gone as (
   delete from asman.running r using back b
-  where r.job_id = any (array[b.job_id]) and r.qid is not distinct from b.qid and r.epoch = b.epoch returning r.*),
+  where (r.job_id, r.qid) between (b.job_id, b.qid) and (b.job_id, b.qid) and r.epoch = b.epoch returning r.*),
 again as (
   insert into asman.queued (qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus,
     memory_bytes, required_seconds, max_seconds, tags, attempt, n_lost, queued_at)
