@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error as Bollard;
-use bollard::models::{BuildInfo, CreateImageInfo};
+use bollard::models::{BuildInfo, CreateImageInfo, ImageSummary};
 use bollard::query_parameters::{
     BuildImageOptions, BuildImageOptionsBuilder, CreateImageOptionsBuilder, ListImagesOptionsBuilder, PushImageOptions,
     RemoveImageOptionsBuilder, TagImageOptionsBuilder,
@@ -111,10 +111,13 @@ impl Docker {
 
     /// Ids of all images without a name, layers included.
     pub(crate) async fn nameless_images(&self) -> Result<HashSet<String>, Fault> {
+        Ok(self.nameless().await?.into_iter().map(|image| image.id).collect())
+    }
+
+    async fn nameless(&self) -> Result<Vec<ImageSummary>, Fault> {
         let filters = HashMap::from([("dangling".to_owned(), vec!["true".to_owned()])]);
         let options = ListImagesOptionsBuilder::new().all(true).filters(&filters).build();
-        let images = self.client.list_images(Some(options)).await?;
-        Ok(images.into_iter().map(|image| image.id).collect())
+        Ok(self.client.list_images(Some(options)).await?)
     }
 
     /// Bytes that a layer adds to the one that it was made from; none when it is not there.
@@ -123,23 +126,36 @@ impl Docker {
         history.first().and_then(|own| u64::try_from(own.size).ok()).unwrap_or(0)
     }
 
-    /// Removes the layers that a build left, newest first, but for those that were there `before`, have a name or are in use.
-    /// Gives how many are in use. The ids are read off the engine's words, which a build can forge: hence the conditions.
+    /// Removes the layers that a build left, newest first. Gives how many are in use.
     pub(crate) async fn remove_layers(&self, layers: &[String], before: &HashSet<String>) -> usize {
         let mut n_in_use = 0;
-        for id in layers.iter().rev() {
-            // Names go into the URL as they are.
-            let Some(id) = Some(id).filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit())) else { continue };
-            let Ok(found) = self.client.inspect_image(id).await else { continue };
-            let is_named = found.repo_tags.iter().flatten().next().is_some();
-            let Some(id) = found.id.filter(|id| !is_named && !before.contains(id)) else { continue };
-            match self.remove_image_named(&id).await {
+        for id in self.own_layers(layers, before).await.iter().rev() {
+            match self.remove_image_named(id).await {
                 Err(Fault::Refused { status: 409, .. }) => n_in_use += 1,
                 Err(fault) => tracing::warn!(%fault, image = %id, "layer of a failed build stays"),
                 Ok(()) => (),
             }
         }
         n_in_use
+    }
+
+    /// Whole ids of the layers that are a build's own: none that was there `before` or has a name, since they are read off the
+    /// engine's words, which a build can forge. After them what was made of them: of a build that is ended the engine may still
+    /// keep a layer that it told nobody of.
+    async fn own_layers(&self, layers: &[String], before: &HashSet<String>) -> Vec<String> {
+        let mut own = Vec::new();
+        // Names go into the URL as they are.
+        for id in layers.iter().filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit())) {
+            let Ok(found) = self.client.inspect_image(id).await else { continue };
+            let is_named = found.repo_tags.iter().flatten().next().is_some();
+            own.extend(found.id.filter(|id| !is_named && !before.contains(id)));
+        }
+        let mut others = self.nameless().await.unwrap_or_default();
+        others.retain(|image| !before.contains(&image.id) && !own.contains(&image.id));
+        while let Some(next) = others.iter().position(|image| own.contains(&image.parent_id)) {
+            own.push(others.swap_remove(next).id);
+        }
+        own
     }
 
     async fn remove_image_named(&self, name: &str) -> Result<(), Fault> {
