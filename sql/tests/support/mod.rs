@@ -14,7 +14,7 @@ fn statements_of(dir: &Dir<'static>) -> Vec<(String, &'static str)> {
     for entry in dir.entries() {
         match entry {
             DirEntry::Dir(inner) => all.extend(statements_of(inner)),
-            DirEntry::File(file) => all.push((file.path().display().to_string(), file.contents_utf8().unwrap_or_default())),
+            DirEntry::File(file) => all.push((file.path().display().to_string(), file.contents_utf8().unwrap())),
         }
     }
     all
