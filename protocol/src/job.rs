@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::definition::{DataRef, Requirements};
 use crate::log::LogLine;
+use crate::missing::Missing;
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -157,9 +158,12 @@ pub struct JobResult {
     /// Exit code of the container.
     #[serde(rename = "StatusCode", default, skip_serializing_if = "Option::is_none")]
     pub status_code: Option<i64>,
-    /// The run's log lines. Workers send none here: the API adds what it stored.
+    /// The last of the run's log lines. Workers send none here: the API adds what it stored.
     #[serde(default)]
     pub logs: Vec<LogLine>,
+    /// What of the log is not in `logs`. Absent: `logs` is all of it.
+    #[serde(rename = "logsOmitted", default, skip_serializing_if = "Option::is_none")]
+    pub logs_omitted: Option<OmittedLines>,
     /// How long the container ran, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<f64>,
@@ -173,6 +177,20 @@ pub struct JobResult {
     /// Files of `/outputs` by their relative path.
     #[serde(default)]
     pub outputs: BTreeMap<String, DataRef>,
+    /// What of `/outputs` is not in `outputs`. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+}
+
+/// The beginning of a long log, which a result leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
+pub struct OmittedLines {
+    /// How many lines of the log come before those that the result holds.
+    pub lines: u64,
+    /// Where the whole log is, relative to the address of the result.
+    pub url: String,
 }
 
 /// One transition in `history.json`.

@@ -32,6 +32,7 @@ pub mod limits;
 mod log;
 mod login;
 mod message;
+mod missing;
 mod name;
 mod parsed;
 mod path;
@@ -49,13 +50,14 @@ pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, 
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
 pub use item::{InvalidItemId, Item, Stage, check_item_id};
 pub use item_json::{InvalidItemJson, ItemJson, ItemJsonEntry};
-pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, Reason, State, WorkerInfo};
+pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, OmittedLines, Reason, State, WorkerInfo};
 pub use log::{LogLine, Step};
 pub use login::{SplitDefinition, split_login, with_login, without_login};
 pub use message::{
     ClearMessage, ClientMessage, DefinitionsMessage, JobQuery, Jobs, JobsMessage, LogsMessage, ServerMessage, StateChange,
     StateChangeValue, WorkersMessage,
 };
+pub use missing::{Missing, MissingCode, MissingFor, MissingOutputs};
 pub use name::{InvalidName, JobId, Namespace, Qid, QueueName, WorkerId};
 pub use parsed::{InvalidDefinition, ParsedDefinition};
 pub use path::{InvalidPath, check_config_path, check_input_path};

@@ -38,6 +38,12 @@ pub const SECRET_NAME_CHARS_MAX: usize = 64;
 pub const NAMESPACES_MAX: usize = 1_000;
 /// Most output files of one job.
 pub const OUTPUTS_MAX: usize = 10_000;
+/// Most bytes of all outputs of one job together; a sparse file counts by its length.
+pub const OUTPUTS_BYTES_MAX: u64 = 100 * 1024 * 1024 * 1024;
+/// Outputs that a result names for each reason why they are missing.
+pub const MISSING_NAMES_MAX: usize = 10;
+/// Characters of such a name.
+pub const MISSING_NAME_CHARS_MAX: usize = 255;
 /// Outputs and inputs up to this many bytes travel inside the JSON; larger ones through `/f`.
 pub const INLINE_BYTES_MAX: usize = 200;
 /// Most bytes of one object stored under `/f`.

@@ -351,8 +351,10 @@ export type JobQuery = {
 export type JobResult = {
   /** Exit code of the container. */
   StatusCode?: number,
-  /** The run's log lines. Workers send none here: the API adds what it stored. */
+  /** The last of the run's log lines. Workers send none here: the API adds what it stored. */
   logs: Array<LogLine>,
+  /** What of the log is not in `logs`. Absent: `logs` is all of it. */
+  logsOmitted?: OmittedLines,
   /** How long the container ran, milliseconds. */
   duration?: number,
   /** `{"statusCode", "json": {"message"}}` for reason `Error`. */
@@ -361,6 +363,8 @@ export type JobResult = {
   isTimedOut: boolean,
   /** Files of `/outputs` by their relative path. */
   outputs: Record<string, DataRef>,
+  /** What of `/outputs` is not in `outputs`. Absent: nothing. */
+  missing?: Missing,
 }
 
 /** Payload of `JobStatusLogs`: `JobStatusPayload` with names checked. */
@@ -476,8 +480,41 @@ export type LogsRequest = {
   lines: Array<LogLine>,
 }
 
+/** What a result lacks. Absent from a result that holds every file of `/outputs`. */
+export type Missing = {
+  /** How many outputs were left out. A folder that cannot be read counts as one. */
+  outputs: number,
+  /** There are more: the worker stopped counting. */
+  isMore?: boolean,
+  /** The reasons, each once. */
+  why: Array<MissingFor>,
+}
+
+/** Why an output is not in its job's result. */
+export type MissingCode = "too-many" | "too-large" | "unreadable" | "not-a-file" | "link" | "name" | "changed" | "other"
+
+/** The outputs that were left out for one reason. */
+export type MissingFor = {
+  /** The reason. */
+  code: MissingCode,
+  /** How many. */
+  outputs: number,
+  /** The first of them by name, ten at most. */
+  names: Array<string>,
+  /** The reason as a sentence. */
+  message: string,
+}
+
 /** A label that holds a job alive. `_` is the shared default; `*`, in a cancel, means all. */
 export type Namespace = string
+
+/** The beginning of a long log, which a result leaves out. */
+export type OmittedLines = {
+  /** How many lines of the log come before those that the result holds. */
+  lines: number,
+  /** Where the whole log is, relative to the address of the result. */
+  url: string,
+}
 
 /** How a job ended. */
 export type Reason = "Success" | "Error" | "TimedOut" | "Cancelled" | "WorkerLost" | "JobReplacedByClient" | "Deleted"

@@ -164,10 +164,12 @@ impl Task<'_> {
         let result = JobResult {
             status_code: Some(code),
             logs: Vec::new(),
+            logs_omitted: None,
             duration: Some((ended.ending.duration.as_secs_f64() * 1000.0).round()),
             error,
             is_timed_out: ended.is_timed_out,
             outputs,
+            missing: None,
         };
         FinishRequest { epoch: self.claim.epoch, reason, message, result }
     }
