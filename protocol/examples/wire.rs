@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use protocol::report::{JobPage, Report};
 use protocol::{
-    ClaimAnswer, ClaimRequest, ClientMessage, EnqueueJob, FinishRequest, HeartbeatAnswer, HeartbeatRequest, HistoryEntry,
-    LogsRequest, ReleaseRequest, ServerMessage, Step, WorkerMessage,
+    ClaimAnswer, ClaimRequest, ClientMessage, EndCode, EnqueueJob, FinishRequest, HeartbeatAnswer, HeartbeatRequest,
+    HistoryEntry, LogsRequest, ReleaseRequest, ServerMessage, Step, WorkerMessage,
 };
 use ts_rs::{Config, TS, TypeVisitor};
 
@@ -53,9 +53,16 @@ fn main() {
     found.visit::<FinishRequest>();
     found.visit::<ReleaseRequest>();
     print!("{HEADER}");
+    print!("\n{}", end_codes());
     for declaration in found.by_name.into_values() {
         print!("\n{}", readable(&declaration));
     }
+}
+
+/// The table of end codes. A code on the wire may be one of a later release, so this is no type of a member.
+fn end_codes() -> String {
+    let codes = EndCode::ALL.iter().map(|code| format!("  | \"{code}\" // {}: {}\n", code.fault().as_str(), code.meaning()));
+    format!("/** Why a job has no result. */\nexport type EndCode =\n{}", codes.collect::<String>())
 }
 
 /// Indents the members, puts comments of one line on one line, and writes a mapped type as the record that it is.

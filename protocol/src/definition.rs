@@ -162,6 +162,9 @@ pub struct Control {
     /// Whom to tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callbacks: Option<Callbacks>,
+    /// Run the job again, however it ended before. A job that waits or runs is left as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again: Option<bool>,
 }
 
 /// Whom to tell of a job, and when.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::definition::{DataRef, Requirements};
+use crate::end_code::EndFault;
 use crate::log::LogLine;
 use crate::missing::Missing;
 
@@ -139,6 +140,12 @@ pub struct Finished {
     /// Who ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// Why, as programs read it: one of the end codes. Absent for `Success`, and where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Whose fault that is. Only a failure of the job's own answers later submissions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<EndFault>,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -216,6 +223,12 @@ pub struct HistoryEntry {
     /// Which claim of the job this is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i16>,
+    /// Why, as programs read it: one of the end codes, of an end or of a release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Whose fault that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<EndFault>,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

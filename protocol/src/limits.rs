@@ -63,6 +63,10 @@ pub const DURATION_MAX: Duration = Duration::from_hours(720);
 pub const SETUP_ALLOWANCE: Duration = Duration::from_hours(1);
 /// Lost workers after which a job is given up: it may be the job that kills them.
 pub const LOST_WORKERS_MAX: i16 = 3;
+/// Releases after which a job is given up that several workers could not run, for reasons that were not its own.
+pub const RELEASES_MAX: i16 = 5;
+/// Longest sentence that a worker may give with the end of a job or its release; more is cut off.
+pub const END_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// Most jobs in one claim.
 pub const CLAIM_JOBS_MAX: u32 = 256;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::duration::Duration;
+use crate::end_code::EndFault;
 use crate::job::{JobResult, Reason};
 use crate::limits;
 use crate::log::{LogLine, Step};
@@ -208,6 +209,12 @@ pub struct FinishRequest {
     pub epoch: i64,
     /// How the job ended: `Success`, `Error` or `TimedOut`.
     pub reason: Reason,
+    /// Why, as programs read it: one of the end codes. Absent for `Success`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Whose fault that is. A failure that does not say so answers no later submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<EndFault>,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -217,10 +224,20 @@ pub struct FinishRequest {
 }
 
 /// `POST /q/:queue/j/:id/release`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct ReleaseRequest {
     /// The claim's epoch.
     pub epoch: i64,
+    /// Why, as programs read it: one of the end codes. Absent when the worker only ends or takes no more jobs: such a release
+    /// has no penalty. With a code the job goes behind those that wait, after a pause that grows, and ends after some such releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Whose fault that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<EndFault>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }

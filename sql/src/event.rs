@@ -46,6 +46,8 @@ impl HistoryRow {
             worker: self.worker_id.clone(),
             namespace: self.namespace.clone(),
             attempt: self.attempt,
+            code: None,
+            fault: None,
             message: self.message.clone(),
         }
     }

@@ -177,6 +177,8 @@ impl ResultRow {
             reason: reason_of(&self.reason)?,
             time: self.finished_ms,
             worker: self.worker_id.clone(),
+            code: None,
+            fault: None,
             message: self.message.clone(),
             namespace: self.namespace.clone(),
             result: result.map(|result| JobResult { logs, ..result }),

@@ -1,5 +1,50 @@
 // The types of the wire, made of the Rust crate `protocol`: `just wire` writes this file, nobody edits it.
 
+/** Why a job has no result. */
+export type EndCode =
+  | "definition-invalid" // job: The definition cannot be run as it is written.
+  | "command-invalid" // job: The command, entrypoint or a size in the definition cannot be read.
+  | "command-not-found" // job: The image has no such program, so the container could not start.
+  | "command-not-executable" // job: The program is in the image and may not be executed.
+  | "container-refused" // job: The engine refuses the container for something that the definition asks for.
+  | "out-of-memory" // job: The job used more memory than it may.
+  | "disk-exceeded" // job: The job wrote more to disk than it may.
+  | "wrote-to-stderr" // job: The job wrote to stderr, and its worker counts that as a failure.
+  | "timed-out" // job: The job ran longer than it may.
+  | "image-reference-invalid" // job: The image's name cannot be one.
+  | "image-not-found" // job: The registry does not know the image.
+  | "image-denied" // job: The registry does not let this worker have the image.
+  | "image-no-platform" // job: The registry has the image for other platforms only.
+  | "image-platform-mismatch" // machine: The image is made for another platform than the worker's.
+  | "pull-failed" // network: The registry could not be reached or answered with an error that passes.
+  | "pull-silent" // network: The registry began to answer and then said nothing more.
+  | "unpack-stalled" // machine: The engine took too long to unpack the image.
+  | "image-vanished" // machine: The image was there and was removed before the job started.
+  | "registry-not-allowed" // settings: The worker's owner does not allow this registry.
+  | "build-failed" // job: A step of the image's build failed.
+  | "build-timed-out" // job: The build took longer than the job may.
+  | "build-exceeded" // job: The build used more disk than it may.
+  | "build-context-invalid" // job: The build's context cannot be used.
+  | "build-context-not-found" // job: The server of the build's context does not have it or does not give it.
+  | "build-context-unreachable" // network: The build's context could not be fetched; another try may succeed.
+  | "build-base-unreachable" // network: The registry of a base image could not be reached or answered with an error that passes.
+  | "build-broken" // machine: The engine broke off the build.
+  | "builds-disabled" // settings: The worker's owner has turned builds off.
+  | "input-invalid" // job: An input cannot be read or placed as the definition gives it.
+  | "input-not-found" // job: The server of an input does not have it or does not give it.
+  | "input-unreachable" // network: An input could not be fetched; another try may succeed.
+  | "output-refused" // job: An output cannot be kept.
+  | "output-not-stored" // cluster: The storage did not take an output.
+  | "secret-missing" // settings: The worker does not have a secret that the job names.
+  | "machine-cannot-run" // settings: The worker's engine cannot run a container with what the worker offers.
+  | "engine-gone" // machine: The worker's engine stopped answering.
+  | "engine-refused" // machine: The worker's engine failed to run the container.
+  | "disk-full" // machine: The worker's disk is full or cannot be used.
+  | "worker-broken" // machine: The worker met an error of its own.
+  | "definition-lost" // cluster: The stored definition is gone.
+  | "workers-lost" // machine: Several workers were lost while they ran the job.
+  | "released-too-often" // machine: Several times a worker gave the job back, for reasons that were not the job's.
+
 /** How to build an image. */
 export type Build = {
   /** Git or archive URL. */
@@ -91,6 +136,8 @@ export type Control = {
   maxDuration?: Duration,
   /** Whom to tell. */
   callbacks?: Callbacks,
+  /** Run the job again, however it ended before. A job that waits or runs is left as it is. */
+  again?: boolean,
 }
 
 /** A value, or where to get it. */
@@ -191,12 +238,19 @@ export type EnqueueJob = {
   debug?: boolean,
 }
 
+/** Whose fault it is that a job has no result. */
+export type Fault = "job" | "machine" | "network" | "settings" | "cluster"
+
 /** `POST /q/:queue/j/:id/finish`. */
 export type FinishRequest = {
   /** The claim's epoch. */
   epoch: number,
   /** How the job ended: `Success`, `Error` or `TimedOut`. */
   reason: Reason,
+  /** Why, as programs read it: one of the end codes. Absent for `Success`. */
+  code?: string,
+  /** Whose fault that is. A failure that does not say so answers no later submission. */
+  fault?: Fault,
   /** A sentence for people. */
   message?: string,
   /** What it left. */
@@ -211,6 +265,10 @@ reason: Reason,
 time: number,
 /** Who ran it. */
 worker?: string,
+/** Why, as programs read it: one of the end codes. Absent for `Success`, and where nobody said. */
+code?: string,
+/** Whose fault that is. Only a failure of the job's own answers later submissions. */
+fault?: Fault,
 /** A sentence for people. */
 message?: string,
 /** The namespace that a cancel named. */
@@ -282,6 +340,10 @@ export type HistoryEntry = {
   namespace?: string,
   /** Which claim of the job this is, from 1. */
   attempt?: number,
+  /** Why, as programs read it: one of the end codes, of an end or of a release. */
+  code?: string,
+  /** Whose fault that is. */
+  fault?: Fault,
   /** A sentence for people. */
   message?: string,
 }
@@ -523,6 +585,15 @@ export type Reason = "Success" | "Error" | "TimedOut" | "Cancelled" | "WorkerLos
 export type ReleaseRequest = {
   /** The claim's epoch. */
   epoch: number,
+  /**
+   * Why, as programs read it: one of the end codes. Absent when the worker only ends or takes no more jobs: such a release
+   * has no penalty. With a code the job goes behind those that wait, after a pause that grows, and ends after some such releases.
+   */
+  code?: string,
+  /** Whose fault that is. */
+  fault?: Fault,
+  /** A sentence for people. */
+  message?: string,
 }
 
 /** A queue in numbers. */

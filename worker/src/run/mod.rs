@@ -171,7 +171,7 @@ impl Task<'_> {
             outputs,
             missing: None,
         };
-        FinishRequest { epoch: self.claim.epoch, reason, message, result }
+        FinishRequest { epoch: self.claim.epoch, reason, code: None, fault: None, message, result }
     }
 
     fn out_of_memory(&self) -> String {
@@ -192,13 +192,13 @@ fn broken(fault: Fault) -> RunError {
 /// The request that finishes a job which never ran to its end.
 pub(crate) fn failed(epoch: i64, status: u16, message: &str) -> FinishRequest {
     let result = JobResult { error: Some(error_json(i64::from(status), message)), ..JobResult::default() };
-    FinishRequest { epoch, reason: Reason::Error, message: Some(message.to_owned()), result }
+    FinishRequest { epoch, reason: Reason::Error, code: None, fault: None, message: Some(message.to_owned()), result }
 }
 
 /// The same for one that ran out of time.
 pub(crate) fn timed_out(epoch: i64, message: &str) -> FinishRequest {
     let result = JobResult { is_timed_out: true, ..JobResult::default() };
-    FinishRequest { epoch, reason: Reason::TimedOut, message: Some(message.to_owned()), result }
+    FinishRequest { epoch, reason: Reason::TimedOut, code: None, fault: None, message: Some(message.to_owned()), result }
 }
 
 fn error_json(status_code: i64, message: &str) -> serde_json::Value {

@@ -111,7 +111,11 @@ impl Session {
     async fn send(&self, letter: Letter<'_>) -> Result<(), ApiError> {
         match letter {
             Letter::Finish(it) => self.api.finish(&it.queue, &it.job_id, &it.finish).await,
-            Letter::Release(job) => self.api.release(&self.queue, &job.job_id, &ReleaseRequest { epoch: job.epoch }).await,
+            Letter::Release(job) => {
+                self.api
+                    .release(&self.queue, &job.job_id, &ReleaseRequest { epoch: job.epoch, ..ReleaseRequest::default() })
+                    .await
+            }
         }
     }
 

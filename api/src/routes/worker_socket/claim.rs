@@ -33,7 +33,7 @@ impl Worker {
         let (Some(reason), result) = (change.value.reason, change.value.result.unwrap_or_default()) else {
             return Err(ApiError::BadRequest("an end has a reason".to_owned()));
         };
-        let request = FinishRequest { epoch: key.epoch, reason, message: change.value.message, result };
+        let request = FinishRequest { epoch: key.epoch, reason, code: None, fault: None, message: change.value.message, result };
         let logs: Vec<LogLine> = request.result.logs.clone();
         let row = finish_row(key.qid, change.job, request)?;
         self.keep_last_log(&key, &logs).await?;
