@@ -6,20 +6,28 @@
 //!
 //! Blocking calls: they are short, and made at start or once per job.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use protocol::{Claim, HeldJob, Qid, QueueName, WorkerId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::executor::{LABEL_LOCK, LABEL_OWNER};
+use crate::owner::Owner;
 use crate::whole_file::{remove_unfinished, write_durably, write_whole};
 
 /// Characters of a job id that name its files: enough to tell jobs apart by eye; the epoch makes the name unique.
 const JOB_CHARS: usize = 16;
+
+/// Longer than a look at the lock takes, and how often it is waited for.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOKS_MAX: u32 = 10;
 
 /// An exclusively held data directory.
 #[derive(Debug)]
@@ -42,10 +50,10 @@ impl DataDirectory {
         let path = path.canonicalize().map_err(failed)?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(failed)?;
-        match fs4::FileExt::try_lock(&lock) {
+        match take(&lock) {
             Ok(()) => (),
-            Err(fs4::TryLockError::WouldBlock) => return Err(Error::DataDirectoryBusy(path)),
-            Err(fs4::TryLockError::Error(source)) => return Err(Error::DataDirectory { path: lock_path, source }),
+            Err(TryLockError::WouldBlock) => return Err(Error::DataDirectoryBusy(path)),
+            Err(TryLockError::Error(source)) => return Err(Error::DataDirectory { path: lock_path, source }),
         }
         for folder in ["jobs", "spool", "cache"] {
             fs::create_dir_all(path.join(folder)).map_err(failed)?;
@@ -75,8 +83,19 @@ impl DataDirectory {
         hex::encode(&Sha256::digest(self.path.as_os_str().as_bytes())[..16])
     }
 
-    /// Held as long as the worker runs.
-    pub(crate) fn lock_file(&self) -> PathBuf {
+    /// Labels that let others tell whose an object of the engine is. The lock is held as long as the worker runs.
+    pub(crate) fn owner_labels(&self) -> HashMap<String, String> {
+        let lock = self.lock_file().to_string_lossy().into_owned();
+        let owner = self.owner().map(|owner| (LABEL_OWNER.to_owned(), owner.to_string()));
+        owner.into_iter().chain([(LABEL_LOCK.to_owned(), lock)]).collect()
+    }
+
+    /// This process as the one that holds the directory's lock.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        Owner::own(&self.lock_file())
+    }
+
+    fn lock_file(&self) -> PathBuf {
         self.path.join("lock")
     }
 
@@ -139,6 +158,17 @@ impl DataDirectory {
     pub(crate) fn spool_folder(&self) -> PathBuf {
         self.path.join("spool")
     }
+}
+
+/// Another worker that looks whether this one lives has the lock for a moment; see [`Owner::life`].
+fn take(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS_MAX {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+            taken => return taken,
+        }
+    }
+    lock.try_lock()
 }
 
 /// A claim and the share of the machine that its job holds.

@@ -13,6 +13,7 @@
 //! - `isolation`: how far jobs are kept from the machine: stance, network and its rules, secrets.
 //! - `executor`: what runs jobs: containers or scripts. `executor/docker/` alone names the engine's client.
 //! - `image`: references, and one pull or build of an image at a time. `build`: from a definition's build block to an image.
+//! - `owner`: whose the things on a machine are, and whether their worker is dead for certain.
 //! - `guard`: the client for URLs that strangers chose.
 //! - `care`: the machine's disk: images, caches, and no claims without room. `content`: inputs that are kept.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
@@ -44,6 +45,7 @@ mod holds;
 mod image;
 mod isolation;
 mod log;
+mod owner;
 mod queues;
 mod run;
 mod session;

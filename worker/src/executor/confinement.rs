@@ -52,6 +52,16 @@ pub(crate) struct NetworkSpec {
     pub(crate) labels: HashMap<String, String>,
 }
 
+/// A network that some worker made.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerNetwork {
+    pub(crate) name: String,
+    /// As [`Owner`](crate::owner::Owner) writes itself. None: made by an earlier version.
+    pub(crate) owner: Option<String>,
+    /// Seconds since 1970, by the engine's clock.
+    pub(crate) created: i64,
+}
+
 /// What the engine says of itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EngineFacts {

@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::error::Error;
-pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, SandboxSpec, Whereabouts};
+pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, SandboxSpec, Whereabouts, WorkerNetwork};
 pub(crate) use docker::{BuildOptions, Docker, UnusedSandbox};
 pub(crate) use process::Processes;
 
@@ -91,7 +91,10 @@ pub(crate) const LABEL_WORKER: &str = "asman.worker";
 /// Label with the hash of the data directory's path: what a start sweeps by.
 pub(crate) const LABEL_DATA: &str = "asman.data";
 
-/// Label of a network with the lock file of its worker's data directory: who starts next to a dead worker tidies up after it.
+/// Label of a network or sandbox with its worker's [`Owner`](crate::owner::Owner): who starts next to a dead worker tidies up.
+pub(crate) const LABEL_OWNER: &str = "asman.owner";
+
+/// Label with the lock file of the worker's data directory: for people who look, and for workers of an earlier version.
 pub(crate) const LABEL_LOCK: &str = "asman.lock";
 
 /// Label of a sandbox; its value is that of [`LABEL_DATA`], which a sandbox does not have: it is no job's.

@@ -2,7 +2,7 @@
 //!
 //! Two chains of the worker's own, named after its data directory: one for what a container sends elsewhere, which the engine's
 //! `DOCKER-USER` (or `FORWARD`, where there is none) leads to, and one for what it sends to this machine. Only packets that come in
-//! by the bridge get there. The jumps carry a comment. IPv6 is closed as a whole: the bridge has none, so this guards against a
+//! by the bridge get there. The jumps carry a comment, which names the worker as its [`Owner`]. IPv6 is closed as a whole: the bridge has none, so this guards against a
 //! container that makes some.
 //!
 //! Installing replaces what is there in one transaction of the kernel per family, so rules are never half there.
@@ -18,10 +18,14 @@ use tokio::process::Command;
 
 use super::addresses::guarded;
 use super::destination::Destination;
+use super::jumps::{Jump, ids_in, jumps_to};
+use crate::owner::Owner;
 
 /// Seconds that a call waits for another one's lock.
 const LOCK_SECONDS: &str = "10";
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Begins the comment of every jump; the owner follows.
+const COMMENT: &str = "asman jobs";
 /// Where the program is for a user whose path does not say.
 const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 /// SMTP and its neighbours: a machine that sends mail for strangers is soon on every list.
@@ -35,6 +39,8 @@ pub(super) struct Firewall {
     /// 12 hex digits.
     pub(super) id: String,
     pub(super) bridge: String,
+    /// Comment of the jumps.
+    comment: String,
     pub(super) allowed: Vec<Destination>,
     /// Reached on port 53 alone.
     pub(super) name_servers: Vec<std::net::Ipv4Addr>,
@@ -59,11 +65,12 @@ impl Family {
 
 impl Firewall {
     /// Finds the programs. None: they are not installed.
-    pub(super) fn find(id: String, bridge: String) -> Option<Self> {
+    pub(super) fn find(id: String, bridge: String, owner: Option<&Owner>) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders = std::env::split_paths(&path).chain(FOLDERS.map(PathBuf::from));
         let folder = folders.find(|folder| is_there(folder, Family::V4))?;
-        Some(Self { id, bridge, allowed: Vec::new(), name_servers: Vec::new(), folder })
+        let comment = owner.map_or_else(|| COMMENT.to_owned(), |owner| format!("{COMMENT} {owner}"));
+        Some(Self { id, bridge, comment, allowed: Vec::new(), name_servers: Vec::new(), folder })
     }
 
     /// Puts all rules in place, whatever is there.
@@ -83,18 +90,27 @@ impl Firewall {
         for (parent, chain) in self.jumps(family).await {
             if !self.has_jump(family, parent, &chain).await? {
                 let mut arguments = vec!["-I", parent, "1"];
-                let jump = self.jump(&chain);
+                let jump = self.jump(&chain, &self.comment);
                 arguments.extend(jump.iter().map(String::as_str));
                 self.call(family, &arguments).await?;
             }
+            // Of an earlier process of this worker.
+            self.remove_jumps(family, &chain, |comment| comment != self.comment).await;
         }
         Ok(())
     }
 
-    /// Whether every packet of the bridge still goes through the rules.
+    /// Whether every packet of the bridge still goes through the rules, and all of them are there.
     pub(super) async fn is_installed(&self) -> io::Result<bool> {
+        let expected = self.script(Family::V4);
         for (parent, chain) in self.jumps(Family::V4).await {
             if !self.has_jump(Family::V4, parent, &chain).await? {
+                return Ok(false);
+            }
+            let rule = format!("-A {chain} ");
+            let n_rules = |text: &str| text.lines().filter(|line| line.starts_with(&rule)).count();
+            let there = self.run(Family::V4.program(), &["-S", &chain], "").await?;
+            if n_rules(&String::from_utf8_lossy(&there.stdout)) != n_rules(&expected) {
                 return Ok(false);
             }
         }
@@ -104,30 +120,47 @@ impl Firewall {
     /// Takes all rules away, as far as they are there.
     pub(super) async fn remove(&self) {
         for family in [Family::V4, Family::V6] {
-            for (parent, chain) in self.jumps(family).await {
-                let mut arguments = vec!["-D", parent];
-                let jump = self.jump(&chain);
-                arguments.extend(jump.iter().map(String::as_str));
-                // A second time for what a crash in the middle of an install doubled.
-                while self.call(family, &arguments).await.is_ok() {}
+            for direction in ["OUT", "HOST"] {
+                let chain = self.chain(direction);
+                self.remove_jumps(family, &chain, |_| true).await;
                 let _ = self.call(family, &["-F", &chain]).await;
                 let _ = self.call(family, &["-X", &chain]).await;
             }
         }
     }
 
-    /// The rules of all workers of this machine, whether they live or not.
-    pub(super) async fn list() -> Vec<Self> {
-        let Some(tool) = Self::find(String::new(), String::new()) else { return Vec::new() };
+    /// The rules of all workers of this machine, whether they live or not, with their owners.
+    pub(super) async fn list() -> Vec<(Self, Option<Owner>)> {
+        let Some(tool) = Self::find(String::new(), String::new(), None) else { return Vec::new() };
         let Ok(output) = tool.run(Family::V4.program(), &["-S"], "").await else { return Vec::new() };
-        let ids = ids_in(&String::from_utf8_lossy(&output.stdout));
-        ids.into_iter().map(|(id, bridge)| Self { id, bridge, ..tool.clone() }).collect()
+        let listing = String::from_utf8_lossy(&output.stdout);
+        let found = ids_in(&listing).into_iter();
+        found
+            .map(|(id, bridge)| {
+                let firewall = Self { id, bridge, ..tool.clone() };
+                let jumps = ["OUT", "HOST"].map(|direction| jumps_to(&listing, &firewall.chain(direction)));
+                let owner = jumps.concat().iter().find_map(|jump| Owner::parse(jump.comment.strip_prefix(COMMENT)?.trim_start()));
+                (firewall, owner)
+            })
+            .collect()
+    }
+
+    async fn remove_jumps(&self, family: Family, chain: &str, is_asked: impl Fn(&str) -> bool) {
+        let Ok(output) = self.run(family.program(), &["-S"], "").await else { return };
+        for Jump { parent, comment } in jumps_to(&String::from_utf8_lossy(&output.stdout), chain) {
+            if is_asked(&comment) {
+                let jump = self.jump(chain, &comment);
+                let arguments: Vec<_> = ["-D", &parent].into_iter().chain(jump.iter().map(String::as_str)).collect();
+                // Somebody else may have been faster.
+                let _ = self.call(family, &arguments).await;
+            }
+        }
     }
 
     /// Which chain of the system leads to which of ours.
     async fn jumps(&self, family: Family) -> [(&'static str, String); 2] {
-        // The engine has this chain for IPv6 only where it manages IPv6.
-        let has_user_chain = family == Family::V4 && self.call(family, &["-S", "DOCKER-USER", "1"]).await.is_ok();
+        // The engine has this chain for IPv6 only where it manages IPv6. One that an earlier engine left leads nowhere.
+        let has_user_chain = family == Family::V4 && self.call(family, &["-C", "FORWARD", "-j", "DOCKER-USER"]).await.is_ok();
         let forward = if has_user_chain { "DOCKER-USER" } else { "FORWARD" };
         [(forward, self.chain("OUT")), ("INPUT", self.chain("HOST"))]
     }
@@ -136,14 +169,14 @@ impl Firewall {
         format!("ASMAN-{}-{direction}", self.id)
     }
 
-    fn jump(&self, chain: &str) -> [String; 8] {
-        let words = ["-i", &self.bridge, "-m", "comment", "--comment", "asman jobs", "-j", chain];
+    fn jump(&self, chain: &str, comment: &str) -> [String; 8] {
+        let words = ["-i", &self.bridge, "-m", "comment", "--comment", comment, "-j", chain];
         words.map(str::to_owned)
     }
 
     async fn has_jump(&self, family: Family, parent: &str, chain: &str) -> io::Result<bool> {
         let mut arguments = vec!["-C", parent];
-        let jump = self.jump(chain);
+        let jump = self.jump(chain, &self.comment);
         arguments.extend(jump.iter().map(String::as_str));
         let output = self.run(family.program(), &arguments, "").await?;
         Ok(output.status.success())
@@ -164,6 +197,10 @@ impl Firewall {
         for chain in [out, host] {
             // Answers to what somebody else began, and to what a rule let through.
             rules += &format!("-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n");
+            if chain == out {
+                // Jobs do not reach each other, whatever the engine makes of the bridge's options.
+                rules += &format!("-A {out} -o {} -j {REFUSE}\n", self.bridge);
+            }
             for allowed in &self.allowed {
                 let port = allowed.port.map(|port| format!(" -p tcp --dport {port}")).unwrap_or_default();
                 rules += &format!("-A {chain} -d {}{port} -j RETURN\n", allowed.addresses());
@@ -205,13 +242,6 @@ impl Firewall {
     }
 }
 
-/// Ids of the chains in a listing, each once, with the bridge that they are for.
-fn ids_in(listing: &str) -> Vec<(String, String)> {
-    let chains = listing.lines().filter_map(|line| line.strip_prefix("-N ASMAN-")?.strip_suffix("-OUT"));
-    let ids = chains.filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    ids.map(|id| (id.to_owned(), format!("asm{id}"))).collect()
-}
-
 fn is_there(folder: &Path, family: Family) -> bool {
     folder.join(family.program()).is_file() && folder.join(format!("{}-restore", family.program())).is_file()
 }
@@ -232,7 +262,8 @@ mod tests {
         let (id, bridge) = ("0123456789ab".to_owned(), "asm0123456789ab".to_owned());
         let allowed = vec!["10.0.0.5:9000".parse().unwrap(), "192.168.7.0/24".parse().unwrap()];
         let name_servers = vec!["10.0.0.2".parse().unwrap()];
-        Firewall { id, bridge, allowed, name_servers, folder: PathBuf::from("/usr/sbin") }
+        let comment = COMMENT.to_owned();
+        Firewall { id, bridge, comment, allowed, name_servers, folder: PathBuf::from("/usr/sbin") }
     }
 
     #[test]
@@ -240,6 +271,8 @@ mod tests {
         let script = firewall().script(Family::V4);
         let at = |rule: &str| script.find(rule).unwrap_or_else(|| panic!("{rule} in {script}"));
         let metadata = at("-A ASMAN-0123456789ab-OUT -d 169.254.0.0/16 -j REJECT");
+        let neighbour = at("-A ASMAN-0123456789ab-OUT -o asm0123456789ab -j REJECT");
+        assert!(neighbour < at("-d 10.0.0.5/32"));
         for rule in [
             "-A ASMAN-0123456789ab-OUT -d 10.0.0.5/32 -p tcp --dport 9000 -j RETURN",
             "-A ASMAN-0123456789ab-OUT -d 192.168.7.0/24 -j RETURN",
@@ -249,12 +282,5 @@ mod tests {
         }
         assert!(script.ends_with("-A ASMAN-0123456789ab-HOST -j REJECT --reject-with icmp-admin-prohibited\nCOMMIT\n"));
         assert!(firewall().chain("HOST").len() <= 28, "the kernel takes no longer name");
-    }
-
-    #[test]
-    fn rules_are_found_by_their_chains() {
-        let listing =
-            "-P INPUT ACCEPT\n-N ASMAN-aaaaaaaaaaaa-HOST\n-N ASMAN-aaaaaaaaaaaa-OUT\n-N DOCKER-USER\n-N ASMAN-x y-OUT\n";
-        assert_eq!(ids_in(listing), [("aaaaaaaaaaaa".to_owned(), "asmaaaaaaaaaaaa".to_owned())]);
     }
 }

@@ -1,26 +1,26 @@
 //! The network of one worker's jobs and the rules around it, from its start to its end.
 //!
 //! One bridge network per data directory, so what one worker lets through holds for no other. Both are found again by name after a
-//! crash; those of a data directory that nobody uses any more are removed by whoever starts next on the machine, since the engine
-//! has addresses for some thirty networks only. At the end they go, unless containers still use the network; then the rules stay with
+//! crash; those of a worker that is dead for certain are removed by the next start on the machine, since the engine has addresses
+//! for some thirty networks only. Rules are judged by their own owner: an engine knows only its own networks. At the end they go, unless containers still use the network; then the rules stay with
 //! it. Somebody may prune networks or flush rules while the worker runs: the network is looked for before each container, the
 //! rules every [`LOOK_EVERY`].
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::task::AbortOnDropHandle;
 
+use super::abandoned::is_abandoned;
 use super::addresses::is_public;
 use super::destination::Destination;
 use super::firewall::Firewall;
 use super::resolvers::Resolvers;
 use crate::data_directory::DataDirectory;
-use crate::executor::{Docker, Fault, LABEL_DATA, LABEL_LOCK, NetworkSpec};
+use crate::executor::{Docker, Fault, LABEL_DATA, NetworkSpec, WorkerNetwork};
+use crate::owner::{Here, Lasts, Life};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A network that was there so short a time ago is not looked for again: jobs that start together look once.
@@ -28,6 +28,8 @@ const FRESH: Duration = Duration::from_millis(500);
 /// Characters of the data directory's label in names: the kernel takes 15 for a bridge.
 const ID_CHARS: usize = 12;
 const NAME_PREFIX: &str = "asman-";
+/// Whether the packet filter sees what passes within a bridge.
+const BRIDGE_RULES: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 /// A network of one worker, with or without rules.
 #[derive(Debug)]
@@ -61,15 +63,24 @@ impl Guard {
     /// Makes the network and its rules. The lack of rules is no error: the caller decides.
     pub(super) async fn open(docker: &Docker, data: &DataDirectory, openings: Openings) -> Result<(Self, Option<Lack>), Fault> {
         let network = network_of(data);
-        sweep(docker, &network.name).await?;
+        sweep(docker, &network.name).await;
+        // One that an earlier process left names that process; while containers use it, it stays as it is.
+        if let Err(fault) = docker.remove_network(&network.name).await {
+            tracing::debug!(%fault, "the network of an earlier process stays");
+        }
         docker.ensure_network(&network).await?;
-        let (firewall, lack) = match install(&network, openings).await {
+        let (firewall, lack) = match install(docker, data, &network, openings).await? {
             Ok(firewall) => (Some(Arc::new(Standing { firewall, is_down: tokio::sync::Mutex::new(false) })), None),
             Err(lack) => (None, Some(lack)),
         };
         let watch = firewall.clone().map(|standing| AbortOnDropHandle::new(tokio::spawn(standing.watch())));
         let seen = tokio::sync::Mutex::default();
         Ok((Self { docker: docker.clone(), network, seen, firewall, _watch: watch }, lack))
+    }
+
+    /// Whether rules stand around the network.
+    pub(super) fn has_rules(&self) -> bool {
+        self.firewall.is_some()
     }
 
     /// Sees that the network is there, before a container needs it.
@@ -108,64 +119,95 @@ impl Guard {
 fn network_of(data: &DataDirectory) -> NetworkSpec {
     let label = data.label();
     let id = &label[..ID_CHARS];
-    let lock = data.lock_file().to_string_lossy().into_owned();
-    NetworkSpec {
-        name: format!("{NAME_PREFIX}{id}"),
-        bridge: format!("asm{id}"),
-        labels: HashMap::from([(LABEL_DATA.to_owned(), label.clone()), (LABEL_LOCK.to_owned(), lock)]),
-    }
+    let mut labels = data.owner_labels();
+    labels.insert(LABEL_DATA.to_owned(), label.clone());
+    NetworkSpec { name: format!("{NAME_PREFIX}{id}"), bridge: format!("asm{id}"), labels }
 }
 
-/// Removes the networks of workers that are no more, and rules without a network.
-async fn sweep(docker: &Docker, own: &str) -> Result<(), Fault> {
-    // Rules are set after their network was made: listed in this order, those of a worker that starts now are not orphans.
-    let rules = if rustix::process::geteuid().is_root() { Firewall::list().await } else { Vec::new() };
-    let mut kept = vec![own.to_owned()];
-    for (network, lock) in docker.networks_with(LABEL_LOCK).await? {
+/// Removes networks and rules of workers that are no more. What cannot be removed is left to the next start.
+async fn sweep(docker: &Docker, own: &str) {
+    let here = Here::look();
+    let networks = docker.worker_networks().await.unwrap_or_else(|fault| {
+        tracing::debug!(%fault, "networks of dead workers stay");
+        Vec::new()
+    });
+    for WorkerNetwork { name, owner, created } in networks {
+        let is_abandoned = name != own && is_abandoned(owner.as_deref(), Lasts::WithItsDataDirectory, created, here.as_ref());
         // A network that still has containers stays, whatever became of its worker.
-        let is_dead = network != own && !is_locked(Path::new(&lock));
-        if is_dead && docker.remove_network(&network).await.is_ok_and(|is_removed| is_removed) {
-            tracing::info!(network, "network of a worker that is no more is removed");
-        } else {
-            kept.push(network);
+        if is_abandoned && docker.remove_network(&name).await.is_ok_and(|is_removed| is_removed) {
+            tracing::info!(network = name, "network of a worker that is no more is removed");
         }
     }
-    for firewall in rules {
-        if !kept.iter().any(|name| name.strip_prefix(NAME_PREFIX) == Some(&firewall.id)) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for (firewall, owner) in Firewall::list().await {
+        let is_own = own.strip_prefix(NAME_PREFIX) == Some(&firewall.id);
+        // Without an owner that can be read, nothing is known. While the bridge is there, containers may be behind it.
+        let is_dead = owner.is_some_and(|owner| owner.life(Lasts::WithItsProcess, here.as_ref()) == Life::Dead);
+        if !is_own && is_dead && !is_there(&firewall.bridge) {
             tracing::info!(id = firewall.id, "rules of a worker that is no more are removed");
             firewall.remove().await;
         }
     }
-    Ok(())
 }
 
-/// Whether a process holds a lock on a file. Asked without taking it, which could keep its owner from starting.
-pub(super) fn is_locked(path: &Path) -> bool {
-    let Ok(about) = std::fs::metadata(path) else { return false };
-    // What cannot be known is taken for alive.
-    let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return true };
-    let inode = format!(":{}", about.ino());
-    locks.lines().any(|line| line.split_whitespace().any(|word| word.ends_with(&inode)))
+/// Whether a network interface of that name is on this machine.
+fn is_there(bridge: &str) -> bool {
+    Path::new("/sys/class/net").join(bridge).exists()
 }
 
-async fn install(network: &NetworkSpec, openings: Openings) -> Result<Firewall, Lack> {
-    if !Path::new("/sys/class/net").join(&network.bridge).exists() {
+async fn install(
+    docker: &Docker,
+    data: &DataDirectory,
+    network: &NetworkSpec,
+    openings: Openings,
+) -> Result<Result<Firewall, Lack>, Fault> {
+    if !docker.is_bridge_as_asked(network).await? {
+        let lack =
+            "the engine made their network without the bridge that rules could be set for, as Podman does; use a Docker engine";
+        return Ok(Err(lack.to_owned()));
+    }
+    Ok(set_rules(data, network, openings).await)
+}
+
+async fn set_rules(data: &DataDirectory, network: &NetworkSpec, openings: Openings) -> Result<Firewall, Lack> {
+    if !is_there(&network.bridge) {
         return Err("the Docker engine's networks are not on this machine; run the worker beside the engine".to_owned());
     }
     if !rustix::process::geteuid().is_root() {
         return Err("the worker may not set rules of the packet filter; run it as root".to_owned());
     }
-    let Some(mut firewall) = Firewall::find(network.name[NAME_PREFIX.len()..].to_owned(), network.bridge.clone()) else {
+    let (id, owner) = (network.name[NAME_PREFIX.len()..].to_owned(), data.owner());
+    let Some(mut firewall) = Firewall::find(id, network.bridge.clone(), owner.as_ref()) else {
         return Err("iptables is missing; install it (Debian and Ubuntu: `apt-get install iptables`)".to_owned());
     };
     firewall.allowed = openings.allowed;
     let private = openings.resolvers.servers.into_iter().filter(|server| !is_public(server));
     firewall.name_servers =
         private.filter_map(|server| if let IpAddr::V4(server) = server { Some(server) } else { None }).collect();
-    match firewall.install().await {
-        Ok(()) => Ok(firewall),
+    let installed = match firewall.install().await {
+        Ok(()) => prove(&firewall).await,
         Err(error) => Err(format!("iptables refuses the rules ({error}); give the worker the right to administer the network")),
+    };
+    if installed.is_err() {
+        firewall.remove().await;
     }
+    installed.map(|()| firewall)
+}
+
+/// That what was set is in force.
+async fn prove(firewall: &Firewall) -> Result<(), Lack> {
+    match firewall.is_installed().await {
+        Ok(true) => (),
+        Ok(false) => return Err("iptables took the rules, and they are not there; see `iptables -S`".to_owned()),
+        Err(error) => return Err(format!("the rules cannot be read ({error}); see `iptables -S`")),
+    }
+    // Else what one container of a bridge sends to another passes no rule.
+    let passes = std::fs::read_to_string(BRIDGE_RULES).is_ok_and(|text| text.trim() == "1");
+    let lack = "the kernel shows bridged packets to no rule, so jobs would reach each other; run `modprobe br_netfilter` and `sysctl -w \
+                net.bridge.bridge-nf-call-iptables=1`";
+    passes.then_some(()).ok_or_else(|| lack.to_owned())
 }
 
 impl Standing {

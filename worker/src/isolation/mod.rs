@@ -5,12 +5,14 @@
 //!
 //! In: [`IsolationConfig`] and what the engine says of itself. Out: a [`Confinement`] for each container.
 
+mod abandoned;
 mod addresses;
 mod config;
 mod destination;
 mod disk;
 mod firewall;
 mod guard;
+mod jumps;
 mod registries;
 mod resolvers;
 mod sandbox;
@@ -162,7 +164,12 @@ impl Isolation {
     fn say(&self, engine: &EngineFacts) {
         let stance = if self.config.untrusted { "untrusted" } else { "trusted" };
         let runtime = self.runtime.as_deref().unwrap_or(&engine.default_runtime);
-        let network = format!("{:?}", self.config.network).to_lowercase();
+        let network = match (self.config.network, &self.guard) {
+            (Network::Guarded, Some(guard)) if guard.has_rules() => "guarded",
+            (Network::Guarded, _) => "not guarded",
+            (Network::None, _) => "none",
+            (Network::Open, _) => "open",
+        };
         tracing::info!(stance, runtime, network, disk = %self.config.disk, pids = self.config.pids, "jobs are isolated");
         if self.config.untrusted && shares_kernel(self.runtime.as_deref(), engine) {
             tracing::warn!(

@@ -7,25 +7,28 @@
 //! Invariants: no two containers of jobs ever run in one sandbox. They are made one by one, up to [`READY_MAX`], while no container
 //! starts, so that a machine which is busy with starting is not kept from it; a job that finds none gets a network of its own. A
 //! sandbox that was joined goes with its container ([`Executor::remove`](crate::executor::Executor::remove)). The others go with the
-//! worker, or, when it was killed, at the next start of any worker on the machine.
+//! worker, or, when it was killed, at the next start of any worker that can tell. They are made anew every [`REFRESH`]: whoever cannot
+//! see a worker knows by the age of what it has that it lives.
 
-use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::guard::is_locked;
+use super::abandoned::{REFRESH, is_abandoned};
 use crate::backoff::Backoff;
 use crate::data_directory::DataDirectory;
-use crate::executor::{Docker, Fault, LABEL_LOCK, LABEL_SANDBOX, SandboxSpec, UnusedSandbox};
+use crate::executor::{Docker, Fault, LABEL_SANDBOX, SandboxSpec, UnusedSandbox};
+use crate::owner::{Here, Lasts};
 
 /// Sandboxes that wait for jobs. Each costs the machine a sleeping process and the engine's own beside it.
 const READY_MAX: usize = 2;
 /// How long nothing must have started before one is made: the jobs of one moment come together.
 const QUIET: Duration = Duration::from_millis(300);
+/// Between looks whether one has been idle for long.
+const LOOK_EVERY: Duration = Duration::from_mins(10);
 
 /// The sandboxes of one worker.
 #[derive(Debug)]
@@ -44,11 +47,18 @@ struct Stock {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Ids of those that wait.
-    ready: Vec<String>,
+    /// Those that wait.
+    ready: Vec<Ready>,
     /// Containers that are being started.
     n_starting: usize,
     is_closed: bool,
+}
+
+/// A sandbox that waits.
+#[derive(Debug)]
+struct Ready {
+    id: String,
+    made: Instant,
 }
 
 impl State {
@@ -60,8 +70,8 @@ impl State {
 impl Sandboxes {
     /// Begins to make them, for containers of a network with these name servers.
     pub(super) fn open(docker: &Docker, data: &DataDirectory, network: String, dns: Vec<String>) -> Self {
-        let (data_label, lock) = (data.label(), data.lock_file().to_string_lossy().into_owned());
-        let labels = HashMap::from([(LABEL_SANDBOX.to_owned(), data_label.clone()), (LABEL_LOCK.to_owned(), lock)]);
+        let (data_label, mut labels) = (data.label(), data.owner_labels());
+        labels.insert(LABEL_SANDBOX.to_owned(), data_label.clone());
         let spec = SandboxSpec { network, dns, labels };
         let stock = Arc::new(Stock { docker: docker.clone(), spec, data_label, state: watch::Sender::default() });
         let keeper = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&stock).keep()));
@@ -96,7 +106,7 @@ impl Stock {
         self.state.send_modify(|state| state.n_starting += 1);
         loop {
             self.state.send_modify(|state| place.sandbox = state.ready.pop());
-            let Some(id) = &place.sandbox else { return place };
+            let Some(Ready { id, .. }) = &place.sandbox else { return place };
             // The engine may have been restarted since.
             if self.docker.is_running(id).await.unwrap_or(false) {
                 return place;
@@ -127,7 +137,11 @@ impl Stock {
     /// Returns when one is to be made, or false at the end.
     async fn is_time(&self) -> bool {
         loop {
-            self.until(|state| state.is_closed || (state.is_quiet() && state.ready.len() < READY_MAX)).await;
+            let lack = self.until(|state| state.is_closed || (state.is_quiet() && state.ready.len() < READY_MAX));
+            if tokio::time::timeout(LOOK_EVERY, lack).await.is_err() {
+                self.discard_old().await;
+                continue;
+            }
             let noise = self.until(|state| state.is_closed || !state.is_quiet());
             if tokio::time::timeout(QUIET, noise).await.is_err() {
                 return true;
@@ -150,8 +164,20 @@ impl Stock {
             return Ok(false);
         }
         let id = self.docker.open_sandbox(&self.spec).await?;
-        self.state.send_modify(|state| state.ready.push(id));
+        self.state.send_modify(|state| state.ready.push(Ready { id, made: Instant::now() }));
         Ok(true)
+    }
+
+    /// What is idle for long is made anew.
+    async fn discard_old(&self) {
+        let mut old = Vec::new();
+        self.state.send_modify(|state| {
+            let is_old = |ready: &mut Ready| ready.made.elapsed() > REFRESH;
+            old = state.ready.extract_if(.., is_old).collect();
+        });
+        for Ready { id, .. } in old {
+            self.discard(&id).await;
+        }
     }
 
     async fn discard(&self, id: &str) {
@@ -164,14 +190,14 @@ impl Stock {
 /// Where a container is about to start. Held until it has.
 #[derive(Debug)]
 pub(crate) struct Place {
-    sandbox: Option<String>,
+    sandbox: Option<Ready>,
     stock: Arc<Stock>,
 }
 
 impl Place {
     /// The sandbox to join, if there is one.
     pub(crate) fn sandbox(&self) -> Option<&str> {
-        self.sandbox.as_deref()
+        self.sandbox.as_ref().map(|ready| ready.id.as_str())
     }
 
     /// A container is there which has joined: from now on the sandbox is its own.
@@ -192,13 +218,18 @@ impl Drop for Place {
 
 /// Removes what workers that were killed made ahead: this data directory's, and those of workers that are no more.
 pub(super) async fn sweep(docker: &Docker, data: &DataDirectory) -> Result<(), Fault> {
-    let own = data.label();
-    remove_unused(docker, |sandbox| sandbox.data_label == own || !is_locked(Path::new(&sandbox.lock))).await
+    let (own, here) = (data.label(), Here::look());
+    let is_abandoned =
+        |one: &UnusedSandbox| is_abandoned(one.owner.as_deref(), Lasts::WithItsProcess, one.created, here.as_ref());
+    remove_unused(docker, |sandbox| sandbox.data_label == own || is_abandoned(sandbox)).await
 }
 
+/// Of another worker's, what cannot be removed is left to the next start.
 async fn remove_unused(docker: &Docker, is_asked: impl Fn(&UnusedSandbox) -> bool) -> Result<(), Fault> {
     for sandbox in docker.unused_sandboxes().await?.iter().filter(|sandbox| is_asked(sandbox)) {
-        docker.remove_one(&sandbox.id).await?;
+        if let Err(fault) = docker.remove_one(&sandbox.id).await {
+            tracing::warn!(%fault, "a network that was made ahead stays until the next start");
+        }
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod memory;
+mod neighbours;
 mod network;
 mod queues;
 mod removals;

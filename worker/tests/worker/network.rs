@@ -6,7 +6,7 @@ use protocol::Reason;
 use worker::{Error, Network, Shutdown};
 
 use crate::api::FakeApi;
-use crate::harness::{self, TestWorker, containers_of, data_label, docker, ready_sandboxes, script};
+use crate::harness::{self, TestWorker, Victim, containers_of, data_label, docker, ready_sandboxes, script};
 use crate::world::{OWN_PRIVATE, PUBLIC, World, probe, serve_names};
 
 /// What a job with this worker says of each address: those that are open.
@@ -130,13 +130,16 @@ async fn flushed_rules_and_a_pruned_network_come_back() {
     })
     .await;
     for rule in harness::rules_of(&worker.data()).lines().filter(|rule| rule.contains("comment")) {
-        let words = rule.replacen("-A", "-D", 1).replace('"', "");
-        let words: Vec<_> =
-            words.replace("asman jobs", "asman_jobs").split(' ').map(|word| word.replace("asman_jobs", "asman jobs")).collect();
+        let words = shell_words::split(&rule.replacen("-A", "-D", 1)).unwrap();
         assert!(Command::new("iptables").arg("-w").args(words).status().unwrap().success());
     }
     assert!(!harness::rules_of(&worker.data()).contains("comment"));
+    // Of those that are led to, one is enough.
+    let chain = format!("ASMAN-{}-OUT", &data_label(&worker.data())[..12]);
     harness::eventually("the jumps are back", || harness::rules_of(&worker.data()).matches("--comment").count() == 2).await;
+    assert!(Command::new("iptables").args(["-w", "-D", &chain, "2"]).status().unwrap().success());
+    let n_rules = harness::rules_of(&worker.data()).lines().count();
+    harness::eventually("the rule is back", || harness::rules_of(&worker.data()).lines().count() == n_rules + 1).await;
     let addresses = all(&world, format!("{OWN_PRIVATE}:1"));
     assert_eq!(reached(&worker, &addresses).await, [format!("{PUBLIC}:80")]);
     assert_ne!(network_of(&worker), network);
@@ -159,11 +162,15 @@ async fn a_start_after_a_crash_takes_over_network_and_rules() {
 
 #[tokio::test]
 async fn whoever_starts_next_tidies_up_after_a_worker_that_never_comes_back() {
-    let worker = TestWorker::start().await;
-    worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
-    let label = data_label(&worker.data());
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let api = FakeApi::start().await;
+    let victim = Victim::start(&api, &data).await;
+    api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
+    let label = data_label(&data);
     assert!(!harness::networks_labelled(&label).is_empty() && harness::rules_by("iptables", &label).contains("169.254.0.0/16"));
-    drop(worker.crash().await);
+    victim.kill();
+    drop(folder);
     let other = TestWorker::start().await;
     other.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     assert_eq!(harness::networks_labelled(&label) + &harness::rules_by("iptables", &label), "");

@@ -10,8 +10,10 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::{Bollard, Docker};
-use crate::executor::{Confinement, EngineFacts, Fault, ImageFacts, NetworkSpec, Whereabouts};
+use super::{Bollard, Docker, moment};
+use crate::executor::{
+    Confinement, EngineFacts, Fault, ImageFacts, LABEL_LOCK, LABEL_OWNER, NetworkSpec, Whereabouts, WorkerNetwork,
+};
 
 /// Most open files of one process.
 const FILES_MAX: u64 = 65_536;
@@ -66,7 +68,7 @@ impl Docker {
             Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => (),
             Err(error) => return Err(error.into()),
         }
-        let options = [("com.docker.network.bridge.enable_icc", "false"), ("com.docker.network.bridge.name", &network.bridge)];
+        let options = bridge_options(network);
         let request = NetworkCreateRequest {
             name: network.name.clone(),
             driver: Some("bridge".to_owned()),
@@ -79,12 +81,25 @@ impl Docker {
         Ok(true)
     }
 
-    /// Names of all networks with a label, and its value.
-    pub(crate) async fn networks_with(&self, label: &str) -> Result<Vec<(String, String)>, Fault> {
-        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+    /// Whether a network has its own bridge, closed between its containers: an engine may ignore what it does not know.
+    pub(crate) async fn is_bridge_as_asked(&self, network: &NetworkSpec) -> Result<bool, Fault> {
+        let found = self.client.inspect_network(&network.name, None::<InspectNetworkOptions>).await?;
+        let options = found.options.unwrap_or_default();
+        Ok(bridge_options(network).iter().all(|(name, value)| options.get(*name).is_some_and(|found| found == value)))
+    }
+
+    /// All networks of workers, whoever made them.
+    pub(crate) async fn worker_networks(&self) -> Result<Vec<WorkerNetwork>, Fault> {
+        let filters = HashMap::from([("label".to_owned(), vec![LABEL_LOCK.to_owned()])]);
         let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
         let found = self.client.list_networks(Some(options)).await?.into_iter();
-        Ok(found.filter_map(|network| Some((network.name?, network.labels?.remove(label)?))).collect())
+        let network = |network: bollard::models::Network| {
+            let created = network.created.and_then(|text| moment(Some(text)));
+            let owner = network.labels.and_then(|mut labels| labels.remove(LABEL_OWNER));
+            let created = created.map_or(i64::MAX, time::OffsetDateTime::unix_timestamp);
+            Some(WorkerNetwork { name: network.name?, owner, created })
+        };
+        Ok(found.filter_map(network).collect())
     }
 
     /// Removes a network. False: containers still use it.
@@ -127,6 +142,10 @@ impl Docker {
         let answer = answers.next().await.transpose()?;
         Ok(answer.and_then(|stats| stats.pids_stats).and_then(|pids| pids.current).unwrap_or(0))
     }
+}
+
+fn bridge_options(network: &NetworkSpec) -> [(&'static str, &str); 2] {
+    [("com.docker.network.bridge.enable_icc", "false"), ("com.docker.network.bridge.name", &network.bridge)]
 }
 
 /// `userns-remap`, or an engine that is not root itself.

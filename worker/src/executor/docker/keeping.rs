@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
-use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ListContainersOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptionsBuilder,
-};
+use bollard::query_parameters::{CreateImageOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptionsBuilder};
 use futures_util::TryStreamExt;
 
 use super::Docker;
@@ -30,9 +28,7 @@ impl Docker {
 
     /// Ids of the images of all containers, running or not, whoever made them.
     pub(crate) async fn images_of_containers(&self) -> Result<HashSet<String>, Fault> {
-        let options = ListContainersOptionsBuilder::new().all(true).build();
-        let containers = self.client.list_containers(Some(options)).await?;
-        Ok(containers.into_iter().filter_map(|container| container.image_id).collect())
+        Ok(self.list_containers(None).await?.into_iter().map(|container| container.image_id).collect())
     }
 
     /// Id of the image that a name or an id of our record stands for now.

@@ -16,22 +16,19 @@
 mod confine;
 mod images;
 mod keeping;
+mod listing;
 mod pause;
 mod sandbox;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bollard::container::LogOutput;
 use bollard::errors::Error as Bollard;
-use bollard::models::{
-    ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, DeviceRequest, HostConfig, HostConfigLogConfig,
-    Mount as BollardMount, MountType,
-};
+use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, HostConfigLogConfig, Mount as BollardMount, MountType};
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -192,15 +189,12 @@ impl Docker {
     }
 
     async fn list(&self, data_label: &str) -> Result<Vec<Left>, Fault> {
-        let filters = HashMap::from([("label".to_owned(), vec![format!("{LABEL_DATA}={data_label}")])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let containers = self.client.list_containers(Some(options)).await?;
-        let left = |container: ContainerSummary| {
-            let can_go_on =
-                matches!(container.state, Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::EXITED));
-            Some(Left { id: container.id?, labels: container.labels.unwrap_or_default(), can_go_on })
+        let containers = self.list_containers(Some(&format!("{LABEL_DATA}={data_label}"))).await?;
+        let left = |container: listing::Listed| {
+            let can_go_on = container.has_run();
+            Left { id: container.id, labels: container.labels.unwrap_or_default(), can_go_on }
         };
-        Ok(containers.into_iter().filter_map(left).collect())
+        Ok(containers.into_iter().map(left).collect())
     }
 }
 

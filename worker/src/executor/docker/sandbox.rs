@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use bollard::errors::Error as Bollard;
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary, HostConfig, HostConfigLogConfig};
-use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions, ListContainersOptionsBuilder};
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig};
+use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions};
 
+use super::listing::Listed;
 use super::{Docker, pause};
-use crate::executor::{Fault, LABEL_LOCK, LABEL_SANDBOX, SandboxSpec};
+use crate::executor::{Fault, LABEL_OWNER, LABEL_SANDBOX, SandboxSpec};
 use crate::image::{ImageReference, Version};
 
 /// How the engine writes that a container lies in another one's network.
@@ -24,7 +25,10 @@ pub(crate) struct UnusedSandbox {
     pub(crate) id: String,
     /// Of its worker's data directory.
     pub(crate) data_label: String,
-    pub(crate) lock: String,
+    /// As [`Owner`](crate::owner::Owner) writes itself. None: made by an earlier version.
+    pub(crate) owner: Option<String>,
+    /// Seconds since 1970, by the engine's clock.
+    pub(crate) created: i64,
 }
 
 impl Docker {
@@ -98,15 +102,12 @@ impl Docker {
 
     /// All sandboxes of this engine that no container has joined, whoever made them.
     pub(crate) async fn unused_sandboxes(&self) -> Result<Vec<UnusedSandbox>, Fault> {
-        let options = ListContainersOptionsBuilder::new().all(true).build();
-        let containers = self.client.list_containers(Some(options)).await?;
-        let mode = |container: &ContainerSummary| container.host_config.as_ref().and_then(|config| config.network_mode.clone());
-        let used: HashSet<String> = containers.iter().filter_map(|one| joined(mode(one).as_deref()).map(str::to_owned)).collect();
-        let unused = |container: ContainerSummary| {
+        let containers = self.list_containers(None).await?;
+        let used: HashSet<String> = containers.iter().filter_map(|one| joined(one.network_mode()).map(str::to_owned)).collect();
+        let unused = |container: Listed| {
             let mut labels = container.labels.unwrap_or_default();
-            let data_label = labels.remove(LABEL_SANDBOX)?;
-            let id = container.id.filter(|id| !used.contains(id))?;
-            Some(UnusedSandbox { id, data_label, lock: labels.remove(LABEL_LOCK)? })
+            let data_label = labels.remove(LABEL_SANDBOX).filter(|_| !used.contains(&container.id))?;
+            Some(UnusedSandbox { id: container.id, data_label, owner: labels.remove(LABEL_OWNER), created: container.created })
         };
         Ok(containers.into_iter().filter_map(unused).collect())
     }
