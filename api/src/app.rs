@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use protocol::{Namespace, Qid};
-use sql::{ClaimKey, Db, FinishRow, Submission, SubmitOutcome};
+use sql::{ClaimKey, Db, FinishRow, ReleaseRow, Submission, SubmitOutcome};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -189,8 +189,8 @@ impl App {
     }
 
     /// Puts claims back into their queue.
-    pub(crate) async fn release(&self, keys: &[ClaimKey]) -> Result<Vec<ClaimKey>, ApiError> {
-        let released = self.db.release(keys).await?;
+    pub(crate) async fn release(&self, rows: &[ReleaseRow]) -> Result<Vec<ClaimKey>, ApiError> {
+        let released = self.db.release(rows).await?;
         for key in &released {
             self.touch(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
         }

@@ -128,6 +128,8 @@ fn finish_of(row: &ClaimedRow) -> FinishRow {
     FinishRow {
         key: ClaimKey { qid: row.qid, job_id: row.job_id.clone(), epoch: row.epoch },
         reason: Reason::Success,
+        code: None,
+        fault: None,
         message: None,
         status_code: Some(0),
         duration_ms: Some(1.0),

@@ -1,5 +1,5 @@
 -- For those who write SQL: queue a job, as `POST /q/<queue>` does. It runs, and browsers see it, once the transaction commits.
--- in:    control: `namespace`, `maxDuration`, `callbacks`, as in the body of a submission
+-- in:    control: `namespace`, `maxDuration`, `callbacks`, `again`, as in the body of a submission
 -- out:   the job's id
 -- raises: invalid_parameter_value with one sentence; program_limit_exceeded when the queue's policy has no place for it
 -- locks: as asman.submit_within_limits, until the caller's transaction ends: commit soon
@@ -20,6 +20,7 @@ begin
   perform asman.check_definition(definition);
   if jsonb_typeof(coalesce(control, '{}')) <> 'object' then perform asman.refuse('control is no JSON object'); end if;
   if jsonb_typeof(control -> 'namespace') not in ('string', 'null') then perform asman.refuse('the namespace is no text'); end if;
+  if jsonb_typeof(control -> 'again') not in ('boolean', 'null') then perform asman.refuse('again is not true or false'); end if;
   perform asman.check_name('the namespace', held_by);
   if held_by = '*' then perform asman.refuse('the namespace * means all and cannot hold a job; choose a name'); end if;
   owed := asman.callbacks_of(control);
@@ -32,7 +33,8 @@ begin
   select s.outcome into result from asman.submit_within_limits(array[key], array[id], array[hash], array[text_of_it],
      array[held_by], array[true], array[false], array[needs.class], array[0::int2], array[needs.cpus], array[needs.gpus],
     array[needs.memory_bytes], array[needs.required_seconds], array[least(needs.max_seconds, ceil(longest)::int4)],
-    array[array_to_string(needs.tags, '/')], array[false], array[case when owed is not null then queue end], array[owed::text]) s;
+    array[array_to_string(needs.tags, '/')], array[false], array[case when owed is not null then queue end], array[owed::text],
+    array[(control ->> 'again')::bool]) s;
   if result in ('queue full', 'namespace full') then
     raise exception 'the % has no place for another job; try again later', replace(result, ' full', '')
       using errcode = 'program_limit_exceeded';

@@ -10,7 +10,7 @@
 create or replace function asman.submit_within_limits(
   qids uuid[], job_ids text[], hashes bytea[], bodies text[], namespaces_in text[], true_ids bool[], debugs bool[],
   classes int8[], priorities int2[], cpus_in float8[], gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[],
-  tags_in text[], is_items bool[], queues text[], callbacks_in text[])
+  tags_in text[], is_items bool[], queues text[], callbacks_in text[], agains bool[] default null)
 returns table (ord int8, outcome text)
 language plpgsql as $$
 #variable_conflict use_column
@@ -22,7 +22,7 @@ begin
   if not exists (select from asman.queue p where p.qid = any (qids)
     and (p.n_queued_max is not null or p.n_namespace_max is not null or p.max_seconds is not null)) then
     return query select s.ord, s.outcome from asman.submit(qids, job_ids, hashes, bodies, namespaces_in, true_ids, debugs, classes,
-      priorities, cpus_in, gpus_in, memory_in, required_in, max_in, tags_in, is_items, queues, callbacks_in) s;
+      priorities, cpus_in, gpus_in, memory_in, required_in, max_in, tags_in, is_items, queues, callbacks_in, agains) s;
     return;
   end if;
   perform from asman.queue p where p.qid = any (qids) and (p.n_queued_max is not null or p.n_namespace_max is not null)
@@ -38,11 +38,12 @@ begin
       array_agg(priorities[k.i] order by n) priority, array_agg(cpus_in[k.i] order by n) cpus, array_agg(gpus_in[k.i] order by n) gpus,
       array_agg(memory_in[k.i] order by n) memory, array_agg(required_in[k.i] order by n) required,
       array_agg(least(max_in[k.i], p.max_seconds) order by n) max_s, array_agg(tags_in[k.i] order by n) tags,
-      array_agg(is_items[k.i] order by n) is_item, array_agg(queues[k.i] order by n) queue, array_agg(callbacks_in[k.i] order by n) callbacks
+      array_agg(is_items[k.i] order by n) is_item, array_agg(queues[k.i] order by n) queue, array_agg(callbacks_in[k.i] order by n) callbacks,
+      array_agg(agains[k.i] order by n) again
     from k left join asman.queue p on p.qid = qids[k.i])
   select k.i::int8, s.outcome from v
   cross join lateral asman.submit(v.qid, v.job_id, v.hash, v.body, v.namespace, v.is_true, v.is_debug, v.class, v.priority, v.cpus, v.gpus,
-    v.memory, v.required, v.max_s, v.tags, v.is_item, v.queue, v.callbacks) s
+    v.memory, v.required, v.max_s, v.tags, v.is_item, v.queue, v.callbacks, v.again) s
   join k on k.n = s.ord where cardinality(kept) > 0
   union all
   select r.ord, r.outcome from unnest(refused, words) r (ord, outcome)

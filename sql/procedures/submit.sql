@@ -1,8 +1,10 @@
 -- Queue a batch of jobs, once each however often they are sent.
 -- in:    arrays of one length, one element a submission; callbacks: JSON of `control.callbacks`, or null; queues: the queue's name
---        where there are callbacks, else null
+--        where there are callbacks, else null; agains: whether to run the job whatever it ended with, null: never
 -- out:   one row a submission, in order: outcome 'new' (queued now), 'queued', 'running' (already there; the namespace joined)
---        or 'finished' (the result is there and answers; nothing runs)
+--        or 'finished' (the result is there and answers; nothing runs). A Success answers, and an Error or TimedOut whose fault is
+--        the job's: what ended for a machine, a network or settings may end otherwise elsewhere, and so may what ended without a fault,
+--        as those of workers and of rows from before faults were known do
 -- locks: the queues' advisory locks, shared; one transaction-level advisory lock a job, taken in order. It makes two submissions of one job follow each other,
 --        so that the second looks at the tables after the first has committed: without it a submission whose view is older
 --        than another's whole life up to its claim would queue the job a second time.
@@ -13,7 +15,8 @@
 create or replace function asman.submit(
   qids uuid[], job_ids text[], hashes bytea[], bodies text[], namespaces_in text[], true_ids bool[], debugs bool[],
   classes int8[], priorities int2[], cpus_in float8[], gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[],
-  tags_in text[], is_items bool[], queues text[], callbacks_in text[])
+  tags_in text[], is_items bool[], queues text[], callbacks_in text[],
+  agains bool[] default null)
 returns table (ord int8, outcome text)
 language plpgsql as $$
 #variable_conflict use_column
@@ -43,15 +46,16 @@ begin
   return query
   with item as materialized (
     select * from unnest(qids, job_ids, hashes, namespaces_in, true_ids, debugs, classes, priorities, cpus_in, gpus_in, memory_in,
-      required_in, max_in, tags_in, is_items, queues, callbacks_in) with ordinality
+      required_in, max_in, tags_in, is_items, queues, callbacks_in, agains) with ordinality
       as s (qid, job_id, hash, namespace, is_true_id, is_debug, class, priority, cpus, gpus, memory_bytes, required_seconds,
-        max_seconds, tags, is_item, queue, callbacks, ord)),
+        max_seconds, tags, is_item, queue, callbacks, is_again, ord)),
   found as materialized (
     select i.ord, i.qid, i.job_id, i.namespace,
       case when (select true from asman.running r where (r.job_id, r.qid) between (i.job_id, i.qid) and (i.job_id, i.qid) limit 1) then 'running'
            when (select true from asman.queued q where (q.job_id, q.qid) between (i.job_id, i.qid) and (i.job_id, i.qid) limit 1) then 'queued'
-           when (select f.reason from asman.finished f where f.job_id = i.job_id and f.qid = i.qid
-                 order by f.finished_at desc limit 1) in ('Success', 'Error', 'TimedOut') then 'finished'
+           when i.is_again is not true and
+                (select f.reason = 'Success' or (f.reason in ('Error', 'TimedOut') and f.fault = 'job')
+                 from asman.finished f where f.job_id = i.job_id and f.qid = i.qid order by f.finished_at desc limit 1) then 'finished'
            else 'new' end as outcome
     from item i),
   joiner as materialized (

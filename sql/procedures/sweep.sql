@@ -20,25 +20,25 @@ gone as (
   returning r.*, l.why, r.n_lost + 1 >= n_lost_max as is_final),
 again as (
   insert into asman.queued (qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus,
-    memory_bytes, required_seconds, max_seconds, tags, attempt, n_lost, not_before, queued_at)
+    memory_bytes, required_seconds, max_seconds, tags, attempt, n_lost, n_released, not_before, queued_at)
   select qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes,
-    required_seconds, max_seconds, tags, attempt, n_lost + 1,
+    required_seconds, max_seconds, tags, attempt, n_lost + 1, n_released,
     now() + make_interval(secs => power(2, n_lost) * (0.75 + random() / 2)), queued_at
   from gone where not is_final
   on conflict do nothing),
 ended as (
-  insert into asman.finished (qid, job_id, epoch, attempt, reason, message, worker_id, definition_hash, is_true_id, is_debug,
+  insert into asman.finished (qid, job_id, epoch, attempt, reason, code, fault, message, worker_id, definition_hash, is_true_id, is_debug,
     is_item, class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at, claimed_at, result)
-  select qid, job_id, epoch, attempt, 'Error', format('given up after %s lost workers: %s', n_lost + 1, why), worker_id,
+  select qid, job_id, epoch, attempt, 'Error', 'workers-lost', 'machine', format('given up after %s lost workers: %s', n_lost + 1, why), worker_id,
     definition_hash, is_true_id, is_debug, is_item, class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags,
     queued_at, claimed_at,
     json_build_object('isTimedOut', false, 'outputs', json_build_object(), 'error', json_build_object('statusCode', null,
       'json', json_build_object('message', format('given up after %s lost workers: %s', n_lost + 1, why))))
   from gone where is_final),
 noted as (
-  insert into asman.event (qid, job_id, kind, reason, worker_id, attempt, epoch, message)
+  insert into asman.event (qid, job_id, kind, reason, code, fault, worker_id, attempt, epoch, message)
   select qid, job_id, case when is_final then 'finished' else 'requeued' end, case when is_final then 'Error' else 'WorkerLost' end,
-    worker_id, attempt, epoch, why
+    case when is_final then 'workers-lost' end, 'machine', worker_id, attempt, epoch, why
   from gone)
 select qid, job_id, is_final from gone
 $$;

@@ -13,7 +13,7 @@ const NOTIFY: &str = include_str!("../queries/database/notify.sql");
 const MAINTAIN: &str = include_str!("../queries/database/maintain.sql");
 
 /// Newest migration that the statements here rely on.
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 4;
 
 /// Channel of all notifications.
 const CHANNEL: &str = "asman";

@@ -25,6 +25,8 @@ pub struct HistoryRow {
     worker_id: Option<String>,
     namespace: Option<String>,
     attempt: Option<i16>,
+    code: Option<String>,
+    fault: Option<String>,
     message: Option<String>,
 }
 
@@ -46,8 +48,8 @@ impl HistoryRow {
             worker: self.worker_id.clone(),
             namespace: self.namespace.clone(),
             attempt: self.attempt,
-            code: None,
-            fault: None,
+            code: self.code.clone(),
+            fault: self.fault.as_deref().and_then(|fault| fault.parse().ok()),
             message: self.message.clone(),
         }
     }

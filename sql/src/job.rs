@@ -47,6 +47,9 @@ pub struct JobRow {
     seq: i64,
     #[sqlx(default)]
     required_seconds: i32,
+    /// How often a worker gave it back for a reason that was not its own; in listings.
+    #[sqlx(default)]
+    pub n_released: i16,
 }
 
 impl JobRow {
@@ -161,6 +164,8 @@ pub struct ResultRow {
     /// The claim that ended it; 0 when it never ran.
     pub epoch: i64,
     reason: String,
+    code: Option<String>,
+    fault: Option<String>,
     message: Option<String>,
     namespace: Option<String>,
     worker_id: Option<String>,
@@ -177,8 +182,8 @@ impl ResultRow {
             reason: reason_of(&self.reason)?,
             time: self.finished_ms,
             worker: self.worker_id.clone(),
-            code: None,
-            fault: None,
+            code: self.code.clone(),
+            fault: self.fault.as_deref().and_then(|fault| fault.parse().ok()),
             message: self.message.clone(),
             namespace: self.namespace.clone(),
             result: result.map(|result| JobResult { logs, ..result }),

@@ -30,7 +30,7 @@ pub use page::{PageRow, Place};
 pub use queue::{PolicyChange, PolicyRow};
 pub use queued::{ClaimedRow, OwedCallbacks, Slot, Submission, SubmitOutcome, Want};
 pub use report::{DEPTH_MAX, DepthRow, Intervals, LoadRow, OutcomeRow, TimesRow};
-pub use running::{ClaimKey, CompareRow, FinishRow, HeldState, ORPHAN_GRACE, SweptRow};
+pub use running::{ClaimKey, CompareRow, FinishRow, HeldState, ORPHAN_GRACE, ReleaseRow, SweptRow};
 pub use supersession::SupersededRow;
 pub use webhook::{DueWebhook, SettledWebhook, WebhookBacklog, WebhookRoom, WebhookTry};
 pub use worker::{WorkerRow, WorkerSeen};

@@ -26,6 +26,8 @@ pub struct Submission {
     pub is_debug: bool,
     /// Whom to tell of the job.
     pub callbacks: Option<OwedCallbacks>,
+    /// Run it whatever it ended with before.
+    pub is_again: bool,
 }
 
 /// Deliveries that a submission asks for. The one place where a queue's name goes to the database: a delivery has to say it.
@@ -176,6 +178,7 @@ impl Db {
             .bind(vec![false; batch.len()])
             .bind(column(batch, |s| s.callbacks.as_ref().map(|owed| owed.queue.as_str())))
             .bind(column(batch, |s| s.callbacks.as_ref().map(OwedCallbacks::to_json)))
+            .bind(column(batch, |s| s.is_again))
             .fetch_all(&self.pool)
             .await?;
         rows.into_iter().map(|row| outcome_of(&row.outcome)).collect()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::{Qid, Reason};
+use protocol::{EndFault, Qid, Reason, limits};
 
 use crate::queued::column;
 use crate::{Db, Error, Result};
@@ -32,6 +32,10 @@ pub struct FinishRow {
     pub key: ClaimKey,
     /// How it ended.
     pub reason: Reason,
+    /// Why, as programs read it.
+    pub code: Option<String>,
+    /// Whose fault that is.
+    pub fault: Option<EndFault>,
     /// A sentence for people.
     pub message: Option<String>,
     /// Exit code.
@@ -40,6 +44,26 @@ pub struct FinishRow {
     pub duration_ms: Option<f64>,
     /// The result's JSON, without logs.
     pub result: String,
+}
+
+/// A claim that a worker gives back.
+#[derive(Clone, Debug)]
+pub struct ReleaseRow {
+    /// Which claim.
+    pub key: ClaimKey,
+    /// Why, as programs read it; none costs the job nothing.
+    pub code: Option<String>,
+    /// Whose fault that is.
+    pub fault: Option<EndFault>,
+    /// A sentence for people.
+    pub message: Option<String>,
+}
+
+impl From<ClaimKey> for ReleaseRow {
+    /// A release without penalty.
+    fn from(key: ClaimKey) -> Self {
+        Self { key, code: None, fault: None, message: None }
+    }
 }
 
 /// What became of a claim that a worker believes it holds.
@@ -107,6 +131,8 @@ impl Db {
             .bind(column(batch, |f| f.status_code))
             .bind(column(batch, |f| f.duration_ms))
             .bind(column(batch, |f| f.result.as_str()))
+            .bind(column(batch, |f| f.code.as_deref()))
+            .bind(column(batch, |f| f.fault.map(EndFault::as_str)))
             .fetch_all(&self.pool)
             .await?;
         Ok(rows)
@@ -124,12 +150,17 @@ impl Db {
         Ok(rows)
     }
 
-    /// Puts claims back into the queue without penalty. Gives those that were live.
-    pub async fn release(&self, batch: &[ClaimKey]) -> Result<Vec<ClaimKey>> {
+    /// Puts claims back into the queue; one with a code has a penalty, and the last of those that a job may have ends it. Gives
+    /// those that were live.
+    pub async fn release(&self, batch: &[ReleaseRow]) -> Result<Vec<ClaimKey>> {
         let rows = sqlx::query_as(RELEASE)
-            .bind(column(batch, |c| c.qid))
-            .bind(column(batch, |c| c.job_id.as_str()))
-            .bind(column(batch, |c| c.epoch))
+            .bind(column(batch, |r| r.key.qid))
+            .bind(column(batch, |r| r.key.job_id.as_str()))
+            .bind(column(batch, |r| r.key.epoch))
+            .bind(column(batch, |r| r.code.as_deref()))
+            .bind(column(batch, |r| r.fault.map(EndFault::as_str)))
+            .bind(column(batch, |r| r.message.as_deref()))
+            .bind(limits::RELEASES_MAX)
             .fetch_all(&self.pool)
             .await?;
         Ok(rows)

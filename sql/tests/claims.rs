@@ -29,7 +29,7 @@ fn submission(qid: Qid, n: usize, more: &str) -> Submission {
     let definition = ParsedDefinition::parse(&text).unwrap();
     let job_id = definition.job_id.as_str().to_owned();
     let max_duration = Duration::from_mins(1);
-    Submission { qid, job_id, definition, namespace: "_".into(), max_duration, is_debug: false, callbacks: None }
+    Submission { qid, job_id, definition, namespace: "_".into(), max_duration, is_debug: false, callbacks: None, is_again: false }
 }
 
 fn want(qid: Qid, worker: &str, slots: usize) -> Want {
@@ -41,6 +41,8 @@ fn finish_of(row: &ClaimedRow) -> FinishRow {
     FinishRow {
         key: ClaimKey { qid: row.qid, job_id: row.job_id.clone(), epoch: row.epoch },
         reason: Reason::Success,
+        code: None,
+        fault: None,
         message: None,
         status_code: Some(0),
         duration_ms: Some(1.0),
@@ -242,7 +244,7 @@ async fn a_cancel_finds_its_job_while_it_is_claimed_and_released_all_the_time() 
         tokio::spawn(async move {
             loop {
                 for row in db.claim(&[want(qid, "w", 4)]).await.unwrap() {
-                    db.release(&[finish_of(&row).key]).await.unwrap();
+                    db.release(&[finish_of(&row).key.into()]).await.unwrap();
                 }
             }
         })
@@ -264,7 +266,7 @@ async fn a_released_job_keeps_its_place_and_pays_nothing() {
         db.submit(&[submission(qid, n, "")]).await.unwrap();
     }
     let first = db.claim(&[want(qid, "w", 1)]).await.unwrap().remove(0);
-    db.release(&[finish_of(&first).key]).await.unwrap();
+    db.release(&[finish_of(&first).key.into()]).await.unwrap();
     let again = db.claim(&[want(qid, "w", 1)]).await.unwrap().remove(0);
     assert_eq!((again.job_id, again.seq), (first.job_id, first.seq));
 }

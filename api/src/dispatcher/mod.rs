@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use protocol::{Free, Qid, WorkerDescription, limits};
 use rand::Rng;
-use sql::{ClaimKey, ClaimedRow, Db};
+use sql::{ClaimKey, ClaimedRow, Db, ReleaseRow};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -186,8 +186,9 @@ fn land(means: &Means, waiting: &mut Waiting, batch: Batch, rows: Option<Vec<Cla
 }
 
 async fn put_back(means: Means, orphans: Vec<ClaimedRow>) {
-    let keys: Vec<_> = orphans.into_iter().map(|row| ClaimKey { qid: row.qid, job_id: row.job_id, epoch: row.epoch }).collect();
-    match means.db.release(&keys).await {
+    let key = |row: ClaimedRow| ClaimKey { qid: row.qid, job_id: row.job_id, epoch: row.epoch };
+    let rows: Vec<_> = orphans.into_iter().map(|row| ReleaseRow::from(key(row))).collect();
+    match means.db.release(&rows).await {
         Ok(released) => {
             for key in released {
                 means.hub.hint(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));

@@ -67,14 +67,15 @@ fn waiting(rows: &[JobRow], workers: &[WorkerRow], is_paused: bool) -> Vec<Value
     let mut queued: Vec<&JobRow> = rows.iter().filter(|row| row.state() == JobState::Queued).collect();
     queued.sort_by_key(|row| row.place());
     let explain = |(position, row): (usize, &JobRow)| {
-        let why = if is_paused { "the queue is paused".to_owned() } else { why(row.needs(), workers) };
-        json!({"jobId": row.job_id, "position": position + 1, "why": why})
+        let (code, why) = if is_paused { ("queue-paused", "the queue is paused".to_owned()) } else { why(row, workers) };
+        json!({"jobId": row.job_id, "position": position + 1, "code": code, "why": why})
     };
     queued.into_iter().take(EXPLAINED_MAX).enumerate().map(explain).collect()
 }
 
 /// What keeps the connected workers from running a job: what none of them has is named, with what the best of them has.
-fn why(needs: Needs<'_>, workers: &[WorkerRow]) -> String {
+fn why(row: &JobRow, workers: &[WorkerRow]) -> (&'static str, String) {
+    let needs = row.needs();
     let none = |fits: &dyn Fn(&WorkerRow) -> bool| !workers.iter().any(fits);
     let Needs { cpus, gpus, memory_bytes, seconds, tags } = needs;
     let fits = |worker: &WorkerRow| {
@@ -82,29 +83,32 @@ fn why(needs: Needs<'_>, workers: &[WorkerRow]) -> String {
         has_room && worker.runs_for(seconds) && tags.iter().all(|tag| worker.carries(tag))
     };
     if workers.is_empty() {
-        return "no worker is connected".to_owned();
+        return ("no-worker", "no worker is connected".to_owned());
     }
     if let Some(tag) = tags.iter().find(|tag| none(&|worker| worker.carries(tag))) {
-        return format!("no connected worker carries the tag {tag}");
+        return ("no-tag", format!("no connected worker carries the tag {tag}"));
     }
     if none(&|worker| worker.gpus() >= gpus) {
         let most = workers.iter().map(WorkerRow::gpus).max().unwrap_or(0);
-        return format!("no connected worker has enough gpus: it needs {gpus}, the most is {most}");
+        return ("no-gpus", format!("no connected worker has enough gpus: it needs {gpus}, the most is {most}"));
     }
     if none(&|worker| worker.cpus() >= cpus) {
         let most = workers.iter().map(WorkerRow::cpus).fold(0.0, f64::max);
-        return format!("no connected worker has enough cpus: it needs {cpus}, the most is {most}");
+        return ("no-cpus", format!("no connected worker has enough cpus: it needs {cpus}, the most is {most}"));
     }
     if none(&|worker| worker.has_memory(memory_bytes)) {
-        return format!("no connected worker has enough memory: it needs {memory_bytes} bytes");
+        return ("no-memory", format!("no connected worker has enough memory: it needs {memory_bytes} bytes"));
     }
     if none(&|worker| worker.runs_for(seconds)) {
-        return "no connected worker allows a run as long as it asks for".to_owned();
+        return ("no-time", "no connected worker allows a run as long as it asks for".to_owned());
     }
     if none(&fits) {
-        return "no connected worker has all that it needs at once".to_owned();
+        return ("no-worker-fits", "no connected worker has all that it needs at once".to_owned());
     }
-    "every worker that could run it is busy".to_owned()
+    match row.n_released {
+        0 => ("workers-busy", "every worker that could run it is busy".to_owned()),
+        n => ("given-back", format!("workers gave it back {n} times, for reasons that were not its own; it is tried again")),
+    }
 }
 
 /// `GET /q/:queue/metrics`, `/:queue/metrics`: the numbers of one queue, for Prometheus. `queue_length` is read by existing autoscalers.

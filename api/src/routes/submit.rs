@@ -47,6 +47,7 @@ pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Re
             .callbacks
             .filter(|c| c.queued.is_some() || c.finished.is_some())
             .map(|callbacks| OwedCallbacks { queue: queue.clone(), callbacks }),
+        is_again: control.again.unwrap_or(false),
     };
     if submission.namespace == Namespace::ALL {
         return Err(ApiError::BadRequest("the namespace * means all and cannot hold a job; choose a name".to_owned()));

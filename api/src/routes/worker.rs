@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use protocol::{
-    Claim, ClaimAnswer, ClaimRequest, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest, HeldJob, JobId,
-    JobResult, LogsRequest, Qid, Reason, ReleaseRequest, WorkerDescription, limits,
+    Claim, ClaimAnswer, ClaimRequest, EndCode, EndFault, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest,
+    HeldJob, JobId, JobResult, LogsRequest, Qid, Reason, ReleaseRequest, WorkerDescription, is_end_code, limits,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, HeldState, NewChunk, ORPHAN_GRACE, WorkerSeen};
+use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, HeldState, NewChunk, ORPHAN_GRACE, ReleaseRow, WorkerSeen};
 
 use crate::access::{WorkerOf, WorkerOfJob};
 use crate::app::{App, AppState};
@@ -161,7 +161,7 @@ async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest, grace: Duratio
             HeldState::Held => {}
             HeldState::Ended(reason) => answer.end.push(EndedJob { job_id, epoch, reason, message: row.message }),
             HeldState::Unknown => answer.unknown.push(HeldJob { job_id, epoch }),
-            HeldState::Orphan => orphans.push(ClaimKey { qid, job_id: job_id.into(), epoch }),
+            HeldState::Orphan => orphans.push(ClaimKey { qid, job_id: job_id.into(), epoch }.into()),
         }
     }
     if !orphans.is_empty() {
@@ -236,27 +236,63 @@ pub(super) fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<
     if request.result.outputs.len() > limits::OUTPUTS_MAX {
         return Err(ApiError::BadRequest(format!("a job may have {} outputs", limits::OUTPUTS_MAX)));
     }
+    let why = if request.reason == Reason::Success {
+        Why { code: None, fault: None, ..Why::read(None, None, request.message)? }
+    } else {
+        Why::read(request.code, request.fault, request.message)?
+    };
     // Log lines came by themselves; stored here they would be kept twice.
     let result = JobResult { logs: Vec::new(), ..request.result };
     Ok(FinishRow {
         key: ClaimKey { qid, job_id: id.into(), epoch: request.epoch },
         reason: request.reason,
-        message: request.message.map(|text| text.replace('\0', "\u{fffd}")),
+        code: why.code,
+        fault: why.fault,
+        message: why.message,
         status_code: result.status_code,
         duration_ms: result.duration,
         result: serde_json::to_string(&result).map_err(ApiError::bad_request)?,
     })
 }
 
-/// `POST /q/:queue/j/:id/release`: put a job back into the queue, at its old place and without penalty.
+/// Why a claim ended without a success, as its worker says.
+struct Why {
+    code: Option<String>,
+    fault: Option<EndFault>,
+    message: Option<String>,
+}
+
+impl Why {
+    /// A known code tells its fault by itself; one of a later release comes with it.
+    fn read(code: Option<String>, fault: Option<EndFault>, message: Option<String>) -> Result<Self, ApiError> {
+        if let Some(code) = code.as_deref().filter(|code| !is_end_code(code)) {
+            let shown: String = code.chars().take(80).collect();
+            return Err(ApiError::BadRequest(format!("{shown:?} is not an end code; write lowercase words joined by dashes")));
+        }
+        let known = code.as_deref().and_then(|code| code.parse::<EndCode>().ok());
+        let message = message.map(|text| shortened(text.replace('\0', "\u{fffd}")));
+        Ok(Self { fault: fault.or(known.map(EndCode::fault)), code, message })
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(limits::END_MESSAGE_BYTES_MAX));
+    text
+}
+
+/// `POST /q/:queue/j/:id/release`: put a job back into the queue. Without a code it goes to its old place and has no penalty. With
+/// one it waits a while and goes behind the others, and the fifth such release ends it as an `Error`.
 #[utoipa::path(
     post,
     path = "/q/{queue}/j/{id}/release",
     tag = "workers",
     params(JobPath),
-    request_body(content = ReleaseRequest, example = json!({"epoch": 17})),
+    request_body(
+        content = ReleaseRequest,
+        example = json!({"epoch": 17, "code": "pull-failed", "fault": "network", "message": "registry.example answered 503"}),
+    ),
     responses(
-        (status = 200, description = "The job is queued again, or this claim was not live.", body = Nothing),
+        (status = 200, description = "The job is queued again or has ended, or this claim was not live.", body = Nothing),
         TooLarge,
         Refusals,
     ),
@@ -267,6 +303,7 @@ pub(crate) async fn release(
     Body(request): Body<ReleaseRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let key = ClaimKey { qid: queue.qid(), job_id: id.into(), epoch: request.epoch };
-    app.release(&[key]).await?;
+    let why = Why::read(request.code, request.fault, request.message)?;
+    app.release(&[ReleaseRow { key, code: why.code, fault: why.fault, message: why.message }]).await?;
     Ok(Json(json!({})))
 }

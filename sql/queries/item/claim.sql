@@ -30,10 +30,10 @@ gone as (
   returning q.*),
 claimed as (
   insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, by_deadline, class, priority, seq, definition_hash,
-    is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, queued_at)
+    is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, n_released, queued_at)
   select g.qid, g.job_id, nextval('asman.epoch_seq'), $2, g.attempt + 1, coalesce(now() + make_interval(secs => $4), 'infinity'), true,
     g.class, g.priority, g.seq, g.definition_hash, g.is_true_id, g.is_debug, g.is_item, g.namespaces, g.cpus, g.gpus, g.memory_bytes,
-    g.required_seconds, g.max_seconds, g.tags, g.n_lost, g.queued_at
+    g.required_seconds, g.max_seconds, g.tags, g.n_lost, g.n_released, g.queued_at
   from gone g order by g.priority, g.seq on conflict (job_id, qid) do nothing
   returning *),
 noted as (

@@ -46,10 +46,10 @@ gone as (
   returning q.*, f.worker_id, least(q.max_seconds, f.worker_seconds) as run_seconds),
 claimed as (
   insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, is_true_id,
-    is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, queued_at)
+    is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, n_released, queued_at)
   select qid, job_id, nextval('asman.epoch_seq'), worker_id, attempt + 1, now() + make_interval(secs => run_seconds + $13::int4),
     class, priority, seq, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds,
-    max_seconds, tags, n_lost, queued_at
+    max_seconds, tags, n_lost, n_released, queued_at
   from gone on conflict (job_id, qid) do nothing
   returning *),
 noted as (

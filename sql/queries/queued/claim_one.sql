@@ -14,10 +14,10 @@ gone as (
   delete from asman.queued q using wanted w where (q.job_id, q.qid) between ($2, $1) and ($2, $1) returning q.*, w.run_seconds),
 claimed as (
   insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, is_true_id,
-    is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, queued_at)
+    is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, n_released, queued_at)
   select qid, job_id, nextval('asman.epoch_seq'), $3, attempt + 1, now() + make_interval(secs => run_seconds + $4::int4),
     class, priority, seq, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds,
-    max_seconds, tags, n_lost, queued_at
+    max_seconds, tags, n_lost, n_released, queued_at
   from gone on conflict (job_id, qid) do nothing
   returning *),
 noted as (

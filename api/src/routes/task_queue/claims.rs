@@ -199,6 +199,8 @@ async fn end(mut call: Call, reason: Reason) -> Result<Response, Refusal> {
     let row = FinishRow {
         key: ClaimKey { qid: call.qid, job_id: call.argument.clone(), epoch },
         reason,
+        code: None,
+        fault: None,
         message: message.map(|text| text.replace('\0', "\u{fffd}")),
         status_code: None,
         duration_ms: None,
@@ -255,7 +257,7 @@ pub(super) async fn release(mut call: Call) -> Result<Response, Refusal> {
     let body = read_end(&mut call).await?;
     let epoch = live_epoch(&call, body.epoch).await?;
     let key = ClaimKey { qid: call.qid, job_id: call.argument.clone(), epoch };
-    if call.app.release(&[key]).await?.is_empty() {
+    if call.app.release(&[key.into()]).await?.is_empty() {
         return Err(Refusal::Conflict("this claim is no longer live".to_owned()));
     }
     ok_json(&json!({"item_id": call.argument, "status": Stage::Waiting.number()}))

@@ -8,6 +8,7 @@ mod client_socket;
 mod copy;
 mod description;
 mod elsewhere;
+mod ends;
 mod files;
 mod guide;
 mod health;

@@ -63,7 +63,7 @@ async fn each_waiting_job_is_told_its_place_and_what_it_waits_for() {
     let (_, alone) = api.get("/q/q/status").await;
     for (n, entry) in waiting(&alone).iter().enumerate() {
         assert_eq!((&entry["jobId"], &entry["position"]), (&json!(ids[n]), &json!(n + 1)), "in the order of the queue");
-        assert_eq!(entry["why"], "no worker is connected");
+        assert_eq!((&entry["code"], &entry["why"]), (&json!("no-worker"), &json!("no worker is connected")));
     }
     let mut body = claim_body("w", 0, "0s");
     body["free"]["jobs"] = json!(0);
@@ -85,20 +85,32 @@ async fn what_no_worker_has_is_named() {
         body["worker"]["memory"] = json!(1 << 30);
         api.claim_with("q", body).await;
     }
-    for (definition, why) in [
-        (json!({"tags": ["lab", "moon"]}), "no connected worker carries the tag moon"),
-        (json!({"requirements": {"gpus": 3}}), "no connected worker has enough gpus: it needs 3, the most is 2"),
-        (json!({"requirements": {"cpus": 16.5}}), "no connected worker has enough cpus: it needs 16.5, the most is 16"),
-        (json!({"requirements": {"memory": "2g"}}), "no connected worker has enough memory: it needs 2147483648 bytes"),
-        (json!({"requirements": {"maxDuration": "2h"}}), "no connected worker allows a run as long as it asks for"),
-        (json!({"tags": ["lab"], "requirements": {"gpus": 1}}), "no connected worker has all that it needs at once"),
-        (json!({"tags": ["lab"]}), "every worker that could run it is busy"),
+    for (definition, code, why) in [
+        (json!({"tags": ["lab", "moon"]}), "no-tag", "no connected worker carries the tag moon"),
+        (json!({"requirements": {"gpus": 3}}), "no-gpus", "no connected worker has enough gpus: it needs 3, the most is 2"),
+        (
+            json!({"requirements": {"cpus": 16.5}}),
+            "no-cpus",
+            "no connected worker has enough cpus: it needs 16.5, the most is 16",
+        ),
+        (
+            json!({"requirements": {"memory": "2g"}}),
+            "no-memory",
+            "no connected worker has enough memory: it needs 2147483648 bytes",
+        ),
+        (json!({"requirements": {"maxDuration": "2h"}}), "no-time", "no connected worker allows a run as long as it asks for"),
+        (
+            json!({"tags": ["lab"], "requirements": {"gpus": 1}}),
+            "no-worker-fits",
+            "no connected worker has all that it needs at once",
+        ),
+        (json!({"tags": ["lab"]}), "workers-busy", "every worker that could run it is busy"),
     ] {
         let mut whole = definition.clone();
         whole["image"] = json!("a");
         let id = api.submit_job("q", json!({"definition": whole})).await;
         let (_, status) = api.get("/q/q/status").await;
-        assert_eq!(status["waiting"], json!([{"jobId": id, "position": 1, "why": why}]), "{definition}");
+        assert_eq!(status["waiting"], json!([{"jobId": id, "position": 1, "code": code, "why": why}]), "{definition}");
         api.post(&format!("/q/q/j/{id}/cancel"), json!({})).await;
     }
 }
