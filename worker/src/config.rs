@@ -27,6 +27,16 @@ pub enum ExecutorKind {
     Process,
 }
 
+/// Use of the owner's logins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DockerLogin {
+    /// For every job of this worker.
+    #[default]
+    Jobs,
+    /// For no job.
+    None,
+}
+
 /// Settings of one worker.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Config {
@@ -91,6 +101,13 @@ pub struct Config {
     /// built is pulled by the others [default: none, built images stay in this engine].
     #[arg(long, env = "ASMAN_WORKER_BUILD_REGISTRY")]
     pub build_registry: Option<String>,
+    /// For whose jobs the logins are used that `docker login` has left for this user, in pulls and in builds. Never for those of a
+    /// worker with --untrusted.
+    #[arg(long, env = "ASMAN_WORKER_DOCKER_LOGIN", value_enum, default_value_t)]
+    pub docker_login: DockerLogin,
+    /// Folder with the config.json of `docker login` [default: .docker in the home of the worker's user].
+    #[arg(long, env = "DOCKER_CONFIG", value_name = "FOLDER")]
+    pub docker_config: Option<PathBuf>,
     /// The git program.
     #[arg(long, default_value = "git", hide = true)]
     pub git: PathBuf,
@@ -161,6 +178,8 @@ impl Config {
             allow_private_urls: false,
             no_build: false,
             build_registry: None,
+            docker_login: DockerLogin::default(),
+            docker_config: None,
             git: PathBuf::from("git"),
             pull_patience: None,
             heartbeat: Duration(protocol::limits::HEARTBEAT),

@@ -160,6 +160,25 @@ impl Guarded {
         Err(Forbidden::Redirects.into())
     }
 
+    /// Sends one request and follows no redirect, so what it carries goes to that URL alone. The answer is a success.
+    pub(crate) async fn once(
+        &self,
+        method: reqwest::Method,
+        url: Url,
+        dress: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, ApiError> {
+        if !self.is_own(&url) {
+            self.guard.check(&url)?;
+        }
+        let client = if self.is_own(&url) { &self.trusted } else { &self.judged };
+        let answer = dress(client.request(method, url)).send().await;
+        let response = answer.map_err(|error| forbidden_in(&error).map_or_else(|| away(error), ApiError::from))?;
+        if response.status().is_redirection() {
+            return Err(Forbidden::Redirects.into());
+        }
+        sort(Ok(response)).await
+    }
+
     /// Connects to a host that another program wants to reach.
     pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         if self.api.port_or_known_default() == Some(port) && is_same_host(self.api.host_str(), Some(host)) {

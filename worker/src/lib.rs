@@ -57,7 +57,7 @@ mod whole_file;
 
 pub use api::sentence_of;
 pub use care::{CareConfig, InvalidMark, Mark};
-pub use config::{Config, ExecutorKind, Life};
+pub use config::{Config, DockerLogin, ExecutorKind, Life};
 pub use dockerd::Dockerd;
 pub use error::Error;
 pub use executor::{docker_runtimes, docker_version, import_image};

@@ -18,7 +18,8 @@ impl Work<'_> {
         let Some(registry) = &self.task.host.builds.registry else { return false };
         let (docker, log, there) = (&self.containers.docker, &self.task.log, registry.image(key));
         log.line(Step::Pull, format!("looking for {there}")).await;
-        if let Err(error) = follow_pull(log, &there, docker.pull_as(&there, registry.login.as_ref()), REGISTRY_PATIENCE).await {
+        let login = registry.login().await;
+        if let Err(error) = follow_pull(log, &there, docker.pull_as(&there, login.as_ref()), REGISTRY_PATIENCE).await {
             log.line(Step::Pull, format!("it is not there: {error}")).await;
             return false;
         }
@@ -36,7 +37,7 @@ impl Work<'_> {
         self.task.log.line(Step::Push, format!("pushing {there}")).await;
         let pushed = async {
             self.containers.docker.tag(image, &there).await?;
-            let pushed = self.push(&there, registry.login.as_ref()).await;
+            let pushed = self.push(&there, registry.login().await.as_ref()).await;
             self.containers.docker.untag(&there).await?;
             pushed
         };

@@ -30,21 +30,21 @@ mod settings;
 mod source;
 mod tunnel;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::{Step, sha256_hex};
 use serde_json::json;
 
-use crate::executor::BuildOptions;
-use crate::image::{ImageReference, Version, one_at_a_time};
+use crate::executor::{BuildOptions, Login};
+use crate::image::{DEFAULT_REGISTRY, ImageReference, Version, login_for, one_at_a_time};
 use crate::isolation::Containers;
 use crate::run::{RunError, Task};
 use archive::{Archive, ArchiveError};
 use bases::UnclearBase;
 pub(crate) use block::{Block, InvalidBlock};
-use context::{ContextError, Plan};
+use context::{ContextError, Plan, Wrapping};
 use git::{Git, GitError};
 pub(crate) use settings::Settings;
 use source::{Kind, Source};
@@ -54,9 +54,11 @@ pub(crate) const LABEL_BUILD: &str = "asman.build";
 /// Name of built images; the key is the tag.
 const REPOSITORY: &str = "asman/build";
 /// Changes with the meaning of a block: older images are not taken then.
-const KEY_VERSION: u32 = 1;
+const KEY_VERSION: u32 = 2;
 /// Hexadecimal digits of a key.
 const KEY_CHARS: usize = 40;
+/// Most registries that one build has logins for.
+const REGISTRIES_MAX: usize = 16;
 /// A context that takes longer to come has failed.
 const CONTEXT_TIMEOUT: Duration = Duration::from_mins(15);
 
@@ -135,7 +137,7 @@ impl Work<'_> {
             self.check_bases(&plan).await?;
         }
         let network = self.containers.isolation.network().await.map_err(|fault| RunError::of(Step::Build, fault))?;
-        let options = self.options(&key, &image, &plan, network)?;
+        let options = self.options(&key, &image, &plan, network, self.logins(&plan).await)?;
         let docker = self.containers.docker.clone();
         self.task.log.line(Step::Build, format!("building {image}")).await;
         let isolation = &self.containers.isolation;
@@ -227,13 +229,27 @@ impl Work<'_> {
                 Some(resolved.folder.unwrap_or_default()).filter(|folder| !folder.is_empty())
             }
         };
-        let (file, block, strips) = (self.archive(), self.block.clone(), git.is_none());
-        let plan = tokio::task::spawn_blocking(move || Plan::make(Archive::open(&file)?, &block, folder.as_deref(), strips));
+        let (file, block, wrapping) = (self.archive(), self.block.clone(), self.wrapping(git));
+        let plan = tokio::task::spawn_blocking(move || Plan::make(Archive::open(&file)?, &block, folder.as_deref(), wrapping));
         let plan = plan.await.map_err(|error| RunError::Host(format!("reading a context broke off: {error}")))?;
-        plan.map_err(|error| match error {
+        let plan = plan.map_err(|error| match error {
             ContextError::Archive(ArchiveError::Disk(error)) => RunError::Host(format!("reading a context: {error}")),
             error => RunError::job(Step::Clone, error.to_string()),
-        })
+        })?;
+        if !plan.left_out.is_empty() {
+            let line = format!("the archive's one folder {:?} is left out of the names", plan.left_out.trim_end_matches('/'));
+            self.task.log.line(Step::Clone, line).await;
+        }
+        Ok(plan)
+    }
+
+    fn wrapping(&self, git: Option<&Git<'_>>) -> Wrapping {
+        match &self.block.source {
+            _ if git.is_some() => Wrapping::Never,
+            Some(source) if self.task.host.api.guarded().is_own(source.full_url()) => Wrapping::Own,
+            Some(source) if source.is_of_forge() => Wrapping::Forge,
+            _ => Wrapping::Foreign,
+        }
     }
 
     /// A stranger's Dockerfile must not make the engine reach into its own network.
@@ -247,7 +263,31 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn options(&self, key: &str, image: &ImageReference, plan: &Plan, network: String) -> Result<BuildOptions, RunError> {
+    /// The owner's logins for the registries that the Dockerfile names; where it cannot be told which, for all.
+    async fn logins(&self, plan: &Plan) -> Vec<Login> {
+        let logins = &self.task.host.builds.logins;
+        let text = plan.dockerfile_text().ok().flatten().unwrap_or_default();
+        let args: HashMap<String, String> = self.block.args.clone().into_iter().collect();
+        let named = match bases::images_of(&text, &args) {
+            Ok(images) => images.iter().map(|image| image.registry().unwrap_or(DEFAULT_REGISTRY).to_owned()).collect(),
+            Err(_) => logins.registries().await,
+        };
+        let named: BTreeSet<String> = named.into_iter().collect();
+        let mut found = Vec::new();
+        for registry in named.iter().take(REGISTRIES_MAX) {
+            found.extend(login_for(&self.task.log, logins, Some(registry)).await);
+        }
+        found
+    }
+
+    fn options(
+        &self,
+        key: &str,
+        image: &ImageReference,
+        plan: &Plan,
+        network: String,
+        logins: Vec<Login>,
+    ) -> Result<BuildOptions, RunError> {
         let (task, block) = (self.task, self.block);
         let memory = task.parsed.memory_bytes;
         Ok(BuildOptions {
@@ -261,6 +301,7 @@ impl Work<'_> {
             cpus: task.parsed.cpus.clamp(0.01, f64::from(self.containers.docker.cpus)),
             memory_bytes: if memory == 0 { task.host.memory_bytes } else { memory },
             shm_bytes: task.shm_bytes()?,
+            logins,
         })
     }
 }

@@ -192,6 +192,8 @@ pub(crate) struct Login {
     pub(crate) registry: String,
     pub(crate) user: String,
     pub(crate) password: String,
+    /// The password is a token that stands for a user.
+    pub(crate) is_token: bool,
 }
 
 impl std::fmt::Debug for Login {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use protocol::Step;
 
-use super::{ImageReference, one_at_a_time};
+use super::{DEFAULT_REGISTRY, ImageReference, Logins, one_at_a_time};
 use crate::care::Images;
-use crate::executor::{Docker, Fault, PullProgress};
+use crate::executor::{Docker, Fault, Login, PullProgress};
 use crate::log::Log;
 use crate::run::RunError;
 use crate::stats::Stats;
@@ -25,6 +25,7 @@ pub(crate) async fn pull(
     stats: &Stats,
     log: &Log,
     image: &ImageReference,
+    logins: &Logins,
     patience: Option<Duration>,
 ) -> Result<String, RunError> {
     if let Some(id) = present(docker, image).await? {
@@ -36,12 +37,24 @@ pub(crate) async fn pull(
     }
     stats.pulls.add(1);
     log.line(Step::Pull, format!("pulling {image}")).await;
-    follow_pull(log, image, docker.pull(image), patience.unwrap_or(SILENCE_MAX)).await?;
+    let login = login_for(log, logins, image.registry()).await;
+    follow_pull(log, image, docker.pull_as(image, login.as_ref()), patience.unwrap_or(SILENCE_MAX)).await?;
     let id = present(docker, image).await?;
     if let Some(id) = &id {
         images.made(&image.to_string(), id);
     }
     id.ok_or_else(|| RunError::job(Step::Pull, format!("{image} was pulled and is not there")))
+}
+
+/// The owner's login for a registry. One that cannot be had is said in the log, and the registry is asked without it.
+pub(crate) async fn login_for(log: &Log, logins: &Logins, registry: Option<&str>) -> Option<Login> {
+    match logins.of_registry(registry).await {
+        Ok(login) => login,
+        Err(error) => {
+            log.error(Step::Pull, format!("no login for {}: {error}", registry.unwrap_or(DEFAULT_REGISTRY))).await;
+            None
+        }
+    }
 }
 
 async fn present(docker: &Docker, image: &ImageReference) -> Result<Option<String>, RunError> {

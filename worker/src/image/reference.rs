@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+/// Host of the registry that names without one mean.
+pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
 const NAME_BYTES_MAX: usize = 255;
 const TAG_BYTES_MAX: usize = 128;
 

@@ -19,5 +19,7 @@ pub(super) async fn ensure(task: &Task<'_>) -> Result<String, RunError> {
     };
     let image: ImageReference = text.parse().map_err(|error: InvalidImage| RunError::job(Step::Pull, error.to_string()))?;
     containers.isolation.check_registry(&image).await.map_err(|error| RunError::job(Step::Pull, error.to_string()))?;
-    pull(&containers.docker, &task.host.images, &task.host.api.stats, &task.log, &image, task.host.builds.pull_patience).await
+    let builds = &task.host.builds;
+    let (images, stats, patience) = (&task.host.images, &task.host.api.stats, builds.pull_patience);
+    pull(&containers.docker, images, stats, &task.log, &image, &builds.logins, patience).await
 }

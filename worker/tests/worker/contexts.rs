@@ -1,5 +1,6 @@
 //! Where build contexts come from: archives, and a server of git repositories.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
@@ -80,6 +82,11 @@ impl Repository {
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
         git_in(&self.tree, arguments)
     }
+
+    /// Publishes the commit that is checked out under any ref.
+    pub(crate) fn publish_as(&self, name: &str) {
+        self.git(&["push", "--quiet", "--force", self.bare.to_str().unwrap(), &format!("HEAD:{name}")]);
+    }
 }
 
 fn git_in(folder: &Path, arguments: &[&str]) -> String {
@@ -101,6 +108,7 @@ fn git_in(folder: &Path, arguments: &[&str]) -> String {
 struct Served {
     root: PathBuf,
     authorizations: Arc<Mutex<Vec<String>>>,
+    large: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     paths: Arc<Mutex<Vec<String>>>,
 }
 
@@ -117,7 +125,8 @@ pub(crate) const LOGIN: (&str, &str) = ("me", "s3cr3t-t0ken-4711");
 impl GitServer {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let served = Served { root: folder.path().to_owned(), authorizations: Arc::default(), paths: Arc::default() };
+        let (authorizations, large, paths) = (Arc::default(), Arc::default(), Arc::default());
+        let served = Served { root: folder.path().to_owned(), authorizations, large, paths };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(served.clone());
@@ -133,6 +142,18 @@ impl GitServer {
         git_in(&bare, &["init", "--quiet", "--bare", "--initial-branch=main"]);
         git_in(&tree, &["init", "--quiet", "--initial-branch=main"]);
         Repository { tree, bare }
+    }
+
+    /// Puts a file into the storage of large files, and gives what stands for it in a repository.
+    pub(crate) fn keep_large(&self, bytes: &[u8]) -> String {
+        let oid = protocol::sha256_hex(bytes);
+        self.served.large.lock().unwrap().insert(oid.clone(), bytes.to_vec());
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {}\n", bytes.len())
+    }
+
+    /// Has the storage of large files lose one.
+    pub(crate) fn lose_large(&self) {
+        self.served.large.lock().unwrap().clear();
     }
 
     pub(crate) fn authorizations(&self) -> Vec<String> {
@@ -151,7 +172,15 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
     served.authorizations.lock().unwrap().extend(authorization.clone());
     served.paths.lock().unwrap().push(parts.uri.path().to_owned());
     let (kind, path) = parts.uri.path()[1..].split_once('/').unwrap_or_default();
+    let is_open = kind != "private" || authorization == Some(basic());
     match kind {
+        "smart" | "private" if path.ends_with("/info/lfs/objects/batch") && is_open => {
+            large_batch(&served, &parts.headers, &body)
+        }
+        "large" => match served.large.lock().unwrap().get(path) {
+            Some(bytes) if parts.headers.get("x-ticket").is_some_and(|ticket| ticket == path) => bytes.clone().into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        },
         "old" => match std::fs::read(served.root.join("bare").join(path)) {
             Ok(bytes) => bytes.into_response(),
             Err(_) => StatusCode::NOT_FOUND.into_response(),
@@ -162,6 +191,24 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
         "smart" | "private" => cgi(&served.root.join("bare"), path, &parts.method, &parts.uri, &parts.headers, body).await,
         _ => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// The storage's answer: where each file is, and what to send with the download.
+fn large_batch(served: &Served, headers: &HeaderMap, body: &[u8]) -> Response {
+    let asked: Value = serde_json::from_slice(body).unwrap();
+    let host = headers[header::HOST].to_str().unwrap();
+    let large = served.large.lock().unwrap();
+    let objects = asked["objects"].as_array().unwrap().iter().map(|object| {
+        let (oid, size) = (object["oid"].as_str().unwrap(), &object["size"]);
+        let download = json!({ "href": format!("http://{host}/large/{oid}"), "header": { "X-Ticket": oid } });
+        if large.contains_key(oid) {
+            json!({ "oid": oid, "size": size, "actions": { "download": download } })
+        } else {
+            json!({ "oid": oid, "size": size, "error": { "code": 404, "message": "not there" } })
+        }
+    });
+    let answer = json!({ "transfer": "basic", "objects": objects.collect::<Vec<_>>() });
+    ([(header::CONTENT_TYPE, "application/vnd.git-lfs+json")], answer.to_string()).into_response()
 }
 
 fn basic() -> String {

@@ -6,6 +6,7 @@
 
 mod adoption;
 mod api;
+mod archives;
 mod build_bounds;
 mod builds;
 mod care;
@@ -22,6 +23,7 @@ mod images;
 mod life;
 mod lifecycle;
 mod limits;
+mod logins;
 mod logs;
 mod memory;
 mod neighbours;
@@ -29,6 +31,7 @@ mod network;
 mod queues;
 mod removals;
 mod repositories;
+mod repository_parts;
 mod rights;
 mod sandboxes;
 mod secrets;

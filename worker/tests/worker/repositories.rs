@@ -112,24 +112,13 @@ async fn a_server_of_plain_files_and_one_without_a_telling_name_are_asked() {
     worker.drain().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn submodules_and_links_out_of_the_repository_do_not_come_along() {
+#[tokio::test]
+async fn a_link_out_of_the_repository_is_refused() {
     let server = GitServer::start().await;
-    let (inner, outer) = (server.repository("inner.git"), server.repository("outer.git"));
-    inner.commit(&[("inside", "x")]);
-    let text = dockerfile(&nonce(), "COPY . /c\nRUN ls -A /c/module > /part");
-    outer.commit(&[("Dockerfile", &text)]);
-    outer.git(&["submodule", "--quiet", "add", &format!("{}/smart/inner.git", server.url), "module"]);
-    outer.commit(&[]);
-    let n_before = server.paths().len();
+    let repository = server.repository("links.git");
+    repository.commit(&[("Dockerfile", &dockerfile(&nonce(), "COPY . /c")), ("out", "-> /etc/passwd")]);
     let worker = open_worker().await;
-    let context = format!("{}/smart/outer.git", server.url);
-    let (job, said) = built(&worker, &context).await;
-    assert_eq!(said, "", "the module's folder is empty");
-    assert!(!server.paths()[n_before..].iter().any(|path| path.contains("inner")));
-    forget(&worker, &job).await;
-    outer.commit(&[("out", "-> /etc/passwd")]);
-    let message = failure(&worker, json!({ "context": context })).await;
+    let message = failure(&worker, json!({ "context": format!("{}/smart/links.git", server.url) })).await;
     assert!(message.contains("links to \"/etc/passwd\""), "{message}");
     worker.drain().await;
 }

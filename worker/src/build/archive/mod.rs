@@ -1,13 +1,14 @@
 //! Archives of strangers, read entry by entry and never unpacked.
 //!
 //! What an archive is follows from its first bytes, not from its name. [`Archive::each`] is the one way in: it gives entries whose
-//! names are relative and of plain segments, and refuses everything else: absolute names, drives, `..`, NUL, hard links, devices,
-//! encrypted files. Bounds: [`ENTRIES_MAX`] entries, [`NAMES_BYTES_MAX`] of names, [`BYTES_MAX`] unpacked, and a ratio of
+//! names are relative and of plain segments, and refuses everything else: absolute names, drives, `..`, NUL, devices, encrypted
+//! files, hard links to what does not come before them. Bounds: [`ENTRIES_MAX`] entries, [`NAMES_BYTES_MAX`] of names, [`BYTES_MAX`] unpacked, and a ratio of
 //! [`RATIO_MAX`] above [`RATIO_FREE_BYTES`], counted as the bytes come, whatever the headers claim.
 //!
 //! Blocking calls.
 
 mod tarred;
+mod written;
 mod zipped;
 
 use std::fs::File;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use protocol::check_input_path;
+pub(super) use written::{append, header_of};
 
 /// Most entries.
 pub(super) const ENTRIES_MAX: usize = 100_000;
@@ -34,6 +36,14 @@ pub(super) enum ArchiveError {
     /// By its first bytes.
     #[error("the context is neither a tar (plain or gzip) nor a zip archive")]
     Unknown,
+    /// Known by its first bytes, and not read here.
+    #[error("the context is a {0} archive, which this worker does not read; pack it as .tar.gz, .tar or .zip")]
+    Unread(&'static str),
+    /// In whatever else it is.
+    #[error(
+        "the context's archive has an entry named {0:?}, which is not UTF-8; rename it, or pack the archive with UTF-8 names"
+    )]
+    NotUtf8(String),
     /// Cut off, or no archive after all.
     #[error("the context's archive cannot be read: {0}")]
     Broken(String),
@@ -44,7 +54,7 @@ pub(super) enum ArchiveError {
     #[error("the context's archive has {0:?} twice, or below a file")]
     Duplicate(String),
     /// Not a file, a folder or a symbolic link.
-    #[error("the context's archive has {0:?}, which is a {1}; only files, folders and symbolic links are taken")]
+    #[error("the context's archive has {0:?}, which is a {1}; only files, folders and links are taken")]
     Kind(String, &'static str),
     /// Over one of the bounds.
     #[error("the context is too large: {0}")]
@@ -82,6 +92,8 @@ pub(super) enum Kind {
     Folder,
     /// Where it points, as written.
     Link(String),
+    /// Another name of a file that came before.
+    HardLink(String),
 }
 
 /// One entry with a checked name.
@@ -105,8 +117,8 @@ impl Archive {
         let format = match head.as_slice() {
             [0x1f, 0x8b, ..] => Format::TarGz,
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Format::Zip,
-            _ if head.get(257..262) == Some(b"ustar") => Format::Tar,
-            _ => return Err(ArchiveError::Unknown),
+            _ if tarred::is_header(&head) => Format::Tar,
+            _ => return Err(unread(&head).map_or(ArchiveError::Unknown, ArchiveError::Unread)),
         };
         Ok(Self { path: path.to_owned(), format, size })
     }
@@ -139,6 +151,21 @@ impl Archive {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What else people pack with, by the first bytes.
+fn unread(head: &[u8]) -> Option<&'static str> {
+    const MAGIC: [(&[u8], &str); 8] = [
+        (b"\xfd7zXZ\0", "xz (.tar.xz)"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard (.tar.zst)"),
+        (b"BZh", "bzip2 (.tar.bz2)"),
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+        (b"Rar!", "RAR"),
+        (b"\x5d\0\0", "LZMA (.tar.lzma)"),
+        (b"\x04\x22\x4d\x18", "LZ4 (.tar.lz4)"),
+        (b"\x1f\x9d", "compress (.tar.Z)"),
+    ];
+    MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name)
 }
 
 /// Has an entry visited and reads what the visitor has left, so that every byte is counted and every checksum and size tested.
@@ -186,7 +213,8 @@ impl Meter {
         self.names_left =
             self.names_left.checked_sub(raw.len()).ok_or(ArchiveError::TooLarge("its names have more than 16 MiB"))?;
         let shown = || ArchiveError::Name(String::from_utf8_lossy(raw).chars().take(80).collect());
-        let text = std::str::from_utf8(raw).map_err(|_| shown())?;
+        let text = std::str::from_utf8(raw)
+            .map_err(|_| ArchiveError::NotUtf8(String::from_utf8_lossy(raw).chars().take(80).collect()))?;
         let mut plain = text;
         while let Some(rest) = plain.strip_prefix("./") {
             plain = rest;

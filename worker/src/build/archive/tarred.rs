@@ -1,5 +1,7 @@
-//! Tar files, plain ones or out of a decompressor. Long names and extended headers are read here, with a bound.
+//! Tar files, plain ones or out of a decompressor. Long names and extended headers are read here, with a bound. The files that
+//! macOS adds beside others to keep their attributes (`._name`) are left out.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use tar::EntryType;
@@ -9,12 +11,28 @@ use super::{ArchiveError, BYTES_MAX, ENTRIES_MAX, Entry, Kind, Meter, Metered, V
 /// Most bytes of an entry that tells of the next one.
 const EXTENSION_BYTES_MAX: u64 = 64 * 1024;
 
+/// Where a header keeps the sum of its bytes.
+const CHECKSUM: std::ops::Range<usize> = 148..156;
+/// First bytes of a file of attributes.
+const APPLE_DOUBLE: [u8; 4] = [0, 5, 22, 7];
+
+/// Whether bytes begin with a header, of a new tar or of one from before the word `ustar` was in it.
+pub(super) fn is_header(head: &[u8]) -> bool {
+    let Some(header) = head.get(..512) else { return false };
+    let sum = |(at, byte): (usize, &u8)| u32::from(if CHECKSUM.contains(&at) { b' ' } else { *byte });
+    let expected: u32 = header.iter().enumerate().map(sum).sum();
+    let written = std::str::from_utf8(&header[CHECKSUM]).unwrap_or_default();
+    let written = u32::from_str_radix(written.trim_matches(['\0', ' ']), 8);
+    header[0] != 0 && (written == Ok(expected) || header.get(257..262) == Some(b"ustar"))
+}
+
 /// Visits every entry.
 pub(super) fn each(reader: impl Read, meter: &mut Meter, visit: Visit<'_>) -> Result<(), ArchiveError> {
     // What lies between the files is bounded too: a header may claim any size.
     let limited = reader.take(BYTES_MAX + (ENTRIES_MAX as u64) * 4096);
     let mut tar = tar::Archive::new(limited);
     let mut long = Long::default();
+    let mut files = HashSet::new();
     // Raw, because the reader would take a long name of any length into memory.
     for packed in tar.entries().map_err(broken)?.raw(true) {
         let mut packed = packed.map_err(broken)?;
@@ -28,10 +46,29 @@ pub(super) fn each(reader: impl Read, meter: &mut Meter, visit: Visit<'_>) -> Re
             return Err(ArchiveError::Kind(path, "file of two sizes"));
         }
         let link = long.link.or_else(|| packed.link_name_bytes().map(std::borrow::Cow::into_owned));
-        let entry = tar_entry(path, packed.header(), link.as_deref())?;
-        visit_one(&entry, &mut packed, meter, visit)?;
+        let entry = tar_entry(path, packed.header(), link.as_deref(), &files)?;
+        let head = if is_beside_another(&entry) { first_bytes(&mut packed)? } else { Vec::new() };
+        if head == APPLE_DOUBLE {
+            std::io::copy(&mut Metered::new(&mut packed, meter), &mut std::io::sink()).map_err(broken)?;
+            continue;
+        }
+        if matches!(entry.kind, Kind::File { .. }) {
+            files.insert(entry.path.clone());
+        }
+        visit_one(&entry, &mut head.as_slice().chain(&mut packed), meter, visit)?;
     }
     Ok(())
+}
+
+fn is_beside_another(entry: &Entry) -> bool {
+    let name = entry.path.rsplit('/').next().unwrap_or_default();
+    name.starts_with("._") && matches!(entry.kind, Kind::File { .. })
+}
+
+fn first_bytes(packed: &mut impl Read) -> Result<Vec<u8>, ArchiveError> {
+    let mut head = Vec::new();
+    packed.take(APPLE_DOUBLE.len() as u64).read_to_end(&mut head).map_err(broken)?;
+    Ok(head)
 }
 
 /// What entries of their own say of the entry after them.
@@ -79,14 +116,21 @@ impl Long {
     }
 }
 
-fn tar_entry(path: String, header: &tar::Header, link: Option<&[u8]>) -> Result<Entry, ArchiveError> {
+fn tar_entry(path: String, header: &tar::Header, link: Option<&[u8]>, files: &HashSet<String>) -> Result<Entry, ArchiveError> {
     let kind = match header.entry_type() {
         // Very old archives mark a folder by its name alone.
         EntryType::Regular | EntryType::Continuous if header.path_bytes().ends_with(b"/") => Kind::Folder,
         EntryType::Regular | EntryType::Continuous => Kind::File { size: header.entry_size().map_err(broken)? },
         EntryType::Directory => Kind::Folder,
         EntryType::Symlink => Kind::Link(target(&path, link)?),
-        EntryType::Link => return Err(ArchiveError::Kind(path, "hard link")),
+        EntryType::Link => {
+            let written = target(&path, link)?;
+            let plain = written.trim_start_matches("./");
+            if !files.contains(plain) {
+                return Err(ArchiveError::Kind(path, "hard link to what is not before it"));
+            }
+            Kind::HardLink(plain.to_owned())
+        }
         EntryType::Char | EntryType::Block => return Err(ArchiveError::Kind(path, "device")),
         EntryType::Fifo => return Err(ArchiveError::Kind(path, "pipe")),
         EntryType::GNUSparse => return Err(ArchiveError::Kind(path, "sparse file")),

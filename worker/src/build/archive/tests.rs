@@ -57,9 +57,100 @@ fn the_first_bytes_tell_what_an_archive_is() {
     zip.start_file("a/b", zip::write::SimpleFileOptions::default()).unwrap();
     zip.write_all(b"x").unwrap();
     assert_eq!(names(&zip.finish().unwrap().into_inner()).unwrap(), ["a/b"]);
-    for bytes in [&b""[..], b"<html>", b"BZh91AY", &[0; 600]] {
+    for bytes in [&b""[..], b"<html>", &[0; 600]] {
         assert!(matches!(names(bytes), Err(ArchiveError::Unknown)), "{bytes:?}");
     }
+    for (bytes, name) in [
+        (&b"BZh91AY"[..], "bzip2 (.tar.bz2)"),
+        (b"\xfd7zXZ\0\0", "xz (.tar.xz)"),
+        (b"\x28\xb5\x2f\xfd\x04", "Zstandard (.tar.zst)"),
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+    ] {
+        let error = names(bytes).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("pack it as .tar.gz"), "{error}");
+    }
+}
+
+#[test]
+fn a_tar_from_before_ustar_is_read() {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_old();
+    header.set_path("a").unwrap();
+    header.set_size(1);
+    header.set_mode(0o644);
+    header.set_cksum();
+    tar.append(&header, &b"x"[..]).unwrap();
+    assert_eq!(names(&tar.into_inner().unwrap()).unwrap(), ["a"]);
+}
+
+/// A zip as it comes out of the programs that people have.
+fn zip_of(files: &[(&str, Option<u32>, &str)]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+    for (name, mode, text) in files {
+        let options = zip::write::SimpleFileOptions::default();
+        let options = mode.map_or(options, |mode| options.unix_permissions(mode));
+        zip.start_file(*name, options).unwrap();
+        zip.write_all(text.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+fn entries(bytes: &[u8]) -> Result<Vec<(String, u32)>, ArchiveError> {
+    let file = file(bytes);
+    let mut entries = Vec::new();
+    Archive::open(file.path())?.each(&mut |entry, _| {
+        entries.push((entry.path.clone(), entry.mode));
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+#[test]
+fn zips_of_macos_and_windows_are_read_as_they_are_meant() {
+    let macos = zip_of(&[
+        ("top/", Some(0o755), ""),
+        ("top/Dockerfile", Some(0o644), "FROM a"),
+        ("__MACOSX/top/._Dockerfile", Some(0o644), "\0\u{5}\u{16}\u{7}"),
+        ("top/run.sh", Some(0o755), "x"),
+    ]);
+    let read = entries(&macos).unwrap();
+    let read: Vec<_> = read.iter().map(|(name, mode)| (name.as_str(), *mode)).collect();
+    assert_eq!(read, [("top", 0o755), ("top/Dockerfile", 0o644), ("top/run.sh", 0o755)]);
+    let mut windows = zip_of(&[("src\\app.py", None, "x"), ("src\\sub\\", None, "")]);
+    // What made it, and the attributes, as that program writes them: no host with modes, and the bit of an archive.
+    let at = windows.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+    windows[at + 5] = 0;
+    windows[at + 38..at + 42].copy_from_slice(&[0x20, 0, 0, 0]);
+    let read = entries(&windows).unwrap();
+    assert_eq!((read[0].0.as_str(), read[0].1, read[1].0.as_str()), ("src/app.py", 0o755, "src/sub"));
+}
+
+#[test]
+fn names_in_a_machines_own_code_page_are_read_in_a_zip_and_named_in_a_tar() {
+    let mut zip = zip_of(&[("aXb", None, "x")]);
+    for at in (0..zip.len() - 3).filter(|at| &zip[*at..at + 3] == b"aXb").collect::<Vec<_>>() {
+        zip[at + 1] = 0x84;
+    }
+    assert_eq!(names(&zip).unwrap(), ["aäb"]);
+    let mut header = tar::Header::new_gnu();
+    header.as_mut_bytes()[..3].copy_from_slice(b"a\x84b");
+    header.set_size(0);
+    header.set_cksum();
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append(&header, io::empty()).unwrap();
+    let error = names(&tar.into_inner().unwrap()).unwrap_err();
+    assert!(matches!(&error, ArchiveError::NotUtf8(_)), "{error}");
+}
+
+#[test]
+fn what_macos_keeps_beside_files_in_a_tar_is_left_out() {
+    let files = [
+        ("._top", EntryType::Regular, "\0\u{5}\u{16}\u{7}attributes"),
+        ("top/x", EntryType::Regular, "1"),
+        ("top/._x", EntryType::Regular, "\0\u{5}\u{16}\u{7}"),
+        ("top/._mine", EntryType::Regular, "mine"),
+    ];
+    assert_eq!(names(&tar_of(&files)).unwrap(), ["top/x", "top/._mine"]);
 }
 
 #[test]
@@ -80,6 +171,7 @@ fn what_is_no_file_folder_or_symbolic_link_is_refused() {
         assert!(names(&tar).is_err(), "{kind:?}");
     }
     assert!(names(&tar_of(&[("a", EntryType::Symlink, "b")])).is_ok());
+    assert_eq!(names(&tar_of(&[("b", EntryType::Regular, "x"), ("a", EntryType::Link, "b")])).unwrap(), ["b", "a"]);
 }
 
 #[test]

@@ -3,20 +3,25 @@
 //! [`Plan::make`] reads the archive once: which entries go, under which names, and where the Dockerfile is. [`Plan::write`] reads
 //! it again and copies them. Nothing of the archive touches this machine's file system, so no name and no link in it can.
 //!
-//! - One folder that holds everything else is left out of the names, as archives of forges have it.
+//! - One folder that holds everything else is left out of the names only where the block would find nothing otherwise, or where the
+//!   archive is somebody else's who is known to add one: see [`Wrapping`]. The log says so.
 //! - A Dockerfile that is given as text, or lies outside the folder to build from, travels as [`DOCKERFILE`]; `.dockerignore`
 //!   names it then, so that no `COPY` takes it along. This is what Docker's own command line does.
 //! - A symbolic link goes along as a link when its target lies below the folder to build from. The engine resolves it there.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
-use crate::build::archive::{Archive, ArchiveError, Entry, Kind};
+use crate::build::archive::{Archive, ArchiveError, Kind, append, header_of};
 use crate::build::block::{Block, DOCKERFILE_BYTES_MAX, InvalidBlock, check_dockerfile};
 use crate::build::dockerignore::{BYTES_MAX as IGNORE_BYTES_MAX, Ignore, InvalidIgnore};
 
 const DOCKERFILE_DEFAULT: &str = "Dockerfile";
+/// Taken where the other is not there.
+const DOCKERFILE_LOWER: &str = "dockerfile";
 const IGNORE: &str = ".dockerignore";
+/// Files that desktops leave beside others.
+const DESKTOP_FILES: [&str; 3] = [".DS_Store", "Thumbs.db", "desktop.ini"];
 /// Name in the context of a Dockerfile that is not in it.
 const DOCKERFILE: &str = ".asman.Dockerfile";
 
@@ -40,12 +45,27 @@ pub(super) enum ContextError {
     Link(String, String),
 }
 
+/// Whether an archive may have a folder around everything that its user does not think of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrapping {
+    /// A repository's files: it has not.
+    Never,
+    /// Sent by whoever submitted the job: they know what they packed.
+    Own,
+    /// From elsewhere: when its Dockerfile is in there.
+    Foreign,
+    /// Made by a forge of a repository: it has.
+    Forge,
+}
+
 /// What of an archive goes to the engine.
 #[derive(Debug)]
 pub(super) struct Plan {
     archive: Option<Archive>,
     /// Prefix of the archive's names that the context's names do not have; ends with `/` or is empty.
     prefix: String,
+    /// The folder around everything that is left out; empty, or with a `/`.
+    pub(super) left_out: String,
     ignore: Ignore,
     /// Path in the context of the Dockerfile.
     pub(super) dockerfile: String,
@@ -57,23 +77,26 @@ impl Plan {
     /// A context that is a Dockerfile and nothing else.
     pub(super) fn of_text(dockerfile: &str) -> Self {
         let own = BTreeMap::from([(DOCKERFILE_DEFAULT, dockerfile.as_bytes().to_vec())]);
-        Self { archive: None, prefix: String::new(), ignore: Ignore::default(), dockerfile: DOCKERFILE_DEFAULT.to_owned(), own }
+        let (prefix, left_out, dockerfile) = (String::new(), String::new(), DOCKERFILE_DEFAULT.to_owned());
+        Self { archive: None, prefix, left_out, ignore: Ignore::default(), dockerfile, own }
     }
 
     /// Reads an archive and finds what a block wants of it. `folder` comes before the block's own.
-    pub(super) fn make(archive: Archive, block: &Block, folder: Option<&str>, strips: bool) -> Result<Self, ContextError> {
+    pub(super) fn make(archive: Archive, block: &Block, folder: Option<&str>, wrapping: Wrapping) -> Result<Self, ContextError> {
         let tree = survey(&archive)?;
-        let root = if strips { top_folder(&tree) } else { String::new() };
         let folders = [folder, block.folder.as_deref()];
         let folder = folders.into_iter().flatten().collect::<Vec<_>>().join("/");
+        let root = root_of(&tree, block, &folder, wrapping);
         let prefix = if folder.is_empty() { root.clone() } else { format!("{root}{folder}/") };
         if !prefix.is_empty() && !tree.keys().any(|path| path.starts_with(&prefix)) {
             return Err(ContextError::NoFolder(folder));
         }
         let mut own = BTreeMap::new();
-        let ignored = archive.read(&format!("{prefix}{IGNORE}"), IGNORE_BYTES_MAX)?;
-        let ignore = Ignore::read(ignored.as_deref().unwrap_or_default())?;
+        let general = archive.read(&format!("{prefix}{IGNORE}"), IGNORE_BYTES_MAX)?;
         let (dockerfile, outside) = find_dockerfile(&archive, &tree, block, &root, &prefix)?;
+        let has_general = general.is_some();
+        let ignored = own_ignore(&archive, &tree, block, &root, &prefix)?.or(general);
+        let ignore = Ignore::read(ignored.as_deref().unwrap_or_default())?;
         if let Some(text) = outside {
             check_dockerfile(&text)?;
             let mut lines = ignored.clone().unwrap_or_default();
@@ -82,10 +105,10 @@ impl Plan {
                 lines.extend_from_slice(format!("{IGNORE}\n").as_bytes());
             }
             own.extend([(DOCKERFILE, text), (IGNORE, lines)]);
-        } else if let Some(lines) = ignored {
+        } else if let Some(lines) = ignored.filter(|_| has_general) {
             own.insert(IGNORE, lines);
         }
-        let plan = Self { archive: Some(archive), prefix, ignore, dockerfile, own };
+        let plan = Self { archive: Some(archive), prefix, left_out: root, ignore, dockerfile, own };
         plan.check_links(&tree)?;
         Ok(plan)
     }
@@ -110,8 +133,13 @@ impl Plan {
 
     fn check_links(&self, tree: &Tree) -> Result<(), ContextError> {
         for (path, kind) in tree {
-            let (Some(name), Kind::Link(target)) = (self.name(path), kind) else { continue };
-            if leaves(name, target) {
+            let Some(name) = self.name(path) else { continue };
+            let leaves = match kind {
+                Kind::Link(target) => leaves(name, target),
+                Kind::HardLink(target) => self.name(target).is_none(),
+                Kind::File { .. } | Kind::Folder => false,
+            };
+            if let (true, Kind::Link(target) | Kind::HardLink(target)) = (leaves, kind) {
                 return Err(ContextError::Link(name.to_owned(), target.clone()));
             }
         }
@@ -129,7 +157,7 @@ impl Plan {
         let mut failure = None;
         let result = archive.each(&mut |entry, bytes| {
             let Some(name) = self.name(&entry.path) else { return Ok(()) };
-            append(&mut tar, name, entry, bytes).map_err(|error| {
+            append(&mut tar, name, &self.prefix, entry, bytes).map_err(|error| {
                 failure = Some(error);
                 ArchiveError::Stopped
             })
@@ -160,9 +188,30 @@ fn survey(archive: &Archive) -> Result<Tree, ArchiveError> {
     Ok(tree)
 }
 
-/// The one folder at the top, with a `/`, when there is nothing beside it.
+/// The folder that the block's own folders are looked for in: none, or the one at the top.
+fn root_of(tree: &Tree, block: &Block, folder: &str, wrapping: Wrapping) -> String {
+    let top = if wrapping == Wrapping::Never { String::new() } else { top_folder(tree) };
+    let has_folder = |root: &str| folder.is_empty() || tree.keys().any(|path| path.starts_with(&format!("{root}{folder}/")));
+    let has_dockerfile = |root: &str| {
+        let prefix = if folder.is_empty() { root.to_owned() } else { format!("{root}{folder}/") };
+        dockerfile_in(tree, block, root, &prefix).is_some()
+    };
+    let is_left_out = match (block.dockerfile.is_some(), wrapping) {
+        _ if top.is_empty() => false,
+        (false, Wrapping::Forge) => !(has_folder("") && has_dockerfile("")),
+        (false, _) => !(has_folder("") && has_dockerfile("")) && has_folder(&top) && has_dockerfile(&top),
+        // A text says nothing of where the files are: only a folder that is nowhere else does.
+        (true, _) if !folder.is_empty() => !has_folder("") && has_folder(&top),
+        (true, Wrapping::Forge) => true,
+        (true, Wrapping::Foreign) => has_dockerfile(&top),
+        (true, Wrapping::Never | Wrapping::Own) => false,
+    };
+    if is_left_out { top } else { String::new() }
+}
+
+/// The one folder at the top, with a `/`, when there is nothing beside it but what a desktop leaves.
 fn top_folder(tree: &Tree) -> String {
-    let mut tops = tree.keys().map(|path| path.split('/').next().unwrap_or(path));
+    let mut tops = tree.keys().map(|path| path.split('/').next().unwrap_or(path)).filter(|top| !DESKTOP_FILES.contains(top));
     let Some(top) = tops.next() else { return String::new() };
     let is_folder = tree.get(top).is_none_or(|kind| *kind == Kind::Folder);
     if is_folder && tops.all(|other| other == top) { format!("{top}/") } else { String::new() }
@@ -181,18 +230,41 @@ fn find_dockerfile(
         return Ok((DOCKERFILE.to_owned(), Some(text.clone().into_bytes())));
     }
     let name = block.filename.as_deref().unwrap_or(DOCKERFILE_DEFAULT);
-    let roots = if block.filename.is_some() { [root, prefix] } else { [prefix, prefix] };
-    let paths = roots.map(|folder| format!("{folder}{name}"));
-    let is_there = |path: &&String| matches!(tree.get(*path), Some(Kind::File { .. } | Kind::Link(_)));
-    let path = paths.iter().find(is_there).ok_or_else(|| ContextError::NoDockerfile(name.to_owned()))?;
-    if let Some(inside) = path.strip_prefix(prefix) {
-        if matches!(tree.get(path), Some(Kind::File { size }) if *size > DOCKERFILE_BYTES_MAX as u64) {
+    let path = dockerfile_in(tree, block, root, prefix).ok_or_else(|| ContextError::NoDockerfile(name.to_owned()))?;
+    // Another name of a file travels as that file.
+    let (path, is_inside) = match tree.get(&path) {
+        Some(Kind::HardLink(target)) => (target.clone(), false),
+        _ => (path, true),
+    };
+    if let Some(inside) = path.strip_prefix(prefix).filter(|_| is_inside) {
+        if matches!(tree.get(&path), Some(Kind::File { size }) if *size > DOCKERFILE_BYTES_MAX as u64) {
             return Err(InvalidBlock::DockerfileTooLarge.into());
         }
         return Ok((inside.to_owned(), None));
     }
-    let text = archive.read(path, DOCKERFILE_BYTES_MAX)?.ok_or_else(|| ContextError::NoDockerfile(name.to_owned()))?;
+    let text = archive.read(&path, DOCKERFILE_BYTES_MAX)?.ok_or_else(|| ContextError::NoDockerfile(name.to_owned()))?;
     Ok((DOCKERFILE.to_owned(), Some(text)))
+}
+
+/// The lines of the `.dockerignore` that is one Dockerfile's own, which stand in the place of the context's.
+fn own_ignore(archive: &Archive, tree: &Tree, block: &Block, root: &str, prefix: &str) -> Result<Option<Vec<u8>>, ArchiveError> {
+    if block.dockerfile.is_some() {
+        return Ok(None);
+    }
+    let path = dockerfile_in(tree, block, root, prefix).map(|path| format!("{path}{IGNORE}"));
+    match path.filter(|path| tree.contains_key(path)) {
+        Some(path) => archive.read(&path, IGNORE_BYTES_MAX),
+        None => Ok(None),
+    }
+}
+
+/// Where the Dockerfile is: under the name that is given, else under Docker's two.
+fn dockerfile_in(tree: &Tree, block: &Block, root: &str, prefix: &str) -> Option<String> {
+    let paths = match &block.filename {
+        Some(name) => [format!("{root}{name}"), format!("{prefix}{name}")],
+        None => [DOCKERFILE_DEFAULT, DOCKERFILE_LOWER].map(|name| format!("{prefix}{name}")),
+    };
+    paths.into_iter().find(|path| tree.get(path).is_some_and(|kind| *kind != Kind::Folder))
 }
 
 /// Whether a link's target lies outside the context, by its words alone.
@@ -212,51 +284,6 @@ fn leaves(name: &str, target: &str) -> bool {
         }
     }
     false
-}
-
-fn header_of(mode: u32, mtime: u64, size: u64) -> tar::Header {
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(mode);
-    header.set_mtime(mtime);
-    header.set_size(size);
-    header
-}
-
-fn append(tar: &mut tar::Builder<impl Write>, name: &str, entry: &Entry, bytes: &mut dyn Read) -> io::Result<()> {
-    match &entry.kind {
-        Kind::File { size } => {
-            let mut header = header_of(entry.mode, entry.mtime, *size);
-            // Also when the archive's header has lied: a short file must not shift those after it.
-            let mut counted = Exact { inner: bytes, left: *size };
-            tar.append_data(&mut header, name, &mut counted)?;
-            if counted.left == 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-        }
-        Kind::Folder => {
-            let mut header = header_of(entry.mode, entry.mtime, 0);
-            header.set_entry_type(tar::EntryType::Directory);
-            tar.append_data(&mut header, name, io::empty())
-        }
-        Kind::Link(target) => {
-            let mut header = header_of(0o777, entry.mtime, 0);
-            header.set_entry_type(tar::EntryType::Symlink);
-            tar.append_link(&mut header, name, target)
-        }
-    }
-}
-
-/// At most so many bytes, counted down.
-struct Exact<'a> {
-    inner: &'a mut dyn Read,
-    left: u64,
-}
-
-impl Read for Exact<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let n = self.inner.read(&mut buffer[..most])?;
-        self.left -= n as u64;
-        Ok(n)
-    }
 }
 
 #[cfg(test)]

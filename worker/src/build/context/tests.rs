@@ -1,6 +1,6 @@
 //! Contexts from archive to tar.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use protocol::Build;
 
@@ -13,6 +13,10 @@ fn packed(files: &[(&str, &str)]) -> tempfile::NamedTempFile {
             let mut header = header_of(0o777, 0, 0);
             header.set_entry_type(tar::EntryType::Symlink);
             tar.append_link(&mut header, name, target).unwrap();
+        } else if let Some(target) = text.strip_prefix("== ") {
+            let mut header = header_of(0o644, 0, 0);
+            header.set_entry_type(tar::EntryType::Link);
+            tar.append_link(&mut header, name, target).unwrap();
         } else {
             tar.append_data(&mut header_of(0o644, 0, text.len() as u64), name, text.as_bytes()).unwrap();
         }
@@ -23,11 +27,15 @@ fn packed(files: &[(&str, &str)]) -> tempfile::NamedTempFile {
 }
 
 fn plan(files: &[(&str, &str)], block: &str) -> Result<(String, BTreeMap<String, String>), ContextError> {
+    plan_of(files, block, Wrapping::Foreign)
+}
+
+fn plan_of(files: &[(&str, &str)], block: &str, wrapping: Wrapping) -> Result<(String, BTreeMap<String, String>), ContextError> {
     let file = packed(files);
     let mut build: Build = serde_json::from_str(block).unwrap();
     build.context = Some("https://example.org/a.tgz".to_owned());
     let block = Block::read(&build).unwrap().unwrap();
-    let plan = Plan::make(Archive::open(file.path())?, &block, None, true)?;
+    let plan = Plan::make(Archive::open(file.path())?, &block, None, wrapping)?;
     let mut sent = Vec::new();
     plan.write(&mut sent).unwrap();
     let mut tar = tar::Archive::new(&sent[..]);
@@ -46,11 +54,49 @@ fn names(sent: &BTreeMap<String, String>) -> Vec<&str> {
 }
 
 #[test]
-fn one_folder_at_the_top_is_left_out_of_the_names() {
+fn one_folder_at_the_top_is_left_out_where_the_dockerfile_is_in_it() {
     let (dockerfile, sent) = plan(&[("top/Dockerfile", "FROM a"), ("top/x", "1")], "{}").unwrap();
     assert_eq!((dockerfile.as_str(), names(&sent)), ("Dockerfile", vec!["Dockerfile", "x"]));
+    let (_, sent) = plan(&[("top/Dockerfile", "FROM a"), (".DS_Store", "1")], "{}").unwrap();
+    assert_eq!(names(&sent), ["Dockerfile"]);
     let (_, sent) = plan(&[("Dockerfile", "FROM a"), ("top/x", "1")], "{}").unwrap();
     assert_eq!(names(&sent), ["Dockerfile", "top/x"]);
+}
+
+#[test]
+fn a_folder_that_its_user_packed_stays_in_the_names() {
+    let files = [("app/main.py", "1"), ("app/lib/x.py", "2")];
+    let text = r#"{"dockerfile":"FROM a"}"#;
+    for wrapping in [Wrapping::Own, Wrapping::Foreign, Wrapping::Never] {
+        let (_, sent) = plan_of(&files, text, wrapping).unwrap();
+        assert!(sent.contains_key("app/main.py"), "{wrapping:?}: {:?}", names(&sent));
+    }
+    let (_, sent) = plan_of(&[("app/Dockerfile", "FROM b"), ("app/main.py", "1")], text, Wrapping::Own).unwrap();
+    assert!(sent.contains_key("app/Dockerfile"));
+    // Of a forge's archive nobody names the folder, and of another's the Dockerfile in it tells.
+    let (_, sent) = plan_of(&files, text, Wrapping::Forge).unwrap();
+    assert!(sent.contains_key("main.py"), "{:?}", names(&sent));
+    let (_, sent) = plan_of(&[("app/Dockerfile", "FROM b"), ("app/main.py", "1")], text, Wrapping::Foreign).unwrap();
+    assert!(sent.contains_key("main.py"), "{:?}", names(&sent));
+    // A folder that is named is found where it is.
+    let deep = [("top/app/main.py", "1")];
+    for (folder, name) in [("app", "main.py"), ("top/app", "main.py"), ("top", "app/main.py")] {
+        let block = format!(r#"{{"dockerfile":"FROM a","buildContext":"{folder}"}}"#);
+        let (_, sent) = plan_of(&deep, &block, Wrapping::Own).unwrap();
+        assert!(sent.contains_key(name), "{folder}: {:?}", names(&sent));
+    }
+}
+
+#[test]
+fn a_dockerfile_may_have_a_small_name_another_name_and_a_dockerignore_of_its_own() {
+    let (dockerfile, _) = plan(&[("dockerfile", "FROM a"), ("x", "1")], "{}").unwrap();
+    assert_eq!(dockerfile, "dockerfile");
+    let files = [("Dockerfile", "FROM a"), ("Dockerfile.dockerignore", "x"), (".dockerignore", "y"), ("x", "1"), ("y", "2")];
+    let (_, sent) = plan(&files, "{}").unwrap();
+    assert_eq!(names(&sent), [".dockerignore", "Dockerfile", "Dockerfile.dockerignore", "y"]);
+    assert_eq!(sent[".dockerignore"], "x");
+    let (dockerfile, sent) = plan(&[("other", "FROM a"), ("Dockerfile", "== other"), ("x", "== other")], "{}").unwrap();
+    assert_eq!((sent[&dockerfile].as_str(), sent["x"].as_str()), ("FROM a", "-> other"));
 }
 
 #[test]

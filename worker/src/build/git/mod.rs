@@ -2,20 +2,25 @@
 //!
 //! - The ref is resolved first (`ls-remote`), also for a commit that is given: it shows that whoever submitted the job may read the
 //!   repository, so that an image in the cache is not handed to others.
-//! - Only `https` is spoken (`http` too where private addresses are permitted), through [`Tunnel`]. No submodules, no hooks, no
-//!   filters (so no large file storage), no configuration of the machine, no prompts. No word of a user reaches the command line
-//!   but the checked URL, after `--`, and refs that the server has named.
+//! - Only `https` is spoken (`http` too where private addresses are permitted), through [`Tunnel`]. No hooks, no filters, no
+//!   configuration of the machine, no prompts. No word of a user reaches the command line but checked URLs, after `--`, and refs that
+//!   the server has named.
 //! - A login goes to git in its environment, as a header for that host, and then no redirect is followed.
+//! - [`parts`]: submodules are repositories like the first, at the commits that it names. [`lfs`]: files that lie in large file storage
+//!   are fetched from there. Neither is ever left out without a word.
 //!
-//! Bounds: [`BYTES_MAX`] from the network and in the tar, 32 MiB of git's words; time is the caller's.
+//! Bounds: [`BYTES_MAX`] from the network and in the tar, of all parts together, 32 MiB of git's words, and those of [`parts`]; time is
+//! the caller's.
 
+mod lfs;
+mod parts;
 mod program;
 mod refs;
 
 use std::path::Path;
 
 use reqwest::Url;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::source::Repository;
 use super::tunnel::Tunnel;
@@ -47,6 +52,15 @@ pub(super) enum GitError {
     /// Not all of it.
     #[error("the commit {0} is short and no branch or tag points to it; give all of its digits")]
     ShortCommit(String),
+    /// A ref and a commit that do not go together.
+    #[error("{name:?} of the repository is the commit {found}, and not {wanted}, which the build context's URL asks for")]
+    OtherCommit { name: String, found: String, wanted: String },
+    /// A repository within that cannot be had.
+    #[error("the submodule {path:?} cannot be fetched: {why} (without submodules: ?submodules=false in the context's URL)")]
+    Submodule { path: String, why: String },
+    /// A file that is not in the repository itself.
+    #[error("the repository keeps {path:?} in large file storage (git-lfs), and it cannot be fetched from there: {why}")]
+    LargeFile { path: String, why: String },
     /// Over [`BYTES_MAX`].
     #[error("the repository is larger than {} MiB", BYTES_MAX / 1024 / 1024)]
     TooLarge,
@@ -74,6 +88,7 @@ pub(super) struct Git<'a> {
     /// Scratch; git's home.
     folder: &'a Path,
     repository: &'a Repository,
+    guarded: &'a Guarded,
     allows_http: bool,
     tunnel: Tunnel,
 }
@@ -83,14 +98,14 @@ impl<'a> Git<'a> {
         program: &'a Path,
         folder: &'a Path,
         repository: &'a Repository,
-        guarded: &Guarded,
+        guarded: &'a Guarded,
     ) -> Result<Self, GitError> {
         let allows_http = guarded.allows_private();
         if repository.url.scheme() != "https" && !allows_http {
             return Err(GitError::Unreachable("it is not an https URL".to_owned()));
         }
         let tunnel = Tunnel::open(guarded.clone(), BYTES_MAX).await.map_err(GitError::Host)?;
-        Ok(Self { program, folder, repository, allows_http, tunnel })
+        Ok(Self { program, folder, repository, guarded, allows_http, tunnel })
     }
 
     /// Asks the server which commit is wanted.
@@ -107,52 +122,59 @@ impl<'a> Git<'a> {
     }
 
     async fn list(&self, url: &Url) -> Result<String, GitError> {
-        let mut command = self.remote("ls-remote");
-        command.args(["--", url.as_str()]);
+        let mut command = self.remote(url);
+        command.args(["ls-remote", "--", url.as_str()]);
         self.output(command).await
     }
 
-    /// Fetches the commit and writes its files as a tar.
+    /// Fetches the commit and writes its files as a tar, with those of its submodules and of large file storage.
     pub(super) async fn fetch(&self, resolved: &Resolved, tar: &Path) -> Result<(), GitError> {
-        let bare = self.folder.join("repository");
+        let parts = self.parts(resolved).await?;
+        let pointers = lfs::pointers_in(&parts, resolved.folder.as_deref()).await?;
+        let files = self.large_files(&parts, pointers).await?;
+        parts::join(parts, files, tar).await
+    }
+
+    /// A bare repository that has the commit.
+    async fn fetch_bare(&self, bare: &Path, url: &Url, commit: &str, name: Option<&str>) -> Result<(), GitError> {
         let mut init = self.command(&[]);
-        init.args(["init", "--quiet", "--bare", "--template=", "--"]).arg(&bare);
+        init.args(["init", "--quiet", "--bare", "--template=", "--"]).arg(bare);
         self.output(init).await?;
-        self.fetch_into(resolved).await?;
+        self.fetch_into(bare, url, commit, name).await?;
         // The tar has what is in the commit, byte for byte, whatever attributes it sets for archives and filters.
         let attributes = "* -export-ignore -export-subst -filter -ident -text -working-tree-encoding\n";
         let info = bare.join("info");
         tokio::fs::create_dir_all(&info).await.map_err(GitError::Host)?;
-        tokio::fs::write(info.join("attributes"), attributes).await.map_err(GitError::Host)?;
-        self.archive(&resolved.commit, tar).await
+        tokio::fs::write(info.join("attributes"), attributes).await.map_err(GitError::Host)
     }
 
     /// The commit alone; where a server will not give that, its branch; where it speaks the old protocol, with all its history.
-    async fn fetch_into(&self, resolved: &Resolved) -> Result<(), GitError> {
+    async fn fetch_into(&self, bare: &Path, url: &Url, commit: &str, name: Option<&str>) -> Result<(), GitError> {
         let everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-        let name = resolved.name.as_deref().map_or(everything.to_vec(), |name| vec![name]);
-        let commit = vec![resolved.commit.as_str()];
+        let name = name.map_or(everything.to_vec(), |name| vec![name]);
+        let only = vec![commit];
         let mut failure = None;
-        for (is_shallow, wanted) in [(true, &commit), (true, &name), (false, &name)] {
-            let mut command = self.remote("fetch");
+        for (is_shallow, wanted) in [(true, &only), (true, &name), (false, &name)] {
+            let mut command = self.remote(url);
+            command.arg("--git-dir").arg(bare).arg("fetch");
             command.args(["--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]);
             if is_shallow {
                 command.arg("--depth=1");
             }
-            command.args(["--", resolved.url.as_str()]).args(wanted);
+            command.args(["--", url.as_str()]).args(wanted);
             match self.output(command).await {
-                Ok(_) if self.has(&resolved.commit).await? => return Ok(()),
+                Ok(_) if self.has(bare, commit).await? => return Ok(()),
                 Ok(_) => (),
                 Err(error @ (GitError::Failed(_) | GitError::NoAccess)) => failure = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        Err(failure.unwrap_or_else(|| GitError::Failed(format!("the commit {} is not in the repository", resolved.commit))))
+        Err(failure.unwrap_or_else(|| GitError::Failed(format!("the commit {commit} is not in the repository"))))
     }
 
-    async fn has(&self, commit: &str) -> Result<bool, GitError> {
+    async fn has(&self, bare: &Path, commit: &str) -> Result<bool, GitError> {
         let mut command = self.command(&[]);
-        command.arg("--git-dir").arg(self.folder.join("repository")).args(["cat-file", "-e"]).arg(format!("{commit}^{{commit}}"));
+        command.arg("--git-dir").arg(bare).args(["cat-file", "-e"]).arg(format!("{commit}^{{commit}}"));
         match self.output(command).await {
             Ok(_) => Ok(true),
             Err(GitError::Failed(_)) => Ok(false),
@@ -160,22 +182,25 @@ impl<'a> Git<'a> {
         }
     }
 
-    async fn archive(&self, commit: &str, tar: &Path) -> Result<(), GitError> {
+    /// Writes a commit's files as a tar, `left` bytes at most. Gives its size.
+    async fn archive(&self, bare: &Path, commit: &str, tar: &Path, left: u64) -> Result<u64, GitError> {
         let mut command = self.command(&[]);
-        command.arg("--git-dir").arg(self.folder.join("repository")).args(["archive", "--format=tar", commit]);
+        command.arg("--git-dir").arg(bare).args(["archive", "--format=tar", commit]);
         let mut child = self.spawn(command)?;
         let mut file = tokio::fs::File::create(tar).await.map_err(GitError::Host)?;
         let (Some(stdout), Some(stderr)) = (child.child.stdout.take(), child.child.stderr.take()) else {
             return Err(GitError::Failed("it says nothing".to_owned()));
         };
-        let mut limited = stdout.take(BYTES_MAX + 1);
+        let mut limited = stdout.take(left + 1);
         let copy = async {
             let n = tokio::io::copy(&mut limited, &mut file).await.map_err(GitError::Host)?;
-            if n > BYTES_MAX { Err(GitError::TooLarge) } else { Ok(()) }
+            file.flush().await.map_err(GitError::Host)?;
+            if n > left { Err(GitError::TooLarge) } else { Ok(n) }
         };
         let (copied, complaint) = tokio::join!(copy, read_at_most(stderr, COMPLAINT_BYTES_MAX));
-        copied?;
-        self.judge(&mut child, &complaint).await
+        let n = copied?;
+        self.judge(&mut child, &complaint).await?;
+        Ok(n)
     }
 }
 

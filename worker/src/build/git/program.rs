@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
@@ -17,10 +18,10 @@ const ENVIRONMENT: [&str; 5] = ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SS
 pub(super) const COMPLAINT_BYTES_MAX: u64 = 64 * 1024;
 
 impl Git<'_> {
-    /// A command that speaks to the server.
-    pub(super) fn remote(&self, verb: &str) -> Command {
+    /// A command that speaks to a server. The login is for the repository's own, whatever else is fetched.
+    pub(super) fn remote(&self, url: &Url) -> Command {
         let protocols = if self.allows_http { "http:https" } else { "https" };
-        let login = self.repository.login.as_ref();
+        let login = self.repository.login.as_ref().filter(|_| url.origin() == self.repository.url.origin());
         let mut command = self.command(&[
             ("http.proxy", self.tunnel.url()),
             ("http.followRedirects", if login.is_some() { "false" } else { "initial" }.to_owned()),
@@ -35,10 +36,6 @@ impl Git<'_> {
             command.env("GIT_CONFIG_KEY_0", format!("http.{origin}/.extraHeader"));
             command.env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {header}"));
         }
-        if verb == "fetch" {
-            command.arg("--git-dir").arg(self.folder.join("repository"));
-        }
-        command.arg(verb);
         command
     }
 

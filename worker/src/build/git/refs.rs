@@ -11,11 +11,17 @@ pub(super) fn parse_refs(list: &str) -> Vec<(&str, &str)> {
     lines.filter(|(commit, _)| is_hex(commit) && commit.len() >= 40).collect()
 }
 
+/// Whether a text is all digits of a commit.
+pub(super) fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && is_hex(text)
+}
+
 /// Finds what is wanted in the list.
 pub(super) fn find(wanted: &Wanted, refs: &[(&str, &str)], url: Url) -> Result<Resolved, GitError> {
     let (found, folder) = match wanted {
         Wanted::Head => (by_name(refs, "HEAD"), None),
-        Wanted::Fragment { name, folder } => (by_name(refs, name), folder.clone()),
+        Wanted::Fragment { name, folder } => (by_name_or_start(refs, name)?, folder.clone()),
+        Wanted::Query { name, commit, folder } => (by_query(refs, name.as_deref(), commit.as_deref())?, folder.clone()),
         Wanted::RefAndFolder(segments) => by_longest_name(refs, segments),
         Wanted::Commit(commit) => (by_commit(refs, commit)?, None),
     };
@@ -25,18 +31,46 @@ pub(super) fn find(wanted: &Wanted, refs: &[(&str, &str)], url: Url) -> Result<R
 
 type Found = Option<(String, Option<String>)>;
 
-/// A branch before a tag; all digits of a commit stand for it.
+/// What a query names: a ref, which must stand for the commit if one is given too, or a commit.
+fn by_query(refs: &[(&str, &str)], name: Option<&str>, commit: Option<&str>) -> Result<Found, GitError> {
+    let found = match (name, commit) {
+        (None, Some(commit)) => return by_commit(refs, commit),
+        (Some(name), _) => by_name_or_start(refs, name)?,
+        (None, None) => by_name(refs, "HEAD"),
+    };
+    match (found, commit) {
+        (Some((found, _)), Some(commit)) if !found.starts_with(commit) => {
+            Err(GitError::OtherCommit { name: name.unwrap_or("HEAD").to_owned(), found, wanted: commit.to_owned() })
+        }
+        (found, _) => Ok(found),
+    }
+}
+
+/// The same, and the first digits of a commit that a branch or a tag points to.
+fn by_name_or_start(refs: &[(&str, &str)], name: &str) -> Result<Found, GitError> {
+    match by_name(refs, name) {
+        None if is_hex(name) => by_commit(refs, &name.to_ascii_lowercase()),
+        found => Ok(found),
+    }
+}
+
+/// A branch before a tag, then any other ref, such as `refs/tags/v1` or `pull/1/head`; all digits of a commit stand for it.
 fn by_name(refs: &[(&str, &str)], name: &str) -> Found {
     let exact = |full: &str| refs.iter().find(|(_, other)| *other == full).map(|(commit, _)| (*commit).to_owned());
+    let peeled = |full: String| exact(&format!("{full}^{{}}")).or_else(|| exact(&full)).map(|commit| (commit, Some(full)));
+    if name.starts_with("refs/") {
+        return peeled(name.to_owned());
+    }
     let branch = format!("refs/heads/{name}");
     let tag = format!("refs/tags/{name}");
     if name == "HEAD" {
         return exact("HEAD").map(|commit| (commit, Some("HEAD".to_owned())));
     }
     let named = exact(&branch).map(|commit| (commit, Some(branch)));
-    let tagged = || exact(&format!("{tag}^{{}}")).or_else(|| exact(&tag)).map(|commit| (commit, Some(tag.clone())));
-    let literal = || (matches!(name.len(), 40 | 64) && is_hex(name)).then(|| (name.to_ascii_lowercase(), None));
-    named.or_else(tagged).or_else(literal)
+    let tagged = || peeled(tag.clone());
+    let other = || peeled(format!("refs/{name}"));
+    let literal = || (is_commit(name)).then(|| (name.to_ascii_lowercase(), None));
+    named.or_else(tagged).or_else(other).or_else(literal)
 }
 
 /// As many segments as make a ref; the rest is a folder.
@@ -50,10 +84,11 @@ fn by_longest_name(refs: &[(&str, &str)], segments: &[String]) -> (Found, Option
 }
 
 fn by_commit(refs: &[(&str, &str)], commit: &str) -> Result<Found, GitError> {
-    let at_tip = refs.iter().find(|(tip, _)| tip.starts_with(commit)).map(|(tip, _)| (*tip).to_owned());
+    let mut tips = refs.iter().map(|(tip, _)| *tip).filter(|tip| tip.starts_with(commit));
+    let at_tip = tips.next().filter(|first| tips.all(|other| other == *first)).map(str::to_owned);
     match at_tip {
         Some(commit) => Ok(Some((commit, None))),
-        None if matches!(commit.len(), 40 | 64) => Ok(Some((commit.to_owned(), None))),
+        None if is_commit(commit) => Ok(Some((commit.to_owned(), None))),
         None => Err(GitError::ShortCommit(commit.to_owned())),
     }
 }
@@ -63,6 +98,7 @@ fn text_of(wanted: &Wanted) -> String {
         Wanted::Head => "HEAD".to_owned(),
         Wanted::RefAndFolder(segments) => segments.join("/"),
         Wanted::Commit(name) | Wanted::Fragment { name, .. } => name.clone(),
+        Wanted::Query { name, commit, .. } => name.clone().or_else(|| commit.clone()).unwrap_or_default(),
     }
 }
 
@@ -77,6 +113,7 @@ mod tests {
         4444444444444444444444444444444444444444\trefs/tags/both\n\
         5555555555555555555555555555555555555555\trefs/tags/v1\n\
         6666666666666666666666666666666666666666\trefs/tags/v1^{}\n\
+        8888888888888888888888888888888888888888\trefs/pull/1/head\n\
         warning\tnot a ref\n";
 
     fn found(wanted: &Wanted) -> Result<(char, Option<String>), GitError> {
@@ -103,6 +140,28 @@ mod tests {
         ] {
             assert_eq!(found(&wanted).unwrap(), (digit, folder.map(str::to_owned)), "{wanted:?}");
         }
+        let fragment = |name: &str| Wanted::Fragment { name: name.into(), folder: None };
+        for (name, digit) in [
+            ("refs/heads/both", '3'),
+            ("refs/tags/both", '4'),
+            ("refs/tags/v1", '6'),
+            ("tags/both", '4'),
+            ("pull/1/head", '8'),
+            ("refs/pull/1/head", '8'),
+            ("2222222", '2'),
+        ] {
+            assert_eq!(found(&fragment(name)).unwrap().0, digit, "{name}");
+        }
+        let query = |name: Option<&str>, commit: Option<&str>| Wanted::Query {
+            name: name.map(str::to_owned),
+            commit: commit.map(str::to_owned),
+            folder: None,
+        };
+        assert_eq!(found(&query(Some("refs/tags/both"), None)).unwrap().0, '4');
+        assert_eq!(found(&query(Some("main"), Some("1111111"))).unwrap().0, '1');
+        assert_eq!(found(&query(None, Some(&seventh))).unwrap().0, '7');
+        assert!(matches!(found(&query(Some("main"), Some("2222222"))), Err(GitError::OtherCommit { .. })));
+        assert!(matches!(found(&query(Some("refs/heads/v1"), None)), Err(GitError::NoRef(_))));
         assert!(matches!(found(&path("feature")), Err(GitError::NoRef(_))));
         assert!(matches!(found(&commit("7777777")), Err(GitError::ShortCommit(_))));
     }

@@ -51,6 +51,8 @@ pub(crate) struct BuildOptions {
     pub(crate) memory_bytes: u64,
     /// None: 64 MiB.
     pub(crate) shm_bytes: Option<u64>,
+    /// Who asks the registries of its base images.
+    pub(crate) logins: Vec<Login>,
 }
 
 impl Docker {
@@ -63,12 +65,7 @@ impl Docker {
         }
     }
 
-    /// Fetches an image. It is there when the stream ends without an error.
-    pub(crate) fn pull(&self, image: &ImageReference) -> impl Stream<Item = Result<PullProgress, Fault>> + use<> {
-        self.pull_as(image, None)
-    }
-
-    /// The same from a registry that wants to know who asks.
+    /// Fetches an image, maybe from a registry that wants to know who asks. It is there when the stream ends without an error.
     pub(crate) fn pull_as(
         &self,
         image: &ImageReference,
@@ -177,7 +174,9 @@ impl Builder {
         options: &BuildOptions,
         context: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> impl Stream<Item = Result<BuildWord, Fault>> + '_ {
-        let words = self.0.build_image(build_image_options(options), None, Some(bollard::body_try_stream(context)));
+        let logins = options.logins.iter().map(|login| (login.registry.clone(), credentials(login))).collect::<HashMap<_, _>>();
+        let logins = (!logins.is_empty()).then_some(logins);
+        let words = self.0.build_image(build_image_options(options), logins, Some(bollard::body_try_stream(context)));
         to_end(words).map(|word| word.map(build_word).map_err(fault_of_build))
     }
 }
@@ -247,6 +246,13 @@ fn quota(cpus: f64) -> i32 {
 }
 
 fn credentials(login: &Login) -> DockerCredentials {
+    if login.is_token {
+        return DockerCredentials {
+            identitytoken: Some(login.password.clone()),
+            serveraddress: Some(login.registry.clone()),
+            ..DockerCredentials::default()
+        };
+    }
     DockerCredentials {
         username: Some(login.user.clone()),
         password: Some(login.password.clone()),

@@ -1,12 +1,14 @@
 //! Where a build context comes from, read off its URL.
 //!
 //! - `https://host/owner/repo` with `.git` or not, `…/tree/<ref>`, `…/tree/<ref>/<folder>`, `…/commit/<sha>` (with GitLab's `/-/`
-//!   before it), `….git#<ref>:<folder>`: a git repository;
+//!   before it), `….git#<ref>:<folder>`, `….git?branch=<name>&subdir=<folder>` (see [`query`]): a git repository;
 //! - anything of the API's own, and what names an archive: an archive;
 //! - else the server is asked whether it is a repository (see `git::is_repository`).
 //!
 //! A user name and password in the URL are taken out of it here, and go to that host alone. Nothing prints them: [`Login`] has no
 //! `Display`, its `Debug` is blank, and no error repeats the URL.
+
+mod query;
 
 use std::fmt;
 
@@ -33,6 +35,12 @@ pub(crate) enum InvalidContext {
     /// A folder or ref that leaves the repository, or looks like an option.
     #[error("the build context's URL names a ref or a folder that cannot be; use plain segments")]
     Segment,
+    /// A member of a repository's URL that says something which would not be done.
+    #[error("the build context's URL has {0:?}, which this worker cannot follow; a repository's URL may have {members}", members = query::MEMBERS)]
+    Query(String),
+    /// Both name a ref or a folder, and not the same.
+    #[error("the build context's URL names what is wanted more than once; use one of its path, its fragment and its query")]
+    Twice,
 }
 
 /// A user name and password for one host.
@@ -61,6 +69,12 @@ pub(super) enum Wanted {
         name: String,
         folder: Option<String>,
     },
+    /// The members of a query. The ref must stand for the commit where both are given.
+    Query {
+        name: Option<String>,
+        commit: Option<String>,
+        folder: Option<String>,
+    },
 }
 
 /// A repository and what of it.
@@ -70,6 +84,8 @@ pub(super) struct Repository {
     pub(super) url: Url,
     pub(super) login: Option<Login>,
     pub(super) wanted: Wanted,
+    /// Whether the repositories within are wanted too.
+    pub(super) has_submodules: bool,
 }
 
 /// What a URL tells of the kind of a context.
@@ -123,6 +139,13 @@ impl Source {
         &self.full
     }
 
+    /// Whether a forge packs the archive, of a repository and in a folder of its own making.
+    pub(super) fn is_of_forge(&self) -> bool {
+        let hosts = ["codeload.github.com", "api.github.com"];
+        self.full.host_str().is_some_and(|host| hosts.contains(&host) || FORGES.contains(&host.trim_start_matches("www.")))
+            || self.full.path_segments().is_some_and(|mut path| path.any(|word| ARCHIVE_SEGMENTS[..3].contains(&word)))
+    }
+
     /// For logs and cache keys: without login, query and fragment.
     pub(super) fn shown(&self) -> String {
         let mut url = self.full.clone();
@@ -160,12 +183,14 @@ fn repository(full: &Url) -> Result<(Kind, Repository), InvalidContext> {
     };
     let path = path.strip_suffix(&["-".to_owned()]).unwrap_or(path);
     let kind = kind(full, path, marker.is_some());
+    let query = if kind == Kind::Git { query::read(full)? } else { query::Members::default() };
+    let wanted = query.refine(wanted)?;
     let mut url = full.clone();
     let login = strip(&mut url);
     if let Ok(mut own) = url.path_segments_mut() {
         own.clear().extend(path);
     }
-    Ok((kind, Repository { url, login, wanted }))
+    Ok((kind, Repository { url, login, wanted, has_submodules: query.has_submodules }))
 }
 
 fn kind(full: &Url, path: &[String], has_marker: bool) -> Kind {
@@ -175,8 +200,9 @@ fn kind(full: &Url, path: &[String], has_marker: bool) -> Kind {
     let is_forge = full.host_str().is_some_and(|host| FORGES.contains(&host.trim_start_matches("www.")));
     match () {
         () if last.strip_suffix(".git").is_some() || has_marker => Kind::Git,
-        () if is_archive || full.query().is_some() => Kind::Archive,
-        () if is_forge && path.len() == 2 => Kind::Git,
+        () if is_archive => Kind::Archive,
+        () if is_forge && path.len() == 2 && query::is_of_git(full) => Kind::Git,
+        () if full.query().is_some() => Kind::Archive,
         () => Kind::Unknown,
     }
 }
@@ -207,7 +233,7 @@ fn from_fragment(fragment: Option<&str>) -> Result<Wanted, InvalidContext> {
     Ok(Wanted::Fragment { name: name.to_owned(), folder: (!folder.is_empty()).then(|| folder.to_owned()) })
 }
 
-fn is_plain(segment: &str) -> bool {
+pub(super) fn is_plain(segment: &str) -> bool {
     !segment.starts_with('-') && protocol::check_input_path(segment.trim_matches('/')).is_ok()
 }
 
@@ -254,6 +280,43 @@ mod tests {
                 other => other,
             };
             assert_eq!((kind, read_url.as_str(), read_wanted), (Kind::Git, url, wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn members_of_a_query_say_what_is_wanted_or_are_refused() {
+        let repo = "https://github.com/owner/repo";
+        let query = |name: Option<&str>, commit: Option<&str>, folder: Option<&str>| Wanted::Query {
+            name: name.map(str::to_owned),
+            commit: commit.map(str::to_owned),
+            folder: folder.map(str::to_owned),
+        };
+        let sha = "0123456789abcdef0123456789abcdef01234567";
+        for (text, expected) in [
+            (format!("{repo}.git?branch=x&subdir=d/e"), query(Some("refs/heads/x"), None, Some("d/e"))),
+            (format!("{repo}.git?tag=v1"), query(Some("refs/tags/v1"), None, None)),
+            (format!("{repo}?ref=pull/1/head&submodules=0"), query(Some("pull/1/head"), None, None)),
+            (format!("{repo}.git?ref=main&checksum={sha}"), query(Some("main"), Some(sha), None)),
+            (format!("{repo}.git?commit={}", sha.to_uppercase()), query(None, Some(sha), None)),
+            (format!("{repo}.git?subdir=/d/"), query(None, None, Some("d"))),
+            (format!("{repo}.git?keep-git-dir=false"), Wanted::Head),
+            (format!("{repo}.git?submodules=false#v1:d"), Wanted::Fragment { name: "v1".into(), folder: Some("d".into()) }),
+        ] {
+            let (kind, _, wanted) = read(&text);
+            assert_eq!((kind, wanted), (Kind::Git, expected), "{text}");
+        }
+        assert!(!Source::parse(&format!("{repo}.git?submodules=false")).unwrap().repository.has_submodules);
+        for (text, error) in [
+            (format!("{repo}.git?brunch=s3cret"), InvalidContext::Query("brunch".to_owned())),
+            (format!("{repo}.git?keep-git-dir=1"), InvalidContext::Query("keep-git-dir".to_owned())),
+            (format!("{repo}.git?commit=main"), InvalidContext::Query("commit".to_owned())),
+            (format!("{repo}.git?branch=a&tag=b"), InvalidContext::Twice),
+            (format!("{repo}.git?branch=a#b"), InvalidContext::Twice),
+            (format!("{repo}/tree/main?branch=a"), InvalidContext::Twice),
+            (format!("{repo}.git?subdir=../.."), InvalidContext::Segment),
+            (format!("{repo}.git?branch=--x"), InvalidContext::Segment),
+        ] {
+            assert_eq!(Source::parse(&text).unwrap_err(), error, "{text}");
         }
     }
 
