@@ -81,8 +81,20 @@ pub const HEARTBEAT_JOBS_MAX: usize = 4096;
 
 /// Bytes of log text of one chunk: larger batches are split by the worker.
 pub const LOG_CHUNK_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of log text kept of one job; then one line says that the rest was dropped.
+/// Bytes of log text that are kept of the beginning of a claim's run, and of its build.
 pub const LOG_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Lines that are kept of the beginning.
+pub const LOG_LINES_MAX: usize = 2_000_000;
+/// Bytes of log text that are kept of the end of a longer log; a line counts what lies between.
+pub const LOG_TAIL_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Lines that are kept of the end.
+pub const LOG_TAIL_LINES_MAX: usize = 100_000;
+/// Bytes of log text that the database keeps of one job, all its claims together.
+pub const LOG_BYTES_STORED_MAX: usize = 48 * 1024 * 1024;
+/// Bytes of log text at the end of a run that a result holds; the rest is where its `logsOmitted` says.
+pub const RESULT_LOG_BYTES_MAX: usize = 512 * 1024;
+/// Lines at the end of a run that a result holds.
+pub const RESULT_LOG_LINES_MAX: usize = 10_000;
 /// Bytes of one log line; a longer one is cut into several.
 pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
 

@@ -78,6 +78,16 @@ pub struct Missing {
     pub why: Vec<MissingFor>,
 }
 
+impl Missing {
+    /// How many outputs are missing and why most of them are.
+    pub fn sentence(&self) -> String {
+        let (least, noun) =
+            (if self.is_more { "at least " } else { "" }, if self.outputs == 1 { "output is" } else { "outputs are" });
+        let why = self.why.iter().max_by_key(|why| why.outputs).map(|why| format!(": {}", why.message));
+        format!("{least}{} {noun} missing from the result{}", self.outputs, why.unwrap_or_default())
+    }
+}
+
 /// Collects what is left out.
 #[derive(Clone, Debug, Default)]
 pub struct MissingOutputs {

@@ -5,18 +5,21 @@
 //! text carries one.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::{
     ClaimAnswer, ClaimRequest, FinishRequest, HeartbeatAnswer, HeartbeatRequest, JobId, LogsRequest, QueueName, ReleaseRequest,
 };
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::error::{Error, innermost};
 use crate::guard::Guarded;
+use crate::proxy::Proxies;
 use crate::stats::Stats;
 use crate::status::{Obstacle, Status};
 
@@ -25,6 +28,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A download that stands still this long has failed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Longest obedience to `Retry-After`: the claims of a worker that is silent for longer are lost.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 /// Bytes of an error body that are worth reading.
 const SENTENCE_BYTES_MAX: usize = 4096;
 
@@ -64,7 +69,11 @@ pub(crate) struct Api {
     unredirected: Client,
     /// For URLs that strangers chose.
     guarded: Guarded,
+    /// On the way to the API.
+    proxy: Option<String>,
     is_away: AtomicBool,
+    /// The API asked for silence until then.
+    not_before: Mutex<Option<Instant>>,
     /// 1 when the API takes uploads itself, 2 when it sends them elsewhere, 0 while nobody knows.
     uploads: AtomicU8,
     /// What this worker has done.
@@ -75,20 +84,28 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(address: &str, token: Option<String>) -> Result<Self, Error> {
-        let base = Url::parse(address.trim_end_matches('/'))
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        if token.as_ref().is_some_and(|token| HeaderValue::from_str(token).is_err()) {
+            let sentence = "--token or ASMAN_WORKER_TOKEN: the token holds a character that no request can carry";
+            return Err(Error::Config(sentence.to_owned()));
+        }
+        let base = Url::parse(address.trim().trim_end_matches('/'))
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base())
             .ok_or_else(|| Error::Config("--api is no http or https address; write it as https://queue.example".to_owned()))?;
-        let builder = || Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        let proxies = Proxies::of_environment();
+        let builder = || proxies.apply(Client::builder()).connect_timeout(CONNECT_TIMEOUT);
         let failed = |error: reqwest::Error| no_client(&error);
         Ok(Self {
             guarded: Guarded::new(&base, false).map_err(failed)?,
-            base,
             token,
             client: builder().read_timeout(IDLE_TIMEOUT).build().map_err(failed)?,
             // No read timeout: it would also count the time that sending takes.
             unredirected: builder().redirect(redirect::Policy::none()).build().map_err(failed)?,
+            proxy: proxies.on_the_way_to(&base),
+            base,
             is_away: AtomicBool::new(false),
+            not_before: Mutex::new(None),
             uploads: AtomicU8::new(0),
             stats: Stats::default(),
             status: Status::default(),
@@ -208,9 +225,16 @@ impl Api {
         serde_json::from_slice(&bytes).map_err(|error| self.went_away(ApiError::Away(format!("answer cannot be read: {error}"))))
     }
 
-    /// Sends a request to the API and sorts its answer.
+    /// Sends a request to the API, not before it wants one, and sorts its answer.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ApiError> {
-        match sort(request.send().await).await {
+        let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = not_before {
+            tokio::time::sleep_until(at).await;
+        }
+        let answer = request.send().await;
+        let after = answer.as_ref().ok().filter(|answer| is_passing(answer.status())).and_then(retry_after);
+        *self.not_before.lock().unwrap_or_else(PoisonError::into_inner) = after.map(|after| Instant::now() + after);
+        match sort(answer).await {
             Err(error @ ApiError::Away(_)) => Err(self.went_away(error)),
             answer => {
                 if self.is_away.swap(false, Ordering::Relaxed) {
@@ -227,10 +251,21 @@ impl Api {
     fn went_away(&self, error: ApiError) -> ApiError {
         self.stats.api_errors.add(1);
         if !self.is_away.swap(true, Ordering::Relaxed) {
-            self.status.blocked(Obstacle::Api, 0, &format!("the API does not answer ({error}); it is asked until it does"));
+            let via = self.proxy.as_ref().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
+            self.status.blocked(Obstacle::Api, 0, &format!("the API does not answer{via} ({error}); it is asked until it does"));
         }
         error
     }
+}
+
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+/// When the API says to come again, in seconds, within what a lease allows.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
 fn no_client(error: &reqwest::Error) -> Error {
@@ -248,7 +283,12 @@ pub(crate) fn cause_of(error: reqwest::Error) -> String {
 
 /// Redirects count as answers: whoever asked without following them reads them.
 pub(crate) async fn sort(answer: reqwest::Result<Response>) -> Result<Response, ApiError> {
-    let response = answer.map_err(away)?;
+    let response = match answer {
+        Ok(response) => response,
+        // It was never sent, and never will be.
+        Err(error) if error.is_builder() => return Err(ApiError::Refused { status: 400, sentence: cause_of(error) }),
+        Err(error) => return Err(away(error)),
+    };
     let status = response.status();
     if status.is_success() || status.is_redirection() {
         return Ok(response);
@@ -257,14 +297,14 @@ pub(crate) async fn sort(answer: reqwest::Result<Response>) -> Result<Response, 
         return Err(ApiError::Stale);
     }
     let sentence = sentence_of(response).await;
-    let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-    if is_passing {
+    if is_passing(status) {
         return Err(ApiError::Away(format!("{sentence} ({status})")));
     }
     Err(ApiError::Refused { status: status.as_u16(), sentence })
 }
 
-/// What an API says went wrong: the `error` of a JSON body, else the first line of the body, else the status.
+/// What an API says went wrong: the `error` of a JSON body. Anything else was not written by an API of ours, such as a proxy's
+/// page: then its status says what there is to say.
 pub async fn sentence_of(mut response: Response) -> String {
     let status = response.status();
     let mut body = Vec::new();
@@ -276,8 +316,7 @@ pub async fn sentence_of(mut response: Response) -> String {
     }
     let json: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
     let sentence = json.as_ref().and_then(|json| json["error"].as_str()).map(str::to_owned);
-    let first_line = || String::from_utf8_lossy(&body).lines().next().map(str::to_owned).filter(|line| !line.is_empty());
-    sentence.or_else(first_line).unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned())
+    sentence.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned())
 }
 
 #[cfg(test)]
@@ -295,5 +334,13 @@ mod tests {
         }
         assert!(Api::new("ftp://host", None).is_err());
         assert!(Api::new("host:8000", None).is_err());
+        assert_eq!(Api::new(" http://host:1/base/\n", None).unwrap().url(&["q"]).as_str(), "http://host:1/base/q");
+    }
+
+    #[test]
+    fn a_token_keeps_no_white_space_around_it_and_one_that_no_header_can_hold_is_refused() {
+        assert_eq!(Api::new("http://host", Some("abc\r\n".to_owned())).unwrap().token.unwrap(), "abc");
+        assert!(Api::new("http://host", Some("\n".to_owned())).unwrap().token.is_none());
+        assert!(matches!(Api::new("http://host", Some("a\nb".to_owned())), Err(Error::Config(_))));
     }
 }

@@ -131,7 +131,8 @@ pub struct Config {
 /// When a worker ends by itself, and where it says how it is.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Life {
-    /// End, with success, when no job ran and none was given for this long: for autoscalers.
+    /// End when no job ran and none was given for this long: for autoscalers. With success if there was none; with exit code 3 if
+    /// the API did not answer or refused, as for a wrong address or token.
     #[arg(long, env = "ASMAN_WORKER_EXIT_WHEN_IDLE", value_name = "TIME", allow_hyphen_values = true)]
     pub exit_when_idle: Option<Duration>,
     /// End, with success, after this many jobs.

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// Everything that [`run`](crate::run()) and its neighbours fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It was to end when there is no work, and could not learn whether there is any.
+    #[error("no work was found, because {0}")]
+    Unheard(String),
     /// The engine does not answer.
     #[error(
         "Docker cannot be reached ({cause}); install and start it (`sudo systemctl start docker`), see that you are in the \

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use url::Host;
 
 use crate::api::{ApiError, sort};
+use crate::proxy::Proxies;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A download that stands still this long has failed.
@@ -122,7 +123,7 @@ impl Guarded {
             builder.connect_timeout(CONNECT_TIMEOUT).read_timeout(IDLE_TIMEOUT)
         };
         let judged = builder().no_proxy().dns_resolver(guard).build()?;
-        Ok(Self { guard, judged, trusted: builder().build()?, api: api.clone() })
+        Ok(Self { guard, judged, trusted: Proxies::of_environment().apply(builder()).build()?, api: api.clone() })
     }
 
     /// Whether addresses of the worker's own network are permitted.

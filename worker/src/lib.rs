@@ -14,7 +14,7 @@
 //! - `executor`: what runs jobs: containers or scripts. `executor/docker/` alone names the engine's client.
 //! - `image`: references, and one pull or build of an image at a time. `build`: from a definition's build block to an image.
 //! - `owner`: whose the things on a machine are, and whether their worker is dead for certain.
-//! - `guard`: the client for URLs that strangers chose.
+//! - `guard`: the client for URLs that strangers chose. `proxy`: the way out that the environment names.
 //! - `care`: the machine's disk: images, caches, and no claims without room. `content`: inputs that are kept.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
 //!
@@ -46,6 +46,7 @@ mod image;
 mod isolation;
 mod log;
 mod owner;
+mod proxy;
 mod queues;
 mod run;
 mod session;
@@ -65,6 +66,7 @@ pub use gpus::{Gpus, InvalidGpus};
 pub use isolation::{
     Destination, InvalidDestination, InvalidRegistryHost, InvalidSecret, IsolationConfig, Network, RegistryHost, SecretSource,
 };
+pub use proxy::Proxies;
 pub use queues::{InvalidShare, QueueShare, Queues};
 pub use session::run;
 pub use shutdown::Shutdown;

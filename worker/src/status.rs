@@ -69,6 +69,13 @@ impl Status {
         }
     }
 
+    /// Why no job came that has nothing to do with there being none: the API's silence or its refusal.
+    pub(crate) fn unheard(&self) -> Option<String> {
+        let state = self.lock();
+        let found = state.obstacles.iter().find(|((its, _), _)| matches!(its, Obstacle::Api | Obstacle::Refusal));
+        found.map(|(_, sentence)| sentence.clone())
+    }
+
     pub(crate) fn drains(&self) {
         self.lock().is_draining = true;
     }

@@ -1,7 +1,7 @@
 //! A build's words on their way to the log, and what they tell: the step it is at, its layers.
 //!
-//! Bounds: [`LOG_BYTES_MAX`] of a build in the job's log, whose own bound the run shares; [`LINE_BYTES_MAX`] a line; those of
-//! [`Made`] and [`PULLED_MAX`].
+//! Bounds: [`LINE_BYTES_MAX`] a line; those of [`Made`] and [`PULLED_MAX`]. The log bounds itself, and keeps its end, where the
+//! reason of a failed build is.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,6 @@ use super::disk::Made;
 use crate::executor::BuildWord;
 use crate::log::Log;
 
-const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 const LINE_BYTES_MAX: usize = protocol::limits::LOG_LINE_BYTES_MAX;
 const PULLED_MAX: usize = 1_000;
 const STEP_CHARS_MAX: usize = 200;
@@ -20,7 +19,6 @@ const STEP_CHARS_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     unfinished: String,
-    n_logged: usize,
     /// Such as `2/3 : RUN false`.
     step: Option<String>,
     /// Ids of the layers and containers that this build made, in its own words.
@@ -38,7 +36,7 @@ impl Progress {
             BuildWord::Output(text) => {
                 for line in self.lines(&text) {
                     self.note(&line);
-                    self.write(log, line).await;
+                    log.line(Step::Build, line).await;
                 }
             }
             BuildWord::Progress(status) => {
@@ -46,7 +44,7 @@ impl Progress {
                 let is_news = self.pulled.get(layer).is_none_or(|last| last != state) && self.pulled.len() < PULLED_MAX;
                 if is_news {
                     self.pulled.insert(layer.to_owned(), state.to_owned());
-                    self.write(log, status).await;
+                    log.line(Step::Build, status).await;
                 }
             }
             BuildWord::Nothing => (),
@@ -57,23 +55,13 @@ impl Progress {
     pub(super) async fn end(&mut self, log: &Log) {
         let line = std::mem::take(&mut self.unfinished);
         if !line.is_empty() {
-            self.write(log, line).await;
+            log.line(Step::Build, line).await;
         }
     }
 
     /// Where the build was, for the sentence that says that it failed.
     pub(super) fn place(&self) -> String {
         self.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"))
-    }
-
-    async fn write(&mut self, log: &Log, line: String) {
-        if self.n_logged > LOG_BYTES_MAX {
-            return;
-        }
-        self.n_logged += line.len() + 1;
-        let is_full = self.n_logged > LOG_BYTES_MAX;
-        let dropped = || format!("build log truncated: it reached {} MiB, the rest is dropped", LOG_BYTES_MAX / 1024 / 1024);
-        log.line(Step::Build, if is_full { dropped() } else { line }).await;
     }
 
     fn lines(&mut self, text: &str) -> Vec<String> {

@@ -2,12 +2,12 @@
 //!
 //! In: lines, from whoever works on the job. Out: numbered chunks, one request at a time, sent again until the API has them.
 //! Lines wait in a bounded channel: while it is full its writers wait, so a container whose log is not taken is not read, and its
-//! own writes block. Bounds: [`BATCHES_MAX`] batches, a chunk of 64 KiB, 10 MiB per job; then one line says that the rest is
-//! dropped, and it is dropped silently.
+//! own writes block. Bounds: [`BATCHES_MAX`] batches, a chunk of 64 KiB; of a long log the beginning and the end are kept (`bound`).
 //!
 //! The last chunk is kept on disk with the place that it reaches in the container's output, so that a worker which takes the job
 //! over loses no line and doubles none.
 
+mod bound;
 mod chunk;
 mod lines;
 mod position;
@@ -41,8 +41,18 @@ const BATCHES_MAX: usize = 16;
 struct Batch {
     step: Step,
     lines: Vec<LogLine>,
-    /// The container wrote them, not the worker.
-    is_output: bool,
+    origin: Origin,
+}
+
+/// Who wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The container.
+    Output,
+    /// The worker.
+    Worker,
+    /// The worker, where the output has a hole of unknown size.
+    Break,
 }
 
 /// Takes lines. Clones write to the same log, in the order of their calls.
@@ -85,12 +95,17 @@ impl Log {
 
     /// One line of the worker's own.
     pub(crate) async fn line(&self, step: Step, text: impl Into<String>) {
-        self.write(step, vec![LogLine { text: text.into(), time: now_ms(), is_stderr: false }], false).await;
+        self.write(step, vec![LogLine { text: text.into(), time: now_ms(), is_stderr: false }], Origin::Worker).await;
     }
 
     /// One line that tells of a failure.
     pub(crate) async fn error(&self, step: Step, text: impl Into<String>) {
-        self.write(step, vec![LogLine { text: text.into(), time: now_ms(), is_stderr: true }], false).await;
+        self.write(step, vec![LogLine { text: text.into(), time: now_ms(), is_stderr: true }], Origin::Worker).await;
+    }
+
+    /// One line where lines of the output may be missing.
+    async fn break_off(&self, text: &str) {
+        self.write(Step::Running, vec![LogLine { text: text.to_owned(), time: now_ms(), is_stderr: true }], Origin::Break).await;
     }
 
     /// Takes secrets out of lines. Before they are counted: what is counted is what was sent.
@@ -100,13 +115,13 @@ impl Log {
         }
     }
 
-    async fn write(&self, step: Step, mut lines: Vec<LogLine>, is_output: bool) {
-        if !is_output {
+    async fn write(&self, step: Step, mut lines: Vec<LogLine>, origin: Origin) {
+        if origin != Origin::Output {
             self.redact(&mut lines);
         }
         if !lines.is_empty() {
             // Closed when the claim is gone: nobody will read what is written now.
-            let _ = self.batches.send(Batch { step, lines, is_output }).await;
+            let _ = self.batches.send(Batch { step, lines, origin }).await;
         }
     }
 
@@ -124,7 +139,7 @@ impl Log {
     async fn take(&self, mut lines: Vec<LogLine>, written: &mut Written) {
         written.note(&lines);
         self.redact(&mut lines);
-        self.write(Step::Running, lines, true).await;
+        self.write(Step::Running, lines, Origin::Output).await;
     }
 }
 

@@ -15,7 +15,7 @@ use protocol::{LogLine, Step};
 use tokio::time::timeout;
 
 use super::position::{Gap, Position, Skip};
-use super::{Log, Reader, Written};
+use super::{Log, Origin, Reader, Written};
 use crate::backoff::Backoff;
 use crate::executor::{Executor, Fault, Frames};
 
@@ -82,7 +82,7 @@ impl Taking<'_> {
             match self.read(executor.record(id).await?, End::Final).await {
                 Ok(()) => break,
                 Err(Unread::Gap(Gap)) if self.is_found => {
-                    self.log.error(Step::Running, UNSURE).await;
+                    self.log.break_off(UNSURE).await;
                     break;
                 }
                 Err(Unread::Gap(Gap)) => self.begin_again().await,
@@ -95,7 +95,7 @@ impl Taking<'_> {
 
     /// Everything that is kept will be taken.
     async fn begin_again(&mut self) {
-        self.log.error(Step::Running, GAP).await;
+        self.log.break_off(GAP).await;
         self.position = Position::default();
     }
 
@@ -133,7 +133,7 @@ impl Taking<'_> {
             }
         }
         self.is_found |= skip.finish().is_ok();
-        self.log.write(Step::Running, new, true).await;
+        self.log.write(Step::Running, new, Origin::Output).await;
         result
     }
 }

@@ -148,7 +148,7 @@ impl Task<'_> {
         }
     }
 
-    fn finish(&self, ended: &Ended, outputs: std::collections::BTreeMap<String, protocol::DataRef>) -> FinishRequest {
+    fn finish(&self, ended: &Ended, outputs: outputs::Outputs) -> FinishRequest {
         let code = ended.ending.exit_code;
         let (reason, message) = if ended.is_timed_out {
             let note = ended.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
@@ -158,7 +158,8 @@ impl Task<'_> {
         } else if self.host.stderr_fails && ended.written.has_stderr {
             (Reason::Error, Some("the job wrote to stderr, which this worker counts as a failure".to_owned()))
         } else {
-            (Reason::Success, ended.note.clone().or_else(|| watch::signal_note(code)))
+            let lacks = || outputs.missing.as_ref().map(protocol::Missing::sentence);
+            (Reason::Success, ended.note.clone().or_else(|| watch::signal_note(code)).or_else(lacks))
         };
         let error = message.as_ref().filter(|_| reason == Reason::Error).map(|message| error_json(code, message));
         let result = JobResult {
@@ -168,8 +169,8 @@ impl Task<'_> {
             duration: Some((ended.ending.duration.as_secs_f64() * 1000.0).round()),
             error,
             is_timed_out: ended.is_timed_out,
-            outputs,
-            missing: None,
+            outputs: outputs.stored,
+            missing: outputs.missing,
         };
         FinishRequest { epoch: self.claim.epoch, reason, code: None, fault: None, message, result }
     }

@@ -104,9 +104,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let care = Arc::clone(&common.care);
     let _care = AbortOnDropHandle::new(tokio::spawn(async move { care.run().await }));
     tracing::info!(worker = %common.description.id, cpus = common.description.cpus, n_queues = sessions.len(), "worker is ready");
+    let mut unheard = None;
     tokio::select! {
         () = claims::run(&sessions, shares, leftovers) => common.until_done(&shutdown).await,
-        () = idle::run(&sessions, config.life.exit_when_idle) => tracing::info!("no job for as long as the worker was to wait"),
+        () = idle::run(&sessions, config.life.exit_when_idle) => {
+            tracing::info!("no job for as long as the worker was to wait");
+            unheard = common.api.status.unheard();
+        }
         () = shutdown.begun() => (),
     }
     drain(&sessions, &shutdown, config.drain_timeout.0).await;
@@ -116,7 +120,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         containers.isolation.close().await;
     }
     tracing::info!(worker = %common.description.id, "worker has ended");
-    Ok(())
+    unheard.map_or(Ok(()), |why| Err(Error::Unheard(why)))
 }
 
 /// Tells all jobs to end, so that a caller that drops [`run`] half way still gets its containers stopped.

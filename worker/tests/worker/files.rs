@@ -1,7 +1,7 @@
 //! Inputs, outputs and environment.
 
 use base64::Engine as _;
-use protocol::{DataRefType, Reason, sha256_hex};
+use protocol::{DataRefType, MissingCode, Reason, sha256_hex};
 use serde_json::{Value, json};
 
 use crate::harness::{TestWorker, script};
@@ -71,23 +71,30 @@ fn inline(outputs: &std::collections::BTreeMap<String, protocol::DataRef>, name:
 }
 
 #[tokio::test]
-async fn outputs_of_every_shape_come_back_and_links_do_not() {
+async fn outputs_of_every_shape_come_back_and_what_is_left_out_is_counted() {
     let worker = TestWorker::start().await;
     let text = "cd /outputs; mkdir -p a/b/c none; echo deep > a/b/c/d; : > empty; echo x > 'odd nämé?#%'; ln -s /etc/passwd link; \
-                ln -s /etc folder; mkfifo pipe; head -c 200 /dev/zero > full; head -c 201 /dev/zero > over; chmod 700 a; touch 'new\nline'";
+                ln -s /etc folder; mkfifo pipe; head -c 200 /dev/zero > full; head -c 201 /dev/zero > over; chmod 700 a; touch 'new\nline'; \
+                ln -s /outputs/a/b latest; ln -s latest/c/d best";
     let (job, finish) = worker.run(&script(text)).await;
-    let outputs = finish.result.outputs;
+    let (outputs, missing) = (finish.result.outputs, finish.result.missing.unwrap());
     let names: Vec<_> = outputs.keys().map(String::as_str).collect();
-    assert_eq!(names, ["a/b/c/d", "empty", "full", "odd nämé?#%", "over"]);
-    assert_eq!(inline(&outputs, "a/b/c/d"), b"deep\n");
+    assert_eq!(names, ["a/b/c/d", "best", "empty", "full", "latest/c/d", "odd nämé?#%", "over"]);
+    assert_eq!((inline(&outputs, "a/b/c/d"), inline(&outputs, "best")), (b"deep\n".to_vec(), b"deep\n".to_vec()));
     assert_eq!(inline(&outputs, "empty"), b"");
     assert_eq!(inline(&outputs, "full").len(), 200);
     let key = sha256_hex(&[0; 201]);
     assert_eq!(serde_json::to_value(&outputs["over"]).unwrap(), json!({ "value": key, "type": "key", "hash": key }));
     worker.api.with(|heard| assert_eq!(heard.blobs[&key].len(), 201));
-    let stderr = worker.api.text(&job, true);
-    assert_eq!(stderr.matches("it is a symbolic link").count(), 2, "{stderr}");
-    assert!(stderr.contains("\"pipe\" was skipped: it is no regular file"), "{stderr}");
+    let why: Vec<_> = missing.why.iter().map(|why| (why.code, why.names.join(" "))).collect();
+    let expected = [
+        (MissingCode::NotAFile, "pipe".to_owned()),
+        (MissingCode::Link, "folder link".to_owned()),
+        (MissingCode::Name, "new\nline".to_owned()),
+    ];
+    assert_eq!((missing.outputs, why), (4, expected.to_vec()));
+    assert!(finish.message.unwrap().starts_with("4 outputs are missing"));
+    assert!(worker.api.text(&job, true).contains("outputs left out of the result: 1 (\"pipe\")"));
     worker.drain().await;
 }
 

@@ -188,6 +188,11 @@ impl TestWorker {
         self.folder
     }
 
+    /// Waits for an end that is a failure.
+    pub(crate) async fn failure(self) -> Error {
+        self.task.await.unwrap().unwrap_err()
+    }
+
     /// Waits for the end, checks that nothing is left, and gives the data directory for another worker.
     pub(crate) async fn end(self) -> TempDir {
         self.task.await.unwrap().unwrap();

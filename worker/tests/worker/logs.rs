@@ -36,14 +36,23 @@ async fn a_chunk_whose_answer_is_lost_is_not_doubled() {
 }
 
 #[tokio::test]
-async fn a_log_over_its_bound_ends_with_a_note_and_the_job_goes_on() {
+async fn a_log_over_its_bound_keeps_its_beginning_and_its_end() {
     let worker = TestWorker::start().await;
-    let line = "x".repeat(1023);
-    let (job, finish) = worker.run(&script(&format!("yes {line} | head -n 20000; exit 4"))).await;
+    // Lines of 1 KiB, numbered; then the reason why it failed.
+    let program = r#"BEGIN { for (i = 0; i < 20000; i++) printf "%-1023d\n", i }"#;
+    let (job, finish) = worker.run(&script(&format!("awk '{program}'; echo 'the reason is here' >&2; exit 4"))).await;
     assert_eq!(finish.result.status_code, Some(4));
-    let lines = worker.api.lines(&job);
-    assert_eq!(lines.len(), 10 * 1024 + 1);
-    assert!(lines.last().unwrap().0.contains("truncated"));
+    let lines: Vec<String> = worker.api.lines(&job).into_iter().map(|line| line.0.trim_end().to_owned()).collect();
+    let head = 10 * 1024;
+    assert!(lines[..head].iter().map(String::as_str).eq((0..head).map(|n| n.to_string()).collect::<Vec<_>>()));
+    assert!(lines[head].contains("longer than 10 MiB"), "{}", lines[head]);
+    let tail = &lines[head + 2..];
+    let n_left_out = 20_001 - head - tail.len();
+    let bytes = n_left_out * 1024;
+    assert_eq!(lines[head + 1], format!("{n_left_out} lines ({bytes} bytes) of the log are left out here"));
+    // The streams are two pipes, so their order at the very end is the engine's.
+    assert!(tail.len() == 2048 && tail.iter().any(|line| line == "the reason is here"), "{}", tail.len());
+    assert!(tail.iter().any(|line| line == "19999"));
     worker.drain().await;
 }
 

@@ -12,7 +12,7 @@ use reqwest::header::{CONTENT_LENGTH, LOCATION};
 use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use tokio_util::io::ReaderStream;
 
-use super::{Found, open};
+use super::Found;
 use crate::api::{ApiError, sort};
 use crate::backoff::Backoff;
 use crate::run::{RunError, Task};
@@ -89,7 +89,7 @@ async fn attempt(task: &Task<'_>, file: &Found, sha256: &str, is_proxied: bool) 
 
 /// Adds the file as the body, which is sent when there is no answer after `patience`.
 fn with_file(request: RequestBuilder, file: &Found, patience: Duration) -> Result<RequestBuilder, Failure> {
-    let opened = open(&file.path).map_err(Failure::Disk)?;
+    let opened = file.open().map_err(Failure::Disk)?;
     let content = ReaderStream::with_capacity(tokio::fs::File::from_std(opened), READ_BYTES);
     let pause = stream::once(tokio::time::sleep(patience)).filter_map(|()| async { None });
     let timeout = Duration::from_secs(60 + file.size / BYTES_PER_SECOND_MIN);
