@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::guard::{Guard, check_callbacks};
 use crate::hint::Kinds;
 use crate::hub::Hub;
+use crate::large::Large;
 use crate::limits::{FULL_RETRY, Meters, limited};
 use crate::notifier::Notifier;
 use crate::report::Reports;
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub(crate) policies: Policies,
     /// And how much of it.
     pub(crate) meters: Meters,
+    /// Room for large answers.
+    pub(crate) large: Large,
     pub(crate) dispatcher: Dispatcher,
     /// Queues in numbers.
     pub(crate) reports: Reports,
@@ -98,6 +101,7 @@ impl App {
             hub,
             policies,
             meters,
+            large: Large::new(),
             dispatcher,
             reports,
             blobs,

@@ -53,6 +53,9 @@ pub(crate) enum ApiError {
     /// The object storage is away or refuses us. It has said why in the log already.
     #[error("the object storage is away")]
     StoreAway,
+    /// The object storage will not take the file, now or later. The log has said why already.
+    #[error("the object storage refuses the file for good ({0}); the operator of this API has to change its settings")]
+    StoreRefuses(String),
     /// A part of the file that is not there.
     #[error("the file does not have these bytes")]
     Range,
@@ -92,6 +95,7 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Range => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Stopping | Self::StoreAway => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreRefuses(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::Database(error) if matches!(**error, sql::Error::Text) => StatusCode::BAD_REQUEST,
             Self::Database(error) if matches!(**error, sql::Error::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,

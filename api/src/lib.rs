@@ -32,6 +32,7 @@ mod extract;
 mod guard;
 mod hint;
 mod hub;
+mod large;
 mod limits;
 mod local;
 mod maintenance;

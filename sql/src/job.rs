@@ -174,6 +174,11 @@ pub struct ResultRow {
 }
 
 impl ResultRow {
+    /// What the job left, as it is stored: the JSON of a [`JobResult`]. [`ResultRow::to_finished`] gives none then.
+    pub fn take_result(&mut self) -> Option<String> {
+        self.result.take()
+    }
+
     /// The end as clients see it, with the log lines of the claim that ended the job.
     pub fn to_finished(&self, logs: Vec<LogLine>) -> Result<Finished> {
         let result = self.result.as_deref().map(serde_json::from_str::<JobResult>).transpose();

@@ -25,7 +25,7 @@ pub use definition::{ListedDefinition, StoredDefinition, whole as whole_definiti
 pub use event::{ChangedRow, Changes, EventCursor, HistoryRow};
 pub use item::{EventRow, ItemClaim, ItemRow, ItemSummary, PeekedItem, StageCounts, StagedItem};
 pub use job::{CancelOutcome, Counts, JobRow, Needs, ResultRow};
-pub use log_chunk::{Appended, Chunk, LogCursor, NewChunk, NewerRow};
+pub use log_chunk::{Appended, LogCursor, LogPage, LogPlace, LogTail, NewChunk, NewerRow};
 pub use page::{PageRow, Place};
 pub use queue::{PolicyChange, PolicyRow};
 pub use queued::{ClaimedRow, OwedCallbacks, Slot, Submission, SubmitOutcome, Want};

@@ -6,13 +6,16 @@ use crate::{ClaimKey, Db, Error, Result};
 
 const APPEND: &str = include_str!("../queries/log_chunk/append.sql");
 const READ: &str = include_str!("../queries/log_chunk/read.sql");
-const RUN_OF_CLAIM: &str = include_str!("../queries/log_chunk/run_of_claim.sql");
+const TAIL: &str = include_str!("../queries/log_chunk/tail.sql");
+const LAST: &str = include_str!("../queries/log_chunk/last.sql");
 const NEXT_SEQ: &str = include_str!("../queries/log_chunk/next_seq.sql");
 const HAS_RUN: &str = include_str!("../queries/log_chunk/has_run.sql");
 const NEWER: &str = include_str!("../queries/log_chunk/newer.sql");
 
-/// Most chunks of one read: with chunks of 64 KiB, 8 MiB.
-const CHUNKS_PER_READ: i64 = 128;
+/// Most chunks of one page.
+const PAGE_CHUNKS_MAX: i64 = 256;
+/// Bytes of text after which a page ends: with the chunk that reaches them and the JSON around short lines, about 1 MiB.
+const PAGE_BYTES: i64 = 128 * 1024;
 
 /// One chunk on its way in.
 #[derive(Clone, Debug)]
@@ -40,17 +43,40 @@ pub enum Appended {
     Stale,
 }
 
-/// Lines after a cursor.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Chunk {
-    /// The lines.
-    pub lines: Vec<LogLine>,
-    /// Cursor of the first of them.
-    pub start: i64,
-    /// Cursor after the last of them.
-    pub end: i64,
-    /// Whether more lines are there already.
+/// How far a log was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPlace {
+    /// Lines before this place.
+    pub n_lines: i64,
+    /// The chunk that was read last; it only makes the next read cheap.
+    chunk: (i64, i32),
+}
+
+impl LogPlace {
+    /// Behind so many lines.
+    pub fn after(n_lines: i64) -> Self {
+        Self { n_lines: n_lines.max(0), chunk: (0, -1) }
+    }
+}
+
+/// Lines after a place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogPage {
+    /// The lines as the elements of a JSON array, without its brackets.
+    pub lines: String,
+    /// The place behind the last of them.
+    pub end: LogPlace,
+    /// Whether more lines may be there already.
     pub has_more: bool,
+}
+
+/// The end of the run log of one claim.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogTail {
+    /// The last lines.
+    pub lines: Vec<LogLine>,
+    /// Lines of the claim before them.
+    pub n_omitted: u64,
 }
 
 /// The last chunk of a job that was passed on.
@@ -65,10 +91,20 @@ pub struct LogCursor {
 }
 
 #[derive(sqlx::FromRow)]
-struct ReadRow {
+struct PageRow {
+    epoch: i64,
+    seq: i32,
     lines_after: i64,
     n_lines: i32,
     lines: String,
+    n_found: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct TailRow {
+    lines_after: i64,
+    lines: String,
+    begins_at: i64,
 }
 
 /// A chunk that came after a cursor.
@@ -96,13 +132,34 @@ fn parse(lines: &str) -> Result<Vec<LogLine>> {
     serde_json::from_str(lines).map_err(|error| Error::UnknownWord(error.to_string()))
 }
 
+/// Appends the elements of a JSON array behind those that are there, but the first few.
+fn push_elements(elements: &mut String, array: &str, n_skipped: usize) -> Result<()> {
+    let rest;
+    let array = if n_skipped == 0 {
+        array
+    } else {
+        let lines: Vec<&serde_json::value::RawValue> =
+            serde_json::from_str(array).map_err(|error| Error::UnknownWord(error.to_string()))?;
+        let lines = lines.get(n_skipped..).unwrap_or_default();
+        rest = serde_json::to_string(lines).map_err(|error| Error::UnknownWord(error.to_string()))?;
+        &rest
+    };
+    let inner = array.trim().strip_prefix('[').and_then(|array| array.strip_suffix(']'));
+    let inner = inner.ok_or_else(|| Error::UnknownWord("a chunk of a log that is not an array".to_owned()))?;
+    if !elements.is_empty() && !inner.is_empty() {
+        elements.push(',');
+    }
+    elements.push_str(inner);
+    Ok(())
+}
+
 impl Db {
     /// Keeps a chunk. Acknowledged before it is on disk: a crash of the server may forget the last moments of a log.
     pub async fn append_log(&self, chunk: &NewChunk<'_>) -> Result<Appended> {
         let n_bytes: usize = chunk.lines.iter().map(|line| line.text.len()).sum();
         let lines = serde_json::to_string(chunk.lines).map_err(|error| Error::UnknownWord(error.to_string()))?;
-        // Twice the worker's bound: a job that was claimed again may log once more.
-        let bytes_max = i64::try_from(2 * limits::LOG_BYTES_MAX).unwrap_or(i64::MAX);
+        // Several times the worker's bound: a job that was claimed again logs once more.
+        let bytes_max = i64::try_from(limits::LOG_BYTES_STORED_MAX).unwrap_or(i64::MAX);
         let word: String = sqlx::query_scalar(APPEND)
             .bind(chunk.key.qid)
             .bind(&chunk.key.job_id)
@@ -124,32 +181,48 @@ impl Db {
         })
     }
 
-    /// Lines of a job's build or run log after the first `since`, over all attempts, at most about 8 MiB.
-    pub async fn read_log(&self, qid: Qid, job_id: &str, is_run: bool, since: i64) -> Result<Chunk> {
-        let query = sqlx::query_as(READ).bind(qid).bind(job_id).bind(is_run).bind(since).bind(CHUNKS_PER_READ + 1);
-        let mut rows: Vec<ReadRow> = query.fetch_all(&self.pool).await?;
-        let has_more = rows.len() > usize::try_from(CHUNKS_PER_READ).unwrap_or(usize::MAX);
-        if has_more {
-            rows.pop();
-        }
-        let mut chunk = Chunk { start: since, end: since, has_more, ..Chunk::default() };
+    /// A page of a job's build or run log behind a place, over all attempts.
+    pub async fn read_log(&self, qid: Qid, job_id: &str, is_run: bool, from: LogPlace) -> Result<LogPage> {
+        let query = sqlx::query_as(READ).bind(qid).bind(job_id).bind(is_run).bind(from.n_lines);
+        let query = query.bind(from.chunk.0).bind(from.chunk.1).bind(PAGE_CHUNKS_MAX).bind(PAGE_BYTES);
+        let rows: Vec<PageRow> = query.fetch_all(&self.pool).await?;
+        let n_found = rows.first().map_or(0, |row| row.n_found);
+        let has_more = n_found > i64::try_from(rows.len()).unwrap_or(i64::MAX) || n_found == PAGE_CHUNKS_MAX;
+        let mut page = LogPage { lines: String::new(), end: from, has_more };
         for row in rows {
-            let seen = usize::try_from(chunk.end - (row.lines_after - i64::from(row.n_lines))).unwrap_or(0);
-            chunk.lines.extend(parse(&row.lines)?.into_iter().skip(seen));
-            chunk.end = row.lines_after;
+            // Only the first chunk may hold lines that were read.
+            let n_seen = page.end.n_lines - (row.lines_after - i64::from(row.n_lines));
+            push_elements(&mut page.lines, &row.lines, usize::try_from(n_seen).unwrap_or(0))?;
+            page.end = LogPlace { n_lines: row.lines_after, chunk: (row.epoch, row.seq) };
         }
-        Ok(chunk)
+        Ok(page)
     }
 
-    /// The run log of one claim, whole: at most [`limits::LOG_BYTES_MAX`] twice.
-    pub async fn read_run_log(&self, key: &ClaimKey) -> Result<Vec<LogLine>> {
-        let query = sqlx::query_scalar(RUN_OF_CLAIM).bind(key.qid).bind(&key.job_id).bind(key.epoch);
-        let chunks: Vec<String> = query.fetch_all(&self.pool).await?;
-        let mut lines = Vec::new();
-        for chunk in chunks {
-            lines.append(&mut parse(&chunk)?);
+    /// The end of the run log of one claim, as much as a result holds.
+    pub async fn read_run_tail(&self, key: &ClaimKey) -> Result<LogTail> {
+        let most = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let query = sqlx::query_as(TAIL).bind(key.qid).bind(&key.job_id).bind(key.epoch);
+        let query = query.bind(most(limits::RESULT_LOG_LINES_MAX)).bind(most(limits::RESULT_LOG_BYTES_MAX));
+        let rows: Vec<TailRow> = query.fetch_all(&self.pool).await?;
+        let (mut newest_first, mut n_bytes) = (Vec::new(), 0);
+        let Some(newest) = rows.first() else { return Ok(LogTail::default()) };
+        let n_all = u64::try_from(newest.lines_after - newest.begins_at).unwrap_or(0);
+        'chunks: for row in &rows {
+            for line in parse(&row.lines)?.into_iter().rev() {
+                n_bytes += line.text.len() + 1;
+                if newest_first.len() == limits::RESULT_LOG_LINES_MAX || n_bytes > limits::RESULT_LOG_BYTES_MAX {
+                    break 'chunks;
+                }
+                newest_first.push(line);
+            }
         }
-        Ok(lines)
+        newest_first.reverse();
+        Ok(LogTail { n_omitted: n_all.saturating_sub(newest_first.len() as u64), lines: newest_first })
+    }
+
+    /// The newest chunk of each of these jobs: epoch and number.
+    pub async fn last_logs(&self, qid: Qid, job_ids: &[&str]) -> Result<Vec<(String, i64, i32)>> {
+        Ok(sqlx::query_as(LAST).bind(qid).bind(job_ids).fetch_all(&self.pool).await?)
     }
 
     /// The number of a claim's next chunk; 0 when there is none yet.
@@ -168,5 +241,20 @@ impl Db {
         let epochs: Vec<i64> = cursors.iter().map(|c| c.epoch).collect();
         let seqs: Vec<i32> = cursors.iter().map(|c| c.seq).collect();
         Ok(sqlx::query_as(NEWER).bind(qid).bind(job_ids).bind(epochs).bind(seqs).fetch_all(&self.pool).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_were_read_are_left_out_of_the_first_chunk() {
+        let mut elements = String::new();
+        push_elements(&mut elements, r#"[["a",1],["b",2,true]]"#, 1).unwrap();
+        push_elements(&mut elements, r#"[["c",3]]"#, 0).unwrap();
+        assert_eq!(elements, r#"["b",2,true],["c",3]"#);
+        push_elements(&mut elements, r#"[["d",3]]"#, 2).unwrap();
+        assert_eq!(elements, r#"["b",2,true],["c",3]"#);
     }
 }

@@ -6,12 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::{ClearMessage, Jobs, JobsMessage, LogsMessage, Namespace, Qid, ServerMessage, State, WorkersMessage, limits};
 use sql::{ChangedRow, Db, EventCursor, JobRow, Result};
 
-use super::position::Position;
 use super::{Channel, Hub};
 use crate::hint::Kinds;
 
@@ -68,9 +67,25 @@ impl Hub {
 
     /// All jobs of a queue as one message, kept until the next hint.
     pub(crate) async fn snapshot(&self, qid: Qid) -> Result<Snapshot> {
-        if let Some(kept) = self.with(|channels| channels.get(&qid).and_then(|channel| channel.feed.snapshot.clone())) {
+        let kept = || self.with(|channels| channels.get(&qid).and_then(|channel| channel.feed.snapshot.clone()));
+        if let Some(kept) = kept() {
             return Ok(kept);
         }
+        // Many sockets that come or lag at once wait for one reading, which must not be older than their question.
+        let asked = Instant::now();
+        let reading = self.with(|channels| channels.get(&qid).map(|channel| Arc::clone(&channel.reading))).unwrap_or_default();
+        let mut last = reading.lock().await;
+        if let Some((_, text)) = last.as_ref().filter(|(began, _)| *began >= asked) {
+            return Ok(Arc::clone(text));
+        }
+        let _turn = self.snapshots.acquire().await;
+        let began = Instant::now();
+        let text = self.read_snapshot(qid).await?;
+        *last = Some((began, Arc::clone(&text)));
+        Ok(text)
+    }
+
+    async fn read_snapshot(&self, qid: Qid) -> Result<Snapshot> {
         let marks = self.with(|channels| channels.get(&qid).map(|channel| *channel.marks.borrow()));
         let rows = self.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
         let text = text_of(&ServerMessage::JobStates(jobs_message(&rows)));
@@ -234,16 +249,9 @@ fn joined(rows: Vec<sql::NewerRow>) -> Result<Vec<LogsMessage>> {
 
 /// Cursors behind all lines that are there now.
 async fn read_to_the_end(db: &Db, qid: Qid, running: &HashSet<String>) -> Result<HashMap<String, (i64, i32)>> {
-    let mut position = Position::of_running(running.clone());
-    loop {
-        let rows = db.newer_logs(qid, &position.log_cursors()).await?;
-        if rows.is_empty() {
-            return Ok(position.logs);
-        }
-        for row in rows {
-            position.logs.insert(row.job_id, (row.epoch, row.seq));
-        }
-    }
+    let job_ids: Vec<&str> = running.iter().map(String::as_str).collect();
+    let last = db.last_logs(qid, &job_ids).await?;
+    Ok(last.into_iter().map(|(job_id, epoch, seq)| (job_id, (epoch, seq))).collect())
 }
 
 /// A message for these jobs.

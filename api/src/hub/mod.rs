@@ -14,11 +14,11 @@ mod position;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::Qid;
 use sql::Db;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::hint::Kinds;
 pub(crate) use feed::{text_of, workers_message};
@@ -26,6 +26,8 @@ pub(crate) use listen::listen;
 
 /// Messages that a slow socket may be behind.
 const RING: usize = 64;
+/// A snapshot lists thousands of jobs.
+const SNAPSHOTS_MAX: usize = 2;
 
 /// What the hub knows of one queue that somebody watches.
 #[derive(Debug)]
@@ -37,12 +39,16 @@ struct Channel {
     /// What changed since the last tick.
     dirty: Kinds,
     feed: position::Position,
+    /// The last snapshot, and when it was begun to be read; locked while one is read.
+    reading: Reading,
     /// Held by each worker socket among the receivers.
     workers: WorkerSocket,
 }
 
 /// Kept by a worker's socket for as long as it is open.
 pub(crate) type WorkerSocket = Arc<()>;
+
+type Reading = Arc<tokio::sync::Mutex<Option<(Instant, Arc<str>)>>>;
 
 /// How many hints of each kind came. A waiter compares with what it saw last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,11 +67,13 @@ pub(crate) struct Hub {
     wake: Arc<Notify>,
     db: Db,
     lease: Duration,
+    /// Snapshots of different queues that are read at a time.
+    snapshots: Arc<Semaphore>,
 }
 
 impl Hub {
     pub(crate) fn new(db: Db, lease: Duration) -> Self {
-        Self { channels: Arc::default(), wake: Arc::default(), db, lease }
+        Self { channels: Arc::default(), wake: Arc::default(), db, lease, snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MAX)) }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<Qid, Channel>) -> T) -> T {
@@ -137,6 +145,7 @@ impl Channel {
             messages: broadcast::Sender::new(RING),
             dirty: Kinds::default(),
             feed: position::Position::default(),
+            reading: Reading::default(),
             workers: WorkerSocket::default(),
         }
     }

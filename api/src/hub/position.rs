@@ -22,11 +22,6 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// Before the first line of these jobs.
-    pub(super) fn of_running(running: HashSet<String>) -> Self {
-        Self { running, ..Self::default() }
-    }
-
     /// Somebody watches: from this place on events matter, and lines after these.
     pub(super) fn start(&mut self, cursor: EventCursor, running: HashSet<String>, logs: HashMap<String, (i64, i32)>) {
         self.cursor.get_or_insert(cursor);

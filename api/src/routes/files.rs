@@ -122,9 +122,13 @@ async fn send_input(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Respo
 }
 
 async fn send_output(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {
-    let Some(row) = app.db.get_result(qid, id.as_str()).await? else { return Ok(absent()) };
-    let result = row.to_finished(Vec::new())?.result.unwrap_or_default();
-    Ok(send_named(&result.outputs.iter(), name))
+    // All outputs of a job may be megabytes of JSON.
+    let found = app.large.read(async {
+        let Some(row) = app.db.get_result(qid, id.as_str()).await? else { return Ok(absent()) };
+        let result = row.to_finished(Vec::new())?.result.unwrap_or_default();
+        Ok::<_, ApiError>(send_named(&result.outputs.iter(), name))
+    });
+    found.await
 }
 
 /// The file of that name, else the one that differs by a slash at its start: config files may be absolute, and a URL has a slash

@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use protocol::{Job, Qid, State as JobState, limits, without_login};
-use serde_json::value::RawValue;
+use axum::response::Response;
+use protocol::{Qid, State as JobState, limits, without_login};
 use serde_json::{Value, json};
-use sql::ClaimKey;
 
 use crate::access::{Caller, Reader, ReaderOfJob, Right};
 use crate::app::{App, AppState};
 use crate::description::answers::{JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
+use crate::routes::shown::full_job;
 
 const NO_JOB: ApiError = ApiError::NotFound("Job not found");
 /// Of the paths of the list the one that is a page for a browser.
@@ -53,9 +52,21 @@ pub(crate) async fn list(
 }
 
 async fn list_jobs(app: &App, Reader(queue): Reader) -> Result<Response, ApiError> {
-    let rows = app.db.list_jobs(queue.qid(), limits::LISTED_FINISHED).await?;
-    let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
-    Ok(Json(json!({"data": jobs})).into_response())
+    app.large.answer(list_text(app, queue.qid())).await
+}
+
+async fn list_text(app: &App, qid: Qid) -> Result<String, ApiError> {
+    let rows = app.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
+    // Rows of one job come with the newest place last.
+    let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.as_str(), row)).collect();
+    let mut text = String::from("{\"data\":{");
+    for (n, (id, row)) in jobs.into_iter().enumerate() {
+        let (id, job) = (serde_json::to_string(id), serde_json::to_string(&row.to_job()));
+        let (id, job) = (id.map_err(ApiError::bad_request)?, job.map_err(ApiError::bad_request)?);
+        text.extend([if n == 0 { "" } else { "," }, &id, ":", &job]);
+    }
+    text.push_str("}}");
+    Ok(text)
 }
 
 /// Whether a page is wanted and no JSON.
@@ -128,33 +139,17 @@ pub(super) async fn look_for(app: &App, id: &str, caller: &Caller) -> Result<Opt
     Ok(None)
 }
 
-#[derive(serde::Serialize)]
-struct Shown {
-    definition: Box<RawValue>,
-    results: Option<Job>,
+async fn show(app: &App, qid: Qid, id: &str) -> Result<Response, ApiError> {
+    app.large.answer(shown_text(app, qid, id)).await
 }
 
-async fn show(app: &App, qid: Qid, id: &str) -> Result<Response, ApiError> {
+async fn shown_text(app: &App, qid: Qid, id: &str) -> Result<String, ApiError> {
     let text = app.db.get_definition(qid, id).await?.ok_or(NO_JOB)?.body;
     let job = full_job(app, qid, id).await?;
     // What an earlier release stored may still have its login.
-    let definition = RawValue::from_string(without_login(text)).map_err(ApiError::bad_request)?;
-    let shown = Shown { definition, results: job };
-    Ok(Json(BTreeMap::from([("data", shown)])).into_response())
-}
-
-/// A job with its result, when it has one.
-async fn full_job(app: &App, qid: Qid, id: &str) -> Result<Option<Job>, ApiError> {
-    let Some(row) = app.db.get_job(qid, id).await? else { return Ok(None) };
-    let mut job = row.to_job();
-    if job.state == JobState::Finished
-        && let Some(end) = app.db.get_result(qid, id).await?
-    {
-        let key = ClaimKey { qid, job_id: id.to_owned(), epoch: end.epoch };
-        let logs = app.db.read_run_log(&key).await?;
-        job.finished = Some(end.to_finished(logs)?);
-    }
-    Ok(Some(job))
+    let definition = without_login(text);
+    let results = job.as_ref().map_or("null", |job| job.text.get());
+    Ok(format!("{{\"data\":{{\"definition\":{definition},\"results\":{results}}}}}"))
 }
 
 /// `GET …/definition.json`: the definition of a job, as it was submitted but for a login in its build context's URL, or null.
@@ -187,14 +182,15 @@ pub(crate) async fn definition_anywhere(
 }
 
 async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Response, ApiError> {
-    let text = match qid {
-        Some(qid) => app.db.get_definition(qid, id).await?,
-        None => None,
+    let text = async {
+        let text = match qid {
+            Some(qid) => app.db.get_definition(qid, id).await?,
+            None => None,
+        };
+        let text = text.map_or_else(|| "null".to_owned(), |stored| without_login(stored.body));
+        Ok(format!("{{\"data\":{text}}}"))
     };
-    let text = text.map_or_else(|| "null".to_owned(), |stored| without_login(stored.body));
-    let body = format!("{{\"data\":{text}}}");
-    let json = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, json)], body).into_response())
+    app.large.answer(text).await
 }
 
 /// `GET …/result.json`, `…/results.json`: the finished job with its result, or null. `x-asman-state` tells unknown from unfinished.
@@ -243,19 +239,23 @@ pub(crate) async fn result_anywhere(
 }
 
 async fn show_result(app: &App, qid: Option<Qid>, id: &str) -> Result<Response, ApiError> {
-    let job = match qid {
-        Some(qid) => full_job(app, qid, id).await?,
-        None => None,
+    let mut state = "unknown";
+    let text = async {
+        let job = match qid {
+            Some(qid) => full_job(app, qid, id).await?,
+            None => None,
+        };
+        state = job.as_ref().map_or("unknown", |job| match job.state {
+            JobState::Queued => "queued",
+            JobState::Running => "running",
+            JobState::Finished | JobState::Removed => "finished",
+        });
+        let data = job.as_ref().filter(|job| job.state == JobState::Finished).map_or("null", |job| job.text.get());
+        Ok(format!("{{\"data\":{data}}}"))
     };
-    let state = job.as_ref().map_or("unknown", |job| match job.state {
-        JobState::Queued => "queued",
-        JobState::Running => "running",
-        JobState::Finished | JobState::Removed => "finished",
-    });
-    let data = job.filter(|job| job.state == JobState::Finished);
-    let mut headers = HeaderMap::new();
-    headers.insert("x-asman-state", HeaderValue::from_static(state));
-    Ok((headers, Json(json!({"data": data}))).into_response())
+    let mut answer = app.large.answer(text).await?;
+    answer.headers_mut().insert("x-asman-state", HeaderValue::from_static(state));
+    Ok(answer)
 }
 
 /// `GET …/namespaces.json`: the namespaces that hold a job alive.

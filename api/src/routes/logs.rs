@@ -1,17 +1,23 @@
-//! `…/build-logs.json` and `…/run-logs.json`: log lines after a cursor.
+//! `…/build-logs.json` and `…/run-logs.json`: log lines after a cursor. A long answer is read from the database as it is sent.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
+use axum::response::Response;
 use protocol::{Qid, State as JobState};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use sql::{LogPage, LogPlace};
 
 use super::job::find;
 use crate::access::{Caller, ReaderOfJob};
-use crate::app::{App, AppState};
+use crate::app::AppState;
 use crate::description::answers::{LogSlice, Missing, Refusals};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, Parameters};
+use crate::large::Pieces;
+
+/// Pages of one answer, about 128 KiB of text each.
+const PAGES_MAX: usize = 64;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -33,7 +39,7 @@ pub(crate) async fn build_logs(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     read(&app, queue.qid(), id.as_str(), false, from.since).await
 }
 
@@ -49,7 +55,7 @@ pub(crate) async fn run_logs(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     read(&app, queue.qid(), id.as_str(), true, from.since).await
 }
 
@@ -66,7 +72,7 @@ pub(crate) async fn build_logs_anywhere(
     JobOnly(id): JobOnly,
     caller: Caller,
     Parameters(from): Parameters<Since>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     read(&app, find(&app, id.as_str(), &caller).await?, id.as_str(), false, from.since).await
 }
 
@@ -83,14 +89,48 @@ pub(crate) async fn run_logs_anywhere(
     JobOnly(id): JobOnly,
     caller: Caller,
     Parameters(from): Parameters<Since>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     read(&app, find(&app, id.as_str(), &caller).await?, id.as_str(), true, from.since).await
 }
 
-async fn read(app: &App, qid: Qid, id: &str, is_run: bool, since: i64) -> Result<Json<Value>, ApiError> {
+async fn read(app: &AppState, qid: Qid, id: &str, is_run: bool, since: i64) -> Result<Response, ApiError> {
     // The state first: every line of a finished job was stored before its end.
     let job = app.db.get_job(qid, id).await?.ok_or(ApiError::NotFound("Job not found"))?;
-    let chunk = app.db.read_log(qid, id, is_run, since.max(0)).await?;
-    let is_final = job.state() == JobState::Finished && !chunk.has_more;
-    Ok(Json(json!({"data": chunk.lines, "sliceStart": chunk.start, "nextCursor": chunk.end, "isFinal": is_final})))
+    let from = LogPlace::after(since);
+    let end = End { is_finished: job.state() == JobState::Finished, since: from.n_lines };
+    let mut page = app.large.read(app.db.read_log(qid, id, is_run, from)).await?;
+    let begun = format!("{{\"data\":[{}", page.lines);
+    if !page.has_more {
+        return app.large.answer(async { Ok(begun + &end.of(&page)) }).await;
+    }
+    let (app, id) = (Arc::clone(app), id.to_owned());
+    let large = app.large.clone();
+    let pieces = async move |pieces: Pieces| {
+        pieces.send(begun).await?;
+        for _ in 1..PAGES_MAX {
+            if !page.has_more {
+                break;
+            }
+            page = app.large.read(app.db.read_log(qid, &id, is_run, page.end)).await?;
+            if !page.lines.is_empty() {
+                pieces.send(format!(",{}", page.lines)).await?;
+            }
+        }
+        Ok(pieces.send(end.of(&page)).await?)
+    };
+    large.stream(pieces).await
+}
+
+/// What follows the lines.
+#[derive(Clone, Copy)]
+struct End {
+    is_finished: bool,
+    since: i64,
+}
+
+impl End {
+    fn of(self, last: &LogPage) -> String {
+        let is_final = self.is_finished && !last.has_more;
+        format!("],\"sliceStart\":{},\"nextCursor\":{},\"isFinal\":{is_final}}}", self.since, last.end.n_lines)
+    }
 }

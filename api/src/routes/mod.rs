@@ -15,6 +15,7 @@ mod metaframe;
 mod policy;
 pub(crate) mod program;
 mod report;
+mod shown;
 mod socket;
 mod status;
 mod stream;

@@ -204,6 +204,8 @@ impl Connection {
     }
 
     pub(super) async fn send(&mut self, text: Arc<str>) -> Result<(), Closed> {
+        let large = self.app.large.clone();
+        let _room = large.frame(text.len()).await;
         self.send_frame(Message::Text(String::from(&*text).into())).await
     }
 

@@ -12,6 +12,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use protocol::{Qid, State as JobState};
 use serde_json::json;
+use sql::LogPlace;
 
 use crate::access::{Caller, ReaderOfJob, Right};
 use crate::app::AppState;
@@ -23,10 +24,10 @@ use crate::extract::JobPath;
 const POLL: Duration = Duration::from_secs(5);
 
 /// How far a reader has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cursor {
-    build: i64,
-    run: i64,
+    build: LogPlace,
+    run: LogPlace,
 }
 
 impl Cursor {
@@ -34,12 +35,12 @@ impl Cursor {
     fn from_headers(headers: &HeaderMap) -> Self {
         let id = headers.get("last-event-id").and_then(|value| value.to_str().ok());
         let (build, run) = id.and_then(|id| id.split_once('.')).unwrap_or_default();
-        let number = |text: &str| text.parse::<i64>().unwrap_or(0).max(0);
-        Self { build: number(build), run: number(run) }
+        let place = |text: &str| LogPlace::after(text.parse().unwrap_or(0));
+        Self { build: place(build), run: place(run) }
     }
 
     fn id(self) -> String {
-        format!("{}.{}", self.build, self.run)
+        format!("{}.{}", self.build.n_lines, self.run.n_lines)
     }
 }
 
@@ -125,19 +126,20 @@ fn follow(
 }
 
 /// The lines after a cursor as events, the cursor behind them, and whether more are there.
-async fn next_lines(app: &AppState, qid: Qid, id: &str, mut cursor: Cursor) -> sql::Result<(Vec<Event>, Cursor, bool)> {
+async fn next_lines(app: &AppState, qid: Qid, id: &str, mut cursor: Cursor) -> Result<(Vec<Event>, Cursor, bool), ApiError> {
     let mut events = Vec::new();
-    let build = app.db.read_log(qid, id, false, cursor.build).await?;
-    let run = app.db.read_log(qid, id, true, cursor.run).await?;
-    if !build.lines.is_empty() {
-        cursor.build = build.end;
-        events.push(event("build-log", cursor, &json!({"lines": build.lines, "cursor": build.end})));
+    let build = app.large.read(app.db.read_log(qid, id, false, cursor.build)).await?;
+    let run = app.large.read(app.db.read_log(qid, id, true, cursor.run)).await?;
+    let has_more = build.has_more || run.has_more;
+    for (name, page) in [("build-log", build), ("run-log", run)] {
+        let place = if name == "run-log" { &mut cursor.run } else { &mut cursor.build };
+        *place = page.end;
+        if !page.lines.is_empty() {
+            let data = format!("{{\"lines\":[{}],\"cursor\":{}}}", page.lines, page.end.n_lines);
+            events.push(Event::default().event(name).id(cursor.id()).data(data));
+        }
     }
-    if !run.lines.is_empty() {
-        cursor.run = run.end;
-        events.push(event("run-log", cursor, &json!({"lines": run.lines, "cursor": run.end})));
-    }
-    Ok((events, cursor, build.has_more || run.has_more))
+    Ok((events, cursor, has_more))
 }
 
 fn event(name: &str, cursor: Cursor, data: &serde_json::Value) -> Event {
@@ -152,9 +154,9 @@ mod tests {
     fn a_cursor_reads_back_and_nonsense_starts_anew() {
         let mut headers = HeaderMap::new();
         headers.insert("last-event-id", "12.345".parse().unwrap());
-        assert_eq!(Cursor::from_headers(&headers), Cursor { build: 12, run: 345 });
-        assert_eq!(Cursor { build: 12, run: 345 }.id(), "12.345");
+        assert_eq!(Cursor::from_headers(&headers), Cursor { build: LogPlace::after(12), run: LogPlace::after(345) });
+        assert_eq!(Cursor { build: LogPlace::after(12), run: LogPlace::after(345) }.id(), "12.345");
         headers.insert("last-event-id", "-3.x".parse().unwrap());
-        assert_eq!(Cursor::from_headers(&headers), Cursor::default());
+        assert_eq!(Cursor::from_headers(&headers).id(), "0.0");
     }
 }

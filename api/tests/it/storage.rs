@@ -1,6 +1,9 @@
 //! An object storage inside the test, and an API that keeps its files there.
 
 use api::{Config, S3Config};
+use axum::http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
@@ -17,6 +20,15 @@ pub(crate) struct Storage {
 
 impl Storage {
     pub(crate) async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    /// A bucket with object lock, which takes nothing without a hash of it.
+    pub(crate) async fn locked() -> Self {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(is_locked: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("files")).unwrap();
         let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
@@ -27,7 +39,24 @@ impl Storage {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let service = service.clone();
+                let inner = service.clone();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let inner = inner.clone();
+                    async move {
+                        let has_hash = ["content-md5", "x-amz-checksum-sha256"].iter().any(|name| {
+                            request.headers().contains_key(*name)
+                                || request.uri().query().is_some_and(|query| query.contains(name))
+                        });
+                        if is_locked
+                            && request.method() == Method::PUT
+                            && request.uri().path().len() > "/files".len()
+                            && !has_hash
+                        {
+                            return Ok(refusal());
+                        }
+                        inner.call(request.map(s3s::Body::from)).await
+                    }
+                });
                 tokio::spawn(async move {
                     let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                     // A connection that a test cuts is no failure of the storage.
@@ -58,6 +87,12 @@ impl Storage {
         let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name != "files" && std::path::Path::new(name).extension().is_none_or(|end| end != "json")).collect()
     }
+}
+
+fn refusal() -> Response<s3s::Body> {
+    let text = "<?xml version=\"1.0\"?><Error><Code>InvalidRequest</Code><Message>Content-MD5 OR x-amz-checksum- HTTP header is \
+                required for Put Object requests with Object Lock parameters</Message></Error>";
+    Response::builder().status(400).body(s3s::Body::from(text.to_owned())).unwrap()
 }
 
 /// Where an API under test keeps its files.

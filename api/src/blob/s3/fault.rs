@@ -63,6 +63,23 @@ impl Fault {
         }
     }
 
+    /// The code of an answer that will be the same the next time: the request is one that this storage, as it is set up, does not
+    /// take. None for all that passes, and for what is wrong with this API's own access.
+    pub(super) fn refusal<E: ProvideErrorMetadata + std::error::Error + 'static>(
+        error: &SdkError<E, HttpResponse>,
+    ) -> Option<String> {
+        let status = error.raw_response()?.status().as_u16();
+        let code = error.as_service_error()?.code().unwrap_or("no code");
+        // Broken bodies and races come under statuses that mean something else elsewhere.
+        let is_passing = matches!(code, "RequestTimeout" | "IncompleteBody" | "BadDigest" | "OperationAborted" | "NoSuchUpload");
+        let is_final = match Self::of(error) {
+            Self::Other(_) => matches!(status, 400 | 402 | 405 | 406 | 411..=413 | 415..=417 | 422 | 501),
+            Self::Credentials(_) => matches!(code, "AccessDenied" | "AllAccessDisabled"),
+            _ => false,
+        };
+        (is_final && !is_passing).then(|| code.to_owned())
+    }
+
     fn of_transport<E: std::error::Error + 'static>(error: &SdkError<E, HttpResponse>) -> Self {
         let text = DisplayErrorContext(error).to_string();
         if text.contains("credentials") {

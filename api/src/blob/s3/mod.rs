@@ -142,6 +142,13 @@ impl S3 {
         self.report(Fault::of(error))
     }
 
+    /// The same for an upload, which the storage may refuse for good: then trying again is of no use.
+    fn not_stored<E: ProvideErrorMetadata + std::error::Error + 'static>(&self, error: &SdkError<E, HttpResponse>) -> ApiError {
+        let refusal = Fault::refusal(error);
+        let failed = self.failed(error);
+        refusal.map_or(failed, ApiError::StoreRefuses)
+    }
+
     /// Logs a fault unless it is the one that was logged last.
     fn report(&self, fault: Fault) -> ApiError {
         let Ok(mut last) = self.fault.lock() else { return ApiError::StoreAway };

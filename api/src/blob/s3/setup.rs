@@ -18,6 +18,7 @@ const ABORT_DAYS: i32 = 1;
 const RULE_FILES: &str = "asman-files";
 const RULE_UPLOADS: &str = "asman-uploads";
 const RULE_CORS: &str = "asman";
+const PROBE: &[u8] = b"asman: a probe of uploads";
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,7 +35,7 @@ pub enum Done {
 /// One step and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetupStep {
-    /// `bucket`, `cors`, `lifecycle` or `hashes`.
+    /// `bucket`, `cors`, `lifecycle`, `uploads` or `hashes`.
     pub name: &'static str,
     /// How it ended.
     pub done: Done,
@@ -42,7 +43,8 @@ pub struct SetupStep {
     pub text: String,
 }
 
-/// Makes the bucket where it is missing, opens it to web pages, lets it expire what is old, and tries whether it checks hashes.
+/// Makes the bucket where it is missing, opens it to web pages, lets it expire what is old, and tries
+/// whether it takes files and checks hashes.
 pub async fn set_up_blobs(config: &S3Config) -> Vec<SetupStep> {
     let s3 = match open(config).await {
         Ok(s3) => s3,
@@ -54,6 +56,7 @@ pub async fn set_up_blobs(config: &S3Config) -> Vec<SetupStep> {
     if is_usable {
         steps.push(s3.open_to_pages().await.unwrap_or_else(|fault| refused("cors", &fault)));
         steps.push(s3.let_expire().await.unwrap_or_else(|fault| refused("lifecycle", &fault)));
+        steps.push(s3.probe_uploads().await.unwrap_or_else(|fault| refused("uploads", &fault)));
         steps.push(s3.probe_hashes().await.unwrap_or_else(|fault| refused("hashes", &fault)));
     }
     steps
@@ -162,6 +165,12 @@ impl S3 {
         let filter = LifecycleRuleFilter::builder().prefix(&self.prefix).build();
         let rule = rule.status(ExpirationStatus::Enabled).filter(filter).build();
         rule.map_err(|error| Fault::Other(error.to_string()))
+    }
+
+    /// Files that pass through the API take another way than those that are sent to a signed address.
+    async fn probe_uploads(&self) -> Result<SetupStep, Fault> {
+        self.try_uploads(PROBE).await?;
+        Ok(step("uploads", Done::Kept, "files are taken whole and in parts"))
     }
 
     async fn probe_hashes(&self) -> Result<SetupStep, Fault> {

@@ -1,10 +1,13 @@
 //! Storing what passes through this process: small files in one request, large ones in parts, the next part filled while the last
-//! one is sent. Nothing appears under the key before its hash and length are right; what was begun and not ended is aborted.
+//! one is sent. Nothing appears under the key before its hash and length are right; what was begun and not ended is aborted. Every
+//! request carries the hash of its content, which buckets with object lock insist on.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use axum::body::{Body, BodyDataStream};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use protocol::is_sha256;
@@ -12,6 +15,7 @@ use protocol::limits::BLOB_BYTES_MAX;
 use sha2::{Digest, Sha256};
 
 use super::config::while_sending;
+use super::fault::Fault;
 use super::{CONTENT_TYPE, S3};
 use crate::blob::{broke_off, too_large, wrong_hash};
 use crate::error::ApiError;
@@ -27,10 +31,10 @@ impl S3 {
         let mut content = Content::new(body);
         let first = content.part().await?;
         if first.len() < PART_BYTES {
-            content.check(key, n_bytes)?;
+            let hash = content.check(key, n_bytes)?;
             let put = self.client.put_object().bucket(&self.bucket).key(self.object(key)).content_type(CONTENT_TYPE);
-            let put = put.body(ByteStream::from(first)).customize().config_override(while_sending());
-            put.send().await.map_err(|error| self.failed(&error))?;
+            let put = put.checksum_sha256(hash).body(ByteStream::from(first)).customize().config_override(while_sending());
+            put.send().await.map_err(|error| self.not_stored(&error))?;
         } else {
             self.put_parts(key, n_bytes, first, content).await?;
         }
@@ -54,7 +58,8 @@ impl S3 {
     async fn begin(&self, key: &str) -> Result<Multipart, ApiError> {
         let object = self.object(key);
         let create = self.client.create_multipart_upload().bucket(&self.bucket).key(&object).content_type(CONTENT_TYPE);
-        let created = create.send().await.map_err(|error| self.failed(&error))?;
+        let create = create.checksum_algorithm(ChecksumAlgorithm::Sha256);
+        let created = create.send().await.map_err(|error| self.not_stored(&error))?;
         let id = created.upload_id.unwrap_or_default();
         Ok(Multipart { client: self.client.clone(), bucket: self.bucket.clone(), object, id, is_over: false })
     }
@@ -62,9 +67,15 @@ impl S3 {
     async fn send_part(&self, upload: &Multipart, number: usize, part: Bytes) -> Result<CompletedPart, ApiError> {
         let number = i32::try_from(number).map_err(|_| too_large())?;
         let send = self.client.upload_part().bucket(&upload.bucket).key(&upload.object).upload_id(&upload.id);
-        let send = send.part_number(number).body(ByteStream::from(part)).customize().config_override(while_sending());
-        let sent = send.send().await.map_err(|error| self.failed(&error))?;
-        Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build())
+        let hash = STANDARD.encode(Sha256::digest(&part));
+        let send = send
+            .part_number(number)
+            .checksum_sha256(&hash)
+            .body(ByteStream::from(part))
+            .customize()
+            .config_override(while_sending());
+        let sent = send.send().await.map_err(|error| self.not_stored(&error))?;
+        Ok(CompletedPart::builder().part_number(number).checksum_sha256(hash).set_e_tag(sent.e_tag).build())
     }
 
     async fn complete(&self, mut upload: Multipart, parts: Vec<CompletedPart>) -> Result<(), ApiError> {
@@ -72,9 +83,35 @@ impl S3 {
         let complete = self.client.complete_multipart_upload().bucket(&upload.bucket).key(&upload.object).upload_id(&upload.id);
         // Some storage joins the parts before it answers.
         let complete = complete.multipart_upload(all).customize().config_override(while_sending());
-        complete.send().await.map_err(|error| self.failed(&error))?;
+        complete.send().await.map_err(|error| self.not_stored(&error))?;
         upload.is_over = true;
         Ok(())
+    }
+}
+
+impl S3 {
+    /// Stores a probe in both ways, and removes it.
+    pub(super) async fn try_uploads(&self, content: &'static [u8]) -> Result<(), Fault> {
+        let key = "asman: a probe of uploads";
+        let create = self.client.put_object().bucket(&self.bucket).key(self.object(key)).content_type(CONTENT_TYPE);
+        let create = create.checksum_sha256(STANDARD.encode(Sha256::digest(content))).body(ByteStream::from_static(content));
+        let whole = create.send().await.map(|_| ()).map_err(|error| Fault::of(&error));
+        let stored = match whole {
+            Ok(()) => self.try_parts(key, content).await,
+            Err(fault) => Err(fault),
+        };
+        let _ = self.client.delete_object().bucket(&self.bucket).key(self.object(key)).send().await;
+        stored
+    }
+
+    async fn try_parts(&self, key: &str, content: &'static [u8]) -> Result<(), Fault> {
+        let parts = async {
+            let upload = self.begin(key).await?;
+            let part = self.send_part(&upload, 1, Bytes::from_static(content)).await?;
+            self.complete(upload, vec![part]).await
+        };
+        let refused = |error: ApiError| Fault::Other(format!("it takes no upload in parts ({error})"));
+        parts.await.map_err(refused)
     }
 }
 
@@ -144,12 +181,13 @@ impl Content {
         Ok(chunk)
     }
 
-    /// Whether all that came is what was announced.
-    fn check(&self, key: &str, n_bytes: Option<u64>) -> Result<(), ApiError> {
+    /// Whether all that came is what was announced. Its hash, as the storage wants it.
+    fn check(&self, key: &str, n_bytes: Option<u64>) -> Result<String, ApiError> {
         if n_bytes.is_some_and(|announced| announced != self.n_bytes) {
             return Err(broke_off());
         }
-        let hash = hex::encode(self.hasher.clone().finalize());
-        if is_sha256(key) && key != hash { Err(wrong_hash(&hash)) } else { Ok(()) }
+        let digest = self.hasher.clone().finalize();
+        let hash = hex::encode(digest);
+        if is_sha256(key) && key != hash { Err(wrong_hash(&hash)) } else { Ok(STANDARD.encode(digest)) }
     }
 }

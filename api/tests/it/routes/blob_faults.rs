@@ -88,6 +88,43 @@ async fn a_process_whose_storage_is_away_serves_the_rest_and_is_not_ready() {
 }
 
 #[tokio::test]
+async fn a_bucket_with_object_lock_takes_files_that_pass_through_the_api() {
+    let storage = Storage::locked().await;
+    let steps = set_up_blobs(&storage.config()).await;
+    let uploads = steps.iter().find(|step| step.name == "uploads").unwrap();
+    assert_eq!(uploads.done, Done::Kept, "{}", uploads.text);
+    let s3 = S3Config { s3_proxy: true, ..storage.config() };
+    let api = TestApi::with(|config| config.s3 = s3).await;
+    for content in [vec![1; 1_000], vec![2; 20 * 1024 * 1024]] {
+        let key = protocol::sha256_hex(&content);
+        let sent = reqwest::Client::new().put(format!("{}/f/{key}", api.url)).body(content.clone()).send().await.unwrap();
+        assert_eq!(sent.status(), 200, "{}", content.len());
+        assert_eq!(api.fetch(&format!("/f/{key}")).await.bytes().await.unwrap().len(), content.len());
+    }
+}
+
+#[tokio::test]
+async fn what_the_storage_refuses_for_good_is_told_from_what_passes() {
+    for (status, code, expected) in [
+        (400, "InvalidRequest", 422),
+        (501, "NotImplemented", 422),
+        (413, "EntityTooLarge", 422),
+        (403, "AccessDenied", 422),
+        (400, "RequestTimeout", 503),
+        (403, "InvalidAccessKeyId", 503),
+        (503, "SlowDown", 503),
+        (404, "NoSuchBucket", 503),
+    ] {
+        let s3 = S3Config { s3_proxy: true, ..refusing(status, code).await };
+        let api = TestApi::with(|config| config.s3 = s3).await;
+        let sent = reqwest::Client::new().put(format!("{}/f/k", api.url)).body("x").send().await.unwrap();
+        assert_eq!((sent.status().as_u16(), sent.headers().contains_key("retry-after")), (expected, expected == 503), "{code}");
+        let body: serde_json::Value = sent.json().await.unwrap();
+        assert_eq!(body["error"].as_str().unwrap().contains(code), expected == 422, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_storage_that_takes_any_content_is_found_out() {
     let storage = Storage::start().await;
     let steps = set_up_blobs(&S3Config { s3_bucket: Some("made".to_owned()), ..storage.config() }).await;

@@ -67,19 +67,62 @@ async fn a_cursor_beyond_the_end_or_below_zero_gives_no_error() {
 }
 
 #[tokio::test]
-async fn a_log_of_many_chunks_is_read_to_its_end_by_following_the_cursor() {
+async fn a_log_of_many_chunks_is_one_answer() {
     let api = TestApi::new().await;
     let id = api.submit("q", 1).await;
     let (_, epoch) = api.claim_one("q", "w").await;
-    for seq in 0..150 {
+    for seq in 0..300 {
         api.log(&id, epoch, seq, "Running", &[&format!("line {seq}")]).await;
     }
     api.finish(&id, epoch).await;
-    let first = read(&api, &id, "run", 0).await;
-    assert_eq!(first["isFinal"], false, "more is there");
-    let cursor = first["nextCursor"].as_i64().unwrap();
-    let second = read(&api, &id, "run", cursor).await;
-    assert_eq!((&second["isFinal"], &second["nextCursor"]), (&json!(true), &json!(150)));
-    let all: Vec<_> = texts(&first).into_iter().chain(texts(&second)).map(ToOwned::to_owned).collect();
-    assert_eq!(all, (0..150).map(|n| format!("line {n}")).collect::<Vec<_>>());
+    let body = read(&api, &id, "run", 7).await;
+    assert_eq!((&body["isFinal"], &body["nextCursor"]), (&json!(true), &json!(300)));
+    assert_eq!(texts(&body), (7..300).map(|n| format!("line {n}")).collect::<Vec<_>>());
+}
+
+/// Logs numbered lines of 1 KiB, 60 to a chunk.
+async fn long_log(api: &TestApi, n_chunks: i32) -> (String, i64) {
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    for seq in 0..n_chunks {
+        let lines: Vec<_> = (0..60).map(|n| format!("{:<1023}", seq * 60 + n)).collect();
+        let status = api.log(&id, epoch, seq, "Running", &lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        assert_eq!(status, 200);
+    }
+    (id, epoch)
+}
+
+#[tokio::test]
+async fn a_long_log_is_read_to_its_end_by_following_the_cursor() {
+    let api = TestApi::new().await;
+    let (id, epoch) = long_log(&api, 220).await;
+    api.finish(&id, epoch).await;
+    let (mut cursor, mut n_answers) = (0, 0);
+    loop {
+        let body = read(&api, &id, "run", cursor).await;
+        let numbers: Vec<i64> = texts(&body).iter().map(|text| text.trim_end().parse().unwrap()).collect();
+        cursor = body["nextCursor"].as_i64().unwrap();
+        assert_eq!(numbers, (cursor - i64::try_from(numbers.len()).unwrap()..cursor).collect::<Vec<_>>());
+        n_answers += 1;
+        if body["isFinal"] == true {
+            break;
+        }
+    }
+    assert_eq!((cursor, n_answers), (220 * 60, 2), "12.9 MiB, at most about 8 MiB an answer");
+}
+
+#[tokio::test]
+async fn a_result_holds_the_end_of_a_long_log_and_says_where_the_rest_is() {
+    let api = TestApi::new().await;
+    let (id, epoch) = long_log(&api, 30).await;
+    api.finish(&id, epoch).await;
+    for path in [format!("/q/q/j/{id}/result.json"), format!("/j/{id}/result.json")] {
+        let (_, body) = api.get(&path).await;
+        let result = &body["data"]["finished"]["result"];
+        let lines = result["logs"].as_array().unwrap();
+        assert_eq!((lines.len(), lines[511][0].as_str().unwrap().trim_end()), (512, "1799"), "512 KiB");
+        assert_eq!(result["logsOmitted"], json!({"lines": 1800 - 512, "url": "run-logs.json"}));
+    }
+    let (_, shown) = api.get(&format!("/q/q/j/{id}")).await;
+    assert_eq!(shown["data"]["results"]["finished"]["result"]["logs"].as_array().unwrap().len(), 512);
 }
