@@ -10,6 +10,7 @@ Exit codes:
   1    it failed: the job ended as Error, TimedOut or Cancelled, or the server could not do it
   2    bad input or usage
   3    something needed is missing: no Docker engine, no PostgreSQL, no API at the address
+  4    the job ended well, but its result lacks outputs: too many, too large, unreadable (`missing` in --json names them)
   130  interrupted
   `asman job add --wait` and `asman job await` exit with the container's own exit code.
 
@@ -40,6 +41,9 @@ pub(crate) struct Global {
     /// Print the result as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Let everything that jobs wrote through to the terminal, escape sequences too. In a pipe or a file it always is as it was.
+    #[arg(long, global = true)]
+    pub(crate) raw: bool,
     /// Write the log as JSON, one object per line.
     #[arg(long, global = true, env = "ASMAN_LOG_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) log_json: bool,

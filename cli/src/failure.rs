@@ -14,6 +14,9 @@ pub(crate) enum Failure {
     /// Something this machine lacks, with the command that mends it: exit 3.
     #[error("{0}")]
     Missing(String),
+    /// The job ended well, but its result lacks outputs: exit 4.
+    #[error("{0}")]
+    Incomplete(String),
     /// The container's own exit code, already reported where the job is: that code.
     #[error("the container ended with exit code {0}")]
     Container(u8),
@@ -29,6 +32,7 @@ impl Failure {
             Self::Failed(_) => 1,
             Self::BadInput(_) => 2,
             Self::Missing(_) => 3,
+            Self::Incomplete(_) => 4,
             Self::Container(code) => *code,
             Self::Interrupted => 130,
         })
@@ -36,6 +40,6 @@ impl Failure {
 
     /// A failure of this machine's file system, with what was tried.
     pub(crate) fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::Failed(format!("cannot {what} {}: {error}", path.display()))
+        Self::Failed(format!("cannot {what} {}: {error}", crate::say::name(&path.to_string_lossy())))
     }
 }

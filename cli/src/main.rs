@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod commands;
 mod data;
+mod environment;
 mod failure;
 mod lock;
 mod postgres;
@@ -15,6 +16,7 @@ mod program;
 mod say;
 mod signals;
 mod sse;
+mod text_file;
 
 use std::process::ExitCode;
 
@@ -42,12 +44,16 @@ fn main() -> ExitCode {
 }
 
 fn prepare_and_run() -> anyhow::Result<ExitCode> {
+    environment::tidy().context("cannot start again without white space in the environment")?;
     // More than one provider is compiled in, and rustls panics at the first connection unless one is chosen.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("cannot choose a provider of cryptography");
     }
     let matches = commands::worker::compat::understand(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if cli.global.raw {
+        say::be_raw();
+    }
     start_logging(&cli).context("ASMAN_LOG cannot be read")?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let result = runtime.block_on(dispatch(cli));
@@ -70,7 +76,7 @@ fn start_logging(cli: &Cli) -> anyhow::Result<()> {
     let words = std::env::var("ASMAN_LOG").unwrap_or_else(|_| default.to_owned());
     // It names the hosts of webhooks, which may be somebody's secret, as a queue's name is.
     let filter = EnvFilter::try_new(words)?.add_directive("reqwest::connect=warn".parse()?);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(say::log);
     if cli.global.log_json {
         builder.json().init();
     } else {

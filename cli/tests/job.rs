@@ -30,6 +30,9 @@ struct Script {
     stored: Vec<(String, usize)>,
     /// When the job ended, if it did so before it was submitted; a test may let it end anew then.
     ended_before: Vec<i64>,
+    /// What is answered to the next submissions instead, as a gateway does it while the API starts again.
+    gateway: Vec<(u16, &'static str)>,
+    tokens: Vec<Option<String>>,
     /// Why the job waits: one answer each time it is asked for, the last one again and again.
     reasons: Vec<&'static str>,
 }
@@ -59,7 +62,12 @@ async fn serve(script: Script) -> (String, Shared) {
     (format!("http://{address}"), shared)
 }
 
-async fn submit(State(shared): State<Shared>, body: Bytes) -> Response {
+async fn submit(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    shared.lock().unwrap().tokens.push(headers.get("authorization").map(|token| token.to_str().unwrap().to_owned()));
+    if let Some((status, text)) = shared.lock().unwrap().gateway.pop() {
+        let status = StatusCode::from_u16(status).unwrap();
+        return (status, [("content-type", "text/html"), ("retry-after", "0")], text).into_response();
+    }
     let body: Value = serde_json::from_slice(&body).unwrap();
     if body["definition"]["image"] == "refused" {
         return (StatusCode::BAD_REQUEST, axum::Json(json!({"error": "that image is not for you"}))).into_response();
@@ -73,7 +81,7 @@ async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
 }
 
 fn not_found(member: &str) -> Response {
-    (StatusCode::NOT_FOUND, axum::Json(json!({member: "Job not found"}))).into_response()
+    (StatusCode::NOT_FOUND, axum::Json(json!({member: "in other words", "code": "no-job"}))).into_response()
 }
 
 async fn logs(Path((_, id)): Path<(String, String)>) -> Response {
@@ -271,11 +279,135 @@ async fn a_definition_file_is_kept_and_flags_change_it() {
 }
 
 #[tokio::test]
+async fn a_definition_is_read_as_other_programs_write_text() {
+    let (api, shared) = serve(Script::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let definition = "{\r\n\"image\": \"ü\"\r\n}\r\n";
+    let utf16: Vec<u8> = definition.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let files = [[b"\xef\xbb\xbf", definition.as_bytes()].concat(), [b"\xff\xfe", &utf16[..]].concat(), utf16];
+    for bytes in files {
+        std::fs::write(folder.path().join("job.json"), bytes).unwrap();
+        let output = run(&api, &folder, &["add", "q", "--definition", "job.json"]).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    assert!(shared.lock().unwrap().submitted.iter().all(|job| job["definition"] == json!({"image": "ü"})));
+    std::fs::write(folder.path().join("job.json"), b"{\"image\": \"caf\xe9\"}").unwrap();
+    let output = run(&api, &folder, &["add", "q", "--definition", "job.json"]).await;
+    assert!(
+        output.status.code() == Some(2) && text(&output.stderr).contains("job.json is neither UTF-8 nor UTF-16"),
+        "{output:?}"
+    );
+}
+
+#[tokio::test]
 async fn the_apis_own_sentence_is_shown_and_a_refusal_exits_with_2() {
     let (api, _) = serve(Script::default()).await;
     let folder = tempfile::tempdir().unwrap();
     let output = run(&api, &folder, &["add", "q", "-i", "refused"]).await;
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), "asman: that image is not for you\n".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_gateway_says_while_the_api_starts_again_is_waited_out_and_its_page_is_never_shown() {
+    const PAGE: &str = "<html><h1>Bad gateway</h1></html>";
+    let gateway = vec![(502, PAGE), (503, PAGE), (504, PAGE), (429, "slow down")];
+    let (api, shared) = serve(Script { gateway, ..Script::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&api, &folder, &["add", "q", "-i", "x"]).await;
+    assert_eq!((output.status.code(), text(&output.stdout), text(&output.stderr)), (Some(0), format!("{ID}\n"), String::new()));
+    assert_eq!(shared.lock().unwrap().submitted.len(), 1);
+    let (api, _) = serve(Script { gateway: vec![(404, PAGE)], ..Script::default() }).await;
+    let output = run(&api, &folder, &["add", "q", "-i", "x"]).await;
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("404 Not Found") && !said.contains('<'), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_and_an_address_may_end_in_a_newline() {
+    let (api, shared) = serve(Script::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = job(&format!(" {api}\r\n"), &folder, &["add", "q", "-i", "x"]);
+    command.env("ASMAN_TOKEN", "the-token\n");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), format!("{ID}\n")), "{output:?}");
+    let mut command = job(&api, &folder, &["add", "q", "-i", "x"]);
+    command.env("ASMAN_TOKEN", "\n");
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_eq!(shared.lock().unwrap().tokens, [Some("Bearer the-token".to_owned()), None]);
+    let output = run(&api, &folder, &["--token", "a\nb", "list", "q"]).await;
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("no request can carry"), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_is_not_asked_for_this_machine_and_is_named_where_it_fails() {
+    let (api, _) = serve(Script::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        let mut command = job(&api, &folder, &["add", "q", "-i", "x"]);
+        command.env(name, "http://127.0.0.1:9");
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+    }
+    let mut command = job("http://queue.example", &folder, &["add", "q", "-i", "x"]);
+    command.env("http_proxy", "http://me:secret@127.0.0.1:9");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("through the proxy http://127.0.0.1:9 (http_proxy)"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn a_result_that_lacks_outputs_says_which_and_exits_with_4() {
+    let mut result = finished("Success", Some(0), &json!({}));
+    let why =
+        json!([{"code": "too-many", "outputs": 10_000, "names": ["out/1", "b\u{202e}\n"], "message": "a result holds 10,000"}]);
+    result["finished"]["result"]["missing"] = json!({"outputs": 10_000, "why": why});
+    let (api, _) = serve(Script { streams: vec![END.into()], result, ..Script::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&api, &folder, &["await", "q", ID]).await;
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains(r"Missing: 10000 (out/1, b\u202e\u000a, …): a result holds 10,000"), "{said}");
+    assert!(said.contains("asman: 10000 outputs are missing"), "{said}");
+    let output = run(&api, &folder, &["await", "q", ID, "--json"]).await;
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &said["missing"]["outputs"]), (Some(4), &json!(10_000)));
+}
+
+/// What a terminal gets of a command.
+async fn on_a_terminal(command: String) -> String {
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &command, "/dev/null"]).stdin(std::process::Stdio::null());
+    let shown = tokio::task::spawn_blocking(move || terminal.output().unwrap()).await.unwrap();
+    text(&shown.stdout)
+}
+
+#[tokio::test]
+async fn of_what_strangers_wrote_a_terminal_gets_colours_and_nothing_else_that_acts() {
+    let evil = "\u{1b}]0;title\u{7} \u{1b}]52;c;cm0=\u{7} \u{1b}[2J \u{9b}2J \u{1b}[31mred\u{1b}[0m\ttab \u{202e}";
+    let line = json!({"lines": [[evil, 1]], "cursor": 1});
+    let streams = vec![format!("id: 1\nevent: run-log\ndata: {line}\n\n{END}")];
+    let mut result = finished("Error", None, &json!({"a\u{202e}b": {"value": "x"}}));
+    result["finished"]["message"] = evil.into();
+    result["worker"] = "w\u{1b}[2J".into();
+    let script = || Script { streams: streams.clone(), result: result.clone(), ..Script::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let (asman, out) = (env!("CARGO_BIN_EXE_asman"), folder.path().display());
+    for verb in [format!("await q {ID} -o {out}/a"), format!("logs -f q {ID}"), "list q".to_owned(), format!("result q {ID}")] {
+        let (api, shared) = serve(script()).await;
+        shared.lock().unwrap().resumed_after.push(None);
+        shared.lock().unwrap().streams = streams.clone();
+        let shown = on_a_terminal(format!("{asman} job {verb} --api {api}")).await;
+        let left = shown.replace("\u{1b}[31m", "").replace("\u{1b}[0m", "");
+        assert!(!left.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']) && shown.contains("\\u001b"), "{verb}: {left:?}");
+        let raw = on_a_terminal(format!("{asman} job {verb} --raw --api {api}")).await;
+        // JSON has escapes of its own.
+        assert!(raw.contains(['\u{1b}', '\u{9b}']) || verb.starts_with("result"), "{verb}: {raw:?}");
+        if verb.starts_with("logs") {
+            let output = run(&api, &folder, &["logs", "-f", "q", ID]).await;
+            assert_eq!(text(&output.stdout), format!("{evil}\n"), "a pipe gets it as it is");
+        }
+    }
 }
 
 #[tokio::test]

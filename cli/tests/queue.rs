@@ -100,7 +100,14 @@ async fn a_policy_without_an_owner_is_warned_of_and_a_refusal_speaks_of_flags() 
     assert_eq!(text(&output.stderr), "", "it has an owner");
     let output = run(&api, &["queue", "policy", "set", "q", "--max-queued", "0"], &[]).await;
     let said = (output.status.code(), text(&output.stderr));
-    assert_eq!(said, (Some(2), "asman: maxQueued must be greater than nothing; none removes it\n".to_owned()));
+    assert_eq!(
+        said,
+        (
+            Some(2),
+            "asman: maxQueued must be greater than nothing; null removes it (what is null there is none on the command line)\n"
+                .to_owned()
+        )
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_LENGTH, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::{Client, Error, SILENCE_TIMEOUT, check};
+use super::answer::check;
+use super::{Client, Error, SILENCE_TIMEOUT};
 
 /// Slowest upload that is not given up, after a minute's allowance.
 const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
@@ -18,10 +19,10 @@ impl Client {
 
     /// `GET /f/:key/exists`.
     pub(crate) async fn blob_exists(&self, key: &str) -> Result<bool, Error> {
-        let response = self.request(Method::GET, &["f", key, "exists"])?.send().await.map_err(|error| self.broken(&error))?;
-        match response.status() {
-            StatusCode::NOT_FOUND => Ok(false),
-            _ => check(response).await.map(|_| true),
+        match self.send(self.request(Method::GET, &["f", key, "exists"])?).await {
+            Ok(_) => Ok(true),
+            Err(Error::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -32,7 +33,7 @@ impl Client {
         let response = response.map_err(|error| self.broken(&error))?;
         // A body that has flowed away must be opened again before it goes elsewhere.
         if response.status() != StatusCode::TEMPORARY_REDIRECT {
-            return check(response).await.map(|_| None);
+            return check(response).await.map(|_| None).map_err(|(error, _)| error);
         }
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let url = location.and_then(|location| response.url().join(location).ok());

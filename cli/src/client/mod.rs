@@ -2,6 +2,7 @@
 //!
 //! Holds a queue's name only to put it into a URL; no error text carries a URL's path. The routes are in `jobs`, `policy` and `blobs`.
 
+mod answer;
 mod blobs;
 mod jobs;
 mod policy;
@@ -9,32 +10,39 @@ mod policy;
 use std::time::Duration;
 
 use protocol::{JobId, QueueName};
+use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::failure::Failure;
+use answer::{Passing, Patience, check};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Silence after which a connection is given up. The server sends a comment on a quiet stream more often than that.
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
-/// Most bytes of an error's body that are read.
-const ERROR_CHARS_MAX: usize = 2_000;
-/// What the API says of a job that it does not know, in every place.
-const UNKNOWN: &str = "Job not found";
-/// How a token is given here; the API only knows headers.
-const TOKEN_HINT: &str = "; here it comes from --token or ASMAN_TOKEN";
-
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Nothing answers at the address.
     #[error("no API answers at {0}; start one with `asman up`, or give its address with --api")]
     Unreachable(String),
+    /// Nothing answers there through a proxy.
+    #[error("no API answers at {address} through the proxy {proxy}; unset that variable, or name the host in NO_PROXY")]
+    BehindProxy {
+        /// Of the API.
+        address: String,
+        /// With the variable that names it.
+        proxy: String,
+    },
     /// The API refuses the request (4xx) in its own words. Sending it again changes nothing.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{said}")]
+    Refused {
+        /// In the API's words, or in ours where the request cannot be made.
+        said: String,
+        /// HTTP's; 400 where the request cannot be made.
+        status: StatusCode,
+    },
     /// There is no such job.
     #[error("the queue knows no such job")]
     UnknownJob,
@@ -43,12 +51,19 @@ pub(crate) enum Error {
     Broken(String),
 }
 
+impl Error {
+    /// A request that cannot be made.
+    pub(crate) fn impossible(said: impl Into<String>) -> Self {
+        Self::Refused { said: said.into(), status: StatusCode::BAD_REQUEST }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Unreachable(_) => Self::Missing(text),
-            Error::Refused(_) | Error::UnknownJob => Self::BadInput(text),
+            Error::Unreachable(_) | Error::BehindProxy { .. } => Self::Missing(text),
+            Error::Refused { .. } | Error::UnknownJob => Self::BadInput(text),
             Error::Broken(_) => Self::Failed(text),
         }
     }
@@ -66,6 +81,8 @@ pub(crate) struct Client {
     /// For uploads: follows no redirect, and has no timeout for reading, which would also count the time that sending takes.
     uploads: reqwest::Client,
     base: Url,
+    /// On the way to the API.
+    proxy: Option<String>,
     token: Option<String>,
 }
 
@@ -73,21 +90,26 @@ impl Client {
     /// Checks the address; connects to nothing yet.
     pub(crate) fn new(base: &str) -> Result<Self, Failure> {
         let invalid = || Failure::BadInput(format!("{base:?} is no address of an API; write it as http://localhost:8000"));
-        let base = Url::parse(base).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(invalid)?;
+        let base = Url::parse(base.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(invalid)?;
+        let proxies = worker::Proxies::of_environment();
         let builder = || {
             let agent = concat!("asman/", env!("CARGO_PKG_VERSION"));
-            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent(agent)
+            proxies.apply(reqwest::Client::builder()).connect_timeout(CONNECT_TIMEOUT).user_agent(agent)
         };
         let failed = |error: reqwest::Error| Failure::Failed(format!("cannot prepare HTTP: {error}"));
         let http = builder().read_timeout(SILENCE_TIMEOUT).build().map_err(failed)?;
         let uploads = builder().redirect(reqwest::redirect::Policy::none()).build().map_err(failed)?;
-        Ok(Self { http, uploads, base, token: None })
+        let proxy = proxies.on_the_way_to(&base);
+        Ok(Self { http, uploads, base, proxy, token: None })
     }
 
     /// Sends a token along, to the API alone.
-    pub(crate) fn with_token(mut self, token: Option<String>) -> Self {
-        self.token = token.filter(|token| !token.is_empty());
-        self
+    pub(crate) fn with_token(mut self, token: Option<String>) -> Result<Self, Failure> {
+        self.token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        if self.token.as_ref().is_some_and(|token| HeaderValue::from_str(token).is_err()) {
+            return Err(Failure::BadInput("the token holds a character that no request can carry".to_owned()));
+        }
+        Ok(self)
     }
 
     /// Whether `GET /healthz` says so.
@@ -99,7 +121,7 @@ impl Client {
     fn url(&self, segments: &[&str]) -> Result<Url, Error> {
         // A URL swallows these two whatever the escaping, and the request would reach another route.
         if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
-            return Err(Error::Refused("a name cannot be . or ..".to_owned()));
+            return Err(Error::impossible("a name cannot be . or .."));
         }
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -125,12 +147,41 @@ impl Client {
         read(self.send(request).await?).await
     }
 
+    /// Sends a request, and again while the answer is one that passes and there is patience left. Every request of this client may
+    /// be sent twice.
     async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
-        check(request.send().await.map_err(|error| self.broken(&error))?).await
+        let mut patience = Patience::new();
+        loop {
+            // None: its body flows and is gone after the first attempt.
+            let Some(again) = request.try_clone() else { return self.send_once(request).await.map_err(|(error, _)| error) };
+            match self.send_once(again).await {
+                Ok(response) => return Ok(response),
+                Err((error, passing)) => match passing {
+                    Some(passing) if patience.wait(passing).await => (),
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// One attempt, and whether another may do better.
+    async fn send_once(&self, request: RequestBuilder) -> Result<Response, (Error, Option<Passing>)> {
+        match request.send().await {
+            Ok(response) => check(response).await,
+            Err(error) => {
+                let passes = !error.is_builder() && !error.is_connect() && !error.is_timeout();
+                Err((self.broken(&error), passes.then(Passing::default)))
+            }
+        }
     }
 
     fn broken(&self, error: &reqwest::Error) -> Error {
-        if error.is_connect() { Error::Unreachable(self.base.to_string()) } else { Error::Broken(reason(error)) }
+        match &self.proxy {
+            _ if error.is_builder() => Error::impossible(format!("the request cannot be made: {}", reason(error))),
+            Some(proxy) if error.is_connect() => Error::BehindProxy { address: self.base.to_string(), proxy: proxy.clone() },
+            None if error.is_connect() => Error::Unreachable(self.base.to_string()),
+            _ => Error::Broken(reason(error)),
+        }
     }
 }
 
@@ -146,23 +197,4 @@ pub(crate) fn reason(error: &reqwest::Error) -> String {
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
     let bytes = response.bytes().await.map_err(|error| Error::Broken(reason(&error)))?;
     serde_json::from_slice(&bytes).map_err(|error| Error::Broken(format!("its answer cannot be read: {error}")))
-}
-
-async fn check(response: Response) -> Result<Response, Error> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let text = response.text().await.unwrap_or_default();
-    let member = |name: &str| Some(serde_json::from_str::<Value>(&text).ok()?.get(name)?.as_str()?.to_owned());
-    // A cancel of an unknown job has a `message`, as existing clients know it.
-    let said = member("error").or_else(|| member("message"));
-    if status == StatusCode::NOT_FOUND && said.as_deref() == Some(UNKNOWN) {
-        return Err(Error::UnknownJob);
-    }
-    let said = said.map(|said| if matches!(status.as_u16(), 401 | 403) { said + TOKEN_HINT } else { said });
-    let said: String = said.unwrap_or_else(|| format!("{status} {text}")).trim().chars().take(ERROR_CHARS_MAX).collect();
-    // Too many requests and a request that took too long are nobody's typing mistake.
-    let is_refused = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
-    Err(if is_refused { Error::Refused(said) } else { Error::Broken(said) })
 }

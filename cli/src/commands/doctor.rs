@@ -60,6 +60,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let data = args.data.path()?;
     let mut checks = vec![postgres(), docker().await, api(global).await, disk(&data), port(args.port)];
     checks.extend([gvisor().await, program("iptables", NO_IPTABLES), program("git", NO_GIT)]);
+    checks.extend(proxies(global));
     if args.s3.s3_bucket.is_some() {
         checks.push(storage(&args.s3).await);
     }
@@ -98,6 +99,15 @@ async fn docker() -> Check {
         Err(error) => (Verdict::Missing, error.to_string()),
     };
     Check { name: "Docker", verdict, text }
+}
+
+/// What the environment puts between this machine and the API.
+fn proxies(global: &Global) -> Option<Check> {
+    let proxies = worker::Proxies::of_environment();
+    let all = proxies.all();
+    let way = reqwest::Url::parse(&global.api).ok().and_then(|api| proxies.on_the_way_to(&api));
+    let way = way.map_or_else(|| "the API is reached without it".to_owned(), |_| "on the way to the API".to_owned());
+    (!all.is_empty()).then(|| Check { name: "proxy", verdict: Verdict::Note, text: format!("{}; {way}", all.join(", ")) })
 }
 
 /// For workers that serve strangers.

@@ -14,9 +14,10 @@ use sha2::{Digest, Sha256};
 use super::inputs::InputFile;
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::text_file;
 
 /// Most bytes of a Dockerfile, as workers have it.
-const DOCKERFILE_BYTES_MAX: u64 = 256 * 1024;
+const DOCKERFILE_BYTES_MAX: usize = 256 * 1024;
 /// Most files and folders of a context.
 const ENTRIES_MAX: usize = 100_000;
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -107,18 +108,7 @@ fn failed(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 fn read_dockerfile(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let bound = DOCKERFILE_BYTES_MAX + 1;
-    let read = if path == Path::new("-") {
-        std::io::stdin().take(bound).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(bound).read_to_string(&mut text))
-    };
-    read.map_err(|error| failed(path, &error))?;
-    if text.len() as u64 > DOCKERFILE_BYTES_MAX {
-        return Err(Failure::BadInput(format!("{} is larger than {} KiB", path.display(), DOCKERFILE_BYTES_MAX / 1024)));
-    }
-    Ok(text)
+    text_file::read(path, DOCKERFILE_BYTES_MAX).map(text_file::with_unix_lines)
 }
 
 /// A tar of a folder, and its SHA-256.

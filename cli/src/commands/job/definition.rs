@@ -1,6 +1,5 @@
 //! Makes a definition out of flags, on top of a JSON file when one is given.
 
-use std::io::Read;
 use std::path::Path;
 
 use protocol::limits::DEFINITION_BYTES_MAX;
@@ -9,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::add::AddArgs;
 use super::inputs::InputFile;
 use crate::failure::Failure;
+use crate::text_file;
 
 /// A definition has an image; workers that run scripts do not look at it.
 const NO_IMAGE: &str = "none";
@@ -48,18 +48,7 @@ pub(super) fn add_inputs(members: &mut Map<String, Value>, files: &[InputFile]) 
 }
 
 fn read(path: &Path) -> Result<Map<String, Value>, Failure> {
-    let failed = |error: std::io::Error| Failure::BadInput(format!("cannot read {}: {error}", path.display()));
-    let mut text = String::new();
-    // One byte more than is allowed, so that a larger one is seen to be larger.
-    let bound = DEFINITION_BYTES_MAX as u64 + 1;
-    if path == Path::new("-") {
-        std::io::stdin().take(bound).read_to_string(&mut text).map_err(failed)?;
-    } else {
-        std::fs::File::open(path).map_err(failed)?.take(bound).read_to_string(&mut text).map_err(failed)?;
-    }
-    if text.len() > DEFINITION_BYTES_MAX {
-        return Err(Failure::BadInput(protocol::InvalidDefinition::TooLarge.to_string()));
-    }
+    let text = text_file::read(path, DEFINITION_BYTES_MAX)?;
     serde_json::from_str(&text).map_err(|error| Failure::BadInput(format!("{} holds no JSON object: {error}", path.display())))
 }
 

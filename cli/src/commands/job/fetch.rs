@@ -19,6 +19,7 @@ use tempfile::NamedTempFile;
 
 use crate::client::{Client, Error, reason};
 use crate::failure::Failure;
+use crate::say;
 
 /// Writes every output below `folder`; gives the paths written.
 pub(super) async fn all(
@@ -86,7 +87,9 @@ async fn download(
     }
     let hash = saved?;
     match key.map(str::to_ascii_lowercase).filter(|key| is_sha256(key)) {
-        Some(key) if key != hash => Err(Failure::Failed(format!("the output {name} arrived damaged; fetch it again"))),
+        Some(key) if key != hash => {
+            Err(Failure::Failed(format!("the output {} arrived damaged; fetch it again", say::name(name))))
+        }
         _ => Ok(()),
     }
 }

@@ -81,7 +81,7 @@ pub(super) async fn follow(client: &Client, queue: &QueueName, id: &JobId, sink:
         let error = match read(client, queue, id, &mut progress, sink).await {
             Ok(()) if progress.is_final => return Ok(()),
             Ok(()) => "the stream ended early".to_owned(),
-            Err(error @ (Error::Refused(_) | Error::UnknownJob)) => return Err(error),
+            Err(error @ (Error::Refused { .. } | Error::UnknownJob)) => return Err(error),
             Err(error) => error.to_string(),
         };
         if progress.is_fresh {
@@ -106,7 +106,7 @@ async fn read(
     let mut bytes = response.bytes_stream();
     let mut parser = Parser::default();
     while let Some(chunk) = bytes.try_next().await.map_err(|error| Error::Broken(reason(&error)))? {
-        for event in parser.push(&chunk).map_err(|error| Error::Refused(error.to_string()))? {
+        for event in parser.push(&chunk).map_err(|error| Error::impossible(error.to_string()))? {
             progress.take(&event, sink)?;
             if progress.is_final {
                 return Ok(());

@@ -102,7 +102,7 @@ pub(crate) struct CancelArgs {
 
 /// Runs one verb.
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let client = Client::new(&global.api)?.with_token(args.token);
+    let client = Client::new(&global.api)?.with_token(args.token)?;
     match args.command {
         Command::Add(args) => add::run(&client, &args, global.json).await,
         Command::Await(args) => wait::run(&client, &args.job.queue, &args.job.id, &args.wait.options(), global.json).await,

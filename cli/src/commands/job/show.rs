@@ -32,7 +32,8 @@ pub(super) async fn list(client: &Client, queue: &QueueName, is_json: bool) -> R
         let since = Duration::from_millis(u64::try_from(job.time).unwrap_or(0));
         // Whole seconds, and never none: "0ms" would claim a precision that is not there.
         let age = Duration::from_secs(now.saturating_sub(since).as_secs().max(1));
-        say::result(&format!("{id:<64}  {word:<9}  {:>8}  {}", format_duration(age), job.worker));
+        let (id, worker) = (say::name(&id), say::name(&job.worker));
+        say::result(&format!("{id:<64}  {word:<9}  {:>8}  {worker}", format_duration(age)));
     }
     Ok(())
 }

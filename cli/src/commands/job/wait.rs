@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use protocol::{Job, JobId, JobResult, QueueName, Reason, State};
+use protocol::{Job, JobId, JobResult, Missing, QueueName, Reason, State};
 use serde::Serialize;
 use tokio::signal;
 use tokio::sync::watch;
@@ -73,6 +73,9 @@ pub(crate) struct Outcome {
     has_run_before: bool,
     /// Files that were written here.
     pub(crate) outputs: Vec<PathBuf>,
+    /// What the result lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Missing>,
 }
 
 /// Waits, prints the outcome, and turns it into an exit code. Ctrl-C leaves the job running.
@@ -94,7 +97,8 @@ pub(super) async fn run(
     if is_json {
         say::json(&outcome);
     } else {
-        outcome.outputs.iter().for_each(|path| say::result(&path.display().to_string()));
+        outcome.outputs.iter().for_each(|path| say::path(path));
+        outcome.missing.iter().for_each(tell_missing);
     }
     outcome.check()
 }
@@ -126,6 +130,7 @@ pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, opt
         message,
         has_run_before: options.has_run_before,
         outputs,
+        missing: left.missing,
     })
 }
 
@@ -153,9 +158,18 @@ async fn result(client: &Client, queue: &QueueName, id: &JobId) -> Result<Job, F
             Ok(Err(_)) | Err(Error::UnknownJob) => {
                 return Err(Failure::Failed("the job was removed before its result was read".to_owned()));
             }
-            Err(error @ Error::Refused(_)) => return Err(error.into()),
+            Err(error @ (Error::Refused { .. } | Error::BehindProxy { .. })) => return Err(error.into()),
             Err(_) => tokio::time::sleep(RETRY).await,
         }
+    }
+}
+
+/// Names the first outputs that the result lacks, for each reason.
+fn tell_missing(missing: &Missing) {
+    for why in &missing.why {
+        let more = if why.outputs > why.names.len() as u64 { ", …" } else { "" };
+        let names: Vec<_> = why.names.iter().map(|name| say::name(name)).collect();
+        say::note(&format!("Missing: {} ({}{more}): {}", why.outputs, names.join(", "), say::name(&why.message)));
     }
 }
 
@@ -173,11 +187,11 @@ impl Outcome {
     /// Success of the job and of its container, or the exit code that says which of the two failed.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.reason != Reason::Success {
-            let message = self.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+            let message = self.message.as_ref().map(|message| format!(": {}", say::name(message))).unwrap_or_default();
             return Err(Failure::Failed(format!("the job ended as {}{message}", self.reason.as_str())));
         }
         match self.exit_code.unwrap_or(0) {
-            0 => Ok(()),
+            0 => self.missing.as_ref().map_or(Ok(()), |missing| Err(Failure::Incomplete(missing.sentence()))),
             // A process here can only say 0 to 255.
             code => Err(Failure::Container(u8::try_from(code).unwrap_or(1))),
         }
@@ -198,6 +212,7 @@ mod tests {
             message: Some("why".into()),
             has_run_before: false,
             outputs: vec![],
+            missing: None,
         }
     }
 
@@ -206,6 +221,11 @@ mod tests {
         assert!(outcome(Reason::Success, Some(0)).check().is_ok());
         assert!(matches!(outcome(Reason::Success, Some(137)).check(), Err(Failure::Container(137))));
         assert!(matches!(outcome(Reason::Success, Some(-1)).check(), Err(Failure::Container(1))));
+        let incomplete =
+            Outcome { missing: Some(Missing { outputs: 3, ..Missing::default() }), ..outcome(Reason::Success, Some(0)) };
+        assert!(
+            matches!(incomplete.check(), Err(Failure::Incomplete(sentence)) if sentence.starts_with("3 outputs are missing"))
+        );
         assert_eq!(outcome(Reason::TimedOut, None).check().unwrap_err().to_string(), "the job ended as TimedOut: why");
     }
 

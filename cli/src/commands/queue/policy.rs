@@ -6,12 +6,14 @@
 use std::path::PathBuf;
 
 use protocol::{Duration, QueueName};
+use reqwest::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::args::Global;
 use crate::client::{Client, Error};
 use crate::failure::Failure;
 use crate::say;
+use crate::text_file;
 
 const SET_HELP: &str = "\
 Examples:
@@ -24,6 +26,8 @@ The queue's owner token comes from ASMAN_TOKEN or --token-file. The first who na
 somebody does, whoever knows the queue's name may change it, other tokens or not.
 Whoever has a queue's submit token but not its read token cannot follow his jobs: give both the same token if he should.";
 
+/// A token is far shorter.
+const SECRET_BYTES_MAX: usize = 64 * 1024;
 const NO_OWNER: &str = "Nobody owns this policy: whoever knows the queue's name may change it. Name an owner with --owner-token.";
 
 /// Verbs of `asman queue policy`.
@@ -136,9 +140,7 @@ impl Source {
 }
 
 fn read_file(path: &std::path::Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| Failure::BadInput(format!("cannot read {}: {error}", path.display())))?;
-    Ok(text.trim().to_owned())
+    Ok(text_file::read(path, SECRET_BYTES_MAX)?.trim().to_owned())
 }
 
 impl SetArgs {
@@ -209,10 +211,12 @@ pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure
     Ok(())
 }
 
-/// The API speaks of its JSON, where null removes a part; the flags say none.
+/// The API speaks of its JSON.
 fn in_words_of_the_flags(error: Error) -> Error {
     match error {
-        Error::Refused(said) => Error::Refused(said.replace("null removes it", "none removes it")),
+        Error::Refused { said, status: StatusCode::BAD_REQUEST } => {
+            Error::impossible(said + " (what is null there is none on the command line)")
+        }
         other => other,
     }
 }
@@ -222,5 +226,5 @@ fn client(args: &QueueArgs, global: &Global) -> Result<Client, Failure> {
         Some(path) => Some(read_file(path)?),
         None => std::env::var("ASMAN_TOKEN").ok().filter(|token| !token.is_empty()),
     };
-    Ok(Client::new(&global.api)?.with_token(token))
+    Client::new(&global.api)?.with_token(token)
 }

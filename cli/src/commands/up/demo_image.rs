@@ -30,7 +30,7 @@ pub(super) async fn ensure() -> Result<(), Failure> {
 /// Asks the engine itself. Making the image again would leave the old one behind without a name, at every start.
 async fn is_there() -> bool {
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
-    let builder = reqwest::Client::builder().timeout(TIMEOUT);
+    let builder = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
     let (builder, base) = match host.split_once("://") {
         Some(("unix", path)) => (builder.unix_socket(path), "http://localhost".to_owned()),
         Some((_, address)) => (builder, format!("http://{address}")),

@@ -54,7 +54,9 @@ pub(crate) async fn work(config: worker::Config, drain: CancellationToken, stop:
 pub(crate) fn failure(error: &worker::Error) -> Failure {
     let sentence = error.to_string();
     match error {
-        worker::Error::NoDocker { .. } | worker::Error::NoDockerd(_) | worker::Error::Lack(_) => Failure::Missing(sentence),
+        worker::Error::NoDocker { .. } | worker::Error::NoDockerd(_) | worker::Error::Lack(_) | worker::Error::Unheard(_) => {
+            Failure::Missing(sentence)
+        }
         worker::Error::Config(_) => Failure::BadInput(sentence),
         _ => Failure::Failed(sentence),
     }

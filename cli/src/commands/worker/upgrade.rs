@@ -47,7 +47,10 @@ struct Offer {
 
 /// Compares, and replaces.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(IDLE_TIMEOUT);
+    let builder = worker::Proxies::of_environment()
+        .apply(reqwest::Client::builder())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(IDLE_TIMEOUT);
     let client = builder.build().map_err(|error| Failure::Failed(format!("no HTTP client: {error}")))?;
     let place = std::env::current_exe().map_err(|error| Failure::Failed(format!("this program cannot be found: {error}")))?;
     let offer = offer_of(&ask(&client, Method::HEAD, global).await?)?;
@@ -86,7 +89,7 @@ fn tell(offer: &Offer, place: &Path, is_current: bool, is_check: bool, global: &
 }
 
 async fn ask(client: &reqwest::Client, method: Method, global: &Global) -> Result<Response, Failure> {
-    let base = global.api.trim_end_matches('/');
+    let base = global.api.trim().trim_end_matches('/');
     let address = format!("{base}/download/asman?os={}&arch={}", std::env::consts::OS, std::env::consts::ARCH);
     let is_sent = client.request(method, address).send().await;
     let away = |error: reqwest::Error| Failure::Missing(format!("no API answers at {base}: {}", error.without_url()));
