@@ -80,11 +80,11 @@ export class LogFollower {
   }
 
   /** The whole run log, now that it is known. The build's log is read if nobody saw it. */
-  async finish(run: readonly LogLine[], hasBuild: boolean): Promise<void> {
+  async finish(run: readonly LogLine[], hasBuild: boolean, isPart = false): Promise<void> {
     const signal = this.#signal
     this.#waiting = undefined
-    // Of a long log only the beginning was taken from the result.
-    const whole = run.length < LINES_MAX ? run : await this.#readAll("run", signal)
+    // Of a long log the result holds the end alone, and no more of it was taken than fits.
+    const whole = !isPart && run.length < LINES_MAX ? run : await this.#readAll("run", signal)
     if (signal.aborted) return
     if (whole) this.#log.replace("run", whole)
     else if (this.#log.count("run") < run.length) this.#log.replace("run", run)

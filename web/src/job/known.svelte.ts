@@ -245,7 +245,7 @@ export class Known {
     this.#ours = record
     this.record = record
     this.result = result
-    void this.#options.follower.finish(result.logs, this.#options.log.count("build") > 0)
+    void this.#options.follower.finish(result.logs, this.#options.log.count("build") > 0, result.logsOmitted !== undefined)
     if (record.finished!.result) void this.#options.database.keepResult(this.#key, record)
     this.#options.onResult(id, record)
   }
