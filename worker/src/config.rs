@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::gpus::Gpus;
 use crate::isolation::IsolationConfig;
 use crate::queues::Queues;
+use crate::run::Init;
 
 const API_DEFAULT: &str = "http://localhost:8000";
 /// Jobs at once that a heartbeat can name.
@@ -87,6 +88,9 @@ pub struct Config {
     /// Folder of the scripts that `--executor process` runs: the first word of a job's command names one.
     #[arg(long, value_name = "FOLDER", env = "ASMAN_WORKER_SCRIPTS")]
     pub scripts: Option<PathBuf>,
+    /// When a container gets an init from the engine as its first process.
+    #[arg(long, value_enum, default_value_t, env = "ASMAN_WORKER_INIT")]
+    pub init: Init,
     /// Count a job that writes to stderr as failed, whatever its exit code.
     #[arg(long)]
     pub stderr_fails: bool,
@@ -175,6 +179,7 @@ impl Config {
             token: None,
             executor: ExecutorKind::Docker,
             scripts: None,
+            init: Init::default(),
             stderr_fails: false,
             allow_private_urls: false,
             no_build: false,

@@ -120,14 +120,19 @@ impl DataDirectory {
         Ok(scratch)
     }
 
-    /// Removes what a crash left of earlier jobs, but those that go on.
-    pub(crate) fn sweep_scratch(&self, going_on: &[HeldJob]) {
+    /// What a crash left of earlier jobs, but those that go on.
+    pub(crate) fn left_scratch(&self, going_on: &[HeldJob]) -> Vec<PathBuf> {
         let kept: Vec<_> = going_on.iter().map(file_stem).collect();
-        for entry in fs::read_dir(self.path.join("jobs")).into_iter().flatten().flatten() {
-            if !kept.iter().any(|name| entry.file_name() == name.as_str()) {
-                remove_tree(&entry.path());
-            }
-        }
+        let entries = fs::read_dir(self.path.join("jobs")).into_iter().flatten().flatten();
+        let left = entries.filter(|entry| !kept.iter().any(|name| entry.file_name() == name.as_str()));
+        left.map(|entry| entry.path()).collect()
+    }
+
+    /// Where the engine is shown a folder before jobs are; swept with what jobs leave.
+    pub(crate) fn probe_folder(&self) -> io::Result<PathBuf> {
+        let path = self.path.join("jobs").join(format!("probe-{}", uuid::Uuid::new_v4().simple()));
+        make_open_folder(&path)?;
+        Ok(path)
     }
 
     /// Which process groups run, for the executor of scripts.
@@ -240,9 +245,9 @@ impl Scratch {
         self.path.join("build")
     }
 
-    /// Best effort: a worker that is not root cannot remove what root made in a container.
-    pub(crate) fn remove(&self) {
-        remove_tree(&self.path);
+    /// All of it.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.path.clone()
     }
 }
 
@@ -258,15 +263,6 @@ pub(crate) fn file_stem(job: &HeldJob) -> String {
 fn make_open_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o777))
-}
-
-fn remove_tree(path: &Path) {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(%error, path = %path.display(), "scratch folder stays; remove it by hand");
-        }
-        _ => (),
-    }
 }
 
 #[cfg(test)]

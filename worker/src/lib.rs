@@ -15,6 +15,7 @@
 //! - `image`: references, and one pull or build of an image at a time. `build`: from a definition's build block to an image.
 //! - `owner`: whose the things on a machine are, and whether their worker is dead for certain.
 //! - `guard`: the client for URLs that strangers chose. `proxy`: the way out that the environment names.
+//! - `probe`: proof that jobs can run here, before the first is claimed; `examine` for those who only ask. `shut`: what a container wrote, for a worker that is not root.
 //! - `care`: the machine's disk: images, caches, and no claims without room. `content`: inputs that are kept.
 //! - `api`: the HTTP calls. `data_directory` and `spool`: what is on disk.
 //!
@@ -37,6 +38,7 @@ mod content;
 mod data_directory;
 mod dockerd;
 mod error;
+mod examine;
 mod executor;
 mod gpus;
 mod guard;
@@ -47,9 +49,11 @@ mod isolation;
 mod log;
 mod owner;
 mod proxy;
+mod probe;
 mod queues;
 mod run;
 mod session;
+mod shut;
 mod shutdown;
 mod spool;
 mod stats;
@@ -61,12 +65,15 @@ pub use care::{CareConfig, InvalidMark, Mark};
 pub use config::{Config, DockerLogin, ExecutorKind, Life};
 pub use dockerd::Dockerd;
 pub use error::Error;
+pub use examine::{Finding, Findings, examine};
 pub use executor::{docker_runtimes, docker_version, import_image};
 pub use gpus::{Gpus, InvalidGpus};
 pub use isolation::{
     Destination, InvalidDestination, InvalidRegistryHost, InvalidSecret, IsolationConfig, Network, RegistryHost, SecretSource,
 };
 pub use proxy::Proxies;
+pub use probe::Need;
 pub use queues::{InvalidShare, QueueShare, Queues};
+pub use run::Init;
 pub use session::run;
 pub use shutdown::Shutdown;

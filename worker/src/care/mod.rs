@@ -66,6 +66,10 @@ impl Care {
             Some(docker) if Docker::is_local() => docker.root_folder().await,
             _ => None,
         };
+        if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
+            let root = root.display();
+            tracing::warn!(%root, "the engine's disk cannot be seen from here: how full it is, is not looked at; mount it at the same path");
+        }
         Ok(Self {
             disks: disks_of(data.path(), root),
             docker,

@@ -82,6 +82,10 @@ pub(crate) struct ImageFacts {
     pub(crate) user: String,
     /// `NAME=value` each.
     pub(crate) env: Vec<String>,
+    /// Program and first arguments, where the definition names none.
+    pub(crate) entrypoint: Vec<String>,
+    /// The same, behind the entrypoint.
+    pub(crate) command: Vec<String>,
 }
 
 /// Where a running container is, as the engine tells; paths and numbers are of the engine's machine.

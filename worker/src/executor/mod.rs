@@ -17,7 +17,7 @@ use futures_util::stream::BoxStream;
 
 use crate::error::Error;
 pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, SandboxSpec, Whereabouts, WorkerNetwork};
-pub(crate) use docker::{BuildOptions, Docker, UnusedSandbox};
+pub(crate) use docker::{BuildOptions, Docker, Helped, HelperSpec, UnusedSandbox};
 pub(crate) use process::Processes;
 
 /// Runs jobs, one container or process group each.
@@ -125,7 +125,7 @@ pub(crate) struct Mount {
 }
 
 /// A container to create.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ContainerSpec {
     /// Id of an image that is present; empty for an executor without images.
     pub(crate) image: String,
@@ -145,6 +145,8 @@ pub(crate) struct ContainerSpec {
     pub(crate) shm_bytes: Option<u64>,
     /// The gpus it sees, by index or UUID.
     pub(crate) gpus: Vec<String>,
+    /// Its first process is one of the engine's own, which passes signals on and collects orphans.
+    pub(crate) has_init: bool,
     pub(crate) labels: HashMap<String, String>,
     pub(crate) confinement: Confinement,
 }

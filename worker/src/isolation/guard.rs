@@ -7,7 +7,6 @@
 //! rules every [`LOOK_EVERY`].
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -101,6 +100,20 @@ impl Guard {
         Ok(())
     }
 
+    /// Sees that what was guarded still is.
+    pub(super) async fn prove(&self) -> Result<(), Lack> {
+        let Some(standing) = &self.firewall else { return Ok(()) };
+        let away = |fault: Fault| format!("the network of jobs cannot be made ({fault})");
+        self.ensure().await.map_err(away)?;
+        if !self.docker.is_bridge_as_asked(&self.network).await.map_err(away)? || !is_there(&self.network.bridge) {
+            return Err(
+                "the network of jobs cannot be guarded with the engine that answers now; start the worker again".to_owned()
+            );
+        }
+        standing.restore().await;
+        prove(&standing.firewall).await
+    }
+
     /// Removes the network, and with it the rules.
     pub(super) async fn close(&self) {
         let network = &self.network.name;
@@ -152,9 +165,10 @@ async fn sweep(docker: &Docker, own: &str) {
     }
 }
 
-/// Whether a network interface of that name is on this machine.
+/// Whether a network interface of that name is in this process's network, which `/sys` need not show.
 fn is_there(bridge: &str) -> bool {
-    Path::new("/sys/class/net").join(bridge).exists()
+    let interfaces = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    interfaces.lines().any(|line| line.split_once(':').is_some_and(|(name, _)| name.trim() == bridge))
 }
 
 async fn install(
@@ -215,19 +229,27 @@ impl Standing {
     async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let is_down = self.is_down.lock().await;
-            if *is_down {
+            if self.restore().await {
                 return;
             }
-            match self.firewall.is_installed().await {
-                Ok(true) => (),
-                Ok(false) => match self.firewall.install().await {
-                    Ok(()) => tracing::warn!("the rules of the network of jobs were gone and are there again"),
-                    Err(error) => tracing::error!(%error, "the rules of the network of jobs are gone and cannot be set"),
-                },
-                Err(error) => tracing::error!(%error, "the rules of the network of jobs cannot be read"),
-            }
         }
+    }
+
+    /// The same once. Whether they are taken down.
+    async fn restore(&self) -> bool {
+        let is_down = self.is_down.lock().await;
+        if *is_down {
+            return true;
+        }
+        match self.firewall.is_installed().await {
+            Ok(true) => (),
+            Ok(false) => match self.firewall.install().await {
+                Ok(()) => tracing::warn!("the rules of the network of jobs were gone and are there again"),
+                Err(error) => tracing::error!(%error, "the rules of the network of jobs are gone and cannot be set"),
+            },
+            Err(error) => tracing::error!(%error, "the rules of the network of jobs cannot be read"),
+        }
+        false
     }
 
     async fn take_down(&self) {

@@ -13,6 +13,7 @@ mod disk;
 mod firewall;
 mod guard;
 mod jumps;
+mod opening;
 mod registries;
 mod resolvers;
 mod sandbox;
@@ -30,11 +31,11 @@ pub use registries::{InvalidRegistryHost, RegistryHost};
 pub(crate) use sandbox::Place;
 pub use secrets::{InvalidSecret, SecretSource};
 
-use crate::data_directory::DataDirectory;
-use crate::error::Error;
-use crate::executor::{Confinement, Docker, EngineFacts, Fault, ImageFacts};
+use crate::executor::{Confinement, Docker, Fault, ImageFacts};
 use crate::image::ImageReference;
-use guard::{Guard, Lack, Openings, destinations_of};
+use crate::probe::Probe;
+use guard::Guard;
+pub(crate) use opening::Wants;
 use resolvers::Resolvers;
 use sandbox::Sandboxes;
 
@@ -55,8 +56,6 @@ const CAPABILITIES: [&str; 12] = [
 ];
 /// What a root of its container needs to install packages and to end its own processes.
 const CAPABILITIES_UNTRUSTED: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"];
-/// Runs a kernel of its own between a job and this machine's.
-const GVISOR: &str = "runsc";
 /// The engine's runtimes that share this machine's kernel with the job.
 const SHARED_KERNEL: [&str; 4] = ["runc", "io.containerd.runc.v2", "crun", "nvidia"];
 /// `nobody`, where root of a container would be root of this machine.
@@ -89,105 +88,10 @@ pub(crate) struct Isolation {
     cannot_bound_rootfs: AtomicBool,
     /// What the running jobs write.
     pub(crate) writers: Arc<Writers>,
+    probe: Option<Probe>,
 }
 
 impl Isolation {
-    /// Chooses, makes the network and its rules, and says which stance holds.
-    pub(crate) async fn open(config: &IsolationConfig, api: &str, docker: &Docker, data: &DataDirectory) -> Result<Self, Error> {
-        let refused = |fault: Fault| Error::Docker(fault.to_string());
-        let engine = docker.facts().await.map_err(refused)?;
-        let runtime = choose_runtime(config, &engine)?;
-        let resolvers = Resolvers::choose(&config.dns, config.untrusted);
-        let mut isolation = Self {
-            disk_bytes: config.disk_bytes()?,
-            refuses_root: config.untrusted && !engine.has_user_namespaces && shares_kernel(runtime.as_deref(), &engine),
-            refuses_builds: config.untrusted && !shares_kernel(runtime.as_deref(), &engine) && shares_kernel(None, &engine),
-            cannot_bound_rootfs: AtomicBool::new(!engine.may_bound_rootfs),
-            writers: Arc::default(),
-            config: config.clone(),
-            runtime,
-            resolvers,
-            guard: None,
-            sandboxes: None,
-        };
-        sandbox::sweep(docker, data).await.map_err(refused)?;
-        if config.network == Network::Guarded {
-            let openings = isolation.openings(api).await;
-            let (guard, lack) = Guard::open(docker, data, openings).await.map_err(refused)?;
-            if let Some(lack) = lack {
-                isolation.without_rules(&guard, lack).await?;
-            }
-            isolation.guard = Some(guard);
-        }
-        isolation.sandboxes = match isolation.open_sandboxes(docker, data, &engine).await {
-            Ok(sandboxes) => sandboxes,
-            Err(fault) => {
-                isolation.close().await;
-                return Err(refused(fault));
-            }
-        };
-        isolation.say(&engine);
-        Ok(isolation)
-    }
-
-    /// What jobs may reach although it is private.
-    async fn openings(&self, api: &str) -> Openings {
-        let mut allowed = self.config.network_allow.clone();
-        if !self.config.untrusted {
-            allowed.extend(destinations_of(api).await);
-        }
-        Openings { allowed, resolvers: self.resolvers.clone() }
-    }
-
-    async fn open_sandboxes(
-        &self,
-        docker: &Docker,
-        data: &DataDirectory,
-        engine: &EngineFacts,
-    ) -> Result<Option<Sandboxes>, Fault> {
-        if self.config.network == Network::None || !shares_kernel(self.runtime.as_deref(), engine) {
-            return Ok(None);
-        }
-        Ok(Some(Sandboxes::open(docker, data, self.network().await?, self.dns())))
-    }
-
-    async fn without_rules(&self, guard: &Guard, lack: Lack) -> Result<(), Error> {
-        let sentence = format!("jobs can reach this machine and its private networks: {lack}, or use --network none");
-        if self.config.untrusted {
-            guard.close().await;
-            return Err(Error::Lack(sentence));
-        }
-        tracing::warn!("{sentence}");
-        Ok(())
-    }
-
-    fn say(&self, engine: &EngineFacts) {
-        let stance = if self.config.untrusted { "untrusted" } else { "trusted" };
-        let runtime = self.runtime.as_deref().unwrap_or(&engine.default_runtime);
-        let network = match (self.config.network, &self.guard) {
-            (Network::Guarded, Some(guard)) if guard.has_rules() => "guarded",
-            (Network::Guarded, _) => "not guarded",
-            (Network::None, _) => "none",
-            (Network::Open, _) => "open",
-        };
-        tracing::info!(stance, runtime, network, disk = %self.config.disk, pids = self.config.pids, "jobs are isolated");
-        if self.config.untrusted && shares_kernel(self.runtime.as_deref(), engine) {
-            tracing::warn!(
-                runtime,
-                "STRANGERS' JOBS SHARE THIS MACHINE'S KERNEL: one hole in it or in the runtime gives them the machine"
-            );
-        }
-        // They matter where jobs share this machine's kernel; in gVisor they are for those who look closely.
-        let is_exposed = shares_kernel(self.runtime.as_deref(), engine);
-        for sentence in versions::warnings(engine) {
-            if is_exposed {
-                tracing::warn!("{sentence}");
-            } else {
-                tracing::debug!("{sentence}");
-            }
-        }
-    }
-
     /// Removes the network and its rules, and what was made ahead.
     pub(crate) async fn close(&self) {
         if let Some(sandboxes) = &self.sandboxes {
@@ -234,20 +138,24 @@ impl Isolation {
 
     /// What holds for a container of an image.
     pub(crate) async fn confinement(&self, image: &ImageFacts) -> Result<Confinement, Fault> {
+        Ok(self.rights(image, self.network().await?))
+    }
+
+    fn rights(&self, image: &ImageFacts, network: String) -> Confinement {
         let capabilities: &[&str] = if self.config.untrusted { &CAPABILITIES_UNTRUSTED } else { &CAPABILITIES };
         let added = self.config.cap_add.iter().map(String::as_str);
         let mut capabilities: Vec<_> = capabilities.iter().copied().chain(added).map(str::to_owned).collect();
         capabilities.dedup();
-        Ok(Confinement {
+        Confinement {
             runtime: self.runtime.clone(),
-            network: self.network().await?,
+            network,
             dns: self.dns(),
             capabilities,
             user: self.user(image),
             pids: self.config.pids,
             is_read_only: self.config.read_only_rootfs,
             rootfs_bytes: (!self.cannot_bound_rootfs.load(Ordering::Relaxed)).then_some(self.disk_bytes),
-        })
+        }
     }
 
     /// A place for a container that is about to be started.
@@ -282,49 +190,5 @@ impl Isolation {
     pub(crate) fn resolver_file(&self) -> Option<String> {
         let has_own_stack = self.runtime.as_deref().is_some_and(|runtime| !SHARED_KERNEL.contains(&runtime));
         (self.guard.is_some() && has_own_stack).then(|| self.resolvers.file())
-    }
-}
-
-fn choose_runtime(config: &IsolationConfig, engine: &EngineFacts) -> Result<Option<String>, Error> {
-    let is_there = |name: &str| engine.runtimes.iter().any(|runtime| runtime == name);
-    match &config.runtime {
-        Some(name) if is_there(name) => Ok(Some(name.clone())),
-        Some(name) => Err(Error::Lack(format!("the Docker engine has no runtime {name:?}; it has {}", engine.runtimes.join(", ")))),
-        None if !config.untrusted => Ok(None),
-        None if is_there(GVISOR) => Ok(Some(GVISOR.to_owned())),
-        None => Err(Error::Lack(
-            "--untrusted needs gVisor: install `runsc` and register it with the Docker engine (`runsc install`, then restart the \
-             engine), or name another runtime with --runtime; runc shares this machine's kernel with strangers"
-                .to_owned(),
-        )),
-    }
-}
-
-fn shares_kernel(runtime: Option<&str>, engine: &EngineFacts) -> bool {
-    SHARED_KERNEL.contains(&runtime.unwrap_or(&engine.default_runtime))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn engine(runtimes: &[&str]) -> EngineFacts {
-        let runtimes: Vec<_> = runtimes.iter().map(|name| (*name).to_owned()).collect();
-        EngineFacts { default_runtime: "runc".to_owned(), runtimes, ..EngineFacts::default() }
-    }
-
-    fn config(untrusted: bool, runtime: Option<&str>) -> IsolationConfig {
-        IsolationConfig { untrusted, runtime: runtime.map(str::to_owned), ..IsolationConfig::default() }
-    }
-
-    #[test]
-    fn strangers_get_gvisor_or_what_the_owner_names() {
-        let choose = |untrusted, runtime, runtimes: &[&str]| choose_runtime(&config(untrusted, runtime), &engine(runtimes));
-        assert_eq!(choose(false, None, &["runc", "runsc"]).unwrap(), None);
-        assert_eq!(choose(true, None, &["runc", "runsc"]).unwrap().as_deref(), Some("runsc"));
-        assert_eq!(choose(true, Some("runc"), &["runc"]).unwrap().as_deref(), Some("runc"));
-        let lack = choose(true, None, &["runc"]).unwrap_err();
-        assert!(matches!(&lack, Error::Lack(sentence) if sentence.contains("runsc install")), "{lack}");
-        assert!(choose(false, Some("kata"), &["runc"]).unwrap_err().to_string().contains("no runtime \"kata\"; it has runc"));
     }
 }

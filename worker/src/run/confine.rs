@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use protocol::Step;
 
 use super::{RunError, Task, broken};
-use crate::executor::{Confinement, ContainerSpec, Fault, ImageFacts, Mount};
+use crate::executor::{ContainerSpec, Fault, ImageFacts, Mount};
 use crate::isolation::{Containers, Place};
 use crate::log::Redactor;
 
@@ -78,10 +78,12 @@ impl Task<'_> {
         let mut place = None;
         if let Some(containers) = &self.host.containers {
             check_shm(spec)?;
-            self.filter_env(containers, spec).await?;
+            let image = self.image_facts(containers, spec).await?;
+            self.filter_env(&image, spec).await;
             spec.mounts.extend(given.mount);
             self.add_resolvers(containers, spec).await?;
-            spec.confinement = confinement(containers, &spec.image).await?;
+            spec.has_init = self.host.init.is_given(spec, &image);
+            spec.confinement = containers.isolation.confinement(&image).await.map_err(broken)?;
             place = containers.isolation.enter().await;
             if let Some(sandbox) = place.as_ref().and_then(Place::sandbox) {
                 spec.confinement.join(sandbox);
@@ -112,21 +114,27 @@ impl Task<'_> {
         Ok(())
     }
 
+    /// What the image says, if it matters.
+    async fn image_facts(&self, containers: &Containers, spec: &ContainerSpec) -> Result<ImageFacts, RunError> {
+        if self.host.init.needs_image() || containers.isolation.needs_image_facts() || !spec.gpus.is_empty() {
+            return containers.docker.image_facts(&spec.image).await.map_err(broken);
+        }
+        Ok(ImageFacts::default())
+    }
+
     /// The hooks that give a container its gpus read its variables with the rights of root.
-    async fn filter_env(&self, containers: &Containers, spec: &mut ContainerSpec) -> Result<(), RunError> {
+    async fn filter_env(&self, image: &ImageFacts, spec: &mut ContainerSpec) {
         if spec.gpus.is_empty() {
-            return Ok(());
+            return;
         }
         for name in take_hook_variables(&mut spec.env) {
             let line = format!("environment variable {name} was dropped: it would reach this machine's gpu hooks");
             self.log.error(Step::Running, line).await;
         }
-        let facts = containers.docker.image_facts(&spec.image).await.map_err(|fault| RunError::of(Step::Running, fault))?;
-        if facts.env.iter().any(|line| line.starts_with("LD_PRELOAD=")) {
+        if image.env.iter().any(|line| line.starts_with("LD_PRELOAD=")) {
             spec.env.push("LD_PRELOAD=".to_owned());
             self.log.error(Step::Running, "LD_PRELOAD of the image was emptied: it would reach this machine's gpu hooks").await;
         }
-        Ok(())
     }
 
     /// Creates the run; without a bound on its root file system where the storage turns out to have none.
@@ -145,13 +153,6 @@ impl Task<'_> {
             result => result,
         }
     }
-}
-
-async fn confinement(containers: &Containers, image: &str) -> Result<Confinement, RunError> {
-    let Containers { isolation, docker } = containers;
-    let facts =
-        if isolation.needs_image_facts() { docker.image_facts(image).await.map_err(broken)? } else { ImageFacts::default() };
-    isolation.confinement(&facts).await.map_err(broken)
 }
 
 fn check_shm(spec: &ContainerSpec) -> Result<(), RunError> {

@@ -13,12 +13,15 @@ mod confine;
 mod container;
 mod environment;
 mod image;
+mod init;
 mod inputs;
 mod outputs;
+mod shut;
 mod signalled;
 mod spec;
 mod watch;
 
+pub use init::Init;
 pub(crate) use watch::{mib, size_of};
 
 use std::sync::{Arc, OnceLock};
@@ -88,6 +91,8 @@ pub(crate) struct Host {
     pub(crate) memory_bytes: u64,
     pub(crate) max_job_duration: Duration,
     pub(crate) stop_grace: Duration,
+    /// When a container gets an init.
+    pub(crate) init: Init,
     /// A job that writes to stderr has failed.
     pub(crate) stderr_fails: bool,
     /// What jobs may ask for by name.
@@ -132,6 +137,7 @@ impl Task<'_> {
             Some(id) => self.go_on(id).await?,
             None => self.launch().await?,
         };
+        self.unless_halted(self.open_outputs()).await?;
         let outputs = self.unless_halted(outputs::collect(self)).await?;
         Ok(self.finish(&ended, outputs))
     }

@@ -24,6 +24,7 @@ impl Task<'_> {
             memory_bytes: if memory == 0 { self.host.memory_bytes } else { memory },
             shm_bytes: self.shm_bytes()?,
             gpus: self.gpus.to_vec(),
+            has_init: true,
             labels: self.labels(),
             confinement: Confinement::default(),
         })

@@ -10,10 +10,12 @@ use protocol::{HeldJob, ParsedDefinition};
 
 use super::Session;
 use super::job::{Work, work};
+use super::machine::Machine;
+use super::remains::remove_scratch;
 use crate::capacity::Needs;
 use crate::data_directory::{DataDirectory, KeptClaim};
 use crate::error::Error;
-use crate::executor::{Executor, Fault, LABEL_EPOCH, LABEL_JOB, Left};
+use crate::executor::{Fault, LABEL_EPOCH, LABEL_JOB, Left};
 use crate::log::Kept;
 
 /// A container and the claim that it runs for.
@@ -31,7 +33,8 @@ impl Running {
 }
 
 /// Finds what can go on and removes the rest.
-pub(super) async fn sort(executor: &dyn Executor, data: &DataDirectory) -> Result<Vec<Running>, Error> {
+pub(super) async fn sort(machine: &Machine, data: &DataDirectory) -> Result<Vec<Running>, Error> {
+    let executor = &*machine.executor;
     let refused = |fault: Fault| Error::Docker(fault.to_string());
     let mut all = Vec::new();
     for left in executor.list(&data.label()).await.map_err(refused)? {
@@ -43,7 +46,10 @@ pub(super) async fn sort(executor: &dyn Executor, data: &DataDirectory) -> Resul
         }
     }
     let jobs: Vec<_> = all.iter().map(Running::job).collect();
-    data.sweep_scratch(&jobs);
+    let docker = machine.docker();
+    for folder in data.left_scratch(&jobs) {
+        remove_scratch(docker.as_ref(), folder, &data.label()).await;
+    }
     Ok(all)
 }
 

@@ -1,4 +1,4 @@
-//! Sees that the engine answers: while it does not, no jobs are asked for.
+//! Sees that the engine answers and can run jobs: while it does not, no jobs are asked for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,19 +15,31 @@ pub(super) async fn watch(common: Arc<Common>) {
     loop {
         tokio::time::sleep(EVERY).await;
         if common.host.executor.ping().await.is_err() {
+            // No claim goes out before it is looked at.
+            common.is_engine_there.send_if_modified(|is_there| std::mem::replace(is_there, false));
             until_there(&common).await;
         }
     }
 }
 
-/// Returns when the engine answers, and says so to those who wait.
+/// Returns when the engine answers and can run jobs, and says so to those who wait.
 pub(super) async fn until_there(common: &Common) {
     let mut backoff = Backoff::new();
-    while let Err(fault) = common.host.executor.ping().await {
-        common.api.status.blocked(Obstacle::Engine, 0, &format!("Docker does not answer ({fault}); see `asman doctor`"));
+    while let Err(sentence) = look(common).await {
+        common.api.status.blocked(Obstacle::Engine, 0, &sentence);
         common.is_engine_there.send_if_modified(|is_there| std::mem::replace(is_there, false));
         backoff.wait().await;
     }
     common.api.status.cleared(Obstacle::Engine, 0);
     common.is_engine_there.send_if_modified(|is_there| !std::mem::replace(is_there, true));
+}
+
+/// What answers after a while need not be what was there before, and what failed a job may fail the next.
+async fn look(common: &Common) -> Result<(), String> {
+    let executor = &common.host.executor;
+    executor.ping().await.map_err(|fault| format!("Docker does not answer ({fault}); see `asman doctor`"))?;
+    match &common.host.containers {
+        Some(containers) => containers.isolation.prove(&common.data).await,
+        None => Ok(()),
+    }
 }

@@ -6,7 +6,8 @@ use crate::config::{Config, ExecutorKind};
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
 use crate::executor::{Docker, Executor, Processes};
-use crate::isolation::{Containers, Isolation};
+use crate::isolation::{Containers, Isolation, Wants};
+use crate::run::Init;
 
 /// An executor that is ready.
 pub(super) struct Machine {
@@ -40,7 +41,8 @@ impl Machine {
 
     async fn with_docker(config: &Config, data: &DataDirectory) -> Result<Self, Error> {
         let docker = Docker::connect().await?;
-        let isolation = Isolation::open(&config.isolation, &config.api, &docker, data).await?;
+        let wants = Wants { gpus: config.gpus.devices().to_vec(), has_init: config.init != Init::Never };
+        let isolation = Isolation::open(&config.isolation, &config.api, &docker, data, wants).await?;
         Ok(Self {
             executor: Arc::new(docker.clone()),
             cpus: f64::from(docker.cpus),

@@ -142,7 +142,7 @@ struct Begun {
 
 impl Begun {
     async fn on(machine: &Machine, config: &Config, data: &DataDirectory) -> Result<Self, Error> {
-        let left = adoption::sort(&*machine.executor, data).await?;
+        let left = adoption::sort(machine, data).await?;
         let care = Arc::new(Care::open(config.care.clone(), data, machine.docker()).await?);
         let tasks = TaskTracker::new();
         let builds = crate::build::Settings::of(config, tasks.clone())?;
@@ -187,6 +187,7 @@ impl Common {
             memory_bytes,
             max_job_duration: config.max_job_duration.0,
             stop_grace: config.stop_grace.0,
+            init: config.init,
             stderr_fails: config.stderr_fails,
             secrets: config.isolation.secrets.clone(),
             containers: machine.containers,

@@ -8,13 +8,16 @@
 //! this machine still looks into the container's files. All removals are part of their job's task, for which the drain waits. What
 //! stays is found by its label at the next start.
 
+use std::path::PathBuf;
+
 use protocol::HeldJob;
 
 use super::Session;
 use crate::backoff::Backoff;
 use crate::capacity::Slot;
 use crate::care::CacheInUse;
-use crate::executor::Fault;
+use crate::executor::{Docker, Fault};
+use crate::shut;
 
 /// Ended containers whose shares are given away already.
 pub(super) const REMOVALS_MAX: usize = 16;
@@ -53,9 +56,8 @@ impl Session {
         {
             tracing::warn!(%fault, job = %job.job_id, "container stays until the next start");
         }
-        let scratch = self.data.scratch(job);
-        // Joining fails only when the runtime ends.
-        let _ = tokio::task::spawn_blocking(move || scratch.remove()).await;
+        let docker = self.host.containers.as_ref().map(|containers| &containers.docker);
+        remove_scratch(docker, self.data.scratch(job).folder(), &self.host.data_label).await;
     }
 
     /// Tries again unless the worker leaves: until then the container may hold its share of the machine.
@@ -73,5 +75,12 @@ impl Session {
                 () = self.is_leaving.cancelled() => (),
             }
         }
+    }
+}
+
+/// Best effort.
+pub(super) async fn remove_scratch(docker: Option<&Docker>, folder: PathBuf, data_label: &str) {
+    if !shut::remove(docker, folder.clone(), data_label).await {
+        tracing::warn!(path = %folder.display(), "scratch folder stays; remove it by hand");
     }
 }

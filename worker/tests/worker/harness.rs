@@ -307,7 +307,9 @@ pub(crate) fn rules_by(program: &str, label: &str) -> String {
     let Ok(output) = Command::new(program).args(["-w", "-S"]).output() else { return String::new() };
     let id = &label[..12];
     let rules = String::from_utf8(output.stdout).unwrap();
-    rules.lines().filter(|rule| rule.contains(id)).collect::<Vec<_>>().join("\n")
+    // What Podman's plugin leaves of a network that is gone is not ours.
+    let is_ours = |rule: &&str| rule.contains(id) && !rule.contains("CNI firewall plugin");
+    rules.lines().filter(is_ours).collect::<Vec<_>>().join("\n")
 }
 
 pub(crate) fn names_in(folder: &Path) -> Vec<String> {

@@ -1,18 +1,32 @@
 //! Workers that start beside others which they cannot see: nothing of a live one is touched.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
-use crate::harness::{TestWorker, networks_of, ready_sandboxes, rules_of, sandboxes_of};
+use crate::harness::{TestWorker, eventually, networks_of, ready_sandboxes, rules_of, sandboxes_of, script};
 
-/// Runs [`neighbour`] with a shell's words before it; `$test` is the program.
-fn run_neighbour(before: &str, temporary: &Path) -> Output {
-    let this = std::env::current_exe().unwrap();
-    let line = format!("{before} $test --exact neighbours::neighbour --ignored --nocapture");
-    Command::new("sh").args(["-c", &line]).env("test", this).env("TMPDIR", temporary).output().unwrap()
+/// Runs an ignored test of this program with a shell's words before it, in which `$test` is the program; the whole within another
+/// command, perhaps.
+pub(crate) fn test_command(name: &str, before: &str, within: Option<&[&str]>, temporary: &Path) -> Command {
+    let line = format!("{before} $test --exact {name} --ignored --nocapture");
+    let words: Vec<_> = within.unwrap_or_default().iter().copied().chain(["sh", "-c", &line]).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).env("test", std::env::current_exe().unwrap()).env("TMPDIR", temporary);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
-fn passed(output: &Output) {
+/// Waits for another worker, while the things of the first one are looked at again and again.
+pub(crate) async fn until_ended(mut child: Child, data: &Path, before: &[String; 3]) -> Output {
+    eventually("the end of a worker", || {
+        assert_eq!(&belongings(data), before);
+        child.try_wait().unwrap().is_some()
+    })
+    .await;
+    child.wait_with_output().unwrap()
+}
+
+pub(crate) fn passed(output: &Output) {
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
@@ -25,8 +39,34 @@ async fn neighbour() {
     worker.drain().await;
 }
 
+#[test]
+fn a_worker_that_is_not_root_reads_and_removes_what_a_root_wrote() {
+    let own = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(own.path(), Some(65534), None).unwrap();
+    passed(&test_command("neighbours::without_rights", &as_nobody(), None, own.path()).output().unwrap());
+}
+
+#[tokio::test]
+#[ignore = "run by a_worker_that_is_not_root_reads_and_removes_what_a_root_wrote"]
+async fn without_rights() {
+    assert!(!rustix::process::geteuid().is_root());
+    let worker = TestWorker::start().await;
+    let text = "cd /outputs; mkdir -p -m 700 d/e; echo x > d/e/f; chmod 600 d/e/f; chmod 700 .; head -c 50000000 /dev/zero > big; \
+                mkdir -p /job-cache/mine; echo kept > /job-cache/mine/tool; chmod 750 /job-cache/mine/tool; chmod 700 /job-cache/mine";
+    let (job, finish) = worker.run(&script(text)).await;
+    assert_eq!(finish.reason, protocol::Reason::Success, "{:?} {}", finish.message, worker.api.text(&job, true));
+    assert_eq!(finish.result.outputs.keys().collect::<Vec<_>>(), ["big", "d/e/f"], "{}", worker.api.text(&job, true));
+    // One that fails before its outputs are looked at leaves nothing either; the others' rights in the cache stay.
+    let (job, finish) =
+        worker.run(&script("mkdir -m 700 /outputs/d; touch /outputs/d/f; stat -c %a /job-cache/mine; exit 3")).await;
+    assert_eq!((finish.result.status_code, worker.api.text(&job, false)), (Some(3), "700\n".to_owned()));
+    let stopped = worker.api.submit(&script("mkdir -m 700 /outputs/d; touch /outputs/d/f; echo up; sleep 60"));
+    worker.api.until_logged(&stopped, "up").await;
+    worker.stop().await;
+}
+
 /// What the worker of a data directory has on the machine.
-fn belongings(data: &Path) -> [String; 3] {
+pub(crate) fn belongings(data: &Path) -> [String; 3] {
     [networks_of(data), rules_of(data), sandboxes_of(data)]
 }
 
@@ -45,8 +85,8 @@ async fn one_that_sees_neither_lock_nor_process_leaves_a_live_worker_alone() {
     // Namespaces of its own, in which the other's data directory is empty.
     let hide = format!("exec unshare --mount --pid --fork --mount-proc sh -c 'mount -t tmpfs none {folder} && exec \"$@\"' -");
     let own = tempfile::tempdir().unwrap();
-    passed(&run_neighbour(&hide, own.path()));
-    assert_eq!(belongings(&worker.data()), before);
+    let child = test_command("neighbours::neighbour", &hide, None, own.path()).spawn().unwrap();
+    passed(&until_ended(child, &worker.data(), &before).await);
     worker.drain().await;
 }
 
@@ -55,8 +95,8 @@ async fn one_of_another_user_leaves_a_live_worker_alone() {
     let (worker, before) = live_worker().await;
     let own = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(own.path(), Some(65534), None).unwrap();
-    passed(&run_neighbour(&as_nobody(), own.path()));
-    assert_eq!(belongings(&worker.data()), before);
+    let child = test_command("neighbours::neighbour", &as_nobody(), None, own.path()).spawn().unwrap();
+    passed(&until_ended(child, &worker.data(), &before).await);
     worker.drain().await;
 }
 

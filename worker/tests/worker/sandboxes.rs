@@ -7,8 +7,8 @@ use worker::Network;
 
 use crate::api::FakeApi;
 use crate::harness::{
-    TestWorker, Victim, containers_of, docker, ensure_image, eventually, networks_of, ready_sandboxes, rules_of, sandboxes_of,
-    script,
+    IMAGE, TestWorker, Victim, containers_of, docker, ensure_image, eventually, networks_of, ready_sandboxes, rules_of,
+    sandboxes_of, script,
 };
 
 /// Says its name, runs until it is told to end, and tells whether it still has its network then.
@@ -76,11 +76,9 @@ async fn a_container_that_cannot_be_made_leaves_its_network_to_the_next_job() {
 
 #[tokio::test]
 async fn a_container_that_cannot_be_started_takes_its_network_with_it() {
-    // Of a machine that has none.
-    let worker = TestWorker::start_with(|config| config.gpus = "1".parse().unwrap()).await;
+    let worker = TestWorker::start_with(|config| config.init = worker::Init::Never).await;
     let ready = ready_sandboxes(&worker.data()).await;
-    let mut definition = script("true");
-    definition["requirements"] = serde_json::json!({ "gpus": 1 });
+    let definition = serde_json::json!({ "image": IMAGE, "command": "/no/such/program" });
     let (_, finish) = worker.run(&definition).await;
     assert_eq!(finish.reason, Reason::Error, "{:?}", finish.message);
     eventually("the end of its own", || ready.iter().any(|id| !sandboxes_of(&worker.data()).contains(id))).await;

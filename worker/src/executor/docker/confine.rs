@@ -114,7 +114,12 @@ impl Docker {
     /// What an image that is present says about its containers.
     pub(crate) async fn image_facts(&self, id: &str) -> Result<ImageFacts, Fault> {
         let config = self.client.inspect_image(id).await?.config.unwrap_or_default();
-        Ok(ImageFacts { user: config.user.unwrap_or_default(), env: config.env.unwrap_or_default() })
+        Ok(ImageFacts {
+            user: config.user.unwrap_or_default(),
+            env: config.env.unwrap_or_default(),
+            entrypoint: config.entrypoint.unwrap_or_default(),
+            command: config.cmd.unwrap_or_default(),
+        })
     }
 
     /// Where a running container is.

@@ -73,7 +73,9 @@ impl Docker {
             return Ok(());
         }
         let label = format!("LABEL {LABEL_ROOTFS}={sha256}");
-        let options = CreateImageOptionsBuilder::new().from_src("-").repo(&image.name).tag(tag).changes(vec![label]).build();
+        // Podman takes the tag from the name alone.
+        let options =
+            CreateImageOptionsBuilder::new().from_src("-").repo(&image.to_string()).tag(tag).changes(vec![label]).build();
         let body = bollard::body_full(rootfs_tar.into());
         self.client.create_image(Some(options), Some(body), None).try_for_each(|_| async { Ok(()) }).await?;
         Ok(())

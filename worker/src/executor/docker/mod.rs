@@ -14,6 +14,7 @@
 //!   when `wait` returns.
 
 mod confine;
+mod helper;
 mod images;
 mod keeping;
 mod listing;
@@ -38,6 +39,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, LABEL_DATA, Left, Mount};
 use crate::error::{Error, innermost};
+pub(crate) use helper::{Helped, HelperSpec};
 pub(crate) use images::BuildOptions;
 pub(crate) use sandbox::{UnusedSandbox, network_in};
 
@@ -53,6 +55,8 @@ pub(crate) struct Docker {
     pub(crate) cpus: u32,
     /// Bytes of memory of the engine's machine.
     pub(crate) memory_bytes: u64,
+    /// Of the engine's machine, as the engine names it.
+    architecture: String,
 }
 
 impl From<Bollard> for Fault {
@@ -96,10 +100,11 @@ impl Docker {
     pub(crate) async fn connect() -> Result<Self, Error> {
         let no_docker = |error: Bollard| Error::NoDocker { cause: innermost(&error) };
         let client = bollard::Docker::connect_with_defaults().map_err(no_docker)?;
-        let mut docker = Self { client, cpus: 1, memory_bytes: 0 };
+        let mut docker = Self { client, cpus: 1, memory_bytes: 0, architecture: String::new() };
         docker.ping().await.map_err(|fault| Error::NoDocker { cause: fault.to_string() })?;
         let info = docker.client.info().await.map_err(no_docker)?;
         docker.cpus = info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1);
+        docker.architecture = info.architecture.unwrap_or_default();
         docker.memory_bytes = info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         Ok(docker)
     }
@@ -299,7 +304,7 @@ fn host_config(spec: &ContainerSpec, machine_cpus: f64) -> HostConfig {
         nano_cpus: Some(nano(spec.cpus.clamp(0.01, machine_cpus))),
         memory: Some(memory),
         memory_swap: Some(memory),
-        init: Some(true),
+        init: Some(spec.has_init),
         log_config: Some(record()),
         mounts: Some(spec.mounts.iter().map(bind).collect()),
         shm_size: spec.shm_bytes.and_then(|bytes| i64::try_from(bytes).ok()),

@@ -1,7 +1,9 @@
-//! The image of a container that does nothing: one program of some instructions, which waits until it is killed.
+//! The worker's own image: a program of some instructions, which waits until it is killed, and the [helper](super::helper).
 //!
-//! Written here as machine code, so that a worker needs no registry, no compiler and no second program beside it. The file is an
+//! The first is written here as machine code, so that a worker needs no registry, no compiler and no second program beside it. The file is an
 //! ELF executable (System V ABI, ELF-64) of one segment that holds the whole file.
+
+use super::helper;
 
 /// Where the program lies in the image.
 pub(super) const PROGRAM: &str = "/pause";
@@ -36,13 +38,19 @@ const AARCH64: (u16, &[u8]) = (
 
 /// The root file system as a tar, for a machine as the engine names it. None: it is not written for such a machine.
 pub(super) fn rootfs(architecture: &str) -> Option<Vec<u8>> {
-    let program = program(architecture)?;
+    let mut tar = tar::Builder::new(Vec::new());
+    append(&mut tar, PROGRAM, &program(architecture)?).ok()?;
+    if helper::is_for(architecture) {
+        append(&mut tar, helper::PROGRAM, helper::BYTES).ok()?;
+    }
+    tar.into_inner().ok()
+}
+
+fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, program: &[u8]) -> std::io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(0o755);
     header.set_size(program.len() as u64);
-    let mut tar = tar::Builder::new(Vec::new());
-    tar.append_data(&mut header, PROGRAM.trim_start_matches('/'), program.as_slice()).ok()?;
-    tar.into_inner().ok()
+    tar.append_data(&mut header, path.trim_start_matches('/'), program)
 }
 
 fn program(architecture: &str) -> Option<Vec<u8>> {

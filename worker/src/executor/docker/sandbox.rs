@@ -14,6 +14,8 @@ use crate::image::{ImageReference, Version};
 /// How the engine writes that a container lies in another one's network.
 const JOINED: &str = "container:";
 
+const TAG_CHARS: usize = 12;
+
 /// The network of a container that joins a sandbox, as [`Confinement`](crate::executor::Confinement) has it.
 pub(crate) fn network_in(sandbox: &str) -> String {
     format!("{JOINED}{sandbox}")
@@ -34,16 +36,21 @@ pub(crate) struct UnusedSandbox {
 impl Docker {
     /// Makes the image of sandboxes, unless it is there. False: it is not written for the engine's machine.
     pub(crate) async fn ensure_sandbox_image(&self) -> Result<bool, Fault> {
-        let architecture = self.client.info().await?.architecture.unwrap_or_default();
-        match pause::rootfs(&architecture) {
-            Some(rootfs) => self.import(&image(), rootfs).await.map(|()| true),
+        match pause::rootfs(&self.architecture) {
+            Some(rootfs) => self.import(&self.own_image(), rootfs).await.map(|()| true),
             None => Ok(false),
         }
     }
 
+    /// Named by what is in it: workers of two versions do not take each other's name away.
+    pub(super) fn own_image(&self) -> ImageReference {
+        let sha256 = protocol::sha256_hex(&pause::rootfs(&self.architecture).unwrap_or_default());
+        ImageReference { name: "asman/pause".to_owned(), version: Version::Tag(sha256[..TAG_CHARS].to_owned()) }
+    }
+
     /// Removes that image, unless sandboxes of this worker or another have it.
     pub(crate) async fn remove_sandbox_image(&self) -> Result<(), Fault> {
-        self.remove_image(&image().to_string()).await.map(|_| ())
+        self.remove_image(&self.own_image().to_string()).await.map(|_| ())
     }
 
     /// Makes and starts a sandbox. Gives its id.
@@ -59,7 +66,7 @@ impl Docker {
             ..HostConfig::default()
         };
         let body = ContainerCreateBody {
-            image: Some(image().to_string()),
+            image: Some(self.own_image().to_string()),
             entrypoint: Some(vec![pause::PROGRAM.to_owned()]),
             user: Some("65534:65534".to_owned()),
             labels: Some(spec.labels.clone()),
@@ -111,10 +118,6 @@ impl Docker {
         };
         Ok(containers.into_iter().filter_map(unused).collect())
     }
-}
-
-fn image() -> ImageReference {
-    ImageReference { name: "asman/pause".to_owned(), version: Version::Tag("1".to_owned()) }
 }
 
 fn joined(network_mode: Option<&str>) -> Option<&str> {
