@@ -256,12 +256,16 @@ async fn outputs_with_odd_names_holes_and_twins_come_back_also_from_a_job_that_f
 }
 
 #[tokio::test]
-async fn more_outputs_than_a_result_holds_are_cut_with_a_line_about_it() {
+async fn outputs_beyond_what_a_result_holds_are_counted_and_named() {
     let worker = TestWorker::start().await;
-    let job = worker.api.submit(&script("mkdir /outputs/d; cd /outputs/d; seq 10001 | xargs touch"));
+    let job = worker.api.submit(&script("mkdir /outputs/d; cd /outputs/d; seq 10020 | xargs touch"));
     let finish = worker.api.finish_of_long(&job).await;
     assert_eq!((finish.reason, finish.result.outputs.len()), (Reason::Success, 10_000));
-    assert!(worker.api.text(&job, true).contains("only the first 10000 are kept"));
+    let missing = finish.result.missing.unwrap();
+    let (why, first) = (&missing.why[0], &missing.why[0].names[0]);
+    assert_eq!((missing.outputs, why.code, why.outputs, first.as_str()), (20, MissingCode::TooMany, 20, "d/9981"));
+    assert!(finish.message.unwrap().contains("20 outputs are missing"));
+    assert!(worker.api.text(&job, true).contains("outputs left out of the result: 20 (\"d/9981\""));
     worker.drain().await;
 }
 
