@@ -7,10 +7,12 @@ use crate::commands::{api, blob, db, doctor, down, job, queue, up, worker};
 const EXIT_CODES: &str = "\
 Exit codes:
   0    it worked
-  1    it failed: the job ended as Error, TimedOut or Cancelled, or the server could not do it
+  1    it failed: the job ended as Error, TimedOut or Cancelled by its own fault, or the server could not do it
   2    bad input or usage
   3    something needed is missing: no Docker engine, no PostgreSQL, no API at the address
   4    the job ended well, but its result lacks outputs: too many, too large, unreadable (`missing` in --json names them)
+  75   the job could not be run, and the fault is not its own (a machine, the network, a worker's settings, the cluster):
+       sent again it is tried again
   130  interrupted
   `asman job add --wait` and `asman job await` exit with the container's own exit code.
 

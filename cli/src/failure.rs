@@ -8,6 +8,9 @@ pub(crate) enum Failure {
     /// The job or the server failed: exit 1.
     #[error("{0}")]
     Failed(String),
+    /// The job could not be run, for a reason that is not its own: exit 75, which says to try again.
+    #[error("{0}")]
+    NotRun(String),
     /// What was typed cannot be done: exit 2.
     #[error("{0}")]
     BadInput(String),
@@ -30,6 +33,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Failed(_) => 1,
+            Self::NotRun(_) => 75,
             Self::BadInput(_) => 2,
             Self::Missing(_) => 3,
             Self::Incomplete(_) => 4,

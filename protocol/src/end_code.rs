@@ -113,6 +113,8 @@ end_codes! {
     ImageVanished "image-vanished" Machine "The image was there and was removed before the job started."
     RegistryNotAllowed "registry-not-allowed" Settings "The worker's owner does not allow this registry."
 
+    UrlNotAllowed "url-not-allowed" Settings "The worker's owner does not allow the address of something that the job names."
+
     BuildFailed "build-failed" Job "A step of the image's build failed."
     BuildTimedOut "build-timed-out" Job "The build took longer than the job may."
     BuildExceeded "build-exceeded" Job "The build used more disk than it may."
@@ -126,6 +128,7 @@ end_codes! {
     InputInvalid "input-invalid" Job "An input cannot be read or placed as the definition gives it."
     InputNotFound "input-not-found" Job "The server of an input does not have it or does not give it."
     InputUnreachable "input-unreachable" Network "An input could not be fetched; another try may succeed."
+    StorageUnreachable "storage-unreachable" Cluster "A stored input could not be fetched; another try may succeed."
     OutputRefused "output-refused" Job "An output cannot be kept."
     OutputNotStored "output-not-stored" Cluster "The storage did not take an output."
 

@@ -75,7 +75,8 @@ impl Reason {
         }
     }
 
-    /// Whether the result answers later submissions of the same job, which then run nothing.
+    /// Whether the result may answer later submissions of the same job, which then run nothing: a success does, and the others where the
+    /// fault is the job's own.
     pub const fn is_cached(self) -> bool {
         matches!(self, Self::Success | Self::Error | Self::TimedOut)
     }

@@ -21,6 +21,7 @@ export type EndCode =
   | "unpack-stalled" // machine: The engine took too long to unpack the image.
   | "image-vanished" // machine: The image was there and was removed before the job started.
   | "registry-not-allowed" // settings: The worker's owner does not allow this registry.
+  | "url-not-allowed" // settings: The worker's owner does not allow the address of something that the job names.
   | "build-failed" // job: A step of the image's build failed.
   | "build-timed-out" // job: The build took longer than the job may.
   | "build-exceeded" // job: The build used more disk than it may.
@@ -33,6 +34,7 @@ export type EndCode =
   | "input-invalid" // job: An input cannot be read or placed as the definition gives it.
   | "input-not-found" // job: The server of an input does not have it or does not give it.
   | "input-unreachable" // network: An input could not be fetched; another try may succeed.
+  | "storage-unreachable" // cluster: A stored input could not be fetched; another try may succeed.
   | "output-refused" // job: An output cannot be kept.
   | "output-not-stored" // cluster: The storage did not take an output.
   | "secret-missing" // settings: The worker does not have a secret that the job names.

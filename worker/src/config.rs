@@ -115,9 +115,12 @@ pub struct Config {
     /// The git program.
     #[arg(long, default_value = "git", hide = true)]
     pub git: PathBuf,
-    /// Longest silence of a registry.
-    #[arg(long, hide = true)]
+    /// Longest silence of a registry during a pull; the engine may take five times as long to unpack [default: 2m].
+    #[arg(long, env = "ASMAN_WORKER_PULL_PATIENCE")]
     pub pull_patience: Option<Duration>,
+    /// How long a registry or a server that fails is asked again before its job goes back to the queue [default: 30s].
+    #[arg(long, env = "ASMAN_WORKER_RETRY_FOR")]
+    pub retry_for: Option<Duration>,
     /// Time between signs of life.
     #[arg(long, default_value = "5s", hide = true)]
     pub heartbeat: Duration,
@@ -188,6 +191,7 @@ impl Config {
             docker_config: None,
             git: PathBuf::from("git"),
             pull_patience: None,
+            retry_for: None,
             heartbeat: Duration(protocol::limits::HEARTBEAT),
             isolation: IsolationConfig::default(),
             care: CareConfig::default(),

@@ -37,6 +37,7 @@ mod config;
 mod content;
 mod data_directory;
 mod dockerd;
+mod ends;
 mod error;
 mod examine;
 mod executor;
@@ -48,8 +49,8 @@ mod image;
 mod isolation;
 mod log;
 mod owner;
-mod proxy;
 mod probe;
+mod proxy;
 mod queues;
 mod run;
 mod session;
@@ -71,8 +72,8 @@ pub use gpus::{Gpus, InvalidGpus};
 pub use isolation::{
     Destination, InvalidDestination, InvalidRegistryHost, InvalidSecret, IsolationConfig, Network, RegistryHost, SecretSource,
 };
-pub use proxy::Proxies;
 pub use probe::Need;
+pub use proxy::Proxies;
 pub use queues::{InvalidShare, QueueShare, Queues};
 pub use run::Init;
 pub use session::run;

@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) enum Obstacle {
     /// No container can run.
     Engine,
+    /// No container with what the worker offers can run.
+    Machine,
     /// No answer from the API.
     Api,
     /// No room for a job's files.
@@ -87,7 +89,9 @@ impl Status {
         }
         // A worker that still gets jobs of one queue does not wait.
         let of = |obstacle: Obstacle| state.obstacles.iter().filter(move |((its, _), _)| *its == obstacle);
-        let whole = [Obstacle::Engine, Obstacle::Api, Obstacle::Disk].into_iter().find_map(|obstacle| of(obstacle).next());
+        let whole = [Obstacle::Engine, Obstacle::Machine, Obstacle::Api, Obstacle::Disk]
+            .into_iter()
+            .find_map(|obstacle| of(obstacle).next());
         let lanes = || {
             let blocked: std::collections::BTreeSet<usize> =
                 [Obstacle::Refusal, Obstacle::Pause].into_iter().flat_map(of).map(|((_, lane), _)| *lane).collect();

@@ -4,13 +4,14 @@
 
 use std::path::Path;
 
-use protocol::Step;
+use protocol::{EndCode, Step};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::source::Source;
 use crate::api::{ApiError, cause_of};
 use crate::backoff::Backoff;
+use crate::ends;
 use crate::guard::Guarded;
 use crate::run::RunError;
 
@@ -33,7 +34,15 @@ pub(super) async fn download(guarded: &Guarded, source: &Source, file: &Path) ->
         match attempt(guarded, source, file).await {
             Ok(hash) => return Ok(hash),
             Err(Failure::Http(ApiError::Away(_))) if n_attempts < ATTEMPTS_MAX => backoff.wait().await,
-            Err(Failure::Http(error)) => return Err(refuse(error.to_string())),
+            Err(Failure::Http(error)) => {
+                let code = match error {
+                    ApiError::Refused { status, .. } => {
+                        ends::fetch(status, EndCode::BuildContextNotFound, EndCode::BuildContextUnreachable)
+                    }
+                    ApiError::Away(_) | ApiError::Stale => EndCode::BuildContextUnreachable,
+                };
+                return Err(RunError::failed(code, Step::Clone, format!("the build context cannot be fetched: {error}")));
+            }
             Err(Failure::TooLarge) => return Err(refuse(format!("it is larger than {} MiB", BYTES_MAX / 1024 / 1024))),
             Err(Failure::Disk(error)) => return Err(RunError::Host(format!("writing a build context: {error}"))),
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use protocol::Step;
+use protocol::{EndCode, Step};
 use tokio_util::io::{ReaderStream, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,8 @@ use super::context::Plan;
 use super::disk::Bounds;
 use super::progress::Progress;
 use super::settings::Settings;
-use crate::executor::{BuildOptions, Docker, Fault};
+use crate::ends;
+use crate::executor::{BuildOptions, Docker};
 use crate::image::Turn;
 use crate::log::Log;
 use crate::run::RunError;
@@ -51,12 +52,12 @@ impl Build {
 
     async fn work(self, leave: CancellationToken) -> Result<(), RunError> {
         let Self { docker, log, options, plan, bounds, turn } = self;
-        let before = docker.nameless_images().await.map_err(|fault| RunError::Host(fault.to_string()))?;
+        let before = docker.nameless_images().await.map_err(|fault| RunError::of(Step::Build, fault))?;
         let mut progress = Progress::default();
         let made = progress.made.clone();
         let result = tokio::select! {
             result = follow(&docker, &log, &options, plan, &mut progress) => result,
-            sentence = bounds.until_over(&docker, &made) => Err(RunError::job(Step::Build, sentence)),
+            sentence = bounds.until_over(&docker, &made) => Err(RunError::failed(EndCode::BuildExceeded, Step::Build, sentence)),
             () = leave.cancelled() => Err(RunError::Halted),
         };
         // Before the log, which may have to wait for the API.
@@ -75,10 +76,10 @@ async fn follow(docker: &Docker, log: &Log, options: &BuildOptions, plan: Plan, 
     while let Some(word) = words.next().await {
         match word {
             Ok(word) => progress.take(log, word).await,
-            Err(Fault::Refused { message, .. }) => {
-                return Err(RunError::job(Step::Build, format!("the build failed{}: {message}", progress.place())));
+            Err(fault) => {
+                let code = ends::build(&fault, progress.step());
+                return Err(RunError::failed(code, Step::Build, format!("the build failed{}: {fault}", progress.place())));
             }
-            Err(Fault::Host(cause)) => return Err(RunError::Host(format!("build: {cause}"))),
         }
     }
     Ok(())

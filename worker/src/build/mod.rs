@@ -34,13 +34,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use protocol::{Step, sha256_hex};
+use protocol::{EndCode, Step, sha256_hex};
 use serde_json::json;
 
+use crate::ends;
 use crate::executor::{BuildOptions, Login};
 use crate::image::{DEFAULT_REGISTRY, ImageReference, Version, login_for, one_at_a_time};
 use crate::isolation::Containers;
-use crate::run::{RunError, Task};
+use crate::run::{RunError, Task, forbidden};
 use archive::{Archive, ArchiveError};
 use bases::UnclearBase;
 pub(crate) use block::{Block, InvalidBlock};
@@ -75,18 +76,19 @@ enum Origin {
 /// Gives the id of the image that a block stands for, which is then present.
 pub(crate) async fn ensure(task: &Task<'_>, containers: &Containers, block: Block) -> Result<String, RunError> {
     if !task.host.builds.is_on {
-        return Err(RunError::job(Step::Build, "this worker builds no images: its owner has turned builds off; give an image"));
+        let message = "this worker builds no images: its owner has turned builds off; give an image";
+        return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
     }
     if containers.isolation.refuses_builds() {
         let message =
             "this worker builds no images of strangers: its engine's builder would run them outside gVisor; give an image";
-        return Err(RunError::job(Step::Build, message));
+        return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
     }
     let (limit, whose) = limit_of(task);
     let too_long = |_| {
         let message =
             format!("the image was not built within {}, {whose}, and the build was stopped", protocol::format_duration(limit));
-        RunError::TimedOut { step: Step::Build, message }
+        RunError::TimedOut { code: EndCode::BuildTimedOut, step: Step::Build, message }
     };
     tokio::time::timeout(limit, Work { task, containers, block: &block, folder: task.scratch.build() }.ensure())
         .await
@@ -146,7 +148,7 @@ impl Work<'_> {
         let build = engine::Build { docker, log: self.task.log.clone(), options, plan, bounds, turn };
         build.run(&self.task.host.builds).await?;
         let id = self.present(&image).await?;
-        let id = id.ok_or_else(|| RunError::job(Step::Build, "the build ended without an image"))?;
+        let id = id.ok_or_else(|| RunError::failed(EndCode::BuildBroken, Step::Build, "the build ended without an image"))?;
         self.task.host.images.made(&image.to_string(), &id);
         self.keep_built(&key, &image).await;
         Ok(id)
@@ -258,7 +260,7 @@ impl Work<'_> {
         let text = plan.dockerfile_text().map_err(|error| refuse(&error))?.ok_or_else(|| refuse(&UnclearBase::Unreadable))?;
         let args: HashMap<String, String> = self.block.args.clone().into_iter().collect();
         for image in bases::images_of(&text, &args).map_err(|error| refuse(&error))? {
-            self.containers.isolation.check_registry(&image).await.map_err(|error| refuse(&error))?;
+            self.containers.isolation.check_registry(&image).await.map_err(|error| forbidden(Step::Build, &error))?;
         }
         Ok(())
     }
@@ -312,14 +314,24 @@ fn url_for_key(source: &Source) -> String {
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, RunError> {
-    let too_long =
-        |_| RunError::job(Step::Clone, format!("the build context did not come within {}", protocol::format_duration(limit)));
+    let too_long = |_| {
+        let message = format!("the build context did not come within {}", protocol::format_duration(limit));
+        RunError::failed(EndCode::BuildContextInvalid, Step::Clone, message)
+    };
     tokio::time::timeout(limit, work).await.map_err(too_long)
 }
 
 fn of_git(error: GitError) -> RunError {
     match error {
         GitError::Host(_) => RunError::Host(error.to_string()),
+        GitError::Forbidden(_) => RunError::failed(EndCode::UrlNotAllowed, Step::Clone, error.to_string()),
+        GitError::NoGit => RunError::failed(EndCode::BuildsDisabled, Step::Clone, error.to_string()),
+        GitError::NoAccess | GitError::NoRef(_) => {
+            RunError::failed(EndCode::BuildContextNotFound, Step::Clone, error.to_string())
+        }
+        GitError::Unreachable(_) | GitError::Failed(_) => {
+            RunError::failed(ends::git(&error.to_string()), Step::Clone, error.to_string())
+        }
         error => RunError::job(Step::Clone, error.to_string()),
     }
 }

@@ -59,6 +59,11 @@ impl Progress {
         }
     }
 
+    /// The builder's line about the instruction that it is at. A command's output may look the same: see `ends`.
+    pub(super) fn step(&self) -> Option<&str> {
+        self.step.as_deref()
+    }
+
     /// Where the build was, for the sentence that says that it failed.
     pub(super) fn place(&self) -> String {
         self.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"))

@@ -9,6 +9,9 @@ use crate::error::Error;
 use crate::executor::Login;
 use crate::image::{ImageReference, Logins, Version};
 
+/// Longer than most restarts of a registry.
+const RETRY_FOR: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Settings of the builds of one worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -22,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) pull_patience: Option<std::time::Duration>,
     /// What jobs' images are pulled with.
     pub(crate) logins: Logins,
+    /// How long what the network failed at is tried again.
+    pub(crate) retry_for: std::time::Duration,
     /// Builds that are ending: the worker waits for them.
     pub(super) tasks: TaskTracker,
 }
@@ -48,6 +53,7 @@ impl Settings {
             logins: if is_for_jobs { own.clone() } else { Logins::none() },
             git: config.git.clone(),
             pull_patience: config.pull_patience.map(|patience| patience.0),
+            retry_for: config.retry_for.map_or(RETRY_FOR, |time| time.0),
             tasks,
         })
     }

@@ -34,7 +34,15 @@ struct Shared {
     /// Bytes that may still come back.
     left: AtomicU64,
     /// Why a connection was not made.
-    refusal: Mutex<Option<String>>,
+    refusal: Mutex<Option<Refusal>>,
+}
+
+/// Why a connection was not made.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    /// This worker does not make it, whatever is there.
+    pub(super) is_forbidden: bool,
+    pub(super) why: String,
 }
 
 impl Tunnel {
@@ -52,7 +60,7 @@ impl Tunnel {
     }
 
     /// Why the last connection was refused, if one was.
-    pub(super) fn refusal(&self) -> Option<String> {
+    pub(super) fn refusal(&self) -> Option<Refusal> {
         self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -83,9 +91,9 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     let server = match shared.guarded.connect(&host, port).await {
         Ok(server) => server,
         Err(error) => {
-            let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
-            let why = if is_refused { format!("its URL {error}") } else { error.to_string() };
-            *shared.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+            let why = if is_forbidden { format!("its URL {error}") } else { error.to_string() };
+            *shared.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(Refusal { is_forbidden, why });
             return client.write_all(&[5, 2, 0, 1, 0, 0, 0, 0, 0, 0]).await;
         }
     };
@@ -167,7 +175,7 @@ mod tests {
         let api = "http://192.0.2.1".parse().unwrap();
         let closed = Tunnel::open(Guarded::new(&api, false).unwrap(), 1000).await.unwrap();
         assert!(through(&closed, port).await.is_err());
-        assert!(closed.refusal().unwrap().contains("not public"));
+        assert!(closed.refusal().is_some_and(|refusal| refusal.is_forbidden && refusal.why.contains("not public")));
         let open = Tunnel::open(Guarded::new(&api, true).unwrap(), 150).await.unwrap();
         let mut received = Vec::new();
         through(&open, port).await.unwrap().read_to_end(&mut received).await.unwrap();

@@ -17,7 +17,7 @@ use futures_util::stream::BoxStream;
 
 use crate::error::Error;
 pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, SandboxSpec, Whereabouts, WorkerNetwork};
-pub(crate) use docker::{BuildOptions, Docker, Helped, HelperSpec, UnusedSandbox};
+pub(crate) use docker::{BuildOptions, Docker, Head, Helped, HelperSpec, Program, UnusedSandbox};
 pub(crate) use process::Processes;
 
 /// Runs jobs, one container or process group each.
@@ -103,15 +103,15 @@ pub(crate) const LABEL_SANDBOX: &str = "asman.sandbox";
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    /// It understood and refused: the same everywhere, so the job's fault.
+    /// It answered with a refusal. Whose fault that is, the status and what was asked tell: see [`ends`](crate::ends).
     #[error("{message}")]
     Refused {
-        /// HTTP status of the engine.
+        /// HTTP status of the engine; 500 for a failure inside a stream.
         status: u16,
         /// In its own words.
         message: String,
     },
-    /// It is gone or broken, or the disk is full: another machine may do better.
+    /// There is no answer: it is gone or broken, and another machine may do better.
     #[error("{0}")]
     Host(String),
 }

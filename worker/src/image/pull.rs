@@ -1,21 +1,27 @@
 //! A pull with its progress in the build log.
 //!
-//! Bounds: a pull without a word for [`SILENCE_MAX`] has failed; at most [`PROGRESS_LINES_MAX`] progress lines.
+//! Bounds: a pull without a word for [`SILENCE_MAX`] has failed, one that is unpacked for [`UNPACK_FACTOR`] times as long; at most
+//! [`PROGRESS_LINES_MAX`] progress lines.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use protocol::Step;
+use protocol::{EndCode, Step};
 
 use super::{DEFAULT_REGISTRY, ImageReference, Logins, one_at_a_time};
 use crate::care::Images;
+use crate::ends;
 use crate::executor::{Docker, Fault, Login, PullProgress};
 use crate::log::Log;
 use crate::run::RunError;
 use crate::stats::Stats;
 
+/// States of a layer that has come and is being put on the disk, in the engine's own words.
+const UNPACKING: [&str; 2] = ["Extracting", "Verifying Checksum"];
 const SILENCE_MAX: Duration = Duration::from_mins(2);
+/// A disk may take longer than a registry, and then it is not the registry's silence.
+const UNPACK_FACTOR: u32 = 5;
 const PROGRESS_LINES_MAX: usize = 1_000;
 
 /// Gives the id of an image, which is then present.
@@ -43,7 +49,7 @@ pub(crate) async fn pull(
     if let Some(id) = &id {
         images.made(&image.to_string(), id);
     }
-    id.ok_or_else(|| RunError::job(Step::Pull, format!("{image} was pulled and is not there")))
+    id.ok_or_else(|| RunError::failed(EndCode::ImageVanished, Step::Pull, format!("{image} was pulled and is not there")))
 }
 
 /// The owner's login for a registry. One that cannot be had is said in the log, and the registry is asked without it.
@@ -72,18 +78,34 @@ pub(crate) async fn follow_pull(
     let mut states: HashMap<String, String> = HashMap::new();
     let mut lines = 0;
     loop {
-        let silent = |_| {
-            let time = protocol::format_duration(patience);
-            RunError::job(Step::Pull, format!("{image}: the registry said nothing for {time}"))
-        };
-        let Some(word) = tokio::time::timeout(patience, words.next()).await.map_err(silent)? else { return Ok(()) };
-        let word = word.map_err(|fault| RunError::of(Step::Pull, fault))?;
+        let is_unpacking = states.values().any(|state| UNPACKING.contains(&state.as_str()));
+        let limit = if is_unpacking { patience * UNPACK_FACTOR } else { patience };
+        let silent = |_| silence(image, is_unpacking, limit);
+        let Some(word) = tokio::time::timeout(limit, words.next()).await.map_err(silent)? else { return Ok(()) };
+        let word = word.map_err(|fault| refusal(image, &fault))?;
         let is_news = !word.status.is_empty() && states.get(&word.layer) != Some(&word.status);
         if is_news && lines < PROGRESS_LINES_MAX {
             lines += 1;
             let line = if word.layer.is_empty() { word.status.clone() } else { format!("{}: {}", word.layer, word.status) };
             log.line(Step::Pull, line).await;
+        }
+        if is_news && states.len() < PROGRESS_LINES_MAX {
             states.insert(word.layer, word.status);
         }
     }
+}
+
+fn silence(image: &ImageReference, is_unpacking: bool, limit: Duration) -> RunError {
+    let time = protocol::format_duration(limit);
+    let (code, what) = if is_unpacking {
+        (EndCode::UnpackStalled, "the engine unpacked it and said nothing")
+    } else {
+        (EndCode::PullSilent, "the registry said nothing")
+    };
+    RunError::failed(code, Step::Pull, format!("{image}: {what} for {time}; a worker's --pull-patience sets how long it waits"))
+}
+
+fn refusal(image: &ImageReference, fault: &Fault) -> RunError {
+    let status = if let Fault::Refused { status, .. } = fault { *status } else { 500 };
+    RunError::Failed { code: ends::pull(fault, image), step: Step::Pull, status, message: fault.to_string() }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 
-use protocol::Step;
+use protocol::{EndCode, Step};
 
 use super::{RunError, Task, broken};
 use crate::executor::{ContainerSpec, Fault, ImageFacts, Mount};
@@ -36,7 +36,7 @@ impl Task<'_> {
                 let message = format!(
                     "the job asks for the secret {name}, which this worker does not have; its owner gives it with --secret"
                 );
-                return Err(RunError::job(Step::Running, message));
+                return Err(RunError::failed(EndCode::SecretMissing, Step::Running, message));
             };
             let value = source.read().map_err(|error| RunError::Host(format!("secret {name}: {error}")))?;
             values.push((name.clone(), value));
@@ -143,12 +143,14 @@ impl Task<'_> {
             return self.host.executor.create(spec).await;
         };
         match self.host.executor.create(spec.clone()).await {
-            Err(Fault::Refused { message, .. }) if message.contains("storage-opt") => {
+            // The sentence may quote the definition, so whether it was the bound shows without it.
+            Err(Fault::Refused { message, .. }) => {
+                spec.confinement.rootfs_bytes = None;
+                let id = self.host.executor.create(spec).await?;
                 if containers.isolation.note_unbounded_rootfs() {
                     tracing::info!(%message, "the engine cannot bound a root file system; what jobs write is watched instead");
                 }
-                spec.confinement.rootfs_bytes = None;
-                self.host.executor.create(spec).await
+                Ok(id)
             }
             result => result,
         }

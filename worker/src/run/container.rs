@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::Step;
+use protocol::{EndCode, Step};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::watch::Watch;
-use super::{Ended, RunError, Task, broken, image, inputs, signalled};
-use crate::executor::Fault;
+use super::{Ended, RunError, Task, broken, image, inputs, signalled, trial};
+use crate::ends::Phase;
+use crate::executor::{ContainerSpec, Fault};
 use crate::log::Written;
+
+/// The output of a container on its way to the log.
+type Pump = AbortOnDropHandle<Result<Written, Fault>>;
 
 impl Task<'_> {
     /// Prepares, creates and starts the container and awaits its end.
@@ -21,21 +25,44 @@ impl Task<'_> {
         let _in_use = self.host.images.used(&image);
         let mut spec = self.container_spec(image, mounts)?;
         let mut place = self.unless_halted(self.confine(&mut spec, secrets)).await?;
-        let executor = &self.host.executor;
-        let refused = |fault| RunError::of(Step::Running, fault);
-        let (id, watch) = tokio::join!(self.create(spec), Watch::open(self));
-        let id = id.map_err(refused)?;
+        let (id, watch) = tokio::join!(self.create_twice(&spec), Watch::open(self));
+        let id = id?;
         let id = self.container.get_or_init(|| id);
         if let Some(place) = &mut place {
             place.settle();
         }
-        let frames = executor.attach(id).await.map_err(broken)?;
-        let log = self.log.clone();
-        let pump = tokio::spawn(async move { Ok(log.pump(frames).await) });
-        let pump = AbortOnDropHandle::new(pump);
-        executor.start(id).await.map_err(refused)?;
+        let pump = self.start_twice(id, &spec).await?;
         drop(place);
         self.see_to_its_end(id, Duration::ZERO, watch, pump).await
+    }
+
+    /// Creates the container, once more where the first refusal may have passed.
+    async fn create_twice(&self, spec: &ContainerSpec) -> Result<String, RunError> {
+        match self.create(spec.clone()).await {
+            Ok(id) => Ok(id),
+            Err(fault) => {
+                self.unless_halted(self.doubt(Phase::Create, &fault, None, spec)).await?;
+                self.create(spec.clone()).await.map_err(|fault| trial::refused_twice(&fault))
+            }
+        }
+    }
+
+    /// Starts the container with its output on the way to the log, likewise.
+    async fn start_twice(&self, id: &str, spec: &ContainerSpec) -> Result<Pump, RunError> {
+        match self.start(id).await? {
+            Ok(pump) => Ok(pump),
+            Err(fault) => {
+                self.unless_halted(self.doubt(Phase::Start, &fault, Some(id), spec)).await?;
+                self.start(id).await?.map_err(|fault| trial::refused_twice(&fault))
+            }
+        }
+    }
+
+    async fn start(&self, id: &str) -> Result<Result<Pump, Fault>, RunError> {
+        let frames = self.host.executor.attach(id).await.map_err(broken)?;
+        let log = self.log.clone();
+        let pump = AbortOnDropHandle::new(tokio::spawn(async move { Ok(log.pump(frames).await) }));
+        Ok(self.host.executor.start(id).await.map(|()| pump))
     }
 
     /// Awaits the end of a container that was started by an earlier worker process.
@@ -49,13 +76,7 @@ impl Task<'_> {
     }
 
     /// The container's output is in the log when this returns. `age` is how long it has run already.
-    async fn see_to_its_end(
-        &self,
-        id: &str,
-        age: Duration,
-        mut watch: Watch,
-        pump: AbortOnDropHandle<Result<Written, Fault>>,
-    ) -> Result<Ended, RunError> {
+    async fn see_to_its_end(&self, id: &str, age: Duration, mut watch: Watch, pump: Pump) -> Result<Ended, RunError> {
         let limit = self.limit();
         let began = Instant::now();
         let is_timed_out = self.await_end(id, limit.saturating_sub(age), &mut watch).await?;
@@ -73,9 +94,13 @@ impl Task<'_> {
         let pumped = async { pump.await.map_err(|error| RunError::Host(error.to_string()))?.map_err(broken) };
         let written = self.unless_halted(pumped).await?;
         if let Some(sentence) = watch.over_disk() {
-            return Err(RunError::job(Step::Running, sentence));
+            return Err(RunError::failed(EndCode::DiskExceeded, Step::Running, sentence));
         }
         let note = self.host.containers.as_ref().and_then(|containers| watch.note(containers.isolation.pids()));
+        let note = match note {
+            None if !is_timed_out => self.program_note(id, ending.exit_code).await?,
+            note => note,
+        };
         // It may have been stopped for its time by a worker that then was killed itself.
         let is_timed_out = is_timed_out || (age > Duration::ZERO && ending.duration > limit);
         Ok(Ended { ending, is_timed_out, written, note })

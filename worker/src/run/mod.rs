@@ -6,7 +6,7 @@
 //! Order: inputs and image, container, output to the log, outputs. Every step ends early when the task is halted. The container is
 //! left for the caller to remove, on every path, so that outputs can be read and the finish be safe first.
 //!
-//! [`RunError::Job`] is the job's own fault and final; [`RunError::Host`] is ours, and another worker may do better.
+//! What becomes of a job that fails its [`RunError`] tells by its code: see [`ends`](crate::ends).
 
 mod command;
 mod confine;
@@ -16,18 +16,21 @@ mod image;
 mod init;
 mod inputs;
 mod outputs;
+mod program;
 mod shut;
 mod signalled;
 mod spec;
+mod trial;
 mod watch;
 
+pub(crate) use image::forbidden;
 pub use init::Init;
 pub(crate) use watch::{mib, size_of};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use protocol::{Claim, FinishRequest, JobResult, ParsedDefinition, Reason, Step, WorkerId};
+use protocol::{Claim, EndCode, FinishRequest, JobResult, ParsedDefinition, Reason, Step, WorkerId};
 use serde_json::json;
 
 use crate::api::Api;
@@ -40,9 +43,11 @@ use crate::log::{Log, Written};
 /// Why a job has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    /// Final: it would end so on any worker.
+    /// For what its code says; that tells whether it ends the job.
     #[error("{message}")]
-    Job {
+    Failed {
+        /// Why.
+        code: EndCode,
         /// What the job was doing.
         step: Step,
         /// As HTTP would say it; 400 when nobody said anything.
@@ -53,6 +58,8 @@ pub(crate) enum RunError {
     /// Its time was over before it ran.
     #[error("{message}")]
     TimedOut {
+        /// Why.
+        code: EndCode,
         /// What the job was doing.
         step: Step,
         /// Which limit, for the job's author.
@@ -67,14 +74,33 @@ pub(crate) enum RunError {
 }
 
 impl RunError {
-    pub(crate) fn job(step: Step, message: impl Into<String>) -> Self {
-        Self::Job { step, status: 400, message: message.into() }
+    pub(crate) fn failed(code: EndCode, step: Step, message: impl Into<String>) -> Self {
+        Self::Failed { code, step, status: 400, message: message.into() }
     }
 
+    /// The job's own fault, where no code says more.
+    pub(crate) fn job(step: Step, message: impl Into<String>) -> Self {
+        let code = match step {
+            Step::Clone => EndCode::BuildContextInvalid,
+            Step::Build => EndCode::BuildFailed,
+            _ => EndCode::DefinitionInvalid,
+        };
+        Self::failed(code, step, message)
+    }
+
+    /// Of a question to the engine that holds no word of a definition's: never the job's fault.
+    #[expect(clippy::needless_pass_by_value, reason = "maps errors")]
     pub(crate) fn of(step: Step, fault: Fault) -> Self {
-        match fault {
-            Fault::Refused { status, message } => Self::Job { step, status, message },
-            Fault::Host(cause) => Self::Host(cause),
+        let code = if matches!(fault, Fault::Host(_)) { EndCode::EngineGone } else { EndCode::EngineRefused };
+        Self::failed(code, step, fault.to_string())
+    }
+
+    /// Why, as programs read it.
+    pub(crate) const fn code(&self) -> Option<EndCode> {
+        match self {
+            Self::Failed { code, .. } | Self::TimedOut { code, .. } => Some(*code),
+            Self::Host(_) => Some(EndCode::WorkerBroken),
+            Self::Halted => None,
         }
     }
 }
@@ -104,6 +130,8 @@ pub(crate) struct Host {
     /// Images that were fetched for jobs.
     pub(crate) images: Arc<crate::care::Images>,
     pub(crate) builds: crate::build::Settings,
+    /// A container that this machine could not start, though it holds no word of a definition's.
+    pub(crate) failed_trial: std::sync::Mutex<Option<crate::executor::ContainerSpec>>,
 }
 
 /// One job on its way.
@@ -156,16 +184,21 @@ impl Task<'_> {
 
     fn finish(&self, ended: &Ended, outputs: outputs::Outputs) -> FinishRequest {
         let code = ended.ending.exit_code;
-        let (reason, message) = if ended.is_timed_out {
+        let (end, message) = if ended.is_timed_out {
             let note = ended.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
-            (Reason::TimedOut, Some(format!("ran longer than {}{note}", protocol::format_duration(self.limit()))))
+            (Some(EndCode::TimedOut), Some(format!("ran longer than {}{note}", protocol::format_duration(self.limit()))))
         } else if ended.ending.is_out_of_memory {
-            (Reason::Error, Some(self.out_of_memory()))
+            (Some(EndCode::OutOfMemory), Some(self.out_of_memory()))
         } else if self.host.stderr_fails && ended.written.has_stderr {
-            (Reason::Error, Some("the job wrote to stderr, which this worker counts as a failure".to_owned()))
+            (Some(EndCode::WroteToStderr), Some("the job wrote to stderr, which this worker counts as a failure".to_owned()))
         } else {
             let lacks = || outputs.missing.as_ref().map(protocol::Missing::sentence);
-            (Reason::Success, ended.note.clone().or_else(|| watch::signal_note(code)).or_else(lacks))
+            (None, ended.note.clone().or_else(|| watch::signal_note(code)).or_else(lacks))
+        };
+        let reason = match end {
+            None => Reason::Success,
+            Some(EndCode::TimedOut) => Reason::TimedOut,
+            Some(_) => Reason::Error,
         };
         let error = message.as_ref().filter(|_| reason == Reason::Error).map(|message| error_json(code, message));
         let result = JobResult {
@@ -178,7 +211,7 @@ impl Task<'_> {
             outputs: outputs.stored,
             missing: outputs.missing,
         };
-        FinishRequest { epoch: self.claim.epoch, reason, code: None, fault: None, message, result }
+        FinishRequest { epoch: self.claim.epoch, reason, code: word(end), fault: end.map(EndCode::fault), message, result }
     }
 
     fn out_of_memory(&self) -> String {
@@ -191,21 +224,38 @@ impl Task<'_> {
 }
 
 /// A failure about a container that was there a moment ago: no fault of the job's.
-#[expect(clippy::needless_pass_by_value, reason = "maps errors")]
 fn broken(fault: Fault) -> RunError {
-    RunError::Host(fault.to_string())
+    RunError::of(Step::Running, fault)
 }
 
 /// The request that finishes a job which never ran to its end.
-pub(crate) fn failed(epoch: i64, status: u16, message: &str) -> FinishRequest {
+pub(crate) fn failed(epoch: i64, code: EndCode, status: u16, message: &str) -> FinishRequest {
     let result = JobResult { error: Some(error_json(i64::from(status), message)), ..JobResult::default() };
-    FinishRequest { epoch, reason: Reason::Error, code: None, fault: None, message: Some(message.to_owned()), result }
+    FinishRequest {
+        epoch,
+        reason: Reason::Error,
+        code: word(Some(code)),
+        fault: Some(code.fault()),
+        message: Some(message.to_owned()),
+        result,
+    }
 }
 
 /// The same for one that ran out of time.
-pub(crate) fn timed_out(epoch: i64, message: &str) -> FinishRequest {
+pub(crate) fn timed_out(epoch: i64, code: EndCode, message: &str) -> FinishRequest {
     let result = JobResult { is_timed_out: true, ..JobResult::default() };
-    FinishRequest { epoch, reason: Reason::TimedOut, code: None, fault: None, message: Some(message.to_owned()), result }
+    FinishRequest {
+        epoch,
+        reason: Reason::TimedOut,
+        code: word(Some(code)),
+        fault: Some(code.fault()),
+        message: Some(message.to_owned()),
+        result,
+    }
+}
+
+fn word(end: Option<EndCode>) -> Option<String> {
+    end.map(|code| code.as_str().to_owned())
 }
 
 fn error_json(status_code: i64, message: &str) -> serde_json::Value {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use protocol::{EndCode, Step};
 use tokio::time::{Instant, sleep};
 
 use super::RunError;
@@ -23,7 +24,9 @@ pub(super) async fn check(executor: &dyn Executor, ending: Ending) -> Result<(),
     }
     let until = Instant::now() + WATCHED;
     while Instant::now() < until {
-        executor.ping().await.map_err(|fault| RunError::Host(format!("Docker ended, and the container with it: {fault}")))?;
+        executor.ping().await.map_err(|fault| {
+            RunError::failed(EndCode::EngineGone, Step::Running, format!("Docker ended, and the container with it: {fault}"))
+        })?;
         sleep(EVERY).await;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use protocol::Step;
+use protocol::{EndCode, Step};
 
 use super::{RunError, Task, command, environment};
 use crate::executor::{Confinement, ContainerSpec, LABEL_DATA, LABEL_EPOCH, LABEL_JOB, LABEL_WORKER, Mount};
@@ -11,7 +11,7 @@ impl Task<'_> {
     /// Of an image that is present and files that are written; unconfined.
     pub(super) fn container_spec(&self, image: String, files: Vec<Mount>) -> Result<ContainerSpec, RunError> {
         let definition = &self.parsed.definition;
-        let refuse = |error: command::InvalidCommand| RunError::job(Step::Running, error.to_string());
+        let refuse = |error: command::InvalidCommand| RunError::failed(EndCode::CommandInvalid, Step::Running, error.to_string());
         let memory = self.parsed.memory_bytes;
         Ok(ContainerSpec {
             image,
@@ -35,7 +35,8 @@ impl Task<'_> {
         let size = self.parsed.definition.shm_size.as_ref().filter(|size| !size.is_null());
         let read = |size: &serde_json::Value| {
             let text = size.as_str().map_or_else(|| size.to_string(), str::to_owned);
-            protocol::parse_size(&text).map_err(|error| RunError::job(Step::Running, error.to_string()))
+            protocol::parse_size(&text)
+                .map_err(|error| RunError::failed(EndCode::CommandInvalid, Step::Running, error.to_string()))
         };
         size.map(read).transpose()
     }

@@ -48,7 +48,7 @@ pub(super) async fn run(sessions: &[Arc<Session>], shares: Vec<QueueShare>, left
         common: Arc::clone(&first.common),
         lanes: Lanes::new(sessions.iter().cloned().zip(weights)),
         paces: sessions.iter().map(|_| Pace::new()).collect(),
-        health: Health { pause: UNWELL_PAUSE, faulted: None },
+        health: Health { pause: UNWELL_PAUSE, faulted: None, n_succeeded: 0 },
     };
     while asker.common.jobs_left.load(Ordering::Relaxed) > 0 {
         asker.ask().await;
@@ -259,17 +259,24 @@ impl Common {
 struct Health {
     pause: Duration,
     faulted: Option<Instant>,
+    /// Jobs that had succeeded then.
+    n_succeeded: u64,
 }
 
 impl Health {
-    /// Waits a while, and then until the engine answers: a claim that the next job would only release helps nobody.
+    /// Waits a while, and then until the engine answers and starts what it could not start: a claim that the next job would only
+    /// release helps nobody.
     async fn until_well(&mut self, common: &Common) {
-        if self.faulted.is_none_or(|at| at.elapsed() > WELL_AFTER) {
+        // A machine on which other jobs succeed is not to be stopped by jobs that do not.
+        let n_succeeded = common.api.stats.succeeded.get();
+        let works = std::mem::replace(&mut self.n_succeeded, n_succeeded) < n_succeeded;
+        if works || self.faulted.is_none_or(|at| at.elapsed() > WELL_AFTER) {
             self.pause = UNWELL_PAUSE;
         }
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(UNWELL_PAUSE_MAX);
         engine::until_there(common).await;
+        engine::until_it_runs(common).await;
         self.faulted = Some(Instant::now());
     }
 }
@@ -286,7 +293,7 @@ fn admit(session: &Arc<Session>, claim: Claim) -> bool {
     let is_wanted = || session.jobs_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
     let Some(slot) = session.ledger.take(needs).filter(|_| is_wanted()) else {
         // More than was asked for: back at once, so that another worker gets it.
-        tasks.spawn(async move { session.release(&hold).await });
+        tasks.spawn(async move { session.release(&hold, None).await });
         return false;
     };
     session.api.stats.claims.add(1);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{HeldJob, Reason, ReleaseRequest};
+use protocol::{EndCode, JobId, Reason, ReleaseRequest};
 
 use super::Session;
 use crate::api::ApiError;
@@ -51,7 +51,7 @@ pub(super) async fn deliver_leftovers(leftovers: Vec<Leftover>) {
 #[derive(Clone, Copy)]
 enum Letter<'a> {
     Finish(&'a SpooledFinish),
-    Release(&'a HeldJob),
+    Release(&'a JobId, &'a ReleaseRequest),
 }
 
 impl Session {
@@ -72,11 +72,14 @@ impl Session {
         }
     }
 
-    /// Sends a claim back to the queue.
-    pub(super) async fn release(&self, hold: &Hold) {
+    /// Sends a claim back to the queue. Without a reason it costs the job nothing.
+    pub(super) async fn release(&self, hold: &Hold, why: Option<(EndCode, String)>) {
         let job = &hold.job.job_id;
         hold.halt.close();
-        match self.until_answered(Letter::Release(&hold.job)).await {
+        let (code, message) = why.unzip();
+        let (fault, code) = (code.map(EndCode::fault), code.map(|code| code.as_str().to_owned()));
+        let request = ReleaseRequest { epoch: hold.job.epoch, code, fault, message };
+        match self.until_answered(Letter::Release(job, &request)).await {
             Some(Ok(())) => {
                 self.api.stats.released.add(1);
                 tracing::info!(%job, "job released");
@@ -111,11 +114,7 @@ impl Session {
     async fn send(&self, letter: Letter<'_>) -> Result<(), ApiError> {
         match letter {
             Letter::Finish(it) => self.api.finish(&it.queue, &it.job_id, &it.finish).await,
-            Letter::Release(job) => {
-                self.api
-                    .release(&self.queue, &job.job_id, &ReleaseRequest { epoch: job.epoch, ..ReleaseRequest::default() })
-                    .await
-            }
+            Letter::Release(job, request) => self.api.release(&self.queue, job, request).await,
         }
     }
 

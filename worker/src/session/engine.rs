@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use super::Common;
 use crate::backoff::Backoff;
+use crate::executor::Fault;
 use crate::status::Obstacle;
 
 /// Time between looks. A job that is given in the meantime is released, which costs it nothing but the way.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// Time between two trials of a container that this machine could not start.
+const TRIAL_PAUSE: Duration = Duration::from_secs(5);
+const TRIAL_PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// Looks for ever; the caller aborts it.
 pub(super) async fn watch(common: Arc<Common>) {
@@ -20,6 +25,26 @@ pub(super) async fn watch(common: Arc<Common>) {
             until_there(&common).await;
         }
     }
+}
+
+/// Returns when a container starts that could not, though it asked for no more than this worker offers. At once where there is none.
+pub(super) async fn until_it_runs(common: &Common) {
+    let Some(trial) = common.host.take_failed_trial() else { return };
+    let mut pause = TRIAL_PAUSE;
+    loop {
+        match common.host.try_out(&trial).await {
+            // Its image has gone: the next job tells.
+            Ok(()) | Err(Fault::Refused { status: 404, .. }) => break,
+            Err(fault) => {
+                let sentence =
+                    format!("Docker cannot run a container with what this worker offers ({fault}); see `asman doctor`");
+                common.api.status.blocked(Obstacle::Machine, 0, &sentence);
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(TRIAL_PAUSE_MAX);
+    }
+    common.api.status.cleared(Obstacle::Machine, 0);
 }
 
 /// Returns when the engine answers and can run jobs, and says so to those who wait.

@@ -10,6 +10,7 @@ use super::Session;
 use super::remains::Remains;
 use crate::capacity::Slot;
 use crate::data_directory::{KeptClaim, Scratch};
+use crate::ends::{self, Course};
 use crate::holds::Hold;
 use crate::log::{Kept, Log};
 use crate::run::{RunError, Task, failed, timed_out};
@@ -35,7 +36,7 @@ pub(super) async fn work(session: Arc<Session>, work: Work) {
     let cache_in_use = session.care.job_caches.enter(session.queue.qid()).await;
     let folders = session.folders(&claim, &slot, &hold.job);
     let result = match (parsed, folders) {
-        (Err(error), _) => Err(RunError::Job { step: Step::Running, status: 400, message: error.to_string() }),
+        (Err(error), _) => Err(RunError::job(Step::Running, error.to_string())),
         (_, Err(error)) => Err(RunError::Host(format!("scratch folder: {error}"))),
         (Ok(parsed), Ok((scratch, cache))) => {
             let (claim, parsed, gpus, halt) = (&claim, &parsed, &slot.gpus[..], &*hold.halt);
@@ -67,7 +68,7 @@ pub(super) async fn work(session: Arc<Session>, work: Work) {
     }
 }
 
-/// Turns a job's own fault into the request that finishes it, and returns when the API has the whole log.
+/// Turns a failure that ends the job into the request that finishes it, and returns when the API has the whole log.
 async fn close_log(
     result: Result<FinishRequest, RunError>,
     epoch: i64,
@@ -75,13 +76,16 @@ async fn close_log(
     uploader: JoinHandle<()>,
 ) -> Result<FinishRequest, RunError> {
     let result = match result {
-        Err(RunError::Job { step, status, message }) => {
+        Err(RunError::Failed { code, step, status, message }) => {
             log.error(step, &message).await;
-            Ok(failed(epoch, status, &message))
+            match ends::course(code) {
+                Course::End => Ok(failed(epoch, code, status, &message)),
+                _ => Err(RunError::Failed { code, step, status, message }),
+            }
         }
-        Err(RunError::TimedOut { step, message }) => {
+        Err(RunError::TimedOut { code, step, message }) => {
             log.error(step, &message).await;
-            Ok(timed_out(epoch, &message))
+            Ok(timed_out(epoch, code, &message))
         }
         other => other,
     };
@@ -103,12 +107,16 @@ impl Session {
 
     /// A job without a result: released, unless its claim is gone.
     async fn give_back(&self, error: Option<RunError>, hold: Hold) {
-        if let Some(RunError::Host(cause)) = &error {
-            tracing::error!(%cause, job = %hold.job.job_id, "this machine failed a job; it goes back to the queue");
-            self.is_unwell.notify_one();
+        let why = error.as_ref().and_then(|error| Some((error.code()?, error.to_string())));
+        if let Some((code, cause)) = &why {
+            let (job, fault) = (&hold.job.job_id, code.fault().as_str());
+            tracing::error!(%job, %code, fault, %cause, "the job goes back to the queue");
+            if matches!(ends::course(*code), Course::GiveBackAndRest | Course::GiveBackAndStop) {
+                self.is_unwell.notify_one();
+            }
         }
         if !hold.halt.is_lost() {
-            self.release(&hold).await;
+            self.release(&hold, why).await;
         }
     }
 }

@@ -194,6 +194,7 @@ impl Common {
             contents: Arc::clone(&care.contents),
             images: Arc::clone(&care.images),
             builds,
+            failed_trial: std::sync::Mutex::default(),
         };
         let common = Self {
             api,

@@ -208,6 +208,10 @@ impl FakeApi {
         self.until("a finish", |heard| heard.finished.get(job).cloned()).await
     }
 
+    pub(crate) async fn release_of(&self, job: &str) -> ReleaseRequest {
+        self.until("a release", |heard| heard.released.get(job).cloned()).await
+    }
+
     /// The same for a job that takes its time.
     pub(crate) async fn finish_of_long(&self, job: &str) -> FinishRequest {
         self.until_within(DEADLINE * 5, "a finish", &mut |heard: &mut Heard| heard.finished.get(job).cloned()).await

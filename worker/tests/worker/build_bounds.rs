@@ -4,6 +4,7 @@ use protocol::Reason;
 use serde_json::{Value, json};
 
 use crate::builds::{dockerfile, failure, forget, left_of, nonce, succeeded};
+use crate::faults::outcome;
 use crate::harness::TestWorker;
 
 /// A worker for strangers that builds: in gVisor only an engine does whose default it is.
@@ -13,6 +14,7 @@ async fn for_strangers(registries: &[&str]) -> TestWorker {
         config.isolation.untrusted = true;
         config.isolation.runtime = Some("runc".to_owned());
         config.isolation.allow_registry = registries;
+        config.retry_for = Some("1s".parse().unwrap());
     })
     .await
 }
@@ -65,8 +67,8 @@ async fn a_stranger_names_no_registry_of_the_workers_network_unless_its_owner_di
     for definition in
         [json!({ "image": "127.0.0.1:1/x", "command": "true" }), json!({ "build": { "dockerfile": "FROM 127.0.0.1:1/x" } })]
     {
-        let message = refusal(&worker, &definition).await;
-        assert!(message.contains("connection refused"), "{message}");
+        let release = outcome(&worker, &definition).await.expect_err("a release");
+        assert!(release.message.unwrap().contains("connection refused"));
     }
     worker.drain().await;
 }

@@ -1,17 +1,18 @@
 //! Images that are not there yet.
 
-use protocol::{Reason, Step};
+use protocol::{EndFault, Reason, Step};
 use serde_json::json;
 
 use crate::harness::{IMAGE, Registry, TestWorker, docker, ensure_image, rootfs};
 
 #[tokio::test]
 async fn a_pull_that_fails_gives_the_registrys_words() {
-    let worker = TestWorker::start().await;
+    let worker = TestWorker::start_with(|config| config.retry_for = Some("2s".parse().unwrap())).await;
     // Nothing listens there.
-    let (job, finish) = worker.run(&json!({ "image": "127.0.0.1:1/none:v1", "command": "true" })).await;
-    let message = finish.message.unwrap();
-    assert!(finish.reason == Reason::Error && message.contains("connection refused"), "{message}");
+    let job = worker.api.submit(&json!({ "image": "127.0.0.1:1/none:v1", "command": "true" }));
+    let release = worker.api.release_of(&job).await;
+    assert_eq!((release.code.as_deref(), release.fault), (Some("pull-failed"), Some(EndFault::Network)));
+    assert!(release.message.unwrap().contains("connection refused"));
     worker.api.with(|heard| {
         let chunks: Vec<_> = heard.logs[&job].values().collect();
         assert!(chunks.iter().all(|chunk| chunk.step == Step::Pull));
@@ -52,6 +53,7 @@ async fn a_tag_that_is_not_there_is_a_job_error() {
     let registry = Registry::start();
     let worker = TestWorker::start().await;
     let (_, finish) = worker.run(&json!({ "image": format!("{}/none:v1", registry.address), "command": "true" })).await;
+    assert_eq!((finish.code.as_deref(), finish.fault), (Some("image-not-found"), Some(EndFault::Job)));
     let message = finish.message.unwrap();
     assert!(finish.reason == Reason::Error && message.contains("manifest unknown"), "{message}");
     worker.drain().await;
@@ -63,9 +65,10 @@ async fn a_registry_that_says_nothing_is_given_up() {
     let worker =
         TestWorker::start_with(|config| config.pull_patience = Some(protocol::Duration(std::time::Duration::from_secs(2)))).await;
     let image = format!("{}/none:v1", silent.local_addr().unwrap());
-    let (_, finish) = worker.run(&json!({ "image": image, "command": "true" })).await;
-    let message = finish.message.unwrap();
-    assert!(finish.reason == Reason::Error && message.contains("said nothing for 2s"), "{message}");
+    let job = worker.api.submit(&json!({ "image": image, "command": "true" }));
+    let release = worker.api.release_of(&job).await;
+    assert_eq!((release.code.as_deref(), release.fault), (Some("pull-silent"), Some(EndFault::Network)));
+    assert!(release.message.unwrap().contains("said nothing for 2s"));
     worker.drain().await;
 }
 

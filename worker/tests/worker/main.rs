@@ -16,6 +16,7 @@ mod contexts;
 mod ends;
 mod engine;
 mod executors;
+mod faults;
 mod files;
 mod harness;
 mod hostile;

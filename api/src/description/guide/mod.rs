@@ -16,9 +16,10 @@ use super::page::{head, policy_of};
 const STYLE: &str = concat!(include_str!("../page.css"), include_str!("guide.css"));
 
 /// Name in the address and text. The order is that of reading.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("quick-start", include_str!("quick-start.md")),
     ("job-definition", include_str!("job-definition.md")),
+    ("ends", include_str!("ends.md")),
     ("rest", include_str!("rest.md")),
     ("sockets", include_str!("sockets.md")),
     ("workers", include_str!("workers.md")),
@@ -64,8 +65,9 @@ struct Chapter {
 }
 
 impl Chapter {
-    fn read(name: &'static str, text: &'static str) -> Self {
-        let mut events: Vec<Event<'_>> = Parser::new_ext(text, Options::ENABLE_TABLES).map(harmless).collect();
+    fn read(name: &'static str, text: &str) -> Self {
+        let text = text.replace("<!-- end codes -->", &end_codes());
+        let mut events: Vec<Event<'_>> = Parser::new_ext(&text, Options::ENABLE_TABLES).map(harmless).collect();
         let title = text_of(&events, |tag| matches!(tag, Tag::Heading { level: HeadingLevel::H1, .. })).unwrap_or_default();
         let lead = text_of(&events, |tag| matches!(tag, Tag::Paragraph)).unwrap_or_default();
         let sections = name_headings(&mut events);
@@ -75,6 +77,15 @@ impl Chapter {
         let html = html.replace("<pre>", "<pre tabindex=\"0\">").replace("<table>", "<table tabindex=\"0\">");
         Self { name, title, lead, sections, html }
     }
+}
+
+/// The table of codes, as Markdown: the program's own, so that the page has every one.
+fn end_codes() -> String {
+    let mut table = "| code | fault | meaning |\n|---|---|---|\n".to_owned();
+    for code in protocol::EndCode::ALL {
+        table += &format!("| `{code}` | {} | {} |\n", code.fault().as_str(), code.meaning());
+    }
+    table
 }
 
 /// No HTML but what is made here.
@@ -187,6 +198,14 @@ fn frame(title: &str, base: &str, current: Option<&Chapter>, all: &[Chapter], ma
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_of_ends_has_every_code() {
+        let ends = PAGES.iter().find(|(name, _)| *name == "ends").map(|(name, text)| Chapter::read(name, text)).unwrap();
+        for code in protocol::EndCode::ALL {
+            assert!(ends.html.contains(&format!("<code>{code}</code>")), "{code}");
+        }
+    }
 
     #[test]
     fn headings_get_ids_and_foreign_html_is_text() {

@@ -69,6 +69,9 @@ pub(crate) struct AddArgs {
     /// Take the definition from a JSON file, or from standard input with `-`; the other flags change it.
     #[arg(long, value_name = "FILE.json|-")]
     pub(super) definition: Option<PathBuf>,
+    /// Run the job again, however it ended before. One that waits or runs is left as it is.
+    #[arg(long)]
+    pub(super) again: bool,
     /// Follow the job to its end, fetch its outputs, exit with its exit code.
     #[arg(long = "wait")]
     is_waiting: bool,
@@ -98,6 +101,7 @@ impl AddArgs {
             secrets: Vec::new(),
             shm_size: None,
             definition: None,
+            again: false,
             is_waiting: true,
             wait: WaitArgs::default(),
         }
@@ -120,9 +124,7 @@ impl Submitted {
     /// Why its result is there at once, for whoever wonders.
     pub(crate) fn why_nothing_runs(&self) -> Option<String> {
         let ago = ago(self.ended?.elapsed().unwrap_or_default());
-        Some(format!(
-            "This job ran before, {ago}: nothing runs, and this is its result. It runs anew as another job, such as with -e TRY=2"
-        ))
+        Some(format!("This job ran before, {ago}: nothing runs, and this is its result. With --again it runs again"))
     }
 }
 
@@ -170,7 +172,9 @@ pub(crate) async fn submit(client: &Client, args: &AddArgs, is_quiet: bool) -> R
         inputs::upload(client, std::slice::from_ref(context.file()), is_quiet).await?;
     }
     let definition = RawValue::from_string(parsed.text).map_err(|error| Failure::BadInput(error.to_string()))?;
-    let control = args.namespace.clone().map(|namespace| protocol::Control { namespace: Some(namespace), ..Default::default() });
+    let control =
+        protocol::Control { namespace: args.namespace.clone(), again: args.again.then_some(true), ..Default::default() };
+    let control = Some(control).filter(|control| *control != protocol::Control::default());
     let job = protocol::EnqueueJob { id: None, definition, control, debug: None };
     let body = serde_json::to_string(&job).map_err(|error| Failure::BadInput(error.to_string()))?;
     let before = if args.is_waiting { end_of(client, &args.queue, &parsed.job_id).await } else { None };

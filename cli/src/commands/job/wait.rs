@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use protocol::{Job, JobId, JobResult, Missing, QueueName, Reason, State};
+use protocol::{EndFault, Job, JobId, JobResult, Missing, QueueName, Reason, State};
 use serde::Serialize;
 use tokio::signal;
 use tokio::sync::watch;
@@ -64,6 +64,12 @@ pub(crate) struct WaitOptions {
 pub(crate) struct Outcome {
     job_id: JobId,
     reason: Reason,
+    /// Why it has no result, as programs read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// Whose fault that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<EndFault>,
     /// Of the container.
     exit_code: Option<i64>,
     duration_ms: Option<f64>,
@@ -125,6 +131,8 @@ pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, opt
     Ok(Outcome {
         job_id: id.clone(),
         reason: finished.reason,
+        code: finished.code,
+        fault: finished.fault,
         exit_code: left.status_code,
         duration_ms: left.duration,
         message,
@@ -188,7 +196,14 @@ impl Outcome {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.reason != Reason::Success {
             let message = self.message.as_ref().map(|message| format!(": {}", say::name(message))).unwrap_or_default();
-            return Err(Failure::Failed(format!("the job ended as {}{message}", self.reason.as_str())));
+            let sentence = format!("the job ended as {}{message}", self.reason.as_str());
+            return Err(match self.fault {
+                None | Some(EndFault::Job) => Failure::Failed(sentence),
+                Some(fault) => Failure::NotRun(format!(
+                    "{sentence}; this was not the job's fault but that of the {}: send it again to try again",
+                    fault.as_str()
+                )),
+            });
         }
         match self.exit_code.unwrap_or(0) {
             0 => self.missing.as_ref().map_or(Ok(()), |missing| Err(Failure::Incomplete(missing.sentence()))),
@@ -207,6 +222,8 @@ mod tests {
         Outcome {
             job_id,
             reason,
+            code: None,
+            fault: None,
             exit_code,
             duration_ms: None,
             message: Some("why".into()),
@@ -227,6 +244,11 @@ mod tests {
             matches!(incomplete.check(), Err(Failure::Incomplete(sentence)) if sentence.starts_with("3 outputs are missing"))
         );
         assert_eq!(outcome(Reason::TimedOut, None).check().unwrap_err().to_string(), "the job ended as TimedOut: why");
+        let of = |fault| Outcome { fault: Some(fault), ..outcome(Reason::Error, None) }.check().unwrap_err();
+        assert!(matches!(of(EndFault::Job), Failure::Failed(_)));
+        for fault in [EndFault::Machine, EndFault::Network, EndFault::Settings, EndFault::Cluster] {
+            assert!(matches!(of(fault), Failure::NotRun(_)), "{fault:?}");
+        }
     }
 
     #[test]

@@ -37,7 +37,10 @@ pub(super) enum GitError {
     /// No such program.
     #[error("this worker has no git; install git on it, or give the context as an archive, such as …/archive/<ref>.tar.gz")]
     NoGit,
-    /// It may not be reached.
+    /// It may not be reached from here.
+    #[error("the repository cannot be reached: {0}")]
+    Forbidden(String),
+    /// Nobody answers there.
     #[error("the repository cannot be reached: {0}")]
     Unreachable(String),
     /// It is private, or not there.
@@ -102,7 +105,7 @@ impl<'a> Git<'a> {
     ) -> Result<Self, GitError> {
         let allows_http = guarded.allows_private();
         if repository.url.scheme() != "https" && !allows_http {
-            return Err(GitError::Unreachable("it is not an https URL".to_owned()));
+            return Err(GitError::Forbidden("it is not an https URL".to_owned()));
         }
         let tunnel = Tunnel::open(guarded.clone(), BYTES_MAX).await.map_err(GitError::Host)?;
         Ok(Self { program, folder, repository, guarded, allows_http, tunnel })
@@ -114,7 +117,9 @@ impl<'a> Git<'a> {
         for url in spellings(self.repository) {
             match self.list(&url).await {
                 Ok(list) => return find(&self.repository.wanted, &parse_refs(&list), url),
-                Err(error @ (GitError::NoGit | GitError::Host(_) | GitError::Unreachable(_))) => return Err(error),
+                Err(error @ (GitError::NoGit | GitError::Host(_) | GitError::Forbidden(_) | GitError::Unreachable(_))) => {
+                    return Err(error);
+                }
                 Err(error) => failure = error,
             }
         }

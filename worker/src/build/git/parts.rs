@@ -124,6 +124,9 @@ impl Git<'_> {
 fn of_submodule(path: &str, error: GitError) -> GitError {
     match error {
         GitError::Host(_) | GitError::NoGit | GitError::TooLarge | GitError::Submodule { .. } => error,
+        // These may pass.
+        GitError::Unreachable(why) => GitError::Unreachable(format!("the submodule {path:?}: {why}")),
+        GitError::Failed(why) => GitError::Failed(format!("the submodule {path:?}: {why}")),
         error => GitError::Submodule { path: path.to_owned(), why: error.to_string() },
     }
 }

@@ -8,6 +8,7 @@ use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
+use super::super::tunnel::Refusal;
 use super::{Git, GitError};
 
 /// Most bytes of a list of refs.
@@ -96,8 +97,8 @@ impl Git<'_> {
         if self.tunnel.is_spent() {
             return Err(GitError::TooLarge);
         }
-        if let Some(refusal) = self.tunnel.refusal() {
-            return Err(GitError::Unreachable(refusal));
+        if let Some(Refusal { is_forbidden, why }) = self.tunnel.refusal() {
+            return Err(if is_forbidden { GitError::Forbidden(why) } else { GitError::Unreachable(why) });
         }
         let is_private = ["could not read Username", "Authentication failed", "not found", "error: 403", "error: 401"];
         if is_private.iter().any(|words| complaint.contains(words)) {

@@ -19,6 +19,7 @@ mod images;
 mod keeping;
 mod listing;
 mod pause;
+mod program;
 mod sandbox;
 
 use std::path::Path;
@@ -41,6 +42,8 @@ use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, LABEL_DATA, L
 use crate::error::{Error, innermost};
 pub(crate) use helper::{Helped, HelperSpec};
 pub(crate) use images::BuildOptions;
+use program::platform;
+pub(crate) use program::{Head, Program};
 pub(crate) use sandbox::{UnusedSandbox, network_in};
 
 /// Time for the engine's answer to the first ping.
@@ -57,42 +60,19 @@ pub(crate) struct Docker {
     pub(crate) memory_bytes: u64,
     /// Of the engine's machine, as the engine names it.
     architecture: String,
+    /// What its machine runs, such as `linux/amd64`; empty when it does not say.
+    pub(crate) platform: String,
 }
 
 impl From<Bollard> for Fault {
     fn from(error: Bollard) -> Self {
         match error {
-            Bollard::DockerResponseServerError { status_code, message } if !is_of_host(&message) => {
-                Self::Refused { status: status_code, message }
-            }
-            Bollard::DockerStreamError { error } if !is_of_host(&error) => Self::Refused { status: 500, message: error },
+            Bollard::DockerResponseServerError { status_code, message } => Self::Refused { status: status_code, message },
+            // The answer had begun as a good one: there is no status of its own.
+            Bollard::DockerStreamError { error } => Self::Refused { status: 500, message: error },
             other => Self::Host(innermost(&other)),
         }
     }
-}
-
-/// Whether a refusal tells of this machine, not of what was asked: the engine gives both the status 500. What is not known here
-/// counts as the job's, because a job that no machine can run must not go round for ever.
-fn is_of_host(message: &str) -> bool {
-    const OF_HOST: [&str; 11] = [
-        "no space left on device",
-        "cannot allocate memory",
-        "dial unix",
-        "failed to create endpoint",
-        "context canceled",
-        // The engine goes down, and its builder has lost what runs the commands.
-        "transport is closing",
-        // It was there a moment ago: somebody has just removed it.
-        "No such image",
-        // Somebody removed the network between the look at it and the container's start.
-        "network asman-",
-        // Or the sandbox that the container was to join.
-        "cannot join network of a non running container",
-        "No such container",
-        // An old gVisor on a new kernel; `--network=host` among its runtime's arguments mends that.
-        "cannot run with network enabled in root network namespace",
-    ];
-    OF_HOST.iter().any(|words| message.contains(words))
 }
 
 impl Docker {
@@ -100,10 +80,11 @@ impl Docker {
     pub(crate) async fn connect() -> Result<Self, Error> {
         let no_docker = |error: Bollard| Error::NoDocker { cause: innermost(&error) };
         let client = bollard::Docker::connect_with_defaults().map_err(no_docker)?;
-        let mut docker = Self { client, cpus: 1, memory_bytes: 0, architecture: String::new() };
+        let mut docker = Self { client, cpus: 1, memory_bytes: 0, architecture: String::new(), platform: String::new() };
         docker.ping().await.map_err(|fault| Error::NoDocker { cause: fault.to_string() })?;
         let info = docker.client.info().await.map_err(no_docker)?;
         docker.cpus = info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1);
+        docker.platform = platform(info.os_type, info.architecture.clone());
         docker.architecture = info.architecture.unwrap_or_default();
         docker.memory_bytes = info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         Ok(docker)

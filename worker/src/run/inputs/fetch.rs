@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use protocol::{Step, is_sha256};
+use protocol::{EndCode, Step, is_sha256};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, Url};
 
@@ -16,6 +16,7 @@ use super::{RunError, Task, disk};
 use crate::api::ApiError;
 use crate::backoff::Backoff;
 use crate::content::{Contents, Download, Failure, Part, Progress, move_or_copy};
+use crate::ends;
 
 /// Answers in a row without a byte from somebody else's URL before the job fails: some ten seconds.
 const URL_STALLS_MAX: usize = 5;
@@ -89,7 +90,19 @@ async fn is_stored(task: &Task<'_>, sha256: &str) -> bool {
 }
 
 fn refusal(name: &str, why: &str) -> RunError {
-    RunError::job(Step::Running, format!("input {name:?} cannot be fetched: {why}"))
+    unfetched(EndCode::InputInvalid, name, why)
+}
+
+fn unfetched(code: EndCode, name: &str, why: &str) -> RunError {
+    RunError::failed(code, Step::Running, format!("input {name:?} cannot be fetched: {why}"))
+}
+
+/// What an answer means that says not to come again.
+fn code_of(error: &ApiError) -> EndCode {
+    match error {
+        ApiError::Refused { status, .. } => ends::fetch(*status, EndCode::InputNotFound, EndCode::InputUnreachable),
+        ApiError::Away(_) | ApiError::Stale => EndCode::InputUnreachable,
+    }
 }
 
 /// Puts kept content in its place. Whether it was there.
@@ -143,7 +156,7 @@ async fn download(task: &Task<'_>, name: &str, source: &Source<'_>, path: &Path)
                 }
                 backoff.wait().await;
             }
-            Err(Failure::Http(error)) => return Err(refusal(name, &error.to_string())),
+            Err(Failure::Http(error)) => return Err(unfetched(code_of(&error), name, &error.to_string())),
             Err(Failure::TooLarge) => return Err(refusal(name, "it is larger than 5 GiB")),
             Err(Failure::Disk(error)) => return Err(on_disk(error)),
         }
@@ -170,11 +183,11 @@ impl Source<'_> {
         api.send(api.request(Method::GET, own).headers(resume)).await
     }
 
-    /// Our own API will be back, so another try of the job helps; a stranger's server is the job's choice.
+    /// Both will be back, so another try of the job helps.
     fn given_up(&self, name: &str, cause: &str) -> RunError {
         match self {
-            Self::Key(_) => RunError::Host(format!("fetching an input: {cause}")),
-            Self::Url(_) => refusal(name, cause),
+            Self::Key(_) => unfetched(EndCode::StorageUnreachable, name, cause),
+            Self::Url(_) => unfetched(EndCode::InputUnreachable, name, cause),
         }
     }
 }

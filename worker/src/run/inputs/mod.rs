@@ -11,7 +11,7 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use protocol::{DataRefType, Step};
+use protocol::{DataRefType, EndCode, Step};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
@@ -29,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Writes all files of the job and gives the mounts of those with absolute names.
 pub(super) async fn write(task: &Task<'_>) -> Result<Vec<Mount>, RunError> {
     let places = Places::of(&task.parsed.definition, &task.scratch);
-    let Places { files, mounts } = places.map_err(|sentence| RunError::job(Step::Running, sentence))?;
+    let Places { files, mounts } = places.map_err(|sentence| RunError::failed(EndCode::InputInvalid, Step::Running, sentence))?;
     let mut writes = Vec::new();
     for place in files {
         writes.push(write_one(task, place).boxed());
@@ -40,7 +40,7 @@ pub(super) async fn write(task: &Task<'_>) -> Result<Vec<Mount>, RunError> {
 
 async fn write_one(task: &Task<'_>, place: Place<'_>) -> Result<(), RunError> {
     let Place { path, name, reference } = &place;
-    let unreadable = |why: &str| RunError::job(Step::Running, format!("input {name:?}: {why}"));
+    let unreadable = |why: &str| RunError::failed(EndCode::InputInvalid, Step::Running, format!("input {name:?}: {why}"));
     if let Some(folder) = path.parent() {
         tokio::fs::create_dir_all(folder).await.map_err(|error| disk(name, &error))?;
     }
@@ -70,9 +70,11 @@ async fn write_one(task: &Task<'_>, place: Place<'_>) -> Result<(), RunError> {
 fn disk(name: &str, error: &io::Error) -> RunError {
     use io::ErrorKind::{AlreadyExists, InvalidFilename, IsADirectory, NotADirectory};
     match error.kind() {
-        AlreadyExists | InvalidFilename | IsADirectory | NotADirectory => {
-            RunError::job(Step::Running, format!("input {name:?} is no file name here, or is the same as another one's: {error}"))
-        }
+        AlreadyExists | InvalidFilename | IsADirectory | NotADirectory => RunError::failed(
+            EndCode::InputInvalid,
+            Step::Running,
+            format!("input {name:?} is no file name here, or is the same as another one's: {error}"),
+        ),
         _ => RunError::Host(format!("writing an input: {error}")),
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use protocol::Step;
+use protocol::{EndCode, Step};
 use reqwest::header::{CONTENT_LENGTH, LOCATION};
 use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use tokio_util::io::ReaderStream;
@@ -37,10 +37,13 @@ enum Failure {
 
 /// Stores a file under its hash. Outages are waited out; the caller ends it by dropping it.
 pub(super) async fn put(task: &Task<'_>, file: &Found, sha256: &str) -> Result<(), RunError> {
-    let refuse = |error: ApiError| {
+    let refuse = |error: ApiError, is_elsewhere: bool| {
         let status = if let ApiError::Refused { status, .. } = error { status } else { 400 };
+        // Too large, or a key that cannot be one: so would it be anywhere. All else is the cluster's.
+        let is_jobs = !is_elsewhere && matches!(status, 400 | 413);
+        let code = if is_jobs { EndCode::OutputRefused } else { EndCode::OutputNotStored };
         let message = format!("output {:?} cannot be stored: {error}", file.name);
-        RunError::Job { step: Step::Running, status, message }
+        RunError::Failed { code, step: Step::Running, status, message }
     };
     let mut backoff = Backoff::new();
     let mut refusals = 0;
@@ -48,11 +51,11 @@ pub(super) async fn put(task: &Task<'_>, file: &Found, sha256: &str) -> Result<(
         match attempt(task, file, sha256, refusals >= FAILURES_DIRECT).await {
             Ok(()) => return Ok(()),
             Err(Failure::Api(ApiError::Away(_))) => (),
-            Err(Failure::Api(error)) => return Err(refuse(error)),
+            Err(Failure::Api(error)) => return Err(refuse(error, false)),
             Err(Failure::Elsewhere(error)) => {
                 refusals += 1;
                 if refusals == REFUSALS_MAX && !matches!(error, ApiError::Away(_)) {
-                    return Err(refuse(error));
+                    return Err(refuse(error, true));
                 }
             }
             Err(Failure::Disk(error)) => return Err(RunError::Host(format!("reading an output: {error}"))),

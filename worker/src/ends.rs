@@ -1,0 +1,225 @@
+//! One table of what a failure means: from what was being done, and the engine's status or the exit code, to an end code, and from
+//! a code to what becomes of the job.
+//!
+//! # Invariants
+//!
+//! - Statuses, exit codes and phases decide. The engine's sentences quote the definition (its working directory, its variables, its
+//!   command), so a phrase in one of them proves nothing.
+//! - Words are read where there is nothing else: an engine passes a registry's answer on in words alone ([`pull`], [`base`]), and so
+//!   does git ([`git`]). They are read after the names in them are taken out, and only to tell a server's final answer from one that
+//!   passes. A server that lies so harms nobody but those who name it: none of these codes keeps a worker from its other jobs.
+//! - What is not in the table is not the job's fault.
+
+use protocol::{EndCode, EndFault};
+
+use crate::executor::Fault;
+use crate::image::ImageReference;
+
+/// What becomes of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// It ends as an error.
+    End,
+    /// Another worker may do better, or this one later.
+    GiveBack,
+    /// The same, and this machine takes a breath before it takes other jobs.
+    GiveBackAndRest,
+    /// The same, and this machine takes no jobs until it is seen to run one.
+    GiveBackAndStop,
+}
+
+/// What becomes of a job that fails with this code.
+pub(crate) const fn course(code: EndCode) -> Course {
+    match code {
+        EndCode::MachineCannotRun => Course::GiveBackAndStop,
+        EndCode::EngineGone | EndCode::DiskFull | EndCode::WorkerBroken => Course::GiveBackAndRest,
+        // These would end the same here, and whether another worker may do better nobody knows: the job ends, and its next
+        // submission is tried again.
+        EndCode::ImagePlatformMismatch
+        | EndCode::RegistryNotAllowed
+        | EndCode::UrlNotAllowed
+        | EndCode::BuildsDisabled
+        | EndCode::SecretMissing
+        | EndCode::OutputNotStored => Course::End,
+        code if matches!(code.fault(), EndFault::Job) => Course::End,
+        _ => Course::GiveBack,
+    }
+}
+
+/// What was asked of the engine about a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Create,
+    Start,
+}
+
+/// What a container's refusal means before anything else is tried. None: only a trial can tell.
+pub(crate) fn container(phase: Phase, fault: &Fault, exit_code: Option<i64>) -> Option<EndCode> {
+    match (phase, fault, exit_code) {
+        (_, Fault::Host(_), _) => Some(EndCode::EngineGone),
+        // The engine notes these as a shell would, of the program itself; every other failure to start is 128.
+        (Phase::Start, _, Some(127)) => Some(EndCode::CommandNotFound),
+        (Phase::Start, _, Some(126)) => Some(EndCode::CommandNotExecutable),
+        // Of two things that were there a moment ago: the image, and the network or sandbox.
+        (Phase::Create, Fault::Refused { status: 404, .. }, _) => Some(EndCode::ImageVanished),
+        (_, Fault::Refused { status: 404 | 409, .. }, _) => Some(EndCode::EngineRefused),
+        _ => None,
+    }
+}
+
+/// What it means after this machine has started a container that asks for the same of it and holds nothing of the definition's
+/// words. None: the engine should be asked once more, since what went wrong may have passed.
+pub(crate) const fn container_after_trial(fault: &Fault, is_second: bool) -> Option<EndCode> {
+    match fault {
+        Fault::Host(_) => Some(EndCode::EngineGone),
+        // A container that the engine will not have, while it has the other.
+        Fault::Refused { status: 400..=499, .. } => Some(EndCode::ContainerRefused),
+        Fault::Refused { .. } if is_second => Some(EndCode::ContainerRefused),
+        Fault::Refused { .. } => None,
+    }
+}
+
+/// What the failure of a pull means. 20.10 answers 404 for what a registry does not know or does not give, and passes all else on
+/// in words: as a 500, or inside the stream.
+pub(crate) fn pull(fault: &Fault, image: &ImageReference) -> EndCode {
+    let Fault::Refused { status, message } = fault else { return EndCode::EngineGone };
+    let words = message.replace(&image.to_string(), "").replace(&image.name, "");
+    of_registry(*status, &words)
+}
+
+/// The same of a base image, whose name the build's text gives: whatever looks like a name is taken out.
+pub(crate) fn base(message: &str) -> EndCode {
+    let is_name = |word: &&str| word.contains(['/', ':', '@']) && !word.ends_with(':');
+    let words: Vec<&str> = message.split(' ').filter(|word| !is_name(word)).collect();
+    match of_registry(500, &words.join(" ")) {
+        EndCode::PullFailed => EndCode::BuildBaseUnreachable,
+        code => code,
+    }
+}
+
+fn of_registry(status: u16, words: &str) -> EndCode {
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+    let is_denied = || {
+        says(&["pull access denied", "no basic auth credentials", "insufficient_scope"]) || words.starts_with("unauthorized: ")
+    };
+    match status {
+        400 => EndCode::ImageReferenceInvalid,
+        401 | 403 => EndCode::ImageDenied,
+        _ if is_denied() => EndCode::ImageDenied,
+        404 => EndCode::ImageNotFound,
+        _ if says(&["no matching manifest for"]) => EndCode::ImageNoPlatform,
+        _ if says(&["not found: manifest unknown", "not found: name unknown", "failed to resolve reference : not found"]) => {
+            EndCode::ImageNotFound
+        }
+        _ => EndCode::PullFailed,
+    }
+}
+
+/// What the failure of a build by the classic builder means. `step` is the builder's line about the instruction it is at.
+pub(crate) fn build(fault: &Fault, step: Option<&str>) -> EndCode {
+    let Fault::Refused { status, message } = fault else { return EndCode::BuildBroken };
+    let instruction = step.and_then(|step| step.split_once(" : ")).map_or("", |(_, rest)| rest.trim_start());
+    let is_at = |word: &str| instruction.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    match status {
+        // It could not be read, or its command failed.
+        400..=499 => EndCode::BuildFailed,
+        _ if is_at("FROM ") => base(message),
+        // A file from somebody's server.
+        _ if is_at("ADD ") && instruction.contains("://") => EndCode::BuildContextUnreachable,
+        // The engine names the instruction that cannot be done before it quotes anything.
+        _ if message.starts_with("COPY failed: ") || message.starts_with("ADD failed: ") => EndCode::BuildFailed,
+        _ => EndCode::EngineRefused,
+    }
+}
+
+/// What git's complaint means. Its exit code is the same for all, and a URL holds no blank, so that none of these is a part of one.
+pub(crate) fn git(complaint: &str) -> EndCode {
+    let is_final = ["not our ref", "find remote ref"].iter().any(|phrase| complaint.contains(phrase));
+    if is_final { EndCode::BuildContextNotFound } else { EndCode::BuildContextUnreachable }
+}
+
+/// What the answer of a server that the job names means.
+pub(crate) const fn fetch(status: u16, found: EndCode, passing: EndCode) -> EndCode {
+    match status {
+        408 | 425 | 429 | 500.. => passing,
+        _ => found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, message: &str) -> Fault {
+        Fault::Refused { status, message: message.to_owned() }
+    }
+
+    #[test]
+    fn only_a_registrys_final_answers_are_the_jobs() {
+        let image: ImageReference = "127.0.0.1:5000/no-such-host/a:v1".parse().unwrap();
+        for (status, words, code) in [
+            (404, "manifest for 127.0.0.1:5000/no-such-host/a:v1 not found: manifest unknown: words", EndCode::ImageNotFound),
+            (404, "repository 127.0.0.1:5000/no-such-host/a not found: name unknown: words", EndCode::ImageNotFound),
+            (404, "pull access denied for x, repository does not exist or may require 'docker login'", EndCode::ImageDenied),
+            (500, "unauthorized: authentication required", EndCode::ImageDenied),
+            (500, "Head \"https://h/v2/a/manifests/v1\": no basic auth credentials", EndCode::ImageDenied),
+            (500, "no matching manifest for linux/amd64 in the manifest list entries", EndCode::ImageNoPlatform),
+            (500, "toomanyrequests: words", EndCode::PullFailed),
+            (500, "received unexpected HTTP status: 503 Service Unavailable", EndCode::PullFailed),
+            (500, "Head \"http://127.0.0.1:5000/v2/a/manifests/v1\": EOF", EndCode::PullFailed),
+            (500, "dial tcp: lookup nowhere.invalid: no such host", EndCode::PullFailed),
+            (500, "unavailable: words", EndCode::PullFailed),
+        ] {
+            assert_eq!(pull(&refused(status, words), &image), code, "{words}");
+        }
+        assert_eq!(pull(&Fault::Host("gone".to_owned()), &image), EndCode::EngineGone);
+    }
+
+    #[test]
+    fn a_build_fails_for_its_base_its_commands_or_the_machine() {
+        let from = Some("1/2 : FROM 127.0.0.1:5000/a:v1");
+        assert_eq!(
+            build(&refused(500, "received unexpected HTTP status: 503 Service Unavailable"), from),
+            EndCode::BuildBaseUnreachable
+        );
+        assert_eq!(
+            build(&refused(500, "manifest for 127.0.0.1:5000/a:v1 not found: manifest unknown: x"), from),
+            EndCode::ImageNotFound
+        );
+        assert_eq!(
+            build(&refused(400, "The command '/bin/sh -c no space left on device' returned 1"), from),
+            EndCode::BuildFailed
+        );
+        assert_eq!(build(&refused(500, "write /x: no space left on device"), Some("2/2 : COPY a b")), EndCode::EngineRefused);
+        assert_eq!(
+            build(&refused(500, "COPY failed: file not found in build context"), Some("2/2 : COPY a b")),
+            EndCode::BuildFailed
+        );
+        assert_eq!(build(&refused(400, "dockerfile parse error"), None), EndCode::BuildFailed);
+        assert_eq!(build(&Fault::Host("gone".to_owned()), from), EndCode::BuildBroken);
+    }
+
+    #[test]
+    fn the_engines_words_about_a_container_decide_nothing() {
+        for words in
+            ["no space left on device", "No such image", "network asman-x", "context canceled", "dial unix", "storage-opt"]
+        {
+            assert_eq!(container(Phase::Create, &refused(400, words), None), None);
+            assert_eq!(container_after_trial(&refused(400, words), false), Some(EndCode::ContainerRefused));
+            assert_eq!(container_after_trial(&refused(500, words), false), None);
+        }
+        assert_eq!(container(Phase::Start, &refused(400, "x"), Some(127)), Some(EndCode::CommandNotFound));
+        assert_eq!(container(Phase::Create, &refused(400, "x"), Some(127)), None, "nothing has started");
+    }
+
+    #[test]
+    fn every_failure_that_is_the_jobs_ends_it_and_no_networks_does() {
+        for code in EndCode::ALL {
+            match code.fault() {
+                EndFault::Job => assert_eq!(course(*code), Course::End, "{code}"),
+                EndFault::Network => assert_eq!(course(*code), Course::GiveBack, "{code}"),
+                EndFault::Machine | EndFault::Settings | EndFault::Cluster => (),
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Why a program could not be run: what a shell or an init tells with `No such file or directory`, said in full.
+//!
+//! Nothing here decides how a job ends but for an image of another platform: an exit code is a result. The author's own words are
+//! looked for in the container's files, and a look that fails says nothing.
+
+use protocol::{EndCode, Step};
+
+use super::{RunError, Task};
+use crate::executor::{Docker, Fault, Head, Program};
+use futures_util::StreamExt;
+
+/// Files that are looked at.
+const FILES_MAX: usize = 8;
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Read of what a container wrote.
+const RECORD_BYTES_MAX: usize = 64 * 1024;
+/// How kernels call a program of another machine.
+const FOREIGN: &str = "exec format error";
+/// How the engine's init begins when it could not run a program.
+const INIT: &str = "[fatal tini (";
+
+impl Task<'_> {
+    /// What the author should know of an exit code that tells of a program which was not run. Fails when the image is made for
+    /// another platform.
+    pub(super) async fn program_note(&self, id: &str, exit_code: i64) -> Result<Option<String>, RunError> {
+        let Some(containers) = self.host.containers.as_ref().filter(|_| exit_code != 0) else { return Ok(None) };
+        let docker = &containers.docker;
+        // The container was there a moment ago; what cannot be seen of it is not told.
+        let Ok(program) = docker.program(id).await else { return Ok(None) };
+        if let Some(sentence) = self.foreign(docker, id, &program).await {
+            return Err(RunError::failed(EndCode::ImagePlatformMismatch, Step::Running, sentence));
+        }
+        if !matches!(exit_code, 126 | 127) {
+            return Ok(None);
+        }
+        let note = why_not_run(docker, id, &program, exit_code).await.unwrap_or_default();
+        if let Some(note) = &note {
+            self.log.error(Step::Running, note).await;
+        }
+        Ok(note)
+    }
+
+    /// An engine may run images of other platforms by emulation, so that the image alone proves nothing: the kernel must have
+    /// refused its program. A job that only says so harms itself alone: its failure is not kept.
+    async fn foreign(&self, docker: &Docker, id: &str, program: &Program) -> Option<String> {
+        let said = self.said(id).await.to_ascii_lowercase();
+        // An init that asks a shell to run what the kernel did not has no better words where the shell is missing too.
+        let by_init = said.contains(INIT) && said.contains(" failed: ");
+        if !said.contains(FOREIGN) && !by_init {
+            return None;
+        }
+        let image = docker.image_platform(&program.image).await.ok()?;
+        let own = &docker.platform;
+        let is_other = |platform: &str| !platform.is_empty() && !own.is_empty() && platform != own;
+        let of_file = machine_of(docker, id, program).await.filter(|platform| is_other(platform));
+        if of_file.is_none() && !said.contains(FOREIGN) {
+            return None;
+        }
+        let of_file = of_file.filter(|_| !is_other(&image));
+        let (made_for, what) = match of_file {
+            Some(platform) => (platform, "the image's program"),
+            None if is_other(&image) => (image, "the image"),
+            None => return None,
+        };
+        Some(format!(
+            "{what} is made for {made_for} and this worker runs {own}: give an image for {own}, or run the job on a worker for {made_for}"
+        ))
+    }
+
+    /// The beginning of what a container wrote.
+    async fn said(&self, id: &str) -> String {
+        let mut text = Vec::new();
+        if let Ok(mut frames) = self.host.executor.record(id).await {
+            while let Some(Ok(frame)) = frames.next().await {
+                text.extend_from_slice(&frame.bytes);
+                if text.len() > RECORD_BYTES_MAX {
+                    break;
+                }
+            }
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// Platform that a container's program is made for, by its first bytes.
+async fn machine_of(docker: &Docker, id: &str, program: &Program) -> Option<String> {
+    let word = program.words.first()?;
+    for path in places(program, word) {
+        if let Ok(Some(head)) = docker.head(id, &path).await {
+            return elf_platform(&head.bytes);
+        }
+    }
+    None
+}
+
+/// The machine in the header of an ELF file.
+fn elf_platform(bytes: &[u8]) -> Option<String> {
+    let machine = bytes.starts_with(b"\x7fELF").then(|| bytes.get(18..20)).flatten()?;
+    let machine = if bytes.get(5) == Some(&2) {
+        u16::from_be_bytes([machine[0], machine[1]])
+    } else {
+        u16::from_le_bytes([machine[0], machine[1]])
+    };
+    let name = match machine {
+        3 => "386",
+        8 => "mips",
+        21 => "ppc64le",
+        22 => "s390x",
+        40 => "arm",
+        62 => "amd64",
+        183 => "arm64",
+        243 => "riscv64",
+        258 => "loong64",
+        _ => return None,
+    };
+    Some(format!("linux/{name}"))
+}
+
+/// A container whose files are looked at.
+struct Looked<'a> {
+    docker: &'a Docker,
+    id: &'a str,
+    program: &'a Program,
+}
+
+impl Looked<'_> {
+    /// Whether there is a program of this name.
+    async fn has(&self, name: &str) -> Result<bool, Fault> {
+        for place in places(self.program, name) {
+            if self.docker.head(self.id, &place).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Looks at the program, and at the files that a shell was told to run.
+async fn why_not_run(docker: &Docker, id: &str, program: &Program, exit_code: i64) -> Result<Option<String>, Fault> {
+    let Some(first) = program.words.first() else { return Ok(None) };
+    let looked = Looked { docker, id, program };
+    let is_between = |c: char| c.is_whitespace() || ";&|()'\"`<>".contains(c);
+    let others = program.words.iter().skip(1).flat_map(|word| word.split(is_between));
+    let others = others.filter(|word| word.contains('/') && !word.starts_with('-') && !word.contains("//"));
+    let candidates: Vec<&str> = std::iter::once(first.as_str()).chain(others).take(FILES_MAX).collect();
+    for path in candidates.iter().flat_map(|word| places(program, word)) {
+        let Some(head) = docker.head(id, &path).await? else { continue };
+        if head.is_file
+            && let Some(defect) = defect(&looked, exit_code, &path, &head).await?
+        {
+            return Ok(Some(defect));
+        }
+    }
+    let is_missing = exit_code == 127 && !looked.has(first).await?;
+    Ok(is_missing.then(|| format!("the image has no program {first:?}: check its name, and that the image holds it")))
+}
+
+/// What keeps a file from being run, where it is what this exit code tells of: 126 that it may not be, 127 that something is missing.
+async fn defect(looked: &Looked<'_>, exit_code: i64, path: &str, head: &Head) -> Result<Option<String>, Fault> {
+    if exit_code == 126 {
+        let sentence = format!("{path} may not be executed: it lacks its x bit; run it as `sh {path}`, or `chmod +x` it first");
+        return Ok((!head.is_executable).then_some(sentence));
+    }
+    let Some(line) = head.bytes.strip_prefix(b"#!").map(|rest| rest.split(|b| *b == b'\n').next().unwrap_or_default()) else {
+        return Ok(None);
+    };
+    let line = String::from_utf8_lossy(line).into_owned();
+    if line.ends_with('\r') {
+        return Ok(Some(format!(
+            "{path} has Windows line ends (CRLF), so that its interpreter {:?} is looked for with a carriage return in its name: save it \
+             with Unix line ends (LF)",
+            line.trim()
+        )));
+    }
+    let mut words = line.split_whitespace();
+    let Some(interpreter) = words.next() else { return Ok(None) };
+    let mut missing = (!looked.has(interpreter).await?).then_some(interpreter);
+    if missing.is_none() && interpreter.ends_with("/env") {
+        // `env` looks for the program that it is given.
+        let asked = words.find(|word| !word.starts_with('-') && !word.contains('='));
+        missing = match asked {
+            Some(asked) if !looked.has(asked).await? => Some(asked),
+            _ => None,
+        };
+    }
+    Ok(missing.map(|name| format!("{path} names the interpreter {name}, which the image does not have")))
+}
+
+/// Where a program of this name may be.
+fn places(program: &Program, word: &str) -> Vec<String> {
+    if word.starts_with('/') {
+        return vec![word.to_owned()];
+    }
+    if word.contains('/') {
+        let relative = word.trim_start_matches("./");
+        // A shell may have changed its folder before.
+        return ["/inputs", &program.workdir]
+            .iter()
+            .rev()
+            .map(|folder| format!("{}/{relative}", folder.trim_end_matches('/')))
+            .collect();
+    }
+    let path = program.env.iter().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH_DEFAULT);
+    path.split(':')
+        .filter(|folder| folder.starts_with('/'))
+        .map(|folder| format!("{}/{word}", folder.trim_end_matches('/')))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_elf_header_tells_its_machine() {
+        let header = |order: u8, machine: [u8; 2]| [&b"\x7fELF\x02"[..], &[order], &[0; 12], &machine].concat();
+        assert_eq!(elf_platform(&header(1, [183, 0])), Some("linux/arm64".to_owned()));
+        assert_eq!(elf_platform(&header(2, [0, 22])), Some("linux/s390x".to_owned()));
+        assert_eq!(elf_platform(b"#!/bin/sh"), None);
+    }
+
+    #[test]
+    fn a_name_is_looked_for_where_a_shell_would() {
+        let program = Program { workdir: "/work".to_owned(), env: vec!["PATH=/a:/b/".to_owned()], ..Program::default() };
+        assert_eq!(places(&program, "x"), ["/a/x", "/b/x"]);
+        assert_eq!(places(&program, "./x"), ["/work/x", "/inputs/x"]);
+        assert_eq!(places(&program, "/x"), ["/x"]);
+    }
+}
