@@ -172,6 +172,9 @@ pub struct LogsMessage {
     pub step: String,
     /// The lines.
     pub logs: Vec<LogLine>,
+    /// Number of the last of them in the build's or the run's log, as the cursors of `build-logs.json` and `run-logs.json` count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<i64>,
 }
 
 /// Payload of `ClearJobCache`.

@@ -62,6 +62,11 @@ impl JobRow {
         }
     }
 
+    /// When it was submitted, epoch milliseconds.
+    pub fn queued_ms(&self) -> i64 {
+        self.queued_ms
+    }
+
     /// How it ended.
     pub fn reason(&self) -> Option<Reason> {
         self.reason.as_deref().and_then(|reason| reason.parse().ok())

@@ -2,7 +2,7 @@
 
 use protocol::{LogLine, Qid, Step, limits};
 
-use crate::{ClaimKey, Db, Error, Result};
+use crate::{ClaimKey, Db, Error, JobRow, Result};
 
 const APPEND: &str = include_str!("../queries/log_chunk/append.sql");
 const READ: &str = include_str!("../queries/log_chunk/read.sql");
@@ -88,6 +88,8 @@ pub struct LogCursor {
     pub epoch: i64,
     /// Its number; -1 before the first.
     pub seq: i32,
+    /// When the job was submitted, epoch milliseconds: earlier submissions of it logged under the same id.
+    pub queued_ms: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -118,6 +120,8 @@ pub struct NewerRow {
     pub seq: i32,
     /// The step's word.
     pub step: String,
+    /// Number of the last of its lines in the build's or the run's log, as cursors count them.
+    pub lines_after: i64,
     lines: String,
 }
 
@@ -181,10 +185,10 @@ impl Db {
         })
     }
 
-    /// A page of a job's build or run log behind a place, over all attempts.
-    pub async fn read_log(&self, qid: Qid, job_id: &str, is_run: bool, from: LogPlace) -> Result<LogPage> {
-        let query = sqlx::query_as(READ).bind(qid).bind(job_id).bind(is_run).bind(from.n_lines);
-        let query = query.bind(from.chunk.0).bind(from.chunk.1).bind(PAGE_CHUNKS_MAX).bind(PAGE_BYTES);
+    /// A page of a job's build or run log behind a place, over all attempts since it was submitted.
+    pub async fn read_log(&self, job: &JobRow, is_run: bool, from: LogPlace) -> Result<LogPage> {
+        let query = sqlx::query_as(READ).bind(job.qid).bind(&job.job_id).bind(is_run).bind(from.n_lines);
+        let query = query.bind(from.chunk.0).bind(from.chunk.1).bind(PAGE_CHUNKS_MAX).bind(PAGE_BYTES).bind(job.queued_ms());
         let rows: Vec<PageRow> = query.fetch_all(&self.pool).await?;
         let n_found = rows.first().map_or(0, |row| row.n_found);
         let has_more = n_found > i64::try_from(rows.len()).unwrap_or(i64::MAX) || n_found == PAGE_CHUNKS_MAX;
@@ -240,7 +244,8 @@ impl Db {
         let job_ids: Vec<&str> = cursors.iter().map(|c| c.job_id.as_str()).collect();
         let epochs: Vec<i64> = cursors.iter().map(|c| c.epoch).collect();
         let seqs: Vec<i32> = cursors.iter().map(|c| c.seq).collect();
-        Ok(sqlx::query_as(NEWER).bind(qid).bind(job_ids).bind(epochs).bind(seqs).fetch_all(&self.pool).await?)
+        let queued: Vec<i64> = cursors.iter().map(|c| c.queued_ms).collect();
+        Ok(sqlx::query_as(NEWER).bind(qid).bind(job_ids).bind(epochs).bind(seqs).bind(queued).fetch_all(&self.pool).await?)
     }
 }
 

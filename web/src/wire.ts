@@ -530,6 +530,8 @@ export type LogsMessage = {
   step: string,
   /** The lines. */
   logs: Array<LogLine>,
+  /** Number of the last of them in the build's or the run's log, as the cursors of `build-logs.json` and `run-logs.json` count. */
+  cursor?: number,
 }
 
 /** `POST /q/:queue/j/:id/logs`. */

@@ -51,8 +51,8 @@ impl Hub {
     pub(super) async fn start_feed(&self, qid: Qid) -> Result<()> {
         let xid = self.db.event_horizon().await?;
         let rows = self.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
-        let running: HashSet<String> =
-            rows.into_iter().filter(|row| row.state() == State::Running).map(|row| row.job_id).collect();
+        let runs = rows.iter().filter(|row| row.state() == State::Running);
+        let running: HashMap<String, i64> = runs.map(|row| (row.job_id.clone(), row.queued_ms())).collect();
         let logs = read_to_the_end(&self.db, qid, &running).await?;
         self.with(|channels| {
             if let Some(channel) = channels.get_mut(&qid) {
@@ -240,16 +240,17 @@ fn joined(rows: Vec<sql::NewerRow>) -> Result<Vec<LogsMessage>> {
         match messages.last_mut() {
             Some(last) if last.job_id == row.job_id && last.step == row.step && last.logs.len() < LINES_JOINED_MAX => {
                 last.logs.append(&mut logs);
+                last.cursor = Some(row.lines_after);
             }
-            _ => messages.push(LogsMessage { job_id: row.job_id, step: row.step, logs }),
+            _ => messages.push(LogsMessage { job_id: row.job_id, step: row.step, logs, cursor: Some(row.lines_after) }),
         }
     }
     Ok(messages)
 }
 
 /// Cursors behind all lines that are there now.
-async fn read_to_the_end(db: &Db, qid: Qid, running: &HashSet<String>) -> Result<HashMap<String, (i64, i32)>> {
-    let job_ids: Vec<&str> = running.iter().map(String::as_str).collect();
+async fn read_to_the_end(db: &Db, qid: Qid, running: &HashMap<String, i64>) -> Result<HashMap<String, (i64, i32)>> {
+    let job_ids: Vec<&str> = running.keys().map(String::as_str).collect();
     let last = db.last_logs(qid, &job_ids).await?;
     Ok(last.into_iter().map(|(job_id, epoch, seq)| (job_id, (epoch, seq))).collect())
 }

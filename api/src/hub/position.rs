@@ -15,7 +15,8 @@ pub(super) struct Position {
     pub(super) cursor: Option<EventCursor>,
     /// Unsettled rows that were passed on already.
     passed: HashSet<(String, i64)>,
-    running: HashSet<String>,
+    /// When each job that runs was submitted, epoch milliseconds.
+    running: HashMap<String, i64>,
     pub(super) logs: HashMap<String, (i64, i32)>,
     pub(super) workers: Option<Arc<str>>,
     pub(super) snapshot: Option<Snapshot>,
@@ -23,7 +24,7 @@ pub(super) struct Position {
 
 impl Position {
     /// Somebody watches: from this place on events matter, and lines after these.
-    pub(super) fn start(&mut self, cursor: EventCursor, running: HashSet<String>, logs: HashMap<String, (i64, i32)>) {
+    pub(super) fn start(&mut self, cursor: EventCursor, running: HashMap<String, i64>, logs: HashMap<String, (i64, i32)>) {
         self.cursor.get_or_insert(cursor);
         self.running.extend(running);
         self.logs.extend(logs);
@@ -48,7 +49,7 @@ impl Position {
     /// Jobs whose log lines matter: those that run, and those that ended since the last tick.
     pub(super) fn note_running(&mut self, rows: &[JobRow]) {
         let alive = rows.iter().filter(|row| row.state() != State::Queued);
-        self.running.extend(alive.map(|row| row.job_id.clone()));
+        self.running.extend(alive.map(|row| (row.job_id.clone(), row.queued_ms())));
     }
 
     pub(super) fn forget_ended(&mut self, rows: &[JobRow]) {
@@ -59,9 +60,9 @@ impl Position {
     }
 
     pub(super) fn log_cursors(&self) -> Vec<LogCursor> {
-        let cursor = |job_id: &String| {
+        let cursor = |(job_id, queued_ms): (&String, &i64)| {
             let (epoch, seq) = self.logs.get(job_id).copied().unwrap_or((0, -1));
-            LogCursor { job_id: job_id.clone(), epoch, seq }
+            LogCursor { job_id: job_id.clone(), epoch, seq, queued_ms: *queued_ms }
         };
         self.running.iter().map(cursor).collect()
     }

@@ -98,12 +98,12 @@ async fn read(app: &AppState, qid: Qid, id: &str, is_run: bool, since: i64) -> R
     let job = app.db.get_job(qid, id).await?.ok_or(ApiError::NotFound("Job not found"))?;
     let from = LogPlace::after(since);
     let end = End { is_finished: job.state() == JobState::Finished, since: from.n_lines };
-    let mut page = app.large.read(app.db.read_log(qid, id, is_run, from)).await?;
+    let mut page = app.large.read(app.db.read_log(&job, is_run, from)).await?;
     let begun = format!("{{\"data\":[{}", page.lines);
     if !page.has_more {
         return app.large.answer(async { Ok(begun + &end.of(&page)) }).await;
     }
-    let (app, id) = (Arc::clone(app), id.to_owned());
+    let app = Arc::clone(app);
     let large = app.large.clone();
     let pieces = async move |pieces: Pieces| {
         pieces.send(begun).await?;
@@ -111,7 +111,7 @@ async fn read(app: &AppState, qid: Qid, id: &str, is_run: bool, since: i64) -> R
             if !page.has_more {
                 break;
             }
-            page = app.large.read(app.db.read_log(qid, &id, is_run, page.end)).await?;
+            page = app.large.read(app.db.read_log(&job, is_run, page.end)).await?;
             if !page.lines.is_empty() {
                 pieces.send(format!(",{}", page.lines)).await?;
             }

@@ -102,8 +102,8 @@ fn follow(
                 yield Ok(event("state", cursor, &json!({"state": state})));
             }
             shown = state;
-            loop {
-                let Ok((events, after, has_more)) = next_lines(&app, qid, &id, cursor).await else {
+            while let Some(job) = &job {
+                let Ok((events, after, has_more)) = next_lines(&app, job, cursor).await else {
                     shown = None;
                     break;
                 };
@@ -126,10 +126,10 @@ fn follow(
 }
 
 /// The lines after a cursor as events, the cursor behind them, and whether more are there.
-async fn next_lines(app: &AppState, qid: Qid, id: &str, mut cursor: Cursor) -> Result<(Vec<Event>, Cursor, bool), ApiError> {
+async fn next_lines(app: &AppState, job: &sql::JobRow, mut cursor: Cursor) -> Result<(Vec<Event>, Cursor, bool), ApiError> {
     let mut events = Vec::new();
-    let build = app.large.read(app.db.read_log(qid, id, false, cursor.build)).await?;
-    let run = app.large.read(app.db.read_log(qid, id, true, cursor.run)).await?;
+    let build = app.large.read(app.db.read_log(job, false, cursor.build)).await?;
+    let run = app.large.read(app.db.read_log(job, true, cursor.run)).await?;
     let has_more = build.has_more || run.has_more;
     for (name, page) in [("build-log", build), ("run-log", run)] {
         let place = if name == "run-log" { &mut cursor.run } else { &mut cursor.build };

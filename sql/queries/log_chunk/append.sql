@@ -1,13 +1,15 @@
 -- Keep one chunk of a claim's log. A repeated chunk is recognised by its number; a chunk of a claim that is not live is refused.
 -- in:    $1 qid uuid, $2 job_id text, $3 epoch int8, $4 seq int4, $5 step text, $6 n_lines int4, $7 n_bytes int8, $8 lines text,
---        $9 bytes_max int8: what a job may log in all
+--        $9 bytes_max int8: what one submission of a job may log in all
 -- out:   outcome text: 'stored', 'repeated', 'full' or 'stale'
 -- locks: none that others wait for
 -- index: running_pkey, log_chunk_pkey
 with held as (
-  select r.claimed_at from asman.running r where (r.job_id, r.qid) between ($2, $1) and ($2, $1) and r.epoch = $3),
+  select r.claimed_at, r.queued_at from asman.running r where (r.job_id, r.qid) between ($2, $1) and ($2, $1) and r.epoch = $3),
 last as (
-  select l.epoch, l.seq, l.build_lines_after, l.run_lines_after, l.bytes_after from asman.log_chunk l
+  select l.epoch, l.seq, l.build_lines_after, l.run_lines_after,
+    case when l.claimed_at >= (select h.queued_at from held h) then l.bytes_after else 0 end as bytes_after
+  from asman.log_chunk l
   where l.job_id = $2 and l.qid = $1 order by l.epoch desc, l.seq desc limit 1),
 added as (
   insert into asman.log_chunk (qid, job_id, epoch, seq, step, n_lines, lines, build_lines_after, run_lines_after, bytes_after, claimed_at)

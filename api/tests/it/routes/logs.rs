@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::socket::{Socket, ending};
 use crate::test_api::TestApi;
 
 async fn read(api: &TestApi, job: &str, which: &str, since: i64) -> Value {
@@ -125,4 +126,46 @@ async fn a_result_holds_the_end_of_a_long_log_and_says_where_the_rest_is() {
     }
     let (_, shown) = api.get(&format!("/q/q/j/{id}")).await;
     assert_eq!(shown["data"]["results"]["finished"]["result"]["logs"].as_array().unwrap().len(), 512);
+}
+
+#[tokio::test]
+async fn a_job_that_is_submitted_again_has_a_log_of_its_own_whose_numbers_go_on() {
+    let api = TestApi::new().await;
+    let (id, epoch) = two_attempts(&api).await;
+    api.finish(&id, epoch).await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    socket.send(&ending(&id, "Deleted")).await;
+    socket.until(|m| (m["type"] == "ClearJobCache").then_some(())).await;
+    assert_eq!(api.submit("q", 1).await, id);
+    let (_, epoch) = api.claim_one("q", "w3").await;
+    api.log(&id, epoch, 0, "Running", &["new 1", "new 2"]).await;
+    let told = socket.until(|m| (m["type"] == "JobStatusPayload").then(|| m["payload"].clone())).await;
+    assert_eq!(told, json!({"jobId": id, "step": "Running", "logs": [["new 1", 1], ["new 2", 1]], "cursor": 7}));
+    let body = read(&api, &id, "run", 0).await;
+    assert_eq!((texts(&body), &body["nextCursor"]), (vec!["new 1", "new 2"], &json!(7)));
+    assert_eq!(texts(&read(&api, &id, "run", 6).await), ["new 2"]);
+    assert_eq!(texts(&read(&api, &id, "build", 0).await).len(), 0, "the build was of the run before");
+}
+
+#[tokio::test]
+async fn lines_on_the_socket_have_the_numbers_that_cursors_count_by() {
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    let (id, epoch) = two_attempts(&api).await;
+    api.finish(&id, epoch).await;
+    let mut ends = std::collections::BTreeMap::new();
+    loop {
+        let message = socket.next().await;
+        let payload = &message["payload"];
+        if message["type"] == "JobStatusPayload" {
+            let part = if payload["step"] == "Running" { "run" } else { "build" };
+            let before = ends.get(part).copied().unwrap_or(0);
+            let n = i64::try_from(payload["logs"].as_array().unwrap().len()).unwrap();
+            assert_eq!(payload["cursor"].as_i64(), Some(before + n), "{payload}");
+            ends.insert(part, before + n);
+        } else if payload["state"]["jobs"][&id]["state"] == "Finished" {
+            break;
+        }
+    }
+    assert_eq!(ends, [("build", 3), ("run", 5)].into());
 }

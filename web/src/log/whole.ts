@@ -1,0 +1,28 @@
+/** A log as its server has it, for those whose log is longer than what the page keeps. */
+import type { LogLine } from "../wire.ts"
+import { PlainText } from "./entries.ts"
+import type { LogPart } from "./store.ts"
+
+/** Answers of one part: each holds many lines, and a server keeps some 20 MiB of a job's log. */
+const ANSWERS_MAX = 2_000
+
+/** Lines of one part behind the first `since`, and where the next ones begin. Undefined: the server has no such log. */
+export type ReadLines = (part: LogPart, since: number, signal: AbortSignal) =>
+  Promise<{ readonly lines: readonly LogLine[]; readonly next: number; readonly isLast: boolean } | undefined>
+
+/** Every line that the server has, as plain text. Rejects where it cannot be read; undefined where there is no such log. */
+export async function wholeText(
+  read: ReadLines, signal: AbortSignal, time?: (epochMs: number) => string,
+): Promise<Blob | undefined> {
+  const text = new PlainText(time)
+  for (const part of ["build", "run"] as const) {
+    for (let n = 0, since = 0; n < ANSWERS_MAX; n++) {
+      const page = await read(part, since, signal)
+      if (!page) return undefined
+      for (const [line, at, isStdErr] of page.lines) text.add({ part, text: line, time: at, isStdErr: isStdErr === true })
+      if (page.isLast) break
+      since = page.next
+    }
+  }
+  return text.end()
+}
