@@ -6,20 +6,30 @@
 //! operator has allowed. A WebSocket is opened by a request and judged like any other.
 //!
 //! Programs that are no browsers send no `Origin` and are not held up.
+//!
+//! Our own page passes this door, so it must not do a stranger's bidding: it learns from its own document, which no other page can
+//! write, that it is one machine's own, and then runs and changes nothing without the person's own act. Only the page at `/` may
+//! lie in a frame, where it shows and runs nothing. A page that opened ours in a window cannot reach into that window.
 
 use std::net::IpAddr;
 
 use axum::Json;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use clap::builder::FalseyValueParser;
 use serde_json::json;
 
+use crate::routes::web::{ClientPage, INSTANCE};
+
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+/// The page is some kilobytes.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Whether an API serves this machine alone, and which web pages beside its own may use it.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -47,7 +57,10 @@ pub fn parse_origin(text: &str) -> Result<String, &'static str> {
 /// The layer around every route.
 pub(crate) async fn guard(State(door): State<LocalDoor>, request: Request, next: Next) -> Response {
     let refused = match judge(&door, request.method(), request.uri().authority(), request.headers()) {
-        Ok(()) => return next.run(request).await,
+        Ok(()) => {
+            let is_framable = request.uri().path() == "/";
+            return own(next.run(request).await, is_framable).await;
+        }
         Err(refused) => refused,
     };
     metrics::counter!("asman_limited_total", "limit" => "local_door").increment(1);
@@ -56,6 +69,23 @@ pub(crate) async fn guard(State(door): State<LocalDoor>, request: Request, next:
         Refused::Origin => (StatusCode::FORBIDDEN, "web pages of this origin may not use this API; see --allow-origin"),
     };
     (status, Json(json!({"error": sentence}))).into_response()
+}
+
+/// Our page, as one that knows whose it is.
+async fn own(response: Response, is_framable: bool) -> Response {
+    if response.extensions().get::<ClientPage>().is_none() {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let Ok(bytes) = to_bytes(body, PAGE_BYTES_MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let html = String::from_utf8_lossy(&bytes).replace(INSTANCE.0, INSTANCE.1);
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    let policy = head.headers.get(header::CONTENT_SECURITY_POLICY).and_then(|policy| policy.to_str().ok()).unwrap_or_default();
+    if !is_framable && let Ok(policy) = policy.replace("frame-ancestors *", "frame-ancestors 'none'").parse() {
+        head.headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    Response::from_parts(head, Body::from(html))
 }
 
 #[derive(Debug, PartialEq, Eq)]

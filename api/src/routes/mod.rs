@@ -23,7 +23,7 @@ mod submit;
 pub(crate) mod task_queue;
 #[cfg(test)]
 mod tests;
-mod web;
+pub(crate) mod web;
 mod worker;
 mod worker_socket;
 

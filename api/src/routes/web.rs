@@ -34,6 +34,14 @@ fn find(path: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.path == path)
 }
 
+/// Marks a response as the client's page: an API of one machine alone writes there that it is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientPage;
+
+/// What the page says of its server, and what it says where the server is one machine's own.
+pub(crate) const INSTANCE: (&str, &str) =
+    (r#"name="asman-instance" content="public""#, r#"name="asman-instance" content="local""#);
+
 /// The page, for a path of so many slashes after the first: `/` has none, `/j/<id>` has one.
 pub(super) fn page(depth: usize) -> Response {
     let html = find("index.html").and_then(|file| str::from_utf8(file.bytes).ok()).unwrap_or(PLAIN);
@@ -44,7 +52,9 @@ pub(super) fn page(depth: usize) -> Response {
         (header::CONTENT_SECURITY_POLICY, if FILES.is_empty() { "frame-ancestors *" } else { POLICY }),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (headers, html).into_response()
+    let mut response = (headers, html).into_response();
+    response.extensions_mut().insert(ClientPage);
+    response
 }
 
 /// What a browser gets for a path that is not of the API: a file of the client, else the page.

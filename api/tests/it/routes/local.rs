@@ -139,3 +139,32 @@ async fn a_public_api_takes_any_name_and_any_origin() {
     let api = TestApi::new().await;
     assert_eq!(get(&api, "/q/local", &[("host", "queue.example"), ("origin", EVIL)]).await, 200);
 }
+
+/// The page as a browser gets it: whether it says that it is one machine's own, its policy, and its opener policy.
+async fn page(api: &TestApi, path: &str) -> (bool, String, Option<String>) {
+    let response = with(api.request(Method::GET, path), &[("accept", "text/html")]).send().await.unwrap();
+    assert_eq!(response.status(), 200, "{path}");
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (policy, opener) = (header("content-security-policy").unwrap(), header("cross-origin-opener-policy"));
+    let html = response.text().await.unwrap();
+    assert!(html.ends_with("</html>\n"), "the page is whole");
+    let says = |word: &str| html.contains(&format!("name=\"asman-instance\" content=\"{word}\""));
+    assert!(!html.contains("assets/") || says("local") != says("public"), "{html}");
+    (says("local"), policy, opener)
+}
+
+#[tokio::test]
+async fn the_page_learns_whose_it_is_from_its_own_document_and_only_the_first_may_lie_in_a_frame() {
+    let (local, public) = (local(&[]).await, TestApi::new().await);
+    for path in ["/", "/q/local", "/j/some-id"] {
+        let (is_local, policy, opener) = page(&local, path).await;
+        let expected = if path == "/" { "frame-ancestors *" } else { "frame-ancestors 'none'" };
+        assert!(policy.contains(expected), "{path}: {policy}");
+        assert_eq!(opener.as_deref(), Some("same-origin"), "{path}");
+        let (is_public_local, policy, opener) = page(&public, path).await;
+        assert!(!is_public_local && policy.contains("frame-ancestors *") && opener.is_none(), "{path}: {policy}");
+        // A program that was built without the client has a page that runs nothing.
+        let is_built = public.fetch(path).await.text().await.unwrap().contains("asman-instance");
+        assert!(is_local || !is_built, "{path}");
+    }
+}
