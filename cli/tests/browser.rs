@@ -116,6 +116,21 @@ fn who_was_offline_misses_nothing() {
 }
 
 #[test]
+fn strangers_pages_run_nothing_on_a_machine_of_ones_own() {
+    run("local");
+}
+
+#[test]
+fn ends_say_whose_fault_they_are_and_results_what_they_lack() {
+    run("ends");
+}
+
+#[test]
+fn no_log_loses_a_line_or_a_colour() {
+    run("logs");
+}
+
+#[test]
 #[ignore = "makes pictures for people: ./x shots"]
 fn shots() {
     assert!(node(&["tests/shots.mjs"]).status().unwrap().success());

@@ -54,9 +54,10 @@ export class Stack {
   #processes = new Map()
   #folder = mkdtempSync(join(tmpdir(), "asman-browser-"))
 
-  /** Starts the API, and a worker of `queue` unless `worker` is false. */
-  static async start({ worker = true } = {}) {
+  /** Starts the API, and a worker of `queue` unless `worker` is false. With `local` it is the API of this machine alone. */
+  static async start({ worker = true, local = false } = {}) {
     const stack = new Stack()
+    stack.isLocal = local
     stack.port = await freePort()
     stack.url = `http://localhost:${stack.port}`
     stack.queue = stack.newQueue()
@@ -71,7 +72,8 @@ export class Stack {
 
   async startApi() {
     const blobs = join(this.#folder, "blobs")
-    const options = ["--listen", `127.0.0.1:${this.port}`, "--blob-directory", blobs, "--poll", "300ms", "--lease", "10s"]
+    const options = ["--listen", `127.0.0.1:${this.port}`, "--blob-directory", blobs, "--poll", "300ms", "--lease", "10s",
+      ...(this.isLocal ? ["--local"] : [])]
     this.#spawn("api", ["api", "--database-url", DATABASE, ...options])
     await until(() => this.get("/readyz").then((body) => body?.ready, () => false), "a ready API")
   }
@@ -239,10 +241,15 @@ async function fromDist(route) {
 
 /** The page as the server would give it: with its policy, and with the way up to the root. */
 async function pageFromDist(route, pathname) {
-  const policy = (await route.fetch()).headers()["content-security-policy"]
+  const served = await route.fetch()
+  const policy = served.headers()["content-security-policy"]
+  const opener = served.headers()["cross-origin-opener-policy"]
+  const isLocal = (await served.text()).includes('name="asman-instance" content="local"')
   const up = "../".repeat(pathname.split("/").length - 2) || "./"
   const html = readFileSync(dist("index.html"), "utf8").replaceAll('"./', `"${up}`)
-  await route.fulfill({ body: html, contentType: "text/html", headers: { ...(policy && { "content-security-policy": policy }) } })
+    .replace('name="asman-instance" content="public"', `name="asman-instance" content="${isLocal ? "local" : "public"}"`)
+  await route.fulfill({ body: html, contentType: "text/html", headers: { ...(policy && { "content-security-policy": policy }),
+    ...(opener && { "cross-origin-opener-policy": opener }) } })
 }
 
 const dist = (name) => fileURLToPath(new URL(`../dist/${name}`, import.meta.url))

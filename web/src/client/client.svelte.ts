@@ -14,12 +14,15 @@ import { Edits } from "../job/edits.ts"
 import { History } from "../job/history.svelte.ts"
 import { Arrivals } from "../metaframe/arrivals.ts"
 import { Delivery } from "../metaframe/delivery.ts"
+import { Frame } from "../metaframe/frame.svelte.ts"
 import { openParent, type Parent, type ParentListener } from "../metaframe/parent.ts"
 import { Queue, type QueueOptions } from "../queue/queue.svelte.ts"
 import type { DataRef, Job } from "../wire.ts"
-import type { Client, InputFile, KeptEdits, MetaframeState, PastRun, Phase, Problem } from "./client.ts"
+import type { Client, InputFile, KeptEdits, PastRun, Phase, Problem } from "./client.ts"
 import { Problems, sentenceOf } from "./problems.svelte.ts"
 import { UserFiles } from "./files.svelte.ts"
+import { type Guard, openGuard, REFUSALS, type Refused } from "./guard.svelte.ts"
+import { linkOf } from "./link.ts"
 
 /** Inputs and parameters that come within this time are one rebuild. */
 export const REBUILD_MS = 50
@@ -30,6 +33,8 @@ export interface ClientOptions {
   readonly database?: Database
   readonly queue?: Pick<QueueOptions, "connect" | "fetcher" | "tokens">
   readonly openParent?: (listener: ParentListener) => Parent
+  /** What the page may do on a machine of one's own; without it, everything. */
+  readonly guard?: Guard
 }
 
 /** Opens the client of this page. Whoever opens it disposes of it. */
@@ -43,6 +48,7 @@ class AsmanClient implements Client {
   readonly queue: Queue
   readonly job: Current
   readonly metaframe: Frame
+  readonly guard: Guard
   readonly #history: History
   readonly #edits: Edits
   readonly #arrivals: Arrivals
@@ -60,7 +66,10 @@ class AsmanClient implements Client {
     const database = options.database ?? new BrowserDatabase()
     const problems = this.#problems
     this.params = new ParamStore(options.address ?? windowAddress(), problems)
-    this.queue = new Queue({ ...options.queue, root: options.root, problems, setQueue: (queue) => this.params.setQueue(queue) })
+    this.guard = options.guard ?? openGuard(options.root.href.replace(/\/+$/, ""))
+    const setQueue = (queue: string): void => this.params.setQueue(queue)
+    this.queue = new Queue({ ...options.queue, guard: this.guard, root: options.root, problems, setQueue })
+    this.guard.attach(() => this.queue.base, (refused) => this.#sayRefused(refused))
     this.#history = new History(database)
     this.#edits = new Edits(database, () => this.#place())
     this.#arrivals = new Arrivals(problems)
@@ -90,15 +99,36 @@ class AsmanClient implements Client {
   }
   get history(): readonly PastRun[] { return this.#history.runs }
 
-  run(): void { void this.#run(false) }
-  runAgain(): void { void this.#run(true) }
-  stop(): void { this.job.stop() }
+  run(): void { if (this.#acts()) void this.#run(false) }
+  runAgain(): void { if (this.#acts()) void this.#run(true) }
+  stop(): void { if (this.#acts()) this.job.stop() }
   clearResult(): void {
+    if (!this.#acts()) return
     this.#delivery.withdraw()
     this.job.clear()
   }
 
+  /** A link to this page with the job as it is here, for a window of its own. */
+  link(): Promise<string | undefined> {
+    const inputs = [...this.#arrivals.inputs(this.params.allowsetjob), ...this.#userFiles.inputs()]
+    return linkOf(this.params.text, this.params.job, inputs)
+  }
+
+  /** Whether what the person has just done counts. */
+  #acts(): boolean {
+    // The queue that the parameters name now is the one that it counts for.
+    this.params.flush()
+    if (this.queue.use(this.params)) this.#queueChanged()
+    return this.guard.act()
+  }
+
+  #sayRefused(refused: Refused | undefined): void {
+    if (refused) this.#problems.say("guard", ...REFUSALS[refused])
+    else this.#problems.clear("guard")
+  }
+
   addFiles(files: readonly File[]): void {
+    if (!this.#acts()) return
     void this.#userFiles.add(files, this.params.inputs).then((texts) => {
       const names = this.#userFiles.names()
       const others = Object.entries(this.params.inputs).filter(([name]) => !names.has(name))
@@ -138,6 +168,7 @@ class AsmanClient implements Client {
     this.#userFiles.settle(sent.map(([name]) => name))
   }
 
+  say(key: string, text: string, mend?: string): void { this.#problems.say(key, text, mend) }
   dismiss(key: string): void { this.#problems.clear(key) }
   reopen(run: PastRun): void { this.params.setText(run.fragment) }
   forgetHistory(): void { this.#history.forget() }
@@ -167,7 +198,7 @@ class AsmanClient implements Client {
       problems: this.#problems,
       database,
       terms: () => ({ control: params.control, isDebug: params.debug, maxJobDuration: params.maxJobDuration }),
-      isAutostart: () => params.autostart,
+      isAutostart: () => params.autostart && !this.guard.isOn,
       onResult: (id, record) => this.#finished(id, record),
       onPhase: (phase) => this.#phaseChanged(phase),
       onSubmit: ({ id, definition }) => this.#history.add({ id, definition, queue: this.queue.name, fragment: params.text }),
@@ -277,11 +308,4 @@ class AsmanClient implements Client {
 
 function isReferred(entry: [string, DataRef | undefined]): entry is [string, DataRef] {
   return entry[1] !== undefined
-}
-
-/** What the page sees of the parent. */
-class Frame implements MetaframeState {
-  isEmbedded = $state(false)
-  isConnected = $state(false)
-  delivered: MetaframeState["delivered"] = $state.raw(undefined)
 }

@@ -4,9 +4,10 @@
  *
  * Every property is reactive (a Svelte rune behind a getter). Methods never throw: what goes wrong becomes a `Problem`.
  */
-import type { Control, Definition, Job, JobResult, LogLine, Worker } from "../wire.ts"
+import type { Control, Definition, Fault, Job, JobResult, LogLine, Worker } from "../wire.ts"
 import type { Stage } from "../job/stage.ts"
 import type { LogStore } from "../log/store.ts"
+import type { ReadLines } from "../log/whole.ts"
 import type { JobBrief, Place, WorkerLoad } from "../queue/details.ts"
 
 /** Where the current job is in its life, in the words that decide which button is shown. */
@@ -143,8 +144,12 @@ export interface CurrentJob {
   readonly since: number | undefined
   readonly startedAt: number | undefined
   readonly result: JobResult | undefined
+  /** Whose fault it is that it has no result, as far as the server says it. */
+  readonly fault: Fault | undefined
   /** Build and run log, bounded. */
   readonly log: LogStore
+  /** Reads the log as the server has it, unbounded. */
+  readonly readLines: ReadLines
   /** Uploads under way: name to share done, 0 to 1. */
   readonly uploads: Readonly<Record<string, number>>
 }
@@ -191,12 +196,18 @@ export interface Client {
   readonly queue: QueueState
   readonly job: CurrentJob
   readonly metaframe: MetaframeState
+  /** What the page may do where the job would run on the person's own machine. */
+  readonly guard: { readonly isOn: boolean; readonly isShowOnly: boolean }
   /** Files beside the text files of `params.inputs`. */
   readonly files: readonly InputFile[]
   readonly history: readonly PastRun[]
 
   run(): void
   stop(): void
+  /** The fragment of a link to the job as it is here, inputs of the parent included; undefined where that is too large. */
+  link(): Promise<string | undefined>
+  /** Tells the person something, until it is dismissed. */
+  say(key: string, text: string, mend?: string): void
   /** Runs the same definition anew; the old result stays until the new one is there. */
   runAgain(): void
   /** Forgets the result here and on the server. */

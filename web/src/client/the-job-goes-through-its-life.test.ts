@@ -1,4 +1,5 @@
 import { expect, test } from "vitest"
+import type { Job } from "../wire.ts"
 import { b64, ended, finished, fragment, idOf, inFakeTime, results, wait, world } from "./world.fake.ts"
 
 inFakeTime()
@@ -158,6 +159,28 @@ test("running again deletes and queues in one go, and keeps the old result until
   server.tells({ [id]: { ...ended, time: 30, queuedTime: 20 } }, false)
   await wait(10)
   expect([client.job.phase, client.job.result?.outputs.a?.value]).toEqual(["succeeded", "new"])
+})
+
+test("an end that was not the job's fault looks unlike the job's own, and the job runs again without its record thrown away", async () => {
+  const { client, server } = await world(fragment("x"))
+  const id = idOf("x")
+  const failed: Job = { ...finished({}), finishedReason: "Error" }
+  const end = { ...failed.finished!, reason: "Error", code: "pull-failed", fault: "network", message: "no such host" } as const
+  results(server, { [id]: { ...failed, finished: end } })
+  server.opens()
+  server.tells({ [id]: { state: "Finished", finishedReason: "Error", time: 9 } }, false)
+  await wait(10)
+  expect([client.job.phase, client.job.fault]).toEqual(["error", "network"])
+  expect(client.job.explanation).toContain("This was not your job's fault")
+  client.runAgain()
+  await wait(300)
+  expect(server.changes().map(({ state, value }) => [state, value.enqueued?.control?.again])).toEqual([["Queued", true]])
+  // Nobody confirms it in time, and by then it has run: it is not run a third time.
+  results(server, {})
+  const record = { ...failed, queuedTime: 20, time: 30 }
+  server.answers = (url) => Response.json({ data: url.endsWith(`/j/${id}`) ? { definition: {}, results: record } : null })
+  await wait(10_000)
+  expect(server.requests.filter(({ init }) => init.method === "POST")).toEqual([])
 })
 
 test("a job too large for the socket runs again by request, and not before the server let go of its old result", async () => {

@@ -9,6 +9,7 @@ import { FakeServer } from "../queue/server.fake.ts"
 import { Tokens } from "../queue/token.ts"
 import type { Definition, Job, JobResult } from "../wire.ts"
 import type { Client, PastRun } from "./client.ts"
+import type { Guard } from "./guard.svelte.ts"
 import { openClient } from "./client.svelte.ts"
 
 class FakeAddress implements Address {
@@ -70,7 +71,7 @@ export const wait = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsyn
 const clients: Client[] = []
 
 /** Opens a client at a fragment. The database may be one of an earlier page. */
-export async function world(hash: string, database = new FakeDatabase()): Promise<World> {
+export async function world(hash: string, database = new FakeDatabase(), guard?: Guard): Promise<World> {
   const server = new FakeServer()
   const address = new FakeAddress(hash)
   const parent = new FakeParent()
@@ -78,6 +79,7 @@ export async function world(hash: string, database = new FakeDatabase()): Promis
     root: new URL("https://host/"), address, database,
     queue: { connect: server.connect, fetcher: server.fetch, tokens: new Tokens(undefined) },
     openParent: (listener) => { parent.listener = listener; return parent },
+    ...(guard && { guard }),
   })
   clients.push(client)
   await wait(10)

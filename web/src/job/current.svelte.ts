@@ -8,12 +8,13 @@ import type { Problems } from "../client/problems.svelte.ts"
 import type { Settled } from "../definition/settle.ts"
 import { Uploader } from "../definition/upload.ts"
 import { Lines } from "../log/lines.ts"
+import type { ReadLines } from "../log/whole.ts"
 import { letGo, type Queue, type QueueListener } from "../queue/queue.svelte.ts"
 import { bearerOfFile } from "../queue/token.ts"
-import type { Definition, Job, JobResult, LogsMessage, StateChange } from "../wire.ts"
+import type { Definition, Fault, Job, JobResult, LogsMessage, StateChange } from "../wire.ts"
 import type { Database } from "./database.ts"
 import { explain } from "./explain.ts"
-import { LogFollower } from "./follower.ts"
+import { LogFollower, readLogPage } from "./follower.ts"
 import { hasResult, isActive, phaseOf } from "./phase.ts"
 import { controlOf, type Terms } from "./hand.ts"
 import { Known } from "./known.svelte.ts"
@@ -83,6 +84,7 @@ export class Current implements CurrentJob, QueueListener {
   get id(): string | undefined { return this.#settled?.id }
   get record(): Job | undefined { return this.#known.record }
   get result(): JobResult | undefined { return this.#known.result }
+  get fault(): Fault | undefined { return this.record?.finished?.fault }
   get isOnServer(): boolean { return this.#known.isOnServer }
   get uploads(): Readonly<Record<string, number>> { return this.#submission.uploads }
 
@@ -93,6 +95,9 @@ export class Current implements CurrentJob, QueueListener {
       hasNoResult: this.#known.hasNoResult, isBuilding: this.#known.stage !== undefined,
     })
   }
+
+  readonly readLines: ReadLines = async (part, since, signal) => this.id === undefined ? undefined
+    : readLogPage((path, aborted) => this.#queue.read(path, aborted), this.id, part, since, signal)
 
   get explanation(): string {
     return explain({

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest"
-import type { Definition, Reason } from "../wire.ts"
-import { endingHint, exitMeaning, waitingHint } from "./ending.ts"
+import type { Definition, EndCode, Fault, Reason } from "../wire.ts"
+import { endingHint, exitMeaning, isOthersFault, waitingHint } from "./ending.ts"
+import { explain, missingText, type Situation } from "./explain.ts"
 
-const hint = (reason: Reason, message = "", code?: number, definition: Definition = {}): string =>
-  endingHint({ reason, code, message, definition })
+interface More { status?: number; code?: string; fault?: Fault; isExplained?: boolean; definition?: Definition }
+const hint = (reason: Reason, { status, code, fault, isExplained = false, definition = {} }: More = {}): string =>
+  endingHint({ reason, status, code, fault, isExplained, definition })
 
 test("the common exit codes mean something, and a code for a signal names it", () => {
   expect([127, 137, 135, 0, 3].map(exitMeaning)).toEqual(
@@ -11,39 +13,54 @@ test("the common exit codes mean something, and a code for a signal names it", (
 })
 
 test("an exit code that has a usual cause says what to do", () => {
-  expect(hint("Success", "", 127)).toMatch(/spelling/)
-  expect(hint("Success", "", 126)).toMatch(/executable/)
-  expect(hint("Success", "", 137)).toMatch(/^Raise “Memory” in the settings, so/)
-  expect(hint("Success", "", 137, { requirements: { memory: "64m" } })).toBe("Raise “Memory” in the settings above 64m.")
-  expect([hint("Success", "signal 9 (SIGKILL) ended the program; the engine saw no lack of memory", 137), hint("Success", "", 0),
-    hint("Success", "", 3)]).toEqual(["", "", ""])
+  expect(hint("Success", { status: 127 })).toMatch(/spelling/)
+  expect(hint("Success", { status: 126 })).toMatch(/executable/)
+  expect(hint("Success", { status: 137 })).toMatch(/^Raise “Memory” in the settings, so/)
+  expect(hint("Success", { status: 137, definition: { requirements: { memory: "64m" } } })).toBe(
+    "Raise “Memory” in the settings above 64m.")
+  expect([hint("Success", { status: 137, isExplained: true }), hint("Success", { status: 0 }), hint("Success", { status: 3 })])
+    .toEqual(["", "", ""])
 })
 
-test("the words of workers, engines and registries lead to what helps", () => {
-  const cases: [string, RegExp][] = [
-    ["out of memory: the job used more than 64 MiB (its requirements.memory)", /Memory/],
-    ["manifest for nothing:1 not found: manifest unknown: manifest unknown", /name and tag/],
-    ["pull access denied for x, repository does not exist or may require 'docker login'", /private image/],
-    ['exec: "nothing": executable file not found in $PATH: unknown', /spelling/],
-    ['exec: "./x": permission denied', /interpreter/],
-    ["the build failed at step 2/3 : RUN false: it returned 1", /Dockerfile at that step/],
-    ['Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host', /registry cannot be reached/],
-    ["alpine: the registry said nothing for 2m", /later/],
-    ["given up after 3 lost workers: its worker stopped answering", /uses? up its machine/],
+test("the code of an end leads to what helps, and words never do", () => {
+  const cases: [EndCode, RegExp][] = [
+    ["out-of-memory", /Memory/], ["image-not-found", /name and tag/], ["image-denied", /private image/],
+    ["command-not-found", /spelling/], ["command-not-executable", /interpreter/], ["build-failed", /Dockerfile at that step/],
+    ["build-timed-out", /Longest run/], ["input-not-found", /address of the input/],
   ]
-  for (const [message, helps] of cases) expect(hint("Error", message), message).toMatch(helps)
-  expect(hint("Error", "something new")).toBe("")
+  for (const [code, helps] of cases) expect(hint("Error", { code, fault: "job" }), code).toMatch(helps)
+  expect(hint("Error", { code: "from-a-later-release", fault: "job" })).toBe("")
+  // The words that this page once looked for.
+  const definition = { image: "x", command: "echo manifest unknown no such host out of memory" }
+  expect(hint("Error", { isExplained: true, definition })).toBe("")
+})
+
+test("an end that is not the job's fault says so in plain words, and to run it again, whatever its code", () => {
+  for (const fault of ["machine", "network", "settings", "cluster"] as const) {
+    for (const reason of ["Error", "TimedOut"] as const) {
+      expect(hint(reason, { fault, code: "out-of-memory" }), fault).toMatch(/^This was not your job's fault: .*[Rr]un it again/)
+    }
+  }
+  expect([isOthersFault("job"), isOthersFault(undefined)]).toEqual([false, false])
 })
 
 test("a run that took too long says where its bound is raised", () => {
   expect(hint("TimedOut")).toMatch(/^Set “Longest run”/)
-  expect(hint("TimedOut", "", undefined, { maxDuration: "5m" })).toMatch(/^Raise “Longest run” in the settings above 5m/)
+  expect(hint("TimedOut", { definition: { maxDuration: "5m" } })).toMatch(/^Raise “Longest run” in the settings above 5m/)
 })
 
 test("a job that waits says what would let it run, and nothing where time alone helps", () => {
   expect(waitingHint(0, undefined)).toMatch(/command is in the queue panel/)
-  expect(waitingHint(2, "no connected worker carries the tag gpu")).toMatch(/tag/)
-  expect(waitingHint(2, "no connected worker has enough memory: it needs 9 bytes")).toMatch(/less/)
-  expect(waitingHint(2, "no connected worker allows a run as long as it asks for")).toMatch(/Longest run/)
-  expect([waitingHint(2, "every worker that could run it is busy"), waitingHint(1, undefined)]).toEqual(["", ""])
+  expect(waitingHint(2, "no-tag")).toMatch(/tag/)
+  expect(waitingHint(2, "no-memory")).toMatch(/less/)
+  expect(waitingHint(2, "no-time")).toMatch(/Longest run/)
+  expect([waitingHint(2, "workers-busy"), waitingHint(1, undefined), waitingHint(1, "toString")]).toEqual(["", "", ""])
+})
+
+test("a result that lacks outputs says how many", () => {
+  const missing = { outputs: 10_002, isMore: true, why: [] }
+  expect([missingText(missing), missingText({ outputs: 1, why: [] }), missingText(undefined)]).toEqual(
+    ["More than 10,002 outputs are missing from its result.", "1 output is missing from its result.", ""])
+  const now = { phase: "succeeded", result: { logs: [], isTimedOut: false, outputs: {}, missing } } as unknown as Situation
+  expect(explain(now)).toBe(missingText(missing))
 })

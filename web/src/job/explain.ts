@@ -1,7 +1,7 @@
 /** Why a job waits or how it ended, in a sentence or two for a person. */
 import type { Connection, Phase } from "../client/client.ts"
 import { isObject } from "../definition/shape.ts"
-import type { Definition, Job, JobResult } from "../wire.ts"
+import type { Definition, Job, JobResult, Missing } from "../wire.ts"
 import { endingHint, exitMeaning, waitingHint } from "./ending.ts"
 import type { Stage } from "./stage.ts"
 
@@ -11,6 +11,8 @@ export interface Waiting {
   readonly nQueued: number
   readonly nWorkers: number
   readonly why: string | undefined
+  /** The same, as programs read it. */
+  readonly code: string | undefined
 }
 
 /** Reads the answer of `/q/:queue/status` for one job. Servers of others say less; what they leave out is undefined. */
@@ -24,6 +26,7 @@ export function readWaiting(status: unknown, jobId: string): Waiting | undefined
     nQueued: jobs.filter((job) => isObject(job) && job.state === "Queued").length,
     nWorkers: isObject(status.localWorkers) ? Object.keys(status.localWorkers).length : 0,
     why: typeof own?.why === "string" ? own.why.slice(0, 300) : undefined,
+    code: typeof own?.code === "string" ? own.code : undefined,
   }
 }
 
@@ -92,7 +95,7 @@ export function waitingText(waiting: Waiting | undefined, nWorkers: number, star
   const workers = n === 0 ? "No worker is connected to this queue"
     : n === 1 ? "One worker is connected" : `${n} workers are connected`
   const why = n > 0 && waiting?.why ? `; ${waiting.why}` : ""
-  return joined(`${placeText(waiting)}${workers}${why}.`, waitingHint(n, waiting?.why, start))
+  return joined(`${placeText(waiting)}${workers}${why}.`, waitingHint(n, waiting?.code, start))
 }
 
 function placeText(waiting: Waiting | undefined): string {
@@ -102,8 +105,9 @@ function placeText(waiting: Waiting | undefined): string {
 function endText(now: Situation): string {
   const { record, result, definition } = now
   const message = errorText(result?.error) ?? record?.finished?.message
-  return joined(endSentence(now, message),
-    endingHint({ reason: record?.finishedReason, code: result?.StatusCode, message, definition }))
+  const { code, fault } = record?.finished ?? {}
+  return joined(endSentence(now, message), missingText(result?.missing), endingHint({ reason: record?.finishedReason,
+    status: result?.StatusCode, code, fault, isExplained: message !== undefined, definition }))
 }
 
 function endSentence({ phase, record, result, hasNoResult }: Situation, message: string | undefined): string {
@@ -113,11 +117,18 @@ function endSentence({ phase, record, result, hasNoResult }: Situation, message:
     case "failed": return exitText(result?.StatusCode ?? 0, said)
     case "error": return sentence(message ?? "It could not be run")
     case "timed-out": return said ? sentence(`It was stopped: ${said}`) : "It ran longer than it may and was stopped."
-    case "cancelled": return said && said !== "Job cancelled by client" ? sentence(said) : "It was stopped."
+    case "cancelled": return said ? sentence(`It was stopped: ${said}`) : "It was stopped."
     case "replaced": return "A newer job of the same frame took its place."
     case "lost": return "The connection to its worker is lost; the job waits for it or goes to another one."
     default: return ""
   }
+}
+
+/** Says that a result is not whole; empty where it is. */
+export function missingText(missing: Missing | undefined): string {
+  if (!missing) return ""
+  const n = missing.outputs.toLocaleString("en")
+  return `${missing.isMore ? "More than " : ""}${n} ${missing.outputs === 1 ? "output is" : "outputs are"} missing from its result.`
 }
 
 function exitText(code: number, said: string | undefined): string {

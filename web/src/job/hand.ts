@@ -38,11 +38,16 @@ export function controlOf({ control, maxJobDuration }: Terms, jobMaxDuration: un
   return maxJobDuration !== "" && !hasOther ? { ...control, namespace, maxDuration: maxJobDuration } : { ...control, namespace }
 }
 
-/** The change that submits a job. */
-export function submissionOf({ id, definition }: Settled, terms: Terms): StateChange {
-  const enqueued: EnqueueJob =
-    { id, definition, control: controlOf(terms, definition.maxDuration), ...(terms.isDebug && { debug: true }) }
+/** The change that submits a job; `isAgain`: also where it ended before. */
+export function submissionOf({ id, definition }: Settled, terms: Terms, isAgain = false): StateChange {
+  const control = { ...controlOf(terms, definition.maxDuration), ...(isAgain && { again: true }) }
+  const enqueued: EnqueueJob = { id, definition, control, ...(terms.isDebug && { debug: true }) }
   return { state: "Queued", value: { type: "Queued", time: Date.now(), enqueued }, job: id, tag: "" }
+}
+
+/** Whether the server of a record takes `again`: one that says whose fault an end is. Others throw the record away first. */
+export function takesAgain(old: Job | undefined): boolean {
+  return old?.finished?.fault !== undefined
 }
 
 /**
@@ -51,7 +56,7 @@ export function submissionOf({ id, definition }: Settled, terms: Terms): StateCh
  */
 export function hand(queue: Queue, change: StateChange, old: Job | undefined, namespace: string): boolean {
   if (JSON.stringify(change).length > SOCKET_CHARS_MAX) return false
-  queue.outbox.post([...(old ? [letGo(change.job, "Deleted", namespace)] : []), change], old)
+  queue.outbox.post([...(old && !takesAgain(old) ? [letGo(change.job, "Deleted", namespace)] : []), change], old)
   return true
 }
 
@@ -88,10 +93,14 @@ export type Confirmed =
 
 /**
  * Submits by request, which says why where it is refused, until the server answers or the signal fires. Sending a job again is
- * harmless: it runs once.
+ * harmless: it runs once. One that is to run again, after `old`, is looked for first: it may have run by now.
  */
-export async function confirm(queue: Queue, job: EnqueueJob, problems: Problems, signal: AbortSignal): Promise<Confirmed> {
+export async function confirm(
+  queue: Queue, job: EnqueueJob, old: Job | undefined, problems: Problems, signal: AbortSignal,
+): Promise<Confirmed> {
   while (!signal.aborted) {
+    const now = job.control?.again ? await recordOf(queue, job.id!, signal) : undefined
+    if (now && old && now.queuedTime > old.queuedTime) return { is: "there", record: now }
     try {
       await queue.post(job)
       problems.clear("submit")

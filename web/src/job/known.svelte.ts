@@ -12,7 +12,7 @@ import type { Database } from "./database.ts"
 import { readWaiting, type Waiting } from "./explain.ts"
 import type { LogFollower } from "./follower.ts"
 import { recordOf } from "./hand.ts"
-import { loadResult } from "./load.ts"
+import { omittedLines, loadResult } from "./load.ts"
 import { hasResult, isActive } from "./phase.ts"
 import type { Stage } from "./stage.ts"
 import type { Submission } from "./submission.svelte.ts"
@@ -181,6 +181,8 @@ export class Known {
   /** Who saw it queued sees every line; who comes later reads the log so far. */
   #showRunning(before: Job | undefined): void {
     if (before?.state === "Queued") return
+    // Another run of the job, which nobody saw waiting.
+    if (before && before.queuedTime !== this.record?.queuedTime) this.#options.follower.clear()
     void this.#options.follower.catchUp().then(() => {
       this.#showStage()
       this.#options.onChange()
@@ -245,7 +247,7 @@ export class Known {
     this.#ours = record
     this.record = record
     this.result = result
-    void this.#options.follower.finish(result.logs, this.#options.log.count("build") > 0, result.logsOmitted !== undefined)
+    void this.#options.follower.finish(result.logs, omittedLines(result), this.#options.log.count("build") > 0)
     if (record.finished!.result) void this.#options.database.keepResult(this.#key, record)
     this.#options.onResult(id, record)
   }

@@ -1,12 +1,18 @@
 /** Asks for the result of a job that is said to have finished. */
 import { isObject } from "../definition/shape.ts"
 import { readJob } from "../queue/frames.ts"
-import type { Job } from "../wire.ts"
+import type { Job, JobResult } from "../wire.ts"
 import type { Read } from "./follower.ts"
 
 /** A result that is not there yet is asked for again. */
 const TRIES_MAX = 5
 const WAIT_MS = 1_000
+
+/** How many lines of its run's log a result leaves out: of a long log it holds the end alone; the rest is read by its numbers. */
+export function omittedLines({ logsOmitted }: JobResult): number {
+  const n = logsOmitted?.lines ?? 0
+  return Number.isSafeInteger(n) && n > 0 ? n : logsOmitted ? 1 : 0
+}
 
 /** The record with its result; undefined when there is none after some tries. Rejects with a `Refusal` where it is refused. */
 export async function loadResult(read: Read, id: string, signal: AbortSignal): Promise<Job | undefined> {

@@ -8,7 +8,7 @@ import type { Settled, Upload } from "../definition/settle.ts"
 import { type Progress, Uploader } from "../definition/upload.ts"
 import type { Queue } from "../queue/queue.svelte.ts"
 import type { EnqueueJob, Job } from "../wire.ts"
-import { confirm, controlOf, hand, release, submissionOf, type Terms } from "./hand.ts"
+import { confirm, controlOf, hand, release, submissionOf, takesAgain, type Terms } from "./hand.ts"
 
 const KEPT = "The server kept the old result and runs nothing."
 
@@ -79,7 +79,7 @@ export class Submission {
   /** Hands the job over. With `old`, its record so far, the job is to run anew. */
   hand(settled: Settled, old: Job | undefined, signal: AbortSignal): void {
     const { queue, terms } = this.#options
-    const change = submissionOf(settled, terms())
+    const change = submissionOf(settled, terms(), takesAgain(old))
     this.old = old
     const namespace = controlOf(terms(), undefined).namespace ?? "_"
     if (!hand(queue, change, old, namespace)) void this.#request(change.value.enqueued!, old, namespace, signal)
@@ -88,7 +88,7 @@ export class Submission {
   /** Submits by request alone; an old record is out of the way first. */
   async #request(job: EnqueueJob, old: Job | undefined, namespace: string, signal: AbortSignal): Promise<void> {
     const { queue, problems } = this.#options
-    const mayPost = !old || (await release(queue, job.id!, old, namespace, signal))
+    const mayPost = !old || takesAgain(old) || (await release(queue, job.id!, old, namespace, signal))
     if (signal.aborted) return
     if (mayPost) return this.confirm(job, signal)
     problems.say("submit", KEPT)
@@ -98,7 +98,7 @@ export class Submission {
   /** Submits by request what the socket did not confirm. */
   async confirm(job: EnqueueJob, signal: AbortSignal): Promise<void> {
     const { queue, problems } = this.#options
-    const outcome = await confirm(queue, job, problems, signal)
+    const outcome = await confirm(queue, job, this.old, problems, signal)
     if (signal.aborted || outcome.is === "given-up") return
     if (outcome.is === "refused") {
       problems.say("submit", `The queue refuses the job: ${outcome.why}.`)
@@ -114,6 +114,7 @@ export class Submission {
 
   /** Stores bytes, and shows how far that is. Gives false when some failed, which is said, or the signal fired. */
   async store(uploads: readonly Upload[], signal: AbortSignal): Promise<boolean> {
+    if (!this.#options.queue.mayChange) return false
     this.isUploading = this.isUnderWay
     this.isWaiting = false
     this.uploads = { ...this.uploads, ...Object.fromEntries(uploads.map(({ name }) => [name, 0])) }

@@ -31,18 +31,47 @@ export function plainEntry(entry: LogEntry): string {
   return linesOf(entry).map((line) => plainLine(cutLine(line).shown)).join("\n")
 }
 
-/** All that the store holds as plain text, whole lines, with times if wanted. As large as the store, which is bounded. */
-export function plainText(store: LogStore, time?: (epochMs: number) => string): Blob {
-  const pieces: BlobPart[] = []
-  let piece = store.dropped > 0 ? `[${store.dropped} earlier lines were dropped]\n` : ""
-  for (let at = 0; at < store.length; at++) {
-    const entry = store.at(at)
-    if (!entry || isOverwritten(entry, store.at(at + 1))) continue
-    for (const line of linesOf(entry)) piece += (time ? `${time(entry.time)} ` : "") + plainLine(line) + "\n"
-    if (piece.length > 1_000_000) {
-      pieces.push(piece)
-      piece = ""
-    }
+/** Gathers entries as a plain text of whole lines, with times if wanted. An entry is written when the one after it is known. */
+export class PlainText {
+  readonly #time: ((epochMs: number) => string) | undefined
+  readonly #pieces: BlobPart[] = []
+  #piece = ""
+  #last: LogEntry | undefined
+
+  constructor(time?: (epochMs: number) => string) {
+    this.#time = time
   }
-  return new Blob([...pieces, piece], { type: "text/plain;charset=utf-8" })
+
+  /** A line of our own. */
+  say(text: string): void {
+    this.#piece += `[${text}]\n`
+  }
+
+  add(entry: LogEntry): void {
+    this.#write(entry)
+    this.#last = entry
+  }
+
+  end(): Blob {
+    this.#write(undefined)
+    return new Blob([...this.#pieces, this.#piece], { type: "text/plain;charset=utf-8" })
+  }
+
+  #write(next: LogEntry | undefined): void {
+    const entry = this.#last
+    if (!entry || isOverwritten(entry, next)) return
+    if (entry.isNote) return this.say(entry.text)
+    for (const line of linesOf(entry)) this.#piece += (this.#time ? `${this.#time(entry.time)} ` : "") + plainLine(line) + "\n"
+    if (this.#piece.length < 1_000_000) return
+    this.#pieces.push(this.#piece)
+    this.#piece = ""
+  }
+}
+
+/** All that the store holds. As large as the store, which is bounded. */
+export function plainText(store: LogStore, time?: (epochMs: number) => string): Blob {
+  const text = new PlainText(time)
+  if (store.dropped > 0) text.say(`${store.dropped} earlier lines are not here`)
+  for (let at = 0; at < store.length; at++) text.add(store.at(at)!)
+  return text.end()
 }

@@ -74,6 +74,28 @@ test("the bounds hold, the oldest go and are counted, whatever comes", () => {
   expect(lines.at(lines.length - 1)!.text).toContain("999")
 })
 
+test("what is dropped of one part is not forgotten with the other", () => {
+  const { lines } = made({ lines: 8, chars: 10_000 })
+  lines.append("run", Array.from({ length: 10 }, (_, n) => line(`r${n}`)))
+  const dropped = lines.dropped
+  expect([dropped > 0, lines.isWhole]).toEqual([true, false])
+  lines.replace("build", [])
+  lines.replace("build", [line("b")])
+  expect(lines.length + lines.dropped).toBe(11)
+  lines.replace("run", [line("R")])
+  expect([texts(lines).at(-1), lines.dropped <= 1]).toEqual(["R", true])
+})
+
+test("a note is no line of the job, and says that lines are missing", () => {
+  const { lines } = made()
+  lines.append("run", [line("a")])
+  lines.note("run", 1_234)
+  expect([lines.count("run"), lines.length, lines.isWhole]).toEqual([1, 2, false])
+  expect(lines.at(1)).toMatchObject({ isNote: true, text: "1,234 lines are missing here; the download has them." })
+  lines.replace("run", [line("a"), line("b")])
+  expect([lines.isWhole, texts(lines)]).toEqual([true, ["a", "b"]])
+})
+
 test("a line without end is cut into pieces", () => {
   const lines = new Lines()
   lines.append("run", [line("x".repeat(200_000))])

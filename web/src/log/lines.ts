@@ -32,7 +32,8 @@ export class Lines implements LogStore {
   #head = 0
   #length = 0
   #nChars = 0
-  #dropped = 0
+  readonly #dropped: Record<LogPart, number> = { build: 0, run: 0 }
+  #nNotes = 0
   #changedFrom: number | undefined
 
   constructor(bounds: LinesBounds = { lines: LINES_MAX, chars: CHARS_MAX }, schedule: Schedule = nextFrame) {
@@ -41,7 +42,8 @@ export class Lines implements LogStore {
   }
 
   get length(): number { return this.#length }
-  get dropped(): number { return this.#dropped }
+  get dropped(): number { return this.#dropped.build + this.#dropped.run }
+  get isWhole(): boolean { return this.dropped === 0 && this.#nNotes === 0 }
 
   at(index: number): LogEntry | undefined {
     return index >= 0 && index < this.#length ? this.#ring[(this.#head + index) % this.#ring.length] : undefined
@@ -53,6 +55,14 @@ export class Lines implements LogStore {
     if (lines.length > 0) this.#changed(hasDropped ? 0 : from)
   }
 
+  note(part: LogPart, nMissing: number): void {
+    const from = this.#length
+    const time = this.at(from - 1)?.time ?? 0
+    const text = `${nMissing.toLocaleString("en")} ${nMissing === 1 ? "line is" : "lines are"} missing here; the download has them.`
+    const hasDropped = this.#add({ part, text, time, isStdErr: false, isNote: true })
+    this.#changed(hasDropped ? 0 : from)
+  }
+
   replace(part: LogPart, lines: readonly LogLine[]): void {
     const all = Array.from({ length: this.#length }, (_, index) => this.at(index)!)
     const first = all.findIndex((entry) => entry.part === part)
@@ -60,9 +70,9 @@ export class Lines implements LogStore {
     const kept = all.filter((entry) => entry.part !== part)
     const isBuildFirst = part === "build"
     this.#reset()
-    const hadDropped = this.#dropped > 0
-    // What was dropped was of the lines that are replaced: the new ones are whole.
-    this.#dropped = 0
+    const hadDropped = this.dropped > 0
+    // What was dropped of the lines that are replaced: the new ones are whole.
+    this.#dropped[part] = 0
     let hasDropped = isBuildFirst && this.#push(part, lines)
     for (const entry of kept) hasDropped = this.#add(entry) || hasDropped
     if (!isBuildFirst) hasDropped = this.#push(part, lines) || hasDropped
@@ -80,9 +90,9 @@ export class Lines implements LogStore {
   }
 
   clear(): void {
-    if (this.#length === 0 && this.#dropped === 0) return
+    if (this.#length === 0 && this.dropped === 0) return
     this.#reset()
-    this.#dropped = 0
+    this.#dropped.build = this.#dropped.run = 0
     this.#changed(0)
   }
 
@@ -94,7 +104,7 @@ export class Lines implements LogStore {
   /** How many entries a part has. */
   count(part: LogPart): number {
     let n = 0
-    for (let index = 0; index < this.#length; index++) if (this.at(index)!.part === part) n++
+    for (let index = 0; index < this.#length; index++) if (this.at(index)!.part === part && !this.at(index)!.isNote) n++
     return n
   }
 
@@ -103,6 +113,7 @@ export class Lines implements LogStore {
     this.#head = 0
     this.#length = 0
     this.#nChars = 0
+    this.#nNotes = 0
   }
 
   #push(part: LogPart, lines: readonly LogLine[]): boolean {
@@ -123,6 +134,7 @@ export class Lines implements LogStore {
     this.#ring[(this.#head + this.#length) % this.#ring.length] = entry
     this.#length++
     this.#nChars += entry.text.length
+    if (entry.isNote) this.#nNotes++
     return isFull
   }
 
@@ -130,11 +142,12 @@ export class Lines implements LogStore {
     const lines = this.#bounds.lines - Math.ceil(this.#bounds.lines / 8)
     const chars = this.#bounds.chars - Math.max(nNew, Math.ceil(this.#bounds.chars / 8))
     while (this.#length > 0 && (this.#length > lines || this.#nChars > chars)) {
-      this.#nChars -= this.#ring[this.#head]!.text.length
+      const entry = this.#ring[this.#head]!
+      this.#nChars -= entry.text.length
       this.#ring[this.#head] = undefined
       this.#head = (this.#head + 1) % this.#ring.length
       this.#length--
-      this.#dropped++
+      this.#dropped[entry.part]++
     }
   }
 

@@ -1,6 +1,7 @@
 /** Turns entries into what is written to the terminal. */
 import { bytesText, timeText } from "../ui/format.ts"
 import { isOpen, isOverwritten, isSameStream, linesOf } from "./entries.ts"
+import { Colours } from "./colours.ts"
 import { cutLine, endBlock, newRow, sanitise, type Cursor } from "./sanitise.ts"
 import type { LogEntry } from "./store.ts"
 
@@ -17,12 +18,22 @@ const RESET = "\x1b[0m"
 
 /** Writes entries in order. It remembers whether the last one is still open, to be overwritten by the next. */
 export class RowWriter {
-  readonly #cursor: Cursor = { depth: 0, rows: 0 }
+  readonly #cursor: Cursor = { depth: 0, rows: 0, colours: new Colours() }
+  /** A terminal keeps a colour over the end of a line; here each stream keeps its own. */
+  readonly #colours = new Map<string, Colours>()
   #last: LogEntry | undefined
+
+  /** Takes up the colours that an entry leaves for those after it, where that entry itself is not written. */
+  pass(entry: LogEntry): void {
+    if (!entry.text.includes("\x1b[") || entry.isNote) return
+    this.#turnTo(entry)
+    for (const line of linesOf(entry)) sanitise(cutLine(line).shown, "", { ...this.#cursor })
+  }
 
   /** Bytes for the terminal of one entry; nothing for an entry that `next` overwrites at once. */
   write(entry: LogEntry, next: LogEntry | undefined, look: RowLook): string {
     if (isOverwritten(entry, next)) return ""
+    this.#turnTo(entry)
     const prefix = prefixOf(entry, look)
     let out = this.#begin(entry)
     for (const [at, line] of linesOf(entry).entries()) {
@@ -34,6 +45,13 @@ export class RowWriter {
     }
     this.#last = entry
     return out
+  }
+
+  #turnTo(entry: LogEntry): void {
+    const stream = entry.isNote ? "note" : `${entry.part} ${entry.isStdErr}`
+    const known = this.#colours.get(stream)
+    this.#cursor.colours = known ?? new Colours()
+    if (!known) this.#colours.set(stream, this.#cursor.colours)
   }
 
   #begin(entry: LogEntry): string {
@@ -49,6 +67,7 @@ export class RowWriter {
 
 /** A mark that does not rest on colour alone: `┃` for stderr, `┊` for the build, nothing for stdout. */
 function prefixOf(entry: LogEntry, look: RowLook): string {
+  if (entry.isNote) return `${RESET}\x1b[38;2;${look.faint}m⋯ `
   const colour = entry.isStdErr ? look.stderr : look.build
   const mark = entry.isStdErr ? "┃ " : entry.part === "build" ? "┊ " : "  "
   const time = look.hasTimes ? `\x1b[38;2;${look.faint}m${timeText(entry.time)} ` : ""

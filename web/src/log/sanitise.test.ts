@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest"
+import { Colours } from "./colours.ts"
 import { LINE_CHARS_MAX, cutLine, endBlock, newRow, plainLine, sanitise } from "./sanitise.ts"
 
-const safe = (line: string, prefix = ""): string => sanitise(line, prefix, { depth: 0, rows: 0 })
+const safe = (line: string, prefix = ""): string => sanitise(line, prefix, { depth: 0, rows: 0, colours: new Colours() })
 
 describe("sanitise", () => {
   it("passes text, colours, tabs and erasures", () => {
@@ -30,12 +31,18 @@ describe("sanitise", () => {
       expect(safe(line)).not.toMatch(/\x1b/)
     }
   })
+  it("sets colours at the start of a line behind the prefix, which ends all of them", () => {
+    expect(safe("\x1b[31merror\x1b[0m: x", "\x1b[0m> ")).toBe("\x1b[0m> \x1b[31merror\x1b[0m: x")
+    expect(safe("\x1b[1m\x1b[38;5;9mx", "\x1b[0m> ")).toBe("\x1b[0m> \x1b[1;38;5;9mx")
+    expect(safe("\x1b[32m10%\r20%", "\x1b[0m> ")).toBe("\x1b[0m> \x1b[32m10%\r\x1b[0m> \x1b[32m20%")
+    expect(safe("\x1b[41m\x1b[Kx", "> ")).toBe("\x1b[41m\x1b[K> \x1b[41mx")
+  })
   it("writes the prefix again after a return", () => {
     expect(safe("10%\r20%", "> ")).toBe("> 10%\r> 20%")
     expect(safe("\x1b[2K\x1b[1G20%", "> ")).toBe("\x1b[2K\r> 20%")
   })
   it("lets progress go up only over its own rows", () => {
-    const cursor = { depth: 0, rows: 0 }
+    const cursor = { depth: 0, rows: 0, colours: new Colours() }
     expect(sanitise("\x1b[9Ax", "", cursor)).toBe("x")
     newRow(cursor)
     newRow(cursor)
@@ -49,6 +56,27 @@ describe("sanitise", () => {
     safe("\x1b]".repeat(200_000))
     safe("\x1b[1".repeat(200_000))
     expect(performance.now() - start).toBeLessThan(3_000)
+  })
+})
+
+describe("Colours", () => {
+  const after = (...all: string[]): string => {
+    const colours = new Colours()
+    for (const parameters of all) colours.take(parameters)
+    return colours.text
+  }
+  it("keep what is set and not taken back, one value of each kind", () => {
+    expect(after("1", "31", "4", "32")).toBe("\x1b[1;32;4m")
+    expect(after("1;31", "39")).toBe("\x1b[1m")
+    expect(after("1;2;3", "22")).toBe("\x1b[3m")
+    expect(after("38;2;1;2;3;48;5;7", "")).toBe("")
+    expect(after("31", "0;44")).toBe("\x1b[44m")
+    expect(after("38;2;1;2;3;1")).toBe("\x1b[38;2;1;2;3;1m")
+    expect(after("4:3", "58:2::1:2:3", "4:0", "59")).toBe("")
+  })
+  it("stay small and set nothing of broken ones", () => {
+    for (const bad of ["38", "38;5", "38;2;1", "38;x", "999", ";;", "48;;"]) expect(after(bad), bad).toMatch(/^(\x1b\[1m)?$/)
+    expect(after(...Array.from({ length: 10_000 }, (_, n) => `38;5;${n % 256}`)).length).toBeLessThan(20)
   })
 })
 

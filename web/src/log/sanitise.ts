@@ -7,18 +7,22 @@
  * visible. Time and output are linear in the input.
  */
 
+import type { Colours } from "./colours.ts"
+
 /** More of one line than this is not shown. */
 export const LINE_CHARS_MAX = 65_536
 /** How far up a progress block may go. */
 export const UP_ROWS_MAX = 50
 const SGR_CHARS_MAX = 64
 
-/** Where the cursor is against the last row: only `sanitise` and `newRow` change it. */
+/** Where the cursor is against the last row, and what it writes with: only `sanitise` and `newRow` change it. */
 export interface Cursor {
   /** Rows between the cursor and the last row that was written. */
   depth: number
   /** Rows written since progress may begin, at most `UP_ROWS_MAX`. */
   rows: number
+  /** What the stream of the line has set, in this line or in one before. */
+  colours: Colours
 }
 
 /** Anything that is not plain text; most lines have none. */
@@ -46,16 +50,17 @@ export function cutLine(line: string): { shown: string; left: number } {
 
 /**
  * One line without its end, made safe for the terminal. `prefix` (ours, trusted) comes before the first text, and again after
- * each return to the first column, so that progress does not overwrite it.
+ * each return to the first column, so that progress does not overwrite it. It may end all colours: those that the stream has set
+ * are set again behind it.
  */
 export function sanitise(line: string, prefix: string, cursor: Cursor): string {
-  if (!SPECIAL.test(line)) return prefix + line
+  if (!SPECIAL.test(line)) return prefix + cursor.colours.text + line
   let out = ""
   let isAtStart = true
   let at = 0
   const text = (piece: string): void => {
     if (piece === "") return
-    if (isAtStart) out += prefix
+    if (isAtStart) out += prefix + cursor.colours.text
     isAtStart = false
     out += piece
   }
@@ -63,7 +68,9 @@ export function sanitise(line: string, prefix: string, cursor: Cursor): string {
     text(line.slice(at, match.index))
     at = match.index + match[0].length
     const passed = token(match, cursor)
-    if (passed.isControl) out += passed.text
+    // Colours before a text are set behind its prefix. What is erased takes the colour of the background.
+    if (passed.isControl && isAtStart && passed.text.endsWith("K")) out += cursor.colours.text + passed.text
+    else if (passed.isControl) out += isAtStart && passed.text.endsWith("m") ? "" : passed.text
     else text(passed.text)
     if (passed.isReturn) isAtStart = true
   }
@@ -84,7 +91,10 @@ function token(match: RegExpMatchArray, cursor: Cursor): Passed {
 }
 
 function csi(parameters: string, final: string, cursor: Cursor): Passed {
-  if (final === "m" && parameters.length <= SGR_CHARS_MAX && /^[0-9;:]*$/.test(parameters)) return control(`\x1b[${parameters}m`)
+  if (final === "m" && parameters.length <= SGR_CHARS_MAX && /^[0-9;:]*$/.test(parameters)) {
+    cursor.colours.take(parameters)
+    return control(`\x1b[${parameters}m`)
+  }
   if (final === "K" && /^[012]?$/.test(parameters)) return control(`\x1b[${parameters}K`)
   if (final === "G" && /^1?$/.test(parameters)) return { text: "\r", isControl: true, isReturn: true }
   if (!"ABF".includes(final) || !/^[0-9]{0,4}$/.test(parameters)) return NOTHING

@@ -19,6 +19,8 @@ const WINDOW = 2_000
 /** A window that grew to this is begun anew while it follows. */
 const WINDOW_MAX = 6_000
 const ROWS_MAX = 10_000
+/** Entries before a window whose colours may reach into it. */
+const BEFORE_MAX = 1_000
 const CHARS_A_FRAME_MAX = 262_144
 const ENTRIES_A_FRAME_MAX = 1_000
 /** Columns of a window that does not wrap. */
@@ -209,6 +211,8 @@ export class TerminalWindow {
     this.#first = Math.max(this.store.dropped, first)
     this.#next = this.#first
     this.#lastWritten = undefined
+    const at = this.#first - this.store.dropped
+    for (let index = Math.max(0, at - BEFORE_MAX); index < at; index++) this.#writer.pass(this.store.at(index)!)
     this.#append(end, "\x1bc", ondone)
   }
 

@@ -1,14 +1,12 @@
 /** What a server may say on the socket. Everything is checked: the server may be anybody's. */
 import { isObject } from "../definition/shape.ts"
-import type { Job, LogLine, LogsMessage, Reason, State, Step, Worker } from "../wire.ts"
+import type { Fault, Job, LogLine, LogsMessage, Missing, MissingCode, Reason, State, Step, Worker } from "../wire.ts"
 
 /** UTF-16 units of one frame; larger ones are thrown away. A snapshot of 10,000 jobs has about 3 MiB. */
 const FRAME_CHARS_MAX = 16 * 1024 * 1024
 /** Jobs of one frame, as many as a server lists. */
 export const JOBS_MAX = 10_000
 const WORKERS_MAX = 10_000
-/** Lines of one frame. */
-export const LINES_MAX = 100_000
 /** Characters of an id or a name. */
 const NAME_CHARS_MAX = 1_024
 
@@ -18,6 +16,10 @@ export type Frame =
   | { readonly type: "logs"; readonly logs: LogsMessage }
   | { readonly type: "vanished"; readonly jobId: string }
 
+/** Reasons for which outputs are missing, and names of each. */
+const WHY_MAX = 20
+const CODE = /^[a-z0-9][a-z0-9-]{0,63}$/
+const FAULTS: ReadonlySet<unknown> = new Set<Fault>(["job", "machine", "network", "settings", "cluster"])
 const STATES: ReadonlySet<unknown> = new Set<State>(["Queued", "Running", "Finished", "Removed"])
 const REASONS: ReadonlySet<unknown> = new Set<Reason>([
   "Success", "Error", "TimedOut", "Cancelled", "WorkerLost", "JobReplacedByClient", "Deleted",
@@ -85,6 +87,8 @@ function optional({ tags, requirements, debug }: Record<string, unknown>): Pick<
 function isFinished(value: unknown): value is NonNullable<Job["finished"]> {
   if (!isObject(value) || !REASONS.has(value.reason) || !isTime(value.time)) return false
   if (value.message !== undefined && typeof value.message !== "string") delete value.message
+  if (typeof value.code !== "string" || !CODE.test(value.code)) delete value.code
+  if (!FAULTS.has(value.fault)) delete value.fault
   const { result } = value
   if (result === undefined || result === null) {
     delete value.result
@@ -97,7 +101,25 @@ function isFinished(value: unknown): value is NonNullable<Job["finished"]> {
   result.isTimedOut = result.isTimedOut === true
   if (typeof result.StatusCode !== "number") delete result.StatusCode
   if (!isTime(result.duration)) delete result.duration
+  if (!isObject(result.logsOmitted)) delete result.logsOmitted
+  const missing = missingOf(result.missing)
+  if (missing) result.missing = missing
+  else delete result.missing
   return true
+}
+
+/** What a result lacks, in shape; undefined where it lacks nothing or does not say it. */
+function missingOf(value: unknown): Missing | undefined {
+  if (!isObject(value) || !isTime(value.outputs)) return undefined
+  const text = (word: unknown): string => (typeof word === "string" ? word.slice(0, NAME_CHARS_MAX) : "")
+  const why = Array.isArray(value.why) ? value.why.slice(0, WHY_MAX).filter(isObject) : []
+  return {
+    outputs: value.outputs, ...(value.isMore === true && { isMore: true }),
+    why: why.map(({ code, outputs, names, message }) => ({
+      code: text(code) as MissingCode, outputs: isTime(outputs) ? outputs : 0, message: text(message),
+      names: Array.isArray(names) ? names.slice(0, WHY_MAX).map(text) : [],
+    })),
+  }
 }
 
 function workersOf({ workers }: Record<string, unknown>): Frame | undefined {
@@ -117,15 +139,19 @@ function vanishedOf({ jobId }: Record<string, unknown>): Frame | undefined {
   return typeof jobId === "string" && jobId.length <= NAME_CHARS_MAX ? { type: "vanished", jobId } : undefined
 }
 
-function logsOf({ jobId, step, logs }: Record<string, unknown>): Frame | undefined {
+function logsOf({ jobId, step, logs, cursor }: Record<string, unknown>): Frame | undefined {
   if (typeof jobId !== "string" || !STEPS.has(step)) return undefined
-  return { type: "logs", logs: { jobId, step: step as Step, logs: readLines(logs) } }
+  const lines = readLines(logs)
+  // A number that does not count these lines counts none.
+  const isWhole = Array.isArray(logs) && logs.length === lines.length
+  const isNumbered = isWhole && Number.isSafeInteger(cursor) && lines.length <= Number(cursor)
+  return { type: "logs", logs: { jobId, step: step as Step, logs: lines, ...(isNumbered && { cursor: Number(cursor) }) } }
 }
 
-/** Log lines as they should be; those that are none are left out. */
+/** Log lines as they should be, all of them: the text that they come in is bounded. Those that are none are left out. */
 export function readLines(value: unknown): LogLine[] {
   if (!Array.isArray(value)) return []
-  return value.slice(0, LINES_MAX).flatMap((line: unknown): LogLine[] => {
+  return value.flatMap((line: unknown): LogLine[] => {
     if (!Array.isArray(line) || typeof line[0] !== "string") return []
     const time = isTime(line[1]) ? line[1] : 0
     return [line[2] === true ? [line[0], time, true] : [line[0], time]]

@@ -3,6 +3,7 @@
  *
  * Another address, or another token, means another connection; jobs and workers of before are forgotten.
  */
+import type { Guard } from "../client/guard.svelte.ts"
 import type { Connection, DetailsPart, QueueDetails, QueueState } from "../client/client.ts"
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import type { ClientMessage, Job, LogsMessage, StateChange, Worker } from "../wire.ts"
@@ -38,6 +39,8 @@ export interface QueueOptions {
   readonly tokens?: Tokens
   readonly connect?: Connect
   readonly fetcher?: Fetch
+  /** Says what may be changed where the server is the person's own machine. */
+  readonly guard?: Pick<Guard, "act" | "mayChange">
 }
 
 export class Queue implements QueueState {
@@ -126,11 +129,18 @@ export class Queue implements QueueState {
   }
 
   cancel(jobId: string): void {
+    if (this.#options.guard?.act() === false) return
     this.outbox.post([letGo(jobId, "Cancelled", "*")])
+  }
+
+  /** Whether anything may be sent that changes something. */
+  get mayChange(): boolean {
+    return this.#options.guard?.mayChange !== false
   }
 
   /** Sends on the socket; false when it is not open. */
   send(message: ClientMessage): boolean {
+    if (message.type === "StateChange" && !this.mayChange) return false
     return this.#socket?.send(message) ?? false
   }
 
@@ -141,6 +151,7 @@ export class Queue implements QueueState {
 
   /** Posts JSON to the queue. Rejects with a `Refusal`. */
   post(body: unknown): Promise<unknown> {
+    if (!this.mayChange) return Promise.reject(new Refusal(403, "nothing is changed on this machine without your own act"))
     const init = { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }
     return this.#asked(askOnce(this.#address?.url ?? "", this.token, init, this.#options.fetcher))
   }

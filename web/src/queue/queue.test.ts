@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import { Problems } from "../client/problems.svelte.ts"
 import type { EnqueueJob, Job, StateChange } from "../wire.ts"
 import { resolveQueue, toggledLocal } from "./address.ts"
-import { readFrame } from "./frames.ts"
+import { readFrame, readJob, readLines } from "./frames.ts"
 import { CONFIRM_MS } from "./outbox.ts"
 import { Queue } from "./queue.svelte.ts"
 import { FakeServer } from "./server.fake.ts"
@@ -55,6 +55,31 @@ test("hostile frames are ignored or put into shape, and none throws", () => {
   expect(readFrame(JSON.stringify({ type: "JobStatusPayload", payload: { jobId: "j", step: "Running", logs } }))).toEqual({
     type: "logs", logs: { jobId: "j", step: "Running", logs: [["a", 1], ["b", 2, true], ["c", 0]] },
   })
+  const numbered = (lines: unknown[], cursor: unknown): unknown =>
+    readFrame(JSON.stringify({ type: "JobStatusPayload", payload: { jobId: "j", step: "Running", logs: lines, cursor } }))
+  expect(numbered([["a", 1]], 7)).toMatchObject({ logs: { cursor: 7 } })
+  for (const cursor of ["7", 0, 1.5, -1, null]) expect(numbered([["a", 1]], cursor)).not.toHaveProperty("logs.cursor")
+  expect(numbered([["a", 1], 5], 7), "the number of lines that are none counts nothing").not.toHaveProperty("logs.cursor")
+})
+
+test("codes, faults and what a result lacks are taken in shape, and anything else is left out", () => {
+  const read = (finished: object): Job["finished"] =>
+    readJob({ state: "Finished", time: 1, finished: { reason: "Error", time: 1, ...finished } })?.finished
+  expect(read({ code: "pull-failed", fault: "network" })).toMatchObject({ code: "pull-failed", fault: "network" })
+  for (const bad of [{ code: "No code", fault: "nobody" }, { code: 5, fault: {} }]) {
+    expect(Object.keys(read(bad)!)).toEqual(["reason", "time"])
+  }
+  const result = (missing: unknown, logsOmitted?: unknown) => read({ result: { outputs: {}, missing, logsOmitted } })!.result!
+  expect(result({ outputs: 3, why: [{ code: "link", outputs: 3, names: ["a", 5], message: "m" }, 7] }).missing).toEqual(
+    { outputs: 3, why: [{ code: "link", outputs: 3, names: ["a", ""], message: "m" }] })
+  for (const bad of [5, "x", {}, { outputs: "many" }]) expect(result(bad)).not.toHaveProperty("missing")
+  expect([result(undefined, { lines: 5, url: "x" }).logsOmitted, result(undefined, 5).logsOmitted]).toEqual(
+    [{ lines: 5, url: "x" }, undefined])
+})
+
+test("a log of more lines than the page shows at once is read to its last line", () => {
+  const lines = Array.from({ length: 150_001 }, (_, n) => [`line ${n}`, n])
+  expect(readLines(lines).at(-1)).toEqual(["line 150000", 150_000])
 })
 
 test("the winner of two records is the one that the table names", () => {

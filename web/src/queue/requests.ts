@@ -12,13 +12,17 @@ const WAIT_MS = 800
 /** The server refused, or cannot be reached (status 0). The message is for a person. */
 export class Refusal extends Error {
   readonly status: number
+  /** Why, as programs read it, where the server says it. */
+  readonly code: string | undefined
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, code?: string) {
     super(message)
     this.status = status
+    this.code = code
   }
 
   get wantsToken(): boolean {
+    if (this.code !== undefined) return this.code === "no-token" || this.code === "wrong-token"
     return this.status === 401 || this.status === 403
   }
 }
@@ -45,7 +49,7 @@ export async function askOnce(
   if (response.ok) return body
   const said = isObject(body) && typeof body.error === "string" ? body.error.slice(0, 500)
     : `the server answered ${response.status}`
-  throw new Refusal(response.status, said)
+  throw new Refusal(response.status, said, isObject(body) && typeof body.code === "string" ? body.code : undefined)
 }
 
 /** Reads, and tries again where the network fails or the server stumbles; a refusal is final. */

@@ -48,6 +48,12 @@ export class FakeServer {
     this.says(JSON.stringify({ type: "JobStatusPayload", payload: { jobId, step, logs: lines.map((line, i) => [line, i]) } }))
   }
 
+  /** The same, the last of them with this number. */
+  numbered(jobId: string, step: string, cursor: number, ...lines: string[]): void {
+    const logs = lines.map((line, i) => [line, i])
+    this.says(JSON.stringify({ type: "JobStatusPayload", payload: { jobId, step, logs, cursor } }))
+  }
+
   messages(): ClientMessage[] {
     return this.sent.filter((text) => text.startsWith("{")).map((text) => JSON.parse(text) as ClientMessage)
   }

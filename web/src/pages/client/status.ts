@@ -1,3 +1,5 @@
+import { isOthersFault } from "../../job/ending.ts"
+import type { Fault } from "../../wire.ts"
 import type { Phase } from "../../client/client.ts"
 import type { Stage, StageKind } from "../../job/stage.ts"
 import { plural } from "../../ui/format.ts"
@@ -31,9 +33,12 @@ const LOOKS: Readonly<Record<Phase, Look>> = {
   "replaced": { text: "Replaced by a newer job", icon: "cross", tone: "soft" },
 }
 
+/** Ends that the job has no part in look unlike those that it has. */
+const OTHERS_FAULT: Look = { text: "Not your job's fault: run it again", icon: "again", tone: "warn" }
+
 /** The look of a phase. */
-export function lookOf(phase: Phase): Look {
-  return LOOKS[phase]
+export function lookOf(phase: Phase, fault?: Fault): Look {
+  return (phase === "error" || phase === "timed-out") && isOthersFault(fault) ? OTHERS_FAULT : LOOKS[phase]
 }
 
 /** Whether a job is on its way: it may be stopped. */

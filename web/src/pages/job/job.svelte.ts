@@ -1,4 +1,5 @@
 import { Lines } from "../../log/lines.ts"
+import type { ReadLines } from "../../log/whole.ts"
 import { Refusal } from "../../queue/requests.ts"
 import type { Definition, HistoryEntry, Job, LogLine, State } from "../../wire.ts"
 import { cancelJob, type Cancelled } from "../shared/cancel.ts"
@@ -82,6 +83,14 @@ export class FollowedJob {
   setAddress(address: JobAddress): void {
     this.#turnTo(address)
     this.#restart()
+  }
+
+  /** Reads the log as the server has it. */
+  readonly readLines: ReadLines = async (part, since, signal) => {
+    const url = `${this.address.below}/${part}-logs.json?since=${since}`
+    const { data, failure } = await ask<Slice>(url, { token: this.#token, signal })
+    if (failure) throw new Error(failure.text)
+    return { lines: data.data, next: data.nextCursor, isLast: data.isFinal || data.nextCursor <= since }
   }
 
   /** Cancels the job for everybody who waits for it. Its queue has to be known. */

@@ -1,5 +1,6 @@
 import type { IconName } from "../../ui/icons.ts"
-import type { Reason, State } from "../../wire.ts"
+import { isOthersFault } from "../../job/ending.ts"
+import type { Fault, Reason, State } from "../../wire.ts"
 
 /** How a job stands, for people. */
 export interface Standing {
@@ -19,7 +20,10 @@ const ENDS: Readonly<Record<Reason, Standing>> = {
 }
 
 /** How a job stands in words, a tone and an icon. What the server may invent later is shown as it is. */
-export function standingOf(state: State | undefined, reason?: Reason, statusCode?: number): Standing {
+export function standingOf(state: State | undefined, reason?: Reason, statusCode?: number, fault?: Fault): Standing {
+  if (state === "Finished" && reason !== "Success" && isOthersFault(fault)) {
+    return { text: "Not the job's fault: run it again", tone: "warn", icon: "again" }
+  }
   if (state === "Queued") return { text: "Waiting", tone: "wait", icon: "hourglass" }
   if (state === "Running") return { text: "Running", tone: "run", icon: "circle" }
   if (reason === "Success" && statusCode !== undefined && statusCode !== 0) {
