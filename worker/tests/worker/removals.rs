@@ -93,8 +93,11 @@ fn the_next_job_runs_while_the_container_of_the_last_one_is_removed_and_a_drain_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by the_next_job_runs_while_the_container_of_the_last_one_is_removed_and_a_drain_waits"]
 async fn slow() {
-    let engine = Engine::start(Removals::Wait);
+    let engine = Engine::start(Removals::Pass);
     let worker = TestWorker::start_with(|config| config.jobs = Some(1)).await;
+    // What a start removes goes as ever.
+    worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
+    engine.now(Removals::Wait);
     for n in 1..=3 {
         assert_eq!(worker.run(&script("true")).await.1.reason, Reason::Success);
         assert_eq!(containers_of(&worker.data()).lines().count(), n);
@@ -115,8 +118,11 @@ fn so_many_ended_containers_are_left_behind_and_no_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by so_many_ended_containers_are_left_behind_and_no_more"]
 async fn many() {
-    let engine = Engine::start(Removals::Wait);
+    let engine = Engine::start(Removals::Pass);
     let worker = TestWorker::start_with(|config| config.jobs = Some(1)).await;
+    // What a start removes goes as ever.
+    worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
+    engine.now(Removals::Wait);
     let jobs = [(); 18].map(|()| worker.api.submit(&script("true")));
     for job in &jobs[..17] {
         assert_eq!(worker.api.finish_of(job).await.reason, Reason::Success);
@@ -138,8 +144,11 @@ fn a_removal_that_the_engine_refuses_is_tried_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by a_removal_that_the_engine_refuses_is_tried_again"]
 async fn refused() {
-    let engine = Engine::start(Removals::Refuse(2));
+    let engine = Engine::start(Removals::Pass);
     let worker = TestWorker::start().await;
+    // What a start removes goes as ever.
+    worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
+    engine.now(Removals::Refuse(2));
     assert_eq!(worker.run(&script("true")).await.1.reason, Reason::Success);
     worker.drain().await;
     assert_eq!(*engine.removals.borrow(), Removals::Pass, "it was asked more than twice");
@@ -153,8 +162,11 @@ fn a_container_that_may_still_run_keeps_its_share_until_it_is_gone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by a_container_that_may_still_run_keeps_its_share_until_it_is_gone"]
 async fn running() {
-    let engine = Engine::start(Removals::Wait);
+    let engine = Engine::start(Removals::Pass);
     let worker = TestWorker::start_with(|config| config.jobs = Some(1)).await;
+    // What a start removes goes as ever.
+    worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
+    engine.now(Removals::Wait);
     let mut definition = script("true");
     definition["configFiles"] = serde_json::json!({ "/bin/busybox/below": { "value": "a file is no folder" } });
     let (_, finish) = worker.run(&definition).await;

@@ -17,6 +17,7 @@ pub(super) const PROGRAM: &str = "/helper";
 pub(super) const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/helper"));
 /// The engine may be busy with starting jobs.
 const TIMEOUT: Duration = Duration::from_mins(2);
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether it runs on a machine as the engine names it.
 pub(super) fn is_for(architecture: &str) -> bool {
@@ -55,7 +56,7 @@ impl Docker {
         is_for(&self.architecture)
     }
 
-    /// Runs it to its end. Its container is gone then.
+    /// Runs it to its end. Its container is gone then, unless the engine is slow with it.
     pub(crate) async fn help(&self, spec: &HelperSpec) -> Result<Helped, Fault> {
         let run = async {
             self.ensure_sandbox_image().await?;
@@ -80,9 +81,11 @@ impl Docker {
             Ok::<_, Fault>(self.client.inspect_container(&created.id, None::<InspectContainerOptions>).await?)
         };
         let ended = ended.await;
-        let removed = self.remove_one(&created.id).await;
-        let helped = helped(ended?, created.warnings);
-        removed.map(|()| helped)
+        match tokio::time::timeout(REMOVAL_TIMEOUT, self.remove_one(&created.id)).await {
+            Ok(Ok(())) => (),
+            removed => tracing::debug!(?removed, "the container of a helper stays until the worker ends"),
+        }
+        Ok(helped(ended?, created.warnings))
     }
 
     fn helper_body(&self, spec: &HelperSpec) -> ContainerCreateBody {
