@@ -1,11 +1,14 @@
 //! One embedded stack per data directory: a `flock` on `up.lock`, which also names its holder.
 //!
 //! The kernel frees the lock when the holder dies, however it dies, so a lock that is held always has a living
-//! process behind it and the process id in the file can be trusted exactly as long.
+//! process behind it and the process id in the file can be trusted exactly as long. It means that process only in the same
+//! process namespace, which stands in the second line: in a container's, or on another machine, the number is somebody else's.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -14,6 +17,10 @@ use crate::failure::Failure;
 use crate::program::how_to_stop;
 
 const NAME: &str = "up.lock";
+const BYTES_MAX: u64 = 256;
+/// Longer than a look at the lock takes, and how often it is waited for.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOKS_MAX: u32 = 10;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -28,6 +35,8 @@ pub(crate) enum Holder {
     Nobody,
     /// A process that has not written its id yet.
     Starting,
+    /// A process that cannot be named from here: of a container, or of another machine.
+    Elsewhere,
     /// This process.
     Process(Pid),
 }
@@ -38,15 +47,33 @@ impl Lock {
         let path = data.join(NAME);
         let failed = |error: &std::io::Error| Failure::io("lock", &path, error);
         let mut file = open(&path).map_err(|error| failed(&error))?;
-        match file.try_lock() {
+        match take(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(taken(data, &mut file)),
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
         }
-        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let written = file.set_len(0).and_then(|()| write!(file, "{}\n{}\n", std::process::id(), namespace()));
         written.map_err(|error| failed(&error))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Whoever asks for the [`holder`] has the lock for a moment.
+fn take(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS_MAX {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+            taken => return taken,
+        }
+    }
+    file.try_lock()
+}
+
+/// Of processes: the kernel's since its start, and the namespace in it. Empty where the system does not tell.
+fn namespace() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let inode = std::fs::metadata("/proc/self/ns/pid").map(|about| about.ino());
+    inode.map_or_else(|_| String::new(), |inode| format!("{}-{inode}", boot.trim()))
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
@@ -54,7 +81,10 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 fn taken(data: &DataDirectory, file: &mut File) -> Failure {
-    let by = read_pid(file).map(|pid| format!(" (process {})", pid.as_raw_nonzero())).unwrap_or_default();
+    let by = match read_holder(file) {
+        Holder::Process(pid) => format!(" (process {})", pid.as_raw_nonzero()),
+        _ => String::new(),
+    };
     Failure::Failed(format!(
         "an asman is already running on {}{by}; stop it with `{}`, or give another --data-directory",
         data.root().display(),
@@ -62,12 +92,17 @@ fn taken(data: &DataDirectory, file: &mut File) -> Failure {
     ))
 }
 
-fn read_pid(file: &mut File) -> Option<Pid> {
+/// Of a lock that is held.
+fn read_holder(file: &mut File) -> Holder {
     let mut text = String::new();
-    file.rewind().ok()?;
-    // A process id is short; whatever else lies there is not read.
-    file.take(32).read_to_string(&mut text).ok()?;
-    Pid::from_raw(text.trim().parse().ok()?)
+    // Both lines are short; whatever else lies there is not read.
+    if file.rewind().and_then(|()| file.take(BYTES_MAX).read_to_string(&mut text)).is_err() {
+        return Holder::Starting;
+    }
+    let mut lines = text.lines();
+    let Some(pid) = lines.next().and_then(|line| Pid::from_raw(line.trim().parse().ok()?)) else { return Holder::Starting };
+    let is_here = lines.next().is_none_or(|line| line.is_empty() || line == namespace());
+    if is_here { Holder::Process(pid) } else { Holder::Elsewhere }
 }
 
 /// Who runs on the data directory at `path`. A directory that does not exist has no holder.
@@ -78,9 +113,33 @@ pub(crate) fn holder(path: &Path) -> Result<Holder, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Holder::Nobody),
         Err(error) => return Err(Failure::io("read", &path, &error)),
     };
-    match file.try_lock() {
+    match file.try_lock_shared() {
         Ok(()) => Ok(Holder::Nobody),
-        Err(TryLockError::WouldBlock) => Ok(read_pid(&mut file).map_or(Holder::Starting, Holder::Process)),
+        Err(TryLockError::WouldBlock) => Ok(read_holder(&mut file)),
         Err(TryLockError::Error(error)) => Err(Failure::io("read", &path, &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_another_namespace_names_no_process_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |text: String| std::fs::write(folder.path().join(NAME), text).unwrap();
+        write(String::new());
+        let lock = open(&folder.path().join(NAME)).unwrap();
+        lock.lock().unwrap();
+        let process = Holder::Process(Pid::from_raw(4321).unwrap());
+        assert_eq!(holder(folder.path()).unwrap(), Holder::Starting);
+        write(format!("4321\n{}\n", namespace()));
+        assert_eq!(holder(folder.path()).unwrap(), process);
+        write("4321\n".to_owned());
+        assert_eq!(holder(folder.path()).unwrap(), process, "of an earlier version");
+        write("4321\nelsewhere-1\n".to_owned());
+        assert_eq!(holder(folder.path()).unwrap(), Holder::Elsewhere);
+        drop(lock);
+        assert_eq!(holder(folder.path()).unwrap(), Holder::Nobody);
     }
 }

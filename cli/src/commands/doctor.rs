@@ -18,12 +18,16 @@ const GIB: u64 = 1024 * 1024 * 1024;
 const NO_GVISOR: &str = "the Docker engine knows no runtime `runsc`; `asman worker run --untrusted` does not start without it; ";
 const NO_IPTABLES: &str = "not on the PATH; jobs can reach this machine and its private networks, and --untrusted does not start; get it \
                            with `sudo apt-get install iptables` or your system's like";
+const NO_GPUS: &str = "not asked for; `asman doctor --gpus 1` looks whether a container gets one";
 const NO_GIT: &str = "not on the PATH; jobs that build from a git repository fail; get it with `sudo apt-get install git` or your \
                       system's like";
 
 /// What `asman doctor` takes.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exits with 3 when something that `asman up` needs is missing.")]
+#[command(
+    after_help = "Exits with 3 when something that `asman up` or jobs need is missing. A container of a tiny image made here shows what \
+                        the engine gives to jobs."
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     data: DataArgs,
@@ -32,6 +36,9 @@ pub(crate) struct Args {
     /// The port that `asman up` would use.
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// Gpus that a worker would offer, as `asman worker run --gpus` takes them.
+    #[arg(long, default_value_t = worker::Gpus::default(), allow_hyphen_values = true)]
+    gpus: worker::Gpus,
 }
 
 /// How a check came out.
@@ -58,7 +65,8 @@ struct Check {
 /// Prints every check; fails when one is [`Verdict::Missing`].
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let data = args.data.path()?;
-    let mut checks = vec![postgres(), docker().await, api(global).await, disk(&data), port(args.port)];
+    let mut checks = vec![postgres(), docker().await, api(global).await, disk("disk", &data), port(args.port)];
+    checks.extend(jobs(&args, &data).await);
     checks.extend([gvisor().await, program("iptables", NO_IPTABLES), program("git", NO_GIT)]);
     checks.extend(proxies(global));
     if args.s3.s3_bucket.is_some() {
@@ -70,7 +78,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         checks.iter().for_each(print);
     }
     if checks.iter().any(|check| check.verdict == Verdict::Missing) {
-        Err(Failure::Missing("something that `asman up` needs is missing".to_owned()))
+        Err(Failure::Missing("something that `asman up` or jobs need is missing".to_owned()))
     } else {
         Ok(())
     }
@@ -108,6 +116,46 @@ fn proxies(global: &Global) -> Option<Check> {
     let way = reqwest::Url::parse(&global.api).ok().and_then(|api| proxies.on_the_way_to(&api));
     let way = way.map_or_else(|| "the API is reached without it".to_owned(), |_| "on the way to the API".to_owned());
     (!all.is_empty()).then(|| Check { name: "proxy", verdict: Verdict::Note, text: format!("{}; {way}", all.join(", ")) })
+}
+
+/// What a worker would find at its start.
+async fn jobs(args: &Args, data: &Path) -> Vec<Check> {
+    let Ok(queue) = "doctor".parse::<protocol::QueueName>() else { return Vec::new() };
+    let mut config = worker::Config::for_queue(queue, "http://localhost:8000");
+    config.data_directory = Some(data.join("worker"));
+    config.gpus = args.gpus.clone();
+    let found = match worker::examine(&config).await {
+        Ok(found) => found,
+        // The line of the engine has said it.
+        Err(worker::Error::NoDocker { .. }) => return Vec::new(),
+        Err(error) => return vec![Check { name: "jobs", verdict: Verdict::Missing, text: error.to_string() }],
+    };
+    let mut checks: Vec<_> = found.needs.into_iter().map(|(need, finding)| check(name_of(need), finding)).collect();
+    if args.gpus.count() == 0 {
+        checks.push(Check { name: "gpus", verdict: Verdict::Note, text: NO_GPUS.to_owned() });
+    }
+    checks.push(check("guard", found.guard));
+    checks.extend(found.images.map(|folder| disk("images", &folder)));
+    checks
+}
+
+const fn name_of(need: worker::Need) -> &'static str {
+    match need {
+        worker::Need::Container => "container",
+        worker::Need::Data => "data",
+        worker::Need::Limits => "limits",
+        worker::Need::Confinement => "rights",
+        worker::Need::Gpus => "gpus",
+    }
+}
+
+fn check(name: &'static str, finding: worker::Finding) -> Check {
+    let (verdict, text) = match finding {
+        worker::Finding::Fine(text) => (Verdict::Ok, text),
+        worker::Finding::Without(text) => (Verdict::Note, text),
+        worker::Finding::Lack(text) => (Verdict::Missing, text),
+    };
+    Check { name, verdict, text }
 }
 
 /// For workers that serve strangers.
@@ -164,7 +212,7 @@ async fn storage(config: &api::S3Config) -> Check {
     Check { name: "storage", verdict, text }
 }
 
-fn disk(data: &Path) -> Check {
+fn disk(name: &'static str, data: &Path) -> Check {
     let there = data.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
     let (verdict, text) = match rustix::fs::statvfs(there) {
         Err(error) => (Verdict::Note, format!("cannot be measured at {}: {error}", there.display())),
@@ -175,7 +223,7 @@ fn disk(data: &Path) -> Check {
             (verdict, format!("{} GiB free at {}{want}", free / GIB, there.display()))
         }
     };
-    Check { name: "disk", verdict, text }
+    Check { name, verdict, text }
 }
 
 fn port(port: u16) -> Check {

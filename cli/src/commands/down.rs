@@ -61,6 +61,11 @@ async fn stop(path: &std::path::Path) -> Result<Option<Pid>, Failure> {
     loop {
         match holder(path)? {
             Holder::Nobody => return Ok(asked),
+            Holder::Elsewhere => {
+                let path = path.display();
+                let sentence = format!("the asman on {path} runs in a container or on another machine; stop it there");
+                return Err(Failure::Failed(sentence));
+            }
             // Asked once: a second signal would cut the running jobs' clean end short.
             Holder::Process(pid) if asked != Some(pid) => {
                 kill_process(pid, Signal::TERM)

@@ -1,7 +1,10 @@
 //! A server that outlived its `asman up` (killed with -9) is stopped before a new one starts.
 //!
-//! The caller holds the data directory's lock, so no living `asman` owns the server found here.
+//! The caller holds the data directory's lock, so no living `asman` owns the server found here. A server that runs where its process
+//! cannot be seen, as in a container, still holds a lock that it has inherited ([`Claim`]): two servers on one database would
+//! destroy it.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,10 +14,57 @@ use crate::failure::Failure;
 use crate::say;
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Its processes end a moment after it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Stops the server on the database at `folder`, if one runs.
-pub(crate) async fn stop(folder: &Path) -> Result<(), Failure> {
+/// The lock of a database, which a server inherits and so holds as long as any of its processes lives.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    file: File,
+}
+
+impl Claim {
+    /// Takes it, when the last process of a server that was stopped has let it go.
+    async fn take(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.with_extension("lock");
+        let failed = |error: &std::io::Error| Failure::io("lock", &path, error);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| failed(&error))?;
+        let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
+        let mut locked = file.try_lock();
+        while matches!(locked, Err(TryLockError::WouldBlock)) && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+            locked = file.try_lock();
+        }
+        match locked {
+            Ok(()) => Ok(Self { file }),
+            Err(TryLockError::WouldBlock) => Err(Failure::Failed(format!(
+                "a PostgreSQL that cannot be seen from here runs on {}, in a container perhaps; stop it there",
+                folder.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(failed(&error)),
+        }
+    }
+
+    /// Lets the next process that is started have it.
+    pub(crate) fn pass_on(&self) -> Result<(), Failure> {
+        let passed = rustix::io::fcntl_setfd(&self.file, rustix::io::FdFlags::empty());
+        passed.map_err(|error| Failure::Failed(format!("cannot pass the lock of the database on: {error}")))
+    }
+}
+
+/// Stops the server on the database at `folder`, if one runs, and takes the database for the next one.
+pub(crate) async fn stop(folder: &Path) -> Result<Claim, Failure> {
+    stop_visible(folder).await?;
+    let claim = Claim::take(folder).await?;
+    let pid_file = folder.join("postmaster.pid");
+    match std::fs::remove_file(&pid_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::io("remove", &pid_file, &error)),
+        _ => Ok(claim),
+    }
+}
+
+async fn stop_visible(folder: &Path) -> Result<(), Failure> {
     let pid_file = folder.join("postmaster.pid");
     let Ok(text) = std::fs::read_to_string(&pid_file) else { return Ok(()) };
     let pid = text.lines().next().and_then(|line| Pid::from_raw(line.trim().parse().ok()?));
@@ -22,8 +72,9 @@ pub(crate) async fn stop(folder: &Path) -> Result<(), Failure> {
         say::note("Stopping the PostgreSQL that an earlier asman left behind");
         return stop_process(pid, folder).await;
     }
-    // The id may have passed to an unrelated process, at the sight of which PostgreSQL refuses to start.
-    std::fs::remove_file(&pid_file).map_err(|error| Failure::io("remove", &pid_file, &error))
+    // The id may have passed to an unrelated process, at the sight of which PostgreSQL refuses to start: the file goes, once nobody
+    // has the database.
+    Ok(())
 }
 
 async fn stop_process(pid: Pid, folder: &Path) -> Result<(), Failure> {

@@ -52,10 +52,12 @@ impl Server {
         let binaries = binaries::find(Some(data))?;
         let account = Account::to_lend()?;
         let folder = cluster::ensure(data, &binaries, account.as_ref()).await?;
-        orphan::stop(&folder).await?;
+        let claim = orphan::stop(&folder).await?;
         let socket = socket::make_folder(data, account.as_ref())?;
         let log = data.join("postgres.log");
+        claim.pass_on()?;
         let child = spawn(&binaries, &folder, &socket, &log, account.as_ref())?;
+        drop(claim);
         let maintenance_url = socket::url(&socket, "postgres");
         let mut server = Self { child, url: socket::url(&socket, "asman"), socket };
         let client = server.wait_until_ready(&maintenance_url, &log).await?;

@@ -47,7 +47,7 @@ pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure
 
 /// Runs one worker in this process. `drain` takes no new jobs, `stop` ends the running ones.
 pub(crate) async fn work(config: worker::Config, drain: CancellationToken, stop: CancellationToken) -> Result<(), Failure> {
-    worker::run(config, worker::Shutdown { drain, stop }).await.map_err(|error| failure(&error))
+    Box::pin(worker::run(config, worker::Shutdown { drain, stop })).await.map_err(|error| failure(&error))
 }
 
 /// A missing engine is the machine's lack, a bad setting the typist's, everything else a failure.
