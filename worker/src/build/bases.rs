@@ -42,7 +42,7 @@ pub(super) fn images_of(text: &str, args: &HashMap<String, String>) -> Result<Ve
 }
 
 /// The character that joins lines, by the directive at the very top.
-fn escape_of(text: &str) -> char {
+pub(super) fn escape_of(text: &str) -> char {
     for line in text.lines() {
         let Some((key, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else { break };
         if key.trim().eq_ignore_ascii_case("escape") {

@@ -13,14 +13,17 @@ use futures_util::{Stream, StreamExt};
 use protocol::{EndCode, Step};
 use tokio_util::io::{ReaderStream, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::context::Plan;
 use super::disk::Bounds;
 use super::progress::Progress;
 use super::settings::Settings;
+use super::steps::{self, Limits};
 use crate::ends;
 use crate::executor::{BuildOptions, Docker};
-use crate::image::Turn;
+use crate::image::{ImageReference, Turn};
+use crate::isolation::BuildGuard;
 use crate::log::Log;
 use crate::run::RunError;
 
@@ -37,8 +40,41 @@ pub(super) struct Build {
     pub(super) options: BuildOptions,
     pub(super) plan: Plan,
     pub(super) bounds: Bounds,
-    /// Held until nothing is left of the build.
+    pub(super) held: Held,
+}
+
+/// What is held until nothing is left of the build.
+pub(super) struct Held {
     pub(super) turn: Turn,
+    pub(super) _alone: Option<Turn>,
+    pub(super) files: Option<Files>,
+    pub(super) guard: Option<BuildGuard>,
+}
+
+/// An image that a build copies its here-documents from; removed when this is dropped.
+pub(super) struct Files {
+    docker: Docker,
+    image: Option<ImageReference>,
+    tasks: TaskTracker,
+}
+
+impl Files {
+    pub(super) fn new(docker: Docker, image: ImageReference, tasks: &TaskTracker) -> Self {
+        Self { docker, image: Some(image), tasks: tasks.clone() }
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let (docker, image) = (self.docker.clone(), self.image.take());
+        self.tasks.spawn(async move {
+            if let Some(image) = image
+                && let Err(fault) = docker.untag(&image).await
+            {
+                tracing::warn!(%fault, %image, "the here-documents of a build stay as an image");
+            }
+        });
+    }
 }
 
 impl Build {
@@ -51,23 +87,33 @@ impl Build {
     }
 
     async fn work(self, leave: CancellationToken) -> Result<(), RunError> {
-        let Self { docker, log, options, plan, bounds, turn } = self;
+        let Self { docker, log, options, plan, bounds, held } = self;
+        let limits = Limits { memory_bytes: options.memory_bytes, cpus: options.cpus };
+        let place = if options.is_buildkit { steps::place(&docker).await } else { None };
         let before = docker.nameless_images().await.map_err(|fault| RunError::of(Step::Build, fault))?;
         let mut progress = Progress::default();
         let made = progress.made.clone();
         let result = tokio::select! {
             result = follow(&docker, &log, &options, plan, &mut progress) => result,
-            sentence = bounds.until_over(&docker, &made) => Err(RunError::failed(EndCode::BuildExceeded, Step::Build, sentence)),
+            sentence = bounds.until_over(&docker, &made), if !options.is_buildkit => exceeded(sentence),
+            sentence = steps::until_over(&bounds, limits, place), if options.is_buildkit => exceeded(sentence),
             () = leave.cancelled() => Err(RunError::Halted),
         };
         // Before the log, which may have to wait for the API.
         if result.is_err() {
             clean_up(&docker, &made.layers(), &before).await;
         }
-        drop(turn);
+        if let Some(guard) = held.guard {
+            guard.close().await;
+        }
+        drop((held.files, held.turn));
         progress.end(&log).await;
         result
     }
+}
+
+fn exceeded(sentence: String) -> Result<(), RunError> {
+    Err(RunError::failed(EndCode::BuildExceeded, Step::Build, sentence))
 }
 
 async fn follow(docker: &Docker, log: &Log, options: &BuildOptions, plan: Plan, progress: &mut Progress) -> Result<(), RunError> {

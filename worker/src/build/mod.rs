@@ -6,7 +6,8 @@
 //! 2. The key: a hash of the block with the commit, or the archive's own hash, in the place of the URL's moving parts. An image of
 //!    that key that is here, or in the owner's registry, is taken as it is.
 //! 3. `archive`, `context`, `dockerignore`: the archive to the tar that the engine gets, entry by entry.
-//! 4. `engine`, `progress`: the build, its log, its end. `kept`: the owner's registry, before and after.
+//! 4. `dockerfile`, `reading`: the Dockerfile in the words of a builder, and which builder.
+//! 5. `engine`, `progress`, `traced`, `disk`, `steps`: the build, its log, its bounds, its end. `kept`: the owner's registry, before and after.
 //!
 //! # Invariants
 //!
@@ -20,14 +21,18 @@ mod bases;
 mod block;
 mod context;
 mod disk;
+mod dockerfile;
 mod dockerignore;
 mod download;
 mod engine;
 mod git;
 mod kept;
 mod progress;
+mod reading;
 mod settings;
 mod source;
+mod steps;
+mod traced;
 mod tunnel;
 
 use std::collections::{BTreeSet, HashMap};
@@ -40,13 +45,14 @@ use serde_json::json;
 use crate::ends;
 use crate::executor::{BuildOptions, Login};
 use crate::image::{DEFAULT_REGISTRY, ImageReference, Version, login_for, one_at_a_time};
-use crate::isolation::Containers;
+use crate::isolation::{BuildGuard, Containers};
 use crate::run::{RunError, Task, forbidden};
 use archive::{Archive, ArchiveError};
 use bases::UnclearBase;
 pub(crate) use block::{Block, InvalidBlock};
 use context::{ContextError, Plan, Wrapping};
 use git::{Git, GitError};
+use reading::Reading;
 pub(crate) use settings::Settings;
 use source::{Kind, Source};
 
@@ -58,6 +64,8 @@ const REPOSITORY: &str = "asman/build";
 const KEY_VERSION: u32 = 2;
 /// Hexadecimal digits of a key.
 const KEY_CHARS: usize = 40;
+/// Builds by `BuildKit` come one after the other.
+const BUILDKIT: &str = "a build by BuildKit";
 /// Most registries that one build has logins for.
 const REGISTRIES_MAX: usize = 16;
 /// A context that takes longer to come has failed.
@@ -134,18 +142,23 @@ impl Work<'_> {
             self.task.host.images.made(&image.to_string(), &id);
             return Ok(id);
         }
-        let plan = self.plan(origin, git.as_ref()).await?;
+        let mut plan = self.plan(origin, git.as_ref()).await?;
+        let reading = self.read(&mut plan).await?;
+        let docker = self.containers.docker.clone();
+        let files = reading.files.clone().map(|image| engine::Files::new(docker.clone(), image, &self.task.host.builds.tasks));
         if self.containers.isolation.is_untrusted() {
             self.check_bases(&plan).await?;
         }
         let network = self.containers.isolation.network().await.map_err(|fault| RunError::of(Step::Build, fault))?;
-        let options = self.options(&key, &image, &plan, network, self.logins(&plan).await)?;
-        let docker = self.containers.docker.clone();
+        let alone = if reading.is_buildkit { Some(one_at_a_time(BUILDKIT).await) } else { None };
+        let guard = self.guard(reading.is_buildkit).await?;
+        let options = self.options(&key, &image, &plan, network, self.logins(&plan).await, reading)?;
         self.task.log.line(Step::Build, format!("building {image}")).await;
         let isolation = &self.containers.isolation;
         let writers = std::sync::Arc::clone(&isolation.writers);
         let bounds = disk::Bounds { bytes: isolation.disk_bytes, writers, folder: self.folder.clone() };
-        let build = engine::Build { docker, log: self.task.log.clone(), options, plan, bounds, turn };
+        let held = engine::Held { turn, _alone: alone, files, guard };
+        let build = engine::Build { docker, log: self.task.log.clone(), options, plan, bounds, held };
         build.run(&self.task.host.builds).await?;
         let id = self.present(&image).await?;
         let id = id.ok_or_else(|| RunError::failed(EndCode::BuildBroken, Step::Build, "the build ended without an image"))?;
@@ -254,6 +267,20 @@ impl Work<'_> {
         }
     }
 
+    /// Rules around a build whose steps have the engine's default bridge. Without them, where jobs have them, nothing is built.
+    async fn guard(&self, is_buildkit: bool) -> Result<Option<BuildGuard>, RunError> {
+        if !is_buildkit {
+            return Ok(None);
+        }
+        let (isolation, docker) = (&self.containers.isolation, &self.containers.docker);
+        if steps::place(docker).await.is_none() {
+            let line = "the steps of this build are not held to the job's memory, cpus and disk: the worker is not root beside the engine";
+            self.task.log.line(Step::Build, line).await;
+        }
+        let guard = isolation.guard_build(docker, limit_of(self.task).0).await;
+        guard.map_err(|why| RunError::Host(format!("the network of a BuildKit build cannot be guarded: {why}")))
+    }
+
     /// A stranger's Dockerfile must not make the engine reach into its own network.
     async fn check_bases(&self, plan: &Plan) -> Result<(), RunError> {
         let refuse = |error: &dyn std::fmt::Display| RunError::job(Step::Build, error.to_string());
@@ -289,6 +316,7 @@ impl Work<'_> {
         plan: &Plan,
         network: String,
         logins: Vec<Login>,
+        reading: Reading,
     ) -> Result<BuildOptions, RunError> {
         let (task, block) = (self.task, self.block);
         let memory = task.parsed.memory_bytes;
@@ -297,13 +325,14 @@ impl Work<'_> {
             dockerfile: plan.dockerfile.clone(),
             target: block.target.clone(),
             platform: block.platform.clone(),
-            args: block.args.clone().into_iter().collect(),
+            args: reading.args,
             labels: HashMap::from([(LABEL_BUILD.to_owned(), key.to_owned())]),
             network: Some(network),
             cpus: task.parsed.cpus.clamp(0.01, f64::from(self.containers.docker.cpus)),
             memory_bytes: if memory == 0 { task.host.memory_bytes } else { memory },
             shm_bytes: task.shm_bytes()?,
             logins,
+            is_buildkit: reading.is_buildkit,
         })
     }
 }

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use protocol::Step;
 
 use super::disk::Made;
+use super::traced::Traced;
 use crate::executor::BuildWord;
 use crate::log::Log;
 
 const LINE_BYTES_MAX: usize = protocol::limits::LOG_LINE_BYTES_MAX;
 const PULLED_MAX: usize = 1_000;
-const STEP_CHARS_MAX: usize = 200;
+pub(super) const STEP_CHARS_MAX: usize = 200;
 
 /// What a build has said so far.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub(super) struct Progress {
     is_cached: bool,
     /// Last state of each layer of a base image.
     pulled: HashMap<String, String>,
+    /// Of `BuildKit`.
+    traced: Traced,
 }
 
 impl Progress {
@@ -47,6 +50,13 @@ impl Progress {
                     log.line(Step::Build, status).await;
                 }
             }
+            BuildWord::Steps(steps) => {
+                for step in steps {
+                    for line in self.traced.lines(step) {
+                        log.line(Step::Build, line).await;
+                    }
+                }
+            }
             BuildWord::Nothing => (),
         }
     }
@@ -54,19 +64,19 @@ impl Progress {
     /// Logs what is left.
     pub(super) async fn end(&mut self, log: &Log) {
         let line = std::mem::take(&mut self.unfinished);
-        if !line.is_empty() {
+        for line in self.traced.end().into_iter().chain((!line.is_empty()).then_some(line)) {
             log.line(Step::Build, line).await;
         }
     }
 
     /// The builder's line about the instruction that it is at. A command's output may look the same: see `ends`.
     pub(super) fn step(&self) -> Option<&str> {
-        self.step.as_deref()
+        self.traced.place().or(self.step.as_ref()).map(String::as_str)
     }
 
     /// Where the build was, for the sentence that says that it failed.
     pub(super) fn place(&self) -> String {
-        self.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"))
+        self.traced.place().or(self.step.as_ref()).map_or_else(String::new, |step| format!(" at step {step}"))
     }
 
     fn lines(&mut self, text: &str) -> Vec<String> {
@@ -101,7 +111,7 @@ impl Progress {
 }
 
 /// Pieces of a line that fit one log line.
-fn cut(line: &str) -> Vec<String> {
+pub(super) fn cut(line: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     for c in line.chars() {
         if pieces.last().is_some_and(|piece| piece.len() + c.len_utf8() > LINE_BYTES_MAX) {

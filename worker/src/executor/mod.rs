@@ -183,8 +183,23 @@ pub(crate) enum BuildWord {
     Output(String),
     /// Of the pull of a base image.
     Progress(String),
+    /// What `BuildKit` does.
+    Steps(Vec<BuildStep>),
     /// Neither.
     Nothing,
+}
+
+/// One word of `BuildKit` about a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BuildStep {
+    /// It began, with its name, such as `[stage-0 2/3] RUN true`.
+    Begun { id: String, name: String },
+    /// It is as it was in an earlier build.
+    Cached { id: String, name: String },
+    /// What its command wrote; lines are cut anywhere.
+    Output { id: String, text: String },
+    /// It ended, with what went wrong if something did.
+    Ended { id: String, error: Option<String> },
 }
 
 /// Who asks a registry.

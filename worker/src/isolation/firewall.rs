@@ -26,6 +26,8 @@ const LOCK_SECONDS: &str = "10";
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Begins the comment of every jump; the owner follows.
 const COMMENT: &str = "asman jobs";
+/// Begins the comment of the jumps for builds; when they end by themselves follows.
+const COMMENT_BUILDS: &str = "asman builds until ";
 /// Where the program is for a user whose path does not say.
 const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 /// SMTP and its neighbours: a machine that sends mail for strangers is soon on every list.
@@ -44,6 +46,10 @@ pub(super) struct Firewall {
     pub(super) allowed: Vec<Destination>,
     /// Reached on port 53 alone.
     pub(super) name_servers: Vec<std::net::Ipv4Addr>,
+    /// Addresses behind the bridge that these rules are not for.
+    pub(super) exempt: Vec<std::net::Ipv4Addr>,
+    /// Begins the names of the chains.
+    kind: &'static str,
     /// Where the programs are.
     folder: PathBuf,
 }
@@ -70,7 +76,19 @@ impl Firewall {
         let mut folders = std::env::split_paths(&path).chain(FOLDERS.map(PathBuf::from));
         let folder = folders.find(|folder| is_there(folder, Family::V4))?;
         let comment = owner.map_or_else(|| COMMENT.to_owned(), |owner| format!("{COMMENT} {owner}"));
-        Some(Self { id, bridge, comment, allowed: Vec::new(), name_servers: Vec::new(), folder })
+        let (allowed, name_servers, exempt) = (Vec::new(), Vec::new(), Vec::new());
+        Some(Self { id, bridge, comment, allowed, name_servers, exempt, kind: "ASMAN", folder })
+    }
+
+    /// The same rules for what builds send through a bridge that is not the worker's. They end by themselves, in UTC, so that a
+    /// worker that is killed leaves no rules that hold for others.
+    pub(super) fn for_builds(&self, bridge: String, exempt: Vec<std::net::Ipv4Addr>, until: &str) -> Self {
+        Self { bridge, exempt, comment: format!("{COMMENT_BUILDS}{until}"), kind: "ASMANB", ..self.clone() }
+    }
+
+    /// Puts them in place, or others in theirs. The bridge's IPv6 is left alone: `BuildKit` gives none to its steps.
+    pub(super) async fn install_v4(&self) -> io::Result<()> {
+        self.install_family(Family::V4).await
     }
 
     /// Puts all rules in place, whatever is there.
@@ -166,12 +184,16 @@ impl Firewall {
     }
 
     fn chain(&self, direction: &str) -> String {
-        format!("ASMAN-{}-{direction}", self.id)
+        format!("{}-{}-{direction}", self.kind, self.id)
     }
 
-    fn jump(&self, chain: &str, comment: &str) -> [String; 8] {
-        let words = ["-i", &self.bridge, "-m", "comment", "--comment", comment, "-j", chain];
-        words.map(str::to_owned)
+    fn jump(&self, chain: &str, comment: &str) -> Vec<String> {
+        let mut words = vec!["-i", &self.bridge, "-m", "comment", "--comment", comment];
+        if let Some(until) = comment.strip_prefix(COMMENT_BUILDS) {
+            words.extend(["-m", "time", "--datestop", until]);
+        }
+        words.extend(["-j", chain]);
+        words.into_iter().map(str::to_owned).collect()
     }
 
     async fn has_jump(&self, family: Family, parent: &str, chain: &str) -> io::Result<bool> {
@@ -197,6 +219,9 @@ impl Firewall {
         for chain in [out, host] {
             // Answers to what somebody else began, and to what a rule let through.
             rules += &format!("-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n");
+            for address in &self.exempt {
+                rules += &format!("-A {chain} -s {address} -j RETURN\n");
+            }
             if chain == out {
                 // Jobs do not reach each other, whatever the engine makes of the bridge's options.
                 rules += &format!("-A {out} -o {} -j {REFUSE}\n", self.bridge);
@@ -263,7 +288,8 @@ mod tests {
         let allowed = vec!["10.0.0.5:9000".parse().unwrap(), "192.168.7.0/24".parse().unwrap()];
         let name_servers = vec!["10.0.0.2".parse().unwrap()];
         let comment = COMMENT.to_owned();
-        Firewall { id, bridge, comment, allowed, name_servers, folder: PathBuf::from("/usr/sbin") }
+        let (exempt, kind) = (Vec::new(), "ASMAN");
+        Firewall { id, bridge, comment, allowed, name_servers, exempt, kind, folder: PathBuf::from("/usr/sbin") }
     }
 
     #[test]

@@ -114,6 +114,11 @@ impl Guard {
         prove(&standing.firewall).await
     }
 
+    /// The rules of jobs, where there are some.
+    pub(super) fn rules(&self) -> Option<&Firewall> {
+        self.firewall.as_ref().map(|standing| &standing.firewall)
+    }
+
     /// Removes the network, and with it the rules.
     pub(super) async fn close(&self) {
         let network = &self.network.name;

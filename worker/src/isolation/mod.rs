@@ -7,6 +7,7 @@
 
 mod abandoned;
 mod addresses;
+mod builds;
 mod config;
 mod destination;
 mod disk;
@@ -22,7 +23,9 @@ mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+pub(crate) use builds::BuildGuard;
 pub use config::{IsolationConfig, Network};
 pub use destination::{Destination, InvalidDestination};
 pub(crate) use disk::{Room, Writer, Writers};
@@ -128,6 +131,15 @@ impl Isolation {
             (Some(guard), _) => guard.ensure().await.map(|()| guard.network.name.clone()),
             (None, Network::None) => Ok("none".to_owned()),
             (None, _) => Ok("bridge".to_owned()),
+        }
+    }
+
+    /// Rules around a build on the engine's default bridge, where its network is the jobs' guarded one. None: jobs have no rules here
+    /// either, or a build no network.
+    pub(crate) async fn guard_build(&self, docker: &Docker, longest: Duration) -> Result<Option<BuildGuard>, String> {
+        match self.guard.as_ref().and_then(Guard::rules) {
+            Some(rules) => BuildGuard::open(rules, docker, longest).await.map(Some),
+            None => Ok(None),
         }
     }
 

@@ -13,6 +13,7 @@ mod care;
 mod commands;
 mod content;
 mod contexts;
+mod dockerfiles;
 mod ends;
 mod engine;
 mod executors;

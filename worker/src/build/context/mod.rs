@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::build::archive::{Archive, ArchiveError, Kind, append, header_of};
-use crate::build::block::{Block, DOCKERFILE_BYTES_MAX, InvalidBlock, check_dockerfile};
+use crate::build::block::{Block, DOCKERFILE_BYTES_MAX, InvalidBlock};
 use crate::build::dockerignore::{BYTES_MAX as IGNORE_BYTES_MAX, Ignore, InvalidIgnore};
 
 const DOCKERFILE_DEFAULT: &str = "Dockerfile";
@@ -70,13 +70,13 @@ pub(super) struct Plan {
     /// Path in the context of the Dockerfile.
     pub(super) dockerfile: String,
     /// Files that are not the archive's, or replace its own.
-    own: BTreeMap<&'static str, Vec<u8>>,
+    own: BTreeMap<String, Vec<u8>>,
 }
 
 impl Plan {
     /// A context that is a Dockerfile and nothing else.
     pub(super) fn of_text(dockerfile: &str) -> Self {
-        let own = BTreeMap::from([(DOCKERFILE_DEFAULT, dockerfile.as_bytes().to_vec())]);
+        let own = BTreeMap::from([(DOCKERFILE_DEFAULT.to_owned(), dockerfile.as_bytes().to_vec())]);
         let (prefix, left_out, dockerfile) = (String::new(), String::new(), DOCKERFILE_DEFAULT.to_owned());
         Self { archive: None, prefix, left_out, ignore: Ignore::default(), dockerfile, own }
     }
@@ -98,29 +98,43 @@ impl Plan {
         let ignored = own_ignore(&archive, &tree, block, &root, &prefix)?.or(general);
         let ignore = Ignore::read(ignored.as_deref().unwrap_or_default())?;
         if let Some(text) = outside {
-            check_dockerfile(&text)?;
-            let mut lines = ignored.clone().unwrap_or_default();
-            lines.extend_from_slice(format!("\n{DOCKERFILE}\n").as_bytes());
-            if ignored.is_none() {
-                lines.extend_from_slice(format!("{IGNORE}\n").as_bytes());
+            if text.len() > DOCKERFILE_BYTES_MAX {
+                return Err(InvalidBlock::DockerfileTooLarge.into());
             }
-            own.extend([(DOCKERFILE, text), (IGNORE, lines)]);
+            let lines = hiding(ignored.as_deref());
+            own.extend([(DOCKERFILE.to_owned(), text), (IGNORE.to_owned(), lines)]);
         } else if let Some(lines) = ignored.filter(|_| has_general) {
-            own.insert(IGNORE, lines);
+            own.insert(IGNORE.to_owned(), lines);
         }
         let plan = Self { archive: Some(archive), prefix, left_out: root, ignore, dockerfile, own };
         plan.check_links(&tree)?;
         Ok(plan)
     }
 
-    /// The Dockerfile that the engine will read; nothing where it is a link or no text.
-    pub(super) fn dockerfile_text(&self) -> Result<Option<String>, ContextError> {
-        let bytes = match (self.own.get(self.dockerfile.as_str()), &self.archive) {
+    /// Has the engine read another Dockerfile than the context's own. `BuildKit` would copy what `.dockerignore` hides from the classic
+    /// builder, so for `BuildKit` it takes the place of the other one.
+    pub(super) fn replace_dockerfile(&mut self, text: String, is_buildkit: bool) {
+        if is_buildkit || self.archive.is_none() || self.dockerfile == DOCKERFILE {
+            self.own.insert(self.dockerfile.clone(), text.into_bytes());
+            return;
+        }
+        let lines = hiding(self.own.get(IGNORE).map(Vec::as_slice));
+        self.own.extend([(DOCKERFILE.to_owned(), text.into_bytes()), (IGNORE.to_owned(), lines)]);
+        DOCKERFILE.clone_into(&mut self.dockerfile);
+    }
+
+    /// The Dockerfile that the engine will read; nothing where it is a link.
+    pub(super) fn dockerfile_bytes(&self) -> Result<Option<Vec<u8>>, ContextError> {
+        Ok(match (self.own.get(self.dockerfile.as_str()), &self.archive) {
             (Some(text), _) => Some(text.clone()),
             (None, Some(archive)) => archive.read(&format!("{}{}", self.prefix, self.dockerfile), DOCKERFILE_BYTES_MAX)?,
             (None, None) => None,
-        };
-        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+        })
+    }
+
+    /// The same as a text; nothing where it is none.
+    pub(super) fn dockerfile_text(&self) -> Result<Option<String>, ContextError> {
+        Ok(self.dockerfile_bytes()?.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
     /// Name in the context of an archive's entry that goes.
@@ -265,6 +279,12 @@ fn dockerfile_in(tree: &Tree, block: &Block, root: &str, prefix: &str) -> Option
         None => [DOCKERFILE_DEFAULT, DOCKERFILE_LOWER].map(|name| format!("{prefix}{name}")),
     };
     paths.into_iter().find(|path| tree.get(path).is_some_and(|kind| *kind != Kind::Folder))
+}
+
+/// The lines of `.dockerignore` that keep a Dockerfile of our own out of every `COPY`.
+fn hiding(lines: Option<&[u8]>) -> Vec<u8> {
+    let own = if lines.is_some() { String::new() } else { format!("{IGNORE}\n") };
+    [lines.unwrap_or_default(), format!("\n{DOCKERFILE}\n{own}").as_bytes()].concat()
 }
 
 /// Whether a link's target lies outside the context, by its words alone.

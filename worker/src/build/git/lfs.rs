@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::parts::Part;
 use super::{BYTES_MAX, Git, GitError};
+use crate::api::ApiError;
 use crate::build::archive::{Archive, ArchiveError, Kind};
 
 const FILES_MAX: usize = 10_000;
@@ -143,7 +144,7 @@ impl Git<'_> {
             let request = request.header("Accept", MEDIA_TYPE).header("Content-Type", MEDIA_TYPE).body(body);
             self.with_login(request, storage)
         };
-        let answer = self.guarded.once(Method::POST, url, dress).await.map_err(|error| refuse(first, error.to_string()))?;
+        let answer = self.guarded.once(Method::POST, url, dress).await.map_err(|error| failed(first, &error))?;
         let answer: Answer = read(answer).await.ok_or_else(|| refuse(first, "its answer cannot be read".to_owned()))?;
         for pointer in pointers {
             let actions =
@@ -175,11 +176,12 @@ impl Git<'_> {
             download.header.iter().fold(request, |request, (name, value)| request.header(name, value))
         };
         let answer = self.guarded.once(Method::GET, url.clone(), dress).await;
-        let mut answer = answer.map_err(|error| refuse(&error.to_string()))?;
+        let mut answer = answer.map_err(|error| failed(&pointer.name, &error))?;
         let part = file.with_extension("part");
         let mut out = tokio::fs::File::create(&part).await.map_err(GitError::Host)?;
         let (mut hash, mut size) = (Sha256::new(), 0_u64);
-        while let Some(chunk) = answer.chunk().await.map_err(|_| refuse("the download broke off"))? {
+        let broke_off = |_| GitError::Unreachable(format!("the large file {:?} (git-lfs) did not come to its end", pointer.name));
+        while let Some(chunk) = answer.chunk().await.map_err(broke_off)? {
             size += chunk.len() as u64;
             if size > pointer.size {
                 return Err(refuse("it is larger than the repository says"));
@@ -192,6 +194,14 @@ impl Git<'_> {
             return Err(refuse("what came is not what the repository names"));
         }
         tokio::fs::rename(&part, file).await.map_err(GitError::Host)
+    }
+}
+
+/// What may pass is told from what the storage has decided.
+fn failed(path: &str, error: &ApiError) -> GitError {
+    match error {
+        ApiError::Away(why) => GitError::Unreachable(format!("the large file {path:?} (git-lfs): {why}")),
+        error => GitError::LargeFile { path: path.to_owned(), why: error.to_string() },
     }
 }
 

@@ -1,22 +1,26 @@
 //! The engine's calls for isolation: networks, runtimes, what a container may do and what it uses.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use bollard::models::{ContainerInspectResponse, HostConfig, NetworkCreateRequest, ResourcesUlimits, SystemInfo};
+use bollard::models::{
+    ContainerInspectResponse, EndpointResource, HostConfig, NetworkCreateRequest, ResourcesUlimits, SystemInfo,
+};
 use bollard::query_parameters::{
     InspectContainerOptions, InspectContainerOptionsBuilder, InspectNetworkOptions, ListNetworksOptionsBuilder,
     StatsOptionsBuilder,
 };
 use futures_util::StreamExt;
 
-use super::{Bollard, Docker, moment};
+use super::{Bollard, Docker};
 use crate::executor::{
     Confinement, EngineFacts, Fault, ImageFacts, LABEL_LOCK, LABEL_OWNER, NetworkSpec, Whereabouts, WorkerNetwork,
 };
 
 /// Most open files of one process.
 const FILES_MAX: u64 = 65_536;
+const CONTAINER_ID_CHARS: usize = 64;
 
 /// Adds to a container's settings what keeps it from its machine.
 pub(super) fn confine(confinement: &Confinement, config: &mut HostConfig) {
@@ -88,15 +92,24 @@ impl Docker {
         Ok(bridge_options(network).iter().all(|(name, value)| options.get(*name).is_some_and(|found| found == value)))
     }
 
+    /// Interface of the engine's default bridge, and the addresses of the containers on it. Steps of a build are there too, under
+    /// shorter ids, and are left out.
+    pub(crate) async fn default_bridge(&self) -> Result<(String, Vec<Ipv4Addr>), Fault> {
+        let found = self.client.inspect_network("bridge", None::<InspectNetworkOptions>).await?;
+        let name = found.options.unwrap_or_default().remove("com.docker.network.bridge.name");
+        let containers = found.containers.unwrap_or_default().into_iter().filter(|(id, _)| id.len() == CONTAINER_ID_CHARS);
+        let address = |container: EndpointResource| container.ipv4_address?.split('/').next()?.parse().ok();
+        Ok((name.unwrap_or_else(|| "docker0".to_owned()), containers.filter_map(|(_, container)| address(container)).collect()))
+    }
+
     /// All networks of workers, whoever made them.
     pub(crate) async fn worker_networks(&self) -> Result<Vec<WorkerNetwork>, Fault> {
         let filters = HashMap::from([("label".to_owned(), vec![LABEL_LOCK.to_owned()])]);
         let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
         let found = self.client.list_networks(Some(options)).await?.into_iter();
         let network = |network: bollard::models::Network| {
-            let created = network.created.and_then(|text| moment(Some(text)));
             let owner = network.labels.and_then(|mut labels| labels.remove(LABEL_OWNER));
-            let created = created.map_or(i64::MAX, time::OffsetDateTime::unix_timestamp);
+            let created = network.created.map_or(i64::MAX, time::OffsetDateTime::unix_timestamp);
             Some(WorkerNetwork { name: network.name?, owner, created })
         };
         Ok(found.filter_map(network).collect())

@@ -2,8 +2,9 @@
 //!
 //! Traps that this file is shaped by:
 //! - A pull without tag pulls every tag; errors of a pull, push or build come inside its stream.
-//! - The classic builder is asked for: it takes limits of memory and cpu and ends when its connection does. `remote=` is never
-//!   sent: the engine would fetch it from its own network.
+//! - The classic builder takes limits of memory and cpu and ends when its connection does. `BuildKit` takes neither limit nor a network
+//!   of our own, see `build::steps` for what holds it; it ends with its connection too. `remote=` is never sent: the engine would
+//!   fetch it from its own network. Nothing that a Dockerfile could have more rights by is ever asked for.
 //! - A stream may end with an error that is none; see [`to_end`].
 //! - bollard carries the memory of a build as a 32 bit number, so a build gets [`BUILD_MEMORY_MAX`] at most.
 //! - Only layers that a failed build has made are removed: an image that has a tag, or was there before, stays.
@@ -14,21 +15,22 @@ use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error as Bollard;
-use bollard::models::{BuildInfo, CreateImageInfo, ImageSummary};
+use bollard::moby::buildkit::v1::{StatusResponse, VertexLog};
+use bollard::models::{BuildInfo, BuildInfoAux, CreateImageInfo, ImageSummary};
 use bollard::query_parameters::{
-    BuildImageOptions, BuildImageOptionsBuilder, CreateImageOptionsBuilder, ListImagesOptionsBuilder, PushImageOptions,
-    RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+    BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion, CreateImageOptionsBuilder, ListImagesOptionsBuilder,
+    PushImageOptions, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
-use super::{Docker, Fault};
+use super::{Docker, Fault, apart};
 use crate::error::innermost;
-use crate::executor::{BuildWord, Login, PullProgress};
+use crate::executor::{BuildStep, BuildWord, Login, PullProgress};
 use crate::image::{ImageReference, Version};
 
 /// Time for a context to be sent: the engine answers when it has all of it.
-const CONTEXT_TIMEOUT: Duration = Duration::from_mins(30);
+pub(super) const CONTEXT_TIMEOUT: Duration = Duration::from_mins(30);
 /// Most memory of a build; see above.
 const BUILD_MEMORY_MAX: u64 = 2 * 1024 * 1024 * 1024 - 1;
 const CPU_PERIOD_MICROS: i32 = 100_000;
@@ -53,6 +55,8 @@ pub(crate) struct BuildOptions {
     pub(crate) shm_bytes: Option<u64>,
     /// Who asks the registries of its base images.
     pub(crate) logins: Vec<Login>,
+    /// `BuildKit` and not the classic builder.
+    pub(crate) is_buildkit: bool,
 }
 
 impl Docker {
@@ -174,9 +178,11 @@ impl Builder {
         options: &BuildOptions,
         context: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> impl Stream<Item = Result<BuildWord, Fault>> + '_ {
-        let logins = options.logins.iter().map(|login| (login.registry.clone(), credentials(login))).collect::<HashMap<_, _>>();
-        let logins = (!logins.is_empty()).then_some(logins);
-        let words = self.0.build_image(build_image_options(options), logins, Some(bollard::body_try_stream(context)));
+        let words = if options.is_buildkit {
+            apart::build(options, context)
+        } else {
+            self.0.build_image(build_image_options(options), logins_of(options), Some(bollard::body_try_stream(context))).boxed()
+        };
         to_end(words).map(|word| word.map(build_word).map_err(fault_of_build))
     }
 }
@@ -192,8 +198,19 @@ fn to_end<T>(words: impl Stream<Item = Result<T, Bollard>>) -> impl Stream<Item 
 
 /// A step that fails is the job's own fault, whatever its command is called.
 fn fault_of_build(error: Bollard) -> Fault {
+    // How the builders begin their words about a command, and about a Dockerfile or a context that cannot be built.
+    const OF_STEPS: [&str; 8] = [
+        "The command '",
+        "executor failed running [",
+        "failed to solve: process \"",
+        "failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse error",
+        "failed to solve with frontend dockerfile.v0: failed to create LLB definition: Unknown flag",
+        "failed to solve with frontend dockerfile.v0: failed to build LLB: failed to compute cache key: \"",
+        "failed to solve: dockerfile parse error",
+        "failed to compute cache key: \"",
+    ];
     match error {
-        Bollard::DockerStreamError { error } if error.starts_with("The command '") => {
+        Bollard::DockerStreamError { error } if OF_STEPS.iter().any(|words| error.starts_with(words)) => {
             Fault::Refused { status: 400, message: error }
         }
         other => other.into(),
@@ -205,13 +222,45 @@ fn build_word(info: BuildInfo) -> BuildWord {
         let status = info.status.filter(|status| !status.is_empty())?;
         Some(info.id.map_or_else(|| status.clone(), |id| format!("{id}: {status}")))
     };
+    if let Some(BuildInfoAux::BuildKit(trace)) = info.aux {
+        return BuildWord::Steps(steps_of(trace));
+    }
     match info.stream {
         Some(text) => BuildWord::Output(text),
         None => progress().map_or(BuildWord::Nothing, BuildWord::Progress),
     }
 }
 
-fn build_image_options(options: &BuildOptions) -> BuildImageOptions {
+fn steps_of(trace: StatusResponse) -> Vec<BuildStep> {
+    let mut steps = Vec::new();
+    for vertex in trace.vertexes {
+        let id = vertex.digest;
+        if vertex.cached {
+            steps.push(BuildStep::Cached { id, name: vertex.name });
+            continue;
+        }
+        if vertex.started.is_some() {
+            steps.push(BuildStep::Begun { id: id.clone(), name: vertex.name });
+        }
+        if vertex.completed.is_some() || !vertex.error.is_empty() {
+            steps.push(BuildStep::Ended { id, error: Some(vertex.error).filter(|error| !error.is_empty()) });
+        }
+    }
+    let text = |log: VertexLog| (log.vertex, String::from_utf8_lossy(&log.msg).into_owned());
+    steps.extend(trace.logs.into_iter().map(text).map(|(id, text)| BuildStep::Output { id, text }));
+    steps
+}
+
+/// By registry.
+pub(super) fn logins_of(options: &BuildOptions) -> Option<HashMap<String, DockerCredentials>> {
+    let logins: HashMap<_, _> = options.logins.iter().map(|login| (login.registry.clone(), credentials(login))).collect();
+    (!logins.is_empty()).then_some(logins)
+}
+
+pub(super) fn build_image_options(options: &BuildOptions) -> BuildImageOptions {
+    if options.is_buildkit {
+        return buildkit_options(options);
+    }
     let memory = i32::try_from(options.memory_bytes.min(BUILD_MEMORY_MAX)).unwrap_or(i32::MAX);
     let mut builder = BuildImageOptionsBuilder::new()
         .dockerfile(&options.dockerfile)
@@ -235,6 +284,27 @@ fn build_image_options(options: &BuildOptions) -> BuildImageOptions {
     }
     if let Some(network) = &options.network {
         builder = builder.networkmode(network);
+    }
+    builder.build()
+}
+
+/// The network is one of `BuildKit`'s own: `none`, or the engine's default bridge. Its others are never named.
+fn buildkit_options(options: &BuildOptions) -> BuildImageOptions {
+    let mut builder = BuildImageOptionsBuilder::new()
+        .dockerfile(&options.dockerfile)
+        .t(&options.tag)
+        .buildargs(&options.args)
+        .labels(&options.labels)
+        .version(BuilderVersion::BuilderBuildKit)
+        .session(&uuid::Uuid::new_v4().to_string());
+    if let Some(target) = &options.target {
+        builder = builder.target(target);
+    }
+    if let Some(platform) = &options.platform {
+        builder = builder.platform(platform);
+    }
+    if options.network.as_deref() == Some("none") {
+        builder = builder.networkmode("none");
     }
     builder.build()
 }

@@ -13,6 +13,7 @@
 //!   container ends meanwhile it ends there, without an error, and what was written since is not given. The record itself is whole
 //!   when `wait` returns.
 
+mod apart;
 mod confine;
 mod helper;
 mod images;
@@ -48,6 +49,8 @@ pub(crate) use sandbox::{UnusedSandbox, network_in};
 
 /// Time for the engine's answer to the first ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// First version of the engine's interface with `BuildKit` for everybody: 1.39.
+const BUILDKIT_API_MINOR: u32 = 39;
 /// Time on top of a container's grace for the engine to report that it stopped.
 const STOP_MARGIN: Duration = Duration::from_mins(1);
 /// A connection to the engine. Clones share it.
@@ -62,6 +65,8 @@ pub(crate) struct Docker {
     architecture: String,
     /// What its machine runs, such as `linux/amd64`; empty when it does not say.
     pub(crate) platform: String,
+    /// Whether `BuildKit` is in it.
+    pub(crate) has_buildkit: bool,
 }
 
 impl From<Bollard> for Fault {
@@ -80,12 +85,14 @@ impl Docker {
     pub(crate) async fn connect() -> Result<Self, Error> {
         let no_docker = |error: Bollard| Error::NoDocker { cause: innermost(&error) };
         let client = bollard::Docker::connect_with_defaults().map_err(no_docker)?;
-        let mut docker = Self { client, cpus: 1, memory_bytes: 0, architecture: String::new(), platform: String::new() };
+        let (architecture, unknown) = (String::new(), String::new());
+        let mut docker = Self { client, cpus: 1, memory_bytes: 0, architecture, platform: unknown, has_buildkit: false };
         docker.ping().await.map_err(|fault| Error::NoDocker { cause: fault.to_string() })?;
         let info = docker.client.info().await.map_err(no_docker)?;
         docker.cpus = info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1);
         docker.platform = platform(info.os_type, info.architecture.clone());
         docker.architecture = info.architecture.unwrap_or_default();
+        docker.has_buildkit = docker.looks_like_buildkit().await.map_err(|fault| Error::NoDocker { cause: fault.to_string() })?;
         docker.memory_bytes = info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         Ok(docker)
     }
@@ -100,6 +107,14 @@ impl Docker {
 
     pub(crate) async fn version(&self) -> Result<String, Fault> {
         Ok(self.client.version().await?.version.unwrap_or_else(|| "unknown".to_owned()))
+    }
+
+    /// An engine of this interface's age has it; another program that speaks the same builds by itself.
+    async fn looks_like_buildkit(&self) -> Result<bool, Fault> {
+        let version = self.client.version().await?;
+        let is_podman = version.components.unwrap_or_default().iter().any(|part| part.name.to_lowercase().contains("podman"));
+        let minor = version.api_version.and_then(|text| text.strip_prefix("1.")?.parse::<u32>().ok());
+        Ok(!is_podman && minor.is_some_and(|minor| minor >= BUILDKIT_API_MINOR))
     }
 
     async fn create(&self, spec: ContainerSpec) -> Result<String, Fault> {

@@ -1,0 +1,138 @@
+//! `BuildKit`'s steps as lines: its own messages say which step begins, what its command writes and how it ends, several at a time.
+//!
+//! Bounds: [`STEPS_MAX`] steps; a line is cut where the log's lines are.
+
+use std::collections::HashMap;
+
+use super::progress::{STEP_CHARS_MAX, cut};
+use crate::executor::BuildStep;
+
+const STEPS_MAX: usize = 1_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Traced {
+    steps: HashMap<String, Step>,
+    /// The step that failed, else the one that began last.
+    place: Option<String>,
+    has_failed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Step {
+    name: String,
+    /// Written and without its end.
+    unfinished: String,
+}
+
+impl Traced {
+    /// The lines that a word makes.
+    pub(super) fn lines(&mut self, step: BuildStep) -> Vec<String> {
+        match step {
+            BuildStep::Begun { id, name } => self.begin(id, &name, ""),
+            BuildStep::Cached { id, name } => self.begin(id, &name, " (as built before)"),
+            BuildStep::Output { id, text } => self.steps.get_mut(&id).map(|step| step.write(&text)).unwrap_or_default(),
+            BuildStep::Ended { id, error } => self.ended(&id, error),
+        }
+    }
+
+    /// What no step has ended with a line end.
+    pub(super) fn end(&mut self) -> Vec<String> {
+        self.steps.values_mut().filter_map(Step::rest).collect()
+    }
+
+    pub(super) fn place(&self) -> Option<&String> {
+        self.place.as_ref()
+    }
+
+    fn begin(&mut self, id: String, name: &str, how: &str) -> Vec<String> {
+        if self.steps.contains_key(&id) || self.steps.len() >= STEPS_MAX {
+            return Vec::new();
+        }
+        let name: String = name.chars().take(STEP_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let lines = if is_of_dockerfile(&name) { vec![format!("Step {name}{how}")] } else { Vec::new() };
+        if !self.has_failed {
+            self.place = place_of(&name).or(self.place.take());
+        }
+        self.steps.insert(id, Step { name, ..Step::default() });
+        lines
+    }
+
+    fn ended(&mut self, id: &str, error: Option<String>) -> Vec<String> {
+        let Some(step) = self.steps.get_mut(id) else { return Vec::new() };
+        let mut lines: Vec<_> = step.rest().into_iter().collect();
+        // Whatever is still under way when one fails is called off.
+        if let Some(error) = error.filter(|error| !self.has_failed && !error.contains("context canceled")) {
+            self.has_failed = true;
+            lines.push(format!("{}: {error}", step.name));
+            self.place = place_of(&step.name);
+        }
+        lines.iter().flat_map(|line| cut(line)).collect()
+    }
+}
+
+impl Step {
+    fn write(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.unfinished.push_str(text);
+        while let Some(at) = self.unfinished.find('\n') {
+            let line: String = self.unfinished.drain(..=at).collect();
+            lines.extend(shown(&line));
+        }
+        if self.unfinished.len() >= protocol::limits::LOG_LINE_BYTES_MAX {
+            lines.extend(self.rest());
+        }
+        lines
+    }
+
+    fn rest(&mut self) -> Option<String> {
+        let line = std::mem::take(&mut self.unfinished);
+        (!line.is_empty()).then(|| shown(&line).concat())
+    }
+}
+
+/// A terminal would show what follows the last carriage return.
+fn shown(line: &str) -> Vec<String> {
+    let line = line.trim_end_matches(['\r', '\n']);
+    cut(line.rsplit('\r').next().unwrap_or(line))
+}
+
+/// In the classic builder's words, such as `2/3 : RUN true`. What `BuildKit` looks up of a base image is its `FROM`.
+fn place_of(name: &str) -> Option<String> {
+    if let Some(image) = name.strip_prefix("[internal] load metadata for ") {
+        return Some(format!("1 : FROM {image}"));
+    }
+    let (place, instruction) = name.strip_prefix('[').filter(|_| is_of_dockerfile(name))?.split_once("] ")?;
+    Some(format!("{} : {instruction}", place.rsplit(' ').next().unwrap_or(place)))
+}
+
+/// `[2/3] RUN true` and `[build 1/2] FROM a`, but not what `BuildKit` does for itself.
+fn is_of_dockerfile(name: &str) -> bool {
+    name.starts_with('[') && !name.starts_with("[internal]") && !name.starts_with("[auth]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_run_side_by_side_make_whole_lines_and_the_one_that_failed_is_the_place() {
+        let mut traced = Traced::default();
+        let begun = |id: &str, name: &str| BuildStep::Begun { id: id.to_owned(), name: name.to_owned() };
+        let output = |id: &str, text: &str| BuildStep::Output { id: id.to_owned(), text: text.to_owned() };
+        let ended = |id: &str, error: Option<&str>| BuildStep::Ended { id: id.to_owned(), error: error.map(str::to_owned) };
+        assert!(traced.lines(begun("0", "[internal] load remote build context")).is_empty());
+        assert_eq!(traced.lines(begun("1", "[a 1/2] RUN x")), ["Step [a 1/2] RUN x"]);
+        assert!(traced.lines(begun("1", "[a 1/2] RUN x")).is_empty());
+        assert_eq!(traced.lines(begun("2", "[b 1/2] RUN y")), ["Step [b 1/2] RUN y"]);
+        let cached = BuildStep::Cached { id: "3".to_owned(), name: "[a 2/2] RUN z".to_owned() };
+        assert_eq!(traced.lines(cached), ["Step [a 2/2] RUN z (as built before)"]);
+        assert!(traced.lines(output("1", "one")).is_empty());
+        assert_eq!(traced.lines(output("2", "50%\rtwo\nthree\n")), ["two", "three"]);
+        assert_eq!(traced.lines(output("1", " more\nrest")), ["one more"]);
+        assert_eq!(traced.lines(ended("1", Some("exit code: 7"))), ["rest", "[a 1/2] RUN x: exit code: 7"]);
+        assert!(traced.lines(ended("2", Some("context canceled"))).is_empty());
+        assert_eq!(traced.place().unwrap(), "1/2 : RUN x");
+        assert_eq!(place_of("[internal] load metadata for docker.io/library/a:1").unwrap(), "1 : FROM docker.io/library/a:1");
+        assert_eq!(place_of("[2/3] COPY a b").unwrap(), "2/3 : COPY a b");
+    }
+}
