@@ -119,6 +119,27 @@ test-fuzz *options: build
 test-s3 *filter:
     cli/tests/postgres.sh cargo nextest run -p cli --features s3-server --test s3 --no-capture "$@"
 
+# PostgreSQL as people run it, at length: the server is killed 20 times behind PgBouncer 1.18 and behind one that knows prepared statements; fail-over, restore, rolling restart. Some minutes.
+[group('check')]
+[positional-arguments]
+test-operation *filter:
+    OPERATION_KILLS=20 cli/tests/postgres.sh cargo nextest run -p cli --test operation "$@"
+    OPERATION_KILLS=20 PGBOUNCER="$(cli/tests/pgbouncer.sh)" cli/tests/postgres.sh cargo nextest run -p cli --test operation pooler "$@"
+
+# Migrations, statements and the API on other servers: `just test-postgres 16 17 18`.
+[group('check')]
+[positional-arguments]
+test-postgres *versions:
+    for version in ${@:-16 17 18}; do \
+      POSTGRES_BIN="$(cli/tests/server.sh "$version")" cli/tests/postgres.sh cargo nextest run -p migrations -p sql -p api; \
+    done
+
+# The short form of it, for CI: the newest server, statements and some of the API.
+[group('check')]
+test-newest-postgres:
+    POSTGRES_BIN="$(cli/tests/server.sh 18)" cli/tests/postgres.sh cargo nextest run -p migrations -p sql -p api \
+      -E 'package(migrations) | package(sql) | test(/routes::(health|submit|worker|job|jobs)/) | test(/sql_users/)'
+
 # A thousand jobs of every kind while workers, API and engine are killed and restarted and a disk is full; SOAK_JOBS (1000) bounds it. Some minutes, as root.
 [group('check')]
 soak:

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Policies;
+use crate::background::Background;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::blob::BlobStore;
 use crate::config::Config;
@@ -24,6 +25,13 @@ use crate::routes::program::Program;
 
 /// State of the router.
 pub(crate) type AppState = Arc<App>;
+
+/// How a process is told to end, in this order.
+#[derive(Clone, Debug)]
+pub(crate) struct Signals {
+    pub(crate) leaving: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
+}
 
 /// What every handler shares.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub(crate) struct App {
     /// What workers may fetch to be as new as this process.
     pub(crate) program: Program,
     pub(crate) config: Config,
+    /// The process is to stop: not ready any more, though it still serves for a moment.
+    pub(crate) leaving: CancellationToken,
     /// Ends sockets, streams and long polls.
     pub(crate) shutdown: CancellationToken,
     /// Wakes [`crate::maintenance::supersede`]: a submission may have taken a namespace from another job.
@@ -82,17 +92,20 @@ impl Weight for FinishRow {
 impl App {
     /// Must be called inside a runtime: it starts the batchers.
     pub(crate) fn new(
+        background: &Background,
         config: Config,
         db: Db,
         hub: Hub,
         notifier: Notifier,
         blobs: BlobStore,
-        shutdown: CancellationToken,
+        signals: Signals,
     ) -> Self {
-        let dispatcher = Dispatcher::start(db.clone(), hub.clone(), notifier.clone(), config.poll.0);
+        let dispatcher = Dispatcher::start(background, db.clone(), hub.clone(), notifier.clone(), config.poll.0);
         let (submit_db, finish_db) = (db.clone(), db.clone());
-        let submits = Batcher::start(SUBMITS, move |batch| submit(submit_db.clone(), batch));
-        let finishes = Batcher::start(FINISHES, move |batch| finish(finish_db.clone(), batch));
+        let submits =
+            Batcher::start(background, "the batcher of submits", SUBMITS, move |batch| submit(submit_db.clone(), batch));
+        let finishes =
+            Batcher::start(background, "the batcher of finishes", FINISHES, move |batch| finish(finish_db.clone(), batch));
         let (superseded, webhooks_due) = (Notify::new(), Notify::new());
         let reports = Reports::new(db.clone(), config.lease.0);
         let (policies, meters) = (Policies::new(db.clone()), Meters::new(&config.limits));
@@ -107,7 +120,8 @@ impl App {
             blobs,
             program: Program::new(config.executable.clone()),
             config,
-            shutdown,
+            leaving: signals.leaving,
+            shutdown: signals.shutdown,
             superseded,
             webhooks_due,
             notifier,

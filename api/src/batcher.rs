@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::background::Background;
+
 /// Most items that wait for a statement.
 const WAITING_MAX: usize = 10_000;
 
@@ -41,12 +43,17 @@ pub(crate) trait Weight {
 
 impl<T: Weight + Send + 'static, R: Send + 'static> Batcher<T, R> {
     /// Starts the task behind the door. `run` answers a batch with one result an item, in order.
-    pub(crate) fn start<F>(bounds: Bounds, run: impl Fn(Vec<T>) -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn start<F>(
+        background: &Background,
+        name: &'static str,
+        bounds: Bounds,
+        run: impl Fn(Vec<T>) -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = Vec<R>> + Send + 'static,
     {
         let (items, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(collect(bounds, waiting, Arc::new(run)));
+        background.start(name, collect(bounds, waiting, Arc::new(run)));
         Self { items }
     }
 

@@ -12,10 +12,11 @@ use crate::local::LocalDoor;
 /// Settings of one API process.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Config {
-    /// PostgreSQL, such as `postgres://user:password@host/asman`. Any pooler in session mode will do.
+    /// PostgreSQL, such as `postgres://user:password@host/asman` or `host=… dbname=…`, as libpq reads it. Directly, or through a pooler
+    /// in session or transaction mode.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
-    /// A direct connection for LISTEN where --database-url goes through a pooler. Without one, and when listening fails, the
+    /// A direct connection for LISTEN where --database-url goes through a pooler. Without one, and when no notification arrives, the
     /// API polls.
     #[arg(long, env = "DATABASE_LISTEN_URL", hide_env_values = true)]
     pub listen_url: Option<String>,
@@ -56,6 +57,9 @@ pub struct Config {
     /// connection that is idle for as long.
     #[arg(long, env = "ASMAN_PATIENCE", default_value = "30s")]
     pub patience: Duration,
+    /// After the stop signal, `/readyz` says no for this long while requests are still taken, so that load balancers look away first.
+    #[arg(long, env = "ASMAN_STOP_DELAY", default_value = "0s")]
+    pub stop_delay: Duration,
     /// A socket that does not take a message within this time is closed.
     #[arg(long, default_value = "10s", hide = true)]
     pub send_timeout: Duration,
@@ -105,6 +109,7 @@ impl Config {
             webhook_backoff: Duration(std::time::Duration::from_secs(10)),
             webhook_lease: Duration(std::time::Duration::from_secs(30)),
             patience: Duration(std::time::Duration::from_secs(30)),
+            stop_delay: Duration(std::time::Duration::ZERO),
             send_timeout: Duration(std::time::Duration::from_secs(10)),
             task_queue_name: None,
             sql_queue_name: None,

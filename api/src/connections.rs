@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -64,6 +67,16 @@ async fn accept(
 
 fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
+}
+
+/// While the process is about to stop, every answer ends its connection: a proxy that keeps one open would send the next request
+/// on it just as it closes.
+pub(crate) async fn close_when_leaving(State(leaving): State<CancellationToken>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if leaving.is_cancelled() {
+        response.headers_mut().entry(header::CONNECTION).or_insert(HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn serve_one(stream: TcpStream, router: Router, patience: Duration, shutdown: CancellationToken) {

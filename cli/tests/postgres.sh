@@ -3,17 +3,17 @@
 #
 #   cli/tests/postgres.sh cargo nextest run --workspace
 #
-# In:  a command. Out: its exit code. The command finds TEST_DATABASE_URL: superuser, database `postgres`, in the form that
+# In:  a command; POSTGRES_BIN, a folder with initdb, pg_ctl and postgres, instead of the newest that is installed. Out: its exit code. The command finds TEST_DATABASE_URL: superuser, database `postgres`, in the form that
 # sqlx and tokio-postgres both read. The cluster is stopped and removed however the command ends; what a kill -9 leaves is
 # swept by the next run.
 set -eu
 
 fail() { echo "postgres.sh: $*" >&2; exit 3; }
 
-# The newest server, 15 at least.
-bin=
+# The newest server, 15 at least, or the one whose folder of programs POSTGRES_BIN names.
+bin=${POSTGRES_BIN:-}
 newest=14
-for server in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres "$(command -v postgres || true)"; do
+[ -n "$bin" ] || for server in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres "$(command -v postgres || true)"; do
   [ -x "$server" ] || continue
   version=$("$server" --version | sed 's/.*) //; s/[^0-9].*//')
   if [ "${version:-0}" -gt "$newest" ]; then newest=$version bin=$(dirname "$server"); fi

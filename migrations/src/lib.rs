@@ -1,37 +1,42 @@
 //! The schema's history, and how a database is brought up to date with it.
 //!
-//! [`migrate`] takes a session advisory lock, applies the numbered files of `migrations/sql` with refinery (which takes no lock
-//! itself), then makes the procedures of `sql/procedures` and, when their text has changed, the views of `sql/views` anew:
-//! those have one current text each and no history. Ten migrators at once on an empty database all succeed.
+//! [`migrate`] applies the numbered files of `migrations/sql`, each in a transaction of its own, then makes the procedures of
+//! `sql/procedures` and, when their text has changed, the views of `sql/views` anew: those have one current text each and no
+//! history. Ten migrators at once on an empty database all succeed: every transaction takes the same advisory lock and looks again.
 //!
-//! Needs a direct connection or a session pool: the lock lives in the session. Never reads or writes a job.
+//! Works through a pooler in transaction mode: the lock lives in the transaction, and no statement is prepared by name. Never
+//! reads or writes a job.
 
+mod address;
 mod connect;
+mod history;
 mod schedule;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 use include_dir::{Dir, File, include_dir};
 use sha2::{Digest, Sha256};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
+pub use address::{Address, AddressError, Host, Roots, TlsMode};
 pub use connect::connect;
-
-mod history {
-    refinery::embed_migrations!("sql");
-}
+pub use schedule::Run as CronRun;
 
 static PROCEDURES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sql/procedures");
 static VIEWS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sql/views");
 /// Who may read the views. Granted anew each time: a rebuilt view has no grants.
 const ROLES: &str = include_str!("../../sql/roles.sql");
 
-/// Where refinery keeps what it applied.
-const HISTORY_TABLE: &str = "asman.migration";
+/// Where it is kept what was applied.
+const MAKE_HISTORY: &str = "create table if not exists asman.migration (version int4 primary key, name varchar(255), \
+                            applied_on varchar(255), checksum varchar(255))";
 
 /// Why a database cannot be migrated, read or maintained.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Its address cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// Not reachable, or it refuses us.
     #[error("the database cannot be reached: {0}")]
     Connect(String),
@@ -39,8 +44,13 @@ pub enum Error {
     #[error("the database refused a statement: {}", chain(.0))]
     Database(#[from] tokio_postgres::Error),
     /// A numbered file failed.
-    #[error("migration failed: {}", chain(.0))]
-    Migration(refinery::Error),
+    #[error("migration {name} failed: {}", chain(error))]
+    Migration {
+        /// Which.
+        name: String,
+        /// Why.
+        error: tokio_postgres::Error,
+    },
     /// The database got a numbered file with another text than ours.
     #[error(
         "the database got another {0} than this program has: the file was changed after it was applied; give it its old text back \
@@ -51,17 +61,6 @@ pub enum Error {
     /// The database got a numbered file that we do not have.
     #[error("the database has {0}, which this program does not know: it is of a newer release; upgrade the program")]
     Newer(String),
-}
-
-impl From<refinery::Error> for Error {
-    fn from(error: refinery::Error) -> Self {
-        let name = |migration: &refinery::Migration| format!("V{:03}__{}", migration.version(), migration.name());
-        match error.kind() {
-            refinery::error::Kind::DivergentVersion(applied, _) => Self::Changed(name(applied)),
-            refinery::error::Kind::MissingVersion(applied) => Self::Newer(name(applied)),
-            _ => Self::Migration(error),
-        }
-    }
 }
 
 /// The causes of an error on one line: both libraries say only `db error` at the top.
@@ -88,43 +87,68 @@ pub struct MigrationStatus {
 
 /// Brings the database up to date. Gives the names of the files applied now, oldest first.
 pub async fn migrate(database_url: &str) -> Result<Vec<String>, Error> {
-    let mut client = connect(database_url).await?;
-    client.batch_execute("select pg_advisory_lock(hashtextextended('asman.migrate', 0))").await?;
-    let applied = apply(&mut client).await;
-    client.batch_execute("select pg_advisory_unlock(hashtextextended('asman.migrate', 0))").await?;
-    applied
+    let client = connect(database_url).await?;
+    begin(&client).await?;
+    client.batch_execute("set local client_min_messages = warning; create schema if not exists asman").await?;
+    client.batch_execute(MAKE_HISTORY).await?;
+    client.batch_execute("commit").await?;
+    let mut names = Vec::new();
+    while let Some(name) = history::apply_next(&client).await? {
+        names.push(name);
+    }
+    rebuild(&client).await?;
+    client.batch_execute("call asman.maintain()").await?;
+    schedule::schedule_maintenance(&client).await;
+    Ok(names)
 }
 
-async fn apply(client: &mut Client) -> Result<Vec<String>, Error> {
-    client.batch_execute("set client_min_messages = warning; create schema if not exists asman").await?;
-    let mut runner = history::migrations::runner();
-    runner.set_migration_table_name(HISTORY_TABLE);
-    let report = runner.run_async(client).await?;
-    rebuild(client).await?;
-    client.batch_execute("call asman.maintain()").await?;
-    schedule::schedule_maintenance(client).await;
-    Ok(report.applied_migrations().iter().map(|m| format!("V{:03} {}", m.version(), m.name())).collect())
+/// Begins a transaction that only one migrator at a time is in. The lock lives and dies with the transaction, so that a pooler
+/// may give each transaction another connection.
+async fn begin(client: &Client) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute("begin; select pg_advisory_xact_lock(hashtextextended('asman.migrate', 0))").await
+}
+
+/// What is to be done once after a dump was restored or a data directory set back in time: brings the schema up to date, and moves
+/// epochs ahead of every claim that was ever made. Gives the number from which epochs go on.
+pub async fn after_restore(database_url: &str) -> Result<i64, Error> {
+    migrate(database_url).await?;
+    let client = connect(database_url).await?;
+    let rows = client.simple_query("select asman.renew_epochs()").await?;
+    Ok(first_column(&rows).next().and_then(|number| number.parse().ok()).unwrap_or_default())
+}
+
+/// The first column of what a simple query gave.
+fn first_column(messages: &[SimpleQueryMessage]) -> impl Iterator<Item = &str> {
+    messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    })
 }
 
 /// Procedures are replaced each time, views only when their text changed: dropping them takes grants along. Those of our own
 /// roles are made again.
-async fn rebuild(client: &mut Client) -> Result<(), Error> {
-    let transaction = client.transaction().await?;
+async fn rebuild(client: &Client) -> Result<(), Error> {
+    begin(client).await?;
+    client.batch_execute("set local client_min_messages = warning").await?;
     for file in files(&PROCEDURES) {
-        transaction.batch_execute(text(file)).await?;
+        client.batch_execute(text(file)).await?;
     }
     let digest = digest_of(&VIEWS);
-    let current = "select obj_description(to_regnamespace('report')) as digest";
-    let made_from: Option<String> = transaction.query_one(current, &[]).await?.get("digest");
-    if made_from.as_deref() != Some(&digest) {
-        transaction.batch_execute("drop schema if exists report cascade; create schema report").await?;
+    let made_from = client.simple_query("select obj_description(to_regnamespace('report'))").await?;
+    if first_column(&made_from).next() != Some(&digest) {
+        client.batch_execute("drop schema if exists report cascade; create schema report").await?;
         for file in files(&VIEWS) {
-            transaction.batch_execute(text(file)).await?;
+            client.batch_execute(text(file)).await?;
         }
-        transaction.batch_execute(&format!("comment on schema report is '{digest}'")).await?;
+        client.batch_execute(&format!("comment on schema report is '{digest}'")).await?;
     }
-    transaction.batch_execute(ROLES).await?;
-    Ok(transaction.commit().await?)
+    client.batch_execute(ROLES).await?;
+    // A hash is of hexadecimal digits alone.
+    let note = format!(
+        "insert into asman.schema_text (hash) values ('{}') on conflict (hash) do update set last_applied = clock_timestamp()",
+        text_hash()
+    );
+    Ok(client.batch_execute(&format!("{note}; commit")).await?)
 }
 
 fn files<'a>(dir: &'a Dir<'a>) -> Vec<&'a File<'a>> {
@@ -145,34 +169,48 @@ fn digest_of(dir: &Dir<'_>) -> String {
     hex::encode(hasher.finalize())
 }
 
-/// Hash of everything that [`migrate`] would apply. Two builds with the same hash make the same schema.
-pub fn schema_hash() -> String {
+/// Number of the newest file of this build.
+pub fn version() -> i32 {
+    history::own().iter().map(history::number_of).max().unwrap_or_default()
+}
+
+/// Hash of what [`migrate`] applies each time: procedures, views and roles. The database keeps those that it got.
+pub fn text_hash() -> String {
     let mut hasher = Sha256::new();
-    for migration in history::migrations::runner().get_migrations() {
-        hasher.update(migration.sql().unwrap_or_default());
-    }
     hasher.update(digest_of(&PROCEDURES));
     hasher.update(digest_of(&VIEWS));
     hasher.update(ROLES);
     hex::encode(hasher.finalize())
 }
 
+/// Hash of everything that [`migrate`] would apply. Two builds with the same hash make the same schema.
+pub fn schema_hash() -> String {
+    let mut hasher = Sha256::new();
+    for migration in history::own() {
+        hasher.update(migration.sql().unwrap_or_default());
+    }
+    hasher.update(text_hash());
+    hex::encode(hasher.finalize())
+}
+
 /// Every numbered file of this build, with the time at which the database got it.
 pub async fn status(database_url: &str) -> Result<Vec<MigrationStatus>, Error> {
-    let mut client = connect(database_url).await?;
-    let exists: bool = client.query_one("select to_regclass($1) is not null as e", &[&HISTORY_TABLE]).await?.get("e");
-    let mut runner = history::migrations::runner();
-    runner.set_migration_table_name(HISTORY_TABLE);
-    let applied = if exists { runner.get_applied_migrations_async(&mut client).await? } else { Vec::new() };
-    let when = |version: i32| {
-        let found = applied.iter().find(|m| i64::from(m.version()) == i64::from(version))?;
-        found.applied_on().map(ToString::to_string)
-    };
-    let own = runner.get_migrations().iter().map(|m| {
-        let version = i32::try_from(i64::from(m.version())).unwrap_or(i32::MAX);
+    let client = connect(database_url).await?;
+    let exists = client.simple_query("select 'yes' where to_regclass('asman.migration') is not null").await?;
+    let applied = if first_column(&exists).next().is_some() { history::applied(&client).await? } else { Vec::new() };
+    let when = |version: i32| applied.iter().find(|m| m.version == version)?.when.clone();
+    let own = history::own();
+    let status = |m: &refinery::Migration| {
+        let version = history::number_of(m);
         MigrationStatus { version, name: m.name().to_owned(), applied_on: when(version) }
-    });
-    Ok(own.collect())
+    };
+    Ok(own.iter().map(status).collect())
+}
+
+/// How the last run of maintenance by `pg_cron` went; nothing where it is not in the database.
+pub async fn cron_run(database_url: &str) -> Result<Option<CronRun>, Error> {
+    let client = connect(database_url).await?;
+    Ok(schedule::last_run(&client).await?)
 }
 
 /// Runs what `pg_cron` would run: partitions, expiry, lost jobs.

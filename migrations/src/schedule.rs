@@ -1,16 +1,22 @@
-//! Hands `asman.maintain()` to `pg_cron` where the server has it.
+//! Hands `asman.maintain()` to `pg_cron` where the database has it.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
-/// Name of the scheduled job.
-const JOB: &str = "asman-maintain";
-
-/// Schedules maintenance every five minutes where `pg_cron` is loaded and may be used; says so, and never fails: without it the
-/// API does the same work.
+/// Schedules maintenance every five minutes where `pg_cron` is in this database and may be used; says so, and never fails: the API
+/// does the same work, whatever `pg_cron` does.
+///
+/// The extension is not made here. Its tables have row security, which stops `pg_dump` by anybody but a superuser: whoever wants
+/// it in this database decides that.
 pub(crate) async fn schedule_maintenance(client: &Client) {
     match try_schedule(client).await {
-        Ok(true) => tracing::info!("pg_cron runs asman.maintain() every five minutes"),
-        Ok(false) => tracing::debug!("pg_cron is not here; the API runs asman.maintain()"),
+        Ok(Some(Run::Failed(why))) => {
+            tracing::warn!(why, "pg_cron cannot run asman.maintain(): its last run failed; the API runs it");
+        }
+        Ok(Some(Run::Succeeded)) => tracing::info!("pg_cron runs asman.maintain() every five minutes, and so does the API"),
+        Ok(Some(Run::None)) => tracing::info!(
+            "pg_cron is asked to run asman.maintain() every five minutes; `asman db status` says whether it can. The API runs it too"
+        ),
+        Ok(None) => tracing::debug!("pg_cron is not here; the API runs asman.maintain()"),
         Err(error) => {
             let cause = crate::chain(&error);
             tracing::warn!(cause, "pg_cron is here but cannot be used; the API runs asman.maintain()");
@@ -18,16 +24,42 @@ pub(crate) async fn schedule_maintenance(client: &Client) {
     }
 }
 
-async fn try_schedule(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let loaded = "select current_setting('cron.database_name', true) = current_database() as here, \
-                  exists (select from pg_extension where extname = 'pg_cron') as made";
-    let row = client.query_one(loaded, &[]).await?;
-    if row.get::<_, Option<bool>>("here") != Some(true) {
-        return Ok(false);
+/// How the last run of ours went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// There was none yet.
+    None,
+    /// It did the work.
+    Succeeded,
+    /// It did not; this is what it said.
+    Failed(String),
+}
+
+async fn try_schedule(client: &Client) -> Result<Option<Run>, tokio_postgres::Error> {
+    if is_here(client).await? {
+        client.batch_execute("select cron.schedule('asman-maintain', '*/5 * * * *', 'call asman.maintain()')").await?;
     }
-    if !row.get::<_, bool>("made") {
-        client.batch_execute("create extension pg_cron").await?;
+    last_run(client).await
+}
+
+async fn is_here(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    let made = client.simple_query("select 'yes' where exists (select from pg_extension where extname = 'pg_cron')").await?;
+    Ok(crate::first_column(&made).next().is_some())
+}
+
+/// How the last run of `pg_cron` went; nothing where it is not here.
+pub(crate) async fn last_run(client: &Client) -> Result<Option<Run>, tokio_postgres::Error> {
+    if !is_here(client).await? {
+        return Ok(None);
     }
-    client.execute("select cron.schedule($1, '*/5 * * * *', 'call asman.maintain()')", &[&JOB]).await?;
-    Ok(true)
+    let messages = client.simple_query("select is_done, message from asman.cron_run()").await?;
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some((row.get(0)? == "t", row.get(1).unwrap_or_default().to_owned())),
+        _ => None,
+    });
+    Ok(Some(match row {
+        None => Run::None,
+        Some((true, _)) => Run::Succeeded,
+        Some((false, why)) => Run::Failed(why),
+    }))
 }

@@ -142,3 +142,55 @@ async fn a_login_goes_when_its_definition_is_gone() {
     let left = client.query("select hash = sha256('2') from asman.login", &[]).await.unwrap();
     assert!(left.len() == 2 && left.iter().all(|row| !row.get::<_, bool>(0)), "{left:?}");
 }
+
+/// How long a statement took.
+async fn time(client: &tokio_postgres::Client, statement: &str) -> std::time::Duration {
+    let start = std::time::Instant::now();
+    client.batch_execute(statement).await.unwrap();
+    start.elapsed()
+}
+
+#[tokio::test]
+async fn partitions_beside_an_open_report_wait_for_it_and_nobody_waits_for_them() {
+    let database = TestDatabase::new().await;
+    let [reader, owner, submitter] = [(); 3].map(|()| connect(&database.url));
+    let (reader, owner, submitter) = (reader.await.unwrap(), owner.await.unwrap(), submitter.await.unwrap());
+    let due = "create table asman.finished_20200106 partition of asman.finished for values from ('2020-01-06') to ('2020-01-13'); \
+               do $$ begin execute (select 'drop table asman.' || max(c.relname) from pg_inherits i join pg_class c on c.oid = i.inhrelid \
+               where i.inhparent = 'asman.event'::regclass and c.relname !~ 'default'); end $$; \
+               insert into asman.definition (hash, body, used_at) values (sha256('old'), '{}', now() - interval '100 days')";
+    owner.batch_execute(due).await.unwrap();
+    reader.batch_execute("begin; select count(*) from asman.finished; select count(*) from asman.event").await.unwrap();
+    let maintaining = tokio::spawn(async move { maintain(&database.url).await.map(|()| database) });
+    let mut longest = std::time::Duration::ZERO;
+    let mut n = 0;
+    while !maintaining.is_finished() {
+        n += 1;
+        let submit = format!("select asman.enqueue('q', '{{\"image\": \"a\", \"command\": \"{n}\"}}')");
+        longest = longest.max(time(&submitter, &submit).await);
+    }
+    let database = maintaining.await.unwrap().expect("what can be done is done");
+    assert!(n > 3 && longest < std::time::Duration::from_millis(200), "{n} submissions, the slowest in {longest:?}");
+    let left = owner.query_one("select count(*) from asman.definition where hash = sha256('old')", &[]).await.unwrap();
+    assert_eq!(left.get::<_, i64>(0), 0, "the rest is done");
+    assert_eq!(partitions(&owner, "finished").await.len(), 6, "the partition in use is left");
+    reader.batch_execute("commit").await.unwrap();
+    maintain(&database.url).await.unwrap();
+    assert_eq!((partitions(&owner, "finished").await.len(), partitions(&owner, "event").await.len()), (5, 5));
+}
+
+#[tokio::test]
+async fn a_step_of_maintenance_that_fails_is_told_and_the_others_are_done() {
+    let database = TestDatabase::new().await;
+    let client = connect(&database.url).await.unwrap();
+    let broken = "create function pg_temp.fail() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$; \
+                  create trigger fail before delete on asman.definition for each row execute function pg_temp.fail(); \
+                  insert into asman.definition (hash, body, used_at) values (sha256('old'), '{}', now() - interval '100 days'); \
+                  insert into asman.worker (qid, worker_id, version, executor, cpus, gpus, memory_bytes, max_seconds, tags, last_seen) \
+                  values (asman.qid('q'), 'w', '1', 'docker', 4, 0, 0, 60, '{}', now() - interval '2 hours')";
+    client.batch_execute(broken).await.unwrap();
+    let told = maintain(&database.url).await.unwrap_err().to_string();
+    assert!(told.contains("definitions: no"), "{told}");
+    let workers = client.query_one("select count(*) from asman.worker", &[]).await.unwrap();
+    assert_eq!(workers.get::<_, i64>(0), 0);
+}

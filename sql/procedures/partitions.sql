@@ -1,46 +1,73 @@
--- Create the partitions of the coming time and drop those that expired, for one parent table.
+-- Partitions to create and partitions that expired, and the one change that a transaction makes.
+
+drop function if exists asman.roll_partitions(text, interval, int, interval);
+
+-- What is due for one parent table, in order.
 -- in:    parent such as 'finished'; step '1 week' or '1 day'; n_ahead partitions to come; keep: age at which one is dropped
--- locks: attaching takes share update exclusive on the parent; dropping takes access exclusive for a moment, given up after
---        two seconds and tried again at the next call
--- Rows that found no partition are in the default one; they are moved when theirs is made.
-create or replace function asman.roll_partitions(parent text, step interval, n_ahead int, keep interval) returns void
-language plpgsql set lock_timeout = '2s' as $$
-declare
-  unit constant text := case when step >= interval '7 days' then 'week' else 'day' end;
-  key constant text := case parent when 'finished' then 'finished_at' when 'log_chunk' then 'claimed_at' else 'at' end;
-  lower_bound timestamptz;
-  upper_bound timestamptz;
-  child text;
-begin
-  if to_regclass(format('asman.%I', parent || '_default')) is null then
-    execute format('create table asman.%I partition of asman.%I default', parent || '_default', parent);
-  end if;
-  for i in 0 .. n_ahead loop
-    lower_bound := (date_trunc(unit, now() at time zone 'UTC') + i * step) at time zone 'UTC';
-    upper_bound := lower_bound + step;
-    child := parent || '_' || to_char(lower_bound at time zone 'UTC', 'YYYYMMDD');
-    continue when to_regclass(format('asman.%I', child)) is not null;
-    execute format('create table asman.%I (like asman.%I including defaults including constraints)', child, parent);
-    execute format('with moved as (delete from asman.%I where %I >= %L and %I < %L returning *) insert into asman.%I select * from moved',
-      parent || '_default', key, lower_bound, key, upper_bound, child);
-    execute format('alter table asman.%I attach partition asman.%I for values from (%L) to (%L)',
-      parent, child, lower_bound, upper_bound);
-    execute format('alter table asman.%I set (autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.1)', child);
-  end loop;
-  for child in
-    select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
-    where i.inhparent = format('asman.%I', parent)::regclass and c.relname ~ ('^' || parent || '_\d{8}$') order by 1
-  loop
-    lower_bound := to_date(right(child, 8), 'YYYYMMDD')::timestamp at time zone 'UTC';
-    upper_bound := lower_bound + step;
-    continue when upper_bound > now() - keep;
+-- out:   action 'default', 'make' or 'drop'; the partition's name; its bounds
+-- locks: none
+create or replace function asman.due_partitions(parent text, step interval, n_ahead int, keep interval)
+returns table (action text, child text, lower_bound timestamptz, upper_bound timestamptz)
+language sql stable as $$
+with parent_table as (
+  select format('asman.%I', parent)::regclass as id,
+    date_trunc(case when step >= interval '7 days' then 'week' else 'day' end, now() at time zone 'UTC') as start),
+coming as (
+  select parent || '_' || to_char(p.start + i * step, 'YYYYMMDD') as child,
+    (p.start + i * step) at time zone 'UTC' as lower_bound, (p.start + (i + 1) * step) at time zone 'UTC' as upper_bound
+  from parent_table p, generate_series(0, n_ahead) i),
+there as (
+  select c.relname::text as child, to_date(right(c.relname, 8), 'YYYYMMDD')::timestamp at time zone 'UTC' as lower_bound
+  from parent_table p join pg_inherits h on h.inhparent = p.id join pg_class c on c.oid = h.inhrelid
+  where c.relname ~ ('^' || parent || '_\d{8}$'))
+select 'default', parent || '_default', null::timestamptz, null::timestamptz
+where to_regclass(format('asman.%I', parent || '_default')) is null
+union all
+(select 'make', c.child, c.lower_bound, c.upper_bound from coming c
+  where to_regclass(format('asman.%I', c.child)) is null order by c.lower_bound)
+union all
+(select 'drop', t.child, t.lower_bound, t.lower_bound + step from there t
+  where t.lower_bound + step <= now() - keep
     -- A job may run for longer than its logs are kept: its day waits for it.
-    continue when parent = 'log_chunk'
-      and exists (select from asman.running r where r.claimed_at >= lower_bound and r.claimed_at < upper_bound);
-    begin
-      execute format('drop table asman.%I', child);
-    exception when lock_not_available then
-      raise notice 'partition % is in use; it is dropped at the next call', child;
-    end;
-  end loop;
+    and not (parent = 'log_chunk'
+      and exists (select from asman.running r where r.claimed_at >= t.lower_bound and r.claimed_at < t.lower_bound + step))
+  order by t.lower_bound)
+$$;
+
+-- Makes one change that is due. Rows that found no partition are in the default one; they are moved when theirs is made.
+-- in:    parent; the other columns of asman.due_partitions
+-- locks: access exclusive on the parent (drop) or its default partition (make), at the end; whoever wants the table meanwhile waits
+--        for it behind us, so the caller sets a short lock_timeout
+create or replace function asman.change_partition(
+  parent text, action text, child text, lower_bound timestamptz, upper_bound timestamptz) returns void
+language plpgsql as $$
+declare
+  key constant text := case parent when 'finished' then 'finished_at' when 'log_chunk' then 'claimed_at' else 'at' end;
+begin
+  if action = 'default' then
+    execute format('create table asman.%I partition of asman.%I default', child, parent);
+    return;
+  end if;
+  if action = 'drop' then
+    execute format('drop table asman.%I', child);
+    return;
+  end if;
+  execute format('create table asman.%I (like asman.%I including defaults including constraints) with
+    (autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.1)', child, parent);
+  execute format('with moved as (delete from asman.%I where %I >= %L and %I < %L returning *) insert into asman.%I select * from moved',
+    parent || '_default', key, lower_bound, key, upper_bound, child);
+  execute format('alter table asman.%I attach partition asman.%I for values from (%L) to (%L)', parent, child, lower_bound, upper_bound);
 end $$;
+
+-- Who has held a table, or one of its partitions, for longest, in words for the log.
+create or replace function asman.holder_of(parent text) returns text language sql stable as $$
+select coalesce((
+  select format('process %s (%s, user %s) has held it for %s s', a.pid, coalesce(nullif(a.application_name, ''), 'without a name'),
+    a.usename, round(extract(epoch from now() - a.xact_start)))
+  from pg_locks l join pg_stat_activity a on a.pid = l.pid
+  where l.locktype = 'relation' and l.granted and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    and l.pid <> pg_backend_pid()
+    and l.relation in (select format('asman.%I', parent)::regclass union all
+      select h.inhrelid from pg_inherits h where h.inhparent = format('asman.%I', parent)::regclass)
+  order by a.xact_start limit 1), 'who held it has let go')
+$$;

@@ -1,19 +1,21 @@
 //! The pools, and the statements about the database itself.
 
-use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use migrations::Address;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 
-use crate::{Error, Result};
+use crate::lane::{Lane, Server};
+use crate::{Error, Result, address, pooler};
 
 const READY: &str = include_str!("../queries/database/ready.sql");
+const TEXT: &str = include_str!("../queries/database/text.sql");
 const NOTIFY: &str = include_str!("../queries/database/notify.sql");
 const MAINTAIN: &str = include_str!("../queries/database/maintain.sql");
 
-/// Newest migration that the statements here rely on.
-const SCHEMA_VERSION: i32 = 4;
+/// Hash of the procedures and views that the statements here rely on.
+static OWN_TEXT: LazyLock<String> = LazyLock::new(migrations::text_hash);
 
 /// Channel of all notifications.
 const CHANNEL: &str = "asman";
@@ -22,10 +24,6 @@ const CHANNEL: &str = "asman";
 /// whole queue instead (measured: 176 ms against 0.19 ms on 200,000 waiting jobs). Arrays would be planned anew at each call.
 const CLAIM_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set enable_sort = off; \
     set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
-
-/// A crash of the server may forget the last moments of a log and of the hints, never a state.
-const RELAXED_SETTINGS: &str =
-    "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set synchronous_commit = off";
 
 /// Statements take arrays, which would be planned anew at each call. A plan outlives the moment when its tables were small, so none
 /// is to read a whole one: `README.md` tells what else that takes.
@@ -36,7 +34,6 @@ const COMMON_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set jit
 pub fn settings_of(path: &str) -> &'static str {
     match path {
         "queued/claim.sql" | "item/claim.sql" | "item/peek.sql" => CLAIM_SETTINGS,
-        "log_chunk/append.sql" | "log_chunk/next_seq.sql" | "log_chunk/has_run.sql" | "database/notify.sql" => RELAXED_SETTINGS,
         _ => COMMON_SETTINGS,
     }
 }
@@ -60,51 +57,64 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Db {
     /// Everything that has no reason to be elsewhere.
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Lane,
     /// Claims alone: their planner settings would hurt other statements. Two, because two statements may be in flight.
-    pub(crate) claims: PgPool,
-    /// Log chunks and notifications: `synchronous_commit=off`.
-    pub(crate) relaxed: PgPool,
-}
-
-fn pool(options: PgConnectOptions, max: u32, wait: Duration, settings: &'static str) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(max)
-        .acquire_timeout(wait)
-        .idle_timeout(Duration::from_mins(5))
-        .after_connect(move |connection, _| {
-            Box::pin(async move {
-                sqlx::raw_sql(settings).execute(connection).await?;
-                Ok(())
-            })
-        })
-        .connect_lazy_with(options)
+    pub(crate) claims: Lane,
+    /// Log chunks and notifications, so that they do not wait behind the rest.
+    pub(crate) relaxed: Lane,
+    server: Arc<Server>,
 }
 
 impl Db {
-    /// Makes the pools. Connects at the first statement, so that a database that comes up later is no error here.
+    /// Makes the pools. Connects at the first statement, so that a database that comes up later is no error here. A pooler in
+    /// transaction mode is not looked for: [`Db::open`] does.
     pub fn new(database_url: &str, settings: &Settings) -> Result<Self> {
-        let options = PgConnectOptions::from_str(database_url)?.application_name("asman");
-        let wait = settings.acquire_timeout;
-        Ok(Self {
-            pool: pool(options.clone(), settings.connections_max, wait, COMMON_SETTINGS),
-            claims: pool(options.clone(), 2, wait, CLAIM_SETTINGS),
-            relaxed: pool(options, 4, wait, RELAXED_SETTINGS),
-        })
+        let address = Address::read(database_url)?;
+        Ok(Self::over(Arc::new(Server::new(address::options(&address), false)), settings, &address))
     }
 
-    /// Whether the database answers and has the schema that this program needs.
+    /// Connects, sees whether a pooler in transaction mode stands between, and makes the pools for what it found.
+    pub async fn open(database_url: &str, settings: &Settings) -> Result<Self> {
+        let address = Address::read(database_url)?;
+        let found = pooler::look(&address).await?;
+        if found.is_pooled {
+            tracing::info!("the database is behind a pooler in transaction mode: each statement has a transaction of its own");
+        }
+        let server = Server::new(found.places, found.is_pooled);
+        server.start_at(found.place);
+        Ok(Self::over(Arc::new(server), settings, &address))
+    }
+
+    fn over(server: Arc<Server>, settings: &Settings, address: &Address) -> Self {
+        let wait = address.connect_timeout.unwrap_or(settings.acquire_timeout);
+        Self {
+            pool: Lane::new(&server, settings.connections_max, wait, COMMON_SETTINGS),
+            claims: Lane::new(&server, 2, wait, CLAIM_SETTINGS),
+            relaxed: Lane::new(&server, 4, wait, COMMON_SETTINGS),
+            server,
+        }
+    }
+
+    /// Whether a pooler in transaction mode stands between us and the server.
+    pub fn is_pooled(&self) -> bool {
+        self.server.is_pooled()
+    }
+
+    /// Whether the database answers and has the schema that this program was built with, or one of a newer release.
     pub async fn check_ready(&self) -> Result<()> {
-        let found = match sqlx::query_scalar::<_, Option<i32>>(READY).fetch_one(&self.pool).await {
-            Ok(version) => version,
+        let needed = migrations::version();
+        let found = match sqlx::query_as::<_, (Option<i32>, bool)>(READY).fetch_one(&self.pool).await {
+            Ok((_, true)) => return Err(self.server.refuse_read_only().into()),
+            Ok((version, false)) => version,
             // 42P01: the table of migrations is not there.
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => None,
             Err(error) => return Err(error.into()),
         };
-        match found {
-            Some(version) if version >= SCHEMA_VERSION => Ok(()),
-            _ => Err(Error::Schema { found, needed: SCHEMA_VERSION }),
+        if found.is_none_or(|version| version < needed) {
+            return Err(Error::Schema { found, needed });
         }
+        let is_fitting: bool = sqlx::query_scalar(TEXT).bind(&*OWN_TEXT).fetch_one(&self.pool).await?;
+        if is_fitting { Ok(()) } else { Err(Error::Procedures) }
     }
 
     /// Sends hints to every API process. Losing one costs latency only.
@@ -113,15 +123,19 @@ impl Db {
         Ok(())
     }
 
-    /// Runs `asman.maintain()`.
+    /// Runs `asman.maintain()`, which has transactions of its own.
     pub async fn maintain(&self) -> Result<()> {
-        sqlx::raw_sql(MAINTAIN).execute(&self.pool).await?;
+        sqlx::raw_sql(MAINTAIN).execute(self.pool.pool()).await?;
         Ok(())
     }
 
-    /// A connection of its own that listens for hints. `listen_url` is a direct connection where `DATABASE_URL` is pooled.
+    /// A connection of its own that listens for hints. `listen_url` is a direct connection where `DATABASE_URL` is pooled. Whether
+    /// anything arrives on it is for the caller to see: poolers take LISTEN without a word.
     pub async fn listen(listen_url: &str) -> Result<PgListener> {
-        let mut listener = PgListener::connect(listen_url).await?;
+        let found = pooler::places(&Address::read(listen_url)?).await?;
+        let options = found.places[found.place].clone();
+        let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await?;
+        let mut listener = PgListener::connect_with(&pool).await?;
         // A lost connection is reported, so that the hub can read everything anew, and not papered over.
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
@@ -131,19 +145,19 @@ impl Db {
     /// How long it took to get a connection of the ordinary pool.
     pub async fn wait_for_connection(&self) -> Result<Duration> {
         let start = std::time::Instant::now();
-        drop(self.pool.acquire().await?);
+        drop(self.pool.pool().acquire().await?);
         Ok(start.elapsed())
     }
 
     /// Connections of the ordinary pool: (open, idle).
     pub fn pool_size(&self) -> (u32, usize) {
-        (self.pool.size(), self.pool.num_idle())
+        (self.pool.pool().size(), self.pool.pool().num_idle())
     }
 
     /// Closes every connection, after the statements under way.
     pub async fn close(&self) {
-        self.pool.close().await;
-        self.claims.close().await;
-        self.relaxed.close().await;
+        self.pool.pool().close().await;
+        self.claims.pool().close().await;
+        self.relaxed.pool().close().await;
     }
 }

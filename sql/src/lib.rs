@@ -5,13 +5,16 @@
 //!
 //! Only the database's clock is used in decisions; durations travel as seconds.
 
+mod address;
 mod database;
 mod definition;
 mod event;
 mod item;
 mod job;
+mod lane;
 mod log_chunk;
 mod page;
+mod pooler;
 mod queue;
 mod queued;
 mod report;
@@ -38,6 +41,12 @@ pub use worker::{WorkerRow, WorkerSeen};
 /// Why a statement gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Its address cannot be used.
+    #[error(transparent)]
+    Address(#[from] migrations::AddressError),
+    /// The pooler gives each statement another connection, which cannot work.
+    #[error("the database is behind a pooler in statement mode; this program needs transaction or session mode")]
+    StatementPooler,
     /// No connection was to be had, or it broke on the way. Trying again may help.
     #[error("the database cannot be reached: {0}")]
     Unreachable(sqlx::Error),
@@ -51,13 +60,16 @@ pub enum Error {
     #[error("a text holds a character that cannot be stored, such as NUL")]
     Text,
     /// The schema is missing or older than this program.
-    #[error("the database's schema is at version {found:?}, this program needs {needed}; run `asman db migrate`")]
+    #[error("the database's schema is {}, this program needs version {needed}; run `asman db migrate`", found.map_or("missing".to_owned(), |found| format!("at version {found}")))]
     Schema {
         /// Newest applied migration.
         found: Option<i32>,
         /// What we need.
         needed: i32,
     },
+    /// The procedures and views are older than this program, or were never this program's.
+    #[error("the database's procedures and views are not those of this program; run `asman db migrate`")]
+    Procedures,
     /// A word in a row that this program does not know.
     #[error("the database holds the unknown word {0:?}")]
     UnknownWord(String),
@@ -83,11 +95,18 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Classes of SQLSTATE that pass by themselves: connection lost (08), server going down or coming up (57P0x),
-/// too many connections (53300), a database closed to connections for a while (55000), deadlock or serialization failure (40).
+/// Classes of SQLSTATE that pass by themselves: connection lost (08), a server that is read-only as standbys are (25006), deadlock
+/// or serialization failure (40), disk full, out of memory, too many connections (53), a database closed to connections for a
+/// while (55000), a lock that did not come in time (55P03), a statement that was cut off (57014), a server going down or coming up
+/// (57P0x), files that cannot be read or written (58).
 fn is_passing(code: Option<&str>) -> bool {
-    code.is_some_and(|c| c.starts_with("08") || c.starts_with("57P0") || c.starts_with("40") || c == "53300" || c == "55000")
+    const CLASSES: [&str; 5] = ["08", "40", "53", "57P0", "58"];
+    const CODES: [&str; 4] = [READ_ONLY, "55000", "55P03", "57014"];
+    code.is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class)) || CODES.contains(&code))
 }
+
+/// SQLSTATE of a statement that writes where nothing may be written.
+const READ_ONLY: &str = "25006";
 
 /// Result of every call here.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -25,6 +25,9 @@ pub(crate) struct Readiness {
     ready: bool,
     /// What is: `database`, `blob store`, `stopping`.
     missing: Vec<String>,
+    /// What to do about it, where somebody has to do something.
+    #[schema(required = false)]
+    why: Option<String>,
 }
 
 /// A job that is queued or was already known.

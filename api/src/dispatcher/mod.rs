@@ -19,6 +19,7 @@ use sql::{ClaimKey, ClaimedRow, Db, ReleaseRow};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::background::Background;
 use crate::error::ApiError;
 use crate::hint::Kinds;
 use crate::hub::Hub;
@@ -49,6 +50,8 @@ enum Message {
     Claimable(Qid),
     /// Hints were lost: any queue may have something.
     AnyClaimable,
+    /// The process stops: end what is under way, and say so.
+    Stop(oneshot::Sender<()>),
 }
 
 /// Door to the dispatcher. Cheap to clone.
@@ -67,9 +70,9 @@ struct Means {
 
 impl Dispatcher {
     /// Starts the task. `poll` is how often queues with waiting workers are looked at without a hint.
-    pub(crate) fn start(db: Db, hub: Hub, notifier: Notifier, poll: Duration) -> Self {
+    pub(crate) fn start(background: &Background, db: Db, hub: Hub, notifier: Notifier, poll: Duration) -> Self {
         let (messages, inbox) = mpsc::channel(WANTS_MAX);
-        tokio::spawn(run(Means { db, hub, notifier }, inbox, poll));
+        background.start("the dispatcher", run(Means { db, hub, notifier }, inbox, poll));
         Self { messages }
     }
 
@@ -81,6 +84,15 @@ impl Dispatcher {
     /// Says that something may wait in any queue: hints were lost.
     pub(crate) fn resync(&self) {
         let _ = self.messages.try_send(Message::AnyClaimable);
+    }
+
+    /// Ends the statements under way and puts back what nobody waits for any more, so that no claim is left behind.
+    pub(crate) async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.messages.send(Message::Stop(done)).await.is_ok() {
+            // An error means that it has ended already.
+            let _ = stopped.await;
+        }
     }
 
     /// Waits up to `wait` for jobs. Empty when none came.
@@ -111,19 +123,29 @@ impl Dispatcher {
     }
 }
 
+/// A statement that is over, with what it claimed; nothing when it failed.
+type Landed = (Batch, Option<Vec<ClaimedRow>>);
+
 async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
     let mut waiting = Waiting::default();
-    let mut flights: JoinSet<(Batch, Option<Vec<ClaimedRow>>)> = JoinSet::new();
+    let mut flights: JoinSet<Landed> = JoinSet::new();
+    let mut returns = JoinSet::new();
+    let mut stop = None;
     let mut next_poll = tokio::time::Instant::now() + jittered(poll);
     loop {
         tokio::select! {
             message = inbox.recv() => match message {
-                Some(message) => take(&mut waiting, message),
+                Some(message) => stop = stop.or(take(&mut waiting, message)),
                 None => return,
             },
+            Some(_) = returns.join_next() => {}
             Some(landed) = flights.join_next() => match landed {
-                Ok((batch, rows)) => land(&means, &mut waiting, batch, rows),
-                Err(error) => tracing::error!(%error, "a claim statement's task ended"),
+                Ok((batch, rows)) => land(&means, &mut waiting, &mut returns, batch, rows),
+                Err(error) => {
+                    // Its queues would never be looked at again.
+                    tracing::error!(%error, "a claim statement's task ended");
+                    return;
+                }
             },
             () = tokio::time::sleep_until(next_poll) => {
                 waiting.mark_all();
@@ -132,7 +154,15 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
             }
         }
         while let Ok(message) = inbox.try_recv() {
-            take(&mut waiting, message);
+            stop = stop.or(take(&mut waiting, message));
+        }
+        if let Some(done) = stop {
+            while let Some(Ok((batch, rows))) = flights.join_next().await {
+                land(&means, &mut waiting, &mut returns, batch, rows);
+            }
+            while returns.join_next().await.is_some() {}
+            let _ = done.send(());
+            return;
         }
         while flights.len() < FLIGHTS {
             let Some(batch) = waiting.next_batch(SLOTS_PER_STATEMENT) else { break };
@@ -141,12 +171,15 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
     }
 }
 
-fn take(waiting: &mut Waiting, message: Message) {
+/// Notes a message. Gives back whom to tell that all has ended.
+fn take(waiting: &mut Waiting, message: Message) -> Option<oneshot::Sender<()>> {
     match message {
         Message::Want(want) => waiting.add(want),
         Message::Claimable(qid) => waiting.mark(qid),
         Message::AnyClaimable => waiting.mark_all(),
+        Message::Stop(done) => return Some(done),
     }
+    None
 }
 
 /// Processes that poll together would meet at the database together. Never later than `poll`: so much a lost hint may cost.
@@ -169,7 +202,7 @@ async fn fly(db: Db, batch: Batch) -> (Batch, Option<Vec<ClaimedRow>>) {
 }
 
 /// Hands each row to its asker, and takes back those whose asker went away.
-fn land(means: &Means, waiting: &mut Waiting, batch: Batch, rows: Option<Vec<ClaimedRow>>) {
+fn land(means: &Means, waiting: &mut Waiting, returns: &mut JoinSet<()>, batch: Batch, rows: Option<Vec<ClaimedRow>>) {
     let is_failed = rows.is_none();
     let mut by_worker: HashMap<(Qid, String), Vec<ClaimedRow>> = HashMap::new();
     for row in rows.unwrap_or_default() {
@@ -181,7 +214,7 @@ fn land(means: &Means, waiting: &mut Waiting, batch: Batch, rows: Option<Vec<Cla
     metrics::counter!("asman_jobs_claimed_total").increment(n_claimed as u64);
     let orphans = waiting.settle(batch, by_worker, is_failed);
     if !orphans.is_empty() {
-        tokio::spawn(put_back(means.clone(), orphans));
+        returns.spawn(put_back(means.clone(), orphans));
     }
 }
 

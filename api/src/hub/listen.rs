@@ -17,44 +17,97 @@ use crate::notifier::Notifier;
 
 const PING: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(25);
+/// Longest way of a notification.
+const ECHO: Duration = Duration::from_secs(3);
+/// A connection without an echo is opened again after this.
+const NO_ECHO_RETRY: Duration = Duration::from_mins(1);
+
+/// What hears of hints, and what makes them.
+#[derive(Clone, Debug)]
+pub(crate) struct Listening {
+    pub(crate) hub: Hub,
+    pub(crate) policies: Policies,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) notifier: Notifier,
+    pub(crate) db: Db,
+}
 
 /// Listens for ever. `poll` is how often everything watched is looked at while there is no connection.
-pub(crate) async fn listen(
-    hub: Hub,
-    policies: Policies,
-    dispatcher: Dispatcher,
-    notifier: Notifier,
-    db: Db,
-    url: Option<String>,
-    poll: Duration,
-) {
+///
+/// A connection is trusted once this process has heard its own echo on it: a pooler takes LISTEN and gives the connection away.
+pub(crate) async fn listen(to: Listening, url: Option<String>, poll: Duration) {
     let mut is_said = false;
+    let mut next_try = Instant::now();
     loop {
-        if let Some(url) = &url {
-            match Db::listen(url).await {
-                Ok(mut listener) => {
-                    if is_said {
-                        tracing::info!("notifications arrive again");
+        if let Some(url) = url.as_deref().filter(|_| Instant::now() >= next_try) {
+            match to.hear(url).await {
+                Heard::End(cause) => tracing::warn!(cause, "notifications stopped; polling until they are back"),
+                Heard::NoEcho => {
+                    next_try = Instant::now() + NO_ECHO_RETRY;
+                    if !is_said {
+                        tracing::warn!(
+                            "notifications do not arrive on this connection, as through a pooler in transaction mode; polling \
+                             instead. Give a direct address with --listen-url"
+                        );
                     }
-                    // Policies first, so that whoever is woken judges by the new ones.
-                    policies.forget_all();
-                    hub.resync();
-                    dispatcher.resync();
-                    let end = drain(&hub, &policies, &dispatcher, &notifier, &db, &mut listener).await;
-                    tracing::warn!(cause = end, "notifications stopped; polling until they are back");
-                    is_said = true;
                 }
-                Err(error) if !is_said => {
+                Heard::Nothing(error) if !is_said => {
                     tracing::warn!(%error, "notifications cannot be listened for; polling instead");
-                    is_said = true;
                 }
-                Err(_) => {}
+                Heard::Nothing(_) => {}
             }
+            is_said = true;
         }
         metrics::counter!("asman_listen_gaps_total").increment(1);
-        hub.resync();
-        dispatcher.resync();
+        to.resync();
         tokio::time::sleep(poll).await;
+    }
+}
+
+/// What became of a connection.
+enum Heard {
+    Nothing(sql::Error),
+    NoEcho,
+    End(String),
+}
+
+impl Listening {
+    fn resync(&self) {
+        self.hub.resync();
+        self.dispatcher.resync();
+    }
+
+    /// Connects, waits for the echo, and passes hints on until the connection ends.
+    async fn hear(&self, url: &str) -> Heard {
+        let mut listener = match Db::listen(url).await {
+            Ok(listener) => listener,
+            Err(error) => return Heard::Nothing(error),
+        };
+        if !self.has_echo(&mut listener).await {
+            return Heard::NoEcho;
+        }
+        tracing::info!("notifications arrive");
+        // Policies first, so that whoever is woken judges by the new ones.
+        self.policies.forget_all();
+        self.resync();
+        Heard::End(drain(&self.hub, &self.policies, &self.dispatcher, &self.notifier, &self.db, &mut listener).await)
+    }
+
+    /// Whether our own notification comes back. Others that come meanwhile are made good by looking at everything after it.
+    async fn has_echo(&self, listener: &mut sqlx::postgres::PgListener) -> bool {
+        let ping = self.notifier.ping();
+        if self.db.notify(&ping).await.is_err() {
+            return false;
+        }
+        let echo = async {
+            while let Ok(Some(notification)) = listener.try_recv().await {
+                if ping.iter().any(|ping| ping == notification.payload()) {
+                    return true;
+                }
+            }
+            false
+        };
+        tokio::time::timeout(ECHO, echo).await.unwrap_or(false)
     }
 }
 

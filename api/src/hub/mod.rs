@@ -22,7 +22,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::hint::Kinds;
 pub(crate) use feed::{text_of, workers_message};
-pub(crate) use listen::listen;
+pub(crate) use listen::{Listening, listen};
 
 /// Messages that a slow socket may be behind.
 const RING: usize = 64;

@@ -32,17 +32,24 @@ pub(crate) async fn healthz() -> &'static str {
 )]
 pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
     let mut missing = Vec::new();
-    if app.db.check_ready().await.is_err() {
+    let mut why = None;
+    if let Err(error) = app.db.check_ready().await {
         missing.push("database");
+        // The sentences about the schema name no host and no user.
+        why = matches!(error, sql::Error::Schema { .. } | sql::Error::Procedures).then(|| error.to_string());
     }
     if app.blobs.check_ready().await.is_err() {
         missing.push("blob store");
     }
-    if app.shutdown.is_cancelled() {
+    if app.leaving.is_cancelled() {
         missing.push("stopping");
     }
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": missing.is_empty(), "missing": missing}))).into_response()
+    let mut body = json!({"ready": missing.is_empty(), "missing": missing});
+    if let Some(sentence) = why {
+        body["why"] = sentence.into();
+    }
+    (status, Json(body)).into_response()
 }
 
 /// `GET /metrics`: the numbers of the process, for Prometheus.

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::background::Background;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::guard::{Failure, GuardedClient};
 
@@ -68,9 +69,10 @@ struct Sender {
 }
 
 /// Sends until the process stops, then ends what is under way.
-pub(crate) async fn send(app: Arc<App>, client: GuardedClient) {
+pub(crate) async fn send(background: Background, app: Arc<App>, client: GuardedClient) {
     let (db, first) = (app.db.clone(), app.config.webhook_backoff.0);
-    let notes = Arc::new(Batcher::start(NOTES, move |tries| note(db.clone(), tries, first)));
+    let notes =
+        Arc::new(Batcher::start(&background, "the notes of webhooks", NOTES, move |tries| note(db.clone(), tries, first)));
     let mut sender = Sender {
         app,
         client,

@@ -18,6 +18,9 @@ pub(crate) enum Command {
     Migrate(UrlArgs),
     /// List the migrations and when each was applied.
     Status(UrlArgs),
+    /// To be run once after a dump was restored, or the server set back to a moment in time: brings the schema up to date, and
+    /// issues no epoch a second time, so that workers which claimed jobs before the restore cannot end those that others claim after it.
+    AfterRestore(UrlArgs),
     /// Make and drop partitions, expire what is old. The API and `pg_cron` do it by themselves.
     Maintain(UrlArgs),
     /// Run only the private Postgres of `asman up`, and print its URL: for psql, `pg_dump` or an API started by hand.
@@ -38,6 +41,10 @@ pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure
     match command {
         Command::Migrate(args) => print_applied(&migrate(&args.database_url).await?, global.json),
         Command::Status(args) => status(&args.database_url, global.json).await?,
+        Command::AfterRestore(args) => {
+            migrations::after_restore(&args.database_url).await.map_err(|error| failure(&error))?;
+            say::note("The restored database is up to date, and its epochs go on from a number that was never issued");
+        }
         Command::Maintain(args) => {
             migrations::maintain(&args.database_url).await.map_err(|error| failure(&error))?;
             say::note("Maintained");
@@ -76,6 +83,15 @@ async fn status(url: &str, is_json: bool) -> Result<(), Failure> {
     }
     for row in rows {
         say::result(&format!("V{:03}  {:<30}  {}", row.version, row.name, row.applied_on.as_deref().unwrap_or("not applied")));
+    }
+    // Before the first migration there is nothing that could say it.
+    match migrations::cron_run(url).await {
+        Ok(Some(migrations::CronRun::Failed(why))) => {
+            say::note(&format!("pg_cron cannot run maintenance, so the API alone does: {why}"));
+        }
+        Ok(Some(migrations::CronRun::Succeeded)) => say::note("pg_cron runs maintenance, and so does the API"),
+        Ok(Some(migrations::CronRun::None)) => say::note("pg_cron has not run maintenance yet; the API does"),
+        Ok(None) | Err(_) => {}
     }
     Ok(())
 }

@@ -12,11 +12,17 @@ use super::text;
 pub struct Cluster {
     folder: TempDir,
     bin: PathBuf,
+    settings: String,
 }
 
 impl Cluster {
     pub fn start() -> Self {
-        let cluster = Self { folder: super::data_directory(), bin: newest_server() };
+        Self::start_with("")
+    }
+
+    /// With further settings, such as `-c shared_preload_libraries=…`.
+    pub fn start_with(settings: &str) -> Self {
+        let cluster = Self { folder: super::data_directory(), bin: newest_server(), settings: settings.to_owned() };
         if let Some((uid, gid)) = server_account() {
             std::os::unix::fs::chown(cluster.folder.path(), Some(uid), Some(gid)).unwrap();
         }
@@ -42,13 +48,56 @@ impl Cluster {
         self.control(&["start"]);
     }
 
+    /// As the system does it when memory runs out: every process of the server is killed.
+    pub fn kill_and_start(&self) {
+        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap();
+        let postmaster: i32 = file.lines().next().unwrap().parse().unwrap();
+        let all: Vec<i32> = std::iter::once(postmaster).chain(children_of(postmaster)).collect();
+        for pid in &all {
+            let pid = rustix::process::Pid::from_raw(*pid).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        super::until(|| all.iter().all(|pid| !is_running(*pid)).then_some(()));
+        // A process that was born in that moment holds the memory of the server until it notices.
+        super::until(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.control(&["start"]))).ok());
+    }
+
+    /// Where the socket lies.
+    pub fn socket(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+
+    /// The URL of another database, for another user.
+    pub fn url_of(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@{}/{database}", self.socket().replace('/', "%2F"))
+    }
+
+    /// Runs statements as the superuser.
+    pub fn sql(&self, statements: &str) -> String {
+        self.sql_in(&self.url(), statements)
+    }
+
+    /// Runs statements in a database of this cluster and gives the rows.
+    pub fn sql_in(&self, url: &str, statements: &str) -> String {
+        let psql = ["-v", "ON_ERROR_STOP=1", "-qAt", "-c", statements, url];
+        let output = Command::new(self.bin.join("psql")).args(psql).output().unwrap();
+        assert!(output.status.success(), "{statements}: {}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    }
+
+    /// One of PostgreSQL's programs.
+    pub fn program(&self, name: &str) -> Command {
+        Command::new(self.bin.join(name))
+    }
+
     fn data(&self) -> String {
         self.folder.path().join("data").display().to_string()
     }
 
     fn control(&self, arguments: &[&str]) {
         let folder = self.folder.path().display();
-        let options = format!("-c listen_addresses='' -c unix_socket_directories={folder} -c max_connections=60");
+        let settings = &self.settings;
+        let options = format!("-c listen_addresses='' -c unix_socket_directories={folder} -c max_connections=60 {settings}");
         let (data, log) = (self.data(), format!("{folder}/log"));
         let mut all = vec!["-D", &data, "-w", "-s", "-l", &log, "-o", &options];
         all.extend(arguments);
@@ -77,8 +126,24 @@ impl Drop for Cluster {
     }
 }
 
+fn children_of(parent: i32) -> Vec<i32> {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+}
+
+/// Second field after the name, which stands in brackets and may hold anything.
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn is_running(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
 /// PostgreSQL refuses to run as root: then it runs as its own account.
-fn server_account() -> Option<(u32, u32)> {
+pub fn server_account() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

@@ -38,6 +38,44 @@ async fn without_its_database_a_process_lives_but_is_not_ready_and_comes_back_by
     api.submit("q", 1).await;
 }
 
+/// Whether `/readyz` sends its reader to `asman db migrate`.
+async fn asks_for_a_migration(api: &TestApi) -> bool {
+    let (status, body) = api.get("/readyz").await;
+    let why = body["why"].as_str().unwrap_or_default();
+    status == 503 && body["missing"] == json!(["database"]) && why.contains("run `asman db migrate`")
+}
+
+#[tokio::test]
+async fn a_process_on_an_older_schema_is_not_ready_and_says_what_to_do() {
+    let api = TestApi::new().await;
+    api.execute("delete from asman.migration where version = (select max(version) from asman.migration)").await;
+    assert!(asks_for_a_migration(&api).await);
+}
+
+#[tokio::test]
+async fn a_process_is_ready_on_its_own_procedures_and_on_those_of_a_newer_release() {
+    let api = TestApi::new().await;
+    api.execute("insert into asman.schema_text (hash) values ('of a newer release')").await;
+    assert_eq!(api.get("/readyz").await.0, 200, "the release before works on it");
+    api.execute("update asman.schema_text set first_applied = '2020-01-01' where hash = 'of a newer release'").await;
+    assert!(asks_for_a_migration(&api).await, "an older release has migrated back");
+    api.execute("delete from asman.schema_text").await;
+    assert!(asks_for_a_migration(&api).await);
+    migrations::migrate(&api.database_url).await.unwrap();
+    assert_eq!(api.get("/readyz").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_process_does_not_start_on_procedures_that_are_not_its_own() {
+    let database = migrations::testing::TestDatabase::new().await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    connection.execute("delete from asman.schema_text").await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = api::Config::for_database(database.url.clone(), std::env::temp_dir());
+    let refused = api::serve(listener, config, tokio_util::sync::CancellationToken::new()).await.unwrap_err();
+    assert!(refused.to_string().contains("run `asman db migrate`"), "{refused}");
+}
+
 #[tokio::test]
 async fn the_processs_metrics_count_and_never_name_a_queue() {
     let api = TestApi::new().await;

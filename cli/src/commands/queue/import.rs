@@ -64,7 +64,7 @@ pub(crate) async fn run(args: ImportArgs, is_json: bool) -> Result<(), Failure> 
         1,
     );
     let source = migrations::connect(&url).await.map_err(|error| Failure::Failed(format!("the source: {error}")))?;
-    let target = Db::new(&args.database_url, &Settings::default()).map_err(|error| of_target(&error))?;
+    let target = Db::open(&args.database_url, &Settings::default()).await.map_err(|error| of_target(&error))?;
     target.check_ready().await.map_err(|error| of_target(&error))?;
     let name = source_queue(&source, args.queue_name.clone()).await?;
     let mut tally = Tally::default();

@@ -1,0 +1,139 @@
+//! Where a database is and how to reach it: the one reading of `DATABASE_URL`, with libpq's meaning.
+//!
+//! Comes in: a URL (`postgres://…`) or a list of keywords (`host=… dbname=…`), and the environment (`PGHOST`, `PGPASSWORD`, …) for
+//! what it leaves out. Goes out: an [`Address`], from which every driver gets the same settings. A parameter is honoured, known
+//! to make no difference here, or refused by its name; none is passed over in silence. Errors never show a value that may be a
+//! password.
+
+mod keywords;
+mod parameters;
+mod pass_file;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Parameters by libpq's names.
+type Parameters = BTreeMap<String, String>;
+
+/// Why an address cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Neither form.
+    #[error("the database's address cannot be read: {0}")]
+    Form(&'static str),
+    /// A parameter that nobody knows.
+    #[error("the database's address has the parameter `{0}`, which is unknown; remove it")]
+    Unknown(String),
+    /// A parameter that libpq knows and that would make a difference.
+    #[error("the database's address has `{name}={value}`, which is not supported here; {hint}")]
+    Unsupported {
+        /// The parameter.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A value that the parameter does not take.
+    #[error("the database's address has a wrong `{name}`: {why}")]
+    Value {
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// One server of an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// The folder of a unix socket.
+    Socket(PathBuf),
+    /// A name or a number.
+    Name(String),
+}
+
+/// What libpq calls `sslmode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Never.
+    Disable,
+    /// Only where the server insists.
+    Allow,
+    /// Where the server offers it.
+    Prefer,
+    /// Always; the certificate is not judged.
+    Require,
+    /// Always; the certificate is of a known authority.
+    VerifyCa,
+    /// Always; the certificate is of a known authority and names the host.
+    VerifyFull,
+}
+
+/// Which authorities are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Roots {
+    /// Those of the machine.
+    System,
+    /// Those of a file.
+    File(PathBuf),
+}
+
+/// How to reach a database.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The servers, in the order in which they are tried, with their ports.
+    pub hosts: Vec<(Host, u16)>,
+    /// The user.
+    pub user: String,
+    /// Its password.
+    pub password: Option<String>,
+    /// The database.
+    pub database: String,
+    /// Whether to encrypt.
+    pub tls: TlsMode,
+    /// Who may have signed the server's certificate.
+    pub roots: Roots,
+    /// Our own certificate and its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Shown in `pg_stat_activity`.
+    pub application_name: Option<String>,
+    /// Settings of the session, as on the server's command line.
+    pub options: Option<String>,
+    /// Longest wait for a connection.
+    pub connect_timeout: Option<Duration>,
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Address").field("hosts", &self.hosts).field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+impl Address {
+    /// Reads an address, with the environment of this process for what it leaves out.
+    ///
+    /// # Errors
+    /// When it cannot be used; the sentence names the parameter.
+    pub fn read(text: &str) -> Result<Self, AddressError> {
+        Self::read_with(text, |name| std::env::var(name).ok())
+    }
+
+    fn read_with(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, AddressError> {
+        // A value that comes out of a file often ends in a newline.
+        let text = text.trim();
+        let given = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            url::parameters(text)?
+        } else {
+            keywords::parameters(text)?
+        };
+        parameters::check(&given)?;
+        let mut all = parameters::of_environment(&environment);
+        all.extend(given);
+        parameters::address(&all, &environment)
+    }
+}

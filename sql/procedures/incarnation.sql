@@ -1,0 +1,36 @@
+-- Epochs are issued once, restores included. Before a statement claims, the place where the last epochs were issued is compared
+-- with where the database is now; when it has moved, the sequence jumps to the microseconds since 1970. No claim is issued every
+-- microsecond, so every epoch of an earlier place is smaller.
+
+-- Where this database is: the cluster, its timeline (a new one at each promotion and recovery to a point in time), the database
+-- and the table (new ones in a restored dump).
+create or replace function asman.place() returns text language sql stable as $$
+select format('%s/%s/%s/%s', (select c.system_identifier from pg_control_system() c), left(pg_walfile_name(pg_current_wal_lsn()), 8),
+  (select d.oid from pg_database d where d.datname = current_database()), 'asman.incarnation'::regclass::oid)
+$$;
+
+-- Moves the sequence ahead of every epoch that was ever issued. Gives the number from which epochs go on.
+-- locks: the row of asman.incarnation; setval is seen at once, so those who wait for the row go on with the new numbers
+create or replace function asman.renew_epochs() returns int8 language plpgsql as $$
+declare
+  begin_at int8;
+begin
+  insert into asman.incarnation as i (place) values (asman.place())
+  on conflict (only_row) do update set place = excluded.place, since = clock_timestamp();
+  select setval('asman.epoch_seq', greatest((select s.last_value from asman.epoch_seq s),
+    (extract(epoch from clock_timestamp()) * 1000000)::int8)) into begin_at;
+  return begin_at;
+end $$;
+
+-- Before each statement that inserts into asman.running.
+create or replace function asman.guard_epochs() returns trigger language plpgsql as $$
+begin
+  if not exists (select from asman.incarnation i where i.place = asman.place()) then
+    perform pg_advisory_xact_lock(hashtextextended('asman.incarnation', 0));
+    -- Another claim may have done it meanwhile.
+    if not exists (select from asman.incarnation i where i.place = asman.place()) then
+      perform asman.renew_epochs();
+    end if;
+  end if;
+  return null;
+end $$;
