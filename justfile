@@ -97,6 +97,11 @@ forbid:
 test *filter: web
     cli/tests/postgres.sh cargo nextest run --workspace "$@"
 
+# Ten thousand random definitions have one id in Rust, in SQL and on the page. Some minutes.
+[group('check')]
+ids:
+    cli/tests/postgres.sh cargo nextest run -p api --run-ignored only -E 'test(ids::)'
+
 # Screenshots of ten states of the web client, light and dark, desktop and phone, into web/shots.
 [group('check')]
 shots: web

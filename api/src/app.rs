@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use protocol::{Namespace, Qid};
+use protocol::{ErrorCode, Namespace, Qid};
 use sql::{ClaimKey, Db, FinishRow, ReleaseRow, Submission, SubmitOutcome};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -146,20 +146,23 @@ impl App {
     pub(crate) async fn submit(&self, mut submission: Submission) -> Result<SubmitOutcome, ApiError> {
         if let Some(owed) = &mut submission.callbacks {
             let guard = Guard::new(self.config.allow_private_webhooks);
-            check_callbacks(&mut owed.callbacks, guard).map_err(ApiError::bad_request)?;
+            check_callbacks(&mut owed.callbacks, guard)
+                .map_err(|error| ApiError::refused(ErrorCode::InvalidCallback, error.to_string()))?;
         }
         let qid = submission.qid;
         self.check_depth(qid, &submission.job_id).await?;
         let is_exclusive = submission.namespace != Namespace::SHARED;
         let outcome = self.submits.call(submission).await.ok_or(ApiError::Stopping)?.map_err(|error| match *error {
-            sql::Error::TooManyNamespaces => ApiError::bad_request(&error),
+            sql::Error::TooManyNamespaces => ApiError::refused(ErrorCode::TooManyNamespaces, error.to_string()),
             _ => ApiError::Database(error),
         })?;
         match outcome {
-            SubmitOutcome::QueueFull => return Err(limited("queue_policy", FULL_RETRY, "the queue is full; try again later")),
+            SubmitOutcome::QueueFull => {
+                return Err(limited("queue_policy", ErrorCode::QueueFull, FULL_RETRY, "the queue is full; try again later"));
+            }
             SubmitOutcome::NamespaceFull => {
                 let sentence = "this namespace has as many jobs waiting as the queue allows; try again later";
-                return Err(limited("namespace_policy", FULL_RETRY, sentence));
+                return Err(limited("namespace_policy", ErrorCode::NamespaceFull, FULL_RETRY, sentence));
             }
             SubmitOutcome::New | SubmitOutcome::Queued | SubmitOutcome::Running | SubmitOutcome::Finished => {}
         }

@@ -1,20 +1,25 @@
 //! Everything a handler can fail with, and the one place that turns it into a response.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use protocol::{Coded, ErrorCode};
+use serde_json::{Value, json};
 
 use crate::request;
 
-/// Everything a handler can fail with. A 4xx sentence is for the user; a 5xx body says nothing, its cause is logged here, once.
+/// Everything a handler can fail with. A 4xx body has a sentence for the user and a code for programs; a 500 says nothing, its
+/// cause is logged here, once.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// The request cannot be understood or breaks a rule.
-    #[error("{0}")]
-    BadRequest(String),
+    /// The request is refused for the reason that the code names. The status follows from it.
+    #[error("{1}")]
+    Refused(ErrorCode, Cow<'static, str>),
     /// The door asks for a token and none came along.
     #[error("this queue asks for a token; send it as Authorization: Bearer <token>")]
     NoToken,
@@ -24,23 +29,19 @@ pub(crate) enum ApiError {
     /// Over a limit of the instance or of the queue's policy; later it may go.
     #[error("{sentence}")]
     TooMany {
+        /// Which limit.
+        code: ErrorCode,
         /// For the user.
         sentence: &'static str,
         /// When to try again.
         retry_after: std::time::Duration,
     },
-    /// What the URL names does not exist.
-    #[error("{0}")]
-    NotFound(&'static str),
     /// The route is there, for another method.
     #[error("this route does not take this method")]
     Method,
     /// The worker no longer holds the claim.
     #[error("this claim is no longer live; drop the job")]
     StaleEpoch,
-    /// Over a limit.
-    #[error("{0}")]
-    TooLarge(String),
     /// The body did not come in time.
     #[error("the body did not come in time")]
     SlowBody,
@@ -77,39 +78,49 @@ impl From<std::io::Error> for ApiError {
 }
 
 impl ApiError {
-    /// A 400 with the words of the cause.
-    #[expect(clippy::needless_pass_by_value, reason = "so that it can be named in `map_err`")]
-    pub(crate) fn bad_request(cause: impl ToString) -> Self {
-        Self::BadRequest(cause.to_string())
+    /// A refusal with this sentence.
+    pub(crate) fn refused(code: ErrorCode, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self::Refused(code, sentence.into())
     }
 
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NoToken => StatusCode::UNAUTHORIZED,
-            Self::WrongToken => StatusCode::FORBIDDEN,
-            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::StaleEpoch => StatusCode::CONFLICT,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Range => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::Stopping | Self::StoreAway => StatusCode::SERVICE_UNAVAILABLE,
-            Self::StoreRefuses(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::Database(error) if matches!(**error, sql::Error::Text) => StatusCode::BAD_REQUEST,
-            Self::Database(error) if matches!(**error, sql::Error::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Database(_) | Self::Blob(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+    /// The refusal of a value that was checked and knows its code.
+    #[expect(clippy::needless_pass_by_value, reason = "so that it can be named in `map_err`")]
+    pub(crate) fn invalid(cause: impl Coded) -> Self {
+        Self::Refused(cause.code(), cause.to_string().into())
+    }
+
+    /// A 400 with the words of a cause that has no code of its own.
+    #[expect(clippy::needless_pass_by_value, reason = "so that it can be named in `map_err`")]
+    pub(crate) fn bad_request(cause: impl ToString) -> Self {
+        Self::Refused(ErrorCode::InvalidRequest, cause.to_string().into())
+    }
+
+    /// The code that stands beside the sentence; `None` for a fault of ours that does not pass by itself.
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        Some(match self {
+            Self::Refused(code, _) | Self::TooMany { code, .. } => *code,
+            Self::NoToken => ErrorCode::NoToken,
+            Self::WrongToken => ErrorCode::WrongToken,
+            Self::Method => ErrorCode::WrongMethod,
+            Self::StaleEpoch => ErrorCode::StaleEpoch,
+            Self::Range => ErrorCode::NoSuchRange,
+            Self::SlowBody => ErrorCode::SlowBody,
+            Self::Stopping => ErrorCode::Stopping,
+            Self::StoreAway => ErrorCode::NoStorage,
+            Self::StoreRefuses(_) => ErrorCode::StorageRefused,
+            Self::Database(error) => match **error {
+                sql::Error::Text => ErrorCode::InvalidText,
+                sql::Error::Unreachable(_) => ErrorCode::NoDatabase,
+                _ => return None,
+            },
+            Self::Blob(_) => return None,
+        })
     }
 
     /// The answer to a mistake of the client's, with its sentence under `member`; `None` for a fault of ours.
     pub(crate) fn refusal(&self, member: &str) -> Option<Response> {
-        let status = self.status();
-        if !status.is_client_error() {
-            return None;
-        }
-        let mut response = (status, Json(json!({member: self.to_string()}))).into_response();
+        let code = self.code().filter(|code| status_of(*code).is_client_error())?;
+        let mut response = refusal(code, &json!({member: self.to_string(), "code": code}));
         let headers = response.headers_mut();
         match self {
             Self::NoToken => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
@@ -128,15 +139,74 @@ impl IntoResponse for ApiError {
         if let Some(response) = self.refusal("error") {
             return response;
         }
-        let status = self.status();
         let id = request::current_id();
         if !matches!(self, Self::Stopping | Self::StoreAway) {
             tracing::error!(id, cause = %self, "a request failed");
         }
-        let mut response = (status, Json(json!({"error": "internal error", "id": id}))).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
+        let Some(code) = self.code() else {
+            return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": "internal error", "id": id}))).into_response();
+        };
+        let mut response = refusal(code, &json!({"error": "internal error", "id": id, "code": code}));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         response
     }
+}
+
+/// The status that a code comes with.
+pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
+    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+/// A response with a code. Each refusal of the process is made here, so that [`complete`] knows it for whole.
+pub(crate) fn refusal(code: ErrorCode, body: &Value) -> Response {
+    let mut response = (status_of(code), Json(body)).into_response();
+    response.extensions_mut().insert(code);
+    response
+}
+
+/// Most bytes of a body in plain text that is taken for the sentence of a refusal.
+const SENTENCE_BYTES_MAX: usize = 1_000;
+
+/// The outermost layer: a refusal that was not made by [`refusal`], such as a library's, gets its sentence and code here. Pages
+/// for people stay as they are.
+pub(crate) async fn complete(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if !response.status().is_client_error()
+        || response.extensions().get::<ErrorCode>().is_some()
+        || has_type(&response, "text/html")
+    {
+        return response;
+    }
+    let Some(code) = code_of(response.status()) else { return response };
+    tracing::debug!(%code, "a refusal came without a code");
+    with_code(code, response).await
+}
+
+fn has_type(response: &Response, kind: &str) -> bool {
+    let said = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    said.is_some_and(|said| said.starts_with(kind))
+}
+
+/// The most general code of a status.
+fn code_of(status: StatusCode) -> Option<ErrorCode> {
+    ErrorCode::ALL.iter().copied().find(|code| code.status() == status.as_u16())
+}
+
+/// The same answer with a body that has a code: members of an object stay, a text becomes the sentence.
+async fn with_code(code: ErrorCode, response: Response) -> Response {
+    let is_json = has_type(&response, "application/json");
+    let (mut parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, SENTENCE_BYTES_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    let members = if is_json { serde_json::from_str(&text).ok() } else { None };
+    let mut members: serde_json::Map<String, Value> = members.unwrap_or_default();
+    if members.is_empty() {
+        let plain = code.meaning().replace('`', "");
+        members.insert("error".to_owned(), if is_json || text.is_empty() { plain } else { text }.into());
+    }
+    members.insert("code".to_owned(), code.as_str().into());
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    parts.extensions.insert(code);
+    Response::from_parts(parts, Value::Object(members).to_string().into())
 }

@@ -4,7 +4,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request;
-use protocol::{JobId, QueueName};
+use protocol::{ErrorCode, JobId, QueueName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tower_http::timeout::TimeoutError;
@@ -54,7 +54,7 @@ impl<S: Send + Sync> FromRequestParts<S> for JobOnly {
 
     async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
         let Path(path) = Path::<IdPath>::from_request_parts(parts, state).await.map_err(ApiError::bad_request)?;
-        Ok(Self(JobId::try_from(path.id).map_err(ApiError::bad_request)?))
+        Ok(Self(JobId::try_from(path.id).map_err(ApiError::invalid)?))
     }
 }
 
@@ -75,7 +75,9 @@ impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for B
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = read(request.into_body(), MAX).await?;
-        protocol::read_object("the body", &bytes).map(Self).map_err(ApiError::BadRequest)
+        protocol::read_object("the body", &bytes)
+            .map(Self)
+            .map_err(|sentence| ApiError::refused(ErrorCode::InvalidBody, sentence))
     }
 }
 
@@ -91,9 +93,9 @@ async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
         // axum says "length limit exceeded" only in the source.
         let is_limit = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
         if is_limit {
-            ApiError::TooLarge(format!("the body is larger than {} KiB", max / 1024))
+            ApiError::refused(ErrorCode::TooLarge, format!("the body is larger than {} KiB", max / 1024))
         } else {
-            ApiError::BadRequest("the body broke off before its end".to_owned())
+            ApiError::refused(ErrorCode::IncompleteBody, "the body broke off before its end".to_owned())
         }
     })
 }
@@ -113,7 +115,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
         let Query(value) = Query::<T>::from_request_parts(parts, state).await.map_err(|rejection| {
             let said = std::error::Error::source(&rejection).map(ToString::to_string).unwrap_or_default();
-            ApiError::BadRequest(parameter_sentence(&said))
+            ApiError::refused(ErrorCode::InvalidParameter, parameter_sentence(&said))
         })?;
         Ok(Self(value))
     }

@@ -13,7 +13,6 @@
 
 use std::net::IpAddr;
 
-use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -21,8 +20,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use clap::builder::FalseyValueParser;
-use serde_json::json;
+use protocol::ErrorCode;
 
+use crate::error::ApiError;
 use crate::routes::web::{ClientPage, INSTANCE};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -64,11 +64,11 @@ pub(crate) async fn guard(State(door): State<LocalDoor>, request: Request, next:
         Err(refused) => refused,
     };
     metrics::counter!("asman_limited_total", "limit" => "local_door").increment(1);
-    let (status, sentence) = match refused {
-        Refused::Host => (StatusCode::MISDIRECTED_REQUEST, "this API serves one machine alone; call it localhost"),
-        Refused::Origin => (StatusCode::FORBIDDEN, "web pages of this origin may not use this API; see --allow-origin"),
+    let (code, sentence) = match refused {
+        Refused::Host => (ErrorCode::ForeignHost, "this API serves one machine alone; call it localhost"),
+        Refused::Origin => (ErrorCode::ForeignOrigin, "web pages of this origin may not use this API; see --allow-origin"),
     };
-    (status, Json(json!({"error": sentence}))).into_response()
+    ApiError::refused(code, sentence).into_response()
 }
 
 /// Our page, as one that knows whose it is.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use protocol::report::{JobPage, Report};
 use protocol::{
-    ClaimAnswer, ClaimRequest, ClientMessage, EndCode, EnqueueJob, FinishRequest, HeartbeatAnswer, HeartbeatRequest,
+    ClaimAnswer, ClaimRequest, ClientMessage, EndCode, EnqueueJob, ErrorCode, FinishRequest, HeartbeatAnswer, HeartbeatRequest,
     HistoryEntry, LogsRequest, ReleaseRequest, ServerMessage, Step, WorkerMessage,
 };
 use ts_rs::{Config, TS, TypeVisitor};
@@ -52,6 +52,7 @@ fn main() {
     found.visit::<LogsRequest>();
     found.visit::<FinishRequest>();
     found.visit::<ReleaseRequest>();
+    found.visit::<ErrorCode>();
     print!("{HEADER}");
     print!("\n{}", end_codes());
     for declaration in found.by_name.into_values() {

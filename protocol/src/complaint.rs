@@ -134,7 +134,7 @@ mod tests {
             (complaint::<EnqueueJob>(r#"{"definition": {}, "id": "a", "id": "b"}"#), "id is there twice"),
             (
                 complaint::<EnqueueJob>(r#"{"definition": {}, "control": {"maxDuration": "soon"}}"#),
-                "control.maxDuration: \"soon\" is no duration; write it as 90s, 20m, 1h30m or 250ms",
+                "control.maxDuration: \"soon\" is not a duration; write it as 90s, 20m, 1h30m, 2d or 1w",
             ),
             (
                 complaint::<EnqueueJob>(r#"{"definition": {}, "control": {"callbacks": {"queued": {}}}}"#),

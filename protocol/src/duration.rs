@@ -1,4 +1,6 @@
-//! Durations as people write them: `90s`, `1h30m`, `250ms`; a bare number is milliseconds.
+//! Durations as people write them: `90s`, `1h30m`, `2 Hrs`, `1w`, `250ms`, `PT1H`; a bare number is milliseconds.
+//!
+//! `asman.duration_seconds` in SQL and the page read the same: `vectors/definitions.json` is tested in all three.
 
 use std::fmt;
 
@@ -7,19 +9,21 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::limits::DURATION_MAX;
 
-/// Why a text is no duration.
+/// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no duration; write it as 90s, 20m, 1h30m or 250ms")]
+#[error("{0:?} is not a duration; write it as 90s, 20m, 1h30m, 2d or 1w")]
 pub struct InvalidDuration(pub String);
 
-/// Reads `90s`, `20m`, `1h30m`, `1.5h`, `250ms`, `2d` or a bare number of milliseconds.
+/// Reads `90s`, `20m`, `1h30m`, `1.5h`, `250ms`, `2 Days`, `1w`, `1 hour, 30 minutes`, `PT1H30M` or a bare number of milliseconds.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, InvalidDuration> {
     let invalid = || InvalidDuration(text.chars().take(40).collect());
     let trimmed = text.trim();
     if let Ok(ms) = trimmed.parse::<f64>() {
         return from_ms(ms).ok_or_else(invalid);
     }
-    let mut rest = trimmed;
+    let lower = trimmed.to_ascii_lowercase();
+    // ISO 8601, as far as it has no dates: a month is no fixed time.
+    let mut rest = lower.strip_prefix("pt").unwrap_or(&lower);
     let mut total_ms = 0.0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(invalid)?;
@@ -28,17 +32,23 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, InvalidDuration
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         total_ms += number * unit_ms(&rest[..letters]).ok_or_else(invalid)?;
         rest = rest[letters..].trim_start();
+        rest = rest.strip_prefix(',').map_or(rest, str::trim_start);
     }
-    if trimmed.is_empty() { Err(invalid()) } else { from_ms(total_ms).ok_or_else(invalid) }
+    if total_ms == 0.0 && !lower.contains(|c: char| c.is_ascii_digit()) {
+        Err(invalid())
+    } else {
+        from_ms(total_ms).ok_or_else(invalid)
+    }
 }
 
 fn unit_ms(unit: &str) -> Option<f64> {
     Some(match unit {
-        "ms" => 1.0,
+        "ms" | "msec" | "msecs" | "millisecond" | "milliseconds" => 1.0,
         "s" | "sec" | "secs" | "second" | "seconds" => 1_000.0,
         "m" | "min" | "mins" | "minute" | "minutes" => 60_000.0,
-        "h" | "hr" | "hour" | "hours" => 3_600_000.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600_000.0,
         "d" | "day" | "days" => 86_400_000.0,
+        "w" | "wk" | "wks" | "week" | "weeks" => 604_800_000.0,
         _ => return None,
     })
 }
@@ -127,11 +137,17 @@ mod tests {
             ("1500", 1_500),
             ("1.5h", 5_400_000),
             ("2 days", 172_800_000),
+            ("2 Hrs", 7_200_000),
+            ("1w", 604_800_000),
+            ("2 WEEKS", 1_209_600_000),
+            ("5M", 300_000),
+            ("1 hour, 30 minutes", 5_400_000),
+            ("PT1H30M", 5_400_000),
             ("0", 0),
         ] {
             assert_eq!(parse_duration(text).unwrap().as_millis(), ms, "{text}");
         }
-        for bad in ["soon", "", "-5", "5 parsecs", "h", "1e400", "NaN", "99999d", "1h30"] {
+        for bad in ["soon", "", "-5", "5 parsecs", "h", "1e400", "NaN", "99999d", "1h30", "PT", ",", "1mo", "P1D", "1h,,2m"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

@@ -90,7 +90,7 @@ impl Item {
 fn job_of(id: &str, body: &str) -> Option<Box<ParsedDefinition>> {
     // Most bodies are none: they are not parsed a second time.
     let may_be_job = body.starts_with('{') && (body.contains("\"image\":") || body.contains("\"build\":"));
-    if !may_be_job || id.parse::<JobId>().is_err() {
+    if !may_be_job || !id.parse::<JobId>().is_ok_and(|id| id.check_new().is_ok()) {
         return None;
     }
     ParsedDefinition::parse(body).ok().map(Box::new)

@@ -22,10 +22,14 @@
 
 pub mod address;
 mod canonical;
+pub mod command_line;
 mod complaint;
 mod definition;
+mod duplicate;
 mod duration;
 mod end_code;
+mod error_code;
+mod image;
 mod item;
 mod item_json;
 mod job;
@@ -38,6 +42,7 @@ mod name;
 mod parsed;
 mod path;
 pub mod report;
+mod runnable;
 #[cfg(feature = "openapi")]
 mod schema;
 mod secret;
@@ -50,6 +55,8 @@ pub use complaint::read_object;
 pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
 pub use end_code::{END_CODE_BYTES_MAX, EndCode, EndFault, UnknownEnd, is_end_code};
+pub use error_code::{Coded, ErrorCode};
+pub use image::{DEFAULT_REGISTRY, ImageReference, ImageVersion, InvalidImage, is_registry};
 pub use item::{InvalidItemId, Item, Stage, check_item_id};
 pub use item_json::{InvalidItemJson, ItemJson, ItemJsonEntry};
 pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, OmittedLines, Reason, State, WorkerInfo};

@@ -28,6 +28,17 @@ pub const PATH_SEGMENT_BYTES_MAX: usize = 255;
 pub const PATH_BYTES_MAX: usize = 1024;
 /// Most inputs, config files or environment variables of one definition.
 pub const ENTRIES_MAX: usize = 1_000;
+/// Most bytes of one argument or of one variable with its name, as Linux has it: 32 pages with the NUL at the end (`MAX_ARG_STRLEN`).
+pub const ARGUMENT_BYTES_MAX: usize = 131_071;
+/// Most bytes of all arguments and variables of a definition with a pointer to each: 2 MiB, a quarter of the usual stack (`ARG_MAX`),
+/// less what image and worker add.
+pub const ARGUMENTS_BYTES_MAX: usize = 2 * 1024 * 1024 - 128 * 1024;
+/// Least memory that engines start a container with.
+pub const MEMORY_BYTES_MIN: u64 = 6 * 1024 * 1024;
+/// Shortest time that a job may ask to run: a number below it was meant in another unit.
+pub const DURATION_MIN: Duration = Duration::from_secs(1);
+/// Most bytes of a path in a container (`PATH_MAX` of Linux with the NUL at the end).
+pub const WORKDIR_BYTES_MAX: usize = 4_095;
 /// Most tags of a job or of a worker.
 pub const TAGS_MAX: usize = 32;
 /// Most secrets that one definition may ask for.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::error_code::{Coded, ErrorCode};
 use crate::limits::NAME_CHARS_MAX;
 
 /// First 128 bits of the SHA-256 of a queue's name: what the database and notifications know of a queue.
@@ -20,9 +21,25 @@ pub enum InvalidName {
     /// More than [`NAME_CHARS_MAX`] characters.
     #[error("{0} is longer than {NAME_CHARS_MAX} characters")]
     TooLong(&'static str),
+    /// A name that URLs take for a folder and leave out on the way, or the folder above.
+    #[error("{0} is {DOTS}, which no URL can carry; choose another")]
+    Dots(&'static str),
     /// A control character or a slash, which no URL segment and no log line can carry.
-    #[error("{0} holds a slash or a control character")]
+    #[error("{0} holds a slash, a backslash or a control character")]
     Character(&'static str),
+}
+
+impl Coded for InvalidName {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidName
+    }
+}
+
+const DOTS: &str = "one or two dots";
+
+/// Whether readers of URLs take the text for this folder or the one above, percent-encoded dots included.
+fn is_dots(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
 fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {
@@ -38,8 +55,12 @@ fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
+fn no_dots(what: &'static str, text: &str) -> Result<(), InvalidName> {
+    if is_dots(text) { Err(InvalidName::Dots(what)) } else { Ok(()) }
+}
+
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $extra:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -57,6 +78,7 @@ macro_rules! name {
             type Error = InvalidName;
             fn try_from(text: String) -> Result<Self, InvalidName> {
                 check($what, &text)?;
+                $extra(&text)?;
                 Ok(Self(text))
             }
         }
@@ -95,22 +117,27 @@ macro_rules! readable {
 name!(
     /// A queue's name: a bearer secret. It has no `Display`, and `Debug` hides it.
     QueueName,
-    "the queue name"
+    "the queue name",
+    |text| no_dots("the queue name", text)
 );
 name!(
     /// Names a job in its queue: 64 hex digits when the server made it, else what the client chose.
     JobId,
-    "the job id"
+    "the job id",
+    // Rows of earlier releases have other ids: a new one is checked by [`JobId::check_new`].
+    |_| Ok(())
 );
 name!(
     /// Names a worker in its queue.
     WorkerId,
-    "the worker id"
+    "the worker id",
+    |_| Ok(())
 );
 name!(
     /// A label that holds a job alive. `_` is the shared default; `*`, in a cancel, means all.
     Namespace,
-    "the namespace"
+    "the namespace",
+    |text| no_dots("the namespace", text)
 );
 readable!(JobId);
 readable!(WorkerId);
@@ -129,6 +156,14 @@ impl QueueName {
         let mut first = [0; 16];
         first.copy_from_slice(&digest[..16]);
         Uuid::from_bytes(first)
+    }
+}
+
+impl JobId {
+    /// Checks the id of a new job: a segment that reaches the server as it is, whatever stands between.
+    pub fn check_new(&self) -> Result<(), InvalidName> {
+        no_dots("the job id", &self.0)?;
+        if self.0.contains('\\') { Err(InvalidName::Character("the job id")) } else { Ok(()) }
     }
 }
 
@@ -158,6 +193,20 @@ mod tests {
     fn a_queue_name_never_prints() {
         let queue: QueueName = "secret-queue".parse().unwrap();
         assert!(!format!("{queue:?}").contains("secret"));
+    }
+
+    #[test]
+    fn names_that_urls_lose_on_the_way_are_refused() {
+        for dots in [".", "..", "%2e", "%2E%2e", ".%2e"] {
+            assert_eq!(dots.parse::<QueueName>(), Err(InvalidName::Dots("the queue name")));
+            assert_eq!(dots.parse::<Namespace>(), Err(InvalidName::Dots("the namespace")));
+            let id: JobId = dots.parse().unwrap();
+            assert_eq!(id.check_new(), Err(InvalidName::Dots("the job id")));
+        }
+        assert_eq!("a\\b".parse::<JobId>().unwrap().check_new(), Err(InvalidName::Character("the job id")));
+        for good in ["...", "a.", ".a", "%2e%2e%2e", "a..b"] {
+            assert!(good.parse::<QueueName>().is_ok() && good.parse::<JobId>().unwrap().check_new().is_ok(), "{good}");
+        }
     }
 
     #[test]

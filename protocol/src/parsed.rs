@@ -5,15 +5,21 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::command_line::InvalidCommandLine;
 use crate::complaint::read_object;
 use crate::definition::{DataRefType, Definition};
+use crate::duplicate::first_duplicate;
 use crate::duration::InvalidDuration;
+use crate::error_code::{Coded, ErrorCode};
+use crate::image::InvalidImage;
 use crate::limits::{
-    CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX, GPUS_MAX, SECRETS_MAX, TAGS_MAX,
+    ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX, CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX,
+    GPUS_MAX, SECRETS_MAX, TAGS_MAX,
 };
 use crate::login::{SplitDefinition, split_login};
 use crate::name::{InvalidName, JobId, Namespace};
 use crate::path::{InvalidPath, check_config_path, check_input_path};
+use crate::runnable;
 use crate::secret::{InvalidSecretName, check_secret_name};
 use crate::size::{InvalidSize, parse_size};
 use crate::{canonical_json, job_id_of, parse_duration};
@@ -41,12 +47,50 @@ pub enum InvalidDefinition {
     /// A file name that leaves its folder.
     #[error(transparent)]
     Path(#[from] InvalidPath),
-    /// A duration that is none.
-    #[error(transparent)]
-    Duration(#[from] InvalidDuration),
-    /// A size that is none.
-    #[error(transparent)]
-    Size(#[from] InvalidSize),
+    /// A text that is not a duration.
+    #[error("{what}: {cause}")]
+    Duration {
+        /// Which member.
+        what: &'static str,
+        /// Its text.
+        cause: InvalidDuration,
+    },
+    /// A duration below [`DURATION_MIN`].
+    #[error("{what} is less than a second; write the unit, as in 90s or 20m, for a bare number is milliseconds")]
+    TooShort {
+        /// Which member.
+        what: &'static str,
+    },
+    /// A text that is not a size.
+    #[error("{what}: {cause}")]
+    Size {
+        /// Which member.
+        what: &'static str,
+        /// Its text.
+        cause: InvalidSize,
+    },
+    /// Less memory than any container starts with.
+    #[error(
+        "requirements.memory is less than 6m, with which no container starts; write the unit, as in 512m, for a bare number is bytes"
+    )]
+    TooLittleMemory,
+    /// An image that no registry can have.
+    #[error("image: {0}")]
+    Image(#[from] InvalidImage),
+    /// A command line that no process can be started with.
+    #[error("{what} {cause}")]
+    CommandLine {
+        /// `command` or `entrypoint`.
+        what: &'static str,
+        /// Why.
+        cause: InvalidCommandLine,
+    },
+    /// A working directory that no container can have.
+    #[error("workdir must be an absolute path without NUL, such as /work")]
+    Workdir,
+    /// A member that is there twice.
+    #[error("{0} is there twice")]
+    Duplicate(String),
     /// A number out of range.
     #[error("{what} must be a number from 0 to {max}")]
     Number {
@@ -59,17 +103,48 @@ pub enum InvalidDefinition {
     #[error("requirements.gpus must be a whole number")]
     HalfGpu,
     /// A file that says it is base64 and is not.
-    #[error("the value of file {0:?} is no base64, as its type says")]
+    #[error("the value of file {0:?} is not base64, as its type says")]
     Base64(String),
     /// A secret that no worker can have.
     #[error(transparent)]
     Secret(#[from] InvalidSecretName),
     /// A tag that is no name.
-    #[error(transparent)]
-    Tag(#[from] InvalidName),
+    #[error("tags: {0}")]
+    Tag(InvalidName),
     /// An environment variable that no process can have.
     #[error("environment variable {0:?} has an empty name, an equals sign or a NUL in it")]
     Env(String),
+    /// A variable over the kernel's limit.
+    #[error(
+        "environment variable {0:?} is larger than a process can take: {ARGUMENT_BYTES_MAX} bytes with its name; put it into a file"
+    )]
+    EnvTooLarge(String),
+    /// All of them and the command over the kernel's limit.
+    #[error("env and command together are larger than a process can take: {ARGUMENTS_BYTES_MAX} bytes; put them into files")]
+    ArgumentsTooLarge,
+}
+
+impl Coded for InvalidDefinition {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NoImage => ErrorCode::NoImage,
+            Self::Unreadable(_) => ErrorCode::UnreadableDefinition,
+            Self::TooLarge => ErrorCode::DefinitionTooLarge,
+            Self::TooMany { .. } => ErrorCode::TooManyEntries,
+            Self::Path(cause) => cause.code(),
+            Self::Duration { .. } | Self::TooShort { .. } => ErrorCode::InvalidDuration,
+            Self::Size { .. } | Self::TooLittleMemory => ErrorCode::InvalidSize,
+            Self::Image(cause) => cause.code(),
+            Self::CommandLine { .. } => ErrorCode::InvalidCommand,
+            Self::Workdir => ErrorCode::InvalidWorkdir,
+            Self::Duplicate(_) => ErrorCode::DuplicateMember,
+            Self::Number { .. } | Self::HalfGpu => ErrorCode::InvalidNumber,
+            Self::Base64(_) => ErrorCode::InvalidBase64,
+            Self::Secret(cause) => cause.code(),
+            Self::Tag(_) => ErrorCode::InvalidTag,
+            Self::Env(_) | Self::EnvTooLarge(_) | Self::ArgumentsTooLarge => ErrorCode::InvalidEnvironment,
+        }
+    }
 }
 
 /// A definition that was read and checked, with all that follows from its text.
@@ -110,8 +185,18 @@ impl ParsedDefinition {
         self.split.as_ref().map(|split| split.login.as_str())
     }
 
-    /// Reads and checks a definition's text.
+    /// Reads and checks the text of a definition that somebody submits.
     pub fn parse(text: &str) -> Result<Self, InvalidDefinition> {
+        if let Some(path) = first_duplicate(text) {
+            return Err(InvalidDefinition::Duplicate(path));
+        }
+        let parsed = Self::parse_stored(text)?;
+        runnable::check(&parsed)?;
+        Ok(parsed)
+    }
+
+    /// Reads the text of a definition that is stored: it may have been submitted when less was refused.
+    pub fn parse_stored(text: &str) -> Result<Self, InvalidDefinition> {
         if text.len() > DEFINITION_BYTES_MAX {
             return Err(InvalidDefinition::TooLarge);
         }
@@ -125,15 +210,15 @@ impl ParsedDefinition {
         let mut tags = definition.tags.clone().unwrap_or_default();
         tags.sort();
         tags.dedup();
-        let job_id = JobId::try_from(job_id_of(&value))?;
+        let job_id = JobId::try_from(job_id_of(&value)).map_err(InvalidDefinition::Tag)?;
         Ok(Self {
             hash: Sha256::digest(canonical_json(&value).as_bytes()).into(),
             job_id,
             cpus: wants.cpus.unwrap_or(CPUS_DEFAULT),
             gpus: whole_gpus(wants.gpus),
-            memory_bytes: wants.memory.as_ref().map_or(Ok(0), size_of)?,
-            required_duration: wants.max_duration.as_ref().map_or(Ok(std::time::Duration::ZERO), duration_of)?,
-            max_duration: definition.max_duration.as_ref().map_or(Ok(DURATION_DEFAULT), duration_of)?,
+            memory_bytes: size_of("requirements.memory", wants.memory.as_ref())?,
+            required_duration: duration_of("requirements.maxDuration", wants.max_duration.as_ref())?.unwrap_or_default(),
+            max_duration: duration_of("maxDuration", definition.max_duration.as_ref())?.unwrap_or(DURATION_DEFAULT),
             tags,
             split: definition.build.as_ref().and_then(|_| split_login(text)),
             text: text.to_owned(),
@@ -164,7 +249,7 @@ impl Definition {
         self.check_counts()?;
         self.check_files()?;
         self.check_env()?;
-        self.shm_size.as_ref().map_or(Ok(0), size_of)?;
+        size_of("shmSize", self.shm_size.as_ref())?;
         let wants = self.requirements.clone().unwrap_or_default();
         check_number("requirements.cpus", wants.cpus, CPUS_MAX)?;
         check_number("requirements.gpus", wants.gpus, f64::from(GPUS_MAX))?;
@@ -175,7 +260,7 @@ impl Definition {
             check_secret_name(name)?;
         }
         for tag in self.tags.iter().flatten() {
-            tag.parse::<Namespace>()?;
+            tag.parse::<Namespace>().map_err(InvalidDefinition::Tag)?;
         }
         Ok(())
     }
@@ -202,7 +287,7 @@ impl Definition {
             check_config_path(name)?;
         }
         let mut files = self.inputs.iter().chain(&self.config_files).flatten();
-        match files.find(|(_, file)| file.kind == Some(DataRefType::Base64) && !may_be_base64(&file.value)) {
+        match files.find(|(_, file)| file.kind == Some(DataRefType::Base64) && !file.value.as_str().is_some_and(is_base64_text)) {
             Some((name, _)) => Err(InvalidDefinition::Base64(name.chars().take(40).collect())),
             None => Ok(()),
         }
@@ -219,10 +304,9 @@ impl Definition {
     }
 }
 
-/// Whether any worker could decode it: some take the alphabet of URLs too, blanks in between, or no padding.
-fn may_be_base64(value: &Value) -> bool {
-    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/-_=".contains(&byte);
-    value.as_str().is_some_and(|text| text.bytes().all(is_known))
+/// Whether a text has the letters of base64 alone.
+fn is_base64_text(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/-_=".contains(&byte))
 }
 
 fn check_number(what: &'static str, number: Option<f64>, max: f64) -> Result<(), InvalidDefinition> {
@@ -237,19 +321,23 @@ fn whole_gpus(gpus: Option<f64>) -> u32 {
     gpus.map_or(0, |n| n as u32)
 }
 
-fn size_of(value: &Value) -> Result<u64, InvalidDefinition> {
-    match value {
-        Value::Null => Ok(0),
-        Value::String(text) => Ok(parse_size(text)?),
-        other => Ok(parse_size(&other.to_string())?),
-    }
+/// 0 where there is none.
+fn size_of(what: &'static str, value: Option<&Value>) -> Result<u64, InvalidDefinition> {
+    let size = amount(value).map(|text| parse_size(&text)).transpose();
+    Ok(size.map_err(|cause| InvalidDefinition::Size { what, cause })?.unwrap_or(0))
 }
 
-fn duration_of(value: &Value) -> Result<std::time::Duration, InvalidDefinition> {
-    match value {
-        Value::Null => Ok(DURATION_DEFAULT),
-        Value::String(text) => Ok(parse_duration(text)?),
-        other => Ok(parse_duration(&other.to_string())?),
+fn duration_of(what: &'static str, value: Option<&Value>) -> Result<Option<std::time::Duration>, InvalidDefinition> {
+    let duration = amount(value).map(|text| parse_duration(&text)).transpose();
+    duration.map_err(|cause| InvalidDefinition::Duration { what, cause })
+}
+
+/// A text, or a number as it is written.
+fn amount(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
     }
 }
 
@@ -278,13 +366,16 @@ mod tests {
             (r#"{"image":"a","requirements":[1]}"#, "the definition cannot be read: requirements is no JSON object"),
             (r#"{"image":"a","inputs":{"x":["y"]}}"#, "the definition cannot be read: an input is no JSON object"),
             (r#"{"image":"a","configFiles":{"x":["y"]}}"#, "the definition cannot be read: a config file is no JSON object"),
-            (r#"{"image":"a","maxDuration":"soon"}"#, "\"soon\" is no duration; write it as 90s, 20m, 1h30m or 250ms"),
-            (r#"{"image":"a","shmSize":"big"}"#, "\"big\" is no size; write it as 512m, 4g or 4GiB"),
+            (
+                r#"{"image":"a","maxDuration":"soon"}"#,
+                "maxDuration: \"soon\" is not a duration; write it as 90s, 20m, 1h30m, 2d or 1w",
+            ),
+            (r#"{"image":"a","shmSize":"big"}"#, "shmSize: \"big\" is not a size; write it as 512m, 4g or 4GiB"),
             (r#"{"image":"a","requirements":{"cpus":-1}}"#, "requirements.cpus must be a number from 0 to 4096"),
             (r#"{"image":"a","requirements":{"gpus":1.5}}"#, "requirements.gpus must be a whole number"),
             (
                 r#"{"image":"a","inputs":{"x":{"type":"base64","value":"%%%"}}}"#,
-                "the value of file \"x\" is no base64, as its type says",
+                "the value of file \"x\" is not base64, as its type says",
             ),
             (r#"{"image":5}"#, "the definition cannot be read: image is a number, not a text"),
             (

@@ -1,5 +1,6 @@
 //! Names of files in a job: relative, without tricks.
 
+use crate::error_code::{Coded, ErrorCode};
 use crate::limits::{PATH_BYTES_MAX, PATH_SEGMENT_BYTES_MAX};
 
 /// Why a text is no path of an input, a config file or an output.
@@ -17,6 +18,12 @@ pub enum InvalidPath {
     /// Longer than a file system takes.
     #[error("file name {0:?}… is too long")]
     TooLong(String),
+}
+
+impl Coded for InvalidPath {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidPath
+    }
 }
 
 fn check_segments(path: &str, whole: &str) -> Result<(), InvalidPath> {

@@ -1,11 +1,18 @@
 //! Names of secrets: what a process can have as an environment variable.
 
+use crate::error_code::{Coded, ErrorCode};
 use crate::limits::SECRET_NAME_CHARS_MAX;
 
 /// Why a text names no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("secret {0:?} is no name; use up to 64 letters, digits and underscores, and begin with no digit")]
 pub struct InvalidSecretName(String);
+
+impl Coded for InvalidSecretName {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidSecret
+    }
+}
 
 /// Checks the name by which a job asks for a secret.
 pub fn check_secret_name(name: &str) -> Result<(), InvalidSecretName> {

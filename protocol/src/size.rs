@@ -1,8 +1,10 @@
-//! Sizes as people write them: `512m`, `4g`, `4GiB`; a bare number is bytes.
+//! Sizes as people write them: `512m`, `4g`, `4GiB`, `512Mi`; a bare number is bytes.
+//!
+//! `asman.size_bytes` in SQL and the page read the same: `vectors/definitions.json` is tested in all three.
 
-/// Why a text is no size.
+/// Why a text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no size; write it as 512m, 4g or 4GiB")]
+#[error("{0:?} is not a size; write it as 512m, 4g or 4GiB")]
 pub struct InvalidSize(pub String);
 
 /// Reads a size in bytes. Units are powers of 1024 however they are spelled, as in Docker's own flags.
@@ -12,11 +14,11 @@ pub fn parse_size(text: &str) -> Result<u64, InvalidSize> {
     let digits = lower.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == 'e')).unwrap_or(lower.len());
     let number: f64 = lower[..digits].parse().map_err(|_| invalid())?;
     let power = match lower[digits..].trim() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 1,
-        "m" | "mb" | "mib" => 2,
-        "g" | "gb" | "gib" => 3,
-        "t" | "tb" | "tib" => 4,
+        "" | "b" | "byte" | "bytes" => 0,
+        "k" | "kb" | "ki" | "kib" => 1,
+        "m" | "mb" | "mi" | "mib" => 2,
+        "g" | "gb" | "gi" | "gib" => 3,
+        "t" | "tb" | "ti" | "tib" => 4,
         _ => return Err(invalid()),
     };
     let bytes = number * 1024_f64.powi(power);
@@ -42,6 +44,9 @@ mod tests {
             ("64", 64),
             ("1.5k", 1536),
             ("2 TB", 2 << 40),
+            ("512Mi", 512 << 20),
+            ("1 Gi", 1 << 30),
+            ("100 bytes", 100),
         ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }

@@ -21,6 +21,8 @@ declare
   digits text;
   n_digits int;
   point int;
+  candidate numeric;
+  shorter numeric;
 begin
   begin
     printed := value::float8::text;
@@ -28,7 +30,7 @@ begin
     -- As every reader of JSON does: too small for a double is zero.
     if abs(value) < 1 then return '0'; end if;
     raise exception 'the number % does not fit a double and has no canonical form', left(value::text, 40)
-      using errcode = 'numeric_value_out_of_range';
+      using errcode = 'numeric_value_out_of_range', detail = 'unreadable-definition';
   end;
   sign := case when printed like '-%' then '-' else '' end;
   printed := ltrim(printed, '-');
@@ -40,6 +42,18 @@ begin
   digits := trim(both '0' from digits);
   n_digits := length(digits);
   if n_digits = 0 then return '0'; end if;
+  -- PostgreSQL takes no digits from the very edge of what reads back; ECMAScript does, where they are fewer: 4801626835524160000.
+  -- An edge has so few digits only between 2^53 and 2^53 times 5^23.
+  while n_digits > 1 and abs(value) between 9007199254740992 and 1e40 loop
+    shorter := null;
+    foreach candidate in array array[left(digits, n_digits - 1)::numeric, left(digits, n_digits - 1)::numeric + 1] loop
+      if (candidate::text || 'e' || (point - n_digits + 1))::float8 = abs(value)::float8 then shorter := candidate; end if;
+    end loop;
+    exit when shorter is null;
+    point := point + length(shorter::text) - (n_digits - 1);
+    digits := rtrim(shorter::text, '0');
+    n_digits := length(digits);
+  end loop;
   return sign || case
     when n_digits <= point and point <= 21 then digits || repeat('0', point - n_digits)
     when 0 < point and point <= 21 then left(digits, point) || '.' || substr(digits, point + 1)

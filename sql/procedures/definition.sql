@@ -1,15 +1,19 @@
 -- What `protocol::parsed` does in Rust: from a definition to what its job needs of a worker, or the sentence that says why not.
 
--- Refuse, with one sentence, as bad input.
-create or replace function asman.refuse(sentence text) returns void
-language plpgsql as $$ begin raise exception '%', sentence using errcode = 'invalid_parameter_value'; end $$;
+-- Refuse, with one sentence, as bad input. The code is that of the API and stands in the exception's detail.
+create or replace function asman.refuse(code text, sentence text) returns void
+language plpgsql as $$ begin raise exception '%', sentence using errcode = 'invalid_parameter_value', detail = code; end $$;
 
--- Seconds of `90s`, `1h30m`, `250ms` or a bare number of milliseconds; null for null.
-create or replace function asman.duration_seconds(value jsonb) returns numeric
+-- What functions of the release before this one call while they are replaced.
+create or replace function asman.refuse(sentence text) returns void
+language sql as $$ select asman.refuse('invalid-request', sentence) $$;
+
+-- Seconds of `90s`, `1h30m`, `2 Hrs`, `1w`, `PT1H` or a bare number of milliseconds; null for null. `what` names the member.
+create or replace function asman.duration_seconds(value jsonb, what text) returns numeric
 language plpgsql immutable parallel safe as $$
 declare
   written constant text := btrim(value #>> '{}', E' \t\r\n');
-  rest text := written;
+  rest text := regexp_replace(lower(written), '^pt', '');
   part text[];
   unit_ms numeric;
   ms numeric := 0;
@@ -20,52 +24,127 @@ begin
   else
     if rest = '' then ms := null; end if;
     while rest <> '' and ms is not null loop
-      part := regexp_match(rest, '^(\d+\.?\d*|\.\d+)\s*([A-Za-z]+)\s*(.*)$');
+      part := regexp_match(rest, '^(\d+\.?\d*|\.\d+)\s*([a-z]+)\s*,?\s*(.*)$');
       unit_ms := case
-        when part[2] = 'ms' then 1
+        when part[2] in ('ms', 'msec', 'msecs', 'millisecond', 'milliseconds') then 1
         when part[2] in ('s', 'sec', 'secs', 'second', 'seconds') then 1000
         when part[2] in ('m', 'min', 'mins', 'minute', 'minutes') then 60000
-        when part[2] in ('h', 'hr', 'hour', 'hours') then 3600000
-        when part[2] in ('d', 'day', 'days') then 86400000 end;
+        when part[2] in ('h', 'hr', 'hrs', 'hour', 'hours') then 3600000
+        when part[2] in ('d', 'day', 'days') then 86400000
+        when part[2] in ('w', 'wk', 'wks', 'week', 'weeks') then 604800000 end;
       ms := ms + part[1]::numeric * unit_ms;
       rest := part[3];
     end loop;
   end if;
   if ms is null or ms > 2592000000 or jsonb_typeof(value) not in ('string', 'number') then
-    perform asman.refuse(format('"%s" is no duration; write it as 90s, 20m, 1h30m or 250ms', left(written, 40)));
+    perform asman.refuse('invalid-duration',
+      format('%s: "%s" is not a duration; write it as 90s, 20m, 1h30m, 2d or 1w', what, left(written, 40)));
   end if;
   return ms / 1000;
 end $$;
 
--- Bytes of `512m`, `4g`, `4GiB` or a bare number; null for null.
-create or replace function asman.size_bytes(value jsonb) returns int8
+-- The same, and refuse what is shorter than any job may run.
+create or replace function asman.run_seconds(value jsonb, what text) returns numeric
 language plpgsql immutable parallel safe as $$
 declare
-  written constant text := lower(btrim(value #>> '{}', E' \t\r\n'));
-  part constant text[] := regexp_match(written, '^(\d+\.?\d*|\.\d+)(e\d{1,3})?\s*([a-z]*)$');
+  seconds constant numeric := asman.duration_seconds(value, what);
+begin
+  if seconds < 1 then
+    perform asman.refuse('invalid-duration',
+      what || ' is less than a second; write the unit, as in 90s or 20m, for a bare number is milliseconds');
+  end if;
+  return seconds;
+end $$;
+
+-- Bytes of `512m`, `4g`, `4GiB`, `512Mi` or a bare number; null for null. `what` names the member.
+create or replace function asman.size_bytes(value jsonb, what text) returns int8
+language plpgsql immutable parallel safe as $$
+declare
+  written constant text := btrim(value #>> '{}', E' \t\r\n');
+  part constant text[] := regexp_match(lower(written), '^(\d+\.?\d*|\.\d+)(e\d{1,3})?\s*([a-z]*)$');
   factor numeric;
 begin
   if value is null or value = 'null' then return null; end if;
   factor := case
-    when part[3] in ('', 'b') then 1
-    when part[3] in ('k', 'kb', 'kib') then 1024
-    when part[3] in ('m', 'mb', 'mib') then 1024 ^ 2
-    when part[3] in ('g', 'gb', 'gib') then 1024 ^ 3
-    when part[3] in ('t', 'tb', 'tib') then 1024 ^ 4 end;
+    when part[3] in ('', 'b', 'byte', 'bytes') then 1
+    when part[3] in ('k', 'kb', 'ki', 'kib') then 1024
+    when part[3] in ('m', 'mb', 'mi', 'mib') then 1024 ^ 2
+    when part[3] in ('g', 'gb', 'gi', 'gib') then 1024 ^ 3
+    when part[3] in ('t', 'tb', 'ti', 'tib') then 1024 ^ 4 end;
   factor := trunc((part[1] || coalesce(part[2], ''))::numeric * factor);
   if factor is null or factor > 9007199254740992 or jsonb_typeof(value) not in ('string', 'number') then
-    perform asman.refuse(format('"%s" is no size; write it as 512m, 4g or 4GiB', left(written, 40)));
+    perform asman.refuse('invalid-size', format('%s: "%s" is not a size; write it as 512m, 4g or 4GiB', what, left(written, 40)));
   end if;
   return factor::int8;
+end $$;
+
+-- Refuse an image reference that no registry can have: the grammar of the distribution project, as `protocol::image` reads it.
+create or replace function asman.check_image(image text) returns void
+language plpgsql as $$
+declare
+  written constant text := btrim(image, E' \t\r\n');
+  digest constant text := substring(written from '@(.*)$');
+  tagged constant text := split_part(written, '@', 1);
+  tag constant text := substring(tagged from '^(?:.*/)?[^/:]*:([^/]*)$');
+  name constant text := case when tag is null then tagged else left(tagged, length(tagged) - length(tag) - 1) end;
+  first constant text := split_part(name, '/', 1);
+  has_host constant bool := position('/' in name) > 0 and (first ~ '[.:]' or first = 'localhost');
+  path constant text := case when has_host then substr(name, length(first) + 2) else name end;
+begin
+  if octet_length(name) > 255
+    or path !~ '^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$'
+    or (has_host and first !~ '^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*(:[0-9]+)?$')
+    or tag !~ '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$'
+    or digest !~ '^[a-z0-9]+:[a-f0-9]{32,}$' or length(split_part(digest, ':', 2)) > 256 then
+    perform asman.refuse('invalid-image', format(
+      'image: "%s" is not an image reference; write it as name, name:tag or registry.example/path/name@sha256:…', left(image, 80)));
+  end if;
+end $$;
+
+-- Refuse a command line that no process can be started with, as `protocol::command_line` does. Gives the bytes that it takes.
+create or replace function asman.check_command_line(line text, what text, is_after_entrypoint bool) returns int8
+language plpgsql immutable as $$
+declare
+  written constant text := btrim(line, E' \t\r\n');
+  -- What no quote and no escape covers; a quote that is left is not closed.
+  bare constant text := regexp_replace(written, $re$\\.|'[^']*'|"([^"\\]|\\.)*"$re$, '', 'g');
+  -- The same where `#` begins a comment, which splitting into words leaves out.
+  without_comments constant text := regexp_replace(written, $re$\\.|'[^']*'|"([^"\\]|\\.)*"|(?<![^[:space:]])#[^\n]*$re$, '', 'g');
+  unquoted constant text := regexp_replace(bare, $re$['"].*$re$, '');
+  is_whole constant bool := unquoted ~ '[|&;<>()]' or (is_after_entrypoint and unquoted ~ '[*?#]');
+  n_bytes int8 := octet_length(written) + 9;
+  longest int8 := octet_length(written);
+begin
+  if line is null or written = '' then return 0; end if;
+  if not is_whole then
+    if without_comments ~ $re$['"]$re$ then
+      perform asman.refuse('invalid-command', what || ' cannot be split into words; check its quotes');
+    end if;
+    if longest > 65536 then
+      select sum(octet_length(w[1]) + 9), max(octet_length(w[1])) into n_bytes, longest
+      from regexp_matches(written, $re$((?:\\.|'[^']*'|"(?:[^"\\]|\\.)*"|[^\s'"\\])+)$re$, 'g') w;
+    end if;
+  end if;
+  if longest > 131071 or n_bytes > 1966080 then
+    perform asman.refuse('invalid-command', what
+      || ' is larger than a process can take: 131071 bytes for one argument, 1966080 for all; put it into a file');
+  end if;
+  return n_bytes;
 end $$;
 
 -- Refuse a name that no URL segment and no log line can carry.
 create or replace function asman.check_name(what text, name text) returns void
 language plpgsql as $$
 begin
-  if coalesce(name, '') = '' then perform asman.refuse(what || ' is empty'); end if;
-  if length(name) > 255 then perform asman.refuse(what || ' is longer than 255 characters'); end if;
-  if name ~ '[\u0001-\u001f\u007f-\u009f/]' then perform asman.refuse(what || ' holds a slash or a control character'); end if;
+  if coalesce(name, '') = '' then perform asman.refuse('invalid-name', what || ' is empty'); end if;
+  if length(name) > 255 then perform asman.refuse('invalid-name', what || ' is longer than 255 characters'); end if;
+  if name ~ '[\u0001-\u001f\u007f-\u009f/]' then
+    perform asman.refuse('invalid-name', what || ' holds a slash, a backslash or a control character');
+  end if;
+  -- Readers of URLs take these for this folder or the one above.
+  if name ~* '^(\.|%2e){1,2}$' then
+    perform asman.refuse('invalid-name', what || ' is one or two dots, which no URL can carry; choose another');
+  end if;
 end $$;
 
 -- Refuse a file name that leaves its folder.
@@ -75,14 +154,14 @@ declare
   below constant text := case when is_config then regexp_replace(path, '^/', '') else path end;
 begin
   if not is_config and path like '/%' then
-    perform asman.refuse(format('file name "%s" is absolute; give a path below the folder', path));
+    perform asman.refuse('invalid-path', format('file name "%s" is absolute; give a path below the folder', path));
   end if;
-  if below = '' then perform asman.refuse('a file name is empty'); end if;
+  if below = '' then perform asman.refuse('invalid-path', 'a file name is empty'); end if;
   if octet_length(below) > 1024 or exists (select from regexp_split_to_table(below, '/') s (s) where octet_length(s) > 255) then
-    perform asman.refuse(format('file name "%s"… is too long', left(path, 40)));
+    perform asman.refuse('invalid-path', format('file name "%s"… is too long', left(path, 40)));
   end if;
   if below ~ '(^|/)(|\.|\.\.)(/|$)' or below ~ '[\u0001-\u001f\u007f-\u009f\\]' then
-    perform asman.refuse(format('file name "%s" would leave its folder; use plain segments such as a/b.txt', path));
+    perform asman.refuse('invalid-path', format('file name "%s" would leave its folder; use plain segments such as a/b.txt', path));
   end if;
 end $$;
 
@@ -91,9 +170,16 @@ create or replace function asman.check_type(value jsonb, name text, variadic typ
 language plpgsql as $$
 begin
   if value -> name <> 'null' and jsonb_typeof(value -> name) <> all (types) then
-    perform asman.refuse(format('the definition cannot be read: %s must be %s', name, array_to_string(types, ' or ')));
+    perform asman.refuse('unreadable-definition', format('the definition cannot be read: %s must be %s', name, array_to_string(types, ' or ')));
   end if;
 end $$;
+
+-- Whether a text can be decoded. White space and a lack of padding do no harm, and both alphabets will do.
+create or replace function asman.is_base64(value text) returns bool
+language sql immutable parallel safe as $$
+  select c ~ '^[A-Za-z0-9+/_-]*={0,2}$' and length(rtrim(c, '=')) % 4 <> 1 and (right(c, 1) <> '=' or length(c) % 4 = 0)
+  from regexp_replace(value, '[ \t\n\r\f]', '', 'g') c
+$$;
 
 -- Refuse the files of one member: too many, bad names, no refs.
 create or replace function asman.check_refs(definition jsonb, name text) returns void
@@ -104,22 +190,58 @@ begin
   perform asman.check_type(definition, name, 'object');
   if jsonb_typeof(definition -> name) is distinct from 'object' then return; end if;
   if (select count(*) from jsonb_object_keys(definition -> name)) > 1000 then
-    perform asman.refuse(format('the definition has more than 1000 %s', name));
+    perform asman.refuse('too-many-entries', format('the definition has more than 1000 %s', name));
   end if;
   for file in select key, value from jsonb_each(definition -> name) loop
     perform asman.check_path(file.key, name = 'configFiles');
     if jsonb_typeof(file.value) <> 'object' or not file.value ? 'value' then
-      perform asman.refuse(format('the definition cannot be read: file "%s" has no value', file.key));
+      perform asman.refuse('unreadable-definition', format('the definition cannot be read: file "%s" has no value', file.key));
     end if;
     if file.value -> 'type' not in ('null', '"base64"', '"url"', '"utf8"', '"json"', '"key"')
       or (file.value -> 'hash' <> 'null' and jsonb_typeof(file.value -> 'hash') <> 'string') then
-      perform asman.refuse(format('the definition cannot be read: file "%s" has an unknown type or a hash that is no text', file.key));
+      perform asman.refuse('unreadable-definition', format('the definition cannot be read: file "%s" has an unknown type or a hash that is no text', file.key));
     end if;
     if file.value ->> 'type' = 'base64'
-      and (jsonb_typeof(file.value -> 'value') <> 'string' or file.value ->> 'value' !~ '^[A-Za-z0-9+/=_[:space:]-]*$') then
-      perform asman.refuse(format('the value of file "%s" is no base64, as its type says', left(file.key, 40)));
+      and (jsonb_typeof(file.value -> 'value') <> 'string' or not asman.is_base64(file.value ->> 'value')) then
+      perform asman.refuse('invalid-base64', format('the value of file "%s" is not base64, as its type says', left(file.key, 40)));
     end if;
   end loop;
+end $$;
+
+-- Refuse what can never run: what `protocol::runnable` does in Rust.
+create or replace function asman.check_runnable(d jsonb) returns void
+language plpgsql as $$
+declare
+  variable record;
+  n_bytes int8 := 0;
+  memory int8;
+begin
+  if coalesce(d -> 'build', 'null') = 'null' then perform asman.check_image(d ->> 'image'); end if;
+  n_bytes := asman.check_command_line(d ->> 'entrypoint', 'entrypoint', false)
+    + asman.check_command_line(d ->> 'command', 'command', coalesce(btrim(d ->> 'entrypoint', E' \t\r\n'), '') <> '');
+  for variable in select key, octet_length(key) + 1 + octet_length(value) as length
+    from jsonb_each_text(case when jsonb_typeof(d -> 'env') = 'object' then d -> 'env' else '{}' end)
+  loop
+    if variable.length > 131071 then
+      perform asman.refuse('invalid-environment', format('environment variable "%s" is larger than a process can take: '
+        '131071 bytes with its name; put it into a file', left(variable.key, 40)));
+    end if;
+    n_bytes := n_bytes + coalesce(variable.length, 0) + 9;
+  end loop;
+  if n_bytes > 1966080 then
+    perform asman.refuse('invalid-environment',
+      'env and command together are larger than a process can take: 1966080 bytes; put them into files');
+  end if;
+  if d ->> 'workdir' <> '' and (d ->> 'workdir' not like '/%' or octet_length(d ->> 'workdir') > 4095) then
+    perform asman.refuse('invalid-workdir', 'workdir must be an absolute path without NUL, such as /work');
+  end if;
+  perform asman.run_seconds(d -> 'maxDuration', 'maxDuration');
+  perform asman.run_seconds(d -> 'requirements' -> 'maxDuration', 'requirements.maxDuration');
+  memory := asman.size_bytes(d -> 'requirements' -> 'memory', 'requirements.memory');
+  if memory > 0 and memory < 6291456 then
+    perform asman.refuse('invalid-size', 'requirements.memory is less than 6m, with which no container starts; write the unit, '
+      'as in 512m, for a bare number is bytes');
+  end if;
 end $$;
 
 create or replace function asman.check_definition(d jsonb) returns void
@@ -127,16 +249,16 @@ language plpgsql as $$
 declare
   name text;
 begin
-  if d is null or jsonb_typeof(d) <> 'object' then perform asman.refuse('the definition cannot be read: it is no JSON object'); end if;
+  if d is null or jsonb_typeof(d) <> 'object' then perform asman.refuse('unreadable-definition', 'the definition cannot be read: it is no JSON object'); end if;
   if octet_length(d::text) > 1048576 then
-    perform asman.refuse('the definition is larger than 1024 KiB; upload large inputs with PUT /f/<key>');
+    perform asman.refuse('definition-too-large', 'the definition is larger than 1024 KiB; upload large inputs with PUT /f/<key>');
   end if;
   foreach name in array array['image', 'command', 'entrypoint', 'workdir'] loop perform asman.check_type(d, name, 'string'); end loop;
   foreach name in array array['build', 'env', 'requirements'] loop perform asman.check_type(d, name, 'object'); end loop;
   perform asman.check_type(d, 'tags', 'array');
   perform asman.check_type(d, 'secrets', 'array');
   if coalesce(btrim(d ->> 'image', E' \t\r\n'), '') = '' and coalesce(d -> 'build', 'null') = 'null' then
-    perform asman.refuse('the definition has neither image nor build; give one of them');
+    perform asman.refuse('no-image', 'the definition has neither image nor build; give one of them');
   end if;
   foreach name in array array['context', 'buildContext', 'filename', 'target', 'dockerfile', 'platform'] loop
     perform asman.check_type(d -> 'build', name, 'string');
@@ -144,39 +266,46 @@ begin
   perform asman.check_type(d -> 'build', 'buildArgs', 'array');
   perform asman.check_refs(d, 'inputs');
   perform asman.check_refs(d, 'configFiles');
-  perform asman.size_bytes(d -> 'shmSize');
+  perform asman.size_bytes(d -> 'shmSize', 'shmSize');
+  perform asman.check_runnable(d);
   for name in select k from jsonb_object_keys(case when jsonb_typeof(d -> 'env') = 'object' then d -> 'env' else '{}' end) k loop
     if name = '' or name like '%=%' then
-      perform asman.refuse(format('environment variable "%s" has an empty name, an equals sign or a NUL in it', left(name, 40)));
+      perform asman.refuse('invalid-environment', format('environment variable "%s" has an empty name, an equals sign or a NUL in it', left(name, 40)));
     end if;
   end loop;
   if jsonb_typeof(d -> 'env') = 'object' and (select count(*) from jsonb_object_keys(d -> 'env')) > 1000 then
-    perform asman.refuse('the definition has more than 1000 environment variables');
+    perform asman.refuse('too-many-entries', 'the definition has more than 1000 environment variables');
   end if;
   if jsonb_typeof(d -> 'tags') = 'array' then
-    if jsonb_array_length(d -> 'tags') > 32 then perform asman.refuse('the definition has more than 32 tags'); end if;
+    if jsonb_array_length(d -> 'tags') > 32 then perform asman.refuse('too-many-entries', 'the definition has more than 32 tags'); end if;
     if jsonb_path_exists(d, '$.tags[*] ? (@.type() != "string")') then
-      perform asman.refuse('the definition cannot be read: tags must be strings');
+      perform asman.refuse('unreadable-definition', 'the definition cannot be read: tags must be strings');
     end if;
-    for name in select t from jsonb_array_elements_text(d -> 'tags') t loop perform asman.check_name('the namespace', name); end loop;
+    for name in select t from jsonb_array_elements_text(d -> 'tags') t loop
+      begin
+        perform asman.check_name('the namespace', name);
+      exception when invalid_parameter_value then
+        perform asman.refuse('invalid-tag', 'tags: ' || sqlerrm);
+      end;
+    end loop;
   end if;
   if jsonb_typeof(d -> 'secrets') = 'array' then
-    if jsonb_array_length(d -> 'secrets') > 32 then perform asman.refuse('the definition has more than 32 secrets'); end if;
+    if jsonb_array_length(d -> 'secrets') > 32 then perform asman.refuse('too-many-entries', 'the definition has more than 32 secrets'); end if;
     if jsonb_path_exists(d, '$.secrets[*] ? (@.type() != "string")') then
-      perform asman.refuse('the definition cannot be read: secrets must be strings');
+      perform asman.refuse('unreadable-definition', 'the definition cannot be read: secrets must be strings');
     end if;
     for name in select t from jsonb_array_elements_text(d -> 'secrets') t where t !~ '^[A-Za-z_][A-Za-z0-9_]{0,63}$' loop
-      perform asman.refuse(format(
+      perform asman.refuse('invalid-secret', format(
         'secret "%s" is no name; use up to 64 letters, digits and underscores, and begin with no digit', left(name, 40)));
     end loop;
   end if;
   foreach name in array array['cpus', 'gpus'] loop
     perform asman.check_type(d -> 'requirements', name, 'number');
     if (d -> 'requirements' ->> name)::numeric not between 0 and (case name when 'cpus' then 4096 else 1024 end) then
-      perform asman.refuse(format('requirements.%s must be a number from 0 to %s', name, case name when 'cpus' then 4096 else 1024 end));
+      perform asman.refuse('invalid-number', format('requirements.%s must be a number from 0 to %s', name, case name when 'cpus' then 4096 else 1024 end));
     end if;
   end loop;
-  if (d -> 'requirements' ->> 'gpus')::numeric % 1 <> 0 then perform asman.refuse('requirements.gpus must be a whole number'); end if;
+  if (d -> 'requirements' ->> 'gpus')::numeric % 1 <> 0 then perform asman.refuse('invalid-number', 'requirements.gpus must be a whole number'); end if;
 end $$;
 
 -- What a job needs of a worker. `class` is the hash of the rest, spelled as `sql::queued` spells it: the API's jobs and these
@@ -189,9 +318,9 @@ declare
 begin
   cpus := coalesce((wants ->> 'cpus')::float8, 1);
   gpus := coalesce((wants ->> 'gpus')::numeric, 0);
-  memory_bytes := coalesce(asman.size_bytes(wants -> 'memory'), 0);
-  required_seconds := coalesce(ceil(asman.duration_seconds(wants -> 'maxDuration')), 0);
-  max_seconds := coalesce(ceil(asman.duration_seconds(d -> 'maxDuration')), 86400);
+  memory_bytes := coalesce(asman.size_bytes(wants -> 'memory', 'requirements.memory'), 0);
+  required_seconds := coalesce(ceil(asman.duration_seconds(wants -> 'maxDuration', 'requirements.maxDuration')), 0);
+  max_seconds := coalesce(ceil(asman.duration_seconds(d -> 'maxDuration', 'maxDuration')), 86400);
   tags := array(select distinct t collate "C" from jsonb_array_elements_text(
     case when jsonb_typeof(d -> 'tags') = 'array' then d -> 'tags' else '[]' end) t order by 1);
   class := ('x' || encode(substring(sha256(convert_to(concat_ws('|', cpus::text::numeric::text, gpus, memory_bytes, required_seconds,

@@ -1,7 +1,8 @@
 -- For those who write SQL: queue a job, as `POST /q/<queue>` does. It runs, and browsers see it, once the transaction commits.
 -- in:    control: `namespace`, `maxDuration`, `callbacks`, `again`, as in the body of a submission
 -- out:   the job's id
--- raises: invalid_parameter_value with one sentence; program_limit_exceeded when the queue's policy has no place for it
+-- raises: invalid_parameter_value with one sentence; program_limit_exceeded when the queue's policy has no place for it. The
+--         detail is the code that the API gives (`protocol::ErrorCode`).
 -- locks: as asman.submit_within_limits, until the caller's transaction ends: commit soon
 create or replace function asman.enqueue(queue text, definition jsonb, control jsonb default '{}') returns text
 language plpgsql as $$
@@ -18,18 +19,20 @@ declare
 begin
   perform asman.check_name('the queue name', queue);
   perform asman.check_definition(definition);
-  if jsonb_typeof(coalesce(control, '{}')) <> 'object' then perform asman.refuse('control is no JSON object'); end if;
-  if jsonb_typeof(control -> 'namespace') not in ('string', 'null') then perform asman.refuse('the namespace is no text'); end if;
-  if jsonb_typeof(control -> 'again') not in ('boolean', 'null') then perform asman.refuse('again is not true or false'); end if;
+  if jsonb_typeof(coalesce(control, '{}')) <> 'object' then perform asman.refuse('invalid-body', 'control is not a JSON object'); end if;
+  if jsonb_typeof(control -> 'namespace') not in ('string', 'null') then perform asman.refuse('invalid-body', 'the namespace is not a text'); end if;
+  if jsonb_typeof(control -> 'again') not in ('boolean', 'null') then perform asman.refuse('invalid-body', 'again is not true or false'); end if;
   perform asman.check_name('the namespace', held_by);
-  if held_by = '*' then perform asman.refuse('the namespace * means all and cannot hold a job; choose a name'); end if;
+  if held_by = '*' then perform asman.refuse('reserved-namespace', 'the namespace * means all and cannot hold a job; choose a name'); end if;
   owed := asman.callbacks_of(control);
   key := asman.qid(queue);
+  -- Maps with nothing in them are left out, as everything of ours that sends does: one job, one id, whichever way it came.
+  definition := asman.without_empty(definition);
   id := asman.job_id(definition);
   hash := sha256(convert_to(asman.canonical_json(definition), 'UTF8'));
   text_of_it := asman.canonical_json(asman.keep_login(definition, hash));
   needs := asman.needs_of(definition);
-  longest := asman.duration_seconds(control -> 'maxDuration');
+  longest := asman.run_seconds(control -> 'maxDuration', 'control.maxDuration');
   select s.outcome into result from asman.submit_within_limits(array[key], array[id], array[hash], array[text_of_it],
      array[held_by], array[true], array[false], array[needs.class], array[0::int2], array[needs.cpus], array[needs.gpus],
     array[needs.memory_bytes], array[needs.required_seconds], array[least(needs.max_seconds, ceil(longest)::int4)],
@@ -37,12 +40,19 @@ begin
     array[(control ->> 'again')::bool]) s;
   if result in ('queue full', 'namespace full') then
     raise exception 'the % has no place for another job; try again later', replace(result, ' full', '')
-      using errcode = 'program_limit_exceeded';
+      using errcode = 'program_limit_exceeded', detail = replace(result, ' ', '-');
   end if;
   perform asman.tell(key, 3);
   return id;
 end $$;
 comment on function asman.enqueue(text, jsonb, jsonb) is 'Queue a job; gives its id. Sending it again is harmless.';
+
+-- A definition without maps that hold nothing.
+create or replace function asman.without_empty(definition jsonb) returns jsonb
+language sql immutable parallel safe as $$
+  select definition - coalesce((select array_agg(name) from unnest(array['env', 'inputs', 'configFiles', 'requirements']) name
+    where definition -> name = '{}'), '{}')
+$$;
 
 -- The callbacks of a submission as asman.submit takes them: null when there are none.
 create or replace function asman.callbacks_of(control jsonb) returns jsonb
@@ -56,7 +66,7 @@ begin
   foreach kind in array array['queued', 'finished'] loop
     continue when coalesce(asked -> kind, 'null') = 'null';
     if jsonb_typeof(asked -> kind -> 'url') is distinct from 'string' or asked -> kind ->> 'url' !~* '^https?://[^/]' then
-      perform asman.refuse(format('callbacks.%s has no http or https url', kind));
+      perform asman.refuse('invalid-callback', format('callbacks.%s has no http or https url', kind));
     end if;
     owed := owed || jsonb_build_object(kind, jsonb_strip_nulls(jsonb_build_object('url', asked -> kind -> 'url'))
       || case when asked -> kind ? 'payload' then jsonb_build_object('payload', asked -> kind -> 'payload') else '{}' end);

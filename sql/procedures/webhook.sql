@@ -62,29 +62,39 @@ begin
   from taken t;
 end $$;
 
--- Note how tries went: what was delivered is forgotten, the rest is due again later, or given up when its time is over.
+-- Note how tries went: what was delivered is forgotten, the rest is due again later, or given up when its time is over or the
+-- receiver wants no more.
 -- A failed try of a row that somebody else has taken since is left alone.
--- in:    arrays of one length, one element a try; errors: null when delivered; the pause after the first try, which doubles, and
---        the longest
+-- in:    arrays of one length, one element a try; errors: null when delivered; pauses: what receivers asked for, bounded by the
+--        delivery's time; refusals: no further try; the usual pause after the first try, which doubles, and the longest
 -- out:   the rows that are gone
 -- locks: these rows; no two senders hold the same, so that they never wait for each other for long
 -- index: webhook_pkey
 create or replace function asman.settle_webhooks(
-  ids uuid[], tries int4[], errors text[], first_seconds float8, most_seconds float8)
+  ids uuid[], tries int4[], errors text[], pauses float8[], refusals bool[], first_seconds float8, most_seconds float8)
 returns table (id uuid, is_given_up bool)
 language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 begin
   return query
-  with said as (select * from unnest(ids, tries, errors) as s (id, n_attempts, error)),
+  with said as (select * from unnest(ids, tries, errors, pauses, refusals) as s (id, n_attempts, error, pause, is_refused)),
   gone as (
     delete from asman.webhook w using said s
-    where w.id = s.id and (s.error is null or (w.n_attempts = s.n_attempts and w.expires_at <= now()))
+    where w.id = s.id and (s.error is null or (w.n_attempts = s.n_attempts and (s.is_refused or w.expires_at <= now())))
     returning w.id, s.error is not null as is_given_up),
   later as (
     update asman.webhook w set last_error = s.error, due_at = least(w.expires_at, now() + make_interval(secs =>
-      least(most_seconds, first_seconds * power(2, least(w.n_attempts, 30) - 1) * (1 + random() / 4))))
-    from said s where w.id = s.id and s.error is not null and w.n_attempts = s.n_attempts and w.expires_at > now())
+      coalesce(least(greatest(s.pause, 1), 86400), least(most_seconds, first_seconds * power(2, least(w.n_attempts, 30) - 1) * (1 + random() / 4)))))
+    from said s where w.id = s.id and s.error is not null and w.n_attempts = s.n_attempts and not s.is_refused and w.expires_at > now())
   select g.id, g.is_given_up from gone g;
 end $$;
+
+-- What processes of the release before this one call while they are replaced.
+create or replace function asman.settle_webhooks(
+  ids uuid[], tries int4[], errors text[], first_seconds float8, most_seconds float8)
+returns table (id uuid, is_given_up bool)
+language sql as $$
+  select * from asman.settle_webhooks(ids, tries, errors, array_fill(null::float8, array[cardinality(ids)]),
+    array_fill(false, array[cardinality(ids)]), first_seconds, most_seconds)
+$$;

@@ -218,8 +218,8 @@ impl Db {
     }
 
     /// Ids of one stage, in order.
-    pub async fn item_ids(&self, qid: Qid, stage: Stage, n_max: i64) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar(IDS).bind(qid).bind(stage.number()).bind(n_max).fetch_all(&self.pool).await?)
+    pub async fn item_ids(&self, qid: Qid, stage: Stage, n_max: i64, only_items: bool) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(IDS).bind(qid).bind(stage.number()).bind(n_max).bind(only_items).fetch_all(&self.pool).await?)
     }
 
     /// A page of items in the order of their ids.

@@ -62,6 +62,10 @@ pub struct WebhookTry {
     pub n_attempts: i32,
     /// Why it failed.
     pub error: Option<String>,
+    /// How long the receiver asked to be left alone, in the place of the usual pause.
+    pub pause: Option<Duration>,
+    /// Whether the receiver wants no further try.
+    pub is_refused: bool,
 }
 
 /// A delivery that is over.
@@ -105,6 +109,8 @@ impl Db {
             .bind(column(tries, |t| t.id))
             .bind(column(tries, |t| t.n_attempts))
             .bind(column(tries, |t| t.error.as_deref()))
+            .bind(column(tries, |t| t.pause.map(|pause| pause.as_secs_f64())))
+            .bind(column(tries, |t| t.is_refused))
             .bind(first.as_secs_f64())
             .bind(most.as_secs_f64())
             .fetch_all(&self.pool)

@@ -240,6 +240,9 @@ export type EnqueueJob = {
   debug?: boolean,
 }
 
+/** Why a request was refused. */
+export type ErrorCode = "invalid-request" | "invalid-body" | "incomplete-body" | "invalid-parameter" | "invalid-name" | "invalid-key" | "invalid-text" | "invalid-token" | "invalid-policy" | "invalid-callback" | "reserved-namespace" | "too-many-namespaces" | "invalid-worker" | "invalid-result" | "hash-mismatch" | "not-a-websocket" | "unreadable-definition" | "no-image" | "definition-too-large" | "too-many-entries" | "duplicate-member" | "invalid-image" | "invalid-command" | "invalid-workdir" | "invalid-environment" | "invalid-path" | "invalid-base64" | "invalid-duration" | "invalid-size" | "invalid-number" | "invalid-secret" | "invalid-tag" | "unknown-item" | "no-token" | "wrong-token" | "foreign-origin" | "no-route" | "no-page" | "no-job" | "no-definition" | "no-file" | "no-item" | "no-task-queue" | "no-program" | "wrong-method" | "slow-body" | "stale-epoch" | "wrong-stage" | "file-changed" | "too-large" | "no-such-range" | "foreign-host" | "invalid-form" | "unreadable-value" | "address-limit" | "queue-limit" | "queue-full" | "namespace-full" | "stopping" | "no-database" | "no-storage"
+
 /** Whose fault it is that a job has no result. */
 export type Fault = "job" | "machine" | "network" | "settings" | "cluster"
 

@@ -36,7 +36,7 @@ const serversId = (inputs) => {
     return { type: "url", value: `${stack.url}/f/${createHash("sha256").update(value).digest("hex")}` }
   }
   const configFiles = Object.fromEntries(Object.entries(inputs).map(([name, text]) => [name, ref(text)]))
-  return stack.submit({ ...JOB, env: {}, configFiles }, stack.newQueue())
+  return stack.submit({ ...JOB, configFiles }, stack.newQueue())
 }
 
 test("several files are tabs, and the one that is chosen is the main one, after a reload too", async () => {

@@ -130,7 +130,7 @@ test("outputs that lie elsewhere are shown without the token", async () => {
     assert.equal(response.status, 200, await response.clone().text())
     return response.json()
   }
-  const { jobId } = await post("", TOKEN, { definition: { image: IMAGE, command: "true", env: {} } })
+  const { jobId } = await post("", TOKEN, { definition: { image: IMAGE, command: "true" } })
   const power = { cpus: 1, gpus: 0, memory: 1e9 }
   const worker = { ...power, id: "by-hand", version: "1", tags: [], maxJobDuration: "1h", executor: "docker" }
   const { jobs } = await post("/claim", WORKER, { worker, free: { ...power, jobs: 1 }, wait: "5s" })

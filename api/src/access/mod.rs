@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | read | [`Reader`], [`ReaderOfJob`] | `readToken` |
 //! | submit, cancel, copy | [`Submitter`], [`SubmitterOfJob`] | `submitToken`; also counts against the limits on submissions |
+//! | taking items away | the task-queue API's | `ownerToken` where there is one, else `submitToken` |
 //! | worker API | [`WorkerOf`], [`WorkerOfJob`] | `workerToken` |
 //! | policy | [`Owner`] | `ownerToken`, which opens every other door too |
 //!
@@ -37,6 +38,8 @@ pub(crate) enum Right {
     Read,
     /// Submissions, cancels, copies.
     Submit,
+    /// Taking away what others have put there and what became of it.
+    Remove,
     /// The worker API.
     Work,
     /// The policy itself.
@@ -48,7 +51,7 @@ impl App {
     pub(crate) async fn admit(&self, qid: Qid, right: Right, caller: &Caller) -> Result<(), ApiError> {
         self.policies.check(qid, right, caller).await?;
         match right {
-            Right::Submit => self.meters.submit(caller, qid),
+            Right::Submit | Right::Remove => self.meters.submit(caller, qid),
             Right::Read | Right::Work | Right::Own => Ok(()),
         }
     }
@@ -61,12 +64,12 @@ async fn queue_of(parts: &mut Parts, app: &AppState, right: Right) -> Result<Que
 
 async fn job_of(parts: &mut Parts, app: &AppState, right: Right) -> Result<(QueueName, JobId), ApiError> {
     let Path(path) = Path::<JobPath>::from_request_parts(parts, app).await.map_err(ApiError::bad_request)?;
-    let id = JobId::try_from(path.id).map_err(ApiError::bad_request)?;
+    let id = JobId::try_from(path.id).map_err(ApiError::invalid)?;
     Ok((enter(parts, app, right, path.queue).await?, id))
 }
 
 async fn enter(parts: &mut Parts, app: &AppState, right: Right, queue: String) -> Result<QueueName, ApiError> {
-    let queue = QueueName::try_from(queue).map_err(ApiError::bad_request)?;
+    let queue = QueueName::try_from(queue).map_err(ApiError::invalid)?;
     let caller = Caller::from_request_parts(parts, app).await?;
     app.admit(queue.qid(), right, &caller).await?;
     Ok(queue)

@@ -71,8 +71,9 @@ pub(crate) fn judge(policy: &PolicyRow, right: Right, caller: &Caller) -> Result
     let asked = match right {
         Right::Read => &policy.read_token_hash,
         Right::Submit => &policy.submit_token_hash,
+        Right::Remove if policy.owner_token_hash.is_none() => &policy.submit_token_hash,
         Right::Work => &policy.worker_token_hash,
-        Right::Own => &policy.owner_token_hash,
+        Right::Remove | Right::Own => &policy.owner_token_hash,
     };
     let Some(asked) = asked else { return Ok(()) };
     let token = caller.token().ok_or(ApiError::NoToken)?;

@@ -6,6 +6,8 @@
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use protocol::ErrorCode;
+
 use crate::error::ApiError;
 
 /// Shortest token that a policy takes.
@@ -38,9 +40,12 @@ impl TokenHash {
 pub(crate) fn hash_new(what: &str, token: &str) -> Result<Vec<u8>, ApiError> {
     let is_sound = (CHARS_MIN..=CHARS_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_sound {
-        return Err(ApiError::BadRequest(format!(
-            "{what} must have {CHARS_MIN} to {CHARS_MAX} visible ASCII characters without spaces; draw it with `openssl rand -hex 32`"
-        )));
+        return Err(ApiError::refused(
+            ErrorCode::InvalidToken,
+            format!(
+                "{what} must have {CHARS_MIN} to {CHARS_MAX} visible ASCII characters without spaces; draw it with `openssl rand -hex 32`"
+            ),
+        ));
     }
     Ok(TokenHash::of(token).0.to_vec())
 }

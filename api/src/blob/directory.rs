@@ -11,12 +11,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use protocol::limits::BLOB_BYTES_MAX;
-use protocol::{is_sha256, sha256_hex};
+use protocol::{ErrorCode, is_sha256, sha256_hex};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tower_http::services::ServeFile;
 
-use super::{broke_off, guard, too_large, wrong_hash};
+use super::{FileName, broke_off, guard, too_large, wrong_hash};
 use crate::error::ApiError;
 
 /// A folder with files in it.
@@ -54,15 +54,15 @@ impl Directory {
         Ok(())
     }
 
-    pub(super) async fn get(&self, key: &str, request: Request) -> Result<Response, ApiError> {
+    pub(super) async fn get(&self, key: &str, name: Option<&FileName>, request: Request) -> Result<Response, ApiError> {
         let mime = mime_guess::mime::APPLICATION_OCTET_STREAM;
         let served = ServeFile::new_with_mime(self.path(key), &mime).try_call(request).await;
         let mut response = match served {
             Ok(response) if response.status() != StatusCode::NOT_FOUND => response.map(Body::new).into_response(),
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            Ok(_) | Err(_) => return Err(ApiError::NotFound("no file is stored under this key")),
+            Ok(_) | Err(_) => return Err(ApiError::refused(ErrorCode::NoFile, "no file is stored under this key")),
         };
-        guard(response.headers_mut(), key);
+        guard(response.headers_mut(), key, name);
         Ok(response)
     }
 

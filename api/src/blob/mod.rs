@@ -5,6 +5,7 @@
 //! part of the signed address. A storage that was not seen to refuse another hash gets such files through this process alone.
 
 mod directory;
+mod name;
 mod s3;
 
 use std::path::PathBuf;
@@ -15,8 +16,11 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 
+use protocol::ErrorCode;
+
 use crate::error::ApiError;
 use directory::Directory;
+pub(crate) use name::FileName;
 use s3::S3;
 
 pub use s3::{Done, S3Config, SetupStep, check_blobs, set_up_blobs};
@@ -58,13 +62,19 @@ impl BlobStore {
         }
     }
 
-    /// Answers a GET or HEAD with the file or a part of it, or a GET with the way to it. 404 when absent.
-    pub(crate) async fn get(&self, key: &str, request: Request, is_proxied: bool) -> Result<Response, ApiError> {
+    /// Under `name`, where the reader has one for it: answers a GET or HEAD with the file or a part of it, or a GET with the way to it. 404 when absent.
+    pub(crate) async fn get(
+        &self,
+        key: &str,
+        name: Option<FileName>,
+        request: Request,
+        is_proxied: bool,
+    ) -> Result<Response, ApiError> {
         match self {
-            Self::Directory(directory) => directory.get(key, request).await,
+            Self::Directory(directory) => directory.get(key, name.as_ref(), request).await,
             Self::S3(s3) => {
                 let asked = request.into_parts().0;
-                s3.get(key, &asked, is_proxied).await
+                s3.get(key, name.as_ref(), &asked, is_proxied).await
             }
         }
     }
@@ -114,7 +124,10 @@ impl BlobStore {
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// Content from strangers: never rendered as a page of ours.
-fn guard(headers: &mut HeaderMap, key: &str) {
+fn guard(headers: &mut HeaderMap, key: &str, name: Option<&FileName>) {
+    if let Some(name) = name.filter(|_| headers.contains_key(header::CONTENT_TYPE)) {
+        name.describe(headers);
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     if protocol::is_sha256(key) {
@@ -123,13 +136,13 @@ fn guard(headers: &mut HeaderMap, key: &str) {
 }
 
 fn wrong_hash(hash: &str) -> ApiError {
-    ApiError::BadRequest(format!("the content's SHA-256 is {hash}, not the key it was sent to"))
+    ApiError::refused(ErrorCode::HashMismatch, format!("the content's SHA-256 is {hash}, not the key it was sent to"))
 }
 
 fn broke_off() -> ApiError {
-    ApiError::BadRequest("the upload broke off before its end".to_owned())
+    ApiError::refused(ErrorCode::IncompleteBody, "the upload broke off before its end".to_owned())
 }
 
 fn too_large() -> ApiError {
-    ApiError::TooLarge(format!("a file may have at most {} bytes", protocol::limits::BLOB_BYTES_MAX))
+    ApiError::refused(ErrorCode::TooLarge, format!("a file may have at most {} bytes", protocol::limits::BLOB_BYTES_MAX))
 }

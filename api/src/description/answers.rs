@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Definition, Job, JobId, LogLine, Namespace, Reason, State};
+use protocol::{Definition, ErrorCode, Job, JobId, LogLine, Namespace, Reason, State};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaType};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -152,6 +152,12 @@ pub(crate) struct LetGo {
 pub(crate) struct Message {
     /// `Job not found` or `Job already Finished`.
     message: String,
+    /// The sentence again, where it is a refusal.
+    #[schema(nullable = false)]
+    error: Option<String>,
+    /// `no-job`, where it is a refusal.
+    #[schema(nullable = false)]
+    code: Option<ErrorCode>,
 }
 
 /// The file is stored.
@@ -168,6 +174,12 @@ pub(crate) struct Stored {
 pub(crate) struct Exists {
     /// Whether it is.
     exists: bool,
+    /// A sentence, where it is not.
+    #[schema(nullable = false)]
+    error: Option<String>,
+    /// `no-file`, where it is not.
+    #[schema(nullable = false)]
+    code: Option<ErrorCode>,
 }
 
 /// Where a file can be put or fetched.

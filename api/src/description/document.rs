@@ -11,9 +11,9 @@ use crate::routes::task_queue::Described;
 const ABOUT: &str = "Compute queues on PostgreSQL. Whoever knows a queue's name sends it a container job; any worker pointed at \
     that name runs it, streams its log and hands its output files back.\n\n\
     Times are epoch milliseconds. A queue is open to whoever knows its name, unless its policy asks for a token: send that as \
-    `Authorization: Bearer ...`, or as `?token=...` where no header can be set. A refused request is answered with one sentence, \
-    `{\"error\": \"...\"}`; an answer from 500 up \
-    says `{\"error\": \"internal error\", \"id\": \"...\"}` and may be tried again when it is 503. A method that a path does not \
+    `Authorization: Bearer ...`, or as `?token=...` where no header can be set. A refused request is answered with one sentence for \
+    people and one code for programs, `{\"error\": \"...\", \"code\": \"...\"}`; codes never change, see `ErrorCode`. An answer from \
+    500 up says `{\"error\": \"internal error\", \"id\": \"...\"}`, and has a code and may be tried again when it is 503. A method that a path does not \
     take is answered with 405, an unknown path with 404. Any origin may call every route; no cookies are used. Members of a body \
     that are not named here are ignored.";
 
@@ -29,7 +29,7 @@ const TAGS: [(&str, &str); 7] = [
     (
         "task-queue",
         "Items with any JSON as their body, for clients that claim them by themselves. A refused request is answered with \
-         `{\"detail\": ...}` here, and a failure of ours with plain text.",
+         `{\"detail\": ..., \"code\": ...}` here, and a failure of ours with plain text.",
     ),
     ("operation", "Health, metrics and this description."),
 ];
@@ -44,6 +44,7 @@ pub(super) fn of(collected: OpenApi, task_queue: Described) -> Value {
     document["servers"] = json!([{"url": "/"}]);
     document["tags"] = TAGS.map(|(name, description)| json!({"name": name, "description": description})).into();
     let schemas = &mut document["components"]["schemas"];
+    schemas["ErrorCode"] = super::codes::schema();
     schemas["Sentence"] = json!(Sentence::schema());
     schemas["Failure"] = json!(Failure::schema());
     schemas["Detail"] = json!(Detail::schema());

@@ -5,6 +5,7 @@
 //! at the first request for either, and stay a few hundred kilobytes for the life of the process.
 
 pub(crate) mod answers;
+mod codes;
 mod document;
 mod doors;
 pub(crate) mod guide;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use protocol::ErrorCode;
 use serde_json::Value;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
@@ -11,8 +12,10 @@ use utoipa::{IntoResponses, ToSchema};
 /// What is wrong with the request.
 #[derive(ToSchema)]
 pub(crate) struct Sentence {
-    /// One sentence.
+    /// One sentence for people.
     error: String,
+    /// The same for programs.
+    code: ErrorCode,
 }
 
 /// A failure of ours.
@@ -22,13 +25,18 @@ pub(crate) struct Failure {
     error: String,
     /// Id of the request in the log.
     id: uuid::Uuid,
+    /// What passes by itself, with 503.
+    #[schema(nullable = false)]
+    code: Option<ErrorCode>,
 }
 
 /// What is wrong with a request to the task-queue API.
 #[derive(ToSchema)]
 pub(crate) struct Detail {
-    /// One sentence.
+    /// One sentence for people.
     detail: String,
+    /// The same for programs.
+    code: ErrorCode,
 }
 
 /// Each place in a request that is wrong.
@@ -36,6 +44,8 @@ pub(crate) struct Detail {
 pub(crate) struct Problems {
     /// The places.
     detail: Vec<Problem>,
+    /// Always `invalid-form`.
+    code: ErrorCode,
 }
 
 /// A place in a request that is wrong.

@@ -6,7 +6,7 @@
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
@@ -46,9 +46,9 @@ pub(crate) enum Failure {
     /// It may not be sent at all.
     #[error("the URL {0}")]
     Forbidden(#[from] Forbidden),
-    /// The receiver answered otherwise than with 2xx.
+    /// The receiver answered otherwise than with 2xx. It may have said how long to wait.
     #[error("answered with status {}", .0.as_u16())]
-    Status(StatusCode),
+    Status(StatusCode, Option<Duration>),
     /// No answer in time.
     #[error("no answer within {} s", TIMEOUT.as_secs())]
     TimedOut,
@@ -91,6 +91,7 @@ impl GuardedClient {
         let answer = tokio::time::timeout(TIMEOUT, send).await.map_err(|_| Failure::TimedOut)?;
         let mut response = answer.map_err(|error| failure_of(&error))?;
         let status = response.status();
+        let wait = retry_after(response.headers(), SystemTime::now());
         // A failure from here on changes nothing: the receiver has said what it thinks.
         let _ = tokio::time::timeout(ANSWER_TIMEOUT, async {
             let mut n_read = 0;
@@ -102,8 +103,18 @@ impl GuardedClient {
             }
         })
         .await;
-        if status.is_success() { Ok(()) } else { Err(Failure::Status(status)) }
+        if status.is_success() { Ok(()) } else { Err(Failure::Status(status, wait)) }
     }
+}
+
+/// How long an answer asks to be left alone: seconds or a date (RFC 9110, 10.2.3).
+fn retry_after(headers: &reqwest::header::HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// A redirect that is not followed is an answer with status 3xx, and so a failure.
@@ -125,5 +136,28 @@ fn failure_of(error: &reqwest::Error) -> Failure {
         () if error.is_timeout() => Failure::TimedOut,
         () if error.is_connect() => Failure::Connect,
         () => Failure::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_may_ask_for_time_in_seconds_or_until_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (text, seconds) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+            ("soon", None),
+            ("-5", None),
+        ] {
+            let mut headers = reqwest::header::HeaderMap::new();
+            headers.insert("retry-after", text.parse().unwrap());
+            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(retry_after(&reqwest::header::HeaderMap::new(), now), None);
     }
 }

@@ -8,6 +8,8 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
 
 use super::{Rate, limited};
+use protocol::ErrorCode;
+
 use crate::error::ApiError;
 
 /// Keys that are told apart. Beyond it nobody is limited by this limit: to refuse everybody would do the flood's work.
@@ -18,6 +20,7 @@ const CLEAN_EVERY: u32 = 1_024;
 /// Token buckets by key.
 pub(super) struct Buckets<K: Hash + Eq + Clone> {
     name: &'static str,
+    code: ErrorCode,
     limiter: Option<DefaultKeyedRateLimiter<K>>,
     clock: DefaultClock,
     n_uses: AtomicU32,
@@ -30,9 +33,9 @@ impl<K: Hash + Eq + Clone> fmt::Debug for Buckets<K> {
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
-    pub(super) fn new(name: &'static str, rate: Rate) -> Self {
+    pub(super) fn new(name: &'static str, code: ErrorCode, rate: Rate) -> Self {
         let limiter = rate.quota().map(RateLimiter::keyed);
-        Self { name, limiter, clock: DefaultClock::default(), n_uses: AtomicU32::new(0) }
+        Self { name, code, limiter, clock: DefaultClock::default(), n_uses: AtomicU32::new(0) }
     }
 
     /// Takes one token, or says when the next one comes.
@@ -45,6 +48,8 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         if limiter.len() >= KEYS_MAX {
             return Ok(());
         }
-        limiter.check_key(key).map_err(|not_yet| limited(self.name, not_yet.wait_time_from(self.clock.now()), sentence))
+        limiter
+            .check_key(key)
+            .map_err(|not_yet| limited(self.name, self.code, not_yet.wait_time_from(self.clock.now()), sentence))
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Comes in: who asks ([`Caller`]) and for what. Goes out: a 429 with `Retry-After`, or nothing. Every refusal counts in
 //! `asman_limited_total{limit}`. The limits are kept by each process for itself: two behind one address allow twice as much.
-//! The operator's own machine (loopback) is not counted by address, so that benchmarks, tests and `asman up` measure the
-//! product and not its brakes; limits on queues and sockets hold for it as well, but for the rate of submissions.
+//! The operator's own machine (loopback) is not counted by address, and by address alone: limits on queues and sockets hold for
+//! it as for everybody, because a proxy on the same machine may speak for others without saying so.
 
 mod buckets;
 mod depth;
@@ -12,7 +12,7 @@ mod rate;
 
 use std::sync::Arc;
 
-use protocol::Qid;
+use protocol::{ErrorCode, Qid};
 
 use crate::access::Caller;
 use crate::app::App;
@@ -29,7 +29,8 @@ pub(crate) use rate::{MessageBucket, Passage};
 #[command(next_help_heading = "Limits (each: 0 or off for none)")]
 pub struct Limits {
     /// Proxies before this process that add to X-Forwarded-For; the client's address is read that many entries from the right.
-    /// 0: the address of the connection.
+    /// 0: the address of the connection. Set it behind any proxy: one on this machine that names nobody makes all its clients
+    /// loopback, which limits by address do not count.
     #[arg(long, env = "ASMAN_TRUSTED_PROXIES", default_value_t = 0)]
     pub trusted_proxies: u8,
     /// Submissions and cancels from one address (one /64 of IPv6).
@@ -97,10 +98,10 @@ pub(crate) struct Meters {
 impl Meters {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            submits_by_address: Buckets::new("submits_per_address", limits.submits_per_address),
-            submits_by_queue: Buckets::new("submits_per_queue", limits.submits_per_queue),
-            uploads: Buckets::new("uploads_per_address", limits.uploads_per_address),
-            connects: Buckets::new("connects_per_address", limits.connects_per_address),
+            submits_by_address: Buckets::new("submits_per_address", ErrorCode::AddressLimit, limits.submits_per_address),
+            submits_by_queue: Buckets::new("submits_per_queue", ErrorCode::QueueLimit, limits.submits_per_queue),
+            uploads: Buckets::new("uploads_per_address", ErrorCode::AddressLimit, limits.uploads_per_address),
+            connects: Buckets::new("connects_per_address", ErrorCode::AddressLimit, limits.connects_per_address),
             places: Arc::new(Places::new(limits.sockets_per_address, limits.sockets_per_queue)),
             depths: Depths::new(limits.queue_depth),
         }
@@ -108,8 +109,9 @@ impl Meters {
 
     /// One submission or cancel.
     pub(crate) fn submit(&self, caller: &Caller, qid: Qid) -> Result<(), ApiError> {
-        let Some(address) = caller.address else { return Ok(()) };
-        self.submits_by_address.take(&address, "this address sends too much; slow down")?;
+        if let Some(address) = caller.address {
+            self.submits_by_address.take(&address, "this address sends too much; slow down")?;
+        }
         self.submits_by_queue.take(&qid, "too much is sent to this queue; try again later")
     }
 
@@ -132,7 +134,7 @@ impl App {
     /// Refuses a new job where too many wait. One that is there already is let through: sending it again is harmless.
     pub(crate) async fn check_depth(&self, qid: Qid, job_id: &str) -> Result<(), ApiError> {
         if self.meters.depths.is_full(&self.db, qid).await? && self.db.get_job(qid, job_id).await?.is_none() {
-            return Err(limited("queue_depth", FULL_RETRY, "the queue is full; try again later"));
+            return Err(limited("queue_depth", ErrorCode::QueueFull, FULL_RETRY, "the queue is full; try again later"));
         }
         Ok(())
     }
@@ -142,7 +144,12 @@ impl App {
 pub(crate) const FULL_RETRY: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A refusal, counted.
-pub(crate) fn limited(limit: &'static str, retry_after: std::time::Duration, sentence: &'static str) -> ApiError {
+pub(crate) fn limited(
+    limit: &'static str,
+    code: ErrorCode,
+    retry_after: std::time::Duration,
+    sentence: &'static str,
+) -> ApiError {
     metrics::counter!("asman_limited_total", "limit" => limit).increment(1);
-    ApiError::TooMany { sentence, retry_after }
+    ApiError::TooMany { code, sentence, retry_after }
 }

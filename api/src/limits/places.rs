@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use protocol::Qid;
+use protocol::{ErrorCode, Qid};
 
 use super::{Count, limited};
 use crate::error::ApiError;
@@ -44,10 +44,20 @@ impl Places {
     pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>, qid: Qid) -> Result<Place, ApiError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if address.is_some_and(|address| is_full(&taken.by_address, &address, self.per_address)) {
-            return Err(limited("sockets_per_address", RETRY, "this address has too many sockets open; close some"));
+            return Err(limited(
+                "sockets_per_address",
+                ErrorCode::AddressLimit,
+                RETRY,
+                "this address has too many sockets open; close some",
+            ));
         }
         if is_full(&taken.by_queue, &qid, self.per_queue) {
-            return Err(limited("sockets_per_queue", RETRY, "this queue has too many sockets open; try again later"));
+            return Err(limited(
+                "sockets_per_queue",
+                ErrorCode::QueueLimit,
+                RETRY,
+                "this queue has too many sockets open; try again later",
+            ));
         }
         if let Some(address) = address {
             *taken.by_address.entry(address).or_default() += 1;

@@ -8,8 +8,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use protocol::JobId;
 use protocol::limits::BLOB_BYTES_MAX;
+use protocol::{ErrorCode, JobId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -17,9 +17,10 @@ use tokio::sync::Semaphore;
 use super::files::{encode, is_unreserved};
 use crate::access::Caller;
 use crate::app::AppState;
+use crate::blob::FileName;
 use crate::description::answers::{Exists, FileAddress, Limited, Missing, Refusals, Stored, TooLarge};
 use crate::description::parameters::KeyPath;
-use crate::error::ApiError;
+use crate::error::{ApiError, refusal};
 use crate::extract::{Parameters, Parts};
 
 /// A client that sends on after its answer is heard this long.
@@ -36,9 +37,15 @@ static DRAINS: Semaphore = Semaphore::const_new(DRAINS_MAX);
 pub(crate) struct Way {
     /// Anything but `0`: through this process, also where the store would take them directly.
     proxy: Option<String>,
+    /// Name of the file for whoever saves it; the content type follows from it.
+    name: Option<String>,
 }
 
 impl Way {
+    fn name(&self) -> Option<FileName> {
+        self.name.as_deref().filter(|name| !name.is_empty()).map(FileName::new)
+    }
+
     fn is_proxied(&self) -> bool {
         self.proxy.as_ref().is_some_and(|word| word != "0")
     }
@@ -47,7 +54,10 @@ impl Way {
 /// Keys have the form of job ids: 1 to 255 characters, no slash, no control character.
 fn check(key: &str) -> Result<(), ApiError> {
     key.parse::<JobId>().map(|_| ()).map_err(|_| {
-        ApiError::BadRequest("the key is empty, longer than 255 characters, or holds a slash or a control character".to_owned())
+        ApiError::refused(
+            ErrorCode::InvalidKey,
+            "the key is empty, longer than 255 characters, or holds a slash or a control character".to_owned(),
+        )
     })
 }
 
@@ -78,7 +88,7 @@ pub(crate) async fn put(
     app.meters.upload(&caller)?;
     let n_bytes = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if n_bytes.is_some_and(|n_bytes| n_bytes > BLOB_BYTES_MAX) {
-        return Err(ApiError::TooLarge(format!("a file may have at most {BLOB_BYTES_MAX} bytes")));
+        return Err(ApiError::refused(ErrorCode::TooLarge, format!("a file may have at most {BLOB_BYTES_MAX} bytes")));
     }
     let elsewhere = if way.is_proxied() { None } else { app.blobs.redirect_put(&key, n_bytes).await? };
     let Some(url) = elsewhere else {
@@ -137,7 +147,7 @@ pub(crate) async fn get(
     request: Request,
 ) -> Result<Response, ApiError> {
     check(&key)?;
-    app.blobs.get(&key, request, way.is_proxied()).await
+    app.blobs.get(&key, way.name(), request, way.is_proxied()).await
 }
 
 /// `GET /f/:key/exists`: whether a file is stored under the key.
@@ -155,8 +165,11 @@ pub(crate) async fn get(
 pub(crate) async fn exists(State(app): State<AppState>, Parts(key): Parts<String>) -> Result<Response, ApiError> {
     check(&key)?;
     let exists = app.blobs.exists(&key).await?;
-    let status = if exists { StatusCode::OK } else { StatusCode::NOT_FOUND };
-    Ok((status, Json(json!({"exists": exists}))).into_response())
+    if exists {
+        return Ok(Json(json!({"exists": true})).into_response());
+    }
+    let body = json!({"exists": false, "error": "no file is stored under this key", "code": ErrorCode::NoFile});
+    Ok(refusal(ErrorCode::NoFile, &body))
 }
 
 /// `GET /upload/:key`: an address to PUT to, and the reference to it. Kept for older clients.
@@ -206,7 +219,7 @@ fn own_address(key: &str, headers: &HeaderMap) -> Result<String, ApiError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https")).unwrap_or("http");
     let host = text("host").filter(|host| !host.is_empty() && host.bytes().all(|b| is_unreserved(b) || b":[]".contains(&b)));
-    let host = host.ok_or_else(|| ApiError::BadRequest("the request names no host".to_owned()))?;
+    let host = host.ok_or_else(|| ApiError::refused(ErrorCode::InvalidRequest, "the request names no host".to_owned()))?;
     Ok(format!("{scheme}://{host}/f/{}", encode(key, is_unreserved)))
 }
 

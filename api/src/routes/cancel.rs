@@ -2,9 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use protocol::{JobId, Namespace, QueueName, Reason};
+use protocol::{ErrorCode, JobId, Namespace, QueueName, Reason};
 use serde::Deserialize;
 use serde_json::json;
 use sql::CancelOutcome;
@@ -13,7 +12,7 @@ use crate::access::SubmitterOfJob;
 use crate::app::{App, AppState};
 use crate::description::answers::{Cancelled, Limited, Message, Refusals};
 use crate::description::parameters::{MessageParameter, NamespacePath};
-use crate::error::ApiError;
+use crate::error::{ApiError, refusal};
 use crate::extract::{JobPath, Parameters, Parts};
 use crate::hint::Kinds;
 
@@ -70,7 +69,7 @@ pub(crate) async fn cancel_in_namespace(
     Parts((_, _, namespace)): Parts<(String, String, String)>,
     Parameters(parameters): Parameters<CancelParameters>,
 ) -> Result<Response, ApiError> {
-    let namespace: Namespace = namespace.parse().map_err(ApiError::bad_request)?;
+    let namespace: Namespace = namespace.parse().map_err(ApiError::invalid)?;
     answer(&app, &queue, &id, &namespace, parameters.message.as_deref()).await
 }
 
@@ -83,7 +82,10 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let outcome = let_go(app, queue, id, namespace, Reason::Cancelled, message).await?;
     Ok(match outcome {
-        CancelOutcome::Unknown => (StatusCode::NOT_FOUND, Json(json!({"message": "Job not found"}))).into_response(),
+        CancelOutcome::Unknown => {
+            // Existing clients read the sentence under `message`.
+            refusal(ErrorCode::NoJob, &json!({"message": "Job not found", "error": "Job not found", "code": ErrorCode::NoJob}))
+        }
         CancelOutcome::Finished => Json(json!({"message": "Job already Finished"})).into_response(),
         CancelOutcome::Removed => Json(json!({"message": "Job already Removed"})).into_response(),
         CancelOutcome::Ended | CancelOutcome::Left | CancelOutcome::Absent => {
@@ -102,7 +104,7 @@ pub(crate) async fn let_go(
     message: Option<&str>,
 ) -> Result<CancelOutcome, ApiError> {
     if message.is_some_and(|text| text.contains('\0') || text.len() > 4096) {
-        return Err(ApiError::BadRequest("the message holds a NUL or is longer than 4096 bytes".to_owned()));
+        return Err(ApiError::refused(ErrorCode::InvalidText, "the message holds a NUL or is longer than 4096 bytes".to_owned()));
     }
     let outcome = app.db.cancel_job(queue.qid(), id.as_str(), namespace.as_str(), reason, message).await?;
     if matches!(outcome, CancelOutcome::Ended | CancelOutcome::Left) {

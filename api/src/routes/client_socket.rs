@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
-use protocol::{ClientMessage, Reason, State as JobState, StateChange, limits};
+use protocol::{ClientMessage, ErrorCode, Reason, State as JobState, StateChange, limits};
 use sql::SubmitOutcome;
 
 use super::cancel::let_go;
@@ -115,7 +115,7 @@ impl Client {
                 let message = value.message.as_deref();
                 let_go(app, queue, &change.job, &namespace, reason, message).await.map(|_| ())
             }
-            _ => Err(ApiError::BadRequest("a client submits, cancels or deletes".to_owned())),
+            _ => Err(ApiError::refused(ErrorCode::InvalidRequest, "a client submits, cancels or deletes".to_owned())),
         };
         if outcome.is_err() {
             refuse();

@@ -1,8 +1,10 @@
 //! `POST /j/:id/copy`: the same job in another queue.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::State;
-use protocol::{Control, EnqueueJob, QueueName};
+use protocol::{Control, EnqueueJob, ErrorCode, QueueName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -16,7 +18,7 @@ use crate::description::answers::{Limited, Missing, Refusals, Submitted, TooLarg
 use crate::error::ApiError;
 use crate::extract::{Body, IdPath, JobOnly};
 
-const NO_DEFINITION: ApiError = ApiError::NotFound("Job definition not found");
+const NO_DEFINITION: ApiError = ApiError::Refused(ErrorCode::NoDefinition, Cow::Borrowed("Job definition not found"));
 
 /// Where a job is copied to.
 #[derive(Deserialize, ToSchema)]

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::job::{is_for_browser, vary};
+use protocol::ErrorCode;
+
 use crate::description::DESCRIPTION;
 use crate::description::answers::Missing;
 use crate::description::guide::GUIDE;
@@ -62,7 +64,7 @@ pub(crate) async fn docs_page(Parts(GuidePath { page: name }): Parts<GuidePath>,
     vary(if is_for_browser(&headers) {
         (StatusCode::NOT_FOUND, page(GUIDE.missing.clone(), &GUIDE.policy)).into_response()
     } else {
-        ApiError::NotFound("no such page; /docs names every one").into_response()
+        ApiError::refused(ErrorCode::NoPage, "no such page; /docs names every one").into_response()
     })
 }
 

@@ -6,12 +6,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use protocol::{DataRef, DataRefType, Definition, JobId, Qid};
+use protocol::{DataRef, DataRefType, Definition, ErrorCode, JobId, Qid};
 use serde_json::Value;
 
 use super::job::find;
 use crate::access::{Caller, ReaderOfJob};
 use crate::app::{App, AppState};
+use crate::blob::FileName;
 use crate::description::answers::{Refusals, Sentence};
 use crate::description::parameters::NamePath;
 use crate::error::ApiError;
@@ -20,7 +21,7 @@ use crate::extract::{IdPath, JobPath, Parts};
 /// Writers pad base64 or not, and may break its lines; workers read all of it, and so is it shown.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
 );
 
 /// `GET /q/:queue/j/:id/inputs/*name`: one input or config file of a job. The name may hold slashes.
@@ -32,8 +33,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     responses(
         (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
         (status = 302, description = "The file lies elsewhere, see `Location`."),
-        (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))),
-        (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such file.", body = Sentence),
+        (status = 422, description = "The stored value cannot be sent.", body = Sentence),
         Refusals,
     ),
 )]
@@ -54,8 +55,8 @@ pub(crate) async fn input(
     responses(
         (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
         (status = 302, description = "The file lies elsewhere, see `Location`."),
-        (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))),
-        (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such file.", body = Sentence),
+        (status = 422, description = "The stored value cannot be sent.", body = Sentence),
         Refusals,
     ),
 )]
@@ -76,8 +77,8 @@ pub(crate) async fn output(
     responses(
         (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
         (status = 302, description = "The file lies elsewhere, see `Location`."),
-        (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))),
-        (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such file.", body = Sentence),
+        (status = 422, description = "The stored value cannot be sent.", body = Sentence),
         Refusals,
     ),
 )]
@@ -86,7 +87,7 @@ pub(crate) async fn input_anywhere(
     Parts((id, name)): Parts<(String, String)>,
     caller: Caller,
 ) -> Result<Response, ApiError> {
-    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
+    let id: JobId = id.parse().map_err(ApiError::invalid)?;
     send_input(&app, find(&app, id.as_str(), &caller).await?, &id, &name).await
 }
 
@@ -99,8 +100,8 @@ pub(crate) async fn input_anywhere(
     responses(
         (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
         (status = 302, description = "The file lies elsewhere, see `Location`."),
-        (status = 404, description = "There is no such file.", content((String = "text/plain"), (Sentence = "application/json"))),
-        (status = 422, description = "The stored value cannot be sent.", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such file.", body = Sentence),
+        (status = 422, description = "The stored value cannot be sent.", body = Sentence),
         Refusals,
     ),
 )]
@@ -109,7 +110,7 @@ pub(crate) async fn output_anywhere(
     Parts((id, name)): Parts<(String, String)>,
     caller: Caller,
 ) -> Result<Response, ApiError> {
-    let id: JobId = id.parse().map_err(ApiError::bad_request)?;
+    let id: JobId = id.parse().map_err(ApiError::invalid)?;
     send_output(&app, find(&app, id.as_str(), &caller).await?, &id, &name).await
 }
 
@@ -141,18 +142,20 @@ fn send_named<'a>(files: &(impl Iterator<Item = (&'a String, &'a DataRef)> + Clo
 }
 
 fn absent() -> Response {
-    (StatusCode::NOT_FOUND, "no such file").into_response()
+    ApiError::refused(ErrorCode::NoFile, "no such file").into_response()
 }
 
 /// The bytes of a data ref, or the way to them.
 fn send(name: &str, reference: &DataRef) -> Response {
     let text = || reference.value.as_str().unwrap_or_default().to_owned();
     match reference.kind.unwrap_or_default() {
-        DataRefType::Url => redirect(&encode(&text(), |b| b.is_ascii_graphic())),
-        DataRefType::Key => redirect(&format!("/f/{}", encode(&text(), is_unreserved))),
-        DataRefType::Base64 => match BASE64.decode(text().split_ascii_whitespace().collect::<String>()) {
+        DataRefType::Url => redirect(&encode(&named(text(), name), |b| b.is_ascii_graphic())),
+        DataRefType::Key => {
+            redirect(&format!("/f/{}?name={}", encode(&text(), is_unreserved), encode(last(name), is_unreserved)))
+        }
+        DataRefType::Base64 => match BASE64.decode(standard(&text())) {
             Ok(bytes) => bytes_of(name, bytes),
-            Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, "the stored value is no base64").into_response(),
+            Err(_) => ApiError::refused(ErrorCode::UnreadableValue, "the stored value is not base64").into_response(),
         },
         DataRefType::Json => axum::Json(&reference.value).into_response(),
         DataRefType::Utf8 => match &reference.value {
@@ -173,22 +176,44 @@ pub(super) fn encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
     text.bytes().map(piece).collect()
 }
 
+/// Without white space, and in the alphabet that is not that of URLs.
+fn standard(text: &str) -> String {
+    let letters = text.chars().filter(|c| !c.is_ascii_whitespace());
+    letters
+        .map(|c| {
+            if c == '-' {
+                '+'
+            } else if c == '_' {
+                '/'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// The last segment of a file's name.
+fn last(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// A stored file is known by its hash alone, so its address is told the name; every other address stays as it is.
+fn named(url: String, name: &str) -> String {
+    let is_stored = url.rsplit_once("/f/").is_some_and(|(_, key)| protocol::is_sha256(key));
+    if is_stored { format!("{url}?name={}", encode(last(name), is_unreserved)) } else { url }
+}
+
 fn redirect(location: &str) -> Response {
     match HeaderValue::from_str(location) {
         Ok(value) => (StatusCode::FOUND, [(header::LOCATION, value)]).into_response(),
-        Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, "the stored value is no URL").into_response(),
+        Err(_) => ApiError::refused(ErrorCode::UnreadableValue, "the stored value is not a URL").into_response(),
     }
 }
 
 fn bytes_of(name: &str, bytes: Vec<u8>) -> Response {
-    let mime = mime_guess::from_path(name).first_or_octet_stream();
-    let file_name = name.rsplit('/').next().unwrap_or(name).replace(['"', '\\'], "_");
     let mut response = Response::new(Body::from(bytes));
     let headers = response.headers_mut();
-    let or_octets = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_TYPE, or_octets(mime.as_ref()));
-    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{file_name}\""));
-    headers.insert(header::CONTENT_DISPOSITION, disposition.unwrap_or(HeaderValue::from_static("attachment")));
+    FileName::new(last(name)).describe(headers);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     response

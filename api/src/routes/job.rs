@@ -1,12 +1,13 @@
 //! Reading jobs: lists, one job, its definition, its result and its namespaces.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use protocol::{Qid, State as JobState, limits, without_login};
+use protocol::{ErrorCode, Qid, State as JobState, limits, without_login};
 use serde_json::{Value, json};
 
 use crate::access::{Caller, Reader, ReaderOfJob, Right};
@@ -16,7 +17,7 @@ use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
 use crate::routes::shown::full_job;
 
-const NO_JOB: ApiError = ApiError::NotFound("Job not found");
+pub(super) const NO_JOB: ApiError = ApiError::Refused(ErrorCode::NoJob, Cow::Borrowed("Job not found"));
 /// Of the paths of the list the one that is a page for a browser.
 const PAGE_OF_QUEUE: &str = "/q/{queue}";
 

@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::extract::State;
 use protocol::report::{JobPage, ListedJob};
-use protocol::{Qid, State as JobState};
+use protocol::{ErrorCode, Qid, State as JobState};
 use serde::Deserialize;
 use sql::{Db, PageRow, Place};
 use utoipa::{IntoParams, ToSchema};
@@ -65,7 +65,8 @@ pub(crate) async fn jobs(
 ) -> Result<Json<JobPage>, ApiError> {
     let limit = asked.limit.map_or(Some(LIMIT_DEFAULT), |limit| u8::try_from(limit).ok());
     let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    let limit = limit.ok_or_else(|| ApiError::BadRequest(format!("the parameter limit must be 1 to {LIMIT_MAX}")))?;
+    let limit = limit
+        .ok_or_else(|| ApiError::refused(ErrorCode::InvalidParameter, format!("the parameter limit must be 1 to {LIMIT_MAX}")))?;
     let from = match asked.before.as_deref() {
         Some(cursor) => Cursor::parse(cursor).ok_or_else(|| bad_cursor("is none that this route gave"))?,
         None => Cursor { list: asked.state.unwrap_or(LISTS[0]), place: None },
@@ -77,7 +78,7 @@ pub(crate) async fn jobs(
 }
 
 fn bad_cursor(what: &str) -> ApiError {
-    ApiError::BadRequest(format!("the parameter before {what}; leave it out for the first page"))
+    ApiError::refused(ErrorCode::InvalidParameter, format!("the parameter before {what}; leave it out for the first page"))
 }
 
 /// Fills a page from the cursor's list and those that follow it.

@@ -8,7 +8,7 @@ use protocol::{Qid, State as JobState};
 use serde::Deserialize;
 use sql::{LogPage, LogPlace};
 
-use super::job::find;
+use super::job::{NO_JOB, find};
 use crate::access::{Caller, ReaderOfJob};
 use crate::app::AppState;
 use crate::description::answers::{LogSlice, Missing, Refusals};
@@ -95,7 +95,7 @@ pub(crate) async fn run_logs_anywhere(
 
 async fn read(app: &AppState, qid: Qid, id: &str, is_run: bool, since: i64) -> Result<Response, ApiError> {
     // The state first: every line of a finished job was stored before its end.
-    let job = app.db.get_job(qid, id).await?.ok_or(ApiError::NotFound("Job not found"))?;
+    let job = app.db.get_job(qid, id).await?.ok_or(NO_JOB)?;
     let from = LogPlace::after(since);
     let end = End { is_finished: job.state() == JobState::Finished, since: from.n_lines };
     let mut page = app.large.read(app.db.read_log(&job, is_run, from)).await?;

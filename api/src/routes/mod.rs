@@ -35,9 +35,11 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use protocol::ErrorCode;
+
 use crate::app::AppState;
 use crate::description::{also, deprecated, outdated};
-use crate::error::ApiError;
+use crate::error::{self, ApiError};
 
 /// Every route of the process.
 pub(crate) fn router(app: AppState) -> Router {
@@ -49,7 +51,8 @@ pub(crate) fn router(app: AppState) -> Router {
     let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).expose_headers(Any);
     let cors = cors.allow_headers(AllowHeaders::mirror_request());
     let router = router.layer(axum::middleware::from_fn(metaframe::answer_anywhere));
-    router.layer(no_referrer).layer(cors).layer(axum::middleware::from_fn(task_queue::refuse_plain_options))
+    let router = router.layer(no_referrer).layer(cors).layer(axum::middleware::from_fn(task_queue::refuse_plain_options));
+    router.layer(axum::middleware::from_fn(error::complete))
 }
 
 /// Every route with its description. `.route()` works too, but then `tests` names what the document lacks.
@@ -141,7 +144,8 @@ async fn fallback(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     }
     let is_api = ["/q", "/j", "/f"].iter().any(|p| uri.path() == *p || uri.path().starts_with(&format!("{p}/")));
     if is_api || !matches!(method, Method::GET | Method::HEAD) {
-        return ApiError::NotFound("no such route; a queue is at /q/<queue>, and /docs names every route").into_response();
+        return ApiError::refused(ErrorCode::NoRoute, "no such route; a queue is at /q/<queue>, and /docs names every route")
+            .into_response();
     }
     web::answer(uri.path(), &headers)
 }

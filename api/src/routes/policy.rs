@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use protocol::{Duration, Qid};
+use protocol::{Duration, ErrorCode, Qid};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use sql::{PolicyChange, PolicyRow};
@@ -152,7 +152,10 @@ impl PolicyBody {
         }
         let is_whole = |kept: Duration| kept.0.as_nanos().is_multiple_of(DAY.as_nanos());
         if self.retention.flatten().is_some_and(|kept| !is_whole(kept)) {
-            return Err(ApiError::BadRequest("retention must be whole days, such as 7d; null removes it".to_owned()));
+            return Err(ApiError::refused(
+                ErrorCode::InvalidPolicy,
+                "retention must be whole days, such as 7d; null removes it".to_owned(),
+            ));
         }
         let days = |seconds: u64| seconds / DAY_SECONDS;
         Ok(PolicyChange {
@@ -180,7 +183,9 @@ fn whole(duration: Part<Duration>, of_seconds: impl Fn(u64) -> u64) -> Part<i32>
 
 fn positive(what: &str, number: Part<i32>) -> Result<Part<i32>, ApiError> {
     match number {
-        Some(Some(n)) if n < 1 => Err(ApiError::BadRequest(format!("{what} must be greater than nothing; null removes it"))),
+        Some(Some(n)) if n < 1 => {
+            Err(ApiError::refused(ErrorCode::InvalidPolicy, format!("{what} must be greater than nothing; null removes it")))
+        }
         other => Ok(other),
     }
 }

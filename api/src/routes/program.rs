@@ -14,6 +14,8 @@ use tokio::sync::OnceCell;
 use tokio_util::io::ReaderStream;
 use utoipa::IntoParams;
 
+use protocol::ErrorCode;
+
 use crate::access::Caller;
 use crate::app::AppState;
 use crate::description::answers::{Refusals, Sentence};
@@ -38,7 +40,7 @@ impl Program {
     }
 
     async fn open(&self) -> Result<(File, u64, &str), ApiError> {
-        let path = self.path.as_ref().ok_or(ApiError::NotFound("this API has no program to give"))?;
+        let path = self.path.as_ref().ok_or(ApiError::refused(ErrorCode::NoProgram, "this API has no program to give"))?;
         let (length, sha256) = self.sum.get_or_try_init(|| sum(File::open(path))).await?;
         Ok((File::open(path).await?, *length, sha256))
     }
@@ -93,10 +95,11 @@ pub(crate) async fn program(
     machine: Result<Query<Machine>, axum::extract::rejection::QueryRejection>,
     caller: Caller,
 ) -> Result<Response, ApiError> {
-    let Query(machine) = machine.map_err(|_| ApiError::BadRequest("say for which os and arch".to_owned()))?;
+    let Query(machine) =
+        machine.map_err(|_| ApiError::refused(ErrorCode::InvalidParameter, "say for which os and arch".to_owned()))?;
     app.meters.upload(&caller)?;
     let mut response = match give(&app, &machine).await {
-        Err(error @ ApiError::NotFound(_)) => error.into_response(),
+        Err(error @ ApiError::Refused(ErrorCode::NoProgram, _)) => error.into_response(),
         other => other?,
     };
     response.headers_mut().insert(VERSION, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
@@ -105,7 +108,10 @@ pub(crate) async fn program(
 
 async fn give(app: &AppState, machine: &Machine) -> Result<Response, ApiError> {
     if (machine.os.as_str(), machine.arch.as_str()) != (std::env::consts::OS, std::env::consts::ARCH) {
-        return Err(ApiError::NotFound("this API runs on another kind of machine and has no program for yours"));
+        return Err(ApiError::refused(
+            ErrorCode::NoProgram,
+            "this API runs on another kind of machine and has no program for yours",
+        ));
     }
     let (file, length, sha256) = app.program.open().await?;
     let body = Body::from_stream(ReaderStream::with_capacity(file.take(length), CHUNK_BYTES));

@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
-use protocol::{JobId, Jobs, JobsMessage, QueueName, ServerMessage, limits};
+use protocol::{ErrorCode, JobId, Jobs, JobsMessage, QueueName, ServerMessage, limits};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Instant, Interval, interval_at};
 
@@ -92,7 +92,7 @@ fn bounded(
     message_bytes_max: usize,
 ) -> Result<WebSocketUpgrade, ApiError> {
     Ok(upgrade
-        .map_err(|rejection| ApiError::BadRequest(format!("this route is a WebSocket: {rejection}")))?
+        .map_err(|rejection| ApiError::refused(ErrorCode::NotAWebsocket, format!("this route is a WebSocket: {rejection}")))?
         .max_message_size(message_bytes_max)
         .max_frame_size(message_bytes_max)
         .max_write_buffer_size(2 * limits::RESULT_BYTES_MAX))

@@ -7,13 +7,15 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use protocol::{Qid, State as JobState};
 use serde_json::json;
 use sql::LogPlace;
 
+use super::job::NO_JOB;
 use crate::access::{Caller, ReaderOfJob, Right};
 use crate::app::AppState;
 use crate::description::answers::{Missing, Refusals};
@@ -70,12 +72,17 @@ pub(crate) async fn stream(
     ReaderOfJob(queue, id): ReaderOfJob,
     caller: Caller,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+) -> Result<Response, ApiError> {
     let qid = queue.qid();
-    app.db.get_job(qid, id.as_str()).await?.ok_or(ApiError::NotFound("Job not found"))?;
+    app.db.get_job(qid, id.as_str()).await?.ok_or(NO_JOB)?;
     let events = follow(app, caller, qid, id.as_str().to_owned(), Cursor::from_headers(&headers));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
+    Ok((AS_THEY_COME, events).into_response())
 }
+
+/// Proxies that would collect events until a buffer is full, or compress them, hand them on at once.
+const AS_THEY_COME: [(HeaderName, &str); 2] =
+    [(HeaderName::from_static("x-accel-buffering"), "no"), (header::CACHE_CONTROL, "no-cache, no-transform")];
 
 fn follow(
     app: AppState,

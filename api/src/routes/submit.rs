@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use protocol::{EnqueueJob, JobId, Namespace, ParsedDefinition, QueueName};
+use protocol::limits::DURATION_MIN;
+use protocol::{EnqueueJob, ErrorCode, InvalidDefinition, JobId, Namespace, ParsedDefinition, QueueName};
 use serde_json::{Value, json};
 use sql::{OwedCallbacks, Submission, SubmitOutcome};
 
@@ -32,9 +33,13 @@ pub(crate) async fn submit(
 
 /// Checks and queues a job. Gives its id, and whether it was there before.
 pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Result<(JobId, SubmitOutcome), ApiError> {
-    let definition = ParsedDefinition::parse(job.definition.get()).map_err(ApiError::bad_request)?;
+    let definition = ParsedDefinition::parse(job.definition.get()).map_err(ApiError::invalid)?;
     let control = job.control.unwrap_or_default();
     let job_id = job.id.unwrap_or_else(|| definition.job_id.clone());
+    job_id.check_new().map_err(ApiError::invalid)?;
+    if control.max_duration.is_some_and(|max| max.0 < DURATION_MIN) {
+        return Err(ApiError::invalid(InvalidDefinition::TooShort { what: "control.maxDuration" }));
+    }
     let max_duration = control.max_duration.map_or(definition.max_duration, |max| max.0.min(definition.max_duration));
     let submission = Submission {
         qid: queue.qid(),
@@ -50,7 +55,10 @@ pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Re
         is_again: control.again.unwrap_or(false),
     };
     if submission.namespace == Namespace::ALL {
-        return Err(ApiError::BadRequest("the namespace * means all and cannot hold a job; choose a name".to_owned()));
+        return Err(ApiError::refused(
+            ErrorCode::ReservedNamespace,
+            "the namespace * means all and cannot hold a job; choose a name".to_owned(),
+        ));
     }
     let outcome = app.submit(submission).await?;
     Ok((job_id, outcome))

@@ -9,6 +9,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use protocol::ErrorCode;
+
 use crate::error::ApiError;
 
 /// One file of the client, as it is and compressed where that makes it smaller.
@@ -64,7 +66,7 @@ pub(super) fn answer(path: &str, headers: &HeaderMap) -> Response {
         Some(file) if file.path != "index.html" => send(file, headers),
         // A page that was opened before an upgrade: HTML in place of its code would be an error that nobody understands.
         None if name.starts_with("assets/") => {
-            ApiError::NotFound("this file is of another version of the page; reload it").into_response()
+            ApiError::refused(ErrorCode::NoPage, "this file is of another version of the page; reload it").into_response()
         }
         _ => page(name.matches('/').count()),
     }

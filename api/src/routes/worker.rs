@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use protocol::{
-    Claim, ClaimAnswer, ClaimRequest, EndCode, EndFault, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest,
-    HeldJob, JobId, JobResult, LogsRequest, Qid, Reason, ReleaseRequest, WorkerDescription, is_end_code, limits,
+    Claim, ClaimAnswer, ClaimRequest, EndCode, EndFault, EndedJob, ErrorCode, FinishRequest, Free, HeartbeatAnswer,
+    HeartbeatRequest, HeldJob, JobId, JobResult, LogsRequest, Qid, Reason, ReleaseRequest, WorkerDescription, is_end_code,
+    limits,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ pub(crate) async fn claim(
 ) -> Result<Json<ClaimAnswer>, ApiError> {
     check_worker(&request.worker)?;
     if request.worker.cpus <= 0.0 {
-        return Err(ApiError::BadRequest("worker.cpus must be a number above 0".to_owned()));
+        return Err(ApiError::refused(ErrorCode::InvalidWorker, "worker.cpus must be a number above 0".to_owned()));
     }
     let free = check_free(request.free)?;
     let qid = queue.qid();
@@ -70,14 +71,17 @@ pub(super) fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
     let has_bad_text = [&worker.version, &worker.executor].iter().any(|text| text.len() > 255 || text.contains('\0'));
     let has_bad_tag = worker.tags.iter().any(|tag| tag.parse::<protocol::Namespace>().is_err());
     if has_bad_text || has_bad_tag || worker.tags.len() > limits::TAGS_MAX || !worker.cpus.is_finite() {
-        return Err(ApiError::BadRequest("the worker's version, executor, tags or cpus are not usable".to_owned()));
+        return Err(ApiError::refused(
+            ErrorCode::InvalidWorker,
+            "the worker's version, executor, tags or cpus are not usable".to_owned(),
+        ));
     }
     Ok(())
 }
 
 fn check_free(free: Free) -> Result<Free, ApiError> {
     if !free.cpus.is_finite() || free.cpus < 0.0 {
-        return Err(ApiError::BadRequest("free.cpus must be a number from 0".to_owned()));
+        return Err(ApiError::refused(ErrorCode::InvalidWorker, "free.cpus must be a number from 0".to_owned()));
     }
     Ok(Free { jobs: free.jobs.min(limits::CLAIM_JOBS_MAX), ..free })
 }
@@ -85,7 +89,7 @@ fn check_free(free: Free) -> Result<Free, ApiError> {
 fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
     let text = row.body.map_or_else(|| "null".to_owned(), |body| sql::whole_definition(body, row.login.as_deref()));
     Ok(Claim {
-        job_id: JobId::try_from(row.job_id).map_err(ApiError::bad_request)?,
+        job_id: JobId::try_from(row.job_id).map_err(ApiError::invalid)?,
         epoch: row.epoch,
         attempt: row.attempt,
         deadline: row.deadline_ms,
@@ -115,7 +119,10 @@ pub(crate) async fn heartbeat(
     Body(request): Body<HeartbeatRequest>,
 ) -> Result<Json<HeartbeatAnswer>, ApiError> {
     if request.jobs.len() > limits::HEARTBEAT_JOBS_MAX {
-        return Err(ApiError::BadRequest(format!("a heartbeat may name {} jobs", limits::HEARTBEAT_JOBS_MAX)));
+        return Err(ApiError::refused(
+            ErrorCode::InvalidRequest,
+            format!("a heartbeat may name {} jobs", limits::HEARTBEAT_JOBS_MAX),
+        ));
     }
     let qid = queue.qid();
     if request.is_leaving {
@@ -155,7 +162,7 @@ async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest, grace: Duratio
     let mut answer = HeartbeatAnswer { lease_seconds: app.config.lease.0.as_secs_f64(), ..HeartbeatAnswer::default() };
     let mut orphans = Vec::new();
     for row in rows {
-        let job_id = JobId::try_from(row.job_id).map_err(ApiError::bad_request)?;
+        let job_id = JobId::try_from(row.job_id).map_err(ApiError::invalid)?;
         let epoch = row.epoch;
         match row.state {
             HeldState::Held => {}
@@ -189,7 +196,7 @@ pub(crate) async fn logs(
     Body(request): Body<LogsRequest>,
 ) -> Result<Json<Value>, ApiError> {
     if request.seq < 0 {
-        return Err(ApiError::BadRequest("seq counts from 0".to_owned()));
+        return Err(ApiError::refused(ErrorCode::InvalidRequest, "seq counts from 0".to_owned()));
     }
     if request.lines.is_empty() {
         return Ok(Json(json!({})));
@@ -228,13 +235,16 @@ pub(crate) async fn finish(
 
 pub(super) fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<FinishRow, ApiError> {
     if !matches!(request.reason, Reason::Success | Reason::Error | Reason::TimedOut) {
-        return Err(ApiError::BadRequest("a worker finishes a job with Success, Error or TimedOut".to_owned()));
+        return Err(ApiError::refused(
+            ErrorCode::InvalidResult,
+            "a worker finishes a job with Success, Error or TimedOut".to_owned(),
+        ));
     }
     for name in request.result.outputs.keys() {
-        protocol::check_input_path(name).map_err(ApiError::bad_request)?;
+        protocol::check_input_path(name).map_err(ApiError::invalid)?;
     }
     if request.result.outputs.len() > limits::OUTPUTS_MAX {
-        return Err(ApiError::BadRequest(format!("a job may have {} outputs", limits::OUTPUTS_MAX)));
+        return Err(ApiError::refused(ErrorCode::InvalidResult, format!("a job may have {} outputs", limits::OUTPUTS_MAX)));
     }
     let why = if request.reason == Reason::Success {
         Why { code: None, fault: None, ..Why::read(None, None, request.message)? }
@@ -267,7 +277,10 @@ impl Why {
     fn read(code: Option<String>, fault: Option<EndFault>, message: Option<String>) -> Result<Self, ApiError> {
         if let Some(code) = code.as_deref().filter(|code| !is_end_code(code)) {
             let shown: String = code.chars().take(80).collect();
-            return Err(ApiError::BadRequest(format!("{shown:?} is not an end code; write lowercase words joined by dashes")));
+            return Err(ApiError::refused(
+                ErrorCode::InvalidResult,
+                format!("{shown:?} is not an end code; write lowercase words joined by dashes"),
+            ));
         }
         let known = code.as_deref().and_then(|code| code.parse::<EndCode>().ok());
         let message = message.map(|text| shortened(text.replace('\0', "\u{fffd}")));

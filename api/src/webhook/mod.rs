@@ -7,7 +7,8 @@
 //! Invariants: a delivery is seen after the commit that made it due, never before; no transaction is open while a receiver is
 //! waited for; a row is taken only when its try can begin at once; hosts have their turns, so a slow one does not starve others.
 //! Bounds: [`FLIGHTS_MAX`] tries under way, [`FLIGHTS_PER_HOST`] of them of one host, the time-out of [`GuardedClient`] each. A failed delivery
-//! is tried again after a pause that doubles up to [`PAUSE_MAX`], and given up a day after it was due first.
+//! is tried again after a pause that doubles up to [`PAUSE_MAX`], and given up a day after it was due first. A receiver that answers
+//! 429 or 503 with `Retry-After` is waited for so long, within that day; one that answers 410 is told nothing more.
 //!
 //! [`Config::webhook_lease`]: crate::Config::webhook_lease
 
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use sql::{Db, DueWebhook, WebhookRoom, WebhookTry};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -201,7 +203,13 @@ async fn deliver(client: GuardedClient, notes: Arc<Notes>, app: Arc<App>, due: D
 
 /// Notes how a try went, again while the database is away. Gives whether the delivery was given up.
 async fn keep_noting(notes: &Notes, due: &DueWebhook, error: Option<Failure>) -> bool {
-    let tried = WebhookTry { id: due.id, n_attempts: due.n_attempts, error: error.map(|cause| cause.to_string()) };
+    let tried = WebhookTry {
+        id: due.id,
+        n_attempts: due.n_attempts,
+        error: error.map(|cause| cause.to_string()),
+        pause: error.and_then(pause_asked),
+        is_refused: matches!(error, Some(Failure::Status(StatusCode::GONE, _))),
+    };
     for _ in 0..NOTE_TRIES {
         if let Some(is_given_up) = notes.call(tried.clone()).await.flatten() {
             return is_given_up;
@@ -209,6 +217,14 @@ async fn keep_noting(notes: &Notes, due: &DueWebhook, error: Option<Failure>) ->
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     false
+}
+
+/// How long a receiver that has too much to do asks to be left alone.
+fn pause_asked(failure: Failure) -> Option<Duration> {
+    match failure {
+        Failure::Status(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, wait) => wait,
+        _ => None,
+    }
 }
 
 async fn note(db: Db, tries: Vec<WebhookTry>, first: Duration) -> Vec<Option<bool>> {

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod compat;
+mod definitions;
 mod events;
 mod flow;
+mod ids;
 mod processes;
 mod queue;
 mod routes;

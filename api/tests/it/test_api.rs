@@ -174,11 +174,13 @@ pub(crate) fn held(claim: &Value) -> (String, i64) {
     (claim["jobId"].as_str().unwrap().to_owned(), claim["epoch"].as_i64().unwrap())
 }
 
-/// Fails unless the body is `{"error": "<one sentence>"}`.
+/// Fails unless the body is `{"error": "<one sentence>", "code": "<a known code>"}`.
 pub(crate) fn assert_one_sentence(body: &Value) {
     let members = body.as_object().unwrap_or_else(|| panic!("no JSON object: {body}"));
     let sentence = members.get("error").and_then(Value::as_str).unwrap_or_else(|| panic!("no sentence: {body}"));
-    assert!(members.len() == 1 && !sentence.is_empty() && !sentence.contains('\n'), "{body}");
+    let code = members.get("code").and_then(Value::as_str).unwrap_or_else(|| panic!("no code: {body}"));
+    assert!(protocol::ErrorCode::named(code).is_some(), "{body}");
+    assert!(members.len() == 2 && !sentence.is_empty() && !sentence.contains('\n'), "{body}");
 }
 
 /// Status and body of a response.

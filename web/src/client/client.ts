@@ -63,7 +63,9 @@ export interface ReadParams {
   readonly debug: boolean
   readonly maxJobDuration: string
   readonly definition: MetaframeDefinition | undefined
-  /** All others, in the order of the fragment: each becomes a variable of the job's environment. */
+  /**
+   * All others but those of a surrounding metapage, in the order of the fragment: each becomes a variable of the job's environment.
+   */
   readonly others: Readonly<Record<string, string>>
 }
 

@@ -25,7 +25,7 @@ test("a click shows submitting at once and sends one submission, which the serve
   expect(server.changes()[0]).toEqual({
     state: "Queued", job: id, tag: "",
     value: { type: "Queued", time: expect.any(Number),
-      enqueued: { id, definition: { image: "a", command: "x", env: {} }, control: { namespace: "_" } } },
+      enqueued: { id, definition: { image: "a", command: "x" }, control: { namespace: "_" } } },
   })
   server.tells({ [id]: { state: "Queued" } }, false)
   expect(client.job.phase).toBe("queued")

@@ -65,7 +65,7 @@ export interface World {
 /** Makes values of the fragment and ids of jobs; each job here is `command` in the image `a`. */
 export const b64 = (value: unknown): string => encodeURIComponent(encodeB64Json(value))
 export const idOf = (command: string, more: object = {}): string =>
-  jobIdOf({ image: "a", command, env: {}, ...more } as Definition)
+  jobIdOf({ image: "a", command, ...more } as Definition)
 export const fragment = (command: string, more = ""): string => `#?job=${b64({ image: "a", command })}&queue=q${more}`
 export const wait = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
 const clients: Client[] = []

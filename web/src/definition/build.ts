@@ -25,10 +25,14 @@ export function isRunnable(job: Definition | undefined): job is Definition {
   return Boolean(job?.image) || Boolean(job?.build)
 }
 
-/** Puts a definition together. `env` is always there, for existing ids count it; `configFiles` of the job are always replaced. */
+/**
+ * Puts a definition together. Maps with nothing in them are left out, so that the job has the id that it has through every other
+ * door; `configFiles` of the job are always replaced.
+ */
 export function build({ job, environment, texts, inputs }: Sources): Draft {
-  const { inputs: ownInputs, configFiles: _, ...bare } = copyOf(job)
-  const rest: Definition = { ...bare, env: { ...bare.env, ...environment } }
+  const { inputs: ownInputs, configFiles: _, env: ownEnv, requirements, ...bare } = copyOf(job)
+  const env = { ...ownEnv, ...environment }
+  const rest: Definition = { ...bare, ...(isFilled(requirements) && { requirements }), ...(isFilled(env) && { env }) }
   for (const [name, value] of Object.entries(environment)) {
     if (typeof rest.command === "string") rest.command = withValue(rest.command, name, value)
     if (typeof rest.build?.context === "string") rest.build.context = withValue(rest.build.context, name, value)
@@ -40,6 +44,11 @@ export function build({ job, environment, texts, inputs }: Sources): Draft {
     inputs: all,
     configFiles: new Map(Object.entries(texts).map(([name, value]) => [name, { value, type: "utf8" }])),
   }
+}
+
+/** Whether a map has anything in it. */
+function isFilled(map: object | null | undefined): boolean {
+  return map !== undefined && map !== null && Object.keys(map).length > 0
 }
 
 /** A deep copy. Not `structuredClone`, which throws for proxies of a reactive store. */

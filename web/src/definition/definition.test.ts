@@ -58,8 +58,8 @@ test("substitution takes values to the letter, once for each variable, and never
 })
 
 test("config files of the job are replaced, and empty maps are absent", async () => {
-  const { definition } = await settle({ job: { image: "a", configFiles: { x: { value: "1" } }, inputs: {} } })
-  expect(definition).toEqual({ image: "a", env: {} })
+  const { definition } = await settle({ job: { image: "a", configFiles: { x: { value: "1" } }, inputs: {}, env: {}, requirements: {} } })
+  expect(definition).toEqual({ image: "a" })
   const { definition: withText } = await settle({ job: { image: "a" }, texts: { "/etc/x": "t" } })
   expect(withText.configFiles).toEqual({ "/etc/x": { type: "utf8", value: "t" } })
 })

@@ -42,6 +42,15 @@ test("parameters are read, unknown ones become variables, and terminal and hm co
   expect(Object.entries(params.environment)).toEqual([["foo", "bar baz"], ["terminal", "true"], ["hm", "disabled"]])
 })
 
+test("what a surrounding metapage adds to the address is no variable, so that every viewer has the same job", () => {
+  const added = "&mp-channel=wss%3A%2F%2Fa&mp_debug=1&readonly=true&edit=1&channel=c&CHANNEL=C&parent-metapage-id=p&fs-path=%2Fx"
+  const { params, address } = store(`#?job=${b64({ image: "a" })}&hm=disabled${added}&readonlyish=1`)
+  expect(Object.entries(params.environment)).toEqual([["hm", "disabled"], ["readonlyish", "1"]])
+  expect(params.others).toEqual({ hm: "disabled", readonlyish: "1" })
+  params.setFlag("debug", true)
+  expect(address.hash).toContain("mp-channel=wss")
+})
+
 test("a malformed parameter is a problem and counts as absent, and goes away when it is set", () => {
   const { params, problems, address } = store(`#?job=%25&inputs=${b64({ a: 1 })}&control=${b64([])}&queue=q`)
   expect(problems.list.map(({ key }) => key)).toEqual(["hash:job", "hash:inputs", "hash:control"])

@@ -35,6 +35,13 @@ const DECODERS: Record<string, (raw: string) => unknown> = {
   config: () => undefined,
 }
 
+/** What a surrounding metapage adds to the address of a metaframe, for the frame alone: no variables of the job. */
+const OF_METAPAGE = new Set(["channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"])
+
+function isOfMetapage(name: string): boolean {
+  return /^mp[-_]/.test(name) || OF_METAPAGE.has(name)
+}
+
 /** Existing clients count these two among the variables of the job, and links carry ids that were computed so. */
 const DECLARED_VARIABLES = new Set(["resolverefs", "terminal"])
 
@@ -46,6 +53,7 @@ export function readParams(fragment: Fragment, memory: Memory): { values: ParamV
   const complaints = new Map<string, string>()
   for (const name of memory.keys()) if (!fragment.raw.has(name)) memory.delete(name)
   for (const [name, raw] of fragment.raw) {
+    if (isOfMetapage(name)) continue
     const { value, complaint } = remembered(name, raw, memory)
     if (complaint !== undefined) complaints.set(name, complaint)
     else if (isDeclared(name)) known.set(name, value)

@@ -3,9 +3,8 @@
 mod login;
 mod once;
 mod pull;
-mod reference;
 
 pub(crate) use login::Logins;
 pub(crate) use once::{Turn, one_at_a_time};
+pub(crate) use protocol::{DEFAULT_REGISTRY, ImageReference, ImageVersion as Version, InvalidImage, is_registry};
 pub(crate) use pull::{follow_pull, login_for, pull};
-pub(crate) use reference::{DEFAULT_REGISTRY, ImageReference, InvalidImage, Version, is_registry};

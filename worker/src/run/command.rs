@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 
 use protocol::Definition;
+use protocol::command_line::{Quote, Scanner, is_whole};
 use serde_json::Value;
 
 type Env = BTreeMap<String, Value>;
@@ -62,55 +63,6 @@ fn split(line: CommandLine<'_>) -> Result<Option<Vec<String>>, InvalidCommand> {
         Ok(words) => Ok(Some(words)),
         Err(error) => Err(InvalidCommand { what: line.what, cause: error.to_string() }),
     }
-}
-
-/// Where a character stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Quote {
-    None,
-    Single,
-    Double,
-}
-
-/// Follows quotes through a line.
-struct Scanner {
-    quote: Quote,
-    is_escaped: bool,
-}
-
-impl Scanner {
-    const fn new() -> Self {
-        Self { quote: Quote::None, is_escaped: false }
-    }
-
-    /// Takes the next character. Gives what it stands in, when it means itself and no quote or escape.
-    fn next(&mut self, c: char) -> Option<Quote> {
-        if std::mem::take(&mut self.is_escaped) {
-            return None;
-        }
-        let quote = self.quote;
-        match (quote, c) {
-            (Quote::None | Quote::Double, '\\') => self.is_escaped = true,
-            (Quote::None, '\'') => self.quote = Quote::Single,
-            (Quote::None, '"') => self.quote = Quote::Double,
-            (Quote::Single, '\'') | (Quote::Double, '"') => self.quote = Quote::None,
-            _ => return Some(quote),
-        }
-        None
-    }
-}
-
-/// Whether the line is one argument: see the head of this file.
-fn is_whole(text: &str, is_after_entrypoint: bool) -> bool {
-    let mut scanner = Scanner::new();
-    text.chars().any(|c| {
-        let means = match c {
-            '|' | '&' | ';' | '<' | '>' | '(' | ')' => true,
-            '*' | '?' | '#' => is_after_entrypoint,
-            _ => false,
-        };
-        scanner.next(c) == Some(Quote::None) && means
-    })
 }
 
 /// Puts values in the place of their names, quoted so that they stay what they are.

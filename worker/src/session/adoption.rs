@@ -75,7 +75,7 @@ pub(super) fn take_over(sessions: &[Arc<Session>], left: Vec<Running>) {
             discard(Arc::clone(first), job, running.container);
             continue;
         };
-        let parsed = ParsedDefinition::parse(running.kept.claim.definition.get());
+        let parsed = ParsedDefinition::parse_stored(running.kept.claim.definition.get());
         let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
         let slot = session.ledger.retake(needs, &running.kept.gpus);
         tracing::info!(job = %job.job_id, epoch = job.epoch, "job of an earlier run goes on");

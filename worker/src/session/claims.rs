@@ -285,7 +285,7 @@ impl Health {
 fn admit(session: &Arc<Session>, claim: Claim) -> bool {
     let job = HeldJob { job_id: claim.job_id.clone(), epoch: claim.epoch };
     let Some(hold) = session.holds.enter(job) else { return false };
-    let parsed = ParsedDefinition::parse(claim.definition.get());
+    let parsed = ParsedDefinition::parse_stored(claim.definition.get());
     let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
     tracing::info!(job = %claim.job_id, epoch = claim.epoch, attempt = claim.attempt, "job claimed");
     let session = Arc::clone(session);

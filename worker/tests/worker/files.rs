@@ -49,7 +49,7 @@ async fn lost_and_forged_inputs_are_errors() {
         (json!({ "type": "key", "value": "nothing" }), "no such file"),
         (json!({ "type": "url", "value": format!("{}/f/nothing", worker.api.url) }), "no such file"),
         (json!({ "type": "url", "value": "file:///etc/passwd" }), "no http or https URL"),
-        (json!({ "type": "base64", "value": "%%%" }), "no base64"),
+        (json!({ "type": "base64", "value": "%%%" }), "not base64"),
     ] {
         let mut definition = script("true");
         definition["inputs"] = json!({ "a": reference });

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::fault::Fault;
 use super::{CONTENT_TYPE, S3};
-use crate::blob::IMMUTABLE;
+use crate::blob::{FileName, IMMUTABLE};
 use crate::error::ApiError;
 use protocol::is_sha256;
 
@@ -40,11 +40,11 @@ impl S3 {
     }
 
     pub(crate) async fn foreign_download(&self, key: &str) -> Result<Option<String>, ApiError> {
-        if self.is_proxied { Ok(None) } else { self.sign_get(key, DOWNLOAD_LIFETIME).await.map(Some) }
+        if self.is_proxied { Ok(None) } else { self.sign_get(key, None, DOWNLOAD_LIFETIME).await.map(Some) }
     }
 
-    pub(super) async fn redirect_get(&self, key: &str) -> Result<String, ApiError> {
-        self.sign_get(key, REDIRECT_LIFETIME).await
+    pub(super) async fn redirect_get(&self, key: &str, name: Option<&FileName>) -> Result<String, ApiError> {
+        self.sign_get(key, name, REDIRECT_LIFETIME).await
     }
 
     fn signed_put(&self, key: &str) -> PutObjectFluentBuilder {
@@ -66,9 +66,10 @@ impl S3 {
         self.address(put.presigned(config(lifetime)?).await.map_err(|error| self.failed(&error))?)
     }
 
-    async fn sign_get(&self, key: &str, lifetime: Duration) -> Result<String, ApiError> {
+    async fn sign_get(&self, key: &str, name: Option<&FileName>, lifetime: Duration) -> Result<String, ApiError> {
         let get = self.signer.get_object().bucket(&self.bucket).key(self.object(key));
-        let mut get = get.response_content_type(CONTENT_TYPE).response_content_disposition("attachment");
+        let mut get = get.response_content_type(name.map_or_else(|| CONTENT_TYPE.to_owned(), FileName::content_type));
+        get = get.response_content_disposition(name.map_or_else(|| "attachment".to_owned(), FileName::disposition));
         if is_sha256(key) {
             get = get.response_cache_control(IMMUTABLE);
         }

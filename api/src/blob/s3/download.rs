@@ -1,5 +1,6 @@
 //! Reading: a redirect to a signed address, or the bytes through this process, a chunk at a time.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use aws_sdk_s3::config::http::HttpResponse;
@@ -13,36 +14,45 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
 use super::{CONTENT_TYPE, S3};
-use crate::blob::guard;
+use protocol::ErrorCode;
+
+use crate::blob::{FileName, guard};
 use crate::error::ApiError;
 
-const ABSENT: ApiError = ApiError::NotFound("no file is stored under this key");
+const ABSENT: ApiError = ApiError::Refused(ErrorCode::NoFile, Cow::Borrowed("no file is stored under this key"));
 /// A storage that is silent this long in the middle of a file has failed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl S3 {
-    pub(crate) async fn get(&self, key: &str, asked: &Parts, is_proxied: bool) -> Result<Response, ApiError> {
+    pub(crate) async fn get(
+        &self,
+        key: &str,
+        name: Option<&FileName>,
+        asked: &Parts,
+        is_proxied: bool,
+    ) -> Result<Response, ApiError> {
         if asked.method == Method::HEAD {
-            return self.answer_head(key).await;
+            return self.answer_head(key, name).await;
         }
         if is_proxied || self.is_proxied {
-            return self.pass_through(key, &asked.headers).await;
+            return self.pass_through(key, name, &asked.headers).await;
         }
         // The storage's own 404 would be XML, and only after a redirect.
         self.head(key).await?.ok_or(ABSENT)?;
-        let location = HeaderValue::try_from(self.redirect_get(key).await?).map_err(ApiError::bad_request)?;
+        let location = HeaderValue::try_from(self.redirect_get(key, name).await?).map_err(ApiError::bad_request)?;
         let no_store = HeaderValue::from_static("no-store");
         Ok((StatusCode::FOUND, [(header::LOCATION, location), (header::CACHE_CONTROL, no_store)]).into_response())
     }
 
-    async fn answer_head(&self, key: &str) -> Result<Response, ApiError> {
+    async fn answer_head(&self, key: &str, name: Option<&FileName>) -> Result<Response, ApiError> {
         let head = self.head(key).await?.ok_or(ABSENT)?;
         let mut response = Response::new(Body::empty());
-        describe(response.headers_mut(), key, head.content_length(), head.e_tag(), head.last_modified());
+        describe(response.headers_mut(), head.content_length(), head.e_tag(), head.last_modified());
+        guard(response.headers_mut(), key, name);
         Ok(response)
     }
 
-    async fn pass_through(&self, key: &str, asked: &HeaderMap) -> Result<Response, ApiError> {
+    async fn pass_through(&self, key: &str, name: Option<&FileName>, asked: &HeaderMap) -> Result<Response, ApiError> {
         let text = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         // The protocol has no If-Range; the whole file is always a right answer to it.
         let range = if asked.contains_key(header::IF_RANGE) { None } else { text(header::RANGE) };
@@ -51,7 +61,7 @@ impl S3 {
         match get.send().await {
             Ok(found) => {
                 self.works();
-                Ok(send(key, found))
+                Ok(send(key, name, found))
             }
             Err(error) => self.refuse(&error),
         }
@@ -69,9 +79,10 @@ impl S3 {
     }
 }
 
-fn send(key: &str, found: GetObjectOutput) -> Response {
+fn send(key: &str, name: Option<&FileName>, found: GetObjectOutput) -> Response {
     let mut headers = HeaderMap::new();
-    describe(&mut headers, key, found.content_length(), found.e_tag(), found.last_modified());
+    describe(&mut headers, found.content_length(), found.e_tag(), found.last_modified());
+    guard(&mut headers, key, name);
     let part = found.content_range().and_then(|range| HeaderValue::from_str(range).ok());
     let status = if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     if let Some(part) = part {
@@ -90,8 +101,7 @@ fn flow(bytes: ByteStream) -> Body {
     }))
 }
 
-fn describe(headers: &mut HeaderMap, key: &str, length: Option<i64>, e_tag: Option<&str>, modified: Option<&DateTime>) {
-    guard(headers, key);
+fn describe(headers: &mut HeaderMap, length: Option<i64>, e_tag: Option<&str>, modified: Option<&DateTime>) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Some(length) = length {

@@ -10,17 +10,19 @@ use axum::body::Bytes;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
+use super::codes;
 use super::page::{head, policy_of};
 
 /// The API's reference has the pages' look, and these rules alone differ.
 const STYLE: &str = concat!(include_str!("../page.css"), include_str!("guide.css"));
 
 /// Name in the address and text. The order is that of reading.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 9] = [
     ("quick-start", include_str!("quick-start.md")),
     ("job-definition", include_str!("job-definition.md")),
     ("ends", include_str!("ends.md")),
     ("rest", include_str!("rest.md")),
+    ("errors", include_str!("errors.md")),
     ("sockets", include_str!("sockets.md")),
     ("workers", include_str!("workers.md")),
     ("sql", include_str!("sql.md")),
@@ -66,7 +68,7 @@ struct Chapter {
 
 impl Chapter {
     fn read(name: &'static str, text: &str) -> Self {
-        let text = text.replace("<!-- end codes -->", &end_codes());
+        let text = text.replace("<!-- end codes -->", &end_codes()).replace("<!-- error codes -->", &codes::table());
         let mut events: Vec<Event<'_>> = Parser::new_ext(&text, Options::ENABLE_TABLES).map(harmless).collect();
         let title = text_of(&events, |tag| matches!(tag, Tag::Heading { level: HeadingLevel::H1, .. })).unwrap_or_default();
         let lead = text_of(&events, |tag| matches!(tag, Tag::Paragraph)).unwrap_or_default();

@@ -2,10 +2,11 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use protocol::ErrorCode;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, refusal, status_of};
 use crate::request;
 
 /// Everything a call can fail with.
@@ -19,14 +20,8 @@ pub(super) enum Refusal {
     Moved(HeaderValue),
     /// The route is there, for these methods.
     Method(String),
-    /// 400 with this text.
-    BadRequest(String),
-    /// What the call names does not exist.
-    Unknown(String),
-    /// It does not stand where the call needs it.
-    Conflict(String),
-    /// Over a limit.
-    TooLarge(String),
+    /// Refused for the reason that the code names, with this text.
+    Refused(ErrorCode, String),
     /// 422 with these elements, each a JSON text.
     Invalid(Vec<String>),
     /// Ours, or one of those that all our routes share, such as a missing token.
@@ -42,7 +37,7 @@ impl From<sql::Error> for Refusal {
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
         match error {
-            ApiError::StaleEpoch => Self::Conflict("this claim is no longer live".to_owned()),
+            ApiError::StaleEpoch => stale(),
             other => Self::Failed(other),
         }
     }
@@ -90,6 +85,11 @@ pub(super) fn bad_parameter(name: &str, message: &str) -> Refusal {
     Problem { kind: "value_error", place: &place, message, input: "null", context: None }.into()
 }
 
+/// The claim is no longer live.
+pub(super) fn stale() -> Refusal {
+    Refusal::Refused(ErrorCode::StaleEpoch, "this claim is no longer live".to_owned())
+}
+
 /// `<id> not in Queue`.
 pub(super) fn not_in_queue(id: &str) -> String {
     format!("{id} not in Queue")
@@ -110,32 +110,32 @@ fn with_status(status: StatusCode, text: String) -> Response {
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }
 
-fn detail(status: StatusCode, text: &str) -> Response {
-    with_status(status, json!({"detail": text}).to_string())
+fn detail(code: ErrorCode, text: &str) -> Response {
+    refusal(code, &json!({"detail": text, "code": code}))
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
-            Self::NotFound => detail(StatusCode::NOT_FOUND, "Not Found"),
+            Self::NotFound => detail(ErrorCode::NoRoute, "Not Found"),
             Self::NotConfigured => {
                 let words = "no task queue is configured here; start the API with --task-queue-name or ASMAN_TASK_QUEUE";
-                detail(StatusCode::NOT_FOUND, words)
+                detail(ErrorCode::NoTaskQueue, words)
             }
             Self::Moved(location) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response(),
             Self::Method(methods) => {
-                let mut response = detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+                let mut response = detail(ErrorCode::WrongMethod, "Method Not Allowed");
                 if let Ok(allow) = HeaderValue::from_str(&methods) {
                     response.headers_mut().insert(header::ALLOW, allow);
                 }
                 response
             }
-            Self::BadRequest(text) => detail(StatusCode::BAD_REQUEST, &text),
-            Self::Unknown(text) => detail(StatusCode::NOT_FOUND, &text),
-            Self::Conflict(text) => detail(StatusCode::CONFLICT, &text),
-            Self::TooLarge(text) => detail(StatusCode::PAYLOAD_TOO_LARGE, &text),
+            Self::Refused(code, text) => detail(code, &text),
             Self::Invalid(elements) => {
-                with_status(StatusCode::UNPROCESSABLE_ENTITY, format!("{{\"detail\":[{}]}}", elements.join(",")))
+                let text = format!("{{\"detail\":[{}],\"code\":\"{}\"}}", elements.join(","), ErrorCode::InvalidForm);
+                let mut response = with_status(status_of(ErrorCode::InvalidForm), text);
+                response.extensions_mut().insert(ErrorCode::InvalidForm);
+                response
             }
             Self::Failed(error) => error.refusal("detail").unwrap_or_else(|| failed(&error)),
         }

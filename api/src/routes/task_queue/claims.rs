@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use protocol::{Reason, Stage, WorkerId, limits};
+use protocol::{ErrorCode, Reason, Stage, WorkerId, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sql::{ClaimKey, FinishRow, ItemClaim};
 
 use super::Call;
-use super::answer::{Refusal, bad_body, not_in_queue, ok, ok_json, text_of};
+use super::answer::{Refusal, bad_body, not_in_queue, ok, ok_json, stale, text_of};
 use super::entry::{Entry, item_id, item_number, read};
 use crate::hint::Kinds;
 
@@ -233,7 +233,10 @@ async fn read_end(call: &mut Call) -> Result<EndBody, Refusal> {
         + body.message.as_ref().map_or(0, String::len)
         + body.error.as_ref().map_or(0, |error| error.to_string().len());
     if n_bytes > limits::RESULT_BYTES_MAX {
-        return Err(Refusal::TooLarge(format!("a result may have {} MiB", limits::RESULT_BYTES_MAX / 1024 / 1024)));
+        return Err(Refusal::Refused(
+            ErrorCode::TooLarge,
+            format!("a result may have {} MiB", limits::RESULT_BYTES_MAX / 1024 / 1024),
+        ));
     }
     Ok(body)
 }
@@ -241,7 +244,7 @@ async fn read_end(call: &mut Call) -> Result<EndBody, Refusal> {
 /// The epoch that the caller names, or that of the claim which is live now.
 async fn live_epoch(call: &Call, named: Option<i64>) -> Result<i64, Refusal> {
     let id = item_id(call)?;
-    let item = call.app.db.get_item(call.qid, id).await?.ok_or_else(|| Refusal::Unknown(not_in_queue(id)))?;
+    let item = call.app.db.get_item(call.qid, id).await?.ok_or_else(|| Refusal::Refused(ErrorCode::NoItem, not_in_queue(id)))?;
     if let Some(epoch) = named {
         return Ok(epoch);
     }
@@ -249,7 +252,10 @@ async fn live_epoch(call: &Call, named: Option<i64>) -> Result<i64, Refusal> {
     if stage == Stage::Processing {
         return Ok(item.summary.epoch);
     }
-    Err(Refusal::Conflict(format!("Item {} is in {}, not in PROCESSING", super::python::repr(id), stage.as_str())))
+    Err(Refusal::Refused(
+        ErrorCode::WrongStage,
+        format!("Item {} is in {}, not in PROCESSING", super::python::repr(id), stage.as_str()),
+    ))
 }
 
 /// `POST release/{item_id}`: back to WAITING, at its old place and without penalty. Body, optional: `{epoch}`.
@@ -258,7 +264,7 @@ pub(super) async fn release(mut call: Call) -> Result<Response, Refusal> {
     let epoch = live_epoch(&call, body.epoch).await?;
     let key = ClaimKey { qid: call.qid, job_id: call.argument.clone(), epoch };
     if call.app.release(&[key.into()]).await?.is_empty() {
-        return Err(Refusal::Conflict("this claim is no longer live".to_owned()));
+        return Err(stale());
     }
     ok_json(&json!({"item_id": call.argument, "status": Stage::Waiting.number()}))
 }

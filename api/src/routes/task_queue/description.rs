@@ -82,7 +82,7 @@ fn answers(route: &Route, operation: &Operation, schemas: &mut Schemas) -> Value
     let is_checked = matches!(route.takes, Takes::Number | Takes::Id) || operation.body.is_some() || operation.query.is_some();
     let statuses = [400, 404].into_iter().chain(operation.refusals.iter().copied());
     let statuses = statuses.chain(is_checked.then_some(422)).chain(operation.body.is_some().then_some(413));
-    for status in statuses.chain((operation.right == Right::Submit).then_some(429)) {
+    for status in statuses.chain(matches!(operation.right, Right::Submit | Right::Remove).then_some(429)) {
         answers.insert(status.to_string(), refusal(status));
     }
     let plain = json!({"text/plain": {"schema": {"type": "string"}}});

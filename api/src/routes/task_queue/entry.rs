@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use protocol::limits::ITEMS_BODY_BYTES_MAX;
-use protocol::{InvalidItemJson, ItemJson, check_item_id};
+use protocol::{ErrorCode, InvalidItemJson, ItemJson, check_item_id};
 use serde::de::DeserializeOwned;
 
 use super::answer::{Problem, Refusal, bad_body, text_of};
@@ -27,7 +27,7 @@ fn missing() -> Problem<'static> {
 }
 
 fn unreadable() -> Refusal {
-    Refusal::BadRequest("There was an error parsing the body".to_owned())
+    Refusal::Refused(ErrorCode::InvalidBody, "There was an error parsing the body".to_owned())
 }
 
 /// Reads a body to its end.
@@ -35,7 +35,7 @@ pub(super) async fn collect(body: Body) -> Result<Bytes, Refusal> {
     axum::body::to_bytes(body, ITEMS_BODY_BYTES_MAX).await.map_err(|error| {
         let is_limit = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
         let words = format!("the body is larger than {} MiB", ITEMS_BODY_BYTES_MAX / 1024 / 1024);
-        if is_limit { Refusal::TooLarge(words) } else { unreadable() }
+        if is_limit { Refusal::Refused(ErrorCode::TooLarge, words) } else { unreadable() }
     })
 }
 

@@ -5,7 +5,7 @@
 use axum::extract::Query;
 use axum::http::Uri;
 use axum::response::Response;
-use protocol::{HistoryEntry, Reason, Stage, State, limits};
+use protocol::{ErrorCode, HistoryEntry, Reason, Stage, State, limits};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -52,7 +52,9 @@ pub(crate) struct ListParameters {
 pub(super) async fn list(call: Call) -> Result<Response, Refusal> {
     let asked: ListParameters = parameters(&call)?;
     let stage = asked.stage.as_deref().filter(|word| !word.is_empty());
-    let known = |word: &str| Stage::named(word).ok_or_else(|| Refusal::BadRequest(format!("{word} not a Queue Item Stage")));
+    let known = |word: &str| {
+        Stage::named(word).ok_or_else(|| Refusal::Refused(ErrorCode::InvalidParameter, format!("{word} not a Queue Item Stage")))
+    };
     let stage = stage.map(known).transpose()?;
     let limit = page_size(asked.limit)?;
     let prefix = asked.prefix.unwrap_or_default();
@@ -89,7 +91,7 @@ struct Left {
 /// `GET item/{item_id}`: all about one item, its body and what it left.
 pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
     let id = item_id(&call)?;
-    let row = call.app.db.get_item(call.qid, id).await?.ok_or_else(|| Refusal::Unknown(not_in_queue(id)))?;
+    let row = call.app.db.get_item(call.qid, id).await?.ok_or_else(|| Refusal::Refused(ErrorCode::NoItem, not_in_queue(id)))?;
     let ItemRow { summary: about, body, result } = row;
     let left: Left = result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let raw = |text: String| RawValue::from_string(text).map_err(crate::error::ApiError::bad_request);
@@ -101,7 +103,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn remove(call: Call) -> Result<Response, Refusal> {
     let id = item_id(&call)?;
     if call.app.db.remove_items(call.qid, &[id], None).await?.is_empty() {
-        return Err(Refusal::Unknown(not_in_queue(id)));
+        return Err(Refusal::Refused(ErrorCode::NoItem, not_in_queue(id)));
     }
     call.app.touch(call.qid, Kinds::STATES);
     Ok(ok("null".to_owned()))
@@ -112,7 +114,7 @@ pub(super) async fn purge(call: Call) -> Result<Response, Refusal> {
     let stage = stage_of(&call)?;
     let mut n_gone = 0;
     loop {
-        let ids = call.app.db.item_ids(call.qid, stage, PURGE_STEP).await?;
+        let ids = call.app.db.item_ids(call.qid, stage, PURGE_STEP, true).await?;
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let gone = if ids.is_empty() { Vec::new() } else { call.app.db.remove_items(call.qid, &ids, Some(stage)).await? };
         if !gone.is_empty() {
@@ -131,7 +133,7 @@ pub(super) async fn history(call: Call) -> Result<Response, Refusal> {
     let id = item_id(&call)?;
     let entries = call.app.db.job_history(call.qid, id).await?;
     if entries.is_empty() {
-        return Err(Refusal::Unknown(not_in_queue(id)));
+        return Err(Refusal::Refused(ErrorCode::NoItem, not_in_queue(id)));
     }
     let entry = |entry: &HistoryEntry| {
         let stage = match (entry.state, entry.reason) {

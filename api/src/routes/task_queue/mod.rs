@@ -29,7 +29,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use percent_encoding::percent_decode_str;
-use protocol::{Qid, QueueName};
+use protocol::{ErrorCode, Qid, QueueName};
 
 use crate::access::Caller;
 use crate::app::AppState;
@@ -95,7 +95,7 @@ async fn answer(app: AppState, uri: &Uri, request: Request) -> Result<Response, 
     let queue = match queue {
         Some(name) => {
             let name = percent_decode_str(name).decode_utf8_lossy().into_owned();
-            QueueName::try_from(name).map_err(|error| Refusal::BadRequest(error.to_string()))?
+            QueueName::try_from(name).map_err(|error| Refusal::Refused(ErrorCode::InvalidName, error.to_string()))?
         }
         None => app.config.task_queue().cloned().ok_or(Refusal::NotConfigured)?,
     };

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use axum::response::Response;
-use protocol::{Item, Stage, limits};
+use protocol::{ErrorCode, Item, Stage, limits};
 use serde_json::json;
 use sql::StagedItem;
 
@@ -58,7 +58,11 @@ pub(super) async fn requeue(mut call: Call) -> Result<Response, Refusal> {
 
 fn check_number(n: usize) -> Result<(), Refusal> {
     let max = limits::ITEMS_PUT_MAX;
-    if n > max { Err(Refusal::TooLarge(format!("a request may name {max} items; send several"))) } else { Ok(()) }
+    if n > max {
+        Err(Refusal::Refused(ErrorCode::TooLarge, format!("a request may name {max} items; send several")))
+    } else {
+        Ok(())
+    }
 }
 
 /// `null`, or what was passed over.

@@ -1,7 +1,7 @@
 //! Where items stand: counts, look-ups, and what this queue is.
 
 use axum::response::Response;
-use protocol::{Stage, limits};
+use protocol::{ErrorCode, Stage, limits};
 use serde_json::json;
 
 use super::Call;
@@ -11,7 +11,7 @@ use super::entry::item_id;
 /// The stage of a path.
 pub(super) fn stage_of(call: &Call) -> Result<Stage, Refusal> {
     let word = &call.argument;
-    Stage::named(word).ok_or_else(|| Refusal::BadRequest(format!("{word} not a Queue Item Stage")))
+    Stage::named(word).ok_or_else(|| Refusal::Refused(ErrorCode::InvalidParameter, format!("{word} not a Queue Item Stage")))
 }
 
 /// `GET size/{stage}`: how many items are in it.
@@ -37,7 +37,7 @@ pub(super) async fn sizes(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn status(call: Call) -> Result<Response, Refusal> {
     let id = item_id(&call)?;
     let item = call.app.db.get_item(call.qid, id).await?;
-    let item = item.ok_or_else(|| Refusal::BadRequest(not_in_queue(id)))?;
+    let item = item.ok_or_else(|| Refusal::Refused(ErrorCode::UnknownItem, not_in_queue(id)))?;
     Ok(ok(item.summary.stage.to_string()))
 }
 
@@ -45,9 +45,12 @@ pub(super) async fn status(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn lookup_state(call: Call) -> Result<Response, Refusal> {
     let stage = stage_of(&call)?;
     let max = limits::ITEMS_LISTED_MAX;
-    let ids = call.app.db.item_ids(call.qid, stage, max + 1).await?;
+    let ids = call.app.db.item_ids(call.qid, stage, max + 1, false).await?;
     if i64::try_from(ids.len()).unwrap_or(i64::MAX) > max {
-        return Err(Refusal::TooLarge(format!("more than {max} items are in this stage; page through items?stage=")));
+        return Err(Refusal::Refused(
+            ErrorCode::TooLarge,
+            format!("more than {max} items are in this stage; page through items?stage="),
+        ));
     }
     ok_json(&ids)
 }
@@ -56,7 +59,7 @@ pub(super) async fn lookup_state(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn lookup_item(call: Call) -> Result<Response, Refusal> {
     let id = item_id(&call)?;
     let item = call.app.db.get_item(call.qid, id).await?;
-    let item = item.ok_or_else(|| Refusal::BadRequest(not_in_queue(id)))?;
+    let item = item.ok_or_else(|| Refusal::Refused(ErrorCode::UnknownItem, not_in_queue(id)))?;
     let (id, stage, body) = (text_of(id), item.summary.stage, item.body.as_deref().unwrap_or("null"));
     Ok(ok(format!("{{\"item_id\":{id},\"status\":{stage},\"item_body\":{body}}}")))
 }

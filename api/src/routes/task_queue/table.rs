@@ -122,7 +122,7 @@ const fn route(name: &'static str, takes: Takes, operations: &'static [Operation
 
 /// Every route. The first nine have the answers that existing clients know.
 pub(crate) static ROUTES: [Route; 20] = {
-    use Right::{Read, Submit, Work};
+    use Right::{Read, Remove, Submit, Work};
     use Takes::{Id, Nothing, Number, Stage};
     const { assert!(limits::ITEMS_PUT_MAX == 100_000 && limits::ITEMS_PAGE_MAX == 1_000, "the texts below name these") };
     [
@@ -217,9 +217,10 @@ pub(crate) static ROUTES: [Route; 20] = {
                 Operation {
                     method: "DELETE",
                     ..get(
-                        Submit,
+                        Remove,
                         shape::<Taken>,
-                        "Take an item away wherever it stands. Whoever holds it is refused from now on.",
+                        "Take an item away wherever it stands. Whoever holds it is refused from now on. Container jobs stay. Asks \
+                         for the owner's token where the queue has an owner.",
                     )
                 },
                 get(Read, shape::<ShownItem>, "All about one item, its body and what it left"),
@@ -237,10 +238,11 @@ pub(crate) static ROUTES: [Route; 20] = {
             "purge",
             Stage,
             &[post(
-                Submit,
+                Remove,
                 None,
                 shape::<Purged>,
-                "Take all items of a stage away. A million at most; the answer has their number.",
+                "Take all items of a stage away. A million at most; the answer has their number. Container jobs stay. Asks for \
+                 the owner's token where the queue has an owner.",
             )],
         ),
         route(

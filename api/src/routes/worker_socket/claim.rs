@@ -1,6 +1,6 @@
 //! One named job: taken, and brought to its end.
 
-use protocol::{FinishRequest, JobId, LogLine, StateChange, Step, WorkerId};
+use protocol::{ErrorCode, FinishRequest, JobId, LogLine, StateChange, Step, WorkerId};
 use sql::ClaimKey;
 
 use super::Worker;
@@ -31,7 +31,7 @@ impl Worker {
     pub(super) async fn finish(&mut self, worker: &WorkerId, change: StateChange) -> Result<(), ApiError> {
         let key = self.held(worker, &change.job).await?;
         let (Some(reason), result) = (change.value.reason, change.value.result.unwrap_or_default()) else {
-            return Err(ApiError::BadRequest("an end has a reason".to_owned()));
+            return Err(ApiError::refused(ErrorCode::InvalidRequest, "an end has a reason".to_owned()));
         };
         let request = FinishRequest { epoch: key.epoch, reason, code: None, fault: None, message: change.value.message, result };
         let logs: Vec<LogLine> = request.result.logs.clone();

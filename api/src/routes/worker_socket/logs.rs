@@ -1,6 +1,6 @@
 //! Log lines of workers that do not number their chunks.
 
-use protocol::{JobStatusLogs, LogLine, Step, limits};
+use protocol::{ErrorCode, JobStatusLogs, LogLine, Step, limits};
 use sql::{Appended, ClaimKey, NewChunk};
 
 use super::Worker;
@@ -43,7 +43,7 @@ impl Worker {
                 Appended::Stale => return Err(ApiError::StaleEpoch),
             }
         }
-        Err(ApiError::BadRequest("the log is written by several at once".to_owned()))
+        Err(ApiError::refused(ErrorCode::InvalidRequest, "the log is written by several at once".to_owned()))
     }
 }
 

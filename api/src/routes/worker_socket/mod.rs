@@ -18,7 +18,7 @@ use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
-use protocol::{ServerMessage, State as JobState, StateChange, WorkerId, WorkerMessage, WorkerRegistration, limits};
+use protocol::{ErrorCode, ServerMessage, State as JobState, StateChange, WorkerId, WorkerMessage, WorkerRegistration, limits};
 use sql::WorkerSeen;
 
 use super::socket::{Closed, Connection, Opening, Session, ignore, refuse};
@@ -156,7 +156,7 @@ impl Worker {
                 outcome
             }
             (Some(worker), JobState::Finished) => self.finish(&worker, change).await,
-            _ => Err(ApiError::BadRequest("a registered worker claims or finishes a job".to_owned())),
+            _ => Err(ApiError::refused(ErrorCode::InvalidRequest, "a registered worker claims or finishes a job".to_owned())),
         };
         if outcome.is_err() {
             refuse();

@@ -51,7 +51,7 @@ async fn nul_and_half_a_surrogate_pair_are_refused_in_every_text() {
 #[tokio::test]
 async fn nul_in_text_that_is_only_kept_does_no_harm() {
     let api = TestApi::new().await;
-    let id = api.submit_job("q", json!({"definition": {"image": "a", "command": "a\u{0}b", "note": "\u{0}"}})).await;
+    let id = api.submit_job("q", json!({"definition": {"image": "a", "command": "ab", "note": "\u{0}"}})).await;
     let (_, epoch) = api.claim_one("q", "w").await;
     assert_eq!(api.log(&id, epoch, 0, "Running", &["a\u{0}b"]).await, 200);
     let result =
@@ -146,14 +146,15 @@ async fn each_mistake_is_told_in_a_sentence_that_names_its_place_and_none_of_our
         ("/q/q/j/x/release", r#"{"epoch":1.5}"#, "epoch must be a whole number within its bounds"),
         ("/j/x/copy", "null", "the body is no JSON object"),
     ] {
-        assert_eq!(api.post_text(path, body).await, (400, json!({"error": sentence})), "{path} {body}");
+        let code = if sentence.starts_with("the definition") { "unreadable-definition" } else { "invalid-body" };
+        assert_eq!(api.post_text(path, body).await, (400, json!({"error": sentence, "code": code})), "{path} {body}");
     }
     for (path, sentence) in [
         ("/q/q/j/x/run-logs.json?since=x", "the parameter since must be a whole number"),
         ("/j/x/build-logs.json?since=1.5", "the parameter since must be a whole number"),
         ("/q/q/j/x/run-logs.json?since=1&since=2", "the parameter since is there twice"),
     ] {
-        assert_eq!(api.get(path).await, (400, json!({"error": sentence})), "{path}");
+        assert_eq!(api.get(path).await, (400, json!({"error": sentence, "code": "invalid-parameter"})), "{path}");
     }
     let put = api.request(reqwest::Method::PUT, "/q/q/policy").body(r#"{"pause":true}"#).send().await.unwrap();
     let (status, answer) = crate::test_api::body_of(put).await;
@@ -163,5 +164,6 @@ async fn each_mistake_is_told_in_a_sentence_that_names_its_place_and_none_of_our
         "{answer}"
     );
     let cancel = api.post("/q/q/j/x/cancel?namespace=", json!({})).await;
-    assert_eq!(cancel, (400, json!({"error": "the parameter namespace cannot be read: the namespace is empty"})));
+    let sentence = "the parameter namespace cannot be read: the namespace is empty";
+    assert_eq!(cancel, (400, json!({"error": sentence, "code": "invalid-parameter"})));
 }

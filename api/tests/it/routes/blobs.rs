@@ -65,7 +65,8 @@ fn location(response: &Response) -> Option<String> {
 async fn exists(api: &TestApi, key: &str) -> bool {
     let (status, body) = api.get(&format!("/f/{key}/exists")).await;
     let exists = body["exists"].as_bool().unwrap();
-    assert_eq!((status, body), (if exists { 200 } else { 404 }, json!({"exists": exists})));
+    let absent = json!({"exists": false, "error": "no file is stored under this key", "code": "no-file"});
+    assert_eq!((status, body), if exists { (200, json!({"exists": true})) } else { (404, absent) });
     exists
 }
 

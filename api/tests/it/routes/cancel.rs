@@ -37,7 +37,10 @@ async fn a_running_job_is_cancelled_and_its_worker_comes_too_late() {
 #[tokio::test]
 async fn a_finished_or_an_unknown_job_is_answered_with_the_known_words() {
     let api = TestApi::new().await;
-    assert_eq!(cancel(&api, "nope/cancel").await.1, json!({"message": "Job not found"}));
+    assert_eq!(
+        cancel(&api, "nope/cancel").await.1,
+        json!({"message": "Job not found", "error": "Job not found", "code": "no-job"})
+    );
     let id = api.submit("q", 1).await;
     let (_, epoch) = api.claim_one("q", "w").await;
     api.finish(&id, epoch).await;

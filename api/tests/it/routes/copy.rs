@@ -23,7 +23,7 @@ async fn a_job_is_queued_anew_in_the_other_queue_under_the_same_id_whatever_beca
 async fn a_job_under_a_chosen_id_is_copied_by_who_knows_its_queue() {
     let api = TestApi::new().await;
     api.submit_job("q", json!({"id": "mine", "definition": definition(1)})).await;
-    let unknown = (404, json!({"error": "Job definition not found"}));
+    let unknown = (404, json!({"error": "Job definition not found", "code": "no-definition"}));
     assert_eq!(api.post("/j/mine/copy", json!({"queue": "other"})).await, unknown);
     assert_eq!(api.post("/j/mine/copy", json!({"queue": "other", "from": "wrong"})).await, unknown);
     let answer = api.post("/j/mine/copy", json!({"queue": "other", "from": "q"})).await;

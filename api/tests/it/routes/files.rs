@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::test_api::TestApi;
+use crate::storage::{Store, Stored};
+use crate::test_api::{TestApi, body_of};
 
 /// One ref of every type.
 fn refs() -> Value {
@@ -37,19 +38,23 @@ async fn check(api: &TestApi, base: &str) {
     let stored = api.fetch(&format!("{base}/stored.bin")).await;
     assert_eq!(
         (stored.status().as_u16(), &stored.headers()["location"]),
-        (302, &"/f/some%20key%2F%C3%BC%3F%23%2541".parse().unwrap())
+        (302, &"/f/some%20key%2F%C3%BC%3F%23%2541?name=stored.bin".parse().unwrap())
     );
     assert_eq!(api.fetch(&format!("{base}/unpadded.bin")).await.text().await.unwrap(), "hi");
-    assert_eq!(api.get(&format!("{base}/broken.bin")).await.0, 422);
+    // An input like this is refused when it is sent.
+    let broken = if base.ends_with("outputs") { 422 } else { 404 };
+    assert_eq!(api.get(&format!("{base}/broken.bin")).await.0, broken);
     let absent = api.fetch(&format!("{base}/a")).await;
     assert_eq!(absent.status(), 404);
-    assert!(absent.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+    assert_eq!(absent.json::<Value>().await.unwrap(), json!({"error": "no such file", "code": "no-file"}));
 }
 
 #[tokio::test]
 async fn inputs_of_every_type_come_with_their_bytes_or_the_way_to_them() {
     let api = TestApi::new().await;
-    let definition = json!({"image": "a", "inputs": refs(), "configFiles": {"/etc/app.conf": {"value": "conf"}}});
+    let mut inputs = refs();
+    inputs.as_object_mut().unwrap().remove("broken.bin");
+    let definition = json!({"image": "a", "inputs": inputs, "configFiles": {"/etc/app.conf": {"value": "conf"}}});
     let id = api.submit_job("q", json!({"definition": definition})).await;
     check(&api, &format!("/q/q/j/{id}/inputs")).await;
     check(&api, &format!("/j/{id}/inputs")).await;
@@ -79,6 +84,42 @@ async fn a_redirect_to_a_stored_file_arrives() {
     let redirect = api.fetch(&format!("/q/q/j/{id}/inputs/x")).await;
     let location = redirect.headers()["location"].to_str().unwrap().to_owned();
     assert_eq!(api.fetch(&location).await.text().await.unwrap(), "content");
+}
+
+/// Fetches as browsers do, to the end of all redirects.
+async fn followed(url: &str) -> reqwest::Response {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    client.get(url).send().await.unwrap()
+}
+
+async fn a_large_output_has_its_type_and_its_name(store: Store) {
+    let Stored { api, storage: _storage, .. } = Stored::new(store).await;
+    let content = "x".repeat(1_000);
+    let key = protocol::sha256_hex(content.as_bytes());
+    let put = api.request(reqwest::Method::PUT, &format!("/f/{key}?proxy=1")).body(content.clone()).send().await.unwrap();
+    assert_eq!(put.status(), 200);
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    let url = format!("{}/f/{key}", api.url);
+    let outputs = json!({"a/plot.png": {"type": "key", "value": key}, "t\u{e4}ble.csv": {"type": "url", "value": url}});
+    let body = json!({"epoch": epoch, "reason": "Success", "result": {"isTimedOut": false, "outputs": outputs}});
+    assert_eq!(api.post(&format!("/q/q/j/{id}/finish"), body).await.0, 200);
+    for (name, kind, disposition) in [
+        ("a/plot.png", "image/png", "attachment; filename=\"plot.png\""),
+        ("t%C3%A4ble.csv", "text/csv", "attachment; filename=\"t_ble.csv\"; filename*=UTF-8''t%C3%A4ble.csv"),
+    ] {
+        let file = followed(&format!("{}/q/q/j/{id}/outputs/{name}", api.url)).await;
+        assert_eq!((file.status().as_u16(), &file.headers()["content-type"]), (200, &kind.parse().unwrap()), "{store:?} {name}");
+        assert_eq!(file.headers()["content-disposition"], disposition, "{store:?}");
+        assert_eq!(file.text().await.unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn a_large_output_has_its_type_and_its_name_wherever_files_are_kept() {
+    for store in [Store::Directory, Store::S3, Store::S3Proxied] {
+        a_large_output_has_its_type_and_its_name(store).await;
+    }
 }
 
 #[tokio::test]
@@ -112,7 +153,7 @@ async fn an_item_that_is_no_definition_has_no_files() {
         assert_eq!(status, 200, "{answer}");
         for kind in ["inputs", "outputs"] {
             let file = api.fetch(&format!("/q/q/j/{id}/{kind}/x")).await;
-            assert_eq!((file.status().as_u16(), file.text().await.unwrap().as_str()), (404, "no such file"), "{kind} {body}");
+            assert_eq!(body_of(file).await, (404, json!({"error": "no such file", "code": "no-file"})), "{kind} {body}");
         }
     }
 }

@@ -32,7 +32,7 @@ async fn without_its_database_a_process_lives_but_is_not_ready_and_comes_back_by
     assert_eq!(api.get("/healthz").await.0, 200);
     let (status, body) = api.post("/q/q", json!({"definition": definition(1)})).await;
     assert_eq!((status, &body["error"]), (503, &json!("internal error")), "try again, and no word of the cause");
-    assert!(body["id"].is_string());
+    assert_eq!((body["id"].is_string(), &body["code"]), (true, &json!("no-database")));
     admin.execute(allow(true)).await.unwrap();
     eventually("the process is ready again", || async { (api.get("/readyz").await.0 == 200).then_some(()) }).await;
     api.submit("q", 1).await;

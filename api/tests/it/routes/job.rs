@@ -60,7 +60,7 @@ async fn a_job_that_finished_over_a_minute_ago_is_no_longer_listed_but_still_fou
 async fn an_unknown_job_is_404_with_the_known_words() {
     let api = TestApi::new().await;
     for path in ["/q/q/j/nope", "/j/nope", "/j/nope.json", "/q/q/j/nope/run-logs.json", "/j/nope/build-logs.json"] {
-        assert_eq!(api.get(path).await, (404, json!({"error": "Job not found"})), "{path}");
+        assert_eq!(api.get(path).await, (404, json!({"error": "Job not found", "code": "no-job"})), "{path}");
     }
     for path in ["/q/q/j/nope/definition.json", "/j/nope/definition.json", "/q/q/j/nope/result.json", "/j/nope/results.json"] {
         assert_eq!(api.get(path).await, (200, json!({"data": null})), "{path}");

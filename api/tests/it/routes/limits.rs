@@ -80,6 +80,21 @@ async fn a_queue_that_gets_too_much_answers_429_whoever_sends() {
 }
 
 #[tokio::test]
+async fn loopback_is_not_counted_by_address_but_by_queue() {
+    let api = TestApi::with(|config| {
+        config.limits.submits_per_queue = "3/h".parse().unwrap();
+        config.limits.submits_per_address = "1/h".parse().unwrap();
+    })
+    .await;
+    for n in 0..3 {
+        api.submit("q", n).await;
+    }
+    let (status, body) = api.post("/q/q", json!({"definition": definition(9)})).await;
+    assert_eq!((status, &body["code"]), (429, &json!("queue-limit")), "a proxy on this machine may speak for others");
+    api.submit("another", 1).await;
+}
+
+#[tokio::test]
 async fn without_a_trusted_proxy_a_forwarded_address_is_no_way_around_a_limit() {
     let api = TestApi::with(|config| config.limits.submits_per_address = "2/h".parse().unwrap()).await;
     let mut statuses = Vec::new();

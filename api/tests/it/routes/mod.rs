@@ -9,6 +9,7 @@ mod copy;
 mod description;
 mod elsewhere;
 mod ends;
+mod error_codes;
 mod files;
 mod guide;
 mod health;

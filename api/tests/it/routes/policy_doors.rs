@@ -51,9 +51,10 @@ async fn no_route_of_a_queue_opens_without_a_token_or_with_a_wrong_one() {
             // Clients of the task-queue API know another member.
             let member = if path.contains("/api/v1/queue/") { "detail" } else { "error" };
             let sentence = body.get(member).unwrap_or_else(|| panic!("{method} {path} {body}"));
-            assert_one_sentence(&json!({"error": sentence}));
-            assert_eq!(body.as_object().unwrap().len(), 1, "{method} {path} {body}");
-            assert!(!body.to_string().contains("wrong-token") && !body.to_string().contains(OWNER), "{body}");
+            assert_one_sentence(&json!({"error": sentence, "code": body["code"]}));
+            let code = if status == 401 { "no-token" } else { "wrong-token" };
+            assert_eq!((body.as_object().unwrap().len(), &body["code"]), (2, &json!(code)), "{method} {path} {body}");
+            assert!(!body.to_string().contains("wrong-token-") && !body.to_string().contains(OWNER), "{body}");
         }
     }
 }
@@ -81,6 +82,39 @@ async fn each_token_opens_its_own_door_and_the_owner_every_one() {
     let worker = claim_body("w", 1, "5s");
     let (_, claimed) = send(&api, Method::POST, "/q/q/claim", WORK, worker).await;
     assert_eq!(claimed["jobs"].as_array().unwrap().len(), 1, "{claimed}");
+}
+
+#[tokio::test]
+async fn what_takes_items_away_asks_for_the_owner_where_there_is_one_and_touches_items_alone() {
+    let api = TestApi::new().await;
+    let item = |id: &str| json!({id: {"x": 1}});
+    api.post("/q/q/api/v1/queue/put", item("a")).await;
+    api.post("/q/q/api/v1/queue/put", item("b")).await;
+    let (done, waits) = (api.submit("q", 1).await, api.submit("q", 2).await);
+    let (_, epoch) = api.claim_one("q", "w").await;
+    assert_eq!(api.finish(&done, epoch).await, 200);
+    lock(&api).await;
+    let removals = [(Method::POST, "purge/SUCCESS"), (Method::POST, "purge/WAITING"), (Method::DELETE, "item/a")];
+    for (method, path) in removals.clone() {
+        let path = format!("/q/q/api/v1/queue/{path}");
+        for token in [READ, SUBMIT, WORK] {
+            let (status, body) = send(&api, method.clone(), &path, token, json!(null)).await;
+            assert_eq!((status, &body["code"]), (403, &json!("wrong-token")), "{path}");
+        }
+    }
+    let job = format!("/q/q/api/v1/queue/item/{waits}");
+    assert_eq!(send(&api, Method::DELETE, &job, OWNER, json!(null)).await.0, 404, "a container job is no item");
+    assert_eq!(send(&api, Method::DELETE, "/q/q/api/v1/queue/item/a", OWNER, json!(null)).await.0, 200);
+    let purged = send(&api, Method::POST, "/q/q/api/v1/queue/purge/WAITING", OWNER, json!(null)).await;
+    assert_eq!(purged, (200, json!({"purged": 1})));
+    let purged = send(&api, Method::POST, "/q/q/api/v1/queue/purge/SUCCESS", OWNER, json!(null)).await;
+    assert_eq!(purged, (200, json!({"purged": 0})));
+    assert_eq!(api.count("select count(*) from asman.finished").await, 1, "the result is there");
+    assert_eq!(api.count("select count(*) from asman.queued").await, 1, "and so is the job that waits");
+    let without_owner = json!({"submitToken": SUBMIT});
+    assert_eq!(send(&api, Method::PUT, "/q/free/policy", "", without_owner).await.0, 200);
+    assert_eq!(send(&api, Method::POST, "/q/free/api/v1/queue/purge/WAITING", SUBMIT, json!(null)).await.0, 200);
+    assert_eq!(send(&api, Method::POST, "/q/free/api/v1/queue/purge/WAITING", "", json!(null)).await.0, 401);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::test_api::TestApi;
 #[tokio::test]
 async fn an_unknown_job_has_no_stream() {
     let api = TestApi::new().await;
-    assert_eq!(api.get("/q/q/j/nope/stream").await, (404, json!({"error": "Job not found"})));
+    assert_eq!(api.get("/q/q/j/nope/stream").await, (404, json!({"error": "Job not found", "code": "no-job"})));
 }
 
 #[tokio::test]
@@ -28,6 +28,16 @@ async fn a_finished_job_is_replayed_whole_and_the_stream_ends() {
     assert_eq!(finals[0].data, json!({"state": "Finished", "reason": "Success"}));
     assert_eq!(events.last(), Some(finals[0]));
     assert_eq!(events[events.len() - 2].data["cursor"], 3);
+}
+
+#[tokio::test]
+async fn proxies_are_told_to_pass_events_on_as_they_come() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let response = api.fetch(&format!("/q/q/j/{id}/stream")).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(response.headers()["x-accel-buffering"], "no");
+    assert_eq!(response.headers()["cache-control"], "no-cache, no-transform");
 }
 
 #[tokio::test]

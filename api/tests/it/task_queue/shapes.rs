@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::{exact, get, ok, post};
+use super::{exact, get, ok, post, without_code};
 use crate::test_api::TestApi;
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn paths_and_methods_that_lead_nowhere_are_answered_in_the_known_shape() {
         let response = api.request(method.clone(), &format!("/q/q/api/v1/queue/{path}")).send().await.unwrap();
         assert_eq!((response.status().as_u16(), &response.headers()["allow"]), (405, &allow.parse().unwrap()), "{method} {path}");
         let said = if method == Method::HEAD { "" } else { r#"{"detail":"Method Not Allowed"}"# };
-        assert_eq!(response.text().await.unwrap(), said);
+        assert_eq!(without_code(405, response.text().await.unwrap()), said);
     }
     let response = api.fetch("/q/q/api/v1/queue/size/WAITING/?x=1").await;
     let location = format!("{}/q/q/api/v1/queue/size/WAITING?x=1", api.url);

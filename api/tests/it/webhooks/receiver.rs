@@ -49,7 +49,8 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// Answers each request with what `answer` says of its number and path: a status, and perhaps where to go instead.
+    /// Answers each request with what `answer` says of its number and path: a status, and perhaps where to go
+    /// instead, or with 429 and 503 when to come again.
     pub(super) async fn new(answer: impl Fn(usize, &str) -> (u16, Option<String>) + Send + Sync + 'static) -> Self {
         let shared = Shared { got: Arc::default(), answer: Arc::new(answer) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -86,6 +87,7 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, raw
     });
     let status = StatusCode::from_u16(status).unwrap();
     match location {
+        Some(seconds) if matches!(status.as_u16(), 429 | 503) => (status, [(header::RETRY_AFTER, seconds)]).into_response(),
         Some(location) => (status, [(header::LOCATION, location)]).into_response(),
         None => status.into_response(),
     }

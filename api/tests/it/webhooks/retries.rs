@@ -58,6 +58,39 @@ async fn pauses_double_from_ten_seconds_to_an_hour_and_end_after_a_day() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_asks_for_time_gets_it_and_one_that_is_gone_is_told_no_more() {
+    let receiver = Receiver::new(|_, path| match path {
+        "/busy" => (429, Some("4000".into())),
+        "/down" => (503, Some("90000".into())),
+        "/broken" => (500, Some("/nowhere".into())),
+        "/gone" => (410, None),
+        _ => (200, None),
+    })
+    .await;
+    let api = TestApi::with(|config| config.allow_private_webhooks = true).await;
+    for (n, path) in (0..).zip(["/busy", "/down", "/broken", "/gone"]) {
+        api.submit_job("q", told(n, &format!("{}{path}", receiver.url))).await;
+    }
+    receiver.until(4).await;
+    let settled = "select count(*) from asman.webhook where last_error is not null";
+    eventually("three are noted and one is gone", || async {
+        let n_left = api.count("select count(*) from asman.webhook").await;
+        (n_left == 3 && api.count(settled).await == 3).then_some(())
+    })
+    .await;
+    let due = |path: &str, from: i32, to: i32| {
+        let sql = format!(
+            "select count(*) from asman.webhook where url like '%{path}' and due_at - now() between interval '{from} s' and interval '{to} s'"
+        );
+        let api = &api;
+        async move { sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&mut api.database().await).await.unwrap().get::<i64, _>(0) }
+    };
+    assert_eq!(due("/busy", 3_900, 4_000).await, 1, "as long as it asked for, beyond the usual longest pause");
+    assert_eq!(due("/down", 86_000, 86_400).await, 1, "within the day that a delivery lives");
+    assert_eq!(due("/broken", 0, 13).await, 1, "the usual pause");
+}
+
+#[tokio::test]
 async fn half_of_all_fail_and_all_arrive() {
     let receiver = Receiver::new(|n, _| (if n % 2 == 0 { 500 } else { 200 }, None)).await;
     let api = TestApi::with(open).await;

@@ -165,6 +165,7 @@ pub(crate) async fn submit(client: &Client, args: &AddArgs, is_quiet: bool) -> R
     let files = inputs::read(&args.files)?;
     definition::add_inputs(&mut members, &files)?;
     let context = args.build.add_to(&mut members, client)?;
+    definition::drop_empty(&mut members);
     let text = serde_json::Value::Object(members).to_string();
     let parsed = protocol::ParsedDefinition::parse(&text).map_err(|error| Failure::BadInput(hint(&error)))?;
     inputs::upload(client, &files, is_quiet).await?;

@@ -47,6 +47,15 @@ pub(super) fn add_inputs(members: &mut Map<String, Value>, files: &[InputFile]) 
     Ok(())
 }
 
+/// Leaves out maps with nothing in them, as everything of ours that sends does: one job, one id, whichever way it came.
+pub(super) fn drop_empty(members: &mut Map<String, Value>) {
+    for name in ["env", "inputs", "configFiles", "requirements"] {
+        if members.get(name).and_then(Value::as_object).is_some_and(Map::is_empty) {
+            members.shift_remove(name);
+        }
+    }
+}
+
 fn read(path: &Path) -> Result<Map<String, Value>, Failure> {
     let text = text_file::read(path, DEFINITION_BYTES_MAX)?;
     serde_json::from_str(&text).map_err(|error| Failure::BadInput(format!("{} holds no JSON object: {error}", path.display())))

@@ -4,7 +4,7 @@
  * left out, so that an untouched form changes no job id.
  */
 import type { Build, Definition, Requirements } from "../../wire.ts"
-import { cpusProblem, durationProblem, envNameProblem, gpusProblem, imageProblem, sizeProblem } from "./validate.ts"
+import { cpusProblem, durationProblem, envNameProblem, gpusProblem, imageProblem, memoryProblem, sizeProblem } from "./validate.ts"
 
 const BUILD_TEXTS = ["context", "buildContext", "filename", "target", "dockerfile", "platform"] as const
 /** Variables that the form takes. */
@@ -102,7 +102,7 @@ export function errorsOf(form: JobForm): Errors {
   else if (form.build.context === "" && form.build.dockerfile === "") check("context",
     "Name a repository, or write a Dockerfile.")
   check("shmSize", sizeProblem(form.shmSize))
-  check("memory", sizeProblem(form.memory))
+  check("memory", memoryProblem(form.memory))
   check("cpus", cpusProblem(form.cpus))
   check("gpus", gpusProblem(form.gpus))
   check("maxDuration", durationProblem(form.maxDuration))

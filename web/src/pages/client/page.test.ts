@@ -11,15 +11,15 @@ import { cpusProblem, durationProblem, envNameProblem, fileNameProblem, imagePro
 
 describe("checks", () => {
   it("take what the server takes as a duration", () => {
-    for (const good of ["", "5m", "1h30m", "250ms", "90s", "1.5h", "60000", "5 minutes"]) expect(durationProblem(good)).toBe("")
-    for (const bad of ["soon", "m", "-5m", "1h30", "5x"]) expect(durationProblem(bad)).not.toBe("")
+    for (const good of ["", "5m", "1h30m", "90s", "1.5h", "60000", "5 minutes", "2 Hrs", "1w"]) expect(durationProblem(good)).toBe("")
+    for (const bad of ["soon", "m", "-5m", "1h30", "5x", "250ms", "90", "0"]) expect(durationProblem(bad)).not.toBe("")
   })
   it("take sizes, numbers and images", () => {
-    for (const good of ["512m", "4g", "4GiB", "1.5 gb", "1024"]) expect(sizeProblem(good)).toBe("")
+    for (const good of ["512m", "4g", "4GiB", "1.5 gb", "1024", "512Mi"]) expect(sizeProblem(good)).toBe("")
     for (const bad of ["lots", "4x", "-1g"]) expect(sizeProblem(bad)).not.toBe("")
     expect([cpusProblem("0.5"), cpusProblem("0"), cpusProblem("x")].map((problem) => problem === "")).toEqual([true, false,
       false])
-    for (const good of ["alpine", "ghcr.io/me/tool:1.2", "localhost:5000/a/b@sha256:abcd",
+    for (const good of ["alpine", "ghcr.io/me/tool:1.2", `localhost:5000/a/b@sha256:${"ab".repeat(32)}`,
       "my__img"]) expect(imageProblem(good)).toBe("")
     for (const bad of ["", "a b", "a//b", "-a", "a;rm"]) expect(imageProblem(bad)).not.toBe("")
   })

@@ -1,17 +1,24 @@
 /** Checks of what a user types into the settings: each gives the mend as a sentence, or nothing when the value will do. */
-
-const DURATION = /^(\d+(\.\d+)?\s*(ms|s|secs?|seconds?|m|mins?|minutes?|h|hr|hours?|d|days?)\s*)+$|^\d+(\.\d+)?$/
-const SIZE = /^\d+(\.\d+)?\s*([kmgt]i?b?|b)?$/i
-const IMAGE = /^[a-z0-9]+([._:/@-][a-z0-9_.-]+|__[a-z0-9]+)*$/i
+import { DURATION_MS_MIN, durationMs, isImage, MEMORY_BYTES_MIN, sizeBytes } from "../../definition/amounts.ts"
 
 /** `5m`, `1h30m`, `250ms`, or milliseconds. */
 export function durationProblem(text: string): string {
-  return text === "" || DURATION.test(text) ? "" : "Write a time such as 90s, 5m or 1h30m."
+  const ms = durationMs(text)
+  if (text === "" || (ms !== undefined && ms >= DURATION_MS_MIN)) return ""
+  return ms === undefined ? "Write a time such as 90s, 5m, 1h30m or 1w."
+    : "Write a unit, such as 90s or 5m: a number alone is milliseconds, and this is less than a second."
 }
 
-/** `512m`, `4g`, `4GiB`, or bytes. */
+/** `512m`, `4g`, `4GiB`, `512Mi`, or bytes. */
 export function sizeProblem(text: string): string {
-  return text === "" || SIZE.test(text) ? "" : "Write a size such as 512m or 4g."
+  return text === "" || sizeBytes(text) !== undefined ? "" : "Write a size such as 512m or 4g."
+}
+
+/** The same for the memory of a container, which has a least. 0 leaves it to the worker. */
+export function memoryProblem(text: string): string {
+  const bytes = sizeBytes(text)
+  return bytes !== undefined && bytes > 0 && bytes < MEMORY_BYTES_MIN
+    ? "Write a size of at least 6m, with its unit: a number alone is bytes." : sizeProblem(text)
 }
 
 /** A number above zero, or none. */
@@ -28,7 +35,7 @@ export function gpusProblem(text: string): string {
 /** The name of an image with its registry, tag or digest. */
 export function imageProblem(text: string): string {
   if (text === "") return "Name an image, such as alpine:3.20."
-  return text.length <= 512 && IMAGE.test(text) ? ""
+  return isImage(text) ? ""
     : "This is not an image's name: write it such as alpine:3.20 or ghcr.io/me/tool:1."
 }
 

@@ -5,41 +5,52 @@
 
 use std::fmt;
 
+use crate::error_code::{Coded, ErrorCode};
+
 /// Host of the registry that names without one mean.
-pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
+pub const DEFAULT_REGISTRY: &str = "docker.io";
 const NAME_BYTES_MAX: usize = 255;
 const TAG_BYTES_MAX: usize = 128;
 
-/// A text that is no image reference.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is no image reference; write it as name, name:tag or registry.example/path/name@sha256:…")]
-pub(crate) struct InvalidImage(String);
+/// A text that is not an image reference.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not an image reference; write it as name, name:tag or registry.example/path/name@sha256:…")]
+pub struct InvalidImage(String);
+
+impl Coded for InvalidImage {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidImage
+    }
+}
 
 /// A checked image reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ImageReference {
+pub struct ImageReference {
     /// Registry and path.
-    pub(crate) name: String,
+    pub name: String,
     /// Tag or digest; `latest` when the text has neither. Never empty: without it the engine pulls every tag there is.
-    pub(crate) version: Version,
+    pub version: ImageVersion,
 }
 
 /// Which image of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
+pub enum ImageVersion {
+    /// Whatever the registry calls so now.
     Tag(String),
+    /// One content for ever.
     Digest(String),
 }
 
 impl ImageReference {
     /// Host and maybe port of the registry that the name begins with. None: the engine's default.
-    pub(crate) fn registry(&self) -> Option<&str> {
+    pub fn registry(&self) -> Option<&str> {
         self.name.split_once('/').map(|(first, _)| first).filter(|first| names_registry(first))
     }
 }
 
-impl Version {
-    pub(crate) fn as_str(&self) -> &str {
+impl ImageVersion {
+    /// The tag or digest as it is written.
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Tag(text) | Self::Digest(text) => text,
         }
@@ -49,8 +60,8 @@ impl Version {
 impl fmt::Display for ImageReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.version {
-            Version::Tag(tag) => write!(f, "{}:{tag}", self.name),
-            Version::Digest(digest) => write!(f, "{}@{digest}", self.name),
+            ImageVersion::Tag(tag) => write!(f, "{}:{tag}", self.name),
+            ImageVersion::Digest(digest) => write!(f, "{}@{digest}", self.name),
         }
     }
 }
@@ -76,8 +87,8 @@ fn parse(text: &str) -> Option<ImageReference> {
     };
     let is_valid = is_name(name) && tag.is_none_or(is_tag) && digest.is_none_or(is_digest);
     let version = match (digest, tag) {
-        (Some(digest), _) => Version::Digest(digest.to_owned()),
-        (None, tag) => Version::Tag(tag.unwrap_or("latest").to_owned()),
+        (Some(digest), _) => ImageVersion::Digest(digest.to_owned()),
+        (None, tag) => ImageVersion::Tag(tag.unwrap_or("latest").to_owned()),
     };
     is_valid.then(|| ImageReference { name: name.to_owned(), version })
 }
@@ -96,7 +107,7 @@ fn names_registry(first: &str) -> bool {
 }
 
 /// Whether a text is a host and maybe a port.
-pub(crate) fn is_registry(registry: &str) -> bool {
+pub fn is_registry(registry: &str) -> bool {
     let (host, port) = registry.split_once(':').unwrap_or((registry, "0"));
     let is_label = |label: &str| {
         let bytes = label.as_bytes();

@@ -1,0 +1,213 @@
+//! Why a request was refused, in one word that programs may switch on.
+//!
+//! Every refusal carries one of these codes beside its sentence: REST, the task-queue API and functions in SQL alike. A code keeps
+//! its meaning and its status for ever; sentences are for people and may change. A client must expect codes that it does not know.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[doc = $meaning:literal])+ $name:ident = $code:literal, $status:literal;)+) => {
+        /// Why a request was refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum ErrorCode {
+            $($(#[doc = $meaning])+ #[serde(rename = $code)] $name,)+
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of their statuses.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The word on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code),+ }
+            }
+
+            /// The HTTP status that it comes with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status),+ }
+            }
+
+            /// What it means and what to do, in Markdown.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($meaning),+).trim_ascii_start()),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request breaks a rule that has no code of its own.
+    InvalidRequest = "invalid-request", 400;
+    /// The body is not a JSON object, or a member is missing, unknown or of the wrong type.
+    InvalidBody = "invalid-body", 400;
+    /// The body broke off before its end. Send it again.
+    IncompleteBody = "incomplete-body", 400;
+    /// A parameter of the query string cannot be read.
+    InvalidParameter = "invalid-parameter", 400;
+    /// A queue name, job id, worker id or namespace cannot stand in a URL.
+    InvalidName = "invalid-name", 400;
+    /// The key of a file is empty, too long, or holds a slash or a control character.
+    InvalidKey = "invalid-key", 400;
+    /// A text holds a character that cannot be stored, such as NUL.
+    InvalidText = "invalid-text", 400;
+    /// A token or a secret is too short, too long, or holds other than visible ASCII characters.
+    InvalidToken = "invalid-token", 400;
+    /// A member of a policy is out of its range.
+    InvalidPolicy = "invalid-policy", 400;
+    /// A webhook's address or payload is not one that may be called.
+    InvalidCallback = "invalid-callback", 400;
+    /// The namespace `*` means all namespaces and cannot hold a job.
+    ReservedNamespace = "reserved-namespace", 400;
+    /// As many namespaces hold the job as one job may have.
+    TooManyNamespaces = "too-many-namespaces", 400;
+    /// A worker described itself or its capacity in a way that cannot be.
+    InvalidWorker = "invalid-worker", 400;
+    /// A worker's result or log cannot be stored as it is.
+    InvalidResult = "invalid-result", 400;
+    /// The content's SHA-256 is not the key that it was sent to.
+    HashMismatch = "hash-mismatch", 400;
+    /// The path is that of a WebSocket, and the request does not ask for one.
+    NotAWebsocket = "not-a-websocket", 400;
+    /// The definition is not a JSON object, or a member has the wrong type.
+    UnreadableDefinition = "unreadable-definition", 400;
+    /// The definition has neither `image` nor `build`.
+    NoImage = "no-image", 400;
+    /// The definition's text is larger than allowed. Upload large inputs with `PUT /f/<key>`.
+    DefinitionTooLarge = "definition-too-large", 400;
+    /// A member of the definition has more entries than allowed.
+    TooManyEntries = "too-many-entries", 400;
+    /// The same member is there twice, so that readers would disagree on its value.
+    DuplicateMember = "duplicate-member", 400;
+    /// The image reference is not one that a registry can have.
+    InvalidImage = "invalid-image", 400;
+    /// The command or the entrypoint cannot be split into words, or is larger than a process can take.
+    InvalidCommand = "invalid-command", 400;
+    /// The working directory is not an absolute path.
+    InvalidWorkdir = "invalid-workdir", 400;
+    /// An environment variable has a name or a value that no process can have.
+    InvalidEnvironment = "invalid-environment", 400;
+    /// The name of an input, a config file or an output leaves its folder.
+    InvalidPath = "invalid-path", 400;
+    /// A file says that it is base64 and cannot be decoded.
+    InvalidBase64 = "invalid-base64", 400;
+    /// A text is not a duration, or the duration is shorter or longer than a job may run.
+    InvalidDuration = "invalid-duration", 400;
+    /// A text is not a size, or the size is smaller or larger than a container can have.
+    InvalidSize = "invalid-size", 400;
+    /// A number is out of its range.
+    InvalidNumber = "invalid-number", 400;
+    /// The name of a secret is not one that a worker can have.
+    InvalidSecret = "invalid-secret", 400;
+    /// A tag is not a name.
+    InvalidTag = "invalid-tag", 400;
+    /// The queue has no item of this id: `status` and `lookup_item` answer so for existing clients.
+    UnknownItem = "unknown-item", 400;
+    /// The queue asks for a token. Send it as `Authorization: Bearer <token>`.
+    NoToken = "no-token", 401;
+    /// The token is not the one that this door of the queue asks for.
+    WrongToken = "wrong-token", 403;
+    /// An API that serves one machine alone was called by a web page of another origin.
+    ForeignOrigin = "foreign-origin", 403;
+    /// No such route.
+    NoRoute = "no-route", 404;
+    /// No such page, or a file of another version of the page.
+    NoPage = "no-page", 404;
+    /// The queue has no job of this id.
+    NoJob = "no-job", 404;
+    /// No definition is stored for this job.
+    NoDefinition = "no-definition", 404;
+    /// The job has no file of this name, or no file is stored under this key.
+    NoFile = "no-file", 404;
+    /// The queue has no item of this id.
+    NoItem = "no-item", 404;
+    /// No task queue is configured for the paths that name none.
+    NoTaskQueue = "no-task-queue", 404;
+    /// The API has no program for this kind of machine.
+    NoProgram = "no-program", 404;
+    /// The path is there, for other methods.
+    WrongMethod = "wrong-method", 405;
+    /// The body did not come in time. Send it again.
+    SlowBody = "slow-body", 408;
+    /// The claim is no longer live: the worker drops its copy of the job.
+    StaleEpoch = "stale-epoch", 409;
+    /// The item does not stand where the call needs it.
+    WrongStage = "wrong-stage", 409;
+    /// The file is newer than the request says.
+    FileChanged = "file-changed", 412;
+    /// The body, or what was asked for, is larger than allowed.
+    TooLarge = "too-large", 413;
+    /// The file does not have the range of bytes that was asked for.
+    NoSuchRange = "no-such-range", 416;
+    /// An API that serves one machine alone was called by a foreign name. Call it `localhost`.
+    ForeignHost = "foreign-host", 421;
+    /// The request has the wrong form; `detail` names each place.
+    InvalidForm = "invalid-form", 422;
+    /// The stored value is not what its type says, so that it cannot be sent.
+    UnreadableValue = "unreadable-value", 422;
+    /// The object storage refuses this file for good; the sentence says why.
+    StorageRefused = "storage-refused", 422;
+    /// This address sends too much. Wait for `Retry-After` seconds.
+    AddressLimit = "address-limit", 429;
+    /// Too much is asked of this queue. Wait for `Retry-After` seconds.
+    QueueLimit = "queue-limit", 429;
+    /// As many jobs wait in the queue as it takes. Wait for `Retry-After` seconds.
+    QueueFull = "queue-full", 429;
+    /// As many jobs wait in the namespace as the queue's policy allows. Wait for `Retry-After` seconds.
+    NamespaceFull = "namespace-full", 429;
+    /// The server is stopping. Try again.
+    Stopping = "stopping", 503;
+    /// The database gives no answer. Try again.
+    NoDatabase = "no-database", 503;
+    /// The object storage gives no answer. Try again.
+    NoStorage = "no-storage", 503;
+}
+
+impl ErrorCode {
+    /// The code that is written so, where this program knows it.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == word)
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error that is the fault of whoever sent the request, and knows its code.
+pub trait Coded: fmt::Display {
+    /// The code that stands beside its sentence.
+    fn code(&self) -> ErrorCode;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_kebab_case_and_unique_and_has_a_status_and_a_sentence() {
+        let words: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), ErrorCode::ALL.len());
+        for code in ErrorCode::ALL {
+            let word = code.as_str();
+            assert!(
+                word.split('-')
+                    .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())),
+                "{word}"
+            );
+            assert!((400..500).contains(&code.status()) || code.status() == 503, "{word}");
+            assert!(code.meaning().ends_with('.') && !code.meaning().starts_with(' '), "{word}");
+            assert_eq!(serde_json::to_value(code).unwrap(), word);
+            assert_eq!(ErrorCode::named(word), Some(*code));
+        }
+        assert!(ErrorCode::ALL.is_sorted_by_key(|code| code.status()));
+        assert_eq!(ErrorCode::named("unheard-of"), None);
+    }
+}
