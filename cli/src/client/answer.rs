@@ -24,7 +24,7 @@ const SENTENCE_CHARS_MAX: usize = 2_000;
 /// How a token is given here; the API only knows headers.
 const TOKEN_HINT: &str = "; here it comes from --token or ASMAN_TOKEN";
 /// The code of a job that the queue does not know.
-const NO_JOB: &str = "no-job";
+const NO_JOB: &str = protocol::ErrorCode::NoJob.as_str();
 
 /// An answer that may be another one soon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

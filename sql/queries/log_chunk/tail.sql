@@ -11,5 +11,5 @@ first as (
   where l.job_id = $2 and l.qid = $1 and l.epoch = $3 and l.step = 'Running' order by l.seq limit 1)
 select l.run_lines_after as lines_after, l.lines::text as lines, first.begins_at
 from last cross join first join asman.log_chunk l on l.job_id = $2 and l.qid = $1 and l.epoch = $3 and l.step = 'Running'
-  and l.seq > last.seq - $4 and l.run_lines_after > last.run_lines_after - $4 and l.bytes_after > last.bytes_after - $5
+  and l.seq > last.seq - $4::int8 and l.run_lines_after > last.run_lines_after - $4 and l.bytes_after > last.bytes_after - $5
 order by l.seq desc;
