@@ -115,11 +115,11 @@ class AsmanClient implements Client {
   }
 
   /** Whether what the person has just done counts. */
-  #acts(): boolean {
+  #acts(kind: "press" | "files" = "press"): boolean {
     // The queue that the parameters name now is the one that it counts for.
     this.params.flush()
     if (this.queue.use(this.params)) this.#queueChanged()
-    return this.guard.act()
+    return this.guard.act(kind)
   }
 
   #sayRefused(refused: Refused | undefined): void {
@@ -128,7 +128,7 @@ class AsmanClient implements Client {
   }
 
   addFiles(files: readonly File[]): void {
-    if (!this.#acts()) return
+    if (!this.#acts("files")) return
     void this.#userFiles.add(files, this.params.inputs).then((texts) => {
       const names = this.#userFiles.names()
       const others = Object.entries(this.params.inputs).filter(([name]) => !names.has(name))

@@ -24,7 +24,7 @@ export interface GuardOptions {
   readonly base: string
   /** Milliseconds since the window came to the front, or since its address was changed from outside. */
   readonly sinceFront: () => number
-  /** Whether the person has just pressed something. */
+  /** Whether the person has pressed anything in this window yet. */
   readonly isPressed: () => boolean
 }
 
@@ -59,9 +59,9 @@ export class Guard {
     return this.#options.isLocalInstance || (base !== this.#options.base && isLoopback(base))
   }
 
-  /** Takes an act of the person. Gives whether it counts, and says why where it does not. */
-  act(): boolean {
-    const refused = this.refusal()
+  /** Takes an act of the person: a press, or files that were chosen or dropped, which needs none before. Gives whether it counts, and says why where it does not. */
+  act(kind: "press" | "files" = "press"): boolean {
+    const refused = this.refusal(kind)
     if (!refused) this.#hasActed = true
     this.#tell(refused)
     return !refused
@@ -78,10 +78,11 @@ export class Guard {
   }
 
   /** Why an act of the person does not count, or undefined. */
-  refusal(): Refused | undefined {
+  refusal(kind: "press" | "files" = "press"): Refused | undefined {
     if (!this.isOn) return undefined
     if (this.#options.isFramed) return "framed"
-    return this.#options.sinceFront() < SETTLE_MS || !this.#options.isPressed() ? "early" : undefined
+    const isUntouched = kind === "press" && !this.#options.isPressed()
+    return this.#options.sinceFront() < SETTLE_MS || isUntouched ? "early" : undefined
   }
 }
 
@@ -112,6 +113,6 @@ export function windowGuard(root: URL): Guard {
     isFramed: window.parent !== window,
     base: root.href.replace(/[?#].*$/, "").replace(/\/+$/, ""),
     sinceFront: () => (isLinked ? performance.now() - front : Infinity),
-    isPressed: () => (navigator as { userActivation?: UserActivation }).userActivation?.isActive !== false,
+    isPressed: () => (navigator as { userActivation?: UserActivation }).userActivation?.hasBeenActive !== false,
   })
 }

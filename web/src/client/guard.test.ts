@@ -21,7 +21,8 @@ test("in a frame no act counts", () => {
 
 test("a window that came to the front a moment ago, or in which nobody pressed anything, has no act", () => {
   expect(guard({ sinceFront: () => SETTLE_MS - 1 }).refusal()).toBe("early")
-  expect(guard({ isPressed: () => false }).refusal()).toBe("early")
+  const untouched = guard({ isPressed: () => false })
+  expect([untouched.refusal(), untouched.refusal("files")]).toEqual(["early", undefined])
 })
 
 test("a public server runs what it is sent, in frames too", () => {
