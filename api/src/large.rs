@@ -137,7 +137,12 @@ impl Large {
     async fn room(&self, semaphore: &Arc<Semaphore>, units: u32) -> Result<OwnedSemaphorePermit, ApiError> {
         match timeout(self.patience, Arc::clone(semaphore).acquire_many_owned(units)).await {
             Ok(Ok(taken)) => Ok(taken),
-            Ok(Err(_)) | Err(_) => Err(limited("large_answers", RETRY, "too many large answers at once; try again")),
+            Ok(Err(_)) | Err(_) => Err(limited(
+                "large_answers",
+                protocol::ErrorCode::AnswerLimit,
+                RETRY,
+                "too many large answers at once; try again",
+            )),
         }
     }
 

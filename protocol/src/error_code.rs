@@ -154,6 +154,8 @@ codes! {
     AddressLimit = "address-limit", 429;
     /// Too much is asked of this queue. Wait for `Retry-After` seconds.
     QueueLimit = "queue-limit", 429;
+    /// Too many large answers are under way at once. Wait for `Retry-After` seconds.
+    AnswerLimit = "answer-limit", 429;
     /// As many jobs wait in the queue as it takes. Wait for `Retry-After` seconds.
     QueueFull = "queue-full", 429;
     /// As many jobs wait in the namespace as the queue's policy allows. Wait for `Retry-After` seconds.

@@ -101,7 +101,10 @@ async fn refusals_that_need_more_than_a_wrong_path_have_their_codes_too() {
         (ErrorCode::NoPage, api.get("/assets/old.js").await),
         (ErrorCode::InvalidPolicy, body_of(put_policy(&api, json!({"maxQueued": 0})).await).await),
         (ErrorCode::InvalidToken, body_of(put_policy(&api, json!({"readToken": "short"})).await).await),
-        (ErrorCode::StaleEpoch, api.post("/q/q/j/x/logs", json!({"epoch": 1, "seq": 0, "step": "Running", "lines": [["x", 1]]})).await),
+        (
+            ErrorCode::StaleEpoch,
+            api.post("/q/q/j/x/logs", json!({"epoch": 1, "seq": 0, "step": "Running", "lines": [["x", 1]]})).await,
+        ),
         (ErrorCode::HashMismatch, body_of(put_file(&api, &"0".repeat(64)).await).await),
         (ErrorCode::InvalidParameter, api.get("/q/q/jobs?limit=0").await),
     ];
