@@ -16,6 +16,8 @@ use crate::hint::Kinds;
 const MAINTAIN: Duration = Duration::from_mins(5);
 /// How often the process's own queues are measured.
 const MEASURE: Duration = Duration::from_secs(10);
+/// A transaction that is open for so long is named in the log.
+const OLD_TRANSACTION: Duration = Duration::from_secs(30);
 /// How often superseded holds are looked for without a hint.
 const SUPERSEDE: Duration = Duration::from_secs(1);
 /// Files of `/f` are kept as long as results are.
@@ -90,6 +92,9 @@ pub(crate) async fn maintain(app: Arc<App>) {
             metrics::counter!("asman_maintenance_failures_total").increment(1);
             tracing::warn!(%error, "maintenance failed; it is tried again in five minutes");
         }
+        if let Err(error) = app.db.tidy_idle_classes().await {
+            tracing::warn!(%error, "classes of waiting jobs were not tidied up; it is tried again in five minutes");
+        }
         if let Err(error) = app.blobs.expire(KEEP_BLOBS).await {
             tracing::warn!(%error, "expired files were not all removed");
         }
@@ -100,11 +105,51 @@ pub(crate) async fn maintain(app: Arc<App>) {
 pub(crate) async fn measure(app: Arc<App>) {
     let mut tick = tokio::time::interval(MEASURE);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut oldest = Oldest::default();
     loop {
         tick.tick().await;
         app.measure();
+        if let Ok(holder) = app.db.horizon_holder().await {
+            oldest.note(holder);
+        }
         if let Ok(waited) = app.db.wait_for_connection().await {
             metrics::histogram!("asman_database_wait_seconds").record(waited.as_secs_f64());
+        }
+    }
+}
+
+/// The oldest transaction that writes, as long as it is the same.
+#[derive(Debug, Default)]
+struct Oldest {
+    seen: Option<(i32, Instant)>,
+    is_said: bool,
+}
+
+impl Oldest {
+    /// Measures it, and names it once when it is old: nobody else finds out why events do not settle.
+    fn note(&mut self, holder: Option<sql::HorizonHolder>) {
+        let pid = holder.map_or(0, |holder| holder.pid);
+        let since = match (holder, self.seen) {
+            (Some(_), Some((seen, since))) if seen == pid => Some(since),
+            (Some(_), _) => Some(Instant::now()),
+            (None, _) => None,
+        };
+        if self.seen.map(|(seen, _)| seen) != since.map(|_| pid) {
+            self.is_said = false;
+        }
+        self.seen = since.map(|since| (pid, since));
+        let seen_for = since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let age = holder.and_then(|holder| holder.age_seconds).unwrap_or(seen_for).max(0.0);
+        metrics::gauge!("asman_oldest_transaction_seconds").set(age);
+        metrics::gauge!("asman_oldest_transaction_pid").set(f64::from(pid));
+        if age >= OLD_TRANSACTION.as_secs_f64() && !self.is_said {
+            self.is_said = true;
+            let age_seconds = age.round();
+            tracing::warn!(
+                pid,
+                age_seconds,
+                "a transaction stays open and holds events back; see pg_stat_activity for whose it is"
+            );
         }
     }
 }

@@ -33,7 +33,7 @@ const COUNTERS: [(&str, &str); 21] = [
     ("asman_limited_total", "Requests, messages and sockets refused by a limit, by limit."),
 ];
 
-const GAUGES: [(&str, &str); 11] = [
+const GAUGES: [(&str, &str); 13] = [
     ("asman_client_sockets", "Client sockets open."),
     ("asman_watched_queues", "Queues that a socket, an event stream or a long poll watches."),
     ("asman_database_connections", "Connections of the ordinary pool."),
@@ -45,6 +45,11 @@ const GAUGES: [(&str, &str); 11] = [
     ("asman_webhooks_retried", "Webhooks that failed and wait for their next try, in the database."),
     ("asman_webhooks_oldest_due_seconds", "For how long the oldest due webhook has been due."),
     ("asman_webhooks_in_flight", "Tries of webhooks under way."),
+    (
+        "asman_oldest_transaction_seconds",
+        "Age of the oldest transaction of the cluster that writes: events after its beginning are not settled.",
+    ),
+    ("asman_oldest_transaction_pid", "Process of the database that it runs in; 0 when there is none, and for a prepared one."),
 ];
 
 const HISTOGRAMS: [(&str, &str); 5] = [

@@ -58,11 +58,17 @@ async fn beside(arguments: &Arguments, database: &Database, table: &mut Table) -
 
 /// Waiting jobs whose queue and id are SQL expressions of `n`.
 fn jobs_sql(queue: &str, id: &str, n_jobs: i64) -> String {
+    // The classes by one statement of their own: the trigger would look each of a million up.
     format!(
-        "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes,
+        "set session_replication_role = replica;
+         insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes,
            required_seconds, max_seconds)
          select asman.qid({queue}), 7, encode(sha256(({id})::bytea), 'hex'), sha256('d'), false, '{{_}}', 1, 0, 0, 0, 60
-         from generate_series(1, {n_jobs}) n"
+         from generate_series(1, {n_jobs}) n;
+         set session_replication_role = default;
+         insert into asman.waiting_class (qid, class, priority, seq, cpus, gpus, memory_bytes, required_seconds, is_item, labels)
+         select q.qid, 7, 0, min(q.seq), 1, 0, 0, 0, false, '{{executor:container}}' from asman.queued q group by q.qid
+         on conflict do nothing"
     )
 }
 
@@ -108,7 +114,7 @@ fn wants(n_queues: i64, next: &mut i64, batch: u32) -> Vec<Want> {
     let slot = Slot { worker_id: "w".into(), cpus: 1e9, gpus: 0, memory_bytes: 0 };
     let want = |n: i64, n_slots: u32| Want {
         qid: qid(n % n_queues),
-        tags: Vec::new(),
+        labels: vec!["executor:container".into()],
         max_seconds: 60,
         slots: vec![slot.clone(); n_slots as usize],
     };

@@ -97,6 +97,10 @@ pub async fn migrate(database_url: &str) -> Result<Vec<String>, Error> {
         names.push(name);
     }
     rebuild(&client).await?;
+    let noticed = client.simple_query("select asman.notice_restore()").await?;
+    if first_column(&noticed).next() == Some("t") {
+        tracing::warn!("this database was restored in another cluster; its events keep their order, and new ones follow them");
+    }
     client.batch_execute("call asman.maintain()").await?;
     schedule::schedule_maintenance(&client).await;
     Ok(names)

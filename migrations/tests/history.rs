@@ -194,3 +194,47 @@ async fn a_step_of_maintenance_that_fails_is_told_and_the_others_are_done() {
     let workers = client.query_one("select count(*) from asman.worker", &[]).await.unwrap();
     assert_eq!(workers.get::<_, i64>(0), 0);
 }
+
+/// Runs a program of the database's with a URL that it understands; gives what it printed.
+fn program(name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut child =
+        Command::new(name).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writing = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writing.join().unwrap().unwrap();
+    assert!(output.status.success(), "{name}");
+    output.stdout
+}
+
+#[tokio::test]
+async fn events_of_a_dump_from_a_cluster_with_greater_transaction_numbers_come_before_those_after_the_restore() {
+    let (old, new) = (TestDatabase::new().await, TestDatabase::empty().await);
+    let client = connect(&old.url).await.unwrap();
+    // As in a cluster that has seen nine billion transactions.
+    let far = "insert into asman.event (qid, job_id, kind, xid) values (asman.qid('q'), 'before', 'queued', '9000000000'); \
+               delete from asman.cluster; insert into asman.cluster values (1)";
+    client.batch_execute(far).await.unwrap();
+    let dump = program("pg_dump", &["--no-owner", &old.url], b"");
+    program("psql", &["-XqAt", "-v", "ON_ERROR_STOP=1", &new.url], &dump);
+    migrate(&new.url).await.unwrap();
+    let client = connect(&new.url).await.unwrap();
+    client.batch_execute("insert into asman.event (qid, job_id, kind) values (asman.qid('q'), 'after', 'queued')").await.unwrap();
+    let shown = "select string_agg(e.job_id, ' ' order by e.xid, e.seq) from asman.event e \
+                 where e.xid < asman.event_xid(pg_snapshot_xmin(pg_current_snapshot()))";
+    // Settled once no older transaction of the cluster, such as another test's, goes on.
+    for _ in 0..500 {
+        let row: Option<String> = client.query_one(shown, &[]).await.unwrap().get(0);
+        if row.as_deref() == Some("before after") {
+            migrate(&new.url).await.unwrap();
+            let same: Option<String> = client.query_one(shown, &[]).await.unwrap().get(0);
+            assert_eq!(same.as_deref(), Some("before after"), "a further migration changes nothing");
+            return;
+        }
+        client.batch_execute("select pg_sleep(0.02)").await.unwrap();
+    }
+    panic!("new events never settle");
+}

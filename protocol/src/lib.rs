@@ -33,6 +33,7 @@ mod image;
 mod item;
 mod item_json;
 mod job;
+pub mod labels;
 pub mod limits;
 mod log;
 mod login;

@@ -43,6 +43,8 @@ pub const WORKDIR_BYTES_MAX: usize = 4_095;
 pub const TAGS_MAX: usize = 32;
 /// Most secrets that one definition may ask for.
 pub const SECRETS_MAX: usize = 32;
+/// Secrets and platforms of one worker, each.
+pub const WORKER_NAMES_MAX: usize = 256;
 /// Most characters of a secret's name.
 pub const SECRET_NAME_CHARS_MAX: usize = 64;
 /// Most namespaces that may hold one job. The tables know it too: `queued_namespaces_are_bounded`.

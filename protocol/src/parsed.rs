@@ -12,6 +12,7 @@ use crate::duplicate::first_duplicate;
 use crate::duration::InvalidDuration;
 use crate::error_code::{Coded, ErrorCode};
 use crate::image::InvalidImage;
+use crate::labels::implicit_labels;
 use crate::limits::{
     ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX, CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX,
     GPUS_MAX, SECRETS_MAX, TAGS_MAX,
@@ -172,6 +173,8 @@ pub struct ParsedDefinition {
     pub max_duration: std::time::Duration,
     /// Tags, sorted, each once.
     pub tags: Vec<String>,
+    /// What else it asks of a worker by name: see [`crate::labels`].
+    pub implicit_labels: Vec<String>,
 }
 
 impl ParsedDefinition {
@@ -183,6 +186,12 @@ impl ParsedDefinition {
     /// What readers do not see.
     pub fn login(&self) -> Option<&str> {
         self.split.as_ref().map(|split| split.login.as_str())
+    }
+
+    /// The tags as they are stored, with the implicit labels behind them.
+    pub fn stored_tags(&self) -> Vec<String> {
+        let implicit = (!self.implicit_labels.is_empty()).then(|| [&[String::new()], self.implicit_labels.as_slice()].concat());
+        [self.tags.as_slice(), implicit.as_deref().unwrap_or_default()].concat()
     }
 
     /// Reads and checks the text of a definition that somebody submits.
@@ -220,6 +229,7 @@ impl ParsedDefinition {
             required_duration: duration_of("requirements.maxDuration", wants.max_duration.as_ref())?.unwrap_or_default(),
             max_duration: duration_of("maxDuration", definition.max_duration.as_ref())?.unwrap_or(DURATION_DEFAULT),
             tags,
+            implicit_labels: implicit_labels(&definition),
             split: definition.build.as_ref().and_then(|_| split_login(text)),
             text: text.to_owned(),
             definition,

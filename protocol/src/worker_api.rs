@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use crate::duration::Duration;
 use crate::end_code::EndFault;
 use crate::job::{JobResult, Reason};
+use crate::labels::labels_of_worker;
 use crate::limits;
 use crate::log::{LogLine, Step};
 use crate::name::{JobId, WorkerId};
@@ -35,9 +36,34 @@ pub struct WorkerDescription {
     /// Longest run it allows.
     #[serde(default = "duration_default")]
     pub max_job_duration: Duration,
-    /// How it runs jobs: `docker` or `process`.
+    /// How it runs jobs: `docker` or `process`. Jobs that name a script and no image are for the latter alone.
     #[serde(default)]
     pub executor: String,
+    /// Names of the secrets that it gives to jobs which ask for them.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// Platforms of the images that it builds.
+    #[serde(default = "platforms_default")]
+    pub platforms: Vec<String>,
+    /// Whether it builds images.
+    #[serde(default = "yes")]
+    pub builds: bool,
+}
+
+impl WorkerDescription {
+    /// The labels that it carries: see [`crate::labels`].
+    pub fn labels(&self) -> Vec<String> {
+        labels_of_worker(&self.tags, &self.secrets, &self.executor, &self.platforms, self.builds)
+    }
+}
+
+/// Of workers that do not say.
+pub(crate) fn platforms_default() -> Vec<String> {
+    vec!["linux/amd64".to_owned()]
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn duration_default() -> Duration {

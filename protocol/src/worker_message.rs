@@ -8,7 +8,7 @@ use crate::limits;
 use crate::log::{LogLine, Step};
 use crate::message::{Envelope, StateChange};
 use crate::name::{JobId, WorkerId};
-use crate::worker_api::WorkerDescription;
+use crate::worker_api::{WorkerDescription, platforms_default};
 
 /// Worker to server.
 #[derive(Debug, Serialize)]
@@ -82,6 +82,9 @@ impl WorkerRegistration {
             tags: Vec::new(),
             max_job_duration: Duration(parse_duration(&text).unwrap_or(limits::DURATION_MAX)),
             executor: "socket".to_owned(),
+            secrets: Vec::new(),
+            platforms: platforms_default(),
+            builds: true,
         }
     }
 }

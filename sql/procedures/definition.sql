@@ -308,13 +308,45 @@ begin
   if (d -> 'requirements' ->> 'gpus')::numeric % 1 <> 0 then perform asman.refuse('invalid-number', 'requirements.gpus must be a whole number'); end if;
 end $$;
 
--- What a job needs of a worker. `class` is the hash of the rest, spelled as `sql::queued` spells it: the API's jobs and these
+-- The label of a platform such as `linux/arm64/v8`, as `protocol::labels` spells it; null for what names no architecture or none at all.
+create or replace function asman.platform_label(platform text) returns text
+language plpgsql immutable parallel safe as $$
+declare
+  written constant text := lower(btrim(platform, E' \t\r\n'));
+  parts text[] := string_to_array(written, '/');
+  arch text;
+begin
+  if written is null or written !~ '^[a-z0-9._-]+(/[a-z0-9._-]+){0,2}$' or written in ('linux', 'windows', 'darwin', 'freebsd') then
+    return null;
+  end if;
+  if cardinality(parts) = 1 then parts := array['linux'] || parts; end if;
+  arch := array_to_string(parts[2:], '/');
+  arch := case when arch in ('x86_64', 'x86-64', 'amd64') then 'amd64'
+    when arch in ('aarch64', 'arm64', 'aarch64/v8', 'arm64/v8') then 'arm64' else replace(arch, '/', '-') end;
+  return 'platform:' || parts[1] || '-' || arch;
+end $$;
+
+-- What a definition asks of a worker by name, beside its tags: see `protocol::labels`.
+create or replace function asman.implicit_labels_of(d jsonb) returns text[]
+language sql immutable parallel safe
+return array(
+  select distinct l.label collate "C" from (
+    select 'secret:' || s as label from jsonb_array_elements_text(
+      case when jsonb_typeof(d -> 'secrets') = 'array' then d -> 'secrets' else '[]' end) s
+    union all select asman.platform_label(d -> 'build' ->> 'platform') where jsonb_typeof(d -> 'build') = 'object'
+    union all select 'builds' where jsonb_typeof(d -> 'build') = 'object'
+    union all select 'executor:process'
+      where btrim(d ->> 'image', E' \t\r\n') = 'none' and coalesce(jsonb_typeof(d -> 'build'), 'null') = 'null') l
+  where l.label is not null order by 1);
+
+-- What a job needs of a worker. `tags` are as they are stored, with the implicit labels behind an empty text. `class` is the hash of the rest, spelled as `sql::queued` spells it: the API's jobs and these
 -- are in one class when they need the same.
 create or replace function asman.needs_of(d jsonb, out cpus float8, out gpus int4, out memory_bytes int8, out required_seconds int4,
   out max_seconds int4, out tags text[], out class int8)
 language plpgsql stable set extra_float_digits = 1 as $$
 declare
   wants constant jsonb := d -> 'requirements';
+  implicit constant text[] := asman.implicit_labels_of(d);
 begin
   cpus := coalesce((wants ->> 'cpus')::float8, 1);
   gpus := coalesce((wants ->> 'gpus')::numeric, 0);
@@ -323,6 +355,7 @@ begin
   max_seconds := coalesce(ceil(asman.duration_seconds(d -> 'maxDuration', 'maxDuration')), 86400);
   tags := array(select distinct t collate "C" from jsonb_array_elements_text(
     case when jsonb_typeof(d -> 'tags') = 'array' then d -> 'tags' else '[]' end) t order by 1);
+  if cardinality(implicit) > 0 then tags := tags || ''::text || implicit; end if;
   class := ('x' || encode(substring(sha256(convert_to(concat_ws('|', cpus::text::numeric::text, gpus, memory_bytes, required_seconds,
     array_to_string(tags, '/')), 'UTF8')) for 8), 'hex'))::bit(64)::int8;
 end $$;

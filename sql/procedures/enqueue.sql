@@ -5,7 +5,7 @@
 --         detail is the code that the API gives (`protocol::ErrorCode`).
 -- locks: as asman.submit_within_limits, until the caller's transaction ends: commit soon
 create or replace function asman.enqueue(queue text, definition jsonb, control jsonb default '{}') returns text
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   key uuid;
   id text;
@@ -77,7 +77,7 @@ end $$;
 -- Let go of a job in one namespace ('*': in all), as `POST /q/<queue>/j/<id>/cancel` does.
 -- out:   'ended', 'left', 'absent', 'finished' or 'unknown', as of asman.cancel(uuid, …)
 create or replace function asman.cancel(queue text, job_id text, namespace text default '_') returns text
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   key constant uuid := asman.qid(queue);
   result text;

@@ -40,7 +40,7 @@ create or replace function asman.add_items(
   qid_in uuid, job_ids text[], hashes bytea[], bodies text[], is_items bool[], true_ids bool[], classes int8[], cpus_in float8[],
   gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[], tags_in text[], stages int4[], message_in text)
 returns table (ord int8)
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   fresh int8[];

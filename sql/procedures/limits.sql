@@ -12,7 +12,7 @@ create or replace function asman.submit_within_limits(
   classes int8[], priorities int2[], cpus_in float8[], gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[],
   tags_in text[], is_items bool[], queues text[], callbacks_in text[], agains bool[] default null)
 returns table (ord int8, outcome text)
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   refused int8[];
@@ -57,15 +57,15 @@ end $$;
 -- index: queue_pkey, queued_pkey, queued_job, running_pkey, finished_pkey
 -- A count reads the queue's waiting rows, at most as many as its limit for the queue, all of them for a namespace.
 create or replace function asman.over_limit(qids uuid[], job_ids text[], namespaces text[]) returns table (ord int8, outcome text)
-language sql as $$
+language sql set enable_seqscan = off set jit = off as $$
 with item as (
   select s.*, p.n_queued_max, p.n_namespace_max
   from unnest(qids, job_ids, namespaces) with ordinality s (qid, job_id, namespace, ord)
   join asman.queue p on p.qid = s.qid and (p.n_queued_max is not null or p.n_namespace_max is not null)),
 place as materialized (
   select i.*, w.namespaces as held, w.job_id is null as is_new from item i
-  left join asman.queued w on w.job_id = i.job_id and w.qid = i.qid
-  where not exists (select from asman.running r where r.job_id = i.job_id and r.qid = i.qid)
+  left join asman.queued w on (w.job_id, w.qid) between (i.job_id, i.qid) and (i.job_id, i.qid)
+  where (select true from asman.running r where (r.job_id, r.qid) between (i.job_id, i.qid) and (i.job_id, i.qid) limit 1) is null
     and (w.job_id is not null or (select f.reason from asman.finished f where f.job_id = i.job_id and f.qid = i.qid
       order by f.finished_at desc limit 1) in ('Success', 'Error', 'TimedOut') is not true)),
 hold as (

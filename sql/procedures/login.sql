@@ -8,7 +8,7 @@ return regexp_match(case when jsonb_typeof(definition #> '{build,context}') = 's
 
 -- Keeps the login of a definition under the definition's hash; gives the definition without it.
 create or replace function asman.keep_login(definition jsonb, hash_in bytea) returns jsonb
-language plpgsql as $$
+language plpgsql set enable_seqscan = off as $$
 declare
   parts constant text[] := asman.login_parts(definition);
 begin

@@ -18,7 +18,7 @@ create or replace function asman.submit(
   tags_in text[], is_items bool[], queues text[], callbacks_in text[],
   agains bool[] default null)
 returns table (ord int8, outcome text)
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
   -- Items of the queue are added under the same lock alone: see asman.add_items.
@@ -86,9 +86,9 @@ begin
     where i.callbacks is not null and c.key in ('queued', 'finished') and json_typeof(c.value) = 'object'
       and (c.key = 'finished' or f.outcome in ('new', 'finished')
         or (f.outcome = 'queued' and not exists (select from asman.queued q
-              where q.job_id = i.job_id and q.qid = i.qid and q.namespaces @> array[i.namespace]))
+              where (q.job_id, q.qid) between (i.job_id, i.qid) and (i.job_id, i.qid) and q.namespaces @> array[i.namespace]))
         or (f.outcome = 'running' and not exists (select from asman.running r
-              where r.job_id = i.job_id and r.qid = i.qid and r.namespaces @> array[i.namespace])))
+              where (r.job_id, r.qid) between (i.job_id, i.qid) and (i.job_id, i.qid) and r.namespaces @> array[i.namespace])))
     order by i.qid, i.job_id, i.namespace, c.key, c.value ->> 'url', i.ord),
   armed as (
     insert into asman.webhook (qid, job_id, queue, namespace, kind, url, payload, due_at, expires_at, reason, status_code)

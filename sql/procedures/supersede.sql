@@ -10,7 +10,7 @@ return hashtextextended(job_id, ('x' || left(qid::text, 8))::bit(32)::int8);
 -- locks: the namespaces' hold rows, in order
 -- index: hold_pkey, running_pkey, supersession_pkey
 create or replace function asman.take_holds(qids uuid[], namespaces text[], job_ids text[]) returns void
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
   -- A namespace that nobody held: whoever comes second waits here and then finds the first one's job.
   insert into asman.hold (qid, namespace, job_id)
@@ -35,7 +35,7 @@ begin
       when r.claimed_at < now() - interval '60 seconds' then interval '8 seconds'
       when r.claimed_at < now() - interval '20 seconds' then interval '4 seconds' else interval '0' end
     from older o join newest n using (qid, namespace)
-    left join asman.running r on r.job_id = o.job_id and r.qid = o.qid
+    left join asman.running r on (r.job_id, r.qid) between (o.job_id, o.qid) and (o.job_id, o.qid)
     where o.job_id <> n.job_id
     on conflict do nothing)
   update asman.hold h set job_id = n.job_id, since = now() from newest n
@@ -48,7 +48,7 @@ end $$;
 -- locks: one supersession row (others' are skipped), the job's advisory lock, then as asman.cancel
 -- index: supersession_due, hold_pkey
 create or replace function asman.supersede() returns table (qid uuid, outcome text)
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   s asman.supersession;

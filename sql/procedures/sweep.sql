@@ -5,7 +5,7 @@
 -- locks: the swept running rows; rows another sweep holds are skipped
 -- index: worker_pkey; reads running as a whole, which is as large as the number of containers now running
 create or replace function asman.sweep(lease interval, n_lost_max int2) returns table (qid uuid, job_id text, is_final bool)
-language sql as $$
+language sql set enable_seqscan = off set jit = off as $$
 with lost as (
   select r.qid, r.job_id,
     case when r.deadline < now() then 'it ran past its deadline' else 'its worker stopped answering' end as why

@@ -10,6 +10,7 @@ use crate::{Db, Result};
 const HISTORY: &str = include_str!("../queries/event/history.sql");
 const CHANGED: &str = include_str!("../queries/event/changed.sql");
 const HORIZON: &str = include_str!("../queries/event/horizon.sql");
+const HELD_BY: &str = include_str!("../queries/event/held_by.sql");
 
 /// Most transitions of one job that its history shows.
 const HISTORY_MAX: i64 = 10_000;
@@ -66,19 +67,54 @@ pub struct ChangedRow {
     pub xid: String,
     /// … then number.
     pub seq: i64,
-    /// Whether nothing can come before it any more.
-    pub is_settled: bool,
+    snapshot: String,
 }
 
-/// A place in the order of one queue's events.
+/// What a watcher of one queue's events has seen: every event that this snapshot of the database sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventCursor {
     /// Which queue.
     pub qid: Qid,
-    /// Transaction, …
-    pub xid: String,
-    /// … then number.
-    pub seq: i64,
+    /// The snapshot.
+    pub snapshot: String,
+    /// How far what it does not see has been read, and the snapshot that this began with.
+    reading: Option<Reading>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reading {
+    xid: String,
+    seq: i64,
+    began: String,
+}
+
+impl EventCursor {
+    /// A watcher that has seen all that this snapshot sees.
+    pub fn at(qid: Qid, snapshot: String) -> Self {
+        Self { qid, snapshot, reading: None }
+    }
+
+    fn place(&self) -> (&str, i64) {
+        self.reading.as_ref().map_or(("0", 0), |reading| (reading.xid.as_str(), reading.seq))
+    }
+
+    /// After a read that ended with this row. What is committed while a long read goes on is seen by the next one.
+    fn behind(self, last: &ChangedRow, is_whole: bool) -> Self {
+        let began = self.reading.map_or_else(|| last.snapshot.clone(), |reading| reading.began);
+        if is_whole {
+            return Self::at(self.qid, began);
+        }
+        Self { reading: Some(Reading { xid: last.xid.clone(), seq: last.seq, began }), ..self }
+    }
+}
+
+/// The transaction that holds events back.
+#[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
+pub struct HorizonHolder {
+    /// Process of the database, 0 for a prepared transaction.
+    pub pid: i32,
+    /// How old it is; none where this role may not know.
+    pub age_seconds: Option<f64>,
 }
 
 /// What changed after some cursors.
@@ -86,20 +122,32 @@ pub struct EventCursor {
 pub struct Changes {
     /// The changes, in the order of each queue's events.
     pub rows: Vec<ChangedRow>,
+    /// What the watchers of these queues have seen now.
+    pub seen: Vec<EventCursor>,
     /// Where to read on in queues that have more.
     pub rest: Vec<EventCursor>,
 }
 
-impl From<Vec<ChangedRow>> for Changes {
-    fn from(rows: Vec<ChangedRow>) -> Self {
+impl Changes {
+    fn of(rows: Vec<ChangedRow>, cursors: &[EventCursor]) -> Self {
         let mut last: HashMap<Qid, (i64, &ChangedRow)> = HashMap::new();
         for row in &rows {
             let n = last.get(&row.qid).map_or(0, |(n, _)| *n);
             last.insert(row.qid, (n + 1, row));
         }
-        let full = last.into_values().filter(|(n, _)| *n >= CHANGES_MAX);
-        let rest = full.map(|(_, row)| EventCursor { qid: row.qid, xid: row.xid.clone(), seq: row.seq }).collect();
-        Self { rows, rest }
+        let (mut seen, mut rest) = (Vec::new(), Vec::new());
+        for cursor in cursors {
+            match last.get(&cursor.qid) {
+                Some((n, row)) if *n >= CHANGES_MAX => rest.push(cursor.clone().behind(row, false)),
+                Some((_, row)) => seen.push(cursor.clone().behind(row, true)),
+                None => seen.extend(cursor.reading.clone().map(|reading| Self::whole(cursor.qid, reading))),
+            }
+        }
+        Self { rows, seen, rest }
+    }
+
+    fn whole(qid: Qid, reading: Reading) -> EventCursor {
+        EventCursor::at(qid, reading.began)
     }
 }
 
@@ -121,15 +169,21 @@ impl Db {
     pub async fn changed_jobs(&self, cursors: &[EventCursor]) -> Result<Changes> {
         let query = sqlx::query_as(CHANGED)
             .bind(column(cursors, |c| c.qid))
-            .bind(column(cursors, |c| c.xid.as_str()))
-            .bind(column(cursors, |c| c.seq))
+            .bind(column(cursors, |c| c.snapshot.as_str()))
+            .bind(column(cursors, |c| c.place().0))
+            .bind(column(cursors, |c| c.place().1))
             .bind(CHANGES_MAX);
         let rows: Vec<ChangedRow> = query.fetch_all(&self.pool).await?;
-        Ok(rows.into())
+        Ok(Changes::of(rows, cursors))
     }
 
     /// The cursor with which a new watcher starts.
-    pub async fn event_horizon(&self) -> Result<String> {
-        Ok(sqlx::query_scalar(HORIZON).fetch_one(&self.pool).await?)
+    pub async fn event_horizon(&self, qid: Qid) -> Result<EventCursor> {
+        Ok(EventCursor::at(qid, sqlx::query_scalar(HORIZON).fetch_one(&self.pool).await?))
+    }
+
+    /// The oldest transaction of the cluster that writes. Events after its beginning are not settled.
+    pub async fn horizon_holder(&self) -> Result<Option<HorizonHolder>> {
+        Ok(sqlx::query_as(HELD_BY).fetch_optional(&self.pool).await?)
     }
 }

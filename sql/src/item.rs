@@ -182,7 +182,7 @@ impl Db {
             .bind(column(items, |i| i.job().map_or(0, |job| i64::try_from(job.memory_bytes).unwrap_or(i64::MAX))))
             .bind(jobs(|job| seconds(job.required_duration), 0))
             .bind(jobs(|job| seconds(job.max_duration), seconds(limits::DURATION_DEFAULT)))
-            .bind(column(items, |i| i.job().map_or_else(String::new, |job| job.tags.join("/"))))
+            .bind(column(items, |i| i.job().map_or_else(String::new, |job| job.stored_tags().join("/"))))
             .bind(column(items, |i| i.stage.number()))
             .bind(message)
             .fetch_all(&self.pool)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use protocol::labels::{labels_of, own_tags};
 use protocol::{Finished, Job, JobResult, LogLine, Qid, Reason, Requirements, State, limits};
 
 use crate::running::reason_of;
@@ -78,9 +79,9 @@ impl JobRow {
     }
 
     /// What it needs of a worker, in listings.
-    pub fn needs(&self) -> Needs<'_> {
+    pub fn needs(&self) -> Needs {
         let Self { cpus, gpus, memory_bytes, required_seconds, ref tags, .. } = *self;
-        Needs { cpus, gpus, memory_bytes, seconds: required_seconds, tags }
+        Needs { cpus, gpus, memory_bytes, seconds: required_seconds, labels: labels_of(tags) }
     }
 
     /// Whether listings show it: a cancelled or deleted job simply vanishes.
@@ -96,7 +97,7 @@ impl JobRow {
             time: self.since_ms,
             worker: self.worker_id.clone().unwrap_or_default(),
             namespaces: self.namespaces.clone(),
-            tags: (!self.tags.is_empty()).then(|| self.tags.clone()),
+            tags: Some(own_tags(&self.tags).to_vec()).filter(|tags| !tags.is_empty()),
             requirements: self.requirements(),
             debug: self.is_debug.then_some(true),
             finished_reason: self.reason(),
@@ -115,8 +116,8 @@ impl JobRow {
 }
 
 /// What a job needs of a worker.
-#[derive(Clone, Copy, Debug)]
-pub struct Needs<'a> {
+#[derive(Clone, Debug)]
+pub struct Needs {
     /// Cpus.
     pub cpus: f64,
     /// Gpus.
@@ -125,8 +126,8 @@ pub struct Needs<'a> {
     pub memory_bytes: i64,
     /// Longest run that the worker must allow.
     pub seconds: i32,
-    /// Tags, all of them.
-    pub tags: &'a [String],
+    /// Labels, all of them.
+    pub labels: Vec<String>,
 }
 
 /// What became of a cancel.

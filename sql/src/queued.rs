@@ -62,7 +62,8 @@ impl Submission {
 
 /// Jobs of one class need exactly the same of a worker.
 pub(crate) fn class_of(d: &ParsedDefinition) -> i64 {
-    let needs = format!("{}|{}|{}|{}|{}", d.cpus, d.gpus, d.memory_bytes, seconds(d.required_duration), d.tags.join("/"));
+    let needs =
+        format!("{}|{}|{}|{}|{}", d.cpus, d.gpus, d.memory_bytes, seconds(d.required_duration), d.stored_tags().join("/"));
     let digest = Sha256::digest(needs.as_bytes());
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
@@ -97,8 +98,8 @@ pub enum SubmitOutcome {
 pub struct Want {
     /// Which queue.
     pub qid: Qid,
-    /// Tags that every worker of the want carries.
-    pub tags: Vec<String>,
+    /// Labels that every worker of the want carries: see `WorkerDescription::labels`.
+    pub labels: Vec<String>,
     /// Longest run that every worker of the want allows, seconds.
     pub max_seconds: i32,
     /// Who takes the first job, the second, …
@@ -149,6 +150,15 @@ pub struct ClaimedRow {
     pub seq: i64,
 }
 
+/// What one statement found.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    /// The claimed jobs.
+    pub rows: Vec<ClaimedRow>,
+    /// Queues of the wants with so many classes of jobs that [`Db::tidy_classes`] is worth its while.
+    pub crowded: Vec<Qid>,
+}
+
 #[derive(sqlx::FromRow)]
 struct OutcomeRow {
     outcome: String,
@@ -174,7 +184,7 @@ impl Db {
             .bind(column(batch, |s| i64::try_from(s.definition.memory_bytes).unwrap_or(i64::MAX)))
             .bind(column(batch, Submission::required_seconds))
             .bind(column(batch, |s| seconds(s.max_duration)))
-            .bind(column(batch, |s| s.definition.tags.join("/")))
+            .bind(column(batch, |s| s.definition.stored_tags().join("/")))
             .bind(vec![false; batch.len()])
             .bind(column(batch, |s| s.callbacks.as_ref().map(|owed| owed.queue.as_str())))
             .bind(column(batch, |s| s.callbacks.as_ref().map(OwedCallbacks::to_json)))
@@ -186,12 +196,17 @@ impl Db {
 
     /// Claims what fits the wants, in one statement. Rows come in no particular order.
     pub async fn claim(&self, wants: &[Want]) -> Result<Vec<ClaimedRow>> {
+        Ok(self.claim_and_look(wants).await?.rows)
+    }
+
+    /// The same, and which of the queues are to be tidied up.
+    pub async fn claim_and_look(&self, wants: &[Want]) -> Result<Claims> {
         let slots: Vec<&Slot> = wants.iter().flat_map(|want| &want.slots).collect();
         let most = |want: &Want, f: fn(&Slot) -> f64| want.slots.iter().map(f).fold(0.0, f64::max);
-        let rows = sqlx::query_as(CLAIM)
+        let rows: Vec<ClaimedRow> = sqlx::query_as(CLAIM)
             .bind(column(wants, |w| w.qid))
             .bind(column(wants, |w| i32::try_from(w.slots.len()).unwrap_or(i32::MAX)))
-            .bind(column(wants, |w| w.tags.join("/")))
+            .bind(column(wants, |w| w.labels.join("/")))
             .bind(column(wants, |w| most(w, |s| s.cpus)))
             .bind(column(wants, |w| w.slots.iter().map(|s| s.gpus).max().unwrap_or(0)))
             .bind(column(wants, |w| w.slots.iter().map(|s| s.memory_bytes).max().unwrap_or(0)))
@@ -204,7 +219,8 @@ impl Db {
             .bind(seconds(limits::SETUP_ALLOWANCE))
             .fetch_all(&self.claims)
             .await?;
-        Ok(rows)
+        let (crowded, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.job_id.is_empty());
+        Ok(Claims { rows, crowded: crowded.into_iter().map(|row| row.qid).collect() })
     }
 }
 

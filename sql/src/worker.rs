@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use protocol::{Qid, WorkerDescription, WorkerInfo, format_duration};
+use protocol::{Free, Qid, WorkerDescription, WorkerInfo, format_duration};
 
 use crate::{Db, Result};
 
 const REGISTER: &str = include_str!("../queries/worker/register.sql");
+const COUNT: &str = include_str!("../queries/worker/count.sql");
 const HEARTBEAT: &str = include_str!("../queries/worker/heartbeat.sql");
 const LEAVE: &str = include_str!("../queries/worker/leave.sql");
 const LIST: &str = include_str!("../queries/worker/list.sql");
@@ -31,7 +32,7 @@ pub struct WorkerRow {
     last_seen_ms: i64,
     max_seconds: i32,
     memory_bytes: i64,
-    tags: Vec<String>,
+    labels: Vec<String>,
     executor: String,
     /// Jobs that it holds.
     pub job_ids: Vec<String>,
@@ -53,9 +54,9 @@ impl WorkerRow {
 }
 
 impl WorkerRow {
-    /// Whether it carries the tag.
-    pub fn carries(&self, tag: &str) -> bool {
-        self.tags.iter().any(|own| own == tag)
+    /// Whether it carries the label.
+    pub fn carries(&self, label: &str) -> bool {
+        self.labels.iter().any(|own| own == label)
     }
 
     /// Cpus that it offers.
@@ -79,10 +80,25 @@ impl WorkerRow {
     }
 }
 
+#[derive(sqlx::FromRow)]
+struct RegisteredRow {
+    is_changed: bool,
+    is_counted: bool,
+}
+
+/// Workers on a socket do not say how much memory they have, and get jobs that ask for some.
+fn most_memory(worker: &WorkerDescription, free: Option<Free>) -> i64 {
+    if worker.executor == "socket" {
+        return i64::MAX;
+    }
+    i64::try_from(free.map_or(0, |free| free.memory).max(worker.memory)).unwrap_or(i64::MAX)
+}
+
 impl Db {
-    /// Notes what a worker is and that it lives.
-    pub async fn register_worker(&self, qid: Qid, worker: &WorkerDescription) -> Result<WorkerSeen> {
-        let changed: bool = sqlx::query_scalar(REGISTER)
+    /// Notes what a worker is and that it lives. `free` is what it offers now, which may be more than it says it has. When this
+    /// returns, its claims find every class of jobs that it can run.
+    pub async fn register_worker(&self, qid: Qid, worker: &WorkerDescription, free: Option<Free>) -> Result<WorkerSeen> {
+        let row: RegisteredRow = sqlx::query_as(REGISTER)
             .bind(qid)
             .bind(worker.id.as_str())
             .bind(&worker.version)
@@ -92,9 +108,19 @@ impl Db {
             .bind(i64::try_from(worker.memory).unwrap_or(i64::MAX))
             .bind(i32::try_from(worker.max_job_duration.0.as_secs()).unwrap_or(i32::MAX))
             .bind(&worker.tags)
+            .bind(worker.labels())
+            .bind(free.map_or(worker.cpus, |free| free.cpus.max(worker.cpus)))
+            .bind(i32::try_from(free.map_or(0, |free| free.gpus).max(worker.gpus)).unwrap_or(i32::MAX))
+            .bind(most_memory(worker, free))
             .fetch_one(&self.pool)
             .await?;
-        Ok(if changed { WorkerSeen::Changed } else { WorkerSeen::Same })
+        if !row.is_counted {
+            let query = sqlx::query_scalar(COUNT).bind(qid).bind(worker.id.as_str());
+            if query.fetch_one(&self.pool).await? {
+                self.tidy_new_classes(qid).await?;
+            }
+        }
+        Ok(if row.is_changed { WorkerSeen::Changed } else { WorkerSeen::Same })
     }
 
     /// Notes that a worker lives. False when nobody knows it.

@@ -34,7 +34,7 @@ fn submission(qid: Qid, n: usize, more: &str) -> Submission {
 
 fn want(qid: Qid, worker: &str, slots: usize) -> Want {
     let slot = Slot { worker_id: worker.into(), cpus: 1e6, gpus: 8, memory_bytes: 1 << 40 };
-    Want { qid, tags: Vec::new(), max_seconds: 3600, slots: vec![slot; slots] }
+    Want { qid, labels: vec!["executor:container".into()], max_seconds: 3600, slots: vec![slot; slots] }
 }
 
 fn finish_of(row: &ClaimedRow) -> FinishRow {
@@ -95,7 +95,8 @@ async fn jobs_come_in_the_order_of_their_submission_over_all_classes() {
         let more = [r#","requirements":{"cpus":2}"#, "", r#","tags":["x"]"#][n % 3];
         db.submit(&[submission(qid, n, more)]).await.unwrap();
     }
-    let mut rows = db.claim(&[Want { tags: vec!["x".into()], ..want(qid, "w", 12) }]).await.unwrap();
+    let mut rows =
+        db.claim(&[Want { labels: vec!["executor:container".into(), "tag:x".into()], ..want(qid, "w", 12) }]).await.unwrap();
     rows.sort_by_key(|row| row.seq);
     let bodies: Vec<_> = rows.iter().map(|row| row.body.clone().unwrap()).collect();
     assert_eq!(bodies.len(), 12);
@@ -124,7 +125,7 @@ async fn a_worker_gets_no_more_than_it_has_free() {
     db.submit(&jobs).await.unwrap();
     let slot = |id: &str| Slot { worker_id: id.into(), cpus: 4.0, gpus: 0, memory_bytes: 0 };
     let slots = vec![slot("a"), slot("b"), slot("a"), slot("b"), slot("a"), slot("b"), slot("a"), slot("b")];
-    let rows = db.claim(&[Want { qid, tags: Vec::new(), max_seconds: 60, slots }]).await.unwrap();
+    let rows = db.claim(&[Want { slots, ..want(qid, "w", 0) }]).await.unwrap();
     let of = |id: &str| rows.iter().filter(|row| row.worker_id == id).count();
     assert_eq!((of("a"), of("b")), (2, 2), "two times 1.5 cpus fit in 4");
     assert_eq!(db.count_jobs(qid).await.unwrap().n_queued, 6, "the rest still waits");

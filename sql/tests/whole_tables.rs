@@ -14,7 +14,8 @@ use sqlx::{AssertSqlSafe, Connection, Either, Executor, PgConnection, Row, SqlSa
 use support::statements;
 
 /// Tables whose size nobody bounds.
-const UNBOUNDED: [&str; 9] = ["definition", "event", "finished", "hold", "log_chunk", "login", "queued", "running", "webhook"];
+const UNBOUNDED: [&str; 10] =
+    ["definition", "event", "finished", "hold", "log_chunk", "login", "queued", "running", "waiting_class", "webhook"];
 
 /// Statements that read all of something on purpose, as their headers say, or that have no plan.
 const LEFT_OUT: [&str; 2] = ["webhook/backlog.sql", "database/maintain.sql"];
@@ -98,4 +99,21 @@ async fn no_table_is_read_whole_when_it_is_believed_to_be_empty() {
 #[tokio::test]
 async fn no_table_is_read_whole_when_it_is_known_to_be_large() {
     check_after(&[FILL, "vacuum analyze"]).await;
+}
+
+/// Functions without the setting: inlined into statements that have it, once a migration, or of maintenance.
+const PLAIN: [&str; 4] = ["due_partitions", "items", "maintain_step", "notice_restore"];
+
+#[tokio::test]
+async fn every_function_that_reads_a_table_brings_its_planner_settings_along() {
+    let database = TestDatabase::new().await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    let tables = UNBOUNDED.join("|");
+    let without = format!(
+        "select p.proname from pg_proc p where p.pronamespace = 'asman'::regnamespace and p.prokind = 'f' \
+         and p.prosrc ~ 'asman\\.({tables})\\M' and not coalesce(p.proconfig, '{{}}') @> '{{enable_seqscan=off}}' order by 1"
+    );
+    let rows = connection.fetch_all(AssertSqlSafe(without)).await.unwrap();
+    let names: Vec<String> = rows.iter().map(|row| row.get(0)).filter(|name: &String| !PLAIN.contains(&name.as_str())).collect();
+    assert!(names.is_empty(), "those who call them in a plain session would read tables whole: {names:?}");
 }

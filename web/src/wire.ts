@@ -719,8 +719,14 @@ export type WorkerDescription = {
   tags: Array<string>,
   /** Longest run it allows. */
   maxJobDuration: Duration,
-  /** How it runs jobs: `docker` or `process`. */
+  /** How it runs jobs: `docker` or `process`. Jobs that name a script and no image are for the latter alone. */
   executor: string,
+  /** Names of the secrets that it gives to jobs which ask for them. */
+  secrets: Array<string>,
+  /** Platforms of the images that it builds. */
+  platforms: Array<string>,
+  /** Whether it builds images. */
+  builds: boolean,
 }
 
 /** Names a worker in its queue. */

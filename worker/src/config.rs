@@ -101,6 +101,9 @@ pub struct Config {
     /// Build no images: jobs with a build block fail. A build gets its job's cpus and memory, but 2 GiB of memory at most.
     #[arg(long, env = "ASMAN_WORKER_NO_BUILD")]
     pub no_build: bool,
+    /// Platforms besides the engine's own that it builds images for, such as linux/arm64, where the machine emulates them.
+    #[arg(long, env = "ASMAN_WORKER_PLATFORMS", value_delimiter = ',', value_name = "PLATFORM")]
+    pub platforms: Vec<String>,
     /// Registry to keep built images in, as HOST/PREFIX, with the login that `docker login` has left: an image that one worker has
     /// built is pulled by the others [default: none, built images stay in this engine].
     #[arg(long, env = "ASMAN_WORKER_BUILD_REGISTRY")]
@@ -186,6 +189,7 @@ impl Config {
             stderr_fails: false,
             allow_private_urls: false,
             no_build: false,
+            platforms: Vec::new(),
             build_registry: None,
             docker_login: DockerLogin::default(),
             docker_config: None,
@@ -230,6 +234,9 @@ impl Config {
         }
         if self.heartbeat.0.is_zero() || self.heartbeat.0 > protocol::limits::WAIT_MAX {
             return refuse("--heartbeat must be above 0 and at most 30s");
+        }
+        if let Some(platform) = self.platforms.iter().find(|text| protocol::labels::platform_label(text).is_none()) {
+            return refuse(&format!("--platforms: {platform:?} names no platform; write it as linux/arm64"));
         }
         self.isolation.check()?;
         self.care.check()?;

@@ -316,7 +316,8 @@ pub(crate) struct Waiting {
     job_id: String,
     /// Its place, from 1.
     position: usize,
-    /// Why it waits, as programs read it: `queue-paused`, `given-back`, `no-worker`, `no-tag`, `no-gpus`, `no-cpus`, `no-memory`,
+    /// Why it waits, as programs read it: `queue-paused`, `given-back`, `no-worker`, `no-tag`, `no-secret`,
+    /// `no-executor`, `no-platform`, `no-builder`, `no-gpus`, `no-cpus`, `no-memory`,
     /// `no-time`, `no-worker-fits`, `workers-busy`, and maybe others later.
     code: String,
     /// Why it waits.

@@ -10,12 +10,12 @@
 
 mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use protocol::{Free, Qid, WorkerDescription, limits};
 use rand::Rng;
-use sql::{ClaimKey, ClaimedRow, Db, ReleaseRow};
+use sql::{ClaimKey, ClaimedRow, Claims, Db, ReleaseRow};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -32,6 +32,9 @@ const FLIGHTS: usize = 2;
 const WANTS_MAX: usize = 50_000;
 /// Most jobs that one statement may claim.
 const SLOTS_PER_STATEMENT: usize = 1_000;
+
+/// Between the beginnings of two tidyings: each walks along the classes of its queues, and finds nothing to do in most.
+const TIDY_PAUSE: Duration = Duration::from_secs(1);
 
 /// One worker's request.
 #[derive(Debug)]
@@ -66,13 +69,16 @@ struct Means {
     db: Db,
     hub: Hub,
     notifier: Notifier,
+    /// The dispatcher's own door. Weak: the dispatcher ends when all others have let go of it.
+    messages: mpsc::WeakSender<Message>,
 }
 
 impl Dispatcher {
     /// Starts the task. `poll` is how often queues with waiting workers are looked at without a hint.
     pub(crate) fn start(background: &Background, db: Db, hub: Hub, notifier: Notifier, poll: Duration) -> Self {
         let (messages, inbox) = mpsc::channel(WANTS_MAX);
-        background.start("the dispatcher", run(Means { db, hub, notifier }, inbox, poll));
+        let means = Means { db, hub, notifier, messages: messages.downgrade() };
+        background.start("the dispatcher", run(means, inbox, poll));
         Self { messages }
     }
 
@@ -124,13 +130,17 @@ impl Dispatcher {
 }
 
 /// A statement that is over, with what it claimed; nothing when it failed.
-type Landed = (Batch, Option<Vec<ClaimedRow>>);
+type Landed = (Batch, Option<Claims>);
 
 async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
     let mut waiting = Waiting::default();
     let mut flights: JoinSet<Landed> = JoinSet::new();
     let mut returns = JoinSet::new();
     let mut stop = None;
+    // Queues with many classes of jobs, and the one task that tidies them up.
+    let mut crowded: HashSet<Qid> = HashSet::new();
+    let mut tidying: JoinSet<()> = JoinSet::new();
+    let mut tidied_at: Option<tokio::time::Instant> = None;
     let mut next_poll = tokio::time::Instant::now() + jittered(poll);
     loop {
         tokio::select! {
@@ -140,13 +150,17 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
             },
             Some(_) = returns.join_next() => {}
             Some(landed) = flights.join_next() => match landed {
-                Ok((batch, rows)) => land(&means, &mut waiting, &mut returns, batch, rows),
+                Ok((batch, claims)) => {
+                    crowded.extend(claims.iter().flat_map(|claims| claims.crowded.iter().copied()));
+                    land(&means, &mut waiting, &mut returns, batch, claims.map(|claims| claims.rows));
+                }
                 Err(error) => {
                     // Its queues would never be looked at again.
                     tracing::error!(%error, "a claim statement's task ended");
                     return;
                 }
             },
+            Some(tidied) = tidying.join_next() => drop(tidied),
             () = tokio::time::sleep_until(next_poll) => {
                 waiting.mark_all();
                 metrics::gauge!("asman_claims_waiting").set(waiting.n_wants() as f64);
@@ -157,12 +171,16 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
             stop = stop.or(take(&mut waiting, message));
         }
         if let Some(done) = stop {
-            while let Some(Ok((batch, rows))) = flights.join_next().await {
-                land(&means, &mut waiting, &mut returns, batch, rows);
+            while let Some(Ok((batch, claims))) = flights.join_next().await {
+                land(&means, &mut waiting, &mut returns, batch, claims.map(|claims| claims.rows));
             }
             while returns.join_next().await.is_some() {}
             let _ = done.send(());
             return;
+        }
+        if tidying.is_empty() && !crowded.is_empty() && tidied_at.is_none_or(|at| at.elapsed() >= TIDY_PAUSE) {
+            tidied_at = Some(tokio::time::Instant::now());
+            tidying.spawn(tidy(means.db.clone(), std::mem::take(&mut crowded)));
         }
         while flights.len() < FLIGHTS {
             let Some(batch) = waiting.next_batch(SLOTS_PER_STATEMENT) else { break };
@@ -187,16 +205,32 @@ fn jittered(poll: Duration) -> Duration {
     poll.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
-async fn fly(db: Db, batch: Batch) -> (Batch, Option<Vec<ClaimedRow>>) {
+async fn fly(db: Db, batch: Batch) -> (Batch, Option<Claims>) {
     let start = std::time::Instant::now();
-    let result = db.claim(&batch.wants).await;
+    let result = db.claim_and_look(&batch.wants).await;
     metrics::histogram!("asman_claim_statement_seconds").record(start.elapsed().as_secs_f64());
     match result {
-        Ok(rows) => (batch, Some(rows)),
+        Ok(claims) => (batch, Some(claims)),
         Err(error) => {
             metrics::counter!("asman_claim_statements_failed_total").increment(1);
             tracing::warn!(%error, "a claim statement failed; its queues are looked at again with the next poll");
             (batch, None)
+        }
+    }
+}
+
+/// Takes classes of jobs that nobody present can run out of the way of claims, and those of which no job waits any more.
+async fn tidy(db: Db, queues: HashSet<Qid>) {
+    for qid in queues {
+        loop {
+            match db.tidy_classes(qid, true).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "classes of waiting jobs were not tidied up; the next claim tries again");
+                    break;
+                }
+            }
         }
     }
 }
@@ -226,6 +260,11 @@ async fn put_back(means: Means, orphans: Vec<ClaimedRow>) {
             for key in released {
                 means.hub.hint(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
                 means.notifier.touch(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
+                // The notifier tells the other processes. Own workers are not to wait for the poll.
+                if let Some(messages) = means.messages.upgrade() {
+                    // Never waits: the dispatcher may be waiting for this. The poll makes a lost hint good.
+                    let _ = messages.try_send(Message::Claimable(key.qid));
+                }
             }
         }
         Err(error) => tracing::warn!(%error, "claims without an asker were not put back; heartbeats or the lease will"),

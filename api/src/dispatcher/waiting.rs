@@ -1,6 +1,6 @@
 //! The wants that wait, by queue, and which of them the next statement shall try.
 //!
-//! Wants of one queue with the same tags and longest run form one want of the statement: its slots are dealt in turn, one job a
+//! Wants of one queue with the same labels and longest run form one want of the statement: its slots are dealt in turn, one job a
 //! worker, then a second one a worker, …, so that work spreads. Other wants of the queue have their turn in the next statement.
 //! Wants that got nothing beside others with more or less room than theirs are tried again among their like.
 
@@ -191,9 +191,7 @@ impl Waiting {
 }
 
 fn profile_of(entry: &Entry) -> (Vec<String>, std::time::Duration) {
-    let mut tags = entry.want.worker.tags.clone();
-    tags.sort();
-    (tags, entry.want.worker.max_job_duration.0)
+    (entry.want.worker.labels(), entry.want.worker.max_job_duration.0)
 }
 
 /// What a worker has free, but for the number of jobs.
@@ -203,7 +201,7 @@ fn room_of(entry: &Entry) -> (f64, u32, u64) {
 }
 
 fn statement_want(qid: Qid, group: &[Entry], slots_max: usize) -> Want {
-    let (tags, max) = group.first().map(profile_of).unwrap_or_default();
+    let (labels, max) = group.first().map(profile_of).unwrap_or_default();
     let rounds = group.iter().map(|entry| entry.want.free.jobs).max().unwrap_or(0);
     let mut slots = Vec::new();
     'deal: for round in 0..rounds {
@@ -220,5 +218,5 @@ fn statement_want(qid: Qid, group: &[Entry], slots_max: usize) -> Want {
             });
         }
     }
-    Want { qid, tags, max_seconds: i32::try_from(max.as_secs()).unwrap_or(i32::MAX), slots }
+    Want { qid, labels, max_seconds: i32::try_from(max.as_secs()).unwrap_or(i32::MAX), slots }
 }

@@ -1,15 +1,15 @@
 //! The messages of queues with client sockets: made once a tick, whatever the number of sockets.
 //!
-//! What changed is read from the events after each queue's cursor; rows that are not settled are read again with the next tick,
-//! since merging a job twice is harmless. A job that vanished from listings is shown by a whole snapshot, as existing clients
-//! expect.
+//! What changed is read from the events that each queue's cursor has not seen: each once, whatever else the database does. A change
+//! that is committed while a long read goes on may come twice, since merging a job twice is harmless. A job that vanished from
+//! listings is shown by a whole snapshot, as existing clients expect.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::{ClearMessage, Jobs, JobsMessage, LogsMessage, Namespace, Qid, ServerMessage, State, WorkersMessage, limits};
-use sql::{ChangedRow, Db, EventCursor, JobRow, Result};
+use sql::{Db, EventCursor, JobRow, Result};
 
 use super::{Channel, Hub};
 use crate::hint::Kinds;
@@ -49,14 +49,14 @@ impl Hub {
 
     /// The first socket of a queue: from now on its events matter. Log lines so far are not repeated.
     pub(super) async fn start_feed(&self, qid: Qid) -> Result<()> {
-        let xid = self.db.event_horizon().await?;
+        let cursor = self.db.event_horizon(qid).await?;
         let rows = self.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
         let runs = rows.iter().filter(|row| row.state() == State::Running);
         let running: HashMap<String, i64> = runs.map(|row| (row.job_id.clone(), row.queued_ms())).collect();
         let logs = read_to_the_end(&self.db, qid, &running).await?;
         self.with(|channels| {
             if let Some(channel) = channels.get_mut(&qid) {
-                channel.feed.start(EventCursor { qid, xid, seq: i64::MAX }, running, logs);
+                channel.feed.start(cursor, running, logs);
                 // Hints that came before there was a cursor led nowhere.
                 channel.mark(Kinds::STATES);
             }
@@ -136,11 +136,7 @@ impl Hub {
         while !cursors.is_empty() {
             let changes = self.db.changed_jobs(&cursors).await?;
             cursors = changes.rest;
-            let keys = self.with(|channels| {
-                let mut is_new = |change: &ChangedRow| channels.get_mut(&change.qid).is_some_and(|c| c.feed.pass(change));
-                let new = changes.rows.into_iter().filter(|change| is_new(change));
-                new.map(|change| (change.qid, change.job_id)).collect::<HashSet<_>>()
-            });
+            let keys: HashSet<_> = changes.rows.into_iter().map(|change| (change.qid, change.job_id)).collect();
             let keys: Vec<_> = keys.into_iter().collect();
             let rows = self.db.get_jobs(&keys).await?;
             let found: HashSet<(Qid, &str)> = rows.iter().map(|row| (row.qid, row.job_id.as_str())).collect();
@@ -152,6 +148,13 @@ impl Hub {
                 let text = self.snapshot(qid).await?;
                 self.send(qid, text);
             }
+            self.with(|channels| {
+                for cursor in changes.seen {
+                    if let Some(channel) = channels.get_mut(&cursor.qid) {
+                        channel.feed.cursor = Some(cursor);
+                    }
+                }
+            });
         }
         Ok(())
     }

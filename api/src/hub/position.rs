@@ -1,20 +1,18 @@
 //! How far the messages of one queue have come, so that each change and each line is sent once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use protocol::State;
-use sql::{ChangedRow, EventCursor, JobRow, LogCursor};
+use sql::{EventCursor, JobRow, LogCursor};
 
 use super::feed::Snapshot;
 
 /// How far the messages of one queue have come.
 #[derive(Debug, Default)]
 pub(super) struct Position {
-    /// The greatest settled place seen.
+    /// The events that were passed on.
     pub(super) cursor: Option<EventCursor>,
-    /// Unsettled rows that were passed on already.
-    passed: HashSet<(String, i64)>,
     /// When each job that runs was submitted, epoch milliseconds.
     running: HashMap<String, i64>,
     pub(super) logs: HashMap<String, (i64, i32)>,
@@ -33,17 +31,6 @@ impl Position {
     /// A hint makes the kept snapshot old.
     pub(super) fn forget_snapshot(&mut self) {
         self.snapshot = None;
-    }
-
-    /// Moves the cursor over a change. False when it was passed on already.
-    pub(super) fn pass(&mut self, change: &ChangedRow) -> bool {
-        let key = (change.xid.clone(), change.seq);
-        let number = |xid: &str| xid.parse::<u64>().unwrap_or(0);
-        let place = (number(&change.xid), change.seq);
-        if change.is_settled && self.cursor.as_ref().is_none_or(|cursor| (number(&cursor.xid), cursor.seq) < place) {
-            self.cursor = Some(EventCursor { qid: change.qid, xid: change.xid.clone(), seq: change.seq });
-        }
-        if change.is_settled { !self.passed.remove(&key) } else { self.passed.insert(key) }
     }
 
     /// Jobs whose log lines matter: those that run, and those that ended since the last tick.

@@ -77,16 +77,16 @@ fn waiting(rows: &[JobRow], workers: &[WorkerRow], is_paused: bool) -> Vec<Value
 fn why(row: &JobRow, workers: &[WorkerRow]) -> (&'static str, String) {
     let needs = row.needs();
     let none = |fits: &dyn Fn(&WorkerRow) -> bool| !workers.iter().any(fits);
-    let Needs { cpus, gpus, memory_bytes, seconds, tags } = needs;
+    let Needs { cpus, gpus, memory_bytes, seconds, labels } = needs;
     let fits = |worker: &WorkerRow| {
         let has_room = worker.cpus() >= cpus && worker.gpus() >= gpus && worker.has_memory(memory_bytes);
-        has_room && worker.runs_for(seconds) && tags.iter().all(|tag| worker.carries(tag))
+        has_room && worker.runs_for(seconds) && labels.iter().all(|label| worker.carries(label))
     };
     if workers.is_empty() {
         return ("no-worker", "no worker is connected".to_owned());
     }
-    if let Some(tag) = tags.iter().find(|tag| none(&|worker| worker.carries(tag))) {
-        return ("no-tag", format!("no connected worker carries the tag {tag}"));
+    if let Some(label) = labels.iter().find(|label| none(&|worker| worker.carries(label))) {
+        return (protocol::labels::lack_code_of(label), format!("no connected worker {}", protocol::labels::lack_of(label)));
     }
     if none(&|worker| worker.gpus() >= gpus) {
         let most = workers.iter().map(WorkerRow::gpus).max().unwrap_or(0);

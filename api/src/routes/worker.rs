@@ -50,7 +50,7 @@ pub(crate) async fn claim(
     }
     let free = check_free(request.free)?;
     let qid = queue.qid();
-    if app.db.register_worker(qid, &request.worker).await? == WorkerSeen::Changed {
+    if app.db.register_worker(qid, &request.worker, Some(free)).await? == WorkerSeen::Changed {
         app.touch(qid, Kinds::WORKERS);
     }
     if free.jobs == 0 {
@@ -75,6 +75,14 @@ pub(super) fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
             ErrorCode::InvalidWorker,
             "the worker's version, executor, tags or cpus are not usable".to_owned(),
         ));
+    }
+    let are_too_many = worker.secrets.len().max(worker.platforms.len()) > limits::WORKER_NAMES_MAX;
+    let has_bad_secret = worker.secrets.iter().any(|name| protocol::check_secret_name(name).is_err());
+    if are_too_many || has_bad_secret || worker.platforms.iter().any(|platform| platform.len() > 255) {
+        let max = limits::WORKER_NAMES_MAX;
+        return Err(ApiError::BadRequest(format!(
+            "the worker's secrets or platforms are not usable; name at most {max} of each, secrets as environment variables"
+        )));
     }
     Ok(())
 }

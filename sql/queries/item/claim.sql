@@ -5,21 +5,24 @@
 --        queue
 -- locks: the claimed queued rows, and in a queue of several classes rows looked at, for this statement; rows another claim holds
 --        are skipped
--- index: queued_pkey, definition_pkey, login_pkey
-with recursive head as (
-  select f.class, 1 as n from (
-    select q.class from asman.queued q
-    where q.qid = $1 and (select p.is_paused from asman.queue p where p.qid = $1) is not true
-    order by q.class, q.priority, q.seq limit 1) f
-  union all
-  select f.class, h.n + 1 from head h cross join lateral (
-    select q.class from asman.queued q where q.qid = $1 and q.class > h.class order by q.class, q.priority, q.seq limit 1) f
-  where h.n < 100),
+-- index: waiting_class_place, waiting_class_pkey, queued_pkey, definition_pkey, login_pkey
+with head as (
+  select k.class from (
+    select c.class, f.priority, f.seq
+    from asman.waiting_class c cross join lateral (
+      select q.priority, q.seq from asman.queued q
+      where q.qid = $1 and q.class = c.class and (q.not_before is null or q.not_before <= now())
+      order by q.class, q.priority, q.seq limit 1) f
+    where c.qid = $1 and (select p.is_paused from asman.queue p where p.qid = $1) is not true
+      and (select true from asman.waiting_class d where (d.class, d.qid) >= (c.class, c.qid)
+           and (d.class, d.qid, d.priority, d.seq) < (c.class, c.qid, c.priority, c.seq) limit 1) is null
+    order by c.priority, c.seq limit 500) k
+  order by k.priority, k.seq limit least($3::int8 + 4, 100)),
 pick as materialized (
   select q.* from head h cross join lateral (
     select q.qid, q.class, q.priority, q.seq, q.definition_hash from asman.queued q
     where q.qid = $1 and q.class = h.class and (q.not_before is null or q.not_before <= now())
-    order by q.priority, q.seq limit $3 for update skip locked) q),
+    order by q.class, q.priority, q.seq limit $3 for update skip locked) q),
 numbered as (
   select p.*, row_number() over place as n,
     sum(octet_length((select d.body from asman.definition d where d.hash = p.definition_hash))) over place as bytes

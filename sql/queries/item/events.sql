@@ -6,5 +6,5 @@
 select e.xid::text as xid, e.seq, (extract(epoch from e.at) * 1000)::int8 as at_ms, e.job_id, e.kind, e.reason, e.worker_id, e.attempt,
   e.epoch, e.message
 from asman.event e
-where e.qid = $1 and (e.xid, e.seq) > ($2::text::xid8, $3) and e.xid < pg_snapshot_xmin(pg_current_snapshot())
+where e.qid = $1 and (e.xid, e.seq) > ($2::text::xid8, $3) and e.xid < asman.event_xid(pg_snapshot_xmin(pg_current_snapshot()))
 order by e.xid, e.seq limit $4;

@@ -1,4 +1,4 @@
--- How much a queue holds: for its metrics and for autoscalers. Items that no container worker is offered are counted apart.
+-- How much a queue holds, counted up to a million waiting ones: for its metrics and for autoscalers. Items that no container worker is offered are counted apart.
 -- in:    $1 qid uuid
 -- out:   n_queued int8, n_running int8, cpus float8, gpus int8: container jobs, and what those need together that run or, unless
 --        the queue is paused, wait; n_items int8: other items, waiting and claimed; is_paused bool
@@ -8,7 +8,7 @@ select q.n as n_queued, r.n as n_running, case when p.is_paused then r.cpus else
   case when p.is_paused then r.gpus else q.gpus + r.gpus end as gpus, q.n_items + r.n_items as n_items, p.is_paused
 from (select count(*) filter (where not is_item) as n, coalesce(sum(cpus) filter (where not is_item), 0) as cpus,
     coalesce(sum(gpus) filter (where not is_item), 0)::int8 as gpus, count(*) filter (where is_item) as n_items
-  from asman.queued where qid = $1) q
+  from (select q.is_item, q.cpus, q.gpus from asman.queued q where q.qid = $1 order by q.class, q.priority, q.seq limit 1000000) c) q
 cross join (select count(*) filter (where not is_item) as n, coalesce(sum(cpus) filter (where not is_item), 0) as cpus,
     coalesce(sum(gpus) filter (where not is_item), 0)::int8 as gpus, count(*) filter (where is_item) as n_items
   from asman.running where qid = $1) r

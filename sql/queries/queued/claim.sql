@@ -1,36 +1,42 @@
 -- Claim waiting jobs for every hungry worker of a tick. One want per queue; its slots are dealt to the queue's workers in turn.
 -- Columns of a want travel along instead of being joined again: every join here is one index descent a row, never a product.
--- in:    wants: $1 qid uuid[], $2 jobs int4[], $3 tags text[] (joined by '/'), $4 cpus float8[], $5 gpus int4[],
+-- in:    wants: $1 qid uuid[], $2 jobs int4[], $3 labels text[] (joined by '/'), $4 cpus float8[], $5 gpus int4[],
 --        $6 memory_bytes int8[], $7 max_seconds int4[] (the most that any one worker of the want has free),
 --        $8 first_slot int4[]: where the want's slots begin in the arrays that follow;
 --        slots: $9 worker_id text[], $10 cpus float8[], $11 gpus int4[], $12 memory_bytes int8[]; $13 setup_seconds int4
 -- out:   qid uuid, worker_id text, job_id text, epoch int8, attempt int2, deadline_ms int8, max_seconds int4, body text,
---        login text (of its build context; null in nearly all), namespaces text[], is_debug bool, priority int2, seq int8
+--        login text (of its build context; null in nearly all), namespaces text[], is_debug bool, priority int2, seq int8;
+--        and one row with nothing but qid and an empty job_id for each queue whose classes are to be tidied up
 -- locks: the claimed queued rows and rows looked at that did not fit, for this statement; rows another claim holds are skipped
--- index: queued_pkey, definition_pkey, login_pkey
-with recursive want as materialized (
-  select w.* from unnest($1::uuid[], $2::int4[], $3::text[], $4::float8[], $5::int4[], $6::int8[], $7::int4[], $8::int4[]) with ordinality
-    as w (qid, jobs, tags, free_cpus, free_gpus, free_bytes, worker_seconds, first_slot, want_no)
+-- index: waiting_class_offered, waiting_class_pkey, queued_pkey, definition_pkey, login_pkey
+with want as materialized (
+  select w.qid, w.jobs, string_to_array(w.labels, '/') as labels, w.free_cpus, w.free_gpus, w.free_bytes, w.worker_seconds,
+    w.first_slot, w.want_no
+  from unnest($1::uuid[], $2::int4[], $3::text[], $4::float8[], $5::int4[], $6::int8[], $7::int4[], $8::int4[]) with ordinality
+    as w (qid, jobs, labels, free_cpus, free_gpus, free_bytes, worker_seconds, first_slot, want_no)
   where (select p.is_paused from asman.queue p where p.qid = w.qid) is not true),
--- The first row of each class of each wanted queue, by hopping from class to class; at most 100 classes a queue.
+-- The first job of each class that somebody present can run and that fits: of the 500 that may have the oldest jobs, those that do.
 head as (
-  select w.*, f.class, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.is_item, f.tags as job_tags, 1 as n
+  select w.want_no, w.qid, w.jobs, w.first_slot, w.worker_seconds, h.class
   from want w cross join lateral (
-    select q.* from asman.queued q where q.qid = w.qid order by q.class, q.priority, q.seq limit 1) f
-  union all
-  select h.qid, h.jobs, h.tags, h.free_cpus, h.free_gpus, h.free_bytes, h.worker_seconds, h.first_slot, h.want_no,
-    f.class, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.is_item, f.tags, h.n + 1
-  from head h cross join lateral (
-    select q.* from asman.queued q where q.qid = h.qid and q.class > h.class order by q.class, q.priority, q.seq limit 1) f
-  where h.n < 100),
+    select k.class from (
+      select c.class, f.priority, f.seq
+      from asman.waiting_class c cross join lateral (
+        select q.priority, q.seq from asman.queued q
+        where q.qid = w.qid and q.class = c.class and (q.not_before is null or q.not_before <= now())
+        order by q.class, q.priority, q.seq limit 1) f
+      where c.offered_qid = w.qid and c.cpus <= w.free_cpus and c.gpus <= w.free_gpus
+        and c.memory_bytes <= w.free_bytes and c.required_seconds <= w.worker_seconds and c.labels <@ w.labels
+        and (select true from asman.waiting_class d where (d.class, d.qid) >= (c.class, c.qid)
+             and (d.class, d.qid, d.priority, d.seq) < (c.class, c.qid, c.priority, c.seq) limit 1) is null
+      order by c.priority, c.seq limit 500) k
+    order by k.priority, k.seq limit least(w.jobs + 4, 100)) h),
 pick as materialized (
   select h.want_no, h.first_slot, h.worker_seconds, q.*
   from head h cross join lateral (
     select q.qid, q.class, q.priority, q.seq, q.cpus, q.gpus, q.memory_bytes from asman.queued q
-    where q.qid = h.qid and q.class = h.class and (q.not_before is null or q.not_before <= now())
-    order by q.priority, q.seq limit h.jobs for update skip locked) q
-  where not h.is_item and h.cpus <= h.free_cpus and h.gpus <= h.free_gpus and h.memory_bytes <= h.free_bytes
-    and h.required_seconds <= h.worker_seconds and h.job_tags <@ string_to_array(h.tags, '/')),
+    where q.qid = h.qid and q.class = h.class and not q.is_item and (q.not_before is null or q.not_before <= now())
+    order by q.class, q.priority, q.seq limit h.jobs for update skip locked) q),
 numbered as (
   select p.*, (p.first_slot + row_number() over (partition by p.want_no order by p.priority, p.seq) - 1)::int4 as slot from pick p),
 dealt as (
@@ -59,4 +65,9 @@ select c.qid, c.worker_id, c.job_id, c.epoch, c.attempt, (extract(epoch from c.d
   (extract(epoch from c.deadline - c.claimed_at))::int4 - $13::int4 as max_seconds,
   (select d.body from asman.definition d where d.hash = c.definition_hash) as body,
   (select l.login from asman.login l where l.hash = c.definition_hash) as login, c.namespaces, c.is_debug, c.priority, c.seq
-from claimed c;
+from claimed c
+union all
+select w.qid, '', '', 0, 0::int2, 0, 0, null, null, '{}', false, 0::int2, 0
+from want w where (select count(*) from (
+  select from asman.waiting_class c where c.offered_qid = w.qid
+  order by c.priority, c.seq limit 201) n) > 200;

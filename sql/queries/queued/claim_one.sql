@@ -1,5 +1,5 @@
 -- Claim one named job for a worker that asks for just this one, if it still waits: the first who asks has it.
--- Such a worker knows no tags and starts as it asks, so a job with tags is not for it, and a pause after a loss is passed over.
+-- It starts as it asks, so a pause after a loss is passed over; a job whose labels the worker does not carry is not for it.
 -- in:    $1 qid uuid, $2 job_id text, $3 worker_id text, $4 setup_seconds int4
 -- out:   epoch int8: no row when the job does not wait, the queue is paused, or the worker is unknown or too small
 -- locks: the queued row; another who holds it ends first
@@ -7,7 +7,7 @@
 with wanted as (
   select q.qid, q.job_id, least(q.max_seconds, w.max_seconds) as run_seconds
   from asman.queued q join asman.worker w on w.qid = q.qid and w.worker_id = $3
-  where q.job_id = $2 and q.qid = $1 and not q.is_item and q.tags = '{}' and q.gpus <= w.gpus and q.cpus <= w.cpus
+  where q.job_id = $2 and q.qid = $1 and not q.is_item and asman.labels_of(q.tags) <@ w.labels and q.gpus <= w.gpus and q.cpus <= w.cpus
     and q.required_seconds <= w.max_seconds and (select p.is_paused from asman.queue p where p.qid = q.qid) is not true
   for update of q),
 gone as (

@@ -32,6 +32,18 @@ impl Machine {
         self.containers.as_ref().map(|containers| containers.docker.clone())
     }
 
+    /// Whether it builds images.
+    pub(super) fn builds(&self, config: &Config) -> bool {
+        let may = |containers: &Containers| !config.no_build && !containers.isolation.refuses_builds();
+        self.containers.as_ref().is_some_and(may)
+    }
+
+    /// Platforms of the images that it builds: the engine's own, and those that are asked for.
+    pub(super) fn platforms(&self, config: &Config) -> Vec<String> {
+        let own = self.containers.iter().map(|containers| containers.docker.platform.clone());
+        own.chain(config.platforms.iter().cloned()).collect()
+    }
+
     /// Removes the network, its rules, and what was made ahead.
     pub(super) async fn close(&self) {
         if let Some(containers) = &self.containers {

@@ -178,6 +178,9 @@ impl Common {
             tags: config.tags.clone(),
             max_job_duration: config.max_job_duration,
             executor: machine.executor.name().to_owned(),
+            secrets: config.isolation.secrets.iter().map(|secret| secret.name.clone()).collect(),
+            platforms: machine.platforms(config),
+            builds: machine.builds(config),
         };
         let host = Host {
             api: Arc::clone(&api),

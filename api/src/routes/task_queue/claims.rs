@@ -3,7 +3,7 @@
 //! A claim is one statement in the database, so no item is claimed twice, however many processes serve the queue. A lease that
 //! runs out puts the item back to WAITING with its attempt counted, and after [`limits::LOST_WORKERS_MAX`] losses to FAIL.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use protocol::{ErrorCode, Reason, Stage, WorkerId, limits};
@@ -27,6 +27,9 @@ pub(super) async fn get(call: Call) -> Result<Response, Refusal> {
     Ok(ok(pairs(items.iter().map(|item| (item.job_id.as_str(), item.body.as_deref())))))
 }
 
+/// A claim that took so long met many classes of jobs that are to be tidied up.
+const SLOW: Duration = Duration::from_millis(50);
+
 /// `GET peek/{n_items}`: what a `get` would give now.
 pub(super) async fn peek(call: Call) -> Result<Response, Refusal> {
     let n = item_number(&call.argument)?;
@@ -48,7 +51,15 @@ fn pairs<'t>(items: impl Iterator<Item = (&'t str, Option<&'t str>)>) -> String 
 }
 
 async fn claim_now(call: &Call, worker_id: &str, n: i64, lease: Option<Duration>) -> Result<Vec<ItemClaim>, Refusal> {
+    let start = Instant::now();
     let items = call.app.db.claim_items(call.qid, worker_id, n.min(limits::ITEMS_CLAIM_MAX), lease).await?;
+    if start.elapsed() > SLOW {
+        let (db, qid) = (call.app.db.clone(), call.qid);
+        tokio::spawn(async move {
+            // Maintenance does it too, only later.
+            let _ = db.tidy_classes(qid, false).await;
+        });
+    }
     if !items.is_empty() {
         call.app.touch(call.qid, Kinds::STATES);
         metrics::counter!("asman_jobs_claimed_total").increment(items.len() as u64);

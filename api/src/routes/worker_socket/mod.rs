@@ -128,7 +128,7 @@ impl Worker {
             return refuse();
         }
         let (app, qid) = (&self.connection.app, self.connection.queue.qid());
-        if let Ok(seen) = app.db.register_worker(qid, &worker).await {
+        if let Ok(seen) = app.db.register_worker(qid, &worker, None).await {
             if seen == WorkerSeen::Changed {
                 app.touch(qid, Kinds::WORKERS);
             }

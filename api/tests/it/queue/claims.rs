@@ -114,3 +114,27 @@ async fn a_submission_that_meets_a_claim_joins_the_running_job() {
     assert_eq!(api.get(&format!("/q/q/j/{id}/namespaces.json")).await.1, json!({"data": ["_", "other"]}));
     assert_eq!(api.count("select count(*) from asman.queued").await, 0);
 }
+
+#[tokio::test]
+async fn a_claim_that_is_put_back_goes_to_the_next_waiting_worker_without_a_poll() {
+    let api = TestApi::with(|config| config.poll = "5m".parse().unwrap()).await;
+    assert!(api.claim("q", "other", 1, "0s").await.is_empty());
+    let id = api.submit("q", 1).await;
+    let mut connection = api.database().await;
+    connection.execute("begin; lock table asman.queued in access exclusive mode").await.unwrap();
+    let gone = spawn_claim(&api, "gone");
+    eventually("the claim is under way", || async {
+        let waiting = "select count(*) from pg_locks where not granted and relation = 'asman.queued'::regclass";
+        (api.count(waiting).await > 0).then_some(())
+    })
+    .await;
+    let other = spawn_claim(&api, "other");
+    until_registered(&api, 2).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    let_the_server_notice(&api).await;
+    connection.execute("commit").await.unwrap();
+    let start = tokio::time::Instant::now();
+    assert_eq!(held(&in_time(other).await.unwrap()["jobs"][0]).0, id);
+    assert!(start.elapsed() < crate::test_api::PROMPT, "{:?}", start.elapsed());
+}

@@ -10,8 +10,8 @@ use super::inputs::InputFile;
 use crate::failure::Failure;
 use crate::text_file;
 
-/// A definition has an image; workers that run scripts do not look at it.
-const NO_IMAGE: &str = "none";
+/// The image that says that a script is named.
+const NO_IMAGE: &str = protocol::labels::SCRIPT_IMAGE;
 
 /// The members that the flags ask for, without files.
 pub(super) fn members(args: &AddArgs) -> Result<Map<String, Value>, Failure> {

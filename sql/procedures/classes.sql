@@ -1,0 +1,140 @@
+-- Classes of waiting jobs, and which of them somebody present can run.
+--
+-- Who queues a job writes its class as runnable, and looks at no worker. Who comes as a worker first writes itself, then marks what it
+-- can run. Who finds that nobody can run a class looks at the workers under the lock that those who come hold while they mark. So
+-- whatever the order, a class that a worker can run is marked by the time that the worker's first claim is looked at, and nobody who
+-- queues a job ever waits for a worker, nor a worker for one who queues.
+
+-- What a worker must carry to run a job with these tags: those behind an empty text are the job's implicit labels.
+-- A job that asks for no executor is for one that runs containers.
+create or replace function asman.labels_of(tags text[]) returns text[]
+language sql immutable parallel safe
+return array(select 'tag:' || t.tag from unnest(tags) with ordinality t (tag, n)
+    where t.n < coalesce(array_position(tags, ''), 2147483647))
+  || case when '' = any (tags) then tags[array_position(tags, '') + 1:] else '{}' end
+  || case when 'executor:process' = any (tags) and '' = any (tags)
+      and 'executor:process' = any (tags[array_position(tags, '') + 1:]) then '{}'::text[] else '{executor:container}' end;
+
+-- The key of the lock under which classes of a queue are marked as runnable or not.
+create or replace function asman.worker_lock(qid uuid) returns int8
+language sql immutable parallel safe
+return hashtextextended('asman.workers:' || qid::text, 0);
+
+-- After each insert into asman.queued, whoever sends it: each class of the new rows has a row of asman.waiting_class at or before them.
+-- locks: the advisory lock of the queues that have such a class already, shared, so that its row is not taken away before the commit
+-- index: waiting_class_pkey
+create or replace function asman.note_classes() returns trigger
+language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+begin
+  perform pg_advisory_xact_lock_shared(k.key) from (
+    select distinct asman.queue_lock(f.qid) as key from (select distinct n.qid, n.class from fresh n) f
+    where (select true from asman.waiting_class c where (c.class, c.qid) between (f.class, f.qid) and (f.class, f.qid) limit 1) order by 1) k;
+
+  insert into asman.waiting_class (qid, class, priority, seq, cpus, gpus, memory_bytes, required_seconds, is_item, labels)
+  select f.qid, f.class, f.priority, f.seq, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.is_item, asman.labels_of(f.tags)
+  from (
+    select n.qid, n.class, n.priority, min(n.seq) as seq, min(n.cpus) as cpus, min(n.gpus) as gpus, min(n.memory_bytes) as memory_bytes,
+      min(n.required_seconds) as required_seconds, bool_and(n.is_item) as is_item, min(n.tags) as tags
+    from fresh n group by n.qid, n.class, n.priority) f
+  where (select true from asman.waiting_class c where (c.class, c.qid) >= (f.class, f.qid)
+         and (c.class, c.qid, c.priority, c.seq) <= (f.class, f.qid, f.priority, f.seq) limit 1) is null
+  on conflict do nothing;
+  return null;
+end $$;
+
+-- Mark what a worker can run with nothing else to do. Called after the worker's row is committed, before its first claim.
+-- in:    the worker, as it is registered
+-- out:   whether so many classes are runnable that they are to be tidied up before claims walk along them
+-- locks: the queue's lock for marking; the rows that it marks
+-- index: worker_pkey, waiting_class_place
+create or replace function asman.count_worker(qid_in uuid, worker_id_in text) returns bool
+language plpgsql set enable_seqscan = off set jit = off as $$
+begin
+  perform pg_advisory_xact_lock(asman.worker_lock(qid_in));
+  update asman.waiting_class c set is_runnable = true
+  from asman.worker w
+  where w.qid = qid_in and w.worker_id = worker_id_in and c.qid = qid_in and not c.is_runnable
+    and c.cpus <= w.most_cpus and c.gpus <= w.most_gpus and c.memory_bytes <= w.most_memory and c.required_seconds <= w.most_seconds
+    and c.labels <@ w.labels;
+  update asman.worker w set is_counted = true where w.qid = qid_in and w.worker_id = worker_id_in and not w.is_counted;
+  return (select count(*) > 200 from (
+    select from asman.waiting_class c where c.offered_qid = qid_in
+    order by c.priority, c.seq limit 201) n);
+end $$;
+
+-- Look at classes of a queue that nobody has looked at lately: those without a waiting job go, the others move up to their first job,
+-- and are runnable when a worker that is registered can run them.
+-- in:    the queue; the most rows to look at; whether those that nobody can run need no other look
+-- out:   rows looked at
+-- locks: the queue's locks, each only if it is free: nobody queues and no worker comes meanwhile
+-- index: waiting_class_offered or waiting_class_place, waiting_class_pkey, queued_pkey, worker_pkey
+create or replace function asman.tidy_classes(qid_in uuid, n_max int, only_runnable bool) returns int
+language plpgsql set enable_seqscan = off set enable_sort = off set jit = off as $$
+declare
+  -- Tried here, so that the statements below see what was committed before the locks were free.
+  is_still constant bool := pg_try_advisory_xact_lock(asman.queue_lock(qid_in));
+  is_counted constant bool := pg_try_advisory_xact_lock(asman.worker_lock(qid_in));
+  classes int8[];
+  priorities int2[];
+  seqs int8[];
+begin
+  if not is_counted then return 0; end if;
+  if only_runnable then
+    select array_agg(o.class), array_agg(o.priority), array_agg(o.seq) into classes, priorities, seqs from (
+      select c.class, c.priority, c.seq from asman.waiting_class c
+      where c.offered_qid = qid_in and c.checked_at < now() - interval '1 minute'
+      order by c.priority, c.seq limit n_max) o;
+  else
+    select array_agg(o.class), array_agg(o.priority), array_agg(o.seq) into classes, priorities, seqs from (
+      select c.class, c.priority, c.seq from asman.waiting_class c
+      where c.qid = qid_in and c.checked_at < now() - interval '1 minute'
+      order by c.priority, c.seq limit n_max) o;
+  end if;
+  if classes is null then return 0; end if;
+
+  -- The workers that differ: each is held against each class.
+  with profile as materialized (
+    select distinct w.labels, w.most_cpus, w.most_gpus, w.most_memory, w.most_seconds from asman.worker w where w.qid = qid_in),
+  seen as materialized (
+    select o.class, o.priority, o.seq, h.priority as head_priority, h.seq as head_seq, n.rows, n.seq = o.seq as is_first,
+      c.is_item or exists (select from profile p where c.cpus <= p.most_cpus and c.gpus <= p.most_gpus
+        and c.memory_bytes <= p.most_memory and c.required_seconds <= p.most_seconds and c.labels <@ p.labels) as is_runnable
+    from unnest(classes, priorities, seqs) as o (class, priority, seq)
+    join asman.waiting_class c on (c.class, c.qid, c.priority, c.seq) = (o.class, qid_in, o.priority, o.seq)
+    left join lateral (
+      select q.priority, q.seq from asman.queued q where q.qid = qid_in and q.class = o.class
+      order by q.class, q.priority, q.seq limit 1) h on true
+    cross join lateral (
+      select (array_agg(f.seq))[1] as seq, count(*) as rows from (
+        select d.seq from asman.waiting_class d where (d.class, d.qid) between (o.class, qid_in) and (o.class, qid_in)
+        order by d.class, d.qid, d.priority, d.seq limit 2) f) n),
+  gone as (
+    delete from asman.waiting_class c using seen s
+    where is_still and (c.class, c.qid, c.priority, c.seq) = (s.class, qid_in, s.priority, s.seq)
+      and (s.head_seq is null or not s.is_first))
+  update asman.waiting_class c set is_runnable = s.is_runnable, checked_at = now(),
+    priority = case when is_still and s.rows = 1 then s.head_priority else c.priority end,
+    seq = case when is_still and s.rows = 1 then s.head_seq else c.seq end
+  from seen s
+  where (c.class, c.qid, c.priority, c.seq) = (s.class, qid_in, s.priority, s.seq)
+    and not (is_still and (s.head_seq is null or not s.is_first));
+  return cardinality(classes);
+end $$;
+
+-- The same for the queues whose classes nobody has looked at for longest.
+-- in:    the most rows from which the queues are taken: each queue takes two locks until the commit
+-- out:   queues looked at
+create or replace function asman.tidy_idle_classes(n_max int) returns int
+language plpgsql set enable_seqscan = off set jit = off as $$
+declare
+  key uuid;
+  n int := 0;
+begin
+  for key in select distinct o.qid from (
+    select c.qid from asman.waiting_class c where c.checked_at < now() - interval '10 minutes' order by c.checked_at limit n_max) o
+  loop
+    perform asman.tidy_classes(key, 2000, false);
+    n := n + 1;
+  end loop;
+  return n;
+end $$;
