@@ -57,6 +57,12 @@ pub struct Scanner {
     is_escaped: bool,
 }
 
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Scanner {
     /// At the start of a line.
     pub const fn new() -> Self {
@@ -64,7 +70,6 @@ impl Scanner {
     }
 
     /// Takes the next character. Gives what it stands in, when it means itself and no quote or escape.
-    #[expect(clippy::should_implement_trait, reason = "it takes the character")]
     pub fn next(&mut self, c: char) -> Option<Quote> {
         if std::mem::take(&mut self.is_escaped) {
             return None;

@@ -2,6 +2,8 @@
 //! (`web/src/definition/amounts.test.ts`).
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+use std::time::Duration;
+
 use protocol::{Coded, ParsedDefinition};
 use serde_json::Value;
 
@@ -29,8 +31,8 @@ fn what_can_never_run_is_refused_with_a_code_and_the_members_name_and_the_rest_i
         let read = ParsedDefinition::parse(&expanded(text));
         match (case["code"].as_str(), read) {
             (None, Ok(parsed)) => {
-                let seconds = case["seconds"].as_f64().unwrap_or(parsed.max_duration.as_secs_f64());
-                assert_eq!(parsed.max_duration.as_secs_f64(), seconds, "{text}");
+                let longest = case["seconds"].as_f64().map_or(parsed.max_duration, Duration::from_secs_f64);
+                assert_eq!(parsed.max_duration, longest, "{text}");
                 assert_eq!(parsed.memory_bytes, case["bytes"].as_u64().unwrap_or(parsed.memory_bytes), "{text}");
             }
             (Some(code), Err(error)) => {

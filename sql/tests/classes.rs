@@ -22,7 +22,7 @@ async fn open() -> (Db, TestDatabase, PgConnection) {
     (Db::new(&database.url, &Settings::default()).unwrap(), database, connection)
 }
 
-fn worker(description: Value) -> WorkerDescription {
+fn worker(description: &Value) -> WorkerDescription {
     let mut whole = json!({"id": "w", "cpus": 64, "maxJobDuration": "1h", "executor": "docker"});
     whole.as_object_mut().unwrap().extend(description.as_object().unwrap().clone());
     serde_json::from_value(whole).unwrap()
@@ -78,7 +78,7 @@ async fn pages_of_a_claim(connection: &mut PgConnection) -> i64 {
 
 async fn check_cost(n: i64) {
     let (db, _database, mut connection) = open().await;
-    let (qid, own) = (queue("q"), worker(json!({})));
+    let (qid, own) = (queue("q"), worker(&json!({})));
     connection.execute(AssertSqlSafe(strangers(n))).await.unwrap();
     for number in 0..20 {
         db.submit(&[job(qid, &json!({"image": "a", "command": number.to_string()}))]).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_claim_costs_the_same_beside_a_hundred_thousand_classes_that_nobody_ca
 #[tokio::test]
 async fn a_claim_is_bounded_beside_a_hundred_thousand_classes_that_it_could_run() {
     let (db, _database, mut connection) = open().await;
-    let (qid, own) = (queue("q"), worker(json!({})));
+    let (qid, own) = (queue("q"), worker(&json!({})));
     let many = strangers(100_000).replace("array['nobody-' || n]", "'{}'").replace("'{_}', 1, 0, 0", "'{_}', 1, 0, n");
     connection.execute(AssertSqlSafe(many)).await.unwrap();
     db.register_worker(qid, &own, Some(Free { cpus: 64.0, gpus: 0, memory: 1 << 40, jobs: 1 })).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_claim_is_bounded_beside_a_hundred_thousand_classes_that_it_could_run(
 #[tokio::test]
 async fn a_plain_job_behind_310_jobs_with_tags_or_sizes_that_nobody_has_is_claimed() {
     let (db, _database, _) = open().await;
-    let (qid, own) = (queue("q"), worker(json!({})));
+    let (qid, own) = (queue("q"), worker(&json!({})));
     db.register_worker(qid, &own, None).await.unwrap();
     let strange: Vec<_> = (0..310)
         .map(|n| match n % 3 {
@@ -142,7 +142,7 @@ async fn a_plain_job_behind_310_jobs_with_tags_or_sizes_that_nobody_has_is_claim
 #[tokio::test]
 async fn a_worker_that_comes_while_a_job_is_being_queued_gets_it() {
     let (db, _database, mut connection) = open().await;
-    let (qid, own) = (queue("q"), worker(json!({"tags": ["lab"]})));
+    let (qid, own) = (queue("q"), worker(&json!({"tags": ["lab"]})));
     connection.execute("begin").await.unwrap();
     connection.execute("select asman.enqueue('q', '{\"image\": \"a\", \"tags\": [\"lab\"]}')").await.unwrap();
     let registered = db.register_worker(qid, &own, None);
@@ -155,7 +155,7 @@ async fn a_worker_that_comes_while_a_job_is_being_queued_gets_it() {
 #[tokio::test]
 async fn who_queues_the_first_job_of_a_class_in_an_open_transaction_holds_up_nobody() {
     let (db, _database, mut connection) = open().await;
-    let (qid, own) = (queue("q"), worker(json!({})));
+    let (qid, own) = (queue("q"), worker(&json!({})));
     connection.execute("begin").await.unwrap();
     connection.execute("select asman.enqueue('q', '{\"image\": \"a\"}')").await.unwrap();
     let others = [job(qid, &json!({"image": "b"}))];
@@ -171,7 +171,7 @@ async fn who_queues_the_first_job_of_a_class_in_an_open_transaction_holds_up_nob
 async fn a_worker_that_grows_is_offered_what_it_could_not_run_before() {
     let (db, _database, mut connection) = open().await;
     let qid = queue("q");
-    let small = worker(json!({"cpus": 1}));
+    let small = worker(&json!({"cpus": 1}));
     db.register_worker(qid, &small, None).await.unwrap();
     db.submit(&[job(qid, &json!({"image": "a", "requirements": {"cpus": 8}}))]).await.unwrap();
     while db.tidy_classes(qid, true).await.unwrap() {}
@@ -179,9 +179,9 @@ async fn a_worker_that_grows_is_offered_what_it_could_not_run_before() {
         connection.fetch_one("select count(*) from asman.waiting_class where not is_runnable").await.unwrap().get(0);
     assert_eq!(unrunnable, 1);
     for description in [json!({"cpus": 8}), json!({"cpus": 4})] {
-        db.register_worker(qid, &worker(description), None).await.unwrap();
+        db.register_worker(qid, &worker(&description), None).await.unwrap();
     }
-    assert_eq!(claim(&db, qid, &worker(json!({"cpus": 8})), 1).await.len(), 1);
+    assert_eq!(claim(&db, qid, &worker(&json!({"cpus": 8})), 1).await.len(), 1);
 }
 
 /// As if it were later: what was looked at just now may be looked at again.
@@ -190,7 +190,7 @@ const LATER: &str = "update asman.waiting_class set checked_at = checked_at - in
 #[tokio::test]
 async fn classes_without_a_job_go_and_come_back_with_the_next() {
     let (db, _database, mut connection) = open().await;
-    let (qid, own) = (queue("q"), worker(json!({})));
+    let (qid, own) = (queue("q"), worker(&json!({})));
     db.register_worker(qid, &own, None).await.unwrap();
     db.submit(&[job(qid, &json!({"image": "a"})), job(qid, &json!({"image": "a", "tags": ["x"]}))]).await.unwrap();
     let claimed = claim(&db, qid, &own, 1).await.remove(0);
@@ -205,7 +205,7 @@ async fn classes_without_a_job_go_and_come_back_with_the_next() {
 #[tokio::test]
 async fn a_job_that_goes_back_to_before_the_first_of_its_class_is_the_next() {
     let (db, _database, mut connection) = open().await;
-    let (qid, own) = (queue("q"), worker(json!({})));
+    let (qid, own) = (queue("q"), worker(&json!({})));
     db.register_worker(qid, &own, None).await.unwrap();
     for n in 0..3 {
         db.submit(&[job(qid, &json!({"image": "a", "command": n.to_string()}))]).await.unwrap();
@@ -221,7 +221,7 @@ async fn a_job_that_goes_back_to_before_the_first_of_its_class_is_the_next() {
 #[tokio::test]
 async fn a_job_that_is_not_due_hides_none_behind_it() {
     let (db, _database, mut connection) = open().await;
-    let (qid, own) = (queue("q"), worker(json!({})));
+    let (qid, own) = (queue("q"), worker(&json!({})));
     for n in 0..2 {
         db.submit(&[job(qid, &json!({"image": "a", "command": n.to_string()}))]).await.unwrap();
     }
@@ -235,12 +235,12 @@ async fn secrets_executor_platform_and_builds_are_matched_as_tags_are() {
     let (db, _database, _) = open().await;
     let qid = queue("q");
     let workers = [
-        worker(json!({"id": "plain"})),
-        worker(json!({"id": "secret", "secrets": ["KEY"]})),
-        worker(json!({"id": "scripts", "executor": "process", "secrets": ["KEY"]})),
-        worker(json!({"id": "arm", "platforms": ["linux/aarch64"]})),
-        worker(json!({"id": "no builds", "builds": false})),
-        worker(json!({"id": "tagged", "executor": "docker", "tags": ["executor:process", "secret:KEY"]})),
+        worker(&json!({"id": "plain"})),
+        worker(&json!({"id": "secret", "secrets": ["KEY"]})),
+        worker(&json!({"id": "scripts", "executor": "process", "secrets": ["KEY"]})),
+        worker(&json!({"id": "arm", "platforms": ["linux/aarch64"]})),
+        worker(&json!({"id": "no builds", "builds": false})),
+        worker(&json!({"id": "tagged", "executor": "docker", "tags": ["executor:process", "secret:KEY"]})),
     ];
     for (definition, fit) in [
         (json!({"image": "a"}), "plain secret arm no builds tagged"),

@@ -149,6 +149,7 @@ pub(crate) struct LetGo {
 
 /// A sentence about the job.
 #[derive(ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the wire's name")]
 pub(crate) struct Message {
     /// `Job not found` or `Job already Finished`.
     message: String,
@@ -171,6 +172,7 @@ pub(crate) struct Stored {
 
 /// Whether a file is stored.
 #[derive(ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the wire's name")]
 pub(crate) struct Exists {
     /// Whether it is.
     exists: bool,

@@ -49,7 +49,7 @@ pub(crate) struct WorkerWant {
 
 #[derive(Debug)]
 enum Message {
-    Want(WorkerWant),
+    Want(Box<WorkerWant>),
     Claimable(Qid),
     /// Hints were lost: any queue may have something.
     AnyClaimable,
@@ -112,7 +112,7 @@ impl Dispatcher {
         let (reply, mut claimed) = oneshot::channel();
         let no_wait = wait.is_zero();
         let want = WorkerWant { qid, worker, free, no_wait, reply };
-        self.messages.send(Message::Want(want)).await.map_err(|_| ApiError::Stopping)?;
+        self.messages.send(Message::Want(Box::new(want))).await.map_err(|_| ApiError::Stopping)?;
         // Without waiting there is still one look at the database, which may take its time.
         let patience = if no_wait { limits::WAIT_MAX } else { wait };
         match tokio::time::timeout(patience, &mut claimed).await {
@@ -192,7 +192,7 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
 /// Notes a message. Gives back whom to tell that all has ended.
 fn take(waiting: &mut Waiting, message: Message) -> Option<oneshot::Sender<()>> {
     match message {
-        Message::Want(want) => waiting.add(want),
+        Message::Want(want) => waiting.add(*want),
         Message::Claimable(qid) => waiting.mark(qid),
         Message::AnyClaimable => waiting.mark_all(),
         Message::Stop(done) => return Some(done),

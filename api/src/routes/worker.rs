@@ -80,9 +80,10 @@ pub(super) fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
     let has_bad_secret = worker.secrets.iter().any(|name| protocol::check_secret_name(name).is_err());
     if are_too_many || has_bad_secret || worker.platforms.iter().any(|platform| platform.len() > 255) {
         let max = limits::WORKER_NAMES_MAX;
-        return Err(ApiError::BadRequest(format!(
+        let sentence = format!(
             "the worker's secrets or platforms are not usable; name at most {max} of each, secrets as environment variables"
-        )));
+        );
+        return Err(ApiError::refused(ErrorCode::InvalidWorker, sentence));
     }
     Ok(())
 }

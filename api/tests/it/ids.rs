@@ -24,6 +24,11 @@ impl Random {
         self.next() % n
     }
 
+    fn one_of(&mut self, texts: &[&str]) -> String {
+        let n = self.below(texts.len() as u64);
+        usize::try_from(n).ok().and_then(|n| texts.get(n)).copied().unwrap_or_default().to_owned()
+    }
+
     /// A number as somebody may write it; none that is infinite when it is read.
     fn number(&mut self) -> String {
         match self.below(8) {
@@ -33,8 +38,7 @@ impl Random {
             3 => format!("{}.{}", self.below(100), self.next()),
             4 => format!("{}.{}e-{}", self.below(10), self.next(), self.below(320)),
             5 => format!("{}E+{}", self.below(10_000), self.below(300)),
-            6 => ["0.0", "-0", "1e21", "1e-7", "123456789012345680000", "5e-324", "9.289462907329555e-8"][self.below(7) as usize]
-                .to_owned(),
+            6 => self.one_of(&["0.0", "-0", "1e21", "1e-7", "123456789012345680000", "5e-324", "9.289462907329555e-8"]),
             _ => {
                 let double = f64::from_bits(self.next());
                 if double.is_finite() { format!("{double:e}") } else { "1.5".to_owned() }
@@ -70,7 +74,7 @@ impl Random {
         match self.below(if depth == 0 { 4 } else { 6 }) {
             0 => self.number(),
             1 | 2 => self.text(),
-            3 => ["true", "false", "null"][self.below(3) as usize].to_owned(),
+            3 => self.one_of(&["true", "false", "null"]),
             4 => format!("[{}]", (0..self.below(4)).map(|_| self.value(depth - 1)).collect::<Vec<_>>().join(" ,")),
             _ => self.object(depth - 1, Self::value),
         }

@@ -53,7 +53,9 @@ async fn a_worker_without_work_ends_after_its_patience() {
 async fn a_worker_that_cannot_learn_whether_there_is_work_does_not_end_with_success() {
     let patience = |config: &mut worker::Config| config.life.exit_when_idle = Some("700ms".parse().unwrap());
     let api = FakeApi::start().await;
-    api.with(|heard| drop(heard.refuses.insert("test queue".to_owned())));
+    api.with(|heard| {
+        heard.refuses.insert("test queue".to_owned());
+    });
     let refused = TestWorker::start_on(api, patience).await.failure().await;
     assert!(matches!(&refused, worker::Error::Unheard(why) if why.contains("ASMAN_WORKER_TOKEN")), "{refused}");
     let nowhere = TestWorker::start_with(|config| {
@@ -111,7 +113,9 @@ async fn worker_is_gone(address: SocketAddr) {
 async fn a_refused_token_is_the_reason_of_the_wait() {
     let address = free_address();
     let api = FakeApi::start().await;
-    api.with(|heard| drop(heard.refuses.insert("test queue".to_owned())));
+    api.with(|heard| {
+        heard.refuses.insert("test queue".to_owned());
+    });
     let worker = TestWorker::start_on(api, |config| config.life.health_address = Some(address)).await;
     // The port opens before the worker is told that it may not work.
     worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::test_api::{PROMPT, TestApi, claim_body, held, in_time};
 
 /// Starts a claim that waits.
-fn spawn_claim(api: &TestApi, body: Value) -> tokio::task::JoinHandle<Value> {
-    let request = api.request(reqwest::Method::POST, "/q/q/claim").json(&body);
+fn spawn_claim(api: &TestApi, body: &Value) -> tokio::task::JoinHandle<Value> {
+    let request = api.request(reqwest::Method::POST, "/q/q/claim").json(body);
     tokio::spawn(async move { request.send().await.unwrap().json().await.unwrap() })
 }
 
@@ -31,7 +31,7 @@ async fn an_idle_worker_gets_a_plain_job_at_once_beside_a_hundred_thousand_class
     assert!(api.claim("q", "w", 1, "0s").await.is_empty());
     let mut times = Vec::new();
     for n in 0..100 {
-        let waiting = spawn_claim(&api, claim_body("w", 1, "20s"));
+        let waiting = spawn_claim(&api, &claim_body("w", 1, "20s"));
         tokio::time::sleep(Duration::from_millis(5)).await;
         let id = api.submit("q", n).await;
         let start = Instant::now();
@@ -51,7 +51,7 @@ async fn a_waiting_worker_gets_the_plain_job_behind_310_that_nobody_can_run_with
     let api = TestApi::with(|config| config.poll = "5m".parse().unwrap()).await;
     fill(&api, 310).await;
     assert!(api.claim("q", "w", 1, "0s").await.is_empty());
-    let waiting = spawn_claim(&api, claim_body("w", 1, "15s"));
+    let waiting = spawn_claim(&api, &claim_body("w", 1, "15s"));
     let id = api.submit("q", 1).await;
     let start = Instant::now();
     assert_eq!(held(&in_time(waiting).await.unwrap()["jobs"][0]).0, id);
