@@ -143,13 +143,6 @@ async fn a_login_goes_when_its_definition_is_gone() {
     assert!(left.len() == 2 && left.iter().all(|row| !row.get::<_, bool>(0)), "{left:?}");
 }
 
-/// How long a statement took.
-async fn time(client: &tokio_postgres::Client, statement: &str) -> std::time::Duration {
-    let start = std::time::Instant::now();
-    client.batch_execute(statement).await.unwrap();
-    start.elapsed()
-}
-
 #[tokio::test]
 async fn partitions_beside_an_open_report_wait_for_it_and_nobody_waits_for_them() {
     let database = TestDatabase::new().await;
@@ -161,16 +154,17 @@ async fn partitions_beside_an_open_report_wait_for_it_and_nobody_waits_for_them(
                insert into asman.definition (hash, body, used_at) values (sha256('old'), '{}', now() - interval '100 days')";
     owner.batch_execute(due).await.unwrap();
     reader.batch_execute("begin; select count(*) from asman.finished; select count(*) from asman.event").await.unwrap();
+    // The server's own watch: a busy machine is no wait for a lock.
+    submitter.batch_execute("set lock_timeout = '200ms'").await.unwrap();
     let maintaining = tokio::spawn(async move { maintain(&database.url).await.map(|()| database) });
-    let mut longest = std::time::Duration::ZERO;
     let mut n = 0;
     while !maintaining.is_finished() {
         n += 1;
         let submit = format!("select asman.enqueue('q', '{{\"image\": \"a\", \"command\": \"{n}\"}}')");
-        longest = longest.max(time(&submitter, &submit).await);
+        submitter.batch_execute(&submit).await.expect("no lock is waited for longer than that");
     }
     let database = maintaining.await.unwrap().expect("what can be done is done");
-    assert!(n > 3 && longest < std::time::Duration::from_millis(200), "{n} submissions, the slowest in {longest:?}");
+    assert!(n > 3, "{n} submissions");
     let left = owner.query_one("select count(*) from asman.definition where hash = sha256('old')", &[]).await.unwrap();
     assert_eq!(left.get::<_, i64>(0), 0, "the rest is done");
     assert_eq!(partitions(&owner, "finished").await.len(), 6, "the partition in use is left");
