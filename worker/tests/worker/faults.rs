@@ -112,7 +112,7 @@ async fn a_registry_that_fails_for_a_while_costs_a_job_nothing_but_time() {
     let image = registry.hold("pulled");
     let worker = TestWorker::start().await;
     let job = worker.api.submit(&json!({ "image": image, "command": "echo pulled" }));
-    let finish = worker.api.finish_of(&job).await;
+    let finish = worker.api.finish_of_long(&job).await;
     assert!(succeeded(&finish), "{:?}", finish.message);
     assert_eq!(registry.n_left(), 0);
     assert!(worker.api.text(&job, true).contains("tried again in 1s"), "{}", worker.api.text(&job, true));
@@ -127,7 +127,8 @@ async fn so_does_the_registry_of_a_builds_base() {
     let image = registry.hold("base");
     let worker = TestWorker::start().await;
     let text = format!("FROM {image}\nRUN echo manifest unknown > /built");
-    let (_, finish) = worker.run(&json!({ "build": { "dockerfile": text }, "command": "cat /built" })).await;
+    let job = worker.api.submit(&json!({ "build": { "dockerfile": text }, "command": "cat /built" }));
+    let finish = worker.api.finish_of_long(&job).await;
     assert!(succeeded(&finish), "{:?}", finish.message);
     assert_eq!(registry.n_left(), 0);
     worker.drain().await;
@@ -188,19 +189,37 @@ async fn a_strangers_words_are_not_taken_for_the_engines_trouble() {
 #[tokio::test]
 async fn an_image_for_another_platform_is_told_with_both_and_is_not_the_jobs_fault() {
     let folder = tempfile::tempdir().unwrap();
-    let tar = folder.path().join("foreign.tar");
-    std::fs::write(&tar, foreign_rootfs()).unwrap();
     let image = format!("asman-worker-test/foreign-{}:v1", std::process::id());
-    for (platform, what) in [("linux/arm64", "the image is made"), ("linux/amd64", "the image's program is made")] {
-        docker(&["import", "--platform", platform, tar.to_str().unwrap(), &image]);
+    for (architecture, what) in [("arm64", "the image is made"), ("amd64", "the image's program is made")] {
+        let file = folder.path().join("image.tar");
+        std::fs::write(&file, image_of(&image, architecture, &foreign_rootfs())).unwrap();
+        docker(&["load", "-i", file.to_str().unwrap()]);
         let worker = TestWorker::start().await;
-        let (_, finish) = worker.run(&json!({ "image": image, "command": "/program" })).await;
+        let job = worker.api.submit(&json!({ "image": image, "command": "/program" }));
+        let finish = worker.api.finish_of_long(&job).await;
         assert_error(&finish, "image-platform-mismatch", EndFault::Machine);
         let message = finish.message.unwrap();
         assert!(message.contains(what) && message.contains("linux/arm64") && message.contains("linux/amd64"), "{message}");
         worker.drain().await;
         remove_image(&image).await;
     }
+}
+
+/// An image as `docker load` takes it, which says that it is for this architecture.
+fn image_of(name: &str, architecture: &str, layer: &[u8]) -> Vec<u8> {
+    let layer_id = format!("sha256:{}", protocol::sha256_hex(layer));
+    let config = json!({ "architecture": architecture, "os": "linux", "config": {},
+        "rootfs": { "type": "layers", "diff_ids": [layer_id] } });
+    let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"] }]);
+    let mut tar = tar::Builder::new(Vec::new());
+    let (config, manifest) = (config.to_string(), manifest.to_string());
+    for (path, bytes) in [("config.json", config.as_bytes()), ("layer.tar", layer), ("manifest.json", manifest.as_bytes())] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, bytes).unwrap();
+    }
+    tar.into_inner().unwrap()
 }
 
 /// One program, of which the kernel sees in its header that it is another machine's.
