@@ -15,3 +15,6 @@ select qid, job_id, 'removed' from gone union all select qid, job_id, 'removed' 
 
 alter table asman.queued add constraint queued_job_id_is_a_segment check (is_item or job_id not in ('.', '..')) not valid;
 alter table asman.running add constraint running_job_id_is_a_segment check (is_item or job_id not in ('.', '..')) not valid;
+
+-- It gives a column more; the procedures are made after the migrations.
+drop function if exists asman.items(uuid);

@@ -10,19 +10,19 @@ return hashtextextended('asman.items:' || qid::text, 0);
 -- locks: none
 -- index: queued_pkey, running_worker, finished_queue; finished_pkey, queued_job and running_pkey to see what is newest
 create or replace function asman.items(qid_in uuid) returns table (job_id text, stage int4, priority int2, place int8,
-  definition_hash bytea, is_item bool, attempt int2, n_lost int2, epoch int8, worker_id text, deadline timestamptz, reason text,
-  message text, queued_at timestamptz, claimed_at timestamptz, finished_at timestamptz, result json)
+  definition_hash bytea, is_item bool, is_true_id bool, attempt int2, n_lost int2, epoch int8, worker_id text,
+  deadline timestamptz, reason text, message text, queued_at timestamptz, claimed_at timestamptz, finished_at timestamptz, result json)
 language sql stable as $$
-  select q.job_id, 0, q.priority, q.seq, q.definition_hash, q.is_item, q.attempt, q.n_lost, 0::int8, null::text, null::timestamptz,
-    null::text, null::text, q.queued_at, null::timestamptz, null::timestamptz, null::json
+  select q.job_id, 0, q.priority, q.seq, q.definition_hash, q.is_item, q.is_true_id, q.attempt, q.n_lost, 0::int8, null::text,
+    null::timestamptz, null::text, null::text, q.queued_at, null::timestamptz, null::timestamptz, null::json
   from asman.queued q where q.qid = qid_in
   union all
-  select r.job_id, 1, 0::int2, r.epoch, r.definition_hash, r.is_item, r.attempt, r.n_lost, r.epoch, r.worker_id, r.deadline,
+  select r.job_id, 1, 0::int2, r.epoch, r.definition_hash, r.is_item, r.is_true_id, r.attempt, r.n_lost, r.epoch, r.worker_id, r.deadline,
     null::text, null::text, r.queued_at, r.claimed_at, null::timestamptz, null::json
   from asman.running r where r.qid = qid_in
   union all
   select f.job_id, case f.reason when 'Success' then 2 else 3 end, 0::int2, (extract(epoch from f.finished_at) * 1000000)::int8,
-    f.definition_hash, f.is_item, f.attempt, 0::int2, f.epoch, f.worker_id, null::timestamptz, f.reason, f.message, f.queued_at,
+    f.definition_hash, f.is_item, f.is_true_id, f.attempt, 0::int2, f.epoch, f.worker_id, null::timestamptz, f.reason, f.message, f.queued_at,
     f.claimed_at, f.finished_at, f.result
   from asman.finished f where f.qid = qid_in and f.reason <> 'Deleted'
     and (select true from asman.finished g where g.job_id = f.job_id and g.qid = f.qid and g.finished_at > f.finished_at limit 1) is null

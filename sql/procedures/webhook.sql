@@ -84,8 +84,9 @@ begin
     where w.id = s.id and (s.error is null or (w.n_attempts = s.n_attempts and (s.is_refused or w.expires_at <= now())))
     returning w.id, s.error is not null as is_given_up),
   later as (
-    update asman.webhook w set last_error = s.error, due_at = least(w.expires_at, now() + make_interval(secs =>
-      coalesce(least(greatest(s.pause, 1), 86400), least(most_seconds, first_seconds * power(2, least(w.n_attempts, 30) - 1) * (1 + random() / 4)))))
+    update asman.webhook w set last_error = s.error, due_at = least(w.expires_at, now() + make_interval(secs => case
+      when s.pause is not null then least(greatest(s.pause, 1), 86400)
+      else least(most_seconds, first_seconds * power(2, least(w.n_attempts, 30) - 1) * (1 + random() / 4)) end))
     from said s where w.id = s.id and s.error is not null and w.n_attempts = s.n_attempts and not s.is_refused and w.expires_at > now())
   select g.id, g.is_given_up from gone g;
 end $$;

@@ -181,9 +181,14 @@ async fn lists_are_not_taken_for_the_objects_of_a_definition() {
 }
 
 #[tokio::test]
-async fn a_line_with_an_open_quote_is_left_to_the_worker() {
+async fn a_line_with_an_open_quote_is_refused_because_no_worker_could_run_it() {
     let api = TestApi::new().await;
-    // Published workers split it in their own way, and run it.
-    let id = api.submit_job("q", json!({"definition": {"image": "a", "command": "echo it's", "entrypoint": "sh \""}})).await;
-    assert_eq!(api.claim_one("q", "w").await.0, id);
+    for (member, line) in [("command", "echo it's"), ("entrypoint", "sh \"")] {
+        let mut definition = json!({"image": "a"});
+        definition[member] = line.into();
+        let answer = api.post("/q/q", json!({"definition": definition})).await;
+        assert_eq!((answer.0, answer.1["code"].as_str()), (400, Some("invalid-command")), "{}", answer.1);
+        assert!(answer.1["error"].as_str().unwrap().contains(member), "{}", answer.1);
+    }
+    assert_eq!(api.get("/q/q").await.1, json!({"data": {}}));
 }
