@@ -91,7 +91,10 @@ pub(crate) fn pull(fault: &Fault, image: &ImageReference) -> EndCode {
 pub(crate) fn base(message: &str) -> EndCode {
     let is_name = |word: &&str| word.contains(['/', ':', '@']) && !word.ends_with(':');
     let words: Vec<&str> = message.split(' ').filter(|word| !is_name(word)).collect();
+    // BuildKit's last words about an image that a registry does not know.
+    let is_unknown = message.starts_with("failed to solve") && message.ends_with(": not found");
     match of_registry(500, &words.join(" ")) {
+        EndCode::PullFailed if is_unknown => EndCode::ImageNotFound,
         EndCode::PullFailed => EndCode::BuildBaseUnreachable,
         code => code,
     }
@@ -197,6 +200,11 @@ mod tests {
         );
         assert_eq!(build(&refused(400, "dockerfile parse error"), None), EndCode::BuildFailed);
         assert_eq!(build(&Fault::Host("gone".to_owned()), from), EndCode::BuildBroken);
+        let by_buildkit =
+            "failed to solve with frontend dockerfile.v0: failed to create LLB definition: 127.0.0.1:5000/a:v1: not found";
+        assert_eq!(build(&refused(500, by_buildkit), Some("1 : FROM 127.0.0.1:5000/a:v1")), EndCode::ImageNotFound);
+        let away = "failed to solve with frontend dockerfile.v0: failed to do request: Head \"http://h/v2\": connection refused";
+        assert_eq!(build(&refused(500, away), Some("1 : FROM h/a:v1")), EndCode::BuildBaseUnreachable);
     }
 
     #[test]

@@ -277,7 +277,7 @@ impl Work<'_> {
             let line = "the steps of this build are not held to the job's memory, cpus and disk: the worker is not root beside the engine";
             self.task.log.line(Step::Build, line).await;
         }
-        let guard = isolation.guard_build(docker, limit_of(self.task).0).await;
+        let guard = isolation.guard_build(docker).await;
         guard.map_err(|why| RunError::Host(format!("the network of a BuildKit build cannot be guarded: {why}")))
     }
 

@@ -2,20 +2,23 @@
 //!
 //! The rules are those of jobs. They hold for every address behind the bridge but those of containers, which are looked for each
 //! [`LOOK_EVERY`]: whatever is not known is taken for a step. A container that starts meanwhile reaches public addresses at once and the
-//! rest a moment later. The rules go with the build; those of a worker that is killed end by themselves.
+//! rest a moment later. The rules go with the build. They are good for [`LASTS`] and renewed, so that those of a worker that is killed
+//! end by themselves before anybody misses what they keep from other containers.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::firewall::Firewall;
 use crate::executor::Docker;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// On top of the build's own longest time.
-const MARGIN: Duration = Duration::from_mins(5);
+/// How long rules hold that nobody renews.
+const LASTS: Duration = Duration::from_mins(2);
+const RENEW_EVERY: Duration = Duration::from_secs(30);
 
 /// Rules around one build. Call [`BuildGuard::close`]: dropped, they stay until their time is over.
 #[derive(Debug)]
@@ -26,10 +29,9 @@ pub(crate) struct BuildGuard {
 
 impl BuildGuard {
     /// Puts the rules in place. The sentence of an error says what is missing.
-    pub(super) async fn open(rules: &Firewall, docker: &Docker, longest: Duration) -> Result<Self, String> {
+    pub(super) async fn open(rules: &Firewall, docker: &Docker) -> Result<Self, String> {
         let (bridge, containers) = docker.default_bridge().await.map_err(|fault| fault.to_string())?;
-        let until = moment(OffsetDateTime::now_utc() + longest + MARGIN);
-        let firewall = rules.for_builds(bridge, containers, &until);
+        let firewall = rules.for_builds(bridge, containers, &moment(OffsetDateTime::now_utc() + LASTS));
         firewall.install_v4().await.map_err(|error| format!("iptables: {error}"))?;
         let watch = AbortOnDropHandle::new(tokio::spawn(follow(firewall.clone(), docker.clone())));
         Ok(Self { firewall, watch })
@@ -42,13 +44,21 @@ impl BuildGuard {
     }
 }
 
-/// Keeps the containers' addresses as they are.
+/// Keeps the containers' addresses as they are, and the rules from ending.
 async fn follow(mut firewall: Firewall, docker: Docker) {
+    let mut renewed = Instant::now();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let Ok((_, containers)) = docker.default_bridge().await else { continue };
-        if differs(&containers, &firewall.exempt) {
-            firewall.exempt = containers;
+        // An engine that does not say now leaves what it said before.
+        let known = docker.default_bridge().await.map_or_else(|_| firewall.exempt.clone(), |(_, containers)| containers);
+        let is_due = renewed.elapsed() >= RENEW_EVERY;
+        if is_due || differs(&known, &firewall.exempt) {
+            if is_due {
+                renewed = Instant::now();
+            }
+            // The new jump stands before the old one goes.
+            let until = moment(OffsetDateTime::now_utc() + LASTS);
+            firewall = firewall.for_builds(firewall.bridge.clone(), known, &until);
             if let Err(error) = firewall.install_v4().await {
                 tracing::warn!(%error, "the rules around a build are not up to date");
             }

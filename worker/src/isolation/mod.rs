@@ -23,7 +23,6 @@ mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 pub(crate) use builds::BuildGuard;
 pub use config::{IsolationConfig, Network};
@@ -136,9 +135,9 @@ impl Isolation {
 
     /// Rules around a build on the engine's default bridge, where its network is the jobs' guarded one. None: jobs have no rules here
     /// either, or a build no network.
-    pub(crate) async fn guard_build(&self, docker: &Docker, longest: Duration) -> Result<Option<BuildGuard>, String> {
+    pub(crate) async fn guard_build(&self, docker: &Docker) -> Result<Option<BuildGuard>, String> {
         match self.guard.as_ref().and_then(Guard::rules) {
-            Some(rules) => BuildGuard::open(rules, docker, longest).await.map(Some),
+            Some(rules) => BuildGuard::open(rules, docker).await.map(Some),
             None => Ok(None),
         }
     }
