@@ -157,7 +157,7 @@ async fn both_doors_queue_the_same_row() {
         json!({"image": "a"}),
         json!({"build": {"context": "https://example.com/x.tgz", "buildArgs": ["A=1"]}, "command": "x", "env": {"channel": "c", "A": 1}}),
         json!({"image": "a", "tags": ["b", "a", "b", "é", "Z"], "maxDuration": "1h30m", "requirements": {"cpus": 0.1, "gpus": 2.0, "memory": "1.5g"}}),
-        json!({"image": "a", "requirements": {"cpus": 2.0, "memory": 8388608, "maxDuration": "1250ms"}, "maxDuration": 1500}),
+        json!({"image": "a", "requirements": {"cpus": 2.0, "memory": 8_388_608, "maxDuration": "1250ms"}, "maxDuration": 1500}),
         json!({"image": "a", "requirements": {"cpus": 1e-7, "memory": "4 GiB", "maxDuration": "1.5h"}, "maxDuration": null, "shmSize": "64m"}),
         json!({"image": "a", "inputs": {"a/b.txt": {"value": "x"}}, "configFiles": {"/etc/x": {"type": "json", "value": {"a": 1}}}}),
     ] {
