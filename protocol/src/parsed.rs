@@ -56,7 +56,7 @@ pub enum InvalidDefinition {
         /// Its text.
         cause: InvalidDuration,
     },
-    /// A duration below [`DURATION_MIN`].
+    /// A duration below [`DURATION_MIN`](crate::limits::DURATION_MIN).
     #[error("{what} is less than a second; write the unit, as in 90s or 20m, for a bare number is milliseconds")]
     TooShort {
         /// Which member.

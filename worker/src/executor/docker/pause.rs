@@ -1,4 +1,4 @@
-//! The worker's own image: a program of some instructions, which waits until it is killed, and the [helper](super::helper).
+//! The worker's own image: a program of some instructions, which waits until it is killed, and the program of `helper`.
 //!
 //! The first is written here as machine code, so that a worker needs no registry, no compiler and no second program beside it. The file is an
 //! ELF executable (System V ABI, ELF-64) of one segment that holds the whole file.
