@@ -94,7 +94,7 @@ fn every_example_of_the_guide_runs_as_it_is_shown_and_prints_what_is_promised() 
         std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     pages.retain(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"));
     pages.sort();
-    assert_eq!(pages.len(), 7, "{pages:?}");
+    assert_eq!(pages.len(), 9, "{pages:?}");
     for page in pages {
         run(&page, &stack, data.path());
     }

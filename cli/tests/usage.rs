@@ -93,13 +93,13 @@ fn a_number_that_cannot_be_is_refused_with_what_can() {
         (&["worker", "run", "q", "--disk", "-1g"], "512m, 4g or 4GiB"),
         (&["worker", "run", "q", "--disk-reserve", "-1"], "512m, 4g or 4GiB"),
         (&["worker", "run", "q", "--disk-high", "-1%"], "85%"),
-        (&["worker", "run", "q", "--max-job-duration", "-5m"], "90s, 20m, 1h30m or 250ms"),
-        (&["worker", "run", "q", "--exit-when-idle", "-5"], "90s, 20m, 1h30m or 250ms"),
+        (&["worker", "run", "q", "--max-job-duration", "-5m"], "90s, 20m, 1h30m, 2d or 1w"),
+        (&["worker", "run", "q", "--exit-when-idle", "-5"], "90s, 20m, 1h30m, 2d or 1w"),
         (&["job", "add", "q", "-i", "x", "--cpus", "-1"], "a number from 0 to 4096"),
         (&["job", "add", "q", "-i", "x", "--gpus", "-1"], "0..=1024"),
         (&["job", "add", "q", "-i", "x", "--memory", "-1g"], "512m, 4g or 4GiB"),
-        (&["job", "add", "q", "-i", "x", "--max-duration", "-5m"], "90s, 20m, 1h30m or 250ms"),
-        (&["queue", "policy", "set", "q", "--max-duration", "-5m"], "90s, 20m, 1h30m or 250ms"),
+        (&["job", "add", "q", "-i", "x", "--max-duration", "-5m"], "90s, 20m, 1h30m, 2d or 1w"),
+        (&["queue", "policy", "set", "q", "--max-duration", "-5m"], "90s, 20m, 1h30m, 2d or 1w"),
     ] {
         let output = run(arguments);
         let said = text(&output.stderr);

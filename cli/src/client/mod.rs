@@ -167,7 +167,11 @@ impl Client {
     /// One attempt, and whether another may do better.
     async fn send_once(&self, request: RequestBuilder) -> Result<Response, (Error, Option<Passing>)> {
         match request.send().await {
-            Ok(response) => check(response).await,
+            Ok(response) => {
+                // A storage that the API pointed to is not waited for: the API itself has the file too.
+                let is_api = response.url().origin() == self.base.origin();
+                check(response).await.map_err(|(error, passing)| (error, passing.filter(|_| is_api)))
+            }
             Err(error) => {
                 let passes = !error.is_builder() && !error.is_connect() && !error.is_timeout();
                 Err((self.broken(&error), passes.then(Passing::default)))
