@@ -22,13 +22,15 @@ return hashtextextended('asman.workers:' || qid::text, 0);
 
 -- After each insert into asman.queued, whoever sends it: each class of the new rows has a row of asman.waiting_class at or before them.
 -- locks: the advisory lock of the queues that have such a class already, shared, so that its row is not taken away before the commit
--- index: waiting_class_pkey
+-- index: waiting_class_pkey: the class by itself and a row from the queue on. A scan between two rows ends where their first columns
+--        differ, and all queues have the same plain class
 create or replace function asman.note_classes() returns trigger
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
   perform pg_advisory_xact_lock_shared(k.key) from (
     select distinct asman.queue_lock(f.qid) as key from (select distinct n.qid, n.class from fresh n) f
-    where (select true from asman.waiting_class c where (c.class, c.qid) between (f.class, f.qid) and (f.class, f.qid) limit 1) order by 1) k;
+    where (select true from asman.waiting_class c where c.class = f.class and (c.qid, c.priority, c.seq) >= (f.qid, '-32768', 0)
+           and (c.qid, c.priority, c.seq) <= (f.qid, '32767', 9223372036854775807) limit 1) order by 1) k;
 
   insert into asman.waiting_class (qid, class, priority, seq, cpus, gpus, memory_bytes, required_seconds, is_item, labels)
   select f.qid, f.class, f.priority, f.seq, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.is_item, asman.labels_of(f.tags)
@@ -36,8 +38,8 @@ begin
     select n.qid, n.class, n.priority, min(n.seq) as seq, min(n.cpus) as cpus, min(n.gpus) as gpus, min(n.memory_bytes) as memory_bytes,
       min(n.required_seconds) as required_seconds, bool_and(n.is_item) as is_item, min(n.tags) as tags
     from fresh n group by n.qid, n.class, n.priority) f
-  where (select true from asman.waiting_class c where (c.class, c.qid) >= (f.class, f.qid)
-         and (c.class, c.qid, c.priority, c.seq) <= (f.class, f.qid, f.priority, f.seq) limit 1) is null
+  where (select true from asman.waiting_class c where c.class = f.class and (c.qid, c.priority, c.seq) >= (f.qid, '-32768', 0)
+         and (c.qid, c.priority, c.seq) <= (f.qid, f.priority, f.seq) limit 1) is null
   on conflict do nothing;
   return null;
 end $$;
@@ -106,7 +108,8 @@ begin
       order by q.class, q.priority, q.seq limit 1) h on true
     cross join lateral (
       select (array_agg(f.seq))[1] as seq, count(*) as rows from (
-        select d.seq from asman.waiting_class d where (d.class, d.qid) between (o.class, qid_in) and (o.class, qid_in)
+        select d.seq from asman.waiting_class d where d.class = o.class and (d.qid, d.priority, d.seq) >= (qid_in, '-32768', 0)
+          and (d.qid, d.priority, d.seq) <= (qid_in, '32767', 9223372036854775807)
         order by d.class, d.qid, d.priority, d.seq limit 2) f) n),
   gone as (
     delete from asman.waiting_class c using seen s

@@ -78,6 +78,12 @@ async fn the_claim_uses_its_index_among_a_million_queues() {
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
     fill(&mut connection, 1_000_000, 1_000_000).await;
     check_claim_plan(&mut connection).await;
+    let newcomers = "do $$ begin for n in 1 .. 100 loop insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, \
+                     namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds) values (asman.qid('new' || n), 7, 'job', \
+                     sha256('d'), false, '{_}', 1, 0, 0, 0, 60); end loop; end $$";
+    let start = Instant::now();
+    connection.execute(newcomers).await.unwrap();
+    assert!(start.elapsed().as_millis() < 1_000, "a hundred new queues took {:?}", start.elapsed());
     // And for real, through the product's own connections: not a matter of milliseconds to prove, only that it is no scan.
     let db = Db::new(&database.url, &Settings::default()).unwrap();
     let slot = Slot { worker_id: "w".into(), cpus: 1.0, gpus: 0, memory_bytes: 0 };

@@ -14,8 +14,8 @@ with head as (
       where q.qid = $1 and q.class = c.class and (q.not_before is null or q.not_before <= now())
       order by q.class, q.priority, q.seq limit 1) f
     where c.qid = $1 and (select p.is_paused from asman.queue p where p.qid = $1) is not true
-      and (select true from asman.waiting_class d where (d.class, d.qid) >= (c.class, c.qid)
-           and (d.class, d.qid, d.priority, d.seq) < (c.class, c.qid, c.priority, c.seq) limit 1) is null
+      and (select true from asman.waiting_class d where d.class = c.class and (d.qid, d.priority, d.seq) >= (c.qid, '-32768', 0)
+           and (d.qid, d.priority, d.seq) < (c.qid, c.priority, c.seq) limit 1) is null
     order by c.priority, c.seq limit 500) k
   order by k.priority, k.seq limit least($3::int8 + 4, 100)),
 pick as materialized (

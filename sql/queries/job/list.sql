@@ -14,8 +14,8 @@ with class as materialized (
     union all
     (select c.class, c.priority, c.seq from asman.waiting_class c where c.qid = $1 and not c.is_runnable and not c.is_item
      order by c.priority, c.seq limit $2)) k
-  where (select true from asman.waiting_class d where (d.class, d.qid) >= (k.class, $1)
-         and (d.class, d.qid, d.priority, d.seq) < (k.class, $1, k.priority, k.seq) limit 1) is null)
+  where (select true from asman.waiting_class d where d.class = k.class and (d.qid, d.priority, d.seq) >= ($1, '-32768', 0)
+         and (d.qid, d.priority, d.seq) < ($1, k.priority, k.seq) limit 1) is null)
 (select r.qid, r.job_id, 'Running' as state, (extract(epoch from r.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from r.claimed_at) * 1000)::int8 as since_ms,
   r.worker_id, r.namespaces, r.tags, r.cpus, r.gpus, r.memory_bytes, r.is_debug, null::text as reason, r.attempt, r.priority, r.seq, r.required_seconds, r.n_released
  from asman.running r where r.qid = $1 and not r.is_item limit $2)

@@ -27,8 +27,8 @@ head as (
         order by q.class, q.priority, q.seq limit 1) f
       where c.offered_qid = w.qid and c.cpus <= w.free_cpus and c.gpus <= w.free_gpus
         and c.memory_bytes <= w.free_bytes and c.required_seconds <= w.worker_seconds and c.labels <@ w.labels
-        and (select true from asman.waiting_class d where (d.class, d.qid) >= (c.class, c.qid)
-             and (d.class, d.qid, d.priority, d.seq) < (c.class, c.qid, c.priority, c.seq) limit 1) is null
+        and (select true from asman.waiting_class d where d.class = c.class and (d.qid, d.priority, d.seq) >= (c.qid, '-32768', 0)
+             and (d.qid, d.priority, d.seq) < (c.qid, c.priority, c.seq) limit 1) is null
       order by c.priority, c.seq limit 500) k
     order by k.priority, k.seq limit least(w.jobs + 4, 100)) h),
 pick as materialized (

@@ -79,7 +79,7 @@ async fn what_cannot_be_run_is_an_error_with_a_sentence() {
     let worker = TestWorker::start().await;
     for (definition, sentence) in [
         (json!({ "image": IMAGE, "command": "echo 'open" }), "check its quotes"),
-        (json!({ "image": "../containers/x?", "command": "a" }), "no image reference"),
+        (json!({ "image": "../containers/x?", "command": "a" }), "is not an image reference"),
         (json!({ "build": { "target": "a" } }), "neither a dockerfile nor a context"),
         (json!({ "image": IMAGE, "inputs": { "../x": { "value": "" } } }), "leave its folder"),
     ] {
