@@ -5,7 +5,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import {
-  IMAGE, closePage, idOf, openPage, openTab, press, readLog, shell, showsLog, showsState, until, useStack,
+  IMAGE, choose, closePage, idOf, openPage, openTab, press, readLog, shell, showsLog, showsState, until, useStack,
 } from "./stack.mjs"
 
 const { stack, browser } = await useStack()
@@ -134,7 +134,7 @@ test("a file of 200 MB is uploaded without being held in memory, and the job get
   closeSync(file)
   const page = await open({ job: { image: IMAGE, command: "wc -c /inputs/big.bin" } })
   await openTab(page, /Files/)
-  await page.locator("input[type=file]").setInputFiles(path)
+  await choose(page, path)
   await page.getByText("/inputs/big.bin", { exact: true }).waitFor()
   await press(page, "Run")
   await page.locator("header [role=status]", { hasText: "Succeeded" }).waitFor({ timeout: 90_000 })

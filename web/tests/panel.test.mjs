@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { createRequire } from "node:module"
 import { test } from "node:test"
-import { IMAGE, closePage, openPage, openTab, press, shell, showsState, until, useStack } from "./stack.mjs"
+import { IMAGE, choose, closePage, openPage, openTab, press, shell, showsState, until, useStack } from "./stack.mjs"
 
 const { stack, browser } = await useStack()
 
@@ -286,9 +286,10 @@ async function startServer(answer) {
   return { came, url: `http://localhost:${server.address().port}`, close }
 }
 
-test("a queue's token goes with an upload to the queue's server, and not on to the storage that it names", async () => {
+test("a queue's token goes with an upload to the queue's server, and not on to the storage that it names", async (t) => {
   const storage = await startServer(() => ({ status: 200 }))
   const server = await startServer((request) => ({ status: 307, headers: { location: storage.url + request.url } }))
+  t.after(() => Promise.all([server.close(), storage.close()]))
   const queue = `${server.url}/guarded`
   const page = await openPage(browser)
   const kept = [`asman-token:${server.url}/q/guarded`, "a-token-of-sixteen"]
@@ -297,12 +298,10 @@ test("a queue's token goes with an upload to the queue's server, and not on to t
   await page.locator("footer").waitFor()
   await openTab(page, /Files/)
   const file = { name: "some.bin", mimeType: "application/octet-stream", buffer: Buffer.alloc(40_000, 255) }
-  await page.locator("input[type=file]").setInputFiles(file)
+  await choose(page, file)
   await until(() => storage.came.length > 0, "the upload at the storage")
   assert.deepEqual([server.came, storage.came], [["Bearer a-token-of-sixteen"], [undefined]])
   await page.context().close()
-  await server.close()
-  await storage.close()
 })
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")

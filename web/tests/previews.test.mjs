@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, test } from "node:test"
 import { oggOpus, pdf, png, recordings, wav } from "./media.mjs"
-import { IMAGE, closePage, openPage, openTab, press, showsState, until, useStack } from "./stack.mjs"
+import { IMAGE, choose, closePage, openPage, openTab, press, showsState, until, useStack } from "./stack.mjs"
 
 const { stack, browser } = await useStack()
 const folder = mkdtempSync(join(tmpdir(), "asman-previews-"))
@@ -24,7 +24,7 @@ async function outputsOf(files, script = "true") {
     writeFileSync(join(folder, name), bytes)
     return join(folder, name)
   })
-  await page.locator("input[type=file]").setInputFiles(paths)
+  await choose(page, paths)
   for (const name of Object.keys(files)) {
     await page.locator(".files").getByTitle(`/inputs/${name}`, { exact: true }).first().waitFor()
   }

@@ -273,9 +273,21 @@ export function shell(script, more = {}) {
   return { image: IMAGE, command: `sh -c '${script}'`, ...more }
 }
 
-/** Presses a button of the header. What follows takes a page, or a frame that holds one. */
-export function press(page, name) {
-  return page.locator("header").getByRole("button", { name, exact: true }).click()
+/** Waits until an act in a window that a link opened counts; in a frame none ever does. What follows takes a page, or such a frame. */
+function isInFront(page) {
+  return page.waitForFunction?.(() => performance.now() - performance.getEntriesByType("navigation")[0].loadEventEnd > 1_000)
+}
+
+/** Presses a button of the header. */
+export async function press(page, name) {
+  await isInFront(page)
+  await page.locator("header").getByRole("button", { name, exact: true }).click()
+}
+
+/** Chooses files of this machine. */
+export async function choose(page, files) {
+  await isInFront(page)
+  await page.locator("input[type=file]").setInputFiles(files)
 }
 
 /** Waits for the word that says how the job stands. */

@@ -106,7 +106,7 @@ pub fn complaint(n: usize, job: &Value) -> Option<String> {
         // The engine may lose the kernel's word about a container that ends at once; the result then says what it does know.
         OutOfMemory if says("saw no lack of memory") => ("Success", Some(137), None),
         OutOfMemory => ("Error", Some(137), Some("out of memory")),
-        BadImage if n.is_multiple_of(2) => ("Error", None, Some("no image reference")),
+        BadImage if n.is_multiple_of(2) => ("Error", None, Some("is not an image reference")),
         BadImage => ("Error", None, Some("connection refused")),
         _ => ("Success", Some(0), None),
     };

@@ -78,7 +78,7 @@ async fn a_name_that_would_reach_another_call_of_the_engine_is_refused() {
     for image in ["../containers/x?force=1", "a/../../containers/x/json#", "http://a/b", "a b", "--output=/"] {
         let (job, finish) = worker.run(&json!({ "image": image, "command": "true" })).await;
         let message = finish.message.unwrap();
-        assert!(finish.reason == Reason::Error && message.contains("no image reference"), "{message}");
+        assert!(finish.reason == Reason::Error && message.contains("is not an image reference"), "{message}");
         assert!(!worker.api.text(&job, false).contains("pulling"), "the engine was not asked");
     }
     worker.drain().await;
