@@ -6,7 +6,7 @@ use protocol::Reason;
 use serde_json::{Value, json};
 
 use crate::api::{FakeApi, Heard};
-use crate::harness::{TestWorker, script};
+use crate::harness::{IMAGE, TestWorker, script};
 
 /// A port of this machine that nobody listens on now.
 pub(crate) fn free_address() -> SocketAddr {
@@ -130,7 +130,7 @@ async fn metrics_count_jobs_capacity_and_the_api_and_name_no_queue() {
     let address = free_address();
     let worker = TestWorker::start_with(|config| config.life.health_address = Some(address)).await;
     worker.run(&script("echo four")).await;
-    worker.run(&json!({ "image": "asman-worker-test:none-such", "command": "true" })).await;
+    worker.run(&json!({ "image": IMAGE, "inputs": { "../x": { "value": "" } } })).await;
     let job = worker.api.submit(&script("echo up; sleep 60"));
     worker.api.until_logged(&job, "up").await;
     let (_, text) = get(address, "/metrics").await;
@@ -143,7 +143,7 @@ async fn metrics_count_jobs_capacity_and_the_api_and_name_no_queue() {
     assert_eq!(value("asman_worker_jobs_total{outcome=\"success\"}"), "1");
     assert_eq!(value("asman_worker_jobs_total{outcome=\"error\"}"), "1");
     assert_eq!(value("asman_worker_jobs_running"), "1");
-    assert_eq!(value("asman_worker_image_pulls_total"), "1");
+    assert_eq!(value("asman_worker_image_pulls_total"), "0");
     assert_eq!(
         (value("asman_worker_capacity{resource=\"cpus\"}"), value("asman_worker_capacity_free{resource=\"cpus\"}")),
         ("2", "1")

@@ -241,7 +241,7 @@ async fn a_worker_describes_what_it_offers() {
     let described = serde_json::to_value(&claim.worker).unwrap();
     let expected = json!({
         "id": "my-worker", "version": "0.1.0", "cpus": 1.5, "gpus": 0, "memory": 1 << 30, "tags": ["big"],
-        "maxJobDuration": "1d", "executor": "docker",
+        "maxJobDuration": "1d", "executor": "docker", "secrets": [], "platforms": ["linux/amd64"], "builds": true,
     });
     assert_eq!(described, expected);
     assert_eq!((claim.free.jobs, claim.free.memory), (2, 1 << 30));
@@ -258,7 +258,6 @@ async fn settings_that_make_no_sense_are_refused() {
         |config| config.memory = Some("much".to_owned()),
         |config| config.api = "localhost:8000".to_owned(),
         |config| config.id = Some("a/b".to_owned()),
-        |config| config.queue = "..".parse().unwrap(),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config.clone();
