@@ -26,7 +26,7 @@ test("the example that draws its progress ends with one line of it", async () =>
   await showsState(page, "Running")
   await showsState(page, "Succeeded", { timeout: 90_000 })
   await showsLog(page, "pi is about 3.1415927")
-  assert.equal((await readLog(page)).match(/\s%/g)?.length, 1)
+  await until(async () => (await readLog(page)).match(/\s%/g)?.length === 1, "one line of progress")
   await closePage(page)
 })
 
