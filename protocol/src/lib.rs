@@ -71,6 +71,7 @@ pub use missing::{Missing, MissingCode, MissingFor, MissingOutputs};
 pub use name::{InvalidName, JobId, Namespace, Qid, QueueName, WorkerId};
 pub use parsed::{InvalidDefinition, ParsedDefinition};
 pub use path::{InvalidPath, check_config_path, check_input_path};
+pub use runnable::standard_base64;
 pub use secret::{InvalidSecretName, check_secret_name};
 pub use size::{InvalidSize, parse_size};
 pub use worker_api::{

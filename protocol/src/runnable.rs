@@ -92,3 +92,13 @@ fn is_base64(text: &str) -> bool {
         && n_letters % 4 != 1
         && (n_padding == 0 || (n_padding <= 2 && compact.len().is_multiple_of(4)))
 }
+
+/// The base64 of a definition as decoders take it: without white space, and in the alphabet that is not that of URLs.
+pub fn standard_base64(text: &str) -> String {
+    let standard = |letter| match letter {
+        '-' => '+',
+        '_' => '/',
+        letter => letter,
+    };
+    text.chars().filter(|letter| !letter.is_ascii_whitespace()).map(standard).collect()
+}

@@ -153,7 +153,7 @@ fn send(name: &str, reference: &DataRef) -> Response {
         DataRefType::Key => {
             redirect(&format!("/f/{}?name={}", encode(&text(), is_unreserved), encode(last(name), is_unreserved)))
         }
-        DataRefType::Base64 => match BASE64.decode(standard(&text())) {
+        DataRefType::Base64 => match BASE64.decode(protocol::standard_base64(&text())) {
             Ok(bytes) => bytes_of(name, bytes),
             Err(_) => ApiError::refused(ErrorCode::UnreadableValue, "the stored value is not base64").into_response(),
         },
@@ -174,22 +174,6 @@ pub(super) fn is_unreserved(byte: u8) -> bool {
 pub(super) fn encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
     let piece = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(piece).collect()
-}
-
-/// Without white space, and in the alphabet that is not that of URLs.
-fn standard(text: &str) -> String {
-    let letters = text.chars().filter(|c| !c.is_ascii_whitespace());
-    letters
-        .map(|c| {
-            if c == '-' {
-                '+'
-            } else if c == '_' {
-                '/'
-            } else {
-                c
-            }
-        })
-        .collect()
 }
 
 /// The last segment of a file's name.

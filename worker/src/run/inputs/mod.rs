@@ -26,22 +26,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
 );
 
-/// Without white space, and in the alphabet that is not that of URLs.
-fn standard(text: &str) -> String {
-    let letters = text.chars().filter(|c| !c.is_ascii_whitespace());
-    letters
-        .map(|c| {
-            if c == '-' {
-                '+'
-            } else if c == '_' {
-                '/'
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
 /// Writes all files of the job and gives the mounts of those with absolute names.
 pub(super) async fn write(task: &Task<'_>) -> Result<Vec<Mount>, RunError> {
     let places = Places::of(&task.parsed.definition, &task.scratch);
@@ -67,7 +51,9 @@ async fn write_one(task: &Task<'_>, place: Place<'_>) -> Result<(), RunError> {
             other => other.to_string().into_bytes(),
         },
         DataRefType::Json => reference.value.to_string().into_bytes(),
-        DataRefType::Base64 => BASE64.decode(standard(text()?)).map_err(|_| unreadable("its value is not base64"))?,
+        DataRefType::Base64 => {
+            BASE64.decode(protocol::standard_base64(text()?)).map_err(|_| unreadable("its value is not base64"))?
+        }
         DataRefType::Url => return fetch::url(task, &place, text()?).await,
         DataRefType::Key => return fetch::key(task, &place, text()?).await,
     };
