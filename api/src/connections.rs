@@ -4,6 +4,7 @@
 //! a connection idle for as long. At most [`CONNECTIONS_MAX`] are open; further ones wait to be accepted.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Open connections of one process.
 const CONNECTIONS_MAX: usize = 20_000;
+/// How long after the listener closed a connection may bring its last request: more than a way through a data centre.
+const LAST_REQUEST_MAX: Duration = Duration::from_millis(250);
+/// Connections taken from the kernel when the listener closes; Linux keeps 4,096 at most (`net.core.somaxconn`).
+const BACKLOG_MAX: usize = 4_096;
 /// Pause after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -29,6 +34,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub(crate) async fn serve(listener: TcpListener, router: Router, patience: Duration, shutdown: CancellationToken) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let start = |connections: &mut JoinSet<()>, stream, address, place| {
+        let router = router.clone().layer(axum::Extension(ConnectInfo(address)));
+        let shutdown = shutdown.clone();
+        connections.spawn(async move {
+            serve_one(stream, router, patience, shutdown).await;
+            drop(place);
+        });
+    };
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &room) => accepted,
@@ -36,22 +49,33 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, patience: Durat
             () = shutdown.cancelled() => break,
         };
         let Some((stream, address, place)) = accepted else { break };
-        let router = router.clone().layer(axum::Extension(ConnectInfo(address)));
-        let shutdown = shutdown.clone();
-        connections.spawn(async move {
-            serve_one(stream, router, patience, shutdown).await;
-            drop(place);
-        });
+        start(&mut connections, stream, address, place);
     }
-    drop(listener);
+    for (stream, address) in backlog(listener) {
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { break };
+        start(&mut connections, stream, address, place);
+    }
     while connections.join_next().await.is_some() {}
+}
+
+/// Closes the listener, and gives the connections that the kernel had accepted for it: closing resets them, and a proxy does not send
+/// a POST a second time.
+fn backlog(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    // The runtime may not know yet that a connection is there; the socket does.
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let accepted = std::iter::from_fn(|| listener.accept().ok()).take(BACKLOG_MAX);
+    let served = accepted.filter_map(|(stream, address)| {
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, address))
+    });
+    served.collect()
 }
 
 /// The next connection and its place among the open ones. `None` never comes as long as the process lives.
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> Option<(TcpStream, std::net::SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(room).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
@@ -90,7 +114,12 @@ async fn serve_one(stream: TcpStream, router: Router, patience: Duration, shutdo
     tokio::select! {
         // A connection that breaks is the client's business.
         _ = connection.as_mut() => return,
-        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = shutdown.cancelled() => {}
     }
+    // Requests on their way are read: a connection on which nothing was read yet is closed by a graceful shutdown at once.
+    if tokio::time::timeout(LAST_REQUEST_MAX, connection.as_mut()).await.is_ok() {
+        return;
+    }
+    connection.as_mut().graceful_shutdown();
     let _ = connection.await;
 }

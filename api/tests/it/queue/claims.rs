@@ -25,6 +25,14 @@ async fn until_registered(api: &TestApi, n: i64) {
     .await;
 }
 
+/// A worker is registered before its claim waits; the gauge is set at each poll of the dispatcher.
+async fn until_a_claim_waits(api: &TestApi) {
+    eventually("a claim waits", || async {
+        api.fetch("/metrics").await.text().await.unwrap().contains("\nasman_claims_waiting 1\n").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_waiting_claim_whose_worker_goes_away_costs_a_job_nothing() {
     let api = TestApi::new().await;
@@ -66,7 +74,7 @@ async fn a_claim_whose_worker_goes_away_while_it_is_made_is_put_back_at_once() {
 async fn a_worker_that_asks_anew_is_answered_once() {
     let api = TestApi::new().await;
     let old = spawn_claim(&api, "w");
-    until_registered(&api, 1).await;
+    until_a_claim_waits(&api).await;
     let new = spawn_claim(&api, "w");
     assert_eq!(in_time(old).await.unwrap(), json!({"jobs": []}), "the older request is answered empty");
     let id = api.submit("q", 1).await;
