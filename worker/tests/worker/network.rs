@@ -117,6 +117,20 @@ async fn names_are_resolved_by_a_private_name_server() {
     }
 }
 
+/// The engine does the same for some milliseconds whenever a network is made.
+#[tokio::test]
+async fn a_job_reaches_no_more_while_the_engine_moves_its_own_rules() {
+    let world = World::new();
+    let worker = TestWorker::start().await;
+    let iptables = |action: &str| Command::new("iptables").args(["-w", action, "FORWARD", "-j", "DOCKER-USER"]).status().unwrap();
+    assert!(iptables("-D").success());
+    let reached = reached(&worker, &all(&world, format!("{OWN_PRIVATE}:1"))).await;
+    let _ = iptables("-D");
+    assert!(iptables("-I").success());
+    assert_eq!(reached, [format!("{PUBLIC}:80")]);
+    worker.drain().await;
+}
+
 #[tokio::test]
 async fn flushed_rules_and_a_pruned_network_come_back() {
     let world = World::new();
@@ -136,7 +150,7 @@ async fn flushed_rules_and_a_pruned_network_come_back() {
     assert!(!harness::rules_of(&worker.data()).contains("comment"));
     // Of those that are led to, one is enough.
     let chain = format!("ASMAN-{}-OUT", &data_label(&worker.data())[..12]);
-    harness::eventually("the jumps are back", || harness::rules_of(&worker.data()).matches("--comment").count() == 2).await;
+    harness::eventually("the jumps are back", || harness::rules_of(&worker.data()).matches("--comment").count() == 3).await;
     assert!(Command::new("iptables").args(["-w", "-D", &chain, "2"]).status().unwrap().success());
     let n_rules = harness::rules_of(&worker.data()).lines().count();
     harness::eventually("the rule is back", || harness::rules_of(&worker.data()).lines().count() == n_rules + 1).await;
@@ -155,7 +169,7 @@ async fn a_start_after_a_crash_takes_over_network_and_rules() {
     let next = TestWorker::start_with(|config| config.data_directory = Some(data.clone())).await;
     next.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     assert_eq!(network_of(&next).lines().count(), 1);
-    assert_eq!(harness::rules_of(&data).matches("--comment").count(), 2, "nothing is there twice");
+    assert_eq!(harness::rules_of(&data).matches("--comment").count(), 3, "nothing is there twice");
     // That nothing is left after this one is checked at the end of every test.
     next.drain().await;
 }
@@ -177,7 +191,7 @@ async fn whoever_starts_next_tidies_up_after_a_worker_that_never_comes_back() {
     // A living neighbour keeps what it has.
     let third = TestWorker::start().await;
     third.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
-    assert_eq!(harness::rules_of(&other.data()).matches("--comment").count(), 2);
+    assert_eq!(harness::rules_of(&other.data()).matches("--comment").count(), 3);
     third.drain().await;
     other.drain().await;
 }
