@@ -1,4 +1,6 @@
 //! One line of a job's log on the wire.
+//!
+//! Invariant: all texts of one stream of one run, joined, are what the program wrote, in lossy UTF-8.
 
 use std::fmt;
 
@@ -13,12 +15,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
     ts(type = "[text: string, epochMs: number] | [text: string, epochMs: number, isStdErr: boolean]")
 )]
 pub struct LogLine {
-    /// The line without its line feed, lossily UTF-8.
+    /// The line with the end that its program gave it, `\n`, `\r\n` or `\r`; the last of a stream, and a piece of a very long one, have
+    /// none. What workers of other kinds send may hold several lines.
     pub text: String,
     /// When the worker read it, epoch milliseconds.
     pub time: i64,
     /// Whether the container wrote it to stderr.
     pub is_stderr: bool,
+}
+
+impl LogLine {
+    /// The text as a viewer shows it who gives each line a row: without its `\n` or `\r\n`. A `\r` alone stays, since what follows
+    /// overwrites the line.
+    pub fn shown(&self) -> &str {
+        let Some(line) = self.text.strip_suffix('\n') else { return &self.text };
+        line.strip_suffix('\r').unwrap_or(line)
+    }
 }
 
 impl Serialize for LogLine {

@@ -97,7 +97,7 @@ impl House {
     /// The run's lines in a result.
     pub fn lines(result: &Value) -> Vec<String> {
         let logs = result["finished"]["result"]["logs"].as_array().unwrap();
-        logs.iter().map(|line| line[0].as_str().unwrap().to_owned()).collect()
+        logs.iter().map(|line| line[0].as_str().unwrap().trim_end_matches('\n').to_owned()).collect()
     }
 }
 

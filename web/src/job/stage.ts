@@ -50,7 +50,7 @@ export class StageReader {
   /** Takes lines of the build log. The socket tells what the worker was doing, the stored log does not. */
   take(lines: readonly LogLine[], step?: Step): void {
     this.time = lines.at(-1)?.[1] ?? this.time
-    for (const [text] of lines) this.#line(plainLine(text.slice(0, 2_000)).trimEnd(), step && KINDS[step])
+    for (const [text] of lines) this.#line(plainLine(text.slice(0, 2_000).trimEnd()).trimEnd(), step && KINDS[step])
   }
 
   #line(text: string, told: StageKind | undefined): void {

@@ -34,12 +34,12 @@ pub(super) struct Amount {
 impl Amount {
     pub(super) fn add(&mut self, line: &LogLine) {
         self.n_lines += 1;
-        self.n_bytes += line.text.len() + 1;
+        self.n_bytes += line.text.len();
     }
 
     fn remove(&mut self, line: &LogLine) {
         self.n_lines -= 1;
-        self.n_bytes -= line.text.len() + 1;
+        self.n_bytes -= line.text.len();
     }
 }
 
@@ -61,7 +61,7 @@ impl Heads {
     /// Counts a line in; false when the head is full. Then it stays full: a shorter line later must not be taken.
     pub(super) fn takes(&mut self, part: Part, line: &LogLine) -> bool {
         let head = self.of(part);
-        let fits = head.n_bytes + line.text.len() < LOG_BYTES_MAX && head.n_lines < LOG_LINES_MAX;
+        let fits = head.n_bytes + line.text.len() <= LOG_BYTES_MAX && head.n_lines < LOG_LINES_MAX;
         if fits {
             head.add(line);
         } else {

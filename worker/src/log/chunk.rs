@@ -204,7 +204,8 @@ impl Chunker {
 }
 
 /// A line of the log's own.
-fn own(step: Step, text: String, fate: Fate) -> Entry {
+fn own(step: Step, mut text: String, fate: Fate) -> Entry {
+    text.push('\n');
     Entry { step, line: LogLine { text, time: now_ms(), is_stderr: true }, origin: Origin::Worker, fate }
 }
 
@@ -245,7 +246,7 @@ mod tests {
         let mut chunker = Chunker::new(waiting, progress);
         let writer = tokio::spawn(async move {
             for n in numbers {
-                let line = format!("{n:<width$}", width = LOG_LINE_BYTES_MAX - 1);
+                let line = format!("{n:<width$}\n", width = LOG_LINE_BYTES_MAX - 1);
                 sender.send(batch(Step::Running, &[&line])).await.unwrap();
             }
         });
@@ -281,7 +282,7 @@ mod tests {
     async fn a_successor_counts_from_where_the_log_was_left() {
         let (sender, waiting) = mpsc::channel(4);
         let mut chunker = Chunker::new(waiting, Progress::default());
-        let line = "x".repeat(LOG_LINE_BYTES_MAX - 1);
+        let line = "x".repeat(LOG_LINE_BYTES_MAX - 1) + "\n";
         let sending = sender.clone();
         tokio::spawn(async move {
             for _ in 0..900 {
@@ -306,7 +307,7 @@ mod tests {
     async fn a_long_build_leaves_the_run_its_own_head() {
         let (sender, waiting) = mpsc::channel(4);
         let mut chunker = Chunker::new(waiting, Progress::default());
-        let line = "x".repeat(LOG_LINE_BYTES_MAX - 1);
+        let line = "x".repeat(LOG_LINE_BYTES_MAX - 1) + "\n";
         tokio::spawn(async move {
             for _ in 0..900 {
                 sender.send(batch(Step::Build, &[&line])).await.unwrap();

@@ -1,15 +1,16 @@
 //! Bytes of one stream to lines.
 //!
-//! A line ends at `\n` or `\r\n` (dropped), or after `\r` (kept in the text, so that a viewer can overwrite), since a progress bar
-//! that never sends `\n` would grow one line without end. Only the byte after a `\r` tells which it was, so the line waits for it.
-//! Longer lines than the bound are cut between characters. Bytes that are no UTF-8 become U+FFFD.
+//! A line ends after `\n`, `\r\n` or `\r`, since a progress bar that never sends `\n` would grow one line without end. Its end stays
+//! in its text: all texts of a stream, joined, are what the program wrote. Only the byte after a `\r` tells which end it was, so
+//! the line waits for it. Longer lines than the bound are cut between characters; a `\n` does not count. Bytes that are no UTF-8
+//! become U+FFFD.
 
 use protocol::limits::LOG_LINE_BYTES_MAX;
 
 /// Splits one stream; stdout and stderr have one each.
 #[derive(Debug, Default)]
 pub(super) struct LineSplitter {
-    /// Begun line; never longer than the bound.
+    /// Begun line; never longer than the bound and a `\n`.
     begun: Vec<u8>,
     /// The begun line ends with `\r` and waits for the next byte.
     is_after_return: bool,
@@ -22,7 +23,7 @@ impl LineSplitter {
         while !bytes.is_empty() {
             if std::mem::take(&mut self.is_after_return) {
                 if let Some(rest) = bytes.strip_prefix(b"\n") {
-                    self.begun.pop();
+                    self.begun.push(b'\n');
                     bytes = rest;
                 }
                 lines.push(self.take(self.begun.len()));
@@ -34,7 +35,7 @@ impl LineSplitter {
             let end = window.iter().enumerate().position(|(at, b)| *b == b'\n' || (*b == b'\r' && at < room));
             if let Some(at) = end {
                 self.is_after_return = bytes[at] == b'\r';
-                self.begun.extend_from_slice(&bytes[..at + usize::from(self.is_after_return)]);
+                self.begun.extend_from_slice(&bytes[..=at]);
                 if !self.is_after_return {
                     lines.push(self.take(self.begun.len()));
                 }
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn lines_do_not_depend_on_where_frames_are_cut() {
         let text = "a\nb\r\n\r\nü 5%\r6%\r\rlast\r".as_bytes();
-        let expected = ["a", "b", "", "ü 5%\r", "6%\r", "\r", "last\r"];
+        let expected = ["a\n", "b\r\n", "\r\n", "ü 5%\r", "6%\r", "\r", "last\r"];
         assert_eq!(split(&[text]), expected);
         for at in 0..text.len() {
             assert_eq!(split(&[&text[..at], &text[at..]]), expected, "cut at {at}");
@@ -111,12 +112,12 @@ mod tests {
         let odd = format!("a{text}\n");
         let lines = split(&[odd.as_bytes()]);
         assert!(lines.iter().all(|line| line.len() <= LOG_LINE_BYTES_MAX && !line.contains('\u{FFFD}')));
-        assert_eq!(lines.concat(), format!("a{text}"));
+        assert_eq!(lines.concat(), odd);
     }
 
     #[test]
     fn bytes_that_are_no_text_do_not_stop_the_log() {
-        assert_eq!(split(&[b"\xff\xfe\n", b"ok\n"]), ["\u{FFFD}\u{FFFD}", "ok"]);
+        assert_eq!(split(&[b"\xff\xfe\n", b"ok\n"]), ["\u{FFFD}\u{FFFD}\n", "ok\n"]);
         let binary = vec![0x80; LOG_LINE_BYTES_MAX * 2 + 1];
         assert_eq!(split(&[&binary]).len(), 3);
     }

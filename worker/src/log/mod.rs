@@ -117,6 +117,7 @@ impl Log {
 
     async fn write(&self, step: Step, mut lines: Vec<LogLine>, origin: Origin) {
         if origin != Origin::Output {
+            lines.iter_mut().for_each(end);
             self.redact(&mut lines);
         }
         if !lines.is_empty() {
@@ -182,6 +183,13 @@ impl Reader {
 fn stamped(texts: impl IntoIterator<Item = String>, is_stderr: bool) -> Vec<LogLine> {
     let time = now_ms();
     texts.into_iter().map(|text| LogLine { text, time, is_stderr }).collect()
+}
+
+/// Ends a line of the worker's own as a program would.
+fn end(line: &mut LogLine) {
+    if !line.text.ends_with(['\n', '\r']) {
+        line.text.push('\n');
+    }
 }
 
 fn now_ms() -> i64 {

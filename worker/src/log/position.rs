@@ -2,7 +2,7 @@
 //!
 //! The engine's own record of the output is read from its beginning by a worker that takes a job over; the count says what to
 //! leave out. The hash tells whether the record still begins where the output began: the engine drops the oldest lines of a very
-//! long one. Characters that stand for bytes that are no UTF-8 do not count in the hash, since the engine replaces those by rules
+//! long one. Line ends do not count in the hash: what an earlier release kept was counted without them. Characters that stand for bytes that are no UTF-8 do not count in the hash, since the engine replaces those by rules
 //! of its own.
 
 use protocol::LogLine;
@@ -28,7 +28,7 @@ impl Position {
     pub(super) fn pass(&mut self, line: &LogLine) {
         let place = if line.is_stderr { &mut self.stderr } else { &mut self.stdout };
         let mut hash = Sha256::new_with_prefix(place.hash.to_be_bytes());
-        for piece in line.text.split(char::REPLACEMENT_CHARACTER) {
+        for piece in line.shown().split(char::REPLACEMENT_CHARACTER) {
             hash.update(piece);
         }
         let first = hash.finalize().first_chunk().copied().unwrap_or_default();

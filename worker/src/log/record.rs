@@ -173,7 +173,7 @@ mod tests {
 
     fn texts(mut waiting: mpsc::Receiver<Batch>) -> Vec<String> {
         let batches = std::iter::from_fn(|| waiting.try_recv().ok());
-        batches.flat_map(|batch| batch.lines).map(|line| line.text).collect()
+        batches.flat_map(|batch| batch.lines).map(|line| line.shown().to_owned()).collect()
     }
 
     #[tokio::test]

@@ -43,10 +43,11 @@ impl Redactor {
         Self { forms: (!forms.is_empty()).then(|| AhoCorasick::new(forms).ok()).flatten() }
     }
 
-    /// Takes the values out of a line of a log.
+    /// Takes the values out of a line of a log, whose end stays even where a value ends with it.
     pub(crate) fn redact_line(&self, line: &mut protocol::LogLine) {
-        if let Cow::Owned(clean) = self.redact(&line.text) {
-            line.text = clean;
+        let shown = line.shown();
+        if let Cow::Owned(clean) = self.redact(shown) {
+            line.text = clean + &line.text[shown.len()..];
         }
     }
 
@@ -243,6 +244,16 @@ mod tests {
         assert_eq!(redactor.redact("XYZXYZ\r"), "***\r");
         assert_eq!(redactor.redact("ab"), "ab", "a short line stays");
         assert_eq!(redactor.redact(r#"{"key":"-----BEGIN KEY-----\nMIIabcdef\r\nXYZXYZ\nab"}"#), r#"{"key":"***"}"#);
+    }
+
+    #[test]
+    fn the_end_of_a_line_stays_where_a_value_ends_with_it() {
+        let redactor = redactor(&["s3cret-value\n"]);
+        for end in ["", "\n", "\r\n", "\r"] {
+            let mut line = protocol::LogLine { text: format!("s3cret-value{end}"), time: 0, is_stderr: false };
+            redactor.redact_line(&mut line);
+            assert_eq!(line.text, format!("***{end}"));
+        }
     }
 
     #[test]

@@ -230,7 +230,19 @@ impl FakeApi {
     pub(crate) fn lines(&self, job: &str) -> Vec<(String, bool)> {
         self.with(|heard| {
             let chunks = heard.logs.get(job).into_iter().flat_map(BTreeMap::values);
-            chunks.flat_map(|chunk| &chunk.lines).map(|line| (line.text.clone(), line.is_stderr)).collect()
+            chunks.flat_map(|chunk| &chunk.lines).map(|line| (line.shown().to_owned(), line.is_stderr)).collect()
+        })
+    }
+
+    /// All that a job wrote so far to one stream, byte for byte.
+    pub(crate) fn written(&self, job: &str, is_stderr: bool) -> String {
+        self.with(|heard| {
+            let chunks = heard.logs.get(job).into_iter().flat_map(BTreeMap::values);
+            chunks
+                .flat_map(|chunk| &chunk.lines)
+                .filter(|line| line.is_stderr == is_stderr)
+                .map(|line| line.text.as_str())
+                .collect()
         })
     }
 

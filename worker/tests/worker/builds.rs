@@ -33,7 +33,7 @@ pub(crate) async fn forget(worker: &TestWorker, job: &str) {
 pub(crate) fn lines_of(worker: &TestWorker, job: &str, step: Step) -> String {
     worker.api.with(|heard| {
         let chunks = heard.logs.get(job).into_iter().flat_map(|chunks| chunks.values()).filter(|chunk| chunk.step == step);
-        chunks.flat_map(|chunk| &chunk.lines).flat_map(|line| [line.text.as_str(), "\n"]).collect()
+        chunks.flat_map(|chunk| &chunk.lines).flat_map(|line| [line.shown(), "\n"]).collect()
     })
 }
 

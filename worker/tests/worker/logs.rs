@@ -26,6 +26,17 @@ async fn every_line_arrives_once_and_in_the_order_of_its_stream() {
 }
 
 #[tokio::test]
+async fn the_texts_of_a_stream_joined_are_the_bytes_that_the_program_wrote() {
+    let worker = TestWorker::start().await;
+    let (out, err) = ("a\\r\\n\\n\\r\\n10%%\\r20%%\\rdone\\nno end", "warn\\r\\n\\ttail\\r");
+    let (job, finish) = worker.run(&script(&format!("printf '{out}'; printf '{err}' >&2"))).await;
+    assert_eq!(finish.result.status_code, Some(0));
+    assert_eq!(worker.api.written(&job, false), "a\r\n\n\r\n10%\r20%\rdone\nno end");
+    assert_eq!(worker.api.written(&job, true), "warn\r\n\ttail\r");
+    worker.drain().await;
+}
+
+#[tokio::test]
 async fn a_chunk_whose_answer_is_lost_is_not_doubled() {
     let worker = TestWorker::start().await;
     worker.api.with(|heard| heard.loses_log_answers = true);

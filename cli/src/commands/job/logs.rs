@@ -61,8 +61,8 @@ async fn print_all(
 fn print(kind: LogKind, line: &LogLine, is_json: bool) {
     if is_json {
         let step = if kind == LogKind::Build { "build" } else { "run" };
-        say::json(&json!({ "step": step, "time": line.time, "isStderr": line.is_stderr, "text": line.text }));
+        say::json(&json!({ "step": step, "time": line.time, "isStderr": line.is_stderr, "text": line.shown() }));
     } else {
-        say::result(&line.text);
+        say::result(line.shown());
     }
 }

@@ -113,7 +113,7 @@ pub(super) async fn run(
 pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, options: &WaitOptions) -> Result<Outcome, Failure> {
     let is_queued = watch::Sender::new(false);
     let mut sink = |seen: Seen<'_>| match seen {
-        Seen::Line(_, line) if !options.is_quiet => say::note(&line.text),
+        Seen::Line(_, line) if !options.is_quiet => say::note(line.shown()),
         Seen::Line(..) => {}
         Seen::State(state) => drop(is_queued.send_replace(state == State::Queued)),
     };
