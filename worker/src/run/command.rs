@@ -4,8 +4,8 @@
 //!
 //! - Words are split by shell quoting.
 //! - `$NAME` and `${NAME}` outside single quotes become the value that the definition's own `env` has for the name, and never more
-//!   than one word. A name that it does not have stays as it is written (they drop it), so that `sh -c "echo $HOME"` reaches the
-//!   container's shell whole.
+//!   than one word; nothing where it has none. What the container's own shell shall put in stands in single quotes:
+//!   `sh -c 'echo $HOME'`.
 //! - A line with an unquoted operator is one argument as a whole: `["a", "&&", "b"]` would hand the program arguments that its
 //!   author never meant. Nothing is substituted in it: it is for a shell, which does that.
 //! - So is, after an entrypoint of the definition's own (`sh -c`), a line with an unquoted wildcard or comment. Without one the
@@ -55,28 +55,25 @@ fn split(line: CommandLine<'_>) -> Result<Option<Vec<String>>, InvalidCommand> {
     if is_whole(text, line.is_after_entrypoint) {
         return Ok(Some(vec![text.to_owned()]));
     }
-    let substituted = match line.env {
-        Some(env) => substitute(text, env),
-        None => text.to_owned(),
-    };
-    match shell_words::split(&substituted) {
+    match shell_words::split(&substitute(text, line.env)) {
         Ok(words) => Ok(Some(words)),
         Err(error) => Err(InvalidCommand { what: line.what, cause: error.to_string() }),
     }
 }
 
 /// Puts values in the place of their names, quoted so that they stay what they are.
-fn substitute(text: &str, env: &Env) -> String {
+fn substitute(text: &str, env: Option<&Env>) -> String {
     let mut scanner = Scanner::new();
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let stands = scanner.next(c);
         let found = reference(rest).filter(|_| matches!(stands, Some(Quote::None | Quote::Double)));
-        let value = found.and_then(|(name, length)| Some((env.get(name)?, length)));
-        if let Some((value, length)) = value {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            out.push_str(&quoted(&value, stands == Some(Quote::Double)));
+        if let Some((name, length)) = found {
+            if let Some(value) = env.and_then(|env| env.get(name)) {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                out.push_str(&quoted(&value, stands == Some(Quote::Double)));
+            }
             rest = &rest[length..];
         } else {
             out.push(c);
@@ -152,18 +149,25 @@ mod tests {
     }
 
     #[test]
-    fn the_definitions_own_variables_are_put_in_and_others_left() {
+    fn the_definitions_own_variables_are_put_in_and_others_are_nothing() {
         let env = json!({ "FOO": "bar", "TWO": "a b", "N": 1.5, "odd": "\"$FOO`\\'" });
         let read = |line| read(line, &env, false);
         assert_eq!(read("echo $FOO ${FOO}x $FOO/y"), ["echo", "bar", "barx", "bar/y"]);
         assert_eq!(read(r#"echo $TWO "$TWO!" '$TWO'"#), ["echo", "a b", "a b!", "$TWO"]);
         assert_eq!(
-            read(r"echo \$FOO $N $NONE ${NONE} $ $1 100$"),
-            ["echo", "$FOO", "1.5", "$NONE", "${NONE}", "$", "$1", "100$"]
+            read(r#"echo \$FOO $N $NONE ${NONE} "$NONE" a${NONE}b $ $1 100$"#),
+            ["echo", "$FOO", "1.5", "", "ab", "$", "100$"]
         );
         assert_eq!(read(r#"echo $odd "$odd""#), ["echo", "\"$FOO`\\'", "\"$FOO`\\'"]);
-        assert_eq!(read(r#"sh -c "echo $HOME ${FOO} ${open""#), ["sh", "-c", "echo $HOME bar ${open"]);
+        assert_eq!(read(r#"sh -c "echo $HOME ${FOO} ${open""#), ["sh", "-c", "echo  bar ${open"]);
+        assert_eq!(read("sh -c 'echo $HOME'"), ["sh", "-c", "echo $HOME"]);
         assert_eq!(read("äö $FOOä"), ["äö", "barä"]);
+    }
+
+    #[test]
+    fn without_an_environment_every_variable_is_nothing() {
+        let line = CommandLine { what: "command", text: Some("echo a$HOME/b \"$X\""), env: None, is_after_entrypoint: false };
+        assert_eq!(split(line).unwrap().unwrap(), ["echo", "a/b", ""]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Why a program could not be run: what a shell or an init tells with `No such file or directory`, said in full.
 //!
-//! Nothing here decides how a job ends but for an image of another platform: an exit code is a result. The author's own words are
-//! looked for in the container's files, and a look that fails says nothing.
+//! An exit code is a result, but for two cases: an image of another platform, and a container whose own program was never run, which
+//! its init tells by the codes of a shell. That the program could not be run is seen in the container's files, never in its words.
+//! The author's own words are looked for there too, and a look that fails says nothing.
 
 use protocol::{EndCode, Step};
 
@@ -20,8 +21,8 @@ const FOREIGN: &str = "exec format error";
 const INIT: &str = "[fatal tini (";
 
 impl Task<'_> {
-    /// What the author should know of an exit code that tells of a program which was not run. Fails when the image is made for
-    /// another platform.
+    /// What the author should know of an exit code that tells of a program which was not run. Fails when it is the container's own,
+    /// and when the image is made for another platform.
     pub(super) async fn program_note(&self, id: &str, exit_code: i64) -> Result<Option<String>, RunError> {
         let Some(containers) = self.host.containers.as_ref().filter(|_| exit_code != 0) else { return Ok(None) };
         let docker = &containers.docker;
@@ -33,7 +34,12 @@ impl Task<'_> {
         if !matches!(exit_code, 126 | 127) {
             return Ok(None);
         }
-        let note = why_not_run(docker, id, &program, exit_code).await.unwrap_or_default();
+        let looked = Looked { docker, id, program: &program };
+        if let Ok(Some(why)) = looked.not_run(exit_code).await {
+            let code = if exit_code == 126 { EndCode::CommandNotExecutable } else { EndCode::CommandNotFound };
+            return Err(RunError::failed(code, Step::Running, why + &self.words_of_init(id).await));
+        }
+        let note = why_not_run(&looked, exit_code).await.unwrap_or_default();
         if let Some(note) = &note {
             self.log.error(Step::Running, note).await;
         }
@@ -65,6 +71,13 @@ impl Task<'_> {
         Some(format!(
             "{what} is made for {made_for} and this worker runs {own}: give an image for {own}, or run the job on a worker for {made_for}"
         ))
+    }
+
+    /// What the engine's init said about the program that it could not run.
+    async fn words_of_init(&self, id: &str) -> String {
+        let said = self.said(id).await;
+        let line = said.lines().find(|line| line.to_ascii_lowercase().starts_with(INIT));
+        line.map(|line| format!("; the engine says: {}", line.trim_end())).unwrap_or_default()
     }
 
     /// The beginning of what a container wrote.
@@ -124,6 +137,22 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
+    /// Why the container's own program cannot have been run, where its file, or the lack of one, shows that.
+    async fn not_run(&self, exit_code: i64) -> Result<Option<String>, Fault> {
+        let Some(first) = self.program.words.first() else { return Ok(None) };
+        // A path is looked for in one place; a name in all of the search path.
+        let n_places = if first.contains('/') { 1 } else { usize::MAX };
+        for path in places(self.program, first).iter().take(n_places) {
+            match self.docker.head(self.id, path).await? {
+                Some(head) if head.is_file => return defect(self, exit_code, path, &head).await,
+                Some(_) if exit_code == 126 => return Ok(Some(format!("{path} is a folder: give a program that is in it"))),
+                _ => {}
+            }
+        }
+        let sentence = format!("the image has no program {first:?}: check its name, and that the image holds it");
+        Ok((exit_code == 127).then_some(sentence))
+    }
+
     /// Whether there is a program of this name.
     async fn has(&self, name: &str) -> Result<bool, Fault> {
         for place in places(self.program, name) {
@@ -135,24 +164,20 @@ impl Looked<'_> {
     }
 }
 
-/// Looks at the program, and at the files that a shell was told to run.
-async fn why_not_run(docker: &Docker, id: &str, program: &Program, exit_code: i64) -> Result<Option<String>, Fault> {
-    let Some(first) = program.words.first() else { return Ok(None) };
-    let looked = Looked { docker, id, program };
+/// Looks at the files that a shell was told to run.
+async fn why_not_run(looked: &Looked<'_>, exit_code: i64) -> Result<Option<String>, Fault> {
     let is_between = |c: char| c.is_whitespace() || ";&|()'\"`<>".contains(c);
-    let others = program.words.iter().skip(1).flat_map(|word| word.split(is_between));
-    let others = others.filter(|word| word.contains('/') && !word.starts_with('-') && !word.contains("//"));
-    let candidates: Vec<&str> = std::iter::once(first.as_str()).chain(others).take(FILES_MAX).collect();
-    for path in candidates.iter().flat_map(|word| places(program, word)) {
-        let Some(head) = docker.head(id, &path).await? else { continue };
+    let words = looked.program.words.iter().skip(1).flat_map(|word| word.split(is_between));
+    let words = words.filter(|word| word.contains('/') && !word.starts_with('-') && !word.contains("//"));
+    for path in words.take(FILES_MAX).flat_map(|word| places(looked.program, word)) {
+        let Some(head) = looked.docker.head(looked.id, &path).await? else { continue };
         if head.is_file
-            && let Some(defect) = defect(&looked, exit_code, &path, &head).await?
+            && let Some(defect) = defect(looked, exit_code, &path, &head).await?
         {
             return Ok(Some(defect));
         }
     }
-    let is_missing = exit_code == 127 && !looked.has(first).await?;
-    Ok(is_missing.then(|| format!("the image has no program {first:?}: check its name, and that the image holds it")))
+    Ok(None)
 }
 
 /// What keeps a file from being run, where it is what this exit code tells of: 126 that it may not be, 127 that something is missing.

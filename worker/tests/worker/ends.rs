@@ -67,10 +67,20 @@ async fn what_cannot_start_is_an_error_in_dockers_words() {
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Error, None));
     assert!(finish.message.unwrap().contains("not a directory"));
     assert!(worker.api.text(&job, true).contains("not a directory"));
-    // The container's init finds no such program, as a shell would.
-    let (job, finish) = worker.run(&json!({ "image": IMAGE, "command": "no-such-program" })).await;
+    for (command, code, words) in [
+        ("no-such-program", "command-not-found", "exec no-such-program failed: No such file or directory"),
+        ("/etc", "command-not-executable", "/etc is a folder"),
+        ("./no/such/path", "command-not-found", "exec ./no/such/path failed"),
+    ] {
+        let (job, finish) = worker.run(&json!({ "image": IMAGE, "command": command, "workdir": "/" })).await;
+        assert_eq!((finish.reason, finish.result.status_code, finish.code.as_deref()), (Reason::Error, None, Some(code)));
+        let message = finish.result.error.unwrap()["json"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(words), "the engine's words: {message}");
+        assert!(worker.api.text(&job, true).contains(words));
+    }
+    // What a shell does not find is the shell's result.
+    let (_, finish) = worker.run(&script("no-such-program")).await;
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(127)));
-    assert!(worker.api.text(&job, true).contains("no-such-program"));
     worker.drain().await;
 }
 

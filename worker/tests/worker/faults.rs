@@ -180,7 +180,7 @@ async fn a_strangers_words_are_not_taken_for_the_engines_trouble() {
     assert_error(&outcome(&worker, &file).await.expect("an end"), "container-refused", EndFault::Job);
     let entrypoint = json!({ "image": IMAGE, "entrypoint": "'no space left on device'", "env": { "A": "dial unix" } });
     let finish = outcome(&worker, &entrypoint).await.expect("an end");
-    assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(127)), "its init finds no such program");
+    assert_error(&finish, "command-not-found", EndFault::Job);
     // It has never paused.
     assert!(succeeded(&worker.run(&script("true")).await.1));
     worker.drain().await;
@@ -248,15 +248,21 @@ async fn a_script_that_cannot_be_run_is_told_why() {
             "names the interpreter /usr/bin/no-python, which the image does not have",
         ),
         (with("#!/bin/env no-python\nprint(1)\n", copied), 127, "names the interpreter no-python, which the image does not have"),
-        (with("#!/bin/sh\necho hello\n", "/inputs/run.sh"), 126, "lacks its x bit"),
         (with("#!/bin/sh\necho hello\n", "sh -c 'cd /inputs && ./run.sh'"), 126, "lacks its x bit"),
-        (with("", "no-such-program"), 127, "the image has no program \"no-such-program\""),
     ] {
         let (job, finish) = worker.run(&definition).await;
         assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(code)), "{definition}");
         let message = finish.message.unwrap_or_default();
         assert!(message.contains(words), "{definition}: {message}");
         assert!(worker.api.text(&job, true).contains(words));
+    }
+    for (definition, code, words) in [
+        (with("#!/bin/sh\necho hello\n", "/inputs/run.sh"), "command-not-executable", "lacks its x bit"),
+        (with("", "no-such-program"), "command-not-found", "the image has no program \"no-such-program\""),
+    ] {
+        let (_, finish) = worker.run(&definition).await;
+        assert_error(&finish, code, EndFault::Job);
+        assert!(finish.message.unwrap().contains(words), "{definition}");
     }
     let (_, finish) = worker.run(&script("exit 127")).await;
     assert_eq!(finish.message, None, "there is nothing to tell");

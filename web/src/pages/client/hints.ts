@@ -1,13 +1,11 @@
 /**
  * Names in a job's texts that nothing gives a value. Workers put the job's own variables into `command` and `entrypoint`, outside
- * single quotes, and into nothing else; what they leave reaches the program as it is written, unless a shell reads it.
+ * single quotes, and nothing in the place of other names; what stands in single quotes reaches the program as it is written.
  */
 import type { JobForm } from "./form.ts"
 
 const NAME = /'[^']*'|\\.|\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)/g
 const BRACED = /\$\{([A-Za-z_]\w*)\}/
-/** A command that hands its text to a shell, which has variables of its own. */
-const SHELL = /(?:^|[\s/])(?:ba|da|a|z|k|fi)?sh\s(?:.*\s)?-\w*c(?:\s|$)/s
 
 export type Hints = Readonly<Partial<Record<string, string>>>
 
@@ -15,11 +13,10 @@ export type Hints = Readonly<Partial<Record<string, string>>>
 export function hintsOf(form: JobForm, given: readonly string[]): Hints {
   const known = new Set([...form.env.map(({ name }) => name), ...given])
   const found: Record<string, string> = {}
-  const isShell = SHELL.test(`${form.entrypoint} ${form.command}`)
   for (const field of ["command", "entrypoint"] as const) {
-    const name = isShell ? undefined : unknownIn(form[field], known)
+    const name = unknownIn(form[field], known)
     if (name !== undefined) {
-      found[field] = `No variable is named ${name}: unless the image's own start is a shell, the program gets it as it is written.`
+      found[field] = `No variable is named ${name}: give it a value, or write it in single quotes for the container's shell.`
     }
   }
   for (const [at, { value }] of form.env.entries()) {
