@@ -86,11 +86,15 @@ codes! {
     InvalidImage = "invalid-image", 400;
     /// The command or the entrypoint cannot be split into words, or is larger than a process can take.
     InvalidCommand = "invalid-command", 400;
+    /// The build block has nothing to build from, or a member that no build can have.
+    InvalidBuild = "invalid-build", 400;
+    /// The value of a file of type `url` is not an http, https or data URL.
+    InvalidUrl = "invalid-url", 400;
     /// The working directory is not an absolute path.
     InvalidWorkdir = "invalid-workdir", 400;
     /// An environment variable has a name or a value that no process can have.
     InvalidEnvironment = "invalid-environment", 400;
-    /// The name of an input, a config file or an output leaves its folder.
+    /// The name of an input, a config file or an output leaves its folder, or names another file's folder.
     InvalidPath = "invalid-path", 400;
     /// A file says that it is base64 and cannot be decoded.
     InvalidBase64 = "invalid-base64", 400;

@@ -21,6 +21,7 @@
 //! - **event**: one transition of one job, kept in order.
 
 pub mod address;
+mod build_block;
 mod canonical;
 pub mod command_line;
 mod complaint;
@@ -51,6 +52,7 @@ mod size;
 mod worker_api;
 mod worker_message;
 
+pub use build_block::{BuildBlock, InvalidBuild, check_dockerfile};
 pub use canonical::{canonical_json, is_sha256, job_id_of, sha256_hex};
 pub use complaint::read_object;
 pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
@@ -71,7 +73,7 @@ pub use missing::{Missing, MissingCode, MissingFor, MissingOutputs};
 pub use name::{InvalidName, JobId, Namespace, Qid, QueueName, WorkerId};
 pub use parsed::{InvalidDefinition, ParsedDefinition};
 pub use path::{InvalidPath, check_config_path, check_input_path};
-pub use runnable::standard_base64;
+pub use runnable::{nested_file, standard_base64};
 pub use secret::{InvalidSecretName, check_secret_name};
 pub use size::{InvalidSize, parse_size};
 pub use worker_api::{

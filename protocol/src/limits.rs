@@ -96,6 +96,15 @@ pub const HEARTBEAT_JOBS_MAX: usize = 4096;
 pub const LOG_CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of log text that are kept of the beginning of a claim's run, and of its build.
 pub const LOG_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Most bytes of a Dockerfile, inline or in a context.
+pub const DOCKERFILE_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes of the URL of a build context.
+pub const CONTEXT_URL_BYTES_MAX: usize = 2048;
+/// Most build arguments.
+pub const BUILD_ARGS_MAX: usize = 100;
+/// Most bytes of all build arguments.
+pub const BUILD_ARGS_BYTES_MAX: usize = 64 * 1024;
+
 /// Lines that are kept of the beginning.
 pub const LOG_LINES_MAX: usize = 2_000_000;
 /// Bytes of log text that are kept of the end of a longer log; a line counts what lies between.

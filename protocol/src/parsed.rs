@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::build_block::InvalidBuild;
 use crate::command_line::InvalidCommandLine;
 use crate::complaint::read_object;
 use crate::definition::{DataRefType, Definition};
@@ -106,6 +107,20 @@ pub enum InvalidDefinition {
     /// A file that says it is base64 and is not.
     #[error("the value of file {0:?} is not base64, as its type says")]
     Base64(String),
+    /// A file that says it is to be fetched and does not say from where.
+    #[error("the value of file \"{0}\" is not an http, https or data URL, as its type says")]
+    Url(String),
+    /// A file in place of another one's folder.
+    #[error("file \"{file}\" is a folder too: \"{inside}\" is below it; give one of them another name")]
+    Nested {
+        /// The name that is both.
+        file: String,
+        /// A file below it.
+        inside: String,
+    },
+    /// A build block that cannot be built.
+    #[error("build: {0}")]
+    Build(#[from] InvalidBuild),
     /// A secret that no worker can have.
     #[error(transparent)]
     Secret(#[from] InvalidSecretName),
@@ -133,6 +148,9 @@ impl Coded for InvalidDefinition {
             Self::TooLarge => ErrorCode::DefinitionTooLarge,
             Self::TooMany { .. } => ErrorCode::TooManyEntries,
             Self::Path(cause) => cause.code(),
+            Self::Nested { .. } => ErrorCode::InvalidPath,
+            Self::Url(_) => ErrorCode::InvalidUrl,
+            Self::Build(cause) => cause.code(),
             Self::Duration { .. } | Self::TooShort { .. } => ErrorCode::InvalidDuration,
             Self::Size { .. } | Self::TooLittleMemory => ErrorCode::InvalidSize,
             Self::Image(cause) => cause.code(),

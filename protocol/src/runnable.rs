@@ -1,9 +1,10 @@
 //! What can never run, and is refused when it is submitted. Definitions that are stored already are not looked at again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::build_block::{BuildBlock, InvalidBuild, is_web_url};
 use crate::command_line::{InvalidCommandLine, POINTER_BYTES, check_command_line};
 use crate::definition::{DataRefType, Definition};
 use crate::image::ImageReference;
@@ -26,7 +27,10 @@ pub(crate) fn check(parsed: &ParsedDefinition) -> Result<(), InvalidDefinition> 
     if (1..MEMORY_BYTES_MIN).contains(&parsed.memory_bytes) {
         return Err(InvalidDefinition::TooLittleMemory);
     }
-    check_base64(definition)
+    check_base64(definition)?;
+    check_urls(definition)?;
+    check_nesting(definition)?;
+    check_build(definition)
 }
 
 fn has_text(text: Option<&str>) -> bool {
@@ -80,6 +84,38 @@ fn check_base64(definition: &Definition) -> Result<(), InvalidDefinition> {
     let mut files = definition.inputs.iter().chain(&definition.config_files).flatten();
     let broken = files.find(|(_, file)| file.kind == Some(DataRefType::Base64) && !file.value.as_str().is_some_and(is_base64));
     broken.map_or(Ok(()), |(name, _)| Err(InvalidDefinition::Base64(name.chars().take(40).collect())))
+}
+
+/// A data URL holds the file itself.
+fn check_urls(definition: &Definition) -> Result<(), InvalidDefinition> {
+    let is_url = |text: &str| is_web_url(text) || text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    let mut files = definition.inputs.iter().chain(&definition.config_files).flatten();
+    let broken = files.find(|(_, file)| file.kind == Some(DataRefType::Url) && !file.value.as_str().is_some_and(is_url));
+    broken.map_or(Ok(()), |(name, _)| Err(InvalidDefinition::Url(name.chars().take(40).collect())))
+}
+
+/// Config files with relative names lie among the inputs.
+fn check_nesting(definition: &Definition) -> Result<(), InvalidDefinition> {
+    let config = definition.config_files.iter().flatten().map(|(name, _)| name.strip_prefix("/inputs/").unwrap_or(name));
+    let names = definition.inputs.iter().flatten().map(|(name, _)| name.as_str()).chain(config).collect();
+    let short = |name: &str| name.chars().take(40).collect();
+    nested_file(&names)
+        .map_or(Ok(()), |(file, inside)| Err(InvalidDefinition::Nested { file: short(file), inside: short(inside) }))
+}
+
+/// The first file that another one is below, and that one.
+pub fn nested_file<'a>(names: &BTreeSet<&'a str>) -> Option<(&'a str, &'a str)> {
+    names.iter().find_map(|name| {
+        let mut folders = name.match_indices('/').map(|(at, _)| &name[..at]);
+        folders.find(|folder| names.contains(folder)).map(|folder| (folder, *name))
+    })
+}
+
+/// Some clients send a block that says nothing beside an image.
+fn check_build(definition: &Definition) -> Result<(), InvalidDefinition> {
+    let Some(build) = &definition.build else { return Ok(()) };
+    let is_said = BuildBlock::read(build)?.is_some();
+    if is_said || has_text(definition.image.as_deref()) { Ok(()) } else { Err(InvalidBuild::NoDockerfile.into()) }
 }
 
 /// Whether a text can be decoded. White space and a lack of padding do no harm, and both alphabets will do.

@@ -205,6 +205,103 @@ begin
       and (jsonb_typeof(file.value -> 'value') <> 'string' or not asman.is_base64(file.value ->> 'value')) then
       perform asman.refuse('invalid-base64', format('the value of file "%s" is not base64, as its type says', left(file.key, 40)));
     end if;
+    if file.value ->> 'type' = 'url'
+      and (jsonb_typeof(file.value -> 'value') <> 'string' or file.value ->> 'value' !~* '^(https?://[^/?#\\]|data:)') then
+      perform asman.refuse('invalid-url',
+        format('the value of file "%s" is not an http, https or data URL, as its type says', left(file.key, 40)));
+    end if;
+  end loop;
+end $$;
+
+-- Refuse a file in place of another one's folder. Config files with relative names lie among the inputs.
+create or replace function asman.check_nesting(d jsonb) returns void
+language plpgsql as $$
+declare
+  names constant text[] := array(
+    select jsonb_object_keys(case when jsonb_typeof(d -> 'inputs') = 'object' then d -> 'inputs' else '{}' end)
+    union select regexp_replace(k, '^/inputs/', '')
+    from jsonb_object_keys(case when jsonb_typeof(d -> 'configFiles') = 'object' then d -> 'configFiles' else '{}' end) k);
+  nested record;
+begin
+  -- A name's folders by their number of segments, so that the cost follows the names and not their pairs.
+  select f.folder, n.name into nested
+  from unnest(names) n (name), string_to_array(n.name, '/') s (segments),
+    lateral (select array_to_string(s.segments[:i], '/') from generate_series(1, cardinality(s.segments) - 1) i) f (folder)
+  where f.folder = any (names) order by n.name collate "C", length(f.folder) limit 1;
+  if found then
+    perform asman.refuse('invalid-path', format('file "%s" is a folder too: "%s" is below it; give one of them another name',
+      left(nested.folder, 40), left(nested.name, 40)));
+  end if;
+end $$;
+
+-- Refuse a path that is not below the context of a build.
+create or replace function asman.check_build_path(build jsonb, name text) returns void
+language plpgsql as $$
+declare
+  written constant text := btrim(build ->> name, E' \t\r\n');
+  plain constant text := rtrim(regexp_replace(written, '^\./', ''), '/');
+begin
+  if coalesce(written, '') = '' or (written <> '/' and plain in ('', '.')) then return; end if;
+  if plain ~ '^/|(^|/)(|\.|\.\.)(/|$)|(^|/)-|[\u0001-\u001f\u007f-\u009f\\]' or octet_length(plain) > 1024
+    or exists (select from regexp_split_to_table(plain, '/') s (s) where octet_length(s) > 255) then
+    perform asman.refuse('invalid-build', format(
+      'build: %s "%s" is not a path below the context; use plain segments such as docker/app', name, left(written, 60)));
+  end if;
+end $$;
+
+-- Refuse a build block that cannot be built: what `protocol::BuildBlock` does in Rust. One that says nothing may stand beside an image.
+create or replace function asman.check_build(d jsonb) returns void
+language plpgsql as $$
+declare
+  build constant jsonb := d -> 'build';
+  context constant text := nullif(btrim(build ->> 'context', E' \t\r\n'), '');
+  dockerfile constant text := build ->> 'dockerfile';
+  argument text;
+  n_args int;
+  n_bytes int;
+begin
+  if jsonb_typeof(build) is distinct from 'object' then return; end if;
+  if coalesce(btrim(dockerfile, E' \t\r\n'), '') = '' and context is null then
+    if coalesce(btrim(d ->> 'image', E' \t\r\n'), '') = '' then
+      perform asman.refuse('invalid-build',
+        'build: the build block has neither a dockerfile nor a context; give one of them, or an image');
+    end if;
+    return;
+  end if;
+  if octet_length(dockerfile) > 262144 then perform asman.refuse('invalid-build', 'build: the Dockerfile is larger than 256 KiB'); end if;
+  if octet_length(context) > 2048 then
+    perform asman.refuse('invalid-build', 'build: the build context''s URL is longer than 2048 bytes');
+  end if;
+  if context !~* '^https?://[^/?#\\]' or context ~ '[[:space:]\u0001-\u001f\u007f-\u009f]' then
+    perform asman.refuse('invalid-build',
+      'build: the build context is not an http or https URL; give that of a git repository or an archive');
+  end if;
+  perform asman.check_build_path(build, 'buildContext');
+  if context is null and btrim(build ->> 'buildContext', E' \t\r\n') !~ '^(\.?/?)*$' then
+    perform asman.refuse('invalid-build', 'build: buildContext names a folder of a context, and there is no context');
+  end if;
+  perform asman.check_build_path(build, 'filename');
+  if btrim(build ->> 'target', E' \t\r\n') !~ '^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$' then
+    perform asman.refuse('invalid-build', format(
+      'build: target "%s" is not a name; use letters, digits, dots, dashes and underscores', left(build ->> 'target', 60)));
+  end if;
+  if btrim(build ->> 'platform', E' \t\r\n') !~ '^([A-Za-z0-9][A-Za-z0-9._/-]{0,127})?$' then
+    perform asman.refuse('invalid-build', format(
+      'build: platform "%s" is not a name; use letters, digits, dots, dashes and underscores', left(build ->> 'platform', 60)));
+  end if;
+  if jsonb_typeof(build -> 'buildArgs') is distinct from 'array' then return; end if;
+  if jsonb_path_exists(build, '$.buildArgs[*] ? (@.type() != "string")') then
+    perform asman.refuse('unreadable-definition', 'the definition cannot be read: build.buildArgs must be strings');
+  end if;
+  select count(*), sum(octet_length(a)) into n_args, n_bytes from jsonb_array_elements_text(build -> 'buildArgs') a;
+  if n_args > 100 or n_bytes > 65536 then
+    perform asman.refuse('invalid-build', 'build: there are more than 100 build arguments, or more than 64 KiB of them');
+  end if;
+  for argument in select a from jsonb_array_elements_text(build -> 'buildArgs') a where btrim(a, E' \t\r\n') <> '' loop
+    if argument !~ '^\s*[A-Za-z_][A-Za-z0-9_]*\s*=' then
+      perform asman.refuse('invalid-build',
+        'build: a build argument is written NAME=value, with a name of letters, digits and underscores');
+    end if;
   end loop;
 end $$;
 
@@ -242,6 +339,8 @@ begin
     perform asman.refuse('invalid-size', 'requirements.memory is less than 6m, with which no container starts; write the unit, '
       'as in 512m, for a bare number is bytes');
   end if;
+  perform asman.check_nesting(d);
+  perform asman.check_build(d);
 end $$;
 
 create or replace function asman.check_definition(d jsonb) returns void

@@ -275,11 +275,11 @@ async fn rust_and_sql_compute_the_same_needs() {
         json!({"image": " none ", "secrets": ["B", "A", "B"], "tags": ["z", "y"]}),
         json!({"image": "none", "build": {"dockerfile": "FROM a"}}),
         json!({"image": "a", "build": null, "secrets": []}),
-        json!({"build": {"platform": "Linux/X86_64", "target": "t"}, "tags": ["t"]}),
-        json!({"build": {"platform": "arm64"}}),
-        json!({"build": {"platform": "linux"}}),
-        json!({"build": {"platform": "linux/arm/v7"}}),
-        json!({"build": {"platform": "linux/amd64,linux/arm64"}}),
+        json!({"build": {"dockerfile": "FROM a", "platform": "Linux/X86_64", "target": "t"}, "tags": ["t"]}),
+        json!({"build": {"dockerfile": "FROM a", "platform": "arm64"}}),
+        json!({"build": {"dockerfile": "FROM a", "platform": "linux"}}),
+        json!({"build": {"dockerfile": "FROM a", "platform": "linux/arm/v7"}}),
+        json!({"build": {"dockerfile": "FROM a", "platform": "linux/a/b/c"}}),
         json!({"image": "a", "requirements": {"cpus": 0.5, "gpus": 2, "memory": "1g", "maxDuration": "90s"}, "tags": ["executor:process"]}),
     ] {
         let parsed = ParsedDefinition::parse(&definition.to_string()).unwrap();

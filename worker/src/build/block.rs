@@ -1,60 +1,20 @@
-//! A definition's build block, read and checked before anything is fetched.
-//!
-//! Every part that reaches the engine or a path is checked here: folders and files are relative and of plain segments, so neither
-//! an option (`--output=/`) nor a path that leaves the context (`../..`) gets any further.
+//! A definition's build block, checked (see [`protocol::BuildBlock`]), with its context's URL read.
 
 use std::collections::BTreeMap;
 
-use protocol::{Build, check_input_path};
+use protocol::{Build, BuildBlock, InvalidBuild};
 
 use super::source::{InvalidContext, Source};
-
-/// Most bytes of a Dockerfile, inline or in a context.
-pub(super) const DOCKERFILE_BYTES_MAX: usize = 256 * 1024;
-const ARGS_MAX: usize = 100;
-const ARGS_BYTES_MAX: usize = 64 * 1024;
-const WORD_BYTES_MAX: usize = 128;
 
 /// Why a build block cannot be built. The sentences are for its author.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum InvalidBlock {
-    /// Nothing to build from, and no image either.
-    #[error("the build block has neither a dockerfile nor a context; give one of them, or an image")]
-    NoDockerfile,
-    /// Over [`DOCKERFILE_BYTES_MAX`].
-    #[error("the Dockerfile is larger than {} KiB", DOCKERFILE_BYTES_MAX / 1024)]
-    DockerfileTooLarge,
-    /// A NUL, which no Dockerfile has.
-    #[error("the Dockerfile holds a NUL character")]
-    DockerfileNul,
-    /// A URL that is none, or not permitted.
+    /// A member that cannot be.
+    #[error(transparent)]
+    Build(#[from] InvalidBuild),
+    /// A URL that is not one of a repository or an archive.
     #[error(transparent)]
     Context(#[from] InvalidContext),
-    /// An absolute path, `..`, or what looks like an option.
-    #[error("{what} {path:?} is no path below the context; use plain segments such as docker/app")]
-    Path {
-        /// Which member.
-        what: &'static str,
-        /// As it was given, shortened.
-        path: String,
-    },
-    /// A folder of nothing.
-    #[error("buildContext names a folder of a context, and there is no context")]
-    FolderOfNothing,
-    /// A name that the engine would not take.
-    #[error("{what} {text:?} is no name; use letters, digits, dots, dashes and underscores")]
-    Word {
-        /// Which member.
-        what: &'static str,
-        /// As it was given, shortened.
-        text: String,
-    },
-    /// No `NAME=value`. It is not repeated: it may be a secret.
-    #[error("a build argument is written NAME=value, with a name of letters, digits and underscores")]
-    Arg,
-    /// Over [`ARGS_MAX`] or [`ARGS_BYTES_MAX`].
-    #[error("there are more than {ARGS_MAX} build arguments, or more than {} KiB of them", ARGS_BYTES_MAX / 1024)]
-    TooManyArgs,
 }
 
 /// A checked build block.
@@ -76,134 +36,9 @@ pub(crate) struct Block {
 impl Block {
     /// Checks a block; nothing when it says nothing, as some clients send it beside an image.
     pub(crate) fn read(build: &Build) -> Result<Option<Self>, InvalidBlock> {
-        let dockerfile = build.dockerfile.clone().filter(|text| !text.trim().is_empty());
-        let context = said(build.context.as_ref());
-        if dockerfile.is_none() && context.is_none() {
-            return Ok(None);
-        }
-        if let Some(text) = &dockerfile {
-            check_dockerfile(text.as_bytes())?;
-        }
-        let folder = path("buildContext", build.build_context.as_ref())?;
-        if folder.is_some() && context.is_none() {
-            return Err(InvalidBlock::FolderOfNothing);
-        }
-        Ok(Some(Self {
-            dockerfile,
-            source: context.map(Source::parse).transpose()?,
-            folder,
-            filename: path("filename", build.filename.as_ref())?,
-            target: word("target", build.target.as_ref(), "._-")?,
-            platform: word("platform", build.platform.as_ref(), "._-/")?,
-            args: arguments(build.build_args.as_deref().unwrap_or_default())?,
-        }))
-    }
-}
-
-pub(super) fn check_dockerfile(text: &[u8]) -> Result<(), InvalidBlock> {
-    match () {
-        () if text.len() > DOCKERFILE_BYTES_MAX => Err(InvalidBlock::DockerfileTooLarge),
-        () if text.contains(&0) => Err(InvalidBlock::DockerfileNul),
-        () => Ok(()),
-    }
-}
-
-fn said(text: Option<&String>) -> Option<&str> {
-    text.map(|text| text.trim()).filter(|text| !text.is_empty())
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(60).collect()
-}
-
-/// A relative path of plain segments; `.` and nothing mean the context itself.
-fn path(what: &'static str, text: Option<&String>) -> Result<Option<String>, InvalidBlock> {
-    let Some(text) = said(text) else { return Ok(None) };
-    let refuse = || InvalidBlock::Path { what, path: short(text) };
-    let plain = text.strip_prefix("./").unwrap_or(text).trim_end_matches('/');
-    if text != "/" && matches!(plain, "" | ".") {
-        return Ok(None);
-    }
-    let is_option = plain.split('/').any(|segment| segment.starts_with('-'));
-    if is_option || check_input_path(plain).is_err() {
-        return Err(refuse());
-    }
-    Ok(Some(plain.to_owned()))
-}
-
-fn word(what: &'static str, text: Option<&String>, also: &str) -> Result<Option<String>, InvalidBlock> {
-    let Some(text) = said(text) else { return Ok(None) };
-    let is_word = text.len() <= WORD_BYTES_MAX
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c));
-    if is_word { Ok(Some(text.to_owned())) } else { Err(InvalidBlock::Word { what, text: short(text) }) }
-}
-
-fn arguments(all: &[String]) -> Result<BTreeMap<String, String>, InvalidBlock> {
-    if all.len() > ARGS_MAX || all.iter().map(String::len).sum::<usize>() > ARGS_BYTES_MAX {
-        return Err(InvalidBlock::TooManyArgs);
-    }
-    let mut read = BTreeMap::new();
-    for argument in all.iter().filter(|argument| !argument.trim().is_empty()) {
-        let (name, value) = argument.split_once('=').ok_or(InvalidBlock::Arg)?;
-        let name = name.trim();
-        let is_name = !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !is_name || value.contains('\0') {
-            return Err(InvalidBlock::Arg);
-        }
-        read.insert(name.to_owned(), value.to_owned());
-    }
-    Ok(read)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(json: &str) -> Result<Option<Block>, InvalidBlock> {
-        Block::read(&serde_json::from_str(json).unwrap())
-    }
-
-    #[test]
-    fn a_block_that_says_nothing_is_none() {
-        for json in ["{}", r#"{"context":" ","dockerfile":"\n"}"#, r#"{"target":"x"}"#] {
-            assert!(read(json).unwrap().is_none(), "{json}");
-        }
-    }
-
-    #[test]
-    fn what_leaves_the_context_or_looks_like_an_option_is_refused() {
-        for bad in ["--output=/", "../..", "/etc", "a/../../b", "-f", "a/-o/b", "a\\b", "C:\\x", "a\0b", "/"] {
-            let build = Build { context: Some("https://example.org/a.tgz".into()), ..Build::default() };
-            let by_folder = Build { build_context: Some(bad.into()), ..build.clone() };
-            let by_name = Build { filename: Some(bad.into()), ..build };
-            for build in [by_folder, by_name] {
-                assert!(matches!(Block::read(&build), Err(InvalidBlock::Path { .. })), "{bad:?}");
-            }
-        }
-        for (given, kept) in [(".", None), ("./", None), ("", None), ("./a/b/", Some("a/b")), ("a b", Some("a b"))] {
-            let json = serde_json::json!({ "context": "https://example.org/a.tgz", "buildContext": given });
-            assert_eq!(read(&json.to_string()).unwrap().unwrap().folder.as_deref(), kept, "{given:?}");
-        }
-        assert_eq!(read(r#"{"dockerfile":"FROM a","buildContext":"a"}"#).unwrap_err(), InvalidBlock::FolderOfNothing);
-    }
-
-    #[test]
-    fn names_and_arguments_are_checked() {
-        let with = |member: &str| read(&format!(r#"{{"dockerfile":"FROM a",{member}}}"#));
-        assert!(with(r#""target":"app-1.x_y","platform":"linux/arm64/v8","buildArgs":["A=1=2","_B="]"#).is_ok());
-        for bad in [r#""target":"a b""#, r#""target":"-x""#, r#""platform":"linux;x""#, r#""target":"a/b""#] {
-            assert!(matches!(with(bad), Err(InvalidBlock::Word { .. })), "{bad}");
-        }
-        for bad in [r#""buildArgs":["A"]"#, r#""buildArgs":["1A=x"]"#, r#""buildArgs":["=x"]"#, r#""buildArgs":["A B=x"]"#] {
-            assert_eq!(with(bad).unwrap_err(), InvalidBlock::Arg, "{bad}");
-        }
-        let many: Vec<_> = (0..=ARGS_MAX).map(|n| format!("A{n}=")).collect();
-        assert_eq!(with(&format!(r#""buildArgs":{}"#, serde_json::json!(many))).unwrap_err(), InvalidBlock::TooManyArgs);
-        let huge = serde_json::json!({ "dockerfile": "#".repeat(DOCKERFILE_BYTES_MAX + 1) });
-        assert_eq!(read(&huge.to_string()).unwrap_err(), InvalidBlock::DockerfileTooLarge);
-        assert_eq!(read(r#"{"dockerfile":"FROM a\u0000"}"#).unwrap_err(), InvalidBlock::DockerfileNul);
+        let Some(read) = BuildBlock::read(build)? else { return Ok(None) };
+        let BuildBlock { dockerfile, context, folder, filename, target, platform, args } = read;
+        let source = context.as_deref().map(Source::parse).transpose()?;
+        Ok(Some(Self { dockerfile, source, folder, filename, target, platform, args }))
     }
 }

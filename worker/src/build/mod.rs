@@ -49,7 +49,7 @@ use crate::isolation::{BuildGuard, Containers};
 use crate::run::{RunError, Task, forbidden};
 use archive::{Archive, ArchiveError};
 use bases::UnclearBase;
-pub(crate) use block::{Block, InvalidBlock};
+pub(crate) use block::Block;
 use context::{ContextError, Plan, Wrapping};
 use git::{Git, GitError};
 use reading::Reading;

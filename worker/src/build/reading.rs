@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use protocol::{EndCode, Step};
 
 use super::Work;
-use super::block::check_dockerfile;
 use super::context::Plan;
 use super::dockerfile::{File, InvalidDockerfile, Lowered, Platforms, decode, lower};
 use crate::image::{ImageReference, Version};
@@ -36,8 +35,12 @@ impl Work<'_> {
         args.retain(|name, _| !FRONTEND_ARGS.contains(&name.as_str()));
         let bytes = plan.dockerfile_bytes().map_err(|error| refuse(&error))?;
         let Some(bytes) = bytes else { return Ok(Reading { args, ..Reading::default() }) };
-        check_dockerfile(if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) { &[] } else { &bytes })
-            .map_err(|error| refuse(&error))?;
+        protocol::check_dockerfile(if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            &[]
+        } else {
+            &bytes
+        })
+        .map_err(|error| refuse(&error))?;
         let text = decode(&bytes).map_err(|error| refuse(&error))?;
         let image = ImageReference { name: FILES.to_owned(), version: Version::Tag(uuid::Uuid::new_v4().simple().to_string()) };
         let engine =

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use protocol::{EndCode, EndFault, Step};
+use protocol::{EndCode, EndFault, InvalidBuild, Step};
 use tokio::time::Instant;
 
 use super::{RunError, Task};
@@ -30,12 +30,14 @@ pub(super) async fn ensure(task: &Task<'_>) -> Result<String, RunError> {
             Err(RunError::Host("this worker runs scripts, and the job asks for a container".to_owned()))
         };
     };
-    let refuse = |error: build::InvalidBlock| RunError::failed(EndCode::DefinitionInvalid, Step::Build, error.to_string());
-    if let Some(block) = definition.build.as_ref().map(Block::read).transpose().map_err(refuse)?.flatten() {
+    let refuse = |error: String| RunError::failed(EndCode::DefinitionInvalid, Step::Build, error);
+    if let Some(block) =
+        definition.build.as_ref().map(Block::read).transpose().map_err(|error| refuse(error.to_string()))?.flatten()
+    {
         return patiently(task, || build::ensure(task, containers, block.clone()).boxed()).await;
     }
     let Some(text) = definition.image.as_deref().filter(|image| !image.trim().is_empty()) else {
-        return Err(refuse(build::InvalidBlock::NoDockerfile));
+        return Err(refuse(InvalidBuild::NoDockerfile.to_string()));
     };
     let image: ImageReference = text
         .parse()

@@ -12,8 +12,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use protocol::InvalidBuild;
+use protocol::limits::DOCKERFILE_BYTES_MAX;
+
 use crate::build::archive::{Archive, ArchiveError, Kind, append, header_of};
-use crate::build::block::{Block, DOCKERFILE_BYTES_MAX, InvalidBlock};
+use crate::build::block::Block;
 use crate::build::dockerignore::{BYTES_MAX as IGNORE_BYTES_MAX, Ignore, InvalidIgnore};
 
 const DOCKERFILE_DEFAULT: &str = "Dockerfile";
@@ -33,7 +36,7 @@ pub(super) enum ContextError {
     #[error(transparent)]
     Ignore(#[from] InvalidIgnore),
     #[error(transparent)]
-    Block(#[from] InvalidBlock),
+    Block(#[from] InvalidBuild),
     /// No such folder.
     #[error("the context has no folder {0:?}")]
     NoFolder(String),
@@ -99,7 +102,7 @@ impl Plan {
         let ignore = Ignore::read(ignored.as_deref().unwrap_or_default())?;
         if let Some(text) = outside {
             if text.len() > DOCKERFILE_BYTES_MAX {
-                return Err(InvalidBlock::DockerfileTooLarge.into());
+                return Err(InvalidBuild::DockerfileTooLarge.into());
             }
             let lines = hiding(ignored.as_deref());
             own.extend([(DOCKERFILE.to_owned(), text), (IGNORE.to_owned(), lines)]);
@@ -252,7 +255,7 @@ fn find_dockerfile(
     };
     if let Some(inside) = path.strip_prefix(prefix).filter(|_| is_inside) {
         if matches!(tree.get(&path), Some(Kind::File { size }) if *size > DOCKERFILE_BYTES_MAX as u64) {
-            return Err(InvalidBlock::DockerfileTooLarge.into());
+            return Err(InvalidBuild::DockerfileTooLarge.into());
         }
         return Ok((inside.to_owned(), None));
     }

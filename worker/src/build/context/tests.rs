@@ -116,7 +116,7 @@ fn a_folder_and_a_dockerfile_are_found_where_docker_would_look() {
     assert!(matches!(plan(&files, r#"{"filename":"sub"}"#), Err(ContextError::NoDockerfile(_))));
     assert!(matches!(plan(&[("x", "1")], "{}"), Err(ContextError::NoDockerfile(_))));
     let huge = "#".repeat(DOCKERFILE_BYTES_MAX + 1);
-    assert!(matches!(plan(&[("Dockerfile", &huge)], "{}"), Err(ContextError::Block(InvalidBlock::DockerfileTooLarge))));
+    assert!(matches!(plan(&[("Dockerfile", &huge)], "{}"), Err(ContextError::Block(InvalidBuild::DockerfileTooLarge))));
 }
 
 #[test]

@@ -13,11 +13,11 @@ mod query;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
+use protocol::limits::CONTEXT_URL_BYTES_MAX;
 use reqwest::Url;
 
 use crate::guard::Guarded;
 
-const URL_BYTES_MAX: usize = 2048;
 /// Hosts whose pages of two segments are repositories.
 const FORGES: [&str; 5] = ["github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "git.sr.ht"];
 const ARCHIVE_SEGMENTS: [&str; 4] = ["archive", "tarball", "zipball", "get"];
@@ -29,8 +29,8 @@ pub(crate) enum InvalidContext {
     /// Of another scheme, or no URL at all.
     #[error("the build context is no https URL of a git repository or an archive")]
     NoUrl,
-    /// Over [`URL_BYTES_MAX`].
-    #[error("the build context's URL is longer than {URL_BYTES_MAX} bytes")]
+    /// Over [`CONTEXT_URL_BYTES_MAX`].
+    #[error("the build context's URL is longer than {CONTEXT_URL_BYTES_MAX} bytes")]
     TooLong,
     /// A folder or ref that leaves the repository, or looks like an option.
     #[error("the build context's URL names a ref or a folder that cannot be; use plain segments")]
@@ -115,7 +115,7 @@ impl fmt::Debug for Source {
 impl Source {
     /// Reads a URL. Whether its host may be reached is judged when it is.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidContext> {
-        if text.len() > URL_BYTES_MAX {
+        if text.len() > CONTEXT_URL_BYTES_MAX {
             return Err(InvalidContext::TooLong);
         }
         let is_plain = !text.chars().any(|c| c.is_control() || c.is_whitespace());

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use protocol::{DataRef, Definition};
+use protocol::{DataRef, Definition, nested_file};
 
 use crate::data_directory::Scratch;
 use crate::executor::Mount;
@@ -78,15 +78,10 @@ fn check_target(name: &str) -> Result<(), String> {
     }
 }
 
-/// No file may be another one's folder.
+/// No file may be another one's folder. The API refuses such a job; one that was submitted earlier may be there.
 fn check_folders(names: &BTreeSet<&str>) -> Result<(), String> {
-    for name in names {
-        let folders = name.match_indices('/').map(|(at, _)| &name[..at]);
-        if let Some(folder) = folders.into_iter().find(|folder| names.contains(folder)) {
-            return Err(format!("input {folder:?} is both a file and a folder: {name:?} is below it"));
-        }
-    }
-    Ok(())
+    nested_file(names)
+        .map_or(Ok(()), |(folder, name)| Err(format!("input {folder:?} is both a file and a folder: {name:?} is below it")))
 }
 
 #[cfg(test)]
