@@ -121,6 +121,11 @@ fn strangers_pages_run_nothing_on_a_machine_of_ones_own() {
 }
 
 #[test]
+fn a_browser_that_had_another_page_at_this_address_shows_ours() {
+    run("retired");
+}
+
+#[test]
 fn ends_say_whose_fault_they_are_and_results_what_they_lack() {
     run("ends");
 }

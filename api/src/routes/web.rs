@@ -3,6 +3,8 @@
 //! Invariants:
 //! - A file below `assets/` has the hash of its content in its name and may be kept for ever; the page itself is asked for anew.
 //! - The page loads code from this server only, and may lie in a frame of any other page: that is what a metaframe is for.
+//! - A path that names a script, a text or an icon is that or nothing. The service worker of another client that had this address
+//!   before finds one that ends it (`/sw.js`, `/registerSW.js`).
 //! - Every address in it is relative, so that a proxy may put any path before it. The page of a deeper path gets its `../`s here.
 
 use axum::body::Body;
@@ -31,6 +33,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     media-src blob:; frame-src blob:; font-src 'self'; connect-src http: https: ws: wss:; worker-src 'self'; manifest-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors *";
 const FOREVER: &str = "public, max-age=31536000, immutable";
+
+/// Ends of paths that are never the page's own.
+const FILE_ENDINGS: [&str; 5] = [".js", ".sh", ".md", ".txt", ".ico"];
 
 fn find(path: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.path == path)
@@ -67,6 +72,11 @@ pub(super) fn answer(path: &str, headers: &HeaderMap) -> Response {
         // A page that was opened before an upgrade: HTML in place of its code would be an error that nobody understands.
         None if name.starts_with("assets/") => {
             ApiError::refused(ErrorCode::NoPage, "this file is of another version of the page; reload it").into_response()
+        }
+        // A program that asks for one of these would take the page for it.
+        None if FILE_ENDINGS.iter().any(|ending| name.ends_with(ending)) => {
+            ApiError::refused(ErrorCode::NoPage, "there is no such file; the page is at /, and what programs may read at /docs")
+                .into_response()
         }
         _ => page(name.matches('/').count()),
     }
