@@ -83,7 +83,7 @@ test("200 characters stay inside and 201 are uploaded, as text, JSON or base64, 
   expect(binary.uploads[0]!.hash).toBe(binary.uploads[1]!.hash)
 })
 
-test("values of every binary form are bytes, references are references and other data: strings stay text", async () => {
+test("values of every binary form are bytes, references are references", async () => {
   const text = async (value: unknown): Promise<string> => {
     const input = inputOf(value)!
     return input instanceof Blob ? base64Of(new Uint8Array(await input.arrayBuffer())) : input.type === "base64"
@@ -102,7 +102,26 @@ test("values of every binary form are bytes, references are references and other
   for (const type of ["", ";type=File"]) {
     expect(inputOf(`data:text/x-uri;charset=utf-8${type},${encodeURIComponent(url)}`)).toEqual({ value: url, type: "url" })
   }
-  expect(inputOf("data:image/png;base64,AAAA")).toEqual({ value: "data:image/png;base64,AAAA", type: "utf8" })
+})
+
+test("a data: URL of any kind is what it means, and a text that only begins so stays text", async () => {
+  for (const [url, ref] of [
+    ["data:image/png;base64,AAAA", { value: "AAAA", type: "base64" }], ["data:;base64,AAAA", { value: "AAAA", type: "base64" }],
+    ["data:application/json;charset=utf-8;BASE64,e30%3D", { value: "e30=", type: "base64" }],
+    ["data:text/plain;base64,aGk\n=", { value: "aGk=", type: "base64" }],
+    ["data:text/plain,a%20b%2Cc,d", { value: "a b,c,d", type: "utf8" }], ["data:,h%C3%A9", { value: "h\u00e9", type: "utf8" }],
+    ["data:image/svg+xml;utf8,<svg/>", { value: "<svg/>", type: "utf8" }],
+  ] as const) {
+    expect(inputOf(url)).toEqual(ref)
+    expect(inputOf({ type: "url", value: url })).toEqual(ref)
+  }
+  const bytes = inputOf("data:application/octet-stream,%FFa%00%")
+  expect(bytes).toBeInstanceOf(Blob)
+  expect([...new Uint8Array(await (bytes as Blob).arrayBuffer())]).toEqual([255, 97, 0, 37])
+  for (const text of ["data: 5, 6", "data", "data:", "data:note to self", "data:a b,c", "data:image/png;base64,!!", "database:x,y"]) {
+    expect(inputOf(text)).toEqual({ value: text, type: "utf8" })
+  }
+  expect(inputOf({ type: "url", value: "https://example.com/x" })).toEqual({ type: "url", value: "https://example.com/x" })
 })
 
 test("scalars are text, nothing is skipped but what has no value, and foreign objects become plain JSON", () => {

@@ -44,6 +44,7 @@ function ofObject(value: object): Input {
   if (isDataRef(value)) {
     if (type === "json") return { ...value, value: plainJson(inner) }
     if (typeof inner !== "string") throw new TypeError(`its type is ${String(type)}, but its value is no text`)
+    if (type === "url" && inner.startsWith("data:")) return ofString(inner)
     return typeof hash === "string" ? { type: type as DataRefType, value: inner, hash }
       : { type: type as DataRefType, value: inner }
   }
@@ -57,25 +58,36 @@ function plainJson(value: unknown): unknown {
   return JSON.parse(text)
 }
 
-/** The four forms in which newer libraries write bytes. Other `data:` strings stay text. */
-const BINARY = [
-  /^data:application\/octet-stream;type=[A-Za-z0-9]+;base64,/,
-  /^data:application\/octet-stream;base64,/,
-  /^data:[^,;]*;blob=true;base64,/,
-  /^data:[^,;]*;file=true(?:;[A-Za-z]+=[^,;]*)*;base64,/,
-]
-const REFERENCE = /^data:text\/x-uri(?:;[^,]*)?,/
-/** No head of a `data:` string that means anything here is longer. */
+/** The head of a `data:` URL: a type, or none, and parameters. A text that only begins with the word has none. */
+const HEAD = /^data:(?:[\w!#$&^.+-]+\/[\w!#$&^.+*-]+)?((?:;[^,;\s]*)*),/
+const REFERENCE = /^data:text\/x-uri[;,]/
+const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/
+/** No head of a `data:` URL that means anything here is longer. */
 const HEAD_CHARS_MAX = 4_096
 
+/** A text, or what a `data:` URL of any kind means: bytes, text, or the address of a file. */
 function ofString(value: string): Input {
-  if (!value.startsWith("data:")) return { value, type: "utf8" }
-  const head = value.slice(0, HEAD_CHARS_MAX)
-  const binary = BINARY.map((form) => form.exec(head)?.[0]).find((found) => found !== undefined)
-  if (binary !== undefined) return { value: value.slice(binary.length), type: "base64" }
-  const reference = REFERENCE.exec(head)?.[0]
-  if (reference === undefined) return { value, type: "utf8" }
-  return { value: decodedUrl(value.slice(reference.length)), type: "url" }
+  const [head, parameters] = HEAD.exec(value.slice(0, HEAD_CHARS_MAX)) ?? []
+  if (head === undefined) return { value, type: "utf8" }
+  const body = value.slice(head.length)
+  if (REFERENCE.test(head)) return { value: decodedUrl(body), type: "url" }
+  if (parameters!.split(";").at(-1)?.toLowerCase() === "base64") {
+    const bytes = decodedUrl(body).replace(/\s+/g, "")
+    return BASE64.test(bytes) ? { value: bytes, type: "base64" } : { value, type: "utf8" }
+  }
+  return ofPercentEncoded(body)
+}
+
+/** Percent-encoded text; bytes where it is none. */
+function ofPercentEncoded(body: string): Input {
+  try {
+    return { value: decodeURIComponent(body), type: "utf8" }
+  } catch {
+    const piece = /%([0-9a-f]{2})|([^%]+)|%/gi
+    const pieces = [...body.matchAll(piece)].map(([whole, hex]): BlobPart =>
+      hex === undefined ? whole : Uint8Array.of(Number.parseInt(hex, 16)))
+    return new Blob(pieces)
+  }
 }
 
 function decodedUrl(text: string): string {
