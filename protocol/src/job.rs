@@ -83,7 +83,7 @@ impl Reason {
 
     /// Whether listings and broadcasts show such a job. The others simply vanish, as existing clients expect.
     pub const fn is_listed(self) -> bool {
-        self.is_cached()
+        self.is_cached() || matches!(self, Self::Cancelled)
     }
 }
 

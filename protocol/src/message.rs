@@ -151,6 +151,10 @@ pub struct JobsMessage {
     pub state: Jobs,
     /// Whether other jobs exist that the message leaves out.
     pub is_subset: bool,
+    /// The jobs are in other states by now, which a later message tells: this one is so that every state is told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<bool>"))]
+    pub is_past: bool,
 }
 
 /// Payload of `Workers`.

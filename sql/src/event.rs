@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use protocol::{HistoryEntry, Qid, State};
+use protocol::{HistoryEntry, Job, Qid, State};
 
 use crate::queued::column;
 use crate::{Db, Result};
@@ -34,15 +34,8 @@ pub struct HistoryRow {
 impl HistoryRow {
     /// The transition as clients see it; `before` is the state that it left.
     pub fn to_entry(&self, before: State) -> HistoryEntry {
-        let state = match self.kind.as_str() {
-            "queued" | "released" | "requeued" => State::Queued,
-            "claimed" => State::Running,
-            "joined" | "left" => before,
-            "removed" => State::Removed,
-            _ => State::Finished,
-        };
         HistoryEntry {
-            state,
+            state: state_after(&self.kind).unwrap_or(before),
             time: self.at_ms,
             event: self.kind.clone(),
             reason: self.reason.as_deref().and_then(|reason| reason.parse().ok()),
@@ -53,6 +46,17 @@ impl HistoryRow {
             fault: self.fault.as_deref().and_then(|fault| fault.parse().ok()),
             message: self.message.clone(),
         }
+    }
+}
+
+/// The state that a kind of event leads to; none where it leads to no other.
+fn state_after(kind: &str) -> Option<State> {
+    match kind {
+        "queued" | "released" | "requeued" => Some(State::Queued),
+        "claimed" => Some(State::Running),
+        "joined" | "left" => None,
+        "removed" => Some(State::Removed),
+        _ => Some(State::Finished),
     }
 }
 
@@ -67,7 +71,32 @@ pub struct ChangedRow {
     pub xid: String,
     /// … then number.
     pub seq: i64,
+    kind: String,
+    at_ms: i64,
+    reason: Option<String>,
+    worker_id: Option<String>,
     snapshot: String,
+}
+
+impl ChangedRow {
+    /// The state that the change led to; none where it led to no other.
+    pub fn state(&self) -> Option<State> {
+        state_after(&self.kind)
+    }
+
+    /// The job as it was after this change, where `now` is what it is.
+    pub fn job_then(&self, now: Job) -> Job {
+        let state = self.state().unwrap_or(now.state);
+        let worker = if state == State::Queued { None } else { self.worker_id.clone() };
+        Job {
+            state,
+            time: self.at_ms,
+            worker: worker.unwrap_or_default(),
+            finished_reason: self.reason.as_deref().filter(|_| state == State::Finished).and_then(|reason| reason.parse().ok()),
+            finished: None,
+            ..now
+        }
+    }
 }
 
 /// What a watcher of one queue's events has seen: every event that this snapshot of the database sees.

@@ -1,5 +1,6 @@
 //! A job wherever it stands: list, get, find, cancel, count, result.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use protocol::labels::{labels_of, own_tags};
@@ -14,6 +15,11 @@ const FIND: &str = include_str!("../queries/job/find.sql");
 const CANCEL: &str = include_str!("../queries/job/cancel.sql");
 const COUNTS: &str = include_str!("../queries/job/counts.sql");
 const RESULT: &str = include_str!("../queries/job/result.sql");
+
+/// Jobs that failed, timed out or were cancelled stay listed this long: a page that comes back wants to know.
+pub const LISTED_FAILED: Duration = Duration::from_hours(1);
+/// The newest of those that one listing or snapshot shows.
+pub const LISTED_FAILED_MAX: i64 = 1_000;
 
 /// A job and where it stands.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -84,7 +90,7 @@ impl JobRow {
         Needs { cpus, gpus, memory_bytes, seconds: required_seconds, labels: labels_of(tags) }
     }
 
-    /// Whether listings show it: a cancelled or deleted job simply vanishes.
+    /// Whether listings show it: a deleted job simply vanishes.
     pub fn is_listed(&self) -> bool {
         self.reason().is_none_or(Reason::is_listed)
     }
@@ -203,10 +209,17 @@ impl ResultRow {
 }
 
 impl Db {
-    /// The jobs of one queue that listings show, at most [`limits::LISTED_JOBS_MAX`]: finished ones first, then running, then queued.
-    pub async fn list_jobs(&self, qid: Qid, finished: Duration) -> Result<Vec<JobRow>> {
-        let seconds = finished.as_secs_f64();
-        Ok(sqlx::query_as(LIST).bind(qid).bind(limits::LISTED_JOBS_MAX).bind(seconds).fetch_all(&self.pool).await?)
+    /// The jobs of one queue that listings show, each once: at most [`limits::LISTED_JOBS_MAX`] that run, as many that wait and
+    /// that succeeded within [`limits::LISTED_FINISHED`], and [`LISTED_FAILED_MAX`] that did not within
+    /// [`LISTED_FAILED`].
+    pub async fn list_jobs(&self, qid: Qid) -> Result<Vec<JobRow>> {
+        let query = sqlx::query_as(LIST).bind(qid).bind(limits::LISTED_JOBS_MAX).bind(limits::LISTED_FINISHED.as_secs_f64());
+        let query = query.bind(LISTED_FAILED.as_secs_f64()).bind(LISTED_FAILED_MAX);
+        let mut rows: Vec<JobRow> = query.fetch_all(&self.pool).await?;
+        // What waits or runs comes first.
+        let mut seen = HashSet::new();
+        rows.retain(|row| seen.insert(row.job_id.clone()));
+        Ok(rows)
     }
 
     /// Where these jobs stand. Unknown ones are left out.

@@ -28,7 +28,7 @@ pub use database::{Db, Settings, settings_of};
 pub use definition::{ListedDefinition, StoredDefinition, whole as whole_definition};
 pub use event::{ChangedRow, Changes, EventCursor, HistoryRow, HorizonHolder};
 pub use item::{EventRow, ItemClaim, ItemRow, ItemSummary, PeekedItem, StageCounts, StagedItem};
-pub use job::{CancelOutcome, Counts, JobRow, Needs, ResultRow};
+pub use job::{CancelOutcome, Counts, JobRow, LISTED_FAILED, LISTED_FAILED_MAX, Needs, ResultRow};
 pub use log_chunk::{Appended, LogCursor, LogPage, LogPlace, LogTail, NewChunk, NewerRow};
 pub use page::{PageRow, Place};
 pub use queue::{PolicyChange, PolicyRow};

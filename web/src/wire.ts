@@ -456,6 +456,8 @@ export type JobsMessage = {
   state: Jobs,
   /** Whether other jobs exist that the message leaves out. */
   isSubset: boolean,
+  /** The jobs are in other states by now, which a later message tells: this one is so that every state is told. */
+  isPast?: boolean,
 }
 
 /** A job at a glance. */

@@ -67,7 +67,7 @@ test("the queue panel tells of each job what it is, whose, where and which place
   await page.getByRole("button", { name: "Mine" }).click()
   await row("sleep 302").getByRole("button", { name: `Cancel job ${last.slice(0, 8)}` }).click()
   await page.getByRole("button", { name: "Cancel the job" }).click()
-  await row("sleep 302").waitFor({ state: "detached" })
+  await row("sleep 302").getByText("Cancelled").waitFor()
   for (const id of [running, waiting]) await fetch(`${stack.url}/q/${queue}/j/${id}/cancel?namespace=*`, { method: "POST" })
   await stack.stopWorker("busy-worker")
   await closePage(page)

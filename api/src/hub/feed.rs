@@ -1,15 +1,16 @@
 //! The messages of queues with client sockets: made once a tick, whatever the number of sockets.
 //!
 //! What changed is read from the events that each queue's cursor has not seen: each once, whatever else the database does. A change
-//! that is committed while a long read goes on may come twice, since merging a job twice is harmless. A job that vanished from
-//! listings is shown by a whole snapshot, as existing clients expect.
+//! that is committed while a long read goes on may come twice, since merging a job twice is harmless. Every state that a job had is
+//! told, in order: those that it has left by the time of the reading come first. A job that vanished from listings is shown by a
+//! whole snapshot, as existing clients expect.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::{ClearMessage, Jobs, JobsMessage, LogsMessage, Namespace, Qid, ServerMessage, State, WorkersMessage, limits};
-use sql::{Db, EventCursor, JobRow, Result};
+use protocol::{ClearMessage, Job, Jobs, JobsMessage, LogsMessage, Namespace, Qid, Reason, ServerMessage, State, WorkersMessage};
+use sql::{ChangedRow, Db, EventCursor, JobRow, Result};
 
 use super::{Channel, Hub};
 use crate::hint::Kinds;
@@ -50,7 +51,7 @@ impl Hub {
     /// The first socket of a queue: from now on its events matter. Log lines so far are not repeated.
     pub(super) async fn start_feed(&self, qid: Qid) -> Result<()> {
         let cursor = self.db.event_horizon(qid).await?;
-        let rows = self.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
+        let rows = self.db.list_jobs(qid).await?;
         let runs = rows.iter().filter(|row| row.state() == State::Running);
         let running: HashMap<String, i64> = runs.map(|row| (row.job_id.clone(), row.queued_ms())).collect();
         let logs = read_to_the_end(&self.db, qid, &running).await?;
@@ -87,7 +88,7 @@ impl Hub {
 
     async fn read_snapshot(&self, qid: Qid) -> Result<Snapshot> {
         let marks = self.with(|channels| channels.get(&qid).map(|channel| *channel.marks.borrow()));
-        let rows = self.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
+        let rows = self.db.list_jobs(qid).await?;
         let text = text_of(&ServerMessage::JobStates(jobs_message(&rows)));
         self.with(|channels| {
             let Some(channel) = channels.get_mut(&qid) else { return };
@@ -136,12 +137,21 @@ impl Hub {
         while !cursors.is_empty() {
             let changes = self.db.changed_jobs(&cursors).await?;
             cursors = changes.rest;
-            let keys: HashSet<_> = changes.rows.into_iter().map(|change| (change.qid, change.job_id)).collect();
+            let keys: HashSet<_> = changes.rows.iter().map(|change| (change.qid, change.job_id.clone())).collect();
             let keys: Vec<_> = keys.into_iter().collect();
-            let rows = self.db.get_jobs(&keys).await?;
+            let mut rows = self.db.get_jobs(&keys).await?;
+            let told = Told::of(&changes.rows, &rows);
+            for (qid, jobs) in told.left {
+                let message = JobsMessage { state: Jobs { jobs }, is_subset: true, is_past: true };
+                self.send(qid, text_of(&ServerMessage::JobStateUpdates(message)));
+            }
             let found: HashSet<(Qid, &str)> = rows.iter().map(|row| (row.qid, row.job_id.as_str())).collect();
             let is_gone = |key: &&(Qid, String)| !found.contains(&(key.0, key.1.as_str()));
             let thinned: HashSet<Qid> = keys.iter().filter(is_gone).map(|key| key.0).collect();
+            for (qid, _) in &told.ahead {
+                self.hint(*qid, Kinds::STATES.and(Kinds::LOGS));
+            }
+            rows.retain(|row| !told.ahead.contains(&(row.qid, row.job_id.clone())));
             self.send_changed(rows).await?;
             // Items may be taken away without a trace.
             for qid in thinned {
@@ -174,9 +184,11 @@ impl Hub {
             // Items that are no container jobs have viewers of their own.
             let (listed, vanished): (Vec<_>, Vec<_>) = rows.into_iter().filter(|row| !row.is_item).partition(JobRow::is_listed);
             let has_vanished = !vanished.is_empty();
-            for row in vanished {
-                let namespace = row.namespace.unwrap_or_else(|| Namespace::SHARED.to_owned());
-                let message = ClearMessage { job_id: row.job_id, namespace };
+            // What nobody wants any more is of no use in a worker's cache.
+            let cancelled = listed.iter().filter(|row| row.reason() == Some(Reason::Cancelled));
+            for row in vanished.iter().chain(cancelled) {
+                let namespace = row.namespace.clone().unwrap_or_else(|| Namespace::SHARED.to_owned());
+                let message = ClearMessage { job_id: row.job_id.clone(), namespace };
                 self.send(qid, text_of(&ServerMessage::ClearJobCache(message)));
             }
             if !listed.is_empty() {
@@ -260,9 +272,43 @@ async fn read_to_the_end(db: &Db, qid: Qid, running: &HashMap<String, i64>) -> R
 
 /// A message for these jobs.
 fn jobs_message(rows: &[JobRow]) -> JobsMessage {
-    // Rows of one job come with the newest place last.
     let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
-    JobsMessage { state: Jobs { jobs }, is_subset: false }
+    JobsMessage { state: Jobs { jobs }, is_subset: false, is_past: false }
+}
+
+/// What is told of jobs beside how they stand now.
+#[derive(Debug, Default)]
+struct Told {
+    /// The states that they had and have left again, in messages whose order is theirs.
+    left: Vec<(Qid, BTreeMap<String, Job>)>,
+    /// Those whose newest change came after the events were read: it is told with its own event.
+    ahead: HashSet<(Qid, String)>,
+}
+
+impl Told {
+    fn of(changes: &[ChangedRow], rows: &[JobRow]) -> Self {
+        let now: HashMap<_, &JobRow> =
+            rows.iter().filter(|row| !row.is_item).map(|row| ((row.qid, row.job_id.as_str()), row)).collect();
+        let mut had: HashMap<(Qid, &str), Vec<&ChangedRow>> = HashMap::new();
+        for change in changes.iter().filter(|change| change.state().is_some()) {
+            let states = had.entry((change.qid, change.job_id.as_str())).or_default();
+            states.pop_if(|last| last.state() == change.state());
+            states.push(change);
+        }
+        let (mut messages, mut ahead) = (BTreeMap::<(usize, Qid), BTreeMap<String, Job>>::new(), HashSet::new());
+        for (key, mut states) in had {
+            let Some(row) = now.get(&key) else { continue };
+            if states.pop_if(|last| last.state() == Some(row.state())).is_none() {
+                ahead.insert((key.0, key.1.to_owned()));
+            }
+            let left = states.iter().map(|change| change.job_then(row.to_job()));
+            let listed = left.filter(|job| job.finished_reason.is_none_or(Reason::is_listed));
+            for (n, job) in listed.enumerate() {
+                messages.entry((n, key.0)).or_default().insert(key.1.to_owned(), job);
+            }
+        }
+        Self { left: messages.into_iter().map(|((_, qid), jobs)| (qid, jobs)).collect(), ahead }
+    }
 }
 
 /// The workers of a queue as one message.

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use protocol::{ErrorCode, Qid, State as JobState, limits, without_login};
+use protocol::{ErrorCode, Qid, State as JobState, without_login};
 use serde_json::{Value, json};
 
 use crate::access::{Caller, Reader, ReaderOfJob, Right};
@@ -57,8 +57,7 @@ async fn list_jobs(app: &App, Reader(queue): Reader) -> Result<Response, ApiErro
 }
 
 async fn list_text(app: &App, qid: Qid) -> Result<String, ApiError> {
-    let rows = app.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
-    // Rows of one job come with the newest place last.
+    let rows = app.db.list_jobs(qid).await?;
     let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.as_str(), row)).collect();
     let mut text = String::from("{\"data\":{");
     for (n, (id, row)) in jobs.into_iter().enumerate() {

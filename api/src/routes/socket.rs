@@ -221,7 +221,7 @@ impl Connection {
     pub(super) async fn send_job(&mut self, job_id: &JobId) -> Result<(), Closed> {
         let Ok(row) = self.app.db.get_job(self.queue.qid(), job_id.as_str()).await else { return Ok(()) };
         let listed = row.filter(|row| row.is_listed() && !row.is_item).map(|row| (row.job_id.clone(), row.to_job()));
-        let message = JobsMessage { state: Jobs { jobs: listed.into_iter().collect() }, is_subset: true };
+        let message = JobsMessage { state: Jobs { jobs: listed.into_iter().collect() }, is_subset: true, is_past: false };
         self.send(text_of(&ServerMessage::JobStateUpdates(message))).await
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use protocol::{State as JobState, limits};
+use protocol::State as JobState;
 use serde_json::{Map, Value, json};
 use sql::{JobRow, Needs, WorkerRow};
 
@@ -25,7 +25,7 @@ const EXPLAINED_MAX: usize = 100;
 )]
 pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -> Result<Json<Value>, ApiError> {
     let qid = queue.qid();
-    let rows = app.db.list_jobs(qid, limits::LISTED_FINISHED).await?;
+    let rows = app.db.list_jobs(qid).await?;
     let workers = app.db.list_workers(qid, app.config.lease.0).await?;
     let counts = app.db.count_jobs(qid).await?;
     let n_clients = app.hub.n_clients(qid);

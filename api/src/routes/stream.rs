@@ -32,6 +32,12 @@ struct Cursor {
     run: LogPlace,
 }
 
+impl Default for Cursor {
+    fn default() -> Self {
+        Self { build: LogPlace::after(0), run: LogPlace::after(0) }
+    }
+}
+
 impl Cursor {
     /// Reads `Last-Event-ID`; anything else starts at the first line.
     fn from_headers(headers: &HeaderMap) -> Self {
@@ -47,8 +53,8 @@ impl Cursor {
 }
 
 /// `GET /q/:queue/j/:id/stream`: one job's log and states as server-sent events. Everything known is replayed, then follows what
-/// comes: `build-log` and `run-log` with `{"lines", "cursor"}`, `state` with `{"state"}`, and at the end `final` with
-/// `{"state", "reason"}`, after which the stream is closed. `Last-Event-ID` resumes.
+/// comes: `build-log` and `run-log` with `{"lines", "cursor"}`, `state` with `{"state"}` for every state that the job had, and at the
+/// end `final` with `{"state", "reason"}`, after which the stream is closed. `Last-Event-ID` resumes.
 #[utoipa::path(
     get,
     path = "/q/{queue}/j/{id}/stream",
@@ -93,7 +99,7 @@ fn follow(
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     async_stream::stream! {
         let mut watch = app.hub.watch(qid);
-        let mut shown = None;
+        let mut told = Told { has_been_here: cursor != Cursor::default(), ..Told::default() };
         loop {
             watch.borrow_and_update();
             // The policy may have changed since the reader came.
@@ -104,21 +110,23 @@ fn follow(
                 if app.shutdown.is_cancelled() { return }
                 continue;
             };
-            let state = job.as_ref().map(sql::JobRow::state);
-            if state != shown && state != Some(JobState::Finished) && let Some(state) = state {
-                yield Ok(event("state", cursor, &json!({"state": state})));
+            if let Some(job) = &job {
+                for state in told.news(&app, job).await {
+                    yield Ok(event("state", cursor, &json!({"state": state})));
+                }
             }
-            shown = state;
+            let mut is_over = job.as_ref().is_some_and(|job| job.state() == JobState::Finished);
             while let Some(job) = &job {
                 let Ok((events, after, has_more)) = next_lines(&app, job, cursor).await else {
-                    shown = None;
+                    is_over = false;
                     break;
                 };
                 cursor = after;
                 for event in events { yield Ok(event) }
                 if !has_more { break }
             }
-            if shown == Some(JobState::Finished) {
+            if is_over {
+                yield Ok(event("state", cursor, &json!({"state": "Finished"})));
                 let reason = job.and_then(|job| job.reason());
                 yield Ok(event("final", cursor, &json!({"state": "Finished", "reason": reason})));
                 return;
@@ -129,6 +137,46 @@ fn follow(
                 () = app.shutdown.cancelled() => return,
             }
         }
+    }
+}
+
+/// The states of one submission that a reader was told of, but its end.
+#[derive(Debug, Default)]
+struct Told {
+    /// When the job was submitted, and how often it was claimed, when it was looked at last.
+    seen: Option<(i64, i16, JobState)>,
+    n_states: usize,
+    /// The reader was here before: what the job was before it came back is no news.
+    has_been_here: bool,
+}
+
+impl Told {
+    /// The states that came since the last look, in order.
+    async fn news(&mut self, app: &AppState, job: &sql::JobRow) -> Vec<JobState> {
+        let now = (job.queued_ms(), job.attempt, job.state());
+        let Some(seen) = self.seen.replace(now).filter(|seen| seen.0 == now.0) else {
+            self.n_states = 0;
+            return self.unheard(app, job).await;
+        };
+        if seen == now { Vec::new() } else { self.unheard(app, job).await }
+    }
+
+    async fn unheard(&mut self, app: &AppState, job: &sql::JobRow) -> Vec<JobState> {
+        let history = app.db.job_history(job.qid, &job.job_id).await.unwrap_or_default();
+        let first = history.iter().rposition(|entry| entry.event == "queued").unwrap_or(0);
+        let mut states: Vec<JobState> = history[first..].iter().map(|entry| entry.state).collect();
+        // What happened to it long ago may be forgotten.
+        if states.is_empty() {
+            states.push(job.state());
+        }
+        states.retain(|state| *state != JobState::Finished);
+        states.dedup();
+        if std::mem::take(&mut self.has_been_here) {
+            self.n_states = states.len() - usize::from(job.state() != JobState::Finished).min(states.len());
+        }
+        let news = states.split_off(self.n_states.min(states.len()));
+        self.n_states += news.len();
+        news
     }
 }
 

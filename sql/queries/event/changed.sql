@@ -2,21 +2,23 @@
 -- elsewhere stays open. A read is bounded, and goes on behind the last row of the one before.
 -- in:    $1 qid uuid[], $2 snapshot text[]: what each queue's watcher has seen, $3 xid text[], $4 seq int8[]: behind which place to
 --        read on, '0' and 0 at first, $5 n_max int8: most rows a queue
--- out:   qid uuid, job_id text, xid text, seq int8, snapshot text: what has been seen with this read
+-- out:   qid uuid, job_id text, xid text, seq int8, kind text, at_ms int8, reason text, worker_id text,
+--        snapshot text: what has been seen with this read
 -- locks: none
 -- index: event_pkey: from the snapshot's end on, and once for each transaction that was under way in it
 with w as materialized (
   select u.qid, u.snapshot, u.xid::xid8 as xid, u.seq
   from unnest($1::uuid[], $2::text[]::pg_snapshot[], $3::text[], $4::int8[]) as u (qid, snapshot, xid, seq))
-select e.qid, e.job_id, e.xid::text as xid, e.seq, pg_current_snapshot()::text as snapshot
+select e.qid, e.job_id, e.xid::text as xid, e.seq, e.kind, (extract(epoch from e.at) * 1000)::int8 as at_ms, e.reason, e.worker_id,
+  pg_current_snapshot()::text as snapshot
 from w cross join lateral (
   select n.* from (
-    (select v.qid, v.job_id, v.xid, v.seq from asman.event v
+    (select v.qid, v.job_id, v.xid, v.seq, v.kind, v.at, v.reason, v.worker_id from asman.event v
      where v.qid = w.qid and v.xid >= asman.event_xid(pg_snapshot_xmax(w.snapshot)) and (v.xid, v.seq) > (w.xid, w.seq)
      order by v.xid, v.seq limit $5)
     union all
-    (select l.qid, l.job_id, l.xid, l.seq from pg_snapshot_xip(w.snapshot) x (xid) cross join lateral (
-       select v.qid, v.job_id, v.xid, v.seq from asman.event v
+    (select l.* from pg_snapshot_xip(w.snapshot) x (xid) cross join lateral (
+       select v.qid, v.job_id, v.xid, v.seq, v.kind, v.at, v.reason, v.worker_id from asman.event v
        where v.qid = w.qid and v.xid = asman.event_xid(x.xid) and (v.xid, v.seq) > (w.xid, w.seq)
        order by v.xid, v.seq limit $5) l
      order by l.xid, l.seq limit $5)) n

@@ -1,12 +1,14 @@
--- The container jobs of one queue: running ones, those next to run, and those finished lately whose result answers later submissions.
+-- The container jobs of one queue: running ones, those next to run, those that succeeded lately and those that failed lately. A job
+-- may come twice: what waits or runs is newer than what has ended.
 -- Of those that wait, classes that somebody present can run come first, and each class has its share of the listing.
 -- Other items of the task-queue API are none of a browser's business, and there may be very many.
--- in:    $1 qid uuid, $2 n_max int8 (of each kind), $3 finished_seconds float8: how long a finished job stays listed
+-- in:    $1 qid uuid, $2 n_max int8 (of each kind), $3 finished_seconds float8, $4 failed_seconds float8: how long a job that
+--        succeeded, or did not, stays listed, $5 n_failed int8: most of the latter
 -- out:   qid uuid, job_id text, state text, queued_ms int8, since_ms int8, worker_id text, namespaces text[], tags text[], cpus float8,
 --        gpus int4, memory_bytes int8, is_debug bool, reason text, attempt int2, priority int2, seq int8,
 --        required_seconds int4, n_released int2
 -- locks: none
--- index: running_worker, waiting_class_offered, waiting_class_place, waiting_class_pkey, queued_pkey, finished_queue
+-- index: running_worker, waiting_class_offered, waiting_class_place, waiting_class_pkey, queued_pkey, finished_queue, finished_failed, finished_pkey
 with class as materialized (
   select k.class from (
     (select c.class, c.priority, c.seq from asman.waiting_class c where c.offered_qid = $1
@@ -30,5 +32,16 @@ union all
 (select f.qid, f.job_id, 'Finished' as state, (extract(epoch from f.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from f.finished_at) * 1000)::int8 as since_ms,
   f.worker_id, f.namespaces, f.tags, f.cpus, f.gpus, f.memory_bytes, f.is_debug, f.reason, f.attempt, 0::int2, 0::int8, f.required_seconds, 0::int2
  from asman.finished f
- where f.qid = $1 and not f.is_item and f.finished_at > now() - make_interval(secs => $3) and f.reason in ('Success', 'Error', 'TimedOut')
- order by f.finished_at desc limit $2);
+ where f.qid = $1 and not f.is_item and f.finished_at > now() - make_interval(secs => $3) and f.reason = 'Success' and (
+   select true from asman.finished g where (g.job_id, g.qid, g.finished_at) > (f.job_id, f.qid, f.finished_at)
+     and (g.job_id, g.qid) <= (f.job_id, f.qid) and g.finished_at > now() - make_interval(secs => $3) limit 1) is null
+ order by f.finished_at desc limit $2)
+union all
+(select f.qid, f.job_id, 'Finished' as state, (extract(epoch from f.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from f.finished_at) * 1000)::int8 as since_ms,
+  f.worker_id, f.namespaces, f.tags, f.cpus, f.gpus, f.memory_bytes, f.is_debug, f.reason, f.attempt, 0::int2, 0::int8, f.required_seconds, 0::int2
+ from asman.finished f
+ where f.qid = $1 and not f.is_item and f.finished_at > now() - make_interval(secs => $4)
+   and f.reason in ('Error', 'TimedOut', 'Cancelled') and (
+   select true from asman.finished g where (g.job_id, g.qid, g.finished_at) > (f.job_id, f.qid, f.finished_at)
+     and (g.job_id, g.qid) <= (f.job_id, f.qid) and g.finished_at > now() - make_interval(secs => $4) limit 1) is null
+ order by f.finished_at desc limit $5);

@@ -31,6 +31,9 @@ use crate::extract::QueuePath;
 use crate::hint::Kinds;
 use crate::hub::{WorkerSocket, text_of};
 
+/// How a message about states ends that jobs have left.
+const PAST: &str = r#""isPast":true}}"#;
+
 /// One worker, connected.
 struct Worker {
     connection: Connection,
@@ -94,8 +97,11 @@ impl Session for Worker {
 }
 
 impl Worker {
-    /// The hub's message, after the definitions of the jobs that it shows as queued.
+    /// The hub's message, after the definitions of the jobs that it shows as queued. A state that a job has left is no work.
     async fn pass_on(&mut self, text: Arc<str>) -> Result<(), Closed> {
+        if text.ends_with(PAST) {
+            return Ok(());
+        }
         let job_ids = definitions::newly_queued(&text);
         self.send_definitions(&job_ids).await?;
         self.connection.send(text).await

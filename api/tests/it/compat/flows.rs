@@ -47,7 +47,7 @@ async fn one_job_in_three_namespaces_lives_until_the_last_lets_go_or_all_do() {
     client.cancel("job", "b").await;
     client.until(|jobs| (jobs.get("job")?["namespaces"] == json!(["a", "c"])).then_some(())).await;
     client.cancel("job", "*").await;
-    client.until_state("job", "").await;
+    assert_eq!(client.until_state("job", "Finished").await["finishedReason"], "Cancelled");
     client.query("job").await;
     let (_, result) = api.get("/q/q-long/j/job/result.json").await;
     assert_eq!((&result["data"]["finishedReason"], &result["data"]["finished"]["namespace"]), (&json!("Cancelled"), &json!("*")));
@@ -106,7 +106,9 @@ async fn a_client_that_comes_back_asks_for_its_job_and_finds_how_it_ended() {
     worker.claim("job").await;
     worker.finish("job", "Error", json!([])).await;
     worker.ping().await;
-    api.execute("update asman.finished set finished_at = finished_at - interval '1 hour'").await;
+    let mut soon = Client::connect(&api, "q-long").await;
+    assert_eq!(soon.until_state("job", "Finished").await["finishedReason"], "Error", "it is listed for an hour");
+    api.execute("update asman.finished set finished_at = finished_at - interval '61 minutes'").await;
     let mut client = Client::connect(&api, "q-long").await;
     client.until_state("job", "").await;
     client.query("job").await;

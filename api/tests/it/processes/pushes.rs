@@ -88,6 +88,7 @@ async fn a_life_is_seen(one: &TestApi, two: &TestApi) -> Duration {
     start = Instant::now();
     one.finish(&id, epoch).await;
     socket.until_job(&id, "Finished").await;
+    assert_eq!(events.next().await.unwrap().data["state"], "Finished");
     assert_eq!(events.next().await.unwrap().name, "final");
     slowest.max(start.elapsed())
 }

@@ -1,11 +1,14 @@
 //! The browser's socket.
 
+use std::sync::Arc;
+
 use futures_util::SinkExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::compat::old_worker::OldWorker;
 use crate::socket::{Socket, ending, submission};
-use crate::test_api::{PROMPT, TestApi, definition, eventually};
+use crate::test_api::{PROMPT, TestApi, definition, eventually, held};
 
 #[tokio::test]
 async fn workers_come_first_and_then_all_jobs_on_every_alias() {
@@ -45,6 +48,69 @@ async fn a_job_is_followed_from_submission_to_its_end() {
     let finished = socket.until_job(&id, "Finished").await;
     assert_eq!(finished["finishedReason"], "Success");
     assert!(finished.get("finished").is_none(), "results are not broadcast");
+}
+
+/// The states in which messages show a job, in order, up to its end.
+async fn states_of(socket: &mut Socket, id: &str) -> Vec<String> {
+    let mut states: Vec<String> = Vec::new();
+    while states.last().is_none_or(|last| last != "Finished") {
+        let job = socket.until(|message| message["payload"]["state"]["jobs"].get(id).cloned()).await;
+        let state = job["state"].as_str().unwrap().to_owned();
+        assert_eq!(job["worker"] == "", state == "Queued", "{job}");
+        if states.last() != Some(&state) {
+            states.push(state);
+        }
+    }
+    states
+}
+
+#[tokio::test]
+async fn every_state_is_told_in_order_although_an_idle_worker_takes_the_job_at_once() {
+    let api = Arc::new(TestApi::new().await);
+    let mut socket = Socket::connect(&api, "/q/q/client").await;
+    for n in 0..10 {
+        let waiting = tokio::spawn({
+            let api = Arc::clone(&api);
+            async move {
+                let (id, epoch) = api.claim_one("q", "idle").await;
+                api.finish(&id, epoch).await;
+            }
+        });
+        let id = format!("quick-{n}");
+        socket.send(&submission(&id, &definition(n))).await;
+        assert_eq!(states_of(&mut socket, &id).await, ["Queued", "Running", "Finished"], "{n}");
+        waiting.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_worker_of_the_existing_kind_hears_of_no_work_that_is_gone() {
+    let api = TestApi::new().await;
+    let mut worker = OldWorker::connect(&api, "q", "old").await;
+    let mut client = Socket::connect(&api, "/q/q/client").await;
+    let shows = |message: &Value, id: &str| message["payload"]["state"]["jobs"].get(id).map(|job| job["state"].clone());
+    let mut n_past = 0;
+    for n in 0..100 {
+        let (claimed, id) = tokio::join!(api.claim("q", "idle", 1, "15s"), api.submit("q", n));
+        api.finish(&id, held(&claimed[0]).1).await;
+        let heard = async |socket: &mut Socket| {
+            let mut n_past = 0;
+            loop {
+                let message = socket.next().await;
+                let state = shows(&message, &id);
+                n_past += usize::from(state.is_some() && message["payload"]["isPast"] == true);
+                if state.is_some_and(|state| state == "Finished") {
+                    return n_past;
+                }
+            }
+        };
+        assert_eq!(heard(&mut worker.socket).await, 0);
+        n_past += heard(&mut client).await;
+        if n_past > 0 {
+            return;
+        }
+    }
+    panic!("clients hear of states that a job has left");
 }
 
 #[tokio::test]
@@ -108,7 +174,7 @@ async fn all_jobs_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_cancelled_or_deleted_job_vanishes_from_the_next_snapshot() {
+async fn a_cancelled_job_stays_and_a_deleted_one_vanishes_from_the_next_snapshot() {
     let api = TestApi::new().await;
     let mut socket = Socket::connect(&api, "/q/q/client").await;
     let gone = |id: String| {
@@ -117,7 +183,10 @@ async fn a_cancelled_or_deleted_job_vanishes_from_the_next_snapshot() {
     let waiting = api.submit("q", 1).await;
     socket.until_job(&waiting, "Queued").await;
     socket.send(&ending(&waiting, "Cancelled")).await;
-    socket.until(gone(waiting.clone())).await;
+    assert_eq!(socket.until_job(&waiting, "Finished").await["finishedReason"], "Cancelled");
+    socket.send(&json!({"type": "QueryJobStates"})).await;
+    let listed = socket.until(|m| (m["type"] == "JobStates").then(|| m["payload"]["state"]["jobs"].clone())).await;
+    assert_eq!(listed[&waiting]["finishedReason"], "Cancelled");
     let result = api.get(&format!("/q/q/j/{waiting}/result.json")).await.1;
     assert_eq!(result["data"]["finishedReason"], "Cancelled");
 

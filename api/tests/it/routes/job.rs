@@ -13,7 +13,7 @@ async fn run(api: &TestApi) -> String {
 }
 
 #[tokio::test]
-async fn a_list_shows_waiting_running_and_just_finished_jobs_but_none_that_was_taken_away() {
+async fn a_list_shows_waiting_running_and_just_ended_jobs_but_none_that_was_deleted_or_replaced() {
     let api = TestApi::new().await;
     api.submit("q", 1).await;
     let finished = run(&api).await;
@@ -36,7 +36,10 @@ async fn a_list_shows_waiting_running_and_just_finished_jobs_but_none_that_was_t
     api.post(&format!("/q/q/j/{newer}/cancel?namespace=*"), json!({})).await;
     let (_, list) = api.get("/q/q/j").await;
     let jobs = list["data"].as_object().unwrap();
-    assert_eq!(jobs.len(), 3, "none that was cancelled, deleted or replaced");
+    assert_eq!(jobs.len(), 5, "none that was deleted or replaced");
+    for id in [&cancelled, &newer] {
+        assert_eq!((&jobs[id]["state"], &jobs[id]["finishedReason"]), (&json!("Finished"), &json!("Cancelled")));
+    }
     assert_eq!(jobs[&queued]["state"], "Queued");
     assert_eq!((&jobs[&queued]["worker"], &jobs[&queued]["namespaces"]), (&json!(""), &json!(["_"])));
     assert_eq!((&jobs[&running]["state"], &jobs[&running]["worker"]), (&json!("Running"), &json!("w")));
@@ -59,7 +62,7 @@ async fn a_job_that_finished_over_a_minute_ago_is_no_longer_listed_but_still_fou
 #[tokio::test]
 async fn an_unknown_job_is_404_with_the_known_words() {
     let api = TestApi::new().await;
-    for path in ["/q/q/j/nope", "/j/nope", "/j/nope.json", "/q/q/j/nope/run-logs.json", "/j/nope/build-logs.json"] {
+    for path in ["/q/q/j/nope", "/j/nope", "/j/nope.json"] {
         assert_eq!(api.get(path).await, (404, json!({"error": "Job not found", "code": "no-job"})), "{path}");
     }
     for path in ["/q/q/j/nope/definition.json", "/j/nope/definition.json", "/q/q/j/nope/result.json", "/j/nope/results.json"] {
@@ -68,6 +71,35 @@ async fn an_unknown_job_is_404_with_the_known_words() {
     for path in ["/q/q/j/nope/namespaces.json", "/q/q/j/nope/history.json"] {
         assert_eq!(api.get(path).await, (200, json!({"data": []})), "{path}");
     }
+}
+
+#[tokio::test]
+async fn jobs_that_did_not_succeed_stay_listed_for_an_hour_each_where_it_stands_now() {
+    let api = TestApi::new().await;
+    let mut ids = Vec::new();
+    for (n, reason) in ["Success", "Error", "TimedOut", "Error", "Error"].iter().enumerate() {
+        let id = api.submit("q", u32::try_from(n).unwrap()).await;
+        let (_, epoch) = api.claim_one("q", "w").await;
+        let end = json!({"epoch": epoch, "reason": reason, "fault": "machine", "code": "engine-gone", "result": {"isTimedOut": false, "outputs": {}}});
+        assert_eq!(api.post(&format!("/q/q/j/{id}/finish"), end).await.0, 200);
+        ids.push(id);
+    }
+    let listed = async || api.get("/q/q").await.1["data"].as_object().unwrap().clone();
+    api.execute("update asman.finished set finished_at = finished_at - interval '50 minutes'").await;
+    // One waits again, and another has run again and succeeded by now.
+    api.submit("q", 3).await;
+    assert_eq!(listed().await[&ids[3]]["state"], "Queued");
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.finish(&ids[3], epoch).await;
+    api.execute("update asman.finished set finished_at = finished_at - interval '2 minutes' where reason = 'Success'").await;
+    api.submit("q", 4).await;
+    let jobs = listed().await;
+    let seen = |id: &String| jobs.get(id).map(|job| (job["state"].clone(), job["finishedReason"].clone()));
+    let ended = |reason: &str| Some((json!("Finished"), json!(reason)));
+    let expected = [None, ended("Error"), ended("TimedOut"), None, Some((json!("Queued"), json!(null)))];
+    assert_eq!(ids.iter().map(seen).collect::<Vec<_>>(), expected);
+    api.execute("update asman.finished set finished_at = finished_at - interval '11 minutes'").await;
+    assert_eq!(listed().await.len(), 1);
 }
 
 #[tokio::test]

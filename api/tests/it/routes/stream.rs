@@ -27,7 +27,28 @@ async fn a_finished_job_is_replayed_whole_and_the_stream_ends() {
     assert_eq!(finals.len(), 1);
     assert_eq!(finals[0].data, json!({"state": "Finished", "reason": "Success"}));
     assert_eq!(events.last(), Some(finals[0]));
-    assert_eq!(events[events.len() - 2].data["cursor"], 3);
+    assert_eq!(events[events.len() - 3].data["cursor"], 3);
+    assert_eq!(states_of(&events), ["Queued", "Running", "Finished"], "every state, in order, the last before the end");
+}
+
+fn states_of(events: &[crate::events::Event]) -> Vec<&str> {
+    events.iter().filter(|event| event.name == "state").map(|event| event.data["state"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_job_that_an_idle_worker_takes_at_once_is_told_queued_first_and_again_when_it_is_given_back() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let (_, first) = api.claim_one("q", "w").await;
+    let mut events = Events::follow(&api, &id, None).await;
+    let state = |event: crate::events::Event| event.data["state"].as_str().unwrap().to_owned();
+    assert_eq!(state(events.next().await.unwrap()), "Queued");
+    assert_eq!(state(events.next().await.unwrap()), "Running");
+    api.post(&format!("/q/q/j/{id}/release"), json!({"epoch": first})).await;
+    let (_, second) = api.claim_one("q", "w").await;
+    api.finish(&id, second).await;
+    let rest = events.rest().await;
+    assert_eq!(states_of(&rest), ["Queued", "Running", "Finished"], "{rest:?}");
 }
 
 #[tokio::test]
@@ -57,6 +78,7 @@ async fn states_and_lines_come_live_and_final_once() {
     api.post(&format!("/q/q/j/{id}/release"), json!({"epoch": epoch})).await;
     assert_eq!(state(events.next().await.unwrap()), ("state".into(), "Queued".into()));
     api.post(&format!("/q/q/j/{id}/cancel"), json!({})).await;
+    assert_eq!(state(events.next().await.unwrap()), ("state".into(), "Finished".into()));
     let last = events.next().await.unwrap();
     assert_eq!((last.name.as_str(), &last.data), ("final", &json!({"state": "Finished", "reason": "Cancelled"})));
     assert_eq!(events.next().await, None, "the stream is closed");
@@ -86,7 +108,8 @@ async fn a_reader_that_comes_back_gets_exactly_the_rest() {
     // After the end there is only the end.
     let end = rest.last().unwrap().id.clone();
     let nothing_new = Events::follow(&api, &id, Some(&end)).await.rest().await;
-    assert_eq!(nothing_new.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["final"]);
+    assert_eq!(nothing_new.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["state", "final"]);
+    assert_eq!(states_of(&nothing_new), ["Finished"]);
 }
 
 #[tokio::test]
