@@ -39,6 +39,7 @@ mod local;
 mod maintenance;
 mod metrics;
 mod notifier;
+mod own_address;
 mod report;
 mod request;
 mod routes;

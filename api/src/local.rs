@@ -114,7 +114,7 @@ fn own_port(target: Option<&Authority>, headers: &HeaderMap) -> Option<u16> {
 }
 
 /// Names that lead to this machine whatever a name server says.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.ends_with(".localhost") || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -97,10 +97,10 @@ pub struct Build {
 #[serde(rename_all = "camelCase", default)]
 pub struct Requirements {
     /// Cpus, fractions allowed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plain_number_or_none")]
     pub cpus: Option<f64>,
     /// Whole gpus.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plain_number_or_none")]
     pub gpus: Option<f64>,
     /// Memory, such as `4g`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +110,29 @@ pub struct Requirements {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
     pub max_duration: Option<Value>,
+}
+
+/// Doubles from here on do not tell whole numbers apart.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A number as JavaScript writes it: `4` and not `4.0`.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+pub(crate) fn plain_number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number within these bounds is one of i64")]
+    if number.fract() == 0.0 && number.abs() < WHOLE_MAX {
+        serializer.serialize_i64(*number as i64)
+    } else {
+        serializer.serialize_f64(*number)
+    }
+}
+
+/// The same of a number that may be absent.
+#[expect(clippy::ref_option, reason = "serde gives it so")]
+pub(crate) fn plain_number_or_none<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(number) => plain_number(number, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// A value, or where to get it.

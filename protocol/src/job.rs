@@ -166,14 +166,18 @@ pub struct JobResult {
     /// Exit code of the container.
     #[serde(rename = "StatusCode", default, skip_serializing_if = "Option::is_none")]
     pub status_code: Option<i64>,
-    /// The last of the run's log lines. Workers send none here: the API adds what it stored.
+    /// The last of the run's log lines; of a job that failed before it ran, what pull or build said. Workers send none here: the API
+    /// adds what it stored.
     #[serde(default)]
     pub logs: Vec<LogLine>,
+    /// `build` where `logs` are lines of the build's log. Absent: they are the run's.
+    #[serde(rename = "logsOf", default, skip_serializing_if = "Option::is_none")]
+    pub logs_of: Option<String>,
     /// What of the log is not in `logs`. Absent: `logs` is all of it.
     #[serde(rename = "logsOmitted", default, skip_serializing_if = "Option::is_none")]
     pub logs_omitted: Option<OmittedLines>,
     /// How long the container ran, milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "crate::definition::plain_number_or_none")]
     pub duration: Option<f64>,
     /// `{"statusCode", "json": {"message"}}` for reason `Error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -246,6 +250,7 @@ pub struct WorkerInfo {
     /// Its program's version.
     pub version: String,
     /// Cpus it offers.
+    #[serde(serialize_with = "crate::definition::plain_number")]
     pub cpus: f64,
     /// Gpus it offers.
     pub gpus: u32,

@@ -10,6 +10,7 @@ const TAIL: &str = include_str!("../queries/log_chunk/tail.sql");
 const LAST: &str = include_str!("../queries/log_chunk/last.sql");
 const NEXT_SEQ: &str = include_str!("../queries/log_chunk/next_seq.sql");
 const HAS_RUN: &str = include_str!("../queries/log_chunk/has_run.sql");
+const COUNT: &str = include_str!("../queries/log_chunk/count.sql");
 const NEWER: &str = include_str!("../queries/log_chunk/newer.sql");
 
 /// Most chunks of one page.
@@ -70,7 +71,7 @@ pub struct LogPage {
     pub has_more: bool,
 }
 
-/// The end of the run log of one claim.
+/// The end of the build's or the run's log of one claim.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogTail {
     /// The last lines.
@@ -202,11 +203,11 @@ impl Db {
         Ok(page)
     }
 
-    /// The end of the run log of one claim, as much as a result holds.
-    pub async fn read_run_tail(&self, key: &ClaimKey) -> Result<LogTail> {
+    /// The end of the build's or the run's log of one claim, as much as a result holds.
+    pub async fn read_tail(&self, key: &ClaimKey, is_run: bool) -> Result<LogTail> {
         let most = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let query = sqlx::query_as(TAIL).bind(key.qid).bind(&key.job_id).bind(key.epoch);
-        let query = query.bind(most(limits::RESULT_LOG_LINES_MAX)).bind(most(limits::RESULT_LOG_BYTES_MAX));
+        let query = query.bind(most(limits::RESULT_LOG_LINES_MAX)).bind(most(limits::RESULT_LOG_BYTES_MAX)).bind(is_run);
         let rows: Vec<TailRow> = query.fetch_all(&self.pool).await?;
         let (mut newest_first, mut n_bytes) = (Vec::new(), 0);
         let Some(newest) = rows.first() else { return Ok(LogTail::default()) };
@@ -222,6 +223,13 @@ impl Db {
         }
         newest_first.reverse();
         Ok(LogTail { n_omitted: n_all.saturating_sub(newest_first.len() as u64), lines: newest_first })
+    }
+
+    /// How many lines the build's or the run's log of a job has, as cursors count them.
+    pub async fn count_log(&self, qid: Qid, job_id: &str, is_run: bool) -> Result<i64> {
+        let n_lines: Option<i64> =
+            sqlx::query_scalar(COUNT).bind(qid).bind(job_id).bind(is_run).fetch_optional(&self.pool).await?;
+        Ok(n_lines.unwrap_or(0))
     }
 
     /// The newest chunk of each of these jobs: epoch and number.

@@ -418,8 +418,13 @@ export type JobQuery = {
 export type JobResult = {
   /** Exit code of the container. */
   StatusCode?: number,
-  /** The last of the run's log lines. Workers send none here: the API adds what it stored. */
+  /**
+   * The last of the run's log lines; of a job that failed before it ran, what pull or build said. Workers send none here: the API
+   * adds what it stored.
+   */
   logs: Array<LogLine>,
+  /** `build` where `logs` are lines of the build's log. Absent: they are the run's. */
+  logsOf?: string,
   /** What of the log is not in `logs`. Absent: `logs` is all of it. */
   logsOmitted?: OmittedLines,
   /** How long the container ran, milliseconds. */

@@ -149,14 +149,10 @@ pub(crate) struct LetGo {
 
 /// A sentence about the job.
 #[derive(ToSchema)]
-#[expect(clippy::struct_field_names, reason = "the wire's name")]
 pub(crate) struct Message {
-    /// `Job not found` or `Job already Finished`.
+    /// `Job not found` or `Job already Finished|Removed`.
     message: String,
-    /// The sentence again, where it is a refusal.
-    #[schema(nullable = false)]
-    error: Option<String>,
-    /// `no-job`, where it is a refusal.
+    /// `no-job`, where there is none.
     #[schema(nullable = false)]
     code: Option<ErrorCode>,
 }

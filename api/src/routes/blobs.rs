@@ -14,7 +14,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::files::{encode, is_unreserved};
 use crate::access::Caller;
 use crate::app::AppState;
 use crate::blob::FileName;
@@ -22,6 +21,7 @@ use crate::description::answers::{Exists, FileAddress, Limited, Missing, Refusal
 use crate::description::parameters::KeyPath;
 use crate::error::{ApiError, refusal};
 use crate::extract::{Parameters, Parts};
+use crate::own_address::OwnAddress;
 
 /// A client that sends on after its answer is heard this long.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ impl Way {
 }
 
 /// Keys have the form of job ids: 1 to 255 characters, no slash, no control character.
-fn check(key: &str) -> Result<(), ApiError> {
+pub(super) fn check(key: &str) -> Result<(), ApiError> {
     key.parse::<JobId>().map(|_| ()).map_err(|_| {
         ApiError::refused(
             ErrorCode::InvalidKey,
@@ -183,12 +183,12 @@ pub(crate) async fn exists(State(app): State<AppState>, Parts(key): Parts<String
 pub(crate) async fn upload(
     State(app): State<AppState>,
     Parts(key): Parts<String>,
-    headers: HeaderMap,
+    own: OwnAddress,
 ) -> Result<Json<Value>, ApiError> {
     check(&key)?;
     let url = match app.blobs.foreign_upload(&key).await? {
         Some(url) => url,
-        None => own_address(&key, &headers)?,
+        None => own.file(&key),
     };
     Ok(Json(json!({"url": url, "ref": {"value": key, "type": "key"}})))
 }
@@ -204,23 +204,14 @@ pub(crate) async fn upload(
 pub(crate) async fn download(
     State(app): State<AppState>,
     Parts(key): Parts<String>,
-    headers: HeaderMap,
+    own: OwnAddress,
 ) -> Result<Json<Value>, ApiError> {
     check(&key)?;
     let url = match app.blobs.foreign_download(&key).await? {
         Some(url) => url,
-        None => own_address(&key, &headers)?,
+        None => own.file(&key),
     };
     Ok(Json(json!({"url": url, "ref": {"value": url, "type": "url"}})))
-}
-
-/// `/f/:key` as the client that asks sees us: behind a proxy that ends TLS too.
-fn own_address(key: &str, headers: &HeaderMap) -> Result<String, ApiError> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https")).unwrap_or("http");
-    let host = text("host").filter(|host| !host.is_empty() && host.bytes().all(|b| is_unreserved(b) || b":[]".contains(&b)));
-    let host = host.ok_or_else(|| ApiError::refused(ErrorCode::InvalidRequest, "the request names no host".to_owned()))?;
-    Ok(format!("{scheme}://{host}/f/{}", encode(key, is_unreserved)))
 }
 
 #[cfg(test)]

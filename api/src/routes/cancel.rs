@@ -10,9 +10,9 @@ use sql::CancelOutcome;
 
 use crate::access::SubmitterOfJob;
 use crate::app::{App, AppState};
-use crate::description::answers::{Cancelled, Limited, Message, Refusals};
+use crate::description::answers::{Cancelled, Limited, Refusals};
 use crate::description::parameters::{MessageParameter, NamespacePath};
-use crate::error::{ApiError, refusal};
+use crate::error::ApiError;
 use crate::extract::{JobPath, Parameters, Parts};
 use crate::hint::Kinds;
 
@@ -35,8 +35,7 @@ pub(crate) struct CancelParameters {
     tag = "clients",
     params(JobPath, CancelParameters),
     responses(
-        (status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled),
-        (status = 404, description = "There is no such job.", body = Message),
+        (status = 200, description = "The namespace has let go; or `message` says that there is no such job, or that it had ended before.", body = Cancelled),
         Limited,
         Refusals,
     ),
@@ -57,8 +56,7 @@ pub(crate) async fn cancel(
     tag = "clients",
     params(JobPath, NamespacePath, MessageParameter),
     responses(
-        (status = 200, description = "The namespace has let go, or the job had finished before.", body = Cancelled),
-        (status = 404, description = "There is no such job.", body = Message),
+        (status = 200, description = "The namespace has let go; or `message` says that there is no such job, or that it had ended before.", body = Cancelled),
         Limited,
         Refusals,
     ),
@@ -81,13 +79,12 @@ async fn answer(
     message: Option<&str>,
 ) -> Result<Response, ApiError> {
     let outcome = let_go(app, queue, id, namespace, Reason::Cancelled, message).await?;
+    // Existing clients read the sentence under `message`, and ask for half a minute after any status but 200.
     Ok(match outcome {
-        CancelOutcome::Unknown => {
-            // Existing clients read the sentence under `message`.
-            refusal(ErrorCode::NoJob, &json!({"message": "Job not found", "error": "Job not found", "code": ErrorCode::NoJob}))
+        CancelOutcome::Unknown => Json(json!({"message": "Job not found", "code": ErrorCode::NoJob})).into_response(),
+        CancelOutcome::Finished | CancelOutcome::Removed => {
+            Json(json!({"message": "Job already Finished|Removed"})).into_response()
         }
-        CancelOutcome::Finished => Json(json!({"message": "Job already Finished"})).into_response(),
-        CancelOutcome::Removed => Json(json!({"message": "Job already Removed"})).into_response(),
         CancelOutcome::Ended | CancelOutcome::Left | CancelOutcome::Absent => {
             Json(json!({"success": true, "jobId": id, "namespace": namespace})).into_response()
         }

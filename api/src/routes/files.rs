@@ -1,7 +1,8 @@
-//! `…/inputs/*name` and `…/outputs/*name`: one file of a job.
+//! `…/inputs/*name` and `…/outputs/*name`: one file of a job. An API of one machine alone gives every byte that it has itself; others
+//! lead to stored files, by absolute addresses.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -17,6 +18,7 @@ use crate::description::answers::{Refusals, Sentence};
 use crate::description::parameters::NamePath;
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobPath, Parts};
+use crate::own_address::OwnAddress;
 
 /// Writers pad base64 or not, and may break its lines; workers read all of it, and so is it shown.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -42,8 +44,10 @@ pub(crate) async fn input(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
     Parts((_, _, name)): Parts<(String, String, String)>,
+    own: OwnAddress,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    send_input(&app, queue.qid(), &id, &name).await
+    send_input(&app, queue.qid(), &id, Asked { name, own, request }).await
 }
 
 /// `GET /q/:queue/j/:id/outputs/*name`: one output file of a job. The name may hold slashes.
@@ -64,8 +68,10 @@ pub(crate) async fn output(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
     Parts((_, _, name)): Parts<(String, String, String)>,
+    own: OwnAddress,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    send_output(&app, queue.qid(), &id, &name).await
+    send_output(&app, queue.qid(), &id, Asked { name, own, request }).await
 }
 
 /// `GET /j/:id/inputs/*name`: one input or config file of a job, whatever its queue.
@@ -86,9 +92,11 @@ pub(crate) async fn input_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,
     caller: Caller,
+    own: OwnAddress,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let id: JobId = id.parse().map_err(ApiError::invalid)?;
-    send_input(&app, find(&app, id.as_str(), &caller).await?, &id, &name).await
+    send_input(&app, find(&app, id.as_str(), &caller).await?, &id, Asked { name, own, request }).await
 }
 
 /// `GET /j/:id/outputs/*name`: one output file of a job, whatever its queue.
@@ -109,69 +117,105 @@ pub(crate) async fn output_anywhere(
     State(app): State<AppState>,
     Parts((id, name)): Parts<(String, String)>,
     caller: Caller,
+    own: OwnAddress,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let id: JobId = id.parse().map_err(ApiError::invalid)?;
-    send_output(&app, find(&app, id.as_str(), &caller).await?, &id, &name).await
+    send_output(&app, find(&app, id.as_str(), &caller).await?, &id, Asked { name, own, request }).await
 }
 
-async fn send_input(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {
-    let Some(stored) = app.db.get_definition(qid, id.as_str()).await? else { return Ok(absent()) };
-    // An item's body may be any JSON: one that is no definition has no files.
-    let Ok(definition) = serde_json::from_str::<Definition>(&stored.body) else { return Ok(absent()) };
-    let files = definition.inputs.iter().chain(&definition.config_files).flatten();
-    Ok(send_named(&files, name))
+/// The file that was asked for, and how.
+struct Asked {
+    name: String,
+    own: OwnAddress,
+    request: Request,
 }
 
-async fn send_output(app: &App, qid: Qid, id: &JobId, name: &str) -> Result<Response, ApiError> {
+async fn send_input(app: &App, qid: Qid, id: &JobId, asked: Asked) -> Result<Response, ApiError> {
+    let stored = app.db.get_definition(qid, id.as_str()).await?;
+    let file = stored.and_then(|stored| input_of(&stored.body, &asked.name)).ok_or_else(absent)?;
+    send(app, file, asked).await
+}
+
+/// An item's body may be any JSON: one that is no definition has no files.
+fn input_of(body: &str, name: &str) -> Option<DataRef> {
+    let definition: Definition = serde_json::from_str(body).ok()?;
+    named(&definition.inputs.iter().chain(&definition.config_files).flatten(), name).cloned()
+}
+
+async fn send_output(app: &App, qid: Qid, id: &JobId, asked: Asked) -> Result<Response, ApiError> {
     // All outputs of a job may be megabytes of JSON.
     let found = app.large.read(async {
-        let Some(row) = app.db.get_result(qid, id.as_str()).await? else { return Ok(absent()) };
+        let Some(row) = app.db.get_result(qid, id.as_str()).await? else { return Err(absent()) };
         let result = row.to_finished(Vec::new())?.result.unwrap_or_default();
-        Ok::<_, ApiError>(send_named(&result.outputs.iter(), name))
+        named(&result.outputs.iter(), &asked.name).cloned().ok_or_else(absent)
     });
-    found.await
+    let file = found.await?;
+    send(app, file, asked).await
 }
 
 /// The file of that name, else the one that differs by a slash at its start: config files may be absolute, and a URL has a slash
 /// before the name anyway.
-fn send_named<'a>(files: &(impl Iterator<Item = (&'a String, &'a DataRef)> + Clone), name: &str) -> Response {
+fn named<'a>(files: &(impl Iterator<Item = (&'a String, &'a DataRef)> + Clone), name: &str) -> Option<&'a DataRef> {
     let bare = |text: &'a str| text.trim_start_matches('/');
     let same = files.clone().find(|(key, _)| *key == name);
     let found = same.or_else(|| files.clone().find(|(key, _)| bare(key) == name.trim_start_matches('/')));
-    found.map_or_else(absent, |(_, reference)| send(name, reference))
+    found.map(|(_, reference)| reference)
 }
 
-fn absent() -> Response {
-    ApiError::refused(ErrorCode::NoFile, "no such file").into_response()
+fn absent() -> ApiError {
+    ApiError::refused(ErrorCode::NoFile, "no such file")
+}
+
+fn unreadable(sentence: &'static str) -> ApiError {
+    ApiError::refused(ErrorCode::UnreadableValue, sentence)
 }
 
 /// The bytes of a data ref, or the way to them.
-fn send(name: &str, reference: &DataRef) -> Response {
+async fn send(app: &App, reference: DataRef, asked: Asked) -> Result<Response, ApiError> {
+    let name = asked.name.clone();
     let text = || reference.value.as_str().unwrap_or_default().to_owned();
     match reference.kind.unwrap_or_default() {
-        DataRefType::Url => redirect(&encode(&named(text(), name), |b| b.is_ascii_graphic())),
-        DataRefType::Key => {
-            redirect(&format!("/f/{}?name={}", encode(&text(), is_unreserved), encode(last(name), is_unreserved)))
+        DataRefType::Url => {
+            let url = text();
+            match asked.own.key_of(&url) {
+                Some(key) => stored(app, key, asked).await,
+                None => redirect(&encode(&with_name(url, &name), |b| b.is_ascii_graphic())),
+            }
         }
+        DataRefType::Key => stored(app, &text(), asked).await,
         DataRefType::Base64 => match BASE64.decode(protocol::standard_base64(&text())) {
-            Ok(bytes) => bytes_of(name, bytes),
-            Err(_) => ApiError::refused(ErrorCode::UnreadableValue, "the stored value is not base64").into_response(),
+            Ok(bytes) => Ok(bytes_of(&name, bytes)),
+            Err(_) => Err(unreadable("the stored value is not base64")),
         },
-        DataRefType::Json => axum::Json(&reference.value).into_response(),
-        DataRefType::Utf8 => match &reference.value {
+        DataRefType::Json => Ok(axum::Json(&reference.value).into_response()),
+        DataRefType::Utf8 => Ok(match &reference.value {
             Value::String(text) => text.clone().into_response(),
             other => other.to_string().into_response(),
-        },
+        }),
     }
 }
 
+/// A file of ours: its bytes where this API serves one machine alone, else the way to them.
+async fn stored(app: &App, key: &str, asked: Asked) -> Result<Response, ApiError> {
+    let Asked { name, own, request } = asked;
+    if app.config.door.local {
+        super::blobs::check(key)?;
+        return app.blobs.get(key, Some(FileName::new(last(&name))), request, true).await;
+    }
+    let mut answer = redirect(&format!("{}?name={}", own.file(key), encode(last(&name), is_unreserved)))?;
+    // It may hold the name by which this client called us.
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
 /// What stands for itself in a segment of any URL (RFC 3986, 2.3).
-pub(super) fn is_unreserved(byte: u8) -> bool {
+pub(crate) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// Percent-encodes what may not stand as it is: a header holds no spaces and no umlauts, a segment no `?` and no `/`.
-pub(super) fn encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
+pub(crate) fn encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
     let piece = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(piece).collect()
 }
@@ -182,16 +226,14 @@ fn last(name: &str) -> &str {
 }
 
 /// A stored file is known by its hash alone, so its address is told the name; every other address stays as it is.
-fn named(url: String, name: &str) -> String {
+fn with_name(url: String, name: &str) -> String {
     let is_stored = url.rsplit_once("/f/").is_some_and(|(_, key)| protocol::is_sha256(key));
     if is_stored { format!("{url}?name={}", encode(last(name), is_unreserved)) } else { url }
 }
 
-fn redirect(location: &str) -> Response {
-    match HeaderValue::from_str(location) {
-        Ok(value) => (StatusCode::FOUND, [(header::LOCATION, value)]).into_response(),
-        Err(_) => ApiError::refused(ErrorCode::UnreadableValue, "the stored value is not a URL").into_response(),
-    }
+fn redirect(location: &str) -> Result<Response, ApiError> {
+    let value = HeaderValue::from_str(location).map_err(|_| unreadable("the stored value is not a URL"))?;
+    Ok((StatusCode::FOUND, [(header::LOCATION, value)]).into_response())
 }
 
 fn bytes_of(name: &str, bytes: Vec<u8>) -> Response {

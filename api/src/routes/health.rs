@@ -1,13 +1,19 @@
 //! `/healthz`, `/readyz`, `/metrics`: for load balancers and Prometheus.
 
+use std::str::FromStr;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use protocol::QueueName;
 use serde_json::json;
 
 use crate::app::AppState;
 use crate::description::answers::Readiness;
+
+/// The queue of a machine that serves itself alone.
+const LOCAL_QUEUE: &str = "local";
 
 /// `GET /healthz`: say that the process is up.
 #[utoipa::path(
@@ -59,6 +65,14 @@ pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
     tag = "operation",
     responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain")),
 )]
-pub(crate) async fn metrics() -> String {
-    crate::metrics::render()
+pub(crate) async fn metrics(State(app): State<AppState>) -> String {
+    let mut text = crate::metrics::render();
+    // On one machine existing tools read the length of its one queue here.
+    if app.config.door.local
+        && let Ok(queue) = QueueName::from_str(LOCAL_QUEUE)
+        && let Ok(counts) = app.db.count_jobs(queue.qid()).await
+    {
+        text += &super::status::queue_length(&counts);
+    }
+    text
 }

@@ -15,9 +15,12 @@ use crate::app::{App, AppState};
 use crate::description::answers::{JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
+use crate::own_address::OwnAddress;
 use crate::routes::shown::full_job;
 
 pub(super) const NO_JOB: ApiError = ApiError::Refused(ErrorCode::NoJob, Cow::Borrowed("Job not found"));
+/// Where a job stands, `unknown` where there is none, beside an answer that has nothing to say of it.
+pub(super) const STATE_HEADER: &str = "x-asman-state";
 /// Of the paths of the list the one that is a page for a browser.
 const PAGE_OF_QUEUE: &str = "/q/{queue}";
 
@@ -83,8 +86,12 @@ pub(super) fn is_for_browser(headers: &HeaderMap) -> bool {
     params(JobPath),
     responses((status = 200, description = "The job.", body = ShownJob), Missing, Refusals),
 )]
-pub(crate) async fn get(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
-    show(&app, queue.qid(), id.as_str()).await
+pub(crate) async fn get(
+    State(app): State<AppState>,
+    ReaderOfJob(queue, id): ReaderOfJob,
+    own: OwnAddress,
+) -> Result<Response, ApiError> {
+    show(&app, queue.qid(), id.as_str(), &own).await
 }
 
 /// `GET /j/:id`, `/j/:id.json`: one job and its definition, found by the true hash of that definition. A browser gets the
@@ -108,6 +115,7 @@ pub(crate) async fn get_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
     caller: Caller,
+    own: OwnAddress,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let bare = id.as_str().strip_suffix(".json");
@@ -116,7 +124,7 @@ pub(crate) async fn get_anywhere(
     }
     let id = bare.unwrap_or(id.as_str());
     let qid = find(&app, id, &caller).await?;
-    show(&app, qid, id).await.map(vary)
+    show(&app, qid, id, &own).await.map(vary)
 }
 
 /// A cache must not give a program the page, nor a person the JSON.
@@ -139,13 +147,19 @@ pub(super) async fn look_for(app: &App, id: &str, caller: &Caller) -> Result<Opt
     Ok(None)
 }
 
-async fn show(app: &App, qid: Qid, id: &str) -> Result<Response, ApiError> {
-    app.large.answer(shown_text(app, qid, id)).await
+async fn show(app: &App, qid: Qid, id: &str, own: &OwnAddress) -> Result<Response, ApiError> {
+    app.large.answer(shown_text(app, qid, id, own)).await.map(unstored)
 }
 
-async fn shown_text(app: &App, qid: Qid, id: &str) -> Result<String, ApiError> {
+/// The answer may hold the name by which this client called us: no cache gives it to another.
+fn unstored(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+async fn shown_text(app: &App, qid: Qid, id: &str, own: &OwnAddress) -> Result<String, ApiError> {
     let text = app.db.get_definition(qid, id).await?.ok_or(NO_JOB)?.body;
-    let job = full_job(app, qid, id).await?;
+    let job = full_job(app, qid, id, own).await?;
     // What an earlier release stored may still have its login.
     let definition = without_login(text);
     let results = job.as_ref().map_or("null", |job| job.text.get());
@@ -209,8 +223,12 @@ async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Respon
         Refusals,
     ),
 )]
-pub(crate) async fn result(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
-    show_result(&app, Some(queue.qid()), id.as_str()).await
+pub(crate) async fn result(
+    State(app): State<AppState>,
+    ReaderOfJob(queue, id): ReaderOfJob,
+    own: OwnAddress,
+) -> Result<Response, ApiError> {
+    show_result(&app, Some(queue.qid()), id.as_str(), &own).await
 }
 
 /// `GET /j/:id/result.json`: the finished job, whatever its queue, or null.
@@ -233,28 +251,34 @@ pub(crate) async fn result_anywhere(
     State(app): State<AppState>,
     JobOnly(id): JobOnly,
     caller: Caller,
+    own: OwnAddress,
 ) -> Result<Response, ApiError> {
     let qid = look_for(&app, id.as_str(), &caller).await?;
-    show_result(&app, qid, id.as_str()).await
+    show_result(&app, qid, id.as_str(), &own).await
 }
 
-async fn show_result(app: &App, qid: Option<Qid>, id: &str) -> Result<Response, ApiError> {
+/// The word of [`STATE_HEADER`].
+pub(super) const fn state_word(state: JobState) -> &'static str {
+    match state {
+        JobState::Queued => "queued",
+        JobState::Running => "running",
+        JobState::Finished | JobState::Removed => "finished",
+    }
+}
+
+async fn show_result(app: &App, qid: Option<Qid>, id: &str, own: &OwnAddress) -> Result<Response, ApiError> {
     let mut state = "unknown";
     let text = async {
         let job = match qid {
-            Some(qid) => full_job(app, qid, id).await?,
+            Some(qid) => full_job(app, qid, id, own).await?,
             None => None,
         };
-        state = job.as_ref().map_or("unknown", |job| match job.state {
-            JobState::Queued => "queued",
-            JobState::Running => "running",
-            JobState::Finished | JobState::Removed => "finished",
-        });
+        state = job.as_ref().map_or("unknown", |job| state_word(job.state));
         let data = job.as_ref().filter(|job| job.state == JobState::Finished).map_or("null", |job| job.text.get());
         Ok(format!("{{\"data\":{data}}}"))
     };
-    let mut answer = app.large.answer(text).await?;
-    answer.headers_mut().insert("x-asman-state", HeaderValue::from_static(state));
+    let mut answer = unstored(app.large.answer(text).await?);
+    answer.headers_mut().insert(STATE_HEADER, HeaderValue::from_static(state));
     Ok(answer)
 }
 

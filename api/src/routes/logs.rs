@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::HeaderValue;
+use axum::response::{IntoResponse, Response};
 use protocol::{Qid, State as JobState};
 use serde::Deserialize;
-use sql::{LogPage, LogPlace};
+use sql::{JobRow, LogPage, LogPlace};
 
-use super::job::{NO_JOB, find};
+use super::job::{STATE_HEADER, look_for, state_word};
 use crate::access::{Caller, ReaderOfJob};
 use crate::app::AppState;
-use crate::description::answers::{LogSlice, Missing, Refusals};
+use crate::description::answers::{LogSlice, Refusals};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, Parameters};
 use crate::large::Pieces;
@@ -33,14 +34,14 @@ pub(crate) struct Since {
     path = "/q/{queue}/j/{id}/build-logs.json",
     tag = "jobs",
     params(JobPath, Since),
-    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals),
+    responses((status = 200, description = "The lines; none of a job that is unknown.", body = LogSlice), Refusals),
 )]
 pub(crate) async fn build_logs(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
 ) -> Result<Response, ApiError> {
-    read(&app, queue.qid(), id.as_str(), false, from.since).await
+    read(&app, Some(queue.qid()), id.as_str(), false, from.since).await
 }
 
 /// `GET /q/:queue/j/:id/run-logs.json?since=N`: log lines of the container after a cursor.
@@ -49,14 +50,14 @@ pub(crate) async fn build_logs(
     path = "/q/{queue}/j/{id}/run-logs.json",
     tag = "jobs",
     params(JobPath, Since),
-    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals),
+    responses((status = 200, description = "The lines; none of a job that is unknown.", body = LogSlice), Refusals),
 )]
 pub(crate) async fn run_logs(
     State(app): State<AppState>,
     ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
 ) -> Result<Response, ApiError> {
-    read(&app, queue.qid(), id.as_str(), true, from.since).await
+    read(&app, Some(queue.qid()), id.as_str(), true, from.since).await
 }
 
 /// `GET /j/:id/build-logs.json?since=N`: log lines of pull and build after a cursor, whatever the queue.
@@ -65,7 +66,7 @@ pub(crate) async fn run_logs(
     path = "/j/{id}/build-logs.json",
     tag = "jobs",
     params(IdPath, Since),
-    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals),
+    responses((status = 200, description = "The lines; none of a job that is unknown.", body = LogSlice), Refusals),
 )]
 pub(crate) async fn build_logs_anywhere(
     State(app): State<AppState>,
@@ -73,7 +74,7 @@ pub(crate) async fn build_logs_anywhere(
     caller: Caller,
     Parameters(from): Parameters<Since>,
 ) -> Result<Response, ApiError> {
-    read(&app, find(&app, id.as_str(), &caller).await?, id.as_str(), false, from.since).await
+    read(&app, look_for(&app, id.as_str(), &caller).await?, id.as_str(), false, from.since).await
 }
 
 /// `GET /j/:id/run-logs.json?since=N`: log lines of the container after a cursor, whatever the queue.
@@ -82,7 +83,7 @@ pub(crate) async fn build_logs_anywhere(
     path = "/j/{id}/run-logs.json",
     tag = "jobs",
     params(IdPath, Since),
-    responses((status = 200, description = "The lines.", body = LogSlice), Missing, Refusals),
+    responses((status = 200, description = "The lines; none of a job that is unknown.", body = LogSlice), Refusals),
 )]
 pub(crate) async fn run_logs_anywhere(
     State(app): State<AppState>,
@@ -90,15 +91,35 @@ pub(crate) async fn run_logs_anywhere(
     caller: Caller,
     Parameters(from): Parameters<Since>,
 ) -> Result<Response, ApiError> {
-    read(&app, find(&app, id.as_str(), &caller).await?, id.as_str(), true, from.since).await
+    read(&app, look_for(&app, id.as_str(), &caller).await?, id.as_str(), true, from.since).await
 }
 
-async fn read(app: &AppState, qid: Qid, id: &str, is_run: bool, since: i64) -> Result<Response, ApiError> {
+/// The lines; none of a job that is not there, of which existing clients expect an empty log. The header tells it from one that
+/// has not written yet.
+async fn read(app: &AppState, qid: Option<Qid>, id: &str, is_run: bool, since: i64) -> Result<Response, ApiError> {
     // The state first: every line of a finished job was stored before its end.
-    let job = app.db.get_job(qid, id).await?.ok_or(NO_JOB)?;
+    let job = match qid {
+        Some(qid) => app.db.get_job(qid, id).await?,
+        None => None,
+    };
+    let (state, answer) = if let Some(job) = job {
+        (state_word(job.state()), read_known(app, job, is_run, since).await?)
+    } else {
+        let nothing = r#"{"data":[],"sliceStart":0,"nextCursor":0,"isFinal":false}"#.to_owned();
+        ("unknown", app.large.answer(async { Ok(nothing) }).await?)
+    };
+    Ok(([(STATE_HEADER, HeaderValue::from_static(state))], answer).into_response())
+}
+
+async fn read_known(app: &AppState, job: JobRow, is_run: bool, since: i64) -> Result<Response, ApiError> {
     let from = LogPlace::after(since);
-    let end = End { is_finished: job.state() == JobState::Finished, since: from.n_lines };
     let mut page = app.large.read(app.db.read_log(&job, is_run, from)).await?;
+    if page.lines.is_empty() && from.n_lines > 0 {
+        // A cursor beyond the end leads back to it.
+        let n_lines = app.db.count_log(job.qid, &job.job_id, is_run).await?;
+        page.end = LogPlace::after(from.n_lines.min(n_lines));
+    }
+    let end = End { is_finished: job.state() == JobState::Finished, since: from.n_lines };
     let begun = format!("{{\"data\":[{}", page.lines);
     if !page.has_more {
         return app.large.answer(async { Ok(begun + &end.of(&page)) }).await;

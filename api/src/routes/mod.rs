@@ -5,7 +5,7 @@ mod cancel;
 mod client_socket;
 mod copy;
 mod description;
-mod files;
+pub(crate) mod files;
 mod health;
 mod history;
 mod job;

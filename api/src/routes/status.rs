@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use protocol::State as JobState;
 use serde_json::{Map, Value, json};
-use sql::{JobRow, Needs, WorkerRow};
+use sql::{Counts, JobRow, Needs, WorkerRow};
 
 use crate::access::Reader;
 use crate::app::AppState;
@@ -44,9 +44,15 @@ pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -
             "clientCount": n_clients,
             "jobStates": states,
         },
-        "demand": counts.cpus.ceil(),
+        "demand": whole(counts.cpus.ceil()),
         "waiting": waiting(&rows, &workers, counts.is_paused),
     })))
+}
+
+/// Without the point that a double would get.
+#[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
+const fn whole(number: f64) -> i64 {
+    number as i64
 }
 
 fn brief(row: &JobRow) -> Value {
@@ -59,7 +65,12 @@ fn brief(row: &JobRow) -> Value {
 fn worker_entry(worker: &WorkerRow) -> Value {
     let info = worker.to_info();
     let queue: Map<_, _> = worker.job_ids.iter().map(|id| (id.clone(), json!({"jobId": id, "finished": false}))).collect();
-    json!({"time": info.time, "id": info.id, "cpus": info.cpus, "gpus": info.gpus, "maxJobDuration": info.max_job_duration, "queue": queue})
+    let mut entry = json!(info);
+    if let Some(members) = entry.as_object_mut() {
+        members.remove("version");
+        members.insert("queue".to_owned(), queue.into());
+    }
+    entry
 }
 
 /// Why each of the next jobs still waits. Rows come class by class, jobs run in the order of their submission.
@@ -122,7 +133,6 @@ fn why(row: &JobRow, workers: &[WorkerRow]) -> (&'static str, String) {
 pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) -> Result<String, ApiError> {
     let counts = app.db.count_jobs(queue.qid()).await?;
     let lines = [
-        ("queue_length", "Jobs queued and running.", (counts.n_queued + counts.n_running) as f64),
         ("asman_queue_queued_jobs", "Jobs waiting.", counts.n_queued as f64),
         ("asman_queue_running_jobs", "Jobs running.", counts.n_running as f64),
         (
@@ -137,6 +147,14 @@ pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) 
         ),
         ("asman_queue_wanted_gpus", "Gpus likewise.", counts.gpus as f64),
     ];
-    let text = |(name, help, value): (&str, &str, f64)| format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
-    Ok(lines.into_iter().map(text).collect())
+    Ok(queue_length(&counts) + &lines.into_iter().map(gauge).collect::<String>())
+}
+
+/// The one number that existing autoscalers read.
+pub(super) fn queue_length(counts: &Counts) -> String {
+    gauge(("queue_length", "Jobs queued and running.", (counts.n_queued + counts.n_running) as f64))
+}
+
+fn gauge((name, help, value): (&str, &str, f64)) -> String {
+    format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
 }

@@ -261,7 +261,7 @@ pub(super) fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<
         Why::read(request.code, request.fault, request.message)?
     };
     // Log lines came by themselves; stored here they would be kept twice.
-    let result = JobResult { logs: Vec::new(), logs_omitted: None, ..request.result };
+    let result = JobResult { logs: Vec::new(), logs_of: None, logs_omitted: None, ..request.result };
     Ok(FinishRow {
         key: ClaimKey { qid, job_id: id.into(), epoch: request.epoch },
         reason: request.reason,

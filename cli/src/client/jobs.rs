@@ -72,16 +72,22 @@ impl Client {
         message: Option<&str>,
     ) -> Result<Value, Error> {
         let request = self.job(Method::POST, queue, id, &["cancel"])?.query(&[("namespace", namespace)]);
-        self.json(match message {
+        let request = match message {
             Some(message) => request.query(&[("message", message)]),
             None => request,
-        })
-        .await
+        };
+        let answer: Value = self.json(request).await?;
+        let is_unknown = answer.get("code").is_some_and(|code| code == protocol::ErrorCode::NoJob.as_str());
+        if is_unknown { Err(Error::UnknownJob) } else { Ok(answer) }
     }
 
     /// `GET …/run-logs.json` or `…/build-logs.json`, from line `since` on.
     pub(crate) async fn logs(&self, queue: &QueueName, id: &JobId, file: &str, since: u64) -> Result<LogSlice, Error> {
-        self.json(self.job(Method::GET, queue, id, &[file])?.query(&[("since", since)])).await
+        let response = self.send(self.job(Method::GET, queue, id, &[file])?.query(&[("since", since)])).await?;
+        if response.headers().get("x-asman-state").is_some_and(|state| state == "unknown") {
+            return Err(Error::UnknownJob);
+        }
+        read(response).await
     }
 
     /// `GET …/stream`, after the event `last_id`.

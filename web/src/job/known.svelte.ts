@@ -247,7 +247,10 @@ export class Known {
     this.#ours = record
     this.record = record
     this.result = result
-    void this.#options.follower.finish(result.logs, omittedLines(result), this.#options.log.count("build") > 0)
+    // What pull or build said is in the build's log, which is read as a whole.
+    const isOfBuild = result.logsOf === "build"
+    const [run, nOmitted] = isOfBuild ? [[], 0] : [result.logs, omittedLines(result)]
+    void this.#options.follower.finish(run, nOmitted, this.#options.log.count("build") > 0)
     if (record.finished!.result) void this.#options.database.keepResult(this.#key, record)
     this.#options.onResult(id, record)
   }

@@ -102,6 +102,7 @@ function isFinished(value: unknown): value is NonNullable<Job["finished"]> {
   if (typeof result.StatusCode !== "number") delete result.StatusCode
   if (!isTime(result.duration)) delete result.duration
   if (!isObject(result.logsOmitted)) delete result.logsOmitted
+  if (result.logsOf !== "build") delete result.logsOf
   const missing = missingOf(result.missing)
   if (missing) result.missing = missing
   else delete result.missing

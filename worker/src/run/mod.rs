@@ -204,6 +204,7 @@ impl Task<'_> {
         let result = JobResult {
             status_code: Some(code),
             logs: Vec::new(),
+            logs_of: None,
             logs_omitted: None,
             duration: Some((ended.ending.duration.as_secs_f64() * 1000.0).round()),
             error,

@@ -1,6 +1,6 @@
 //! One named job: taken, and brought to its end.
 
-use protocol::{ErrorCode, FinishRequest, JobId, LogLine, StateChange, Step, WorkerId};
+use protocol::{ErrorCode, FinishRequest, JobId, LogLine, Reason, StateChange, Step, WorkerId};
 use sql::ClaimKey;
 
 use super::Worker;
@@ -27,7 +27,7 @@ impl Worker {
         Ok(ClaimKey { qid, job_id: job_id.as_str().to_owned(), epoch })
     }
 
-    /// Ends the worker's claim. Its log counts when no line came before.
+    /// Ends the worker's claim. The log that comes with the end counts as far as its lines did not come before.
     pub(super) async fn finish(&mut self, worker: &WorkerId, change: StateChange) -> Result<(), ApiError> {
         let key = self.held(worker, &change.job).await?;
         let (Some(reason), result) = (change.value.reason, change.value.result.unwrap_or_default()) else {
@@ -35,9 +35,26 @@ impl Worker {
         };
         let request = FinishRequest { epoch: key.epoch, reason, code: None, fault: None, message: change.value.message, result };
         let logs: Vec<LogLine> = request.result.logs.clone();
+        let has_run = request.reason != Reason::Error || request.result.status_code.is_some();
         let row = finish_row(key.qid, change.job, request)?;
-        self.keep_last_log(&key, &logs).await?;
+        if has_run {
+            self.keep_last_log(&key, &logs).await?;
+        } else {
+            self.keep_failure(&key, logs).await?;
+        }
         self.connection.app.finish(row).await
+    }
+
+    /// A job that failed before its container ran: its lines are what pull or build said, most of which came by themselves.
+    async fn keep_failure(&mut self, key: &ClaimKey, mut lines: Vec<LogLine>) -> Result<(), ApiError> {
+        let db = &self.connection.app.db;
+        let (build, run) = (db.read_tail(key, false).await?.lines, db.read_tail(key, true).await?.lines);
+        lines.retain(|line| !build.contains(line) && !run.contains(line));
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let step = if run.is_empty() { Step::Build } else { Step::Running };
+        self.append(key, step, &lines).await
     }
 
     async fn keep_last_log(&mut self, key: &ClaimKey, logs: &[LogLine]) -> Result<(), ApiError> {

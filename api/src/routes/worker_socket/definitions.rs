@@ -40,7 +40,7 @@ impl Worker {
     }
 
     async fn send_rows(&mut self, rows: Vec<ListedDefinition>) -> Result<(), Closed> {
-        let raw = |row: ListedDefinition| Some((row.job_id.clone(), RawValue::from_string(row.whole()?).ok()?));
+        let raw = |row: ListedDefinition| Some((row.job_id.clone(), RawValue::from_string(with_types(row.whole()?)).ok()?));
         let definitions: BTreeMap<_, _> = rows.into_iter().filter_map(raw).collect();
         if definitions.is_empty() {
             return Ok(());
@@ -48,6 +48,41 @@ impl Worker {
         let message = ServerMessage::BroadcastJobDefinitions(DefinitionsMessage { definitions });
         self.connection.send(text_of(&message)).await
     }
+}
+
+type Members = BTreeMap<String, Box<RawValue>>;
+
+/// The definition with the type of every reference said: such workers know of none that goes without saying.
+fn with_types(text: String) -> String {
+    let Ok(mut definition) = serde_json::from_str::<Members>(&text) else { return text };
+    let mut is_changed = false;
+    for name in ["inputs", "configFiles"] {
+        let Some(files) = definition.get_mut(name) else { continue };
+        let Ok(mut refs) = serde_json::from_str::<Members>(files.get()) else { continue };
+        for reference in refs.values_mut() {
+            if let Some(typed) = typed(reference) {
+                *reference = typed;
+                is_changed = true;
+            }
+        }
+        if let Ok(raw) = serde_json::value::to_raw_value(&refs) {
+            *files = raw;
+        }
+    }
+    if is_changed { serde_json::to_string(&definition).unwrap_or(text) } else { text }
+}
+
+/// A reference without a type, with the one that it means. None: it has one.
+fn typed(reference: &RawValue) -> Option<Box<RawValue>> {
+    let mut members = serde_json::from_str::<Members>(reference.get()).ok()?;
+    let has_type = members.get("type").is_some_and(|kind| kind.get() != "null");
+    let is_text = members.get("value")?.get().starts_with('"');
+    if has_type {
+        return None;
+    }
+    let kind = if is_text { "utf8" } else { "json" };
+    members.insert("type".to_owned(), serde_json::value::to_raw_value(kind).ok()?);
+    serde_json::value::to_raw_value(&members).ok()
 }
 
 /// The jobs that an update shows as queued.
@@ -58,4 +93,23 @@ pub(super) fn newly_queued(text: &str) -> Vec<String> {
     let Ok(ServerMessage::JobStateUpdates(message)) = serde_json::from_str(text) else { return Vec::new() };
     let queued = message.state.jobs.into_iter().filter(|(_, job)| job.state == protocol::State::Queued);
     queued.map(|(job_id, _)| job_id).take(UNASKED_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_says_its_type_and_nothing_else_changes() {
+        let text = r#"{"image":"a","inputs":{"a":{"value":"x"},"b":{"type":"url","value":"u"},"c":{"value":{"n":1.0}}},
+            "configFiles":{"d":{"value":"y","hash":"h","type":null}},"requirements":{"cpus":1e0}}"#;
+        let typed: serde_json::Value = serde_json::from_str(&with_types(text.to_owned())).unwrap();
+        let expected = serde_json::json!({"image": "a", "inputs": {"a": {"value": "x", "type": "utf8"},
+            "b": {"type": "url", "value": "u"}, "c": {"type": "json", "value": {"n": 1.0}}},
+            "configFiles": {"d": {"value": "y", "hash": "h", "type": "utf8"}}, "requirements": {"cpus": 1.0}});
+        assert_eq!(typed, expected);
+        for text in [r#"{"image":"a" }"#, r#"{"inputs":{"a":{"type":"utf8","value":1}}}"#, "[1]", r#"{"inputs":[]}"#] {
+            assert_eq!(with_types(text.to_owned()), text);
+        }
+    }
 }

@@ -291,7 +291,7 @@ async fn workers_are_told_of_when_they_come() {
     let mut socket = Socket::connect(&api, "/q/q/client").await;
     api.claim("q", "new", 1, "0s").await;
     let worker = socket.until(|m| m["payload"]["workers"].get(0).cloned()).await;
-    assert_eq!((&worker["id"], &worker["cpus"]), (&json!("new"), &json!(16.0)));
+    assert_eq!((&worker["id"], &worker["cpus"]), (&json!("new"), &json!(16)));
 }
 
 #[tokio::test]

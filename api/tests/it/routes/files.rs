@@ -36,10 +36,8 @@ async fn check(api: &TestApi, base: &str) {
     let far = api.fetch(&format!("{base}/far.bin")).await;
     assert_eq!((far.status().as_u16(), &far.headers()["location"]), (302, &"https://example.org/x?y=1#z".parse().unwrap()));
     let stored = api.fetch(&format!("{base}/stored.bin")).await;
-    assert_eq!(
-        (stored.status().as_u16(), &stored.headers()["location"]),
-        (302, &"/f/some%20key%2F%C3%BC%3F%23%2541?name=stored.bin".parse().unwrap())
-    );
+    let address = format!("{}/f/some%20key%2F%C3%BC%3F%23%2541?name=stored.bin", api.url);
+    assert_eq!((stored.status().as_u16(), &stored.headers()["location"]), (302, &address.parse().unwrap()));
     assert_eq!(api.fetch(&format!("{base}/unpadded.bin")).await.text().await.unwrap(), "hi");
     // An input like this is refused when it is sent.
     let broken = if base.ends_with("outputs") { 422 } else { 404 };
@@ -83,7 +81,76 @@ async fn a_redirect_to_a_stored_file_arrives() {
     let id = api.submit_job("q", json!({"definition": definition})).await;
     let redirect = api.fetch(&format!("/q/q/j/{id}/inputs/x")).await;
     let location = redirect.headers()["location"].to_str().unwrap().to_owned();
-    assert_eq!(api.fetch(&location).await.text().await.unwrap(), "content");
+    assert_eq!(api.http.get(&location).send().await.unwrap().text().await.unwrap(), "content");
+}
+
+/// An API with one finished job, whose output `a.csv` is stored.
+async fn with_stored_output(set: impl FnOnce(&mut api::Config)) -> (TestApi, String, String) {
+    let api = TestApi::with(set).await;
+    let key = protocol::sha256_hex(b"1,2\n");
+    assert_eq!(api.request(reqwest::Method::PUT, &format!("/f/{key}")).body("1,2\n").send().await.unwrap().status(), 200);
+    let inputs = json!({"in.csv": {"type": "key", "value": key}});
+    let id = api.submit_job("q", json!({"definition": {"image": "a", "inputs": inputs}})).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    let outputs = json!({"a.csv": {"type": "key", "value": key}, "small": {"value": "x"}});
+    let finish = json!({"epoch": epoch, "reason": "Success", "result": {"isTimedOut": false, "outputs": outputs}});
+    assert_eq!(api.post(&format!("/q/q/j/{id}/finish"), finish).await.0, 200);
+    (api, id, key)
+}
+
+#[tokio::test]
+async fn clients_get_the_absolute_address_of_a_large_output_wherever_a_result_is_shown() {
+    let (api, id, key) = with_stored_output(|_| {}).await;
+    let shown = json!({"type": "url", "value": format!("{}/f/{key}", api.url), "hash": key});
+    for (path, place) in [
+        (format!("/q/q/j/{id}/result.json"), "/data/finished/result/outputs"),
+        (format!("/q/q/j/{id}/results.json"), "/data/finished/result/outputs"),
+        (format!("/j/{id}/result.json"), "/data/finished/result/outputs"),
+        (format!("/q/q/j/{id}"), "/data/results/finished/result/outputs"),
+        (format!("/j/{id}"), "/data/results/finished/result/outputs"),
+    ] {
+        let outputs = api.get(&path).await.1.pointer(place).cloned().unwrap();
+        assert_eq!(outputs, json!({"a.csv": shown, "small": {"value": "x"}}), "{path}");
+    }
+    let url = shown["value"].as_str().unwrap();
+    assert_eq!(api.http.get(url).send().await.unwrap().text().await.unwrap(), "1,2\n");
+}
+
+#[tokio::test]
+async fn addresses_begin_with_the_public_url_and_else_with_what_the_request_calls_us() {
+    let (api, id, key) = with_stored_output(|config| config.public_url = Some("https://queue.example/x".to_owned())).await;
+    let path = format!("/q/q/j/{id}/outputs/a.csv");
+    let asked = api.request(reqwest::Method::GET, &path).header("host", "evil.example").send().await.unwrap();
+    assert_eq!(asked.headers()["location"], format!("https://queue.example/x/f/{key}?name=a.csv"));
+    let (api, id, key) = with_stored_output(|_| {}).await;
+    for (host, expected) in [("queue.example", "http://queue.example"), ("a.example:81", "http://a.example:81")] {
+        let path = format!("/q/q/j/{id}/outputs/a.csv");
+        let answer = api.request(reqwest::Method::GET, &path).header("host", host).send().await.unwrap();
+        assert_eq!(answer.headers()["location"], format!("{expected}/f/{key}?name=a.csv"));
+        assert_eq!(answer.headers()["cache-control"], "no-store", "nobody else gets it");
+    }
+    let result = api.request(reqwest::Method::GET, &format!("/j/{id}/result.json")).header("host", "evil.example");
+    assert_eq!(result.send().await.unwrap().headers()["cache-control"], "no-store");
+    assert!(!api.get(&format!("/j/{id}/result.json")).await.1.to_string().contains("evil"), "it is in no other answer");
+}
+
+#[tokio::test]
+async fn an_api_of_one_machine_gives_the_bytes_themselves() {
+    let (api, id, key) = with_stored_output(|config| config.door.local = true).await;
+    for file in ["outputs/a.csv", "inputs/in.csv"] {
+        for base in [format!("/q/q/j/{id}"), format!("/j/{id}")] {
+            let answer = api.fetch(&format!("{base}/{file}")).await;
+            assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &"text/csv".parse().unwrap()));
+            assert_eq!(answer.text().await.unwrap(), "1,2\n");
+        }
+    }
+    let part = api.request(reqwest::Method::GET, &format!("/j/{id}/outputs/a.csv")).header("range", "bytes=2-2");
+    let part = part.send().await.unwrap();
+    assert_eq!((part.status().as_u16(), part.text().await.unwrap().as_str()), (206, "2"));
+    // A file of ours by its address, as clients send it back.
+    let inputs = json!({"x": {"type": "url", "value": format!("{}/f/{key}", api.url)}});
+    let id = api.submit_job("q", json!({"definition": {"image": "a", "inputs": inputs}})).await;
+    assert_eq!(api.fetch(&format!("/j/{id}/inputs/x")).await.text().await.unwrap(), "1,2\n");
 }
 
 /// Fetches as browsers do, to the end of all redirects.

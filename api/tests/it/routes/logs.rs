@@ -63,8 +63,48 @@ async fn a_cursor_beyond_the_end_or_below_zero_gives_no_error() {
     let api = TestApi::new().await;
     let (id, _) = two_attempts(&api).await;
     let beyond = read(&api, &id, "run", 99).await;
-    assert_eq!((texts(&beyond).len(), &beyond["nextCursor"]), (0, &json!(99)));
+    assert_eq!((texts(&beyond).len(), &beyond["nextCursor"]), (0, &json!(5)), "the number of lines");
+    assert_eq!(read(&api, &id, "build", 99).await["nextCursor"], 3);
     assert_eq!(texts(&read(&api, &id, "run", -7).await).len(), 5);
+}
+
+#[tokio::test]
+async fn an_unknown_job_has_an_empty_log_that_is_not_final() {
+    let api = TestApi::new().await;
+    let empty = json!({"data": [], "sliceStart": 0, "nextCursor": 0, "isFinal": false});
+    for path in
+        ["/q/q/j/nope/run-logs.json", "/q/q/j/nope/build-logs.json?since=7", "/j/nope/run-logs.json", "/j/nope/build-logs.json"]
+    {
+        let answer = api.fetch(path).await;
+        assert_eq!((answer.status().as_u16(), &answer.headers()["x-asman-state"]), (200, &"unknown".parse().unwrap()), "{path}");
+        assert_eq!(answer.json::<Value>().await.unwrap(), empty, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_result_of_a_job_that_never_ran_has_what_pull_and_build_said() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.log(&id, epoch, 0, "docker image pull", &["pulling a\n"]).await;
+    api.log(&id, epoch, 1, "docker build", &["step 1\n", "no such file\n"]).await;
+    let failed =
+        json!({"epoch": epoch, "reason": "Error", "code": "build-failed", "result": {"isTimedOut": false, "outputs": {}}});
+    assert_eq!(api.post(&format!("/q/q/j/{id}/finish"), failed).await.0, 200);
+    let result = api.get(&format!("/j/{id}/result.json")).await.1["data"]["finished"]["result"].clone();
+    assert_eq!(result["logs"], json!([["pulling a\n", 1], ["step 1\n", 1], ["no such file\n", 1]]));
+    assert_eq!(result["logsOf"], "build");
+    assert_eq!(texts(&read(&api, &id, "run", 0).await).len(), 0);
+    // One that ran has its run's, whatever its end.
+    let ran = api.submit("q", 2).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.log(&ran, epoch, 0, "docker build", &["built\n"]).await;
+    api.log(&ran, epoch, 1, "Running", &["too much\n"]).await;
+    let failed =
+        json!({"epoch": epoch, "reason": "Error", "code": "out-of-memory", "result": {"isTimedOut": false, "outputs": {}}});
+    assert_eq!(api.post(&format!("/q/q/j/{ran}/finish"), failed).await.0, 200);
+    let result = api.get(&format!("/j/{ran}/result.json")).await.1["data"]["finished"]["result"].clone();
+    assert_eq!((&result["logs"], result.get("logsOf")), (&json!([["too much\n", 1]]), None));
 }
 
 #[tokio::test]

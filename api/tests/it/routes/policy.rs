@@ -122,7 +122,7 @@ async fn a_paused_queue_takes_jobs_and_a_resume_wakes_a_waiting_claim_at_once() 
         let id = api.submit("q", 1).await;
         assert!(api.claim("q", "w", 1, "0s").await.is_empty());
         let (_, status) = api.get("/q/q/status").await;
-        assert_eq!((&status["waiting"][0]["why"], &status["demand"]), (&json!("the queue is paused"), &json!(0.0)));
+        assert_eq!((&status["waiting"][0]["why"], &status["demand"]), (&json!("the queue is paused"), &json!(0)));
         let request = door.request(Method::POST, "/q/q/claim").json(&claim_body("waiting", 1, "15s"));
         let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
         eventually("the worker waits", || async {

@@ -46,6 +46,38 @@ async fn the_first_who_asks_has_the_job_and_asking_again_is_harmless() {
 }
 
 #[tokio::test]
+async fn what_a_build_said_is_in_the_build_log_once_also_when_it_comes_again_with_the_end() {
+    let api = TestApi::new().await;
+    let mut worker = OldWorker::connect(&api, "q", "old").await;
+    let id = api.submit("q", 1).await;
+    worker.claim(&id).await;
+    worker.log(&id, "docker build", &["step 1", "no such file"]).await;
+    let logs = json!([["step 1", 7], ["no such file", 7], ["Failure to build the docker image", 9, true]]);
+    let result = json!({"logs": logs, "error": "Error building image", "isTimedOut": false, "outputs": {}});
+    worker.end(&id, "Error", result).await;
+    assert_eq!(worker.socket.until_job(&id, "Finished").await["finishedReason"], "Error");
+    let (_, build) = api.get(&format!("/q/q/j/{id}/build-logs.json")).await;
+    assert_eq!(build["data"], logs);
+    assert_eq!(api.get(&format!("/q/q/j/{id}/run-logs.json")).await.1["data"], json!([]));
+    let shown = &api.get(&format!("/q/q/j/{id}/result.json")).await.1["data"]["finished"]["result"];
+    assert_eq!((&shown["logs"], &shown["logsOf"]), (&logs, &json!("build")));
+}
+
+#[tokio::test]
+async fn references_without_a_type_reach_such_a_worker_as_text() {
+    let api = TestApi::new().await;
+    let mut worker = OldWorker::connect(&api, "q", "old").await;
+    let sent = json!({"image": "a", "inputs": {"a.txt": {"value": "x"}, "u": {"value": "http://h/u", "type": "url"}},
+        "configFiles": {"/etc/b": {"value": "y"}}});
+    let id = api.submit_job("q", json!({"definition": sent})).await;
+    let definitions = |m: &Value| (m["type"] == "BroadcastJobDefinitions").then(|| m["payload"]["definitions"].clone());
+    let got = worker.socket.until(definitions).await[&id].clone();
+    assert_eq!(got["inputs"], json!({"a.txt": {"value": "x", "type": "utf8"}, "u": {"value": "http://h/u", "type": "url"}}));
+    assert_eq!(got["configFiles"], json!({"/etc/b": {"value": "y", "type": "utf8"}}));
+    assert_eq!(api.get(&format!("/j/{id}/definition.json")).await.1["data"], sent, "it is stored as it was sent");
+}
+
+#[tokio::test]
 async fn two_that_ask_at_once_do_not_both_get_it() {
     let api = TestApi::new().await;
     let mut workers = Vec::new();

@@ -79,7 +79,7 @@ async fn download(
     reference: &DataRef,
     file: &mut NamedTempFile,
 ) -> Result<(), Failure> {
-    let key = reference.value.as_str().filter(|_| reference.kind == Some(DataRefType::Key));
+    let key = stored_key(reference);
     let mut saved = save(client.output(queue, id, name).await, file).await?;
     if let (Err(_), Some(key)) = (&saved, key) {
         // The store may be out of reach from here while the API reaches it.
@@ -91,6 +91,16 @@ async fn download(
             Err(Failure::Failed(format!("the output {} arrived damaged; fetch it again", say::name(name))))
         }
         _ => Ok(()),
+    }
+}
+
+/// Under which key the API keeps the file. It tells the key itself, or the address that ends with it.
+fn stored_key(reference: &DataRef) -> Option<&str> {
+    let value = reference.value.as_str()?;
+    match reference.kind {
+        Some(DataRefType::Key) => Some(value),
+        Some(DataRefType::Url) => value.rsplit_once("/f/").map(|(_, key)| key).filter(|key| is_sha256(key)),
+        _ => None,
     }
 }
 

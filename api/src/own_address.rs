@@ -1,0 +1,91 @@
+//! Where the client that asks reaches this API: the beginning of every absolute address that an answer holds.
+//!
+//! The operator's public URL decides. Without one, or with one that only this machine understands, it is what the request calls us:
+//! behind a proxy that ends TLS too. A stranger may write any name into a request of his own and gets it back in his own answer;
+//! nothing of it is kept, and no answer with it may be cached for others.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri, header};
+
+use crate::app::AppState;
+use crate::local::is_loopback;
+use crate::routes::files::{encode, is_unreserved};
+
+/// Scheme and host, perhaps with a path, without a slash at the end. Empty where neither the operator nor the request names one:
+/// addresses are relative then.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnAddress(String);
+
+impl OwnAddress {
+    #[cfg(test)]
+    pub(crate) fn at(address: &str) -> Self {
+        Self(address.to_owned())
+    }
+
+    /// The address of a stored file.
+    pub(crate) fn file(&self, key: &str) -> String {
+        format!("{}/f/{}", self.0, encode(key, is_unreserved))
+    }
+
+    /// The key of a stored file that this address names as ours.
+    pub(crate) fn key_of<'a>(&self, url: &'a str) -> Option<&'a str> {
+        let key = url.strip_prefix(&self.0)?.strip_prefix("/f/")?;
+        Some(key.split_once('?').map_or(key, |(key, _)| key)).filter(|key| protocol::is_sha256(key))
+    }
+
+    fn of(public_url: Option<&str>, uri: &Uri, headers: &HeaderMap) -> Self {
+        let is_of_this_machine = |url: &str| {
+            let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(is_loopback));
+            host.unwrap_or(false)
+        };
+        let for_all = public_url.filter(|url| !is_of_this_machine(url)).map(str::to_owned);
+        Self(for_all.or_else(|| called(uri, headers)).or_else(|| public_url.map(str::to_owned)).unwrap_or_default())
+    }
+}
+
+/// What the request calls us.
+fn called(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https")).unwrap_or("http");
+    let host = text(header::HOST.as_str()).or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))?;
+    let is_name = !host.is_empty() && host.bytes().all(|byte| is_unreserved(byte) || b":[]".contains(&byte));
+    is_name.then(|| format!("{scheme}://{host}"))
+}
+
+impl FromRequestParts<AppState> for OwnAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Infallible> {
+        Ok(Self::of(app.config.public_url.as_deref(), &parts.uri, &parts.headers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(public_url: Option<&str>, headers: &[(&'static str, &str)]) -> String {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        OwnAddress::of(public_url, &Uri::from_static("/x"), &headers).0
+    }
+
+    #[test]
+    fn the_public_url_wins_unless_only_this_machine_understands_it() {
+        let host = [("host", "queue.example:8443"), ("x-forwarded-proto", "https")];
+        assert_eq!(of(Some("https://public.example/base"), &host), "https://public.example/base");
+        assert_eq!(of(Some("http://localhost:8000"), &host), "https://queue.example:8443");
+        assert_eq!(of(Some("http://localhost:8000"), &[]), "http://localhost:8000");
+        assert_eq!(of(None, &[("host", "[::1]:8000")]), "http://[::1]:8000");
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_host_is_not_repeated() {
+        for host in ["", "a/b", "a@b", "a\"b", "a b", "a?b", "a#b", "<a>"] {
+            assert_eq!(of(None, &[("host", host)]), "", "{host}");
+        }
+        assert_eq!(of(None, &[("host", "a"), ("x-forwarded-proto", "javascript")]), "http://a");
+    }
+}
