@@ -124,6 +124,11 @@ test-fuzz *options: build
 test-s3 *filter:
     cli/tests/postgres.sh cargo nextest run -p cli --features s3-server --test s3 --no-capture "$@"
 
+# 200 jobs of a queue that a worker of the existing kind and ours share; `just test` has a short form. Some minutes.
+[group('check')]
+test-fleet:
+    cli/tests/postgres.sh cargo nextest run -p cli --test fleet --run-ignored only --no-capture
+
 # PostgreSQL as people run it, at length: the server is killed 20 times behind PgBouncer 1.18 and behind one that knows prepared statements; fail-over, restore, rolling restart. Some minutes.
 [group('check')]
 [positional-arguments]

@@ -50,6 +50,11 @@ impl Client {
         self.change(id, "Queued", json!({"type": "Queued", "time": 1_795_309_202_560_i64, "enqueued": enqueued})).await;
     }
 
+    pub(super) async fn submit_definition(&mut self, id: &str, definition: &Value) {
+        let enqueued = json!({"id": id, "definition": definition, "control": {"namespace": "_"}});
+        self.change(id, "Queued", json!({"type": "Queued", "time": 1_795_309_202_560_i64, "enqueued": enqueued})).await;
+    }
+
     pub(super) async fn cancel(&mut self, id: &str, namespace: &str) {
         let value = json!({"type": "Finished", "reason": "Cancelled", "message": "Job cancelled by client",
             "time": 1, "namespace": namespace});

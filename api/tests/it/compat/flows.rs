@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::Release;
 use super::client::Client;
 use super::old_worker::OldWorker;
 use crate::test_api::{TestApi, eventually};
@@ -34,6 +35,28 @@ async fn a_job_goes_from_an_existing_client_through_an_existing_worker_and_back(
     client.until_state("job", "").await;
     client.submit("job", "echo", "_").await;
     client.until_state("job", "Queued").await;
+}
+
+#[tokio::test]
+async fn clients_and_workers_of_either_release_understand_each_other_through_us() {
+    for (asking, working) in Release::ALL.into_iter().flat_map(|one| Release::ALL.map(|other| (one, other))) {
+        let api = TestApi::new().await;
+        let mut client = Client::connect(&api, "q-long").await;
+        let mut worker = OldWorker::connect_as(working, &api, "q-long", "old").await;
+        let (id, definition) = asking.job("echo");
+        client.submit_definition(&id, &definition).await;
+        client.until_state(&id, "Queued").await;
+        assert_eq!(worker.claim(&id).await["worker"], "old", "{asking:?} {working:?}");
+        worker.log(&id, "docker image pull", &["pulled"]).await;
+        worker.log(&id, "Running", &["10%\r20%\rdone\r\nno", " end"]).await;
+        worker.finish(&id, "Success", json!([["10%\r20%\rdone\r\nno", 7], [" end", 7]])).await;
+        client.until_state(&id, "Finished").await;
+        let (_, result) = api.get(&format!("/q/q-long/j/{id}/result.json")).await;
+        let logs = result["data"]["finished"]["result"]["logs"].as_array().unwrap();
+        let text: String = logs.iter().map(|line| line[0].as_str().unwrap()).collect();
+        assert_eq!(text, "10%\r20%\rdone\r\nno end", "{asking:?} {working:?}");
+        assert_eq!(api.get(&format!("/q/q-long/j/{id}/definition.json")).await.1["data"], definition);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::Release;
 use crate::socket::Socket;
 use crate::test_api::TestApi;
 
@@ -9,20 +10,27 @@ use crate::test_api::TestApi;
 pub(crate) struct OldWorker {
     pub(crate) id: String,
     pub(crate) socket: Socket,
+    release: Release,
 }
 
 impl OldWorker {
     /// Connects, registers, and proves that the registration arrived.
     pub(crate) async fn connect(api: &TestApi, queue: &str, id: &str) -> Self {
+        Self::connect_as(Release::V0_54_80, api, queue, id).await
+    }
+
+    /// The same as a worker of this release.
+    pub(crate) async fn connect_as(release: Release, api: &TestApi, queue: &str, id: &str) -> Self {
         let socket = Socket::connect_raw(api, &format!("/q/{queue}/worker")).await;
-        let mut worker = Self { id: id.to_owned(), socket };
+        let mut worker = Self { id: id.to_owned(), socket, release };
         worker.register().await;
         worker.ping().await;
         worker
     }
 
     pub(crate) async fn register(&mut self) {
-        let payload = json!({"id": self.id, "version": "0.54.20", "cpus": 4, "gpus": 0, "time": 1, "maxJobDuration": "24h"});
+        let payload =
+            json!({"id": self.id, "version": self.release.version(), "cpus": 4, "gpus": 0, "time": 1, "maxJobDuration": "24h"});
         self.socket.send(&json!({"type": "WorkerRegistration", "payload": payload})).await;
     }
 

@@ -21,7 +21,7 @@ async fn a_worker_is_greeted_and_known_by_its_name_once_it_registered_on_both_ur
     let mut client = Socket::connect(&api, "/q/a-queue/client").await;
     let mut worker = OldWorker::connect(&api, "a-queue", "old").await;
     let seen = client.until(|m| m["payload"]["workers"].get(0).cloned()).await;
-    assert_eq!((&seen["id"], &seen["maxJobDuration"], &seen["version"]), (&json!("old"), &json!("1d"), &json!("0.54.20")));
+    assert_eq!((&seen["id"], &seen["maxJobDuration"], &seen["version"]), (&json!("old"), &json!("1d"), &json!("0.54.80")));
     worker.ping().await;
     let (_, status) = api.get("/q/a-queue/status").await;
     assert_eq!((&status["clientCount"], &status["queueInfo"]["localWorkerCount"]), (&json!(1), &json!(1)));
