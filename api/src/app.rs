@@ -12,6 +12,7 @@ use crate::background::Background;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::blob::BlobStore;
 use crate::config::Config;
+use crate::consent::{ConsentFile, Consents};
 use crate::dispatcher::Dispatcher;
 use crate::error::ApiError;
 use crate::guard::{Guard, check_callbacks};
@@ -51,6 +52,8 @@ pub(crate) struct App {
     /// What workers may fetch to be as new as this process.
     pub(crate) program: Program,
     pub(crate) config: Config,
+    /// Which pages of other origins may use this machine.
+    pub(crate) consents: Arc<Consents>,
     /// The process is to stop: not ready any more, though it still serves for a moment.
     pub(crate) leaving: CancellationToken,
     /// Ends sockets, streams and long polls.
@@ -119,6 +122,7 @@ impl App {
             reports,
             blobs,
             program: Program::new(config.executable.clone()),
+            consents: Arc::new(Consents::new(config.door.consent_file.clone().map(ConsentFile::at))),
             config,
             leaving: signals.leaving,
             shutdown: signals.shutdown,

@@ -26,6 +26,7 @@ mod batcher;
 mod blob;
 mod config;
 mod connections;
+pub mod consent;
 mod description;
 mod dispatcher;
 mod error;

@@ -2,8 +2,9 @@
 //!
 //! Being bound to loopback keeps other machines out, but not the web pages that a browser on this machine has open. A page may
 //! send requests here, and a page whose own name is made to point here (DNS rebinding) may read the answers. So a request must
-//! call this machine by one of its own names, and a request of a web page must come from our page or from an origin that the
-//! operator has allowed. A WebSocket is opened by a request and judged like any other.
+//! call this machine by one of its own names, and a request of a web page must come from our page, from an origin that the
+//! operator has allowed by a flag, or from one that the person at this machine let in ([`crate::consent`]). A WebSocket is opened by a
+//! request and judged like any other. Letting pages in is for our own pages alone, whoever was let in.
 //!
 //! Programs that are no browsers send no `Origin` and are not held up.
 //!
@@ -12,6 +13,8 @@
 //! lie in a frame, where it shows and runs nothing. A page that opened ours in a window cannot reach into that window.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -22,12 +25,20 @@ use axum::response::{IntoResponse, Response};
 use clap::builder::FalseyValueParser;
 use protocol::ErrorCode;
 
+use crate::consent::{Consents, Guest};
 use crate::error::ApiError;
 use crate::routes::web::{ClientPage, INSTANCE};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+/// How Chromium asks before a page of the Internet reaches this machine, and how that is answered.
+const ASKS_FOR_PRIVATE: HeaderName = HeaderName::from_static("access-control-request-private-network");
+const ALLOWS_PRIVATE: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+/// Where pages are let in.
+pub(crate) const CONSENT_PATH: &str = "/consent";
+/// Of an origin that can be let in.
+pub(crate) const ORIGIN_BYTES_MAX: usize = 300;
 /// The page is some kilobytes.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -40,6 +51,10 @@ pub struct LocalDoor {
     /// With a local API: an origin, such as `https://page.example`, whose web pages may use it. May be repeated.
     #[arg(long, env = "ASMAN_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN", value_parser = parse_origin)]
     pub allow_origin: Vec<String>,
+    /// With a local API: the file that keeps which pages the person at this machine let in, at /consent or with `asman consent`
+    /// [default: consent.json in the data directory].
+    #[arg(long, env = "ASMAN_CONSENT_FILE", value_name = "FILE")]
+    pub consent_file: Option<PathBuf>,
 }
 
 /// An origin as browsers write it: scheme, host, and the port where it is not the scheme's own.
@@ -54,21 +69,58 @@ pub fn parse_origin(text: &str) -> Result<String, &'static str> {
     Ok(url.origin().ascii_serialization())
 }
 
+/// What judges.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) settings: LocalDoor,
+    pub(crate) consents: Arc<Consents>,
+}
+
 /// The layer around every route.
-pub(crate) async fn guard(State(door): State<LocalDoor>, request: Request, next: Next) -> Response {
-    let refused = match judge(&door, request.method(), request.uri().authority(), request.headers()) {
-        Ok(()) => {
-            let is_framable = request.uri().path() == "/";
-            return own(next.run(request).await, is_framable).await;
+pub(crate) async fn guard(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let asks_for_private = request.headers().contains_key(ASKS_FOR_PRIVATE);
+    match judge(&door, &request) {
+        Ok(guest) => {
+            request.extensions_mut().insert(guest);
+            let (is_framable, is_consent) = (request.uri().path() == "/", request.uri().path() == CONSENT_PATH);
+            let mut answer = own(next.run(request).await, is_framable).await;
+            if is_consent {
+                answer.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+            }
+            if asks_for_private {
+                // A page of the Internet asks to reach this machine; whether it may was judged above.
+                answer.headers_mut().insert(ALLOWS_PRIVATE, HeaderValue::from_static("true"));
+            }
+            answer
         }
-        Err(refused) => refused,
-    };
-    metrics::counter!("asman_limited_total", "limit" => "local_door").increment(1);
-    let (code, sentence) = match refused {
-        Refused::Host => (ErrorCode::ForeignHost, "this API serves one machine alone; call it localhost"),
-        Refused::Origin => (ErrorCode::ForeignOrigin, "web pages of this origin may not use this API; see --allow-origin"),
-    };
-    ApiError::refused(code, sentence).into_response()
+        Err(refused) => {
+            metrics::counter!("asman_limited_total", "limit" => "local_door").increment(1);
+            refused.into_response(&door)
+        }
+    }
+}
+
+impl Refused {
+    fn into_response(self, door: &Door) -> Response {
+        let (code, sentence) = match self {
+            Self::Host => (ErrorCode::ForeignHost, "this API serves one machine alone; call it localhost".to_owned()),
+            Self::Origin(None) => {
+                (ErrorCode::ForeignOrigin, "web pages of this origin may not use this API; see --allow-origin".to_owned())
+            }
+            Self::Origin(Some(asker)) => {
+                let Asker { origin, address } = asker;
+                if door.consents.note_refused(&origin) {
+                    tracing::info!(%origin, "a web page was kept out; let its origin in at {address}, if you trust it");
+                }
+                let sentence = format!(
+                    "web pages of {origin} may not use this API yet; the person at this machine can let them in at {address} or with \
+                     `asman consent allow {origin}`"
+                );
+                (ErrorCode::ForeignOrigin, sentence)
+            }
+        };
+        ApiError::refused(code, sentence).into_response()
+    }
 }
 
 /// Our page, as one that knows whose it is.
@@ -91,16 +143,50 @@ async fn own(response: Response, is_framable: bool) -> Response {
 #[derive(Debug, PartialEq, Eq)]
 enum Refused {
     Host,
-    Origin,
+    /// With whom to let in, where that can be said.
+    Origin(Option<Asker>),
 }
 
-fn judge(door: &LocalDoor, method: &Method, target: Option<&Authority>, headers: &HeaderMap) -> Result<(), Refused> {
-    let port = own_port(target, headers).ok_or(Refused::Host)?;
+/// A page of another origin, and where the person at this machine can let it in.
+#[derive(Debug, PartialEq, Eq)]
+struct Asker {
+    origin: String,
+    address: String,
+}
+
+/// Who asks, if it is a guest.
+fn judge(door: &Door, request: &Request) -> Result<Option<Guest>, Refused> {
+    let (method, headers) = (request.method(), request.headers());
+    let port = own_port(request.uri().authority(), headers).ok_or(Refused::Host)?;
+    let is_for_us_alone = request.uri().path() == CONSENT_PATH;
     let mut origins = headers.get_all(header::ORIGIN).iter();
-    let Some(origin) = origins.next() else { return judge_without_origin(door, method, headers) };
-    let origin = origin.to_str().map_err(|_| Refused::Origin)?;
-    let is_allowed = door.allow_origin.iter().any(|allowed| allowed == origin) || is_ours(origin, port);
-    if is_allowed && origins.next().is_none() { Ok(()) } else { Err(Refused::Origin) }
+    let Some(origin) = origins.next() else {
+        let may_be_foreign = !is_for_us_alone && !door.settings.allow_origin.is_empty();
+        return judge_without_origin(may_be_foreign, method, headers).map(|()| None);
+    };
+    let origin = origin.to_str().ok().filter(|_| origins.next().is_none()).ok_or(Refused::Origin(None))?;
+    if is_ours(origin, port) {
+        return Ok(None);
+    }
+    if is_for_us_alone {
+        return Err(Refused::Origin(None));
+    }
+    if door.settings.allow_origin.iter().any(|allowed| allowed == origin) {
+        return Ok(None);
+    }
+    match door.consents.admits(origin) {
+        Some(guest) => Ok(Some(guest)),
+        None => Err(Refused::Origin(asker(origin, headers))),
+    }
+}
+
+/// Whom to let in, and where. Nobody lets in a page that has no name.
+fn asker(origin: &str, headers: &HeaderMap) -> Option<Asker> {
+    let origin =
+        parse_origin(origin).ok().filter(|named| named == origin && named != "null" && named.len() <= ORIGIN_BYTES_MAX)?;
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let query: String = url::form_urlencoded::byte_serialize(origin.as_bytes()).collect();
+    Some(Asker { address: format!("http://{host}{CONSENT_PATH}?origin={query}"), origin })
 }
 
 /// The port by which this machine is called, where that is done by a name of its own. A tunnel may lead to another port than we
@@ -128,13 +214,14 @@ fn is_ours(origin: &str, port: u16) -> bool {
 }
 
 /// Browsers name no origin when a page only shows what is here, as an image. They say where such a request comes from, and a
-/// person who follows a link may come from anywhere. Where other pages are allowed, theirs cannot be told from a stranger's.
-fn judge_without_origin(door: &LocalDoor, method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
+/// person who follows a link may come from anywhere. Where other pages are allowed by a flag, theirs cannot be told from a
+/// stranger's; one that was let in shows what it has fetched, which names its origin.
+fn judge_without_origin(may_be_foreign: bool, method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
     let word = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let is_foreign = matches!(word(SEC_FETCH_SITE), "cross-site" | "same-site");
     let is_visit = word(SEC_FETCH_MODE) == "navigate" && matches!(*method, Method::GET | Method::HEAD);
-    let is_allowed = !is_foreign || is_visit || (!door.allow_origin.is_empty() && matches!(*method, Method::GET | Method::HEAD));
-    if is_allowed { Ok(()) } else { Err(Refused::Origin) }
+    let is_allowed = !is_foreign || is_visit || (may_be_foreign && matches!(*method, Method::GET | Method::HEAD));
+    if is_allowed { Ok(()) } else { Err(Refused::Origin(None)) }
 }
 
 #[cfg(test)]

@@ -72,8 +72,9 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
 
 fn router_of(app: &Arc<App>) -> Router {
     let router = routes::router(Arc::clone(app)).layer(RequestBodyTimeoutLayer::new(app.config.patience.0));
-    let door = app.config.door.clone();
-    let router = if door.local { router.layer(axum::middleware::from_fn_with_state(door, local::guard)) } else { router };
+    let door = local::Door { settings: app.config.door.clone(), consents: Arc::clone(&app.consents) };
+    let is_local = door.settings.local;
+    let router = if is_local { router.layer(axum::middleware::from_fn_with_state(door, local::guard)) } else { router };
     let leaving = axum::middleware::from_fn_with_state(app.leaving.clone(), connections::close_when_leaving);
     router.layer(leaving).layer(axum::middleware::from_fn(request::observe))
 }

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{api, blob, db, doctor, down, job, queue, up, worker};
+use crate::commands::{api, blob, consent, db, doctor, down, job, queue, up, worker};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -74,6 +74,8 @@ pub(crate) enum Command {
     /// Prepare the object storage for the files of jobs.
     #[command(subcommand)]
     Blob(blob::Command),
+    /// Choose which web pages elsewhere may use the API of this machine.
+    Consent(consent::Args),
     /// Check this machine: what is there, what is missing, and how to get it.
     Doctor(doctor::Args),
 }

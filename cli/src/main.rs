@@ -95,6 +95,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Queue(command) => commands::queue::run(command, &cli.global).await,
         Command::Db(command) => commands::db::run(command, &cli.global).await,
         Command::Blob(command) => commands::blob::run(command, &cli.global).await,
+        Command::Consent(args) => commands::consent::run(args, &cli.global),
         Command::Doctor(args) => commands::doctor::run(args, &cli.global).await,
     }
 }

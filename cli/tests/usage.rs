@@ -131,7 +131,7 @@ fn doctor_has_a_line_for_each_need_and_a_mend_for_each_lack() {
     let names: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
     let machine = ["PostgreSQL", "Docker", "API", "disk", "port"];
     let jobs = ["container", "data", "limits", "rights", "gpus", "guard", "images"];
-    assert_eq!(names, [&machine[..], &jobs[..], &["gVisor", "iptables", "git"]].concat());
+    assert_eq!(names, [&machine[..], &jobs[..], &["gVisor", "iptables", "git", "pages"]].concat());
     assert_eq!(checks[0]["verdict"], "missing");
     assert!(checks[0]["text"].as_str().unwrap().contains("apt-get install postgresql"));
     assert!(checks[5..9].iter().all(|check| check["verdict"] == "ok"), "{checks:?}");
@@ -145,4 +145,30 @@ fn doctor_has_a_line_for_each_need_and_a_mend_for_each_lack() {
     let checks: Vec<serde_json::Value> = serde_json::from_slice(&without.stdout).unwrap();
     let git = checks.iter().find(|check| check["name"] == "git").unwrap();
     assert!(git["verdict"] == "note" && git["text"].as_str().unwrap().contains("apt-get install git"), "{git}");
+}
+
+#[test]
+fn pages_elsewhere_are_let_in_and_shut_out_by_their_origin() {
+    let data = tempfile::tempdir().unwrap();
+    let consent = |arguments: &[&str]| {
+        let output = asman().arg("consent").args(arguments).arg("--data-directory").arg(data.path()).output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(consent(&["list", "--json"]), (Some(0), "[]\n".to_owned(), String::new()));
+    let (code, _, said) = consent(&["allow", "https://Page.example:443"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("Pages of https://page.example may use this machine now"), "{said}");
+    assert!(consent(&["allow", "https://page.example"]).2.contains("might already"));
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&consent(&["list", "--json"]).1).unwrap();
+    assert_eq!((listed.len(), listed[0]["origin"].as_str()), (1, Some("https://page.example")));
+    let doctor = asman().args(["doctor", "--json", "--data-directory"]).arg(data.path()).output().unwrap();
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&doctor.stdout).unwrap();
+    let pages = checks.iter().find(|check| check["name"] == "pages").unwrap()["text"].as_str().unwrap();
+    assert!(pages.contains("https://page.example") && pages.contains("asman consent revoke"), "{pages}");
+    for bad in ["page.example", "https://page.example/path", "null"] {
+        assert_eq!(consent(&["allow", bad]).0, Some(2), "{bad}");
+    }
+    assert_eq!(consent(&["revoke", "https://page.example"]).0, Some(0));
+    assert!(consent(&["revoke", "https://page.example"]).2.contains("were not let in"));
+    assert!(consent(&["list"]).2.contains("No page of another origin"));
 }

@@ -142,3 +142,55 @@ test("pages of jobs and of queues are in no frame", async () => {
     await page.context().close()
   }
 })
+
+/** What a stranger's page gets of this machine, by a request and by a socket. */
+function reach(page) {
+  return page.evaluate(async ([url, queue]) => {
+    const status = await fetch(`${url}/q/${queue}`).then((answer) => answer.status, () => "nothing")
+    const socket = new WebSocket(`${url.replace("http", "ws")}/q/${queue}/client`)
+    const opened = await new Promise((resolve) => {
+      socket.onmessage = () => resolve("messages")
+      socket.onerror = socket.onclose = () => resolve("nothing")
+    })
+    globalThis.socket = socket
+    return [status, opened]
+  }, [stack.url, stack.queue])
+}
+
+test("a page elsewhere uses this machine once the person here has let it in, and no more when that is taken back", async () => {
+  const page = await openStranger("<h1>Elsewhere</h1>")
+  const origin = new URL(page.url()).origin
+  assert.deepEqual(await reach(page), ["nothing", "nothing"])
+  const own = await openPage(browser)
+  await own.goto(`${stack.url}/consent`)
+  await own.getByRole("link", { name: origin }).click()
+  assert.ok((await own.locator("form").first().innerText()).includes(`Pages of ${origin} ask to use this machine`))
+  const button = own.getByRole("button", { name: "Let its pages in" })
+  await button.click()
+  assert.deepEqual(await reach(page), ["nothing", "nothing"], "one act is not enough")
+  await own.getByRole("checkbox").check()
+  await button.click()
+  await own.getByRole("button", { name: `Take back the consent for ${origin}` }).waitFor()
+  if (process.env.SHOTS) await own.screenshot({ path: `${process.env.SHOTS}/consent.png` })
+  assert.deepEqual(await reach(page), [200, "messages"])
+  await own.getByRole("button", { name: `Take back the consent for ${origin}` }).click()
+  await own.getByText("No page of another origin.").waitFor()
+  await until(() => page.evaluate(() => globalThis.socket.readyState === WebSocket.CLOSED), "the end of its socket")
+  assert.deepEqual(await reach(page), ["nothing", "nothing"])
+  await closePage(own)
+  await page.context().close()
+})
+
+test("the page that asks lies in no frame and answers no form of another page", async () => {
+  const ask = `${stack.url}/consent?origin=https%3A%2F%2Fevil.example`
+  const page = await openStranger(frame(ask, "opacity: 0.01"))
+  await until(() => page.complaints.some((said) => said.includes("frame-ancestors")), "the refusal")
+  const form = '<form id="f" method="post" action="$"><input name="origin" value="https://evil.example"><input name="sure" value="yes">' +
+    '<input name="answer" value="allow"></form>'
+  const other = await openStranger(form.replace("$", escaped(`${stack.url}/consent`)))
+  const [answer] = await Promise.all([other.waitForResponse((response) => response.url().endsWith("/consent")),
+    other.evaluate(() => document.querySelector("#f").submit())])
+  assert.equal(answer.status(), 403)
+  await page.context().close()
+  await other.context().close()
+})

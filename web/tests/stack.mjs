@@ -73,7 +73,7 @@ export class Stack {
   async startApi() {
     const blobs = join(this.#folder, "blobs")
     const options = ["--listen", `127.0.0.1:${this.port}`, "--blob-directory", blobs, "--poll", "300ms", "--lease", "10s",
-      ...(this.isLocal ? ["--local"] : [])]
+      ...(this.isLocal ? ["--local", "--consent-file", join(this.#folder, "consent.json")] : [])]
     this.#spawn("api", ["api", "--database-url", DATABASE, ...options])
     await until(() => this.get("/readyz").then((body) => body?.ready, () => false), "a ready API")
   }

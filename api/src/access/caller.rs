@@ -9,12 +9,15 @@ use serde::Deserialize;
 
 use super::TokenHash;
 use crate::app::AppState;
+use crate::consent::Guest;
 use crate::error::ApiError;
 
 /// Who asks. Cheap to keep for as long as a socket lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
     token: Option<TokenHash>,
+    /// The page of another origin that it is, on a machine of one's own.
+    pub(crate) guest: Option<Guest>,
     /// Where it comes from, as limits count it; `None` for one whom they do not count.
     pub(crate) address: Option<IpAddr>,
 }
@@ -36,7 +39,8 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let address = peer.and_then(|peer| counted_address(peer, &parts.headers, app.config.limits.trusted_proxies));
-        Ok(Self { token: token_of(parts), address })
+        let guest = parts.extensions.get::<Option<Guest>>().copied().flatten();
+        Ok(Self { token: token_of(parts), guest, address })
     }
 }
 

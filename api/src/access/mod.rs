@@ -22,7 +22,7 @@ mod token;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use protocol::{JobId, Qid, QueueName};
+use protocol::{ErrorCode, JobId, Qid, QueueName};
 
 use crate::app::{App, AppState};
 use crate::error::ApiError;
@@ -49,6 +49,9 @@ pub(crate) enum Right {
 impl App {
     /// Lets a caller through a door of a queue, or says why not. A submission also takes its place in the limits.
     pub(crate) async fn admit(&self, qid: Qid, right: Right, caller: &Caller) -> Result<(), ApiError> {
+        if !self.consents.still_admits(caller.guest) {
+            return Err(ApiError::refused(ErrorCode::ForeignOrigin, "the consent for pages of this origin was taken back"));
+        }
         self.policies.check(qid, right, caller).await?;
         match right {
             Right::Submit | Right::Remove => self.meters.submit(caller, qid),

@@ -3,6 +3,7 @@
 mod blobs;
 mod cancel;
 mod client_socket;
+mod consent;
 mod copy;
 mod description;
 pub(crate) mod files;
@@ -66,6 +67,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(description::docs))
         .routes(routes!(description::docs_page))
         .routes(routes!(metaframe::metaframe))
+        .routes(routes!(consent::ask, consent::answer))
         .merge(queue_routes())
         .merge(job_routes())
         .merge(jobs_anywhere())

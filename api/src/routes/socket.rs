@@ -24,6 +24,7 @@ use crate::limits::{MessageBucket, Passage, Place};
 /// Bounds of the time between two pings.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(30);
+const LOOK_AT_GUESTS: Duration = Duration::from_secs(3);
 
 /// One connected socket, and what it is for.
 pub(super) struct Connection {
@@ -141,7 +142,9 @@ impl Connection {
     /// flood in its midst.
     pub(super) fn looks(&self) -> Interval {
         let idle = self.app.config.limits.socket_idle.0;
-        let every = if idle.is_zero() { LOOK_MAX } else { (idle / 3).clamp(LOOK_MIN, LOOK_MAX) };
+        // A guest is to be gone soon after the consent.
+        let most = if self.caller.guest.is_some() { LOOK_AT_GUESTS } else { LOOK_MAX };
+        let every = if idle.is_zero() { most } else { (idle / 3).clamp(LOOK_MIN, most) };
         interval_at(Instant::now() + every, every)
     }
 
@@ -151,6 +154,9 @@ impl Connection {
         if !idle.is_zero() && self.last_heard.elapsed() > idle {
             metrics::counter!("asman_limited_total", "limit" => "socket_idle").increment(1);
             return self.end(close_code::AWAY, "no sign of life").await;
+        }
+        if !self.app.consents.still_admits(self.caller.guest) {
+            return self.end(close_code::POLICY, "the consent for pages of this origin was taken back").await;
         }
         if matches!(self.app.policies.may(self.queue.qid(), self.right, &self.caller).await, Ok(false)) {
             return self.end(close_code::POLICY, "the queue asks for another token").await;

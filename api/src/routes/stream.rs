@@ -104,6 +104,7 @@ fn follow(
             watch.borrow_and_update();
             // The policy may have changed since the reader came.
             if matches!(app.policies.may(qid, Right::Read, &caller).await, Ok(false)) { return }
+            if !app.consents.still_admits(caller.guest) { return }
             // The state before the lines: see the header. A failed look is a look that is tried again.
             let Ok(job) = app.db.get_job(qid, &id).await else {
                 tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,5 +1,7 @@
 //! `asman api`: serve on a database that is already migrated.
 
+use crate::commands::consent;
+use crate::data::DataArgs;
 use crate::failure::Failure;
 use crate::signals::Signals;
 
@@ -14,6 +16,9 @@ pub(crate) struct Args {
 /// Serves until a signal comes, then lets the open requests end; a second signal ends it at once.
 pub(crate) async fn run(mut args: Args) -> Result<(), Failure> {
     args.config.executable = own_program();
+    if args.config.door.local && args.config.door.consent_file.is_none() {
+        args.config.door.consent_file = Some(consent::file_in(&DataArgs::at(None).path()?));
+    }
     let signals = Signals::listen()?;
     let listener = bind(args.config.listen).await?;
     tokio::select! {

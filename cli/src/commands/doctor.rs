@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::args::Global;
 use crate::client::Client;
+use crate::commands::consent;
 use crate::data::DataArgs;
 use crate::failure::Failure;
 use crate::{postgres, say};
@@ -69,6 +70,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     checks.extend(jobs(&args, &data).await);
     checks.extend([gvisor().await, program("iptables", NO_IPTABLES), program("git", NO_GIT)]);
     checks.extend(proxies(global));
+    checks.push(pages(&data));
     if args.s3.s3_bucket.is_some() {
         checks.push(storage(&args.s3).await);
     }
@@ -116,6 +118,19 @@ fn proxies(global: &Global) -> Option<Check> {
     let way = reqwest::Url::parse(&global.api).ok().and_then(|api| proxies.on_the_way_to(&api));
     let way = way.map_or_else(|| "the API is reached without it".to_owned(), |_| "on the way to the API".to_owned());
     (!all.is_empty()).then(|| Check { name: "proxy", verdict: Verdict::Note, text: format!("{}; {way}", all.join(", ")) })
+}
+
+/// Which web pages elsewhere may use `asman up` of this machine.
+fn pages(data: &Path) -> Check {
+    let (verdict, text) = match api::consent::ConsentFile::at(consent::file_in(data)).list() {
+        Ok(consents) if consents.is_empty() => (Verdict::Ok, "only this machine's own may use it".to_owned()),
+        Ok(consents) => {
+            let names: Vec<_> = consents.iter().map(|consent| say::name(&consent.origin)).collect();
+            (Verdict::Ok, format!("those of {} may use it; take that back with `asman consent revoke ORIGIN`", names.join(", ")))
+        }
+        Err(error) => (Verdict::Note, format!("which may use this machine cannot be read, so only its own may: {error}")),
+    };
+    Check { name: "pages", verdict, text }
 }
 
 /// What a worker would find at its start.

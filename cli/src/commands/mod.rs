@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod blob;
+pub(crate) mod consent;
 pub(crate) mod db;
 pub(crate) mod doctor;
 pub(crate) mod down;

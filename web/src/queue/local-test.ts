@@ -13,6 +13,8 @@ export interface Finding {
   readonly text: string
   /** What to run on this machine. */
   readonly command?: string
+  /** The page of this machine's API where the person lets this page in. */
+  readonly consent?: string
 }
 
 /** Whether a page of this origin is one that the local API serves itself: others need its leave. */
@@ -66,8 +68,13 @@ async function absent(origin: string): Promise<Finding> {
 }
 
 function refused(origin: string): Finding {
-  return { isReady: false, text: `Something runs at ${LOCAL_BASE} and lets no page of ${origin} in. Stop it, and run:`,
-    command: localCommand(origin) }
+  const text = `Something runs at ${LOCAL_BASE} and lets no page of ${origin} in.`
+  // A page without a name cannot be let in by it.
+  if (origin === "null") return { isReady: false, text: `${text} Stop it, and run:`, command: localCommand(origin) }
+  return {
+    isReady: false, text: `${text} Let this page in there, or run:`, command: `asman consent allow ${origin}`,
+    consent: `${LOCAL_BASE}/consent?origin=${encodeURIComponent(origin)}`,
+  }
 }
 
 /** Whether the browser was told to keep pages of this site from this machine. */

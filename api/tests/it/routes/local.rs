@@ -168,3 +168,183 @@ async fn the_page_learns_whose_it_is_from_its_own_document_and_only_the_first_ma
         assert!(is_local || !is_built, "{path}");
     }
 }
+
+/// A page elsewhere that asks.
+const PAGE: &str = "https://page.example";
+
+/// A local API that keeps consents, and their file's folder.
+async fn keeping(folder: &std::path::Path) -> TestApi {
+    let file = folder.join("consent.json");
+    TestApi::with(|config| {
+        config.door.local = true;
+        config.door.consent_file = Some(file);
+    })
+    .await
+}
+
+/// The consent page as the person at the machine sees it.
+async fn consent_page(api: &TestApi, query: &str) -> String {
+    let visit = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
+    let page = with(api.request(Method::GET, &format!("/consent{query}")), &visit).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("frame-ancestors 'none'"));
+    assert_eq!(
+        (&page.headers()["x-frame-options"], &page.headers()["cross-origin-opener-policy"]),
+        (&"DENY".parse().unwrap(), &"same-origin".parse().unwrap())
+    );
+    page.text().await.unwrap()
+}
+
+/// The tokens of the page's forms.
+fn tokens(html: &str) -> Vec<String> {
+    html.split("name=\"token\" value=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+}
+
+/// Sends the form as our own page does, or as `origin` would.
+async fn send_form(api: &TestApi, origin: &str, fields: &[(&str, &str)]) -> (u16, String) {
+    let form: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let request = api.request(Method::POST, "/consent").header("content-type", "application/x-www-form-urlencoded");
+    let answer = request.header("origin", origin).header("sec-fetch-site", "same-origin").body(form).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+fn own(api: &TestApi) -> String {
+    format!("http://localhost:{}", port(api))
+}
+
+/// Lets the page in, as a person does.
+async fn let_in(api: &TestApi) {
+    let html = consent_page(api, "?origin=https%3A%2F%2Fpage.example").await;
+    let fields = [("origin", PAGE), ("token", &tokens(&html)[0]), ("sure", "yes"), ("answer", "allow")];
+    assert_eq!(send_form(api, &own(api), &fields).await.0, 303);
+}
+
+#[tokio::test]
+async fn a_page_that_is_kept_out_is_told_how_the_person_can_let_it_in_and_then_may_use_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = keeping(folder.path()).await;
+    let refused = with(api.request(Method::GET, "/q/local"), &[("origin", PAGE)]).send().await.unwrap();
+    let (status, body) = body_of(refused).await;
+    assert_eq!((status, &body["code"]), (403, &json!("foreign-origin")));
+    let sentence = body["error"].as_str().unwrap();
+    let address = format!("http://127.0.0.1:{}/consent?origin=https%3A%2F%2Fpage.example", port(&api));
+    assert!(sentence.contains(&address) && sentence.contains("asman consent allow https://page.example"), "{sentence}");
+    let html = consent_page(&api, "?origin=https%3A%2F%2Fpage.example").await;
+    assert!(html.contains("Pages of <strong class=\"origin\">https://page.example</strong> ask to use this machine"), "{html}");
+    let_in(&api).await;
+    assert_eq!(get(&api, "/q/local", &[("origin", PAGE)]).await, 200);
+    let body = json!({"definition": definition(1)});
+    let submission = with(api.request(Method::POST, "/q/local").json(&body), &[("origin", PAGE)]).send().await.unwrap();
+    assert_eq!(submission.headers()["access-control-allow-origin"], "*");
+    assert_eq!(body_of(submission).await.0, 200);
+    for stranger in [EVIL, "https://page.example.evil.example", "http://page.example", "https://page.example:8443", "null"] {
+        assert_eq!(get(&api, "/q/local", &[("origin", stranger)]).await, 403, "{stranger}");
+    }
+    assert!(consent_page(&api, "").await.contains("<code>https://page.example</code> since "));
+    // It is kept on disk: the next start knows it.
+    let next = keeping(folder.path()).await;
+    assert_eq!(get(&next, "/q/local", &[("origin", PAGE)]).await, 200);
+}
+
+#[tokio::test]
+async fn chromiums_question_before_a_page_of_the_internet_reaches_this_machine_is_answered_for_those_let_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = keeping(folder.path()).await;
+    let preflight = async || {
+        let asked =
+            [("origin", PAGE), ("access-control-request-method", "POST"), ("access-control-request-private-network", "true")];
+        with(api.request(Method::OPTIONS, "/q/local"), &asked).send().await.unwrap()
+    };
+    let before = preflight().await;
+    assert_eq!(before.status(), 403);
+    assert!(!before.headers().contains_key("access-control-allow-private-network"));
+    let_in(&api).await;
+    let after = preflight().await;
+    assert!(after.status().is_success(), "{after:?}");
+    assert_eq!(after.headers()["access-control-allow-private-network"], "true");
+    assert!(after.headers().contains_key("access-control-allow-methods"));
+}
+
+#[tokio::test]
+async fn nobody_but_the_person_at_the_machine_gives_a_consent() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = keeping(folder.path()).await;
+    let html = consent_page(&api, "?origin=https%3A%2F%2Fpage.example").await;
+    let token = &tokens(&html)[0];
+    let form = |sure: &'static str, token: &str| {
+        [("origin", PAGE), ("sure", sure), ("answer", "allow")]
+            .map(|(a, b)| (a, b.to_owned()))
+            .into_iter()
+            .chain([("token", token.to_owned())])
+            .collect::<Vec<_>>()
+    };
+    let sent = async |origin: &str, fields: Vec<(&str, String)>| {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        send_form(&api, origin, &fields).await
+    };
+    let other_port = format!("http://localhost:{}", port(&api).parse::<u16>().unwrap() ^ 1);
+    for origin in [EVIL, PAGE, "null", &other_port] {
+        assert_eq!(sent(origin, form("yes", token)).await.0, 403, "a form of {origin}");
+    }
+    // By a name that was made to lead here, in a frame's or an image's request, and without a browser's word.
+    let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
+    let form_of = "origin=https%3A%2F%2Fpage.example&sure=yes&answer=allow";
+    let post = |headers: &[(&str, &str)]| with(api.request(Method::POST, "/consent").body(form_of), headers).send();
+    assert_eq!(post(&rebound).await.unwrap().status(), 421);
+    assert_eq!(post(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]).await.unwrap().status(), 403);
+    // Ours, but with a token that was never given out, or without the second act.
+    let own = own(&api);
+    for bad in ["", "00000000-0000-4000-8000-000000000000"] {
+        assert_eq!(sent(&own, form("yes", bad)).await.0, 200, "the page again");
+    }
+    assert!(sent(&own, form("", token)).await.1.contains("Tick the box first"));
+    assert!(sent(&own, form("yes", token)).await.1.contains("not open any more"), "a token counts once");
+    assert_eq!(get(&api, "/q/local", &[("origin", PAGE)]).await, 403);
+    assert!(!folder.path().join("consent.json").exists(), "nothing was kept");
+    for origin in ["null", "page.example", "javascript:alert(1)", "https://page.example/path"] {
+        let query: String = url::form_urlencoded::byte_serialize(origin.as_bytes()).collect();
+        assert_eq!(get(&api, &format!("/consent?origin={query}"), &[]).await, 400, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_was_let_in_cannot_let_others_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = keeping(folder.path()).await;
+    let_in(&api).await;
+    assert_eq!(get(&api, "/consent", &[("origin", PAGE)]).await, 403);
+    let fields = [("origin", EVIL), ("sure", "yes"), ("answer", "allow")];
+    assert_eq!(send_form(&api, PAGE, &fields).await.0, 403);
+    assert_eq!(get(&api, "/consent?origin=https%3A%2F%2F%22%3E%3Cscript%3E.example", &[]).await, 400);
+}
+
+#[tokio::test]
+async fn what_is_taken_back_counts_at_once_for_requests_and_soon_for_what_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = keeping(folder.path()).await;
+    let_in(&api).await;
+    let mut request = format!("{}/q/local/client", api.url.replace("http", "ws")).into_client_request().unwrap();
+    request.headers_mut().insert("origin", PAGE.parse().unwrap());
+    let (stream, _) = in_time(connect_async(request)).await.unwrap();
+    let mut socket = crate::socket::Socket { stream };
+    socket.ping().await;
+    let html = consent_page(&api, "").await;
+    let fields = [("origin", PAGE), ("token", &tokens(&html)[0]), ("answer", "revoke")];
+    assert_eq!(send_form(&api, &own(&api), &fields).await.0, 303);
+    assert_eq!(get(&api, "/q/local", &[("origin", PAGE)]).await, 403);
+    socket.send(&crate::socket::submission("late", &definition(1))).await;
+    assert_eq!(socket.closed().await, Some(1008));
+    assert_eq!(api.count("select count(*) from asman.queued").await, 0, "what it sent meanwhile is not taken");
+    // By the command line, which writes the same file.
+    let file = api::consent::ConsentFile::at(folder.path().join("consent.json"));
+    file.allow(PAGE).unwrap();
+    assert_eq!(get(&api, "/q/local", &[("origin", PAGE)]).await, 200);
+    file.revoke(PAGE).unwrap();
+    assert_eq!(get(&api, "/q/local", &[("origin", PAGE)]).await, 403);
+}
+
+#[tokio::test]
+async fn an_api_for_everybody_has_nobody_to_ask() {
+    let api = TestApi::new().await;
+    assert_eq!(api.fetch("/consent").await.status(), 404);
+}

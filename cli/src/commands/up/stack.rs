@@ -11,8 +11,8 @@ use super::detach::Address;
 use super::{Args, demo_image};
 use crate::client::Client;
 use crate::commands::api::{bind, own_program};
-use crate::commands::db;
 use crate::commands::worker::{failure, work};
+use crate::commands::{consent, db};
 use crate::data::DataDirectory;
 use crate::failure::Failure;
 use crate::postgres::Server;
@@ -153,7 +153,11 @@ async fn start_api(url: &str, args: &Args, data: &DataDirectory) -> Result<(Stri
     config.public_url = Some(api_url.clone());
     config.allow_private_webhooks = args.allow_private_webhooks;
     config.s3 = args.s3.clone();
-    config.door = api::LocalDoor { local: is_local, allow_origin: args.allow_origin.clone() };
+    config.door = api::LocalDoor {
+        local: is_local,
+        allow_origin: args.allow_origin.clone(),
+        consent_file: Some(consent::file_in(data.root())),
+    };
     config.executable = own_program();
     let stop = CancellationToken::new();
     let serve = api::serve(listener, config, stop.clone());
