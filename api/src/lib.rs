@@ -26,7 +26,7 @@ mod batcher;
 mod blob;
 mod config;
 mod connections;
-pub mod consent;
+mod consent;
 mod description;
 mod dispatcher;
 mod error;
@@ -49,6 +49,7 @@ mod webhook;
 
 pub use blob::{Done, S3Config, SetupStep, check_blobs, set_up_blobs};
 pub use config::Config;
+pub use consent::{Consent, ConsentError, ConsentFile, ORIGINS_MAX};
 pub use limits::{Count, Idle, Limits, Rate};
 pub use local::{LocalDoor, parse_origin};
 pub use serve::{Error, serve};

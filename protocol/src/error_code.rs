@@ -114,7 +114,8 @@ codes! {
     NoToken = "no-token", 401;
     /// The token is not the one that this door of the queue asks for.
     WrongToken = "wrong-token", 403;
-    /// An API that serves one machine alone was called by a web page of another origin.
+    /// An API that serves one machine alone was called by a web page of an origin that the person there has not let in. The sentence
+    /// names the page on which that is done, `/consent`, and the command.
     ForeignOrigin = "foreign-origin", 403;
     /// No such route.
     NoRoute = "no-route", 404;

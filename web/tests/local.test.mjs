@@ -4,7 +4,7 @@ import { once } from "node:events"
 import { createServer } from "node:http"
 import { after, test } from "node:test"
 import { openParent, serveParents } from "./parent.mjs"
-import { closePage, openPage, press, shell, showsState, until, useStack } from "./stack.mjs"
+import { closePage, openPage, openTab, press, shell, showsState, until, useStack } from "./stack.mjs"
 
 const { stack, browser } = await useStack({ local: true })
 const parents = await serveParents()
@@ -161,8 +161,11 @@ test("a page elsewhere uses this machine once the person here has let it in, and
   const page = await openStranger("<h1>Elsewhere</h1>")
   const origin = new URL(page.url()).origin
   assert.deepEqual(await reach(page), ["nothing", "nothing"])
-  const own = await openPage(browser)
-  await own.goto(`${stack.url}/consent`)
+  const client = await openPage(browser)
+  await client.goto(stack.page({ queue: stack.queue }))
+  await openTab(client, /Queue/)
+  const [own] = await Promise.all([client.context().waitForEvent("page"),
+    client.getByRole("link", { name: "Pages elsewhere that may use this machine" }).click()])
   await own.getByRole("link", { name: origin }).click()
   assert.ok((await own.locator("form").first().innerText()).includes(`Pages of ${origin} ask to use this machine`))
   const button = own.getByRole("button", { name: "Let its pages in" })
@@ -177,7 +180,7 @@ test("a page elsewhere uses this machine once the person here has let it in, and
   await own.getByText("No page of another origin.").waitFor()
   await until(() => page.evaluate(() => globalThis.socket.readyState === WebSocket.CLOSED), "the end of its socket")
   assert.deepEqual(await reach(page), ["nothing", "nothing"])
-  await closePage(own)
+  await closePage(client)
   await page.context().close()
 })
 

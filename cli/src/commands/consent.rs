@@ -1,7 +1,7 @@
 //! `asman consent`: which web pages of other origins may use the API of this machine. It changes the file that the API reads, so it
 //! works whether that runs or not, and counts for one that runs at once.
 
-use api::consent::{Consent, ConsentFile};
+use api::{Consent, ConsentError, ConsentFile};
 
 use crate::args::Global;
 use crate::data::DataArgs;
@@ -62,7 +62,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<(), Failure> {
         None => file_in(&DataArgs::at(args.data_directory).path()?),
     };
     let file = ConsentFile::at(path);
-    let failed = |error: api::consent::ConsentError| Failure::Failed(error.to_string());
+    let failed = |error: ConsentError| Failure::Failed(error.to_string());
     match args.verb {
         Verb::List => list(&file.list().map_err(failed)?, global),
         Verb::Allow(Origin { origin }) if origin == "null" => {

@@ -122,7 +122,7 @@ fn proxies(global: &Global) -> Option<Check> {
 
 /// Which web pages elsewhere may use `asman up` of this machine.
 fn pages(data: &Path) -> Check {
-    let (verdict, text) = match api::consent::ConsentFile::at(consent::file_in(data)).list() {
+    let (verdict, text) = match api::ConsentFile::at(consent::file_in(data)).list() {
         Ok(consents) if consents.is_empty() => (Verdict::Ok, "only this machine's own may use it".to_owned()),
         Ok(consents) => {
             let names: Vec<_> = consents.iter().map(|consent| say::name(&consent.origin)).collect();

@@ -199,7 +199,7 @@ export interface Client {
   readonly job: CurrentJob
   readonly metaframe: MetaframeState
   /** What the page may do where the job would run on the person's own machine. */
-  readonly guard: { readonly isOn: boolean; readonly isShowOnly: boolean }
+  readonly guard: { readonly isLocalInstance: boolean; readonly isOn: boolean; readonly isShowOnly: boolean }
   /** Files beside the text files of `params.inputs`. */
   readonly files: readonly InputFile[]
   readonly history: readonly PastRun[]

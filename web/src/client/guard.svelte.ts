@@ -53,6 +53,9 @@ export class Guard {
     this.#tell = tell
   }
 
+  /** Whether the server of the page is one machine's own. */
+  get isLocalInstance(): boolean { return this.#options.isLocalInstance }
+
   /** Whether the job would run on this machine. */
   get isOn(): boolean {
     const base = this.#queueBase()

@@ -336,7 +336,7 @@ async fn what_is_taken_back_counts_at_once_for_requests_and_soon_for_what_is_ope
     assert_eq!(socket.closed().await, Some(1008));
     assert_eq!(api.count("select count(*) from asman.queued").await, 0, "what it sent meanwhile is not taken");
     // By the command line, which writes the same file.
-    let file = api::consent::ConsentFile::at(folder.path().join("consent.json"));
+    let file = api::ConsentFile::at(folder.path().join("consent.json"));
     file.allow(PAGE).unwrap();
     assert_eq!(get(&api, "/q/local", &[("origin", PAGE)]).await, 200);
     file.revoke(PAGE).unwrap();
@@ -347,4 +347,21 @@ async fn what_is_taken_back_counts_at_once_for_requests_and_soon_for_what_is_ope
 async fn an_api_for_everybody_has_nobody_to_ask() {
     let api = TestApi::new().await;
     assert_eq!(api.fetch("/consent").await.status(), 404);
+}
+
+#[tokio::test]
+async fn the_length_of_this_machines_one_queue_is_among_the_numbers_of_the_process() {
+    let api = local(&[]).await;
+    let length = async || {
+        let text = api.fetch("/metrics").await.text().await.unwrap();
+        text.lines().find_map(|line| line.strip_prefix("queue_length ")).map(str::to_owned)
+    };
+    assert_eq!(length().await.as_deref(), Some("0"));
+    api.submit("local", 1).await;
+    api.submit("local", 2).await;
+    api.submit("another", 3).await;
+    api.claim("local", "w", 1, "15s").await;
+    assert_eq!(length().await.as_deref(), Some("2"), "one waits and one runs");
+    let public = TestApi::new().await;
+    assert!(!public.fetch("/metrics").await.text().await.unwrap().contains("queue_length"));
 }
