@@ -132,7 +132,7 @@ fn a_worker_that_is_killed_in_a_build_leaves_nothing_and_the_job_is_built_once_m
     let dockerfile = write(folder.path(), "Dockerfile", &mark.dockerfile("RUN echo begun; sleep 5; echo built > /made"));
     let id = add(&house, &["--dockerfile", &dockerfile, "-c", "cat /made"]);
     let log = format!("/q/q/j/{id}/build-logs.json");
-    until(|| house.get(&log).filter(|body| body["data"].as_array().unwrap().iter().any(|line| line[0] == "begun")));
+    until(|| house.get(&log).filter(|body| body["data"].as_array().unwrap().iter().any(|line| line[0] == "begun\n")));
     assert_ne!(mark.containers(), "", "its step runs");
     victim.signal(Signal::KILL);
     // The engine ends a build whose client is gone.

@@ -19,9 +19,19 @@ const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 const OUTPUT: &[u8] = b"what the job made";
 const INPUT_BYTES: usize = 3_000_000;
 
+/// How the API names a large output.
+#[derive(Clone, Copy, Debug, Default)]
+enum Form {
+    #[default]
+    Url,
+    /// As earlier releases did.
+    Key,
+}
+
 /// What the API and the storage saw.
 #[derive(Default)]
 struct Seen {
+    form: Form,
     /// Where the API sends whoever comes for a file.
     place: String,
     /// Method and path of what came to the storage.
@@ -74,9 +84,13 @@ async fn stream() -> Response {
     ([("content-type", "text/event-stream")], end).into_response()
 }
 
-async fn result() -> Response {
+async fn result(State(seen): State<Shared>) -> Response {
     let key = protocol::sha256_hex(OUTPUT);
-    let outputs = json!({"made": {"value": key, "type": "key"}});
+    let made = match seen.lock().unwrap().form {
+        Form::Url => json!({"value": format!("https://queue.example/f/{key}"), "type": "url", "hash": key}),
+        Form::Key => json!({"value": key, "type": "key"}),
+    };
+    let outputs = json!({"made": made});
     let result = json!({"StatusCode": 0, "logs": [], "isTimedOut": false, "outputs": outputs});
     let job = json!({"state": "Finished", "queuedTime": 1, "time": 2, "worker": "w", "finishedReason": "Success",
         "finished": {"type": "Finished", "reason": "Success", "time": 2, "message": "", "result": result}});
@@ -129,8 +143,15 @@ async fn on(body: Bytes) -> impl IntoResponse {
 
 /// Sends a job with a large file, waits for its end and fetches what it made.
 async fn run(place: impl Fn(&str) -> String) -> Shared {
+    run_with(Form::Url, place).await
+}
+
+async fn run_with(form: Form, place: impl Fn(&str) -> String) -> Shared {
     let (api, storage, seen) = start().await;
-    seen.lock().unwrap().place = place(&storage);
+    {
+        let mut seen = seen.lock().unwrap();
+        (seen.place, seen.form) = (place(&storage), form);
+    }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("large"), vec![7; INPUT_BYTES]).unwrap();
     let mut command = asman();
@@ -165,6 +186,14 @@ async fn files_go_through_the_api_where_the_storage_is_out_of_reach() {
     let seen = run(|_| "http://127.0.0.1:1".to_owned()).await;
     let seen = seen.lock().unwrap();
     assert_eq!((seen.at_storage.len(), &seen.through_api), (0, &both_ways()));
+}
+
+#[tokio::test]
+async fn outputs_of_an_earlier_release_come_by_their_key() {
+    for (place, n_through) in [(None, 0), (Some("http://127.0.0.1:1"), 2)] {
+        let seen = run_with(Form::Key, |storage| place.unwrap_or(storage).to_owned()).await;
+        assert_eq!(seen.lock().unwrap().through_api.len(), n_through);
+    }
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ pub const LOG_BYTES_STORED_MAX: usize = 48 * 1024 * 1024;
 pub const RESULT_LOG_BYTES_MAX: usize = 512 * 1024;
 /// Lines at the end of a run that a result holds.
 pub const RESULT_LOG_LINES_MAX: usize = 10_000;
-/// Bytes of one log line; a longer one is cut into several.
+/// Bytes of one log line without its end; a longer one is cut into several.
 pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// Jobs that one listing or snapshot shows: running ones, then those next to run, then finished ones.

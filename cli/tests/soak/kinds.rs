@@ -138,7 +138,7 @@ pub fn complaint(n: usize, job: &Value) -> Option<String> {
 
 fn lines_of(finished: &Value) -> Vec<String> {
     let logs = finished["result"]["logs"].as_array().into_iter().flatten();
-    logs.filter_map(|line| line[0].as_str()).map(str::to_owned).collect()
+    logs.filter_map(|line| line[0].as_str()).map(|text| text.trim_end_matches('\n').to_owned()).collect()
 }
 
 /// Begins the line that tells of a job that was stopped for its time.
