@@ -1,6 +1,6 @@
 //! A job wherever it stands: list, get, find, cancel, count, result.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use protocol::labels::{labels_of, own_tags};
@@ -215,11 +215,15 @@ impl Db {
     pub async fn list_jobs(&self, qid: Qid) -> Result<Vec<JobRow>> {
         let query = sqlx::query_as(LIST).bind(qid).bind(limits::LISTED_JOBS_MAX).bind(limits::LISTED_FINISHED.as_secs_f64());
         let query = query.bind(LISTED_FAILED.as_secs_f64()).bind(LISTED_FAILED_MAX);
-        let mut rows: Vec<JobRow> = query.fetch_all(&self.pool).await?;
-        // What waits or runs comes first.
-        let mut seen = HashSet::new();
-        rows.retain(|row| seen.insert(row.job_id.clone()));
-        Ok(rows)
+        let rows: Vec<JobRow> = query.fetch_all(&self.pool).await?;
+        // Where a job stands now: what waits or runs, else its last end.
+        let standing = |row: &JobRow| (row.state() != State::Finished, row.since_ms);
+        let mut newest: HashMap<String, (bool, i64)> = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let known = newest.entry(row.job_id.clone()).or_insert((false, i64::MIN));
+            *known = standing(row).max(*known);
+        }
+        Ok(rows.into_iter().filter(|row| newest.get(&row.job_id) == Some(&standing(row))).collect())
     }
 
     /// Where these jobs stand. Unknown ones are left out.

@@ -1,5 +1,5 @@
 -- The container jobs of one queue: running ones, those next to run, those that succeeded lately and those that failed lately. A job
--- may come twice: what waits or runs is newer than what has ended.
+-- may come twice: what waits or runs is newer than what has ended. One that failed and has run again since is not among the failed.
 -- Of those that wait, classes that somebody present can run come first, and each class has its share of the listing.
 -- Other items of the task-queue API are none of a browser's business, and there may be very many.
 -- in:    $1 qid uuid, $2 n_max int8 (of each kind), $3 finished_seconds float8, $4 failed_seconds float8: how long a job that
@@ -32,16 +32,15 @@ union all
 (select f.qid, f.job_id, 'Finished' as state, (extract(epoch from f.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from f.finished_at) * 1000)::int8 as since_ms,
   f.worker_id, f.namespaces, f.tags, f.cpus, f.gpus, f.memory_bytes, f.is_debug, f.reason, f.attempt, 0::int2, 0::int8, f.required_seconds, 0::int2
  from asman.finished f
- where f.qid = $1 and not f.is_item and f.finished_at > now() - make_interval(secs => $3) and f.reason = 'Success' and (
-   select true from asman.finished g where (g.job_id, g.qid, g.finished_at) > (f.job_id, f.qid, f.finished_at)
-     and (g.job_id, g.qid) <= (f.job_id, f.qid) and g.finished_at > now() - make_interval(secs => $3) limit 1) is null
+ where f.qid = $1 and not f.is_item and f.finished_at > now() - make_interval(secs => $3) and f.reason = 'Success'
  order by f.finished_at desc limit $2)
 union all
 (select f.qid, f.job_id, 'Finished' as state, (extract(epoch from f.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from f.finished_at) * 1000)::int8 as since_ms,
   f.worker_id, f.namespaces, f.tags, f.cpus, f.gpus, f.memory_bytes, f.is_debug, f.reason, f.attempt, 0::int2, 0::int8, f.required_seconds, 0::int2
- from asman.finished f
- where f.qid = $1 and not f.is_item and f.finished_at > now() - make_interval(secs => $4)
-   and f.reason in ('Error', 'TimedOut', 'Cancelled') and (
-   select true from asman.finished g where (g.job_id, g.qid, g.finished_at) > (f.job_id, f.qid, f.finished_at)
-     and (g.job_id, g.qid) <= (f.job_id, f.qid) and g.finished_at > now() - make_interval(secs => $4) limit 1) is null
- order by f.finished_at desc limit $5);
+ from (
+   select e.* from asman.finished e
+   where e.qid = $1 and not e.is_item and e.finished_at > now() - make_interval(secs => $4)
+     and e.reason in ('Error', 'TimedOut', 'Cancelled')
+   order by e.finished_at desc limit $5) f
+ where (select true from asman.finished g where (g.job_id, g.qid, g.finished_at) > (f.job_id, f.qid, f.finished_at)
+          and (g.job_id, g.qid) <= (f.job_id, f.qid) and g.finished_at > now() - make_interval(secs => $4) limit 1) is null);
