@@ -57,6 +57,18 @@ test("a parent that comes late gets the outputs, and one that sets jobs the stat
   } }])
 })
 
+test("a parent hears that a long log is not whole, and where all of it is", async () => {
+  const { server, parent } = await world(fragment("x", "&allowsetjob=true"))
+  const id = idOf("x")
+  const logsOmitted = { lines: 90, url: "run-logs.json" }
+  results(server, { [id]: finished({}, { logs: [["the end", 1]], logsOmitted }) })
+  server.opens()
+  server.tells({ [id]: ended }, false)
+  await wait(10)
+  parent.connects()
+  expect(parent.sent[0]!["job/result.json"]).toMatchObject({ stdout: [["the end", 1]], logsOmitted })
+})
+
 test("inputs that come in a burst are one rebuild with all of them, and job is no file", async () => {
   const { client, server, parent } = await world(fragment("x", "&autostart=true"))
   server.opens()

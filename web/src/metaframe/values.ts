@@ -57,5 +57,7 @@ export function statusOf(result: JobResult, url: string): Record<string, unknown
   return {
     stdout: lines(false), stderr: lines(true), statusCode: result.StatusCode, error: result.error, duration: result.duration,
     isTimedOut: result.isTimedOut, url,
+    // Of a long log a result holds the end alone: how much comes before it, and where all of it is.
+    ...(result.logsOmitted && { logsOmitted: result.logsOmitted }),
   }
 }
