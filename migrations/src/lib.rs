@@ -9,6 +9,7 @@
 
 mod address;
 mod connect;
+mod dial;
 mod history;
 mod schedule;
 #[cfg(feature = "testing")]
@@ -18,8 +19,9 @@ use include_dir::{Dir, File, include_dir};
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-pub use address::{Address, AddressError, Host, Roots, TlsMode};
+pub use address::{Address, AddressError, Host, Keepalive, Roots, TlsMode};
 pub use connect::connect;
+pub use dial::Dialer;
 pub use schedule::Run as CronRun;
 
 static PROCEDURES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sql/procedures");

@@ -70,7 +70,7 @@ impl Db {
     /// transaction mode is not looked for: [`Db::open`] does.
     pub fn new(database_url: &str, settings: &Settings) -> Result<Self> {
         let address = Address::read(database_url)?;
-        Ok(Self::over(Arc::new(Server::new(address::options(&address), false)), settings, &address))
+        Ok(Self::over(Arc::new(Server::new(address::places(&address)?, false)), settings, &address))
     }
 
     /// Connects, sees whether a pooler in transaction mode stands between, and makes the pools for what it found.
@@ -133,7 +133,7 @@ impl Db {
     /// anything arrives on it is for the caller to see: poolers take LISTEN without a word.
     pub async fn listen(listen_url: &str) -> Result<PgListener> {
         let found = pooler::places(&Address::read(listen_url)?).await?;
-        let options = found.places[found.place].clone();
+        let options = found.places[found.place].options.clone();
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         // A lost connection is reported, so that the hub can read everything anew, and not papered over.

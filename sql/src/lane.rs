@@ -21,12 +21,13 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgSt
 use sqlx::{AssertSqlSafe, Connection, Either, Error, Execute, Executor, PgConnection, PgPool, Postgres, Row, SqlStr};
 
 use crate::READ_ONLY;
+use crate::address::Place;
 
 /// What all pools of one process know of their server.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// Where it may be, in the order in which places are tried.
-    places: Vec<PgConnectOptions>,
+    places: Vec<Place>,
     /// Connections at the first place, then at the next, and so on.
     turn: AtomicUsize,
     /// A pooler gives each transaction another connection.
@@ -39,7 +40,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(places: Vec<PgConnectOptions>, is_pooled: bool) -> Self {
+    pub(crate) fn new(places: Vec<Place>, is_pooled: bool) -> Self {
         Self {
             places,
             turn: AtomicUsize::new(0),
@@ -56,7 +57,7 @@ impl Server {
 
     /// Where to connect now.
     pub(crate) fn place(&self) -> PgConnectOptions {
-        self.places[self.turn.load(Ordering::Relaxed) % self.places.len()].clone()
+        self.places[self.turn.load(Ordering::Relaxed) % self.places.len()].options.clone()
     }
 
     /// Begins with a place that was found to answer.
@@ -149,7 +150,7 @@ impl Lane {
         let acquired = self.pool.acquire().await;
         if let Err(error) = &acquired
             && self.server.places.len() > 1
-            && matches!(error, Error::Io(_) | Error::PoolTimedOut)
+            && is_away(error)
         {
             self.server.turn.fetch_add(1, Ordering::Relaxed);
             self.pool.set_connect_options(self.server.place());
@@ -210,6 +211,15 @@ async fn set_up(server: Arc<Server>, connection: &mut PgConnection, settings: &'
         sqlx::raw_sql(settings).execute(connection).await?;
     }
     Ok(())
+}
+
+/// Whether no connection was to be had there. The code is the dialer's.
+fn is_away(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::PoolTimedOut => true,
+        Error::Database(refused) => matches!(refused.code().as_deref(), Some("08001" | "57P03")),
+        _ => false,
+    }
 }
 
 async fn may_write(connection: &mut PgConnection) -> Result<bool, Error> {

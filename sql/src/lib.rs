@@ -17,6 +17,7 @@ mod page;
 mod pooler;
 mod queue;
 mod queued;
+mod relay;
 mod report;
 mod running;
 mod supersession;
@@ -45,6 +46,9 @@ pub enum Error {
     /// Its address cannot be used.
     #[error(transparent)]
     Address(#[from] migrations::AddressError),
+    /// What its address names cannot be used.
+    #[error(transparent)]
+    Dial(#[from] migrations::Error),
     /// The pooler gives each statement another connection, which cannot work.
     #[error("the database is behind a pooler in statement mode; this program needs transaction or session mode")]
     StatementPooler,

@@ -3,10 +3,13 @@
 //! Two connections are enough to tell: while both are open, a server's processes are of one connection each, but a pooler in
 //! transaction mode serves the second with the process that the first has just left, or the first with another one than before.
 
-use migrations::{Address, TlsMode};
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use std::time::Duration;
+
+use migrations::Address;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, Row};
 
+use crate::address::Place;
 use crate::{Error, Result, address};
 
 /// Looks at a pooler that others use too: one may come in between.
@@ -14,7 +17,7 @@ const LOOKS: usize = 4;
 
 /// What was found.
 pub(crate) struct Found {
-    pub(crate) places: Vec<PgConnectOptions>,
+    pub(crate) places: Vec<Place>,
     /// The one that answers.
     pub(crate) place: usize,
     pub(crate) is_pooled: bool,
@@ -22,18 +25,13 @@ pub(crate) struct Found {
 
 /// Finds the first place that answers and may be written to; one that may not, when there is no other.
 pub(crate) async fn places(address: &Address) -> Result<Found> {
-    let mut places = address::options(address);
-    if address.tls == TlsMode::Allow {
-        for place in &mut places {
-            *place = in_clear_or_encrypted(place).await;
-        }
-    }
+    let places = address::places(address)?;
     if places.len() == 1 {
         return Ok(Found { places, place: 0, is_pooled: false });
     }
     let mut fallback = None;
     for (n, place) in places.iter().enumerate() {
-        let Ok(mut connection) = PgConnection::connect_with(place).await else { continue };
+        let Ok(mut connection) = connect(&place.options, address.connect_timeout).await else { continue };
         match ask(&mut connection, "show transaction_read_only").await {
             Ok(read_only) if read_only == "off" => return Ok(Found { place: n, places, is_pooled: false }),
             Ok(_) => fallback = fallback.or(Some(n)),
@@ -44,22 +42,21 @@ pub(crate) async fn places(address: &Address) -> Result<Found> {
     Ok(Found { places, place, is_pooled: false })
 }
 
-/// `sslmode=allow`: encrypted only where the server refuses us in the clear.
-async fn in_clear_or_encrypted(place: &PgConnectOptions) -> PgConnectOptions {
-    let clear = place.clone().ssl_mode(PgSslMode::Disable);
-    let encrypted = place.clone().ssl_mode(PgSslMode::Require);
-    if PgConnection::connect_with(&clear).await.is_err() && PgConnection::connect_with(&encrypted).await.is_ok() {
-        return encrypted;
+/// Connects within the time that the address gives.
+async fn connect(options: &PgConnectOptions, patience: Option<Duration>) -> sqlx::Result<PgConnection> {
+    let connecting = PgConnection::connect_with(options);
+    match patience {
+        Some(patience) => tokio::time::timeout(patience, connecting).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+        None => connecting.await,
     }
-    clear
 }
 
 /// The same, and whether a pooler in transaction mode stands before it.
 pub(crate) async fn look(address: &Address) -> Result<Found> {
     let mut found = places(address).await?;
-    let options = &found.places[found.place];
-    let mut first = PgConnection::connect_with(options).await?;
-    let mut second = PgConnection::connect_with(options).await?;
+    let options = &found.places[found.place].options;
+    let mut first = connect(options, address.connect_timeout).await?;
+    let mut second = connect(options, address.connect_timeout).await?;
     for _ in 0..LOOKS {
         if share_a_process(&mut first, &mut second).await? {
             found.is_pooled = true;

@@ -12,6 +12,7 @@ mod pooler;
 mod poolers;
 mod restore;
 mod rolling;
+mod tls;
 
 use std::path::Path;
 
@@ -33,9 +34,18 @@ impl Api {
     }
 
     fn start_at(port: u16, database_url: &str, blobs: &Path, arguments: &[&str]) -> Self {
+        Self::run(port, database_url, blobs, arguments, &[])
+    }
+
+    /// The same on any port, with variables of its own.
+    fn start_with_environment(database_url: &str, blobs: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::run(free_port(), database_url, blobs, &[], environment)
+    }
+
+    fn run(port: u16, database_url: &str, blobs: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = asman();
         command.args(["api", "--poll", "300ms", "--database-url", database_url, "--listen", &format!("127.0.0.1:{port}")]);
-        command.arg("--blob-directory").arg(blobs).args(arguments);
+        command.arg("--blob-directory").arg(blobs).args(arguments).envs(environment.iter().copied());
         let process = Running::start(&mut command);
         let ready = format!("http://127.0.0.1:{port}/readyz");
         until(|| {

@@ -6,6 +6,7 @@
 //! password.
 
 mod keywords;
+mod options;
 mod parameters;
 mod pass_file;
 #[cfg(test)]
@@ -83,6 +84,27 @@ pub enum Roots {
     File(PathBuf),
 }
 
+/// How an idle or silent connection over TCP is treated. What is absent is left to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Whether an idle connection is asked for a sign of life.
+    pub is_on: bool,
+    /// How long it may be idle before that.
+    pub idle: Option<Duration>,
+    /// Time between two such questions.
+    pub interval: Option<Duration>,
+    /// Questions without an answer until it is given up.
+    pub count: Option<u32>,
+    /// Longest time that sent bytes may stay without a receipt.
+    pub user_timeout: Option<Duration>,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { is_on: true, idle: None, interval: None, count: None, user_timeout: None }
+    }
+}
+
 /// How to reach a database.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -106,6 +128,8 @@ pub struct Address {
     pub options: Option<String>,
     /// Longest wait for a connection.
     pub connect_timeout: Option<Duration>,
+    /// Signs of life.
+    pub keepalive: Keepalive,
 }
 
 impl std::fmt::Debug for Address {
@@ -131,9 +155,14 @@ impl Address {
         } else {
             keywords::parameters(text)?
         };
-        parameters::check(&given)?;
         let mut all = parameters::of_environment(&environment);
         all.extend(given);
+        parameters::check(&all)?;
         parameters::address(&all, &environment)
+    }
+
+    /// The settings of the session one by one, with their values.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        options::settings(self.options.as_deref().unwrap_or_default()).unwrap_or_default()
     }
 }

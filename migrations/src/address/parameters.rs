@@ -3,16 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Address, AddressError, Host, Parameters, Roots, TlsMode, pass_file};
+use super::{Address, AddressError, Host, Keepalive, Parameters, Roots, TlsMode, options, pass_file};
 
 /// Parameters that make a difference, with the variable that stands for each.
-const HONOURED: [(&str, &str); 17] = [
+const HONOURED: [(&str, &str); 22] = [
     ("application_name", "PGAPPNAME"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("dbname", "PGDATABASE"),
     ("fallback_application_name", ""),
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
+    ("keepalives", ""),
+    ("keepalives_count", ""),
+    ("keepalives_idle", ""),
+    ("keepalives_interval", ""),
     ("options", "PGOPTIONS"),
     ("passfile", "PGPASSFILE"),
     ("password", "PGPASSWORD"),
@@ -22,6 +26,7 @@ const HONOURED: [(&str, &str); 17] = [
     ("sslmode", "PGSSLMODE"),
     ("sslrootcert", "PGSSLROOTCERT"),
     ("target_session_attrs", "PGTARGETSESSIONATTRS"),
+    ("tcp_user_timeout", ""),
     ("user", "PGUSER"),
     // Both drivers speak UTF-8 whatever it says; see IRRELEVANT for other values.
     ("client_encoding", ""),
@@ -29,16 +34,12 @@ const HONOURED: [(&str, &str); 17] = [
 
 /// Parameters that may have these values only, because this is what happens here. No value at all: any will do, the connection
 /// is neither more nor less than what was asked for.
-const IRRELEVANT: [(&str, &[&str], &str); 22] = [
+const IRRELEVANT: [(&str, &[&str], &str); 17] = [
     ("channel_binding", &["disable", "prefer"], "leave it out"),
     ("client_encoding", &["utf8", "UTF8", "UTF-8", "utf-8", "auto", "unicode", "UNICODE"], "it is always UTF8"),
     ("gssdelegation", &["0"], "leave it out"),
     ("gssencmode", &["disable", "prefer"], "leave it out, and use sslmode"),
     ("gsslib", &[], ""),
-    ("keepalives", &[], ""),
-    ("keepalives_count", &[], ""),
-    ("keepalives_idle", &[], ""),
-    ("keepalives_interval", &[], ""),
     ("krbsrvname", &[], ""),
     ("load_balance_hosts", &["disable"], "hosts are tried in their order"),
     ("max_protocol_version", &[], ""),
@@ -50,7 +51,6 @@ const IRRELEVANT: [(&str, &[&str], &str); 22] = [
     ("sslcompression", &["0"], "there is no compression"),
     ("sslnegotiation", &["postgres"], "leave it out"),
     ("sslsni", &["1"], "leave it out"),
-    ("tcp_user_timeout", &[], ""),
     ("target_session_attrs", &["any", "read-write", "primary"], "this program writes"),
 ];
 
@@ -64,6 +64,20 @@ const REFUSED: [(&str, &str); 8] = [
     ("sslcrldir", "leave it out"),
     ("sslkeylogfile", "leave it out"),
     ("sslpassword", "give a key without a password"),
+];
+
+/// Variables that ask for what is judged by the two lists above.
+const JUDGED: [(&str, &str); 10] = [
+    ("channel_binding", "PGCHANNELBINDING"),
+    ("gssencmode", "PGGSSENCMODE"),
+    ("require_auth", "PGREQUIREAUTH"),
+    ("requirepeer", "PGREQUIREPEER"),
+    ("service", "PGSERVICE"),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
+    ("sslcrl", "PGSSLCRL"),
+    ("sslcrldir", "PGSSLCRLDIR"),
+    ("sslnegotiation", "PGSSLNEGOTIATION"),
 ];
 
 /// Whether each parameter is known and its value possible.
@@ -94,15 +108,12 @@ pub(super) fn of_environment(environment: &impl Fn(&str) -> Option<String>) -> P
         let value = environment(variable).filter(|value| !variable.is_empty() && !value.is_empty())?;
         Some(((*name).to_owned(), value))
     };
-    HONOURED.iter().filter_map(value_of).collect()
+    HONOURED.iter().chain(&JUDGED).filter_map(value_of).collect()
 }
 
 /// The address that the parameters name. What nobody gave has libpq's default.
 pub(super) fn address(all: &Parameters, environment: &impl Fn(&str) -> Option<String>) -> Result<Address, AddressError> {
     let get = |name: &str| all.get(name).filter(|value| !value.is_empty()).cloned();
-    if let Some(attributes) = get("target_session_attrs") {
-        check(&Parameters::from([("target_session_attrs".to_owned(), attributes)]))?;
-    }
     let home = environment("HOME").map(PathBuf::from).unwrap_or_default();
     let Some(user) = get("user").or_else(|| os_user(environment)) else {
         return Err(AddressError::Value { name: "user", why: "there is none; write one".to_owned() });
@@ -116,6 +127,7 @@ pub(super) fn address(all: &Parameters, environment: &impl Fn(&str) -> Option<St
     let pass_file = get("passfile").map_or_else(|| home.join(".pgpass"), PathBuf::from);
     let of_file = || hosts.first().and_then(|(host, port)| pass_file::password(&pass_file, host, *port, &database, &user));
     let password = get("password").or_else(of_file);
+    options::settings(&get("options").unwrap_or_default())?;
     let (tls, roots) = tls(get("sslmode").as_deref(), get("sslrootcert"), &home)?;
     Ok(Address {
         password,
@@ -124,7 +136,14 @@ pub(super) fn address(all: &Parameters, environment: &impl Fn(&str) -> Option<St
         certificate: certificate(get("sslcert"), get("sslkey"), &home)?,
         application_name: get("application_name").or_else(|| get("fallback_application_name")),
         options: get("options"),
-        connect_timeout: seconds(get("connect_timeout").as_deref())?,
+        connect_timeout: number("connect_timeout", get("connect_timeout"))?.map(|n| Duration::from_secs(u64::from(n.max(2)))),
+        keepalive: Keepalive {
+            is_on: get("keepalives").is_none_or(|value| value.trim() != "0"),
+            idle: number("keepalives_idle", get("keepalives_idle"))?.map(|n| Duration::from_secs(n.into())),
+            interval: number("keepalives_interval", get("keepalives_interval"))?.map(|n| Duration::from_secs(n.into())),
+            count: number("keepalives_count", get("keepalives_count"))?,
+            user_timeout: number("tcp_user_timeout", get("tcp_user_timeout"))?.map(|n| Duration::from_millis(n.into())),
+        },
         hosts,
         user,
         database,
@@ -164,17 +183,18 @@ fn port(text: &str) -> Result<u16, AddressError> {
     if text.is_empty() { Ok(5432) } else { text.parse().map_err(wrong) }
 }
 
-fn seconds(text: Option<&str>) -> Result<Option<Duration>, AddressError> {
+/// A number; none where it is zero or less, which stands for the default (for `connect_timeout`: no limit).
+fn number(name: &'static str, text: Option<String>) -> Result<Option<u32>, AddressError> {
     let Some(text) = text else { return Ok(None) };
-    let wrong = |_| AddressError::Value { name: "connect_timeout", why: format!("`{text}` is not a number of seconds") };
-    // Zero and less wait for ever; one second counts as two, as in libpq.
-    let seconds = text.trim().parse::<i32>().map_err(wrong)?;
-    Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.max(2))))
+    let wrong = |_| AddressError::Value { name, why: format!("`{text}` is not a whole number") };
+    let number = text.trim().parse::<i32>().map_err(wrong)?;
+    Ok(u32::try_from(number).ok().filter(|number| *number > 0))
 }
 
 /// `require` with a file of authorities checks them: libpq has kept that for its own past.
 fn tls(mode: Option<&str>, roots: Option<String>, home: &Path) -> Result<(TlsMode, Roots), AddressError> {
-    let mode = match mode.unwrap_or("prefer") {
+    let of_system = roots.as_deref() == Some("system");
+    let mode = match mode.unwrap_or(if of_system { "verify-full" } else { "prefer" }) {
         "disable" => TlsMode::Disable,
         "allow" => TlsMode::Allow,
         "prefer" => TlsMode::Prefer,
@@ -186,10 +206,13 @@ fn tls(mode: Option<&str>, roots: Option<String>, home: &Path) -> Result<(TlsMod
             return Err(AddressError::Value { name: "sslmode", why });
         }
     };
-    if roots.as_deref() == Some("system") {
-        let weak = matches!(mode, TlsMode::Allow | TlsMode::Require | TlsMode::VerifyCa);
+    if of_system {
         let why = "sslrootcert=system needs sslmode=verify-full".to_owned();
-        return if weak { Err(AddressError::Value { name: "sslmode", why }) } else { Ok((mode, Roots::System)) };
+        return if mode == TlsMode::VerifyFull {
+            Ok((mode, Roots::System))
+        } else {
+            Err(AddressError::Value { name: "sslmode", why })
+        };
     }
     let own = home.join(".postgresql/root.crt");
     let file = roots.map(PathBuf::from).or_else(|| own.is_file().then_some(own));
@@ -197,6 +220,11 @@ fn tls(mode: Option<&str>, roots: Option<String>, home: &Path) -> Result<(TlsMod
     if let Some(file) = file.as_ref().filter(|file| judges && !file.is_file()) {
         let why = format!("there is no file {}", file.display());
         return Err(AddressError::Value { name: "sslrootcert", why });
+    }
+    if mode == TlsMode::VerifyCa && file.is_none() {
+        // Anybody gets a certificate of a public authority.
+        let why = "verify-ca needs the file of its authorities in sslrootcert; or use verify-full".to_owned();
+        return Err(AddressError::Value { name: "sslmode", why });
     }
     let mode = if judges && mode == TlsMode::Require { TlsMode::VerifyCa } else { mode };
     Ok((mode, file.map_or(Roots::System, Roots::File)))
