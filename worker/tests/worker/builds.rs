@@ -219,11 +219,11 @@ async fn hostile_contexts_are_job_errors() {
         (archive(&[("Dockerfile", from), ("d", "-> ."), ("d/x", "x")]), json!({}), "below a file"),
         (archive(&[("Dockerfile", &huge)]), json!({}), "larger than 256 KiB"),
         (archive(&[("other", "x")]), json!({}), "no file \"Dockerfile\""),
-        (archive(&[("Dockerfile", from)]), json!({ "buildContext": "--output=/" }), "no path below the context"),
-        (archive(&[("Dockerfile", from)]), json!({ "buildContext": "../.." }), "no path below the context"),
+        (archive(&[("Dockerfile", from)]), json!({ "buildContext": "--output=/" }), "is not a path below the context"),
+        (archive(&[("Dockerfile", from)]), json!({ "buildContext": "../.." }), "is not a path below the context"),
         (archive(&[("Dockerfile", from)]), json!({ "buildContext": "none" }), "no folder \"none\""),
-        (archive(&[("Dockerfile", from)]), json!({ "filename": "/etc/cron.d/x", "dockerfile": from }), "no path below"),
-        (archive(&[("Dockerfile", from)]), json!({ "filename": "../../x", "dockerfile": from }), "no path below"),
+        (archive(&[("Dockerfile", from)]), json!({ "filename": "/etc/cron.d/x", "dockerfile": from }), "is not a path below"),
+        (archive(&[("Dockerfile", from)]), json!({ "filename": "../../x", "dockerfile": from }), "is not a path below"),
         (b"<html>not found</html>".to_vec(), json!({}), "neither a tar"),
     ] {
         worker.api.with(|heard| heard.blobs.insert("bad".to_owned(), bytes.into()));
@@ -234,8 +234,8 @@ async fn hostile_contexts_are_job_errors() {
     }
     for (build, sentence) in [
         (json!({ "dockerfile": huge }), "larger than 256 KiB"),
-        (json!({ "context": "git@github.com:a/b" }), "no https URL"),
-        (json!({ "context": "file:///etc" }), "no https URL"),
+        (json!({ "context": "git@github.com:a/b" }), "is not an http or https URL"),
+        (json!({ "context": "file:///etc" }), "is not an http or https URL"),
         (json!({ "context": format!("{}/f/gone", worker.api.url) }), "no such file"),
         (json!({ "dockerfile": from, "target": "--output=/" }), "target"),
         (json!({}), "neither a dockerfile nor a context"),
