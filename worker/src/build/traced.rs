@@ -60,8 +60,9 @@ impl Traced {
     fn ended(&mut self, id: &str, error: Option<String>) -> Vec<String> {
         let Some(step) = self.steps.get_mut(id) else { return Vec::new() };
         let mut lines: Vec<_> = step.rest().into_iter().collect();
-        // Whatever is still under way when one fails is called off.
-        if let Some(error) = error.filter(|error| !self.has_failed && !error.contains("context canceled")) {
+        // Whatever is still under way when one fails is called off. A step's own failure ends in its exit code, whatever its command
+        // says before.
+        if let Some(error) = error.filter(|error| !self.has_failed && !error.ends_with("context canceled")) {
             self.has_failed = true;
             lines.push(format!("{}: {error}", step.name));
             self.place = place_of(&step.name);
