@@ -75,7 +75,9 @@ impl S3Config {
 
     /// The two clients: the first talks to the storage, the second signs addresses for others and sends nothing.
     pub(super) async fn clients(&self) -> Result<(Client, Client), Fault> {
-        let keys = match (&self.s3_access_key_id, &self.s3_secret_access_key) {
+        // A value that comes out of a file often ends in a newline, which a signature would hold.
+        let text = |given: &Option<String>| given.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let keys = match (text(&self.s3_access_key_id), text(&self.s3_secret_access_key)) {
             (Some(id), Some(secret)) => Some(Credentials::new(id, secret, None, None, "flags")),
             (None, None) => None,
             _ => return Err(Fault::Setting("give both --s3-access-key-id and --s3-secret-access-key, or neither".to_owned())),
@@ -129,5 +131,32 @@ fn check_endpoint(address: &str) -> Result<(), Fault> {
         Ok(())
     } else {
         Err(Fault::Setting(format!("{address:?} is no address of a storage; write it as https://s3.example")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use aws_sdk_s3::presigning::PresigningConfig;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn white_space_around_a_key_is_no_part_of_it() {
+        let signed = async |id: &str, secret: &str| {
+            let config = S3Config {
+                s3_access_key_id: Some(id.to_owned()),
+                s3_secret_access_key: Some(secret.to_owned()),
+                s3_region: Some(REGION_DEFAULT.to_owned()),
+                ..S3Config::default()
+            };
+            let (_, client) = config.clients().await.unwrap();
+            let moment = PresigningConfig::builder().start_time(SystemTime::UNIX_EPOCH).expires_in(Duration::from_mins(1));
+            let request = client.get_object().bucket("b").key("k").presigned(moment.build().unwrap()).await.unwrap();
+            request.uri().to_owned()
+        };
+        assert_eq!(signed(" key\n", "secret\r\n").await, signed("key", "secret").await);
+        assert_ne!(signed("key", "other").await, signed("key", "secret").await);
     }
 }
