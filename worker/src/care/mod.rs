@@ -91,6 +91,23 @@ impl Care {
         })
     }
 
+    /// Sees that there is room for a first job, and frees what may go for it.
+    ///
+    /// # Errors
+    /// One sentence with its mend, when that is not enough.
+    pub(crate) async fn make_room(&self) -> Result<(), Error> {
+        if self.lack().is_none() {
+            return Ok(());
+        }
+        for disk in &self.disks {
+            self.relieve(disk, &mut None).await;
+        }
+        self.images.save();
+        let Some(lack) = self.lack() else { return Ok(()) };
+        let places = self.disks.iter().map(|disk| disk.path.display().to_string()).collect::<Vec<_>>().join(" and ");
+        Err(Error::Lack(format!("{lack}; make room at {places}, or give --disk-reserve less")))
+    }
+
     /// Returns when there is none.
     pub(crate) async fn until_lack(&self) {
         while self.lack().is_none() {

@@ -144,6 +144,10 @@ impl Begun {
     async fn on(machine: &Machine, config: &Config, data: &DataDirectory) -> Result<Self, Error> {
         let left = adoption::sort(machine, data).await?;
         let care = Arc::new(Care::open(config.care.clone(), data, machine.docker()).await?);
+        // What an earlier process left to do is done first, whatever room there is: then claims alone wait for it.
+        if left.is_empty() && Spool::of(data).depth() == 0 {
+            care.make_room().await?;
+        }
         let tasks = TaskTracker::new();
         let builds = crate::build::Settings::of(config, tasks.clone())?;
         Ok(Self { left, care, tasks, builds })

@@ -9,6 +9,7 @@ use worker::{Config, Mark};
 
 use crate::harness::Registry;
 use crate::harness::{IMAGE, TestWorker, docker, ensure_image, eventually, names_in, rootfs, script};
+use crate::start::refused;
 
 /// Looks often, and leaves other people's build cache alone.
 fn watchful(config: &mut Config) {
@@ -87,16 +88,21 @@ async fn no_job_is_taken_while_the_disk_lacks_room_and_claims_begin_again() {
     let folder = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(folder.path(), 64);
     let fill = disk.0.join("fill");
-    std::fs::write(&fill, vec![1; 56 << 20]).unwrap();
     let worker = TestWorker::start_with(|config| {
         watchful(config);
         config.data_directory = Some(disk.0.join("data"));
         config.care.disk_reserve = 16 << 20;
     })
     .await;
+    worker.run(&script("exit 0")).await;
+    std::fs::write(&fill, vec![1; 56 << 20]).unwrap();
+    let n_claims = worker.api.with(|heard| heard.claims.len());
+    let beats = worker.api.with(|heard| heard.heartbeats.len());
+    worker.api.until("more heartbeats", |heard| (heard.heartbeats.len() > beats + 15).then_some(())).await;
     let job = worker.api.submit(&script("true"));
-    worker.api.until("heartbeats", |heard| (heard.heartbeats.len() > 5).then_some(())).await;
-    worker.api.with(|heard| assert!(heard.claims.is_empty() && heard.waiting.len() == 1));
+    let beats = worker.api.with(|heard| heard.heartbeats.len());
+    worker.api.until("heartbeats", |heard| (heard.heartbeats.len() > beats + 5).then_some(())).await;
+    worker.api.with(|heard| assert!(heard.claims.len() == n_claims && heard.waiting.len() == 1));
     std::fs::remove_file(&fill).unwrap();
     assert_eq!(worker.api.finish_of(&job).await.reason, Reason::Success);
     // While a claim waits, the disk fills up again: the claim is taken back.
@@ -110,6 +116,17 @@ async fn no_job_is_taken_while_the_disk_lacks_room_and_claims_begin_again() {
     worker.api.until("more heartbeats", |heard| (heard.heartbeats.len() > beats + 15).then_some(())).await;
     worker.api.with(|heard| assert_eq!(heard.claims.len(), n_claims));
     worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_disk_without_room_keeps_a_worker_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(folder.path(), 64);
+    let fill = disk.0.join("fill");
+    std::fs::write(&fill, vec![1; 56 << 20]).unwrap();
+    let said = refused(&disk.0.join("data"), |config| config.care.disk_reserve = 16 << 20).await;
+    assert!(said.contains("kept free; make room at ") && said.contains(&disk.0.display().to_string()), "{said}");
+    assert!(said.contains("--disk-reserve"), "{said}");
 }
 
 #[tokio::test]

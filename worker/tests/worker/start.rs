@@ -14,7 +14,7 @@ use crate::life::{free_address, until_state};
 use crate::tampering::{Engine, Tamper};
 
 /// Starts a worker that cannot work, and gives what it says. Nothing is claimed and nothing stays.
-async fn refused(data: &Path, change: impl FnOnce(&mut Config)) -> String {
+pub(crate) async fn refused(data: &Path, change: impl FnOnce(&mut Config)) -> String {
     let api = FakeApi::start().await;
     let waiting = api.submit(&script("true"));
     let mut config = Config::for_queue("test queue".parse().unwrap(), &api.url);
