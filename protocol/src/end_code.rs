@@ -101,11 +101,12 @@ end_codes! {
     DiskExceeded "disk-exceeded" Job "The job wrote more to disk than it may."
     WroteToStderr "wrote-to-stderr" Job "The job wrote to stderr, and its worker counts that as a failure."
     TimedOut "timed-out" Job "The job ran longer than it may."
+    TimedOutByWorker "timed-out-by-worker" Settings "The job took longer than this worker lets jobs take, and less than it asks for."
 
     ImageReferenceInvalid "image-reference-invalid" Job "The image's name cannot be one."
     ImageNotFound "image-not-found" Job "The registry does not know the image."
     ImageDenied "image-denied" Job "The registry does not let this worker have the image."
-    ImageNoPlatform "image-no-platform" Job "The registry has the image for other platforms only."
+    ImageNoPlatform "image-no-platform" Machine "The registry has the image for other platforms than the worker's."
     ImagePlatformMismatch "image-platform-mismatch" Machine "The image is made for another platform than the worker's."
     PullFailed "pull-failed" Network "The registry could not be reached or answered with an error that passes."
     PullSilent "pull-silent" Network "The registry began to answer and then said nothing more."

@@ -11,10 +11,11 @@ export type EndCode =
   | "disk-exceeded" // job: The job wrote more to disk than it may.
   | "wrote-to-stderr" // job: The job wrote to stderr, and its worker counts that as a failure.
   | "timed-out" // job: The job ran longer than it may.
+  | "timed-out-by-worker" // settings: The job took longer than this worker lets jobs take, and less than it asks for.
   | "image-reference-invalid" // job: The image's name cannot be one.
   | "image-not-found" // job: The registry does not know the image.
   | "image-denied" // job: The registry does not let this worker have the image.
-  | "image-no-platform" // job: The registry has the image for other platforms only.
+  | "image-no-platform" // machine: The registry has the image for other platforms than the worker's.
   | "image-platform-mismatch" // machine: The image is made for another platform than the worker's.
   | "pull-failed" // network: The registry could not be reached or answered with an error that passes.
   | "pull-silent" // network: The registry began to answer and then said nothing more.

@@ -42,6 +42,9 @@ pub(crate) enum ApiError {
     /// The claim's epoch is no longer the newest: drop the job.
     #[error("the claim was taken back")]
     Stale,
+    /// Our own guard does not go there.
+    #[error("{0}")]
+    Forbidden(String),
     /// The API will not do it, now or later.
     #[error("{sentence} ({status})")]
     Refused {

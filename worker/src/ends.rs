@@ -12,6 +12,7 @@
 
 use protocol::{EndCode, EndFault};
 
+use crate::api::ApiError;
 use crate::executor::Fault;
 use crate::image::ImageReference;
 
@@ -40,6 +41,7 @@ pub(crate) const fn course(code: EndCode) -> Course {
         | EndCode::UrlNotAllowed
         | EndCode::BuildsDisabled
         | EndCode::SecretMissing
+        | EndCode::TimedOutByWorker
         | EndCode::OutputNotStored => Course::End,
         code if matches!(code.fault(), EndFault::Job) => Course::End,
         _ => Course::GiveBack,
@@ -110,7 +112,7 @@ fn of_registry(status: u16, words: &str) -> EndCode {
         401 | 403 => EndCode::ImageDenied,
         _ if is_denied() => EndCode::ImageDenied,
         404 => EndCode::ImageNotFound,
-        _ if says(&["no matching manifest for"]) => EndCode::ImageNoPlatform,
+        _ if says(&["no matching manifest for", "no match for platform in manifest"]) => EndCode::ImageNoPlatform,
         _ if says(&["not found: manifest unknown", "not found: name unknown", "failed to resolve reference : not found"]) => {
             EndCode::ImageNotFound
         }
@@ -141,11 +143,12 @@ pub(crate) fn git(complaint: &str) -> EndCode {
     if is_final { EndCode::BuildContextNotFound } else { EndCode::BuildContextUnreachable }
 }
 
-/// What the answer of a server that the job names means.
-pub(crate) const fn fetch(status: u16, found: EndCode, passing: EndCode) -> EndCode {
-    match status {
-        408 | 425 | 429 | 500.. => passing,
-        _ => found,
+/// What it means that something which the job names could not be fetched: `found` when its server's answer is final.
+pub(crate) const fn fetch(error: &ApiError, found: EndCode, passing: EndCode) -> EndCode {
+    match error {
+        ApiError::Forbidden(_) => EndCode::UrlNotAllowed,
+        ApiError::Away(_) | ApiError::Stale | ApiError::Refused { status: 408 | 425 | 429 | 500.., .. } => passing,
+        ApiError::Refused { .. } => found,
     }
 }
 
@@ -203,8 +206,23 @@ mod tests {
         let by_buildkit =
             "failed to solve with frontend dockerfile.v0: failed to create LLB definition: 127.0.0.1:5000/a:v1: not found";
         assert_eq!(build(&refused(500, by_buildkit), Some("1 : FROM 127.0.0.1:5000/a:v1")), EndCode::ImageNotFound);
+        let elsewhere = "failed to solve: 127.0.0.1:5000/a:v1: no match for platform in manifest: not found";
+        assert_eq!(build(&refused(500, elsewhere), Some("1 : FROM 127.0.0.1:5000/a:v1")), EndCode::ImageNoPlatform);
         let away = "failed to solve with frontend dockerfile.v0: failed to do request: Head \"http://h/v2\": connection refused";
         assert_eq!(build(&refused(500, away), Some("1 : FROM h/a:v1")), EndCode::BuildBaseUnreachable);
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_is_the_jobs_the_networks_or_the_owners_matter() {
+        let fetch = |error: &ApiError| fetch(error, EndCode::InputNotFound, EndCode::InputUnreachable);
+        let refused = |status| ApiError::Refused { status, sentence: String::new() };
+        assert_eq!(fetch(&ApiError::Forbidden(String::new())), EndCode::UrlNotAllowed);
+        for status in [400, 401, 403, 404, 410] {
+            assert_eq!(fetch(&refused(status)), EndCode::InputNotFound, "{status}");
+        }
+        for error in [refused(408), refused(429), refused(500), refused(503), ApiError::Away(String::new())] {
+            assert_eq!(fetch(&error), EndCode::InputUnreachable, "{error:?}");
+        }
     }
 
     #[test]

@@ -50,7 +50,12 @@ pub(crate) enum Forbidden {
 
 impl From<Forbidden> for ApiError {
     fn from(forbidden: Forbidden) -> Self {
-        Self::Refused { status: 403, sentence: format!("the URL {forbidden}") }
+        let sentence = format!("the URL {forbidden}");
+        match forbidden {
+            Forbidden::Port | Forbidden::Address => Self::Forbidden(sentence),
+            // No worker would do these.
+            Forbidden::Scheme | Forbidden::Downgrade | Forbidden::Redirects => Self::Refused { status: 403, sentence },
+        }
     }
 }
 

@@ -44,7 +44,6 @@ const CODE_HINTS: Readonly<Record<string, string>> = {
   "image-reference-invalid": "Check the image's name and tag.",
   "image-not-found": IMAGE_HINT,
   "image-denied": IMAGE_HINT,
-  "image-no-platform": "Take an image that is made for the worker's platform.",
   "build-failed": "Mend the Dockerfile at that step; what it wrote is in the log.",
   "build-exceeded": "Make the build write less: fewer files in the context, smaller steps.",
   "build-context-invalid": "Check the build's context in the settings.",

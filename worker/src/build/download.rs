@@ -35,12 +35,7 @@ pub(super) async fn download(guarded: &Guarded, source: &Source, file: &Path) ->
             Ok(hash) => return Ok(hash),
             Err(Failure::Http(ApiError::Away(_))) if n_attempts < ATTEMPTS_MAX => backoff.wait().await,
             Err(Failure::Http(error)) => {
-                let code = match error {
-                    ApiError::Refused { status, .. } => {
-                        ends::fetch(status, EndCode::BuildContextNotFound, EndCode::BuildContextUnreachable)
-                    }
-                    ApiError::Away(_) | ApiError::Stale => EndCode::BuildContextUnreachable,
-                };
+                let code = ends::fetch(&error, EndCode::BuildContextNotFound, EndCode::BuildContextUnreachable);
                 return Err(RunError::failed(code, Step::Clone, format!("the build context cannot be fetched: {error}")));
             }
             Err(Failure::TooLarge) => return Err(refuse(format!("it is larger than {} MiB", BYTES_MAX / 1024 / 1024))),

@@ -44,7 +44,7 @@ use serde_json::json;
 
 use crate::ends;
 use crate::executor::{BuildOptions, Login};
-use crate::image::{DEFAULT_REGISTRY, ImageReference, Version, login_for, one_at_a_time};
+use crate::image::{DEFAULT_REGISTRY, ImageReference, Version, login_for, one_at_a_time, other_platforms};
 use crate::isolation::{BuildGuard, Containers};
 use crate::run::{RunError, Task, forbidden};
 use archive::{Archive, ArchiveError};
@@ -68,6 +68,8 @@ const KEY_CHARS: usize = 40;
 const BUILDKIT: &str = "a build by BuildKit";
 /// Most registries that one build has logins for.
 const REGISTRIES_MAX: usize = 16;
+/// Base images whose platforms are told.
+const BASES_NAMED_MAX: usize = 4;
 /// A context that takes longer to come has failed.
 const CONTEXT_TIMEOUT: Duration = Duration::from_mins(15);
 
@@ -92,26 +94,25 @@ pub(crate) async fn ensure(task: &Task<'_>, containers: &Containers, block: Bloc
             "this worker builds no images of strangers: its engine's builder would run them outside gVisor; give an image";
         return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
     }
-    let (limit, whose) = limit_of(task);
+    let (limit, whose, code) = limit_of(task);
     let too_long = |_| {
         let message =
             format!("the image was not built within {}, {whose}, and the build was stopped", protocol::format_duration(limit));
-        RunError::TimedOut { code: EndCode::BuildTimedOut, step: Step::Build, message }
+        RunError::TimedOut { code, step: Step::Build, message }
     };
     tokio::time::timeout(limit, Work { task, containers, block: &block, folder: task.scratch.build() }.ensure())
         .await
         .map_err(too_long)?
 }
 
-/// The shortest of the limits that a build has, and whose it is.
-fn limit_of(task: &Task<'_>) -> (Duration, &'static str) {
-    let limits = [
-        (task.parsed.max_duration, "the job's own maxDuration"),
-        (task.claim.max_duration.0, "the longest run that its submitter and the queue allow"),
-        (task.host.max_job_duration, "the longest run that this worker allows (--max-job-duration)"),
-        (protocol::limits::SETUP_ALLOWANCE, "the time that any job has to get ready"),
-    ];
-    limits.into_iter().min_by_key(|(limit, _)| *limit).unwrap_or(limits[3])
+/// The shortest of the limits that a build has, whose it is, and what it means when it is over.
+fn limit_of(task: &Task<'_>) -> (Duration, &'static str, EndCode) {
+    let (run, whose, code) = task.time_limit();
+    let setup = protocol::limits::SETUP_ALLOWANCE;
+    if setup < run {
+        return (setup, "the time that any job has to get ready", EndCode::BuildTimedOut);
+    }
+    (run, whose, if code == EndCode::TimedOut { EndCode::BuildTimedOut } else { code })
 }
 
 struct Work<'a> {
@@ -152,6 +153,7 @@ impl Work<'_> {
         let network = self.containers.isolation.network().await.map_err(|fault| RunError::of(Step::Build, fault))?;
         let alone = if reading.is_buildkit { Some(one_at_a_time(BUILDKIT).await) } else { None };
         let guard = self.guard(reading.is_buildkit).await?;
+        let bases = self.bases(&plan).unwrap_or_default();
         let options = self.options(&key, &image, &plan, network, self.logins(&plan).await, reading)?;
         self.task.log.line(Step::Build, format!("building {image}")).await;
         let isolation = &self.containers.isolation;
@@ -159,7 +161,9 @@ impl Work<'_> {
         let bounds = disk::Bounds { bytes: isolation.disk_bytes, writers, folder: self.folder.clone() };
         let held = engine::Held { turn, _alone: alone, files, guard };
         let build = engine::Build { docker, log: self.task.log.clone(), options, plan, bounds, held };
-        build.run(&self.task.host.builds).await?;
+        if let Err(error) = build.run(&self.task.host.builds).await {
+            return Err(self.naming_platforms(error, &bases).await);
+        }
         let id = self.present(&image).await?;
         let id = id.ok_or_else(|| RunError::failed(EndCode::BuildBroken, Step::Build, "the build ended without an image"))?;
         self.task.host.images.made(&image.to_string(), &id);
@@ -285,21 +289,38 @@ impl Work<'_> {
     async fn check_bases(&self, plan: &Plan) -> Result<(), RunError> {
         let refuse = |error: &dyn std::fmt::Display| RunError::job(Step::Build, error.to_string());
         let text = plan.dockerfile_text().map_err(|error| refuse(&error))?.ok_or_else(|| refuse(&UnclearBase::Unreadable))?;
-        let args: HashMap<String, String> = self.block.args.clone().into_iter().collect();
-        for image in bases::images_of(&text, &args).map_err(|error| refuse(&error))? {
+        for image in bases::images_of(&text, &self.args()).map_err(|error| refuse(&error))? {
             self.containers.isolation.check_registry(&image).await.map_err(|error| forbidden(Step::Build, &error))?;
         }
         Ok(())
     }
 
+    fn args(&self) -> HashMap<String, String> {
+        self.block.args.clone().into_iter().collect()
+    }
+
+    /// The images that the Dockerfile names, where it can be told which.
+    fn bases(&self, plan: &Plan) -> Option<Vec<ImageReference>> {
+        let text = plan.dockerfile_text().ok().flatten().unwrap_or_default();
+        bases::images_of(&text, &self.args()).ok()
+    }
+
+    /// Adds what the base images are made for, when that is why a build failed.
+    async fn naming_platforms(&self, error: RunError, bases: &[ImageReference]) -> RunError {
+        let RunError::Failed { code: EndCode::ImageNoPlatform, step, status, mut message } = error else { return error };
+        for base in bases.iter().take(BASES_NAMED_MAX) {
+            let login = login_for(&self.task.log, &self.task.host.builds.logins, base.registry()).await;
+            message += &format!("; {}", other_platforms(&self.containers.docker, base, login.as_ref()).await);
+        }
+        RunError::Failed { code: EndCode::ImageNoPlatform, step, status, message }
+    }
+
     /// The owner's logins for the registries that the Dockerfile names; where it cannot be told which, for all.
     async fn logins(&self, plan: &Plan) -> Vec<Login> {
         let logins = &self.task.host.builds.logins;
-        let text = plan.dockerfile_text().ok().flatten().unwrap_or_default();
-        let args: HashMap<String, String> = self.block.args.clone().into_iter().collect();
-        let named = match bases::images_of(&text, &args) {
-            Ok(images) => images.iter().map(|image| image.registry().unwrap_or(DEFAULT_REGISTRY).to_owned()).collect(),
-            Err(_) => logins.registries().await,
+        let named = match self.bases(plan) {
+            Some(images) => images.iter().map(|image| image.registry().unwrap_or(DEFAULT_REGISTRY).to_owned()).collect(),
+            None => logins.registries().await,
         };
         let named: BTreeSet<String> = named.into_iter().collect();
         let mut found = Vec::new();

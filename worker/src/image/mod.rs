@@ -7,4 +7,4 @@ mod pull;
 pub(crate) use login::Logins;
 pub(crate) use once::{Turn, one_at_a_time};
 pub(crate) use protocol::{DEFAULT_REGISTRY, ImageReference, ImageVersion as Version, InvalidImage, is_registry};
-pub(crate) use pull::{follow_pull, login_for, pull};
+pub(crate) use pull::{follow_pull, login_for, other_platforms, pull};

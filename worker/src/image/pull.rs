@@ -23,6 +23,8 @@ const SILENCE_MAX: Duration = Duration::from_mins(2);
 /// A disk may take longer than a registry, and then it is not the registry's silence.
 const UNPACK_FACTOR: u32 = 5;
 const PROGRESS_LINES_MAX: usize = 1_000;
+/// Longest wait for a registry to say which platforms it has an image for.
+const PLATFORMS_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Gives the id of an image, which is then present.
 pub(crate) async fn pull(
@@ -44,12 +46,27 @@ pub(crate) async fn pull(
     stats.pulls.add(1);
     log.line(Step::Pull, format!("pulling {image}")).await;
     let login = login_for(log, logins, image.registry()).await;
-    follow_pull(log, image, docker.pull_as(image, login.as_ref()), patience.unwrap_or(SILENCE_MAX)).await?;
+    let pulled = follow_pull(log, image, docker.pull_as(image, login.as_ref()), patience.unwrap_or(SILENCE_MAX)).await;
+    if let Err(RunError::Failed { code: EndCode::ImageNoPlatform, step, status, .. }) = pulled {
+        let message = other_platforms(docker, image, login.as_ref()).await;
+        return Err(RunError::Failed { code: EndCode::ImageNoPlatform, step, status, message });
+    }
+    pulled?;
     let id = present(docker, image).await?;
     if let Some(id) = &id {
         images.made(&image.to_string(), id);
     }
     id.ok_or_else(|| RunError::failed(EndCode::ImageVanished, Step::Pull, format!("{image} was pulled and is not there")))
+}
+
+/// Says which platforms an image is made for, and which is this machine's.
+pub(crate) async fn other_platforms(docker: &Docker, image: &ImageReference, login: Option<&Login>) -> String {
+    let known = tokio::time::timeout(PLATFORMS_PATIENCE, docker.registry_platforms(image, login)).await;
+    let offered = match known {
+        Ok(Ok(platforms)) if !platforms.is_empty() => platforms.join(", "),
+        _ => "other platforms".to_owned(),
+    };
+    format!("{image} is made for {offered}, and this worker's machine is {}", docker.platform)
 }
 
 /// The owner's login for a registry. One that cannot be had is said in the log, and the registry is asked without it.

@@ -100,7 +100,7 @@ impl Uploader {
                     self.halt.lose();
                     return false;
                 }
-                Err(error @ ApiError::Refused { .. }) => {
+                Err(error @ (ApiError::Refused { .. } | ApiError::Forbidden(_))) => {
                     tracing::warn!(%error, job = %self.job.job_id, "API refuses the log; the job goes on without it");
                     return false;
                 }

@@ -171,7 +171,22 @@ impl Task<'_> {
     }
 
     fn limit(&self) -> Duration {
-        self.claim.max_duration.0.min(self.host.max_job_duration)
+        self.time_limit().0
+    }
+
+    /// How long the job may take, whose limit that is, and what it means when the time is over. What the worker's owner sets says
+    /// nothing of the job: another worker may give it longer.
+    pub(crate) fn time_limit(&self) -> (Duration, &'static str, EndCode) {
+        let (own, claimed, workers) = (self.parsed.max_duration, self.claim.max_duration.0, self.host.max_job_duration);
+        let limit = own.min(claimed).min(workers);
+        if own <= limit {
+            return (limit, "the job's own maxDuration", EndCode::TimedOut);
+        }
+        // A claim carries the worker's limit too, in whole seconds.
+        if workers.as_secs() <= claimed.as_secs() {
+            return (limit, "the longest run that this worker allows (--max-job-duration)", EndCode::TimedOutByWorker);
+        }
+        (limit, "the longest run that its submitter and the queue allow", EndCode::TimedOut)
     }
 
     /// Gives up on a step, in the middle, when the task is halted.
@@ -186,7 +201,9 @@ impl Task<'_> {
         let code = ended.ending.exit_code;
         let (end, message) = if ended.is_timed_out {
             let note = ended.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
-            (Some(EndCode::TimedOut), Some(format!("ran longer than {}{note}", protocol::format_duration(self.limit()))))
+            let (limit, whose, end) = self.time_limit();
+            let whose = if end == EndCode::TimedOut { String::new() } else { format!(", {whose}") };
+            (Some(end), Some(format!("ran longer than {}{whose}{note}", protocol::format_duration(limit))))
         } else if ended.ending.is_out_of_memory {
             (Some(EndCode::OutOfMemory), Some(self.out_of_memory()))
         } else if self.host.stderr_fails && ended.written.has_stderr {
@@ -197,7 +214,7 @@ impl Task<'_> {
         };
         let reason = match end {
             None => Reason::Success,
-            Some(EndCode::TimedOut) => Reason::TimedOut,
+            Some(EndCode::TimedOut | EndCode::TimedOutByWorker) => Reason::TimedOut,
             Some(_) => Reason::Error,
         };
         let error = message.as_ref().filter(|_| reason == Reason::Error).map(|message| error_json(code, message));

@@ -1,6 +1,6 @@
 //! How a job ends.
 
-use protocol::Reason;
+use protocol::{EndFault, Reason};
 use serde_json::json;
 
 use crate::harness::{IMAGE, TestWorker, script};
@@ -43,7 +43,16 @@ async fn a_job_that_ignores_the_stop_signal_is_killed_at_its_time_limit() {
 async fn the_workers_own_limit_counts_too() {
     let worker = TestWorker::start_with(|config| config.max_job_duration = "300ms".parse().unwrap()).await;
     let (_, finish) = worker.run(&script("sleep 60")).await;
-    assert_eq!(finish.reason, Reason::TimedOut);
+    let told = (finish.reason, finish.code.as_deref(), finish.fault);
+    let expected = (Reason::TimedOut, Some("timed-out-by-worker"), Some(EndFault::Settings));
+    assert_eq!(told, expected, "another worker may give it longer");
+    assert!(finish.message.unwrap().contains("--max-job-duration"));
+    let mut own = script("sleep 61");
+    own["maxDuration"] = json!("1s");
+    let worker_that_allows_more = TestWorker::start().await;
+    let (_, finish) = worker_that_allows_more.run(&own).await;
+    assert_eq!((finish.code.as_deref(), finish.fault), (Some("timed-out"), Some(EndFault::Job)));
+    worker_that_allows_more.drain().await;
     worker.drain().await;
 }
 

@@ -59,6 +59,53 @@ async fn a_tag_that_is_not_there_is_a_job_error() {
     worker.drain().await;
 }
 
+/// Names an image that is there in a list which says that it is for another platform than anybody's here.
+async fn list_for_another_platform(registry: &str, name: &str) {
+    let (http, url) = (reqwest::Client::new(), format!("http://{registry}/v2/{name}/manifests"));
+    let (single, list) =
+        ("application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json");
+    let found = http.get(format!("{url}/v1")).header("accept", single).send().await.unwrap();
+    let digest = found.headers()["docker-content-digest"].to_str().unwrap().to_owned();
+    let size = found.bytes().await.unwrap().len();
+    let entry = json!({ "mediaType": single, "size": size, "digest": digest,
+        "platform": { "architecture": "s390x", "os": "linux" } });
+    let body = json!({ "schemaVersion": 2, "mediaType": list, "manifests": [entry] });
+    let put = http.put(format!("{url}/elsewhere")).header("content-type", list).body(body.to_string()).send().await.unwrap();
+    assert_eq!(put.status(), 201, "{}", put.text().await.unwrap());
+}
+
+#[tokio::test]
+async fn an_image_that_the_registry_has_for_other_platforms_goes_back_and_both_are_named() {
+    ensure_image().await;
+    let registry = Registry::start();
+    let image = format!("{}/busy:v1", registry.address);
+    docker(&["tag", IMAGE, &image]);
+    docker(&["push", &image]);
+    docker(&["rmi", &image]);
+    list_for_another_platform(&registry.address, "busy").await;
+    let worker = TestWorker::start().await;
+    let elsewhere = format!("{}/busy:elsewhere", registry.address);
+    let from = json!({ "build": { "dockerfile": format!("FROM {elsewhere}\nRUN true\n") }, "command": "true" });
+    for definition in [json!({ "image": elsewhere, "command": "true" }), from] {
+        let job = worker.api.submit(&definition);
+        let release = worker.api.release_of(&job).await;
+        let told = (release.code.as_deref(), release.fault);
+        assert_eq!(told, (Some("image-no-platform"), Some(EndFault::Machine)), "a machine of the other platform may run it");
+        let message = release.message.unwrap();
+        assert!(
+            message.contains("linux/s390x")
+                && message.contains(&format!(
+                    "linux/{}",
+                    std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64")
+                )),
+            "{message}"
+        );
+        let told = worker.api.text(&job, false) + &worker.api.text(&job, true);
+        assert!(told.contains("linux/s390x"), "its log says it too: {told}");
+    }
+    worker.drain().await;
+}
+
 #[tokio::test]
 async fn a_registry_that_says_nothing_is_given_up() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -201,6 +201,7 @@ impl Git<'_> {
 fn failed(path: &str, error: &ApiError) -> GitError {
     match error {
         ApiError::Away(why) => GitError::Unreachable(format!("the large file {path:?} (git-lfs): {why}")),
+        ApiError::Forbidden(why) => GitError::Forbidden(format!("the large file {path:?} (git-lfs): {why}")),
         error => GitError::LargeFile { path: path.to_owned(), why: error.to_string() },
     }
 }

@@ -34,6 +34,8 @@ pub(super) const CONTEXT_TIMEOUT: Duration = Duration::from_mins(30);
 /// Most memory of a build; see above.
 const BUILD_MEMORY_MAX: u64 = 2 * 1024 * 1024 * 1024 - 1;
 const CPU_PERIOD_MICROS: i32 = 100_000;
+/// Platforms of an image that are named in a sentence.
+const PLATFORMS_SHOWN: usize = 16;
 
 /// How to build one image.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +82,18 @@ impl Docker {
         let word =
             |info: CreateImageInfo| PullProgress { layer: info.id.unwrap_or_default(), status: info.status.unwrap_or_default() };
         to_end(progress).map_ok(word).map_err(Fault::from)
+    }
+
+    /// The platforms that a registry has an image for, such as `linux/arm64`.
+    pub(crate) async fn registry_platforms(&self, image: &ImageReference, login: Option<&Login>) -> Result<Vec<String>, Fault> {
+        let found = self.client.inspect_registry_image(&image.to_string(), login.map(credentials)).await?;
+        let name = |platform: bollard::models::OciPlatform| super::program::platform(platform.os, platform.architecture);
+        let mut platforms: Vec<String> = found.platforms.into_iter().map(name).collect();
+        platforms.retain(|platform| !platform.is_empty() && !platform.contains("unknown"));
+        platforms.sort();
+        platforms.dedup();
+        platforms.truncate(PLATFORMS_SHOWN);
+        Ok(platforms)
     }
 
     /// A connection for builds, which is patient while a context is sent.

@@ -99,10 +99,7 @@ fn unfetched(code: EndCode, name: &str, why: &str) -> RunError {
 
 /// What an answer means that says not to come again.
 fn code_of(error: &ApiError) -> EndCode {
-    match error {
-        ApiError::Refused { status, .. } => ends::fetch(*status, EndCode::InputNotFound, EndCode::InputUnreachable),
-        ApiError::Away(_) | ApiError::Stale => EndCode::InputUnreachable,
-    }
+    ends::fetch(error, EndCode::InputNotFound, EndCode::InputUnreachable)
 }
 
 /// Puts kept content in its place. Whether it was there.
