@@ -83,7 +83,7 @@ async fn the_owners_login_opens_private_images_for_the_owners_jobs_and_builds() 
     worker.drain().await;
 }
 
-/// One for the classic builder, and one that only BuildKit reads.
+/// One for the classic builder, and one that only `BuildKit` reads.
 const STEPS: [&str; 2] = ["RUN echo made > /made", "RUN --mount=type=tmpfs,target=/t echo made > /made"];
 
 /// Builds an image on one that only the login opens; gives the job and the image's name.
