@@ -134,15 +134,42 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The sentence and the code for a caller that gets no response of its own, as a tool's. A fault of ours is logged here.
+    pub(crate) fn told(&self) -> (String, Option<ErrorCode>) {
+        let code = self.code();
+        if code.is_some_and(|code| status_of(code).is_client_error()) {
+            return (self.to_string(), code);
+        }
+        let id = self.log();
+        let again = if code.is_some() { "; try again" } else { "" };
+        (format!("internal error {id}{again}"), code)
+    }
+
+    /// When to try again, where that helps.
+    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::TooMany { retry_after, .. } => Some(*retry_after),
+            _ => self.code().filter(|code| status_of(*code).is_server_error()).map(|_| std::time::Duration::from_secs(1)),
+        }
+    }
+
+    /// Logs a fault of ours, and gives the id by which the log knows it.
+    fn log(&self) -> String {
+        let id = request::current_id();
+        if !matches!(self, Self::Stopping | Self::StoreAway) {
+            tracing::error!(id, cause = %self, "a request failed");
+        }
+        id
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if let Some(response) = self.refusal("error") {
             return response;
         }
-        let id = request::current_id();
-        if !matches!(self, Self::Stopping | Self::StoreAway) {
-            tracing::error!(id, cause = %self, "a request failed");
-        }
+        let id = self.log();
         let Some(code) = self.code() else {
             return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": "internal error", "id": id}))).into_response();
         };

@@ -81,6 +81,17 @@ impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for B
     }
 }
 
+/// A body as it is, whatever its content type says. At most `MAX` bytes.
+pub(crate) struct RawBody<const MAX: usize>(pub(crate) Bytes);
+
+impl<S: Send + Sync, const MAX: usize> FromRequest<S> for RawBody<MAX> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        read(request.into_body(), MAX).await.map(Self)
+    }
+}
+
 /// A whole body that trickles in for longer than this is given up.
 const BODY_TIME: std::time::Duration = std::time::Duration::from_mins(2);
 

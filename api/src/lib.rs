@@ -16,7 +16,7 @@
 //! `background` the tasks that a process cannot do without · `connections` accepting, within bounds · `routes/` one file a family of URLs · `access/` who may do what with a queue · `limits/` how much of it · `dispatcher` claims ·
 //! `hub/` hints to sockets and waiters · `notifier` hints to other processes · `batcher` natural batching of writes ·
 //! `maintenance` sweep and expiry · `blob/` the files of `/f` · `webhook/` deliveries to submitters · `guard` the one way out to
-//! addresses that the public named · `local` the door of an API for one machine · `request` an id for every request · `description/` the document of `/openapi.json` and its
+//! addresses that the public named · `mcp/` tools and resources for agents · `own_address` how clients reach us · `local` the door of an API for one machine · `request` an id for every request · `description/` the document of `/openapi.json` and its
 //! page.
 
 mod access;
@@ -38,6 +38,7 @@ mod large;
 mod limits;
 mod local;
 mod maintenance;
+mod mcp;
 mod metrics;
 mod notifier;
 mod own_address;

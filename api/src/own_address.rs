@@ -30,6 +30,11 @@ impl OwnAddress {
         format!("{}/f/{}", self.0, encode(key, is_unreserved))
     }
 
+    /// The beginning of every address of ours.
+    pub(crate) fn root(&self) -> &str {
+        &self.0
+    }
+
     /// The key of a stored file that this address names as ours.
     pub(crate) fn key_of<'a>(&self, url: &'a str) -> Option<&'a str> {
         let key = url.strip_prefix(&self.0)?.strip_prefix("/f/")?;

@@ -76,6 +76,8 @@ fn start_logging(cli: &Cli) -> anyhow::Result<()> {
     let words = std::env::var("ASMAN_LOG").unwrap_or_else(|_| default.to_owned());
     // It names the hosts of webhooks, which may be somebody's secret, as a queue's name is.
     let filter = EnvFilter::try_new(words)?.add_directive("reqwest::connect=warn".parse()?);
+    // It names what callers send, queues among it.
+    let filter = filter.add_directive("rmcp=error".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(say::log);
     if cli.global.log_json {
         builder.json().init();

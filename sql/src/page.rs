@@ -1,12 +1,13 @@
 //! The jobs of a queue, page by page, newest first: each state is a list of its own, with a cursor of its own.
 
-use protocol::{Qid, Reason};
+use protocol::{Qid, Reason, State};
 
 use crate::{Db, Result};
 
 const QUEUED: &str = include_str!("../queries/job/page_queued.sql");
 const RUNNING: &str = include_str!("../queries/job/page_running.sql");
 const FINISHED: &str = include_str!("../queries/job/page_finished.sql");
+const OF_NAMESPACE: &str = include_str!("../queries/job/of_namespace.sql");
 
 /// Most bytes of a definition that a page looks into: two hundred of a mebibyte each would be a page of their own kind.
 const BODY_BYTES_MAX: i32 = 16 * 1024;
@@ -48,6 +49,37 @@ impl PageRow {
     }
 }
 
+/// A job that a namespace holds or held.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct NamespaceRow {
+    /// Its id.
+    pub job_id: String,
+    state: String,
+    reason: Option<String>,
+    /// Exit code of its program.
+    pub status_code: Option<i64>,
+    /// When it was submitted, epoch milliseconds.
+    pub queued_ms: i64,
+    /// When it ended.
+    pub finished_ms: Option<i64>,
+}
+
+impl NamespaceRow {
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        match self.state.as_str() {
+            "Running" => State::Running,
+            "Finished" => State::Finished,
+            _ => State::Queued,
+        }
+    }
+
+    /// How it ended.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason.as_deref().and_then(|reason| reason.parse().ok())
+    }
+}
+
 /// The last row of the page before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -72,6 +104,11 @@ impl Db {
     /// Ended jobs, the last ended first.
     pub async fn page_finished(&self, qid: Qid, before: Option<&Place>, n_max: i64) -> Result<Vec<PageRow>> {
         self.page_by_time(FINISHED, qid, before, n_max).await
+    }
+
+    /// The jobs that a namespace holds or held, the last submitted first, among those alive and the last thousand that ended.
+    pub async fn jobs_of_namespace(&self, qid: Qid, namespace: &str, n_max: i64) -> Result<Vec<NamespaceRow>> {
+        Ok(sqlx::query_as(OF_NAMESPACE).bind(qid).bind(namespace).bind(n_max).fetch_all(&self.pool).await?)
     }
 
     async fn page_by_time(&self, statement: &'static str, qid: Qid, before: Option<&Place>, n_max: i64) -> Result<Vec<PageRow>> {

@@ -17,7 +17,7 @@ const ABOUT: &str = "Compute queues on PostgreSQL. Whoever knows a queue's name 
     take is answered with 405, an unknown path with 404. Any origin may call every route; no cookies are used. Members of a body \
     that are not named here are ignored.";
 
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("clients", "Send jobs, list them, cancel them, watch them."),
     ("jobs", "One job: its definition, result, files, log and history."),
     ("files", "Inputs and outputs too large for JSON."),
@@ -25,6 +25,11 @@ const TAGS: [(&str, &str); 7] = [
     (
         "policy",
         "What a queue's owner wants: tokens for its doors, limits, a pause. A queue without a policy is open to whoever knows its name.",
+    ),
+    (
+        "agents",
+        "The queue for agents, by the Model Context Protocol: the same jobs through tools and resources. A call names its queue, or the \
+         address does; a token goes along as everywhere.",
     ),
     (
         "task-queue",

@@ -41,18 +41,21 @@ pub(crate) async fn docs() -> Response {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct GuidePath {
-    /// `api` for every route of this server, or a page such as `quick-start`.
+    /// `api` for every route of this server, or a page such as `quick-start`; `quick-start.md` is its Markdown.
     page: String,
 }
 
 /// `GET /docs/:page`: one page of the guide, for people. `api` is this description as a page. Where there is none, a browser gets
-/// a page that says so.
+/// a page that says so. With `.md` behind its name a page is given as Markdown.
 #[utoipa::path(
     get,
     path = "/docs/{page}",
     tag = "operation",
     params(GuidePath),
-    responses((status = 200, description = "The page.", content_type = "text/html", body = String), Missing),
+    responses(
+        (status = 200, description = "The page.", content((String = "text/html"), (String = "text/markdown"))),
+        Missing,
+    ),
 )]
 pub(crate) async fn docs_page(Parts(GuidePath { page: name }): Parts<GuidePath>, headers: HeaderMap) -> Response {
     if name == "api" {
@@ -61,11 +64,18 @@ pub(crate) async fn docs_page(Parts(GuidePath { page: name }): Parts<GuidePath>,
     if let Some(html) = GUIDE.page(&name) {
         return page(html, &GUIDE.policy);
     }
+    if let Some(source) = name.strip_suffix(".md").and_then(|name| GUIDE.source(name)) {
+        return markdown(source.text.clone());
+    }
     vary(if is_for_browser(&headers) {
         (StatusCode::NOT_FOUND, page(GUIDE.missing.clone(), &GUIDE.policy)).into_response()
     } else {
         ApiError::refused(ErrorCode::NoPage, "no such page; /docs names every one").into_response()
     })
+}
+
+fn markdown(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response()
 }
 
 fn page(html: Bytes, policy: &'static str) -> Response {

@@ -21,7 +21,7 @@ use crate::extract::{IdPath, JobPath, Parts};
 use crate::own_address::OwnAddress;
 
 /// Writers pad base64 or not, and may break its lines; workers read all of it, and so is it shown.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
 );

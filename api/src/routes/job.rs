@@ -18,7 +18,7 @@ use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
 use crate::own_address::OwnAddress;
 use crate::routes::shown::full_job;
 
-pub(super) const NO_JOB: ApiError = ApiError::Refused(ErrorCode::NoJob, Cow::Borrowed("Job not found"));
+pub(crate) const NO_JOB: ApiError = ApiError::Refused(ErrorCode::NoJob, Cow::Borrowed("Job not found"));
 /// Where a job stands, `unknown` where there is none, beside an answer that has nothing to say of it.
 pub(super) const STATE_HEADER: &str = "x-asman-state";
 /// Of the paths of the list the one that is a page for a browser.

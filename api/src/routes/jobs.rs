@@ -12,13 +12,13 @@ use sql::{Db, PageRow, Place};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Reader;
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::description::answers::Refusals;
 use crate::error::ApiError;
 use crate::extract::{Parameters, QueuePath};
 
 /// Most jobs of one page.
-const LIMIT_MAX: u8 = 200;
+pub(crate) const LIMIT_MAX: u8 = 200;
 const LIMIT_DEFAULT: u8 = 50;
 /// Most characters of an image and of a command that a row shows.
 const SHOWN_CHARS: usize = 200;
@@ -41,12 +41,12 @@ pub(crate) enum List {
 pub(crate) struct Page {
     /// Only jobs of this state.
     #[param(inline)]
-    state: Option<List>,
+    pub(crate) state: Option<List>,
     /// `next` of the page before.
-    before: Option<String>,
+    pub(crate) before: Option<String>,
     /// Most jobs of the page, 50 without it.
     #[param(minimum = 1, maximum = 200)]
-    limit: Option<i64>,
+    pub(crate) limit: Option<i64>,
 }
 
 /// `GET /q/:queue/jobs?state=&before=&limit=`: every job of a queue, page by page. Running ones first, then waiting ones, then those
@@ -63,6 +63,11 @@ pub(crate) async fn jobs(
     Reader(queue): Reader,
     Parameters(asked): Parameters<Page>,
 ) -> Result<Json<JobPage>, ApiError> {
+    page(&app, queue.qid(), asked).await.map(Json)
+}
+
+/// The page of the jobs of a queue that is asked for.
+pub(crate) async fn page(app: &App, qid: Qid, asked: Page) -> Result<JobPage, ApiError> {
     let limit = asked.limit.map_or(Some(LIMIT_DEFAULT), |limit| u8::try_from(limit).ok());
     let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
     let limit = limit
@@ -74,7 +79,7 @@ pub(crate) async fn jobs(
     if asked.state.is_some_and(|state| state != from.list) {
         return Err(bad_cursor("belongs to another state"));
     }
-    read(&app.db, queue.qid(), from, asked.state.is_some(), limit).await.map(Json)
+    read(&app.db, qid, from, asked.state.is_some(), limit).await
 }
 
 fn bad_cursor(what: &str) -> ApiError {

@@ -1,7 +1,7 @@
 //! The URLs. One file a family; each handler's first line names its route.
 
 mod blobs;
-mod cancel;
+pub(crate) mod cancel;
 mod client_socket;
 mod consent;
 mod copy;
@@ -9,18 +9,19 @@ mod description;
 pub(crate) mod files;
 mod health;
 mod history;
-mod job;
-mod jobs;
+pub(crate) mod job;
+pub(crate) mod jobs;
 mod logs;
+mod mcp;
 mod metaframe;
 mod policy;
 pub(crate) mod program;
 mod report;
 mod shown;
 mod socket;
-mod status;
+pub(crate) mod status;
 mod stream;
-mod submit;
+pub(crate) mod submit;
 pub(crate) mod task_queue;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(description::docs_page))
         .routes(routes!(metaframe::metaframe))
         .routes(routes!(consent::ask, consent::answer))
+        .merge(agent_routes())
         .merge(queue_routes())
         .merge(job_routes())
         .merge(jobs_anywhere())
@@ -77,6 +79,14 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(blobs::exists))
         .routes(outdated(routes!(blobs::upload)))
         .routes(outdated(routes!(blobs::download)))
+}
+
+fn agent_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(mcp::call))
+        .routes(routes!(mcp::connect))
+        .routes(routes!(mcp::health))
+        .routes(routes!(mcp::info))
 }
 
 fn queue_routes() -> OpenApiRouter<AppState> {

@@ -88,7 +88,7 @@ impl Opening {
 }
 
 /// The upgrade with every buffer bounded.
-fn bounded(
+pub(super) fn bounded(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     message_bytes_max: usize,
 ) -> Result<WebSocketUpgrade, ApiError> {

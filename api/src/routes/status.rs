@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use protocol::State as JobState;
+use protocol::{Qid, State as JobState};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sql::{Counts, JobRow, Needs, WorkerRow};
 
 use crate::access::Reader;
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::description::answers::{QueueStatus, Refusals};
 use crate::error::ApiError;
 use crate::extract::QueuePath;
@@ -73,15 +74,50 @@ fn worker_entry(worker: &WorkerRow) -> Value {
     entry
 }
 
+/// Why a job still waits.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Waiting {
+    pub(crate) job_id: String,
+    /// Its place among the waiting jobs, from 1.
+    pub(crate) position: usize,
+    pub(crate) code: &'static str,
+    /// In words.
+    pub(crate) why: String,
+}
+
+impl Waiting {
+    /// Whether a name is among the words, which the job's sender chose.
+    pub(crate) fn has_name(&self) -> bool {
+        matches!(self.code, "no-tag" | "no-secret" | "no-platform")
+    }
+}
+
 /// Why each of the next jobs still waits. Rows come class by class, jobs run in the order of their submission.
-fn waiting(rows: &[JobRow], workers: &[WorkerRow], is_paused: bool) -> Vec<Value> {
+fn waiting(rows: &[JobRow], workers: &[WorkerRow], is_paused: bool) -> Vec<Waiting> {
+    let all = in_order(rows).into_iter().take(EXPLAINED_MAX).enumerate();
+    all.map(|(before, row)| explain(before, row, workers, is_paused)).collect()
+}
+
+fn in_order(rows: &[JobRow]) -> Vec<&JobRow> {
     let mut queued: Vec<&JobRow> = rows.iter().filter(|row| row.state() == JobState::Queued).collect();
     queued.sort_by_key(|row| row.place());
-    let explain = |(position, row): (usize, &JobRow)| {
-        let (code, why) = if is_paused { ("queue-paused", "the queue is paused".to_owned()) } else { why(row, workers) };
-        json!({"jobId": row.job_id, "position": position + 1, "code": code, "why": why})
-    };
-    queued.into_iter().take(EXPLAINED_MAX).enumerate().map(explain).collect()
+    queued
+}
+
+fn explain(before: usize, row: &JobRow, workers: &[WorkerRow], is_paused: bool) -> Waiting {
+    let (code, why) = if is_paused { ("queue-paused", "the queue is paused".to_owned()) } else { why(row, workers) };
+    Waiting { job_id: row.job_id.clone(), position: before + 1, code, why }
+}
+
+/// Why one job still waits; `None` for one that does not, and beyond what a list of the queue holds.
+pub(crate) async fn why_waiting(app: &App, qid: Qid, job_id: &str) -> Result<Option<Waiting>, ApiError> {
+    let rows = app.large.read(app.db.list_jobs(qid)).await?;
+    let place = in_order(&rows).into_iter().enumerate().find(|(_, row)| row.job_id == job_id);
+    let Some((before, row)) = place else { return Ok(None) };
+    let workers = app.db.list_workers(qid, app.config.lease.0).await?;
+    let is_paused = app.policies.is_paused(qid).await?;
+    Ok(Some(explain(before, row, &workers, is_paused)))
 }
 
 /// What keeps the connected workers from running a job: what none of them has is named, with what the best of them has.

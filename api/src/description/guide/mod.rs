@@ -38,9 +38,24 @@ pub(crate) struct Guide {
     pub(crate) missing: Bytes,
     /// What they may load: their own style and nothing else.
     pub(crate) policy: String,
+    /// Name, title, first paragraph and Markdown of each page, for programs.
+    pub(crate) sources: Vec<Source>,
+}
+
+/// A page as programs read it.
+pub(crate) struct Source {
+    pub(crate) name: &'static str,
+    pub(crate) title: String,
+    pub(crate) lead: String,
+    pub(crate) text: String,
 }
 
 impl Guide {
+    /// The Markdown of a page by its name.
+    pub(crate) fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
     /// A page by its name.
     pub(crate) fn page(&self, name: &str) -> Option<Bytes> {
         self.pages.iter().find(|(known, _)| *known == name).map(|(_, html)| html.clone())
@@ -52,8 +67,29 @@ pub(crate) static GUIDE: LazyLock<Guide> = LazyLock::new(|| {
     let chapters: Vec<Chapter> = PAGES.iter().map(|(name, text)| Chapter::read(name, text)).collect();
     let pages = chapters.iter().map(|chapter| (chapter.name, page(chapter, &chapters).into_string().into())).collect();
     let [contents, missing] = [contents(&chapters), missing(&chapters)].map(|page| page.into_string().into());
-    Guide { pages, contents, missing, policy: policy_of(STYLE) }
+    let source = |(chapter, (name, text)): (&Chapter, &(&'static str, &str))| Source {
+        name,
+        title: chapter.title.clone(),
+        lead: chapter.lead.clone(),
+        text: with_tables(text),
+    };
+    let sources = chapters.iter().zip(&PAGES).map(source).collect();
+    Guide { pages, contents, missing, policy: policy_of(STYLE), sources }
 });
+
+/// What the program itself knows, as Markdown.
+type Table = fn() -> String;
+
+/// The text of a page with what the program itself knows in its places.
+fn with_tables(text: &str) -> String {
+    let tables: [(&str, Table); 2] = [("<!-- end codes -->", end_codes), ("<!-- error codes -->", codes::table)];
+    tables.into_iter().fold(
+        text.to_owned(),
+        |text, (place, table)| {
+            if text.contains(place) { text.replace(place, &table()) } else { text }
+        },
+    )
+}
 
 /// One page, read.
 struct Chapter {
@@ -68,7 +104,7 @@ struct Chapter {
 
 impl Chapter {
     fn read(name: &'static str, text: &str) -> Self {
-        let text = text.replace("<!-- end codes -->", &end_codes()).replace("<!-- error codes -->", &codes::table());
+        let text = with_tables(text);
         let mut events: Vec<Event<'_>> = Parser::new_ext(&text, Options::ENABLE_TABLES).map(harmless).collect();
         let title = text_of(&events, |tag| matches!(tag, Tag::Heading { level: HeadingLevel::H1, .. })).unwrap_or_default();
         let lead = text_of(&events, |tag| matches!(tag, Tag::Paragraph)).unwrap_or_default();

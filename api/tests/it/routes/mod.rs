@@ -18,6 +18,7 @@ mod jobs;
 mod limits;
 mod local;
 mod logs;
+mod mcp;
 mod metaframe;
 mod namespaces;
 mod patience;
