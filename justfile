@@ -97,7 +97,7 @@ forbid:
 test *filter: web
     cli/tests/postgres.sh cargo nextest run --workspace "$@"
 
-# Ten thousand random definitions have one id in Rust, in SQL and on the page. Some minutes.
+# Ten thousand random definitions have the same ids in Rust, in SQL and on the page. Some minutes.
 [group('check')]
 ids:
     cli/tests/postgres.sh cargo nextest run -p api --run-ignored only -E 'test(ids::)'

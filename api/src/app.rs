@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use protocol::{ErrorCode, Namespace, Qid};
-use sql::{ClaimKey, Db, FinishRow, ReleaseRow, Submission, SubmitOutcome};
+use sql::{ClaimKey, Db, FinishRow, ReleaseRow, Submission, SubmitOutcome, Submitted};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +63,7 @@ pub(crate) struct App {
     /// Wakes [`crate::webhook::send`]: something happened that somebody may want to be told of.
     pub(crate) webhooks_due: Notify,
     notifier: Notifier,
-    submits: Batcher<Submission, Answer<SubmitOutcome>>,
+    submits: Batcher<Submission, Answer<Submitted>>,
     finishes: Batcher<FinishRow, Answer<Ended>>,
 }
 
@@ -147,7 +147,7 @@ impl App {
     }
 
     /// Queues a job. Durable when this returns.
-    pub(crate) async fn submit(&self, mut submission: Submission) -> Result<SubmitOutcome, ApiError> {
+    pub(crate) async fn submit(&self, mut submission: Submission) -> Result<Submitted, ApiError> {
         if let Some(owed) = &mut submission.callbacks {
             let guard = Guard::new(self.config.allow_private_webhooks);
             check_callbacks(&mut owed.callbacks, guard)
@@ -156,10 +156,11 @@ impl App {
         let qid = submission.qid;
         self.check_depth(qid, &submission.job_id).await?;
         let is_exclusive = submission.namespace != Namespace::SHARED;
-        let outcome = self.submits.call(submission).await.ok_or(ApiError::Stopping)?.map_err(|error| match *error {
+        let submitted = self.submits.call(submission).await.ok_or(ApiError::Stopping)?.map_err(|error| match *error {
             sql::Error::TooManyNamespaces => ApiError::refused(ErrorCode::TooManyNamespaces, error.to_string()),
             _ => ApiError::Database(error),
         })?;
+        let outcome = submitted.outcome;
         match outcome {
             SubmitOutcome::QueueFull => {
                 return Err(limited("queue_policy", ErrorCode::QueueFull, FULL_RETRY, "the queue is full; try again later"));
@@ -178,7 +179,7 @@ impl App {
             self.superseded.notify_one();
         }
         metrics::counter!("asman_jobs_submitted_total").increment(1);
-        Ok(outcome)
+        Ok(submitted)
     }
 
     /// Ends a claim. Durable when this returns; sending it again is harmless.
@@ -224,14 +225,15 @@ impl App {
 }
 
 /// When the database refuses a batch, each item is tried alone: one bad row must not fail its neighbours.
-async fn submit(db: Db, batch: Vec<Submission>) -> Vec<Answer<SubmitOutcome>> {
+async fn submit(db: Db, batch: Vec<Submission>) -> Vec<Answer<Submitted>> {
     match db.submit(&batch).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
         Err(sql::Error::Refused(_) | sql::Error::Text | sql::Error::TooManyNamespaces) if batch.len() > 1 => {
             let mut answers = Vec::with_capacity(batch.len());
             for one in batch.chunks(1) {
-                let outcome = db.submit(one).await.map(|outcomes| outcomes.first().copied());
-                answers.push(outcome.map(|o| o.unwrap_or(SubmitOutcome::Queued)).map_err(Arc::new));
+                let missing = || sql::Error::UnknownWord("no outcome".to_owned());
+                let submitted = db.submit(one).await.and_then(|mut all| all.pop().ok_or_else(missing));
+                answers.push(submitted.map_err(Arc::new));
             }
             answers
         }

@@ -44,7 +44,7 @@ pub(crate) struct JobPath {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct IdPath {
-    /// The job's id, which must be the true hash of its definition.
+    /// The job's id, which must be the hash of its definition, by the rule of today or of before.
     #[param(value_type = JobId, inline)]
     id: String,
 }

@@ -2,7 +2,8 @@
 //!
 //! Two definitions that mean the same must give the same id in a browser, in SQL and here, so the text is fixed to the byte:
 //! keys sorted by UTF-16 code units, no spaces, `JSON.stringify` escapes, numbers as ECMAScript prints a double.
-//! `vectors/job-ids.json` holds what browsers computed.
+//! There are two rules for what of a definition is hashed: that of today, which gives the id of a job, and that of clients up to
+//! 0.54.80, by which a job is found too. `vectors/job-ids.json` holds what browsers computed by either.
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -24,9 +25,29 @@ pub fn canonical_json(value: &Value) -> String {
     out
 }
 
-/// The id of a definition: hash of its canonical JSON without what does not change the work
-/// (refs' `hash`, signatures of presigned URLs, `env.channel` and `env.CHANNEL`).
+/// Members of a definition that count in its id as they are, where they are not null.
+const MEMBERS: [&str; 8] = ["v", "image", "command", "entrypoint", "workdir", "shmSize", "maxDuration", "tags"];
+/// Members of `build` that count.
+const BUILD: [&str; 7] = ["context", "buildContext", "filename", "target", "dockerfile", "buildArgs", "platform"];
+/// Members of `requirements` that count.
+const REQUIREMENTS: [&str; 4] = ["cpus", "gpus", "maxDuration", "memory"];
+/// Variables that a page around the client sets for the client, beside those that begin with `mp-` or `mp_`.
+const PAGE_VARIABLES: [&str; 6] = ["channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"];
+
+/// The id of a definition: hash of the canonical JSON of what of it changes the work.
+///
+/// Those are the members that a worker knows, as far as there is something in them; of refs the type and the value, without the
+/// signatures of presigned URLs; and `env` without the variables of the page around a client. `secrets` are ours: existing clients have none.
 pub fn job_id_of(definition: &Value) -> String {
+    let Value::Object(members) = definition else { return sha256_hex(canonical_json(definition).as_bytes()) };
+    let counted = members.iter().filter_map(|(name, value)| Some((name.clone(), counted(name, value)?)));
+    sha256_hex(canonical_json(&Value::Object(counted.collect())).as_bytes())
+}
+
+/// The other true id of a definition, by the rule of clients up to 0.54.80: every member counts, and of what [`job_id_of`] leaves out
+/// only refs' `hash`, the signatures of presigned URLs, `env.channel` and `env.CHANNEL` do not. Definitions with one id by this rule
+/// have one id by the other.
+pub fn old_job_id_of(definition: &Value) -> String {
     let mut copy = definition.clone();
     if let Value::Object(members) = &mut copy {
         for map in ["inputs", "configFiles"] {
@@ -39,6 +60,43 @@ pub fn job_id_of(definition: &Value) -> String {
         }
     }
     sha256_hex(canonical_json(&copy).as_bytes())
+}
+
+/// What of a member counts in the id; nothing where there is nothing in it.
+fn counted(name: &str, value: &Value) -> Option<Value> {
+    if value.is_null() {
+        return None;
+    }
+    let Value::Object(members) = value else {
+        let is_known = MEMBERS.contains(&name) || ["build", "requirements", "env", "inputs", "configFiles"].contains(&name);
+        let is_secret = name == "secrets" && value.as_array().is_none_or(|secrets| !secrets.is_empty());
+        return (is_known || is_secret).then(|| value.clone());
+    };
+    let kept: Map<String, Value> = match name {
+        "build" => known(members, &BUILD),
+        "requirements" => known(members, &REQUIREMENTS),
+        "env" => owned(members.iter().filter(|(name, _)| !is_of_page(name))),
+        "inputs" | "configFiles" => {
+            let mut refs = members.clone();
+            refs.values_mut().for_each(keep_content);
+            refs
+        }
+        name if MEMBERS.contains(&name) || name == "secrets" => return Some(value.clone()),
+        _ => return None,
+    };
+    (!kept.is_empty()).then_some(Value::Object(kept))
+}
+
+fn known(members: &Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+    owned(members.iter().filter(|(name, value)| names.contains(&name.as_str()) && !value.is_null()))
+}
+
+fn owned<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>) -> Map<String, Value> {
+    members.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn is_of_page(variable: &str) -> bool {
+    variable.starts_with("mp-") || variable.starts_with("mp_") || PAGE_VARIABLES.contains(&variable)
 }
 
 /// Storage of the existing system whose URLs are presigned anew for every reader.
@@ -58,6 +116,14 @@ fn strip_ref(reference: &mut Value) {
         {
             url.truncate(at);
         }
+    }
+}
+
+/// Of a ref its value and its type count.
+fn keep_content(reference: &mut Value) {
+    strip_ref(reference);
+    if let Value::Object(members) = reference {
+        members.retain(|name, value| name == "value" || (name == "type" && !value.is_null()));
     }
 }
 

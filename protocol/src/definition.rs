@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -20,8 +20,8 @@ pub struct Definition {
     /// Image reference, such as `python:3.12`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// How to build an image instead.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How to build an image instead. One with nothing in it is none: it does not count in the job's id either.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "filled_build")]
     pub build: Option<Build>,
     /// Command line, split by shell quoting rules.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +88,10 @@ pub struct Build {
     /// Such as `linux/amd64`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
+}
+
+fn filled_build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Build>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.filter(|build| *build != Build::default()))
 }
 
 /// Capacity that a job takes of its worker.
@@ -222,7 +226,7 @@ pub struct Callback {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct EnqueueJob {
-    /// Id chosen by the client; absent means the hash of the definition.
+    /// Id chosen by the client; absent means the hash of the definition. The hash by the rule of before means that job too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<JobId>,
     /// The definition's text, byte for byte.

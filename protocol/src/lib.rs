@@ -53,7 +53,7 @@ mod worker_api;
 mod worker_message;
 
 pub use build_block::{BuildBlock, InvalidBuild, check_dockerfile};
-pub use canonical::{canonical_json, is_sha256, job_id_of, sha256_hex};
+pub use canonical::{canonical_json, is_sha256, job_id_of, old_job_id_of, sha256_hex};
 pub use complaint::read_object;
 pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};

@@ -24,7 +24,7 @@ use crate::path::{InvalidPath, check_config_path, check_input_path};
 use crate::runnable;
 use crate::secret::{InvalidSecretName, check_secret_name};
 use crate::size::{InvalidSize, parse_size};
-use crate::{canonical_json, job_id_of, parse_duration};
+use crate::{canonical_json, job_id_of, old_job_id_of, parse_duration};
 
 /// Why a definition cannot be queued. The sentence is for its author.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -177,8 +177,10 @@ pub struct ParsedDefinition {
     pub definition: Definition,
     /// SHA-256 of the whole canonical JSON: the key under which the text is stored.
     pub hash: [u8; 32],
-    /// The true job id of this definition.
+    /// The job id of this definition.
     pub job_id: JobId,
+    /// The one that clients up to 0.54.80 compute, where it is another.
+    pub old_job_id: Option<JobId>,
     /// Cpus that the job takes.
     pub cpus: f64,
     /// Gpus that the job takes.
@@ -204,6 +206,11 @@ impl ParsedDefinition {
     /// What readers do not see.
     pub fn login(&self) -> Option<&str> {
         self.split.as_ref().map(|split| split.login.as_str())
+    }
+
+    /// Whether an id is the hash of this definition, by either rule.
+    pub fn is_true_id(&self, id: &str) -> bool {
+        self.job_id.as_str() == id || self.old_job_id.as_ref().is_some_and(|old| old.as_str() == id)
     }
 
     /// The tags as they are stored, with the implicit labels behind them.
@@ -238,8 +245,10 @@ impl ParsedDefinition {
         tags.sort();
         tags.dedup();
         let job_id = JobId::try_from(job_id_of(&value)).map_err(InvalidDefinition::Tag)?;
+        let old_job_id = JobId::try_from(old_job_id_of(&value)).map_err(InvalidDefinition::Tag)?;
         Ok(Self {
             hash: Sha256::digest(canonical_json(&value).as_bytes()).into(),
+            old_job_id: Some(old_job_id).filter(|old| *old != job_id),
             job_id,
             cpus: wants.cpus.unwrap_or(CPUS_DEFAULT),
             gpus: whole_gpus(wants.gpus),

@@ -1,4 +1,4 @@
--- The one text of a JSON value, and the job id that is the hash of it: the same as browsers and `protocol::canonical` compute.
+-- The one text of a JSON value, and the two job ids that are hashes of it: the same as browsers and `protocol::canonical` compute.
 --
 -- Keys are sorted by UTF-16 code units, numbers printed as ECMAScript prints a double, strings escaped as JSON.stringify does.
 -- What jsonb cannot hold (a NUL, half a surrogate pair) never gets here: the cast to jsonb refuses it. Keys given twice: the
@@ -96,7 +96,62 @@ begin
   return jsonb_set(reference, '{value}', to_jsonb(url));
 end $$;
 
+-- What of files counts, each with its value and its type; null when there are none. What is no object stays as it is.
+create or replace function asman.counted_refs(refs jsonb) returns jsonb
+language sql immutable parallel safe as $$
+  select case when jsonb_typeof(refs) <> 'object' then refs else (
+    select jsonb_object_agg(r.key, case when jsonb_typeof(r.value) <> 'object' then r.value else coalesce(
+      (select jsonb_object_agg(m.key, m.value) from jsonb_each(asman.stripped_ref(r.value)) m
+       where m.key = 'value' or (m.key = 'type' and m.value <> 'null')), '{}') end)
+    from jsonb_each(refs) r) end
+$$;
+
+-- The members of an object that are named and not null; null when there are none. What is no object stays as it is.
+create or replace function asman.known_members(value jsonb, names text[]) returns jsonb
+language sql immutable parallel safe as $$
+  select case when jsonb_typeof(value) = 'object'
+    then (select jsonb_object_agg(m.key, m.value) from jsonb_each(value) m where m.key = any (names) and m.value <> 'null') else value end
+$$;
+
+-- How to build an image, as far as it counts; null when there is nothing to build.
+create or replace function asman.known_build(definition jsonb) returns jsonb
+language sql immutable parallel safe as $$
+  select nullif(asman.known_members(definition -> 'build',
+    '{context,buildContext,filename,target,dockerfile,buildArgs,platform}'), 'null')
+$$;
+
+-- What of a member of a definition counts in the job's id; null when nothing does.
+create or replace function asman.counted_member(definition jsonb, name text) returns jsonb
+language sql immutable parallel safe as $$
+  select nullif(case
+    when name in ('v', 'image', 'command', 'entrypoint', 'workdir', 'shmSize', 'maxDuration', 'tags') then definition -> name
+    when name = 'build' then asman.known_build(definition)
+    when name = 'requirements' then asman.known_members(definition -> name, '{cpus,gpus,maxDuration,memory}')
+    when name in ('inputs', 'configFiles') then asman.counted_refs(definition -> name)
+    -- The variables of the page around a client are not the job's.
+    when name = 'env' and jsonb_typeof(definition -> name) = 'object' then
+      (select jsonb_object_agg(v.key, v.value) from jsonb_each(definition -> name) v
+       where v.key !~ '^mp[-_]' and v.key not in ('channel', 'CHANNEL', 'readonly', 'edit', 'parent-metapage-id', 'fs-path'))
+    when name = 'env' then definition -> name
+    -- Ours: existing clients have none.
+    when name = 'secrets' then nullif(definition -> name, '[]') end, 'null')
+$$;
+
 create or replace function asman.job_id(definition jsonb) returns text
+language plpgsql immutable strict parallel safe as $$
+declare
+  counted jsonb := definition;
+begin
+  if jsonb_typeof(definition) = 'object' then
+    select coalesce(jsonb_object_agg(m.name, m.counted), '{}') into counted
+    from (select k.name, asman.counted_member(definition, k.name) as counted from jsonb_object_keys(definition) k (name)) m
+    where m.counted is not null;
+  end if;
+  return encode(sha256(convert_to(asman.canonical_json(counted), 'UTF8')), 'hex');
+end $$;
+comment on function asman.job_id(jsonb) is 'Id of a definition: the hash of the canonical JSON of what of it changes the work.';
+
+create or replace function asman.old_job_id(definition jsonb) returns text
 language plpgsql immutable strict parallel safe as $$
 declare
   stripped jsonb := definition;
@@ -117,4 +172,4 @@ begin
   end if;
   return encode(sha256(convert_to(asman.canonical_json(stripped), 'UTF8')), 'hex');
 end $$;
-comment on function asman.job_id(jsonb) is 'Id of a definition: the hash of its canonical JSON without what does not change the work.';
+comment on function asman.old_job_id(jsonb) is 'Id of a definition by the rule of clients up to 0.54.80: asman.job_id gives that of today.';

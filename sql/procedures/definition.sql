@@ -313,7 +313,7 @@ declare
   n_bytes int8 := 0;
   memory int8;
 begin
-  if coalesce(d -> 'build', 'null') = 'null' then perform asman.check_image(d ->> 'image'); end if;
+  if asman.known_build(d) is null then perform asman.check_image(d ->> 'image'); end if;
   n_bytes := asman.check_command_line(d ->> 'entrypoint', 'entrypoint', false)
     + asman.check_command_line(d ->> 'command', 'command', coalesce(btrim(d ->> 'entrypoint', E' \t\r\n'), '') <> '');
   for variable in select key, octet_length(key) + 1 + octet_length(value) as length
@@ -356,7 +356,7 @@ begin
   foreach name in array array['build', 'env', 'requirements'] loop perform asman.check_type(d, name, 'object'); end loop;
   perform asman.check_type(d, 'tags', 'array');
   perform asman.check_type(d, 'secrets', 'array');
-  if coalesce(btrim(d ->> 'image', E' \t\r\n'), '') = '' and coalesce(d -> 'build', 'null') = 'null' then
+  if coalesce(btrim(d ->> 'image', E' \t\r\n'), '') = '' and asman.known_build(d) is null then
     perform asman.refuse('no-image', 'the definition has neither image nor build; give one of them');
   end if;
   foreach name in array array['context', 'buildContext', 'filename', 'target', 'dockerfile', 'platform'] loop
@@ -433,9 +433,9 @@ return array(
     select 'secret:' || s as label from jsonb_array_elements_text(
       case when jsonb_typeof(d -> 'secrets') = 'array' then d -> 'secrets' else '[]' end) s
     union all select asman.platform_label(d -> 'build' ->> 'platform') where jsonb_typeof(d -> 'build') = 'object'
-    union all select 'builds' where jsonb_typeof(d -> 'build') = 'object'
+    union all select 'builds' where asman.known_build(d) is not null
     union all select 'executor:process'
-      where btrim(d ->> 'image', E' \t\r\n') = 'none' and coalesce(jsonb_typeof(d -> 'build'), 'null') = 'null') l
+      where btrim(d ->> 'image', E' \t\r\n') = 'none' and asman.known_build(d) is null) l
   where l.label is not null order by 1);
 
 -- What a job needs of a worker. `tags` are as they are stored, with the implicit labels behind an empty text. `class` is the hash of the rest, spelled as `sql::queued` spells it: the API's jobs and these

@@ -9,6 +9,7 @@ language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = fo
 declare
   key uuid;
   id text;
+  old_id text;
   text_of_it text;
   hash bytea;
   needs record;
@@ -26,14 +27,14 @@ begin
   if held_by = '*' then perform asman.refuse('reserved-namespace', 'the namespace * means all and cannot hold a job; choose a name'); end if;
   owed := asman.callbacks_of(control);
   key := asman.qid(queue);
-  -- Maps with nothing in them are left out, as everything of ours that sends does: one job, one id, whichever way it came.
-  definition := asman.without_empty(definition);
   id := asman.job_id(definition);
   hash := sha256(convert_to(asman.canonical_json(definition), 'UTF8'));
   text_of_it := asman.canonical_json(asman.keep_login(definition, hash));
+  old_id := asman.old_job_id(definition);
+  if old_id <> id then perform asman.keep_aliases(array[hash], array[old_id], array[id]); end if;
   needs := asman.needs_of(definition);
   longest := asman.run_seconds(control -> 'maxDuration', 'control.maxDuration');
-  select s.outcome into result from asman.submit_within_limits(array[key], array[id], array[hash], array[text_of_it],
+  select s.outcome, s.job_id into result, id from asman.submit_within_limits(array[key], array[id], array[hash], array[text_of_it],
      array[held_by], array[true], array[false], array[needs.class], array[0::int2], array[needs.cpus], array[needs.gpus],
     array[needs.memory_bytes], array[needs.required_seconds], array[least(needs.max_seconds, ceil(longest)::int4)],
     array[array_to_string(needs.tags, '/')], array[false], array[case when owed is not null then queue end], array[owed::text],
@@ -46,13 +47,6 @@ begin
   return id;
 end $$;
 comment on function asman.enqueue(text, jsonb, jsonb) is 'Queue a job; gives its id. Sending it again is harmless.';
-
--- A definition without maps that hold nothing.
-create or replace function asman.without_empty(definition jsonb) returns jsonb
-language sql immutable parallel safe as $$
-  select definition - coalesce((select array_agg(name) from unnest(array['env', 'inputs', 'configFiles', 'requirements']) name
-    where definition -> name = '{}'), '{}')
-$$;
 
 -- The callbacks of a submission as asman.submit takes them: null when there are none.
 create or replace function asman.callbacks_of(control jsonb) returns jsonb
@@ -74,7 +68,7 @@ begin
   return nullif(owed, '{}');
 end $$;
 
--- Let go of a job in one namespace ('*': in all), as `POST /q/<queue>/j/<id>/cancel` does.
+-- Let go of a job in one namespace ('*': in all), as `POST /q/<queue>/j/<id>/cancel` does. Either of its true ids will do.
 -- out:   'ended', 'left', 'absent', 'finished' or 'unknown', as of asman.cancel(uuid, …)
 create or replace function asman.cancel(queue text, job_id text, namespace text default '_') returns text
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -85,7 +79,7 @@ begin
   perform asman.check_name('the queue name', queue);
   perform asman.check_name('the job id', job_id);
   perform asman.check_name('the namespace', namespace);
-  result := asman.cancel(key, job_id, namespace, 'Cancelled', null::text);
+  result := asman.cancel(key, coalesce(asman.row_id(key, job_id), job_id), namespace, 'Cancelled', null::text);
   if result in ('ended', 'left') then perform asman.tell(key, 1); end if;
   return result;
 end $$;

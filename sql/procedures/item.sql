@@ -30,8 +30,9 @@ language sql stable as $$
     and (select true from asman.running r where (r.job_id, r.qid) between (f.job_id, f.qid) and (f.job_id, f.qid) limit 1) is null
 $$;
 
--- Add items to a queue, each in its stage; ids that are there in any stage are passed over.
--- in:    the queue; arrays of one length with distinct ids; stages as of asman.items: a put gives 0; message: why it is in its stage
+-- Add items to a queue, each in its stage; ids that are there in any stage are passed over, and so is a container job that is there
+-- under another of its true ids.
+-- in:    the queue; arrays of one length; of equal ids the first counts; stages as of asman.items: a put gives 0; message: why it is in its stage
 -- out:   ord of each item that was added, counted from 1
 -- locks: the queue's advisory lock, so that nothing comes to be in the queue meanwhile: an id that is nowhere when it is looked up
 --        cannot be somewhere when its row is added. Rows are added in the order of the arrays, which is the order of the queue.
@@ -43,11 +44,14 @@ returns table (ord int8)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
+  ids text[];
   fresh int8[];
 begin
   perform pg_advisory_xact_lock(asman.queue_lock(qid_in));
 
-  select array_agg(i.ord order by i.ord) into fresh from unnest(job_ids) with ordinality as i (job_id, ord)
+  ids := asman.row_ids(array_fill(qid_in, array[cardinality(job_ids)]), job_ids, true_ids);
+  select array_agg(i.ord order by i.ord) into fresh
+  from (select u.job_id, min(u.ord) as ord from unnest(ids) with ordinality as u (job_id, ord) group by 1) as i
   -- One look at the index for each id. As `not exists` they would be joins, and where the statistics are of a time when the table
   -- was empty, the planner walks all its rows for each id: 23 s for ten thousand of each.
   where (select true from asman.running r where (r.job_id, r.qid) between (i.job_id, qid_in) and (i.job_id, qid_in) limit 1) is null
@@ -63,7 +67,7 @@ begin
   return query
   with item as materialized (
     select s.*, coalesce(string_to_array(nullif(s.tag_text, ''), '/'), '{}') as tags, now() as at
-    from unnest(job_ids, hashes, is_items, true_ids, classes, cpus_in, gpus_in, memory_in, required_in, max_in, tags_in, stages)
+    from unnest(ids, hashes, is_items, true_ids, classes, cpus_in, gpus_in, memory_in, required_in, max_in, tags_in, stages)
       with ordinality as s (job_id, hash, is_item, is_true_id, class, cpus, gpus, memory_bytes, required_seconds, max_seconds,
         tag_text, stage, ord)
     join unnest(fresh) as n (ord) using (ord)),

@@ -1,7 +1,7 @@
--- Queue a batch as asman.submit does, within what the queues' policies allow. Queues without such a policy go straight through:
--- one look-up in asman.queue a batch.
--- in:    as of asman.submit
--- out:   as of asman.submit, and the outcomes 'queue full' and 'namespace full': of those nothing is stored
+-- Queue a batch as asman.submit does, each job under the id that its queue has it under, and within what the queues' policies allow.
+-- Queues without such a policy go straight through: one look-up in asman.queue a batch.
+-- in:    as of asman.submit; of job_ids any true id will do
+-- out:   as of asman.submit, with the job_id of the row; and the outcomes 'queue full' and 'namespace full': of those nothing is stored
 -- locks: the policies' rows of queues with a limit, in order, before every lock of asman.submit: their batches follow each other,
 --        so that two of them never count the same free places
 -- index: queue_pkey, queued_pkey, queued_job, running_pkey, finished_pkey
@@ -10,43 +10,45 @@
 create or replace function asman.submit_within_limits(
   qids uuid[], job_ids text[], hashes bytea[], bodies text[], namespaces_in text[], true_ids bool[], debugs bool[],
   classes int8[], priorities int2[], cpus_in float8[], gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[],
-  tags_in text[], is_items bool[], queues text[], callbacks_in text[], agains bool[] default null)
-returns table (ord int8, outcome text)
+  tags_in text[], is_items bool[], queues text[], callbacks_in text[], agains bool[] default null,
+  sent_ids text[] default null)
+returns table (ord int8, outcome text, job_id text)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
+  ids constant text[] := asman.row_ids(qids, job_ids, true_ids);
   refused int8[];
   words text[];
   kept int4[];
 begin
   if not exists (select from asman.queue p where p.qid = any (qids)
     and (p.n_queued_max is not null or p.n_namespace_max is not null or p.max_seconds is not null)) then
-    return query select s.ord, s.outcome from asman.submit(qids, job_ids, hashes, bodies, namespaces_in, true_ids, debugs, classes,
-      priorities, cpus_in, gpus_in, memory_in, required_in, max_in, tags_in, is_items, queues, callbacks_in, agains) s;
+    return query select s.ord, s.outcome, ids[s.ord] from asman.submit(qids, ids, hashes, bodies, namespaces_in, true_ids, debugs, classes,
+      priorities, cpus_in, gpus_in, memory_in, required_in, max_in, tags_in, is_items, queues, callbacks_in, agains, sent_ids) s;
     return;
   end if;
   perform from asman.queue p where p.qid = any (qids) and (p.n_queued_max is not null or p.n_namespace_max is not null)
   order by p.qid for update;
-  select array_agg(r.ord), array_agg(r.outcome) into refused, words from asman.over_limit(qids, job_ids, namespaces_in) r;
+  select array_agg(r.ord), array_agg(r.outcome) into refused, words from asman.over_limit(qids, ids, namespaces_in) r;
   kept := array(select i::int4 from generate_subscripts(qids, 1) i where i <> all (coalesce(refused, '{}')) order by i);
   return query
   with k as materialized (select i, n from unnest(kept) with ordinality k (i, n)),
   v as materialized (
-    select array_agg(qids[k.i] order by n) qid, array_agg(job_ids[k.i] order by n) job_id, array_agg(hashes[k.i] order by n) hash,
+    select array_agg(qids[k.i] order by n) qid, array_agg(ids[k.i] order by n) job_id, array_agg(hashes[k.i] order by n) hash,
       array_agg(bodies[k.i] order by n) body, array_agg(namespaces_in[k.i] order by n) namespace,
       array_agg(true_ids[k.i] order by n) is_true, array_agg(debugs[k.i] order by n) is_debug, array_agg(classes[k.i] order by n) class,
       array_agg(priorities[k.i] order by n) priority, array_agg(cpus_in[k.i] order by n) cpus, array_agg(gpus_in[k.i] order by n) gpus,
       array_agg(memory_in[k.i] order by n) memory, array_agg(required_in[k.i] order by n) required,
       array_agg(least(max_in[k.i], p.max_seconds) order by n) max_s, array_agg(tags_in[k.i] order by n) tags,
       array_agg(is_items[k.i] order by n) is_item, array_agg(queues[k.i] order by n) queue, array_agg(callbacks_in[k.i] order by n) callbacks,
-      array_agg(agains[k.i] order by n) again
+      array_agg(agains[k.i] order by n) again, array_agg(sent_ids[k.i] order by n) sent_id
     from k left join asman.queue p on p.qid = qids[k.i])
-  select k.i::int8, s.outcome from v
+  select k.i::int8, s.outcome, ids[k.i] from v
   cross join lateral asman.submit(v.qid, v.job_id, v.hash, v.body, v.namespace, v.is_true, v.is_debug, v.class, v.priority, v.cpus, v.gpus,
-    v.memory, v.required, v.max_s, v.tags, v.is_item, v.queue, v.callbacks, v.again) s
+    v.memory, v.required, v.max_s, v.tags, v.is_item, v.queue, v.callbacks, v.again, v.sent_id) s
   join k on k.n = s.ord where cardinality(kept) > 0
   union all
-  select r.ord, r.outcome from unnest(refused, words) r (ord, outcome)
+  select r.ord, r.outcome, ids[r.ord] from unnest(refused, words) r (ord, outcome)
   order by 1;
 end $$;
 

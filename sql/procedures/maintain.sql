@@ -29,7 +29,9 @@ begin
         and not exists (select from asman.running r where r.definition_hash = d.hash)
       order by d.used_at limit 10000 for update skip locked)
     delete from asman.definition d using old where d.hash = old.hash;
-    -- It is kept shortly before its definition is.
+    -- These are kept shortly before their definition is.
+    delete from asman.alias a where a.kept_at < now() - interval '1 day'
+      and not exists (select from asman.definition d where d.hash = a.definition_hash);
     delete from asman.login l where l.used_at < now() - interval '1 day'
       and not exists (select from asman.definition d where d.hash = l.hash);
   end if;

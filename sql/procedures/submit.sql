@@ -1,6 +1,7 @@
 -- Queue a batch of jobs, once each however often they are sent.
--- in:    arrays of one length, one element a submission; callbacks: JSON of `control.callbacks`, or null; queues: the queue's name
---        where there are callbacks, else null; agains: whether to run the job whatever it ended with, null: never
+-- in:    arrays of one length, one element a submission; job_ids: as asman.row_ids gives them; callbacks: JSON of `control.callbacks`,
+--        or null; queues: the queue's name where there are callbacks, else null; agains: whether to run the job whatever it ended
+--        with, null: never; sent_ids: the ids by which the submitters know their jobs, null: by job_ids
 -- out:   one row a submission, in order: outcome 'new' (queued now), 'queued', 'running' (already there; the namespace joined)
 --        or 'finished' (the result is there and answers; nothing runs). A Success answers, and an Error or TimedOut whose fault is
 --        the job's: what ended for a machine, a network or settings may end otherwise elsewhere, and so may what ended without a fault,
@@ -16,7 +17,7 @@ create or replace function asman.submit(
   qids uuid[], job_ids text[], hashes bytea[], bodies text[], namespaces_in text[], true_ids bool[], debugs bool[],
   classes int8[], priorities int2[], cpus_in float8[], gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[],
   tags_in text[], is_items bool[], queues text[], callbacks_in text[],
-  agains bool[] default null)
+  agains bool[] default null, sent_ids text[] default null)
 returns table (ord int8, outcome text)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -46,9 +47,9 @@ begin
   return query
   with item as materialized (
     select * from unnest(qids, job_ids, hashes, namespaces_in, true_ids, debugs, classes, priorities, cpus_in, gpus_in, memory_in,
-      required_in, max_in, tags_in, is_items, queues, callbacks_in, agains) with ordinality
+      required_in, max_in, tags_in, is_items, queues, callbacks_in, agains, sent_ids) with ordinality
       as s (qid, job_id, hash, namespace, is_true_id, is_debug, class, priority, cpus, gpus, memory_bytes, required_seconds,
-        max_seconds, tags, is_item, queue, callbacks, is_again, ord)),
+        max_seconds, tags, is_item, queue, callbacks, is_again, sent_id, ord)),
   found as materialized (
     select i.ord, i.qid, i.job_id, i.namespace,
       case when (select true from asman.running r where (r.job_id, r.qid) between (i.job_id, i.qid) and (i.job_id, i.qid) limit 1) then 'running'
@@ -91,8 +92,8 @@ begin
               where (r.job_id, r.qid) between (i.job_id, i.qid) and (i.job_id, i.qid) and r.namespaces @> array[i.namespace])))
     order by i.qid, i.job_id, i.namespace, c.key, c.value ->> 'url', i.ord),
   armed as (
-    insert into asman.webhook (qid, job_id, queue, namespace, kind, url, payload, due_at, expires_at, reason, status_code)
-    select o.qid, o.job_id, o.queue, o.namespace, o.kind, o.callback ->> 'url', o.callback -> 'payload',
+    insert into asman.webhook (qid, job_id, sent_id, queue, namespace, kind, url, payload, due_at, expires_at, reason, status_code)
+    select o.qid, o.job_id, nullif(o.sent_id, o.job_id), o.queue, o.namespace, o.kind, o.callback ->> 'url', o.callback -> 'payload',
       case when is_due then now() end, case when is_due then now() + interval '24 hours' end, e.reason, e.status_code
     from owed o
     cross join lateral (select o.kind = 'queued' or o.outcome = 'finished' as is_due) d

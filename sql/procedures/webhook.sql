@@ -26,7 +26,7 @@ end $$;
 -- A "finished" waits until the "queued" of its hold has been tried.
 -- in:    hosts, n_busy: tries under way there; n_host_max: most of one host, those included; n_max: most in all; after: hosts up
 --        to this one had their turn
--- out:   the deliveries, with the queue's secret, if it has one
+-- out:   the deliveries, with the queue's secret, if it has one; job_id is the id by which the submitter knows the job
 -- locks: the rows taken; others' are skipped
 -- index: webhook_due: one hop a host, then the first of each; webhook_untold; webhook_pkey
 create or replace function asman.claim_webhooks(
@@ -57,7 +57,7 @@ begin
     update asman.webhook w set due_at = now() + make_interval(secs => lease_seconds), n_attempts = w.n_attempts + 1
     from pick p where w.id = p.id
     returning w.*)
-  select t.id, t.job_id, t.queue, t.namespace, t.kind, t.url, t.host, t.payload::text, t.reason, t.status_code, t.n_attempts,
+  select t.id, coalesce(t.sent_id, t.job_id), t.queue, t.namespace, t.kind, t.url, t.host, t.payload::text, t.reason, t.status_code, t.n_attempts,
     (select q.webhook_secret from asman.queue q where q.qid = t.qid)
   from taken t;
 end $$;

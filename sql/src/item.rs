@@ -53,7 +53,12 @@ impl StagedItem {
     }
 
     fn is_true_id(&self) -> bool {
-        self.job().is_some_and(|job| job.job_id.as_str() == self.item.id)
+        self.job().is_some_and(|job| job.is_true_id(&self.item.id))
+    }
+
+    /// A container job under either of its true ids is one job.
+    fn job_id(&self) -> &str {
+        self.job().filter(|_| self.is_true_id()).map_or(&self.item.id, |job| job.job_id.as_str())
     }
 }
 
@@ -168,10 +173,11 @@ impl Db {
     /// Adds items with distinct ids, in this order, in one transaction. Gives the indices of those that were not there before.
     pub async fn add_items(&self, qid: Qid, items: &[StagedItem], message: Option<&str>) -> Result<Vec<usize>> {
         self.keep_logins(items.iter().filter_map(|i| Some((i.hash(), i.job()?.login()?)))).await?;
+        self.keep_aliases(items.iter().filter(|i| i.is_true_id()).filter_map(|i| Some((i.hash(), i.job()?)))).await?;
         let jobs = |of: fn(&ParsedDefinition) -> i32, none: i32| column(items, move |i| i.job().map_or(none, of));
         let rows: Vec<i64> = sqlx::query_scalar(ADD)
             .bind(qid)
-            .bind(column(items, |i| i.item.id.as_str()))
+            .bind(column(items, StagedItem::job_id))
             .bind(column(items, StagedItem::hash))
             .bind(column(items, StagedItem::stored_body))
             .bind(column(items, |i| i.job().is_none()))

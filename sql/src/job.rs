@@ -238,10 +238,10 @@ impl Db {
         Ok(self.get_jobs(&[(qid, job_id.to_owned())]).await?.pop())
     }
 
-    /// The queues in which a job may be found by its true id alone, the oldest first. Those that ask their readers for a token are
-    /// among them only for a caller who has one.
-    pub async fn find_job(&self, job_id: &str, has_token: bool) -> Result<Vec<Qid>> {
-        Ok(sqlx::query_scalar(FIND).bind(job_id).bind(has_token).fetch_all(&self.pool).await?)
+    /// The queues in which a job may be found by a true id alone, the oldest first, with the id that it has there. Those that ask their
+    /// readers for a token are among them only for a caller who has one.
+    pub async fn find_job(&self, job_id: &str, has_token: bool) -> Result<Vec<(Qid, String)>> {
+        Ok(sqlx::query_as(FIND).bind(job_id).bind(has_token).fetch_all(&self.pool).await?)
     }
 
     /// Lets go of a job in one namespace, `*` for all. Durable when this returns.

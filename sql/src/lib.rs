@@ -6,6 +6,7 @@
 //! Only the database's clock is used in decisions; durations travel as seconds.
 
 mod address;
+mod alias;
 mod database;
 mod definition;
 mod event;
@@ -33,7 +34,7 @@ pub use job::{CancelOutcome, Counts, JobRow, LISTED_FAILED, LISTED_FAILED_MAX, N
 pub use log_chunk::{Appended, LogCursor, LogPage, LogPlace, LogTail, NewChunk, NewerRow};
 pub use page::{PageRow, Place};
 pub use queue::{PolicyChange, PolicyRow};
-pub use queued::{ClaimedRow, Claims, OwedCallbacks, Slot, Submission, SubmitOutcome, Want};
+pub use queued::{ClaimedRow, Claims, OwedCallbacks, Slot, Submission, SubmitOutcome, Submitted, Want};
 pub use report::{DEPTH_MAX, DepthRow, Intervals, LoadRow, OutcomeRow, TimesRow};
 pub use running::{ClaimKey, CompareRow, FinishRow, HeldState, ORPHAN_GRACE, ReleaseRow, SweptRow};
 pub use supersession::SupersededRow;

@@ -16,6 +16,8 @@ pub struct Submission {
     pub qid: Qid,
     /// The client's id, or the true one.
     pub job_id: String,
+    /// The id by which the submitter knows the job: another than `job_id` where that is the other true one.
+    pub sent_id: String,
     /// What to run.
     pub definition: ParsedDefinition,
     /// Who holds it.
@@ -48,7 +50,7 @@ impl OwedCallbacks {
 
 impl Submission {
     fn is_true_id(&self) -> bool {
-        self.job_id == self.definition.job_id.as_str()
+        self.definition.is_true_id(&self.job_id)
     }
 
     fn class(&self) -> i64 {
@@ -74,6 +76,15 @@ pub(crate) fn class_of(d: &ParsedDefinition) -> i64 {
 pub(crate) fn seconds(duration: std::time::Duration) -> i32 {
     let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(whole).unwrap_or(i32::MAX)
+}
+
+/// What became of a submission, and the id under which its queue has the job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// What became of it.
+    pub outcome: SubmitOutcome,
+    /// The job's id in this queue. Of a job that a release before wrote it is the one of then.
+    pub job_id: String,
 }
 
 /// What became of a submission.
@@ -162,11 +173,13 @@ pub struct Claims {
 #[derive(sqlx::FromRow)]
 struct OutcomeRow {
     outcome: String,
+    job_id: String,
 }
 
 impl Db {
     /// Queues a batch. Gives one outcome a submission, in order; all are durable when this returns.
-    pub async fn submit(&self, batch: &[Submission]) -> Result<Vec<SubmitOutcome>> {
+    pub async fn submit(&self, batch: &[Submission]) -> Result<Vec<Submitted>> {
+        self.keep_aliases(batch.iter().map(|s| (s.definition.hash.to_vec(), &s.definition))).await?;
         let logins = batch.iter().filter_map(|s| Some((s.definition.hash.to_vec(), s.definition.login()?)));
         self.keep_logins(logins).await?;
         let rows: Vec<OutcomeRow> = sqlx::query_as(SUBMIT)
@@ -189,9 +202,10 @@ impl Db {
             .bind(column(batch, |s| s.callbacks.as_ref().map(|owed| owed.queue.as_str())))
             .bind(column(batch, |s| s.callbacks.as_ref().map(OwedCallbacks::to_json)))
             .bind(column(batch, |s| s.is_again))
+            .bind(column(batch, |s| s.sent_id.as_str()))
             .fetch_all(&self.pool)
             .await?;
-        rows.into_iter().map(|row| outcome_of(&row.outcome)).collect()
+        rows.into_iter().map(|row| Ok(Submitted { outcome: outcome_of(&row.outcome)?, job_id: row.job_id })).collect()
     }
 
     /// Claims what fits the wants, in one statement. Rows come in no particular order.

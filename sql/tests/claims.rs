@@ -27,9 +27,23 @@ fn queue(name: &str) -> Qid {
 fn submission(qid: Qid, n: usize, more: &str) -> Submission {
     let text = format!(r#"{{"image":"a","command":"echo {n}"{more}}}"#);
     let definition = ParsedDefinition::parse(&text).unwrap();
-    let job_id = definition.job_id.as_str().to_owned();
+    let (job_id, sent_id) = (definition.job_id.as_str().to_owned(), definition.job_id.as_str().to_owned());
     let max_duration = Duration::from_mins(1);
-    Submission { qid, job_id, definition, namespace: "_".into(), max_duration, is_debug: false, callbacks: None, is_again: false }
+    Submission {
+        qid,
+        job_id,
+        sent_id,
+        definition,
+        namespace: "_".into(),
+        max_duration,
+        is_debug: false,
+        callbacks: None,
+        is_again: false,
+    }
+}
+
+async fn outcomes(db: &Db, batch: &[Submission]) -> Vec<SubmitOutcome> {
+    db.submit(batch).await.unwrap().into_iter().map(|submitted| submitted.outcome).collect()
 }
 
 fn want(qid: Qid, worker: &str, slots: usize) -> Want {
@@ -61,7 +75,7 @@ async fn eight_processes_of_claimers_take_ten_thousand_jobs_once_each() {
     let qid = queue("q");
     let all: Vec<Submission> = (0..10_000).map(|n| submission(qid, n, "")).collect();
     for batch in all.chunks(500) {
-        assert!(db.submit(batch).await.unwrap().iter().all(|outcome| *outcome == SubmitOutcome::New));
+        assert!(outcomes(&db, batch).await.iter().all(|outcome| *outcome == SubmitOutcome::New));
     }
     let claimers = (0..8).map(|process| {
         let url = database.url.clone();
@@ -138,7 +152,7 @@ async fn a_job_sent_many_times_at_once_is_queued_once_even_while_it_is_claimed()
     for round in 0..50 {
         let sends = (0..6).map(|_| {
             let (db, one) = (db.clone(), submission(qid, round, ""));
-            tokio::spawn(async move { db.submit(&[one]).await.unwrap()[0] })
+            tokio::spawn(async move { outcomes(&db, &[one]).await[0] })
         });
         let claims = (0..2).map(|_| {
             let db = db.clone();
@@ -215,7 +229,7 @@ async fn a_job_dies_when_its_last_namespace_lets_go() {
     assert_eq!(cancel("*").await.unwrap(), CancelOutcome::Ended);
     assert_eq!(cancel("c").await.unwrap(), CancelOutcome::Finished);
     assert!(db.finish(&[finish_of(&claimed)]).await.unwrap().is_empty(), "the worker comes too late");
-    let again = db.submit(std::slice::from_ref(&job)).await.unwrap();
+    let again = outcomes(&db, std::slice::from_ref(&job)).await;
     assert_eq!(again, [SubmitOutcome::New], "a cancelled job may run again");
     assert_eq!(db.get_job(qid, &job.job_id).await.unwrap().unwrap().state(), State::Queued);
 }
@@ -228,12 +242,12 @@ async fn a_cached_result_answers_until_it_is_deleted() {
     db.submit(std::slice::from_ref(&job)).await.unwrap();
     let row = db.claim(&[want(qid, "w", 1)]).await.unwrap().remove(0);
     db.finish(&[finish_of(&row)]).await.unwrap();
-    assert_eq!(db.submit(std::slice::from_ref(&job)).await.unwrap(), [SubmitOutcome::Finished]);
-    assert_eq!(db.submit(&[submission(queue("other"), 1, "")]).await.unwrap(), [SubmitOutcome::New], "results belong to a queue");
+    assert_eq!(outcomes(&db, std::slice::from_ref(&job)).await, [SubmitOutcome::Finished]);
+    assert_eq!(outcomes(&db, &[submission(queue("other"), 1, "")]).await, [SubmitOutcome::New], "results belong to a queue");
     assert_eq!(db.cancel_job(qid, &job.job_id, "_", Reason::Deleted, None).await.unwrap(), CancelOutcome::Ended);
     let end = db.get_result(qid, &job.job_id).await.unwrap().unwrap().to_finished(Vec::new()).unwrap();
     assert_eq!((end.reason, end.result), (Reason::Deleted, None));
-    assert_eq!(db.submit(std::slice::from_ref(&job)).await.unwrap(), [SubmitOutcome::New]);
+    assert_eq!(outcomes(&db, std::slice::from_ref(&job)).await, [SubmitOutcome::New]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

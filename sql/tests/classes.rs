@@ -30,10 +30,11 @@ fn worker(description: &Value) -> WorkerDescription {
 
 fn job(qid: Qid, definition: &Value) -> Submission {
     let definition = ParsedDefinition::parse(&definition.to_string()).unwrap();
-    let job_id = definition.job_id.as_str().to_owned();
+    let (job_id, sent_id) = (definition.job_id.as_str().to_owned(), definition.job_id.as_str().to_owned());
     Submission {
         qid,
         job_id,
+        sent_id,
         definition,
         namespace: "_".into(),
         max_duration: Duration::from_mins(1),

@@ -164,7 +164,7 @@ export type DataRefType = "base64" | "url" | "utf8" | "json" | "key"
 export type Definition = {
   /** Image reference, such as `python:3.12`. */
   image?: string,
-  /** How to build an image instead. */
+  /** How to build an image instead. One with nothing in it is none: it does not count in the job's id either. */
   build?: Build,
   /** Command line, split by shell quoting rules. */
   command?: string,
@@ -231,7 +231,7 @@ export type EndedJob = {
 
 /** Body of a submission. */
 export type EnqueueJob = {
-  /** Id chosen by the client; absent means the hash of the definition. */
+  /** Id chosen by the client; absent means the hash of the definition. The hash by the rule of before means that job too. */
   id?: JobId,
   /** The definition's text, byte for byte. */
   definition: Definition,

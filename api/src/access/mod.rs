@@ -71,6 +71,13 @@ async fn job_of(parts: &mut Parts, app: &AppState, right: Right) -> Result<(Queu
     Ok((enter(parts, app, right, path.queue).await?, id))
 }
 
+/// The job of the path for one who reads: under the id that the queue has it under, whichever of its true ids the path names.
+async fn read_job_of(parts: &mut Parts, app: &AppState, right: Right) -> Result<(QueueName, JobId), ApiError> {
+    let (queue, id) = job_of(parts, app, right).await?;
+    let row_id = app.db.row_id(queue.qid(), id.as_str()).await?;
+    Ok((queue, JobId::try_from(row_id).map_err(ApiError::invalid)?))
+}
+
 async fn enter(parts: &mut Parts, app: &AppState, right: Right, queue: String) -> Result<QueueName, ApiError> {
     let queue = QueueName::try_from(queue).map_err(ApiError::invalid)?;
     let caller = Caller::from_request_parts(parts, app).await?;
@@ -91,7 +98,7 @@ macro_rules! door {
             }
         }
     };
-    ($right:expr, $(#[$doc:meta])* $queue:ident, $(#[$job_doc:meta])* $job:ident) => {
+    ($right:expr, $(#[$doc:meta])* $queue:ident, $(#[$job_doc:meta])* $job:ident by $job_of:ident) => {
         door!($right, $(#[$doc])* $queue);
 
         $(#[$job_doc])*
@@ -101,7 +108,7 @@ macro_rules! door {
             type Rejection = ApiError;
 
             async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-                job_of(parts, app, $right).await.map(|(queue, id)| Self(queue, id))
+                $job_of(parts, app, $right).await.map(|(queue, id)| Self(queue, id))
             }
         }
     };
@@ -112,21 +119,21 @@ door!(
     /// The queue of the path, for one who may read it.
     Reader,
     /// The queue and the job of the path, for one who may read them.
-    ReaderOfJob
+    ReaderOfJob by read_job_of
 );
 door!(
     Right::Submit,
     /// The queue of the path, for one who may submit to it.
     Submitter,
     /// The queue and the job of the path, for one who may submit and cancel there.
-    SubmitterOfJob
+    SubmitterOfJob by job_of
 );
 door!(
     Right::Work,
     /// The queue of the path, for one of its workers.
     WorkerOf,
     /// The queue and the job of the path, for one of the queue's workers.
-    WorkerOfJob
+    WorkerOfJob by job_of
 );
 door!(
     Right::Own,

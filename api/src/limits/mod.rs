@@ -138,7 +138,11 @@ impl Meters {
 impl App {
     /// Refuses a new job where too many wait. One that is there already is let through: sending it again is harmless.
     pub(crate) async fn check_depth(&self, qid: Qid, job_id: &str) -> Result<(), ApiError> {
-        if self.meters.depths.is_full(&self.db, qid).await? && self.db.get_job(qid, job_id).await?.is_none() {
+        if !self.meters.depths.is_full(&self.db, qid).await? {
+            return Ok(());
+        }
+        let id = self.db.row_id(qid, job_id).await?;
+        if self.db.get_job(qid, &id).await?.is_none() {
             return Err(limited("queue_depth", ErrorCode::QueueFull, FULL_RETRY, "the queue is full; try again later"));
         }
         Ok(())

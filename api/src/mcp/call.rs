@@ -47,11 +47,14 @@ impl Call<'_> {
     pub(super) async fn subject(&self, queue: Option<&str>, id: &str) -> Result<Subject, Refusal> {
         let id: JobId = id.parse().map_err(|error| Refusal::invalid("jobId", error))?;
         if queue.is_none() && self.visitor.queue.is_none() {
-            let qid = find(self.app, id.as_str(), &self.visitor.caller).await;
-            let qid = qid.map_err(|error| Refusal::from(error).by("jobId"))?;
+            let found = find(self.app, id.as_str(), &self.visitor.caller).await;
+            let (qid, id) = found.map_err(|error| Refusal::from(error).by("jobId"))?;
+            let id = JobId::try_from(id).map_err(|error| Refusal::invalid("jobId", error))?;
             return Ok(Subject { qid, id, queue: None });
         }
         let queue = self.queue(queue, Right::Read).await?;
+        let row_id = self.app.db.row_id(queue.qid(), id.as_str()).await?;
+        let id = JobId::try_from(row_id).map_err(|error| Refusal::invalid("jobId", error))?;
         Ok(Subject { qid: queue.qid(), id, queue: Some(queue) })
     }
 

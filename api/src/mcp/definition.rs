@@ -147,7 +147,9 @@ pub(super) async fn submit(
     let namespace = wish.namespace.map(|name| name.parse::<Namespace>().map_err(|error| Refusal::invalid("namespace", error)));
     let control = Control { namespace: namespace.transpose()?, again: wish.again.then_some(true), ..Control::default() };
     let job = EnqueueJob { id: None, definition, control: Some(control), debug: None };
-    Ok(enqueue(call.app, queue, job).await?)
+    let submitted = enqueue(call.app, queue, job).await?;
+    let job_id = JobId::try_from(submitted.job_id).map_err(|error| Refusal::invalid("jobId", error))?;
+    Ok((job_id, submitted.outcome))
 }
 
 #[cfg(test)]

@@ -103,7 +103,8 @@ pub(crate) async fn let_go(
     if message.is_some_and(|text| text.contains('\0') || text.len() > 4096) {
         return Err(ApiError::refused(ErrorCode::InvalidText, "the message holds a NUL or is longer than 4096 bytes".to_owned()));
     }
-    let outcome = app.db.cancel_job(queue.qid(), id.as_str(), namespace.as_str(), reason, message).await?;
+    let id = app.db.row_id(queue.qid(), id.as_str()).await?;
+    let outcome = app.db.cancel_job(queue.qid(), &id, namespace.as_str(), reason, message).await?;
     if matches!(outcome, CancelOutcome::Ended | CancelOutcome::Left) {
         app.touch(queue.qid(), Kinds::STATES);
     }

@@ -29,7 +29,8 @@ struct Client {
 /// each. The server sends `Workers` and `JobStates` on connect, then `JobStateUpdates`, `Workers` and `JobStatusPayload` as
 /// things change, each as `{"type", "payload"}`. The client may send `PING` (answered `PONG`),
 /// `{"type": "StateChange", "payload": {"tag": "", "job", "state", "value"}}` to submit (`Queued`, `value.enqueued` is the
-/// body of a submission and `job` its id) or to cancel or clear (`Finished`, `value.reason` is `Cancelled` or `Deleted`),
+/// body of a submission and `job` its id; from then on the socket is told of the job by the id that it sent, whichever of the job's
+/// true ids that is) or to cancel or clear (`Finished`, `value.reason` is `Cancelled` or `Deleted`),
 /// `{"type": "QueryJob", "payload": {"jobId"}}` and `{"type": "QueryJobStates"}`. Anything else is ignored, and a
 /// submission that is refused gets no answer here: POST says why.
 #[utoipa::path(
@@ -97,23 +98,33 @@ impl Client {
     /// Submits, cancels or clears. The answer is the broadcast; what failed is sent again by the client.
     async fn change(&mut self, change: StateChange) -> Result<(), Closed> {
         let Connection { app, queue, caller, .. } = &self.connection;
+        let (app, queue) = (app.clone(), queue.clone());
         let value = change.value;
         let admitted = app.admit(queue.qid(), Right::Submit, caller).await;
         let outcome = match (change.state, value.enqueued, value.reason) {
             _ if admitted.is_err() => admitted,
             (JobState::Queued, Some(mut job), _) => {
-                job.id.get_or_insert(change.job.clone());
-                match enqueue(app, queue, job).await {
-                    // The broadcast of its first event acknowledges a new job. Others may have had theirs long ago.
-                    Ok((_, SubmitOutcome::New)) => Ok(()),
-                    Ok((job_id, _)) => return self.connection.send_job(&job_id).await,
+                let sent_id = job.id.get_or_insert(change.job.clone()).clone();
+                match enqueue(&app, &queue, job).await {
+                    Ok(submitted) => {
+                        self.connection.note_name(&submitted.job_id, sent_id.as_str());
+                        if submitted.outcome != SubmitOutcome::New {
+                            return self.connection.send_job(&sent_id).await;
+                        }
+                        // The broadcast of its first event acknowledges a new job. Others may have had theirs long ago.
+                        Ok(())
+                    }
                     Err(error) => Err(error),
                 }
             }
             (JobState::Finished, _, Some(reason @ (Reason::Cancelled | Reason::Deleted))) => {
                 let namespace = value.namespace.unwrap_or_default();
                 let message = value.message.as_deref();
-                let_go(app, queue, &change.job, &namespace, reason, message).await.map(|_| ())
+                // The broadcast of its end is to have the id that this client knows.
+                match self.connection.row_id(&change.job).await {
+                    Ok(_) => let_go(&app, &queue, &change.job, &namespace, reason, message).await.map(|_| ()),
+                    Err(error) => Err(error),
+                }
             }
             _ => Err(ApiError::refused(ErrorCode::InvalidRequest, "a client submits, cancels or deletes".to_owned())),
         };

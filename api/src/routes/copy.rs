@@ -50,20 +50,20 @@ pub(crate) async fn copy(
     Body(request): Body<CopyRequest>,
 ) -> Result<Json<Value>, ApiError> {
     app.admit(request.queue.qid(), Right::Submit, &caller).await?;
-    let qid = match &request.from {
+    let (qid, row_id) = match &request.from {
         Some(from) => {
             app.admit(from.qid(), Right::Read, &caller).await?;
-            from.qid()
+            (from.qid(), app.db.row_id(from.qid(), id.as_str()).await?)
         }
         None => look_for(&app, id.as_str(), &caller).await?.ok_or(NO_DEFINITION)?,
     };
-    let stored = app.db.get_definition(qid, id.as_str()).await?.ok_or(NO_DEFINITION)?;
+    let stored = app.db.get_definition(qid, &row_id).await?.ok_or(NO_DEFINITION)?;
     if stored.login.is_some() {
         // The other queue's workers will see it, and the caller may be one of them.
         app.admit(qid, Right::Work, &caller).await?;
     }
     let definition = RawValue::from_string(stored.whole()).map_err(ApiError::bad_request)?;
     let job = EnqueueJob { id: Some(id), definition, control: request.control, debug: None };
-    let (job_id, _) = enqueue(&app, &request.queue, job).await?;
-    Ok(Json(json!({"success": true, "jobId": job_id})))
+    let copied = enqueue(&app, &request.queue, job).await?;
+    Ok(Json(json!({"success": true, "jobId": copied.job_id})))
 }

@@ -47,7 +47,7 @@ pub(crate) async fn input(
     own: OwnAddress,
     request: Request,
 ) -> Result<Response, ApiError> {
-    send_input(&app, queue.qid(), &id, Asked { name, own, request }).await
+    send_input(&app, queue.qid(), id.as_str(), Asked { name, own, request }).await
 }
 
 /// `GET /q/:queue/j/:id/outputs/*name`: one output file of a job. The name may hold slashes.
@@ -71,7 +71,7 @@ pub(crate) async fn output(
     own: OwnAddress,
     request: Request,
 ) -> Result<Response, ApiError> {
-    send_output(&app, queue.qid(), &id, Asked { name, own, request }).await
+    send_output(&app, queue.qid(), id.as_str(), Asked { name, own, request }).await
 }
 
 /// `GET /j/:id/inputs/*name`: one input or config file of a job, whatever its queue.
@@ -96,7 +96,8 @@ pub(crate) async fn input_anywhere(
     request: Request,
 ) -> Result<Response, ApiError> {
     let id: JobId = id.parse().map_err(ApiError::invalid)?;
-    send_input(&app, find(&app, id.as_str(), &caller).await?, &id, Asked { name, own, request }).await
+    let (qid, id) = find(&app, id.as_str(), &caller).await?;
+    send_input(&app, qid, &id, Asked { name, own, request }).await
 }
 
 /// `GET /j/:id/outputs/*name`: one output file of a job, whatever its queue.
@@ -121,7 +122,8 @@ pub(crate) async fn output_anywhere(
     request: Request,
 ) -> Result<Response, ApiError> {
     let id: JobId = id.parse().map_err(ApiError::invalid)?;
-    send_output(&app, find(&app, id.as_str(), &caller).await?, &id, Asked { name, own, request }).await
+    let (qid, id) = find(&app, id.as_str(), &caller).await?;
+    send_output(&app, qid, &id, Asked { name, own, request }).await
 }
 
 /// The file that was asked for, and how.
@@ -131,8 +133,8 @@ struct Asked {
     request: Request,
 }
 
-async fn send_input(app: &App, qid: Qid, id: &JobId, asked: Asked) -> Result<Response, ApiError> {
-    let stored = app.db.get_definition(qid, id.as_str()).await?;
+async fn send_input(app: &App, qid: Qid, id: &str, asked: Asked) -> Result<Response, ApiError> {
+    let stored = app.db.get_definition(qid, id).await?;
     let file = stored.and_then(|stored| input_of(&stored.body, &asked.name)).ok_or_else(absent)?;
     send(app, file, asked).await
 }
@@ -143,10 +145,10 @@ fn input_of(body: &str, name: &str) -> Option<DataRef> {
     named(&definition.inputs.iter().chain(&definition.config_files).flatten(), name).cloned()
 }
 
-async fn send_output(app: &App, qid: Qid, id: &JobId, asked: Asked) -> Result<Response, ApiError> {
+async fn send_output(app: &App, qid: Qid, id: &str, asked: Asked) -> Result<Response, ApiError> {
     // All outputs of a job may be megabytes of JSON.
     let found = app.large.read(async {
-        let Some(row) = app.db.get_result(qid, id.as_str()).await? else { return Err(absent()) };
+        let Some(row) = app.db.get_result(qid, id).await? else { return Err(absent()) };
         let result = row.to_finished(Vec::new())?.result.unwrap_or_default();
         named(&result.outputs.iter(), &asked.name).cloned().ok_or_else(absent)
     });

@@ -38,7 +38,7 @@ pub(crate) async fn history_anywhere(
     caller: Caller,
 ) -> Result<Json<Value>, ApiError> {
     let entries = match look_for(&app, id.as_str(), &caller).await? {
-        Some(qid) => app.db.job_history(qid, id.as_str()).await?,
+        Some((qid, id)) => app.db.job_history(qid, &id).await?,
         None => Vec::new(),
     };
     Ok(Json(json!({"data": entries})))

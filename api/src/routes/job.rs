@@ -123,8 +123,8 @@ pub(crate) async fn get_anywhere(
         return Ok(vary(super::web::page(1)));
     }
     let id = bare.unwrap_or(id.as_str());
-    let qid = find(&app, id, &caller).await?;
-    show(&app, qid, id, &own).await.map(vary)
+    let (qid, id) = find(&app, id, &caller).await?;
+    show(&app, qid, &id, &own).await.map(vary)
 }
 
 /// A cache must not give a program the page, nor a person the JSON.
@@ -133,15 +133,16 @@ pub(super) fn vary(mut response: Response) -> Response {
     response
 }
 
-/// The queue of a job that the URL does not name: the oldest that the caller may read. What he may not read is not there.
-pub(crate) async fn find(app: &App, id: &str, caller: &Caller) -> Result<Qid, ApiError> {
+/// The queue of a job that the URL does not name, and the id that it has there: the oldest that the caller may read. What he may not
+/// read is not there.
+pub(crate) async fn find(app: &App, id: &str, caller: &Caller) -> Result<(Qid, String), ApiError> {
     look_for(app, id, caller).await?.ok_or(NO_JOB)
 }
 
-pub(super) async fn look_for(app: &App, id: &str, caller: &Caller) -> Result<Option<Qid>, ApiError> {
-    for qid in app.db.find_job(id, caller.token().is_some()).await? {
+pub(super) async fn look_for(app: &App, id: &str, caller: &Caller) -> Result<Option<(Qid, String)>, ApiError> {
+    for (qid, id) in app.db.find_job(id, caller.token().is_some()).await? {
         if app.policies.may(qid, Right::Read, caller).await? {
-            return Ok(Some(qid));
+            return Ok(Some((qid, id)));
         }
     }
     Ok(None)
@@ -175,7 +176,7 @@ async fn shown_text(app: &App, qid: Qid, id: &str, own: &OwnAddress) -> Result<S
     responses((status = 200, description = "The definition, or null.", body = ShownDefinition), Refusals),
 )]
 pub(crate) async fn definition(State(app): State<AppState>, ReaderOfJob(queue, id): ReaderOfJob) -> Result<Response, ApiError> {
-    show_definition(&app, Some(queue.qid()), id.as_str()).await
+    show_definition(&app, Some((queue.qid(), id.into()))).await
 }
 
 /// `GET /j/:id/definition.json`: the definition of a job whose queue the path does not name.
@@ -191,14 +192,13 @@ pub(crate) async fn definition_anywhere(
     JobOnly(id): JobOnly,
     caller: Caller,
 ) -> Result<Response, ApiError> {
-    let qid = look_for(&app, id.as_str(), &caller).await?;
-    show_definition(&app, qid, id.as_str()).await
+    show_definition(&app, look_for(&app, id.as_str(), &caller).await?).await
 }
 
-async fn show_definition(app: &App, qid: Option<Qid>, id: &str) -> Result<Response, ApiError> {
+async fn show_definition(app: &App, found: Option<(Qid, String)>) -> Result<Response, ApiError> {
     let text = async {
-        let text = match qid {
-            Some(qid) => app.db.get_definition(qid, id).await?,
+        let text = match found {
+            Some((qid, id)) => app.db.get_definition(qid, &id).await?,
             None => None,
         };
         let text = text.map_or_else(|| "null".to_owned(), |stored| without_login(stored.body));
@@ -228,7 +228,7 @@ pub(crate) async fn result(
     ReaderOfJob(queue, id): ReaderOfJob,
     own: OwnAddress,
 ) -> Result<Response, ApiError> {
-    show_result(&app, Some(queue.qid()), id.as_str(), &own).await
+    show_result(&app, Some((queue.qid(), id.into())), &own).await
 }
 
 /// `GET /j/:id/result.json`: the finished job, whatever its queue, or null.
@@ -253,8 +253,7 @@ pub(crate) async fn result_anywhere(
     caller: Caller,
     own: OwnAddress,
 ) -> Result<Response, ApiError> {
-    let qid = look_for(&app, id.as_str(), &caller).await?;
-    show_result(&app, qid, id.as_str(), &own).await
+    show_result(&app, look_for(&app, id.as_str(), &caller).await?, &own).await
 }
 
 /// The word of [`STATE_HEADER`].
@@ -266,11 +265,11 @@ pub(super) const fn state_word(state: JobState) -> &'static str {
     }
 }
 
-async fn show_result(app: &App, qid: Option<Qid>, id: &str, own: &OwnAddress) -> Result<Response, ApiError> {
+async fn show_result(app: &App, found: Option<(Qid, String)>, own: &OwnAddress) -> Result<Response, ApiError> {
     let mut state = "unknown";
     let text = async {
-        let job = match qid {
-            Some(qid) => full_job(app, qid, id, own).await?,
+        let job = match found {
+            Some((qid, id)) => full_job(app, qid, &id, own).await?,
             None => None,
         };
         state = job.as_ref().map_or("unknown", |job| state_word(job.state));

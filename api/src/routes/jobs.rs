@@ -172,7 +172,10 @@ fn listed(list: List, row: PageRow) -> ListedJob {
         reason: row.reason(),
         image: text("image"),
         command: text("command"),
-        is_build: body.as_ref().is_some_and(|body| body.get("build").is_some_and(serde_json::Value::is_object)),
+        is_build: body
+            .as_ref()
+            .and_then(|body| body.get("build")?.as_object())
+            .is_some_and(|build| build.values().any(|v| !v.is_null())),
         id: row.job_id,
         message: row.message,
         status_code: row.status_code,

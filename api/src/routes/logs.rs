@@ -41,7 +41,7 @@ pub(crate) async fn build_logs(
     ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
 ) -> Result<Response, ApiError> {
-    read(&app, Some(queue.qid()), id.as_str(), false, from.since).await
+    read(&app, Some((queue.qid(), id.into())), false, from.since).await
 }
 
 /// `GET /q/:queue/j/:id/run-logs.json?since=N`: log lines of the container after a cursor.
@@ -57,7 +57,7 @@ pub(crate) async fn run_logs(
     ReaderOfJob(queue, id): ReaderOfJob,
     Parameters(from): Parameters<Since>,
 ) -> Result<Response, ApiError> {
-    read(&app, Some(queue.qid()), id.as_str(), true, from.since).await
+    read(&app, Some((queue.qid(), id.into())), true, from.since).await
 }
 
 /// `GET /j/:id/build-logs.json?since=N`: log lines of pull and build after a cursor, whatever the queue.
@@ -74,7 +74,7 @@ pub(crate) async fn build_logs_anywhere(
     caller: Caller,
     Parameters(from): Parameters<Since>,
 ) -> Result<Response, ApiError> {
-    read(&app, look_for(&app, id.as_str(), &caller).await?, id.as_str(), false, from.since).await
+    read(&app, look_for(&app, id.as_str(), &caller).await?, false, from.since).await
 }
 
 /// `GET /j/:id/run-logs.json?since=N`: log lines of the container after a cursor, whatever the queue.
@@ -91,15 +91,15 @@ pub(crate) async fn run_logs_anywhere(
     caller: Caller,
     Parameters(from): Parameters<Since>,
 ) -> Result<Response, ApiError> {
-    read(&app, look_for(&app, id.as_str(), &caller).await?, id.as_str(), true, from.since).await
+    read(&app, look_for(&app, id.as_str(), &caller).await?, true, from.since).await
 }
 
 /// The lines; none of a job that is not there, of which existing clients expect an empty log. The header tells it from one that
 /// has not written yet.
-async fn read(app: &AppState, qid: Option<Qid>, id: &str, is_run: bool, since: i64) -> Result<Response, ApiError> {
+async fn read(app: &AppState, found: Option<(Qid, String)>, is_run: bool, since: i64) -> Result<Response, ApiError> {
     // The state first: every line of a finished job was stored before its end.
-    let job = match qid {
-        Some(qid) => app.db.get_job(qid, id).await?,
+    let job = match found {
+        Some((qid, id)) => app.db.get_job(qid, &id).await?,
         None => None,
     };
     let (state, answer) = if let Some(job) = job {

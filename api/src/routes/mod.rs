@@ -14,6 +14,7 @@ pub(crate) mod jobs;
 mod logs;
 mod mcp;
 mod metaframe;
+mod names;
 mod policy;
 pub(crate) mod program;
 mod report;

@@ -15,6 +15,7 @@ use protocol::{ErrorCode, JobId, Jobs, JobsMessage, QueueName, ServerMessage, li
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Instant, Interval, interval_at};
 
+use super::names::Names;
 use crate::access::{Caller, Right};
 use crate::app::AppState;
 use crate::error::ApiError;
@@ -37,6 +38,8 @@ pub(super) struct Connection {
     right: Right,
     /// How many messages it may send; workers may send as many as their jobs say lines.
     messages: Option<MessageBucket>,
+    /// By which ids its client knows its jobs.
+    names: Names,
     last_heard: Instant,
     _place: Place,
 }
@@ -83,7 +86,17 @@ impl Opening {
 
     fn connected(self, socket: WebSocket, place: Place) -> Connection {
         let Self { app, queue, caller, right, messages, .. } = self;
-        Connection { app, queue, socket, caller, right, messages, last_heard: Instant::now(), _place: place }
+        Connection {
+            app,
+            queue,
+            socket,
+            caller,
+            right,
+            messages,
+            names: Names::default(),
+            last_heard: Instant::now(),
+            _place: place,
+        }
     }
 }
 
@@ -211,8 +224,23 @@ impl Connection {
 
     pub(super) async fn send(&mut self, text: Arc<str>) -> Result<(), Closed> {
         let large = self.app.large.clone();
-        let _room = large.frame(text.len()).await;
-        self.send_frame(Message::Text(String::from(&*text).into())).await
+        for text in self.names.translate(text) {
+            let _room = large.frame(text.len()).await;
+            self.send_frame(Message::Text(String::from(&*text).into())).await?;
+        }
+        Ok(())
+    }
+
+    /// The id under which the queue has a job. From now on its client is told of that job by the id that it sent.
+    pub(super) async fn row_id(&mut self, sent_id: &JobId) -> Result<String, ApiError> {
+        let row_id = self.app.db.row_id(self.queue.qid(), sent_id.as_str()).await?;
+        self.names.note(&row_id, sent_id.as_str());
+        Ok(row_id)
+    }
+
+    /// The same, where the id is known.
+    pub(super) fn note_name(&mut self, row_id: &str, sent_id: &str) {
+        self.names.note(row_id, sent_id);
     }
 
     pub(super) async fn send_snapshot(&mut self) -> Result<(), Closed> {
@@ -225,7 +253,8 @@ impl Connection {
 
     /// `JobStateUpdates` with that job, or without any when it is unknown.
     pub(super) async fn send_job(&mut self, job_id: &JobId) -> Result<(), Closed> {
-        let Ok(row) = self.app.db.get_job(self.queue.qid(), job_id.as_str()).await else { return Ok(()) };
+        let Ok(row_id) = self.row_id(job_id).await else { return Ok(()) };
+        let Ok(row) = self.app.db.get_job(self.queue.qid(), &row_id).await else { return Ok(()) };
         let listed = row.filter(|row| row.is_listed() && !row.is_item).map(|row| (row.job_id.clone(), row.to_job()));
         let message = JobsMessage { state: Jobs { jobs: listed.into_iter().collect() }, is_subset: true, is_past: false };
         self.send(text_of(&ServerMessage::JobStateUpdates(message))).await

@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use protocol::limits::DURATION_MIN;
-use protocol::{EnqueueJob, ErrorCode, InvalidDefinition, JobId, Namespace, ParsedDefinition, QueueName};
+use protocol::{EnqueueJob, ErrorCode, InvalidDefinition, Namespace, ParsedDefinition, QueueName};
 use serde_json::{Value, json};
-use sql::{OwedCallbacks, Submission, SubmitOutcome};
+use sql::{OwedCallbacks, Submission};
 
 use crate::access::Submitter;
 use crate::app::{App, AppState};
@@ -27,23 +27,26 @@ pub(crate) async fn submit(
     Submitter(queue): Submitter,
     Body(job): Body<EnqueueJob>,
 ) -> Result<Json<Value>, ApiError> {
-    let (job_id, _) = enqueue(&app, &queue, job).await?;
+    let sql::Submitted { job_id, .. } = enqueue(&app, &queue, job).await?;
     Ok(Json(json!({"success": true, "jobId": job_id})))
 }
 
-/// Checks and queues a job. Gives its id, and whether it was there before.
-pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Result<(JobId, SubmitOutcome), ApiError> {
+/// Checks and queues a job. Gives its id, and whether it was there before. A client may send any id; one that is the hash of the
+/// definition by either rule is that of the definition, and what it is told later names the job as it did.
+pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Result<sql::Submitted, ApiError> {
     let definition = ParsedDefinition::parse(job.definition.get()).map_err(ApiError::invalid)?;
     let control = job.control.unwrap_or_default();
-    let job_id = job.id.unwrap_or_else(|| definition.job_id.clone());
-    job_id.check_new().map_err(ApiError::invalid)?;
+    let sent_id = job.id.unwrap_or_else(|| definition.job_id.clone());
+    sent_id.check_new().map_err(ApiError::invalid)?;
+    let job_id = if definition.is_true_id(sent_id.as_str()) { definition.job_id.clone() } else { sent_id.clone() };
     if control.max_duration.is_some_and(|max| max.0 < DURATION_MIN) {
         return Err(ApiError::invalid(InvalidDefinition::TooShort { what: "control.maxDuration" }));
     }
     let max_duration = control.max_duration.map_or(definition.max_duration, |max| max.0.min(definition.max_duration));
     let submission = Submission {
         qid: queue.qid(),
-        job_id: job_id.as_str().to_owned(),
+        job_id: job_id.into(),
+        sent_id: sent_id.into(),
         max_duration,
         definition,
         namespace: String::from(control.namespace.unwrap_or_default()),
@@ -60,6 +63,5 @@ pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Re
             "the namespace * means all and cannot hold a job; choose a name".to_owned(),
         ));
     }
-    let outcome = app.submit(submission).await?;
-    Ok((job_id, outcome))
+    app.submit(submission).await
 }

@@ -15,4 +15,5 @@ mod sql_users;
 mod storage;
 mod task_queue;
 mod test_api;
+mod true_ids;
 mod webhooks;

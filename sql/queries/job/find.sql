@@ -1,14 +1,21 @@
--- The queues in which a job may be found by its id alone: only under the true hash of its definition, the oldest first. Queues
--- that ask their readers for a token are left out for those who have none.
+-- The rows by which a job may be found by its id alone: only by the hash of its definition, by either rule, the oldest first. Queues
+-- that ask their readers for a token are left out for those who have none. A row that a release before the rule of today wrote does
+-- not know that its id is the hash by that rule; its alias does.
 -- in:    $1 job_id text, $2 has_token bool
--- out:   qid uuid: a hundred rows at most
+-- out:   qid uuid, job_id text: a hundred rows at most
 -- locks: none
--- index: running_pkey, queued_job, finished_pkey, queue_pkey
-select n.qid from (
-  select r.qid, r.queued_at from asman.running r where r.job_id = $1 and r.is_true_id
+-- index: alias_old, alias_job, alias_pkey, running_pkey, queued_job, finished_pkey, queue_pkey
+with name as materialized (
+  select coalesce((select a.job_id from asman.alias a where a.old_id = $1 limit 1), $1) as job_id),
+candidate as materialized (
+  select n.job_id from name n
+  union select a.old_id from name n cross join lateral (select b.old_id from asman.alias b where b.job_id = n.job_id) a)
+select n.qid, n.job_id from candidate c cross join lateral (
+  select r.qid, r.job_id, r.queued_at, r.is_true_id, r.definition_hash from asman.running r where r.job_id = c.job_id
   union all
-  select q.qid, q.queued_at from asman.queued q where q.job_id = $1 and q.is_true_id
+  select q.qid, q.job_id, q.queued_at, q.is_true_id, q.definition_hash from asman.queued q where q.job_id = c.job_id
   union all
-  select f.qid, f.queued_at from asman.finished f where f.job_id = $1 and f.is_true_id) n
-where $2 or not exists (select from asman.queue p where p.qid = n.qid and p.read_token_hash is not null)
+  select f.qid, f.job_id, f.queued_at, f.is_true_id, f.definition_hash from asman.finished f where f.job_id = c.job_id) n
+where (n.is_true_id or (select true from asman.alias a where a.definition_hash = n.definition_hash and a.job_id = n.job_id limit 1))
+  and ($2 or not exists (select from asman.queue p where p.qid = n.qid and p.read_token_hash is not null))
 order by n.queued_at limit 100;

@@ -243,7 +243,7 @@ class AsmanClient implements Client {
     job.setRunnable(true)
     try {
       const inputs = [...this.#arrivals.inputs(params.allowsetjob), ...this.#userFiles.inputs()]
-      const draft = build({ job: params.job, environment: params.environment, texts: params.inputs, inputs })
+      const draft = build({ job: params.job, environment: params.others, texts: params.inputs, inputs })
       const settled = await this.#settler.settle(draft, queue.base, isStale)
       if (isStale() || !settled) return
       this.#problems.clear("definition")

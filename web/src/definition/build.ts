@@ -22,7 +22,7 @@ export interface Sources {
 
 /** Whether there is anything to run. */
 export function isRunnable(job: Definition | undefined): job is Definition {
-  return Boolean(job?.image) || Boolean(job?.build)
+  return Boolean(job?.image) || isFilled(job?.build)
 }
 
 /**
@@ -46,9 +46,9 @@ export function build({ job, environment, texts, inputs }: Sources): Draft {
   }
 }
 
-/** Whether a map has anything in it. */
+/** Whether a map has anything in it. A build without is none, as the id says. */
 function isFilled(map: object | null | undefined): boolean {
-  return map !== undefined && map !== null && Object.keys(map).length > 0
+  return map !== undefined && map !== null && Object.values(map).some((value) => value !== undefined && value !== null)
 }
 
 /** A deep copy. Not `structuredClone`, which throws for proxies of a reactive store. */

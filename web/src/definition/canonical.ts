@@ -1,9 +1,10 @@
 /**
- * The one text of a JSON value, and the job id that is the hash of it. Byte for byte what existing clients and the server make;
+ * The one text of a JSON value, and the job ids that are hashes of it. Byte for byte what existing clients and the server make;
  * `protocol/vectors/job-ids.json` is tested on both sides.
  */
-import type { DataRef, Definition } from "../wire.ts"
+import type { Definition } from "../wire.ts"
 import { sha256Hex } from "./sha256.ts"
+import { isObject } from "./shape.ts"
 
 /** Deeper values are refused: the server refuses them too, and recursion must end. */
 export const DEPTH_MAX = 120
@@ -29,28 +30,88 @@ function write(value: unknown, depth: number): string | undefined {
   return `{${pieces.join(",")}}`
 }
 
-/** The text whose hash is the id of a definition: without what does not change the work. */
+/** Members of a definition that count in its id as they are, where they are not null. */
+const MEMBERS = new Set(["v", "image", "command", "entrypoint", "workdir", "shmSize", "maxDuration", "tags"])
+const BUILD = new Set(["context", "buildContext", "filename", "target", "dockerfile", "buildArgs", "platform"])
+const REQUIREMENTS = new Set(["cpus", "gpus", "maxDuration", "memory"])
+/** What a page around a client adds to the client's address, for the client alone, beside what begins with `mp-` or `mp_`. */
+const OF_PAGE = new Set(["channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"])
+
+/** Whether a variable is of the page around a client: it is not the job's, and does not count in the id. */
+export function isOfPage(name: string): boolean {
+  return /^mp[-_]/.test(name) || OF_PAGE.has(name)
+}
+
+/** The text whose hash is the id of a definition: what of it changes the work, as far as there is something. */
 export function canonicalText(definition: Definition): string {
-  const { inputs, configFiles, env, ...rest } = definition
-  const copy: Record<string, unknown> = { ...rest }
-  if (inputs !== undefined) copy.inputs = bareRefs(inputs)
-  if (configFiles !== undefined) copy.configFiles = bareRefs(configFiles)
-  if (env !== undefined) copy.env = bareEnv(env)
-  return stableText(copy)
+  if (!isObject(definition)) return stableText(definition)
+  const counted = Object.entries(definition).map(([name, value]) => [name, countedMember(name, value)] as const)
+  return stableText(Object.fromEntries(counted.filter(([, value]) => value !== undefined)))
 }
 
 /** The id of a definition: lowercase hex SHA-256 of its canonical text. */
 export function jobIdOf(definition: Definition): string {
-  return sha256Hex(new TextEncoder().encode(canonicalText(definition)))
+  return hashOf(canonicalText(definition))
 }
 
-function bareRefs(refs: Record<string, DataRef>): unknown {
-  if (typeof refs !== "object" || refs === null) return refs
-  return Object.fromEntries(Object.entries(refs).map(([name, ref]) => [name, bareRef(ref)]))
+/**
+ * The id of a definition by the rule of clients up to 0.54.80, by which the server finds its job too: all members count but refs'
+ * `hash`, the signatures of presigned URLs, `env.channel` and `env.CHANNEL`.
+ */
+export function oldJobIdOf(definition: Definition): string {
+  if (!isObject(definition)) return hashOf(stableText(definition))
+  const { inputs, configFiles, env, ...rest } = definition
+  const copy: Record<string, unknown> = { ...rest }
+  if (inputs !== undefined) copy.inputs = bareRefs(inputs)
+  if (configFiles !== undefined) copy.configFiles = bareRefs(configFiles)
+  if (env !== undefined) copy.env = withoutChannel(env)
+  return hashOf(stableText(copy))
 }
 
-function bareRef(ref: DataRef): unknown {
-  if (typeof ref !== "object" || ref === null) return ref
+function hashOf(text: string): string {
+  return sha256Hex(new TextEncoder().encode(text))
+}
+
+/** What of a member counts; undefined where there is nothing in it. */
+function countedMember(name: string, value: unknown): unknown {
+  if (value === undefined || value === null) return undefined
+  if (MEMBERS.has(name)) return value
+  switch (name) {
+    case "build": return filled(value, (member) => BUILD.has(member))
+    case "requirements": return filled(value, (member) => REQUIREMENTS.has(member))
+    case "env": return filled(value, (variable) => !isOfPage(variable), true)
+    case "inputs": case "configFiles": return isObject(value) ? filled(mapped(value, contentOf), () => true, true) : value
+    // Ours: existing clients have none.
+    case "secrets": return Array.isArray(value) && value.length === 0 ? undefined : value
+    default: return undefined
+  }
+}
+
+/** An object's members that are wanted and not null; undefined without any. What is no object stays as it is. */
+function filled(value: unknown, isWanted: (name: string) => boolean, takesNull = false): unknown {
+  if (!isObject(value)) return value
+  const kept = Object.entries(value).filter(([name, inner]) =>
+    isWanted(name) && inner !== undefined && (takesNull || inner !== null))
+  return kept.length > 0 ? Object.fromEntries(kept) : undefined
+}
+
+function bareRefs(refs: unknown): unknown {
+  return isObject(refs) ? mapped(refs, bareRef) : refs
+}
+
+function mapped(refs: Record<string, unknown>, of: (ref: unknown) => unknown): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(refs).map(([name, ref]) => [name, of(ref)]))
+}
+
+/** Of a ref its value and its type count. */
+function contentOf(ref: unknown): unknown {
+  const bare = bareRef(ref)
+  if (!isObject(bare)) return bare
+  return { ...("value" in bare && { value: bare.value }), ...(bare.type !== null && { type: bare.type }) }
+}
+
+function bareRef(ref: unknown): unknown {
+  if (!isObject(ref)) return ref
   const { hash: _, ...bare } = ref
   return bare.type === "url" && typeof bare.value === "string" ? { ...bare, value: unsigned(bare.value) } : bare
 }
@@ -64,7 +125,7 @@ function unsigned(url: string): string {
   return url.startsWith(PRESIGNED_ORIGIN) ? url.replace(/[?#].*$/s, "") : url
 }
 
-function bareEnv(env: Record<string, string>): unknown {
-  if (typeof env !== "object" || env === null) return env
+function withoutChannel(env: unknown): unknown {
+  if (!isObject(env)) return env
   return Object.fromEntries(Object.entries(env).filter(([key, value]) => !((key === "channel" || key === "CHANNEL") && value)))
 }

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import type { Definition } from "../wire.ts"
 import { base64Of, bytesOfBase64 } from "./base64.ts"
 import { build, type Sources } from "./build.ts"
+import { jobIdOf, oldJobIdOf } from "./canonical.ts"
 import { type Input, inputOf } from "./inputs.ts"
 import { type Settled, Settler } from "./settle.ts"
 import { type Put, Uploader } from "./upload.ts"
@@ -24,13 +25,15 @@ const FIRST = {
   environment: { foo: "bar baz", terminal: "true", hm: "disabled", channel: "zz" },
 }
 
-test("the first end-to-end vector gives the definition and the id that the existing client gave", async () => {
+test("the first end-to-end vector gives the definition that the existing client gave, and is found by its id", async () => {
   const { id, definition, uploads } = await settle(FIRST)
   expect(definition).toEqual({
     command: "echo bar baz $foo", image: "alpine:3.18.5",
     env: { foo: "bar baz", terminal: "true", hm: "disabled", channel: "zz" },
   })
-  expect(id).toBe("07d84147836cbdbddf82e6382bc6a375e94ed8feabbe33c283244349c822f18a")
+  expect(oldJobIdOf(definition)).toBe("07d84147836cbdbddf82e6382bc6a375e94ed8feabbe33c283244349c822f18a")
+  const { channel: _, ...env } = definition.env!
+  expect(id).toBe(jobIdOf({ ...definition, env }))
   expect(uploads).toEqual([])
 })
 
@@ -40,8 +43,8 @@ test("the second end-to-end vector, with inputs of many kinds and an upload, giv
     ref: { type: "url", value: "https://example.com/x.bin" }, keyref: { type: "key", value: "abc123" },
     utf8ref: { type: "utf8", value: "refval" }, emptyref: { type: "utf8", value: "" },
   })
-  const { id, definition, uploads } = await settle({ ...FIRST, inputs })
-  expect(id).toBe("108f1a8e2e94036b4a168ec1de72e9bf074b445cc461a5cdfefb48ded532e369")
+  const { definition, uploads } = await settle({ ...FIRST, inputs })
+  expect(oldJobIdOf(definition)).toBe("108f1a8e2e94036b4a168ec1de72e9bf074b445cc461a5cdfefb48ded532e369")
   expect(definition.inputs!["lead.txt"]!.value).toBe(`${BASE}/f/84a0678c90937f5dcf9994d5866668da6b995109c8ad845410559b48a4ecafed`)
   expect(uploads.map(({ name, body }) => [name, body.size])).toEqual([["lead.txt", 201]])
 })

@@ -52,8 +52,6 @@ export class ParamStore implements Params {
   get maxJobDuration(): string { return this.#values.maxJobDuration }
   get definition(): MetaframeDefinition | undefined { return this.#values.definition }
   get others(): Readonly<Record<string, string>> { return this.#values.others }
-  /** What of the fragment becomes environment of the job, in its order. */
-  get environment(): Readonly<Record<string, string>> { return this.#values.environment }
   /** Whether an edit is under way that the address does not have yet. */
   get isEditing(): boolean { return this.#pending.size > 0 }
   /** The whole fragment as it is, or is about to be, written. */

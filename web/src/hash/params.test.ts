@@ -33,20 +33,18 @@ const b64 = (value: unknown): string => encodeURIComponent(encodeB64Json(value))
 beforeEach(() => { vi.useFakeTimers() })
 afterEach(() => { vi.useRealTimers() })
 
-test("parameters are read, unknown ones become variables, and terminal and hm count among them as in existing ids", () => {
+test("parameters are read, and unknown ones become variables", () => {
   const { params } =
-    store(`#?job=${b64({ image: "a" })}&foo=bar%20baz&terminal=true&hm=disabled&queue=q1&autostart=true&config=x`)
+    store(`#?job=${b64({ image: "a" })}&foo=bar%20baz&terminal=true&hm=disabled&queue=q1&autostart=true&config=x&resolverefs=true`)
   expect(params.job).toEqual({ image: "a" })
   expect([params.queue, params.autostart, params.terminal, params.debug]).toEqual(["q1", true, true, false])
-  expect(params.others).toEqual({ foo: "bar baz", hm: "disabled" })
-  expect(Object.entries(params.environment)).toEqual([["foo", "bar baz"], ["terminal", "true"], ["hm", "disabled"]])
+  expect(Object.entries(params.others)).toEqual([["foo", "bar baz"], ["hm", "disabled"]])
 })
 
 test("what a surrounding metapage adds to the address is no variable, so that every viewer has the same job", () => {
   const added = "&mp-channel=wss%3A%2F%2Fa&mp_debug=1&readonly=true&edit=1&channel=c&CHANNEL=C&parent-metapage-id=p&fs-path=%2Fx"
   const { params, address } = store(`#?job=${b64({ image: "a" })}&hm=disabled${added}&readonlyish=1`)
-  expect(Object.entries(params.environment)).toEqual([["hm", "disabled"], ["readonlyish", "1"]])
-  expect(params.others).toEqual({ hm: "disabled", readonlyish: "1" })
+  expect(Object.entries(params.others)).toEqual([["hm", "disabled"], ["readonlyish", "1"]])
   params.setFlag("debug", true)
   expect(address.hash).toContain("mp-channel=wss")
 })

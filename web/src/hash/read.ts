@@ -1,6 +1,6 @@
 /** The fourteen parameters, as values. Reading never throws: what is malformed or too large is absent, and said. */
 import type { MetaframeDefinition, ReadParams } from "../client/client.ts"
-import { DEPTH_MAX, stableText } from "../definition/canonical.ts"
+import { DEPTH_MAX, isOfPage, stableText } from "../definition/canonical.ts"
 import { asControl, asDefinition, ENTRIES_MAX, isObject } from "../definition/shape.ts"
 import { decodeB64Json } from "./b64json.ts"
 import { decodeValue, type Fragment } from "./fragment.ts"
@@ -10,10 +10,7 @@ const STRING_CHARS_MAX = 2_048
 /** Characters of an environment variable's value: the kernel takes no longer one. */
 const VARIABLE_CHARS_MAX = 131_000
 
-export interface ParamValues extends ReadParams {
-  /** What becomes environment: `others`, and those two declared parameters that existing clients pass on and count in the id. */
-  readonly environment: Readonly<Record<string, string>>
-}
+export type ParamValues = ReadParams
 
 /** Values by their written form, so that what did not change stays the same object. */
 export type Memory = Map<string, { raw: string; value: unknown; complaint?: string }>
@@ -35,37 +32,24 @@ const DECODERS: Record<string, (raw: string) => unknown> = {
   config: () => undefined,
 }
 
-/** What a surrounding metapage adds to the address of a metaframe, for the frame alone: no variables of the job. */
-const OF_METAPAGE = new Set(["channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"])
-
-function isOfMetapage(name: string): boolean {
-  return /^mp[-_]/.test(name) || OF_METAPAGE.has(name)
-}
-
-/** Existing clients count these two among the variables of the job, and links carry ids that were computed so. */
-const DECLARED_VARIABLES = new Set(["resolverefs", "terminal"])
-
 /** Reads a fragment. Gives the values, and for each parameter that cannot be read its name and why. */
 export function readParams(fragment: Fragment, memory: Memory): { values: ParamValues; complaints: Map<string, string> } {
   const known = new Map<string, unknown>()
   const others: [string, string][] = []
-  const environment: [string, string][] = []
   const complaints = new Map<string, string>()
   for (const name of memory.keys()) if (!fragment.raw.has(name)) memory.delete(name)
   for (const [name, raw] of fragment.raw) {
-    if (isOfMetapage(name)) continue
+    if (isOfPage(name)) continue
     const { value, complaint } = remembered(name, raw, memory)
     if (complaint !== undefined) complaints.set(name, complaint)
     else if (isDeclared(name)) known.set(name, value)
     else others.push([name, value as string])
-    if (complaint === undefined && (!isDeclared(name) || DECLARED_VARIABLES.has(name))) environment.push([name, decodeValue(raw)])
   }
-  const values = { ...DEFAULTS, ...Object.fromEntries(known), others: Object.fromEntries(others),
-    environment: Object.fromEntries(environment) }
+  const values = { ...DEFAULTS, ...Object.fromEntries(known), others: Object.fromEntries(others) }
   return { values, complaints }
 }
 
-const DEFAULTS: Omit<ParamValues, "others" | "environment"> = {
+const DEFAULTS: Omit<ParamValues, "others"> = {
   job: undefined, inputs: {}, queue: "", queueOverride: "", ignoreQueueOverride: false, control: undefined, autostart: false,
   allowsetjob: false, resolverefs: false, terminal: false, debug: false, maxJobDuration: "", definition: undefined,
 }

@@ -109,6 +109,9 @@ async fn answer(app: AppState, uri: &Uri, request: Request) -> Result<Response, 
     app.admit(qid, operation.right, &caller).await?;
     let body = if is_post { entry::collect(body).await? } else { Bytes::new() };
     let query = uri.query().unwrap_or_default().to_owned();
+    // A container job may have another true id; an id with a NUL is refused further on.
+    let is_id = matches!(route.takes, Takes::Id) && !argument.contains('\0');
+    let argument = if is_id { app.db.row_id(qid, &argument).await? } else { argument };
     let call = Call { app, queue, qid, argument, query, headers: parts.headers, body };
     match route.name {
         "size" => stages::size(call).await,

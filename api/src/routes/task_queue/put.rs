@@ -46,12 +46,15 @@ pub(super) async fn requeue(mut call: Call) -> Result<Response, Refusal> {
     let distinct: Vec<&str> = ids.iter().map(String::as_str).filter(|id| seen.insert(*id)).collect();
     let mut skipped = Vec::new();
     for chunk in distinct.chunks(limits::ITEMS_CHUNK_MAX) {
-        let again: HashSet<String> = call.app.db.requeue_items(call.qid, chunk).await?.into_iter().collect();
+        let rows = call.app.db.row_ids(call.qid, chunk).await?;
+        let mut met = HashSet::new();
+        let wanted: Vec<&str> = rows.iter().map(String::as_str).filter(|id| met.insert(*id)).collect();
+        let again: HashSet<String> = call.app.db.requeue_items(call.qid, &wanted).await?.into_iter().collect();
         if !again.is_empty() {
             call.app.touch(call.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
         }
-        let left = chunk.iter().filter(|id| !again.contains(**id));
-        skipped.extend(left.map(|id| format!("Item {} not in a FAIL state. Skipping.", repr(id))));
+        let left = chunk.iter().zip(&rows).filter(|(_, row)| !again.contains(*row));
+        skipped.extend(left.map(|(id, _)| format!("Item {} not in a FAIL state. Skipping.", repr(id))));
     }
     told(&skipped)
 }

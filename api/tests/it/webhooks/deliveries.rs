@@ -157,3 +157,25 @@ async fn nothing_is_delivered_before_the_commit() {
     transaction.commit().await.unwrap();
     assert_eq!(receiver.until(3).await[2].body["jobId"], *id);
 }
+
+#[tokio::test]
+async fn a_submitter_is_told_of_its_job_by_the_id_that_it_sent() {
+    let receiver = Receiver::taking_all().await;
+    let api = TestApi::with(open).await;
+    let definition = json!({"image": "a", "env": {}});
+    let (new, old) = (protocol::job_id_of(&definition), protocol::old_job_id_of(&definition));
+    let callbacks = |to: &str| json!({"callbacks": {"finished": {"url": format!("{}/{to}", receiver.url)}}});
+    for (id, to) in [(json!(old), "old"), (json!(null), "new")] {
+        let body = json!({"id": id, "definition": definition, "control": callbacks(to)});
+        assert_eq!(api.submit_job("q", body).await, new);
+    }
+    let (_, epoch) = api.claim_one("q", "w").await;
+    assert_eq!(api.finish(&new, epoch).await, 200);
+    let got = receiver.until(2).await;
+    for (to, id) in [("/old", &old), ("/new", &new)] {
+        let told = got.iter().find(|delivery| delivery.path == to).unwrap();
+        assert_eq!(told.body["jobId"], json!(id), "{to}");
+        let at = told.body["resultUrl"].as_str().unwrap();
+        assert_eq!(api.get(&at[at.find("/q/").unwrap()..]).await.1["data"]["finishedReason"], "Success", "{to}");
+    }
+}

@@ -1,0 +1,31 @@
+//! A definition may have two true ids: by the rule of today, and by that of clients up to 0.54.80. Its job is one job by either.
+
+mod doors;
+mod upgrade;
+
+use protocol::{job_id_of, old_job_id_of};
+use serde_json::{Value, json};
+
+/// Has two ids, as everything that existing clients send.
+fn with_two_ids(command: &str) -> Value {
+    json!({"image": "alpine:3.18.5", "command": command, "env": {}})
+}
+
+/// Both ids, which differ: that of today first.
+fn ids(definition: &Value) -> [String; 2] {
+    let ids = [job_id_of(definition), old_job_id_of(definition)];
+    assert_ne!(ids[0], ids[1]);
+    ids
+}
+
+/// What there is to read of a job below its queue and without it, but for its files.
+const READS: [&str; 8] = [
+    "",
+    "/definition.json",
+    "/result.json",
+    "/results.json",
+    "/history.json",
+    "/run-logs.json?since=0",
+    "/build-logs.json?since=0",
+    "/outputs/out.txt",
+];

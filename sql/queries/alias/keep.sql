@@ -1,0 +1,6 @@
+-- Keep the ids of definitions that are about to be stored and have two.
+-- in:    $1 hashes bytea[], $2 old_ids text[], $3 job_ids text[]
+-- out:   none
+-- locks: the rows, for this statement
+-- index: alias_pkey
+select asman.keep_aliases($1, $2, $3);
