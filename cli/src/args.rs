@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{api, blob, consent, db, doctor, down, job, queue, up, worker};
+use crate::commands::{api, blob, consent, db, doctor, down, job, mcp, queue, up, worker};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Worker(worker::Command),
     /// Submit jobs, follow them, fetch what they leave.
     Job(job::Args),
+    /// Give agents the queue's tools on standard input and output (Model Context Protocol).
+    Mcp(mcp::Args),
     /// Look after a queue as a whole: its policy, and items to bring over.
     #[command(subcommand)]
     Queue(queue::Command),

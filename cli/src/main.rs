@@ -94,6 +94,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Api(args) => commands::api::run(*args).await,
         Command::Worker(command) => commands::worker::run(command, &cli.global).await,
         Command::Job(args) => commands::job::run(args, &cli.global).await,
+        Command::Mcp(args) => commands::mcp::run(args, &cli.global).await,
         Command::Queue(command) => commands::queue::run(command, &cli.global).await,
         Command::Db(command) => commands::db::run(command, &cli.global).await,
         Command::Blob(command) => commands::blob::run(command, &cli.global).await,

@@ -4,39 +4,16 @@
 
 mod support;
 
-use std::process::Command;
-
-use support::house::{make_image, test_database};
-use support::{Stack, asman, repository};
-
-/// Runs node on a file of `web/tests`, with a migrated database and the image that the jobs there use.
-fn node(arguments: &[&str]) -> Command {
-    let database = test_database();
-    let migrated = asman().args(["db", "migrate", "--database-url", &database]).output().unwrap();
-    assert!(migrated.status.success(), "{migrated:?}");
-    make_image();
-    let web = repository().join("web");
-    let mut node = Command::new("node");
-    node.args(arguments).current_dir(web).env("DATABASE_URL", database).env("ASMAN_PROGRAM", env!("CARGO_BIN_EXE_asman"));
-    node
-}
+use support::{Stack, node};
 
 fn run(file: &str) {
-    run_at(file, "");
-}
-
-/// The same against a stack that runs already.
-fn run_at(file: &str, url: &str) {
-    let mut node = node(&["--test", "--test-reporter=spec", &format!("tests/{file}.test.mjs")]);
-    let output = node.env("ASMAN_URL", url).output().unwrap();
-    print!("{}{}", support::text(&output.stdout), support::text(&output.stderr));
-    assert!(output.status.success(), "web/tests/{file}.test.mjs failed; what it said is above");
+    node::run(&[], file, "");
 }
 
 #[test]
 fn a_first_visit_ends_with_a_result() {
     let mut stack = Stack::start();
-    run_at("first", &stack.api);
+    node::run(&[], "first", &stack.api);
     stack.stop();
 }
 
@@ -138,11 +115,11 @@ fn no_log_loses_a_line_or_a_colour() {
 #[test]
 #[ignore = "makes pictures for people: ./x shots"]
 fn shots() {
-    assert!(node(&["tests/shots.mjs"]).status().unwrap().success());
+    assert!(node::command(&["tests/shots.mjs"]).status().unwrap().success());
 }
 
 #[test]
 #[ignore = "measures for some minutes: ./x figures"]
 fn figures() {
-    assert!(node(&["tests/figures.mjs"]).status().unwrap().success());
+    assert!(node::command(&["tests/figures.mjs"]).status().unwrap().success());
 }

@@ -14,6 +14,7 @@ mod page;
 pub(crate) mod parameters;
 mod refusals;
 mod shape;
+pub(crate) mod skill;
 
 use std::sync::LazyLock;
 

@@ -1,6 +1,6 @@
 //! The queue for agents: tools, resources and instructions of the Model Context Protocol.
 //!
-//! Comes in: messages of `POST /mcp` (Streamable HTTP) and of `/mcp/ws`.
+//! Comes in: messages of `POST /mcp` (Streamable HTTP) and of `/mcp/ws`; `asman mcp` forwards those of standard input to the first.
 //! Goes out: calls of the same functions that the REST handlers call, admitted by the same policies and limits.
 //!
 //! # Invariants

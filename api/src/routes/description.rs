@@ -12,8 +12,10 @@ use protocol::ErrorCode;
 use crate::description::DESCRIPTION;
 use crate::description::answers::Missing;
 use crate::description::guide::GUIDE;
+use crate::description::skill;
 use crate::error::ApiError;
 use crate::extract::Parts;
+use crate::own_address::OwnAddress;
 
 /// `GET /openapi.json`: every route of this server, for programs.
 #[utoipa::path(
@@ -76,6 +78,49 @@ pub(crate) async fn docs_page(Parts(GuidePath { page: name }): Parts<GuidePath>,
 
 fn markdown(text: String) -> Response {
     ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response()
+}
+
+/// `GET /llms.txt`: every page of the guide with its first paragraph, for programs that read.
+#[utoipa::path(
+    get,
+    path = "/llms.txt",
+    tag = "agents",
+    responses((status = 200, description = "The list, in Markdown.", content_type = "text/plain", body = String)),
+)]
+pub(crate) async fn llms(own: OwnAddress) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], skill::llms(own.root())).into_response()
+}
+
+/// Which file of the skill.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct SkillPath {
+    /// `install.sh`, `asman/SKILL.md`, or one of its references such as `asman/references/rest.md`.
+    file: String,
+}
+
+/// `GET /docs/skill/*file`: the skill for agents, made of the guide: `install.sh`, to be piped to `sh`, puts it into a folder.
+#[utoipa::path(
+    get,
+    path = "/docs/skill/{*file}",
+    tag = "agents",
+    params(SkillPath),
+    responses(
+        (status = 200, description = "The file.", content((String = "text/markdown"), (String = "text/x-shellscript"))),
+        Missing,
+    ),
+)]
+pub(crate) async fn skill_file(Parts(SkillPath { file }): Parts<SkillPath>, own: OwnAddress) -> Response {
+    match file.as_str() {
+        "install.sh" => {
+            let headers = [(header::CONTENT_TYPE, "text/x-shellscript; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+            (headers, skill::installer(own.root())).into_response()
+        }
+        _ => skill::file(&file).map_or_else(
+            || ApiError::refused(ErrorCode::NoPage, "the skill has no such file; install.sh names every one").into_response(),
+            markdown,
+        ),
+    }
 }
 
 fn page(html: Bytes, policy: &'static str) -> Response {

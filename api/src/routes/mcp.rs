@@ -181,6 +181,7 @@ pub(crate) async fn info(own: OwnAddress) -> Json<Value> {
         "transports": {
             "streamable-http": format!("{root}/mcp"),
             "websocket": format!("{}/mcp/ws", root.replacen("http", "ws", 1)),
+            "stdio": format!("asman mcp --api {root}"),
         },
         "tools": tools,
     }))

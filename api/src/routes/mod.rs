@@ -88,6 +88,8 @@ fn agent_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(mcp::connect))
         .routes(routes!(mcp::health))
         .routes(routes!(mcp::info))
+        .routes(routes!(description::llms))
+        .routes(routes!(description::skill_file))
 }
 
 fn queue_routes() -> OpenApiRouter<AppState> {

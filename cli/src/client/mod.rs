@@ -1,10 +1,11 @@
 //! The API as the commands see it: one method per route they use, typed, and errors that say whose fault it is.
 //!
-//! Holds a queue's name only to put it into a URL; no error text carries a URL's path. The routes are in `jobs`, `policy` and `blobs`.
+//! Holds a queue's name only to put it into a URL; no error text carries a URL's path. The routes are in `jobs`, `policy`, `blobs` and `mcp`.
 
 mod answer;
 mod blobs;
 mod jobs;
+mod mcp;
 mod policy;
 
 use std::time::Duration;

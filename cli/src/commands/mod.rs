@@ -7,6 +7,7 @@ pub(crate) mod db;
 pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod job;
+pub(crate) mod mcp;
 pub(crate) mod queue;
 pub(crate) mod up;
 pub(crate) mod worker;

@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod garage;
 pub mod house;
+pub mod node;
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};

@@ -17,7 +17,7 @@ use super::page::{head, policy_of};
 const STYLE: &str = concat!(include_str!("../page.css"), include_str!("guide.css"));
 
 /// Name in the address and text. The order is that of reading.
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 11] = [
     ("quick-start", include_str!("quick-start.md")),
     ("job-definition", include_str!("job-definition.md")),
     ("ends", include_str!("ends.md")),
@@ -27,6 +27,8 @@ const PAGES: [(&str, &str); 9] = [
     ("workers", include_str!("workers.md")),
     ("sql", include_str!("sql.md")),
     ("metaframe", include_str!("metaframe.md")),
+    ("agents", include_str!("agents.md")),
+    ("agent-session", include_str!("agent-session.md")),
 ];
 
 /// The guide's pages.
@@ -82,13 +84,32 @@ type Table = fn() -> String;
 
 /// The text of a page with what the program itself knows in its places.
 fn with_tables(text: &str) -> String {
-    let tables: [(&str, Table); 2] = [("<!-- end codes -->", end_codes), ("<!-- error codes -->", codes::table)];
+    let tables: [(&str, Table); 4] = [
+        ("<!-- end codes -->", end_codes),
+        ("<!-- error codes -->", codes::table),
+        ("<!-- agent facts -->", agent_facts),
+        ("<!-- agent tools -->", agent_tools),
+    ];
     tables.into_iter().fold(
         text.to_owned(),
         |text, (place, table)| {
             if text.contains(place) { text.replace(place, &table()) } else { text }
         },
     )
+}
+
+/// What an agent is told when it connects, as the list that it is.
+fn agent_facts() -> String {
+    let facts = crate::mcp::INSTRUCTIONS.lines().skip_while(|line| !line.starts_with("1. "));
+    facts.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn agent_tools() -> String {
+    let mut table = "| tool | what it does |\n|---|---|\n".to_owned();
+    for (name, about) in crate::mcp::names() {
+        table += &format!("| `{name}` | {about} |\n");
+    }
+    table
 }
 
 /// One page, read.

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::test_api::{TestApi, body_of, definition, eventually, in_time};
 
 /// A message; its id is 1.
-fn message(method: &str, params: Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+fn message(method: &str, params: impl Into<Value>) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params.into()})
 }
 
 impl TestApi {
@@ -306,7 +306,7 @@ async fn iterations_are_the_jobs_that_changes_made_of_one() {
     assert_eq!(second["changedFrom"], *first);
     let change = json!({"queue": "q", "jobId": second["jobId"], "changes": {"command": "echo 3"}, "waitSeconds": 0});
     let third = api.tool("modify_job", change).await["structuredContent"].clone();
-    assert_eq!((&third["namespace"], &third["jobId"] == &second["jobId"]), (&second["namespace"], false));
+    assert_eq!((&third["namespace"], third["jobId"] == second["jobId"]), (&second["namespace"], false));
     // A namespace holds one live job: the newer iteration replaces the older one.
     let list = || async {
         let list =

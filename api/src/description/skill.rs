@@ -1,0 +1,87 @@
+//! `/llms.txt` and the skill for agents: the guide in the forms that agents look for, made of its pages so that they say the same.
+
+use std::fmt::Write;
+
+use super::guide::{GUIDE, Source};
+
+/// The page that is the skill itself.
+const PAGE: &str = "agents";
+/// What an agent reads to see whether the skill is of use.
+const DESCRIPTION: &str = "Run container jobs on Asman compute queues: run a command in an image on a worker, build a Dockerfile, \
+    follow logs, fetch outputs. Use it when work needs another machine, a GPU, an isolated container or a shared queue.";
+const INSTALLER: &str = include_str!("install.sh");
+
+/// The list of the pages.
+pub(crate) fn llms(root: &str) -> String {
+    let mut text =
+        "# Asman\n\n> Compute queues for container jobs. Whoever knows a queue's name sends it jobs; any worker pointed at \
+        that name runs them, streams their logs and hands their output files back.\n\n"
+            .to_owned();
+    text += &format!(
+        "Agents have tools at {root}/mcp (Model Context Protocol) and a skill at {root}/docs/skill/install.sh.\n\n## Guide\n\n"
+    );
+    for Source { name, title, lead, .. } in &GUIDE.sources {
+        let _ = writeln!(text, "- [{title}]({root}/docs/{name}.md): {lead}");
+    }
+    text + &format!("\n## Reference\n\n- [OpenAPI]({root}/openapi.json): every route with its parameters, bodies and answers.\n")
+}
+
+/// A file of the skill by its path.
+pub(crate) fn file(path: &str) -> Option<String> {
+    let path = path.strip_prefix("asman/")?;
+    if path == "SKILL.md" {
+        return GUIDE.source(PAGE).map(of_page);
+    }
+    let name = path.strip_prefix("references/")?.strip_suffix(".md")?;
+    GUIDE.source(name).filter(|source| source.name != PAGE).map(|source| linked(&source.text, "", "../SKILL.md"))
+}
+
+/// The skill out of its page.
+fn of_page(source: &Source) -> String {
+    let body = linked(&source.text, "references/", "SKILL.md");
+    format!("---\nname: asman\ndescription: {DESCRIPTION}\n---\n\n{body}")
+}
+
+/// Links between pages as links between files.
+fn linked(text: &str, folder: &str, skill: &str) -> String {
+    GUIDE.sources.iter().fold(text.to_owned(), |text, Source { name, .. }| {
+        let target = if *name == PAGE { skill.to_owned() } else { format!("{folder}{name}.md") };
+        text.replace(&format!("]({name})"), &format!("]({target})")).replace(&format!("]({name}#"), &format!("]({target}#"))
+    })
+}
+
+/// The script that puts the skill into a folder.
+pub(crate) fn installer(root: &str) -> String {
+    let references = GUIDE.sources.iter().filter(|source| source.name != PAGE).map(|source| source.name);
+    INSTALLER.replace("@ROOT@", root).replace("@REFERENCES@", &references.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_skill_has_a_head_teaches_the_facts_and_links_to_files_that_it_has() {
+        let skill = file("asman/SKILL.md").unwrap();
+        assert!(skill.starts_with("---\nname: asman\ndescription: "), "{skill}");
+        for fact in [
+            "stored result",
+            "NONCE",
+            "two caches",
+            "exit code",
+            "Submitting is not running",
+            "only key",
+            "/inputs",
+            "built on the worker",
+        ] {
+            assert!(skill.contains(fact), "{fact}");
+        }
+        let targets = skill.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let targets: Vec<&str> = targets.map(|target| target.split('#').next().unwrap_or_default()).collect();
+        assert!(!targets.is_empty());
+        for target in targets {
+            assert!(file(&format!("asman/{target}")).is_some(), "{target}");
+        }
+        assert!(file("asman/references/agents.md").is_none() && file("asman/references/../SKILL.md").is_none());
+    }
+}
