@@ -9,7 +9,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::{Stack, data_directory, repository, text};
+use support::{Stack, data_directory, repository, text, until};
 
 /// The address that the pages show.
 const SHOWN: &str = "localhost:8000";
@@ -82,6 +82,13 @@ fn run(page: &str, stack: &Stack, data: &Path) {
     }
 }
 
+/// The pages are for a reader whose worker is there; it connects a moment after the API.
+fn has_worker(api: &str) -> bool {
+    let ask = r#"{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_queue_status"}}"#;
+    let output = Command::new("curl").args(["-sS", &format!("{api}/mcp?queue=local"), "-d", ask]).output().unwrap();
+    text(&output.stdout).contains("1 worker is connected")
+}
+
 fn folder() -> PathBuf {
     repository().join("api/src/description/guide")
 }
@@ -95,6 +102,7 @@ fn every_example_of_the_guide_runs_as_it_is_shown_and_prints_what_is_promised() 
     pages.retain(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"));
     pages.sort();
     assert_eq!(pages.len(), 11, "{pages:?}");
+    until(|| has_worker(&stack.api).then_some(()));
     for page in pages {
         run(&page, &stack, data.path());
     }

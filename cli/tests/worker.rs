@@ -152,7 +152,7 @@ fn the_settings_of_the_worker_before_are_understood_and_ours_win() {
     };
     let _worker = Running::start(&mut old("one"));
     let described = until(|| house.get("/q/old%20queue/status")?["localWorkers"].get("one").cloned());
-    assert_eq!((&described["cpus"], &described["maxJobDuration"]), (&1.0.into(), &"20m".into()), "{described}");
+    assert_eq!((&described["cpus"], &described["maxJobDuration"]), (&1.into(), &"20m".into()), "{described}");
     let mut ours = old("two");
     ours.args(["ours", "-c", "1.5", "--max-job-duration", "1h", "--api-address", &house.api_url(), "--gpus", "0"]);
     ours.env("METAPAGE_IO_WORKER_API_ADDRESS", "http://127.0.0.1:1");

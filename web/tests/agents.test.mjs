@@ -167,7 +167,7 @@ async function inspect(...options) {
 }
 
 test("the inspector reads and calls over HTTP and standard input", async () => {
-  for (const way of [["--transport", "http", "--server-url", inAddress("/mcp").href], [PROGRAM, "mcp", "--api", stack.url, "--queue", stack.queue]]) {
+  for (const way of [[inAddress("/mcp").href, "--transport", "http"], [PROGRAM, "mcp", "--api", stack.url, "--queue", stack.queue]]) {
     const { tools } = await inspect("--cli", ...way, "--method", "tools/list")
     assert.ok(tools.some(({ name }) => name === "execute_job"))
     const ran = await inspect("--cli", ...way, "--method", "tools/call", "--tool-name", "execute_job", "--tool-arg", `image=${IMAGE}`, "--tool-arg", "command=echo inspected")

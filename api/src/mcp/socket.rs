@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use protocol::ErrorCode;
 use rmcp::RoleServer;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::service::serve_directly_with_ct;
@@ -123,8 +124,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Box<ClientJsonRpcMessage>, Value> {
     })
 }
 
+/// An error of JSON-RPC; the code that every refusal of ours has is in its data.
 fn error_of(id: &Value, code: i32, message: &str) -> Value {
-    json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
+    let data = json!({"code": ErrorCode::InvalidBody});
+    json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message, "data": data}})
 }
 
 /// The socket is closed.

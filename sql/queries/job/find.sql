@@ -9,7 +9,8 @@ with name as materialized (
   select coalesce((select a.job_id from asman.alias a where a.old_id = $1 limit 1), $1) as job_id),
 candidate as materialized (
   select n.job_id from name n
-  union select a.old_id from name n cross join lateral (select b.old_id from asman.alias b where b.job_id = n.job_id) a)
+  union select a.old_id from name n cross join lateral (
+    select b.old_id from asman.alias b where b.job_id = n.job_id order by b.job_id limit 100) a)
 select n.qid, n.job_id from candidate c cross join lateral (
   select r.qid, r.job_id, r.queued_at, r.is_true_id, r.definition_hash from asman.running r where r.job_id = c.job_id
   union all

@@ -4,8 +4,8 @@
 //!
 //! - Words are split by shell quoting.
 //! - `$NAME` and `${NAME}` outside single quotes become the value that the definition's own `env` has for the name, and never more
-//!   than one word; nothing where it has none. What the container's own shell shall put in stands in single quotes:
-//!   `sh -c 'echo $HOME'`.
+//!   than one word; nothing where it has none. Names that every job has in its environment, such as `JOB_OUTPUTS`, stay
+//!   as they are. What the container's own shell shall put in stands in single quotes: `sh -c 'echo $HOME'`.
 //! - A line with an unquoted operator is one argument as a whole: `["a", "&&", "b"]` would hand the program arguments that its
 //!   author never meant. Nothing is substituted in it: it is for a shell, which does that.
 //! - So is, after an entrypoint of the definition's own (`sh -c`), a line with an unquoted wildcard or comment. Without one the
@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use protocol::Definition;
 use protocol::command_line::{Quote, Scanner, is_whole};
 use serde_json::Value;
+
+use super::environment::GIVEN;
 
 type Env = BTreeMap<String, Value>;
 
@@ -73,6 +75,8 @@ fn substitute(text: &str, env: Option<&Env>) -> String {
             if let Some(value) = env.and_then(|env| env.get(name)) {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 out.push_str(&quoted(&value, stands == Some(Quote::Double)));
+            } else if GIVEN.contains(&name) {
+                out.push_str(&rest[..length]);
             }
             rest = &rest[length..];
         } else {

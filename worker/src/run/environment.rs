@@ -7,6 +7,19 @@ use serde_json::Value;
 
 use crate::api::Api;
 
+/// Names of what describes a job to its own program.
+pub(super) const GIVEN: [&str; 9] = [
+    "JOB_ID",
+    "JOB_INPUTS",
+    "JOB_OUTPUTS",
+    "JOB_CACHE",
+    "JOB_URL_PREFIX",
+    "JOB_INPUTS_URL_PREFIX",
+    "JOB_OUTPUTS_URL_PREFIX",
+    "NVIDIA_VISIBLE_DEVICES",
+    "CUDA_VISIBLE_DEVICES",
+];
+
 /// Where a job finds its folders.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folders {

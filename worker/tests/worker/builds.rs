@@ -238,7 +238,7 @@ async fn hostile_contexts_are_job_errors() {
         (json!({ "context": "file:///etc" }), "is not an http or https URL"),
         (json!({ "context": format!("{}/f/gone", worker.api.url) }), "no such file"),
         (json!({ "dockerfile": from, "target": "--output=/" }), "target"),
-        (json!({}), "neither a dockerfile nor a context"),
+        (json!({}), "neither image nor build"),
     ] {
         let message = failure(&worker, build).await;
         assert!(message.contains(sentence), "{sentence}: {message}");

@@ -12,6 +12,10 @@ fn code_in(what: &str, status: u16, body: &Value) -> Option<ErrorCode> {
     if !(400..500).contains(&status) && status != 503 {
         return None;
     }
+    // What speaks JSON-RPC has the form of its errors, with the code in their data.
+    let error = &body["error"];
+    let own = (body["jsonrpc"] == "2.0").then(|| json!({"code": error["data"]["code"], "error": error["message"]}));
+    let body = own.as_ref().unwrap_or(body);
     let word = body["code"].as_str().unwrap_or_else(|| panic!("{what} answers {status} without a code: {body}"));
     let code = ErrorCode::named(word).unwrap_or_else(|| panic!("{what}: the table does not know {word}"));
     assert_eq!(code.status(), status, "{what}: {body}");
