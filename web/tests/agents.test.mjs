@@ -1,6 +1,7 @@
 /** The queue for agents, by the protocol's own client over each of its ways in, and by the command line of its inspector. */
 import assert from "node:assert/strict"
 import { execFile } from "node:child_process"
+import { copyFileSync } from "node:fs"
 import { after, test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
@@ -161,7 +162,10 @@ test("a frame that is no message is answered, and the socket lives on", async ()
 
 /** The inspector's command line, which prints what a server answers. */
 async function inspect(...options) {
-  const cli = fileURLToPath(new URL("../node_modules/@modelcontextprotocol/inspector-cli/build/cli.js", import.meta.url))
+  const packages = fileURLToPath(new URL("../node_modules/@modelcontextprotocol/", import.meta.url))
+  const cli = `${packages}inspector-cli/build/cli.js`
+  // It looks for its version in the folder that it has within the whole inspector.
+  copyFileSync(`${packages}inspector-cli/package.json`, `${packages}package.json`)
   const { stdout } = await promisify(execFile)(process.execPath, [cli, ...options], { maxBuffer: 8 * 1024 * 1024 })
   return JSON.parse(stdout)
 }

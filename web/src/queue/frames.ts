@@ -47,7 +47,12 @@ function parsed(text: string): unknown {
   }
 }
 
-function jobsOf({ state }: Record<string, unknown>, isWhole: boolean): Frame | undefined {
+/**
+ * The page shows where jobs are now. A state that is past may come behind a snapshot which has the present one, and the message
+ * that tells the present follows.
+ */
+function jobsOf({ state, isPast }: Record<string, unknown>, isWhole: boolean): Frame | undefined {
+  if (isPast === true) return undefined
   if (!isObject(state) || !isObject(state.jobs)) return undefined
   const entries = Object.entries(state.jobs).slice(0, JOBS_MAX)
   const sound = entries.flatMap(([id, job]) => {

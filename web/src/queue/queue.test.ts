@@ -45,6 +45,8 @@ test("hostile frames are ignored or put into shape, and none throws", () => {
   }
   const jobs = { a: 5, b: { state: "Bad", time: 1 }, c: { state: "Finished", time: 1 },
     d: { state: "Queued", time: 1, worker: {}, namespaces: 5 } }
+  const past = { type: "JobStateUpdates", payload: { state: { jobs }, isSubset: true, isPast: true } }
+  expect(readFrame(JSON.stringify(past)), "a state that is past does not take the place of a later one").toBeUndefined()
   expect(readFrame(JSON.stringify({ type: "JobStates", payload: { state: { jobs } } }))).toEqual({
     type: "jobs", isWhole: true, jobs: { d: { state: "Queued", time: 1, queuedTime: 1, worker: "", namespaces: [] } },
   })
