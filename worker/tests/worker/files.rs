@@ -15,11 +15,12 @@ async fn inputs_of_every_type_are_there_and_read_only() {
         heard.blobs.insert("plain".to_owned(), "by url".into());
     });
     let mut definition = script(
-        "cd /inputs; cat a/text bytes json url key rel; cat /etc/app/conf.ini; ls; touch /inputs/x; touch /etc/app/conf.ini",
+        "cd /inputs; cat a/text bytes data json url key rel; cat /etc/app/conf.ini; ls; touch /inputs/x; touch /etc/app/conf.ini",
     );
     definition["inputs"] = json!({
         "a/text": { "value": "text\n" },
         "bytes": { "type": "base64", "value": "Ynl0ZXMK" },
+        "data": { "type": "url", "value": "data:text/plain;base64,ZGF0YQo=" },
         "json": { "type": "json", "value": { "b": 1, "a": [true] } },
         "url": { "type": "url", "value": format!("{}/f/plain", worker.api.url), "hash": "not it" },
         "key": { "type": "key", "value": key },
@@ -32,7 +33,10 @@ async fn inputs_of_every_type_are_there_and_read_only() {
     let (job, finish) = worker.run(&definition).await;
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(1)));
     let stdout = worker.api.text(&job, false);
-    assert_eq!(stdout, "text\nbytes\n{\"b\":1,\"a\":[true]}by urlby keyrel\nconf\na\nbytes\ndeep\njson\nkey\nrel\nurl\n");
+    assert_eq!(
+        stdout,
+        "text\nbytes\ndata\n{\"b\":1,\"a\":[true]}by urlby keyrel\nconf\na\nbytes\ndata\ndeep\njson\nkey\nrel\nurl\n"
+    );
     let stderr = worker.api.text(&job, true);
     assert_eq!(stderr.matches("Read-only file system").count(), 2, "{stderr}");
     assert!(stderr.contains("differs from the hash"), "{stderr}");

@@ -3,6 +3,7 @@
 //! `places` says where each goes and refuses names that cannot be; `fetch` downloads what is not in the definition itself.
 //! Bounds: 8 transfers at a time, 5 GiB each.
 
+mod data_url;
 mod fetch;
 mod places;
 
@@ -54,7 +55,10 @@ async fn write_one(task: &Task<'_>, place: Place<'_>) -> Result<(), RunError> {
         DataRefType::Base64 => {
             BASE64.decode(protocol::standard_base64(text()?)).map_err(|_| unreadable("its value is not base64"))?
         }
-        DataRefType::Url => return fetch::url(task, &place, text()?).await,
+        DataRefType::Url => match data_url::bytes_of(text()?) {
+            Some(read) => read.map_err(|error| unreadable(&error.to_string()))?,
+            None => return fetch::url(task, &place, text()?).await,
+        },
         DataRefType::Key => return fetch::key(task, &place, text()?).await,
     };
     let written = async {
