@@ -4,7 +4,7 @@
 //! send requests here, and a page whose own name is made to point here (DNS rebinding) may read the answers. So a request must
 //! call this machine by one of its own names, and a request of a web page must come from our page, from an origin that the
 //! operator has allowed by a flag, or from one that the person at this machine let in ([`crate::consent`]). A WebSocket is opened by a
-//! request and judged like any other. Letting pages in is for our own pages alone, whoever was let in.
+//! request and judged like any other. Only our own pages can let others in; a page that was let in cannot.
 //!
 //! Programs that are no browsers send no `Origin` and are not held up.
 //!

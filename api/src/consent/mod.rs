@@ -130,7 +130,7 @@ impl Consents {
 }
 
 impl State {
-    /// Reads the file when it was written anew.
+    /// Reads the file again when it has changed.
     fn refresh(&mut self, file: &ConsentFile) {
         let version = file.version();
         if self.version == Some(version) {

@@ -23,14 +23,20 @@ async fn a_pull_that_fails_gives_the_registrys_words() {
     worker.drain().await;
 }
 
-#[tokio::test]
-async fn an_absent_image_is_pulled_once_for_two_jobs_with_its_progress_in_the_build_log() {
+/// An image that a registry has and the engine has not.
+async fn pushed(registry: &Registry) -> String {
     ensure_image().await;
-    let registry = Registry::start();
     let image = format!("{}/busy:v1", registry.address);
     docker(&["tag", IMAGE, &image]);
     docker(&["push", &image]);
     docker(&["rmi", &image]);
+    image
+}
+
+#[tokio::test]
+async fn an_absent_image_is_pulled_once_for_two_jobs_with_its_progress_in_the_build_log() {
+    let registry = Registry::start();
+    let image = pushed(&registry).await;
     let worker = TestWorker::start().await;
     let definition = json!({ "image": image, "command": "echo pulled" });
     let jobs = [worker.api.submit(&definition), worker.api.submit(&definition)];
@@ -76,12 +82,8 @@ async fn list_for_another_platform(registry: &str, name: &str) {
 
 #[tokio::test]
 async fn an_image_that_the_registry_has_for_other_platforms_goes_back_and_both_are_named() {
-    ensure_image().await;
     let registry = Registry::start();
-    let image = format!("{}/busy:v1", registry.address);
-    docker(&["tag", IMAGE, &image]);
-    docker(&["push", &image]);
-    docker(&["rmi", &image]);
+    pushed(&registry).await;
     list_for_another_platform(&registry.address, "busy").await;
     let worker = TestWorker::start().await;
     let elsewhere = format!("{}/busy:elsewhere", registry.address);

@@ -32,7 +32,7 @@ struct BuildArguments {
     queue: Option<String>,
     /// Text of the Dockerfile.
     dockerfile: String,
-    /// Files that COPY and ADD take, by name: texts. For what is no text, or more than a megabyte, give `context`.
+    /// Files that COPY and ADD take, by name: texts. For binary files, or more than a megabyte, give `context`.
     files: Option<BTreeMap<String, String>>,
     /// Address of a git repository or an archive to build from, in place of `files`.
     context: Option<String>,

@@ -21,7 +21,7 @@ use crate::routes::files::BASE64;
 struct UploadArguments {
     /// Content of the file, as text.
     content: Option<String>,
-    /// Content of the file, as base64, for what is no text.
+    /// Content of the file, as base64, where it is not text.
     base64: Option<String>,
     /// SHA-256 of the content, in hex. Alone it asks for the address that takes a file too large for a call.
     sha256: Option<String>,
