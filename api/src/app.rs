@@ -19,7 +19,7 @@ use crate::guard::{Guard, check_callbacks};
 use crate::hint::Kinds;
 use crate::hub::Hub;
 use crate::large::Large;
-use crate::limits::{FULL_RETRY, Meters, limited};
+use crate::limits::{FULL_RETRY, Meters, QUEUE_FULL, limited};
 use crate::notifier::Notifier;
 use crate::report::Reports;
 use crate::routes::program::Program;
@@ -163,10 +163,11 @@ impl App {
         let outcome = submitted.outcome;
         match outcome {
             SubmitOutcome::QueueFull => {
-                return Err(limited("queue_policy", ErrorCode::QueueFull, FULL_RETRY, "the queue is full; try again later"));
+                return Err(limited("queue_policy", ErrorCode::QueueFull, FULL_RETRY, QUEUE_FULL));
             }
             SubmitOutcome::NamespaceFull => {
-                let sentence = "this namespace has as many jobs waiting as the queue allows; try again later";
+                let sentence = "this namespace has as many jobs waiting as the queue allows; \
+                                submit the job again when some have been claimed";
                 return Err(limited("namespace_policy", ErrorCode::NamespaceFull, FULL_RETRY, sentence));
             }
             SubmitOutcome::New | SubmitOutcome::Queued | SubmitOutcome::Running | SubmitOutcome::Finished => {}

@@ -143,7 +143,7 @@ impl App {
         }
         let id = self.db.row_id(qid, job_id).await?;
         if self.db.get_job(qid, &id).await?.is_none() {
-            return Err(limited("queue_depth", ErrorCode::QueueFull, FULL_RETRY, "the queue is full; try again later"));
+            return Err(limited("queue_depth", ErrorCode::QueueFull, FULL_RETRY, QUEUE_FULL));
         }
         Ok(())
     }
@@ -151,6 +151,8 @@ impl App {
 
 /// When to look again whether a full queue has a place.
 pub(crate) const FULL_RETRY: std::time::Duration = std::time::Duration::from_secs(10);
+/// The sentence, whether the server's limit is reached or the one of the queue's policy.
+pub(crate) const QUEUE_FULL: &str = "the queue is full; submit the job again when some of its waiting jobs have been claimed";
 
 /// A refusal, counted.
 pub(crate) fn limited(

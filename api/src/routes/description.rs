@@ -69,11 +69,37 @@ pub(crate) async fn docs_page(Parts(GuidePath { page: name }): Parts<GuidePath>,
     if let Some(source) = name.strip_suffix(".md").and_then(|name| GUIDE.source(name)) {
         return markdown(source.text.clone());
     }
+    if name == "quickstart" {
+        return moved("quick-start");
+    }
     vary(if is_for_browser(&headers) {
         (StatusCode::NOT_FOUND, page(GUIDE.missing.clone(), &GUIDE.policy)).into_response()
     } else {
         ApiError::refused(ErrorCode::NoPage, "no such page; /docs names every one").into_response()
     })
+}
+
+/// `GET /docs/guide/*page`: where the existing system has its pages. Leads to the page of that name, or to the contents.
+#[utoipa::path(
+    get,
+    path = "/docs/guide/{*page}",
+    tag = "operation",
+    params(GuidePath),
+    responses((status = 308, description = "The page's address, relative to the one asked for.")),
+)]
+pub(crate) async fn old_guide(Parts(GuidePath { page: name }): Parts<GuidePath>) -> Response {
+    let up = "../".repeat(name.matches('/').count() + 1);
+    let target = match name.as_str() {
+        "quickstart" => "quick-start",
+        known if GUIDE.page(known).is_some() => known,
+        _ => return moved(&format!("{up}../docs")),
+    };
+    moved(&format!("{up}{target}"))
+}
+
+/// `to` is relative, so that the pages work below whatever path a proxy puts them.
+fn moved(to: &str) -> Response {
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, to)]).into_response()
 }
 
 fn markdown(text: String) -> Response {

@@ -68,6 +68,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(description::openapi))
         .routes(routes!(description::docs))
         .routes(routes!(description::docs_page))
+        .routes(outdated(routes!(description::old_guide)))
         .routes(routes!(metaframe::metaframe))
         .routes(routes!(consent::ask, consent::answer))
         .merge(agent_routes())

@@ -57,3 +57,22 @@ async fn a_browser_gets_a_page_where_the_guide_has_none_and_a_program_a_sentence
     let answer = ask("application/json").await.unwrap();
     assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (404, &"application/json".parse().unwrap()));
 }
+
+#[tokio::test]
+async fn links_to_the_guide_of_the_existing_system_lead_to_ours() {
+    let api = TestApi::new().await;
+    let links = [
+        ("/docs/quickstart", "/docs/quick-start"),
+        ("/docs/guide/quickstart", "/docs/quick-start"),
+        ("/docs/guide/workers", "/docs/workers"),
+        ("/docs/guide/nothing/of/ours", "/docs"),
+    ];
+    for (old, new) in links {
+        let response = api.fetch(old).await;
+        assert_eq!(response.status(), 308, "{old}");
+        let here = reqwest::Url::parse(&format!("http://host/below/it{old}")).unwrap();
+        let target = here.join(response.headers()["location"].to_str().unwrap()).unwrap();
+        assert_eq!(target.path().strip_prefix("/below/it"), Some(new), "{old}");
+        assert_eq!(api.fetch(new).await.status(), 200, "{new}");
+    }
+}

@@ -124,3 +124,14 @@ async fn a_long_log_is_replayed_whole() {
     let events = Events::follow(&api, &id, Some("nonsense")).await.rest().await;
     assert_eq!(lines_of(&events, "run-log"), (0..150).map(|n| format!("{n} \u{e9}\r\n")).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn joined_texts_are_what_the_program_wrote() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.log(&id, epoch, 0, "Running", &["10%\r20%\rdone\r\n", "\n", "no", " end"]).await;
+    api.finish(&id, epoch).await;
+    let events = Events::follow(&api, &id, None).await.rest().await;
+    assert_eq!(lines_of(&events, "run-log").concat(), "10%\r20%\rdone\r\n\nno end");
+}
