@@ -3,40 +3,17 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::house::{House, IMAGE, free_port, test_database};
-
-/// Killed when dropped.
-struct Registry(Child);
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use support::registry::Registry;
 
 fn docker(arguments: &[&str]) {
     let output = Command::new("docker").args(arguments).output().unwrap();
     assert!(output.status.success(), "docker {arguments:?}: {output:?}");
-}
-
-fn start_registry(folder: &std::path::Path, address: &str) -> Registry {
-    let root = folder.join("store");
-    let text =
-        format!("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n", root.display());
-    std::fs::write(folder.join("config.yml"), text).unwrap();
-    let mut command = Command::new("docker-registry");
-    let mut child =
-        command.arg("serve").arg(folder.join("config.yml")).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut words = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(words.any(|line| line.unwrap().contains("listening on")));
-    std::thread::spawn(move || words.for_each(drop));
-    Registry(child)
 }
 
 /// A door to the registry that answers 503 until that moment.
@@ -78,7 +55,7 @@ fn answer(mut client: TcpStream, behind: &str, fails: bool) -> Option<()> {
 fn outlast(outage: Duration, n_jobs: usize) -> Duration {
     let house = House::over(test_database());
     let address = format!("127.0.0.1:{}", free_port());
-    let _registry = start_registry(house.folder.path(), &address);
+    let _registry = Registry::start(house.folder.path(), &address);
     let pushed = format!("{address}/outage:v1");
     docker(&["tag", IMAGE, &pushed]);
     docker(&["push", &pushed]);

@@ -33,6 +33,9 @@ kinds![
     BadImage,
 ];
 
+/// Where the registry listens that has no image.
+pub const REGISTRY: &str = "127.0.0.1:5000";
+
 /// The kind of the job with this number.
 pub const fn kind_of(n: usize) -> Kind {
     KINDS[n % KINDS.len()]
@@ -62,8 +65,7 @@ pub fn definition(n: usize) -> Value {
             definition.as_object_mut().unwrap().remove("image");
             definition["build"] = json!({ "dockerfile": format!("FROM {IMAGE}\nRUN echo built {n} > /built\n") });
         }
-        BadImage if n.is_multiple_of(2) => definition["image"] = json!("no image"),
-        BadImage => definition["image"] = json!("127.0.0.1:1/none:v1"),
+        BadImage => definition["image"] = json!(format!("{REGISTRY}/none:v1")),
         _ => (),
     }
     definition
@@ -106,10 +108,12 @@ pub fn complaint(n: usize, job: &Value) -> Option<String> {
         // The engine may lose the kernel's word about a container that ends at once; the result then says what it does know.
         OutOfMemory if says("saw no lack of memory") => ("Success", Some(137), None),
         OutOfMemory => ("Error", Some(137), Some("out of memory")),
-        BadImage if n.is_multiple_of(2) => ("Error", None, Some("is not an image reference")),
-        BadImage => ("Error", None, Some("connection refused")),
+        BadImage => ("Error", None, Some("none:v1")),
         _ => ("Success", Some(0), None),
     };
+    if kind == BadImage && finished["code"] != "image-not-found" {
+        return Some(format!("{kind:?} must end with image-not-found: {}", brief(job)));
+    }
     let is_code = code.is_none_or(|code: i64| finished["result"]["StatusCode"] == code);
     let is_message = message.is_none_or(says);
     if job["state"] != "Finished" || job["finishedReason"] != reason || !is_code || !is_message {

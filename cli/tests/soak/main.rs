@@ -19,9 +19,10 @@ use std::time::{Duration, Instant};
 
 use clients::{Clients, Seen};
 use engine::{Engine, left_behind};
-use kinds::Kind;
+use kinds::{Kind, REGISTRY};
 use support::data_directory;
 use support::house::{House, test_database};
+use support::registry::Registry;
 use trouble::Trouble;
 
 /// Where the test goes on in its namespaces.
@@ -69,6 +70,7 @@ fn a_thousand_jobs_end_as_they_must_through_kills_restarts_and_a_full_disk() {
 fn soak(folder: &Path) {
     let n_jobs = std::env::var("SOAK_JOBS").map_or(1000, |text| text.parse().expect("SOAK_JOBS is a number"));
     let engine = Engine::start(folder);
+    let _registry = Registry::start(folder, REGISTRY);
     let house = House::over(test_database());
     let clients = Clients::new(house.api_url(), n_jobs);
     let mut trouble = Trouble::new(house, folder, engine);
@@ -108,7 +110,7 @@ fn soak(folder: &Path) {
         seen.complaints.push(format!("{n_released} claims were given back in {n_troubles} troubles"));
     }
     let troubles = trouble.end(&mut seen.complaints);
-    seen.complaints.extend(left_behind(n_builds));
+    seen.complaints.extend(left_behind(n_builds, n_troubles));
     println!("{}", summary(n_jobs, took, &seen, &troubles));
     assert!(seen.complaints.is_empty(), "{} complaints:\n{}", seen.complaints.len(), seen.complaints.join("\n"));
     assert_eq!(seen.ids.len(), n_jobs);

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod garage;
 pub mod house;
 pub mod node;
+pub mod registry;
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
