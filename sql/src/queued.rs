@@ -210,11 +210,11 @@ impl Db {
 
     /// Claims what fits the wants, in one statement. Rows come in no particular order.
     pub async fn claim(&self, wants: &[Want]) -> Result<Vec<ClaimedRow>> {
-        Ok(self.claim_and_look(wants).await?.rows)
+        Ok(self.claim_and_look(wants, false).await?.rows)
     }
 
-    /// The same, and which of the queues are to be tidied up.
-    pub async fn claim_and_look(&self, wants: &[Want]) -> Result<Claims> {
+    /// The same, and, if asked to look, which of the queues are to be tidied up.
+    pub async fn claim_and_look(&self, wants: &[Want], is_looking: bool) -> Result<Claims> {
         let slots: Vec<&Slot> = wants.iter().flat_map(|want| &want.slots).collect();
         let most = |want: &Want, f: fn(&Slot) -> f64| want.slots.iter().map(f).fold(0.0, f64::max);
         let rows: Vec<ClaimedRow> = sqlx::query_as(CLAIM)
@@ -231,6 +231,7 @@ impl Db {
             .bind(column(&slots, |s| s.gpus))
             .bind(column(&slots, |s| s.memory_bytes))
             .bind(seconds(limits::SETUP_ALLOWANCE))
+            .bind(is_looking)
             .fetch_all(&self.claims)
             .await?;
         let (crowded, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.job_id.is_empty());

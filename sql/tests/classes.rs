@@ -69,7 +69,7 @@ async fn pages_of_a_claim(connection: &mut PgConnection) -> i64 {
     connection.execute(sql::settings_of("queued/claim.sql")).await.unwrap();
     connection.execute(AssertSqlSafe(format!("prepare claim as {}", CLAIM.trim_end().trim_end_matches(';')))).await.unwrap();
     let explain = "explain (analyze, buffers, format json) execute claim (array[asman.qid('q')], array[1], array['executor:container'], \
-                   array[64], array[0], array[0], array[86400], array[1], array['w'], array[64], array[0], array[0], 3600)";
+                   array[64], array[0], array[0], array[86400], array[1], array['w'], array[64], array[0], array[0], 3600, true)";
     let plan: Value = connection.fetch_one(explain).await.unwrap().get(0);
     connection.execute("deallocate claim").await.unwrap();
     assert!(!plan.to_string().contains("Seq Scan"), "{plan:#}");
@@ -90,7 +90,7 @@ async fn check_cost(n: i64) {
     assert_eq!(claim(&db, qid, &own, 1).await.len(), 1);
     let pages = pages_of_a_claim(&mut connection).await;
     assert!(pages < 300, "a claim beside {n} classes that nobody can run touches {pages} pages");
-    let looked = db.claim_and_look(&[want(qid, &own, 1)]).await.unwrap();
+    let looked = db.claim_and_look(&[want(qid, &own, 1)], true).await.unwrap();
     assert_eq!((looked.rows.len(), looked.crowded.len()), (1, 0));
 }
 

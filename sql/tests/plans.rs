@@ -45,16 +45,21 @@ async fn check_claim_plan(connection: &mut PgConnection) {
     connection.execute(sqlx::AssertSqlSafe(prepare)).await.unwrap();
     let explain = "explain (analyze, buffers, format json) execute claim (array[asman.qid('q1')], array[10], array['executor:container'], \
                    array[64], array[0], array[0], array[86400], array[1], array_fill('w'::text, array[10]), array_fill(64::float8, array[10]), \
-                   array_fill(0, array[10]), array_fill(0::int8, array[10]), 3600)";
+                   array_fill(0, array[10]), array_fill(0::int8, array[10]), 3600, true)";
     let plan: Value = connection.fetch_one(explain).await.unwrap().get::<Value, _>(0);
     let mut all = Vec::new();
     nodes(&plan[0]["Plan"], false, &mut all);
     let scans: Vec<_> =
         all.iter().filter(|(node, _)| node["Relation Name"] == "queued" && node["Node Type"] != "ModifyTable").collect();
     assert!(scans.len() >= 3, "one head, one pick, one delete: {scans:?}");
-    for (node, under_sort) in &scans {
+    // The delete goes to rows whose place the pick has found.
+    let (deletes, reads): (Vec<_>, Vec<_>) = scans.iter().copied().partition(|scan| scan.0["Node Type"] == "Tid Scan");
+    assert_eq!(deletes.len(), 1, "{scans:?}");
+    for (node, _) in &reads {
         assert_eq!(node["Node Type"], "Index Scan", "{node}");
         assert_eq!(node["Index Name"], "queued_pkey", "{node}");
+    }
+    for (node, under_sort) in &scans {
         assert!(!under_sort, "no sort over the table: {node}");
         assert!(node["Actual Rows"].as_f64().unwrap() <= 10.0, "no more rows than were asked for: {node}");
         assert!(node.get("Filter").is_none() || node["Rows Removed by Filter"].as_f64().unwrap_or(0.0) < 10.0, "{node}");

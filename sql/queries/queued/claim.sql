@@ -3,7 +3,8 @@
 -- in:    wants: $1 qid uuid[], $2 jobs int4[], $3 labels text[] (joined by '/'), $4 cpus float8[], $5 gpus int4[],
 --        $6 memory_bytes int8[], $7 max_seconds int4[] (the most that any one worker of the want has free),
 --        $8 first_slot int4[]: where the want's slots begin in the arrays that follow;
---        slots: $9 worker_id text[], $10 cpus float8[], $11 gpus int4[], $12 memory_bytes int8[]; $13 setup_seconds int4
+--        slots: $9 worker_id text[], $10 cpus float8[], $11 gpus int4[], $12 memory_bytes int8[]; $13 setup_seconds int4;
+--        $14 is_looking bool: whether to look for queues to tidy up
 -- out:   qid uuid, worker_id text, job_id text, epoch int8, attempt int2, deadline_ms int8, max_seconds int4, body text,
 --        login text (of its build context; null in nearly all), namespaces text[], is_debug bool, priority int2, seq int8;
 --        and one row with nothing but qid and an empty job_id for each queue whose classes are to be tidied up
@@ -16,10 +17,11 @@ with want as materialized (
     as w (qid, jobs, labels, free_cpus, free_gpus, free_bytes, worker_seconds, first_slot, want_no)
   where (select p.is_paused from asman.queue p where p.qid = w.qid) is not true),
 -- The first job of each class that somebody present can run and that fits: of the 500 that may have the oldest jobs, those that do.
+-- A class with several rows has the same first job in each.
 head as (
   select w.want_no, w.qid, w.jobs, w.first_slot, w.worker_seconds, h.class
   from want w cross join lateral (
-    select k.class from (
+    select distinct k.priority, k.seq, k.class from (
       select c.class, f.priority, f.seq
       from asman.waiting_class c cross join lateral (
         select q.priority, q.seq from asman.queued q
@@ -27,14 +29,12 @@ head as (
         order by q.class, q.priority, q.seq limit 1) f
       where c.offered_qid = w.qid and c.cpus <= w.free_cpus and c.gpus <= w.free_gpus
         and c.memory_bytes <= w.free_bytes and c.required_seconds <= w.worker_seconds and c.labels <@ w.labels
-        and (select true from asman.waiting_class d where d.class = c.class and (d.qid, d.priority, d.seq) >= (c.qid, '-32768', 0)
-             and (d.qid, d.priority, d.seq) < (c.qid, c.priority, c.seq) limit 1) is null
       order by c.priority, c.seq limit 500) k
     order by k.priority, k.seq limit least(w.jobs + 4, 100)) h),
 pick as materialized (
   select h.want_no, h.first_slot, h.worker_seconds, q.*
   from head h cross join lateral (
-    select q.qid, q.class, q.priority, q.seq, q.cpus, q.gpus, q.memory_bytes from asman.queued q
+    select q.ctid as row_ctid, q.priority, q.seq, q.cpus, q.gpus, q.memory_bytes from asman.queued q
     where q.qid = h.qid and q.class = h.class and not q.is_item and (q.not_before is null or q.not_before <= now())
     order by q.class, q.priority, q.seq limit h.jobs for update skip locked) q),
 numbered as (
@@ -46,9 +46,11 @@ fit as materialized (
     sum(d.cpus) over worker <= ($10::float8[])[d.slot] + 1e-6 and sum(d.gpus) over worker <= ($11::int4[])[d.slot]
       and sum(d.memory_bytes) over worker <= ($12::int8[])[d.slot] as fits
   from dealt d window worker as (partition by d.want_no, d.worker_id order by d.slot)),
+-- A picked row is locked, so it stays where it is until this statement ends. One that another statement changed just before is not
+-- seen there and waits for the next claim.
 gone as (
   delete from asman.queued q using fit f
-  where q.qid = any (array[f.qid]) and q.class = f.class and q.priority = f.priority and q.seq = f.seq and f.fits
+  where q.ctid = f.row_ctid and f.fits
   returning q.*, f.worker_id, least(q.max_seconds, f.worker_seconds) as run_seconds),
 claimed as (
   insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, is_true_id,
@@ -68,6 +70,6 @@ select c.qid, c.worker_id, c.job_id, c.epoch, c.attempt, (extract(epoch from c.d
 from claimed c
 union all
 select w.qid, '', '', 0, 0::int2, 0, 0, null, null, '{}', false, 0::int2, 0
-from want w where (select count(*) from (
+from want w where $14::bool and (select count(*) from (
   select from asman.waiting_class c where c.offered_qid = w.qid
   order by c.priority, c.seq limit 201) n) > 200;
