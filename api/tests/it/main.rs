@@ -16,4 +16,5 @@ mod storage;
 mod task_queue;
 mod test_api;
 mod true_ids;
+mod upgrade;
 mod webhooks;

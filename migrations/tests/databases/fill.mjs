@@ -35,6 +35,13 @@ const finish = ({ id, epoch }, reason, result) => call("POST", `/q/q/j/${id}/fin
 const result = (StatusCode, outputs = {}) => ({ StatusCode, isTimedOut: false, outputs })
 const plain = (n) => ({ image: "alpine:3.20", command: `echo ${n}` })
 
+// First, while no container job waits: a claim of items takes those too.
+await items("put", { done: { a: 1 }, failed: 2, held: [3] })
+const held = await items("claim", { n_items: 3, worker_id: "w", lease_seconds: 8e5 })
+const epochOf = (id) => held.find((item) => item.item_id === id).epoch
+await items("success/done", { epoch: epochOf("done"), result: { score: 1 } })
+await items("fail/failed", { epoch: epochOf("failed"), error: "broken" })
+
 const jobs = {}
 
 jobs.succeeded = await submit({ ...plain("succeeded"), inputs: { "in.txt": { value: "an input" } } })
@@ -65,17 +72,13 @@ jobs.running = await submit({ ...plain("running"), env: { A: "1" } })
 const running = await claim()
 await log(running, 0, "Running", ["halfway"])
 
-jobs.waiting = await submit({ ...plain("waiting"), requirements: { cpus: 2, memory: "1Gi" } }, { namespace: "n", priority: 3 })
+jobs.waiting = await submit({ ...plain("waiting"), requirements: { cpus: 2, memory: "1GiB" } }, { namespace: "n", priority: 3 })
 jobs.waitingForTags = await submit({ ...plain("tagged"), tags: ["rare"] })
 jobs.waitingForNobody = await submit({ ...plain("large"), requirements: { cpus: 4000 } })
 jobs.replaced = await submit(plain("replaced"), { namespace: "page" })
 jobs.replacing = await submit(plain("replacing"), { namespace: "page" })
 
-await items("put", { done: { a: 1 }, failed: 2, held: [3], waits: "4" })
-const held = await items("claim", { n_items: 3, worker_id: "w", lease_seconds: 8e5 })
-const epochOf = (id) => held.find((item) => item.item_id === id).epoch
-await items("success/done", { epoch: epochOf("done"), result: { score: 1 } })
-await items("fail/failed", { epoch: epochOf("failed"), error: "broken" })
+await items("put", { waits: "4" })
 
 const answers = {}
 for (const [name, id] of Object.entries(jobs)) {
