@@ -8,7 +8,9 @@ awk -v steps="$1" 'BEGIN {
     printf "\r[%-40s] %3d %%", bar, 100 * (step + 1) / steps > "/dev/stderr"
     fflush()
   }
+  # Before the result, which has a stream of its own.
   printf "\n" > "/dev/stderr"
+  fflush()
   # The rest of the series after n terms is close to 1 / (2 n).
   printf "pi is about %.7f\n", 4 * sum + 1 / (steps * terms)
 }' | tee /outputs/pi.txt
