@@ -1,4 +1,4 @@
-//! The process's metrics. Names follow Prometheus conventions; no label ever names a queue. `deploy/README.md` shows the table.
+//! The process's metrics. Names follow Prometheus conventions; no label ever names a queue. `docs/operations.md` shows the table.
 
 use std::sync::OnceLock;
 
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_operators_table_names_every_metric_with_its_help() {
-        let table = include_str!("../../deploy/README.md");
+        let table = include_str!("../../docs/operations.md");
         for (name, help) in COUNTERS.iter().chain(&GAUGES).chain(&HISTOGRAMS) {
             assert!(table.contains(&format!("| `{name}` |")), "{name}");
             assert!(table.lines().any(|line| line.contains(&format!("`{name}`")) && line.contains(help)), "{name}: {help}");

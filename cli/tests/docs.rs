@@ -1,4 +1,5 @@
-//! Every example of the guide at `/docs` runs as it is shown, and prints the lines that the `text` block behind it holds.
+//! Every example of the guide at `/docs` runs as it is shown, and prints the lines that the `text` block behind it holds. Every link
+//! of the repository's Markdown leads somewhere.
 //!
 //! The examples of a page are one session of a shell in a folder of its own: what one sets, the next ones have. SQL goes to the
 //! database of the same server, JavaScript to Node.
@@ -6,7 +7,7 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::{Stack, data_directory, repository, text, until};
@@ -47,7 +48,7 @@ fn script(blocks: &[Block]) -> String {
             "sh" => text.clone(),
             "sql" => format!("psql \"$DATABASE\" -X -v ON_ERROR_STOP=1 <<'END_OF_SQL'\n{text}END_OF_SQL\n"),
             "js" => format!("cat > example.mjs <<'END_OF_JS'\n{text}END_OF_JS\n$NODE example.mjs\n"),
-            "text" | "html" | "json" => String::new(),
+            "text" | "html" | "json" | "console" | "python" | "yaml" | "nginx" => String::new(),
             other => panic!("nobody knows how to run a block of {other:?}"),
         };
     }
@@ -60,10 +61,13 @@ fn node() -> &'static str {
     if has_sockets.unwrap().success() { "node" } else { "node --experimental-websocket" }
 }
 
-fn run(page: &str, stack: &Stack, data: &Path) {
-    let source = std::fs::read_to_string(folder().join(page)).unwrap();
+/// Runs the examples of a page. Says whether it has any.
+fn run(page: &str, stack: &Stack, data: &Path) -> bool {
+    let source = std::fs::read_to_string(repository().join("docs").join(page)).unwrap();
     let blocks = blocks(&source);
-    assert!(blocks.iter().any(|block| ["sh", "sql"].contains(&block.language.as_str())), "{page} has examples");
+    if !blocks.iter().any(|block| ["sh", "sql"].contains(&block.language.as_str())) {
+        return false;
+    }
     let address = stack.api.strip_prefix("http://").unwrap();
     let work = tempfile::tempdir().unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_asman")).parent().unwrap();
@@ -80,6 +84,7 @@ fn run(page: &str, stack: &Stack, data: &Path) {
             assert!(printed.contains(line), "{page} promises {line:?} and prints:\n{printed}");
         }
     }
+    true
 }
 
 /// The pages are for a reader whose worker is there; it connects a moment after the API.
@@ -89,22 +94,43 @@ fn has_worker(api: &str) -> bool {
     text(&output.stdout).contains("1 worker is connected")
 }
 
-fn folder() -> PathBuf {
-    repository().join("api/src/description/guide")
+/// The files of the guide's pages, as the server lists them.
+fn pages(api: &str) -> Vec<String> {
+    let output = Command::new("curl").args(["-sSf", &format!("{api}/llms.txt")]).output().unwrap();
+    let list = text(&output.stdout);
+    let names = list.split("/docs/").skip(1).filter_map(|rest| rest.split_once(".md)"));
+    names.map(|(name, _)| format!("{name}.md")).collect()
+}
+
+/// What the check of links says of a folder, and whether it is content.
+fn check_links(folder: &Path) -> (bool, String) {
+    let output = Command::new(repository().join("docs/links.sh")).arg(folder).output().unwrap();
+    (output.status.success(), text(&output.stdout))
+}
+
+#[test]
+fn every_link_of_the_repository_leads_to_a_file_and_a_heading() {
+    let (is_good, said) = check_links(&repository());
+    assert!(is_good, "{said}");
+}
+
+#[test]
+fn the_check_of_links_names_each_link_that_leads_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = "# One title\n[good](#one-title) [file](gone.md)\n```\n[code](is-not-read.md)\n```\n[heading](#none)\n";
+    std::fs::write(folder.path().join("a.md"), page).unwrap();
+    let (is_good, said) = check_links(folder.path());
+    assert!(!is_good);
+    assert_eq!(said, "a.md:2: gone.md: no such file\na.md:6: #none: no such heading\n");
 }
 
 #[test]
 fn every_example_of_the_guide_runs_as_it_is_shown_and_prints_what_is_promised() {
     let data = data_directory();
     let mut stack = Stack::start_on(data.path());
-    let mut pages: Vec<String> =
-        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    pages.retain(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"));
-    pages.sort();
-    assert_eq!(pages.len(), 11, "{pages:?}");
     until(|| has_worker(&stack.api).then_some(()));
-    for page in pages {
-        run(&page, &stack, data.path());
-    }
+    let pages = pages(&stack.api);
+    let n_with_examples = pages.iter().filter(|page| run(page, &stack, data.path())).count();
+    assert_eq!(n_with_examples, 12, "{pages:?}");
     stack.stop();
 }

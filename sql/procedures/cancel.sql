@@ -4,7 +4,7 @@
 --        was thrown away already), 'unknown'
 -- locks: the job's row. It is looked for where it waits, then where it runs, each time with a new view, and again from
 --        the start for as long as it moves in between, as by a claim or a requeue; a thousand times at most.
--- index: queued_job, running_pkey, finished_pkey, whatever the statistics say: see README
+-- index: queued_job, running_pkey, finished_pkey, whatever the statistics say: see docs/sql-internals.md
 create or replace function asman.cancel(qid_in uuid, job_id_in text, namespace_in text, reason_in text, message_in text)
 returns text
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$

@@ -26,7 +26,7 @@ const CLAIM_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set jit 
     set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
 
 /// Statements take arrays, which would be planned anew at each call. A plan outlives the moment when its tables were small, so none
-/// is to read a whole one: `README.md` tells what else that takes.
+/// is to read a whole one: `docs/sql-internals.md` says what else that takes.
 const COMMON_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; \
     set idle_in_transaction_session_timeout = '10s'; set statement_timeout = '60s'";
 

@@ -14,8 +14,8 @@ const INSTALLER: &str = include_str!("install.sh");
 /// The list of the pages.
 pub(crate) fn llms(root: &str) -> String {
     let mut text =
-        "# Asman\n\n> Compute queues for container jobs. Whoever knows a queue's name sends it jobs; any worker pointed at \
-        that name runs them, streams their logs and hands their output files back.\n\n"
+        "# Asman\n\n> Compute queues for container jobs. Anyone who knows a queue's name can send it jobs; any worker that serves \
+        the name runs them, streams their logs and returns their output files.\n\n"
             .to_owned();
     text += &format!(
         "Agents have tools at {root}/mcp (Model Context Protocol) and a skill at {root}/docs/skill/install.sh.\n\n## Guide\n\n"
@@ -42,11 +42,11 @@ fn of_page(source: &Source) -> String {
     format!("---\nname: asman\ndescription: {DESCRIPTION}\n---\n\n{body}")
 }
 
-/// Links between pages as links between files.
+/// Links between pages as links between the skill's files.
 fn linked(text: &str, folder: &str, skill: &str) -> String {
     GUIDE.sources.iter().fold(text.to_owned(), |text, Source { name, .. }| {
         let target = if *name == PAGE { skill.to_owned() } else { format!("{folder}{name}.md") };
-        text.replace(&format!("]({name})"), &format!("]({target})")).replace(&format!("]({name}#"), &format!("]({target}#"))
+        text.replace(&format!("]({name}.md"), &format!("]({target}"))
     })
 }
 

@@ -12,7 +12,7 @@ use crate::support::house::{free_port, test_database};
 use crate::support::{data_directory, until};
 use crate::{Api, definition, on};
 
-/// nginx as the README of `deploy` sets it. Ended when dropped.
+/// nginx as `docs/operations.md` sets it. Ended when dropped.
 struct Proxy {
     folder: TempDir,
     process: Child,

@@ -3,7 +3,7 @@
 --        $7 duration_ms float8[], $8 result text[], $9 code text[], $10 fault text[]
 -- out:   qid uuid, job_id text, epoch int8: the claims that ended now
 -- locks: the ended running rows
--- index: running_pkey, once for each claim whatever the statistics say: see README
+-- index: running_pkey, once for each claim whatever the statistics say: see docs/sql-internals.md
 with done as (
   select * from unnest($1::uuid[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::float8[], $8::text[],
       $9::text[], $10::text[])

@@ -1,8 +1,10 @@
-//! `/docs`: the guide, a few pages for people. Written in Markdown beside this file and made into pages once, at the first request.
+//! `/docs`: the guide, pages for people. Written in Markdown in `docs/` and made into pages once, at the first request.
 //!
 //! Every `sh`, `sql` and `js` block is an example that runs as it is shown, and the `text` block behind it holds lines of what it
-//! prints: `cli/tests/docs.rs` runs them all against a real server and worker. Links are relative, so that the pages work below
-//! whatever path a proxy puts them.
+//! prints: `cli/tests/docs.rs` runs them all against a real server and worker. Other blocks are shown only. Links are relative,
+//! so that the pages work below any path that a proxy adds.
+
+mod links;
 
 use std::sync::LazyLock;
 
@@ -17,18 +19,24 @@ use super::page::{head, policy_of};
 const STYLE: &str = concat!(include_str!("../page.css"), include_str!("guide.css"));
 
 /// Name in the address and text. The order is that of reading.
-const PAGES: [(&str, &str); 11] = [
-    ("quick-start", include_str!("quick-start.md")),
-    ("job-definition", include_str!("job-definition.md")),
-    ("ends", include_str!("ends.md")),
-    ("rest", include_str!("rest.md")),
-    ("errors", include_str!("errors.md")),
-    ("sockets", include_str!("sockets.md")),
-    ("workers", include_str!("workers.md")),
-    ("sql", include_str!("sql.md")),
-    ("metaframe", include_str!("metaframe.md")),
-    ("agents", include_str!("agents.md")),
-    ("agent-session", include_str!("agent-session.md")),
+const PAGES: [(&str, &str); 17] = [
+    ("quick-start", include_str!("../../../../docs/quick-start.md")),
+    ("job-definition", include_str!("../../../../docs/job-definition.md")),
+    ("building-images", include_str!("../../../../docs/building-images.md")),
+    ("ends", include_str!("../../../../docs/ends.md")),
+    ("rest", include_str!("../../../../docs/rest.md")),
+    ("errors", include_str!("../../../../docs/errors.md")),
+    ("sockets", include_str!("../../../../docs/sockets.md")),
+    ("workers", include_str!("../../../../docs/workers.md")),
+    ("worker", include_str!("../../../../docs/worker.md")),
+    ("isolation", include_str!("../../../../docs/isolation.md")),
+    ("clusters", include_str!("../../../../docs/clusters.md")),
+    ("operations", include_str!("../../../../docs/operations.md")),
+    ("sql", include_str!("../../../../docs/sql.md")),
+    ("metaframe", include_str!("../../../../docs/metaframe.md")),
+    ("agents", include_str!("../../../../docs/agents.md")),
+    ("agent-session", include_str!("../../../../docs/agent-session.md")),
+    ("compatibility", include_str!("../../../../docs/compatibility.md")),
 ];
 
 /// The guide's pages.
@@ -73,7 +81,7 @@ pub(crate) static GUIDE: LazyLock<Guide> = LazyLock::new(|| {
         name,
         title: chapter.title.clone(),
         lead: chapter.lead.clone(),
-        text: with_tables(text),
+        text: prepared(text),
     };
     let sources = chapters.iter().zip(&PAGES).map(source).collect();
     Guide { pages, contents, missing, policy: policy_of(STYLE), sources }
@@ -81,6 +89,11 @@ pub(crate) static GUIDE: LazyLock<Guide> = LazyLock::new(|| {
 
 /// What the program itself knows, as Markdown.
 type Table = fn() -> String;
+
+/// The text of a page as the guide has it.
+fn prepared(text: &str) -> String {
+    links::within(&with_tables(text), |name| PAGES.iter().any(|(page, _)| *page == name))
+}
 
 /// The text of a page with what the program itself knows in its places.
 fn with_tables(text: &str) -> String {
@@ -125,8 +138,9 @@ struct Chapter {
 
 impl Chapter {
     fn read(name: &'static str, text: &str) -> Self {
-        let text = with_tables(text);
-        let mut events: Vec<Event<'_>> = Parser::new_ext(&text, Options::ENABLE_TABLES).map(harmless).collect();
+        let text = prepared(text);
+        let events = Parser::new_ext(&text, Options::ENABLE_TABLES).map(harmless).map(links::to_page);
+        let mut events: Vec<Event<'_>> = events.collect();
         let title = text_of(&events, |tag| matches!(tag, Tag::Heading { level: HeadingLevel::H1, .. })).unwrap_or_default();
         let lead = text_of(&events, |tag| matches!(tag, Tag::Paragraph)).unwrap_or_default();
         let sections = name_headings(&mut events);
@@ -207,7 +221,7 @@ fn page(chapter: &Chapter, all: &[Chapter]) -> Markup {
 fn contents(all: &[Chapter]) -> Markup {
     let main = html! {
         h1 { "Asman" }
-        p { "Compute queues for container jobs. Whoever knows a queue's name sends it jobs; any worker pointed at that name runs them." }
+        p { "Compute queues for container jobs. Anyone who knows a queue's name can send it jobs. Any worker that serves the name runs them." }
         @for chapter in all {
             h2 { a href={ "docs/" (chapter.name) } { (chapter.title) } }
             p { (chapter.lead) }

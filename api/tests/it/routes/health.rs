@@ -126,9 +126,9 @@ async fn every_metric_of_a_living_process_and_of_a_queue_is_in_the_operators_tab
     };
     let live = eventually("the metrics are there", whole).await;
     let of_queue = names(&api.fetch("/q/q/metrics").await.text().await.unwrap());
-    let table = include_str!("../../../../deploy/README.md");
+    let table = include_str!("../../../../docs/operations.md");
     for name in live.iter().chain(&of_queue) {
-        assert!(table.contains(&format!("| `{name}` |")), "{name} is not in the table of deploy/README.md");
+        assert!(table.contains(&format!("| `{name}` |")), "{name} is not in the table of docs/operations.md");
     }
     let told =
         |line: &str| Some((line.strip_prefix("| `")?.split_once('`')?.0.to_owned(), line.contains("at `/q/<queue>/metrics`")));
