@@ -49,7 +49,7 @@ build: web
 
 # What CI checks before it tests, in CI's order.
 [group('check')]
-check: fmt lint doc forbid types web-check
+check: fmt lint doc links forbid types web-check
 
 # Formatting.
 [group('check')]
@@ -66,6 +66,17 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
 
+# Each relative link of a Markdown file leads to a file, and each anchor to a heading.
+[group('check')]
+links:
+    @docs/links.sh
+
+# Licences, sources and known vulnerabilities of dependencies, by `deny.toml`. The list of vulnerabilities comes from the network.
+[group('check')]
+[positional-arguments]
+deny *checks:
+    cargo deny --workspace --locked check "$@"
+
 # The web client's types of the wire are those of `protocol/`, and the golden messages have them.
 [group('check')]
 types:
@@ -74,7 +85,7 @@ types:
     @web/build.sh --packages
     @if [ -d web/node_modules/typescript ]; then node protocol/golden/check.mjs web; else echo "NOT CHECKED: the golden messages' types"; fi
 
-# Write the web client's types of the wire anew.
+# Generate the web client's types of the wire, web/src/wire.ts, again.
 [group('check')]
 wire:
     cargo run --quiet -p protocol --features typescript --example wire > web/src/wire.ts
