@@ -209,6 +209,25 @@ fn an_autoscaled_worker_ends_by_itself_with_success() {
 }
 
 #[test]
+fn an_autoscaled_worker_that_never_reached_its_queue_ends_with_3() {
+    let data = data_directory();
+    let mut command = asman();
+    command.args(["worker", "run", "q", "--exit-when-idle", "1s", "--api", "http://127.0.0.1:1", "--data-directory"]);
+    let mut lost = Running::start(command.arg(data.path()));
+    assert_eq!(lost.wait().code(), Some(3), "{:?}", lost.said);
+    let house = House::over(test_database());
+    let _api = house.start_api();
+    let mut set = asman();
+    set.args(["queue", "policy", "set", "q", "--worker-token", "env:RIGHT", "--api", &house.api_url()]);
+    let set = set.env("RIGHT", "right-0123456789abcdef").output().unwrap();
+    assert!(set.status.success(), "{set:?}");
+    let mut command = asman();
+    command.args(["worker", "run", "q", "--exit-when-idle", "1s", "--api", &house.api_url(), "--data-directory"]);
+    let mut refused = Running::start(command.arg(data.path()).env("ASMAN_WORKER_TOKEN", "wrong-0123456789abcdef"));
+    assert_eq!(refused.wait().code(), Some(3), "{:?}", refused.said);
+}
+
+#[test]
 fn a_worker_of_a_local_api_runs_jobs_and_keeps_web_pages_out() {
     let data = data_directory();
     let port = free_port();

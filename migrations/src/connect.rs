@@ -1,9 +1,13 @@
 //! One connection for migrations, with what its address asks for.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::{Client, Config, NoTls};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::error::Severity;
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 use crate::dial::Dialer;
 use crate::{Address, Error, Host};
@@ -41,12 +45,27 @@ async fn connect_to(address: &Address, dialer: Arc<Dialer>, host: &Host, port: u
     let connected = tokio::time::timeout(patience, connecting).await;
     let connected = connected.map_err(|_| Error::Connect("no answer within `connect_timeout`".to_owned()))?;
     let (client, connection) = connected.map_err(|error| Error::Connect(crate::chain(&error)))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = crate::chain(&error), "the connection for migrations ended");
-        }
-    });
+    tokio::spawn(drive(connection));
     Ok(client)
+}
+
+/// Runs the connection to its end, and passes on the server's warnings: what a procedure left undone, it says there.
+async fn drive<S>(mut connection: tokio_postgres::Connection<S, NoTlsStream>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+        match message {
+            Ok(AsyncMessage::Notice(notice)) if notice.parsed_severity() == Some(Severity::Warning) => {
+                tracing::warn!("{}", notice.message())
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(error = crate::chain(&error), "the connection for migrations ended");
+                return;
+            }
+        }
+    }
 }
 
 fn config(address: &Address) -> Config {

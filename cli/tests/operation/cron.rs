@@ -44,3 +44,19 @@ fn what_is_said_of_pg_cron_is_how_its_last_run_went_and_the_owner_can_dump() {
     let dump = cluster.program("pg_dump").args(["-xO", "-n", "asman", "-n", "report", "-d", &owner]).output().unwrap();
     assert!(dump.status.success(), "{}", text(&dump.stderr));
 }
+
+#[tokio::test]
+async fn maintenance_names_the_partition_that_it_leaves_and_who_holds_it() {
+    let database = migrations::testing::TestDatabase::new().await;
+    let reader = migrations::connect(&database.url).await.unwrap();
+    let due = "create table asman.finished_20200106 partition of asman.finished for values from ('2020-01-06') to ('2020-01-13')";
+    reader.batch_execute(due).await.unwrap();
+    reader.batch_execute("begin; select from asman.finished").await.unwrap();
+    let url = database.url.clone();
+    let said = tokio::task::spawn_blocking(move || on(&url, &["db", "maintain"])).await.unwrap().unwrap();
+    assert!(said.contains("partition finished_20200106 of finished is left to the next call") && said.contains("held it for"), "{said}");
+    reader.batch_execute("commit").await.unwrap();
+    let url = database.url.clone();
+    let said = tokio::task::spawn_blocking(move || on(&url, &["db", "maintain"])).await.unwrap().unwrap();
+    assert!(!said.contains("is left"), "{said}");
+}
