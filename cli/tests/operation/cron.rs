@@ -54,7 +54,10 @@ async fn maintenance_names_the_partition_that_it_leaves_and_who_holds_it() {
     reader.batch_execute("begin; select from asman.finished").await.unwrap();
     let url = database.url.clone();
     let said = tokio::task::spawn_blocking(move || on(&url, &["db", "maintain"])).await.unwrap().unwrap();
-    assert!(said.contains("partition finished_20200106 of finished is left to the next call") && said.contains("held it for"), "{said}");
+    assert!(
+        said.contains("partition finished_20200106 of finished is left to the next call") && said.contains("held it for"),
+        "{said}"
+    );
     reader.batch_execute("commit").await.unwrap();
     let url = database.url.clone();
     let said = tokio::task::spawn_blocking(move || on(&url, &["db", "maintain"])).await.unwrap().unwrap();
