@@ -59,10 +59,16 @@ find . \( -name .git -o -name node_modules -o -name target -o -name dist -o -nam
         anchors[file, name (seen[file, name]++ ? "-" seen[file, name] - 1 : "")] = 1
         continue
       }
-      gsub(/`[^`]*`/, "", line)
+      gsub(/`[^`]*`/, "", line); rest = line
       if (line ~ /^\[[^\]]+\]: /) { sub(/^\[[^\]]+\]: +/, "", line); check(line); continue }
       while (match(line, /\]\([^)]*\)/)) {
         name = substr(line, RSTART + 2, RLENGTH - 3)
+        line = substr(line, RSTART + RLENGTH)
+        check(name)
+      }
+      line = rest
+      while (match(line, /(src|srcset|href)="[^"]*"/)) {
+        name = substr(line, RSTART, RLENGTH - 1); sub(/^[a-z]*="/, "", name)
         line = substr(line, RSTART + RLENGTH)
         check(name)
       }

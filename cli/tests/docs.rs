@@ -117,11 +117,11 @@ fn every_link_of_the_repository_leads_to_a_file_and_a_heading() {
 #[test]
 fn the_check_of_links_names_each_link_that_leads_nowhere() {
     let folder = tempfile::tempdir().unwrap();
-    let page = "# One title\n[good](#one-title) [file](gone.md)\n```\n[code](is-not-read.md)\n```\n[heading](#none)\n";
+    let page = "# One title\n[good](#one-title) [file](gone.md)\n```\n[code](is-not-read.md)\n```\n[heading](#none)\n<img src=\"x.png\">\n";
     std::fs::write(folder.path().join("a.md"), page).unwrap();
     let (is_good, said) = check_links(folder.path());
     assert!(!is_good);
-    assert_eq!(said, "a.md:2: gone.md: no such file\na.md:6: #none: no such heading\n");
+    assert_eq!(said, "a.md:2: gone.md: no such file\na.md:6: #none: no such heading\na.md:7: x.png: no such file\n");
 }
 
 #[test]
