@@ -44,7 +44,7 @@ web:
 # Without optimisation: a first start after three minutes of compiling beats one after fifteen.
 [private]
 build: web
-    @cargo build $([ ! -x "$CARGO_TARGET_DIR/debug/asman" ] || echo --quiet) --bin asman
+    @cargo build --bin asman
     @mkdir -p .bin && ln -sf "$CARGO_TARGET_DIR/debug/asman" .bin/asman
 
 # What CI checks before it tests, in CI's order.

@@ -25,6 +25,7 @@ mod patience;
 mod policy;
 mod policy_doors;
 mod program;
+mod readers;
 mod renewal;
 mod report;
 mod status;
