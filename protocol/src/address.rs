@@ -1,29 +1,29 @@
-//! Whose an IP address is, for every client that fetches what a stranger named. A table, without I/O.
+//! Who owns an IP address, for every client that fetches a URL of a stranger. This is a table, without I/O.
 //!
-//! A URL that the public hands us may name our own network. Whoever follows it resolves the name itself, asks here about each
-//! address that comes back, and connects to exactly what was judged.
+//! A URL of a stranger may name our own network. The client resolves the name itself, checks each resulting address here, and connects to
+//! exactly the checked address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Ports from 1024 on that speak something else, where an HTTP request could be taken for commands.
+/// Ports from 1024 on of other protocols, on which an HTTP request could be taken for commands.
 const PORTS_OF_OTHERS: [u16; 22] = [
     1719, 1720, 1723, 2049, 3306, 3659, 4045, 4190, 5060, 5061, 5432, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6697,
     10080, 11211,
 ];
 
-/// Whose an address is.
+/// Who owns an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Anybody's on the internet.
+    /// Any host on the internet.
     Public,
-    /// Loopback and private networks: permitted where the operator says so.
+    /// Loopback and private networks. Permitted if the operator allows it.
     Private,
-    /// Link-local (with the metadata services of clouds), multicast, reserved, documentation: never.
+    /// Link-local (with the metadata services of clouds), multicast, reserved and documentation addresses. Never permitted.
     Nobody,
 }
 
 impl Owner {
-    /// Judges an address.
+    /// The owner of an address.
     pub fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => of_v4(address),
@@ -31,7 +31,7 @@ impl Owner {
         }
     }
 
-    /// Whether a stranger's request may go there.
+    /// Whether a stranger's request may go to such an address.
     pub fn is_permitted(self, allow_private: bool) -> bool {
         match self {
             Self::Public => true,
@@ -41,17 +41,17 @@ impl Owner {
     }
 }
 
-/// Whether a port of a public host may be meant for HTTP.
+/// Whether a port of a public host may be a port of HTTP.
 pub fn is_http_port(port: u16) -> bool {
     matches!(port, 80 | 443) || (port >= 1024 && !PORTS_OF_OTHERS.contains(&port))
 }
 
-/// Neighbouring IPv4 addresses.
+/// A range of IPv4 addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// The first of them.
+    /// The first address.
     pub network: Ipv4Addr,
-    /// How many leading bits they share.
+    /// How many leading bits the addresses share.
     pub bits: u8,
 }
 
@@ -61,7 +61,7 @@ impl Range {
         Self { network: Ipv4Addr::new(a, b, c, d), bits }
     }
 
-    /// Whether an address is among them.
+    /// Whether the range contains an address.
     pub fn contains(&self, address: Ipv4Addr) -> bool {
         (address.to_bits() ^ self.network.to_bits()) >> (32 - u32::from(self.bits)) == 0
     }
@@ -84,8 +84,8 @@ pub const SPECIAL_V4: [Range; 6] = [
     Range::of([224, 0, 0, 0], 4),
     Range::of([240, 0, 0, 0], 4),
 ];
-/// Documentation and relays of 6to4 that are no more: nobody answers there. A packet filter may leave them open, and a network of
-/// its own may use them in the place of the internet.
+/// Documentation addresses and former relays of 6to4, at which no host answers. A packet filter may leave them open, and a closed network
+/// may use them as if they were the internet.
 const UNUSED_V4: [Range; 4] = [
     Range::of([192, 0, 2, 0], 24),
     Range::of([192, 88, 99, 0], 24),
@@ -93,7 +93,7 @@ const UNUSED_V4: [Range; 4] = [
     Range::of([203, 0, 113, 0], 24),
 ];
 
-/// By the registries of special-purpose addresses (RFC 6890 and its updates).
+/// The owner by the registries of special-purpose addresses (RFC 6890 and its updates).
 fn of_v4(address: Ipv4Addr) -> Owner {
     let is_in = |ranges: &[Range]| ranges.iter().any(|range| range.contains(address));
     match () {
@@ -107,12 +107,12 @@ fn of_v6(address: Ipv6Addr) -> Owner {
     let segments = address.segments();
     let [.., a, b, c, d] = address.octets();
     match segments {
-        // IPv4 in other clothes: mapped, and through NAT64.
+        // IPv4 addresses inside IPv6: mapped, and through NAT64.
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => of_v4(Ipv4Addr::new(a, b, c, d)),
         [0, 0, 0, 0, 0, 0, 0, 1] | [0xfc00..=0xfdff, ..] => Owner::Private,
-        // Teredo and other protocols' own, documentation, 6to4.
+        // Teredo and other protocols, documentation, 6to4.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => Owner::Nobody,
-        // All that is given out to anybody lies in 2000::/3.
+        // All allocated public addresses are in 2000::/3.
         [0x2000..=0x3fff, ..] => Owner::Public,
         _ => Owner::Nobody,
     }

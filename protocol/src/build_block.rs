@@ -1,7 +1,7 @@
 //! A definition's build block, read and checked before anything is stored or fetched.
 //!
-//! Every part that reaches the engine or a path is checked here: folders and files are relative and of plain segments, so neither
-//! an option (`--output=/`) nor a path that leaves the context (`../..`) gets any further. `asman.check_build` does the same in SQL.
+//! This module checks every part that reaches the engine or a path. Folders and files are relative paths of plain segments, so an option
+//! (`--output=/`) or a path that leaves the context (`../..`) is refused here. `asman.check_build` does the same in SQL.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use crate::path::check_input_path;
 
 const WORD_BYTES_MAX: usize = 128;
 
-/// Why a build block cannot be built. The sentences are for its author.
+/// Why a build block is invalid. The sentences are for its author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBuild {
-    /// Nothing to build from, and no image either.
+    /// There is nothing to build from, and no image.
     #[error("the build block has neither a dockerfile nor a context; give one of them, or an image")]
     NoDockerfile,
-    /// Over [`DOCKERFILE_BYTES_MAX`].
+    /// The Dockerfile is larger than [`DOCKERFILE_BYTES_MAX`].
     #[error("the Dockerfile is larger than {} KiB", DOCKERFILE_BYTES_MAX / 1024)]
     DockerfileTooLarge,
-    /// A NUL, which no Dockerfile has.
-    #[error("the Dockerfile holds a NUL character")]
+    /// The Dockerfile contains a NUL.
+    #[error("the Dockerfile contains a NUL character; save it as plain text")]
     DockerfileNul,
-    /// Of another scheme, or not a URL at all. It is not repeated: it may hold a token.
+    /// The context is not a web URL. The sentence does not repeat it, because it may contain a token.
     #[error("the build context is not an http or https URL; give that of a git repository or an archive")]
     NoUrl,
-    /// Over [`CONTEXT_URL_BYTES_MAX`].
+    /// The URL is longer than [`CONTEXT_URL_BYTES_MAX`].
     #[error("the build context's URL is longer than {CONTEXT_URL_BYTES_MAX} bytes")]
     UrlTooLong,
-    /// An absolute path, `..`, or what looks like an option.
+    /// A path is absolute, contains `..`, or looks like an option.
     #[error("{what} \"{path}\" is not a path below the context; use plain segments such as docker/app")]
     Path {
         /// Which member.
@@ -38,10 +38,10 @@ pub enum InvalidBuild {
         /// As it was given, shortened.
         path: String,
     },
-    /// A folder of nothing.
-    #[error("buildContext names a folder of a context, and there is no context")]
+    /// There is a folder without a context.
+    #[error("buildContext names a folder of the context, but there is no context; give context too")]
     FolderOfNothing,
-    /// A name that the engine would not take.
+    /// The engine would refuse a name.
     #[error("{what} \"{text}\" is not a name; use letters, digits, dots, dashes and underscores")]
     Word {
         /// Which member.
@@ -49,10 +49,10 @@ pub enum InvalidBuild {
         /// As it was given, shortened.
         text: String,
     },
-    /// Not `NAME=value`. It is not repeated: it may be a secret.
+    /// A build argument is not `NAME=value`. The sentence does not repeat it, because it may be a secret.
     #[error("a build argument is written NAME=value, with a name of letters, digits and underscores")]
     Arg,
-    /// Over [`BUILD_ARGS_MAX`] or [`BUILD_ARGS_BYTES_MAX`].
+    /// There are more build arguments than [`BUILD_ARGS_MAX`] or [`BUILD_ARGS_BYTES_MAX`].
     #[error("there are more than {BUILD_ARGS_MAX} build arguments, or more than {} KiB of them", BUILD_ARGS_BYTES_MAX / 1024)]
     TooManyArgs,
 }
@@ -68,22 +68,22 @@ impl Coded for InvalidBuild {
 pub struct BuildBlock {
     /// The Dockerfile's own text.
     pub dockerfile: Option<String>,
-    /// Where the context is. None: it is the Dockerfile alone.
+    /// URL of the context. None: the context is only the Dockerfile.
     pub context: Option<String>,
-    /// Folder of the context to build from.
+    /// Folder in the context to build from.
     pub folder: Option<String>,
-    /// Dockerfile in the context.
+    /// Name of the Dockerfile in the context.
     pub filename: Option<String>,
     /// Stage to build.
     pub target: Option<String>,
-    /// Such as `linux/amd64`.
+    /// Platform to build for, such as `linux/amd64`.
     pub platform: Option<String>,
-    /// Build arguments by name; the last of a name wins.
+    /// Build arguments by name. The last one of a name counts.
     pub args: BTreeMap<String, String>,
 }
 
 impl BuildBlock {
-    /// Checks a block; nothing when it says nothing, as some clients send it beside an image.
+    /// Checks a block. Returns None for an empty block, which some clients send beside an image.
     pub fn read(build: &Build) -> Result<Option<Self>, InvalidBuild> {
         let dockerfile = build.dockerfile.clone().filter(|text| !text.trim().is_empty());
         let context = said(build.context.as_ref());
@@ -121,7 +121,7 @@ pub fn check_dockerfile(text: &[u8]) -> Result<(), InvalidBuild> {
     }
 }
 
-/// The scheme and that a host follows; what is behind it is for the worker to read.
+/// Checks that a URL has a web scheme and a host. The worker reads the rest.
 fn check_url(url: &str) -> Result<(), InvalidBuild> {
     if url.len() > CONTEXT_URL_BYTES_MAX {
         return Err(InvalidBuild::UrlTooLong);
@@ -130,7 +130,7 @@ fn check_url(url: &str) -> Result<(), InvalidBuild> {
     if is_plain && is_web_url(url) { Ok(()) } else { Err(InvalidBuild::NoUrl) }
 }
 
-/// Whether a text begins as the URL of a web server does: `http://` or `https://` and a host.
+/// Whether a text begins like the URL of a web server: `http://` or `https://` and a host.
 pub(crate) fn is_web_url(text: &str) -> bool {
     let rest = |scheme: &str| Some(text.get(scheme.len()..)?).filter(|_| text[..scheme.len()].eq_ignore_ascii_case(scheme));
     let host = rest("http://").or_else(|| rest("https://"));
@@ -145,7 +145,7 @@ fn short(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-/// A relative path of plain segments; `.` and nothing mean the context itself.
+/// A relative path of plain segments. `.` and an empty text mean the context itself.
 fn path(what: &'static str, text: Option<&String>) -> Result<Option<String>, InvalidBuild> {
     let Some(text) = said(text) else { return Ok(None) };
     let refuse = || InvalidBuild::Path { what, path: short(text) };
@@ -196,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_says_nothing_is_none() {
+    fn an_empty_block_counts_as_none() {
         for json in ["{}", r#"{"context":" ","dockerfile":"\n"}"#, r#"{"target":"x"}"#] {
             assert!(read(json).unwrap().is_none(), "{json}");
         }
     }
 
     #[test]
-    fn what_leaves_the_context_or_looks_like_an_option_is_refused() {
+    fn paths_out_of_the_context_and_options_are_refused() {
         for bad in ["--output=/", "../..", "/etc", "a/../../b", "-f", "a/-o/b", "a\\b", "C:\\x", "a\0b", "/"] {
             let build = Build { context: Some("https://example.org/a.tgz".into()), ..Build::default() };
             let by_folder = Build { build_context: Some(bad.into()), ..build.clone() };

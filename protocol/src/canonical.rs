@@ -1,9 +1,9 @@
-//! Canonical JSON, and the job id that is the hash of it.
+//! Canonical JSON, and the job id, which is its hash.
 //!
-//! Two definitions that mean the same must give the same id in a browser, in SQL and here, so the text is fixed to the byte:
-//! keys sorted by UTF-16 code units, no spaces, `JSON.stringify` escapes, numbers as ECMAScript prints a double.
-//! There are two rules for what of a definition is hashed: that of today, which gives the id of a job, and that of clients up to
-//! 0.54.80, by which a job is found too. `vectors/job-ids.json` holds what browsers computed by either.
+//! Two definitions that mean the same must give the same id in a browser, in SQL and here. So the text is fixed to the byte: keys sorted by
+//! UTF-16 code units, no spaces, escapes of `JSON.stringify`, and numbers as ECMAScript prints a double.
+//! Two rules decide which members of a definition are hashed: the present rule, which gives the job id, and the rule of clients up to
+//! 0.54.80, whose id also finds the job. `vectors/job-ids.json` has ids that browsers computed by both rules.
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -18,35 +18,34 @@ pub fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// The one text of a JSON value.
+/// The canonical text of a JSON value.
 pub fn canonical_json(value: &Value) -> String {
     let mut out = String::new();
     write_value(&mut out, value);
     out
 }
 
-/// Members of a definition that count in its id as they are, where they are not null.
+/// Members of a definition that count unchanged in its id, if they are not null.
 const MEMBERS: [&str; 8] = ["v", "image", "command", "entrypoint", "workdir", "shmSize", "maxDuration", "tags"];
 /// Members of `build` that count.
 const BUILD: [&str; 7] = ["context", "buildContext", "filename", "target", "dockerfile", "buildArgs", "platform"];
 /// Members of `requirements` that count.
 const REQUIREMENTS: [&str; 4] = ["cpus", "gpus", "maxDuration", "memory"];
-/// Variables that a page around the client sets for the client, beside those that begin with `mp-` or `mp_`.
+/// Variables that a page sets for the client inside it, besides those that begin with `mp-` or `mp_`.
 const PAGE_VARIABLES: [&str; 6] = ["channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"];
 
-/// The id of a definition: hash of the canonical JSON of what of it changes the work.
+/// The id of a definition: the hash of the canonical JSON of the members that change the work.
 ///
-/// Those are the members that a worker knows, as far as there is something in them; of refs the type and the value, without the
-/// signatures of presigned URLs; and `env` without the variables of the page around a client. `secrets` are ours: existing clients have none.
+/// These are the members that a worker uses, if they are not empty. Of a ref, the type and the value count, without the signature of a
+/// presigned URL. Of `env`, the variables of the page around a client do not count. `secrets` count too; existing clients do not have them.
 pub fn job_id_of(definition: &Value) -> String {
     let Value::Object(members) = definition else { return sha256_hex(canonical_json(definition).as_bytes()) };
     let counted = members.iter().filter_map(|(name, value)| Some((name.clone(), counted(name, value)?)));
     sha256_hex(canonical_json(&Value::Object(counted.collect())).as_bytes())
 }
 
-/// The other true id of a definition, by the rule of clients up to 0.54.80: every member counts, and of what [`job_id_of`] leaves out
-/// only refs' `hash`, the signatures of presigned URLs, `env.channel` and `env.CHANNEL` do not. Definitions with one id by this rule
-/// have one id by the other.
+/// The other valid id of a definition, by the rule of clients up to 0.54.80. Every member counts, except the `hash` of refs, the signatures
+/// of presigned URLs, `env.channel` and `env.CHANNEL`. Definitions with the same id by this rule also have the same id by [`job_id_of`].
 pub fn old_job_id_of(definition: &Value) -> String {
     let mut copy = definition.clone();
     if let Value::Object(members) = &mut copy {
@@ -62,7 +61,7 @@ pub fn old_job_id_of(definition: &Value) -> String {
     sha256_hex(canonical_json(&copy).as_bytes())
 }
 
-/// What of a member counts in the id; nothing where there is nothing in it.
+/// The part of a member that counts in the id. None for an empty member.
 fn counted(name: &str, value: &Value) -> Option<Value> {
     if value.is_null() {
         return None;
@@ -73,8 +72,8 @@ fn counted(name: &str, value: &Value) -> Option<Value> {
         return (is_known || is_secret).then(|| value.clone());
     };
     let kept: Map<String, Value> = match name {
-        "build" => known(members, &BUILD),
-        "requirements" => known(members, &REQUIREMENTS),
+        "build" => pick(members, &BUILD),
+        "requirements" => pick(members, &REQUIREMENTS),
         "env" => owned(members.iter().filter(|(name, _)| !is_of_page(name))),
         "inputs" | "configFiles" => {
             let mut refs = members.clone();
@@ -87,7 +86,7 @@ fn counted(name: &str, value: &Value) -> Option<Value> {
     (!kept.is_empty()).then_some(Value::Object(kept))
 }
 
-fn known(members: &Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+fn pick(members: &Map<String, Value>, names: &[&str]) -> Map<String, Value> {
     owned(members.iter().filter(|(name, value)| names.contains(&name.as_str()) && !value.is_null()))
 }
 
@@ -99,7 +98,7 @@ fn is_of_page(variable: &str) -> bool {
     variable.starts_with("mp-") || variable.starts_with("mp_") || PAGE_VARIABLES.contains(&variable)
 }
 
-/// Storage of the existing system whose URLs are presigned anew for every reader.
+/// Storage of the existing system, whose URLs get a new signature for every reader.
 const PRESIGNED_ORIGIN: &str = "https://metaframe-asman-test.s3.us-west-1.amazonaws.com";
 
 fn strip_ref(reference: &mut Value) {
@@ -119,7 +118,7 @@ fn strip_ref(reference: &mut Value) {
     }
 }
 
-/// Of a ref its value and its type count.
+/// Keeps only the value and the type of a ref.
 fn keep_content(reference: &mut Value) {
     strip_ref(reference);
     if let Value::Object(members) = reference {

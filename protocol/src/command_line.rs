@@ -1,27 +1,27 @@
-//! How a definition's command lines are read: which are one argument as a whole, and which cannot be split into words.
+//! The rules for a definition's command lines: which lines are a single argument, and which cannot be split into words.
 //!
-//! A line with an unquoted operator is one argument, for a shell; after an entrypoint of the definition's own (`sh -c`), so is one
-//! with an unquoted wildcard or comment. Every other line is split by shell quoting. Nothing here runs a shell.
+//! A line with an unquoted operator is one argument, for a shell. After an entrypoint of the definition (`sh -c`), a line with an unquoted
+//! wildcard or comment is one argument too. Every other line is split by shell quoting. Nothing here runs a shell.
 
 use crate::limits::{ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX};
 
-/// Why no process can be started with a command line.
+/// Why a command line is invalid. The sentences follow the name of the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCommandLine {
-    /// A NUL, which ends every argument.
-    #[error("holds a NUL, which no argument can")]
+    /// It contains a NUL, which would end an argument.
+    #[error("contains a NUL character, which an argument cannot contain")]
     Nul,
-    /// A quote that is not closed.
+    /// A quote is not closed.
     #[error("cannot be split into words; check its quotes")]
     Quotes,
-    /// Over the kernel's limit for one argument, or for all of them.
+    /// It exceeds the kernel's limit for one argument or for all arguments.
     #[error(
         "is larger than a process can take: {ARGUMENT_BYTES_MAX} bytes for one argument, {ARGUMENTS_BYTES_MAX} for all; put it into a file"
     )]
     TooLarge,
 }
 
-/// Checks a line. Gives the bytes that its arguments take of a process's room.
+/// Checks a line. Returns the bytes that its arguments take of a process's room for arguments.
 pub fn check_command_line(text: &str, is_after_entrypoint: bool) -> Result<usize, InvalidCommandLine> {
     let text = text.trim();
     if text.contains('\0') {
@@ -36,21 +36,21 @@ pub fn check_command_line(text: &str, is_after_entrypoint: bool) -> Result<usize
     if is_large { Err(InvalidCommandLine::TooLarge) } else { Ok(n_bytes) }
 }
 
-/// What an argument takes beside its text: the NUL at its end and the pointer to it.
+/// Bytes of an argument besides its text: the NUL at its end and the pointer to it.
 pub const POINTER_BYTES: usize = 9;
 
-/// Where a character stands.
+/// The quotes around a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quote {
-    /// Outside of quotes.
+    /// No quotes.
     None,
-    /// Between single quotes.
+    /// Single quotes.
     Single,
-    /// Between double quotes.
+    /// Double quotes.
     Double,
 }
 
-/// Follows quotes through a line.
+/// Tracks the quotes in a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Scanner {
     quote: Quote,
@@ -64,12 +64,12 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// At the start of a line.
+    /// A scanner at the start of a line.
     pub const fn new() -> Self {
         Self { quote: Quote::None, is_escaped: false }
     }
 
-    /// Takes the next character. Gives what it stands in, when it means itself and no quote or escape.
+    /// Takes the next character. Returns the quotes around it, or None when it is itself a quote or an escape.
     pub fn next(&mut self, c: char) -> Option<Quote> {
         if std::mem::take(&mut self.is_escaped) {
             return None;
@@ -86,7 +86,7 @@ impl Scanner {
     }
 }
 
-/// Whether the line is one argument: see the head of this file.
+/// Whether the line is one argument: see the rules at the top of this file.
 pub fn is_whole(text: &str, is_after_entrypoint: bool) -> bool {
     let mut scanner = Scanner::new();
     text.chars().any(|c| {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_process_can_be_started_with_is_refused() {
+    fn command_lines_that_no_process_can_have_are_refused() {
         for (text, after, expected) in [
             ("echo 'a b' \"c\"", false, Ok(())),
             ("echo 'a", false, Err(InvalidCommandLine::Quotes)),

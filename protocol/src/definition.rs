@@ -1,4 +1,4 @@
-//! What a client asks to run.
+//! Definitions: what a client asks to run.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 use crate::duration::Duration;
 use crate::name::{JobId, Namespace};
 
-/// A container job: an image or how to build one, what to run in it, and with which files.
+/// A container job: an image or how to build one, the command to run in it, and its files.
 ///
-/// Members that are not named here are ignored by us and kept in the stored text.
+/// Asman ignores other members and keeps them in the stored text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
@@ -20,13 +20,13 @@ pub struct Definition {
     /// Image reference, such as `python:3.12`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// How to build an image instead. One with nothing in it is none: it does not count in the job's id either.
+    /// How to build an image instead. An empty block counts as none, also in the job's id.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "filled_build")]
     pub build: Option<Build>,
     /// Command line, split by shell quoting rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// Entrypoint, split likewise.
+    /// Entrypoint, split in the same way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<String>,
     /// Working directory in the container.
@@ -43,17 +43,17 @@ pub struct Definition {
     /// Files below `/inputs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<BTreeMap<String, DataRef>>,
-    /// Files below `/inputs`, or anywhere in the container when the name is absolute.
+    /// Files below `/inputs`, or anywhere in the container if the name is absolute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_files: Option<BTreeMap<String, DataRef>>,
-    /// Names of secrets that the worker must have: the job gets them as environment variables and in `/run/secrets`.
+    /// Names of secrets that the worker must have. The job gets them as environment variables and in `/run/secrets`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Vec<String>>,
     /// Longest run, such as `5m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
     pub max_duration: Option<Value>,
-    /// Only a worker that carries every one of these may claim the job.
+    /// Tags. Only a worker with all of them may claim the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
     /// Capacity that the job needs.
@@ -82,10 +82,10 @@ pub struct Build {
     /// The Dockerfile's own text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dockerfile: Option<String>,
-    /// `NAME=value` each.
+    /// Build arguments, each as `NAME=value`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build_args: Option<Vec<String>>,
-    /// Such as `linux/amd64`.
+    /// Platform to build for, such as `linux/amd64`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
 }
@@ -94,7 +94,7 @@ fn filled_build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bui
     Ok(Option::deserialize(deserializer)?.filter(|build| *build != Build::default()))
 }
 
-/// Capacity that a job takes of its worker.
+/// Capacity that a job takes from its worker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
@@ -110,13 +110,13 @@ pub struct Requirements {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
     pub memory: Option<Value>,
-    /// A worker that allows less is not offered the job.
+    /// A worker that allows only shorter runs does not get the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional, type = "string | number"))]
     pub max_duration: Option<Value>,
 }
 
-/// Doubles from here on do not tell whole numbers apart.
+/// From here on, doubles cannot represent every whole number.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A number as JavaScript writes it: `4` and not `4.0`.
@@ -130,7 +130,7 @@ pub(crate) fn plain_number<S: Serializer>(number: &f64, serializer: S) -> Result
     }
 }
 
-/// The same of a number that may be absent.
+/// The same for a number that may be absent.
 #[expect(clippy::ref_option, reason = "serde gives it so")]
 pub(crate) fn plain_number_or_none<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     match number {
@@ -150,7 +150,7 @@ pub struct DataRef {
     /// How to read `value`; absent means UTF-8 text.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<DataRefType>,
-    /// SHA-256 of the content that the client claims. A hint: never believed.
+    /// SHA-256 of the content, as the client claims. It is only a hint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
 }
@@ -163,7 +163,7 @@ pub struct DataRef {
 pub enum DataRefType {
     /// Base64 of the bytes.
     Base64,
-    /// URL to get the bytes from.
+    /// URL of the bytes.
     Url,
     /// The text itself.
     #[default]
@@ -174,48 +174,48 @@ pub enum DataRefType {
     Key,
 }
 
-/// What the submitter wants besides the work itself. Not part of the job id.
+/// Wishes of the submitter besides the work itself. They are not part of the job id.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Control {
-    /// Namespace that holds the job; absent means `_`.
+    /// Namespace that keeps the job alive. Absent means `_`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Namespace>,
-    /// Upper bound on the run, on top of the definition's own.
+    /// Longest run, in addition to the limit of the definition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_duration: Option<Duration>,
-    /// Whom to tell.
+    /// URLs to notify.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callbacks: Option<Callbacks>,
-    /// Run the job again, however it ended before. A job that waits or runs is left as it is.
+    /// Run the job again, even if it has a result. This does not change a job that waits or runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub again: Option<bool>,
 }
 
-/// Whom to tell of a job, and when.
+/// URLs to notify about a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(default)]
 pub struct Callbacks {
-    /// Told when the job is queued.
+    /// Notified when the job is queued.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queued: Option<Callback>,
-    /// Told when the job has ended, however it did.
+    /// Notified when the job has ended in any way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished: Option<Callback>,
 }
 
-/// One address to tell.
+/// One URL to notify.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Callback {
-    /// Gets a POST. `http` or `https`.
+    /// The URL that gets a POST, `http` or `https`.
     pub url: String,
-    /// Comes back as `config`.
+    /// A value that the POST repeats as `config`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(type = "unknown"))]
     pub payload: Option<Value>,
@@ -226,7 +226,7 @@ pub struct Callback {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct EnqueueJob {
-    /// Id chosen by the client; absent means the hash of the definition. The hash by the rule of before means that job too.
+    /// Id that the client chooses. Absent means the hash of the definition. The hash by the older rule means the same job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<JobId>,
     /// The definition's text, byte for byte.
@@ -236,7 +236,7 @@ pub struct EnqueueJob {
     /// How to queue it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Control>,
-    /// Asks the worker for more words in the log.
+    /// Asks the worker for a more detailed log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug: Option<bool>,
 }

@@ -1,17 +1,16 @@
-//! Members that an object has twice. Readers of JSON disagree on which of them counts, and an author meant one of them.
+//! Finds members that an object has twice. Readers of JSON disagree on which of them counts, and the author meant only one.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
-/// Most characters that are shown of a member's name.
+/// Most characters of a member's name in an error.
 const NAME_CHARS_MAX: usize = 40;
-/// What stands before the path in the error that ends the walk.
+/// Text before the path in the error that ends the walk.
 const MARK: &str = "twice: ";
 
-/// The path of the first member that an object of the text has a second time. Text that is not JSON has none: that is for others
-/// to say.
+/// The path of the first member that an object of the text has twice. None for text that is not JSON, which other checks report.
 pub(crate) fn first_duplicate(text: &str) -> Option<String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let error = Walk { path: "" }.deserialize(&mut deserializer).err()?.to_string();
@@ -19,7 +18,7 @@ pub(crate) fn first_duplicate(text: &str) -> Option<String> {
     Some(path.rsplit_once(" at line ").map_or(path, |(path, _)| path).to_owned())
 }
 
-/// Goes through one value and keeps nothing of it.
+/// Walks through one value without storing it.
 #[derive(Clone, Copy)]
 struct Walk<'a> {
     path: &'a str,

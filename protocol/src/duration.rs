@@ -22,7 +22,7 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, InvalidDuration
         return from_ms(ms).ok_or_else(invalid);
     }
     let lower = trimmed.to_ascii_lowercase();
-    // ISO 8601, as far as it has no dates: a month is no fixed time.
+    // ISO 8601 without dates, because a month has no fixed length.
     let mut rest = lower.strip_prefix("pt").unwrap_or(&lower);
     let mut total_ms = 0.0;
     while !rest.is_empty() {
@@ -53,7 +53,7 @@ fn unit_ms(unit: &str) -> Option<f64> {
     })
 }
 
-/// Nothing negative, nothing above [`DURATION_MAX`].
+/// A duration that is not negative and not above [`DURATION_MAX`].
 fn from_ms(ms: f64) -> Option<std::time::Duration> {
     let seconds = ms / 1000.0;
     (seconds >= 0.0 && seconds <= DURATION_MAX.as_secs_f64()).then(|| std::time::Duration::from_secs_f64(seconds))

@@ -1,7 +1,7 @@
-//! Why a request was refused, in one word that programs may switch on.
+//! Error codes: why a request was refused, for programs.
 //!
-//! Every refusal carries one of these codes beside its sentence: REST, the task-queue API and functions in SQL alike. A code keeps
-//! its meaning and its status for ever; sentences are for people and may change. A client must expect codes that it does not know.
+//! Every refusal has one of these codes besides its sentence, in REST, in the task-queue API and in SQL functions. A code never changes its
+//! meaning or its status. Sentences are for people and may change. A client must expect unknown codes.
 
 use std::fmt;
 
@@ -21,12 +21,12 @@ macro_rules! codes {
             /// Every code, in the order of their statuses.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// The word on the wire.
+            /// Its name on the wire.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code),+ }
             }
 
-            /// The HTTP status that it comes with.
+            /// Its HTTP status.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status),+ }
             }
@@ -48,29 +48,29 @@ codes! {
     IncompleteBody = "incomplete-body", 400;
     /// A parameter of the query string cannot be read.
     InvalidParameter = "invalid-parameter", 400;
-    /// A queue name, job id, worker id or namespace cannot stand in a URL.
+    /// A queue name, job id, worker id or namespace cannot be part of a URL.
     InvalidName = "invalid-name", 400;
-    /// The key of a file is empty, too long, or holds a slash or a control character.
+    /// The key of a file is empty, too long, or contains a slash or a control character.
     InvalidKey = "invalid-key", 400;
-    /// A text holds a character that cannot be stored, such as NUL.
+    /// A text contains a character that cannot be stored, such as NUL.
     InvalidText = "invalid-text", 400;
-    /// A token or a secret is too short, too long, or holds other than visible ASCII characters.
+    /// A token or a secret is too short, too long, or contains other than visible ASCII characters.
     InvalidToken = "invalid-token", 400;
     /// A member of a policy is out of its range.
     InvalidPolicy = "invalid-policy", 400;
     /// A webhook's address or payload is not one that may be called.
     InvalidCallback = "invalid-callback", 400;
-    /// The namespace `*` means all namespaces and cannot hold a job.
+    /// The namespace `*` means all namespaces, so a job cannot be submitted to it.
     ReservedNamespace = "reserved-namespace", 400;
-    /// As many namespaces hold the job as one job may have.
+    /// The job has as many namespaces as a job may have.
     TooManyNamespaces = "too-many-namespaces", 400;
-    /// A worker described itself or its capacity in a way that cannot be.
+    /// A worker's description of itself or of its capacity is invalid.
     InvalidWorker = "invalid-worker", 400;
     /// A worker's result or log cannot be stored as it is.
     InvalidResult = "invalid-result", 400;
     /// The content's SHA-256 is not the key that it was sent to.
     HashMismatch = "hash-mismatch", 400;
-    /// The path is that of a WebSocket, and the request does not ask for one.
+    /// The path is for a WebSocket, but the request does not ask for one.
     NotAWebsocket = "not-a-websocket", 400;
     /// The definition is not a JSON object, or a member has the wrong type.
     UnreadableDefinition = "unreadable-definition", 400;
@@ -80,23 +80,23 @@ codes! {
     DefinitionTooLarge = "definition-too-large", 400;
     /// A member of the definition has more entries than allowed.
     TooManyEntries = "too-many-entries", 400;
-    /// The same member is there twice, so that readers would disagree on its value.
+    /// The same member is there twice, so its value is not clear.
     DuplicateMember = "duplicate-member", 400;
-    /// The image reference is not one that a registry can have.
+    /// The image reference is invalid.
     InvalidImage = "invalid-image", 400;
     /// The command or the entrypoint cannot be split into words, or is larger than a process can take.
     InvalidCommand = "invalid-command", 400;
-    /// The build block has nothing to build from, or a member that no build can have.
+    /// The build block has nothing to build from, or an invalid member.
     InvalidBuild = "invalid-build", 400;
     /// The value of a file of type `url` is not an http, https or data URL.
     InvalidUrl = "invalid-url", 400;
     /// The working directory is not an absolute path.
     InvalidWorkdir = "invalid-workdir", 400;
-    /// An environment variable has a name or a value that no process can have.
+    /// An environment variable has an invalid name or value.
     InvalidEnvironment = "invalid-environment", 400;
     /// The name of an input, a config file or an output leaves its folder, or names another file's folder.
     InvalidPath = "invalid-path", 400;
-    /// A file says that it is base64 and cannot be decoded.
+    /// A file has the type base64, but cannot be decoded.
     InvalidBase64 = "invalid-base64", 400;
     /// A text is not a duration, or the duration is shorter or longer than a job may run.
     InvalidDuration = "invalid-duration", 400;
@@ -104,18 +104,18 @@ codes! {
     InvalidSize = "invalid-size", 400;
     /// A number is out of its range.
     InvalidNumber = "invalid-number", 400;
-    /// The name of a secret is not one that a worker can have.
+    /// The name of a secret is invalid.
     InvalidSecret = "invalid-secret", 400;
     /// A tag is not a name.
     InvalidTag = "invalid-tag", 400;
-    /// The queue has no item of this id: `status` and `lookup_item` answer so for existing clients.
+    /// The queue has no item of this id. `status` and `lookup_item` give this answer for existing clients.
     UnknownItem = "unknown-item", 400;
     /// The queue asks for a token. Send it as `Authorization: Bearer <token>`.
     NoToken = "no-token", 401;
-    /// The token is not the one that this door of the queue asks for.
+    /// The token does not give the permission that the request needs.
     WrongToken = "wrong-token", 403;
-    /// An API that serves one machine alone was called by a web page of an origin that the person there has not let in. The sentence
-    /// names the page on which that is done, `/consent`, and the command.
+    /// The API serves only its own machine, and the person there has not allowed the origin of the calling web page. The sentence
+    /// names the page `/consent` and the command that allow it.
     ForeignOrigin = "foreign-origin", 403;
     /// No such route.
     NoRoute = "no-route", 404;
@@ -129,17 +129,17 @@ codes! {
     NoFile = "no-file", 404;
     /// The queue has no item of this id.
     NoItem = "no-item", 404;
-    /// No task queue is configured for the paths that name none.
+    /// No task queue is configured for paths without a queue name.
     NoTaskQueue = "no-task-queue", 404;
     /// The API has no program for this kind of machine.
     NoProgram = "no-program", 404;
-    /// The path is there, for other methods.
+    /// The path exists, but not for this method.
     WrongMethod = "wrong-method", 405;
     /// The body did not come in time. Send it again.
     SlowBody = "slow-body", 408;
     /// The claim is no longer live: the worker drops its copy of the job.
     StaleEpoch = "stale-epoch", 409;
-    /// The item does not stand where the call needs it.
+    /// The item is not in the stage that the call needs.
     WrongStage = "wrong-stage", 409;
     /// The file is newer than the request says.
     FileChanged = "file-changed", 412;
@@ -147,34 +147,34 @@ codes! {
     TooLarge = "too-large", 413;
     /// The file does not have the range of bytes that was asked for.
     NoSuchRange = "no-such-range", 416;
-    /// An API that serves one machine alone was called by a foreign name. Call it `localhost`.
+    /// The API serves only its own machine and was called by another name. Call it `localhost`.
     ForeignHost = "foreign-host", 421;
     /// The request has the wrong form; `detail` names each place.
     InvalidForm = "invalid-form", 422;
-    /// The stored value is not what its type says, so that it cannot be sent.
+    /// The stored value does not match its type, so it cannot be sent.
     UnreadableValue = "unreadable-value", 422;
     /// The object storage refuses this file for good; the sentence says why.
     StorageRefused = "storage-refused", 422;
-    /// This address sends too much. Wait for `Retry-After` seconds.
+    /// This address sends too many requests. Wait for `Retry-After` seconds.
     AddressLimit = "address-limit", 429;
-    /// Too much is asked of this queue. Wait for `Retry-After` seconds.
+    /// This queue gets too many requests. Wait for `Retry-After` seconds.
     QueueLimit = "queue-limit", 429;
     /// Too many large answers are under way at once. Wait for `Retry-After` seconds.
     AnswerLimit = "answer-limit", 429;
-    /// As many jobs wait in the queue as it takes. Wait for `Retry-After` seconds.
+    /// The queue is full. Wait for `Retry-After` seconds.
     QueueFull = "queue-full", 429;
     /// As many jobs wait in the namespace as the queue's policy allows. Wait for `Retry-After` seconds.
     NamespaceFull = "namespace-full", 429;
     /// The server is stopping. Try again.
     Stopping = "stopping", 503;
-    /// The database gives no answer. Try again.
+    /// The database does not answer. Try again.
     NoDatabase = "no-database", 503;
-    /// The object storage gives no answer. Try again.
+    /// The object storage does not answer. Try again.
     NoStorage = "no-storage", 503;
 }
 
 impl ErrorCode {
-    /// The code that is written so, where this program knows it.
+    /// The code with this name. None when this program does not know it.
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == word)
     }
@@ -186,9 +186,9 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// An error that is the fault of whoever sent the request, and knows its code.
+/// An error in a request, with its code.
 pub trait Coded: fmt::Display {
-    /// The code that stands beside its sentence.
+    /// The code that is sent with its sentence.
     fn code(&self) -> ErrorCode;
 }
 

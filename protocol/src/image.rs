@@ -1,13 +1,13 @@
-//! Image references, read by the grammar of the distribution project.
+//! Image references, parsed by the grammar of the distribution project.
 //!
-//! The engine's client puts names into URL paths without escaping, so that `a/../../containers/x` would reach another call. A
-//! reference that parses here holds no character that means anything in a URL path but `/`, and no `..` segment.
+//! The engine's client puts names into URL paths without escaping, so `a/../../containers/x` would reach another call. A reference that
+//! parses here contains no special character of URL paths except `/`, and no `..` segment.
 
 use std::fmt;
 
 use crate::error_code::{Coded, ErrorCode};
 
-/// Host of the registry that names without one mean.
+/// Host of the default registry, for names without a host.
 pub const DEFAULT_REGISTRY: &str = "docker.io";
 const NAME_BYTES_MAX: usize = 255;
 const TAG_BYTES_MAX: usize = 128;
@@ -28,21 +28,21 @@ impl Coded for InvalidImage {
 pub struct ImageReference {
     /// Registry and path.
     pub name: String,
-    /// Tag or digest; `latest` when the text has neither. Never empty: without it the engine pulls every tag there is.
+    /// Tag or digest. `latest` when the text has neither. Never empty, because the engine would then pull every tag.
     pub version: ImageVersion,
 }
 
 /// Which image of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageVersion {
-    /// Whatever the registry calls so now.
+    /// A tag, which may mean another image later.
     Tag(String),
-    /// One content for ever.
+    /// A digest, which always means the same content.
     Digest(String),
 }
 
 impl ImageReference {
-    /// Host and maybe port of the registry that the name begins with. None: the engine's default.
+    /// Host and maybe port of the registry in the name. None: the engine's default.
     pub fn registry(&self) -> Option<&str> {
         self.name.split_once('/').map(|(first, _)| first).filter(|first| names_registry(first))
     }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_reach_another_call_is_refused() {
+    fn texts_that_could_reach_another_call_are_refused() {
         for bad in [
             "",
             "a/../../containers/x/json#",

@@ -4,16 +4,16 @@ use crate::limits::{ITEM_ID_BYTES_MAX, ITEM_ID_CHARS_MAX};
 use crate::name::JobId;
 use crate::parsed::ParsedDefinition;
 
-/// Where an item stands, as that API counts it.
+/// The stage of an item, in the terms of that API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Put, not claimed.
     Waiting,
     /// Claimed.
     Processing,
-    /// Ended well.
+    /// Succeeded.
     Success,
-    /// Ended otherwise; it may be queued again.
+    /// Failed. It may be queued again.
     Fail,
 }
 
@@ -50,15 +50,15 @@ impl Stage {
 /// Why a text cannot be the id of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidItemId {
-    /// PostgreSQL stores none.
+    /// PostgreSQL cannot store a NUL.
     #[error("an item's id must not hold a NUL")]
     Nul,
-    /// Over [`ITEM_ID_CHARS_MAX`] or [`ITEM_ID_BYTES_MAX`].
+    /// It is longer than [`ITEM_ID_CHARS_MAX`] or [`ITEM_ID_BYTES_MAX`].
     #[error("an item's id may have {ITEM_ID_CHARS_MAX} characters and {ITEM_ID_BYTES_MAX} bytes")]
     TooLong,
 }
 
-/// Checks the id of an item. The empty text is one.
+/// Checks the id of an item. The empty text is valid.
 pub fn check_item_id(id: &str) -> Result<(), InvalidItemId> {
     if id.contains('\0') {
         return Err(InvalidItemId::Nul);
@@ -74,12 +74,12 @@ pub struct Item {
     pub id: String,
     /// Its body: compact JSON.
     pub body: String,
-    /// What it runs, when its body is a container job under an id that a job can have.
+    /// The definition, if its body is a container job and its id can be a job id.
     pub job: Option<Box<ParsedDefinition>>,
 }
 
 impl Item {
-    /// An item with a body that [`crate::ItemJson`] has written.
+    /// An item with a body that [`crate::ItemJson`] wrote.
     pub fn new(id: String, body: String) -> Result<Self, InvalidItemId> {
         check_item_id(&id)?;
         let job = job_of(&id, &body);
@@ -88,7 +88,7 @@ impl Item {
 }
 
 fn job_of(id: &str, body: &str) -> Option<Box<ParsedDefinition>> {
-    // Most bodies are none: they are not parsed a second time.
+    // Most bodies are not jobs, so do not parse them again.
     let may_be_job = body.starts_with('{') && (body.contains("\"image\":") || body.contains("\"build\":"));
     if !may_be_job || !id.parse::<JobId>().is_ok_and(|id| id.check_new().is_ok()) {
         return None;

@@ -1,8 +1,8 @@
-//! JSON as the clients of the task-queue API write and read it.
+//! JSON in the dialect of the clients of the task-queue API.
 //!
-//! Differs from plain JSON in what those clients rely on: `NaN` and infinities are read (and written as `null`), the last of
-//! several equal keys wins at the place of the first, numbers keep their spelling, and a mistake is told by its character's offset.
-//! What was read is written compactly, with every character outside ASCII as itself. Nesting is bounded by [`DEPTH_MAX`].
+//! Those clients rely on some differences from plain JSON: `NaN` and infinities are read (and written as `null`), the last of several equal
+//! keys counts at the position of the first, numbers keep their spelling, and errors give the offset of a character. Values are written
+//! compactly, with characters outside ASCII unchanged. [`DEPTH_MAX`] bounds the nesting.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -22,7 +22,7 @@ pub struct InvalidItemJson {
     pub problem: &'static str,
 }
 
-/// A document, opened at its first level. Every text in it is compact JSON.
+/// A document, parsed at its first level. Every text in it is compact JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemJson {
     /// Keys, each once, with the text of their values.
@@ -40,12 +40,12 @@ pub enum ItemJson {
 pub struct ItemJsonEntry {
     /// Its text.
     pub text: String,
-    /// What it says, when it is a string.
+    /// Its value, if it is a string.
     pub string: Option<String>,
 }
 
 impl ItemJson {
-    /// Reads a document; a byte order mark before it is passed over.
+    /// Reads a document. Skips a byte order mark.
     pub fn parse(text: &str) -> Result<Self, InvalidItemJson> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = Reader { text, at: 0 };
@@ -97,7 +97,7 @@ impl ItemJson {
     }
 }
 
-/// What a text that was written here says, when it is a string.
+/// The value of a text that this module wrote, if it is a string.
 fn string_of(text: &str) -> Option<String> {
     let mut reader = Reader { text, at: 0 };
     if text.starts_with('"') { reader.string().ok() } else { None }
@@ -160,7 +160,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Writes a list; gives where each entry stands in `out`.
+    /// Writes a list. Returns the position of each entry in `out`.
     fn list(&mut self, out: &mut String, depth: usize) -> Read<Vec<Range<usize>>> {
         let mut spans = Vec::new();
         self.at += 1;
@@ -183,7 +183,7 @@ impl Reader<'_> {
         Ok(spans)
     }
 
-    /// Whether a comma follows, and not the end.
+    /// Whether another entry follows.
     fn has_more(&mut self, end: u8) -> Read<bool> {
         match self.peek() {
             Some(byte) if byte == end => Ok(false),
@@ -196,7 +196,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Writes an object; gives where the value of each key stands in `out`.
+    /// Writes an object. Returns the position of each key's value in `out`.
     fn object(&mut self, out: &mut String, depth: usize) -> Read<Vec<(String, Range<usize>)>> {
         let start = out.len();
         let mut members: Vec<(String, Range<usize>)> = Vec::new();
@@ -300,7 +300,7 @@ impl Reader<'_> {
         Err(self.fail(backslash, "Lone surrogate"))
     }
 
-    /// Four hex digits, with something after them.
+    /// Four hex digits that are followed by another character.
     fn hex(&self, at: usize) -> Option<u32> {
         let bytes = self.text.as_bytes();
         let digits = bytes.get(at..at + 4).filter(|d| d.iter().all(u8::is_ascii_hexdigit) && at + 4 < bytes.len())?;
@@ -308,7 +308,7 @@ impl Reader<'_> {
     }
 }
 
-/// The object that begins at `start`, written anew with each key once.
+/// Writes the object that begins at `start` again, with each key once.
 fn rewritten(out: &mut String, start: usize, members: Vec<(String, Range<usize>)>) -> Vec<(String, Range<usize>)> {
     let mut text = String::from("{");
     let mut spans = Vec::with_capacity(members.len());
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_place_in_characters() {
+    fn an_error_gives_its_offset_in_characters() {
         for (text, offset, problem) in [
             ("{", 1, "Expecting property name enclosed in double quotes"),
             (r#"{"é":1,}"#, 7, "Expecting property name enclosed in double quotes"),

@@ -1,4 +1,4 @@
-//! What a job is, as clients see it.
+//! Jobs as clients see them.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use crate::end_code::EndFault;
 use crate::log::LogLine;
 use crate::missing::Missing;
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub enum State {
     /// Waiting for a worker.
     Queued,
-    /// Held by a worker's claim.
+    /// A worker has claimed it.
     Running,
-    /// Ended; the reason says how.
+    /// Ended. The reason says how.
     Finished,
-    /// Gone. Existing clients may still send it.
+    /// Removed. Existing clients may still send it.
     Removed,
 }
 
@@ -29,7 +29,7 @@ pub enum State {
 pub type JobState = State;
 
 impl State {
-    /// The wire's word for it.
+    /// Its name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "Queued",
@@ -45,24 +45,24 @@ impl State {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub enum Reason {
-    /// The container ran to its end. Its exit code may still be non-zero.
+    /// The container ran to its end. Its exit code may be other than 0.
     Success,
-    /// Something kept it from running to its end: no image, failed build, lost inputs, out of memory, policy.
+    /// The container could not run to its end: no image, failed build, lost inputs, out of memory, policy.
     Error,
-    /// Ran longer than allowed.
+    /// The job ran longer than allowed.
     TimedOut,
-    /// The last namespace let go.
+    /// Its last namespace was cancelled.
     Cancelled,
-    /// Existing clients know it; we put the job back in the queue instead.
+    /// Only for existing clients. Asman queues the job of a lost worker again.
     WorkerLost,
-    /// A newer job took its namespace.
+    /// A newer job replaced it in its namespace.
     JobReplacedByClient,
-    /// A client threw the result away.
+    /// A client deleted the result.
     Deleted,
 }
 
 impl Reason {
-    /// The wire's word for it, which is also the database's.
+    /// Its name on the wire and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "Success",
@@ -75,13 +75,13 @@ impl Reason {
         }
     }
 
-    /// Whether the result may answer later submissions of the same job, which then run nothing: a success does, and the others where the
-    /// fault is the job's own.
+    /// Whether the result may answer later submissions of the same job without a new run: always for a success, and for the others if
+    /// the job is at fault.
     pub const fn is_cached(self) -> bool {
         matches!(self, Self::Success | Self::Error | Self::TimedOut)
     }
 
-    /// Whether listings and broadcasts show such a job. The others simply vanish, as existing clients expect.
+    /// Whether listings and broadcasts show such a job. Other jobs just vanish, as existing clients expect.
     pub const fn is_listed(self) -> bool {
         self.is_cached() || matches!(self, Self::Cancelled)
     }
@@ -94,36 +94,36 @@ impl std::str::FromStr for Reason {
     }
 }
 
-/// A job as clients see it. `finished` is only in `result.json`, never in a listing or a broadcast.
+/// A job. `finished` is only in `result.json`, never in a listing or a broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// When it was submitted, epoch milliseconds.
     pub queued_time: i64,
     /// When it entered its state, epoch milliseconds.
     pub time: i64,
-    /// The worker that holds or held it; empty when none did.
+    /// The worker that has or had it. Empty when no worker had it.
     pub worker: String,
-    /// Who holds it alive.
+    /// Namespaces that keep it alive.
     #[serde(default)]
     pub namespaces: Vec<String>,
-    /// Tags it needs of its worker.
+    /// Tags that its worker must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
-    /// Capacity it needs of its worker.
+    /// Capacity that it needs from its worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<Requirements>,
-    /// Whether the submitter asked for more words.
+    /// Whether the submitter asked for a more detailed log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug: Option<bool>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_reason: Option<Reason>,
-    /// All about its end.
+    /// Details of its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Finished>,
 }
@@ -141,24 +141,24 @@ pub struct Finished {
     /// Who ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
-    /// Why, as programs read it: one of the end codes. Absent for `Success`, and where nobody said.
+    /// Why it has no result: an end code. Absent for `Success` and when the worker gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Whose fault that is. Only a failure of the job's own answers later submissions.
+    /// Whose fault that is. Only a failure that is the job's fault answers later submissions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<EndFault>,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The namespace that a cancel named.
+    /// The cancelled namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// What it left.
+    /// Its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<JobResult>,
 }
 
-/// What a job left.
+/// The result of a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
@@ -166,42 +166,42 @@ pub struct JobResult {
     /// Exit code of the container.
     #[serde(rename = "StatusCode", default, skip_serializing_if = "Option::is_none")]
     pub status_code: Option<i64>,
-    /// The last of the run's log lines; of a job that failed before it ran, what pull or build said. Workers send none here: the API
-    /// adds what it stored.
+    /// The last log lines of the run. For a job that failed before its run, the lines of the pull or build. Workers send no lines here:
+    /// the API adds the stored ones.
     #[serde(default)]
     pub logs: Vec<LogLine>,
-    /// `build` where `logs` are lines of the build's log. Absent: they are the run's.
+    /// `build` when `logs` has lines of the build's log. Absent when they are lines of the run.
     #[serde(rename = "logsOf", default, skip_serializing_if = "Option::is_none")]
     pub logs_of: Option<String>,
-    /// What of the log is not in `logs`. Absent: `logs` is all of it.
+    /// The lines that are not in `logs`. Absent when `logs` has all lines.
     #[serde(rename = "logsOmitted", default, skip_serializing_if = "Option::is_none")]
     pub logs_omitted: Option<OmittedLines>,
-    /// How long the container ran, milliseconds.
+    /// How long the container ran, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "crate::definition::plain_number_or_none")]
     pub duration: Option<f64>,
     /// `{"statusCode", "json": {"message"}}` for reason `Error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(type = "unknown"))]
     pub error: Option<Value>,
-    /// Whether the run was ended for its length.
+    /// Whether the run was stopped because of its time limit.
     #[serde(rename = "isTimedOut", default)]
     pub is_timed_out: bool,
     /// Files of `/outputs` by their relative path.
     #[serde(default)]
     pub outputs: BTreeMap<String, DataRef>,
-    /// What of `/outputs` is not in `outputs`. Absent: nothing.
+    /// The files of `/outputs` that are not in `outputs`. Absent when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
 }
 
-/// The beginning of a long log, which a result leaves out.
+/// The beginning of a long log, which is not in a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct OmittedLines {
-    /// How many lines of the log come before those that the result holds.
+    /// How many lines of the log come before those in the result.
     pub lines: u64,
-    /// Where the whole log is, relative to the address of the result.
+    /// URL of the whole log, relative to the address of the result.
     pub url: String,
 }
 
@@ -225,10 +225,10 @@ pub struct HistoryEntry {
     /// The namespace concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Which claim of the job this is, from 1.
+    /// Number of the job's claim, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i16>,
-    /// Why, as programs read it: one of the end codes, of an end or of a release.
+    /// Why it ended or was released: an end code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Whose fault that is.
@@ -239,7 +239,7 @@ pub struct HistoryEntry {
     pub message: Option<String>,
 }
 
-/// A worker as clients see it.
+/// A worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields, rename = "Worker"))]

@@ -1,16 +1,16 @@
-//! Labels: what a job asks of a worker by name, and what a worker carries. A worker is offered a job whose labels it carries all.
+//! Labels: a worker gets a job only if it has all labels that the job needs.
 //!
-//! A job's tags are its author's own. What else follows from its definition is added as implicit labels: `secret:NAME` for each
-//! secret, `executor:process` for a script and `executor:container` for everything else, `builds` for an image that is to be built,
-//! and `platform:…` for one of a named platform. A tag `x` is the label `tag:x`, so that no tag can pass for anything else.
+//! The author of a job chooses its tags. A tag `x` is the label `tag:x`, so a tag cannot be mistaken for another label. The definition adds
+//! implicit labels: `secret:NAME` for each secret, `executor:process` for a script and `executor:container` for everything else, `builds`
+//! for an image to build, and `platform:…` for an image of a named platform.
 //!
-//! Tags are stored with the implicit labels behind them, after an empty text, which no tag can be. `executor:container` is left
-//! out there: most jobs have it and nothing else. `asman.labels_of` and `asman.needs_of` say the same in SQL; one table of cases
+//! Tags are stored with the implicit labels after them, separated by an empty text, which is not a valid tag. `executor:container` is not
+//! stored, because most jobs have it and no other label. `asman.labels_of` and `asman.needs_of` do the same in SQL, and one table of cases
 //! tests both.
 
 use crate::definition::Definition;
 
-/// Image of a definition that names a script and no container.
+/// Image of a definition that names a script instead of a container.
 pub const SCRIPT_IMAGE: &str = "none";
 
 const PROCESS: &str = "executor:process";
@@ -18,13 +18,13 @@ const CONTAINER: &str = "executor:container";
 const BUILDS: &str = "builds";
 
 impl Definition {
-    /// Whether it names a script of a worker's folder, which no container runs.
+    /// Whether it names a script in a worker's folder.
     pub fn is_script(&self) -> bool {
         self.build.is_none() && self.image.as_ref().is_some_and(|image| image.trim() == SCRIPT_IMAGE)
     }
 }
 
-/// The implicit labels of a definition but for `executor:container`, sorted, each once.
+/// The implicit labels of a definition without `executor:container`, sorted, each once.
 pub(crate) fn implicit_labels(definition: &Definition) -> Vec<String> {
     let secrets = definition.secrets.iter().flatten().map(|name| format!("secret:{name}"));
     let platform = definition.build.as_ref().and_then(|build| platform_label(build.platform.as_deref()?));
@@ -36,8 +36,8 @@ pub(crate) fn implicit_labels(definition: &Definition) -> Vec<String> {
     all
 }
 
-/// The label of a platform such as `linux/arm64/v8`, spelled as engines spell it. `None` for a text that names no architecture, and
-/// for one that no engine understands, which its worker refuses with a sentence.
+/// The label of a platform such as `linux/arm64/v8`, in the engines' spelling. None for a text that names no architecture, and for one
+/// that no engine understands; its worker refuses it with a sentence.
 pub fn platform_label(text: &str) -> Option<String> {
     let lower = text.trim().to_ascii_lowercase();
     let parts: Vec<&str> = lower.split('/').collect();
@@ -58,7 +58,7 @@ pub fn platform_label(text: &str) -> Option<String> {
     Some(format!("platform:{os}-{arch}"))
 }
 
-/// The labels that a worker carries.
+/// The labels of a worker.
 pub(crate) fn labels_of_worker(
     tags: &[String],
     secrets: &[String],
@@ -80,13 +80,13 @@ pub(crate) fn labels_of_worker(
     all
 }
 
-/// The author's own tags among stored ones.
+/// The author's tags among stored ones.
 pub fn own_tags(stored: &[String]) -> &[String] {
     let n = stored.iter().position(String::is_empty).unwrap_or(stored.len());
     stored.get(..n).unwrap_or_default()
 }
 
-/// All labels of a job with these stored tags: those that its worker must carry.
+/// All labels of a job with these stored tags, which its worker must have.
 pub fn labels_of(stored: &[String]) -> Vec<String> {
     let own = own_tags(stored);
     let implicit = stored.get(own.len() + 1..).unwrap_or_default();
@@ -97,8 +97,8 @@ pub fn labels_of(stored: &[String]) -> Vec<String> {
     all
 }
 
-/// What a label asks for, as the code of why a job waits.
-pub fn lack_code_of(label: &str) -> &'static str {
+/// The code of why a job waits when no worker has the label.
+pub fn problem_code_of(label: &str) -> &'static str {
     match label.split_once(':') {
         Some(("tag", _)) => "no-tag",
         Some(("secret", _)) => "no-secret",
@@ -108,8 +108,8 @@ pub fn lack_code_of(label: &str) -> &'static str {
     }
 }
 
-/// What a label asks for, in words that end `no connected worker …`.
-pub fn lack_of(label: &str) -> String {
+/// What a label asks for, in words that follow `no connected worker`.
+pub fn problem_of(label: &str) -> String {
     match label.split_once(':') {
         Some(("tag", tag)) => format!("carries the tag {tag}"),
         Some(("secret", name)) => format!("has the secret {name}"),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn no_tag_passes_for_an_implicit_label() {
+    fn a_tag_cannot_be_mistaken_for_an_implicit_label() {
         let text = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
         let job = labels_of(&text(&["executor:process", "secret:X"]));
         assert_eq!(job, ["tag:executor:process", "tag:secret:X", "executor:container"]);

@@ -1,30 +1,71 @@
-//! The words both ends of every Asman wire share.
+//! The types that both ends of every Asman wire share, and the glossary of the project.
 //!
-//! What it holds: typed names ([`QueueName`], [`JobId`]), job definitions and data refs, the canonical JSON that a job id is
-//! the hash of, durations and sizes as people write them, every message of the client socket, every body of the worker API,
-//! and every limit in one table ([`limits`]).
+//! This crate has typed names ([`QueueName`], [`JobId`]), job definitions and data refs, canonical JSON and the job id, durations and
+//! sizes, every message of the client socket, every body of the worker API, and every limit in one table ([`limits`]).
 //!
-//! What it never does: no I/O, no async, no SQL, no clock. A value that exists has been checked; whoever receives one need not
-//! check it again.
+//! It has no I/O, no async code, no SQL and no clock. A value of its types has been checked, so its receiver need not check it again.
 //!
 //! # Glossary
 //!
-//! - **job**: one container run asked of one queue, keyed by (queue, job id).
-//! - **queue**: a name that is also the secret to reach it. Never logged; [`QueueName`] prints as `QueueName(..)`.
-//! - **definition**: what to run. Immutable; the job id is the hash of its canonical JSON.
-//! - **worker**: a process that claims jobs of a queue and runs them.
-//! - **claim**: one worker's right to run one job, fenced by an **epoch** that every later claim of any job exceeds.
-//! - **lease**: the time a claim lives without a heartbeat of its worker.
-//! - **attempt**: how many times the job has been claimed, this one included.
-//! - **namespace**: a label that holds a job alive; the job ends when the last one lets go.
-//! - **result**, **output**: the document a finished job leaves, and one file in it.
-//! - **event**: one transition of one job, kept in order.
+//! The project uses one word for one idea, from SQL to flags to pages.
+//!
+//! ## Jobs
+//!
+//! - **queue**: a line of jobs. Its name is also its key: everyone who knows it may use the queue. No log contains it, and [`QueueName`]
+//!   prints as `QueueName(..)`.
+//! - **qid**: the hash of a queue's name ([`Qid`]), which the database uses in place of the name.
+//! - **policy**: the settings that a queue's owner stores: pause, tokens, limits, retention.
+//! - **job**: one definition in one queue. Its key is the queue and the job id.
+//! - **definition**: what to run. It never changes, and the **job id** is the hash of its canonical JSON.
+//! - **build block**: the part of a definition that says how to build an image.
+//! - **data ref**: a value in a definition, or where to get it ([`DataRef`]).
+//! - **input**, **config file**, **output**: a file that a job gets in `/inputs`, one that it gets at any path, and one that it leaves in
+//!   `/outputs`.
+//! - **submit**: a client puts a definition into a queue. A job that has a result is not run again, unless the client asks for it.
+//! - **control**: wishes of the submitter that are not part of the job id ([`Control`]).
+//! - **namespace**: a label that keeps a job alive. A job ends when its last namespace is cancelled.
+//! - **cancel**: a client ends its interest in a job by taking away its namespace.
+//! - **clear**: a client deletes the result of a job.
+//! - **copy**: a client submits the definition of a job to another queue.
+//! - **state**: queued, running or finished ([`State`]). **event**: one change of a job's state, stored in order.
+//! - **item**: an entry of the task-queue API: an id with any JSON. Only some items are jobs.
+//!
+//! ## Workers
+//!
+//! - **worker**: a process that claims jobs and runs them.
+//! - **capacity**: the cpus, gpus, memory and number of jobs that a worker offers. A job's **share** is the part that it uses.
+//! - **tag**, **label**: a word that an author puts on a job. A label is a tag or a need that follows from the definition ([`labels`]).
+//! - **claim**: one worker's right to run one job. Every write of the worker has the claim's **epoch**, and each later claim has a
+//!   higher epoch.
+//! - **attempt**: how many times a job was claimed, this time included.
+//! - **heartbeat**: a worker's regular message that it lives, with the claims that it holds.
+//! - **lease**: how long a claim lasts without a heartbeat.
+//! - **lost**: a claim whose lease ran out. The job is queued again.
+//! - **release**: a worker gives a claim back. The job is queued again.
+//! - **revoked**: seen from the worker, a claim that the API has ended, because its job was cancelled, replaced or deleted, or because it
+//!   was lost.
+//! - **stop**: to end a container, a build or a process. **grace**: the time between the stop signal and the kill.
+//! - **drain**: a worker that ends claims no more jobs and lets the running ones finish.
+//! - **fair share**: how a worker divides its capacity among its queues.
+//! - **executor**, **engine**: the part of a worker that runs jobs, and the program that runs its containers, such as Docker.
+//! - **sandbox**: a prepared network of one container, which a job's container joins.
+//! - **stance**: trusted or untrusted, which decides how strictly a worker isolates jobs.
+//! - **problem**, **fix**: what is wrong, and what a person can do about it. Every error sentence has both if there is a fix.
+//!
+//! ## Ends
+//!
+//! - **end**: how a job ended: a [`Reason`], and for a failure an **end code** ([`EndCode`]) and a **fault** ([`EndFault`]).
+//! - **fault**: who must act: the job's author, the machine, the network, the settings or the cluster.
+//! - **result**: what is stored of a finished job: exit code, outputs, error, last log lines ([`JobResult`]).
+//! - **finish**: a worker's last message about a job, with its end and its result.
+//! - **missing output**: a file in `/outputs` that is not in the result ([`Missing`]).
+//! - **error code**: why the API refused a request ([`ErrorCode`]).
+//! - **timeout**: the longest wait for something. **limit**, **bound**: the most that something may use or contain.
 
 pub mod address;
 mod build_block;
 mod canonical;
 pub mod command_line;
-mod complaint;
 mod definition;
 mod duplicate;
 mod duration;
@@ -34,6 +75,7 @@ mod image;
 mod item;
 mod item_json;
 mod job;
+mod json_error;
 pub mod labels;
 pub mod limits;
 mod log;
@@ -54,7 +96,6 @@ mod worker_message;
 
 pub use build_block::{BuildBlock, InvalidBuild, check_dockerfile};
 pub use canonical::{canonical_json, is_sha256, job_id_of, old_job_id_of, sha256_hex};
-pub use complaint::read_object;
 pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
 pub use end_code::{END_CODE_BYTES_MAX, EndCode, EndFault, UnknownEnd, is_end_code};
@@ -63,6 +104,7 @@ pub use image::{DEFAULT_REGISTRY, ImageReference, ImageVersion, InvalidImage, is
 pub use item::{InvalidItemId, Item, Stage, check_item_id};
 pub use item_json::{InvalidItemJson, ItemJson, ItemJsonEntry};
 pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, OmittedLines, Reason, State, WorkerInfo};
+pub use json_error::read_object;
 pub use log::{LogLine, Step};
 pub use login::{SplitDefinition, split_login, with_login, without_login};
 pub use message::{

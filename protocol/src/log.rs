@@ -15,8 +15,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
     ts(type = "[text: string, epochMs: number] | [text: string, epochMs: number, isStdErr: boolean]")
 )]
 pub struct LogLine {
-    /// The line with the end that its program gave it, `\n`, `\r\n` or `\r`; the last of a stream, and a piece of a very long one, have
-    /// none. What workers of other kinds send may hold several lines.
+    /// The line with its line end: `\n`, `\r\n` or `\r`. The last line of a stream and a piece of a very long line have none. The text from a
+    /// worker of another kind may have several lines.
     pub text: String,
     /// When the worker read it, epoch milliseconds.
     pub time: i64,
@@ -25,8 +25,8 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// The text as a viewer shows it who gives each line a row: without its `\n` or `\r\n`. A `\r` alone stays, since what follows
-    /// overwrites the line.
+    /// The text for a viewer with a row for each line: without its `\n` or `\r\n`. A single `\r` stays, because the next text overwrites the
+    /// line.
     pub fn shown(&self) -> &str {
         let Some(line) = self.text.strip_suffix('\n') else { return &self.text };
         line.strip_suffix('\r').unwrap_or(line)
@@ -92,7 +92,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The wire's word for it.
+    /// Its name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pull => "docker image pull",
@@ -103,7 +103,7 @@ impl Step {
         }
     }
 
-    /// Whether the line belongs to the run log; every other step belongs to the build log.
+    /// Whether the step's lines belong to the run's log. All other lines belong to the build's log.
     pub const fn is_run(self) -> bool {
         matches!(self, Self::Running)
     }

@@ -1,18 +1,18 @@
-//! Logins in the URLs of build contexts: for the worker that runs the job, and for nobody else.
+//! Logins in the URLs of build contexts. Only the worker that runs the job gets them.
 //!
-//! A definition is taken apart when it is submitted, and put together again for the claim. Its job's id, and the key under which its
-//! text is stored, stay the hashes of what was submitted.
+//! The API removes the login from a submitted definition and puts it back for the claim. The job's id and the key of the stored text are
+//! still the hashes of the submitted text.
 
 use std::ops::Range;
 
 use serde_json::Value;
 
-/// A definition's text, and the login that stood in its build context's URL.
+/// A definition's text, and the login from its build context's URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SplitDefinition {
     /// The text without the login.
     pub text: String,
-    /// The login, without the `@` behind it.
+    /// The login, without the `@` after it.
     pub login: String,
 }
 
@@ -22,9 +22,9 @@ impl std::fmt::Debug for SplitDefinition {
     }
 }
 
-/// Takes the login out of a definition's text; nothing where there is none, as in nearly all.
+/// Separates the login from a definition's text. None when there is no login, as in nearly all definitions.
 pub fn split_login(text: &str) -> Option<SplitDefinition> {
-    // A login has an `@`, be it as an escape.
+    // A login needs an `@`, maybe as an escape.
     if !text.contains(['@', '\\']) {
         return None;
     }
@@ -37,7 +37,7 @@ pub fn split_login(text: &str) -> Option<SplitDefinition> {
     Some(SplitDefinition { text: definition.to_string(), login })
 }
 
-/// Puts a login back into a definition's text. A text that has one, or no place for it, stays as it is.
+/// Puts a login back into a definition's text. A text that has a login already, or no context for it, is not changed.
 pub fn with_login(text: String, login: &str) -> String {
     let Ok(mut definition) = serde_json::from_str::<Value>(&text) else { return text };
     let Some(context) = definition.pointer_mut("/build/context") else { return text };
@@ -50,12 +50,12 @@ pub fn with_login(text: String, login: &str) -> String {
     }
 }
 
-/// A definition's text without the login in its build context's URL; any other text as it is.
+/// A definition's text without the login in its build context's URL. Another text is not changed.
 pub fn without_login(text: String) -> String {
     split_login(&text).map_or(text, |split| split.text)
 }
 
-/// Where the login stands in a URL; an `@` follows it.
+/// Position of the login in a URL. An `@` follows it.
 fn login_of(url: &str) -> Option<Range<usize>> {
     let start = authority_of(url)?;
     let authority = &url[start..];
@@ -63,7 +63,7 @@ fn login_of(url: &str) -> Option<Range<usize>> {
     Some(start..start + authority[..end].rfind('@')?)
 }
 
-/// Where a URL's authority begins. Readers of URLs take one slash, or none, or backslashes for the two that should be there.
+/// Position of the authority in a URL. Parsers of URLs also accept one slash, no slash, or backslashes in place of the two slashes.
 fn authority_of(url: &str) -> Option<usize> {
     let (scheme, rest) = url.split_once(':')?;
     let scheme = scheme.trim_start();
@@ -97,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_hides_no_login() {
+    fn a_login_is_found_behind_an_escape() {
         let split = split_login(r#"{"build":{"context":"https:\/\/u\u0040host"}}"#).unwrap();
         assert_eq!((split.text.as_str(), split.login.as_str()), (r#"{"build":{"context":"https://host"}}"#, "u"));
     }
 
     #[test]
-    fn every_other_text_stays_as_it_is_to_the_byte() {
+    fn every_other_text_is_not_changed() {
         let spaced = r#"{"b": 1.50, "build": {"context": "https://host/a@b"}, "a": "x@y"}"#;
         for text in [spaced, r#"{"image":"a@b"}"#, r#"{"build":{"context":7},"x":"@"}"#, "\"context\" @", r#"{"build":"@"}"#] {
             assert_eq!(without_login(text.to_owned()), text);

@@ -1,4 +1,4 @@
-//! Messages of the client WebSocket, and those that the server sends to workers too. Unknown ones are the receiver's to ignore.
+//! Messages of the client WebSocket. The server sends some of them to workers too. Receivers ignore unknown messages.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::job::{Job, JobResult, Reason, State, WorkerInfo};
 use crate::log::LogLine;
 use crate::name::{JobId, Namespace, WorkerId};
 
-/// Client to server. `PING` is no JSON and not here.
+/// Client to server. `PING` is not JSON, so it is not here.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", content = "payload")]
@@ -26,9 +26,9 @@ pub enum ClientMessage {
 }
 
 impl ClientMessage {
-    /// Reads one text frame. `Ok(None)` is a message of a type that this end does not know.
+    /// Reads one text frame. `Ok(None)` is a message of an unknown type.
     ///
-    /// Read in two steps, because a definition keeps its own text and serde's tagged enums would have copied it.
+    /// The message is read in two steps, because a definition keeps its own text and serde's tagged enums would copy it.
     pub fn parse(text: &str) -> Result<Option<Self>, serde_json::Error> {
         let envelope: Envelope<'_> = serde_json::from_str(text)?;
         let payload = envelope.payload();
@@ -41,7 +41,7 @@ impl ClientMessage {
     }
 }
 
-/// What every message is wrapped in.
+/// The outer object of every message.
 #[derive(Deserialize)]
 pub(crate) struct Envelope<'a> {
     #[serde(rename = "type", borrow)]
@@ -51,13 +51,13 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// The payload's text; an absent one is an empty object.
+    /// The payload's text. An absent payload is an empty object.
     pub(crate) fn payload(&self) -> &str {
         self.payload.map_or("{}", RawValue::get)
     }
 }
 
-/// Which job is asked for.
+/// A question about a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
@@ -66,7 +66,7 @@ pub struct JobQuery {
     pub job_id: JobId,
 }
 
-/// A transition that one end asks of the other.
+/// A change of a job's state that one side asks for.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct StateChange {
@@ -75,18 +75,18 @@ pub struct StateChange {
     pub tag: String,
     /// Which job.
     pub job: JobId,
-    /// The state it shall enter.
+    /// The new state.
     pub state: State,
-    /// More about it.
+    /// Details of the change.
     pub value: StateChangeValue,
 }
 
-/// The members of every kind of state change. Which of them count follows from `state`.
+/// The members of every kind of state change. `state` decides which of them count.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(default)]
 pub struct StateChangeValue {
-    /// The state's word again, where the sender gave it.
+    /// The name of the state again, if the sender gave it.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The sender's clock, epoch milliseconds. Not used.
@@ -96,19 +96,19 @@ pub struct StateChangeValue {
     /// The submission, when `state` is `Queued`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enqueued: Option<EnqueueJob>,
-    /// Who runs or ran it, when a worker says so.
+    /// The worker that runs or ran the job, in a worker's message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerId>,
-    /// How it ended, when `state` is `Finished`.
+    /// How the job ended, when `state` is `Finished`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// Whose hold ends; absent means `_`.
+    /// The namespace to cancel. Absent means `_`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Namespace>,
     /// A sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What it left, when a worker finished it.
+    /// The job's result, when a worker finished it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<JobResult>,
 }
@@ -118,19 +118,19 @@ pub struct StateChangeValue {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", content = "payload")]
 pub enum ServerMessage {
-    /// All jobs: replaces what the client holds.
+    /// All jobs. They replace the client's list.
     JobStates(JobsMessage),
-    /// Some jobs: merged into what the client holds.
+    /// Some jobs. The client merges them into its list.
     JobStateUpdates(JobsMessage),
     /// All workers.
     Workers(WorkersMessage),
-    /// Log lines as they come.
+    /// New log lines.
     JobStatusPayload(LogsMessage),
-    /// Workers forget what they keep of a job. Clients ignore it.
+    /// Tells workers to delete what they keep of a job. Clients ignore it.
     ClearJobCache(ClearMessage),
     /// Definitions of jobs, to workers.
     BroadcastJobDefinitions(DefinitionsMessage),
-    /// Asks a worker how it does.
+    /// Asks a worker for its status.
     StatusRequest {},
 }
 
@@ -149,9 +149,9 @@ pub struct Jobs {
 pub struct JobsMessage {
     /// The jobs.
     pub state: Jobs,
-    /// Whether other jobs exist that the message leaves out.
+    /// Whether there are other jobs that are not in the message.
     pub is_subset: bool,
-    /// The jobs are in other states by now, which a later message tells: this one is so that every state is told.
+    /// The jobs are in newer states by now, and a later message has those. This message is sent so that the client sees every state.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<bool>"))]
     pub is_past: bool,
@@ -161,7 +161,7 @@ pub struct JobsMessage {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct WorkersMessage {
-    /// Workers seen within the lease.
+    /// Workers with a heartbeat within the lease.
     pub workers: Vec<WorkerInfo>,
 }
 
@@ -170,13 +170,13 @@ pub struct WorkersMessage {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct LogsMessage {
-    /// Whose log.
+    /// The job of the log.
     pub job_id: String,
-    /// The step's word, see [`crate::Step`].
+    /// The name of the step, see [`crate::Step`].
     pub step: String,
     /// The lines.
     pub logs: Vec<LogLine>,
-    /// Number of the last of them in the build's or the run's log, as the cursors of `build-logs.json` and `run-logs.json` count.
+    /// Number of the last line in the build's or the run's log, as in the cursors of `build-logs.json` and `run-logs.json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<i64>,
 }
@@ -188,7 +188,7 @@ pub struct LogsMessage {
 pub struct ClearMessage {
     /// Which job.
     pub job_id: String,
-    /// The namespace that let go last.
+    /// The namespace that was cancelled last.
     pub namespace: String,
 }
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_messages_are_told_from_broken_ones() {
+    fn unknown_messages_differ_from_invalid_ones() {
         assert!(ClientMessage::parse(r#"{"type":"Hello"}"#).unwrap().is_none());
         assert!(ClientMessage::parse("undefined").is_err());
         assert!(matches!(ClientMessage::parse(r#"{"type":"QueryJobStates"}"#), Ok(Some(ClientMessage::QueryJobStates))));

@@ -1,4 +1,4 @@
-//! Outputs that a job made and its result does not hold.
+//! Missing outputs: files that a job made and that are not in its result.
 
 use std::collections::BTreeMap;
 
@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{MISSING_NAME_CHARS_MAX, MISSING_NAMES_MAX};
 
-/// Why an output is not in its job's result.
+/// Why an output is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum MissingCode {
-    /// The result holds as many files, or names of files, as a result can hold.
+    /// The result already has as many files, or bytes of names, as it can have.
     TooMany,
-    /// The file is larger than a file may be, or all of them together are larger than outputs may be.
+    /// The file is larger than allowed, or all outputs together are larger than allowed.
     TooLarge,
-    /// The worker may not read it.
+    /// The worker is not allowed to read it.
     Unreadable,
     /// A socket, a pipe or a device.
     NotAFile,
-    /// A link that leads out of `/outputs`, nowhere, or in a circle.
+    /// A link that leads out of `/outputs`, to nothing, or in a circle.
     Link,
     /// The name is not UTF-8, is too long, or has a control character or a backslash.
     Name,
     /// The file changed or vanished while it was read.
     Changed,
-    /// A reason that this program does not know yet.
+    /// A reason that this program does not know.
     #[serde(other)]
     Other,
 }
@@ -47,30 +47,30 @@ impl MissingCode {
     }
 }
 
-/// The outputs that were left out for one reason.
+/// The outputs that are missing for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct MissingFor {
     /// The reason.
     pub code: MissingCode,
-    /// How many.
+    /// How many outputs.
     pub outputs: u64,
-    /// The first of them by name, ten at most.
+    /// The first names, at most ten.
     pub names: Vec<String>,
     /// The reason as a sentence.
     pub message: String,
 }
 
-/// What a result lacks. Absent from a result that holds every file of `/outputs`.
+/// The missing outputs of a result. Absent when the result has every file of `/outputs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Missing {
-    /// How many outputs were left out. A folder that cannot be read counts as one.
+    /// How many outputs are missing. A folder that cannot be read counts as one.
     pub outputs: u64,
-    /// There are more: the worker stopped counting.
+    /// There are more, because the worker stopped counting.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<bool>"))]
     pub is_more: bool,
@@ -79,7 +79,7 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// How many outputs are missing and why most of them are.
+    /// A sentence with the number of missing outputs and the main reason.
     pub fn sentence(&self) -> String {
         let (least, noun) =
             (if self.is_more { "at least " } else { "" }, if self.outputs == 1 { "output is" } else { "outputs are" });
@@ -88,7 +88,7 @@ impl Missing {
     }
 }
 
-/// Collects what is left out.
+/// Collects missing outputs.
 #[derive(Clone, Debug, Default)]
 pub struct MissingOutputs {
     by_code: BTreeMap<MissingCode, (u64, Vec<String>)>,
@@ -96,7 +96,7 @@ pub struct MissingOutputs {
 }
 
 impl MissingOutputs {
-    /// Notes one output. Its name is kept if it is among the first of its reason, without what is beyond 255 characters.
+    /// Adds one output. Keeps its name, cut at 255 characters, if it is among the first of its reason.
     pub fn note(&mut self, code: MissingCode, name: &str) {
         let (outputs, names) = self.by_code.entry(code).or_default();
         *outputs += 1;
@@ -105,12 +105,12 @@ impl MissingOutputs {
         }
     }
 
-    /// Notes that counting stopped before the end.
+    /// Records that counting stopped before the end.
     pub fn note_more(&mut self) {
         self.is_more = true;
     }
 
-    /// What the result says; none when nothing is missing.
+    /// The missing outputs for the result. None when nothing is missing.
     pub fn into_missing(self) -> Option<Missing> {
         if self.by_code.is_empty() && !self.is_more {
             return None;

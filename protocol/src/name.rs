@@ -1,4 +1,4 @@
-//! Names that arrive from outside: checked once, here.
+//! Names from outside. They are checked once, here.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use uuid::Uuid;
 use crate::error_code::{Coded, ErrorCode};
 use crate::limits::NAME_CHARS_MAX;
 
-/// First 128 bits of the SHA-256 of a queue's name: what the database and notifications know of a queue.
+/// First 128 bits of the SHA-256 of a queue's name. The database and notifications use it in place of the name.
 pub type Qid = Uuid;
 
-/// Why a text is no name.
+/// Why a text is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// Nothing there.
+    /// It is empty.
     #[error("{0} is empty")]
     Empty(&'static str),
-    /// More than [`NAME_CHARS_MAX`] characters.
+    /// It has more than [`NAME_CHARS_MAX`] characters.
     #[error("{0} is longer than {NAME_CHARS_MAX} characters")]
     TooLong(&'static str),
-    /// A name that URLs take for a folder and leave out on the way, or the folder above.
-    #[error("{0} is {DOTS}, which no URL can carry; choose another")]
+    /// URLs take it for this folder or the folder above, and drop it.
+    #[error("{0} is {DOTS}, which a URL cannot contain; choose another")]
     Dots(&'static str),
-    /// A control character or a slash, which no URL segment and no log line can carry.
-    #[error("{0} holds a slash, a backslash or a control character")]
+    /// It has a character that a URL segment or a log line cannot contain.
+    #[error("{0} contains a slash, a backslash or a control character; choose another")]
     Character(&'static str),
 }
 
@@ -37,7 +37,7 @@ impl Coded for InvalidName {
 
 const DOTS: &str = "one or two dots";
 
-/// Whether readers of URLs take the text for this folder or the one above, percent-encoded dots included.
+/// Whether parsers of URLs take the text for this folder or the folder above. Percent-encoded dots count too.
 fn is_dots(text: &str) -> bool {
     matches!(text.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
@@ -68,7 +68,7 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// The text as it came.
+            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -121,20 +121,20 @@ name!(
     |text| no_dots("the queue name", text)
 );
 name!(
-    /// Names a job in its queue: 64 hex digits when the server made it, else what the client chose.
+    /// Id of a job in its queue: 64 hex digits if the server made it, else a text that the client chose.
     JobId,
     "the job id",
-    // Rows of earlier releases have other ids: a new one is checked by [`JobId::check_new`].
+    // Rows of earlier releases may have other ids. [`JobId::check_new`] checks a new one.
     |_| Ok(())
 );
 name!(
-    /// Names a worker in its queue.
+    /// Id of a worker in its queue.
     WorkerId,
     "the worker id",
     |_| Ok(())
 );
 name!(
-    /// A label that holds a job alive. `_` is the shared default; `*`, in a cancel, means all.
+    /// A label that keeps a job alive. `_` is the shared default. In a cancel, `*` means all namespaces.
     Namespace,
     "the namespace",
     |text| no_dots("the namespace", text)
@@ -150,7 +150,7 @@ impl fmt::Debug for QueueName {
 }
 
 impl QueueName {
-    /// The key of this queue in the database; `asman.qid(name)` in SQL gives the same.
+    /// The key of this queue in the database. `asman.qid(name)` in SQL is the same.
     pub fn qid(&self) -> Qid {
         let digest = Sha256::digest(self.0.as_bytes());
         let mut first = [0; 16];
@@ -160,7 +160,7 @@ impl QueueName {
 }
 
 impl JobId {
-    /// Checks the id of a new job: a segment that reaches the server as it is, whatever stands between.
+    /// Checks the id of a new job: it must be a URL segment that every proxy leaves unchanged.
     pub fn check_new(&self) -> Result<(), InvalidName> {
         no_dots("the job id", &self.0)?;
         if self.0.contains('\\') { Err(InvalidName::Character("the job id")) } else { Ok(()) }
@@ -170,7 +170,7 @@ impl JobId {
 impl Namespace {
     /// The default, which any number of jobs may share.
     pub const SHARED: &str = "_";
-    /// In a cancel: every namespace.
+    /// Every namespace, in a cancel.
     pub const ALL: &str = "*";
 
     /// The shared default, `_`.
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_urls_lose_on_the_way_are_refused() {
+    fn names_that_urls_drop_are_refused() {
         for dots in [".", "..", "%2e", "%2E%2e", ".%2e"] {
             assert_eq!(dots.parse::<QueueName>(), Err(InvalidName::Dots("the queue name")));
             assert_eq!(dots.parse::<Namespace>(), Err(InvalidName::Dots("the namespace")));

@@ -1,4 +1,4 @@
-//! From a definition's text to a definition that can be queued, or the sentence that says why not.
+//! Parses and checks a definition's text.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use sha2::{Digest, Sha256};
 
 use crate::build_block::InvalidBuild;
 use crate::command_line::InvalidCommandLine;
-use crate::complaint::read_object;
 use crate::definition::{DataRefType, Definition};
 use crate::duplicate::first_duplicate;
 use crate::duration::InvalidDuration;
 use crate::error_code::{Coded, ErrorCode};
 use crate::image::InvalidImage;
+use crate::json_error::read_object;
 use crate::labels::implicit_labels;
 use crate::limits::{
     ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX, CPUS_DEFAULT, CPUS_MAX, DEFINITION_BYTES_MAX, DURATION_DEFAULT, ENTRIES_MAX,
@@ -29,16 +29,16 @@ use crate::{canonical_json, job_id_of, old_job_id_of, parse_duration};
 /// Why a definition cannot be queued. The sentence is for its author.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InvalidDefinition {
-    /// Neither `image` nor `build`.
+    /// It has neither `image` nor `build`.
     #[error("the definition has neither image nor build; give one of them")]
     NoImage,
-    /// Not JSON, or members of the wrong type.
+    /// It is not JSON, or a member has the wrong type.
     #[error("the definition cannot be read: {0}")]
     Unreadable(String),
-    /// Over [`DEFINITION_BYTES_MAX`].
+    /// It is larger than [`DEFINITION_BYTES_MAX`].
     #[error("the definition is larger than {} KiB; upload large inputs with PUT /f/<key>", DEFINITION_BYTES_MAX / 1024)]
     TooLarge,
-    /// Over [`ENTRIES_MAX`] or [`TAGS_MAX`].
+    /// A member has more entries than [`ENTRIES_MAX`] or [`TAGS_MAX`].
     #[error("the definition has more than {max} {what}")]
     TooMany {
         /// Which member.
@@ -46,10 +46,10 @@ pub enum InvalidDefinition {
         /// Its bound.
         max: usize,
     },
-    /// A file name that leaves its folder.
+    /// A file name leaves its folder.
     #[error(transparent)]
     Path(#[from] InvalidPath),
-    /// A text that is not a duration.
+    /// A text is not a duration.
     #[error("{what}: {cause}")]
     Duration {
         /// Which member.
@@ -57,13 +57,13 @@ pub enum InvalidDefinition {
         /// Its text.
         cause: InvalidDuration,
     },
-    /// A duration below [`DURATION_MIN`](crate::limits::DURATION_MIN).
-    #[error("{what} is less than a second; write the unit, as in 90s or 20m, for a bare number is milliseconds")]
+    /// A duration is below [`DURATION_MIN`](crate::limits::DURATION_MIN).
+    #[error("{what} is less than a second; write the unit, as in 90s or 20m, because a bare number means milliseconds")]
     TooShort {
         /// Which member.
         what: &'static str,
     },
-    /// A text that is not a size.
+    /// A text is not a size.
     #[error("{what}: {cause}")]
     Size {
         /// Which member.
@@ -71,15 +71,15 @@ pub enum InvalidDefinition {
         /// Its text.
         cause: InvalidSize,
     },
-    /// Less memory than any container starts with.
+    /// The memory is too small for a container.
     #[error(
-        "requirements.memory is less than 6m, with which no container starts; write the unit, as in 512m, for a bare number is bytes"
+        "requirements.memory is less than 6m, which is too small for a container; write the unit, as in 512m, because a bare number means bytes"
     )]
     TooLittleMemory,
-    /// An image that no registry can have.
+    /// The image reference is invalid.
     #[error("image: {0}")]
     Image(#[from] InvalidImage),
-    /// A command line that no process can be started with.
+    /// A command line is invalid.
     #[error("{what} {cause}")]
     CommandLine {
         /// `command` or `entrypoint`.
@@ -87,13 +87,13 @@ pub enum InvalidDefinition {
         /// Why.
         cause: InvalidCommandLine,
     },
-    /// A working directory that no container can have.
+    /// The working directory is invalid.
     #[error("workdir must be an absolute path without NUL, such as /work")]
     Workdir,
-    /// A member that is there twice.
+    /// A member is there twice.
     #[error("{0} is there twice")]
     Duplicate(String),
-    /// A number out of range.
+    /// A number is out of range.
     #[error("{what} must be a number from 0 to {max}")]
     Number {
         /// Which member.
@@ -101,16 +101,16 @@ pub enum InvalidDefinition {
         /// Its bound.
         max: f64,
     },
-    /// Half a gpu.
+    /// The number of gpus is not whole.
     #[error("requirements.gpus must be a whole number")]
     HalfGpu,
-    /// A file that says it is base64 and is not.
+    /// A file of type `base64` is not base64.
     #[error("the value of file {0:?} is not base64, as its type says")]
     Base64(String),
-    /// A file that says it is to be fetched and does not say from where.
+    /// A file of type `url` has no valid URL.
     #[error("the value of file \"{0}\" is not an http, https or data URL, as its type says")]
     Url(String),
-    /// A file in place of another one's folder.
+    /// A file has the name of another file's folder.
     #[error("file \"{file}\" is a folder too: \"{inside}\" is below it; give one of them another name")]
     Nested {
         /// The name that is both.
@@ -118,24 +118,24 @@ pub enum InvalidDefinition {
         /// A file below it.
         inside: String,
     },
-    /// A build block that cannot be built.
+    /// The build block is invalid.
     #[error("build: {0}")]
     Build(#[from] InvalidBuild),
-    /// A secret that no worker can have.
+    /// The name of a secret is invalid.
     #[error(transparent)]
     Secret(#[from] InvalidSecretName),
-    /// A tag that is no name.
+    /// A tag is not a valid name.
     #[error("tags: {0}")]
     Tag(InvalidName),
-    /// An environment variable that no process can have.
+    /// An environment variable is invalid.
     #[error("environment variable {0:?} has an empty name, an equals sign or a NUL in it")]
     Env(String),
-    /// A variable over the kernel's limit.
+    /// A variable exceeds the kernel's limit.
     #[error(
         "environment variable {0:?} is larger than a process can take: {ARGUMENT_BYTES_MAX} bytes with its name; put it into a file"
     )]
     EnvTooLarge(String),
-    /// All of them and the command over the kernel's limit.
+    /// All variables and the command together exceed the kernel's limit.
     #[error("env and command together are larger than a process can take: {ARGUMENTS_BYTES_MAX} bytes; put them into files")]
     ArgumentsTooLarge,
 }
@@ -166,12 +166,12 @@ impl Coded for InvalidDefinition {
     }
 }
 
-/// A definition that was read and checked, with all that follows from its text.
+/// A checked definition, with everything that follows from its text.
 #[derive(Clone, Debug)]
 pub struct ParsedDefinition {
-    /// The text as it came.
+    /// The submitted text.
     pub text: String,
-    /// The same without the login of its build context, where it has one: what may be stored and shown.
+    /// The text without the login of its build context, if it has one. This text may be stored and shown.
     pub split: Option<SplitDefinition>,
     /// Its members.
     pub definition: Definition,
@@ -179,47 +179,47 @@ pub struct ParsedDefinition {
     pub hash: [u8; 32],
     /// The job id of this definition.
     pub job_id: JobId,
-    /// The one that clients up to 0.54.80 compute, where it is another.
+    /// The job id that clients up to 0.54.80 compute, if it is another one.
     pub old_job_id: Option<JobId>,
     /// Cpus that the job takes.
     pub cpus: f64,
     /// Gpus that the job takes.
     pub gpus: u32,
-    /// Bytes of memory that the job takes; 0 when it does not say.
+    /// Bytes of memory that the job takes. 0 when it does not say.
     pub memory_bytes: u64,
-    /// Least `maxJobDuration` of a worker that may take it.
+    /// Least `maxJobDuration` of a worker for this job.
     pub required_duration: std::time::Duration,
     /// Longest run that the definition allows.
     pub max_duration: std::time::Duration,
     /// Tags, sorted, each once.
     pub tags: Vec<String>,
-    /// What else it asks of a worker by name: see [`crate::labels`].
+    /// Other labels that its worker must have: see [`crate::labels`].
     pub implicit_labels: Vec<String>,
 }
 
 impl ParsedDefinition {
-    /// The text to be stored where readers see it.
+    /// The text to store, without a login.
     pub fn stored_text(&self) -> &str {
         self.split.as_ref().map_or(&self.text, |split| &split.text)
     }
 
-    /// What readers do not see.
+    /// The login, which is stored separately.
     pub fn login(&self) -> Option<&str> {
         self.split.as_ref().map(|split| split.login.as_str())
     }
 
-    /// Whether an id is the hash of this definition, by either rule.
+    /// Whether an id is the hash of this definition, by one of the two rules.
     pub fn is_true_id(&self, id: &str) -> bool {
         self.job_id.as_str() == id || self.old_job_id.as_ref().is_some_and(|old| old.as_str() == id)
     }
 
-    /// The tags as they are stored, with the implicit labels behind them.
+    /// The tags to store, with the implicit labels after them.
     pub fn stored_tags(&self) -> Vec<String> {
         let implicit = (!self.implicit_labels.is_empty()).then(|| [&[String::new()], self.implicit_labels.as_slice()].concat());
         [self.tags.as_slice(), implicit.as_deref().unwrap_or_default()].concat()
     }
 
-    /// Reads and checks the text of a definition that somebody submits.
+    /// Parses and checks the text of a submitted definition.
     pub fn parse(text: &str) -> Result<Self, InvalidDefinition> {
         if let Some(path) = first_duplicate(text) {
             return Err(InvalidDefinition::Duplicate(path));
@@ -229,14 +229,14 @@ impl ParsedDefinition {
         Ok(parsed)
     }
 
-    /// Reads the text of a definition that is stored: it may have been submitted when less was refused.
+    /// Parses the text of a stored definition. An earlier release may have accepted it with fewer checks.
     pub fn parse_stored(text: &str) -> Result<Self, InvalidDefinition> {
         if text.len() > DEFINITION_BYTES_MAX {
             return Err(InvalidDefinition::TooLarge);
         }
         let value: Value = read_object("it", text.as_bytes()).map_err(InvalidDefinition::Unreadable)?;
         if let Some(what) = list_for_object(&value) {
-            return Err(InvalidDefinition::Unreadable(format!("{what} is no JSON object")));
+            return Err(InvalidDefinition::Unreadable(format!("{what} is not a JSON object")));
         }
         let definition: Definition = read_object("it", text.as_bytes()).map_err(InvalidDefinition::Unreadable)?;
         definition.check()?;
@@ -264,7 +264,7 @@ impl ParsedDefinition {
     }
 }
 
-/// What is a list and should be an object: serde would take a list's items for the members, in order.
+/// The name of a member that is a list and should be an object. serde would take the items of a list for the members of the object.
 fn list_for_object(value: &Value) -> Option<&'static str> {
     let is_list = |key: &str| value.get(key).is_some_and(Value::is_array);
     let has_list = |key: &str| value.get(key).and_then(Value::as_object).is_some_and(|map| map.values().any(Value::is_array));
@@ -341,7 +341,7 @@ impl Definition {
     }
 }
 
-/// Whether a text has the letters of base64 alone.
+/// Whether a text has only characters of base64.
 fn is_base64_text(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/-_=".contains(&byte))
 }
@@ -358,7 +358,7 @@ fn whole_gpus(gpus: Option<f64>) -> u32 {
     gpus.map_or(0, |n| n as u32)
 }
 
-/// 0 where there is none.
+/// A size in bytes. 0 when there is none.
 fn size_of(what: &'static str, value: Option<&Value>) -> Result<u64, InvalidDefinition> {
     let size = amount(value).map(|text| parse_size(&text)).transpose();
     Ok(size.map_err(|cause| InvalidDefinition::Size { what, cause })?.unwrap_or(0))
@@ -369,7 +369,7 @@ fn duration_of(what: &'static str, value: Option<&Value>) -> Result<Option<std::
     duration.map_err(|cause| InvalidDefinition::Duration { what, cause })
 }
 
-/// A text, or a number as it is written.
+/// A text, or a number as written.
 fn amount(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::Null => None,
@@ -398,11 +398,11 @@ mod tests {
     fn each_mistake_has_its_sentence() {
         for (text, sentence) in [
             (r#"{"command":"x"}"#, "the definition has neither image nor build; give one of them"),
-            (r#"["alpine"]"#, "the definition cannot be read: it is no JSON object"),
-            (r#"{"build":[null]}"#, "the definition cannot be read: build is no JSON object"),
-            (r#"{"image":"a","requirements":[1]}"#, "the definition cannot be read: requirements is no JSON object"),
-            (r#"{"image":"a","inputs":{"x":["y"]}}"#, "the definition cannot be read: an input is no JSON object"),
-            (r#"{"image":"a","configFiles":{"x":["y"]}}"#, "the definition cannot be read: a config file is no JSON object"),
+            (r#"["alpine"]"#, "the definition cannot be read: it is not a JSON object"),
+            (r#"{"build":[null]}"#, "the definition cannot be read: build is not a JSON object"),
+            (r#"{"image":"a","requirements":[1]}"#, "the definition cannot be read: requirements is not a JSON object"),
+            (r#"{"image":"a","inputs":{"x":["y"]}}"#, "the definition cannot be read: an input is not a JSON object"),
+            (r#"{"image":"a","configFiles":{"x":["y"]}}"#, "the definition cannot be read: a config file is not a JSON object"),
             (
                 r#"{"image":"a","maxDuration":"soon"}"#,
                 "maxDuration: \"soon\" is not a duration; write it as 90s, 20m, 1h30m, 2d or 1w",
@@ -426,7 +426,7 @@ mod tests {
             let definition = serde_json::json!({"image": "a", "inputs": {"x": {"type": "base64", "value": written}}});
             assert!(ParsedDefinition::parse(&definition.to_string()).is_ok(), "{written}");
         }
-        assert!(refusal(r#"{"image":"a","secrets":["A B"]}"#).starts_with("secret \"A B\" is no name"));
+        assert!(refusal(r#"{"image":"a","secrets":["A B"]}"#).starts_with("secret \"A B\" is not a valid name"));
         assert!(refusal(r#"{"image":"a","inputs":{"../x":{"value":"y"}}}"#).contains("would leave its folder"));
         assert!(refusal(r#"{"image":"a","inputs":{"/etc/x":{"value":"y"}}}"#).contains("is absolute"));
     }

@@ -1,21 +1,21 @@
-//! Names of files in a job: relative, without tricks.
+//! Names of files in a job: paths of plain segments.
 
 use crate::error_code::{Coded, ErrorCode};
 use crate::limits::{PATH_BYTES_MAX, PATH_SEGMENT_BYTES_MAX};
 
-/// Why a text is no path of an input, a config file or an output.
+/// Why a text is not the path of an input, a config file or an output.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPath {
-    /// Nothing there.
+    /// It is empty.
     #[error("a file name is empty")]
     Empty,
-    /// Starts with `/` where only a relative path may stand.
+    /// It starts with `/`, but must be relative.
     #[error("file name {0:?} is absolute; give a path below the folder")]
     Absolute(String),
-    /// Has `..`, `.`, an empty segment, a backslash or a control character.
+    /// It has `..`, `.`, an empty segment, a backslash or a control character.
     #[error("file name {0:?} would leave its folder; use plain segments such as a/b.txt")]
     Escapes(String),
-    /// Longer than a file system takes.
+    /// It is longer than a file system allows.
     #[error("file name {0:?}… is too long")]
     TooLong(String),
 }

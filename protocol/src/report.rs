@@ -1,4 +1,4 @@
-//! A queue in numbers, and its jobs at a glance: what its page shows.
+//! The report of a queue and the list of its jobs, for the queue's page.
 
 use std::collections::BTreeMap;
 
@@ -12,53 +12,53 @@ use crate::job::{Reason, State};
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
 pub enum Span {
-    /// The last hour, minute by minute.
+    /// The last hour, by minutes.
     #[default]
     Hour,
-    /// The last day, hour by hour.
+    /// The last day, by hours.
     Day,
 }
 
-/// A queue in numbers.
+/// The report of a queue.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// When it was made, epoch milliseconds.
+    /// When the report was made, epoch milliseconds.
     pub time: i64,
-    /// How far back it looks.
+    /// How far back the report looks.
     pub span: Span,
     /// Length of one interval.
     pub interval_seconds: u64,
-    /// Whether workers get no jobs of the queue.
+    /// Whether the queue is paused, so that workers get no jobs of it.
     pub paused: bool,
-    /// Jobs that wait and run.
+    /// Waiting and running jobs.
     pub depth: Depth,
-    /// Oldest first; the last one is not over yet.
+    /// Intervals, oldest first. The last one is not over yet.
     pub intervals: Vec<Interval>,
-    /// The workers, at most 500, the last seen first. One that is dead goes after an hour.
+    /// The workers, at most 500, the last seen first. A dead worker is listed for an hour.
     pub workers: Vec<Load>,
 }
 
-/// Jobs that wait and run now, items of the task-queue API included.
+/// Number of waiting and running jobs, including items of the task-queue API.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Depth {
-    /// Waiting ones.
+    /// Waiting jobs.
     pub queued: i64,
-    /// Running ones.
+    /// Running jobs.
     pub running: i64,
-    /// Whether there are more than could be counted.
+    /// Whether there are more jobs than were counted.
     pub is_capped: bool,
-    /// Since when the one waits that waits longest, epoch milliseconds; null when none waits.
+    /// When the oldest waiting job was queued, epoch milliseconds. Null when no job waits.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub oldest_queued_time: Option<i64>,
 }
 
-/// Jobs that ended within an interval.
+/// Jobs that ended in an interval.
 #[derive(Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -66,26 +66,26 @@ pub struct Depth {
 pub struct Interval {
     /// Its beginning, epoch milliseconds.
     pub time: i64,
-    /// How many ended.
+    /// How many jobs ended.
     pub finished: i64,
-    /// How many ended how. Ways in which none ended are left out.
+    /// How many jobs ended for each reason. Reasons without a job are left out.
     #[cfg_attr(feature = "typescript", ts(type = "Partial<Record<Reason, number>>"))]
     pub outcomes: BTreeMap<String, i64>,
-    /// Of the outcome `Success`, how many have an exit code other than 0, going by the sample.
+    /// How many jobs with the reason `Success` have an exit code other than 0, estimated from the sample.
     pub program_failures: i64,
-    /// Whether so many ended that the numbers are estimates.
+    /// Whether the numbers are estimates, because very many jobs ended.
     pub is_estimate: bool,
-    /// Of how many jobs the times are.
+    /// Number of jobs in the sample of times.
     pub sampled: i64,
-    /// Wait for the last claim; null when no job of the sample was claimed.
+    /// Time from the submission to the last claim. Null when no job of the sample was claimed.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub waiting: Option<Times>,
-    /// Run; null likewise.
+    /// Time of the run. Null in the same case.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub running: Option<Times>,
 }
 
-/// Seconds.
+/// Times in seconds.
 #[derive(Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -108,27 +108,27 @@ pub struct Load {
     pub id: String,
     /// Version of its program.
     pub version: String,
-    /// What runs its jobs.
+    /// Its executor.
     pub executor: String,
     /// Cpus that it offers.
     pub cpus: f64,
     /// Gpus that it offers.
     pub gpus: i32,
-    /// Bytes of memory that it offers; 0 when it does not say.
+    /// Bytes of memory that it offers. 0 when it does not say.
     pub memory: i64,
-    /// Tags that it carries.
+    /// Its tags.
     pub tags: Vec<String>,
     /// Longest run that it allows.
     pub max_job_duration: String,
     /// When it was last seen, epoch milliseconds.
     pub time: i64,
-    /// Whether that is lately enough for its jobs to be its own.
+    /// Whether it was seen within the lease.
     pub is_alive: bool,
-    /// Jobs that it holds.
+    /// Number of jobs that it has claimed.
     pub jobs: i64,
-    /// Cpus that these take.
+    /// Cpus of these jobs.
     pub cpus_used: f64,
-    /// Gpus that these take.
+    /// Gpus of these jobs.
     pub gpus_used: i64,
 }
 
@@ -139,12 +139,12 @@ pub struct Load {
 pub struct JobPage {
     /// The jobs.
     pub data: Vec<ListedJob>,
-    /// What to give as `before` for the next page; null on the last one.
+    /// Value of `before` for the next page. Null on the last page.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub next: Option<String>,
 }
 
-/// A job at a glance.
+/// A job in a list.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
@@ -152,13 +152,13 @@ pub struct JobPage {
 pub struct ListedJob {
     /// Its id.
     pub id: String,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// How it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub reason: Option<Reason>,
-    /// Why it ended so.
+    /// Its end code.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub message: Option<String>,
@@ -166,19 +166,19 @@ pub struct ListedJob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub status_code: Option<i64>,
-    /// Image, cut when it is long. Absent when there is none and when the definition is large.
+    /// Image, cut if it is long. Absent when there is none or the definition is large.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub image: Option<String>,
     /// Whether the image is built for it.
     pub is_build: bool,
-    /// Command, likewise.
+    /// Command, with the same rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub command: Option<String>,
-    /// Whether it is an item of the task-queue API and no container job.
+    /// Whether it is an item of the task-queue API and not a container job.
     pub is_item: bool,
-    /// Who runs or ran it.
+    /// The worker that runs or ran it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub worker: Option<String>,

@@ -1,4 +1,4 @@
-//! What can never run, and is refused when it is submitted. Definitions that are stored already are not looked at again.
+//! Refuses submitted definitions that can never run. Stored definitions are not checked again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::image::ImageReference;
 use crate::limits::{ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX, DURATION_MIN, MEMORY_BYTES_MIN, WORKDIR_BYTES_MAX};
 use crate::parsed::{InvalidDefinition, ParsedDefinition};
 
-/// Checks a definition that was read.
+/// Checks a parsed definition.
 pub(crate) fn check(parsed: &ParsedDefinition) -> Result<(), InvalidDefinition> {
     let definition = &parsed.definition;
     check_image(definition)?;
@@ -23,7 +23,7 @@ pub(crate) fn check(parsed: &ParsedDefinition) -> Result<(), InvalidDefinition> 
     }
     check_workdir(definition.workdir.as_deref())?;
     check_times(parsed)?;
-    // Nothing, and 0, leave it to the worker.
+    // With no size, or 0, the worker decides.
     if (1..MEMORY_BYTES_MIN).contains(&parsed.memory_bytes) {
         return Err(InvalidDefinition::TooLittleMemory);
     }
@@ -37,7 +37,7 @@ fn has_text(text: Option<&str>) -> bool {
     text.is_some_and(|text| !text.trim().is_empty())
 }
 
-/// A worker that builds gives its image a name of its own.
+/// Checks the image. A worker that builds an image ignores this name.
 fn check_image(definition: &Definition) -> Result<(), InvalidDefinition> {
     let image = definition.image.as_deref().filter(|_| definition.build.is_none());
     image.map_or(Ok(()), |image| Ok(image.parse::<ImageReference>().map(|_| ())?))
@@ -48,7 +48,7 @@ fn command_line(what: &'static str, text: Option<&str>, is_after_entrypoint: boo
     text.map_or(Ok(0), |text| check_command_line(text, is_after_entrypoint).map_err(wrong))
 }
 
-/// The bytes that the variables take of a process's room.
+/// The bytes that the variables take of a process's room for arguments.
 fn environment(env: Option<&BTreeMap<String, Value>>) -> Result<usize, InvalidDefinition> {
     let mut n_bytes = 0;
     for (name, value) in env.into_iter().flatten() {
@@ -61,7 +61,7 @@ fn environment(env: Option<&BTreeMap<String, Value>>) -> Result<usize, InvalidDe
     Ok(n_bytes)
 }
 
-/// An empty one is the image's own.
+/// Checks the working directory. An empty one means the image's own.
 fn check_workdir(workdir: Option<&str>) -> Result<(), InvalidDefinition> {
     let is_sound = workdir
         .is_none_or(|path| path.is_empty() || (path.starts_with('/') && !path.contains('\0') && path.len() <= WORKDIR_BYTES_MAX));
@@ -86,7 +86,7 @@ fn check_base64(definition: &Definition) -> Result<(), InvalidDefinition> {
     broken.map_or(Ok(()), |(name, _)| Err(InvalidDefinition::Base64(name.chars().take(40).collect())))
 }
 
-/// A data URL holds the file itself.
+/// Checks the URLs of files. A data URL contains the file itself.
 fn check_urls(definition: &Definition) -> Result<(), InvalidDefinition> {
     let is_url = |text: &str| is_web_url(text) || text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
     let mut files = definition.inputs.iter().chain(&definition.config_files).flatten();
@@ -94,7 +94,7 @@ fn check_urls(definition: &Definition) -> Result<(), InvalidDefinition> {
     broken.map_or(Ok(()), |(name, _)| Err(InvalidDefinition::Url(name.chars().take(40).collect())))
 }
 
-/// Config files with relative names lie among the inputs.
+/// Checks that no file is another file's folder. Config files with relative names are below `/inputs` too.
 fn check_nesting(definition: &Definition) -> Result<(), InvalidDefinition> {
     let config = definition.config_files.iter().flatten().map(|(name, _)| name.strip_prefix("/inputs/").unwrap_or(name));
     let names = definition.inputs.iter().flatten().map(|(name, _)| name.as_str()).chain(config).collect();
@@ -103,7 +103,7 @@ fn check_nesting(definition: &Definition) -> Result<(), InvalidDefinition> {
         .map_or(Ok(()), |(file, inside)| Err(InvalidDefinition::Nested { file: short(file), inside: short(inside) }))
 }
 
-/// The first file that another one is below, and that one.
+/// The first file whose name is the folder of another file, and that other file.
 pub fn nested_file<'a>(names: &BTreeSet<&'a str>) -> Option<(&'a str, &'a str)> {
     names.iter().find_map(|name| {
         let mut folders = name.match_indices('/').map(|(at, _)| &name[..at]);
@@ -111,14 +111,14 @@ pub fn nested_file<'a>(names: &BTreeSet<&'a str>) -> Option<(&'a str, &'a str)> 
     })
 }
 
-/// Some clients send a block that says nothing beside an image.
+/// Checks the build block. Some clients send an empty block beside an image.
 fn check_build(definition: &Definition) -> Result<(), InvalidDefinition> {
     let Some(build) = &definition.build else { return Ok(()) };
     let is_said = BuildBlock::read(build)?.is_some();
     if is_said || has_text(definition.image.as_deref()) { Ok(()) } else { Err(InvalidBuild::NoDockerfile.into()) }
 }
 
-/// Whether a text can be decoded. White space and a lack of padding do no harm, and both alphabets will do.
+/// Whether a text can be decoded. White space and missing padding are allowed, and both alphabets.
 fn is_base64(text: &str) -> bool {
     let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let n_letters = compact.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);
@@ -129,7 +129,7 @@ fn is_base64(text: &str) -> bool {
         && (n_padding == 0 || (n_padding <= 2 && compact.len().is_multiple_of(4)))
 }
 
-/// The base64 of a definition as decoders take it: without white space, and in the alphabet that is not that of URLs.
+/// The base64 of a definition in a form for decoders: without white space, in the standard alphabet.
 pub fn standard_base64(text: &str) -> String {
     let standard = |letter| match letter {
         '-' => '+',

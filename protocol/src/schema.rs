@@ -1,4 +1,4 @@
-//! JSON Schemas of the types whose form on the wire their fields do not show: checked names, durations, log lines.
+//! JSON Schemas of types whose fields do not show their form on the wire: checked names, durations, log lines.
 
 use utoipa::openapi::schema::{ArrayBuilder, ArrayItems, ObjectBuilder, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -7,7 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::limits::NAME_CHARS_MAX;
 use crate::{Duration, JobId, LogLine, Namespace, QueueName, WorkerId};
 
-/// Neither a slash nor a control character, in the dialect of ECMA-262.
+/// A name without slashes and control characters, in the dialect of ECMA-262.
 const NAME_PATTERN: &str = r"^[^/\u0000-\u001f\u007f-\u009f]+$";
 
 macro_rules! named {
@@ -29,10 +29,10 @@ macro_rules! named {
     };
 }
 
-named!(QueueName, "my-queue", "Name of a queue, which is also the key to it: whoever knows it may use it.");
-named!(JobId, "my-job", "Id of a job: 64 hex digits when the server made it, else what the client chose.");
-named!(WorkerId, "laptop-1", "Id of a worker, its own choice, stable over restarts.");
-named!(Namespace, "_", "A label that holds a job alive. `_` is the shared default; `*`, in a cancel, means all.");
+named!(QueueName, "my-queue", "Name of a queue, which is also its key: everyone who knows it may use the queue.");
+named!(JobId, "my-job", "Id of a job: 64 hex digits if the server made it, else a text that the client chose.");
+named!(WorkerId, "laptop-1", "Id of a worker. The worker chooses it and keeps it over restarts.");
+named!(Namespace, "_", "A label that keeps a job alive. `_` is the shared default. In a cancel, `*` means all namespaces.");
 
 impl PartialSchema for Duration {
     fn schema() -> RefOr<Schema> {

@@ -1,11 +1,11 @@
-//! Names of secrets: what a process can have as an environment variable.
+//! Names of secrets, which must be valid names of environment variables.
 
 use crate::error_code::{Coded, ErrorCode};
 use crate::limits::SECRET_NAME_CHARS_MAX;
 
-/// Why a text names no secret.
+/// A text that is not a valid name of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("secret {0:?} is no name; use up to 64 letters, digits and underscores, and begin with no digit")]
+#[error("secret {0:?} is not a valid name; use up to 64 letters, digits and underscores, and do not begin with a digit")]
 pub struct InvalidSecretName(String);
 
 impl Coded for InvalidSecretName {

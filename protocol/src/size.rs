@@ -7,7 +7,7 @@
 #[error("{0:?} is not a size; write it as 512m, 4g or 4GiB")]
 pub struct InvalidSize(pub String);
 
-/// Reads a size in bytes. Units are powers of 1024 however they are spelled, as in Docker's own flags.
+/// Reads a size in bytes. Units are powers of 1024 in every spelling, as in Docker's flags.
 pub fn parse_size(text: &str) -> Result<u64, InvalidSize> {
     let invalid = || InvalidSize(text.chars().take(40).collect());
     let lower = text.trim().to_ascii_lowercase();

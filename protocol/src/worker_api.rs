@@ -1,4 +1,4 @@
-//! Bodies of the worker API. Everything is idempotent: a worker may send any of them again.
+//! Bodies of the worker API. All calls are idempotent: a worker may send each of them again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -11,7 +11,7 @@ use crate::limits;
 use crate::log::{LogLine, Step};
 use crate::name::{JobId, WorkerId};
 
-/// What a worker is and offers.
+/// A worker and its capacity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
@@ -30,16 +30,16 @@ pub struct WorkerDescription {
     /// Bytes of memory it offers.
     #[serde(default)]
     pub memory: u64,
-    /// Tags it carries.
+    /// Its tags.
     #[serde(default)]
     pub tags: Vec<String>,
     /// Longest run it allows.
     #[serde(default = "duration_default")]
     pub max_job_duration: Duration,
-    /// How it runs jobs: `docker` or `process`. Jobs that name a script and no image are for the latter alone.
+    /// Its executor: `docker` or `process`. Only `process` gets jobs that name a script and no image.
     #[serde(default)]
     pub executor: String,
-    /// Names of the secrets that it gives to jobs which ask for them.
+    /// Names of its secrets, which jobs may ask for.
     #[serde(default)]
     pub secrets: Vec<String>,
     /// Platforms of the images that it builds.
@@ -51,13 +51,13 @@ pub struct WorkerDescription {
 }
 
 impl WorkerDescription {
-    /// The labels that it carries: see [`crate::labels`].
+    /// Its labels: see [`crate::labels`].
     pub fn labels(&self) -> Vec<String> {
         labels_of_worker(&self.tags, &self.secrets, &self.executor, &self.platforms, self.builds)
     }
 }
 
-/// Of workers that do not say.
+/// Platforms of workers that do not say.
 pub(crate) fn platforms_default() -> Vec<String> {
     vec!["linux/amd64".to_owned()]
 }
@@ -70,7 +70,7 @@ const fn duration_default() -> Duration {
     Duration(limits::DURATION_DEFAULT)
 }
 
-/// Capacity that no job holds now.
+/// Free capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
@@ -92,11 +92,11 @@ pub struct Free {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct ClaimRequest {
-    /// Who asks.
+    /// The worker that claims.
     pub worker: WorkerDescription,
-    /// How much it can take now.
+    /// Its free capacity.
     pub free: Free,
-    /// How long to wait for a job; absent means not at all.
+    /// How long to wait for a job. Absent means not at all.
     #[serde(default = "no_wait")]
     pub wait: Duration,
 }
@@ -105,7 +105,7 @@ const fn no_wait() -> Duration {
     Duration(std::time::Duration::ZERO)
 }
 
-/// Answer of a claim. Empty after `wait`.
+/// Answer to a claim. It has no jobs when none came within `wait`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
@@ -113,7 +113,7 @@ const fn no_wait() -> Duration {
 pub struct ClaimAnswer {
     /// The claimed jobs, in the order of the queue.
     pub jobs: Vec<Claim>,
-    /// Whether there are none because the queue's owner has paused it.
+    /// Whether there are no jobs because the queue's owner has paused it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<bool>"))]
     pub is_paused: bool,
@@ -127,11 +127,11 @@ pub struct ClaimAnswer {
 pub struct Claim {
     /// Which job.
     pub job_id: JobId,
-    /// The fence: every later write carries it.
+    /// The epoch of the claim, which every later write must have.
     pub epoch: i64,
     /// How many times the job has been claimed, this one included.
     pub attempt: i16,
-    /// When the API takes the claim back, epoch milliseconds of the database's clock.
+    /// When the claim ends at the latest, epoch milliseconds of the database's clock.
     pub deadline: i64,
     /// Longest run of the container.
     pub max_duration: Duration,
@@ -139,9 +139,9 @@ pub struct Claim {
     #[cfg_attr(feature = "openapi", schema(value_type = crate::Definition))]
     #[cfg_attr(feature = "typescript", ts(as = "crate::Definition"))]
     pub definition: Box<RawValue>,
-    /// Who holds the job alive.
+    /// Namespaces that keep the job alive.
     pub namespaces: Vec<String>,
-    /// Whether the submitter asked for more words.
+    /// Whether the submitter asked for a more detailed log.
     pub debug: bool,
 }
 
@@ -163,21 +163,21 @@ pub struct HeldJob {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatRequest {
-    /// Who lives.
+    /// The worker.
     pub worker_id: WorkerId,
-    /// Every claim it holds. A claim of this worker that is missing here was lost on the way and is queued again.
+    /// Every claim that it holds. The API queues a job of this worker again if its claim is missing here.
     pub jobs: Vec<HeldJob>,
-    /// How long to wait for a job that must end; absent means not at all.
+    /// How long to wait for a job that must end. Absent means not at all.
     #[serde(default = "no_wait")]
     pub wait: Duration,
-    /// Whether this is the last one: the worker ends and asks for no more jobs. Without claims it counts as gone at once, not
-    /// when its lease is over, and its claims that are missing in `jobs` are queued again at once.
+    /// Whether this is the last heartbeat, because the worker ends. A worker without claims then counts as gone at once and not when its
+    /// lease runs out. Jobs of its claims that are missing in `jobs` are queued again at once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<bool>"))]
     pub is_leaving: bool,
 }
 
-/// Answer of a heartbeat.
+/// Answer to a heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
@@ -185,16 +185,16 @@ pub struct HeartbeatRequest {
 pub struct HeartbeatAnswer {
     /// How long the claims live without another heartbeat.
     pub lease_seconds: f64,
-    /// Claims that ended here: stop them, finish nothing.
+    /// Claims that the API has ended. The worker stops these jobs and sends no finish.
     pub end: Vec<EndedJob>,
-    /// Claims that nobody knows: stop them too.
+    /// Claims that the API does not know. The worker stops these jobs too.
     pub unknown: Vec<HeldJob>,
-    /// Whether the worker itself is unknown and must describe itself with its next claim.
+    /// Whether the API does not know the worker, which must describe itself with its next claim.
     #[serde(default)]
     pub is_unknown: bool,
 }
 
-/// A claim that ended without its worker.
+/// A claim that the API has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
@@ -218,7 +218,7 @@ pub struct EndedJob {
 pub struct LogsRequest {
     /// The claim's epoch.
     pub epoch: i64,
-    /// Number of this chunk in the claim, from 0, without gaps.
+    /// Number of this chunk in the claim. It starts at 0 and has no gaps.
     pub seq: i32,
     /// What the job was doing.
     pub step: Step,
@@ -235,16 +235,16 @@ pub struct FinishRequest {
     pub epoch: i64,
     /// How the job ended: `Success`, `Error` or `TimedOut`.
     pub reason: Reason,
-    /// Why, as programs read it: one of the end codes. Absent for `Success`.
+    /// Why it has no result: an end code. Absent for `Success`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Whose fault that is. A failure that does not say so answers no later submission.
+    /// Whose fault that is. A failure without a fault does not answer later submissions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<EndFault>,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What it left.
+    /// Its result.
     #[serde(default)]
     pub result: JobResult,
 }
@@ -256,8 +256,9 @@ pub struct FinishRequest {
 pub struct ReleaseRequest {
     /// The claim's epoch.
     pub epoch: i64,
-    /// Why, as programs read it: one of the end codes. Absent when the worker only ends or takes no more jobs: such a release
-    /// has no penalty. With a code the job goes behind those that wait, after a pause that grows, and ends after some such releases.
+    /// Why the worker releases the job: an end code. Absent when the worker only ends or takes no more jobs; such a release has no
+    /// penalty. With a code, the job waits for a growing pause and goes behind the waiting jobs, and it ends after several such
+    /// releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Whose fault that is.

@@ -1,4 +1,4 @@
-//! Messages that published workers send on their WebSocket. `PING` is no JSON and not here.
+//! Messages that published workers send on their WebSocket. `PING` is not JSON, so it is not here.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,20 +15,20 @@ use crate::worker_api::{WorkerDescription, platforms_default};
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", content = "payload")]
 pub enum WorkerMessage {
-    /// What the worker is, and that it lives.
+    /// The worker's description, which also says that it is alive.
     WorkerRegistration(WorkerRegistration),
-    /// Asks for a queued job (`Running`), or says how one ended (`Finished`).
+    /// Asks for a queued job (`Running`), or reports the end of a job (`Finished`).
     StateChange(Box<StateChange>),
     /// Log lines of a job that it runs.
     JobStatusLogs(JobStatusLogs),
     /// Asks for definitions.
     RequestJobDefinitions(DefinitionsRequest),
-    /// Answer of `StatusRequest`. Not used beyond the sign of life.
+    /// Answer to `StatusRequest`. Its content is not used.
     WorkerStatusResponse(#[cfg_attr(feature = "typescript", ts(type = "Record<string, unknown>"))] Value),
 }
 
 impl WorkerMessage {
-    /// Reads one text frame. `Ok(None)` is a message of a type that this end does not know.
+    /// Reads one text frame. `Ok(None)` is a message of an unknown type.
     pub fn parse(text: &str) -> Result<Option<Self>, serde_json::Error> {
         let envelope: Envelope<'_> = serde_json::from_str(text)?;
         let payload = envelope.payload();
@@ -69,7 +69,7 @@ pub struct WorkerRegistration {
 }
 
 impl WorkerRegistration {
-    /// The worker in the words of the HTTP API. A limit that cannot be read is none.
+    /// The worker's description in the form of the HTTP API. A limit that cannot be read counts as none.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float to integer cast saturates")]
     pub fn describe(self) -> WorkerDescription {
         let text = self.max_job_duration.as_str().map_or_else(|| self.max_job_duration.to_string(), ToOwned::to_owned);
@@ -89,12 +89,12 @@ impl WorkerRegistration {
     }
 }
 
-/// Payload of `JobStatusLogs`: `JobStatusPayload` with names checked.
+/// Payload of `JobStatusLogs`: `JobStatusPayload` with checked names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct JobStatusLogs {
-    /// Whose log.
+    /// The job of the log.
     pub job_id: JobId,
     /// What the job was doing.
     pub step: Step,

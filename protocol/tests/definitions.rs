@@ -1,4 +1,4 @@
-//! What a definition may hold. The same table is tested in SQL (`api/tests/it/definitions.rs`) and on the page
+//! What a definition may contain. The same table is tested in SQL (`api/tests/it/definitions.rs`) and on the page
 //! (`web/src/definition/amounts.test.ts`).
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const CASES: &str = include_str!("../vectors/definitions.json");
 
-/// `@5@` stands for `xxxxx`, `@3:ab@` for `ababab`.
+/// `@5@` means `xxxxx`, and `@3:ab@` means `ababab`.
 fn expanded(text: &str) -> String {
     let mut out = String::new();
     for (n, piece) in text.split('@').enumerate() {

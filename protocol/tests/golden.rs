@@ -1,4 +1,4 @@
-//! Each golden file parses into the type that its name begins with, and is written back as the same JSON.
+//! Each golden file parses into the type at the start of its name, and is written back as the same JSON.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,7 +17,7 @@ fn again<T: DeserializeOwned + Serialize>(text: &str) -> Value {
     serde_json::to_value(serde_json::from_str::<T>(text).unwrap()).unwrap()
 }
 
-/// What the type makes of a text.
+/// The text that the type writes after it read a text.
 fn read_and_written(kind: &str, text: &str) -> Value {
     match kind {
         "ClaimAnswer" => again::<ClaimAnswer>(text),
@@ -36,7 +36,7 @@ fn read_and_written(kind: &str, text: &str) -> Value {
         "ServerMessage" => again::<ServerMessage>(text),
         "StateChange" => again::<StateChange>(text),
         "WorkerMessage" => serde_json::to_value(WorkerMessage::parse(text).unwrap().unwrap()).unwrap(),
-        other => panic!("no type is known for {other}"),
+        other => panic!("there is no type for {other}"),
     }
 }
 
@@ -52,14 +52,14 @@ fn every_golden_file_is_read_and_written_back_the_same() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         let written = read_and_written(name.split('.').next().unwrap(), &text);
-        // Canonical, because 4 and 4.0 are one number.
+        // Compare canonical texts, because 4 and 4.0 are the same number.
         assert_eq!(canonical_json(&written), canonical_json(&serde_json::from_str(&text).unwrap()), "{name}");
         n_files += 1;
     }
     assert!(n_files >= 30, "{n_files} files");
 }
 
-/// Names of the golden files, without their ends.
+/// Names of the golden files, without their extensions.
 fn golden() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());

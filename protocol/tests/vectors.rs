@@ -1,4 +1,4 @@
-//! Job ids equal those that existing clients computed, by the rule of today and by that of clients up to 0.54.80.
+//! Job ids equal those of existing clients, by the present rule and by the rule of clients up to 0.54.80.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -31,7 +31,7 @@ fn job_ids_equal_those_of_existing_clients() {
 }
 
 #[test]
-fn both_ids_of_a_definition_are_true_and_no_other() {
+fn only_the_two_ids_of_a_definition_are_true() {
     let text = r#"{"image":"a","env":{},"x":1}"#;
     let parsed = ParsedDefinition::parse(text).unwrap();
     let value: Value = serde_json::from_str(text).unwrap();
@@ -42,7 +42,7 @@ fn both_ids_of_a_definition_are_true_and_no_other() {
 }
 
 #[test]
-fn a_build_with_nothing_in_it_is_none_as_the_id_says() {
+fn an_empty_build_block_counts_as_none_as_in_the_id() {
     for build in ["{}", r#"{"filename":null}"#, r#"{"more":1}"#] {
         let parsed = ParsedDefinition::parse(&format!(r#"{{"image":"a","build":{build}}}"#)).unwrap();
         assert_eq!((parsed.definition.build.as_ref(), parsed.implicit_labels.len()), (None, 0), "{build}");

@@ -51,7 +51,7 @@ declare
 begin
   if seconds < 1 then
     perform asman.refuse('invalid-duration',
-      what || ' is less than a second; write the unit, as in 90s or 20m, for a bare number is milliseconds');
+      what || ' is less than a second; write the unit, as in 90s or 20m, because a bare number means milliseconds');
   end if;
   return seconds;
 end $$;
@@ -139,11 +139,11 @@ begin
   if coalesce(name, '') = '' then perform asman.refuse('invalid-name', what || ' is empty'); end if;
   if length(name) > 255 then perform asman.refuse('invalid-name', what || ' is longer than 255 characters'); end if;
   if name ~ '[\u0001-\u001f\u007f-\u009f/]' then
-    perform asman.refuse('invalid-name', what || ' holds a slash, a backslash or a control character');
+    perform asman.refuse('invalid-name', what || ' contains a slash, a backslash or a control character; choose another');
   end if;
   -- Readers of URLs take these for this folder or the one above.
   if name ~* '^(\.|%2e){1,2}$' then
-    perform asman.refuse('invalid-name', what || ' is one or two dots, which no URL can carry; choose another');
+    perform asman.refuse('invalid-name', what || ' is one or two dots, which a URL cannot contain; choose another');
   end if;
 end $$;
 
@@ -278,7 +278,7 @@ begin
   end if;
   perform asman.check_build_path(build, 'buildContext');
   if context is null and btrim(build ->> 'buildContext', E' \t\r\n') !~ '^(\.?/?)*$' then
-    perform asman.refuse('invalid-build', 'build: buildContext names a folder of a context, and there is no context');
+    perform asman.refuse('invalid-build', 'build: buildContext names a folder of the context, but there is no context; give context too');
   end if;
   perform asman.check_build_path(build, 'filename');
   if btrim(build ->> 'target', E' \t\r\n') !~ '^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$' then
@@ -336,8 +336,8 @@ begin
   perform asman.run_seconds(d -> 'requirements' -> 'maxDuration', 'requirements.maxDuration');
   memory := asman.size_bytes(d -> 'requirements' -> 'memory', 'requirements.memory');
   if memory > 0 and memory < 6291456 then
-    perform asman.refuse('invalid-size', 'requirements.memory is less than 6m, with which no container starts; write the unit, '
-      'as in 512m, for a bare number is bytes');
+    perform asman.refuse('invalid-size', 'requirements.memory is less than 6m, which is too small for a container; write the unit, '
+      'as in 512m, because a bare number means bytes');
   end if;
   perform asman.check_nesting(d);
   perform asman.check_build(d);
@@ -348,7 +348,7 @@ language plpgsql as $$
 declare
   name text;
 begin
-  if d is null or jsonb_typeof(d) <> 'object' then perform asman.refuse('unreadable-definition', 'the definition cannot be read: it is no JSON object'); end if;
+  if d is null or jsonb_typeof(d) <> 'object' then perform asman.refuse('unreadable-definition', 'the definition cannot be read: it is not a JSON object'); end if;
   if octet_length(d::text) > 1048576 then
     perform asman.refuse('definition-too-large', 'the definition is larger than 1024 KiB; upload large inputs with PUT /f/<key>');
   end if;
@@ -395,7 +395,7 @@ begin
     end if;
     for name in select t from jsonb_array_elements_text(d -> 'secrets') t where t !~ '^[A-Za-z_][A-Za-z0-9_]{0,63}$' loop
       perform asman.refuse('invalid-secret', format(
-        'secret "%s" is no name; use up to 64 letters, digits and underscores, and begin with no digit', left(name, 40)));
+        'secret "%s" is not a valid name; use up to 64 letters, digits and underscores, and do not begin with a digit', left(name, 40)));
     end loop;
   end if;
   foreach name in array array['cpus', 'gpus'] loop

@@ -133,7 +133,10 @@ fn why(row: &JobRow, workers: &[WorkerRow]) -> (&'static str, String) {
         return ("no-worker", "no worker is connected".to_owned());
     }
     if let Some(label) = labels.iter().find(|label| none(&|worker| worker.carries(label))) {
-        return (protocol::labels::lack_code_of(label), format!("no connected worker {}", protocol::labels::lack_of(label)));
+        return (
+            protocol::labels::problem_code_of(label),
+            format!("no connected worker {}", protocol::labels::problem_of(label)),
+        );
     }
     if none(&|worker| worker.gpus() >= gpus) {
         let most = workers.iter().map(WorkerRow::gpus).max().unwrap_or(0);

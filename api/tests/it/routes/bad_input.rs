@@ -128,14 +128,14 @@ async fn errors_of_every_kind_may_be_read_by_any_page() {
 async fn each_mistake_is_told_in_a_sentence_that_names_its_place_and_none_of_our_types() {
     let api = TestApi::new().await;
     for (path, body, sentence) in [
-        ("/q/q", "[]", "the body is no JSON object"),
+        ("/q/q", "[]", "the body is not a JSON object"),
         ("/q/q", "{}", "definition is missing"),
         ("/q/q", r#"{"x":{"image":"a"}}"#, "definition is missing"),
-        ("/q/q", r#"{"image":"a"}"#, r#"definition is missing; put what you sent into one: {"definition":{…}}"#),
-        ("/q/q", r#"{"build":{},"debug":true}"#, r#"definition is missing; put what you sent into one: {"definition":{…}}"#),
+        ("/q/q", r#"{"image":"a"}"#, r#"definition is missing; send the definition as a member: {"definition":{…}}"#),
+        ("/q/q", r#"{"build":{},"debug":true}"#, r#"definition is missing; send the definition as a member: {"definition":{…}}"#),
         ("/q/q", r#"{"definition":{"image":5}}"#, "the definition cannot be read: image is a number, not a text"),
         ("/q/q", r#"{"definition":{"image":"a"},"control":{"namespace":""}}"#, "control.namespace: the namespace is empty"),
-        ("/q/q/claim", "[]", "the body is no JSON object"),
+        ("/q/q/claim", "[]", "the body is not a JSON object"),
         ("/q/q/claim", r#"{"worker":{"id":"w","cpus":1}}"#, "free is missing"),
         (
             "/q/q/j/x/logs",
@@ -144,7 +144,7 @@ async fn each_mistake_is_told_in_a_sentence_that_names_its_place_and_none_of_our
         ),
         ("/q/q/heartbeat", r#"{"workerId":"w","jobs":[{"jobId":"x"}]}"#, "jobs[0].epoch is missing"),
         ("/q/q/j/x/release", r#"{"epoch":1.5}"#, "epoch must be a whole number within its bounds"),
-        ("/j/x/copy", "null", "the body is no JSON object"),
+        ("/j/x/copy", "null", "the body is not a JSON object"),
     ] {
         let code = if sentence.starts_with("the definition") { "unreadable-definition" } else { "invalid-body" };
         assert_eq!(api.post_text(path, body).await, (400, json!({"error": sentence, "code": code})), "{path} {body}");
@@ -159,10 +159,7 @@ async fn each_mistake_is_told_in_a_sentence_that_names_its_place_and_none_of_our
     let put = api.request(reqwest::Method::PUT, "/q/q/policy").body(r#"{"pause":true}"#).send().await.unwrap();
     let (status, answer) = crate::test_api::body_of(put).await;
     assert_eq!(status, 400);
-    assert!(
-        answer["error"].as_str().unwrap().starts_with("pause is no member that is known here; there are paused, "),
-        "{answer}"
-    );
+    assert!(answer["error"].as_str().unwrap().starts_with("pause is not a known member; known are paused, "), "{answer}");
     let cancel = api.post("/q/q/j/x/cancel?namespace=", json!({})).await;
     let sentence = "the parameter namespace cannot be read: the namespace is empty";
     assert_eq!(cancel, (400, json!({"error": sentence, "code": "invalid-parameter"})));

@@ -1,26 +1,25 @@
-//! What is wrong with a JSON object that came from outside, as one sentence that names the member. serde's own words speak of our
-//! types.
+//! JSON errors: what is wrong with a JSON object from outside, in one sentence that names the member. serde's own errors name our types.
 
 use serde::de::DeserializeOwned;
 
-/// Most characters that are shown of a word that is none of those expected.
+/// Most characters of an unexpected word in an error.
 const WORD_CHARS_MAX: usize = 40;
 
-/// Reads an object, or says what is wrong with it; `whole` names the whole of it there. Lists are refused: serde would take
-/// their items for the members, in order.
+/// Reads an object. On failure, returns a sentence, in which `whole` is the name of the object. Lists are refused, because serde would
+/// take the items of a list for the members of the object.
 pub fn read_object<T: DeserializeOwned>(whole: &str, text: &[u8]) -> Result<T, String> {
     let error = match serde_json::from_slice::<T>(text) {
         Ok(value) if text.trim_ascii_start().starts_with(b"{") => return Ok(value),
-        Ok(_) => return Err(format!("{whole} is no JSON object")),
+        Ok(_) => return Err(format!("{whole} is not a JSON object")),
         Err(error) => error,
     };
     if !error.is_data() {
-        return Err(format!("{whole} is no JSON: {error}"));
+        return Err(format!("{whole} is not JSON: {error}"));
     }
     if !text.trim_ascii_start().starts_with(b"{") {
-        return Err(format!("{whole} is no JSON object"));
+        return Err(format!("{whole} is not a JSON object"));
     }
-    // Read once more, because keeping count of where we are costs time that a good text need not pay.
+    // Read the text again with paths. This is slower, so it is done only after an error.
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
         return Err(format!("{whole} cannot be read: {error}"));
@@ -31,7 +30,7 @@ pub fn read_object<T: DeserializeOwned>(whole: &str, text: &[u8]) -> Result<T, S
     };
     let sentence = sentence(whole, &place, without_position(&error.inner().to_string()));
     let is_bare = sentence == "definition is missing" && is_definition(text);
-    Err(if is_bare { sentence + r#"; put what you sent into one: {"definition":{…}}"# } else { sentence })
+    Err(if is_bare { sentence + r#"; send the definition as a member: {"definition":{…}}"# } else { sentence })
 }
 
 /// Whether an object looks like a definition itself.
@@ -44,7 +43,7 @@ fn without_position(said: &str) -> &str {
     said.rsplit_once(" at line ").map_or(said, |(said, _)| said)
 }
 
-/// A complaint of serde's about the member at `place`, in our words.
+/// An error of serde about the member at `place`, in our words.
 fn sentence(whole: &str, place: &str, said: &str) -> String {
     let inner = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
     let subject = if place.is_empty() { whole } else { place };
@@ -56,13 +55,13 @@ fn sentence(whole: &str, place: &str, said: &str) -> String {
         return format!("{} is there twice", inner(name));
     }
     if let Some((name, known)) = named("unknown field `") {
-        // The path ends with the unknown name already.
+        // The path already ends with the unknown name.
         let at = if place == name || place.ends_with(&format!(".{name}")) { place.to_owned() } else { inner(name) };
-        return format!("{at} is no member that is known here; there are {}", list_of(known));
+        return format!("{at} is not a known member; known are {}", list_of(known));
     }
     if let Some((word, known)) = named("unknown variant `") {
         let word: String = word.chars().take(WORD_CHARS_MAX).collect();
-        return format!("{subject} is {word:?} and must be one of {}", list_of(known));
+        return format!("{subject} is {word:?}, but must be one of {}", list_of(known));
     }
     if let Some((found, expected)) = said.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected ")) {
         if found.starts_with("floating point") {
@@ -79,12 +78,12 @@ fn sentence(whole: &str, place: &str, said: &str) -> String {
     if place.is_empty() { said.to_owned() } else { format!("{place}: {said}") }
 }
 
-/// The words in back quotes of ", expected one of `a`, `b`".
+/// The words in back quotes in ", expected one of `a`, `b`".
 fn list_of(known: &str) -> String {
     known.split('`').skip(1).step_by(2).collect::<Vec<_>>().join(", ")
 }
 
-/// What was found, without its value: it may be a secret in the wrong place.
+/// The type of a value. The value itself is left out, because it may be a secret in the wrong place.
 fn kind_of(found: &str) -> &'static str {
     match found.split([' ', '`']).next().unwrap_or_default() {
         "null" | "unit" | "Option" => "null",
@@ -117,54 +116,54 @@ mod tests {
     use super::*;
     use crate::{ClaimRequest, Definition, EnqueueJob, FinishRequest, LogsRequest};
 
-    fn complaint<T: DeserializeOwned>(text: &str) -> String {
+    fn error_of<T: DeserializeOwned>(text: &str) -> String {
         read_object::<T>("the body", text.as_bytes()).err().unwrap()
     }
 
     #[test]
     fn each_mistake_is_one_sentence_that_names_its_place() {
         for (said, expected) in [
-            (complaint::<EnqueueJob>("[]"), "the body is no JSON object"),
-            (complaint::<EnqueueJob>("5"), "the body is no JSON object"),
-            (complaint::<EnqueueJob>(r#"["x", {"image": "a"}]"#), "the body is no JSON object"),
-            (complaint::<EnqueueJob>("{}"), "definition is missing"),
-            (complaint::<EnqueueJob>(r#"{"definition": {}, "id": 5}"#), "id is a number, not a text"),
-            (complaint::<EnqueueJob>(r#"{"definition": {}, "id": ""}"#), "id: the job id is empty"),
-            (complaint::<EnqueueJob>(r#"{"definition": {}, "debug": "yes"}"#), "debug is a text, not true or false"),
-            (complaint::<EnqueueJob>(r#"{"definition": {}, "id": "a", "id": "b"}"#), "id is there twice"),
+            (error_of::<EnqueueJob>("[]"), "the body is not a JSON object"),
+            (error_of::<EnqueueJob>("5"), "the body is not a JSON object"),
+            (error_of::<EnqueueJob>(r#"["x", {"image": "a"}]"#), "the body is not a JSON object"),
+            (error_of::<EnqueueJob>("{}"), "definition is missing"),
+            (error_of::<EnqueueJob>(r#"{"definition": {}, "id": 5}"#), "id is a number, not a text"),
+            (error_of::<EnqueueJob>(r#"{"definition": {}, "id": ""}"#), "id: the job id is empty"),
+            (error_of::<EnqueueJob>(r#"{"definition": {}, "debug": "yes"}"#), "debug is a text, not true or false"),
+            (error_of::<EnqueueJob>(r#"{"definition": {}, "id": "a", "id": "b"}"#), "id is there twice"),
             (
-                complaint::<EnqueueJob>(r#"{"definition": {}, "control": {"maxDuration": "soon"}}"#),
+                error_of::<EnqueueJob>(r#"{"definition": {}, "control": {"maxDuration": "soon"}}"#),
                 "control.maxDuration: \"soon\" is not a duration; write it as 90s, 20m, 1h30m, 2d or 1w",
             ),
             (
-                complaint::<EnqueueJob>(r#"{"definition": {}, "control": {"callbacks": {"queued": {}}}}"#),
+                error_of::<EnqueueJob>(r#"{"definition": {}, "control": {"callbacks": {"queued": {}}}}"#),
                 "control.callbacks.queued.url is missing",
             ),
-            (complaint::<Definition>(r#"{"tags": [1]}"#), "tags[0] is a number, not a text"),
+            (error_of::<Definition>(r#"{"tags": [1]}"#), "tags[0] is a number, not a text"),
             (
-                complaint::<Definition>(r#"{"inputs": {"x": {"value": 1, "type": "tar"}}}"#),
-                "inputs.x.type is \"tar\" and must be one of base64, url, utf8, json, key",
+                error_of::<Definition>(r#"{"inputs": {"x": {"value": 1, "type": "tar"}}}"#),
+                "inputs.x.type is \"tar\", but must be one of base64, url, utf8, json, key",
             ),
             (
-                complaint::<ClaimRequest>(r#"{"worker": {"id": "w", "cpus": 1}, "free": {"cpus": 1, "jobs": -1}}"#),
+                error_of::<ClaimRequest>(r#"{"worker": {"id": "w", "cpus": 1}, "free": {"cpus": 1, "jobs": -1}}"#),
                 "free.jobs must be a whole number from 0 within its bounds",
             ),
             (
-                complaint::<LogsRequest>(r#"{"epoch": 1, "seq": 0, "step": "Running", "lines": ["x"]}"#),
+                error_of::<LogsRequest>(r#"{"epoch": 1, "seq": 0, "step": "Running", "lines": ["x"]}"#),
                 "lines[0] is a text, not a log line [text, epochMs] or [text, epochMs, isStdErr]",
             ),
             (
-                complaint::<LogsRequest>(r#"{"epoch": 1, "seq": 0, "step": "Running", "lines": [["x"]]}"#),
+                error_of::<LogsRequest>(r#"{"epoch": 1, "seq": 0, "step": "Running", "lines": [["x"]]}"#),
                 "lines[0] must be a log line [text, epochMs] or [text, epochMs, isStdErr]",
             ),
             (
-                complaint::<FinishRequest>(r#"{"epoch": 1, "reason": "Bored", "result": {}}"#),
-                "reason is \"Bored\" and must be one of Success, Error, TimedOut, Cancelled, WorkerLost, JobReplacedByClient, Deleted",
+                error_of::<FinishRequest>(r#"{"epoch": 1, "reason": "Bored", "result": {}}"#),
+                "reason is \"Bored\", but must be one of Success, Error, TimedOut, Cancelled, WorkerLost, JobReplacedByClient, Deleted",
             ),
         ] {
             assert_eq!(said, expected);
         }
-        assert!(complaint::<EnqueueJob>("image=a").starts_with("the body is no JSON: expected value"));
+        assert!(error_of::<EnqueueJob>("image=a").starts_with("the body is not JSON: expected value"));
     }
 
     #[test]
