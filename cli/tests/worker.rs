@@ -185,7 +185,7 @@ fn a_worker_of_a_paused_queue_says_what_it_waits_for_and_takes_jobs_when_the_pau
     let port = free_port().to_string();
     let _worker = worker(&house, "w", &["q", "--port", &port], "q");
     let said = until(|| health(&port).filter(|said| said["state"] == "waiting"));
-    assert_eq!(said["reason"], "the queue is paused by its owner");
+    assert_eq!(said["reason"], "the queue's owner has paused it");
     pause("--resume");
     let id = house.add("q", "echo on");
     assert_eq!(house.result("q", &id)["finishedReason"], "Success");

@@ -1,12 +1,12 @@
-//! The program in the worker's own image: what has to be done from inside a container, or as its root.
+//! The helper program in the worker's own image. It does what must be done inside a container, or as root of a container.
 //!
-//! It stands alone: no C library, no standard library, so that the image holds this one file. `build.rs` compiles it for Linux on
-//! the worker's own architecture and the worker carries it.
+//! It uses no C library and no standard library, so the image needs only this file. `build.rs` compiles it for Linux on the worker's own
+//! architecture, and the worker's program contains it.
 //!
-//! - `helper copy SOURCE TARGET [SOURCE TARGET]…`: copies the first bytes of each file; a pair whose source cannot be read is left
-//!   out. Fails with 3 when the first source cannot be read, with 4 when a target cannot be written.
-//! - `helper open FOLDER`: lets everybody read and remove what is below. Links are not followed. Fails with 5 when something stays
-//!   shut.
+//! - `helper copy SOURCE TARGET [SOURCE TARGET]…`: copies the first bytes of each file. Leaves out a pair whose source cannot be read. The
+//!   exit code is 3 when the first source cannot be read, and 4 when a target cannot be written.
+//! - `helper open FOLDER`: lets every user read and remove everything below a folder. Does not follow links. The exit code is 5 when
+//!   that fails for a file.
 #![no_std]
 #![no_main]
 
@@ -25,7 +25,7 @@ mod system {
     pub const OPENAT: usize = 257;
     pub const O_DIRECTORY: usize = 0o200_000;
     pub const O_NOFOLLOW: usize = 0o400_000;
-    /// Where the mode is in what `fstat` fills.
+    /// Position of the mode in the structure that `fstat` fills.
     pub const MODE_AT: usize = 24;
 }
 
@@ -41,20 +41,20 @@ mod system {
     pub const OPENAT: usize = 56;
     pub const O_DIRECTORY: usize = 0o40_000;
     pub const O_NOFOLLOW: usize = 0o100_000;
-    /// Where the mode is in what `fstat` fills.
+    /// Position of the mode in the structure that `fstat` fills.
     pub const MODE_AT: usize = 16;
 }
 
 const O_WRONLY_CREATE_TRUNCATE: usize = 0o1101;
 const O_NONBLOCK: usize = 0o4000;
 const O_CLOEXEC: usize = 0o2_000_000;
-/// The folder that a process works in.
+/// The working folder.
 const HERE: usize = -100_isize as usize;
 const NOT_A_FOLDER: isize = -20;
-/// A job may nest folders as deep as it likes; the stack is 8 MiB.
+/// Deepest nesting that is followed: a job may nest folders very deep, and the stack has 8 MiB.
 const DEPTH_MAX: usize = 3000;
 const COPY_MAX: usize = 64 * 1024;
-/// Of one entry of a folder: bytes before its name.
+/// Bytes before the name in one entry of a folder.
 const NAME_AT: usize = 19;
 
 // The kernel starts a program with the number of its arguments and pointers to them on the stack.
@@ -85,7 +85,7 @@ unsafe fn call(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
 }
 
 fn exit(code: usize) -> ! {
-    // SAFETY: takes numbers and does not return.
+    // SAFETY: the call takes numbers and does not return.
     unsafe { call(system::EXIT_GROUP, code, 0, 0, 0) };
     loop {}
 }
@@ -96,21 +96,21 @@ fn open(folder: usize, name: *const u8, flags: usize) -> isize {
 }
 
 fn close(file: isize) {
-    // SAFETY: takes a number.
+    // SAFETY: the call takes a number.
     unsafe { call(system::CLOSE, file as usize, 0, 0, 0) };
 }
 
-/// Adds rights. The sticky bit goes, which keeps others from removing.
+/// Adds rights. Removes the sticky bit, which prevents other users from removing files.
 fn add_rights(file: isize, rights: u32) -> bool {
     let mut about = [0_u8; 256];
-    // SAFETY: the kernel fills less than that.
+    // SAFETY: the kernel fills less than the buffer's size.
     if unsafe { call(system::FSTAT, file as usize, about.as_mut_ptr() as usize, 0, 0) } != 0 {
         return false;
     }
     let at = system::MODE_AT;
     let mode = u32::from_ne_bytes([about[at], about[at + 1], about[at + 2], about[at + 3]]);
     let wanted = (mode & 0o777) | rights;
-    // SAFETY: takes numbers.
+    // SAFETY: the call takes numbers.
     mode & 0o1777 == wanted || unsafe { call(system::FCHMOD, file as usize, wanted as usize, 0, 0) == 0 }
 }
 
@@ -138,7 +138,7 @@ fn write_all(file: isize, mut from: *const u8, mut length: usize) -> bool {
     true
 }
 
-/// 0, or as the module says.
+/// Copies one file. Returns 0 or an exit code.
 fn copy(source: *const u8, target: *const u8) -> usize {
     let from = open(HERE, source, O_NONBLOCK);
     if from < 0 {
@@ -169,11 +169,11 @@ fn copy(source: *const u8, target: *const u8) -> usize {
 }
 
 fn is_dot(name: *const u8) -> bool {
-    // SAFETY: names end with a zero, and the second byte is looked at only after a first that is none.
+    // SAFETY: names end with a zero, and the second byte is read only if the first is not zero.
     unsafe { *name == b'.' && (*name.add(1) == 0 || (*name.add(1) == b'.' && *name.add(2) == 0)) }
 }
 
-/// Opens what a folder holds. False when something stays shut.
+/// Gives rights to everything in a folder. Returns false when that fails for a file.
 #[inline(never)]
 fn open_below(folder: isize, depth: usize) -> bool {
     let mut is_open = add_rights(folder, 0o777);
@@ -208,7 +208,7 @@ fn open_entry(folder: isize, name: *const u8, depth: usize) -> bool {
         close(inner);
         return is_open;
     }
-    // A folder or file that cannot be opened stays shut; a link, a socket or the like needs no opening.
+    // A folder or file that cannot be opened is a failure. A link, a socket or a similar file needs no rights.
     if inner != NOT_A_FOLDER {
         return false;
     }
@@ -228,7 +228,7 @@ fn is(argument: *const u8, word: &CStr) -> bool {
 }
 
 extern "C" fn main(stack: *const usize) -> ! {
-    // SAFETY: as the kernel lays it out: the number of arguments, then a pointer to each.
+    // SAFETY: the kernel's layout: the number of arguments, then a pointer to each argument.
     let argument = |n: usize| unsafe { *stack.add(n + 1) as *const u8 };
     // SAFETY: the same.
     let n_arguments = unsafe { *stack };
@@ -256,12 +256,13 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     exit(6)
 }
 
-// The compiler may ask for these by name.
+// The compiler may generate calls of these functions.
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(target: *mut u8, byte: i32, length: usize) -> *mut u8 {
     for n in 0..length {
-        // SAFETY: the caller's memory. Volatile, or this loop would become a call of itself.
+        // SAFETY: the memory belongs to the caller. The write is volatile, because the compiler would otherwise turn this loop into a call
+        // of this function.
         unsafe { target.add(n).write_volatile(byte as u8) };
     }
     target

@@ -1,8 +1,7 @@
-//! The worker's calls to the API: one attempt each, and how to go on after it.
+//! The worker's calls to the API. Each call is one attempt, and its error tells the caller what to do next.
 //!
-//! Errors are sorted by what the caller does next: ask again ([`ApiError::Away`]), drop the claim ([`ApiError::Stale`]) or give up
-//! ([`ApiError::Refused`]). An outage is logged once when it begins and once when it ends. URLs hold the queue's name, so no error
-//! text carries one.
+//! The caller tries again after [`ApiError::Away`], drops the claim after [`ApiError::Stale`], and gives up after [`ApiError::Refused`].
+//! An outage is logged once when it begins and once when it ends. URLs contain the queue's name, so no error text contains a URL.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -23,65 +22,65 @@ use crate::proxy::Proxies;
 use crate::stats::Stats;
 use crate::status::{Obstacle, Status};
 
-/// Time for an answer, on top of the wait that a request asks for.
+/// Time for an answer, in addition to the wait that a request asks for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A download that stands still this long has failed.
+/// A download that brings no byte for this long has failed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-/// Longest obedience to `Retry-After`: the claims of a worker that is silent for longer are lost.
+/// Longest `Retry-After` that the worker follows. If it were silent for longer, it would lose its claims.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
-/// Bytes of an error body that are worth reading.
+/// Most bytes read of an error body.
 const SENTENCE_BYTES_MAX: usize = 4096;
 
-/// How a call failed.
+/// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// No answer, or one that says to come again: retry.
+    /// There was no answer, or the answer says to try again.
     #[error("{0}")]
     Away(String),
-    /// The claim's epoch is no longer the newest: drop the job.
-    #[error("the claim was taken back")]
+    /// The claim's epoch is no longer the newest: the worker drops the job.
+    #[error("the API ended the claim")]
     Stale,
-    /// Our own guard does not go there.
+    /// The worker's own guard does not permit the address.
     #[error("{0}")]
     Forbidden(String),
-    /// The API will not do it, now or later.
+    /// The API refuses the call for good.
     #[error("{sentence} ({status})")]
     Refused {
         /// HTTP status.
         status: u16,
-        /// In the API's words.
+        /// What the API said.
         sentence: String,
     },
 }
 
 impl ApiError {
-    /// Whether the queue's policy wants another token than ours, or any.
+    /// Whether the queue's policy asks for a token that this worker does not have.
     pub(crate) fn is_about_the_token(&self) -> bool {
         matches!(self, Self::Refused { status: 401 | 403, .. })
     }
 }
 
-/// One API address, one token.
+/// A client for one API address, with one token.
 #[derive(Debug)]
 pub(crate) struct Api {
     base: Url,
     token: Option<String>,
     client: Client,
-    /// For uploads: a redirected PUT is sent again by hand, because its body must be opened again.
+    /// For uploads. The caller follows redirects itself, because it must open the body again for the second PUT.
     unredirected: Client,
     /// For URLs that strangers chose.
     guarded: Guarded,
-    /// On the way to the API.
+    /// The proxy that requests to the API go through.
     proxy: Option<String>,
     is_away: AtomicBool,
-    /// The API asked for silence until then.
+    /// The API asked the worker to send nothing before this time.
     not_before: Mutex<Option<Instant>>,
-    /// 1 when the API takes uploads itself, 2 when it sends them elsewhere, 0 while nobody knows.
+    /// 1 when the API takes uploads itself, 2 when it redirects them, 0 when the worker has not seen either yet.
     uploads: AtomicU8,
-    /// What this worker has done.
+    /// Counts of what this worker has done.
     pub(crate) stats: Stats,
-    /// What keeps it from doing more.
+    /// What keeps this worker from taking jobs.
     pub(crate) status: Status,
 }
 
@@ -89,13 +88,15 @@ impl Api {
     pub(crate) fn new(address: &str, token: Option<String>) -> Result<Self, Error> {
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         if token.as_ref().is_some_and(|token| HeaderValue::from_str(token).is_err()) {
-            let sentence = "--token or ASMAN_WORKER_TOKEN: the token holds a character that no request can carry";
+            let sentence = "--token or ASMAN_WORKER_TOKEN: the token has a character that an HTTP header cannot contain; check it for line breaks";
             return Err(Error::Config(sentence.to_owned()));
         }
         let base = Url::parse(address.trim().trim_end_matches('/'))
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base())
-            .ok_or_else(|| Error::Config("--api is no http or https address; write it as https://queue.example".to_owned()))?;
+            .ok_or_else(|| {
+                Error::Config("--api is not an http or https address; write it as https://queue.example".to_owned())
+            })?;
         let proxies = Proxies::of_environment();
         let builder = || proxies.apply(Client::builder()).connect_timeout(CONNECT_TIMEOUT);
         let failed = |error: reqwest::Error| no_client(&error);
@@ -103,7 +104,7 @@ impl Api {
             guarded: Guarded::new(&base, false).map_err(failed)?,
             token,
             client: builder().read_timeout(IDLE_TIMEOUT).build().map_err(failed)?,
-            // No read timeout: it would also count the time that sending takes.
+            // No read timeout, because it would also count the time for sending.
             unredirected: builder().redirect(redirect::Policy::none()).build().map_err(failed)?,
             proxy: proxies.on_the_way_to(&base),
             base,
@@ -124,19 +125,19 @@ impl Api {
         url
     }
 
-    /// A file of `/f` through the API itself, whatever stores it.
+    /// The address of a file of `/f` through the API itself, without a redirect to the storage.
     pub(crate) fn proxied_url(&self, key: &str) -> Url {
         let mut url = self.url(&["f", key]);
         url.set_query(Some("proxy=1"));
         url
     }
 
-    /// The key, when this is the address of a file of `/f` of this very API.
+    /// The key, when this is the address of a file of `/f` of this API.
     pub(crate) fn key_of(&self, url: &Url) -> Option<String> {
         let is_plain = url.origin() == self.base.origin() && url.query().is_none() && url.username().is_empty();
         let mut segments: Vec<_> = url.path_segments()?.collect();
         let encoded = segments.pop().filter(|_| is_plain)?;
-        // Keys that need no escaping: all that we write ourselves.
+        // Only keys that need no escaping, which includes all keys that the worker writes.
         let is_key = !encoded.is_empty() && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
         (is_key && self.url(&["f", encoded]) == *url).then(|| encoded.to_owned())
     }
@@ -146,14 +147,14 @@ impl Api {
         self.authorized(self.client.request(method, url))
     }
 
-    /// The same without following redirects.
+    /// A request to the API that follows no redirects.
     pub(crate) fn upload_request(&self, url: Url) -> RequestBuilder {
         self.authorized(self.unredirected.put(url))
     }
 
-    /// How long an upload's body waits for an answer to its head, as `Expect: 100-continue` would have it: an API that redirects
-    /// closes the connection without reading the body, and the reset that follows may swallow its answer.
-    pub(crate) fn upload_patience(&self) -> Duration {
+    /// How long an upload waits for an answer before it sends its body, like `Expect: 100-continue`. An API that redirects closes the
+    /// connection without reading the body, and the connection reset may destroy its answer.
+    pub(crate) fn continue_timeout(&self) -> Duration {
         match self.uploads.load(Ordering::Relaxed) {
             0 => Duration::from_millis(300),
             1 => Duration::ZERO,
@@ -161,22 +162,23 @@ impl Api {
         }
     }
 
-    /// Remembers what became of an upload.
+    /// Records whether the API redirected an upload.
     pub(crate) fn learn_upload(&self, is_redirected: bool) {
         self.uploads.store(1 + u8::from(is_redirected), Ordering::Relaxed);
     }
 
-    /// An upload to where the API has redirected it: without the token.
+    /// An upload to the address that the API redirected it to, without the token.
     pub(crate) fn redirected_upload(&self, url: Url) -> RequestBuilder {
         self.unredirected.put(url)
     }
 
-    /// Fetches what a stranger named: without the token, every address judged, redirects followed. Every hop gets the headers.
+    /// Fetches a URL that a stranger named. It sends no token, checks every address, follows redirects, and sends the headers with every
+    /// request.
     pub(crate) async fn foreign_get(&self, url: Url, headers: HeaderMap) -> Result<Response, ApiError> {
         self.guarded.get_with(url, |request| request.headers(headers.clone())).await
     }
 
-    /// The client behind [`Api::foreign_get`], for whatever else a stranger may name.
+    /// The client behind [`Api::foreign_get`], for other requests that a stranger named.
     pub(crate) fn guarded(&self) -> &Guarded {
         &self.guarded
     }
@@ -225,10 +227,10 @@ impl Api {
         let request = self.request(Method::POST, self.url(to)).timeout(wait + ANSWER_TIMEOUT).json(body);
         let response = self.send(request).await?;
         let bytes = response.bytes().await.map_err(|error| self.went_away(away(error)))?;
-        serde_json::from_slice(&bytes).map_err(|error| self.went_away(ApiError::Away(format!("answer cannot be read: {error}"))))
+        serde_json::from_slice(&bytes).map_err(|error| self.went_away(ApiError::Away(format!("cannot read its answer: {error}"))))
     }
 
-    /// Sends a request to the API, not before it wants one, and sorts its answer.
+    /// Sends a request to the API, after waiting as long as the API asked, and sorts its answer.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ApiError> {
         let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = not_before {
@@ -255,7 +257,11 @@ impl Api {
         self.stats.api_errors.add(1);
         if !self.is_away.swap(true, Ordering::Relaxed) {
             let via = self.proxy.as_ref().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
-            self.status.blocked(Obstacle::Api, 0, &format!("the API does not answer{via} ({error}); it is asked until it does"));
+            self.status.blocked(
+                Obstacle::Api,
+                0,
+                &format!("the API does not answer{via} ({error}); the worker tries again until it does"),
+            );
         }
         error
     }
@@ -265,30 +271,30 @@ fn is_passing(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-/// When the API says to come again, in seconds, within what a lease allows.
+/// How long the API asks the worker to wait, at most [`RETRY_AFTER_MAX`].
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
 fn no_client(error: &reqwest::Error) -> Error {
-    Error::Config(format!("no HTTP client: {error}"))
+    Error::Config(format!("cannot make an HTTP client: {error}"))
 }
 
 fn away(error: reqwest::Error) -> ApiError {
     ApiError::Away(cause_of(error))
 }
 
-/// Why a request failed; never with its URL.
+/// Why a request failed, without its URL.
 pub(crate) fn cause_of(error: reqwest::Error) -> String {
     innermost(&error.without_url())
 }
 
-/// Redirects count as answers: whoever asked without following them reads them.
+/// Sorts an answer. A redirect counts as an answer, for callers that follow redirects themselves.
 pub(crate) async fn sort(answer: reqwest::Result<Response>) -> Result<Response, ApiError> {
     let response = match answer {
         Ok(response) => response,
-        // It was never sent, and never will be.
+        // The request is invalid, so it was not sent and never will be.
         Err(error) if error.is_builder() => return Err(ApiError::Refused { status: 400, sentence: cause_of(error) }),
         Err(error) => return Err(away(error)),
     };
@@ -306,8 +312,8 @@ pub(crate) async fn sort(answer: reqwest::Result<Response>) -> Result<Response, 
     Err(ApiError::Refused { status: status.as_u16(), sentence })
 }
 
-/// What an API says went wrong: the `error` of a JSON body. Anything else was not written by an API of ours, such as a proxy's
-/// page: then its status says what there is to say.
+/// What an API says went wrong: the `error` of a JSON body. A body of another form, such as a proxy's page, does not come from this API;
+/// then the sentence is the name of the HTTP status.
 pub async fn sentence_of(mut response: Response) -> String {
     let status = response.status();
     let mut body = Vec::new();
@@ -319,7 +325,7 @@ pub async fn sentence_of(mut response: Response) -> String {
     }
     let json: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
     let sentence = json.as_ref().and_then(|json| json["error"].as_str()).map(str::to_owned);
-    sentence.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned())
+    sentence.unwrap_or_else(|| status.canonical_reason().unwrap_or("it gives no reason").to_owned())
 }
 
 #[cfg(test)]
@@ -341,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_keeps_no_white_space_around_it_and_one_that_no_header_can_hold_is_refused() {
+    fn a_token_loses_the_white_space_around_it_and_is_refused_when_no_header_can_contain_it() {
         assert_eq!(Api::new("http://host", Some("abc\r\n".to_owned())).unwrap().token.unwrap(), "abc");
         assert!(Api::new("http://host", Some("\n".to_owned())).unwrap().token.is_none());
         assert!(matches!(Api::new("http://host", Some("a\nb".to_owned())), Err(Error::Config(_))));

@@ -1,23 +1,23 @@
-//! Files that are whole or absent, whenever the process ends.
+//! Files that are complete or absent, even after a crash.
 //!
-//! A file is written beside its place, under the extension `new`, and then takes the place. What a crash leaves of that is
-//! overwritten by the next file of the name, or removed at a start.
+//! A file is first written under a name of its own, with the extension `new`, and then renamed. An unfinished file that a crash leaves
+//! is overwritten by the next file of that name, or removed at the next start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Extension of a file that has not taken its place.
+/// Extension of an unfinished file.
 const UNFINISHED: &str = "new";
 
-/// Writes a file that is whole or absent after a crash of this process, readable by its owner alone.
+/// Writes a file that is complete or absent after a crash of this process, and that only its owner can read.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (_, temporary) = write_beside(path, bytes)?;
     fs::rename(temporary, path)
 }
 
-/// The file that is to take the place of another, still under a name of its own.
+/// Writes the unfinished file that will be renamed.
 fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<(File, PathBuf)> {
     let temporary = path.with_extension(UNFINISHED);
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
@@ -25,17 +25,17 @@ fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<(File, PathBuf)> {
     Ok((file, temporary))
 }
 
-/// Removes what a crash kept from taking its place in a folder that nobody else writes to.
+/// Removes unfinished files from a folder that no other process writes to.
 pub(crate) fn remove_unfinished(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().extension().is_some_and(|extension| extension == UNFINISHED) {
-            // What stays is overwritten or tried at the next start.
+            // A file that cannot be removed is overwritten later, or removed at the next start.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Writes one that is whole or absent after a crash of the machine too.
+/// Writes a file that is complete or absent even after a crash of the machine.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (file, temporary) = write_beside(path, bytes)?;
     file.sync_all()?;
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_crash_left_half_written_goes_and_what_is_whole_stays() {
+    fn unfinished_files_are_removed_and_complete_files_stay() {
         let folder = tempfile::tempdir().unwrap();
         let (file, half) = write_beside(&folder.path().join("half.json"), b"{").unwrap();
         drop(file);

@@ -1,4 +1,5 @@
-//! Waiting between attempts: 0.2 s doubling to 5 s, each shortened by up to half so that workers do not return in step.
+//! Waits between attempts: from 0.2 s, doubling up to 5 s. Each wait is shortened by up to half, so that workers do not all return at the
+//! same time.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// The delays of one outage. Start a new one when an attempt succeeded.
+/// The delays of one outage. Start a new `Backoff` after an attempt that succeeded.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
@@ -21,7 +22,7 @@ impl Backoff {
     pub(crate) fn delay(&mut self) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(LONGEST);
-        // A fresh `RandomState` is seeded anew: enough to spread delays, and no crate for it.
+        // Each `RandomState` has a new random seed: enough to spread delays, without another crate.
         let share = f64::from(u16::try_from(RandomState::new().hash_one(0) >> 48).unwrap_or(0)) / f64::from(u16::MAX);
         whole.mul_f64(1.0 - share / 2.0)
     }

@@ -1,7 +1,7 @@
-//! The ledger of what this worker offers and what its jobs hold.
+//! The ledger: the capacity that this worker offers, and how much of it its jobs use.
 //!
-//! A [`Slot`] is one job's share; dropping it gives the share back and wakes the claim loop. A job that states no memory takes none
-//! from the ledger: its container is limited to the worker's memory instead.
+//! A [`Slot`] is one job's share. Dropping it frees the share and wakes the claim loop. A job that states no memory takes none from the
+//! ledger; its container is limited to the worker's memory instead.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 
 use crate::gpus::Gpus;
 
-/// Shares smaller than this are rounding errors of adding and subtracting fractions.
+/// A free share smaller than this is a rounding error.
 const CPUS_LEAST: f64 = 0.01;
 
-/// What one job takes.
+/// The capacity that one job takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Needs {
     pub(crate) cpus: f64,
@@ -29,35 +29,35 @@ impl From<&ParsedDefinition> for Needs {
 }
 
 #[derive(Debug)]
-struct State {
+struct LedgerState {
     cpus: f64,
-    /// Those that no job holds, by their place in the worker's list.
+    /// Free gpus, by their position in the worker's list.
     gpus: BTreeMap<usize, String>,
     memory_bytes: u64,
     jobs: u32,
 }
 
-/// All shares of one worker.
+/// The shares of one worker.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
     /// Most jobs at once.
     jobs: u32,
-    /// Counts the shares given back: whoever waits for capacity waits for a change here.
+    /// Counts the shares that became free. Tasks that wait for capacity wait for a change of it.
     freed: watch::Sender<u64>,
 }
 
 impl Ledger {
     pub(crate) fn new(cpus: f64, gpus: &Gpus, memory_bytes: u64, jobs: u32) -> Arc<Self> {
-        let state = State { cpus, gpus: gpus.devices().iter().cloned().enumerate().collect(), memory_bytes, jobs };
+        let state = LedgerState { cpus, gpus: gpus.devices().iter().cloned().enumerate().collect(), memory_bytes, jobs };
         Arc::new(Self { state: Mutex::new(state), jobs, freed: watch::Sender::new(0) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LedgerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What no job holds. `jobs` is 0 when nothing more can run.
+    /// The free capacity. `jobs` is 0 when no more job can run.
     pub(crate) fn free(&self) -> Free {
         let state = self.lock();
         let jobs = if state.cpus < CPUS_LEAST { 0 } else { state.jobs };
@@ -65,12 +65,12 @@ impl Ledger {
         Free { cpus: state.cpus.max(0.0), gpus, memory: state.memory_bytes, jobs: jobs.min(protocol::limits::CLAIM_JOBS_MAX) }
     }
 
-    /// Jobs that hold a share now.
+    /// Number of jobs that have a share now.
     pub(crate) fn n_taken(&self) -> u32 {
         self.jobs.saturating_sub(self.lock().jobs)
     }
 
-    /// Takes a job's share, unless it does not fit.
+    /// Takes a job's share, if there is room for it.
     pub(crate) fn take(self: &Arc<Self>, needs: Needs) -> Option<Slot> {
         let mut state = self.lock();
         let fits = state.jobs > 0
@@ -87,7 +87,7 @@ impl Ledger {
         Some(self.slot(needs, 1, taken))
     }
 
-    /// Takes the share of a job that runs already, as far as it is there: this worker may offer less than the one before.
+    /// Takes the share of a job that runs already, as far as there is room: this worker may offer less than the one before it.
     pub(crate) fn retake(self: &Arc<Self>, needs: Needs, gpus: &[String]) -> Slot {
         let mut state = self.lock();
         let jobs = state.jobs.min(1);
@@ -105,7 +105,7 @@ impl Ledger {
         Slot { ledger: Arc::clone(self), needs, jobs, taken, gpus }
     }
 
-    /// Changes whenever a share comes back.
+    /// Changes when a share becomes free.
     pub(crate) fn freed(&self) -> watch::Receiver<u64> {
         self.freed.subscribe()
     }
@@ -116,11 +116,11 @@ impl Ledger {
 pub(crate) struct Slot {
     ledger: Arc<Ledger>,
     needs: Needs,
-    /// One, unless it was taken over by a worker that had no room for it.
+    /// One, or zero when the worker took the job over and had no room for it.
     jobs: u32,
-    /// See [`State::gpus`].
+    /// See [`LedgerState::gpus`].
     taken: BTreeMap<usize, String>,
-    /// The gpus that are this job's alone, as the engine names them.
+    /// The gpus of this job, as the engine names them. No other job has them.
     pub(crate) gpus: Vec<String>,
 }
 
@@ -149,7 +149,7 @@ mod tests {
         assert!(ledger.take(needs).is_none(), "memory is short");
         let second = ledger.take(Needs { memory_bytes: 0, ..needs }).unwrap();
         assert_eq!(second.gpus, ["1"]);
-        assert_eq!(ledger.free().jobs, 0, "no cpu is left");
+        assert_eq!(ledger.free().jobs, 0, "all cpus are taken");
         let mut freed = ledger.freed();
         drop(first);
         assert!(freed.has_changed().unwrap());
@@ -176,7 +176,7 @@ mod tests {
         let pair = ledger.take(needs(2)).unwrap();
         let single = ledger.take(needs(1)).unwrap();
         assert_eq!((&pair.gpus[..], &single.gpus[..]), (&["5".to_owned(), "1".to_owned()][..], &["GPU-aa".to_owned()][..]));
-        assert!(ledger.take(needs(2)).is_none(), "one is left");
+        assert!(ledger.take(needs(2)).is_none(), "only one gpu is free");
         let none = ledger.take(needs(0)).unwrap();
         assert!(none.gpus.is_empty() && ledger.free().gpus == 1);
         drop(pair);

@@ -1,7 +1,8 @@
-//! The claims that this worker believes it holds.
+//! The claims that this worker holds.
 //!
-//! A [`Hold`] lives from the claim until the API has taken the finish (or the claim was lost or released): every heartbeat names
-//! all of them, because a claim that a heartbeat leaves out is queued again. [`Halt`] is how a hold's job is told to end early.
+//! A [`HeldClaim`] lives from the claim until the API has taken the finish, or until the claim was released or revoked. Every heartbeat
+//! names all held claims, because the API queues a job again when a heartbeat leaves its claim out. A [`StopSignal`] tells a job to end
+//! early.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,96 +12,100 @@ use protocol::HeldJob;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Tells one job to end before its time, and whether its claim is gone.
+/// Tells one job to end early, and says whether its claim was revoked.
 #[derive(Debug, Default)]
-pub(crate) struct Halt {
+pub(crate) struct StopSignal {
     token: CancellationToken,
-    is_lost: AtomicBool,
+    is_revoked: AtomicBool,
     is_closing: AtomicBool,
 }
 
-impl Halt {
-    /// The claim is gone: the job ends and nothing is sent for it any more. Whether that is news.
-    pub(crate) fn lose(&self) -> bool {
+impl StopSignal {
+    /// The API has ended the claim: the job stops, and the worker sends nothing more about it. Returns false when the claim was
+    /// revoked before.
+    pub(crate) fn revoke(&self) -> bool {
         self.token.cancel();
-        !self.is_lost.swap(true, Ordering::SeqCst)
+        !self.is_revoked.swap(true, Ordering::SeqCst)
     }
 
-    /// The worker leaves: the job ends and its claim is released.
-    pub(crate) fn leave(&self) {
+    /// The worker ends: the job stops, and the worker releases its claim.
+    pub(crate) fn request(&self) {
         self.token.cancel();
     }
 
-    /// The last word about the claim is on its way: the answer to that word tells whether it was heard in time.
+    /// The worker is sending its last message about the claim. The answer to that message says whether it came in time.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::SeqCst);
     }
 
-    pub(crate) async fn halted(&self) {
+    /// Returns when the job must stop.
+    pub(crate) async fn requested(&self) {
         self.token.cancelled().await;
     }
 
-    pub(crate) fn is_halted(&self) -> bool {
+    /// Whether the job must stop.
+    pub(crate) fn is_requested(&self) -> bool {
         self.token.is_cancelled()
     }
 
-    pub(crate) fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::SeqCst)
+    /// Whether the API has ended the claim.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.is_revoked.load(Ordering::SeqCst)
     }
 }
 
-/// All holds of one worker.
+/// All claims that one worker holds in one queue.
 #[derive(Debug)]
-pub(crate) struct Holds {
-    held: Mutex<HashMap<HeldJob, Arc<Halt>>>,
-    /// Counts changes of the set: a pending heartbeat is sent anew with the new set.
+pub(crate) struct Claims {
+    held: Mutex<HashMap<HeldJob, Arc<StopSignal>>>,
+    /// Counts changes of the set. On a change, a waiting heartbeat is dropped and sent again with the new set.
     changed: watch::Sender<u64>,
 }
 
-impl Holds {
+impl Claims {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { held: Mutex::default(), changed: watch::Sender::new(0) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<HeldJob, Arc<Halt>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<HeldJob, Arc<StopSignal>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a claim; nothing when it is held already, as when the API repeats an answer.
-    pub(crate) fn enter(self: &Arc<Self>, job: HeldJob) -> Option<Hold> {
-        let halt = Arc::new(Halt::default());
+    /// Adds a claim. Returns None when it is held already, as when the API repeats an answer.
+    pub(crate) fn add(self: &Arc<Self>, job: HeldJob) -> Option<HeldClaim> {
+        let stop = Arc::new(StopSignal::default());
         let mut held = self.lock();
         if held.contains_key(&job) {
             return None;
         }
-        held.insert(job.clone(), Arc::clone(&halt));
+        held.insert(job.clone(), Arc::clone(&stop));
         drop(held);
         self.changed.send_modify(|n| *n += 1);
-        Some(Hold { holds: Arc::clone(self), job, halt })
+        Some(HeldClaim { claims: Arc::clone(self), job, stop })
     }
 
-    /// All held claims, as a heartbeat names them. A lost one is named no more: the answer about it would come at once, again and
-    /// again, while its container is stopped.
+    /// All held claims, as a heartbeat names them. Revoked claims are left out: otherwise the API would answer every heartbeat at
+    /// once while the worker stops their containers.
     pub(crate) fn list(&self) -> Vec<HeldJob> {
-        self.lock().iter().filter(|(_, halt)| !halt.is_lost()).map(|(job, _)| job.clone()).collect()
+        self.lock().iter().filter(|(_, stop)| !stop.is_revoked()).map(|(job, _)| job.clone()).collect()
     }
 
-    /// The claim is gone by the API's word. Whether it was held until now, and not about to be given up by ourselves.
-    pub(crate) fn lose(&self, job: &HeldJob) -> bool {
-        self.lock().get(job).is_some_and(|halt| halt.lose() && !halt.is_closing.load(Ordering::SeqCst))
+    /// The API has ended a claim. Returns whether it was held until now and the worker was not about to end it itself.
+    pub(crate) fn revoke(&self, job: &HeldJob) -> bool {
+        self.lock().get(job).is_some_and(|stop| stop.revoke() && !stop.is_closing.load(Ordering::SeqCst))
     }
 
-    /// Tells every job to end.
-    pub(crate) fn leave_all(&self) {
-        self.lock().values().for_each(|halt| halt.leave());
+    /// Tells every job to stop.
+    pub(crate) fn stop_all(&self) {
+        self.lock().values().for_each(|stop| stop.request());
     }
 
-    /// Whether nothing is held, not even a lost claim whose container is being stopped.
+    /// Whether no claim is left, not even a revoked one whose container is being stopped.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Changes whenever the set does.
+    /// Changes when the set of held claims changes.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -108,16 +113,16 @@ impl Holds {
 
 /// One held claim. Dropping it takes it out of the heartbeat.
 #[derive(Debug)]
-pub(crate) struct Hold {
-    holds: Arc<Holds>,
+pub(crate) struct HeldClaim {
+    claims: Arc<Claims>,
     pub(crate) job: HeldJob,
-    pub(crate) halt: Arc<Halt>,
+    pub(crate) stop: Arc<StopSignal>,
 }
 
-impl Drop for Hold {
+impl Drop for HeldClaim {
     fn drop(&mut self) {
-        self.holds.lock().remove(&self.job);
-        self.holds.changed.send_modify(|n| *n += 1);
+        self.claims.lock().remove(&self.job);
+        self.claims.changed.send_modify(|n| *n += 1);
     }
 }
 
@@ -126,13 +131,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_claim_that_is_given_back_is_not_lost() {
-        let holds = Holds::new();
-        let [kept, given_back] = [1, 2].map(|epoch| HeldJob { job_id: "a".parse().unwrap(), epoch });
-        let hold = [&kept, &given_back].map(|job| holds.enter(job.clone()).unwrap());
-        hold[1].halt.close();
-        assert_eq!(holds.list().len(), 2, "named until the API has heard of it");
-        assert!(holds.lose(&kept) && !holds.lose(&kept), "news once");
-        assert!(!holds.lose(&given_back) && holds.list().is_empty());
+    fn a_released_claim_does_not_count_as_revoked() {
+        let claims = Claims::new();
+        let [kept, released] = [1, 2].map(|epoch| HeldJob { job_id: "a".parse().unwrap(), epoch });
+        let held = [&kept, &released].map(|job| claims.add(job.clone()).unwrap());
+        held[1].stop.close();
+        assert_eq!(claims.list().len(), 2, "the heartbeat names a claim until the API has heard of its release");
+        assert!(claims.revoke(&kept) && !claims.revoke(&kept), "a claim is revoked once");
+        assert!(!claims.revoke(&released) && claims.list().is_empty());
     }
 }

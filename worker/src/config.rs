@@ -1,11 +1,11 @@
-//! Settings of one worker. The doc comments are its `--help`.
+//! Settings of one worker. The doc comments are the text of `--help`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use protocol::{Duration, QueueName, WorkerId, parse_size};
 
-use crate::care::CareConfig;
+use crate::disk::DiskConfig;
 use crate::error::Error;
 use crate::gpus::Gpus;
 use crate::isolation::IsolationConfig;
@@ -13,7 +13,7 @@ use crate::queues::Queues;
 use crate::run::Init;
 
 const API_DEFAULT: &str = "http://localhost:8000";
-/// Jobs at once that a heartbeat can name.
+/// Most jobs that a heartbeat can name.
 #[expect(clippy::cast_possible_wrap, reason = "a few thousands")]
 const JOBS_MAX: i64 = protocol::limits::HEARTBEAT_JOBS_MAX as i64;
 const CPUS_WANTED: &str = "give a number above 0 and at most 4096, such as 2 or 0.5";
@@ -21,14 +21,14 @@ const CPUS_WANTED: &str = "give a number above 0 and at most 4096, such as 2 or 
 /// What runs a worker's jobs.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExecutorKind {
-    /// Containers of the Docker engine.
+    /// Containers, in a Docker engine.
     #[default]
     Docker,
-    /// Scripts of a folder of this machine, without containers: for jobs of people who may run anything on it.
+    /// Scripts of a folder, as processes of this machine. Use it only for people who may run anything on this machine.
     Process,
 }
 
-/// Use of the owner's logins.
+/// For which jobs the worker uses its owner's logins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DockerLogin {
     /// For every job of this worker.
@@ -51,65 +51,65 @@ pub struct Config {
     #[arg(long, allow_hyphen_values = true, value_parser = read_cpus)]
     pub cpus: Option<f64>,
     /// Gpus to offer: how many (2), or which ones (device=1,3 or device=GPU-3a23c669, as `nvidia-smi -L` lists them). A job sees
-    /// those that it was given, and no two jobs share one.
+    /// only the gpus that it was given, and no two jobs share a gpu.
     #[arg(long, default_value_t = Gpus::default(), allow_hyphen_values = true)]
     pub gpus: Gpus,
-    /// Memory to offer, such as 8g; also the limit of a job that asks for none [default: all that Docker has].
+    /// Memory to offer, such as 8g. It is also the limit of a job that does not ask for memory [default: all that Docker has].
     #[arg(long, allow_hyphen_values = true)]
     pub memory: Option<String>,
     /// Most jobs at once [default: cpus rounded up].
     #[arg(long, allow_hyphen_values = true, value_parser = clap::value_parser!(u32).range(1..=JOBS_MAX))]
     pub jobs: Option<u32>,
-    /// Tags to carry, comma separated: jobs that ask for a tag go only to workers that carry it.
+    /// Tags of this worker, separated by commas. A job that asks for a tag runs only on a worker that has it.
     #[arg(long, value_delimiter = ',')]
     pub tags: Vec<String>,
-    /// Longest run of a job; longer ones are not offered, and one that lasts longer is ended as timed out.
+    /// Longest run of a job. The worker does not get jobs that ask for more, and stops a job that runs longer as timed out.
     #[arg(long, default_value = "24h", allow_hyphen_values = true)]
     pub max_job_duration: Duration,
-    /// Where scratch folders, caches and undelivered results are kept [default: a folder for the first queue, in
-    /// /var/lib/asman/workers for root, else in asman/workers below `$XDG_DATA_HOME` or ~/.local/share].
+    /// Folder for scratch files, caches and undelivered results [default: a folder for the first queue, in /var/lib/asman/workers
+    /// for root, else in asman/workers below `$XDG_DATA_HOME` or ~/.local/share].
     #[arg(long, env = "ASMAN_WORKER_DATA")]
     pub data_directory: Option<PathBuf>,
-    /// Name of this worker in its queue [default: made once and kept in the data directory].
+    /// Id of this worker in its queue [default: generated once and kept in the data directory].
     #[arg(long)]
     pub id: Option<String>,
-    /// Time between the stop signal to a container and its kill.
+    /// Time between the stop signal to a container and the kill.
     #[arg(long, default_value = "10s", allow_hyphen_values = true)]
     pub stop_grace: Duration,
-    /// Time that running jobs get to finish when the worker is told to end; then they go back to the queue.
+    /// Time that running jobs get to finish when the worker is told to end. After it they go back to the queue.
     #[arg(long, default_value = "10m", allow_hyphen_values = true)]
     pub drain_timeout: Duration,
-    /// Token that the queue's policy asks of its workers.
+    /// Token that the queue's policy asks for from workers.
     #[arg(long, env = "ASMAN_WORKER_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// What runs the jobs.
     #[arg(long, value_enum, default_value_t)]
     pub executor: ExecutorKind,
-    /// Folder of the scripts that `--executor process` runs: the first word of a job's command names one.
+    /// Folder of the scripts that `--executor process` runs. The first word of a job's command is the name of a script.
     #[arg(long, value_name = "FOLDER", env = "ASMAN_WORKER_SCRIPTS")]
     pub scripts: Option<PathBuf>,
-    /// When a container gets an init from the engine as its first process.
+    /// Whether a container gets an init from the engine as its first process.
     #[arg(long, value_enum, default_value_t, env = "ASMAN_WORKER_INIT")]
     pub init: Init,
-    /// Count a job that writes to stderr as failed, whatever its exit code.
+    /// Count a job that writes to stderr as failed, even when its exit code is 0.
     #[arg(long)]
     pub stderr_fails: bool,
-    /// Let build contexts and inputs given by URL come from the worker's own network: private and loopback addresses, and git over
-    /// plain http. For a lab's own queue; on a public one it opens that network to strangers.
+    /// Allow build contexts and inputs from URLs in the worker's own network: private and loopback addresses, and git over plain
+    /// http. Use it only for a queue of your own: on a public queue it opens that network to strangers.
     #[arg(long, env = "ASMAN_WORKER_ALLOW_PRIVATE_URLS")]
     pub allow_private_urls: bool,
-    /// Build no images: jobs with a build block fail. A build gets its job's cpus and memory, but 2 GiB of memory at most.
+    /// Build no images, so that jobs with a build block fail. (A build gets its job's cpus and memory, but at most 2 GiB of memory.)
     #[arg(long, env = "ASMAN_WORKER_NO_BUILD")]
     pub no_build: bool,
-    /// Platforms besides the engine's own that it builds images for, such as linux/arm64, where the machine emulates them.
+    /// More platforms to build images for, such as linux/arm64. The machine must emulate them.
     #[arg(long, env = "ASMAN_WORKER_PLATFORMS", value_delimiter = ',', value_name = "PLATFORM")]
     pub platforms: Vec<String>,
-    /// Registry to keep built images in, as HOST/PREFIX, with the login that `docker login` has left: an image that one worker has
-    /// built is pulled by the others [default: none, built images stay in this engine].
+    /// Registry to keep built images in, as HOST/PREFIX: the other workers pull an image that one worker has built. The worker uses
+    /// the login of `docker login` [default: none, built images stay in this engine].
     #[arg(long, env = "ASMAN_WORKER_BUILD_REGISTRY")]
     pub build_registry: Option<String>,
-    /// For whose jobs the logins are used that `docker login` has left for this user, in pulls and in builds. Never for those of a
-    /// worker with --untrusted.
+    /// For which jobs the worker uses the logins of `docker login`, in pulls and in builds. A worker with --untrusted never uses
+    /// them.
     #[arg(long, env = "ASMAN_WORKER_DOCKER_LOGIN", value_enum, default_value_t)]
     pub docker_login: DockerLogin,
     /// Folder with the config.json of `docker login` [default: .docker in the home of the worker's user].
@@ -118,38 +118,38 @@ pub struct Config {
     /// The git program.
     #[arg(long, default_value = "git", hide = true)]
     pub git: PathBuf,
-    /// Longest silence of a registry during a pull; the engine may take five times as long to unpack [default: 2m].
-    #[arg(long, env = "ASMAN_WORKER_PULL_PATIENCE")]
-    pub pull_patience: Option<Duration>,
-    /// How long a registry or a server that fails is asked again before its job goes back to the queue [default: 30s].
+    /// Time that a registry may stay silent during a pull. The engine may take five times as long to unpack [default: 2m].
+    #[arg(long = "pull-patience", env = "ASMAN_WORKER_PULL_PATIENCE")]
+    pub pull_timeout: Option<Duration>,
+    /// How long the worker tries again when a registry or another server fails, before the job goes back to the queue [default: 30s].
     #[arg(long, env = "ASMAN_WORKER_RETRY_FOR")]
     pub retry_for: Option<Duration>,
-    /// Time between signs of life.
+    /// Time between heartbeats.
     #[arg(long, default_value = "5s", hide = true)]
     pub heartbeat: Duration,
-    /// How far jobs are kept from this machine.
+    /// How jobs are isolated from this machine.
     #[command(flatten)]
     pub isolation: IsolationConfig,
-    /// What is kept on disk, and how much of it.
+    /// What the worker keeps on disk, and how much.
     #[command(flatten)]
-    pub care: CareConfig,
+    pub disk: DiskConfig,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would become the help of the whole command")]
     pub life: Life,
 }
 
-/// When a worker ends by itself, and where it says how it is.
+/// When a worker ends by itself, and where it reports its health.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Life {
-    /// End when no job ran and none was given for this long: for autoscalers. With success if there was none; with exit code 3 if
-    /// the API did not answer or refused, as for a wrong address or token.
+    /// End when the worker had no job for this long, for autoscalers. The exit code is 0 if the queue was empty, and 3 if the API did
+    /// not answer or refused the worker, as for a wrong address or token.
     #[arg(long, env = "ASMAN_WORKER_EXIT_WHEN_IDLE", value_name = "TIME", allow_hyphen_values = true)]
     pub exit_when_idle: Option<Duration>,
-    /// End, with success, after this many jobs.
+    /// End with exit code 0 after this many jobs.
     #[arg(long, env = "ASMAN_WORKER_MAX_JOBS", value_name = "N", allow_hyphen_values = true)]
     #[arg(value_parser = read_count)]
     pub max_jobs: Option<u64>,
-    /// Answer GET /healthz and GET /metrics here, such as 127.0.0.1:8001. Keep it where strangers do not reach it.
+    /// Address for GET /healthz and GET /metrics, such as 127.0.0.1:8001. Strangers must not be able to reach it.
     #[arg(long, env = "ASMAN_WORKER_HEALTH_ADDRESS", value_name = "ADDRESS")]
     pub health_address: Option<SocketAddr>,
 }
@@ -194,21 +194,21 @@ impl Config {
             docker_login: DockerLogin::default(),
             docker_config: None,
             git: PathBuf::from("git"),
-            pull_patience: None,
+            pull_timeout: None,
             retry_for: None,
             heartbeat: Duration(protocol::limits::HEARTBEAT),
             isolation: IsolationConfig::default(),
-            care: CareConfig::default(),
+            disk: DiskConfig::default(),
             life: Life::default(),
         }
     }
 
-    /// The data directory that is asked for, or this user's default.
+    /// The data directory of the settings, or this user's default.
     pub(crate) fn data_directory(&self) -> Result<PathBuf, Error> {
         if let Some(path) = &self.data_directory {
             return Ok(path.clone());
         }
-        // Workers of different queues on one machine do not meet; the folder's name does not tell the queue's.
+        // Workers of different queues get different folders. The folder's name does not reveal the queue's name.
         let folder = format!("asman/workers/{}", &self.queue.qid().simple().to_string()[..12]);
         if rustix::process::geteuid().is_root() {
             return Ok(PathBuf::from("/var/lib").join(folder));
@@ -220,14 +220,14 @@ impl Config {
             .ok_or_else(|| Error::Config("neither HOME nor XDG_DATA_HOME is set; give --data-directory".to_owned()))
     }
 
-    /// Refuses what no worker can do, before anything is touched.
+    /// Refuses invalid settings before the worker changes anything.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |sentence: &str| Err(Error::Config(sentence.to_owned()));
         if self.cpus.is_some_and(|cpus| !are_cpus(cpus)) {
             return refuse(&format!("--cpus: {CPUS_WANTED}"));
         }
         if self.tags.len() > protocol::limits::TAGS_MAX {
-            return refuse("at most 32 --tags can be offered");
+            return refuse("a worker may have at most 32 --tags");
         }
         if self.jobs.is_some_and(|jobs| jobs == 0 || jobs as usize > protocol::limits::HEARTBEAT_JOBS_MAX) {
             return refuse("--jobs must be from 1 to 4096");
@@ -236,10 +236,10 @@ impl Config {
             return refuse("--heartbeat must be above 0 and at most 30s");
         }
         if let Some(platform) = self.platforms.iter().find(|text| protocol::labels::platform_label(text).is_none()) {
-            return refuse(&format!("--platforms: {platform:?} names no platform; write it as linux/arm64"));
+            return refuse(&format!("--platforms: {platform:?} is not a platform; write it as linux/arm64"));
         }
         self.isolation.check()?;
-        self.care.check()?;
+        self.disk.check()?;
         self.queue.shares()?;
         self.memory_bytes().map(|_| ())
     }
@@ -250,7 +250,7 @@ impl Config {
         self.memory.as_ref().map(read).transpose()
     }
 
-    /// The worker id that is asked for.
+    /// The worker id of the settings.
     pub(crate) fn worker_id(&self) -> Result<Option<WorkerId>, Error> {
         let read = |text: &String| text.parse().map_err(|error| Error::Config(format!("--id: {error}")));
         self.id.as_ref().map(read).transpose()

@@ -1,10 +1,11 @@
 //! What one worker keeps on disk.
 //!
-//! `lock` (held while it runs), `id`, `spool/` (finishes the API has not taken), `jobs/<job>-<epoch>/` (scratch of running jobs),
-//! `cache/<qid>/` (`/job-cache` of one queue), `content/<sha256>` (kept inputs) and `images.json` (images pulled for jobs). The
-//! directory is 0700, so folders below that a container must write to can be open to any user.
+//! It has the files `lock` (locked while the worker runs), `id` and `images.json` (images pulled for jobs), and the folders `spool/`
+//! (finishes that the API has not taken), `jobs/<job>-<epoch>/` (scratch folders of running jobs), `cache/<qid>/` (`/job-cache` of one
+//! queue) and `content/<sha256>` (kept inputs). The directory has mode 0700, so folders in it that a container must write to can be
+//! open to any user.
 //!
-//! Blocking calls: they are short, and made at start or once per job.
+//! The calls block. They are short, and made at the start or once per job.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -17,31 +18,31 @@ use protocol::{Claim, HeldJob, Qid, QueueName, WorkerId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::atomic_file::{remove_unfinished, write_durably, write_whole};
 use crate::error::Error;
 use crate::executor::{LABEL_LOCK, LABEL_OWNER};
 use crate::owner::Owner;
-use crate::whole_file::{remove_unfinished, write_durably, write_whole};
 
-/// Characters of a job id that name its files: enough to tell jobs apart by eye; the epoch makes the name unique.
+/// Characters of a job id in the names of its files: enough for people to tell jobs apart. The epoch makes the name unique.
 const JOB_CHARS: usize = 16;
 
-/// Longer than a look at the lock takes, and how often it is waited for.
+/// Longer than another worker's check of the lock takes, and how many times the worker waits for it.
 const LOOK: Duration = Duration::from_millis(10);
 const LOOKS_MAX: u32 = 10;
 
-/// An exclusively held data directory.
+/// A data directory that this process has locked.
 #[derive(Debug)]
 pub(crate) struct DataDirectory {
     path: PathBuf,
-    /// Unlocked by the system when it is closed, also after a crash.
+    /// The system unlocks the file when it is closed, also after a crash.
     _lock: File,
 }
 
 impl DataDirectory {
-    /// Makes the directory if it is not there and takes its lock.
+    /// Creates the directory if it does not exist, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::DataDirectory { path: path.to_owned(), source };
-        // Private is this folder alone: its parents may be shared, as /var/lib/asman is with the private PostgreSQL.
+        // Only this folder is private. Its parents may be shared: the private PostgreSQL also uses /var/lib/asman.
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
@@ -62,7 +63,7 @@ impl DataDirectory {
         Ok(Self { path, _lock: lock })
     }
 
-    /// The worker id kept here; made at the first call.
+    /// The worker id in this directory. The first call generates it.
     pub(crate) fn worker_id(&self) -> Result<WorkerId, Error> {
         let path = self.path.join("id");
         let failed = |source| Error::DataDirectory { path: path.clone(), source };
@@ -83,14 +84,14 @@ impl DataDirectory {
         hex::encode(&Sha256::digest(self.path.as_os_str().as_bytes())[..16])
     }
 
-    /// Labels that let others tell whose an object of the engine is. The lock is held as long as the worker runs.
+    /// Labels that tell other workers which worker owns an object of the engine. The lock file is locked while that worker runs.
     pub(crate) fn owner_labels(&self) -> HashMap<String, String> {
         let lock = self.lock_file().to_string_lossy().into_owned();
         let owner = self.owner().map(|owner| (LABEL_OWNER.to_owned(), owner.to_string()));
         owner.into_iter().chain([(LABEL_LOCK.to_owned(), lock)]).collect()
     }
 
-    /// This process as the one that holds the directory's lock.
+    /// This process, which has the directory's lock.
     pub(crate) fn owner(&self) -> Option<Owner> {
         Owner::own(&self.lock_file())
     }
@@ -106,12 +107,12 @@ impl DataDirectory {
         Ok(path)
     }
 
-    /// Where the scratch folder of a claim is.
+    /// The scratch folder of a claim.
     pub(crate) fn scratch(&self, job: &HeldJob) -> Scratch {
         Scratch { path: self.path.join("jobs").join(file_stem(job)) }
     }
 
-    /// Makes the scratch folder of a claim.
+    /// Creates the scratch folder of a claim.
     pub(crate) fn make_scratch(&self, job: &HeldJob) -> io::Result<Scratch> {
         let scratch = self.scratch(job);
         for folder in [scratch.inputs(), scratch.outputs(), scratch.configs()] {
@@ -120,7 +121,7 @@ impl DataDirectory {
         Ok(scratch)
     }
 
-    /// What a crash left of earlier jobs, but those that go on.
+    /// Scratch folders that a crash left, without those of jobs that continue.
     pub(crate) fn left_scratch(&self, going_on: &[HeldJob]) -> Vec<PathBuf> {
         let kept: Vec<_> = going_on.iter().map(file_stem).collect();
         let entries = fs::read_dir(self.path.join("jobs")).into_iter().flatten().flatten();
@@ -128,14 +129,14 @@ impl DataDirectory {
         left.map(|entry| entry.path()).collect()
     }
 
-    /// Where the engine is shown a folder before jobs are; swept with what jobs leave.
+    /// The folder of the start-up probe. It is removed together with what jobs leave.
     pub(crate) fn probe_folder(&self) -> io::Result<PathBuf> {
         let path = self.path.join("jobs").join(format!("probe-{}", uuid::Uuid::new_v4().simple()));
         make_open_folder(&path)?;
         Ok(path)
     }
 
-    /// Which process groups run, for the executor of scripts.
+    /// Records of running process groups, for the executor of scripts.
     pub(crate) fn processes(&self) -> PathBuf {
         self.path.join("processes")
     }
@@ -145,7 +146,7 @@ impl DataDirectory {
         &self.path
     }
 
-    /// Inputs that are kept.
+    /// The cache of inputs.
     pub(crate) fn content_folder(&self) -> PathBuf {
         self.path.join("content")
     }
@@ -165,7 +166,7 @@ impl DataDirectory {
     }
 }
 
-/// Another worker that looks whether this one lives has the lock for a moment; see [`Owner::life`].
+/// Locks the file. Another worker that checks whether this one lives locks it for a moment; see [`Owner::life`].
 fn take(lock: &File) -> Result<(), TryLockError> {
     for _ in 0..LOOKS_MAX {
         match lock.try_lock() {
@@ -176,13 +177,13 @@ fn take(lock: &File) -> Result<(), TryLockError> {
     lock.try_lock()
 }
 
-/// A claim and the share of the machine that its job holds.
+/// A claim, and the gpus that its job has.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct KeptClaim {
     pub(crate) queue: QueueName,
     pub(crate) claim: Claim,
-    /// As the engine names them.
+    /// Gpus, as the engine names them.
     pub(crate) gpus: Vec<String>,
 }
 
@@ -193,73 +194,74 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Becomes `/inputs`.
+    /// The job sees it as `/inputs`.
     pub(crate) fn inputs(&self) -> PathBuf {
         self.path.join("inputs")
     }
 
-    /// Becomes `/outputs`.
+    /// The job sees it as `/outputs`.
     pub(crate) fn outputs(&self) -> PathBuf {
         self.path.join("outputs")
     }
 
-    /// Holds the config files with absolute names, each mounted at its place.
+    /// Config files with absolute names; each is mounted at its path.
     pub(crate) fn configs(&self) -> PathBuf {
         self.path.join("configs")
     }
 
-    /// Keeps the last chunk of the log.
+    /// File for the last chunk of the log.
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("log.json")
     }
 
-    /// Keeps the claim, for a worker that takes the job over. Without fsync: a crash of the machine ends the container too.
+    /// Stores the claim for a worker that takes the job over. It needs no fsync, because a crash of the machine also ends the
+    /// container.
     pub(crate) fn keep_claim(&self, claim: &KeptClaim) -> io::Result<()> {
         write_whole(&self.path.join("claim.json"), &serde_json::to_vec(claim)?)
     }
 
-    /// The claim that was kept here.
+    /// Reads the stored claim.
     pub(crate) fn kept_claim(&self) -> io::Result<KeptClaim> {
         Ok(serde_json::from_slice(&fs::read(self.path.join("claim.json"))?)?)
     }
 
-    /// A `/job-cache` of the job alone.
+    /// A `/job-cache` for this job only.
     pub(crate) fn own_cache(&self) -> io::Result<PathBuf> {
         let path = self.path.join("cache");
         make_open_folder(&path)?;
         Ok(path)
     }
 
-    /// Becomes `/run/secrets`.
+    /// The job sees it as `/run/secrets`.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.path.join("secrets")
     }
 
-    /// Becomes `/etc/resolv.conf`, where the engine's own does not serve.
+    /// The job sees it as `/etc/resolv.conf`, if the engine's own does not work for it.
     pub(crate) fn resolver_file(&self) -> PathBuf {
         self.path.join("resolv.conf")
     }
 
-    /// Holds a build's context on its way.
+    /// The build context before it is sent to the engine.
     pub(crate) fn build(&self) -> PathBuf {
         self.path.join("build")
     }
 
-    /// All of it.
+    /// The whole scratch folder.
     pub(crate) fn folder(&self) -> PathBuf {
         self.path.clone()
     }
 }
 
-/// A file name for a claim: plain characters only, since clients choose job ids.
+/// A file name for a claim. It has plain characters only, because clients choose job ids.
 pub(crate) fn file_stem(job: &HeldJob) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     let id: String = job.job_id.as_str().chars().take(JOB_CHARS).map(plain).collect();
-    // Ids that differ only after their first characters share no claim epoch, so the epoch makes the name unique.
+    // Two claims never have the same epoch, so the epoch makes the name unique.
     format!("{id}-{}", job.epoch)
 }
 
-/// A folder that a container's user, whoever that is, may write to. The data directory above it keeps others out.
+/// Creates a folder that any user of a container may write to. The data directory above it keeps other users out.
 fn make_open_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o777))

@@ -1,6 +1,6 @@
-//! A Docker engine of the worker's own, where there is none: in a container or a virtual machine that is nothing but a worker.
+//! A Docker engine that the worker starts itself, for a container or a virtual machine that only runs a worker.
 //!
-//! It keeps its images below the data directory, listens where `DOCKER_HOST` says or at the usual socket, and is stopped at the
+//! The engine keeps its images below the data directory and listens at `DOCKER_HOST` or at the usual socket. The worker stops it at the
 //! end. Its log is kept in two files of at most [`LOG_BYTES_MAX`] each.
 
 use std::io::{self, Write};
@@ -19,36 +19,36 @@ use crate::executor::docker_version;
 
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
-/// It stops its containers first.
+/// The engine stops its containers first, so it may take this long.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 const SOCKET: &str = "/var/run/docker.sock";
-/// Beside the PATH, which services often have without these.
+/// Folders to search besides `PATH`, because services often run without them in `PATH`.
 const PLACES: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
-/// A running engine. Call [`Dockerd::stop`] to let it end in order: dropped, it is killed.
+/// A running engine. [`Dockerd::stop`] ends it in order; dropping it kills it.
 #[derive(Debug)]
 pub struct Dockerd {
     child: Child,
     log: JoinHandle<()>,
-    /// Its sockets and its pid file.
+    /// Folder of its sockets and its pid file.
     runtime: PathBuf,
 }
 
 impl Dockerd {
-    /// Starts one and waits until it answers; nothing when one answers already.
+    /// Starts an engine and waits until it answers. Returns None when an engine answers already.
     pub async fn start(config: &Config) -> Result<Option<Self>, Error> {
         if let Ok(version) = docker_version().await {
-            tracing::info!(version, "a Docker engine answers already, so none is started");
+            tracing::info!(version, "a Docker engine answers already, so the worker does not start one");
             return Ok(None);
         }
         if !rustix::process::geteuid().is_root() {
-            let sentence = "only root can start a Docker engine; run the worker as root, or without --start-docker beside one";
+            let sentence = "only root can start a Docker engine; run the worker as root, or start an engine yourself and leave out --start-docker";
             return Err(Error::NoDockerd(sentence.to_owned()));
         }
         let data = config.data_directory()?;
         let (mut command, runtime) = command(&find()?, &socket()?, &data)?;
-        let mut child = command.spawn().map_err(|error| Error::NoDockerd(format!("dockerd cannot be started: {error}")))?;
+        let mut child = command.spawn().map_err(|error| Error::NoDockerd(format!("cannot start dockerd: {error}")))?;
         let log_path = data.join("dockerd.log");
         tracing::info!(log = %log_path.display(), "Docker engine started");
         let stderr = child.stderr.take();
@@ -59,12 +59,12 @@ impl Dockerd {
         Err(Error::NoDockerd(format!("{sentence}; see {}", log_path.display())))
     }
 
-    /// Why it does not come up, if it does not.
+    /// Waits for the engine. Returns why it did not start, or None when it answers.
     async fn until_ready(&mut self) -> Option<String> {
         let deadline = tokio::time::Instant::now() + READY_TIMEOUT;
         while docker_version().await.is_err() {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(format!("the Docker engine ended as it started ({status})"));
+                return Some(format!("the Docker engine ended during its start ({status})"));
             }
             if tokio::time::Instant::now() > deadline {
                 return Some("the Docker engine does not answer a minute after its start".to_owned());
@@ -74,7 +74,7 @@ impl Dockerd {
         None
     }
 
-    /// Stops it and waits until it is gone.
+    /// Stops the engine and waits until it has ended.
     pub async fn stop(mut self) {
         if let Ok(None) = self.child.try_wait()
             && let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
@@ -83,7 +83,7 @@ impl Dockerd {
             match tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await {
                 Ok(ended) => tracing::info!(status = %words_of(ended), "Docker engine stopped"),
                 Err(_elapsed) => {
-                    tracing::warn!("the Docker engine does not stop and is killed");
+                    tracing::warn!("the Docker engine does not stop, so the worker kills it");
                     let _ = self.child.kill().await;
                 }
             }
@@ -101,18 +101,21 @@ fn find() -> Result<PathBuf, Error> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(PLACES.map(PathBuf::from));
     places.map(|folder| folder.join("dockerd")).find(|file| file.is_file()).ok_or_else(|| {
-        let sentence = "dockerd is not installed here; install it (Debian and Ubuntu: `apt-get install docker.io`), or leave out \
+        let sentence = "dockerd is not installed; install it (Debian and Ubuntu: `apt-get install docker.io`), or leave out \
                         --start-docker and let DOCKER_HOST name an engine";
         Error::NoDockerd(sentence.to_owned())
     })
 }
 
-/// Where it shall listen: there the worker will look for it.
+/// The socket of the engine, where the worker connects.
 fn socket() -> Result<PathBuf, Error> {
     match std::env::var("DOCKER_HOST") {
         Err(_) => Ok(PathBuf::from(SOCKET)),
         Ok(address) => address.strip_prefix("unix://").map(PathBuf::from).ok_or_else(|| {
-            Error::NoDockerd("DOCKER_HOST names an engine elsewhere, which --start-docker cannot start; unset it".to_owned())
+            Error::NoDockerd(
+                "DOCKER_HOST is the address of an engine elsewhere, and --start-docker cannot start that one; unset DOCKER_HOST"
+                    .to_owned(),
+            )
         }),
     }
 }
@@ -121,22 +124,23 @@ fn command(dockerd: &Path, socket: &Path, data: &Path) -> Result<(Command, PathB
     let failed = |source| Error::DataDirectory { path: data.to_owned(), source };
     std::fs::create_dir_all(data).map_err(failed)?;
     let data = data.canonicalize().map_err(failed)?;
-    // Short, because sockets lie in it; and of this data directory alone.
+    // A short path, because sockets are in it, and a different one for each data directory.
     let name = protocol::sha256_hex(data.as_os_str().as_encoded_bytes());
     let runtime = PathBuf::from(format!("/run/asman-docker-{}", &name[..12]));
     let pid_file = runtime.join("docker.pid");
     std::fs::create_dir_all(&runtime).map_err(|source| Error::DataDirectory { path: runtime.clone(), source })?;
-    // No engine answers, so a file of an earlier one names a process that is gone, or another program by now.
+    // No engine answers, so an old pid file names a process that is gone, or another program by now.
     let _ = std::fs::remove_file(&pid_file);
     let mut command = Command::new(dockerd);
     command.arg("--host").arg(format!("unix://{}", socket.display()));
     command.arg("--data-root").arg(data.join("docker")).arg("--exec-root").arg(&runtime).arg("--pidfile").arg(pid_file);
-    // A process group of its own: Ctrl-C is for the worker, which lets its jobs end first. One whose start is given up is killed.
+    // It has its own process group, so that Ctrl-C reaches only the worker, which lets its jobs end first. When its start fails, it
+    // is killed.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     Ok((command, runtime))
 }
 
-/// Keeps the newest words of the engine.
+/// Keeps the end of the engine's log.
 async fn keep_log(stderr: Option<ChildStderr>, path: PathBuf) {
     let Some(mut stderr) = stderr else { return };
     let mut file = None;
@@ -149,7 +153,7 @@ async fn keep_log(stderr: Option<ChildStderr>, path: PathBuf) {
             length = 0;
         }
         length += n;
-        // A full disk costs the log and nothing else.
+        // On a full disk only the log is lost.
         let _ = file.as_mut().map(|file| file.write_all(&bytes[..n]));
     }
 }

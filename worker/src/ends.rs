@@ -1,14 +1,14 @@
-//! One table of what a failure means: from what was being done, and the engine's status or the exit code, to an end code, and from
-//! a code to what becomes of the job.
+//! The table of failures: from the failed action and the engine's status or the exit code to an end code, and from an end code to what
+//! the worker does with the job.
 //!
 //! # Invariants
 //!
-//! - Statuses, exit codes and phases decide. The engine's sentences quote the definition (its working directory, its variables, its
-//!   command), so a phrase in one of them proves nothing.
-//! - Words are read where there is nothing else: an engine passes a registry's answer on in words alone ([`pull`], [`base`]), and so
-//!   does git ([`git`]). They are read after the names in them are taken out, and only to tell a server's final answer from one that
-//!   passes. A server that lies so harms nobody but those who name it: none of these codes keeps a worker from its other jobs.
-//! - What is not in the table is not the job's fault.
+//! - Statuses, exit codes and phases decide. The engine's sentences quote the definition (its working directory, variables and
+//!   command), so a phrase in a sentence proves nothing.
+//! - The worker reads words only where it has nothing else: an engine passes on a registry's answer in words ([`pull`], [`base`]), and
+//!   so does git ([`git`]). It removes names from the words first, and uses them only to tell a server's final answer from a temporary
+//!   one. A server that lies in this way harms only the jobs that name it: none of these codes keeps a worker from other jobs.
+//! - A failure that is not in the table is not the job's fault.
 
 use protocol::{EndCode, EndFault};
 
@@ -16,26 +16,26 @@ use crate::api::ApiError;
 use crate::executor::Fault;
 use crate::image::ImageReference;
 
-/// What becomes of a job.
+/// What the worker does with a job that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Course {
-    /// It ends as an error.
+    /// The job ends as an error.
     End,
-    /// Another worker may do better, or this one later.
-    GiveBack,
-    /// The same, and this machine takes a breath before it takes other jobs.
-    GiveBackAndRest,
-    /// The same, and this machine takes no jobs until it is seen to run one.
-    GiveBackAndStop,
+    /// The worker releases the job: another worker may succeed, or this one later.
+    Release,
+    /// The worker releases the job and pauses before it claims others.
+    ReleaseAndRest,
+    /// The worker releases the job and claims no more until this machine can run a container.
+    ReleaseAndStop,
 }
 
-/// What becomes of a job that fails with this code.
+/// What the worker does with a job that fails with this code.
 pub(crate) const fn course(code: EndCode) -> Course {
     match code {
-        EndCode::MachineCannotRun => Course::GiveBackAndStop,
-        EndCode::EngineGone | EndCode::DiskFull | EndCode::WorkerBroken => Course::GiveBackAndRest,
-        // These would end the same here, and whether another worker may do better nobody knows: the job ends, and its next
-        // submission is tried again.
+        EndCode::MachineCannotRun => Course::ReleaseAndStop,
+        EndCode::EngineGone | EndCode::DiskFull | EndCode::WorkerBroken => Course::ReleaseAndRest,
+        // The job would fail again on this worker, and it is unknown whether another worker would succeed. So the job ends, but its next
+        // submission runs again.
         EndCode::ImagePlatformMismatch
         | EndCode::RegistryNotAllowed
         | EndCode::UrlNotAllowed
@@ -44,56 +44,56 @@ pub(crate) const fn course(code: EndCode) -> Course {
         | EndCode::TimedOutByWorker
         | EndCode::OutputNotStored => Course::End,
         code if matches!(code.fault(), EndFault::Job) => Course::End,
-        _ => Course::GiveBack,
+        _ => Course::Release,
     }
 }
 
-/// What was asked of the engine about a container.
+/// What the worker asked the engine to do with a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Create,
     Start,
 }
 
-/// What a container's refusal means before anything else is tried. None: only a trial can tell.
+/// What the refusal of a container means before anything else is tried. None when only a trial can tell.
 pub(crate) fn container(phase: Phase, fault: &Fault, exit_code: Option<i64>) -> Option<EndCode> {
     match (phase, fault, exit_code) {
         (_, Fault::Host(_), _) => Some(EndCode::EngineGone),
-        // The engine notes these as a shell would, of the program itself; every other failure to start is 128.
+        // The engine reports these codes, like a shell, for the program itself. Every other failure to start is 128.
         (Phase::Start, _, Some(127)) => Some(EndCode::CommandNotFound),
         (Phase::Start, _, Some(126)) => Some(EndCode::CommandNotExecutable),
-        // Of two things that were there a moment ago: the image, and the network or sandbox.
+        // The image, the network or the sandbox was removed a moment ago.
         (Phase::Create, Fault::Refused { status: 404, .. }, _) => Some(EndCode::ImageVanished),
         (_, Fault::Refused { status: 404 | 409, .. }, _) => Some(EndCode::EngineRefused),
         _ => None,
     }
 }
 
-/// What it means after this machine has started a container that asks for the same of it and holds nothing of the definition's
-/// words. None: the engine should be asked once more, since what went wrong may have passed.
+/// What the refusal means after this machine has started a trial container with the same limits and without the definition's words.
+/// None when the engine should be asked once more, because the problem may have passed.
 pub(crate) const fn container_after_trial(fault: &Fault, is_second: bool) -> Option<EndCode> {
     match fault {
         Fault::Host(_) => Some(EndCode::EngineGone),
-        // A container that the engine will not have, while it has the other.
+        // The engine refuses this container and accepts the trial.
         Fault::Refused { status: 400..=499, .. } => Some(EndCode::ContainerRefused),
         Fault::Refused { .. } if is_second => Some(EndCode::ContainerRefused),
         Fault::Refused { .. } => None,
     }
 }
 
-/// What the failure of a pull means. 20.10 answers 404 for what a registry does not know or does not give, and passes all else on
-/// in words: as a 500, or inside the stream.
+/// What a failed pull means. Docker 20.10 answers 404 when the registry does not know or does not give the image. It passes on all
+/// other answers in words: as a 500, or inside the stream.
 pub(crate) fn pull(fault: &Fault, image: &ImageReference) -> EndCode {
     let Fault::Refused { status, message } = fault else { return EndCode::EngineGone };
     let words = message.replace(&image.to_string(), "").replace(&image.name, "");
     of_registry(*status, &words)
 }
 
-/// The same of a base image, whose name the build's text gives: whatever looks like a name is taken out.
+/// The same for a base image. The Dockerfile gives its name, so every text that looks like a name is removed.
 pub(crate) fn base(message: &str) -> EndCode {
     let is_name = |word: &&str| word.contains(['/', ':', '@']) && !word.ends_with(':');
     let words: Vec<&str> = message.split(' ').filter(|word| !is_name(word)).collect();
-    // BuildKit's last words about an image that a registry does not know.
+    // This is how BuildKit reports an image that the registry does not know.
     let is_unknown = message.starts_with("failed to solve") && message.ends_with(": not found");
     match of_registry(500, &words.join(" ")) {
         EndCode::PullFailed if is_unknown => EndCode::ImageNotFound,
@@ -120,30 +120,30 @@ fn of_registry(status: u16, words: &str) -> EndCode {
     }
 }
 
-/// What the failure of a build by the classic builder means. `step` is the builder's line about the instruction it is at.
+/// What a failed build by the classic builder means. `step` is the builder's line about the current instruction.
 pub(crate) fn build(fault: &Fault, step: Option<&str>) -> EndCode {
     let Fault::Refused { status, message } = fault else { return EndCode::BuildBroken };
     let instruction = step.and_then(|step| step.split_once(" : ")).map_or("", |(_, rest)| rest.trim_start());
     let is_at = |word: &str| instruction.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     match status {
-        // It could not be read, or its command failed.
+        // The Dockerfile could not be read, or a command failed.
         400..=499 => EndCode::BuildFailed,
         _ if is_at("FROM ") => base(message),
-        // A file from somebody's server.
+        // The file comes from a server.
         _ if is_at("ADD ") && instruction.contains("://") => EndCode::BuildContextUnreachable,
-        // The engine names the instruction that cannot be done before it quotes anything.
+        // The engine names the failed instruction before it quotes anything.
         _ if message.starts_with("COPY failed: ") || message.starts_with("ADD failed: ") => EndCode::BuildFailed,
         _ => EndCode::EngineRefused,
     }
 }
 
-/// What git's complaint means. Its exit code is the same for all, and a URL holds no blank, so that none of these is a part of one.
-pub(crate) fn git(complaint: &str) -> EndCode {
-    let is_final = ["not our ref", "find remote ref"].iter().any(|phrase| complaint.contains(phrase));
+/// What git's stderr means. The exit code is the same for all errors. The phrases have blanks, so no URL contains one.
+pub(crate) fn git(stderr: &str) -> EndCode {
+    let is_final = ["not our ref", "find remote ref"].iter().any(|phrase| stderr.contains(phrase));
     if is_final { EndCode::BuildContextNotFound } else { EndCode::BuildContextUnreachable }
 }
 
-/// What it means that something which the job names could not be fetched: `found` when its server's answer is final.
+/// What a failed fetch of something that the job names means: `found` when the server's answer is final, else `passing`.
 pub(crate) const fn fetch(error: &ApiError, found: EndCode, passing: EndCode) -> EndCode {
     match error {
         ApiError::Forbidden(_) => EndCode::UrlNotAllowed,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_fetched_is_the_jobs_the_networks_or_the_owners_matter() {
+    fn a_failed_fetch_is_the_fault_of_the_job_the_network_or_the_settings() {
         let fetch = |error: &ApiError| fetch(error, EndCode::InputNotFound, EndCode::InputUnreachable);
         let refused = |status| ApiError::Refused { status, sentence: String::new() };
         assert_eq!(fetch(&ApiError::Forbidden(String::new())), EndCode::UrlNotAllowed);
@@ -239,11 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_that_is_the_jobs_ends_it_and_no_networks_does() {
+    fn every_failure_of_the_job_ends_it_and_no_failure_of_the_network_does() {
         for code in EndCode::ALL {
             match code.fault() {
                 EndFault::Job => assert_eq!(course(*code), Course::End, "{code}"),
-                EndFault::Network => assert_eq!(course(*code), Course::GiveBack, "{code}"),
+                EndFault::Network => assert_eq!(course(*code), Course::Release, "{code}"),
                 EndFault::Machine | EndFault::Settings | EndFault::Cluster => (),
             }
         }

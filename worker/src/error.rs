@@ -1,12 +1,12 @@
-//! Why a worker cannot run. Each sentence says what mends it.
+//! Why a worker cannot run. Each sentence names the problem and the fix.
 
 use std::path::PathBuf;
 
-/// Everything that [`run`](crate::run()) and its neighbours fail with.
+/// Errors of [`run`](crate::run()) and of the other functions of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It was to end when there is no work, and could not learn whether there is any.
-    #[error("no work was found, because {0}")]
+    /// The worker had to end when there is no job, but it could not find out whether there is one.
+    #[error("cannot find out whether there are jobs: {0}")]
     Unheard(String),
     /// The engine does not answer.
     #[error(
@@ -14,20 +14,20 @@ pub enum Error {
          group `docker`, or set DOCKER_HOST"
     )]
     NoDocker {
-        /// In the engine client's own words.
+        /// What the engine's client said.
         cause: String,
     },
-    /// No engine, and none can be started here.
+    /// There is no engine, and the worker cannot start one here.
     #[error("{0}")]
     NoDockerd(String),
-    /// Docker answered, and refused.
+    /// Docker answered with a refusal.
     #[error("Docker refused: {0}")]
     Docker(String),
     /// Another worker holds the lock.
-    #[error("the data directory {} belongs to a worker that is running; give this one its own with --data-directory", .0.display())]
+    #[error("a running worker already uses the data directory {}; give this worker its own with --data-directory", .0.display())]
     DataDirectoryBusy(PathBuf),
     /// The data directory cannot be made, read or written.
-    #[error("the data directory {}: {source}; give another with --data-directory", path.display())]
+    #[error("cannot use the data directory {}: {source}; give another one with --data-directory", path.display())]
     DataDirectory {
         /// Which file or folder.
         path: PathBuf,
@@ -35,22 +35,22 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The folder of scripts cannot be used.
-    #[error("the folder of scripts {}: {source}; give another with --scripts", path.display())]
+    #[error("cannot use the folder of scripts {}: {source}; give another one with --scripts", path.display())]
     Scripts {
         /// Which folder.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-    /// This machine lacks what the settings ask for.
+    /// This machine does not have what the settings ask for.
     #[error("{0}")]
-    Lack(String),
-    /// A setting that makes no sense.
+    Machine(String),
+    /// A setting is invalid.
     #[error("{0}")]
     Config(String),
 }
 
-/// The innermost cause, which names the fault; the outer ones of HTTP clients only say that a request failed.
+/// The innermost cause, which names the fault. The outer causes of HTTP clients only say that a request failed.
 pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {

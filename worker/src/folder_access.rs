@@ -1,7 +1,8 @@
-//! Folders that containers wrote to, for a worker that is not root.
+//! Gives a worker that is not root access to folders that containers wrote to.
 //!
-//! Root in a container makes files and folders that this worker's user may neither read nor remove. The [helper] lets everybody do
-//! so, as root of a container that has this one folder and no network. Only the worker gets there: its data directory is closed.
+//! Root in a container creates files and folders that this worker's user may neither read nor remove. The [helper] gives every user these
+//! rights. It runs as root of a container with this one folder and no network. Other users still cannot reach the folder, because the data
+//! directory is private.
 //!
 //! [helper]: crate::executor::HelperSpec
 
@@ -12,13 +13,13 @@ use rustix::fs::Access;
 
 use crate::executor::{Confinement, Docker, Fault, HelperSpec, LABEL_SANDBOX, Mount};
 
-/// Where the helper finds the folder.
+/// Path of the folder in the helper's container.
 const INSIDE: &str = "/folder";
-/// To get into folders of others, and to give rights to their files.
+/// Rights to enter folders of other users, and to change the mode of their files.
 const CAPABILITIES: [&str; 2] = ["DAC_OVERRIDE", "FOWNER"];
 const PIDS: u32 = 64;
 
-/// Lets this worker read and remove what is in a folder. Does nothing where it can.
+/// Lets this worker read and remove everything in a folder. Does nothing if it already can.
 pub(crate) async fn open(docker: &Docker, folder: &Path, data_label: &str) -> Result<(), Fault> {
     let looked_at = folder.to_owned();
     let is_shut = tokio::task::spawn_blocking(move || is_shut(&looked_at)).await.unwrap_or(true);
@@ -42,19 +43,19 @@ pub(crate) async fn open(docker: &Docker, folder: &Path, data_label: &str) -> Re
     };
     let helped = docker.help(&spec).await?;
     if helped.exit_code != 0 {
-        tracing::warn!(code = helped.exit_code, "some of what a job wrote stays closed to this worker");
+        tracing::warn!(code = helped.exit_code, "this worker cannot read or remove some files of a job");
     }
     Ok(())
 }
 
-/// Removes a folder with all that is in it. Whether it is gone.
+/// Removes a folder with everything in it. Returns whether it is removed.
 pub(crate) async fn remove(docker: Option<&Docker>, folder: PathBuf, data_label: &str) -> bool {
     let (first, again) = (folder.clone(), folder.clone());
     // Joining fails only when the runtime ends.
     let is_gone = tokio::task::spawn_blocking(move || is_removed(&first)).await.unwrap_or(false);
     let Some(docker) = docker.filter(|_| !is_gone) else { return is_gone };
     if let Err(fault) = open(docker, &folder, data_label).await {
-        tracing::warn!(%fault, path = %folder.display(), "what a job wrote stays closed to this worker");
+        tracing::warn!(%fault, path = %folder.display(), "this worker cannot read or remove the files of a job");
     }
     tokio::task::spawn_blocking(move || is_removed(&again)).await.unwrap_or(false)
 }
@@ -63,7 +64,7 @@ fn is_removed(folder: &Path) -> bool {
     std::fs::remove_dir_all(folder).or_else(|error| if folder.exists() { Err(error) } else { Ok(()) }).is_ok()
 }
 
-/// Whether something below a folder can not be read or removed by this process. Ends at the first such thing.
+/// Whether this process cannot read or remove something below a folder.
 fn is_shut(folder: &Path) -> bool {
     if rustix::process::geteuid().is_root() {
         return false;

@@ -1,4 +1,4 @@
-//! Which gpus a worker offers, as `--gpus` names them.
+//! The gpus that a worker offers, from `--gpus`.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,30 +8,30 @@ use protocol::limits::GPUS_MAX;
 
 const ID_BYTES_MAX: usize = 128;
 
-/// The gpus of `--gpus`: a number, or the devices themselves.
+/// The gpus of `--gpus`: a number, or a list of devices.
 ///
-/// Reads `2` (the first two, as `nvidia-smi` numbers them), `device=1,3` and `device=GPU-3a23c669,MIG-…`, also with the double
-/// quotes that Docker's own flag wants around a list.
+/// Reads `2` (the first two in the order of `nvidia-smi`), `device=1,3` and `device=GPU-3a23c669,MIG-…`, also in the double quotes that
+/// Docker's flag needs around a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gpus {
-    /// Names as the engine takes them: indices or UUIDs.
+    /// The engine's names of the gpus: indices or UUIDs.
     devices: Vec<String>,
 }
 
-/// A text that names no gpus.
+/// A text that is not a choice of gpus.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} names no gpus; give their number (2), or each of them once (device=1,3 or device=GPU-3a23c669), at most {GPUS_MAX}"
+    "{0:?} is not a choice of gpus; give their number (2), or list each gpu once (device=1,3 or device=GPU-3a23c669), at most {GPUS_MAX}"
 )]
 pub struct InvalidGpus(String);
 
 impl Gpus {
-    /// How many.
+    /// How many gpus.
     pub fn count(&self) -> u32 {
         u32::try_from(self.devices.len()).unwrap_or(u32::MAX)
     }
 
-    /// Each by the name that the engine knows it by.
+    /// The engine's names of the gpus.
     pub(crate) fn devices(&self) -> &[String] {
         &self.devices
     }
@@ -57,13 +57,13 @@ impl FromStr for Gpus {
         };
         let devices: Option<Vec<String>> = list.split(',').map(|device| name_of(device.trim())).collect();
         let devices = devices.filter(|devices| devices.len() <= GPUS_MAX as usize).ok_or_else(invalid)?;
-        // Twice the same gpu would go to two jobs.
+        // A gpu that is listed twice would go to two jobs.
         let mut seen = HashSet::new();
         if devices.iter().all(|device| seen.insert(device.to_ascii_lowercase())) { Ok(Self { devices }) } else { Err(invalid()) }
     }
 }
 
-/// An index without leading zeros, or a UUID; nothing else gets into a request to the engine.
+/// Reads an index without leading zeros, or a UUID. Nothing else may get into a request to the engine.
 fn name_of(device: &str) -> Option<String> {
     if let Ok(index) = device.parse::<u32>() {
         return device.bytes().all(|b| b.is_ascii_digit()).then(|| index.to_string());

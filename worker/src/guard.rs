@@ -1,12 +1,14 @@
-//! The one way out to addresses that a job's author named: build contexts, git remotes and inputs given by URL.
+//! The client for addresses that a job's author named: build contexts, git remotes and inputs from URLs.
 //!
-//! Every URL is judged, its name is resolved here, every address that comes back is judged by [`protocol::address`], and the
-//! connection goes to exactly what was judged. Redirects are followed by hand, each judged anew, at most [`REDIRECTS_MAX`].
+//! The guard checks every URL, resolves its name here, and checks every resulting address with [`protocol::address`]. The connection goes
+//! to exactly the checked address. The guard follows at most [`REDIRECTS_MAX`] redirects and checks each of them in the same way.
 //!
-//! Two origins are trusted: the API's own (by any name of this machine, if it runs here), because the worker speaks to it anyway, and the place that a file of the API (`/f/…`)
-//! redirects to, because the API chose it. Everything else that the API redirects to was named by a stranger and is judged.
+//! Two origins are trusted: the API's own origin (under any name of this machine, if the API runs here), because the worker calls it
+//! anyway, and the address that a file of the API (`/f/…`) redirects to, because the API chose it. A stranger named everything else
+//! that the API redirects to, so that is checked.
 //!
-//! No proxy from the environment is used: it would resolve the name itself. Errors carry no URL, which may hold a secret.
+//! The guard uses no proxy from the environment, because a proxy would resolve the name itself. Errors contain no URL, because a URL may
+//! contain a secret.
 
 use std::error::Error as StdError;
 use std::io;
@@ -24,26 +26,26 @@ use crate::api::{ApiError, sort};
 use crate::proxy::Proxies;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A download that stands still this long has failed.
+/// A download that brings no byte for this long has failed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const REDIRECTS_MAX: usize = 5;
 
-/// Why an address is not reached. The sentences go on from "the URL".
+/// Why the guard does not permit an address. The sentences follow the words "the URL".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Forbidden {
-    /// Of another scheme.
-    #[error("is no http or https URL")]
+    /// The URL has another scheme.
+    #[error("is not an http or https URL")]
     Scheme,
-    /// A port of another protocol.
+    /// The port belongs to another protocol.
     #[error("names a port that is not for HTTP")]
     Port,
-    /// Ours, or nobody's.
+    /// The address is not public.
     #[error("names an address that is not public (a worker started with --allow-private-urls reaches its own network)")]
     Address,
-    /// From https to http.
+    /// The redirect goes from https to http.
     #[error("redirects from https to http")]
     Downgrade,
-    /// A ring, most likely.
+    /// There are too many redirects, most likely a loop.
     #[error("redirects too often")]
     Redirects,
 }
@@ -53,13 +55,13 @@ impl From<Forbidden> for ApiError {
         let sentence = format!("the URL {forbidden}");
         match forbidden {
             Forbidden::Port | Forbidden::Address => Self::Forbidden(sentence),
-            // No worker would do these.
+            // Every worker refuses these.
             Forbidden::Scheme | Forbidden::Downgrade | Forbidden::Redirects => Self::Refused { status: 403, sentence },
         }
     }
 }
 
-/// What may be reached.
+/// Which addresses are permitted.
 #[derive(Clone, Copy, Debug)]
 struct Guard {
     allow_private: bool,
@@ -75,7 +77,7 @@ impl Guard {
         if is_permitted { Ok(()) } else { Err(Forbidden::Port) }
     }
 
-    /// A host that is a name is judged when it is resolved.
+    /// Checks a URL. A host name is checked when it is resolved.
     fn check(self, url: &Url) -> Result<(), Forbidden> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Forbidden::Scheme);
@@ -90,7 +92,7 @@ impl Guard {
         if is_permitted { Ok(()) } else { Err(Forbidden::Address) }
     }
 
-    /// All addresses of a name or of a literal. One that is not permitted spoils the name.
+    /// All addresses of a host. One address that is not permitted makes the name forbidden.
     async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
         if found.iter().any(|address| !self.permits(address.ip())) {
@@ -110,12 +112,12 @@ impl Resolve for Guard {
     }
 }
 
-/// The client for whatever a stranger named. Cheap to clone.
+/// The client for URLs that a stranger named. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Guarded {
     guard: Guard,
     judged: Client,
-    /// For the API's own origin and where its files are.
+    /// For the API's own origin and the storage of its files.
     trusted: Client,
     api: Url,
 }
@@ -136,12 +138,13 @@ impl Guarded {
         self.guard.allow_private
     }
 
-    /// Fetches a URL. The answer is a success, and no redirect.
+    /// Fetches a URL. The answer is a success and not a redirect.
     pub(crate) async fn get(&self, url: Url) -> Result<Response, ApiError> {
         self.get_with(url, |request| request).await
     }
 
-    /// The same with what `dress` adds to the request, such as a range. Every redirect gets it too: no place for secrets.
+    /// Fetches a URL with what `dress` adds to the request, such as a range. Every redirect gets the addition too, so it must not contain
+    /// a secret.
     pub(crate) async fn get_with(
         &self,
         url: Url,
@@ -166,7 +169,7 @@ impl Guarded {
         Err(Forbidden::Redirects.into())
     }
 
-    /// Sends one request and follows no redirect, so what it carries goes to that URL alone. The answer is a success.
+    /// Sends one request and follows no redirect, so its headers and body go only to that URL. The answer is a success.
     pub(crate) async fn once(
         &self,
         method: reqwest::Method,
@@ -185,7 +188,7 @@ impl Guarded {
         sort(Ok(response)).await
     }
 
-    /// Connects to a host that another program wants to reach.
+    /// Connects to a host for another program.
     pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         if self.api.port_or_known_default() == Some(port) && is_same_host(self.api.host_str(), Some(host)) {
             return TcpStream::connect((host, port)).await;
@@ -196,7 +199,7 @@ impl Guarded {
         tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&found[..])).await.map_err(timed_out)?
     }
 
-    /// Whether a URL is of the API itself.
+    /// Whether a URL belongs to the API itself.
     pub(crate) fn is_own(&self, url: &Url) -> bool {
         url.scheme() == self.api.scheme()
             && url.port_or_known_default() == self.api.port_or_known_default()
@@ -209,7 +212,7 @@ impl Guarded {
     }
 }
 
-/// This machine has several names, and browsers on it use another one than its worker.
+/// Whether two hosts are the same. This machine has several names, and browsers on it may use another name than its worker.
 fn is_same_host(one: Option<&str>, other: Option<&str>) -> bool {
     let is_loopback = |host: Option<&str>| host.is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1"));
     one == other || (is_loopback(one) && is_loopback(other))
@@ -224,7 +227,7 @@ fn redirect_of(response: &Response, from: &Url) -> Option<Url> {
     from.join(location.to_str().ok()?).ok()
 }
 
-/// The resolver's refusal, which the client wraps several times.
+/// The guard's refusal inside an error of the client, which wraps it several times.
 fn forbidden_in(error: &reqwest::Error) -> Option<Forbidden> {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(inner) = cause {
@@ -268,11 +271,11 @@ mod tests {
         let always = refusal(&guarded(true), "http://169.254.169.254/latest/meta-data").await;
         assert!(always.contains("not public"), "{always}");
         assert!(refusal(&guarded(false), "http://example.com:22/").await.contains("port"));
-        assert!(refusal(&guarded(true), "ftp://example.com/").await.contains("no http"));
+        assert!(refusal(&guarded(true), "ftp://example.com/").await.contains("not an http"));
     }
 
     #[tokio::test]
-    async fn other_programs_are_connected_to_judged_addresses_only() {
+    async fn other_programs_are_connected_only_to_checked_addresses() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         for host in ["127.0.0.1", "localhost", "::1", "0.0.0.0"] {
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_apis_own_files_choose_another_trusted_place() {
+    fn only_the_apis_own_files_may_redirect_to_a_trusted_address() {
         let guarded = guarded(false);
         let is_own_file = |url: &str| guarded.is_own_file(&url.parse().unwrap());
         assert!(is_own_file("http://127.0.0.1:8000/base/f/key"));

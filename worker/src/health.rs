@@ -1,5 +1,5 @@
-//! `GET /healthz` and `GET /metrics`: how one worker is, for a person, an orchestrator and Prometheus. No other routes, and no
-//! queue's name or token in any answer. Open connections are not counted: the address is for neighbours that can be trusted.
+//! `GET /healthz` and `GET /metrics`: the state of one worker, for people, orchestrators and Prometheus. There are no other routes, and no
+//! answer contains a queue's name or a token. Open connections have no limit, so only trusted programs may reach the address.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ struct Health {
     started: Instant,
 }
 
-/// Takes the address, so that one in use is told before anything is touched.
+/// Opens the address first, so that the worker reports an address in use before it changes anything.
 pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     let refused = |error| Error::Config(format!("cannot listen on {address} for health and metrics: {error}"));
     TcpListener::bind(address).await.map_err(refused)
@@ -34,7 +34,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 
 /// Answers until the handle is dropped.
 pub(crate) fn serve(listener: TcpListener, common: Arc<Common>) -> AbortOnDropHandle<()> {
-    let nothing = async || (StatusCode::NOT_FOUND, Json(json!({ "error": "there are /healthz and /metrics" })));
+    let nothing = async || (StatusCode::NOT_FOUND, Json(json!({ "error": "no such route; there are /healthz and /metrics" })));
     let health = Health { common, started: Instant::now() };
     let router = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).fallback(nothing);
     let router = router.with_state(health);
@@ -43,13 +43,13 @@ pub(crate) fn serve(listener: TcpListener, common: Arc<Common>) -> AbortOnDropHa
     }
     AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "health and metrics are no longer served");
+            tracing::error!(%error, "the server of /healthz and /metrics has stopped");
         }
     }))
 }
 
 async fn healthz(State(health): State<Health>) -> Json<Value> {
-    let (state, reason) = match health.common.api.status.look(health.common.n_lanes) {
+    let (state, reason) = match health.common.api.status.look(health.common.n_queues) {
         Look::Ready => ("ready", None),
         Look::Draining => ("draining", None),
         Look::Waiting(reason) => ("waiting", Some(reason)),
@@ -67,7 +67,7 @@ async fn metrics(State(health): State<Health>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
-/// The exposition's text, family by family.
+/// The text of the metrics, family by family.
 struct Page(String);
 
 impl Page {
@@ -93,7 +93,7 @@ impl Page {
 fn render(common: &Common, uptime: Duration) -> String {
     let stats = &common.api.stats;
     let mut page = Page(String::new());
-    page.family("asman_worker_jobs_total", "counter", "Jobs that came to an end here, by outcome.");
+    page.family("asman_worker_jobs_total", "counter", "Jobs that ended on this worker, by how they ended.");
     for (outcome, count) in [
         ("success", &stats.succeeded),
         ("error", &stats.failed),
@@ -104,27 +104,27 @@ fn render(common: &Common, uptime: Duration) -> String {
     ] {
         page.value(&format!("asman_worker_jobs_total{{outcome=\"{outcome}\"}}"), count.get() as f64);
     }
-    page.counter("asman_worker_claims_total", "Jobs taken on.", stats.claims.get());
-    page.counter("asman_worker_leases_lost_total", "Claims that were taken from this worker.", stats.lost.get());
+    page.counter("asman_worker_claims_total", "Claimed jobs.", stats.claims.get());
+    page.counter("asman_worker_leases_lost_total", "Claims that this worker lost.", stats.lost.get());
     page.counter("asman_worker_log_bytes_total", "Bytes of log text that the API took.", stats.log_bytes.get());
-    page.counter("asman_worker_image_pulls_total", "Images that had to be fetched.", stats.pulls.get());
+    page.counter("asman_worker_image_pulls_total", "Images that the worker pulled.", stats.pulls.get());
     page.counter("asman_worker_api_errors_total", "Calls to the API without a usable answer.", stats.api_errors.get());
-    page.gauge("asman_worker_jobs_running", "Jobs that hold capacity now.", f64::from(common.n_running()));
+    page.gauge("asman_worker_jobs_running", "Jobs that use capacity now.", f64::from(common.n_running()));
     page.gauge("asman_worker_spooled_results", "Results on disk that the API has not taken.", common.spool.depth() as f64);
     page.gauge("asman_worker_uptime_seconds", "Time since the start.", uptime.as_secs_f64());
-    let is_ready = common.api.status.look(common.n_lanes) == Look::Ready;
-    page.gauge("asman_worker_ready", "1 when jobs can be taken.", f64::from(u8::from(is_ready)));
+    let is_ready = common.api.status.look(common.n_queues) == Look::Ready;
+    page.gauge("asman_worker_ready", "1 when the worker can claim jobs.", f64::from(u8::from(is_ready)));
     capacity(common, &mut page);
     page.0
 }
 
-/// What is offered and what no job holds.
+/// The offered and the free capacity.
 fn capacity(common: &Common, page: &mut Page) {
     let (offer, free) = (&common.description, common.ledger.free());
     let all = |cpus, gpus: u32, memory: u64| [("cpus", cpus), ("gpus", f64::from(gpus)), ("memory_bytes", memory as f64)];
     for (name, help, values) in [
-        ("asman_worker_capacity", "What the worker offers.", all(offer.cpus, offer.gpus, offer.memory)),
-        ("asman_worker_capacity_free", "What no job holds.", all(free.cpus, free.gpus, free.memory)),
+        ("asman_worker_capacity", "Capacity that the worker offers.", all(offer.cpus, offer.gpus, offer.memory)),
+        ("asman_worker_capacity_free", "Capacity that no job uses.", all(free.cpus, free.gpus, free.memory)),
     ] {
         page.family(name, "gauge", help);
         for (resource, value) in values {

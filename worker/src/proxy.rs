@@ -1,8 +1,8 @@
-//! Which proxy a request goes through, as the environment says: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in capitals
-//! or not.
+//! Which proxy a request goes through, from the environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in capital or small
+//! letters.
 //!
-//! Invariant: this machine itself is never reached through a proxy. A proxy's own loopback is another machine's, and whoever sets
-//! a proxy for the way out does not mean the program next door.
+//! Invariant: requests to this machine never go through a proxy. The proxy's loopback is another machine's, and a proxy is meant for
+//! other machines.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ struct Setting {
 }
 
 impl Setting {
-    /// Without the password that it may hold.
+    /// The proxy's address without its password.
     fn describe(&self) -> String {
         let mut address = self.address.clone();
         let _ = address.set_username("").and_then(|()| address.set_password(None));
@@ -35,7 +35,7 @@ impl Setting {
 }
 
 impl Proxies {
-    /// Those of the environment.
+    /// The proxies of the environment.
     pub fn of_environment() -> Self {
         Self::read(|name| std::env::var(name).ok())
     }
@@ -69,19 +69,19 @@ impl Proxies {
         if url.scheme() == "https" { self.https.as_ref() } else { self.http.as_ref() }
     }
 
-    /// The proxy on the way to an address, and the variable that names it, for a sentence.
+    /// The proxy for an address and the variable that names it, for a sentence.
     pub fn on_the_way_to(&self, url: &Url) -> Option<String> {
         self.setting_for(url).map(Setting::describe)
     }
 
-    /// All proxies that are set, for a sentence each.
+    /// All proxies that are set, each for a sentence.
     pub fn all(&self) -> Vec<String> {
         let mut all: Vec<_> = self.http.iter().chain(&self.https).map(Setting::describe).collect();
         all.dedup();
         all
     }
 
-    /// Lets a client use these and no others.
+    /// Makes a client use these proxies and no others.
     pub fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
         let own = Arc::new(self.clone());
         let way = move |url: &Url| own.setting_for(url).map(|setting| setting.address.clone());
@@ -94,8 +94,8 @@ fn is_this_machine(host: &str) -> bool {
     is_name || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback() || address.is_unspecified())
 }
 
-/// Whether an entry of `NO_PROXY` means a host: `*`, an address, a network, or a name with all that end in it; with a port, for that
-/// port alone.
+/// Whether an entry of `NO_PROXY` matches a host. An entry is `*`, an address, a network, or a name, which also matches its subdomains. An
+/// entry with a port matches only that port.
 fn names(entry: &str, host: &str, port: Option<u16>) -> bool {
     if entry == "*" {
         return true;

@@ -1,7 +1,6 @@
-//! The queues of one worker, and how it shares itself among them.
+//! The queues of one worker, and their weights.
 //!
-//! Written as `name` or `name/weight`: a queue's name holds no slash, so nothing needs quoting and no name reads as another one's
-//! weight.
+//! A queue is written as `name` or `name/weight`. A queue's name contains no slash, so nothing needs quotes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,12 +9,12 @@ use protocol::{Qid, QueueName};
 
 use crate::error::Error;
 
-/// Most queues of one worker: each keeps a heartbeat and a question for jobs open.
+/// Most queues of one worker: each has an open heartbeat and an open claim request.
 const QUEUES_MAX: usize = 64;
 const WEIGHT_MAX: u32 = 1_000;
 const VARIABLE: &str = "ASMAN_WORKER_QUEUE";
 
-/// A queue and its weight: while all have work, each gets jobs in proportion to its weight.
+/// A queue and its weight. While all queues have jobs, each gets jobs in proportion to its weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueShare {
     /// Which queue.
@@ -24,7 +23,7 @@ pub struct QueueShare {
     pub weight: u32,
 }
 
-/// Why a text is no queue.
+/// Why a text is not a queue with a weight.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidShare {
     /// The part before the slash.
@@ -50,38 +49,40 @@ impl FromStr for QueueShare {
     }
 }
 
-/// The queues of one worker, in the order that they were named.
+/// The queues of one worker, in the order of the command line.
 #[derive(clap::Args, Clone)]
 pub struct Queues {
-    /// Queues to take jobs from, each as name or name/weight. Whoever knows a name can use the queue: treat it as a password.
-    /// `ASMAN_WORKER_QUEUE` takes a comma separated list.
+    /// Queues to take jobs from, each as name or name/weight. Everyone who knows a name can use the queue, so treat it as a password.
+    /// `ASMAN_WORKER_QUEUE` takes a list separated by commas.
     #[arg(value_name = "QUEUE", id = "queue")]
     words: Vec<String>,
 }
 
 impl Queues {
-    /// Every queue once, or why the words name none.
+    /// The queues, each once. Fails when a word is not a queue or there is none.
     pub fn shares(&self) -> Result<Vec<QueueShare>, Error> {
         let mut shares: Vec<QueueShare> = Vec::new();
         for word in self.listed() {
-            // The sentence names the rule and never the name.
+            // The sentence contains the rule, never the name.
             let share: QueueShare = word.parse().map_err(|error: InvalidShare| Error::Config(error.to_string()))?;
             if matches!(share.queue.as_str(), "." | "..") {
-                return Err(Error::Config("a queue cannot be named . or .., because no URL can hold that".to_owned()));
+                return Err(Error::Config(
+                    "a queue cannot be named . or .., because a URL cannot contain that; choose another name".to_owned(),
+                ));
             }
             if shares.iter().any(|other| other.queue == share.queue) {
-                return Err(Error::Config("a queue is named twice".to_owned()));
+                return Err(Error::Config("a queue is given twice; give each queue once".to_owned()));
             }
             shares.push(share);
         }
         match shares.len() {
-            0 => Err(Error::Config("no queue is named; give its name, or set ASMAN_WORKER_QUEUE".to_owned())),
+            0 => Err(Error::Config("no queue is given; give its name, or set ASMAN_WORKER_QUEUE".to_owned())),
             1..=QUEUES_MAX => Ok(shares),
-            _ => Err(Error::Config(format!("a worker serves at most {QUEUES_MAX} queues"))),
+            _ => Err(Error::Config(format!("a worker serves at most {QUEUES_MAX} queues; start another worker for the rest"))),
         }
     }
 
-    /// The words of the command line stand for themselves; those of the environment, asked where there are none, come as a list.
+    /// The words of the command line, or without them the list in the environment.
     fn listed(&self) -> Vec<String> {
         if !self.words.is_empty() {
             return self.words.clone();
@@ -90,12 +91,12 @@ impl Queues {
         list.split(',').map(str::trim).filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
     }
 
-    /// Whether neither the command line nor the environment names one.
+    /// Whether neither the command line nor the environment names a queue.
     pub fn is_empty(&self) -> bool {
         self.listed().is_empty()
     }
 
-    /// Key of the queue that was named first.
+    /// Key of the first queue.
     pub fn qid(&self) -> Qid {
         self.shares().ok().and_then(|shares| shares.first().map(|share| share.queue.qid())).unwrap_or_default()
     }

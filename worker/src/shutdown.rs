@@ -2,17 +2,17 @@
 
 use tokio_util::sync::CancellationToken;
 
-/// Two signals, the second harder than the first. Clones share them.
+/// Two signals, of which the second ends the worker faster. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// No new claims; running jobs finish until the drain timeout, then they are released.
+    /// The worker claims no more jobs. Running jobs may finish until the drain timeout, then they are released.
     pub drain: CancellationToken,
-    /// Now: containers are stopped and their claims released.
+    /// The worker stops its containers at once and releases their claims.
     pub stop: CancellationToken,
 }
 
 impl Shutdown {
-    /// Neither signal given.
+    /// No signal is given yet.
     pub fn new() -> Self {
         Self::default()
     }

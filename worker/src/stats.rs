@@ -1,8 +1,8 @@
-//! What a worker has done since it started, counted. No count knows a queue.
+//! Counts of what a worker has done since its start. No count has a queue's name.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One number that only grows.
+/// A number that only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -19,22 +19,22 @@ impl Count {
 /// All counts of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
-    /// Claims taken on.
+    /// Claimed jobs that were started.
     pub(crate) claims: Count,
     /// Finishes that the API took, by their reason.
     pub(crate) succeeded: Count,
     pub(crate) failed: Count,
     pub(crate) timed_out: Count,
-    /// Claims given back.
+    /// Released claims.
     pub(crate) released: Count,
     /// Jobs that the API ended: cancelled, replaced, deleted.
     pub(crate) ended: Count,
-    /// Claims that were taken from this worker.
+    /// Lost claims.
     pub(crate) lost: Count,
     /// Bytes of log text that the API took.
     pub(crate) log_bytes: Count,
-    /// Images that had to be fetched.
+    /// Pulled images.
     pub(crate) pulls: Count,
-    /// Calls without a usable answer.
+    /// Calls to the API without a usable answer.
     pub(crate) api_errors: Count,
 }

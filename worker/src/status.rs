@@ -1,77 +1,77 @@
-//! How the worker is: ready, draining, or waiting for something, in one sentence.
+//! The worker's state: ready, draining, or waiting, with the reason in one sentence.
 //!
-//! Whoever finds an obstacle says so, and says when it is gone. Each change is logged once; what stands in the way first counts.
+//! The code that finds an obstacle reports it, and reports when it is gone. Each change is logged once. The gravest obstacle is the reason.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What can keep a worker from taking jobs, the gravest first.
+/// What can keep a worker from claiming jobs, the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Obstacle {
-    /// No container can run.
+    /// The engine does not answer, or no container can run.
     Engine,
-    /// No container with what the worker offers can run.
+    /// No container with the limits and gpus that the worker offers can run.
     Machine,
-    /// No answer from the API.
+    /// The API does not answer.
     Api,
-    /// No room for a job's files.
+    /// The disk has no room for a job's files.
     Disk,
-    /// The API's answer is no, as for a wrong token.
+    /// The API refuses claims, as for a wrong token.
     Refusal,
     /// The owner has paused the queue.
     Pause,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct StatusState {
     obstacles: BTreeMap<(Obstacle, usize), String>,
     is_draining: bool,
 }
 
-/// The worker's own view of itself.
+/// The worker's state.
 #[derive(Debug, Default)]
 pub(crate) struct Status {
-    state: Mutex<State>,
+    state: Mutex<StatusState>,
 }
 
-/// A look at [`Status`].
+/// What [`Status`] reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     Ready,
     Draining,
-    /// With the sentence.
+    /// The worker waits, for the reason in this sentence.
     Waiting(String),
 }
 
 impl Status {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, StatusState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something is in the way of queue number `lane` (0 where it is in everybody's way). Whether that is news.
-    pub(crate) fn blocked(&self, obstacle: Obstacle, lane: usize, sentence: &str) -> bool {
-        let known = self.lock().obstacles.insert((obstacle, lane), sentence.to_owned());
+    /// Reports an obstacle for queue number `queue`, or 0 for an obstacle of all queues. Returns whether it is new.
+    pub(crate) fn blocked(&self, obstacle: Obstacle, queue: usize, sentence: &str) -> bool {
+        let known = self.lock().obstacles.insert((obstacle, queue), sentence.to_owned());
         let is_news = known.is_none();
         if is_news {
-            tracing::warn!("no new jobs: {sentence}");
+            tracing::warn!("the worker claims no jobs: {sentence}");
         }
         is_news
     }
 
-    /// It is gone.
-    pub(crate) fn cleared(&self, obstacle: Obstacle, lane: usize) {
+    /// Reports that an obstacle is gone.
+    pub(crate) fn cleared(&self, obstacle: Obstacle, queue: usize) {
         let mut state = self.lock();
-        if let Some(sentence) = state.obstacles.remove(&(obstacle, lane)) {
+        if let Some(sentence) = state.obstacles.remove(&(obstacle, queue)) {
             let next = state.obstacles.values().next().cloned();
             drop(state);
             match next {
-                None => tracing::info!("jobs are taken again; over is: {sentence}"),
-                Some(next) => tracing::info!("over is: {sentence}; still: {next}"),
+                None => tracing::info!("the worker claims jobs again; this is over: {sentence}"),
+                Some(next) => tracing::info!("this is over: {sentence}; the worker still claims no jobs: {next}"),
             }
         }
     }
 
-    /// Why no job came that has nothing to do with there being none: the API's silence or its refusal.
+    /// Why no job came although there may be jobs: the API does not answer or refuses.
     pub(crate) fn unheard(&self) -> Option<String> {
         let state = self.lock();
         let found = state.obstacles.iter().find(|((its, _), _)| matches!(its, Obstacle::Api | Obstacle::Refusal));
@@ -82,23 +82,23 @@ impl Status {
         self.lock().is_draining = true;
     }
 
-    pub(crate) fn look(&self, n_lanes: usize) -> Look {
+    pub(crate) fn look(&self, n_queues: usize) -> Look {
         let state = self.lock();
         if state.is_draining {
             return Look::Draining;
         }
-        // A worker that still gets jobs of one queue does not wait.
+        // A worker that still gets jobs of one queue is not waiting.
         let of = |obstacle: Obstacle| state.obstacles.iter().filter(move |((its, _), _)| *its == obstacle);
         let whole = [Obstacle::Engine, Obstacle::Machine, Obstacle::Api, Obstacle::Disk]
             .into_iter()
             .find_map(|obstacle| of(obstacle).next());
-        let lanes = || {
+        let queues = || {
             let blocked: std::collections::BTreeSet<usize> =
-                [Obstacle::Refusal, Obstacle::Pause].into_iter().flat_map(of).map(|((_, lane), _)| *lane).collect();
+                [Obstacle::Refusal, Obstacle::Pause].into_iter().flat_map(of).map(|((_, queue), _)| *queue).collect();
             let first = [Obstacle::Refusal, Obstacle::Pause].into_iter().find_map(|obstacle| of(obstacle).next());
-            first.filter(|_| blocked.len() >= n_lanes)
+            first.filter(|_| blocked.len() >= n_queues)
         };
-        whole.or_else(lanes).map_or(Look::Ready, |(_, sentence)| Look::Waiting(sentence.clone()))
+        whole.or_else(queues).map_or(Look::Ready, |(_, sentence)| Look::Waiting(sentence.clone()))
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     fn a_worker_waits_only_when_none_of_its_queues_gives_jobs() {
         let status = Status::default();
         assert!(status.blocked(Obstacle::Refusal, 1, "the token is wrong"));
-        assert!(!status.blocked(Obstacle::Refusal, 1, "the token is wrong"), "told once");
+        assert!(!status.blocked(Obstacle::Refusal, 1, "the token is wrong"), "an obstacle is logged once");
         assert_eq!(status.look(2), Look::Ready);
         status.blocked(Obstacle::Pause, 0, "the queue is paused");
         assert_eq!(status.look(2), Look::Waiting("the token is wrong".to_owned()));

@@ -168,7 +168,7 @@ fn check(name: &'static str, finding: worker::Finding) -> Check {
     let (verdict, text) = match finding {
         worker::Finding::Fine(text) => (Verdict::Ok, text),
         worker::Finding::Without(text) => (Verdict::Note, text),
-        worker::Finding::Lack(text) => (Verdict::Missing, text),
+        worker::Finding::Problem(text) => (Verdict::Missing, text),
     };
     Check { name, verdict, text }
 }

@@ -106,7 +106,7 @@ pub fn complaint(n: usize, job: &Value) -> Option<String> {
         ExitCode => ("Success", Some(3), None),
         TimedOut | IgnoresTerm => ("TimedOut", None, Some("ran longer than")),
         // The engine may lose the kernel's word about a container that ends at once; the result then says what it does know.
-        OutOfMemory if says("saw no lack of memory") => ("Success", Some(137), None),
+        OutOfMemory if says("does not report that memory ran out") => ("Success", Some(137), None),
         OutOfMemory => ("Error", Some(137), Some("out of memory")),
         BadImage => ("Error", None, Some("none:v1")),
         _ => ("Success", Some(0), None),

@@ -146,7 +146,7 @@ impl Trouble {
                     self.complaints.push(format!("worker {} left in {name}: {left:?}", worker.id));
                 }
             }
-            n_adopted += std::fs::read_to_string(&worker.log).unwrap().matches("job of an earlier run goes on").count();
+            n_adopted += std::fs::read_to_string(&worker.log).unwrap().matches("a job of an earlier run continues").count();
         }
         if self.n_once < ONCE.len() {
             self.complaints.push(format!("only {} of the troubles happened", self.n_once));

@@ -1,15 +1,15 @@
-//! What a Dockerfile makes the engine itself fetch: base images, images to copy from, files by URL.
+//! Finds what a Dockerfile makes the engine fetch: base images, images to copy from, and files from URLs.
 //!
-//! Read for strangers' builds alone, and strictly: what is not understood is refused, since the engine's own reader may understand it.
-//! Every physical line is looked at too, not only the lines as this reader joins them.
+//! This is only for builds of strangers, and it is strict: it refuses everything that it does not understand, because the engine may
+//! understand it. It also checks every physical line, not only the joined lines.
 //!
-//! What this cannot see are the `ONBUILD` instructions of a base image, which the engine carries out without asking.
+//! It cannot see the `ONBUILD` instructions of a base image, which the engine runs too.
 
 use std::collections::HashMap;
 
 use crate::image::ImageReference;
 
-/// Why a Dockerfile is not built for strangers.
+/// Why a Dockerfile of a stranger is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UnclearBase {
     #[error(
@@ -17,20 +17,20 @@ pub(super) enum UnclearBase {
          quotes, escapes and variables that have no value"
     )]
     Image(String),
-    #[error("this worker serves strangers and fetches no URLs for ADD; use a build context, or fetch it in a RUN step")]
+    #[error("this worker serves strangers and does not fetch URLs for ADD; use a build context, or fetch the file in a RUN step")]
     Url,
     #[error("this worker serves strangers and cannot read the Dockerfile; it must be a plain text file in UTF-8")]
     Unreadable,
 }
 
-/// The images that a Dockerfile names, its own stages left out. `args` replace the values of its `ARG`s.
+/// The images that a Dockerfile names, without its own stages. `args` replace the values of its `ARG`s.
 pub(super) fn images_of(text: &str, args: &HashMap<String, String>) -> Result<Vec<ImageReference>, UnclearBase> {
     let text = text.trim_start_matches('\u{feff}');
     let mut reader = Reader { args, values: HashMap::new(), stages: Vec::new(), images: Vec::new(), has_stage: false };
     for line in joined(text, escape_of(text)) {
         reader.take(&line)?;
     }
-    // As another reader might have cut the lines: what reads as an image there is judged as well.
+    // Another reader might join lines differently, so also check images in single lines.
     for line in text.lines() {
         let mut other =
             Reader { args, values: reader.values.clone(), stages: reader.stages.clone(), images: Vec::new(), has_stage: true };
@@ -41,7 +41,7 @@ pub(super) fn images_of(text: &str, args: &HashMap<String, String>) -> Result<Ve
     Ok(reader.images)
 }
 
-/// The character that joins lines, by the directive at the very top.
+/// The character that joins lines, from the directive at the top of the file.
 pub(super) fn escape_of(text: &str) -> char {
     for line in text.lines() {
         let Some((key, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else { break };
@@ -52,7 +52,7 @@ pub(super) fn escape_of(text: &str) -> char {
     '\\'
 }
 
-/// Instructions, each on one line. Comments and blank lines vanish, between joined lines too.
+/// The instructions, each on one line, without comments and blank lines.
 fn joined(text: &str, escape: char) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -70,7 +70,7 @@ fn joined(text: &str, escape: char) -> Vec<String> {
 
 struct Reader<'a> {
     args: &'a HashMap<String, String>,
-    /// Of the `ARG`s before the first stage.
+    /// Values of the `ARG`s before the first stage.
     values: HashMap<String, String>,
     stages: Vec<String>,
     images: Vec<ImageReference>,
@@ -128,7 +128,7 @@ impl Reader<'_> {
 
     fn take_image(&mut self, name: &str) -> Result<(), UnclearBase> {
         let written = self.expand(name).ok_or_else(|| unclear(name))?;
-        // A stage's name or number has no slash, and neither has an image of the engine's own registry that may be pulled.
+        // Names and numbers of stages have no slash. An image without a slash comes from the engine's default registry, which is allowed.
         let is_stage = self.stages.contains(&written.to_lowercase()) || written.bytes().all(|b| b.is_ascii_digit());
         if is_stage || written.eq_ignore_ascii_case("scratch") {
             return Ok(());
@@ -137,7 +137,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The text with the values of `$NAME` and `${NAME}`; nothing where one has none.
+    /// The text with the values of `$NAME` and `${NAME}`. None when a name has no value.
     fn expand(&self, text: &str) -> Option<String> {
         let mut out = String::new();
         let mut rest = text;
@@ -165,7 +165,7 @@ fn split(line: &str) -> (&str, &str) {
     line.split_once(char::is_whitespace).map_or((line, ""), |(word, rest)| (word, rest.trim_start()))
 }
 
-/// The engine fetches URLs from its own network. Quotes and variables may hide one.
+/// Refuses URLs, because the engine fetches them from its own network. Quotes and variables may hide a URL.
 fn check_add(rest: &str) -> Result<(), UnclearBase> {
     let bare: String = rest.chars().filter(|c| !matches!(c, '"' | '\'')).collect();
     let may_be_url = bare.contains("://") || bare.contains("git@") || bare.contains(['$', '\\', '`']);

@@ -1,4 +1,4 @@
-//! A definition's build block, checked (see [`protocol::BuildBlock`]), with its context's URL read.
+//! A definition's checked build block (see [`protocol::BuildBlock`]) with its context's URL parsed.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use super::source::{InvalidContext, Source};
 /// Why a build block cannot be built. The sentences are for its author.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum InvalidBlock {
-    /// A member that cannot be.
+    /// A member is invalid.
     #[error(transparent)]
     Build(#[from] InvalidBuild),
-    /// A URL that is not one of a repository or an archive.
+    /// The context's URL is not that of a repository or an archive.
     #[error(transparent)]
     Context(#[from] InvalidContext),
 }
@@ -22,11 +22,11 @@ pub(crate) enum InvalidBlock {
 pub(crate) struct Block {
     /// The Dockerfile's own text.
     pub(super) dockerfile: Option<String>,
-    /// None: the context is the Dockerfile alone.
+    /// None: the context is only the Dockerfile.
     pub(super) source: Option<Source>,
-    /// Folder of the context to build from.
+    /// Folder in the context to build from.
     pub(super) folder: Option<String>,
-    /// Dockerfile in the context.
+    /// Name of the Dockerfile in the context.
     pub(super) filename: Option<String>,
     pub(super) target: Option<String>,
     pub(super) platform: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Checks a block; nothing when it says nothing, as some clients send it beside an image.
+    /// Checks a block. Returns None for an empty block, which some clients send beside an image.
     pub(crate) fn read(build: &Build) -> Result<Option<Self>, InvalidBlock> {
         let Some(read) = BuildBlock::read(build)? else { return Ok(None) };
         let BuildBlock { dockerfile, context, folder, filename, target, platform, args } = read;

@@ -1,9 +1,9 @@
-//! What a build writes to disk: the layers that it has made, and what its running steps change of their root file systems.
+//! Limits what a build writes to disk: the layers that it has made, and the changes of its running steps to their root file systems.
 //!
-//! The engine bounds neither. Which layers and containers are the build's is read off the builder's words. A command may write the
-//! same words: that makes its own build look larger, never smaller, and a build that names more than [`NAMED_MAX`] is stopped. What
-//! the builder has not named is not counted: base images, and the files of a `COPY` or `ADD` until their layer is there, which the
-//! bounds of contexts hold.
+//! The engine limits neither. The builder's messages say which layers and containers belong to the build. A command may print the same
+//! words. This makes its own build look larger, never smaller, and a build that names more than [`NAMED_MAX`] is stopped. What the builder
+//! has not named does not count: base images, and the files of a `COPY` or `ADD` until their layer exists. The bounds of contexts limit
+//! these.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -13,18 +13,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::disk::{Room, Writers};
 use crate::executor::Docker;
-use crate::isolation::{Room, Writers};
 use crate::run::{mib, size_of};
 
 const PAUSE_LEAST: Duration = Duration::from_millis(500);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
-/// Looks that cost this share of the time at most.
+/// The pause after a measurement is this many times as long as the measurement.
 const SHARE: u32 = 20;
 /// Most layers, and most containers, of one build.
 pub(super) const NAMED_MAX: usize = 1_000;
 
-/// What a build made, by the builder's own words. Cheap to clone.
+/// What a build made, from the builder's messages. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Made(Arc<Mutex<Names>>);
 
@@ -67,52 +67,54 @@ fn push(ids: &mut Vec<String>, id: &str) -> bool {
 /// Bounds of one build.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    /// Most that it may write.
+    /// Most bytes that the build may write.
     pub(super) bytes: u64,
-    /// What the worker's jobs write: the largest yields when the disk is nearly full.
+    /// What the worker's jobs write. When the disk is nearly full, the job that wrote the most is stopped.
     pub(super) writers: Arc<Writers>,
-    /// Scratch of the job.
+    /// Scratch folder of the job.
     pub(super) folder: PathBuf,
 }
 
 impl Bounds {
-    /// Returns when the build has written more than it may, with one sentence; else never.
+    /// Returns a sentence when the build has written more than it may. Otherwise never returns.
     pub(super) async fn until_over(&self, docker: &Docker, made: &Made) -> String {
-        let writer = self.writers.enter(&self.folder);
-        let mut known = Known::default();
+        let writer = self.writers.add(&self.folder);
+        let mut measured = Measured::default();
         loop {
             let began = Instant::now();
             if made.lock().is_flooded {
-                return format!("the build made more than {NAMED_MAX} layers, or wrote as if it did, and was stopped");
+                return format!("the build made more than {NAMED_MAX} layers, or printed lines that look so, and was stopped");
             }
-            let written = known.look(docker, made, self.bytes).await;
+            let written = measured.look(docker, made, self.bytes).await;
             if written > self.bytes {
                 return format!(
-                    "the build wrote more to disk than it may, {} of {}, and was stopped",
+                    "the build wrote {} to disk, more than its limit of {}, and was stopped",
                     mib(written),
                     mib(self.bytes)
                 );
             }
-            let room = Room::scarcest([self.folder.as_path()].into_iter().chain(known.place.as_deref()));
+            let room = Room::scarcest([self.folder.as_path()].into_iter().chain(measured.place.as_deref()));
             if writer.must_yield(written, room) {
                 let written = mib(written);
-                return format!("the worker's disk is nearly full, and the build, which wrote the most, {written}, was stopped");
+                return format!(
+                    "the worker's disk is nearly full, and this build was stopped because it wrote the most ({written})"
+                );
             }
             tokio::time::sleep((began.elapsed() * SHARE).clamp(PAUSE_LEAST, PAUSE_MOST)).await;
         }
     }
 }
 
-/// What has been measured, so that the engine is asked once of what no longer changes.
+/// Measured sizes, so that the engine is asked only once about what does not change any more.
 #[derive(Debug, Default)]
-struct Known {
+struct Measured {
     layers: HashMap<String, u64>,
     gone: HashSet<String>,
-    /// Where the engine keeps root file systems, when that is on this machine.
+    /// Folder of the engine's root file systems, if it is on this machine.
     place: Option<PathBuf>,
 }
 
-impl Known {
+impl Measured {
     async fn look(&mut self, docker: &Docker, made: &Made, most: u64) -> u64 {
         for id in made.layers() {
             if let Entry::Vacant(new) = self.layers.entry(id) {
@@ -133,9 +135,9 @@ impl Known {
         sum
     }
 
-    /// None: it is gone, and what it wrote is a layer.
+    /// Returns None when the container is gone. What it wrote is then a layer.
     async fn container_bytes(&mut self, docker: &Docker, id: &str, most: u64) -> Option<u64> {
-        let found = docker.whereabouts(id).await.ok()?;
+        let found = docker.location(id).await.ok()?;
         let readable = found.rootfs.filter(|path| std::fs::read_dir(path).is_ok());
         let rootfs = match readable {
             Some(path) => {

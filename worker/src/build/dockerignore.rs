@@ -1,8 +1,8 @@
-//! `.dockerignore`: what of a context is not sent to the engine.
+//! `.dockerignore`: which files of a context are not sent to the engine.
 //!
-//! Supported is what Docker documents: one pattern a line, `#` comments, `*`, `?`, `[…]`, `**` across folders, `\` before a plain
-//! character, a leading `/` without meaning, `!` for exceptions, and the last pattern that matches decides. A pattern that matches
-//! a folder matches all below it. Bounds: [`BYTES_MAX`] and [`PATTERNS_MAX`].
+//! It supports what Docker documents: one pattern per line, `#` comments, `*`, `?`, `[…]`, `**` across folders, `\` before a plain character,
+//! a leading `/` without meaning, and `!` for exceptions. The last matching pattern decides. A pattern that matches a folder matches
+//! everything in it. Bounds: [`BYTES_MAX`] and [`PATTERNS_MAX`].
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -10,22 +10,22 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 pub(super) const BYTES_MAX: usize = 64 * 1024;
 const PATTERNS_MAX: usize = 1_000;
 
-/// Why a `.dockerignore` cannot be followed.
+/// Why a `.dockerignore` is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidIgnore {
-    /// Over the bounds.
+    /// It is too large.
     #[error(".dockerignore is larger than {} KiB or has more than {PATTERNS_MAX} patterns", BYTES_MAX / 1024)]
     TooLarge,
-    /// Such as `[` without its end.
-    #[error(".dockerignore has a pattern that cannot be read: {0:?}")]
+    /// A pattern is invalid, such as `[` without its end.
+    #[error(".dockerignore has an invalid pattern: {0:?}")]
     Pattern(String),
 }
 
-/// A read `.dockerignore`; the empty one ignores nothing.
+/// A parsed `.dockerignore`. An empty one ignores nothing.
 #[derive(Debug, Default)]
 pub(super) struct Ignore {
     patterns: GlobSet,
-    /// Whether the pattern is an exception, in order.
+    /// For each pattern in order, whether it is an exception.
     is_exception: Vec<bool>,
 }
 
@@ -54,7 +54,7 @@ impl Ignore {
         Ok(Self { patterns, is_exception })
     }
 
-    /// Whether a path of the context stays here.
+    /// Whether a path of the context is not sent.
     pub(super) fn ignores(&self, path: &str) -> bool {
         let mut last = None;
         let above = path.match_indices('/').map(|(at, _)| &path[..at]);
@@ -65,7 +65,7 @@ impl Ignore {
     }
 }
 
-/// A pattern without what has no meaning: `/` at its ends, `.` segments, `x/..`. Braces are plain characters to Docker.
+/// A pattern without parts that mean nothing: `/` at its ends, `.` segments, `x/..`. Braces are plain characters for Docker.
 fn clean(pattern: &str) -> Option<String> {
     let mut segments: Vec<&str> = Vec::new();
     for segment in pattern.split('/') {

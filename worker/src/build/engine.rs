@@ -1,8 +1,7 @@
-//! One build by the engine, in a task of its own: whoever waits for it may leave at any time, and the task ends the build and
-//! takes away what it left.
+//! Runs one build in the engine, in a task of its own. The waiting future may be dropped at any time; then the task stops the build and
+//! removes what it left.
 //!
-//! The worker waits for these tasks when it drains; after a crash the engine ends the build by itself, because its connection is
-//! gone.
+//! The worker waits for these tasks when it drains. After a crash the engine stops the build itself, because its connection is closed.
 
 use std::collections::HashSet;
 use std::io;
@@ -27,9 +26,9 @@ use crate::isolation::BuildGuard;
 use crate::log::Log;
 use crate::run::RunError;
 
-/// Bytes of a context on their way.
+/// Buffer for the context's bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// A layer that is still in use after these attempts belongs to another build by now.
+/// After this many attempts, a layer that is still in use belongs to another build.
 const HELD_ATTEMPTS_MAX: usize = 10;
 const HELD_PAUSE: Duration = Duration::from_millis(200);
 
@@ -43,7 +42,7 @@ pub(super) struct Build {
     pub(super) held: Held,
 }
 
-/// What is held until nothing is left of the build.
+/// What is kept until the build is completely removed.
 pub(super) struct Held {
     pub(super) turn: Turn,
     pub(super) _alone: Option<Turn>,
@@ -51,7 +50,7 @@ pub(super) struct Held {
     pub(super) guard: Option<BuildGuard>,
 }
 
-/// An image that a build copies its here-documents from; removed when this is dropped.
+/// The image with a build's here-documents. It is removed on drop.
 pub(super) struct Files {
     docker: Docker,
     image: Option<ImageReference>,
@@ -71,14 +70,14 @@ impl Drop for Files {
             if let Some(image) = image
                 && let Err(fault) = docker.untag(&image).await
             {
-                tracing::warn!(%fault, %image, "the here-documents of a build stay as an image");
+                tracing::warn!(%fault, %image, "cannot remove the image with the here-documents of a build");
             }
         });
     }
 }
 
 impl Build {
-    /// Runs the build to its end, or, when this future is dropped, to nothing.
+    /// Runs the build to its end. Dropping this future stops the build and removes what it left.
     pub(super) async fn run(self, settings: &Settings) -> Result<(), RunError> {
         let leave = CancellationToken::new();
         let _guard = leave.clone().drop_guard();
@@ -97,9 +96,9 @@ impl Build {
             result = follow(&docker, &log, &options, plan, &mut progress) => result,
             sentence = bounds.until_over(&docker, &made), if !options.is_buildkit => exceeded(sentence),
             sentence = steps::until_over(&bounds, limits, place), if options.is_buildkit => exceeded(sentence),
-            () = leave.cancelled() => Err(RunError::Halted),
+            () = leave.cancelled() => Err(RunError::Stopped),
         };
-        // Before the log, which may have to wait for the API.
+        // Clean up before the log is written, because the log may have to wait for the API.
         if result.is_err() {
             clean_up(&docker, &made.layers(), &before).await;
         }
@@ -131,14 +130,14 @@ async fn follow(docker: &Docker, log: &Log, options: &BuildOptions, plan: Plan, 
     Ok(())
 }
 
-/// The context's tar while a blocking task writes it. The task ends when nobody reads any more.
+/// The context's tar, while a blocking task writes it. The task ends when the stream is dropped.
 fn stream(plan: Plan) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let (writer, reader) = tokio::io::duplex(BUFFER_BYTES);
     let task = tokio::task::spawn_blocking(move || {
-        // Dropped here, whatever comes of it: the reader waits for that.
+        // The writer is dropped here in every case, because the reader waits for that.
         plan.write(SyncIoBridge::new(writer))
     });
-    // What went wrong is the stream's last item, so that the engine never takes a tar that was cut off for a whole one.
+    // An error is the last item of the stream, so that the engine never takes an incomplete tar for a complete one.
     let end = futures_util::stream::once(async move {
         match task.await {
             Ok(result) => result.map(|()| Bytes::new()),
@@ -151,8 +150,8 @@ fn stream(plan: Plan) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static 
     })
 }
 
-/// Removes the layers that the build made. The engine removes the container of its last step by itself, a moment after the build
-/// was ended; until then it holds the layer it runs on.
+/// Removes the layers that the build made. The engine removes the container of the last step itself, a moment after the build was
+/// stopped. Until then the container uses its layer.
 async fn clean_up(docker: &Docker, layers: &[String], before: &HashSet<String>) {
     for _ in 0..HELD_ATTEMPTS_MAX {
         if docker.remove_layers(layers, before).await == 0 {

@@ -1,20 +1,20 @@
-//! From a definition's build block to an image.
+//! Builds an image from a definition's build block.
 //!
-//! In: a checked [`Block`] and the task it belongs to. Out: the id of an image that is present.
+//! In: a checked [`Block`] and its task. Out: the id of a present image.
 //!
-//! 1. `source`, `git`, `download`: the context's URL to a commit or an archive on disk.
-//! 2. The key: a hash of the block with the commit, or the archive's own hash, in the place of the URL's moving parts. An image of
-//!    that key that is here, or in the owner's registry, is taken as it is.
-//! 3. `archive`, `context`, `dockerignore`: the archive to the tar that the engine gets, entry by entry.
-//! 4. `dockerfile`, `reading`: the Dockerfile in the words of a builder, and which builder.
-//! 5. `engine`, `progress`, `traced`, `disk`, `steps`: the build, its log, its bounds, its end. `kept`: the owner's registry, before and after.
+//! 1. `source`, `git`, `download`: from the context's URL to a commit or an archive on disk.
+//! 2. The key: a hash of the block, in which the commit or the archive's hash replaces the parts of the URL that may change. If this engine
+//!    or the owner's registry has an image with that key, it is used.
+//! 3. `archive`, `context`, `dockerignore`: from the archive to the engine's tar, entry by entry.
+//! 4. `dockerfile`, `reading`: the Dockerfile for a builder, and the choice of the builder.
+//! 5. `engine`, `progress`, `traced`, `disk`, `steps`: the build, its log and its limits. `registry_cache`: the owner's registry.
 //!
 //! # Invariants
 //!
-//! - No shell, no `docker` program, no URL for the engine to fetch: it gets our tar and nothing else.
-//! - A login in a context's URL goes to that host and nowhere else: no log line, no error, no image, no command line.
-//! - An image in the cache goes to whoever could have built it: the context's server is asked before the cache is.
-//! - A build that ends early leaves no container and no layer that was not there before it.
+//! - The worker uses no shell and no `docker` program, and gives the engine no URL to fetch. The engine gets only our tar.
+//! - A login in a context's URL is sent only to that host. It is in no log line, error, image or command line.
+//! - A job gets an image from the cache only if it could have built it: the worker asks the context's server before the cache.
+//! - A build that ends early leaves no container and no layer.
 
 mod archive;
 mod bases;
@@ -26,9 +26,9 @@ mod dockerignore;
 mod download;
 mod engine;
 mod git;
-mod kept;
 mod progress;
 mod reading;
+mod registry_cache;
 mod settings;
 mod source;
 mod steps;
@@ -56,42 +56,42 @@ use reading::Reading;
 pub(crate) use settings::Settings;
 use source::{Kind, Source};
 
-/// Label with the key, on every image that is built.
+/// Label with the key, on every built image.
 pub(crate) const LABEL_BUILD: &str = "asman.build";
-/// Name of built images; the key is the tag.
+/// Name of built images. The key is the tag.
 const REPOSITORY: &str = "asman/build";
-/// Changes with the meaning of a block: older images are not taken then.
+/// Change it when the meaning of a block changes, so that older images are not used.
 const KEY_VERSION: u32 = 2;
 /// Hexadecimal digits of a key.
 const KEY_CHARS: usize = 40;
-/// Builds by `BuildKit` come one after the other.
+/// Name of the turn for builds by `BuildKit`, of which only one runs at a time.
 const BUILDKIT: &str = "a build by BuildKit";
-/// Most registries that one build has logins for.
+/// Most registries with a login in one build.
 const REGISTRIES_MAX: usize = 16;
-/// Base images whose platforms are told.
+/// Most base images whose platforms an error names.
 const BASES_NAMED_MAX: usize = 4;
-/// A context that takes longer to come has failed.
+/// Longest time to fetch a context.
 const CONTEXT_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// Where the context's files are, once it is known.
+/// Where the context's files come from.
 enum Origin {
-    /// The Dockerfile is all.
+    /// There is only the Dockerfile's text.
     Text,
-    /// On disk.
+    /// An archive on disk.
     Archive,
-    /// Still to be fetched.
+    /// A commit that must be fetched.
     Commit(git::Resolved),
 }
 
-/// Gives the id of the image that a block stands for, which is then present.
+/// Makes the image of a block present. Returns its id.
 pub(crate) async fn ensure(task: &Task<'_>, containers: &Containers, block: Block) -> Result<String, RunError> {
     if !task.host.builds.is_on {
-        let message = "this worker builds no images: its owner has turned builds off; give an image";
+        let message =
+            "this worker does not build images, because its owner has turned builds off; give an image instead of a build block";
         return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
     }
     if containers.isolation.refuses_builds() {
-        let message =
-            "this worker builds no images of strangers: its engine's builder would run them outside gVisor; give an image";
+        let message = "this worker builds no images for strangers, because its engine's builder would run them outside gVisor; give an image";
         return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
     }
     let (limit, whose, code) = limit_of(task);
@@ -105,12 +105,12 @@ pub(crate) async fn ensure(task: &Task<'_>, containers: &Containers, block: Bloc
         .map_err(too_long)?
 }
 
-/// The shortest of the limits that a build has, whose it is, and what it means when it is over.
+/// The shortest time limit of a build, whose limit it is, and the end code when the time is over.
 fn limit_of(task: &Task<'_>) -> (Duration, &'static str, EndCode) {
     let (run, whose, code) = task.time_limit();
     let setup = protocol::limits::SETUP_ALLOWANCE;
     if setup < run {
-        return (setup, "the time that any job has to get ready", EndCode::BuildTimedOut);
+        return (setup, "the time for the preparation of a job", EndCode::BuildTimedOut);
     }
     (run, whose, if code == EndCode::TimedOut { EndCode::BuildTimedOut } else { code })
 }
@@ -119,7 +119,7 @@ struct Work<'a> {
     task: &'a Task<'a>,
     containers: &'a Containers,
     block: &'a Block,
-    /// Scratch.
+    /// Scratch folder.
     folder: PathBuf,
 }
 
@@ -171,7 +171,7 @@ impl Work<'_> {
         Ok(id)
     }
 
-    /// An image that is here already. Said in the log, so that whoever reads it knows that no build follows.
+    /// The id of a present image. Logs that it was built before, so that a reader knows that no build follows.
     async fn built(&self, image: &ImageReference) -> Result<Option<String>, RunError> {
         let id = self.present(image).await?;
         if id.is_some() {
@@ -188,7 +188,7 @@ impl Work<'_> {
         self.folder.join("context")
     }
 
-    /// Git for the context, when it is a repository.
+    /// Git for the context, if it is a repository.
     async fn git(&self) -> Result<Option<Git<'_>>, RunError> {
         let guarded = self.task.host.api.guarded();
         let Some(source) = &self.block.source else { return Ok(None) };
@@ -204,7 +204,7 @@ impl Work<'_> {
         git.map(Some).map_err(of_git)
     }
 
-    /// Finds out what exactly is to be built, and a text that stands for it.
+    /// Finds out exactly what to build, and a text that identifies it.
     async fn locate(&self, git: Option<&Git<'_>>) -> Result<(Origin, String), RunError> {
         let Some(source) = &self.block.source else { return Ok((Origin::Text, String::new())) };
         self.task.log.line(Step::Clone, format!("fetching {}", source.shown())).await;
@@ -219,8 +219,8 @@ impl Work<'_> {
         Ok((Origin::Archive, format!("archive {hash}")))
     }
 
-    /// Hash of all that makes one image differ from another. A login is part of it: it keeps a private repository's image from
-    /// whoever knows the commit alone.
+    /// Hash of everything that makes one image differ from another. A login is part of it, so that knowing the commit is not enough to get
+    /// a private repository's image.
     fn key(&self, origin: &str) -> String {
         let block = self.block;
         let login = block.source.as_ref().and_then(|source| source.repository().login.as_ref());
@@ -250,9 +250,9 @@ impl Work<'_> {
         };
         let (file, block, wrapping) = (self.archive(), self.block.clone(), self.wrapping(git));
         let plan = tokio::task::spawn_blocking(move || Plan::make(Archive::open(&file)?, &block, folder.as_deref(), wrapping));
-        let plan = plan.await.map_err(|error| RunError::Host(format!("reading a context broke off: {error}")))?;
+        let plan = plan.await.map_err(|error| RunError::Host(format!("the reading of a context broke off: {error}")))?;
         let plan = plan.map_err(|error| match error {
-            ContextError::Archive(ArchiveError::Disk(error)) => RunError::Host(format!("reading a context: {error}")),
+            ContextError::Archive(ArchiveError::Disk(error)) => RunError::Host(format!("cannot read a context: {error}")),
             error => RunError::job(Step::Clone, error.to_string()),
         })?;
         if !plan.left_out.is_empty() {
@@ -271,21 +271,21 @@ impl Work<'_> {
         }
     }
 
-    /// Rules around a build whose steps have the engine's default bridge. Without them, where jobs have them, nothing is built.
+    /// Rules around a build whose steps use the engine's default bridge. If jobs have rules and the build cannot have them, the build fails.
     async fn guard(&self, is_buildkit: bool) -> Result<Option<BuildGuard>, RunError> {
         if !is_buildkit {
             return Ok(None);
         }
         let (isolation, docker) = (&self.containers.isolation, &self.containers.docker);
         if steps::place(docker).await.is_none() {
-            let line = "the steps of this build are not held to the job's memory, cpus and disk: the worker is not root beside the engine";
+            let line = "the steps of this build have no limits of memory, cpus and disk, because the worker is not root on the engine's machine";
             self.task.log.line(Step::Build, line).await;
         }
         let guard = isolation.guard_build(docker).await;
-        guard.map_err(|why| RunError::Host(format!("the network of a BuildKit build cannot be guarded: {why}")))
+        guard.map_err(|why| RunError::Host(format!("cannot guard the network of a BuildKit build: {why}")))
     }
 
-    /// A stranger's Dockerfile must not make the engine reach into its own network.
+    /// Checks that a stranger's Dockerfile does not make the engine reach into its own network.
     async fn check_bases(&self, plan: &Plan) -> Result<(), RunError> {
         let refuse = |error: &dyn std::fmt::Display| RunError::job(Step::Build, error.to_string());
         let text = plan.dockerfile_text().map_err(|error| refuse(&error))?.ok_or_else(|| refuse(&UnclearBase::Unreadable))?;
@@ -299,13 +299,13 @@ impl Work<'_> {
         self.block.args.clone().into_iter().collect()
     }
 
-    /// The images that the Dockerfile names, where it can be told which.
+    /// The images that the Dockerfile names, if they can be read.
     fn bases(&self, plan: &Plan) -> Option<Vec<ImageReference>> {
         let text = plan.dockerfile_text().ok().flatten().unwrap_or_default();
         bases::images_of(&text, &self.args()).ok()
     }
 
-    /// Adds what the base images are made for, when that is why a build failed.
+    /// Adds the platforms of the base images to an error about platforms.
     async fn naming_platforms(&self, error: RunError, bases: &[ImageReference]) -> RunError {
         let RunError::Failed { code: EndCode::ImageNoPlatform, step, status, mut message } = error else { return error };
         for base in bases.iter().take(BASES_NAMED_MAX) {
@@ -315,7 +315,7 @@ impl Work<'_> {
         RunError::Failed { code: EndCode::ImageNoPlatform, step, status, message }
     }
 
-    /// The owner's logins for the registries that the Dockerfile names; where it cannot be told which, for all.
+    /// The owner's logins for the registries that the Dockerfile names. If they cannot be read, all logins.
     async fn logins(&self, plan: &Plan) -> Vec<Login> {
         let logins = &self.task.host.builds.logins;
         let named = match self.bases(plan) {
@@ -358,14 +358,14 @@ impl Work<'_> {
     }
 }
 
-/// A repository's address without what its spellings differ in.
+/// A repository's address in a form that is the same for all its spellings.
 fn url_for_key(source: &Source) -> String {
     source.repository().url.as_str().trim_end_matches('/').trim_end_matches(".git").to_owned()
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, RunError> {
     let too_long = |_| {
-        let message = format!("the build context did not come within {}", protocol::format_duration(limit));
+        let message = format!("the build context could not be fetched within {}", protocol::format_duration(limit));
         RunError::failed(EndCode::BuildContextInvalid, Step::Clone, message)
     };
     tokio::time::timeout(limit, work).await.map_err(too_long)

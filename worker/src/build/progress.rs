@@ -1,6 +1,6 @@
-//! A build's words on their way to the log, and what they tell: the step it is at, its layers.
+//! Writes a build's messages to the log, and reads the current step and the layers from them.
 //!
-//! Bounds: [`LINE_BYTES_MAX`] a line; those of [`Made`] and [`PULLED_MAX`]. The log bounds itself, and keeps its end, where the
+//! Bounds: [`LINE_BYTES_MAX`] for a line, those of [`Made`], and [`PULLED_MAX`]. The log has its own bounds and keeps its end, where the
 //! reason of a failed build is.
 
 use std::collections::HashMap;
@@ -16,24 +16,24 @@ const LINE_BYTES_MAX: usize = protocol::limits::LOG_LINE_BYTES_MAX;
 const PULLED_MAX: usize = 1_000;
 pub(super) const STEP_CHARS_MAX: usize = 200;
 
-/// What a build has said so far.
+/// The state of a build, from its messages.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     unfinished: String,
-    /// Such as `2/3 : RUN false`.
+    /// The current step, such as `2/3 : RUN false`.
     step: Option<String>,
-    /// Ids of the layers and containers that this build made, in its own words.
+    /// Ids of the layers and containers that this build made, from its messages.
     pub(super) made: Made,
-    /// The next layer's id is one that was there.
+    /// The next layer existed before the build.
     is_cached: bool,
     /// Last state of each layer of a base image.
     pulled: HashMap<String, String>,
-    /// Of `BuildKit`.
+    /// Steps of `BuildKit`.
     traced: Traced,
 }
 
 impl Progress {
-    /// Takes a word, and logs the lines that it ends.
+    /// Takes a message, and logs the lines that it completes.
     pub(super) async fn take(&mut self, log: &Log, word: BuildWord) {
         match word {
             BuildWord::Output(text) => {
@@ -61,7 +61,7 @@ impl Progress {
         }
     }
 
-    /// Logs what is left.
+    /// Logs the unfinished line.
     pub(super) async fn end(&mut self, log: &Log) {
         let line = std::mem::take(&mut self.unfinished);
         for line in self.traced.end().into_iter().chain((!line.is_empty()).then_some(line)) {
@@ -69,12 +69,12 @@ impl Progress {
         }
     }
 
-    /// The builder's line about the instruction that it is at. A command's output may look the same: see `ends`.
+    /// The builder's line about the current instruction. A command's output may look the same: see `ends`.
     pub(super) fn step(&self) -> Option<&str> {
         self.traced.place().or(self.step.as_ref()).map(String::as_str)
     }
 
-    /// Where the build was, for the sentence that says that it failed.
+    /// The current step, for the sentence about a failure.
     pub(super) fn place(&self) -> String {
         self.traced.place().or(self.step.as_ref()).map_or_else(String::new, |step| format!(" at step {step}"))
     }
@@ -87,14 +87,14 @@ impl Progress {
             if is_whole || self.unfinished.len() >= LINE_BYTES_MAX {
                 let line = std::mem::take(&mut self.unfinished);
                 let line = line.trim_end_matches(['\r', '\n']);
-                // A terminal would show what follows the last carriage return.
+                // A terminal would show only the text after the last carriage return.
                 lines.extend(cut(line.rsplit('\r').next().unwrap_or(line)));
             }
         }
         lines
     }
 
-    /// Reads the classic builder's own lines. A command may write the same: nothing that follows from them trusts them.
+    /// Reads the classic builder's lines. A command may write the same lines, so nothing may trust what is read from them.
     fn note(&mut self, line: &str) {
         if let Some(step) = line.strip_prefix("Step ").filter(|step| step.starts_with(|c: char| c.is_ascii_digit())) {
             self.step = Some(step.chars().take(STEP_CHARS_MAX).collect());
@@ -110,7 +110,7 @@ impl Progress {
     }
 }
 
-/// Pieces of a line that fit one log line.
+/// Cuts a line into pieces that fit into log lines.
 pub(super) fn cut(line: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     for c in line.chars() {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_builders_lines_tell_step_and_layers() {
+    fn step_and_layers_are_read_from_the_builders_lines() {
         let mut progress = Progress::default();
         let said = "Step 1/4 : FROM a\n ---> c794a6700e50\nStep 2/4 : RUN x\n ---> Running in 1f3\nout\rput\nRemoving intermediate \
                     container 1f3\n ---> aaaaaaaaaaaa\nStep 3/4 : RUN y\n ---> Using cache\n ---> bbbbbbbbbbbb\nStep 4/4 : RUN false\n \

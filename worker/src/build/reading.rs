@@ -1,7 +1,7 @@
-//! The Dockerfile of a build before the engine sees it: what it needs, and by which builder.
+//! Reads the Dockerfile of a build before the engine gets it, and chooses the builder.
 //!
-//! The classic builder holds every bound of a job and builds what can be said to it. What only `BuildKit` does is built by the engine's
-//! `BuildKit`, where there is one and the worker does not serve strangers; else one sentence names the line.
+//! The classic builder enforces every limit of a job, so it builds everything that it can. Features of `BuildKit` need the engine's
+//! `BuildKit`. If the engine has none or the worker serves strangers, the build fails with a sentence that names the line.
 
 use std::collections::HashMap;
 
@@ -13,23 +13,23 @@ use super::dockerfile::{File, InvalidDockerfile, Lowered, Platforms, decode, low
 use crate::image::{ImageReference, Version};
 use crate::run::RunError;
 
-/// Name of the images that hold here-documents while their build lasts.
+/// Name of the images with the here-documents of running builds.
 const FILES: &str = "asman/files";
 /// Arguments that make `BuildKit` read a Dockerfile with a frontend that it would have to fetch.
 const FRONTEND_ARGS: [&str; 1] = ["BUILDKIT_SYNTAX"];
 
-/// What a Dockerfile asks of its builder.
+/// What a Dockerfile needs from its builder.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) is_buildkit: bool,
-    /// With those that `BuildKit` gives by itself.
+    /// Build arguments, including those that `BuildKit` adds itself.
     pub(super) args: HashMap<String, String>,
-    /// An image with its here-documents, for as long as it is built.
+    /// The image with its here-documents, during the build.
     pub(super) files: Option<ImageReference>,
 }
 
 impl Work<'_> {
-    /// Reads it, and has the plan send it in the words of its builder.
+    /// Reads the Dockerfile, and makes the plan send it in a form for its builder.
     pub(super) async fn read(&self, plan: &mut Plan) -> Result<Reading, RunError> {
         let mut args: HashMap<String, String> = self.block.args.clone().into_iter().collect();
         args.retain(|name, _| !FRONTEND_ARGS.contains(&name.as_str()));
@@ -65,7 +65,7 @@ impl Work<'_> {
         if is_number || lowered.n_stages == 0 || lowered.stages.contains(&target.to_lowercase()) {
             return Ok(());
         }
-        let named = if lowered.stages.is_empty() { "none with a name".to_owned() } else { lowered.stages.join(", ") };
+        let named = if lowered.stages.is_empty() { "no named stages".to_owned() } else { lowered.stages.join(", ") };
         let message = format!("the Dockerfile has no stage {target:?} to build (target); it has {named}");
         Err(RunError::job(Step::Build, message))
     }
@@ -74,12 +74,12 @@ impl Work<'_> {
         let Some(need) = lowered.needs.first() else { return Ok(false) };
         let what = format!("line {} of the Dockerfile has {}, which needs BuildKit", need.line, need.what);
         if self.containers.isolation.is_untrusted() {
-            let why = "this worker serves strangers, and its engine cannot hold BuildKit to their limits";
+            let why = "this worker serves strangers, and its engine cannot enforce their limits for BuildKit";
             let message = format!("{what}; {why}; write the line without it");
             return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
         }
         if !self.containers.docker.has_buildkit {
-            let message = format!("{what}; this worker's engine has none; write the line without it");
+            let message = format!("{what}; this worker's engine does not have BuildKit; write the line without it");
             return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
         }
         self.task.log.line(Step::Build, format!("{what}: the engine's BuildKit builds the image")).await;

@@ -1,4 +1,4 @@
-//! Built images in the registry that the worker's owner has named. What goes wrong there costs a line in the log, not the job.
+//! Built images in the registry of `--build-registry`. A failure of that registry is only logged and does not fail the job.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use super::Work;
 use crate::executor::{Fault, Login};
 use crate::image::{ImageReference, follow_pull};
 
-/// A registry that is silent for this long is passed by.
-const REGISTRY_PATIENCE: Duration = Duration::from_mins(2);
+/// After this long without a message from the registry, the worker does without it.
+const REGISTRY_TIMEOUT: Duration = Duration::from_mins(2);
 
 impl Work<'_> {
-    /// Whether the owner's registry has the image, which is then here. What goes wrong there is no fault of the job's.
+    /// Pulls a built image from the registry. Returns whether the registry has it.
     pub(super) async fn fetch_built(&self, key: &str, image: &ImageReference) -> bool {
         let Some(registry) = &self.task.host.builds.registry else { return false };
         let (docker, log, there) = (&self.containers.docker, &self.task.log, registry.image(key));
         log.line(Step::Pull, format!("looking for {there}")).await;
         let login = registry.login().await;
-        if let Err(error) = follow_pull(log, &there, docker.pull_as(&there, login.as_ref()), REGISTRY_PATIENCE).await {
-            log.line(Step::Pull, format!("it is not there: {error}")).await;
+        if let Err(error) = follow_pull(log, &there, docker.pull_as(&there, login.as_ref()), REGISTRY_TIMEOUT).await {
+            log.line(Step::Pull, format!("the registry does not have it: {error}")).await;
             return false;
         }
         let renamed = async {
@@ -30,7 +30,7 @@ impl Work<'_> {
         renamed.await.is_ok()
     }
 
-    /// Sends the image to the owner's registry. A failure is logged; the job goes on.
+    /// Pushes the image to the registry. A failure is logged and the job continues.
     pub(super) async fn keep_built(&self, key: &str, image: &ImageReference) {
         let Some(registry) = &self.task.host.builds.registry else { return };
         let there = registry.image(key);
@@ -43,15 +43,18 @@ impl Work<'_> {
         };
         match pushed.await {
             Ok(()) => self.task.log.line(Step::Push, format!("pushed {there}")).await,
-            Err(fault) => self.task.log.error(Step::Push, format!("the image stays on this worker: {fault}")).await,
+            Err(fault) => {
+                let line = format!("the image stays on this worker, because it cannot be pushed: {fault}");
+                self.task.log.error(Step::Push, line).await;
+            }
         }
     }
 
     async fn push(&self, there: &ImageReference, login: Option<&Login>) -> Result<(), Fault> {
         let mut words = std::pin::pin!(self.containers.docker.push(there, login)?);
         let mut last = String::new();
-        let silent = |_| Fault::Host("the registry said nothing".to_owned());
-        while let Some(word) = tokio::time::timeout(REGISTRY_PATIENCE, words.next()).await.map_err(silent)? {
+        let silent = |_| Fault::Host("the registry sent nothing".to_owned());
+        while let Some(word) = tokio::time::timeout(REGISTRY_TIMEOUT, words.next()).await.map_err(silent)? {
             let word = word?;
             if !word.is_empty() && word != last {
                 self.task.log.line(Step::Push, &word).await;

@@ -1,4 +1,4 @@
-//! What a worker's owner says of builds.
+//! Settings of builds.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::executor::Login;
 use crate::image::{ImageReference, Logins, Version};
 
-/// Longer than most restarts of a registry.
+/// The default of `--retry-for`. It is longer than most restarts of a registry.
 const RETRY_FOR: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Settings of the builds of one worker.
@@ -17,17 +17,17 @@ const RETRY_FOR: std::time::Duration = std::time::Duration::from_secs(30);
 pub(crate) struct Settings {
     /// Whether jobs may build.
     pub(crate) is_on: bool,
-    /// Where built images are kept besides this engine.
+    /// Registry for built images, besides this engine.
     pub(super) registry: Option<Registry>,
     /// The `git` program.
     pub(super) git: PathBuf,
-    /// Longest silence of a registry, when it is not the default.
-    pub(crate) pull_patience: Option<std::time::Duration>,
-    /// What jobs' images are pulled with.
+    /// How long a registry may be silent, if that is not the default.
+    pub(crate) pull_timeout: Option<std::time::Duration>,
+    /// Logins for the images of jobs.
     pub(crate) logins: Logins,
-    /// How long what the network failed at is tried again.
+    /// How long the worker tries again after a failure of the network.
     pub(crate) retry_for: std::time::Duration,
-    /// Builds that are ending: the worker waits for them.
+    /// Tasks of builds. The worker waits for them when it ends.
     pub(super) tasks: TaskTracker,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Registry {
     name: String,
     /// Host and port.
     host: String,
-    /// The owner's, whoever's images are kept there.
+    /// Logins of the worker's owner, which are used for the images of all jobs.
     logins: Logins,
 }
 
@@ -52,7 +52,7 @@ impl Settings {
             registry: config.build_registry.as_deref().map(read).transpose()?,
             logins: if is_for_jobs { own.clone() } else { Logins::none() },
             git: config.git.clone(),
-            pull_patience: config.pull_patience.map(|patience| patience.0),
+            pull_timeout: config.pull_timeout.map(|timeout| timeout.0),
             retry_for: config.retry_for.map_or(RETRY_FOR, |time| time.0),
             tasks,
         })
@@ -60,9 +60,9 @@ impl Settings {
 }
 
 impl Registry {
-    /// Reads `HOST/PREFIX`, with the login that `docker login` has left for it.
+    /// Reads `HOST/PREFIX`, with the login of `docker login`.
     fn read(text: &str, logins: Logins) -> Result<Self, Error> {
-        let sentence = "--build-registry is no place for images; write it as registry.example/team/builds";
+        let sentence = "--build-registry is not a registry with a path; write it as registry.example/team/builds";
         let refuse = || Error::Config(sentence.to_owned());
         let image: ImageReference = text.trim_end_matches('/').parse().map_err(|_| refuse())?;
         let has_version = image.version != Version::Tag("latest".to_owned()) || text.ends_with(":latest");
@@ -74,16 +74,16 @@ impl Registry {
         }
     }
 
-    /// Name there of the image that is made by a key.
+    /// The name of a key's image in the registry.
     pub(super) fn image(&self, key: &str) -> ImageReference {
         ImageReference { name: self.name.clone(), version: Version::Tag(key.to_owned()) }
     }
 
-    /// Who asks there. A login that cannot be read is said in the worker's log.
+    /// The login for the registry. If it cannot be read, the worker logs that.
     pub(super) async fn login(&self) -> Option<Login> {
         let found = self.logins.of_registry(Some(&self.host)).await;
         found
-            .inspect_err(|error| tracing::warn!(%error, registry = self.host, "no login for the registry of builds"))
+            .inspect_err(|error| tracing::warn!(%error, registry = self.host, "cannot read the login for the registry of --build-registry"))
             .ok()
             .flatten()
     }

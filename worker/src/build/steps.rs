@@ -1,9 +1,9 @@
-//! What holds the running steps of `BuildKit`, which takes no limit of memory and cpu for them and bounds no disk.
+//! Limits the running steps of `BuildKit`, which accepts no limits of memory, cpu and disk for them.
 //!
-//! Where the engine is on this machine and the worker is root, a running step shows as a mount of the engine's, whose name is that of
-//! its control group too. It is put under the job's limits as soon as it is seen, within [`LOOK_EVERY`], and what it writes is measured.
-//! Elsewhere none of this is held, which the log says. Builds of others that run at the same time are not told from this one, so one
-//! `BuildKit` build runs at a time in a worker.
+//! This works when the engine is on this machine and the worker is root. A running step is visible as a mount of the engine, and its control
+//! group has the same name. Within [`LOOK_EVERY`], the worker applies the job's limits to it and measures what it writes. In other cases the
+//! steps have no limits, and the log says so. The worker cannot tell its own build from another build that runs at the same time, so it
+//! runs only one `BuildKit` build at a time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::disk::{Bounds, NAMED_MAX};
+use crate::disk::Room;
 use crate::executor::Docker;
-use crate::isolation::Room;
 use crate::run::{mib, size_of};
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const MEASURE_LEAST: Duration = Duration::from_millis(500);
 const MEASURE_MOST: Duration = Duration::from_secs(30);
-/// Measuring costs this share of the time at most.
+/// The pause after a measurement is this many times as long as the measurement.
 const SHARE: u32 = 20;
 const CPU_PERIOD_MICROS: u32 = 100_000;
-/// The group of a step that is seen is there within so many looks.
+/// Most checks until the control group of a new step exists.
 const LOOKS_MAX: u32 = 40;
 
 /// Limits of each step.
@@ -34,26 +34,26 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 struct Running {
-    /// What it changes of its root file system.
+    /// Folder with its changes to the root file system.
     upper: PathBuf,
     bytes: u64,
     looks: u32,
     is_held: bool,
 }
 
-/// The folder of running steps; none: they cannot be held from here.
+/// The folder of running steps. None when the worker cannot limit them.
 pub(super) async fn place(docker: &Docker) -> Option<PathBuf> {
     let is_here = Docker::is_local() && rustix::process::geteuid().is_root();
     let root = if is_here { docker.root_folder().await } else { None };
     root.filter(|root| root.is_dir()).map(|root| root.join("buildkit/executor"))
 }
 
-/// Returns when the build has written more than it may, with one sentence; else never.
+/// Returns a sentence when the build has written more than it may. Otherwise never returns.
 pub(super) async fn until_over(bounds: &Bounds, limits: Limits, place: Option<PathBuf>) -> String {
     let Some(place) = place else { return std::future::pending().await };
     let others: HashSet<String> = mounts(&place).into_iter().map(|(id, _)| id).collect();
     let mut steps: BTreeMap<String, Running> = BTreeMap::new();
-    let writer = bounds.writers.enter(&bounds.folder);
+    let writer = bounds.writers.add(&bounds.folder);
     let mut next = Instant::now();
     loop {
         for (id, upper) in mounts(&place).into_iter().filter(|(id, _)| !others.contains(id)) {
@@ -64,9 +64,9 @@ pub(super) async fn until_over(bounds: &Bounds, limits: Limits, place: Option<Pa
         }
         for (id, step) in steps.iter_mut().filter(|(_, step)| !step.is_held && step.looks < LOOKS_MAX) {
             step.looks += 1;
-            step.is_held = limits.hold(id);
+            step.is_held = limits.apply(id);
             if step.looks == LOOKS_MAX && !step.is_held {
-                tracing::warn!("a step of a build is not held to its job's memory and cpus: its control group is not found");
+                tracing::warn!("a step of a build has no limits of memory and cpus, because its control group was not found");
             }
         }
         if Instant::now() >= next {
@@ -74,7 +74,7 @@ pub(super) async fn until_over(bounds: &Bounds, limits: Limits, place: Option<Pa
             let written = measure(&mut steps, bounds.bytes).await;
             if written > bounds.bytes {
                 return format!(
-                    "the build wrote more to disk than it may, {} of {}, and was stopped",
+                    "the build wrote {} to disk, more than its limit of {}, and was stopped",
                     mib(written),
                     mib(bounds.bytes)
                 );
@@ -82,7 +82,9 @@ pub(super) async fn until_over(bounds: &Bounds, limits: Limits, place: Option<Pa
             let room = Room::scarcest([bounds.folder.as_path(), place.as_path()]);
             if writer.must_yield(written, room) {
                 let written = mib(written);
-                return format!("the worker's disk is nearly full, and the build, which wrote the most, {written}, was stopped");
+                return format!(
+                    "the worker's disk is nearly full, and this build was stopped because it wrote the most ({written})"
+                );
             }
             next = Instant::now() + (began.elapsed() * SHARE).clamp(MEASURE_LEAST, MEASURE_MOST);
         }
@@ -90,7 +92,7 @@ pub(super) async fn until_over(bounds: &Bounds, limits: Limits, place: Option<Pa
     }
 }
 
-/// All steps together. What has ended lies where it lay, or is gone and counts as it was last.
+/// Bytes of all steps together. An ended step counts with its folder, or with its last size if the folder is gone.
 async fn measure(steps: &mut BTreeMap<String, Running>, most: u64) -> u64 {
     let mut sum = 0_u64;
     for step in steps.values_mut() {
@@ -102,7 +104,7 @@ async fn measure(steps: &mut BTreeMap<String, Running>, most: u64) -> u64 {
     sum
 }
 
-/// Ids of running steps and what they change.
+/// Ids of running steps, and the folders of their changes.
 fn mounts(place: &Path) -> Vec<(String, PathBuf)> {
     let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     mounts_in(&text, place)
@@ -119,14 +121,14 @@ fn mounts_in(text: &str, place: &Path) -> Vec<(String, PathBuf)> {
 }
 
 impl Limits {
-    /// Whether the step's control group was found and has them now: of the old kind, or of the one for all.
-    fn hold(&self, id: &str) -> bool {
+    /// Applies the limits to a step's control group (v1 or v2). Returns whether that worked.
+    fn apply(&self, id: &str) -> bool {
         let cpu = quota(self.cpus);
         let old = |kind: &str| PathBuf::from(format!("/sys/fs/cgroup/{kind}/docker/buildkit/{id}"));
         let (memory, cpus) = (old("memory"), old("cpu"));
         if memory.is_dir() && cpus.is_dir() {
             let bytes = self.memory_bytes.to_string();
-            // Swap together with memory; not every kernel counts it.
+            // The limit of memory and swap together. Not every kernel has it.
             let is_set = write(&memory, "memory.limit_in_bytes", &bytes)
                 && write(&cpus, "cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())
                 && write(&cpus, "cpu.cfs_quota_us", &cpu.to_string());
@@ -158,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn running_steps_are_read_off_the_mounts() {
+    fn running_steps_are_read_from_the_mounts() {
         let text = "1 2 0:8 / /var/lib/docker/buildkit/executor/i8lg1mzk/rootfs rw,relatime shared:8 - overlay overlay \
                     rw,lowerdir=/l/A,upperdir=/var/lib/docker/overlay2/x/diff,workdir=/w\n1 2 0:8 / /var/lib/docker/overlay2/y/merged rw - \
                     overlay overlay rw,upperdir=/u\n1 2 0:8 / /var/lib/docker/buildkit/executor/../rootfs rw - overlay overlay upperdir=/e\n";

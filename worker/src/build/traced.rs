@@ -1,6 +1,7 @@
-//! `BuildKit`'s steps as lines: its own messages say which step begins, what its command writes and how it ends, several at a time.
+//! Writes `BuildKit`'s steps as lines. Its messages say which step begins, what its command writes and how it ends. Several steps run at a
+//! time.
 //!
-//! Bounds: [`STEPS_MAX`] steps; a line is cut where the log's lines are.
+//! Bounds: [`STEPS_MAX`] steps. A line is cut like the lines of the log.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ const STEPS_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Traced {
     steps: HashMap<String, Step>,
-    /// The step that failed, else the one that began last.
+    /// The failed step, else the step that began last.
     place: Option<String>,
     has_failed: bool,
 }
@@ -20,12 +21,12 @@ pub(super) struct Traced {
 #[derive(Debug, Default)]
 struct Step {
     name: String,
-    /// Written and without its end.
+    /// The unfinished line.
     unfinished: String,
 }
 
 impl Traced {
-    /// The lines that a word makes.
+    /// The lines of a message.
     pub(super) fn lines(&mut self, step: BuildStep) -> Vec<String> {
         match step {
             BuildStep::Begun { id, name } => self.begin(id, &name, ""),
@@ -35,7 +36,7 @@ impl Traced {
         }
     }
 
-    /// What no step has ended with a line end.
+    /// The unfinished lines of all steps.
     pub(super) fn end(&mut self) -> Vec<String> {
         self.steps.values_mut().filter_map(Step::rest).collect()
     }
@@ -60,8 +61,7 @@ impl Traced {
     fn ended(&mut self, id: &str, error: Option<String>) -> Vec<String> {
         let Some(step) = self.steps.get_mut(id) else { return Vec::new() };
         let mut lines: Vec<_> = step.rest().into_iter().collect();
-        // Whatever is still under way when one fails is called off. A step's own failure ends in its exit code, whatever its command
-        // says before.
+        // When one step fails, `BuildKit` cancels the others. The error of the failed step ends with its exit code.
         if let Some(error) = error.filter(|error| !self.has_failed && !error.ends_with("context canceled")) {
             self.has_failed = true;
             lines.push(format!("{}: {error}", step.name));
@@ -91,13 +91,13 @@ impl Step {
     }
 }
 
-/// A terminal would show what follows the last carriage return.
+/// The line as a terminal would show it: only the text after the last carriage return.
 fn shown(line: &str) -> Vec<String> {
     let line = line.trim_end_matches(['\r', '\n']);
     cut(line.rsplit('\r').next().unwrap_or(line))
 }
 
-/// In the classic builder's words, such as `2/3 : RUN true`. What `BuildKit` looks up of a base image is its `FROM`.
+/// The step in the classic builder's form, such as `2/3 : RUN true`. A lookup of a base image counts as its `FROM`.
 fn place_of(name: &str) -> Option<String> {
     if let Some(image) = name.strip_prefix("[internal] load metadata for ") {
         return Some(format!("1 : FROM {image}"));
@@ -106,7 +106,7 @@ fn place_of(name: &str) -> Option<String> {
     Some(format!("{} : {instruction}", place.rsplit(' ').next().unwrap_or(place)))
 }
 
-/// `[2/3] RUN true` and `[build 1/2] FROM a`, but not what `BuildKit` does for itself.
+/// Whether a step belongs to the Dockerfile, such as `[2/3] RUN true` or `[build 1/2] FROM a`, and not to `BuildKit` itself.
 fn is_of_dockerfile(name: &str) -> bool {
     name.starts_with('[') && !name.starts_with("[internal]") && !name.starts_with("[auth]")
 }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_that_run_side_by_side_make_whole_lines_and_the_one_that_failed_is_the_place() {
+    fn steps_that_run_in_parallel_make_whole_lines_and_the_failed_one_is_named() {
         let mut traced = Traced::default();
         let begun = |id: &str, name: &str| BuildStep::Begun { id: id.to_owned(), name: name.to_owned() };
         let output = |id: &str, text: &str| BuildStep::Output { id: id.to_owned(), text: text.to_owned() };

@@ -1,8 +1,8 @@
-//! The way out for `git`, which resolves names and follows redirects by itself: a SOCKS proxy on this machine's loopback address
-//! that connects to judged addresses only (see [`Guarded::connect`]) and counts the bytes that come back.
+//! The network access of `git`, which resolves names and follows redirects itself: a SOCKS proxy on this machine's loopback address. It
+//! connects only to checked addresses (see [`Guarded::connect`]) and counts the received bytes.
 //!
-//! It lives as long as one git command sequence. Bounds: [`CONNECTIONS_MAX`] at a time, [`HANDSHAKE_TIMEOUT`], and the bytes that
-//! [`Tunnel::open`] is given. Only the address families and the one command that git uses are spoken (RFC 1928, CONNECT).
+//! It lives as long as one sequence of git commands. Bounds: [`CONNECTIONS_MAX`] at a time, [`HANDSHAKE_TIMEOUT`], and the bytes given to
+//! [`Tunnel::open`]. It supports only the address families and the one command that git uses (RFC 1928, CONNECT).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,7 +20,7 @@ use crate::guard::Guarded;
 const CONNECTIONS_MAX: usize = 16;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An open way out; closed when dropped, with all its connections.
+/// An open tunnel. Dropping it closes all its connections.
 #[derive(Debug)]
 pub(super) struct Tunnel {
     port: u16,
@@ -31,16 +31,16 @@ pub(super) struct Tunnel {
 #[derive(Debug)]
 struct Shared {
     guarded: Guarded,
-    /// Bytes that may still come back.
+    /// Bytes that may still be received.
     left: AtomicU64,
-    /// Why a connection was not made.
+    /// Why the last refused connection was refused.
     refusal: Mutex<Option<Refusal>>,
 }
 
-/// Why a connection was not made.
+/// Why a connection was refused.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
-    /// This worker does not make it, whatever is there.
+    /// The worker does not permit the address.
     pub(super) is_forbidden: bool,
     pub(super) why: String,
 }
@@ -54,17 +54,17 @@ impl Tunnel {
         Ok(Self { port, shared, _task: AbortOnDropHandle::new(task) })
     }
 
-    /// For `http.proxy`. The `h` leaves the name's resolution to the proxy.
+    /// The value for `http.proxy`. The `h` makes the proxy resolve the name.
     pub(super) fn url(&self) -> String {
         format!("socks5h://127.0.0.1:{}", self.port)
     }
 
-    /// Why the last connection was refused, if one was.
+    /// Why a connection was refused, if one was.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether more came back than may.
+    /// Whether more bytes were received than allowed.
     pub(super) fn is_spent(&self) -> bool {
         self.shared.left.load(Ordering::Relaxed) == 0
     }
@@ -78,7 +78,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         if connections.len() < CONNECTIONS_MAX {
             let shared = Arc::clone(&shared);
             connections.spawn(async move {
-                // Either side may break off; git says what it makes of it.
+                // Each side may break off. Git reports the error.
                 let _ = serve(client, &shared).await;
             });
         }
@@ -101,7 +101,7 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     carry(client, server, shared).await
 }
 
-/// Reads where the client wants to go.
+/// Reads the host and port that the client asks for.
 async fn handshake(client: &mut TcpStream) -> io::Result<(String, u16)> {
     let mut hello = [0; 2];
     client.read_exact(&mut hello).await?;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_permitted_is_not_connected_to_and_bytes_are_counted() {
+    async fn forbidden_addresses_are_refused_and_bytes_are_counted() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {

@@ -1,7 +1,7 @@
-//! One download to a file: streamed, hashed on its way, and resumed where it broke off.
+//! One download to a file. It is streamed, hashed as it arrives, and resumed where it broke off.
 //!
-//! A server that names a version of what it sends (a strong entity tag, else a date) is asked for the rest of that version. One
-//! that cannot, or has another version by now, sends all of it, and the file starts again.
+//! If the server names a version of the content (a strong entity tag, else a date), the worker asks for the rest of that version. A
+//! server that cannot resume, or that has another version by now, sends the whole content, and the file starts again.
 //! Bounds: 5 GiB; a line in the job's log after the first second, then at doubling intervals.
 
 use std::io::{self, SeekFrom};
@@ -25,7 +25,7 @@ const LINES_APART_MAX: Duration = Duration::from_mins(1);
 
 /// Why a transfer failed.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum TransferFailure {
     Http(ApiError),
     Disk(io::Error),
     TooLarge,
@@ -37,12 +37,12 @@ pub(crate) struct Download {
     file: File,
     hash: Sha256,
     bytes: u64,
-    /// Of what was begun; none when the server gave no name for it.
+    /// The version that the download began with. None when the server names no version.
     version: Option<HeaderValue>,
 }
 
 impl Download {
-    /// Begins a file that is not there yet.
+    /// Creates the file, which must not exist yet.
     pub(crate) async fn create(path: &Path) -> io::Result<Self> {
         let file = File::create_new(path).await?;
         Ok(Self { file, hash: Sha256::new(), bytes: 0, version: None })
@@ -53,7 +53,7 @@ impl Download {
         self.bytes
     }
 
-    /// What asks a server for the rest of the version that was begun; empty when it has to start again.
+    /// Headers that ask the server for the rest of the version. Empty when the download has to start again.
     pub(crate) fn resume(&self) -> HeaderMap {
         let version = self.version.clone().filter(|_| self.bytes > 0);
         let range = HeaderValue::from_str(&format!("bytes={}-", self.bytes)).ok();
@@ -63,7 +63,7 @@ impl Download {
         }
     }
 
-    /// Forgets what was begun.
+    /// Starts the file again from its beginning.
     pub(crate) async fn restart(&mut self) -> io::Result<()> {
         self.file.flush().await?;
         self.file.set_len(0).await?;
@@ -72,62 +72,66 @@ impl Download {
         Ok(())
     }
 
-    /// Takes an answer to its end. After an error it holds what came until then.
-    pub(crate) async fn take(&mut self, answer: Result<Response, ApiError>, progress: &mut Progress<'_>) -> Result<(), Failure> {
-        let mut response = answer.map_err(Failure::Http)?;
+    /// Writes an answer to the file. After an error, the file keeps the bytes that came before it.
+    pub(crate) async fn take(
+        &mut self,
+        answer: Result<Response, ApiError>,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), TransferFailure> {
+        let mut response = answer.map_err(TransferFailure::Http)?;
         let total = self.begin(&response).await?;
         if total.is_some_and(|total| total > BLOB_BYTES_MAX) {
-            return Err(Failure::TooLarge);
+            return Err(TransferFailure::TooLarge);
         }
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return Ok(()),
-                Err(error) => return Err(Failure::Http(ApiError::Away(cause_of(error)))),
+                Err(error) => return Err(TransferFailure::Http(ApiError::Away(cause_of(error)))),
             };
             if self.bytes + chunk.len() as u64 > BLOB_BYTES_MAX {
-                return Err(Failure::TooLarge);
+                return Err(TransferFailure::TooLarge);
             }
-            self.file.write_all(&chunk).await.map_err(Failure::Disk)?;
+            self.file.write_all(&chunk).await.map_err(TransferFailure::Disk)?;
             self.hash.update(&chunk);
             self.bytes += chunk.len() as u64;
             progress.note(self.bytes, total).await;
         }
     }
 
-    /// Gets ready for an answer's body and gives the size of the whole, where it is told.
-    async fn begin(&mut self, response: &Response) -> Result<Option<u64>, Failure> {
+    /// Prepares for an answer's body. Returns the size of the whole content, if the server says it.
+    async fn begin(&mut self, response: &Response) -> Result<Option<u64>, TransferFailure> {
         let headers = response.headers();
         if response.status() == StatusCode::PARTIAL_CONTENT {
             return match range_of(headers) {
                 Some((from, total)) if from == self.bytes => Ok(total),
                 _ => {
-                    self.restart().await.map_err(Failure::Disk)?;
-                    Err(Failure::Http(ApiError::Away("the server sent another part than it was asked for".to_owned())))
+                    self.restart().await.map_err(TransferFailure::Disk)?;
+                    Err(TransferFailure::Http(ApiError::Away("the server sent a part that was not asked for".to_owned())))
                 }
             };
         }
         if self.bytes > 0 {
-            self.restart().await.map_err(Failure::Disk)?;
+            self.restart().await.map_err(TransferFailure::Disk)?;
         }
         self.version = version_of(headers);
         Ok(response.content_length())
     }
 
-    /// The SHA-256 of the whole.
+    /// The SHA-256 of the whole content.
     pub(crate) async fn finish(mut self) -> io::Result<String> {
         self.file.flush().await?;
         Ok(hex::encode(self.hash.finalize()))
     }
 }
 
-/// Weak tags do not promise the same bytes.
+/// The version of the content. A weak tag does not count, because it does not promise the same bytes.
 fn version_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let tag = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""));
     tag.or_else(|| headers.get(LAST_MODIFIED)).cloned()
 }
 
-/// `bytes 5-9/10`: where it begins, and the size of the whole.
+/// Reads `bytes 5-9/10`: where the part begins, and the size of the whole.
 fn range_of(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     let text = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
     let (range, total) = text.split_once('/')?;
@@ -135,11 +139,11 @@ fn range_of(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     Some((from.trim().parse().ok()?, total.trim().parse().ok()))
 }
 
-/// Tells a job's log how far a download is.
+/// Writes the progress of a download to the job's log.
 #[derive(Debug)]
 pub(crate) struct Progress<'a> {
     log: &'a Log,
-    /// Of the input.
+    /// Name of the input.
     name: &'a str,
     started: Instant,
     apart: Duration,
@@ -163,7 +167,7 @@ impl<'a> Progress<'a> {
         self.log.line(Step::Running, format!("input {:?}: {}{of} fetched", self.name, mebibytes(bytes))).await;
     }
 
-    /// Says so when it took longer than a glance.
+    /// Writes a last line if the download took longer than the first line's delay.
     pub(crate) async fn done(&self, bytes: u64) {
         let took = self.started.elapsed();
         if took >= FIRST_LINE_AFTER {

@@ -1,12 +1,12 @@
-//! Content of inputs that was fetched once and is kept: `content/<sha256>` in the data directory.
+//! The cache of inputs: `content/<sha256>` in the data directory.
 //!
-//! Only bytes that this worker hashed itself get in, under the hash that it computed: what a client says about a hash decides
-//! which entry is looked for, never what an entry holds. Jobs get hard links (copies where the file system has none) below
-//! read-only mounts; the files are 0444 besides. Whoever fetches a hash holds its [`Fetching`], so that a second job waits
-//! for the first one's download instead of doing it again.
+//! The worker stores only bytes that it hashed itself, under the hash that it computed. The hash that a client gives decides which file
+//! the worker looks for, never what a file contains. Jobs get hard links (copies where the file system has none) below read-only mounts,
+//! and the files have mode 0444. While a job fetches a hash, it has the [`Fetching`] of that hash, so that a second job waits for the
+//! download instead of repeating it.
 //!
-//! Bounds: `--input-cache` bytes; the least recently used go first. Unfinished downloads (`*.part`) of a crash go at the next start.
-//! The time of last use is the file's access time, so it survives a restart without an index.
+//! Bounds: `--input-cache` bytes; the least recently used files are removed first. The next start removes unfinished downloads (`*.part`)
+//! of a crash. The time of last use is the file's access time, so it survives a restart without an index.
 
 mod download;
 
@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-pub(crate) use download::{Download, Failure, Progress};
+pub(crate) use download::{Download, Progress, TransferFailure};
 
 const PART: &str = "part";
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct KeptFile {
     bytes: u64,
     used: SystemTime,
 }
@@ -32,9 +32,9 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Contents {
     folder: PathBuf,
-    /// 0: nothing is kept.
+    /// 0 when the cache is off.
     bytes_max: u64,
-    entries: Mutex<HashMap<String, Entry>>,
+    entries: Mutex<HashMap<String, KeptFile>>,
     fetching: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -42,21 +42,21 @@ pub(crate) struct Contents {
 #[derive(Debug)]
 pub(crate) struct Fetching<'a> {
     contents: &'a Contents,
-    /// Some until it is dropped.
+    /// `Some` until this is dropped.
     guard: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
-/// A download on its way; removed when it is dropped, unless it was moved. After a crash the next start removes it.
+/// An unfinished download. It is removed on drop, unless it was moved. After a crash the next start removes it.
 #[derive(Debug)]
-pub(crate) struct Part(PathBuf);
+pub(crate) struct PartFile(PathBuf);
 
-impl Part {
+impl PartFile {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
 
-impl Drop for Part {
+impl Drop for PartFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
@@ -70,7 +70,7 @@ impl Drop for Fetching<'_> {
 }
 
 impl Contents {
-    /// Reads what is there and drops what does not belong there.
+    /// Reads the folder and removes files that do not belong there.
     pub(crate) fn open(folder: PathBuf, bytes_max: u64) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let mut entries = HashMap::new();
@@ -79,9 +79,9 @@ impl Contents {
             let name = entry.file_name().into_string().unwrap_or_default();
             match entry.metadata() {
                 Ok(metadata) if metadata.is_file() && protocol::is_sha256(&name) => {
-                    entries.insert(name, Entry { bytes: metadata.len(), used: metadata.accessed()? });
+                    entries.insert(name, KeptFile { bytes: metadata.len(), used: metadata.accessed()? });
                 }
-                // Best effort: what cannot be removed is only not used.
+                // A file that cannot be removed is just not used.
                 _ => drop(fs::remove_file(entry.path())),
             }
         }
@@ -90,16 +90,16 @@ impl Contents {
         Ok(contents)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, KeptFile>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether anything is kept at all.
+    /// Whether the cache is on.
     pub(crate) const fn is_on(&self) -> bool {
         self.bytes_max > 0
     }
 
-    /// Waits until nobody else fetches this hash.
+    /// Waits until no other job fetches this hash.
     pub(crate) async fn fetching(&self, sha256: &str) -> Fetching<'_> {
         let lock = {
             let mut all = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,15 +108,15 @@ impl Contents {
         Fetching { contents: self, guard: Some(lock.lock_owned().await) }
     }
 
-    /// Puts kept content at `target`. Whether it was there.
+    /// Puts kept content at `target`. Returns whether the cache had it.
     pub(crate) fn give(&self, sha256: &str, target: &Path) -> io::Result<bool> {
-        // Under the lock, so that it is not dropped in between.
+        // Keep the lock, so that the file is not removed in between.
         let mut entries = self.lock();
         let Some(entry) = entries.get_mut(sha256) else { return Ok(false) };
         let kept = self.folder.join(sha256);
         match link_or_copy(&kept, target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !kept.exists() => {
-                // Somebody tidied up by hand.
+                // Somebody removed the file.
                 entries.remove(sha256);
                 return Ok(false);
             }
@@ -127,13 +127,13 @@ impl Contents {
         Ok(true)
     }
 
-    /// A place to download to, on the file system of the cache.
-    pub(crate) fn part(&self) -> Part {
-        Part(self.folder.join(format!("{}.{PART}", uuid::Uuid::new_v4())))
+    /// A new file to download to, on the file system of the cache.
+    pub(crate) fn part(&self) -> PartFile {
+        PartFile(self.folder.join(format!("{}.{PART}", uuid::Uuid::new_v4())))
     }
 
-    /// Keeps a downloaded part under the hash that was computed of it and puts it at `target`.
-    pub(crate) fn keep(&self, part: &Part, sha256: &str, target: &Path) -> io::Result<()> {
+    /// Stores a download under its computed hash and puts it at `target`.
+    pub(crate) fn keep(&self, part: &PartFile, sha256: &str, target: &Path) -> io::Result<()> {
         let part = part.path();
         let file = File::open(part)?;
         let bytes = file.metadata()?.len();
@@ -141,16 +141,16 @@ impl Contents {
         if bytes > self.bytes_max {
             return move_or_copy(part, target);
         }
-        // A name must not outlive a crash that its bytes did not.
+        // After a crash, a name without its bytes must not be left.
         file.sync_all()?;
         link_or_copy(part, target)?;
         fs::rename(part, self.folder.join(sha256))?;
-        self.lock().insert(sha256.to_owned(), Entry { bytes, used: SystemTime::now() });
+        self.lock().insert(sha256.to_owned(), KeptFile { bytes, used: SystemTime::now() });
         self.shrink_to(self.bytes_max);
         Ok(())
     }
 
-    /// Drops the least recently used until at most this many bytes are left. Gives the number of bytes dropped.
+    /// Removes the least recently used files until at most this many bytes are left. Returns the number of bytes removed.
     pub(crate) fn shrink_to(&self, bytes: u64) -> u64 {
         let mut entries = self.lock();
         let mut total: u64 = entries.values().map(|entry| entry.bytes).sum();
@@ -166,7 +166,7 @@ impl Contents {
             }
             match fs::remove_file(self.folder.join(&name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(%error, "kept content cannot be removed");
+                    tracing::warn!(%error, "cannot remove a kept input");
                     continue;
                 }
                 _ => (),
@@ -179,18 +179,18 @@ impl Contents {
         dropped
     }
 
-    /// Bytes that are kept.
+    /// Bytes in the cache.
     pub(crate) fn bytes(&self) -> u64 {
         self.lock().values().map(|entry| entry.bytes).sum()
     }
 }
 
-/// Never over something that is there: two names may be one on a file system that folds case.
+/// Never overwrites a file: two names may be the same on a file system that ignores case.
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(()),
         Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Err(error),
-        // Another file system, too many links, or one that has none.
+        // Another file system, too many links, or a file system without links.
         Err(_) => copy(from, to),
     }
 }
@@ -201,13 +201,13 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     target.set_permissions(Permissions::from_mode(0o444))
 }
 
-/// Moves a file to where nothing is yet.
+/// Moves a file to a path that must not exist yet.
 pub(crate) fn move_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     link_or_copy(from, to)?;
     fs::remove_file(from)
 }
 
-/// Best effort: without it the entry only counts as older than it is after a restart.
+/// Sets the access time. If this fails, the file only counts as older than it is after a restart.
 fn note_use(path: &Path, at: SystemTime) {
     let _ = File::open(path).and_then(|file| file.set_times(FileTimes::new().set_accessed(at)));
 }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_goes_first_also_after_a_restart() {
+    fn the_least_recently_used_file_is_removed_first_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let contents = Contents::open(at("content"), 10).unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_sweeps_what_is_no_content_and_a_lost_file_is_fetched_again() {
+    fn a_start_removes_foreign_files_and_a_lost_file_is_fetched_again() {
         let folder = tempfile::tempdir().unwrap();
         let content = folder.path().join("content");
         fs::create_dir(&content).unwrap();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_put_over_another_file() {
+    fn no_file_is_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let contents = Contents::open(folder.path().join("content"), 10).unwrap();
         let hash = keep(&contents, b"one", &folder.path().join("a"));

@@ -1,8 +1,8 @@
-//! Which images this data directory's worker brought to the machine, and when a job last used each.
+//! Which images the worker of this data directory pulled or built, and when a job last used each.
 //!
-//! Kept in `images.json`. Only what stands there is ever removed: an image that was there before a job asked for it is its owner's.
-//! One that a container has, anybody's, is never removed, nor one that a job of ours is about to use ([`InUse`]).
-//! Bounds: 10,000 entries; older ones are forgotten, and their images stay.
+//! The record is the file `images.json`. The worker removes only images that are in the record: an image that was on the machine before
+//! a job asked for it belongs to the machine's owner. The worker never removes an image that any container uses, nor one that a job is
+//! about to use ([`InUse`]). Bounds: 10,000 entries; older entries are dropped, and their images stay.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -11,19 +11,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::whole_file::write_durably;
+use crate::atomic_file::write_durably;
 
 const ENTRIES_MAX: usize = 10_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Made {
-    /// Of the image that the name stood for then.
+    /// Id of the image that the name meant at that time.
     id: String,
-    /// Seconds since 1970.
+    /// Last use, in seconds since 1970.
     used: u64,
 }
 
-/// An image that may go.
+/// An image that may be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) name: String,
@@ -31,7 +31,7 @@ pub(super) struct Candidate {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ImagesState {
     /// By reference, or by id for an image without one.
     made: BTreeMap<String, Made>,
     /// Jobs by image id.
@@ -43,7 +43,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Images {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<ImagesState>,
 }
 
 /// One job's use of an image.
@@ -66,7 +66,7 @@ impl Drop for InUse {
     }
 }
 
-impl State {
+impl ImagesState {
     fn note_use(&mut self, id: &str) {
         let now = now();
         for made in self.made.values_mut().filter(|made| made.id == id) {
@@ -77,24 +77,24 @@ impl State {
 }
 
 impl Images {
-    /// Reads the record. One that cannot be read is begun anew: its images stay.
+    /// Reads the record. When it cannot be read, starts an empty one: the images of the old record stay.
     pub(super) fn open(path: PathBuf) -> Self {
         let made = std::fs::read(&path).ok().and_then(|bytes| match serde_json::from_slice(&bytes) {
             Ok(made) => Some(made),
             Err(error) => {
-                tracing::warn!(%error, "the record of pulled images cannot be read; they stay until they are removed by hand");
+                tracing::warn!(%error, "cannot read the record of pulled images; these images stay until somebody removes them with `docker rmi`");
                 None
             }
         });
-        let state = State { made: made.unwrap_or_default(), ..State::default() };
+        let state = ImagesState { made: made.unwrap_or_default(), ..ImagesState::default() };
         Self { path, state: Mutex::new(state) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ImagesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A pull or a build for a job has just brought this image here. `name` is its reference, or its id when it has none.
+    /// Records an image that was just pulled or built for a job. `name` is its reference, or its id when it has none.
     pub(crate) fn made(&self, name: &str, id: &str) {
         let mut state = self.lock();
         state.made.insert(name.to_owned(), Made { id: id.to_owned(), used: now() });
@@ -107,7 +107,7 @@ impl Images {
         self.save();
     }
 
-    /// A job is about to use this image, whoever brought it here. It stays while the answer is held.
+    /// Records that a job is about to use this image, wherever it came from. The image stays while the returned value lives.
     pub(crate) fn used(self: &Arc<Self>, id: &str) -> InUse {
         let mut state = self.lock();
         *state.in_use.entry(id.to_owned()).or_default() += 1;
@@ -115,7 +115,7 @@ impl Images {
         InUse { images: Arc::clone(self), id: id.to_owned() }
     }
 
-    /// Those that no job has used for so long, the least recently used first. `ids` are those that containers have.
+    /// Images that no job has used for this long, the least recently used first. `ids` are the images of existing containers.
     pub(super) fn idle(&self, for_: Duration, ids: &HashSet<String>) -> Vec<Candidate> {
         let state = self.lock();
         let until = now().saturating_sub(for_.as_secs());
@@ -125,19 +125,19 @@ impl Images {
         idle.into_iter().map(|(name, made)| Candidate { name: name.clone(), id: made.id.clone() }).collect()
     }
 
-    /// Whether a job uses it now.
+    /// Whether a job uses this image now.
     pub(super) fn is_in_use(&self, id: &str) -> bool {
         self.lock().in_use.contains_key(id)
     }
 
-    /// It is gone, or somebody else's now.
+    /// Drops an image that is gone, or whose name now means another image.
     pub(super) fn forget(&self, name: &str) {
         let mut state = self.lock();
         state.made.remove(name);
         state.is_changed = true;
     }
 
-    /// Writes what has changed.
+    /// Writes the record if it has changed.
     pub(super) fn save(&self) {
         let text = {
             let mut state = self.lock();
@@ -149,7 +149,7 @@ impl Images {
         let written = text.map_err(std::io::Error::from).and_then(|text| write_durably(&self.path, &text));
         if let Err(error) = written {
             self.lock().is_changed = true;
-            tracing::warn!(%error, "the record of pulled images cannot be written");
+            tracing::warn!(%error, "cannot write the record of pulled images");
         }
     }
 }

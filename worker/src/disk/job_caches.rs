@@ -1,8 +1,8 @@
 //! The `/job-cache` of each queue: `cache/<qid>/` in the data directory, bounded.
 //!
-//! A cache is looked at when jobs of its queue have ended, and touched only while none runs: a job that starts meanwhile waits.
-//! Files go by least use (read or written), until a fifth of the bound is free. A cache of more than [`FILES_MAX`] files is
-//! emptied as a whole instead: to sort it would take memory without bound.
+//! The worker measures a cache after jobs of its queue have ended, and changes it only while no job of the queue runs: a job that starts
+//! in that time waits. It removes the least recently used files (read or written) until a fifth of the bound is free. It empties a cache
+//! of more than [`FILES_MAX`] files completely, because sorting so many would take memory without bound.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,9 +18,9 @@ const FILES_MAX: usize = 200_000;
 
 #[derive(Debug)]
 struct Queue {
-    /// Read by jobs, written by whoever tidies.
+    /// Jobs take it for reading, the removal of files for writing.
     jobs: Arc<RwLock<()>>,
-    /// A job has run since the last look.
+    /// A job has run since the last measurement.
     is_changed: AtomicBool,
 }
 
@@ -50,14 +50,14 @@ impl JobCaches {
         Self { folder, bytes_max, queues: Mutex::default() }
     }
 
-    /// What an earlier run left has not been looked at.
+    /// A queue that is seen for the first time counts as changed: an earlier process may have left files.
     fn queue(&self, name: &str) -> Arc<Queue> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Queue { jobs: Arc::default(), is_changed: AtomicBool::new(true) });
         Arc::clone(queues.entry(name.to_owned()).or_insert_with(new))
     }
 
-    /// Keeps a queue's cache as it is while a job runs.
+    /// Protects a queue's cache while a job runs.
     pub(crate) async fn enter(&self, qid: Qid) -> CacheInUse {
         let queue = self.queue(&qid.to_string());
         let jobs = Arc::clone(&queue.jobs).read_owned().await;
@@ -70,7 +70,7 @@ impl JobCaches {
         self.each(false, move |path| trim(path, bytes_max, bytes_max / 5 * 4)).await;
     }
 
-    /// Frees about so many bytes. Gives how many it freed.
+    /// Removes about this many bytes. Returns how many it removed.
     pub(super) async fn shed(&self, bytes: u64) -> u64 {
         let mut freed = 0;
         for name in self.names() {
@@ -90,7 +90,7 @@ impl JobCaches {
         }
     }
 
-    /// Works on a cache that no job uses and, unless it is forced, that has changed.
+    /// Runs `work` on a cache if no job uses it and, unless `is_forced`, if it has changed.
     async fn on(&self, name: &str, is_forced: bool, work: impl FnOnce(&Path) -> u64 + Send + 'static) -> u64 {
         let queue = self.queue(name);
         let Ok(alone) = Arc::clone(&queue.jobs).try_write_owned() else { return 0 };
@@ -101,7 +101,7 @@ impl JobCaches {
         let freed = tokio::task::spawn_blocking(move || work(&path)).await.unwrap_or(0);
         drop(alone);
         if freed > 0 {
-            tracing::info!(freed_mib = freed >> 20, "the least recently used files of a job cache were removed");
+            tracing::info!(freed_mib = freed >> 20, "the worker removed the least recently used files of a job cache");
         }
         freed
     }
@@ -112,7 +112,7 @@ impl JobCaches {
     }
 }
 
-/// Files in a folder: links are files too, and never followed.
+/// Files in a folder. A link counts as a file and is never followed.
 fn files(folder: &Path) -> impl Iterator<Item = (PathBuf, fs::Metadata)> {
     let entries = walkdir::WalkDir::new(folder).min_depth(1).follow_links(false).same_file_system(true).into_iter().flatten();
     let files = entries.filter(|entry| !entry.file_type().is_dir());
@@ -124,7 +124,7 @@ fn measure(folder: &Path) -> u64 {
     files(folder).map(|(_, metadata)| metadata.blocks() * 512).sum()
 }
 
-/// Removes files until `to` bytes are left when there are more than `above`. Gives how many bytes went.
+/// When there are more than `above` bytes, removes files until `to` bytes are left. Returns how many bytes it removed.
 fn trim(folder: &Path, above: u64, to: u64) -> u64 {
     let mut total = 0;
     let mut by_use = Vec::new();
@@ -149,7 +149,7 @@ fn trim(folder: &Path, above: u64, to: u64) -> u64 {
         }
         match fs::remove_file(&path) {
             Ok(()) => left -= bytes,
-            Err(error) => tracing::warn!(%error, "a file of a job cache stays"),
+            Err(error) => tracing::warn!(%error, "cannot remove a file of a job cache"),
         }
     }
     remove_empty_folders(folder);
@@ -167,7 +167,7 @@ fn empty(folder: &Path) -> std::io::Result<()> {
 fn remove_empty_folders(folder: &Path) {
     let entries = walkdir::WalkDir::new(folder).min_depth(1).contents_first(true).follow_links(false).into_iter().flatten();
     for entry in entries.filter(|entry| entry.file_type().is_dir()) {
-        // One that is not empty stays.
+        // This fails for a folder that is not empty, which then stays.
         let _ = fs::remove_dir(entry.path());
     }
 }

@@ -1,16 +1,18 @@
-//! The machine's disk: what a worker brought there goes again, and no job is taken without room for it.
+//! The machine's disk: the worker removes what it stored there when the disk is full, and claims no job without room for one.
 //!
-//! In: the data directory, the engine, and the marks of [`CareConfig`]. Every few seconds [`Care::run`] looks at the disk of the data
-//! directory and at the engine's. One that is fuller than the high mark, or has less left than the reserve, is brought back to the
-//! low mark: kept inputs first, then images, then the engine's build cache, then job caches, each by least use.
+//! In: the data directory, the engine, and the marks of [`DiskConfig`]. Every few seconds [`Disks::run`] looks at the disk of the data
+//! directory and at the engine's disk. When a disk is fuller than the high mark, or has less free space than the reserve, the worker
+//! removes files until the low mark is met: first kept inputs, then images, then the engine's build cache, then job caches. In each
+//! group the least recently used go first.
 //!
-//! Never touched: an image that this data directory's worker did not bring, one that any container has, the cache of a queue whose
-//! job runs. An engine on another machine is asked for nothing, since its disk cannot be seen.
+//! The worker never removes an image that it did not store itself, an image that a container uses, or the cache of a queue while a job of
+//! that queue runs. It removes nothing from an engine on another machine, because it cannot see that disk.
 
-mod disk;
 mod images;
 mod job_caches;
+mod room;
 mod settings;
+mod writers;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -23,19 +25,21 @@ use crate::content::Contents;
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
 use crate::executor::{Docker, Fault};
-use disk::{Room, gibibytes};
 use images::Candidate;
 pub(crate) use images::Images;
 pub(crate) use job_caches::{CacheInUse, JobCaches};
-pub use settings::{CareConfig, InvalidMark, Mark};
+pub(crate) use room::Room;
+use room::gibibytes;
+pub use settings::{DiskConfig, InvalidMark, Mark};
+pub(crate) use writers::{Writer, Writers};
 
-/// Between two looks whether there is still room.
+/// Pause between two checks for room.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
-/// After a look that could not help, so many looks are left out.
-const LOOKS_LEFT_OUT: u32 = 6;
+/// After a round that could not make enough room, the pause is this many times as long.
+const HELPLESS_FACTOR: u32 = 6;
 const BUILD_CACHE_EVERY: Duration = Duration::from_mins(10);
 
-/// What one file system holds of ours.
+/// One file system, and what the worker or the engine stores on it.
 #[derive(Clone, Debug)]
 struct Disk {
     path: PathBuf,
@@ -43,11 +47,11 @@ struct Disk {
     holds_images: bool,
 }
 
-/// Cares for the disks of one worker.
+/// The disks that one worker uses.
 #[derive(Debug)]
-pub(crate) struct Care {
-    config: CareConfig,
-    disks: Vec<Disk>,
+pub(crate) struct Disks {
+    config: DiskConfig,
+    list: Vec<Disk>,
     /// None: jobs run without containers.
     docker: Option<Docker>,
     pub(crate) images: Arc<Images>,
@@ -55,23 +59,23 @@ pub(crate) struct Care {
     pub(crate) job_caches: JobCaches,
 }
 
-impl Care {
-    /// Reads what is kept and finds the disks that it is on.
-    pub(crate) async fn open(config: CareConfig, data: &DataDirectory, docker: Option<Docker>) -> Result<Self, Error> {
+impl Disks {
+    /// Reads the caches and finds the disks that they are on.
+    pub(crate) async fn open(config: DiskConfig, data: &DataDirectory, docker: Option<Docker>) -> Result<Self, Error> {
         let folder = data.content_folder();
         let contents = Contents::open(folder.clone(), config.input_cache);
         let contents = contents.map_err(|source| Error::DataDirectory { path: folder, source })?;
-        // A folder of that name here need not be the engine's when that is on another machine.
+        // When the engine is on another machine, a local folder of this name is not the engine's.
         let root = match &docker {
             Some(docker) if Docker::is_local() => docker.root_folder().await,
             _ => None,
         };
         if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
             let root = root.display();
-            tracing::warn!(%root, "the engine's disk cannot be seen from here: how full it is, is not looked at; mount it at the same path");
+            tracing::warn!(%root, "the worker cannot see the engine's disk, so it does not check how full it is; mount it at the same path");
         }
         Ok(Self {
-            disks: disks_of(data.path(), root),
+            list: disks_of(data.path(), root),
             docker,
             images: Arc::new(Images::open(data.images_file())),
             contents: Arc::new(contents),
@@ -80,57 +84,57 @@ impl Care {
         })
     }
 
-    /// Why no jobs are taken, if so.
-    pub(crate) fn lack(&self) -> Option<String> {
+    /// Why the worker claims no jobs, if there is too little room.
+    pub(crate) fn problem(&self) -> Option<String> {
         let reserve = self.config.disk_reserve;
-        self.disks.iter().find_map(|disk| {
+        self.list.iter().find_map(|disk| {
             let room = Room::at(&disk.path).ok()?;
             let (left, kept) = (gibibytes(room.free), gibibytes(reserve));
-            let whose = if self.disks.len() == 1 { "" } else { disk.whose() };
-            (room.free < reserve).then(|| format!("the disk{whose} has {left} left, {kept} is kept free"))
+            let whose = if self.list.len() == 1 { "" } else { disk.whose() };
+            (room.free < reserve).then(|| format!("the disk{whose} has {left} left, and the worker keeps {kept} free"))
         })
     }
 
-    /// Sees that there is room for a first job, and frees what may go for it.
+    /// Makes room for a first job.
     ///
     /// # Errors
-    /// One sentence with its mend, when that is not enough.
+    /// When there is still too little room: one sentence that names the problem and the fix.
     pub(crate) async fn make_room(&self) -> Result<(), Error> {
-        if self.lack().is_none() {
+        if self.problem().is_none() {
             return Ok(());
         }
-        for disk in &self.disks {
+        for disk in &self.list {
             self.relieve(disk, &mut None).await;
         }
         self.images.save();
-        let Some(lack) = self.lack() else { return Ok(()) };
-        let places = self.disks.iter().map(|disk| disk.path.display().to_string()).collect::<Vec<_>>().join(" and ");
-        Err(Error::Lack(format!("{lack}; make room at {places}, or give --disk-reserve less")))
+        let Some(problem) = self.problem() else { return Ok(()) };
+        let places = self.list.iter().map(|disk| disk.path.display().to_string()).collect::<Vec<_>>().join(" and ");
+        Err(Error::Machine(format!("{problem}; make room at {places}, or lower --disk-reserve")))
     }
 
-    /// Returns when there is none.
-    pub(crate) async fn until_lack(&self) {
-        while self.lack().is_none() {
+    /// Returns when there is too little room.
+    pub(crate) async fn until_problem(&self) {
+        while self.problem().is_none() {
             sleep(ROOM_EVERY).await;
         }
     }
 
-    /// Cares for ever; the caller aborts it.
+    /// Keeps room on the disks for ever; the caller aborts it.
     pub(crate) async fn run(&self) {
-        let every = self.config.care_every.0;
+        let every = self.config.check_every.0;
         let mut build_cache_at = None;
         loop {
             self.job_caches.tidy().await;
             let mut is_helpless = false;
-            for disk in &self.disks {
+            for disk in &self.list {
                 is_helpless |= !self.relieve(disk, &mut build_cache_at).await;
             }
             self.images.save();
-            sleep(if is_helpless { every * LOOKS_LEFT_OUT } else { every }).await;
+            sleep(if is_helpless { every * HELPLESS_FACTOR } else { every }).await;
         }
     }
 
-    /// Bytes that must go from a disk, 0 when it is well.
+    /// Bytes that must be removed from a disk; 0 when it has enough room.
     fn excess(&self, disk: &Disk) -> u64 {
         Room::at(&disk.path).map_or(0, |room| {
             let reserve = self.config.disk_reserve.saturating_sub(room.free);
@@ -139,13 +143,13 @@ impl Care {
         })
     }
 
-    /// Bytes that are still too many on a disk that was over its high mark.
+    /// Bytes that must still be removed from a disk that was over its high mark.
     fn rest(&self, disk: &Disk) -> u64 {
         let reserve = self.config.disk_reserve;
         Room::at(&disk.path).map_or(0, |room| self.config.disk_low.excess(room).max(reserve.saturating_sub(room.free)))
     }
 
-    /// Brings a disk that is over the high mark to the low one. Whether it is well now.
+    /// Brings a disk that is over the high mark down to the low mark. Returns whether it has enough room now.
     async fn relieve(&self, disk: &Disk, build_cache_at: &mut Option<Instant>) -> bool {
         let excess = self.excess(disk);
         if excess == 0 {
@@ -156,7 +160,7 @@ impl Care {
             let shrink = move || contents.shrink_to(contents.bytes().saturating_sub(excess));
             let freed = tokio::task::spawn_blocking(shrink).await.unwrap_or(0);
             if freed > 0 {
-                tracing::info!(freed_mib = freed >> 20, "the disk is full: kept inputs were removed");
+                tracing::info!(freed_mib = freed >> 20, "the disk is full: the worker removed kept inputs");
             }
         }
         if let Some(docker) = self.docker.as_ref().filter(|_| disk.holds_images && self.rest(disk) > 0) {
@@ -175,26 +179,26 @@ impl Care {
     async fn remove_images(&self, docker: &Docker, disk: &Disk) {
         let containers = match docker.images_of_containers().await {
             Ok(containers) => containers,
-            Err(fault) => return tracing::debug!(%fault, "images stay: the engine does not say which are in use"),
+            Err(fault) => return tracing::debug!(%fault, "no image was removed: the engine does not say which images are in use"),
         };
         for candidate in self.images.idle(self.config.image_min_age.0, &containers) {
             if self.rest(disk) == 0 {
                 return;
             }
             if let Err(fault) = self.remove_image(docker, &candidate).await {
-                return tracing::warn!(%fault, image = %candidate.name, "an image cannot be removed");
+                return tracing::warn!(%fault, image = %candidate.name, "cannot remove an image");
             }
         }
     }
 
-    /// Removes an image that is still the one we brought and that nobody has come to use.
+    /// Removes an image if its name still means the image that the worker stored, and no job uses it.
     async fn remove_image(&self, docker: &Docker, Candidate { name, id }: &Candidate) -> Result<(), Fault> {
         if docker.id_of(name).await?.as_ref() != Some(id) {
             self.images.forget(name);
             return Ok(());
         }
         if !self.images.is_in_use(id) && docker.remove_image(name).await? {
-            tracing::info!(image = %name, "the disk is full: an image that no job has used lately was removed");
+            tracing::info!(image = %name, "the disk is full: the worker removed an image that no job used lately");
             self.images.forget(name);
         }
         Ok(())
@@ -204,9 +208,12 @@ impl Care {
         match docker.prune_build_cache(self.config.build_cache_min_age.0).await {
             Ok(0) => (),
             Ok(freed) => {
-                tracing::info!(freed_mib = freed >> 20, "the disk is full: build cache that nobody used lately was removed");
+                tracing::info!(
+                    freed_mib = freed >> 20,
+                    "the disk is full: the worker removed build cache that was not used lately"
+                );
             }
-            Err(fault) => tracing::debug!(%fault, "the build cache stays"),
+            Err(fault) => tracing::debug!(%fault, "cannot remove build cache"),
         }
     }
 }

@@ -1,24 +1,43 @@
-//! How much room a disk has.
+//! How much room a file system has.
 
 use std::io;
 use std::path::Path;
 
-/// Of one file system, as it is to somebody who is not root: what is set aside for root counts as used.
+/// A file system with less free space than this, and less than a twentieth of its size, is nearly full.
+const SCARCE: u64 = 1024 * 1024 * 1024;
+
+/// Room of one file system for a user who is not root: space that is reserved for root counts as used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Room {
-    /// What is in use and what is left.
+pub(crate) struct Room {
+    /// Used and free bytes together.
     pub(super) total: u64,
-    /// What is left.
-    pub(super) free: u64,
+    /// Free bytes.
+    pub(crate) free: u64,
 }
 
 impl Room {
-    /// Asks the system about the disk that a path is on.
+    /// Asks the system about the file system of a path.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         let stat = rustix::fs::statvfs(path)?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         let used = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize);
         Ok(Self { total: used + free, free })
+    }
+
+    /// The scarcest of the file systems of these paths.
+    pub(crate) fn scarcest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Option<Self> {
+        let rooms = paths.into_iter().filter_map(|path| Self::at(path).ok());
+        rooms.min_by_key(|room| room.free.saturating_sub(room.reserve()))
+    }
+
+    /// Free bytes below which the file system is nearly full.
+    pub(super) fn reserve(&self) -> u64 {
+        SCARCE.min(self.total / 20)
+    }
+
+    /// Whether the file system is nearly full.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.free < self.reserve()
     }
 }
 

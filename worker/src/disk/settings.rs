@@ -1,4 +1,4 @@
-//! Settings of what a worker keeps on disk. The doc comments are their `--help`.
+//! Settings of what a worker keeps on disk. The doc comments are the text of `--help`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,40 +6,42 @@ use std::time::Duration as StdDuration;
 
 use protocol::{Duration, parse_size};
 
-use super::disk::Room;
+use super::room::Room;
 use crate::error::Error;
 
 /// How much of the disk a worker's own images and caches may take.
 #[derive(clap::Args, Clone, Debug)]
-pub struct CareConfig {
-    /// Most bytes of fetched inputs to keep for jobs that want them again; 0 keeps none.
+pub struct DiskConfig {
+    /// Most bytes of fetched inputs to keep for later jobs; 0 keeps none.
     #[arg(long, default_value = "10g", value_parser = parse_size, value_name = "SIZE", allow_hyphen_values = true)]
     pub input_cache: u64,
-    /// Most bytes of one queue's /job-cache. Above it the least recently used files go as soon as no job of the queue runs.
+    /// Most bytes of one queue's /job-cache. Above this, the worker removes the least recently used files as soon as no job of the
+    /// queue runs.
     #[arg(long, default_value = "20g", value_parser = parse_size, value_name = "SIZE", allow_hyphen_values = true)]
     pub job_cache_max: u64,
-    /// When the disk is this full, kept inputs, images that this worker pulled or built, and caches go, the least recently used
-    /// first: a share in use (85%) or a size left (20g).
+    /// When the disk is this full, the worker removes kept inputs, images that it pulled or built, and caches, the least recently
+    /// used first. Give the used share (85%) or the free size (20g).
     #[arg(long, default_value = "85%", value_name = "MARK", allow_hyphen_values = true)]
     pub disk_high: Mark,
-    /// Until it is no fuller than this.
+    /// The worker stops removing when the disk is no fuller than this.
     #[arg(long, default_value = "75%", value_name = "MARK", allow_hyphen_values = true)]
     pub disk_low: Mark,
-    /// No jobs are taken while less than this is left.
+    /// The worker claims no jobs while less than this is free.
     #[arg(long, default_value = "1g", value_parser = parse_size, value_name = "SIZE", allow_hyphen_values = true)]
     pub disk_reserve: u64,
-    /// Images that a job used less than this long ago stay, however full the disk is.
+    /// The worker keeps images that a job used within this time, however full the disk is.
     #[arg(long, default_value = "1h", value_name = "DURATION", allow_hyphen_values = true)]
     pub image_min_age: Duration,
-    /// Build cache of the engine that nobody used for this long goes too when that was not enough, whoever built.
+    /// If that was not enough, the worker also removes the engine's build cache that was not used for this long, including cache of
+    /// builds that were not the worker's.
     #[arg(long, default_value = "24h", value_name = "DURATION", allow_hyphen_values = true)]
     pub build_cache_min_age: Duration,
-    /// Time between two looks at the disk.
-    #[arg(long, default_value = "10s", hide = true)]
-    pub care_every: Duration,
+    /// Time between two checks of the disk.
+    #[arg(long = "care-every", default_value = "10s", hide = true)]
+    pub check_every: Duration,
 }
 
-impl Default for CareConfig {
+impl Default for DiskConfig {
     fn default() -> Self {
         Self {
             input_cache: 10 << 30,
@@ -49,46 +51,46 @@ impl Default for CareConfig {
             disk_reserve: 1 << 30,
             image_min_age: Duration(StdDuration::from_hours(1)),
             build_cache_min_age: Duration(StdDuration::from_hours(24)),
-            care_every: Duration(StdDuration::from_secs(10)),
+            check_every: Duration(StdDuration::from_secs(10)),
         }
     }
 }
 
-impl CareConfig {
+impl DiskConfig {
     /// Refuses marks that contradict each other.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let is_turned_around = match (self.disk_high, self.disk_low) {
+        let is_reversed = match (self.disk_high, self.disk_low) {
             (Mark::Used(high), Mark::Used(low)) => low > high,
             (Mark::Free(high), Mark::Free(low)) => low < high,
-            // Which is higher depends on the disk; each is met by itself.
+            // Which of the two is higher depends on the size of the disk, so both are allowed.
             _ => false,
         };
-        if is_turned_around {
+        if is_reversed {
             return Err(Error::Config("--disk-low must leave at least as much of the disk free as --disk-high".to_owned()));
         }
-        if self.care_every.0.is_zero() {
+        if self.check_every.0.is_zero() {
             return Err(Error::Config("--care-every must be above 0".to_owned()));
         }
         Ok(())
     }
 }
 
-/// How full a disk is: the share in use or what is left.
+/// How full a disk is: the used share or the free size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mark {
-    /// Percent in use.
+    /// Percent used.
     Used(f64),
-    /// Bytes left.
+    /// Bytes free.
     Free(u64),
 }
 
-/// A text that says nothing about how full a disk is.
+/// A text that does not say how full a disk is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no mark; write the share of the disk in use as 85%, or what is left of it as 20g")]
+#[error("{0:?} is not a disk mark; write the used share of the disk as 85%, or the free size as 20g")]
 pub struct InvalidMark(String);
 
 impl Mark {
-    /// Bytes that must go until the disk is no fuller than this.
+    /// Bytes to remove until the disk is no fuller than this.
     pub(super) fn excess(self, room: Room) -> u64 {
         let free = match self {
             Self::Free(bytes) => bytes,
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_go_is_what_is_missing_to_the_mark() {
+    fn the_excess_is_what_must_be_removed_to_meet_the_mark() {
         let room = Room { total: 1000, free: 100 };
         assert_eq!(Mark::Used(85.0).excess(room), 50);
         assert_eq!(Mark::Used(90.0).excess(room), 0);
@@ -145,9 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn marks_that_are_turned_around_are_refused() {
+    fn a_low_mark_above_the_high_mark_is_refused() {
         let check = |high: &str, low: &str| {
-            let config = CareConfig { disk_high: high.parse().unwrap(), disk_low: low.parse().unwrap(), ..CareConfig::default() };
+            let config = DiskConfig { disk_high: high.parse().unwrap(), disk_low: low.parse().unwrap(), ..DiskConfig::default() };
             config.check().is_ok()
         };
         assert!(check("85%", "75%") && check("10g", "20g") && check("5g", "80%"));

@@ -1,23 +1,23 @@
-//! Who writes where: which jobs share a cache folder, and which one has written the most when a disk is nearly full.
+//! What running jobs write: which of them share a cache folder, and which has written the most when a disk is nearly full.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A file system with less than this, and less than a twentieth of its size, is nearly full.
-const RESERVE: u64 = 1024 * 1024 * 1024;
-/// Time for the files of a job that was stopped to go, before another one is.
+use super::room::Room;
+
+/// Time for the files of a stopped job to be removed, before another job is stopped.
 const RELIEF: Duration = Duration::from_mins(1);
 
 /// What the running jobs of one worker write.
 #[derive(Debug, Default)]
 pub(crate) struct Writers {
-    state: Mutex<State>,
+    state: Mutex<WriterStates>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WriterStates {
     next: u64,
     /// Bytes by job.
     written: HashMap<u64, u64>,
@@ -26,7 +26,7 @@ struct State {
     last_stop: Option<Instant>,
 }
 
-/// One running job among them.
+/// One running job.
 #[derive(Debug)]
 pub(crate) struct Writer {
     writers: Arc<Writers>,
@@ -35,12 +35,12 @@ pub(crate) struct Writer {
 }
 
 impl Writers {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WriterStates> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a job that writes to a cache folder, among other places.
-    pub(crate) fn enter(self: &Arc<Self>, cache: &Path) -> Writer {
+    /// Adds a running job, with the cache folder that it writes to.
+    pub(crate) fn add(self: &Arc<Self>, cache: &Path) -> Writer {
         let mut state = self.lock();
         state.next += 1;
         let number = state.next;
@@ -56,14 +56,14 @@ impl Writer {
         self.writers.lock().cache_users.get(&self.cache).is_some_and(|users| *users == 1)
     }
 
-    /// Notes what the job has written so far. Whether it is the one to stop so that a disk with this much left gets room.
+    /// Records what the job has written so far. Returns whether this job must be stopped to make room on a disk with this much room.
     pub(crate) fn must_yield(&self, written: u64, room: Option<Room>) -> bool {
         let mut state = self.writers.lock();
         state.written.insert(self.number, written);
         let Some(room) = room.filter(Room::is_scarce) else { return false };
         let is_largest = state.written.values().all(|other| *other <= written);
         let is_relieved = state.last_stop.is_some_and(|stop| stop.elapsed() < RELIEF);
-        // Who wrote less than the reserve did not use it up.
+        // A job that wrote less than the reserve did not use it up.
         let must = is_largest && !is_relieved && written >= room.reserve();
         if must {
             state.last_stop = Some(Instant::now());
@@ -83,35 +83,6 @@ impl Drop for Writer {
     }
 }
 
-/// Room of a file system.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    pub(crate) free: u64,
-    size: u64,
-}
-
-impl Room {
-    /// The scarcest of the file systems that these paths lie on.
-    pub(crate) fn scarcest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Option<Self> {
-        let room = |path: &Path| {
-            let about = rustix::fs::statvfs(path).ok()?;
-            Some(Self {
-                free: about.f_bavail.saturating_mul(about.f_frsize),
-                size: about.f_blocks.saturating_mul(about.f_frsize),
-            })
-        };
-        paths.into_iter().filter_map(room).min_by_key(|room| room.free.saturating_sub(room.reserve()))
-    }
-
-    fn reserve(&self) -> u64 {
-        RESERVE.min(self.size / 20)
-    }
-
-    fn is_scarce(&self) -> bool {
-        self.free < self.reserve()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,23 +90,23 @@ mod tests {
     #[test]
     fn of_all_writers_the_largest_yields_and_then_there_is_time_to_tidy_up() {
         let writers = Arc::new(Writers::default());
-        let (small, large) = (writers.enter(Path::new("/a")), writers.enter(Path::new("/a")));
-        let (scarce, ample) = (Some(Room { free: 1, size: 1000 }), Some(Room { free: 500, size: 1000 }));
+        let (small, large) = (writers.add(Path::new("/a")), writers.add(Path::new("/a")));
+        let (scarce, ample) = (Some(Room { free: 1, total: 1000 }), Some(Room { free: 500, total: 1000 }));
         assert!(!large.must_yield(400, ample) && !large.must_yield(400, None));
         assert!(!small.must_yield(300, scarce), "another one wrote more");
         assert!(large.must_yield(400, scarce));
         drop(large);
         assert!(!small.must_yield(300, scarce), "the files of the first are still going");
-        let idle = Arc::new(Writers::default()).enter(Path::new("/a"));
+        let idle = Arc::new(Writers::default()).add(Path::new("/a"));
         assert!(!idle.must_yield(10, scarce), "it did not fill the disk");
     }
 
     #[test]
     fn a_cache_is_shared_while_two_jobs_have_it() {
         let writers = Arc::new(Writers::default());
-        let first = writers.enter(Path::new("/a"));
-        let second = writers.enter(Path::new("/a"));
-        assert!(!first.is_alone_in_cache() && writers.enter(Path::new("/b")).is_alone_in_cache());
+        let first = writers.add(Path::new("/a"));
+        let second = writers.add(Path::new("/a"));
+        assert!(!first.is_alone_in_cache() && writers.add(Path::new("/b")).is_alone_in_cache());
         drop(second);
         assert!(first.is_alone_in_cache());
     }

@@ -1,6 +1,6 @@
-//! What runs jobs: the [`Executor`], what it is given, how a run ends, and whose fault a failure is.
+//! The [`Executor`], which runs jobs, and its types: what it gets, how a run ends, and why it failed.
 //!
-//! The types here name no engine. `docker` is the only module that names the engine's client; `process` runs scripts without one.
+//! The types here do not depend on an engine. Only `docker` uses the engine's client. `process` runs scripts without an engine.
 
 mod confinement;
 mod docker;
@@ -16,35 +16,35 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::error::Error;
-pub(crate) use confinement::{Confinement, EngineFacts, ImageFacts, NetworkSpec, SandboxSpec, Whereabouts, WorkerNetwork};
+pub(crate) use confinement::{Confinement, ContainerLocation, EngineFacts, ImageFacts, NetworkSpec, SandboxSpec, WorkerNetwork};
 pub(crate) use docker::{BuildOptions, Docker, Head, Helped, HelperSpec, Program, UnusedSandbox};
 pub(crate) use process::Processes;
 
-/// Runs jobs, one container or process group each.
+/// Runs jobs, each in a container or a process group.
 ///
-/// The order of calls about one run is create, attach, start, wait (with a stop in it, perhaps), ending, remove. Ids come from
-/// `create` and `list`; every call about an id may fail with [`Fault::Host`] when the run has vanished.
+/// The calls of one run come in this order: create, attach, start, wait (maybe with a stop during it), end, remove. Ids come from
+/// `create` and `list`. Every call with an id may fail with [`Fault::Host`] when the run does not exist any more.
 pub(crate) trait Executor: Debug + Send + Sync {
-    /// As a worker describes itself.
+    /// The executor's name in the worker's description.
     fn name(&self) -> &'static str;
 
-    /// Where a job finds a folder of this machine; `inside` is its place in a container.
+    /// The path at which a job finds a folder of this machine. `inside` is the path in a container.
     fn place(&self, folder: &Path, inside: &str) -> String;
 
-    /// Whether it answers.
+    /// Checks that the executor answers.
     fn ping(&self) -> BoxFuture<'_, Result<(), Fault>>;
 
-    /// Makes a run that is not started and gives its id.
+    /// Creates a run without starting it. Returns its id.
     fn create(&self, spec: ContainerSpec) -> BoxFuture<'_, Result<String, Fault>>;
 
-    /// Everything that a run writes from its start on.
+    /// The output of a run from its start.
     fn attach<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>>;
 
-    /// Everything that a started run has written, from the oldest that is kept, and goes on writing. It may end too early: what a
-    /// run wrote last is in its [`record`](Self::record) alone.
+    /// The recorded output of a started run, followed by its further output. The stream may end too early: the last output of a run
+    /// is only in its [`record`](Self::record).
     fn replay<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>>;
 
-    /// Everything that a run which has ended has written, from the oldest that is kept.
+    /// The recorded output of a run that has ended.
     fn record<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>>;
 
     /// Starts a run.
@@ -56,16 +56,16 @@ pub(crate) trait Executor: Debug + Send + Sync {
     /// Asks a run to end, and kills it after the grace.
     fn stop<'a>(&'a self, id: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), Fault>>;
 
-    /// How long ago a started run began, by this machine's clock.
+    /// How long ago a run started, by this machine's clock.
     fn age<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Duration, Fault>>;
 
-    /// How a run that has ended did so.
-    fn ending<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Ending, Fault>>;
+    /// How an ended run ended.
+    fn end<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<RunEnd, Fault>>;
 
-    /// Kills a run if it goes on and removes all of it.
+    /// Kills a run if it still runs, and removes it.
     fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>>;
 
-    /// What workers of a data directory left.
+    /// The runs that workers of a data directory left.
     fn list<'a>(&'a self, data_label: &'a str) -> BoxFuture<'a, Result<Vec<Left>, Fault>>;
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct Left {
     pub(crate) id: String,
     /// Its labels.
     pub(crate) labels: HashMap<String, String>,
-    /// It runs or has run, and its output can be read again.
+    /// The run has started, and its output can be read again.
     pub(crate) can_go_on: bool,
 }
 
@@ -88,30 +88,32 @@ pub(crate) const LABEL_JOB: &str = "asman.job";
 pub(crate) const LABEL_EPOCH: &str = "asman.epoch";
 /// Label with the worker's id.
 pub(crate) const LABEL_WORKER: &str = "asman.worker";
-/// Label with the hash of the data directory's path: what a start sweeps by.
+/// Label with the hash of the data directory's path. A start finds by it what earlier processes left.
 pub(crate) const LABEL_DATA: &str = "asman.data";
 
-/// Label of a network or sandbox with its worker's [`Owner`](crate::owner::Owner): who starts next to a dead worker tidies up.
+/// Label of a network or sandbox with its worker's [`Owner`](crate::owner::Owner), so that another worker can remove it when its worker
+/// is dead.
 pub(crate) const LABEL_OWNER: &str = "asman.owner";
 
-/// Label with the lock file of the worker's data directory: for people who look, and for workers of an earlier version.
+/// Label with the lock file of the worker's data directory, for people and for workers of an earlier version.
 pub(crate) const LABEL_LOCK: &str = "asman.lock";
 
-/// Label of a sandbox; its value is that of [`LABEL_DATA`], which a sandbox does not have: it is no job's.
+/// Label of a sandbox, with the value of [`LABEL_DATA`]. A sandbox does not have [`LABEL_DATA`] itself, because it is not a job's
+/// container.
 pub(crate) const LABEL_SANDBOX: &str = "asman.sandbox";
 
-/// Why the engine did not do what it was asked.
+/// Why a call to the engine failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    /// It answered with a refusal. Whose fault that is, the status and what was asked tell: see [`ends`](crate::ends).
+    /// The engine refused. The status and the call decide whose fault it is: see [`ends`](crate::ends).
     #[error("{message}")]
     Refused {
-        /// HTTP status of the engine; 500 for a failure inside a stream.
+        /// HTTP status of the engine. 500 for a failure inside a stream.
         status: u16,
-        /// In its own words.
+        /// What the engine said.
         message: String,
     },
-    /// There is no answer: it is gone or broken, and another machine may do better.
+    /// The engine gave no answer, because it is gone or broken. Another machine may succeed.
     #[error("{0}")]
     Host(String),
 }
@@ -127,25 +129,25 @@ pub(crate) struct Mount {
 /// A container to create.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ContainerSpec {
-    /// Id of an image that is present; empty for an executor without images.
+    /// Id of a present image. Empty for an executor without images.
     pub(crate) image: String,
-    /// None: the image's own.
+    /// None: the image's entrypoint.
     pub(crate) entrypoint: Option<Vec<String>>,
-    /// None: the image's own.
+    /// None: the image's command.
     pub(crate) command: Option<Vec<String>>,
     pub(crate) workdir: Option<String>,
     /// `NAME=value` each.
     pub(crate) env: Vec<String>,
     pub(crate) mounts: Vec<Mount>,
-    /// More than the machine has is cut to that.
+    /// Cpus, at most as many as the machine has.
     pub(crate) cpus: f64,
     /// Memory and swap together.
     pub(crate) memory_bytes: u64,
     /// None: 64 MiB.
     pub(crate) shm_bytes: Option<u64>,
-    /// The gpus it sees, by index or UUID.
+    /// The gpus of the container, by index or UUID.
     pub(crate) gpus: Vec<String>,
-    /// Its first process is one of the engine's own, which passes signals on and collects orphans.
+    /// The first process is the engine's init, which passes on signals and collects orphans.
     pub(crate) has_init: bool,
     pub(crate) labels: HashMap<String, String>,
     pub(crate) confinement: Confinement,
@@ -153,56 +155,56 @@ pub(crate) struct ContainerSpec {
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ending {
+pub(crate) struct RunEnd {
     pub(crate) exit_code: i64,
     /// From its start to its end, by the engine's clock.
     pub(crate) duration: Duration,
-    /// The kernel killed a process in it for memory.
+    /// The kernel killed a process of the run because memory ran out.
     pub(crate) is_out_of_memory: bool,
 }
 
-/// Some bytes that a container wrote; lines are cut anywhere.
+/// Some bytes that a container wrote. A frame may end inside a line.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) is_stderr: bool,
     pub(crate) bytes: Bytes,
 }
 
-/// One word of a pull's progress.
+/// One message about a pull's progress.
 #[derive(Clone, Debug)]
 pub(crate) struct PullProgress {
-    /// Layer, or empty for the whole.
+    /// Layer, or empty for the whole image.
     pub(crate) layer: String,
     pub(crate) status: String,
 }
 
-/// One word of a build.
+/// One message of a build.
 #[derive(Clone, Debug)]
 pub(crate) enum BuildWord {
-    /// What the builder and the commands wrote; lines are cut anywhere.
+    /// Output of the builder and the commands. It may end inside a line.
     Output(String),
-    /// Of the pull of a base image.
+    /// Progress of the pull of a base image.
     Progress(String),
-    /// What `BuildKit` does.
+    /// Steps of `BuildKit`.
     Steps(Vec<BuildStep>),
-    /// Neither.
+    /// None of these.
     Nothing,
 }
 
-/// One word of `BuildKit` about a step.
+/// One message of `BuildKit` about a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BuildStep {
-    /// It began, with its name, such as `[stage-0 2/3] RUN true`.
+    /// The step began. Its name is for example `[stage-0 2/3] RUN true`.
     Begun { id: String, name: String },
-    /// It is as it was in an earlier build.
+    /// The step's result comes from an earlier build.
     Cached { id: String, name: String },
-    /// What its command wrote; lines are cut anywhere.
+    /// Output of its command. It may end inside a line.
     Output { id: String, text: String },
-    /// It ended, with what went wrong if something did.
+    /// The step ended, with an error if it failed.
     Ended { id: String, error: Option<String> },
 }
 
-/// Who asks a registry.
+/// A login for a registry.
 #[derive(Clone)]
 pub(crate) struct Login {
     /// Host and port.
@@ -219,12 +221,12 @@ impl std::fmt::Debug for Login {
     }
 }
 
-/// Version of the Docker engine that a worker would use.
+/// Version of the Docker engine that a worker uses.
 pub async fn docker_version() -> Result<String, Error> {
     Docker::connect().await?.version().await.map_err(|fault| Error::Docker(fault.to_string()))
 }
 
-/// Runtimes that this engine can run containers in.
+/// Runtimes of the Docker engine.
 pub async fn docker_runtimes() -> Result<Vec<String>, Error> {
     let facts = Docker::connect().await?.facts().await.map_err(|fault| Error::Docker(fault.to_string()))?;
     Ok(facts.runtimes)

@@ -1,10 +1,11 @@
-//! Logins of registries, as `docker login` has left them for the user that the worker runs as.
+//! Logins for registries, which `docker login` stores for the user that the worker runs as.
 //!
-//! In: the `config.json` of Docker's own command line, with `auths`, `credsStore` and `credHelpers`, whose `docker-credential-*`
-//! programs are asked. It is read each time, so a login counts as soon as it is made. Out: a [`Login`] for one registry.
+//! In: the `config.json` of the Docker command line, with `auths`, `credsStore` and `credHelpers`. The worker calls the
+//! `docker-credential-*` programs that it names. It reads the file each time, so a new login works at once. Out: a [`Login`] for one
+//! registry.
 //!
-//! They are the owner's: a worker with `--untrusted` has [`Logins::none`], so that no stranger's job pulls with them. No error and no log
-//! line holds more of one than its registry and the program's name.
+//! The logins belong to the worker's owner. A worker with `--untrusted` has [`Logins::none`], so that jobs of strangers do not use them. Errors
+//! and log lines contain only the registry and the name of the program.
 //!
 //! Bounds: [`FILE_BYTES_MAX`], [`ANSWER_BYTES_MAX`] and [`HELPER_TIMEOUT`].
 
@@ -25,23 +26,23 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 const REGISTRIES_MAX: usize = 64;
-/// Under which Docker keeps the login of the registry that names without a host mean.
+/// The key under which Docker stores the login of the default registry.
 const HUB: &str = "https://index.docker.io/v1/";
 const HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
-/// User name of a login that is a token.
+/// User name of a login whose password is a token.
 const TOKEN_USER: &str = "<token>";
 
-/// Why a login that is there cannot be had. It names the program or the file, never what they hold.
+/// Why an existing login cannot be read. It names the program or the file, never their content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoginError {
-    /// Of Docker's command line.
-    #[error("{0} cannot be read as Docker's settings")]
+    /// The file is invalid.
+    #[error("{0} is not a valid settings file of Docker; check its JSON")]
     File(PathBuf),
-    /// Not installed, or not in the PATH.
-    #[error("{0} is not installed here, which keeps the logins of this machine; install it, or run `docker login` without it")]
+    /// The program is not installed, or not in the PATH.
+    #[error("{0}, which stores the logins of this machine, is not installed; install it, or run `docker login` without it")]
     NoHelper(String),
-    /// It gives no login.
-    #[error("{0} fails to give the login; run it by hand to see why")]
+    /// The program failed.
+    #[error("{0} does not give the login; run it in a terminal to see why")]
     Helper(String),
 }
 
@@ -67,18 +68,18 @@ struct Answer {
 }
 
 impl Logins {
-    /// Those of a folder, else of the user's own.
+    /// The logins in a folder, else those of the user.
     pub(crate) fn of(folder: Option<&Path>) -> Self {
         let home = || std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| PathBuf::from(home).join(".docker"));
         Self { file: folder.map(Path::to_owned).or_else(home).map(|folder| folder.join("config.json")) }
     }
 
-    /// Nobody's.
+    /// No logins.
     pub(crate) fn none() -> Self {
         Self::default()
     }
 
-    /// For the registry of an image's name; none: the engine's default one.
+    /// The login for the registry of an image's name. `None` as the registry means the engine's default.
     pub(crate) async fn of_registry(&self, registry: Option<&str>) -> Result<Option<Login>, LoginError> {
         let Some(settings) = self.read().await? else { return Ok(None) };
         let keys = keys_of(registry);
@@ -92,7 +93,7 @@ impl Logins {
         }
     }
 
-    /// All registries that the owner has a login for, as far as the settings name them.
+    /// All registries with a login that the settings name.
     pub(crate) async fn registries(&self) -> Vec<String> {
         let settings = self.read().await.ok().flatten().unwrap_or_default();
         let named = settings.auths.keys().chain(settings.cred_helpers.keys()).map(|key| host_of(key).to_owned());
@@ -103,7 +104,7 @@ impl Logins {
         named
     }
 
-    /// None: there is no such file, so nobody has logged in.
+    /// Returns None when there is no such file, so there are no logins.
     async fn read(&self) -> Result<Option<Settings>, LoginError> {
         let Some(path) = &self.file else { return Ok(None) };
         let unreadable = || LoginError::File(path.clone());
@@ -118,7 +119,7 @@ impl Logins {
     }
 }
 
-/// What a registry's login may be kept under, the usual one first.
+/// The keys that a registry's login may have, the usual one first.
 fn keys_of(registry: Option<&str>) -> Vec<String> {
     match registry {
         Some(host) if !HUB_HOSTS.contains(&host) => vec![host.to_owned(), format!("https://{host}")],
@@ -132,7 +133,7 @@ fn host_of(key: &str) -> &str {
     bare.split('/').next().unwrap_or(bare)
 }
 
-/// The program that keeps a registry's login: its own, else the one for all.
+/// The program that stores a registry's login: the one for this registry, else the one for all.
 fn helper_of(settings: &Settings, keys: &[String]) -> Option<String> {
     let own = || settings.cred_helpers.iter().find(|(key, _)| keys.iter().any(|other| host_of(other) == host_of(key)));
     let name = own().and_then(|(_, name)| name.as_str()).or(settings.creds_store.as_deref())?;
@@ -140,7 +141,7 @@ fn helper_of(settings: &Settings, keys: &[String]) -> Option<String> {
     is_plain.then(|| format!("docker-credential-{name}"))
 }
 
-/// From the file itself.
+/// A login in the file itself.
 fn kept(settings: &Settings, keys: &[String], host: &str) -> Option<Login> {
     let exact = keys.iter().find_map(|key| settings.auths.get(key));
     let similar = || settings.auths.iter().find(|(key, _)| keys.iter().any(|other| host_of(other) == host_of(key)));
@@ -152,7 +153,7 @@ fn kept(settings: &Settings, keys: &[String], host: &str) -> Option<Login> {
     let decoded = || {
         let bytes = STANDARD.decode(text("auth")?).ok()?;
         let (user, password) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
-        // Docker's own program ends some with a NUL.
+        // Docker ends some passwords with a NUL.
         Some((user.to_owned(), password.trim_end_matches('\0').to_owned()))
     };
     let (user, password) = decoded().or_else(|| Some((text("username")?, text("password")?)))?;
@@ -165,7 +166,7 @@ fn login(registry: &str, user: String, password: String) -> Login {
     Login { registry: server.to_owned(), user: if is_token { String::new() } else { user }, password, is_token }
 }
 
-/// A program's answer to any of the keys; none: it has no such login.
+/// A program's answer for one of the keys. None when it has no such login.
 async fn ask(program: &str, keys: &[String]) -> Result<Option<(String, String)>, LoginError> {
     for key in keys {
         let answer = tokio::time::timeout(HELPER_TIMEOUT, call(program, key)).await;
@@ -185,14 +186,14 @@ async fn call(program: &str, key: &str) -> Result<Option<(String, String)>, Logi
         _ => failed(),
     })?;
     let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(failed()) };
-    // It may answer without reading.
+    // The program may answer without reading its input.
     let _ = stdin.write_all(format!("{key}\n").as_bytes()).await;
     drop(stdin);
     let mut bytes = Vec::new();
     stdout.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).await.map_err(|_| failed())?;
     let status = child.wait().await.map_err(|_| failed())?;
     if !status.success() {
-        // The one sentence of the programs' common protocol that means that there is none.
+        // In the programs' protocol this sentence means that there is no login.
         let is_none = String::from_utf8_lossy(&bytes).contains("credentials not found");
         return if is_none { Ok(None) } else { Err(failed()) };
     }
@@ -248,8 +249,11 @@ mod tests {
                 "credHelpers":{"own.example":"../evil","bad.example":"asman test"}}"#,
         );
         let error = logins.of_registry(Some("registry.example")).await.unwrap_err().to_string();
-        assert!(error.starts_with("docker-credential-asman-test-none is not installed here"), "{error}");
-        // A name that is none of a program's is not run.
+        assert!(
+            error.starts_with("docker-credential-asman-test-none, which stores the logins of this machine, is not installed"),
+            "{error}"
+        );
+        // A name that is not a plain program name is not run.
         assert_eq!(found(&logins, Some("own.example")).await, None);
         assert_eq!(logins.registries().await, ["bad.example", "file.example", "own.example", "registry.example"]);
         let program = folder.path().join("keeper");

@@ -1,4 +1,4 @@
-//! Images: how they are named, and one at a time of each on its way here.
+//! Pulls of images. Only one pull or build of an image runs at a time.
 
 mod login;
 mod once;

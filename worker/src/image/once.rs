@@ -1,4 +1,4 @@
-//! One pull or build per image at a time in the process, whatever the number of workers in it: who comes second finds it present.
+//! Only one pull or build of an image at a time in this process, even with several workers. A second job finds the image present.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -7,16 +7,16 @@ use tokio::sync::OwnedMutexGuard;
 
 type Turns = HashMap<String, Arc<tokio::sync::Mutex<()>>>;
 
-/// Images that are being made or waited for.
+/// Images that are being pulled or built, or waited for.
 static TURNS: LazyLock<Mutex<Turns>> = LazyLock::new(Mutex::default);
 
-/// The right to make an image, until it is dropped.
+/// The right to pull or build an image, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     held: Option<OwnedMutexGuard<()>>,
 }
 
-/// Waits until nobody else makes the image.
+/// Waits until no other job pulls or builds the image.
 pub(crate) async fn one_at_a_time(image: &str) -> Turn {
     let turn = Arc::clone(TURNS.lock().unwrap_or_else(PoisonError::into_inner).entry(image.to_owned()).or_default());
     Turn { held: Some(turn.lock_owned().await) }

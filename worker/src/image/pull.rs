@@ -1,7 +1,7 @@
-//! A pull with its progress in the build log.
+//! Pulls an image and writes the progress to the build log.
 //!
-//! Bounds: a pull without a word for [`SILENCE_MAX`] has failed, one that is unpacked for [`UNPACK_FACTOR`] times as long; at most
-//! [`PROGRESS_LINES_MAX`] progress lines.
+//! Bounds: a pull has failed when the registry is silent for [`SILENCE_MAX`], or the engine for [`UNPACK_FACTOR`] times as long while it
+//! unpacks. A pull writes at most [`PROGRESS_LINES_MAX`] progress lines.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use futures_util::{Stream, StreamExt};
 use protocol::{EndCode, Step};
 
 use super::{DEFAULT_REGISTRY, ImageReference, Logins, one_at_a_time};
-use crate::care::Images;
+use crate::disk::Images;
 use crate::ends;
 use crate::executor::{Docker, Fault, Login, PullProgress};
 use crate::log::Log;
 use crate::run::RunError;
 use crate::stats::Stats;
 
-/// States of a layer that has come and is being put on the disk, in the engine's own words.
+/// The engine's words for a layer that has arrived and is being written to the disk.
 const UNPACKING: [&str; 2] = ["Extracting", "Verifying Checksum"];
 const SILENCE_MAX: Duration = Duration::from_mins(2);
-/// A disk may take longer than a registry, and then it is not the registry's silence.
+/// A disk may take longer than a registry, and that is not the registry's fault.
 const UNPACK_FACTOR: u32 = 5;
 const PROGRESS_LINES_MAX: usize = 1_000;
-/// Longest wait for a registry to say which platforms it has an image for.
-const PLATFORMS_PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for a registry's list of an image's platforms.
+const PLATFORMS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Gives the id of an image, which is then present.
+/// Pulls an image unless it is present. Returns its id.
 pub(crate) async fn pull(
     docker: &Docker,
     images: &Images,
@@ -34,7 +34,7 @@ pub(crate) async fn pull(
     log: &Log,
     image: &ImageReference,
     logins: &Logins,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> Result<String, RunError> {
     if let Some(id) = present(docker, image).await? {
         return Ok(id);
@@ -46,7 +46,7 @@ pub(crate) async fn pull(
     stats.pulls.add(1);
     log.line(Step::Pull, format!("pulling {image}")).await;
     let login = login_for(log, logins, image.registry()).await;
-    let pulled = follow_pull(log, image, docker.pull_as(image, login.as_ref()), patience.unwrap_or(SILENCE_MAX)).await;
+    let pulled = follow_pull(log, image, docker.pull_as(image, login.as_ref()), timeout.unwrap_or(SILENCE_MAX)).await;
     if let Err(RunError::Failed { code: EndCode::ImageNoPlatform, step, status, .. }) = pulled {
         let message = other_platforms(docker, image, login.as_ref()).await;
         return Err(RunError::Failed { code: EndCode::ImageNoPlatform, step, status, message });
@@ -56,12 +56,18 @@ pub(crate) async fn pull(
     if let Some(id) = &id {
         images.made(&image.to_string(), id);
     }
-    id.ok_or_else(|| RunError::failed(EndCode::ImageVanished, Step::Pull, format!("{image} was pulled and is not there")))
+    id.ok_or_else(|| {
+        RunError::failed(
+            EndCode::ImageVanished,
+            Step::Pull,
+            format!("{image} was pulled, but the engine does not have it; somebody may have removed it"),
+        )
+    })
 }
 
-/// Says which platforms an image is made for, and which is this machine's.
+/// A sentence with the platforms of an image and the platform of this machine.
 pub(crate) async fn other_platforms(docker: &Docker, image: &ImageReference, login: Option<&Login>) -> String {
-    let known = tokio::time::timeout(PLATFORMS_PATIENCE, docker.registry_platforms(image, login)).await;
+    let known = tokio::time::timeout(PLATFORMS_TIMEOUT, docker.registry_platforms(image, login)).await;
     let offered = match known {
         Ok(Ok(platforms)) if !platforms.is_empty() => platforms.join(", "),
         _ => "other platforms".to_owned(),
@@ -69,7 +75,7 @@ pub(crate) async fn other_platforms(docker: &Docker, image: &ImageReference, log
     format!("{image} is made for {offered}, and this worker's machine is {}", docker.platform)
 }
 
-/// The owner's login for a registry. One that cannot be had is said in the log, and the registry is asked without it.
+/// The owner's login for a registry. If it cannot be read, logs that and pulls without a login.
 pub(crate) async fn login_for(log: &Log, logins: &Logins, registry: Option<&str>) -> Option<Login> {
     match logins.of_registry(registry).await {
         Ok(login) => login,
@@ -84,19 +90,19 @@ async fn present(docker: &Docker, image: &ImageReference) -> Result<Option<Strin
     docker.image_id(image).await.map_err(|fault| RunError::of(Step::Pull, fault))
 }
 
-/// Awaits the end of a pull, with one log line for each change of a layer's state.
+/// Waits for the end of a pull, and writes a log line for each change of a layer's state.
 pub(crate) async fn follow_pull(
     log: &Log,
     image: &ImageReference,
     words: impl Stream<Item = Result<PullProgress, Fault>>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(), RunError> {
     let mut words = std::pin::pin!(words);
     let mut states: HashMap<String, String> = HashMap::new();
     let mut lines = 0;
     loop {
         let is_unpacking = states.values().any(|state| UNPACKING.contains(&state.as_str()));
-        let limit = if is_unpacking { patience * UNPACK_FACTOR } else { patience };
+        let limit = if is_unpacking { timeout * UNPACK_FACTOR } else { timeout };
         let silent = |_| silence(image, is_unpacking, limit);
         let Some(word) = tokio::time::timeout(limit, words.next()).await.map_err(silent)? else { return Ok(()) };
         let word = word.map_err(|fault| refusal(image, &fault))?;
@@ -115,11 +121,15 @@ pub(crate) async fn follow_pull(
 fn silence(image: &ImageReference, is_unpacking: bool, limit: Duration) -> RunError {
     let time = protocol::format_duration(limit);
     let (code, what) = if is_unpacking {
-        (EndCode::UnpackStalled, "the engine unpacked it and said nothing")
+        (EndCode::UnpackStalled, "the engine gave no progress of unpacking")
     } else {
-        (EndCode::PullSilent, "the registry said nothing")
+        (EndCode::PullSilent, "the registry sent nothing")
     };
-    RunError::failed(code, Step::Pull, format!("{image}: {what} for {time}; a worker's --pull-patience sets how long it waits"))
+    RunError::failed(
+        code,
+        Step::Pull,
+        format!("{image}: {what} for {time}; the worker's flag --pull-patience sets how long it waits"),
+    )
 }
 
 fn refusal(image: &ImageReference, fault: &Fault) -> RunError {

@@ -1,20 +1,21 @@
-//! Which of the things on a machine nobody has any more.
+//! Which networks and sandboxes on a machine are abandoned.
 //!
-//! Certain death decides where it can be seen. Elsewhere age does: a live worker makes its idle sandboxes anew every [`REFRESH`], so
-//! one that is older than [`ABANDONED`] has nobody. The age rule never reaches what another user made.
+//! An object is abandoned when its worker is certainly dead. Where this worker cannot see that, the age decides: a live worker replaces
+//! its idle sandboxes every [`REFRESH`], so an object older than [`ABANDONED`] is abandoned. The rule of age never applies to objects of
+//! another user.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::owner::{Here, Lasts, Life, Owner};
 
-/// How old an idle sandbox of a live worker gets.
+/// Longest age of an idle sandbox of a live worker.
 pub(super) const REFRESH: Duration = Duration::from_hours(6);
-/// Clocks of two machines differ by less than this and [`REFRESH`] together.
+/// Age from which an object is abandoned. It leaves a margin for machines whose clocks differ.
 const ABANDONED: Duration = Duration::from_hours(24);
 
-/// Whether an object with this owner label, made at this second since 1970, may be removed.
+/// Whether an object may be removed. `owner` is its owner label, `created` is in seconds since 1970.
 pub(super) fn is_abandoned(owner: Option<&str>, lasts: Lasts, created: i64, here: Option<&Here>) -> bool {
-    // What an earlier version made says too little of itself.
+    // Objects of an earlier version have no owner label that says enough.
     let Some(owner) = owner.and_then(Owner::parse) else { return false };
     owner.is_in_reach(here)
         && match owner.life(lasts, here) {
@@ -43,7 +44,7 @@ mod tests {
         let text = Owner::own(&lock).unwrap().to_string();
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
         let is = |text: &str, age: i64| is_abandoned(Some(text), Lasts::WithItsProcess, now - age, here.as_ref());
-        assert!(is(&text, 0), "nobody has the lock");
+        assert!(is(&text, 0), "no process has the lock");
         let elsewhere = text.split(',').enumerate().map(|(n, field)| if n == 1 { "other" } else { field });
         let elsewhere = elsewhere.collect::<Vec<_>>().join(",");
         assert!(!is(&elsewhere, 0) && !is(&elsewhere, 23 * 3600) && is(&elsewhere, 25 * 3600) && !is(&elsewhere, -100));

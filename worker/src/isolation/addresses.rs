@@ -1,4 +1,4 @@
-//! Addresses that are nobody's business of a job: those of [`protocol::address`] at which somebody might answer.
+//! Addresses that jobs must not reach: those special addresses of [`protocol::address`] at which a host might answer.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ pub(super) fn guarded() -> impl Iterator<Item = Range> {
     PRIVATE_V4.into_iter().chain(SPECIAL_V4)
 }
 
-/// Whether a job may reach an address. IPv6 is closed to jobs as a whole.
+/// Whether a job may reach an address. Jobs cannot use IPv6 at all.
 pub(super) fn is_public(address: &IpAddr) -> bool {
     let IpAddr::V4(address) = address else { return false };
     !guarded().any(|range| range.contains(*address))

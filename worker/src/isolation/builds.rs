@@ -1,9 +1,9 @@
-//! The engine's default bridge while `BuildKit` builds: its steps run there and nowhere else, so what they may reach is bound there.
+//! Guards the engine's default bridge during a `BuildKit` build, because the steps of the build run on that bridge.
 //!
-//! The rules are those of jobs. They hold for every address behind the bridge but those of containers, which are looked for each
-//! [`LOOK_EVERY`]: whatever is not known is taken for a step. A container that starts meanwhile reaches public addresses at once and the
-//! rest a moment later. The rules go with the build. They are good for [`LASTS`] and renewed, so that those of a worker that is killed
-//! end by themselves before anybody misses what they keep from other containers.
+//! The rules are those of jobs. They apply to every address behind the bridge except those of containers, which the worker lists every
+//! [`LOOK_EVERY`]; every other address counts as a step. A container that starts in that time reaches public addresses at once, and
+//! other addresses a moment later. The rules are removed with the build. They expire after [`LASTS`] and the worker renews them, so that
+//! the rules of a killed worker soon stop blocking other containers.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use super::firewall::Firewall;
 use crate::executor::Docker;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long rules hold that nobody renews.
+/// Time after which rules expire when they are not renewed.
 const LASTS: Duration = Duration::from_mins(2);
 const RENEW_EVERY: Duration = Duration::from_secs(30);
 
-/// Rules around one build. Call [`BuildGuard::close`]: dropped, they stay until their time is over.
+/// Rules around one build. Call [`BuildGuard::close`] to remove them. After a drop they stay until they expire.
 #[derive(Debug)]
 pub(crate) struct BuildGuard {
     firewall: Firewall,
@@ -28,7 +28,7 @@ pub(crate) struct BuildGuard {
 }
 
 impl BuildGuard {
-    /// Puts the rules in place. The sentence of an error says what is missing.
+    /// Sets the rules. An error says what is missing.
     pub(super) async fn open(rules: &Firewall, docker: &Docker) -> Result<Self, String> {
         let (bridge, containers) = docker.default_bridge().await.map_err(|fault| fault.to_string())?;
         let firewall = rules.for_builds(bridge, containers, &moment(OffsetDateTime::now_utc() + LASTS));
@@ -37,30 +37,30 @@ impl BuildGuard {
         Ok(Self { firewall, watch })
     }
 
-    /// Takes the rules away.
+    /// Removes the rules.
     pub(crate) async fn close(self) {
         drop(self.watch);
         self.firewall.remove().await;
     }
 }
 
-/// Keeps the containers' addresses as they are, and the rules from ending.
+/// Updates the containers' addresses and renews the rules.
 async fn follow(mut firewall: Firewall, docker: Docker) {
     let mut renewed = Instant::now();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        // An engine that does not say now leaves what it said before.
+        // When the engine does not answer, its last answer still counts.
         let known = docker.default_bridge().await.map_or_else(|_| firewall.exempt.clone(), |(_, containers)| containers);
         let is_due = renewed.elapsed() >= RENEW_EVERY;
         if is_due || differs(&known, &firewall.exempt) {
             if is_due {
                 renewed = Instant::now();
             }
-            // The new jump stands before the old one goes.
+            // Set the new jump before removing the old one.
             let until = moment(OffsetDateTime::now_utc() + LASTS);
             firewall = firewall.for_builds(firewall.bridge.clone(), known, &until);
             if let Err(error) = firewall.install_v4().await {
-                tracing::warn!(%error, "the rules around a build are not up to date");
+                tracing::warn!(%error, "cannot update the firewall rules around a build");
             }
         }
     }
@@ -70,7 +70,7 @@ fn differs(some: &[Ipv4Addr], others: &[Ipv4Addr]) -> bool {
     some.len() != others.len() || some.iter().any(|address| !others.contains(address))
 }
 
-/// As the packet filter reads it.
+/// A time in the form that the packet filter reads.
 fn moment(at: OffsetDateTime) -> String {
     let (date, time) = (at.date(), at.time());
     let (year, month, day) = (date.year(), u8::from(date.month()), date.day());

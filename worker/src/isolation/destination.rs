@@ -1,10 +1,10 @@
-//! An address, with or without a port, that jobs may reach although it is private.
+//! A private address, with or without a port, that jobs may reach.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 
-/// IPv4 addresses and a TCP port of them. IPv6 is closed to jobs.
+/// IPv4 addresses, and maybe a TCP port. Jobs cannot use IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination {
     address: Ipv4Addr,
@@ -13,13 +13,13 @@ pub struct Destination {
     pub(super) port: Option<u16>,
 }
 
-/// Why a text is no destination.
+/// A text that is not a destination.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no IPv4 address; write it as 10.0.0.5, 10.0.0.5:9000 or 192.168.7.0/24")]
+#[error("{0:?} is not an IPv4 address; write it as 10.0.0.5, 10.0.0.5:9000 or 192.168.7.0/24")]
 pub struct InvalidDestination(String);
 
 impl Destination {
-    /// The addresses, as `iptables` reads them.
+    /// The addresses in the form that `iptables` reads.
     pub(super) fn addresses(&self) -> String {
         format!("{}/{}", self.address, self.bits)
     }

@@ -1,15 +1,15 @@
-//! Rules of the kernel's packet filter for one bridge: what its containers may reach.
+//! Rules of the kernel's packet filter for one bridge: they decide what its containers may reach.
 //!
-//! Two chains of the worker's own, named after its data directory: one for what a container sends elsewhere, which `FORWARD` and
-//! the engine's `DOCKER-USER` lead to, and one for what it sends to this machine, which `INPUT` leads to. Only packets that come in
-//! by the bridge get there. The jumps carry a comment, which names the worker as its [`Owner`]. IPv6 is closed as a whole: the bridge
-//! has none, so this guards against a container that makes some.
+//! A worker has two chains, named after its data directory. `FORWARD` and the engine's `DOCKER-USER` jump to the first chain, for packets
+//! that a container sends elsewhere. `INPUT` jumps to the second chain, for packets that a container sends to this machine. Only packets
+//! from the bridge reach the chains. Each jump has a comment that names the worker as its [`Owner`]. All IPv6 is blocked: the bridge has
+//! no IPv6, so this rule is for a container that sets up its own.
 //!
-//! Neither of the two ways is enough: whenever a network is made, the engine takes the jump to `DOCKER-USER` away and inserts it again
-//! (Docker 20.10: it was missing in 24 of 1,484 looks while 15 networks were made), and when the engine starts, it may put rules that
-//! accept before ours in `FORWARD`.
+//! Both jumps to the first chain are necessary. When a network is made, the engine removes the jump to `DOCKER-USER` and inserts it again
+//! (Docker 20.10: it was missing in 24 of 1,484 checks while 15 networks were made). When the engine starts, it may insert rules that
+//! accept packets before ours in `FORWARD`.
 //!
-//! Installing replaces what is there in one transaction of the kernel per family, so rules are never half there.
+//! An installation replaces the old rules in one transaction of the kernel for each family, so the rules are always complete.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,36 +25,36 @@ use super::destination::Destination;
 use super::jumps::{Jump, ids_in, jumps_to};
 use crate::owner::Owner;
 
-/// Seconds that a call waits for another one's lock.
+/// Seconds that a call waits for the lock of another call.
 const LOCK_SECONDS: &str = "10";
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Begins the comment of every jump; the owner follows.
+/// Begins the comment of every jump. The owner follows.
 const COMMENT: &str = "asman jobs";
-/// Begins the comment of the jumps for builds; when they end by themselves follows.
+/// Begins the comment of the jumps for builds. The time at which they expire follows.
 const COMMENT_BUILDS: &str = "asman builds until ";
-/// Where the program is for a user whose path does not say.
+/// Folders of the programs for a user whose PATH does not have them.
 const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
-/// SMTP and its neighbours: a machine that sends mail for strangers is soon on every list.
+/// Ports of SMTP: a machine that sends mail for strangers soon gets on every blocklist.
 const MAIL_PORTS: &str = "25,465,587";
-/// A job hears at once that it may not, instead of waiting for an answer.
+/// Refuses a packet with an error, so that a job does not wait for an answer.
 const REFUSE: &str = "REJECT --reject-with icmp-admin-prohibited";
 
 /// The rules of one worker.
 #[derive(Clone, Debug)]
 pub(super) struct Firewall {
-    /// 12 hex digits.
+    /// Id of the worker: 12 hex digits.
     pub(super) id: String,
     pub(super) bridge: String,
     /// Comment of the jumps.
     comment: String,
     pub(super) allowed: Vec<Destination>,
-    /// Reached on port 53 alone.
+    /// Name servers, which jobs reach only on port 53.
     pub(super) name_servers: Vec<std::net::Ipv4Addr>,
-    /// Addresses behind the bridge that these rules are not for.
+    /// Addresses behind the bridge to which the rules do not apply.
     pub(super) exempt: Vec<std::net::Ipv4Addr>,
-    /// Begins the names of the chains.
+    /// Beginning of the names of the chains.
     kind: &'static str,
-    /// Where the programs are.
+    /// Folder of the programs.
     folder: PathBuf,
 }
 
@@ -74,7 +74,7 @@ impl Family {
 }
 
 impl Firewall {
-    /// Finds the programs. None: they are not installed.
+    /// Finds the programs. Returns None when they are not installed.
     pub(super) fn find(id: String, bridge: String, owner: Option<&Owner>) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders = std::env::split_paths(&path).chain(FOLDERS.map(PathBuf::from));
@@ -84,25 +84,25 @@ impl Firewall {
         Some(Self { id, bridge, comment, allowed, name_servers, exempt, kind: "ASMAN", folder })
     }
 
-    /// The same rules for what builds send through a bridge that is not the worker's. They end by themselves, in UTC, so that a
-    /// worker that is killed leaves no rules that hold for others.
+    /// The same rules for builds on a bridge that is not the worker's. They expire at the time `until` (UTC), so that a killed worker
+    /// leaves no rules that block other containers.
     pub(super) fn for_builds(&self, bridge: String, exempt: Vec<std::net::Ipv4Addr>, until: &str) -> Self {
         Self { bridge, exempt, comment: format!("{COMMENT_BUILDS}{until}"), kind: "ASMANB", ..self.clone() }
     }
 
-    /// Puts them in place, or others in theirs. The bridge's IPv6 is left alone: `BuildKit` gives none to its steps.
+    /// Sets the IPv4 rules and replaces older ones. The IPv6 rules are not needed here: `BuildKit` gives its steps no IPv6.
     pub(super) async fn install_v4(&self) -> io::Result<()> {
         self.install_family(Family::V4).await
     }
 
-    /// Puts all rules in place, whatever is there.
+    /// Sets all rules and replaces older ones.
     pub(super) async fn install(&self) -> io::Result<()> {
         self.install_family(Family::V4).await?;
         if is_there(&self.folder, Family::V6)
             && let Err(error) = self.install_family(Family::V6).await
         {
-            // The network has no IPv6: this is the second lock of a closed door.
-            tracing::debug!(%error, "no rules for IPv6");
+            // The network has no IPv6, so these rules are only a second protection.
+            tracing::debug!(%error, "cannot set rules for IPv6");
         }
         Ok(())
     }
@@ -111,13 +111,13 @@ impl Firewall {
         self.restore(family, &self.script(family)).await?;
         for (parent, chain) in self.jumps(family).await {
             self.lead(family, parent, &chain).await?;
-            // Of an earlier process of this worker.
+            // Remove the jumps of an earlier process of this worker.
             self.remove_jumps(family, &chain, |comment| comment != self.comment).await;
         }
         Ok(())
     }
 
-    /// Makes the jump the first rule of `parent`, in one transaction: what the engine lets through for a bridge made since comes after.
+    /// Makes the jump the first rule of `parent`, in one transaction, so that it comes before the engine's own rules for newer bridges.
     async fn lead(&self, family: Family, parent: &str, chain: &str) -> io::Result<()> {
         let jump: Vec<_> = self.jump(chain, &self.comment).iter().map(|word| format!("\"{word}\"")).collect();
         let jump = jump.join(" ");
@@ -125,7 +125,7 @@ impl Firewall {
         self.restore(family, &format!("*filter\n{old}-I {parent} 1 {jump}\nCOMMIT\n")).await
     }
 
-    /// Whether every packet of the bridge still goes through the rules, and all of them are there.
+    /// Whether every packet of the bridge still goes through the rules, and all rules are set.
     pub(super) async fn is_installed(&self) -> io::Result<bool> {
         let expected = self.script(Family::V4);
         for (parent, chain) in self.jumps(Family::V4).await {
@@ -142,7 +142,7 @@ impl Firewall {
         Ok(true)
     }
 
-    /// Takes all rules away, as far as they are there.
+    /// Removes all rules that are set.
     pub(super) async fn remove(&self) {
         for family in [Family::V4, Family::V6] {
             for direction in ["OUT", "HOST"] {
@@ -154,7 +154,7 @@ impl Firewall {
         }
     }
 
-    /// The rules of all workers of this machine, whether they live or not, with their owners.
+    /// The rules of all workers of this machine, dead ones included, with their owners.
     pub(super) async fn list() -> Vec<(Self, Option<Owner>)> {
         let Some(tool) = Self::find(String::new(), String::new(), None) else { return Vec::new() };
         let Ok(output) = tool.run(Family::V4.program(), &["-S"], "").await else { return Vec::new() };
@@ -176,16 +176,16 @@ impl Firewall {
             if is_asked(&comment) {
                 let jump = self.jump(chain, &comment);
                 let arguments: Vec<_> = ["-D", &parent].into_iter().chain(jump.iter().map(String::as_str)).collect();
-                // Somebody else may have been faster.
+                // Another process may have removed it already.
                 let _ = self.call(family, &arguments).await;
             }
         }
     }
 
-    /// Which chain of the system leads to which of ours.
+    /// The jumps from the system's chains to our chains.
     async fn jumps(&self, family: Family) -> Vec<(&'static str, String)> {
         let (out, host) = (self.chain("OUT"), self.chain("HOST"));
-        // The engine has this chain for IPv6 only where it manages IPv6. One that an earlier engine left leads nowhere.
+        // The engine has this chain for IPv6 only if it manages IPv6. A chain that an earlier engine left is not used.
         let has_user_chain = family == Family::V4 && self.call(family, &["-C", "FORWARD", "-j", "DOCKER-USER"]).await.is_ok();
         let user = has_user_chain.then(|| ("DOCKER-USER", out.clone()));
         user.into_iter().chain([("FORWARD", out), ("INPUT", host)]).collect()
@@ -212,7 +212,7 @@ impl Firewall {
         Ok(output.status.success())
     }
 
-    /// Both chains as `iptables-restore` reads them: the first rule that fits decides.
+    /// Both chains in the form that `iptables-restore` reads. The first rule that matches decides.
     fn script(&self, family: Family) -> String {
         let (out, host) = (self.chain("OUT"), self.chain("HOST"));
         let rules = match family {
@@ -225,13 +225,13 @@ impl Firewall {
     fn rules(&self, out: &str, host: &str) -> String {
         let mut rules = String::new();
         for chain in [out, host] {
-            // Answers to what somebody else began, and to what a rule let through.
+            // Answers on connections that another host opened or that a rule accepted.
             rules += &format!("-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n");
             for address in &self.exempt {
                 rules += &format!("-A {chain} -s {address} -j RETURN\n");
             }
             if chain == out {
-                // Jobs do not reach each other, whatever the engine makes of the bridge's options.
+                // Jobs do not reach each other, even if the engine ignores the bridge's options.
                 rules += &format!("-A {out} -o {} -j {REFUSE}\n", self.bridge);
             }
             for allowed in &self.allowed {
@@ -270,7 +270,7 @@ impl Firewall {
             }
             child.wait_with_output().await
         };
-        let is_late = |_| io::Error::other(format!("{program} did not answer for {} s", CALL_TIMEOUT.as_secs()));
+        let is_late = |_| io::Error::other(format!("{program} did not answer within {} s", CALL_TIMEOUT.as_secs()));
         tokio::time::timeout(CALL_TIMEOUT, talk).await.map_err(is_late)?
     }
 }
@@ -284,7 +284,7 @@ fn checked(output: &Output) -> io::Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(said.lines().next().unwrap_or("it failed without a word").to_owned()))
+    Err(io::Error::other(said.lines().next().unwrap_or("it failed without a message").to_owned()))
 }
 
 #[cfg(test)]
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_comes_before_what_is_not() {
+    fn rules_that_allow_come_before_rules_that_refuse() {
         let script = firewall().script(Family::V4);
         let at = |rule: &str| script.find(rule).unwrap_or_else(|| panic!("{rule} in {script}"));
         let metadata = at("-A ASMAN-0123456789ab-OUT -d 169.254.0.0/16 -j REJECT");
@@ -315,6 +315,6 @@ mod tests {
             assert!(at(rule) < metadata);
         }
         assert!(script.ends_with("-A ASMAN-0123456789ab-HOST -j REJECT --reject-with icmp-admin-prohibited\nCOMMIT\n"));
-        assert!(firewall().chain("HOST").len() <= 28, "the kernel takes no longer name");
+        assert!(firewall().chain("HOST").len() <= 28, "the kernel does not accept longer names");
     }
 }

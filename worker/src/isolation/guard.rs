@@ -1,9 +1,10 @@
-//! The network of one worker's jobs and the rules around it, from its start to its end.
+//! The network of one worker's jobs and the firewall rules around it, from the worker's start to its end.
 //!
-//! One bridge network per data directory, so what one worker lets through holds for no other. Both are found again by name after a
-//! crash; those of a worker that is dead for certain are removed by the next start on the machine, since the engine has addresses
-//! for some thirty networks only. Rules are judged by their own owner: an engine knows only its own networks. At the end they go, unless containers still use the network; then the rules stay with
-//! it. Somebody may prune networks or flush rules while the worker runs: the network is looked for before each container, the
+//! Each data directory has its own bridge network, so the openings of one worker do not apply to another. After a crash, the worker finds
+//! its network and rules again by name. The next start of any worker on the machine removes the networks and rules of workers that are
+//! certainly dead, because the engine has addresses for only about thirty networks. Rules have their own owner label, because an engine
+//! knows only its own networks. At the end the worker removes both, unless containers still use the network; then the rules stay too.
+//! Somebody may prune networks or flush rules while the worker runs, so the worker checks the network before each container and the
 //! rules every [`LOOK_EVERY`].
 
 use std::net::{IpAddr, SocketAddr};
@@ -22,67 +23,71 @@ use crate::executor::{Docker, Fault, LABEL_DATA, NetworkSpec, WorkerNetwork};
 use crate::owner::{Here, Lasts, Life};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// A network that was there so short a time ago is not looked for again: jobs that start together look once.
+/// The worker does not check a network again within this time, so that jobs that start together check it once.
 const FRESH: Duration = Duration::from_millis(500);
-/// Characters of the data directory's label in names: the kernel takes 15 for a bridge.
+/// Characters of the data directory's label in names: the kernel accepts 15 characters for a bridge.
 const ID_CHARS: usize = 12;
 const NAME_PREFIX: &str = "asman-";
-/// Whether the packet filter sees what passes within a bridge.
+/// Kernel setting: whether the packet filter sees packets within a bridge.
 const BRIDGE_RULES: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
-/// A network of one worker, with or without rules.
+/// The network of one worker, with or without rules.
 #[derive(Debug)]
 pub(crate) struct Guard {
     docker: Docker,
     pub(super) network: NetworkSpec,
-    /// When the network was last seen. One job at a time looks for it.
+    /// When the network was last seen. Only one job at a time checks it.
     seen: tokio::sync::Mutex<Option<Instant>>,
-    firewall: Option<Arc<Standing>>,
+    firewall: Option<Arc<InstalledRules>>,
     _watch: Option<AbortOnDropHandle<()>>,
 }
 
-/// Rules that stand until they are taken down. One at a time changes them.
+/// Rules that are set until they are removed. Only one task at a time changes them.
 #[derive(Debug)]
-struct Standing {
+struct InstalledRules {
     firewall: Firewall,
     is_down: tokio::sync::Mutex<bool>,
 }
 
-/// What the rules leave open.
+/// What the rules allow besides public addresses.
 #[derive(Debug)]
 pub(super) struct Openings {
     pub(super) allowed: Vec<Destination>,
     pub(super) resolvers: Resolvers,
 }
 
-/// Why there are no rules: one sentence with what mends it.
-pub(super) type Lack = String;
+/// Why there are no rules: one sentence with the problem and the fix.
+pub(super) type Problem = String;
 
 impl Guard {
-    /// Makes the network and its rules. The lack of rules is no error: the caller decides.
-    pub(super) async fn open(docker: &Docker, data: &DataDirectory, openings: Openings) -> Result<(Self, Option<Lack>), Fault> {
+    /// Makes the network and its rules. When the rules cannot be set, returns the problem and lets the caller decide.
+    pub(super) async fn open(
+        docker: &Docker,
+        data: &DataDirectory,
+        openings: Openings,
+    ) -> Result<(Self, Option<Problem>), Fault> {
         let network = network_of(data);
         sweep(docker, &network.name).await;
-        // One that an earlier process left names that process; while containers use it, it stays as it is.
+        // A network that an earlier process left has that process as its owner. It stays while containers use it.
         if let Err(fault) = docker.remove_network(&network.name).await {
-            tracing::debug!(%fault, "the network of an earlier process stays");
+            tracing::debug!(%fault, "cannot remove the network of an earlier process");
         }
         docker.ensure_network(&network).await?;
-        let (firewall, lack) = match install(docker, data, &network, openings).await? {
-            Ok(firewall) => (Some(Arc::new(Standing { firewall, is_down: tokio::sync::Mutex::new(false) })), None),
-            Err(lack) => (None, Some(lack)),
+        let (firewall, problem) = match install(docker, data, &network, openings).await? {
+            Ok(firewall) => (Some(Arc::new(InstalledRules { firewall, is_down: tokio::sync::Mutex::new(false) })), None),
+            Err(problem) => (None, Some(problem)),
         };
-        let watch = firewall.clone().map(|standing| AbortOnDropHandle::new(tokio::spawn(standing.watch())));
+        let watch = firewall.clone().map(|rules| AbortOnDropHandle::new(tokio::spawn(rules.watch())));
         let seen = tokio::sync::Mutex::default();
-        Ok((Self { docker: docker.clone(), network, seen, firewall, _watch: watch }, lack))
+        Ok((Self { docker: docker.clone(), network, seen, firewall, _watch: watch }, problem))
     }
 
-    /// Whether rules stand around the network.
+    /// Whether the network has rules.
     pub(super) fn has_rules(&self) -> bool {
         self.firewall.is_some()
     }
 
-    /// Sees that the network is there, before a container needs it.
+    /// Makes sure that the network exists, before a container needs it.
     pub(super) async fn ensure(&self) -> Result<(), Fault> {
         let mut seen = self.seen.lock().await;
         if seen.is_some_and(|at| at.elapsed() < FRESH) {
@@ -90,33 +95,31 @@ impl Guard {
         }
         *seen = None;
         if self.docker.ensure_network(&self.network).await? {
-            tracing::warn!("the network of jobs was gone and is there again");
-            if let Some(standing) = &self.firewall {
-                // Whoever removed the one may have removed the other.
-                standing.firewall.install().await.map_err(|error| Fault::Host(format!("iptables: {error}")))?;
+            tracing::warn!("the network of jobs was missing; the worker made it again");
+            if let Some(rules) = &self.firewall {
+                // Somebody who removed the network may have removed the rules too.
+                rules.firewall.install().await.map_err(|error| Fault::Host(format!("iptables: {error}")))?;
             }
         }
         *seen = Some(Instant::now());
         Ok(())
     }
 
-    /// Sees that what was guarded still is.
-    pub(super) async fn prove(&self) -> Result<(), Lack> {
-        let Some(standing) = &self.firewall else { return Ok(()) };
-        let away = |fault: Fault| format!("the network of jobs cannot be made ({fault})");
-        self.ensure().await.map_err(away)?;
-        if !self.docker.is_bridge_as_asked(&self.network).await.map_err(away)? || !is_there(&self.network.bridge) {
-            return Err(
-                "the network of jobs cannot be guarded with the engine that answers now; start the worker again".to_owned()
-            );
+    /// Checks that the network is still guarded.
+    pub(super) async fn prove(&self) -> Result<(), Problem> {
+        let Some(rules) = &self.firewall else { return Ok(()) };
+        let missing = |fault: Fault| format!("cannot make the network of jobs ({fault}); see `asman doctor`");
+        self.ensure().await.map_err(missing)?;
+        if !self.docker.is_bridge_as_asked(&self.network).await.map_err(missing)? || !is_there(&self.network.bridge) {
+            return Err("another engine answers now, and the worker cannot guard its network; start the worker again".to_owned());
         }
-        standing.restore().await;
-        prove(&standing.firewall).await
+        rules.restore().await;
+        prove(&rules.firewall).await
     }
 
-    /// The rules of jobs, where there are some.
+    /// The rules, if there are any.
     pub(super) fn rules(&self) -> Option<&Firewall> {
-        self.firewall.as_ref().map(|standing| &standing.firewall)
+        self.firewall.as_ref().map(|rules| &rules.firewall)
     }
 
     /// Removes the network, and with it the rules.
@@ -124,12 +127,14 @@ impl Guard {
         let network = &self.network.name;
         match self.docker.remove_network(network).await {
             Ok(true) => {
-                if let Some(standing) = &self.firewall {
-                    standing.take_down().await;
+                if let Some(rules) = &self.firewall {
+                    rules.take_down().await;
                 }
             }
-            Ok(false) => tracing::info!(network, "containers still use the network of jobs; it stays, and is guarded"),
-            Err(fault) => tracing::warn!(%fault, network, "the network of jobs stays until the next start"),
+            Ok(false) => tracing::info!(network, "containers still use the network of jobs, so it stays, with its rules"),
+            Err(fault) => {
+                tracing::warn!(%fault, network, "cannot remove the network of jobs; the next start of this worker removes it");
+            }
         }
     }
 }
@@ -142,18 +147,18 @@ fn network_of(data: &DataDirectory) -> NetworkSpec {
     NetworkSpec { name: format!("{NAME_PREFIX}{id}"), bridge: format!("asm{id}"), labels }
 }
 
-/// Removes networks and rules of workers that are no more. What cannot be removed is left to the next start.
+/// Removes networks and rules of dead workers. The next start tries again what could not be removed.
 async fn sweep(docker: &Docker, own: &str) {
     let here = Here::look();
     let networks = docker.worker_networks().await.unwrap_or_else(|fault| {
-        tracing::debug!(%fault, "networks of dead workers stay");
+        tracing::debug!(%fault, "cannot list the networks of dead workers");
         Vec::new()
     });
     for WorkerNetwork { name, owner, created } in networks {
         let is_abandoned = name != own && is_abandoned(owner.as_deref(), Lasts::WithItsDataDirectory, created, here.as_ref());
-        // A network that still has containers stays, whatever became of its worker.
+        // A network that still has containers stays, even if its worker is dead.
         if is_abandoned && docker.remove_network(&name).await.is_ok_and(|is_removed| is_removed) {
-            tracing::info!(network = name, "network of a worker that is no more is removed");
+            tracing::info!(network = name, "removed the network of a dead worker");
         }
     }
     if !rustix::process::geteuid().is_root() {
@@ -161,16 +166,16 @@ async fn sweep(docker: &Docker, own: &str) {
     }
     for (firewall, owner) in Firewall::list().await {
         let is_own = own.strip_prefix(NAME_PREFIX) == Some(&firewall.id);
-        // Without an owner that can be read, nothing is known. While the bridge is there, containers may be behind it.
+        // Rules without a readable owner stay. While the bridge exists, there may be containers behind it.
         let is_dead = owner.is_some_and(|owner| owner.life(Lasts::WithItsProcess, here.as_ref()) == Life::Dead);
         if !is_own && is_dead && !is_there(&firewall.bridge) {
-            tracing::info!(id = firewall.id, "rules of a worker that is no more are removed");
+            tracing::info!(id = firewall.id, "removing the rules of a dead worker");
             firewall.remove().await;
         }
     }
 }
 
-/// Whether a network interface of that name is in this process's network, which `/sys` need not show.
+/// Whether this process's network has an interface of that name. `/sys` may show another network's interfaces.
 fn is_there(bridge: &str) -> bool {
     let interfaces = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
     interfaces.lines().any(|line| line.split_once(':').is_some_and(|(name, _)| name.trim() == bridge))
@@ -181,21 +186,21 @@ async fn install(
     data: &DataDirectory,
     network: &NetworkSpec,
     openings: Openings,
-) -> Result<Result<Firewall, Lack>, Fault> {
+) -> Result<Result<Firewall, Problem>, Fault> {
     if !docker.is_bridge_as_asked(network).await? {
-        let lack =
-            "the engine made their network without the bridge that rules could be set for, as Podman does; use a Docker engine";
-        return Ok(Err(lack.to_owned()));
+        let problem =
+            "the engine made their network without a bridge that rules can be set for, as Podman does; use a Docker engine";
+        return Ok(Err(problem.to_owned()));
     }
     Ok(set_rules(data, network, openings).await)
 }
 
-async fn set_rules(data: &DataDirectory, network: &NetworkSpec, openings: Openings) -> Result<Firewall, Lack> {
+async fn set_rules(data: &DataDirectory, network: &NetworkSpec, openings: Openings) -> Result<Firewall, Problem> {
     if !is_there(&network.bridge) {
         return Err("the Docker engine's networks are not on this machine; run the worker beside the engine".to_owned());
     }
     if !rustix::process::geteuid().is_root() {
-        return Err("the worker may not set rules of the packet filter; run it as root".to_owned());
+        return Err("the worker may not set firewall rules; run it as root".to_owned());
     }
     let (id, owner) = (network.name[NAME_PREFIX.len()..].to_owned(), data.owner());
     let Some(mut firewall) = Firewall::find(id, network.bridge.clone(), owner.as_ref()) else {
@@ -215,22 +220,22 @@ async fn set_rules(data: &DataDirectory, network: &NetworkSpec, openings: Openin
     installed.map(|()| firewall)
 }
 
-/// That what was set is in force.
-async fn prove(firewall: &Firewall) -> Result<(), Lack> {
+/// Checks that the rules are in force.
+async fn prove(firewall: &Firewall) -> Result<(), Problem> {
     match firewall.is_installed().await {
         Ok(true) => (),
-        Ok(false) => return Err("iptables took the rules, and they are not there; see `iptables -S`".to_owned()),
-        Err(error) => return Err(format!("the rules cannot be read ({error}); see `iptables -S`")),
+        Ok(false) => return Err("iptables accepted the rules, but does not list them; see `iptables -S`".to_owned()),
+        Err(error) => return Err(format!("cannot read the firewall rules ({error}); see `iptables -S`")),
     }
-    // Else what one container of a bridge sends to another passes no rule.
+    // Without this setting, packets between two containers of a bridge pass no rule.
     let passes = std::fs::read_to_string(BRIDGE_RULES).is_ok_and(|text| text.trim() == "1");
-    let lack = "the kernel shows bridged packets to no rule, so jobs would reach each other; run `modprobe br_netfilter` and `sysctl -w \
+    let problem = "the kernel does not apply rules to bridged packets, so jobs would reach each other; run `modprobe br_netfilter` and `sysctl -w \
                 net.bridge.bridge-nf-call-iptables=1`";
-    passes.then_some(()).ok_or_else(|| lack.to_owned())
+    passes.then_some(()).ok_or_else(|| problem.to_owned())
 }
 
-impl Standing {
-    /// Puts the rules back when somebody has flushed them, until they are taken down.
+impl InstalledRules {
+    /// Sets the rules again when somebody has flushed them, until the worker removes them.
     async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -240,7 +245,7 @@ impl Standing {
         }
     }
 
-    /// The same once. Whether they are taken down.
+    /// Checks the rules once and sets them again if needed. Returns whether the worker has removed them.
     async fn restore(&self) -> bool {
         let is_down = self.is_down.lock().await;
         if *is_down {
@@ -249,10 +254,10 @@ impl Standing {
         match self.firewall.is_installed().await {
             Ok(true) => (),
             Ok(false) => match self.firewall.install().await {
-                Ok(()) => tracing::warn!("the rules of the network of jobs were gone and are there again"),
-                Err(error) => tracing::error!(%error, "the rules of the network of jobs are gone and cannot be set"),
+                Ok(()) => tracing::warn!("the firewall rules of jobs were missing; the worker set them again"),
+                Err(error) => tracing::error!(%error, "the firewall rules of jobs are missing, and the worker cannot set them"),
             },
-            Err(error) => tracing::error!(%error, "the rules of the network of jobs cannot be read"),
+            Err(error) => tracing::error!(%error, "cannot read the firewall rules of jobs"),
         }
         false
     }
@@ -263,11 +268,11 @@ impl Standing {
     }
 }
 
-/// The API's own address and port, where jobs are told to find it.
+/// The addresses and port of the API, which jobs may use.
 pub(super) async fn destinations_of(api: &str) -> Vec<Destination> {
     let Ok(url) = reqwest::Url::parse(api) else { return Vec::new() };
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Vec::new() };
-    // A name that cannot be resolved now costs jobs the way to the API, not the worker its start.
+    // When the name cannot be resolved now, jobs do not reach the API, but the worker still starts.
     let found = tokio::net::lookup_host((host, port)).await.into_iter().flatten();
     let v4 = found.filter_map(|address| if let SocketAddr::V4(address) = address { Some(address) } else { None });
     v4.filter(|address| !address.ip().is_loopback()).map(Destination::from).collect()

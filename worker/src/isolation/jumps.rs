@@ -1,13 +1,13 @@
-//! Our chains and what leads to them, in a listing of the packet filter (`iptables -S`).
+//! Finds our chains and the jumps to them in a listing of the packet filter (`iptables -S`).
 
-/// A rule that leads to a chain of ours.
+/// A rule that jumps to one of our chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Jump {
     pub(super) parent: String,
     pub(super) comment: String,
 }
 
-/// As `-S` lists them.
+/// The jumps to a chain in a listing of `iptables -S`.
 pub(super) fn jumps_to(listing: &str, chain: &str) -> Vec<Jump> {
     let end = format!(" -j {chain}");
     let jumps = listing.lines().filter_map(|line| line.strip_prefix("-A ")?.strip_suffix(&end));
@@ -19,7 +19,7 @@ pub(super) fn jumps_to(listing: &str, chain: &str) -> Vec<Jump> {
     jumps.filter_map(jump).collect()
 }
 
-/// Ids of the chains in a listing, each once, with the bridge that they are for.
+/// Ids of our chains in a listing, each once, with their bridges.
 pub(super) fn ids_in(listing: &str) -> Vec<(String, String)> {
     let chains = listing.lines().filter_map(|line| line.strip_prefix("-N ASMAN-")?.strip_suffix("-OUT"));
     let ids = chains.filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()));

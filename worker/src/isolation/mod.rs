@@ -1,16 +1,15 @@
-//! How far the jobs of a worker are kept from its machine, its networks and each other.
+//! Isolates the jobs of a worker from its machine, its networks and each other.
 //!
-//! Two stances: *trusted*, the default, for the owner's own queue, and *untrusted*, for strangers. Decided once at start and said in
-//! the log. An untrusted worker does not start where one of its guards is missing; a trusted one says what is not guarded.
+//! There are two stances: *trusted*, the default, for the owner's own queue, and *untrusted*, for strangers. The worker chooses one at its
+//! start and logs it. An untrusted worker does not start when one of its guards is missing. A trusted worker logs what is not guarded.
 //!
-//! In: [`IsolationConfig`] and what the engine says of itself. Out: a [`Confinement`] for each container.
+//! In: [`IsolationConfig`] and what the engine says about itself. Out: a [`Confinement`] for each container.
 
 mod abandoned;
 mod addresses;
 mod builds;
 mod config;
 mod destination;
-mod disk;
 mod firewall;
 mod guard;
 mod jumps;
@@ -27,12 +26,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use builds::BuildGuard;
 pub use config::{IsolationConfig, Network};
 pub use destination::{Destination, InvalidDestination};
-pub(crate) use disk::{Room, Writer, Writers};
 pub(crate) use registries::ForbiddenRegistry;
 pub use registries::{InvalidRegistryHost, RegistryHost};
-pub(crate) use sandbox::Place;
+pub(crate) use sandbox::PendingStart;
 pub use secrets::{InvalidSecret, SecretSource};
 
+use crate::disk::Writers;
 use crate::executor::{Confinement, Docker, Fault, ImageFacts};
 use crate::image::ImageReference;
 use crate::probe::Probe;
@@ -56,37 +55,37 @@ const CAPABILITIES: [&str; 12] = [
     "SETUID",
     "SYS_CHROOT",
 ];
-/// What a root of its container needs to install packages and to end its own processes.
+/// What root in a container needs to install packages and to end its own processes.
 const CAPABILITIES_UNTRUSTED: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"];
 /// The engine's runtimes that share this machine's kernel with the job.
 const SHARED_KERNEL: [&str; 4] = ["runc", "io.containerd.runc.v2", "crun", "nvidia"];
-/// `nobody`, where root of a container would be root of this machine.
+/// The user `nobody`, for containers whose root would be root of this machine.
 const NOBODY: &str = "65534:65534";
 
-/// The engine of a worker that runs containers, and how those are kept in.
+/// The engine of a worker, and the isolation of its containers.
 #[derive(Debug)]
 pub(crate) struct Containers {
     pub(crate) docker: Docker,
     pub(crate) isolation: Isolation,
 }
 
-/// What holds for all jobs of a worker.
+/// The isolation of all jobs of a worker.
 #[derive(Debug)]
 pub(crate) struct Isolation {
     config: IsolationConfig,
     runtime: Option<String>,
     resolvers: Resolvers,
     guard: Option<Guard>,
-    /// None: containers have no network, or a network stack of their own in front of it.
+    /// None: containers have no network, or their runtime has a network stack of its own.
     sandboxes: Option<Sandboxes>,
     /// Most that a job may write.
     pub(crate) disk_bytes: u64,
-    /// Root of a container is root of this machine: a stranger must not be.
+    /// Root in a container is root of this machine, so jobs of strangers must not run as root.
     refuses_root: bool,
-    /// The engine's builder takes no runtime: it would run strangers' commands on this machine's kernel, which the owner has not
+    /// The engine's builder accepts no runtime. It would run commands of strangers on this machine's kernel, which the owner has not
     /// allowed.
     refuses_builds: bool,
-    /// The engine refused to bound a root file system, or its storage cannot.
+    /// The engine cannot limit the size of a root file system, or has refused to.
     cannot_bound_rootfs: AtomicBool,
     /// What the running jobs write.
     pub(crate) writers: Arc<Writers>,
@@ -94,7 +93,7 @@ pub(crate) struct Isolation {
 }
 
 impl Isolation {
-    /// Removes the network and its rules, and what was made ahead.
+    /// Removes the network, its rules and the prepared sandboxes.
     pub(crate) async fn close(&self) {
         if let Some(sandboxes) = &self.sandboxes {
             sandboxes.close().await;
@@ -104,7 +103,7 @@ impl Isolation {
         }
     }
 
-    /// Whether strangers' jobs run here.
+    /// Whether jobs of strangers run here.
     pub(crate) fn is_untrusted(&self) -> bool {
         self.config.untrusted
     }
@@ -114,7 +113,7 @@ impl Isolation {
         self.refuses_builds
     }
 
-    /// Whether an image may be fetched, present or not: strangers name public registries, and those that the owner has named.
+    /// Checks that a job may use an image, even if it is present: strangers may use public registries and those that the owner allows.
     pub(crate) async fn check_registry(&self, image: &ImageReference) -> Result<(), ForbiddenRegistry> {
         if self.config.untrusted { registries::check(image, &self.config.allow_registry).await } else { Ok(()) }
     }
@@ -124,7 +123,7 @@ impl Isolation {
         self.config.pids
     }
 
-    /// The network for a container, which is there when this returns: for jobs and for builds.
+    /// The network for jobs and builds. It exists when this returns.
     pub(crate) async fn network(&self) -> Result<String, Fault> {
         match (&self.guard, self.config.network) {
             (Some(guard), _) => guard.ensure().await.map(|()| guard.network.name.clone()),
@@ -133,8 +132,7 @@ impl Isolation {
         }
     }
 
-    /// Rules around a build on the engine's default bridge, where its network is the jobs' guarded one. None: jobs have no rules here
-    /// either, or a build no network.
+    /// Rules around a build on the engine's default bridge. None when jobs have no rules here either, or the build has no network.
     pub(crate) async fn guard_build(&self, docker: &Docker) -> Result<Option<BuildGuard>, String> {
         match self.guard.as_ref().and_then(Guard::rules) {
             Some(rules) => BuildGuard::open(rules, docker).await.map(Some),
@@ -142,12 +140,12 @@ impl Isolation {
         }
     }
 
-    /// Whether what an image says about its containers matters.
+    /// Whether the isolation depends on the image's settings.
     pub(crate) fn needs_image_facts(&self) -> bool {
         self.refuses_root && self.config.user.is_none()
     }
 
-    /// What holds for a container of an image.
+    /// The confinement of a container of an image.
     pub(crate) async fn confinement(&self, image: &ImageFacts) -> Result<Confinement, Fault> {
         Ok(self.rights(image, self.network().await?))
     }
@@ -169,10 +167,10 @@ impl Isolation {
         }
     }
 
-    /// A place for a container that is about to be started.
-    pub(crate) async fn enter(&self) -> Option<Place> {
+    /// Announces that a container will be started, and gives it a sandbox if one is ready.
+    pub(crate) async fn begin_start(&self) -> Option<PendingStart> {
         match &self.sandboxes {
-            Some(sandboxes) => Some(sandboxes.enter().await),
+            Some(sandboxes) => Some(sandboxes.begin_start().await),
             None => None,
         }
     }
@@ -183,7 +181,7 @@ impl Isolation {
         servers.map(ToString::to_string).collect()
     }
 
-    /// A name may stand for root in the image's own list of users: only a number is believed.
+    /// The user of a container. Only a number is accepted from an image, because a name may mean root in the image's own list of users.
     fn user(&self, image: &ImageFacts) -> Option<String> {
         if self.config.user.is_some() || !self.refuses_root {
             return self.config.user.clone();
@@ -192,12 +190,12 @@ impl Isolation {
         Some(if is_root { NOBODY.to_owned() } else { image.user.clone() })
     }
 
-    /// The engine refused to bound a root file system: it is not asked again. Whether that is news.
+    /// Records that the engine refused to limit a root file system, so that it is not asked again. Returns whether this is new.
     pub(crate) fn note_unbounded_rootfs(&self) -> bool {
         !self.cannot_bound_rootfs.swap(true, Ordering::Relaxed)
     }
 
-    /// What containers read as their `resolv.conf`. None: the engine writes it.
+    /// The `resolv.conf` of containers. None when the engine writes it.
     pub(crate) fn resolver_file(&self) -> Option<String> {
         let has_own_stack = self.runtime.as_deref().is_some_and(|runtime| !SHARED_KERNEL.contains(&runtime));
         (self.guard.is_some() && has_own_stack).then(|| self.resolvers.file())

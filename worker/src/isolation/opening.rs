@@ -1,29 +1,29 @@
-//! How isolation is chosen and set up at a start, proved, and said.
+//! Chooses, sets up, checks and reports the isolation at a worker's start.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::guard::{Guard, Lack, Openings, destinations_of};
+use super::guard::{Guard, Openings, Problem, destinations_of};
 use super::resolvers::Resolvers;
 use super::sandbox::Sandboxes;
 use super::{Isolation, IsolationConfig, Network, SHARED_KERNEL, sandbox, versions};
 use crate::data_directory::DataDirectory;
 use crate::error::Error;
 use crate::executor::{Confinement, Docker, EngineFacts, Fault, ImageFacts, LABEL_SANDBOX};
-use crate::probe::{Fashion, Probe, Unfit};
+use crate::probe::{ContainerStyle, Probe, Unfit};
 
-/// Runs a kernel of its own between a job and this machine's.
+/// gVisor's runtime, which runs a kernel of its own between a job and this machine's kernel.
 const GVISOR: &str = "runsc";
 
-/// What a start would run into.
+/// The problems that a start would have.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) unfit: Option<Unfit>,
     /// Why the network is not guarded.
-    pub(crate) lack: Option<String>,
+    pub(crate) problem: Option<String>,
 }
 
-/// Beside the settings of isolation, how a worker's containers are.
+/// Settings of a worker's containers besides isolation.
 #[derive(Clone, Debug)]
 pub(crate) struct Wants {
     pub(crate) gpus: Vec<String>,
@@ -31,10 +31,10 @@ pub(crate) struct Wants {
 }
 
 impl Isolation {
-    /// Chooses, proves that containers of jobs can run, makes the network and its rules, and says which stance holds.
+    /// Chooses the isolation, checks that containers of jobs can run, makes the network and its rules, and logs the stance.
     ///
-    /// Nothing of the machine is touched before the proof: to an engine that sees another data directory under this path, another
-    /// worker's things would look like this one's own.
+    /// The worker changes nothing on the machine before the check: if the engine sees another data directory under this path, another
+    /// worker's objects would look like this worker's own.
     pub(crate) async fn open(
         config: &IsolationConfig,
         api: &str,
@@ -45,7 +45,7 @@ impl Isolation {
         let engine = docker.facts().await.map_err(refused)?;
         let mut isolation = Self::choose(config, &engine)?;
         let probe = isolation.probe(docker, data, wants, &engine);
-        probe.run(data).await.map_err(refused)?.map_err(|unfit| Error::Lack(unfit.sentence))?;
+        probe.run(data).await.map_err(refused)?.map_err(|unfit| Error::Machine(unfit.sentence))?;
         isolation.probe = Some(probe);
         sandbox::sweep(docker, data).await.map_err(refused)?;
         isolation.open_guard(api, docker, data).await?;
@@ -56,7 +56,7 @@ impl Isolation {
                 return Err(refused(fault));
             }
         };
-        isolation.say(&engine);
+        isolation.report(&engine);
         Ok(isolation)
     }
 
@@ -83,8 +83,8 @@ impl Isolation {
         let mut labels = data.owner_labels();
         labels.insert(LABEL_SANDBOX.to_owned(), data.label());
         let shares_kernel = shares_kernel(self.runtime.as_deref(), engine);
-        let fashion = Fashion { confinement, gpus: wants.gpus, has_init: wants.has_init, shares_kernel };
-        Probe::new(docker, data, labels, fashion)
+        let style = ContainerStyle { confinement, gpus: wants.gpus, has_init: wants.has_init, shares_kernel };
+        Probe::new(docker, data, labels, style)
     }
 
     async fn open_guard(&mut self, api: &str, docker: &Docker, data: &DataDirectory) -> Result<(), Error> {
@@ -92,15 +92,15 @@ impl Isolation {
             return Ok(());
         }
         let openings = self.openings(api).await;
-        let (guard, lack) = Guard::open(docker, data, openings).await.map_err(refused)?;
-        if let Some(lack) = lack {
-            self.without_rules(&guard, lack).await?;
+        let (guard, problem) = Guard::open(docker, data, openings).await.map_err(refused)?;
+        if let Some(problem) = problem {
+            self.without_rules(&guard, problem).await?;
         }
         self.guard = Some(guard);
         Ok(())
     }
 
-    /// What [`open`](Self::open) would find, without being one. Leaves nothing.
+    /// Reports the problems that [`open`](Self::open) would have. Leaves nothing behind.
     pub(crate) async fn examine(
         config: &IsolationConfig,
         api: &str,
@@ -112,17 +112,17 @@ impl Isolation {
         let isolation = Self::choose(config, &engine)?;
         let probed = isolation.probe(docker, data, wants, &engine).run(data).await.map_err(refused)?;
         if let Err(unfit) = probed {
-            return Ok(Found { unfit: Some(unfit), lack: None });
+            return Ok(Found { unfit: Some(unfit), problem: None });
         }
         if config.network != Network::Guarded {
-            return Ok(Found { unfit: None, lack: None });
+            return Ok(Found { unfit: None, problem: None });
         }
-        let (guard, lack) = Guard::open(docker, data, isolation.openings(api).await).await.map_err(refused)?;
+        let (guard, problem) = Guard::open(docker, data, isolation.openings(api).await).await.map_err(refused)?;
         guard.close().await;
-        Ok(Found { unfit: None, lack: lack.map(unguarded) })
+        Ok(Found { unfit: None, problem: problem.map(unguarded) })
     }
 
-    /// Sees once more that jobs can run: the engine was away, and another one may answer now.
+    /// Checks again that jobs can run: after an outage of the engine, another engine may answer.
     pub(crate) async fn prove(&self, data: &DataDirectory) -> Result<(), String> {
         let engine = |fault: Fault| format!("Docker does not answer ({fault}); see `asman doctor`");
         if let Some(probe) = &self.probe {
@@ -134,7 +134,7 @@ impl Isolation {
         }
     }
 
-    /// What jobs may reach although it is private.
+    /// The private addresses that jobs may reach.
     async fn openings(&self, api: &str) -> Openings {
         let mut allowed = self.config.network_allow.clone();
         if !self.config.untrusted {
@@ -155,17 +155,17 @@ impl Isolation {
         Ok(Some(Sandboxes::open(docker, data, self.network().await?, self.dns())))
     }
 
-    async fn without_rules(&self, guard: &Guard, lack: Lack) -> Result<(), Error> {
-        let sentence = unguarded(lack);
+    async fn without_rules(&self, guard: &Guard, problem: Problem) -> Result<(), Error> {
+        let sentence = unguarded(problem);
         if self.config.untrusted {
             guard.close().await;
-            return Err(Error::Lack(sentence));
+            return Err(Error::Machine(sentence));
         }
         tracing::warn!("{sentence}");
         Ok(())
     }
 
-    fn say(&self, engine: &EngineFacts) {
+    fn report(&self, engine: &EngineFacts) {
         let stance = if self.config.untrusted { "untrusted" } else { "trusted" };
         let runtime = self.runtime.as_deref().unwrap_or(&engine.default_runtime);
         let network = match (self.config.network, &self.guard) {
@@ -178,10 +178,10 @@ impl Isolation {
         if self.config.untrusted && shares_kernel(self.runtime.as_deref(), engine) {
             tracing::warn!(
                 runtime,
-                "STRANGERS' JOBS SHARE THIS MACHINE'S KERNEL: one hole in it or in the runtime gives them the machine"
+                "JOBS OF STRANGERS SHARE THIS MACHINE'S KERNEL: one hole in it or in the runtime gives them control of this machine"
             );
         }
-        // They matter where jobs share this machine's kernel; in gVisor they are for those who look closely.
+        // The warnings matter when jobs share this machine's kernel. With gVisor they are only debug messages.
         let is_exposed = shares_kernel(self.runtime.as_deref(), engine);
         for sentence in versions::warnings(engine) {
             if is_exposed {
@@ -198,19 +198,19 @@ fn refused(fault: Fault) -> Error {
     Error::Docker(fault.to_string())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "maps lacks")]
-fn unguarded(lack: Lack) -> String {
-    format!("jobs can reach this machine and its private networks: {lack}, or use --network none")
+#[expect(clippy::needless_pass_by_value, reason = "maps problems")]
+fn unguarded(problem: Problem) -> String {
+    format!("jobs can reach this machine and its private networks: {problem}, or use --network none")
 }
 
 fn choose_runtime(config: &IsolationConfig, engine: &EngineFacts) -> Result<Option<String>, Error> {
     let is_there = |name: &str| engine.runtimes.iter().any(|runtime| runtime == name);
     match &config.runtime {
         Some(name) if is_there(name) => Ok(Some(name.clone())),
-        Some(name) => Err(Error::Lack(format!("the Docker engine has no runtime {name:?}; it has {}", engine.runtimes.join(", ")))),
+        Some(name) => Err(Error::Machine(format!("the Docker engine does not have the runtime {name:?} of --runtime; it has {}", engine.runtimes.join(", ")))),
         None if !config.untrusted => Ok(None),
         None if is_there(GVISOR) => Ok(Some(GVISOR.to_owned())),
-        None => Err(Error::Lack(
+        None => Err(Error::Machine(
             "--untrusted needs gVisor: install `runsc` and register it with the Docker engine (`runsc install`, then restart the \
              engine), or name another runtime with --runtime; runc shares this machine's kernel with strangers"
                 .to_owned(),
@@ -241,8 +241,13 @@ mod tests {
         assert_eq!(choose(false, None, &["runc", "runsc"]).unwrap(), None);
         assert_eq!(choose(true, None, &["runc", "runsc"]).unwrap().as_deref(), Some("runsc"));
         assert_eq!(choose(true, Some("runc"), &["runc"]).unwrap().as_deref(), Some("runc"));
-        let lack = choose(true, None, &["runc"]).unwrap_err();
-        assert!(matches!(&lack, Error::Lack(sentence) if sentence.contains("runsc install")), "{lack}");
-        assert!(choose(false, Some("kata"), &["runc"]).unwrap_err().to_string().contains("no runtime \"kata\"; it has runc"));
+        let problem = choose(true, None, &["runc"]).unwrap_err();
+        assert!(matches!(&problem, Error::Machine(sentence) if sentence.contains("runsc install")), "{problem}");
+        assert!(
+            choose(false, Some("kata"), &["runc"])
+                .unwrap_err()
+                .to_string()
+                .contains("not have the runtime \"kata\" of --runtime; it has runc")
+        );
     }
 }

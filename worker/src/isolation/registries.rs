@@ -1,8 +1,8 @@
-//! Registries that a stranger's job may name: the engine pulls from this machine's own network, where firewalls know it as a friend.
+//! Registries that a stranger's job may use. The engine pulls through this machine's own network, so it could reach private registries.
 //!
-//! A registry's host is judged as every URL of strangers is: a literal by itself, a name by all the addresses that it has here. What
-//! this cannot see: the engine asks for the addresses again, and follows where a public registry sends it. A machine whose private
-//! network must be closed to that too needs a firewall or a proxy around the engine itself.
+//! A registry's host is checked like every URL of strangers: an address directly, a name by all addresses that it has here. There is a
+//! limit to this check: the engine resolves the name again and follows redirects of a public registry. If jobs must not reach a private
+//! network in this way either, put a firewall or a proxy around the engine.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -13,16 +13,16 @@ use protocol::address::Owner;
 use crate::image::{ImageReference, is_registry};
 
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Only to ask for addresses.
+/// Any port: it is only needed to resolve the name.
 const PORT: u16 = 443;
 
-/// Host and maybe port of a registry, as image references write it.
+/// Host and maybe port of a registry, in the form of image references.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryHost(String);
 
-/// Why a text is no registry.
+/// A text that is not a registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no registry; write it as image names do: registry.example or 10.0.0.5:5000")]
+#[error("{0:?} is not a registry; write it as in image names: registry.example or 10.0.0.5:5000")]
 pub struct InvalidRegistryHost(String);
 
 impl FromStr for RegistryHost {
@@ -34,21 +34,21 @@ impl FromStr for RegistryHost {
     }
 }
 
-/// Why nothing is pulled from a registry. For the job's author.
+/// Why the worker pulls nothing from a registry. The sentences are for the job's author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ForbiddenRegistry {
-    /// Of this machine, its network, or nobody's.
+    /// The registry's address is not public.
     #[error(
         "this worker serves strangers and pulls nothing from {0}, whose address is not public; its owner may permit that with \
          --allow-registry {0}"
     )]
     Private(String),
-    /// It has no address here.
-    #[error("the registry {0} cannot be found")]
+    /// The registry's name has no address.
+    #[error("the registry {0} cannot be found; check the image's name")]
     Unknown(String),
 }
 
-/// Judges the registry of an image; the engine's own default is the owner's choice.
+/// Checks the registry of an image. The engine's default registry is always allowed, because the owner chose it.
 pub(super) async fn check(image: &ImageReference, allowed: &[RegistryHost]) -> Result<(), ForbiddenRegistry> {
     let Some(registry) = image.registry() else { return Ok(()) };
     if allowed.iter().any(|host| host.0 == registry) {
@@ -60,7 +60,7 @@ pub(super) async fn check(image: &ImageReference, allowed: &[RegistryHost]) -> R
     if is_public { Ok(()) } else { Err(ForbiddenRegistry::Private(registry.to_owned())) }
 }
 
-/// All of them, at least one.
+/// All addresses of a host. None when there are none.
 async fn addresses_of(host: &str) -> Option<Vec<IpAddr>> {
     let found = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, PORT))).await.ok()?.ok()?;
     let addresses: Vec<_> = found.map(|address| address.ip()).collect();

@@ -1,24 +1,24 @@
 //! Name servers of jobs.
 //!
-//! The engine's own resolver, 127.0.0.11 in every container of a network, asks the name servers of the machine *from within the
-//! container's network*, so a private one needs a hole in the guard. A runtime with a network stack of its own does not see that
-//! resolver: its containers get a `resolv.conf` that names the servers themselves.
+//! The engine's resolver has the address 127.0.0.11 in every container of a network. It asks the machine's name servers *from within the
+//! container's network*, so a private name server needs an opening in the guard. A runtime with its own network stack does not see that
+//! resolver, so its containers get a `resolv.conf` with the name servers themselves.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::addresses::is_public;
 
-/// Where the machine's name servers are listed: the second where the first names a resolver on the machine itself.
+/// Files with the machine's name servers. The second is for machines whose first file names a resolver on the machine itself.
 const LISTS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
-/// For strangers, where the machine has none that is public: Cloudflare's and Quad9's.
+/// Name servers for jobs of strangers when the machine has no public one: those of Cloudflare and Quad9.
 const PUBLIC: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), IpAddr::V4(Ipv4Addr::new(9, 9, 9, 9))];
 
 /// Name servers of jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Resolvers {
-    /// Reached from a job's network.
+    /// Name servers that are reached from a job's network.
     pub(crate) servers: Vec<IpAddr>,
-    /// The engine must be told them: they are not what it takes by itself.
+    /// The engine must be told these servers, because it would use others.
     pub(crate) is_own_choice: bool,
 }
 
@@ -40,14 +40,14 @@ impl Resolvers {
         Self { servers: if servers.is_empty() { PUBLIC.to_vec() } else { servers }, is_own_choice: true }
     }
 
-    /// A `resolv.conf` for containers that do not see the engine's resolver.
+    /// A `resolv.conf` for containers that cannot use the engine's resolver.
     pub(crate) fn file(&self) -> String {
         let servers = if self.servers.is_empty() { &PUBLIC[..] } else { &self.servers };
         servers.iter().fold(String::new(), |file, server| file + &format!("nameserver {server}\n"))
     }
 }
 
-/// Those that a container can reach: not the machine's own loopback.
+/// The servers in a `resolv.conf` that a container can reach: not those on the machine's loopback.
 fn servers_in(text: &str) -> Vec<IpAddr> {
     let words = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")).map(str::trim);
     words.filter_map(|word| word.parse().ok()).filter(|server: &IpAddr| server.is_ipv4() && !server.is_loopback()).collect()
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_name_servers_serve_unless_they_are_out_of_reach() {
+    fn the_machines_name_servers_are_used_unless_jobs_cannot_reach_them() {
         let stub = ["nameserver 127.0.0.53\noptions edns0", "nameserver 10.0.0.2\nnameserver 8.8.8.8\n"];
         assert_eq!(choose(&[], false, stub), (vec!["10.0.0.2".to_owned(), "8.8.8.8".to_owned()], false));
         assert_eq!(choose(&[], true, stub), (vec!["8.8.8.8".to_owned()], true));

@@ -1,14 +1,14 @@
-//! Networks that are made ahead of the jobs that get them.
+//! Sandboxes: networks that the worker prepares before jobs need them.
 //!
-//! Most of the time that the engine takes to start a container goes into its network. A *sandbox* is a container that does nothing
-//! but hold one; a job's container joins it and starts in less than half the time (243 instead of 631 ms, measured side by side on
-//! a busy machine of two cores). A job finds what it finds without: its own addresses, ports and name servers, the same rules.
+//! To start a container, the engine spends most of its time on the network. A *sandbox* is a container that only keeps a network ready. A
+//! job's container joins it and starts in less than half the time (243 instead of 631 ms, measured side by side on a busy machine of two
+//! cores). The job has the same things as without a sandbox: its own addresses, ports and name servers, and the same rules.
 //!
-//! Invariants: no two containers of jobs ever run in one sandbox. They are made one by one, up to [`READY_MAX`], while no container
-//! starts, so that a machine which is busy with starting is not kept from it; a job that finds none gets a network of its own. A
-//! sandbox that was joined goes with its container ([`Executor::remove`](crate::executor::Executor::remove)). The others go with the
-//! worker, or, when it was killed, at the next start of any worker that can tell. They are made anew every [`REFRESH`]: whoever cannot
-//! see a worker knows by the age of what it has that it lives.
+//! Invariants: two containers of jobs never run in one sandbox. The worker makes sandboxes one by one, up to [`READY_MAX`], and only while
+//! no container starts, so that it does not slow down starts. A job that finds no sandbox gets a network of its own. A sandbox that a
+//! container has joined is removed with that container ([`Executor::remove`](crate::executor::Executor::remove)). The worker removes the
+//! others at its end. If it was killed, the next start of a worker that can tell removes them. Sandboxes are replaced every [`REFRESH`],
+//! so that other workers can tell from their age that their worker is alive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +23,11 @@ use crate::data_directory::DataDirectory;
 use crate::executor::{Docker, Fault, LABEL_SANDBOX, SandboxSpec, UnusedSandbox};
 use crate::owner::{Here, Lasts};
 
-/// Sandboxes that wait for jobs. Each costs the machine a sleeping process and the engine's own beside it.
+/// Most sandboxes that wait for jobs. Each costs the machine a sleeping process and a process of the engine.
 const READY_MAX: usize = 2;
-/// How long nothing must have started before one is made: the jobs of one moment come together.
+/// The worker makes a sandbox only after no container has started for this long, because jobs often come together.
 const QUIET: Duration = Duration::from_millis(300);
-/// Between looks whether one has been idle for long.
+/// Time between checks for old sandboxes.
 const LOOK_EVERY: Duration = Duration::from_mins(10);
 
 /// The sandboxes of one worker.
@@ -42,33 +42,33 @@ struct Stock {
     docker: Docker,
     spec: SandboxSpec,
     data_label: String,
-    state: watch::Sender<State>,
+    state: watch::Sender<StockState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// Those that wait.
+struct StockState {
+    /// Sandboxes that wait for jobs.
     ready: Vec<Ready>,
-    /// Containers that are being started.
+    /// Number of containers that are being started.
     n_starting: usize,
     is_closed: bool,
 }
 
-/// A sandbox that waits.
+/// A sandbox that waits for a job.
 #[derive(Debug)]
 struct Ready {
     id: String,
     made: Instant,
 }
 
-impl State {
+impl StockState {
     fn is_quiet(&self) -> bool {
         self.n_starting == 0
     }
 }
 
 impl Sandboxes {
-    /// Begins to make them, for containers of a network with these name servers.
+    /// Starts to make sandboxes, for containers of a network with these name servers.
     pub(super) fn open(docker: &Docker, data: &DataDirectory, network: String, dns: Vec<String>) -> Self {
         let (data_label, mut labels) = (data.label(), data.owner_labels());
         labels.insert(LABEL_SANDBOX.to_owned(), data_label.clone());
@@ -78,12 +78,12 @@ impl Sandboxes {
         Self { stock, keeper: Mutex::new(Some(keeper)) }
     }
 
-    /// Announces that a container will be started, and gives it a sandbox if one is there.
-    pub(super) async fn enter(&self) -> Place {
-        self.stock.enter().await
+    /// Announces that a container will be started, and gives it a sandbox if one is ready.
+    pub(super) async fn begin_start(&self) -> PendingStart {
+        self.stock.begin_start().await
     }
 
-    /// Ends it, and removes those that no container has joined.
+    /// Stops making sandboxes, and removes those that no container has joined.
     pub(super) async fn close(&self) {
         self.stock.state.send_modify(|state| state.is_closed = true);
         if let Some(keeper) = self.keeper.lock().await.take() {
@@ -94,22 +94,22 @@ impl Sandboxes {
         let docker = &self.stock.docker;
         let removed = remove_unused(docker, is_own).await;
         if let Err(fault) = removed.and(docker.remove_sandbox_image().await) {
-            tracing::debug!(%fault, "of what was made ahead something stays until the next start");
+            tracing::debug!(%fault, "cannot remove all sandboxes; the next start of this worker removes them");
         }
     }
 }
 
 impl Stock {
-    /// Announces that a container will be started, and gives it a sandbox if one is there.
-    async fn enter(self: &Arc<Self>) -> Place {
-        let mut place = Place { sandbox: None, stock: Arc::clone(self) };
+    /// Announces that a container will be started, and gives it a sandbox if one is ready.
+    async fn begin_start(self: &Arc<Self>) -> PendingStart {
+        let mut start = PendingStart { sandbox: None, stock: Arc::clone(self) };
         self.state.send_modify(|state| state.n_starting += 1);
         loop {
-            self.state.send_modify(|state| place.sandbox = state.ready.pop());
-            let Some(Ready { id, .. }) = &place.sandbox else { return place };
+            self.state.send_modify(|state| start.sandbox = state.ready.pop());
+            let Some(Ready { id, .. }) = &start.sandbox else { return start };
             // The engine may have been restarted since.
             if self.docker.is_running(id).await.unwrap_or(false) {
-                return place;
+                return start;
             }
             self.discard(id).await;
         }
@@ -123,7 +123,7 @@ impl Stock {
                 Ok(true) => (has_image, backoff) = (true, Backoff::new()),
                 Ok(false) => return,
                 Err(fault) => {
-                    tracing::debug!(%fault, "no network could be made ahead");
+                    tracing::debug!(%fault, "cannot make a sandbox");
                     has_image = false;
                     tokio::select! {
                         () = backoff.wait() => (),
@@ -134,11 +134,11 @@ impl Stock {
         }
     }
 
-    /// Returns when one is to be made, or false at the end.
+    /// Returns true when it is time to make a sandbox, and false at the end.
     async fn is_time(&self) -> bool {
         loop {
-            let lack = self.until(|state| state.is_closed || (state.is_quiet() && state.ready.len() < READY_MAX));
-            if tokio::time::timeout(LOOK_EVERY, lack).await.is_err() {
+            let room = self.until(|state| state.is_closed || (state.is_quiet() && state.ready.len() < READY_MAX));
+            if tokio::time::timeout(LOOK_EVERY, room).await.is_err() {
                 self.discard_old().await;
                 continue;
             }
@@ -152,15 +152,15 @@ impl Stock {
         }
     }
 
-    async fn until(&self, holds: impl FnMut(&State) -> bool) {
-        // The sender is this object's own.
-        let _ = self.state.subscribe().wait_for(holds).await;
+    async fn until(&self, is_met: impl FnMut(&StockState) -> bool) {
+        // This never fails, because this object has the sender.
+        let _ = self.state.subscribe().wait_for(is_met).await;
     }
 
-    /// False: the engine's machine is none that the image is written for.
+    /// Makes a sandbox. Returns false when there is no program for the engine's machine.
     async fn make(&self, has_image: bool) -> Result<bool, Fault> {
         if !has_image && !self.docker.ensure_sandbox_image().await? {
-            tracing::debug!("no networks are made ahead on such a machine");
+            tracing::debug!("the worker has no sandbox program for this architecture, so it makes no sandboxes");
             return Ok(false);
         }
         let id = self.docker.open_sandbox(&self.spec).await?;
@@ -168,7 +168,7 @@ impl Stock {
         Ok(true)
     }
 
-    /// What is idle for long is made anew.
+    /// Removes sandboxes that have been idle for long, so that new ones replace them.
     async fn discard_old(&self) {
         let mut old = Vec::new();
         self.state.send_modify(|state| {
@@ -182,32 +182,32 @@ impl Stock {
 
     async fn discard(&self, id: &str) {
         if let Err(fault) = self.docker.remove_one(id).await {
-            tracing::debug!(%fault, "a network that was made ahead stays until the next start");
+            tracing::debug!(%fault, "cannot remove a sandbox; the next start of this worker removes it");
         }
     }
 }
 
-/// Where a container is about to start. Held until it has.
+/// A container that is about to start. Keep it until the container has started.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct PendingStart {
     sandbox: Option<Ready>,
     stock: Arc<Stock>,
 }
 
-impl Place {
+impl PendingStart {
     /// The sandbox to join, if there is one.
     pub(crate) fn sandbox(&self) -> Option<&str> {
         self.sandbox.as_ref().map(|ready| ready.id.as_str())
     }
 
-    /// A container is there which has joined: from now on the sandbox is its own.
-    pub(crate) fn settle(&mut self) {
+    /// A container has joined the sandbox, so the sandbox now belongs to the container.
+    pub(crate) fn joined(&mut self) {
         self.sandbox = None;
     }
 }
 
-impl Drop for Place {
-    /// A sandbox in which nothing was ever started is as good as new.
+impl Drop for PendingStart {
+    /// A sandbox that no container has joined can be used again.
     fn drop(&mut self) {
         self.stock.state.send_modify(|state| {
             state.n_starting -= 1;
@@ -216,7 +216,7 @@ impl Drop for Place {
     }
 }
 
-/// Removes what workers that were killed made ahead: this data directory's, and those of workers that are no more.
+/// Removes the sandboxes of killed workers: those of this data directory, and those of workers that are dead.
 pub(super) async fn sweep(docker: &Docker, data: &DataDirectory) -> Result<(), Fault> {
     let (own, here) = (data.label(), Here::look());
     let is_abandoned =
@@ -224,11 +224,11 @@ pub(super) async fn sweep(docker: &Docker, data: &DataDirectory) -> Result<(), F
     remove_unused(docker, |sandbox| sandbox.data_label == own || is_abandoned(sandbox)).await
 }
 
-/// Of another worker's, what cannot be removed is left to the next start.
+/// Removes unused sandboxes. The next start tries again what could not be removed.
 async fn remove_unused(docker: &Docker, is_asked: impl Fn(&UnusedSandbox) -> bool) -> Result<(), Fault> {
     for sandbox in docker.unused_sandboxes().await?.iter().filter(|sandbox| is_asked(sandbox)) {
         if let Err(fault) = docker.remove_one(&sandbox.id).await {
-            tracing::warn!(%fault, "a network that was made ahead stays until the next start");
+            tracing::warn!(%fault, "cannot remove a sandbox; the next start of this worker removes it");
         }
     }
     Ok(())

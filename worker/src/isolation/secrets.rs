@@ -1,7 +1,8 @@
 //! Secrets of the owner that jobs may ask for by name.
 //!
-//! A value is read anew for each job that asks, so a rotated file serves the next job, and it is kept nowhere. Values are in no
-//! definition, label, message or log line of ours; `Debug` of what is here shows where they come from.
+//! The worker reads a value again for each job that asks for it, so the next job gets the new value of a rotated file. It stores values
+//! nowhere. No definition, label, message or log line of ours contains a value. The `Debug` of these types shows only where values come
+//! from.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,36 +15,36 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::log::SECRET_BYTES_MIN;
 
-/// Bytes of one value: the kernel takes no environment variable above 128 KiB.
+/// Most bytes of one value: the kernel accepts no environment variable above 128 KiB.
 const VALUE_BYTES_MAX: u64 = 64 * 1024;
-/// Names that mean something else in a job: where it is, and what reaches hooks and loaders.
+/// Beginnings of names with another meaning in a job: its own variables, and variables that hooks and loaders read.
 const RESERVED: [&str; 3] = ["JOB_", "LD_", "NVIDIA_"];
 
-/// A name, and where its value comes from.
+/// The name of a secret, and where its value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretSource {
-    /// What jobs ask for.
+    /// Name by which jobs ask for the secret.
     pub(crate) name: String,
-    place: Place,
+    place: SecretOrigin,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum SecretOrigin {
     File(PathBuf),
     Variable(String),
 }
 
-/// Why a text is no secret of a worker.
+/// Why a text is not a secret of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSecret {
-    /// No `=`, or nothing behind it.
-    #[error("write it as NAME=FILE or NAME=env:VARIABLE")]
+    /// There is no `=`, or nothing after it.
+    #[error("the secret has no source; write it as NAME=FILE or NAME=env:VARIABLE")]
     Form,
-    /// A name that no job can ask for.
+    /// The name is invalid.
     #[error(transparent)]
     Name(#[from] protocol::InvalidSecretName),
-    /// A name with a meaning of its own.
-    #[error("the name must not begin with JOB_, LD_ or NVIDIA_")]
+    /// The name is reserved.
+    #[error("the secret's name must not begin with JOB_, LD_ or NVIDIA_")]
     Reserved,
 }
 
@@ -57,19 +58,19 @@ impl FromStr for SecretSource {
             return Err(InvalidSecret::Reserved);
         }
         let place = match place.strip_prefix("env:") {
-            Some(variable) => Place::Variable(variable.to_owned()),
-            None => Place::File(PathBuf::from(place)),
+            Some(variable) => SecretOrigin::Variable(variable.to_owned()),
+            None => SecretOrigin::File(PathBuf::from(place)),
         };
         Ok(Self { name: name.to_owned(), place })
     }
 }
 
 impl SecretSource {
-    /// The value as it is now.
+    /// Reads the current value.
     pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
         match &self.place {
-            Place::File(path) => read_file(path),
-            Place::Variable(name) => std::env::var_os(name)
+            SecretOrigin::File(path) => read_file(path),
+            SecretOrigin::Variable(name) => std::env::var_os(name)
                 .map(OsString::into_vec)
                 .ok_or_else(|| io::Error::other(format!("environment variable {name} is not set"))),
         }
@@ -81,10 +82,10 @@ fn read_file(path: &PathBuf) -> io::Result<Vec<u8>> {
     let file = std::fs::File::open(path).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
     let about = file.metadata()?;
     if !about.is_file() {
-        return refuse("it is no file".to_owned());
+        return refuse("it is not a file".to_owned());
     }
     if about.mode() & 0o004 != 0 {
-        return refuse(format!("every user of this machine can read it; `chmod o-r {}` mends that", path.display()));
+        return refuse(format!("every user of this machine can read it; run `chmod o-r {}`", path.display()));
     }
     let mut value = Vec::new();
     file.take(VALUE_BYTES_MAX + 1).read_to_end(&mut value)?;
@@ -94,7 +95,7 @@ fn read_file(path: &PathBuf) -> io::Result<Vec<u8>> {
     Ok(value)
 }
 
-/// Sees at start that every value can be read, and says which ones are too short to be kept out of logs.
+/// Checks at the start that every value can be read, and warns about values that are too short to be removed from logs.
 pub(super) fn check_sources(sources: &[SecretSource]) -> Result<(), Error> {
     let mut names = BTreeSet::new();
     for source in sources {
@@ -103,7 +104,7 @@ pub(super) fn check_sources(sources: &[SecretSource]) -> Result<(), Error> {
         }
         let value = source.read().map_err(|error| Error::Config(format!("--secret {}: {error}", source.name)))?;
         if value.trim_ascii().len() < SECRET_BYTES_MIN {
-            tracing::warn!(secret = %source.name, "shorter than {SECRET_BYTES_MIN} bytes: it is not taken out of logs");
+            tracing::warn!(secret = %source.name, "the secret is shorter than {SECRET_BYTES_MIN} bytes, so it is not removed from logs");
         }
     }
     Ok(())
@@ -119,12 +120,12 @@ mod tests {
         for text in ["", "A", "A=", "=x", "a b=x", "1A=x", "A@q=x", "JOB_ID=x", "LD_PRELOAD=x"] {
             assert!(text.parse::<SecretSource>().is_err(), "{text}");
         }
-        assert_eq!("A=env:HOME".parse::<SecretSource>().unwrap().place, Place::Variable("HOME".to_owned()));
-        assert_eq!("_a1=/x=y".parse::<SecretSource>().unwrap().place, Place::File("/x=y".into()));
+        assert_eq!("A=env:HOME".parse::<SecretSource>().unwrap().place, SecretOrigin::Variable("HOME".to_owned()));
+        assert_eq!("_a1=/x=y".parse::<SecretSource>().unwrap().place, SecretOrigin::File("/x=y".into()));
     }
 
     #[test]
-    fn a_file_that_everybody_can_read_is_no_secret() {
+    fn a_file_that_every_user_can_read_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, "value").unwrap();
         let source: SecretSource = format!("A={}", file.path().display()).parse().unwrap();

@@ -1,7 +1,8 @@
-//! What is kept of a log that is longer than its bound: its beginning, which is sent as it comes, and its end, which is sent last.
+//! Bounds of a long log: its head is sent as it comes, and its tail is sent last.
 //!
-//! Build and run have a log each. Bounds of each: the head and the tail of [`protocol::limits`], by bytes and by lines, since lines
-//! without text cost too. A log that fits in both is whole. What lies between is counted, and one line says so where it was.
+//! Build and run each have a log. Each log has the bounds of [`protocol::limits`] for its head and its tail, in bytes and in lines, because
+//! empty lines cost something too. A log that fits in both is complete. Lines between head and tail are counted, and one line in their
+//! place gives the count.
 
 use std::collections::VecDeque;
 
@@ -11,20 +12,20 @@ use serde::{Deserialize, Serialize};
 
 use super::Origin;
 
-/// Which of a job's two logs a line is of.
+/// Which of a job's two logs a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum LogPart {
     Build,
     Run,
 }
 
-impl Part {
+impl LogPart {
     pub(super) fn of(step: Step) -> Self {
         if step == Step::Running { Self::Run } else { Self::Build }
     }
 }
 
-/// Lines and bytes of text.
+/// A number of lines and of bytes of text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Amount {
     pub(super) n_lines: usize,
@@ -43,7 +44,7 @@ impl Amount {
     }
 }
 
-/// How much of both heads is used.
+/// How much of each head is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Heads {
     build: Amount,
@@ -51,15 +52,15 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    pub(super) fn of(&mut self, part: Part) -> &mut Amount {
+    pub(super) fn of(&mut self, part: LogPart) -> &mut Amount {
         match part {
-            Part::Build => &mut self.build,
-            Part::Run => &mut self.run,
+            LogPart::Build => &mut self.build,
+            LogPart::Run => &mut self.run,
         }
     }
 
-    /// Counts a line in; false when the head is full. Then it stays full: a shorter line later must not be taken.
-    pub(super) fn takes(&mut self, part: Part, line: &LogLine) -> bool {
+    /// Counts a line of the head. Returns false when the head is full. It then stays full, even for a shorter line later.
+    pub(super) fn takes(&mut self, part: LogPart, line: &LogLine) -> bool {
         let head = self.of(part);
         let fits = head.n_bytes + line.text.len() <= LOG_BYTES_MAX && head.n_lines < LOG_LINES_MAX;
         if fits {
@@ -70,17 +71,17 @@ impl Heads {
         fits
     }
 
-    /// Takes no more lines into a head.
-    pub(super) fn fill(&mut self, part: Part) {
+    /// Makes a head full.
+    pub(super) fn fill(&mut self, part: LogPart) {
         self.of(part).n_lines = LOG_LINES_MAX;
     }
 }
 
-/// What lies between head and tail.
+/// The lines between head and tail, which are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Gap {
     pub(super) amount: Amount,
-    /// More may be missing: the engine dropped lines before they were counted.
+    /// More lines may be missing, because the engine dropped some before they were counted.
     pub(super) is_unsure: bool,
 }
 
@@ -90,15 +91,15 @@ impl Gap {
         self.is_unsure |= origin == Origin::Break;
     }
 
-    /// Said when the first line is left out, for those who watch.
+    /// The log line for people who watch, when the first line is left out.
     pub(super) fn opening() -> String {
         let (head, tail) = (LOG_BYTES_MAX >> 20, LOG_TAIL_BYTES_MAX >> 20);
         format!(
-            "the log is longer than {head} MiB: from here on it is left out, but for its last {tail} MiB, which follow at the end"
+            "the log is longer than {head} MiB: lines from here on are left out, except the last {tail} MiB, which follow when the job ends"
         )
     }
 
-    /// Said before the tail.
+    /// The log line before the tail.
     pub(super) fn closing(self) -> String {
         let least = if self.is_unsure { "at least " } else { "" };
         format!("{least}{} lines ({} bytes) of the log are left out here", self.amount.n_lines, self.amount.n_bytes)
@@ -122,7 +123,7 @@ impl<T: AsRef<LogLine>> Tail<T> {
         self.kept.push_back(entry);
     }
 
-    /// The oldest entry, while there is more than is kept.
+    /// The oldest line, while there are more lines than the tail keeps.
     pub(super) fn overflow(&mut self) -> Option<T> {
         let is_over = self.amount.n_bytes > LOG_TAIL_BYTES_MAX || self.amount.n_lines > LOG_TAIL_LINES_MAX;
         let entry = is_over.then(|| self.kept.pop_front()).flatten()?;
@@ -130,7 +131,7 @@ impl<T: AsRef<LogLine>> Tail<T> {
         Some(entry)
     }
 
-    /// All that is kept, which is then kept no more.
+    /// Takes all lines out of the tail.
     pub(super) fn take(&mut self) -> VecDeque<T> {
         self.amount = Amount::default();
         std::mem::take(&mut self.kept)

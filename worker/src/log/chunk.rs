@@ -1,4 +1,4 @@
-//! Lines to chunks: one step each, at most 64 KiB, and at most 250 ms after the first of their lines.
+//! Lines to chunks. A chunk has lines of one step, at most 64 KiB, and is ready at most 250 ms after its first line.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::bound::{Gap, Heads, Part, Tail};
+use super::bound::{Gap, Heads, LogPart, Tail};
 use super::position::Position;
 use super::{Batch, Origin, now_ms};
 
 const FLUSH_AFTER: Duration = Duration::from_millis(250);
-/// Keeps the JSON of a chunk of empty lines small: each costs some 20 bytes beyond its text.
+/// Most lines of a chunk, because each line costs about 20 bytes of JSON besides its text.
 const CHUNK_LINES_MAX: usize = 4096;
 
-/// How much of a job's log is in its chunks, or was left out of them.
+/// How much of a job's log was put into chunks or left out.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Of the container's output.
+    /// How far the container's output has been read.
     pub(super) position: Position,
     #[serde(default)]
     heads: Heads,
-    /// Left out since the last line that counted such lines.
+    /// Lines left out since the last line that gave a count.
     #[serde(default)]
     gap: Gap,
 }
@@ -36,9 +36,9 @@ pub(super) struct Chunk {
     pub(super) lines: Vec<LogLine>,
 }
 
-/// One line on its way into a chunk, or left out.
+/// One line that waits to go into a chunk or to be left out.
 #[derive(Debug)]
-struct Entry {
+struct PendingLine {
     step: Step,
     line: LogLine,
     origin: Origin,
@@ -50,29 +50,29 @@ enum Fate {
     Head,
     Tail,
     LeftOut,
-    /// It counts what is left out before it.
+    /// The line gives the count of lines left out before it.
     Counts,
 }
 
-impl AsRef<LogLine> for Entry {
+impl AsRef<LogLine> for PendingLine {
     fn as_ref(&self) -> &LogLine {
         &self.line
     }
 }
 
-/// Reads the channel and gives chunks.
+/// Reads lines from the channel and makes chunks.
 #[derive(Debug)]
 pub(super) struct Chunker {
     waiting: mpsc::Receiver<Batch>,
-    /// Read and not yet in a chunk.
-    pending: VecDeque<Entry>,
-    /// What is in chunks.
+    /// Lines that are read and not yet in a chunk.
+    pending: VecDeque<PendingLine>,
+    /// What the chunks so far contain.
     progress: Progress,
-    /// Heads of what is in chunks and pending.
+    /// How much of the heads is used by chunks and pending lines.
     heads: Heads,
-    /// The end of the log so far, once its head is full.
-    tail: Tail<Entry>,
-    /// Left out before the tail.
+    /// The last lines so far, once the head is full.
+    tail: Tail<PendingLine>,
+    /// Lines left out before the tail.
     gap: Gap,
 }
 
@@ -84,7 +84,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn takes(&self, entry: &Entry) -> bool {
+    fn takes(&self, entry: &PendingLine) -> bool {
         let is_same_step = self.step.is_none_or(|own| own == entry.step);
         is_same_step && self.lines.len() < CHUNK_LINES_MAX && self.n_bytes + entry.line.text.len() <= LOG_CHUNK_BYTES_MAX
     }
@@ -101,18 +101,18 @@ impl Draft {
 }
 
 impl Chunker {
-    /// Goes on where a log was left; `Progress::default()` begins one.
+    /// Continues a log. `Progress::default()` starts a new one.
     pub(super) fn new(waiting: mpsc::Receiver<Batch>, progress: Progress) -> Self {
         let (heads, gap) = (progress.heads, progress.gap);
         Self { waiting, pending: VecDeque::new(), progress, heads, tail: Tail::new(), gap }
     }
 
-    /// All that the chunks given so far hold.
+    /// How much of the log the chunks so far contain.
     pub(super) fn progress(&self) -> Progress {
         self.progress
     }
 
-    /// The next chunk; none at the end of the log.
+    /// The next chunk. None at the end of the log.
     pub(super) async fn next(&mut self) -> Option<Chunk> {
         let mut draft = Draft::default();
         let mut flush_at = None;
@@ -143,11 +143,11 @@ impl Chunker {
         }
     }
 
-    fn note(&mut self, entry: &Entry) {
+    fn note(&mut self, entry: &PendingLine) {
         match entry.fate {
-            Fate::Head => self.progress.heads.of(Part::of(entry.step)).add(&entry.line),
-            // The tail begins where the head is full.
-            Fate::Tail => self.progress.heads.fill(Part::of(entry.step)),
+            Fate::Head => self.progress.heads.of(LogPart::of(entry.step)).add(&entry.line),
+            // The tail begins when the head is full.
+            Fate::Tail => self.progress.heads.fill(LogPart::of(entry.step)),
             Fate::LeftOut => self.progress.gap.add(entry.origin, &entry.line),
             Fate::Counts => self.progress.gap = Gap::default(),
         }
@@ -156,34 +156,34 @@ impl Chunker {
         }
     }
 
-    /// Takes lines into the head, or else into the tail, which lets go of older ones.
+    /// Adds lines to the head, or to the tail, which then drops its oldest lines.
     fn admit(&mut self, batch: Batch) {
         let Batch { step, lines, origin } = batch;
-        let part = Part::of(step);
-        if self.tail.last().is_some_and(|last| Part::of(last.step) != part) {
+        let part = LogPart::of(step);
+        if self.tail.last().is_some_and(|last| LogPart::of(last.step) != part) {
             self.flush_tail();
         }
         for line in lines {
             if self.heads.takes(part, &line) {
-                self.pending.push_back(Entry { step, line, origin, fate: Fate::Head });
+                self.pending.push_back(PendingLine { step, line, origin, fate: Fate::Head });
                 continue;
             }
-            self.tail.push(Entry { step, line, origin, fate: Fate::Tail });
+            self.tail.push(PendingLine { step, line, origin, fate: Fate::Tail });
             while let Some(entry) = self.tail.overflow() {
                 self.leave_out(entry);
             }
         }
     }
 
-    fn leave_out(&mut self, entry: Entry) {
+    fn leave_out(&mut self, entry: PendingLine) {
         if self.gap == Gap::default() {
             self.pending.push_back(own(entry.step, Gap::opening(), Fate::Tail));
         }
         self.gap.add(entry.origin, &entry.line);
-        self.pending.push_back(Entry { fate: Fate::LeftOut, ..entry });
+        self.pending.push_back(PendingLine { fate: Fate::LeftOut, ..entry });
     }
 
-    /// Lets the tail follow, behind a line that counts what was left out before it. False when there is none.
+    /// Makes the tail pending, after a line with the count of lines left out. Returns false when there is no tail.
     fn flush_tail(&mut self) -> bool {
         let (tail, gap) = (self.tail.take(), std::mem::take(&mut self.gap));
         if tail.is_empty() && gap == Gap::default() {
@@ -197,16 +197,16 @@ impl Chunker {
         true
     }
 
-    /// Reads and drops until every writer is gone.
+    /// Reads and drops lines until there is no writer any more.
     pub(super) async fn drain(mut self) {
         while self.waiting.recv().await.is_some() {}
     }
 }
 
-/// A line of the log's own.
-fn own(step: Step, mut text: String, fate: Fate) -> Entry {
+/// A line of the worker.
+fn own(step: Step, mut text: String, fate: Fate) -> PendingLine {
     text.push('\n');
-    Entry { step, line: LogLine { text, time: now_ms(), is_stderr: true }, origin: Origin::Worker, fate }
+    PendingLine { step, line: LogLine { text, time: now_ms(), is_stderr: true }, origin: Origin::Worker, fate }
 }
 
 #[cfg(test)]
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_log_keeps_its_head_and_its_tail_and_counts_what_lies_between() {
+    async fn a_long_log_keeps_its_head_and_its_tail_and_counts_the_lines_between() {
         let (all, _) = chunked(Progress::default(), 0..1000).await;
         let numbers = |range: std::ops::Range<usize>| range.map(|n| n.to_string()).collect::<Vec<_>>();
         assert_eq!(all[..640], numbers(0..640), "10 MiB");
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_log_that_fits_in_head_and_tail_is_whole() {
+    async fn a_log_that_fits_in_head_and_tail_is_complete() {
         let (all, progress) = chunked(Progress::default(), 0..768).await;
         assert_eq!(all, (0..768).map(|n| n.to_string()).collect::<Vec<_>>());
         let (more, _) = chunked(progress, 768..770).await;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_successor_counts_from_where_the_log_was_left() {
+    async fn a_worker_that_takes_a_log_over_continues_its_counts() {
         let (sender, waiting) = mpsc::channel(4);
         let mut chunker = Chunker::new(waiting, Progress::default());
         let line = "x".repeat(LOG_LINE_BYTES_MAX - 1) + "\n";
@@ -289,7 +289,7 @@ mod tests {
                 sending.send(batch(Step::Running, &[&line])).await.unwrap();
             }
         });
-        // Killed while the log is in its middle: what was kept is the progress of the last chunk, which holds the opening line.
+        // The worker is killed in the middle of the log: it has stored the progress of the last chunk, which contains the opening line.
         let mut kept = Progress::default();
         while kept.gap.amount.n_lines == 0 {
             chunker.next().await.unwrap();

@@ -1,23 +1,23 @@
 //! Bytes of one stream to lines.
 //!
-//! A line ends after `\n`, `\r\n` or `\r`, since a progress bar that never sends `\n` would grow one line without end. Its end stays
-//! in its text: all texts of a stream, joined, are what the program wrote. Only the byte after a `\r` tells which end it was, so
-//! the line waits for it. Longer lines than the bound are cut between characters; a `\n` does not count. Bytes that are no UTF-8
+//! A line ends after `\n`, `\r\n` or `\r`. (A progress bar that never sends `\n` would otherwise make one endless line.) The line end stays in
+//! the text: all texts of a stream, joined, are what the program wrote. Only the byte after a `\r` shows which line end it is, so the
+//! line waits for that byte. Lines longer than the bound are cut between characters; a `\n` does not count. Bytes that are not UTF-8
 //! become U+FFFD.
 
 use protocol::limits::LOG_LINE_BYTES_MAX;
 
-/// Splits one stream; stdout and stderr have one each.
+/// Splits one stream. Stdout and stderr each have a splitter.
 #[derive(Debug, Default)]
 pub(super) struct LineSplitter {
-    /// Begun line; never longer than the bound and a `\n`.
+    /// The unfinished line, at most as long as the bound and a `\n`.
     begun: Vec<u8>,
-    /// The begun line ends with `\r` and waits for the next byte.
+    /// The unfinished line ends with `\r` and waits for the next byte.
     is_after_return: bool,
 }
 
 impl LineSplitter {
-    /// Takes bytes and gives the lines they complete.
+    /// Adds bytes and returns the lines that they complete.
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         while !bytes.is_empty() {
@@ -30,7 +30,7 @@ impl LineSplitter {
                 continue;
             }
             let room = LOG_LINE_BYTES_MAX - self.begun.len();
-            // One byte further for `\n`, which takes no room.
+            // One byte more for `\n`, which does not count.
             let window = &bytes[..bytes.len().min(room + 1)];
             let end = window.iter().enumerate().position(|(at, b)| *b == b'\n' || (*b == b'\r' && at < room));
             if let Some(at) = end {
@@ -64,7 +64,7 @@ impl LineSplitter {
     }
 }
 
-/// The last place where no character is cut in two. Bytes that are no UTF-8 may be cut anywhere.
+/// The last position that cuts no character. Bytes that are not UTF-8 may be cut anywhere.
 fn character_boundary(bytes: &[u8]) -> usize {
     let tail = bytes.len().saturating_sub(4)..bytes.len();
     let start = tail.rev().find(|&at| bytes[at] & 0b1100_0000 != 0b1000_0000);
@@ -74,7 +74,7 @@ fn character_boundary(bytes: &[u8]) -> usize {
     }
 }
 
-/// How many bytes a character takes that starts with this one.
+/// Number of bytes of a character that starts with this byte.
 fn width(first: u8) -> usize {
     match first {
         0xF0.. => 4,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_do_not_stop_the_log() {
+    fn bytes_that_are_not_text_do_not_stop_the_log() {
         assert_eq!(split(&[b"\xff\xfe\n", b"ok\n"]), ["\u{FFFD}\u{FFFD}\n", "ok\n"]);
         let binary = vec![0x80; LOG_LINE_BYTES_MAX * 2 + 1];
         assert_eq!(split(&[&binary]).len(), 3);

@@ -1,11 +1,11 @@
-//! A job's log on its way to the API.
+//! Sends a job's log to the API.
 //!
-//! In: lines, from whoever works on the job. Out: numbered chunks, one request at a time, sent again until the API has them.
-//! Lines wait in a bounded channel: while it is full its writers wait, so a container whose log is not taken is not read, and its
-//! own writes block. Bounds: [`BATCHES_MAX`] batches, a chunk of 64 KiB; of a long log the beginning and the end are kept (`bound`).
+//! In: lines, from the container and from the worker. Out: numbered chunks, one request at a time, repeated until the API has them. Lines
+//! wait in a bounded channel. While it is full, its writers wait, so the worker does not read the container's output, and the container's
+//! writes block. Bounds: [`BATCHES_MAX`] batches, a chunk of 64 KiB, and the head and tail of a long log (`bound`).
 //!
-//! The last chunk is kept on disk with the place that it reaches in the container's output, so that a worker which takes the job
-//! over loses no line and doubles none.
+//! The last chunk is stored on disk with its position in the container's output, so that a worker that takes the job over neither loses
+//! nor repeats a line.
 
 mod bound;
 mod chunk;
@@ -25,18 +25,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
+use crate::claims::HeldClaim;
 use crate::executor::{Fault, Frames};
-use crate::holds::Hold;
 use chunk::{Chunker, Progress};
 use lines::LineSplitter;
 pub(crate) use redact::{BYTES_MIN as SECRET_BYTES_MIN, Redactor};
-pub(crate) use upload::Kept;
+pub(crate) use upload::KeptChunk;
 use upload::Uploader;
 
-/// Batches that wait. The engine sends at most 32 KiB per frame, so about half a MiB.
+/// Most batches that wait. The engine sends at most 32 KiB per frame, so this is about half a MiB.
 const BATCHES_MAX: usize = 16;
 
-/// Lines that came together.
+/// Lines that arrived together.
 #[derive(Debug)]
 struct Batch {
     step: Step,
@@ -51,64 +51,64 @@ enum Origin {
     Output,
     /// The worker.
     Worker,
-    /// The worker, where the output has a hole of unknown size.
+    /// The worker, where an unknown number of lines of the output is missing.
     Break,
 }
 
-/// Takes lines. Clones write to the same log, in the order of their calls.
+/// Accepts lines. Clones write to the same log, in the order of their calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     batches: mpsc::Sender<Batch>,
-    /// What was in the log when it was opened.
+    /// What the log contained when it was opened.
     resumed: Option<Progress>,
     /// Set once the job's secrets are known, for all clones.
     redactor: Arc<OnceLock<Redactor>>,
 }
 
-/// What a container's output held, as far as it decides how the job ended.
+/// What matters of a container's output for the end of the job.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Written {
     pub(crate) has_stderr: bool,
 }
 
 impl Log {
-    /// Opens the log of a claim, or one that another worker process left: `kept` is what it kept, `path` where the last chunk is
-    /// kept. The task ends when every clone is dropped and all is sent, or the claim is gone.
+    /// Opens the log of a claim. For a log that another worker process left, `kept` is its last chunk. `path` is the file for the last
+    /// chunk. The task ends when every clone is dropped and everything is sent, or when the claim was revoked.
     pub(crate) fn open(
         api: Arc<Api>,
         queue: QueueName,
-        hold: &Hold,
+        held: &HeldClaim,
         path: PathBuf,
-        kept: Option<Kept>,
+        kept: Option<KeptChunk>,
     ) -> (Self, JoinHandle<()>) {
         let (batches, waiting) = mpsc::channel(BATCHES_MAX);
-        let uploader = Uploader { api, queue, job: hold.job.clone(), halt: Arc::clone(&hold.halt), path };
+        let uploader = Uploader { api, queue, job: held.job.clone(), stop: Arc::clone(&held.stop), path };
         let resumed = kept.as_ref().map(|kept| kept.progress);
         let task = tokio::spawn(uploader.run(Chunker::new(waiting, resumed.unwrap_or_default()), kept));
         (Self { batches, resumed, redactor: Arc::default() }, task)
     }
 
-    /// Takes these values out of every line from now on. The first call counts.
+    /// Removes these values from every later line. Only the first call counts.
     pub(crate) fn hide(&self, redactor: Redactor) {
         let _ = self.redactor.set(redactor);
     }
 
-    /// One line of the worker's own.
+    /// Writes one line of the worker.
     pub(crate) async fn line(&self, step: Step, text: impl Into<String>) {
         self.write(step, vec![LogLine { text: text.into(), time: now_ms(), is_stderr: false }], Origin::Worker).await;
     }
 
-    /// One line that tells of a failure.
+    /// Writes one line about a failure.
     pub(crate) async fn error(&self, step: Step, text: impl Into<String>) {
         self.write(step, vec![LogLine { text: text.into(), time: now_ms(), is_stderr: true }], Origin::Worker).await;
     }
 
-    /// One line where lines of the output may be missing.
+    /// Writes one line where lines of the output may be missing.
     async fn break_off(&self, text: &str) {
         self.write(Step::Running, vec![LogLine { text: text.to_owned(), time: now_ms(), is_stderr: true }], Origin::Break).await;
     }
 
-    /// Takes secrets out of lines. Before they are counted: what is counted is what was sent.
+    /// Removes secrets from lines. This comes before the count, which is of the sent lines.
     fn redact(&self, lines: &mut [LogLine]) {
         if let Some(redactor) = self.redactor.get() {
             lines.iter_mut().for_each(|line| redactor.redact_line(line));
@@ -121,7 +121,7 @@ impl Log {
             self.redact(&mut lines);
         }
         if !lines.is_empty() {
-            // Closed when the claim is gone: nobody will read what is written now.
+            // The channel is closed when the claim was revoked; then the lines are dropped.
             let _ = self.batches.send(Batch { step, lines, origin }).await;
         }
     }
@@ -162,7 +162,7 @@ impl Reader {
         Self { frames, stdout: LineSplitter::default(), stderr: LineSplitter::default() }
     }
 
-    /// The lines that the next bytes complete, which may be none; nothing after the last.
+    /// The lines that the next bytes complete, maybe none. Returns None at the end of the output.
     async fn next(&mut self) -> Option<Result<Vec<LogLine>, Fault>> {
         let frame = match self.frames.next().await? {
             Ok(frame) => frame,
@@ -185,7 +185,7 @@ fn stamped(texts: impl IntoIterator<Item = String>, is_stderr: bool) -> Vec<LogL
     texts.into_iter().map(|text| LogLine { text, time, is_stderr }).collect()
 }
 
-/// Ends a line of the worker's own as a program would.
+/// Adds a line end to a line of the worker.
 fn end(line: &mut LogLine) {
     if !line.text.ends_with(['\n', '\r']) {
         line.text.push('\n');

@@ -1,30 +1,30 @@
-//! How far a container's output has been taken: lines of each stream, and a hash of their texts.
+//! The position in a container's output: the number of lines of each stream, and a hash of their texts.
 //!
-//! The engine's own record of the output is read from its beginning by a worker that takes a job over; the count says what to
-//! leave out. The hash tells whether the record still begins where the output began: the engine drops the oldest lines of a very
-//! long one. Line ends do not count in the hash: what an earlier release kept was counted without them. Characters that stand for bytes that are no UTF-8 do not count in the hash, since the engine replaces those by rules
-//! of its own.
+//! A worker that takes a job over reads the engine's record of the output from its beginning and leaves out the lines up to the position.
+//! The hash tells whether the record still begins at the beginning of the output, because the engine drops the oldest lines of a very long
+//! record. Line ends do not count in the hash, because an earlier release did not count them. Replacement characters for bytes that are
+//! not UTF-8 do not count either, because the engine replaces such bytes by its own rules.
 
 use protocol::LogLine;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// How far both streams have been taken.
+/// The position in both streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
-    stdout: Place,
-    stderr: Place,
+    stdout: StreamPosition,
+    stderr: StreamPosition,
 }
 
-/// How far one stream has been taken.
+/// The position in one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+struct StreamPosition {
     n_lines: u64,
     hash: u64,
 }
 
 impl Position {
-    /// Counts a line in.
+    /// Moves the position past a line.
     pub(super) fn pass(&mut self, line: &LogLine) {
         let place = if line.is_stderr { &mut self.stderr } else { &mut self.stdout };
         let mut hash = Sha256::new_with_prefix(place.hash.to_be_bytes());
@@ -32,20 +32,20 @@ impl Position {
             hash.update(piece);
         }
         let first = hash.finalize().first_chunk().copied().unwrap_or_default();
-        *place = Place { n_lines: place.n_lines + 1, hash: u64::from_be_bytes(first) };
+        *place = StreamPosition { n_lines: place.n_lines + 1, hash: u64::from_be_bytes(first) };
     }
 
-    fn of(&self, is_stderr: bool) -> Place {
+    fn of(&self, is_stderr: bool) -> StreamPosition {
         if is_stderr { self.stderr } else { self.stdout }
     }
 }
 
-/// The record does not hold what was taken before: its beginning is gone.
+/// The record does not contain the lines up to the position, because its beginning was dropped.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the record does not hold what was taken before")]
+#[error("the record has lost its beginning")]
 pub(super) struct Gap;
 
-/// Leaves out of a repeated output what was taken before.
+/// Leaves out the lines of a repeated output up to a position.
 #[derive(Debug)]
 pub(super) struct Skip {
     until: Position,
@@ -68,7 +68,7 @@ impl Skip {
         if seen.n_lines == until.n_lines && seen.hash != until.hash { Err(Gap) } else { Ok(false) }
     }
 
-    /// At the record's end: whether all that was taken before was in it.
+    /// At the record's end: checks that it contained all lines up to the position.
     pub(super) fn finish(&self) -> Result<(), Gap> {
         let is_whole = [false, true].iter().all(|is_stderr| self.seen.of(*is_stderr) == self.until.of(*is_stderr));
         if is_whole { Ok(()) } else { Err(Gap) }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_is_left_out_whatever_the_order_of_the_streams() {
+    fn lines_up_to_the_position_are_left_out_in_any_order_of_the_streams() {
         let mut taken = Position::default();
         for (text, is_stderr) in [("a", false), ("x", true), ("b", false)] {
             taken.pass(&line(text, is_stderr));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_count_alike_however_often_they_are_replaced() {
+    fn bytes_that_are_not_text_count_the_same_however_they_are_replaced() {
         let [mut ours, mut theirs] = [Position::default(); 2];
         ours.pass(&line("a\u{FFFD}b", false));
         theirs.pass(&line("a\u{FFFD}\u{FFFD}b", false));

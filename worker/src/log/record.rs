@@ -1,11 +1,11 @@
-//! The engine's record of an output, read by a worker that takes a run over.
+//! Reads the engine's record of an output, for a worker that takes a run over.
 //!
-//! The record is followed while the run goes on, so that its log goes on. A followed record may break off, or end with the run but
-//! before its last lines, and looks the same then as one that is complete. So the record is read once more when the run has ended
-//! and nothing can come any more; only that reading tells where the log ends. Every reading begins at the record's beginning and
-//! leaves out what was taken before.
+//! The worker follows the record while the run continues, so that the log continues too. A followed record may break off, or end with the
+//! run but without its last lines, and it is not possible to tell this from a complete record. So the worker reads the record once more
+//! after the run has ended, and only that reading decides where the log ends. Every reading starts at the record's beginning and leaves
+//! out the lines that were read before.
 //!
-//! Bounds: a record that breaks off while the run goes on is followed again after [`PATIENCE`]; the last reading is tried
+//! Bounds: a record that breaks off while the run continues is followed again after [`END_TIMEOUT`]. The last reading is tried
 //! [`READINGS_MAX`] times.
 
 use std::sync::Arc;
@@ -20,13 +20,15 @@ use crate::backoff::Backoff;
 use crate::executor::{Executor, Fault, Frames};
 
 const READINGS_MAX: usize = 6;
-/// For the engine to report the end of a run whose record has ended.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for the engine to report the end of a run whose record has ended.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Said where a log goes on behind a gap.
-const GAP: &str = "lines may be missing or repeated here: while its worker was away, the job wrote more than its machine keeps";
-/// Said at the end of a log whose record lost its beginning after it was found again.
-const UNSURE: &str = "lines may be missing here: the job wrote more than its machine keeps, so its last lines cannot be told";
+/// The log line where a log continues after a gap.
+const GAP: &str =
+    "lines may be missing or repeated here: while its worker was away, the job wrote more log than the engine keeps";
+/// The log line at the end of a log whose record lost its beginning while it was read.
+const UNSURE: &str =
+    "lines may be missing here: the job wrote more log than the engine keeps, so the last lines may be incomplete";
 
 /// Why a reading is not complete.
 #[derive(Debug, thiserror::Error)]
@@ -37,24 +39,24 @@ enum Unread {
     Engine(#[from] Fault),
 }
 
-/// Whether more can come behind the end of a reading.
+/// Whether more output can follow after a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Open,
     Final,
 }
 
-/// What the readings so far have given.
+/// The state of the readings.
 struct Taking<'a> {
     log: &'a Log,
     position: Position,
     written: Written,
-    /// The place that the log had reached was found in the record, so what follows it was taken.
+    /// A reading has found the log's position in the record and has read the lines after it.
     is_found: bool,
 }
 
 impl Log {
-    /// Goes on with the log of a run that another worker process began, to the run's end.
+    /// Continues the log of a run that another worker process began, until the run's end.
     pub(crate) async fn resume(self, executor: Arc<dyn Executor>, id: String) -> Result<Written, Fault> {
         let position = self.resumed.unwrap_or_default().position;
         let mut taking = Taking { log: &self, position, written: Written::default(), is_found: false };
@@ -62,9 +64,9 @@ impl Log {
             match taking.read(executor.replay(&id).await?, End::Open).await {
                 Ok(()) => (),
                 Err(Unread::Gap(Gap)) => taking.begin_again().await,
-                Err(Unread::Engine(fault)) => tracing::debug!(%fault, container = %id, "record broke off"),
+                Err(Unread::Engine(fault)) => tracing::debug!(%fault, container = %id, "the engine's record broke off"),
             }
-            if let Ok(ended) = timeout(PATIENCE, executor.wait(&id)).await {
+            if let Ok(ended) = timeout(END_TIMEOUT, executor.wait(&id)).await {
                 ended?;
                 break;
             }
@@ -75,7 +77,7 @@ impl Log {
 }
 
 impl Taking<'_> {
-    /// Takes what the followed record did not give.
+    /// Reads the lines that the followed record did not give.
     async fn read_to_end(&mut self, executor: &dyn Executor, id: &str) -> Result<(), Fault> {
         let mut backoff = Backoff::new();
         for n in 1.. {
@@ -93,20 +95,20 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Everything that is kept will be taken.
+    /// Reads the whole record from its beginning.
     async fn begin_again(&mut self) {
         self.log.break_off(GAP).await;
         self.position = Position::default();
     }
 
-    /// Takes what is new in a record.
+    /// Reads the new lines of a record.
     async fn read(&mut self, frames: Frames, end: End) -> Result<(), Unread> {
         let mut reader = Reader::new(frames);
         let mut skip = Skip::until(self.position);
         while let Some(lines) = reader.next().await {
             self.take(lines?, &mut skip).await?;
         }
-        // A line that is begun here may go on behind an open end, and an open end does not tell what the record lacks.
+        // At an open end, an unfinished line may continue, and it is unknown whether the record is complete.
         if end == End::Final {
             self.take(reader.begun(), &mut skip).await?;
             skip.finish()?;
@@ -182,7 +184,10 @@ mod tests {
         let mut taking = from_the_beginning(&log);
         taking.read(record(&[("a\nb\nc", false), ("x\n", true)]), End::Open).await.unwrap();
         let again = broken(&[("a\n", false)]);
-        assert!(matches!(taking.read(again, End::Open).await, Err(Unread::Engine(_))), "it is told from a complete one");
+        assert!(
+            matches!(taking.read(again, End::Open).await, Err(Unread::Engine(_))),
+            "a record that broke off is not a complete one"
+        );
         let whole = record(&[("x\ny\n", true), ("a\nb\ncc\nd", false), ("z", true)]);
         taking.read(whole, End::Final).await.unwrap();
         assert!(taking.written.has_stderr);

@@ -1,12 +1,11 @@
-//! Takes the values of a job's secrets out of its log, in the forms in which programs print them.
+//! Removes the values of a job's secrets from its log, in the forms in which programs print them.
 //!
-//! In: the values, once. Then whole lines: a value that arrives in pieces within a line is found, one that a newline cuts is looked
-//! for line by line. Forms: as it is, base64 in both alphabets and at each of its three shifts (so inside a longer text that was
-//! encoded as a whole, such as `user:password`), hex in both cases, percent-encoded, JSON-escaped, quoted for a shell, and
-//! escaped for XML.
+//! In: the values, once, then whole lines. A value of several lines is searched for line by line. Forms: the plain text, base64 in both
+//! alphabets and at each of its three shifts (so also inside a longer encoded text such as `user:password`), hex in both cases,
+//! percent-encoding, JSON escapes, shell quotes and XML escapes.
 //!
-//! A form shorter than [`BYTES_MIN`] is not looked for, because its removal would destroy the log and reveal the value by the holes.
-//! This guards against accidents only: a program that means to tell a secret can always find a form that is not here.
+//! A form shorter than [`BYTES_MIN`] is not removed, because that would destroy the log, and the holes would reveal the value. This
+//! protects only against accidents: a program that wants to print a secret can always find another form.
 
 use std::borrow::Cow;
 
@@ -14,36 +13,36 @@ use aho_corasick::AhoCorasick;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Fewest bytes of a value, or of a line of it, that is looked for.
+/// Fewest bytes of a value, or of a line of it, that is removed.
 pub(crate) const BYTES_MIN: usize = 6;
-/// What stands in the place of a value.
+/// The text that replaces a value.
 const MARK: &str = "***";
-/// What percent-encoding leaves as it is.
+/// Characters that percent-encoding does not change.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// What a form's encoding leaves as it is, beside its `+` for a blank.
+/// Characters that the encoding of forms does not change. It also writes `+` for a blank.
 const IN_FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
-/// What `encodeURIComponent` leaves as it is, too.
+/// Characters that `encodeURIComponent` does not change.
 const IN_URL: &AsciiSet = &UNRESERVED.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
 
-/// Finds the values of some secrets in lines.
+/// Removes the values of secrets from lines.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Redactor {
-    /// None: there is nothing to look for.
+    /// None when there is nothing to remove.
     forms: Option<AhoCorasick>,
 }
 
 impl Redactor {
-    /// Looks for these values from now on.
+    /// A redactor for these values.
     pub(crate) fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut forms: Vec<Vec<u8>> = values.into_iter().flat_map(forms_of).collect();
         forms.retain(|form| form.len() >= BYTES_MIN);
         forms.sort();
         forms.dedup();
-        // It fails only for more text than an automaton can hold, far above the bound of a secret's size.
+        // This fails only for much more text than the secrets' size limit allows.
         Self { forms: (!forms.is_empty()).then(|| AhoCorasick::new(forms).ok()).flatten() }
     }
 
-    /// Takes the values out of a line of a log, whose end stays even where a value ends with it.
+    /// Removes the values from a line of a log. The line end stays, even if a value ends with it.
     pub(crate) fn redact_line(&self, line: &mut protocol::LogLine) {
         let shown = line.shown();
         if let Cow::Owned(clean) = self.redact(shown) {
@@ -54,7 +53,7 @@ impl Redactor {
     /// The text without the values.
     pub(crate) fn redact<'a>(&self, line: &'a str) -> Cow<'a, str> {
         let Some(forms) = &self.forms else { return Cow::Borrowed(line) };
-        // Values may overlap: what any of them covers goes.
+        // Values may overlap: remove everything that any value covers.
         let mut holes: Vec<std::ops::Range<usize>> = Vec::new();
         for found in forms.find_overlapping_iter(line) {
             let mut hole = found.range();
@@ -69,7 +68,7 @@ impl Redactor {
         let mut clean = String::with_capacity(line.len());
         let mut at = 0;
         for hole in holes {
-            // A form may begin within a character only if the value is no text; then the whole character goes.
+            // A form can begin inside a character only if the value is not text. Then the whole character is removed.
             clean.push_str(&line[at..line.floor_char_boundary(hole.start)]);
             clean.push_str(MARK);
             at = line.ceil_char_boundary(hole.end);
@@ -83,7 +82,7 @@ impl Redactor {
 fn forms_of(value: &[u8]) -> Vec<Vec<u8>> {
     let whole = value.trim_ascii();
     let mut forms = encodings(whole);
-    // A program that encodes the file as it is encodes the newline at its end too.
+    // A program that encodes the whole file also encodes the newline at its end.
     if whole.len() < value.len() && whole.len() >= BYTES_MIN {
         forms.extend(encodings(value));
     }
@@ -109,8 +108,8 @@ fn encodings(value: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-/// The characters of the base64 of any text that holds the value at this offset, modulo three, which depend on the value alone; and
-/// those of a text that ends with the value.
+/// The base64 characters that depend only on the value, for a text that contains the value at this offset modulo three. Also those for a
+/// text that ends with the value.
 fn base64_within(value: &[u8], shift: usize, alphabet: &impl base64::Engine) -> [Vec<u8>; 2] {
     let mut padded = vec![0; shift];
     padded.extend_from_slice(value);
@@ -201,7 +200,7 @@ mod tests {
                 let text = format!("{before}{SECRET}{after}");
                 for encoded in [STANDARD.encode(&text), URL_SAFE.encode(&text), STANDARD_NO_PAD.encode(&text)] {
                     let clean = redactor.redact(&encoded).into_owned();
-                    // What stays are the characters of the text around it, and one at each end that holds bits of both.
+                    // The characters of the surrounding text stay, and one at each end with bits of both.
                     let left = clean.len().saturating_sub(MARK.len());
                     assert!(clean.contains(MARK) && left <= (before.len() + after.len()) * 2 + 6, "{encoded} became {clean}");
                 }
@@ -219,7 +218,7 @@ mod tests {
                         let encoded = STANDARD.encode(&text);
                         let clean = redactor.redact(&encoded).into_owned();
                         let left = clean.replace(MARK, "").replace('=', "");
-                        // The characters before the value, of which the last may hold bits of its first byte.
+                        // Only the characters before the value stay. The last of them may contain bits of the value's first byte.
                         assert!(
                             left.len() <= before.len() + usize::from(!before.is_empty()),
                             "{text:?}: {encoded} became {clean}"
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_text_is_found_in_its_encodings() {
+    fn a_value_that_is_not_text_is_found_in_its_encodings() {
         let value = [0xff, 0x00, 0x80, 0x01, 0x02, 0x03, 0xfe];
         let redactor = Redactor::new([&value[..]]);
         assert_eq!(redactor.redact(&hex::encode(value)), "***");

@@ -1,4 +1,4 @@
-//! Where this process is: machine, namespaces, user.
+//! The surroundings of this process: machine, namespaces, user.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,25 +17,25 @@ pub(crate) struct Here {
     pub(super) process: Process,
 }
 
-/// One process; its number is not used twice for the same start.
+/// One process. No two processes have the same number and start time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Process {
-    /// In which the number means something, and the start too.
+    /// Namespaces in which the number and the start time are valid.
     pub(super) namespace: String,
     pub(super) pid: i32,
-    /// Ticks from the machine's start to the process's.
+    /// Clock ticks from the machine's start to the process's start.
     pub(super) started: u64,
 }
 
 impl Here {
-    /// None: the system does not tell, as without `/proc` or with one of another namespace.
+    /// Returns None when the system does not say, as without `/proc` or with the `/proc` of another namespace.
     pub(crate) fn look() -> Option<Self> {
         let pid = i32::try_from(std::process::id()).ok()?;
         if fs::read_link("/proc/self").ok()?.to_str() != Some(&pid.to_string()) {
             return None;
         }
         let namespace = |name: &str| fs::metadata(format!("/proc/self/ns/{name}")).map(|about| about.ino());
-        // Kernels before 5.6 have one time only.
+        // Kernels before 5.6 have no time namespaces.
         let namespaces = format!("{}-{}", namespace("pid").ok()?, namespace("time").unwrap_or(0));
         let started = started(pid)?;
         Some(Self {
@@ -46,13 +46,13 @@ impl Here {
         })
     }
 
-    /// Whether a process of this kernel lives.
+    /// Whether a process of this kernel is alive.
     pub(super) fn life_of(&self, process: &Process) -> Life {
         if process.namespace != self.process.namespace {
             return Life::Unknown;
         }
         let Some(pid) = Pid::from_raw(process.pid) else { return Life::Unknown };
-        // Also told of processes that `/proc` hides from this user.
+        // This also works for processes that `/proc` hides from this user.
         if test_kill_process(pid) == Err(Errno::SRCH) {
             return Life::Dead;
         }
@@ -64,7 +64,7 @@ impl Here {
     }
 }
 
-/// The 22nd field of `stat`; the second one, the program's name, may hold anything.
+/// Reads the 22nd field of `stat`. The second field, the program's name, may contain anything.
 fn started(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let after_name = &stat[stat.rfind(')')? + 1..];

@@ -1,10 +1,9 @@
-//! Whose an object of the engine or of the packet filter is, and whether its worker is dead.
+//! Which worker owns an object of the engine or of the packet filter, and whether that worker is dead.
 //!
-//! A worker that starts finds networks, sandboxes and rules of others. It may remove those of a worker that is dead, and has to be
-//! certain of it: a lock file that cannot be seen, a process of another namespace, an engine that does not know a network, another machine:
-//! none of these proves anything. So every object carries an [`Owner`], by which whoever meets it can tell what it can know:
-//! the lock file counts only when it is the same file (device and inode) on the same kernel (boot id), the process only in the same
-//! process namespace.
+//! A worker that starts finds networks, sandboxes and rules of other workers. It may remove them only if it is certain that their worker
+//! is dead. A lock file that it cannot see proves nothing, and neither does a process of another namespace, an engine that does not know a
+//! network, or another machine. So every object has the text of an [`Owner`], which says what can be checked: the lock file counts only if
+//! it is the same file (device and inode) on the same kernel (boot id), and the process counts only in the same process namespace.
 //!
 //! Invariant: [`Owner::life`] is [`Life::Dead`] only when a live worker could not look the same.
 
@@ -18,58 +17,58 @@ use std::path::{Path, PathBuf};
 pub(crate) use here::Here;
 use here::Process;
 
-/// Fields of the text form, in this order, separated by commas; the path is the last one.
+/// Number of fields of the text form. They are separated by commas, and the path is the last one.
 const N_FIELDS: usize = 9;
-/// The text must fit into the comment of a rule, which the kernel bounds at 255.
+/// Most bytes of the text: it must fit into the comment of a rule, which the kernel limits to 255.
 const TEXT_MAX: usize = 230;
 
-/// What its worker said of itself when an object was made.
+/// The worker that made an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     uid: u32,
-    /// Of the kernel: another one is another machine, or this one before it was started anew.
+    /// Boot id of the kernel. Another id means another machine, or this machine before a restart.
     boot: String,
     /// Namespace in which `path` names the lock file.
     mounts: u64,
     process: Process,
     device: u64,
     inode: u64,
-    /// Of the lock file. None: too long or too odd for the text.
+    /// Path of the lock file. None when the text cannot contain it.
     path: Option<PathBuf>,
 }
 
-/// What is known of a worker.
+/// Whether a worker is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     /// It runs.
     Alive,
-    /// It does not run any more, for certain.
+    /// It certainly does not run any more.
     Dead,
-    /// It cannot be seen from here.
+    /// This process cannot tell.
     Unknown,
 }
 
-/// Which process an object goes with.
+/// How long an object is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lasts {
-    /// The one that made it.
+    /// As long as the process that made it.
     WithItsProcess,
-    /// The next one of the same data directory takes it over as it is.
+    /// Longer: the next process of the same data directory takes it over.
     WithItsDataDirectory,
 }
 
-/// What a look at the lock file tells.
+/// The result of a check of the lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lock {
     Held,
     Free,
-    /// The path is looked up as its owner does, and another file or none is there.
+    /// The path leads to another file or to none, and its owner would see the same.
     Gone,
     Unseen,
 }
 
 impl Owner {
-    /// This process, with the lock file that it holds. None: the system does not tell who this process is.
+    /// This process, with its lock file. None when the system does not identify this process.
     pub(crate) fn own(lock: &Path) -> Option<Self> {
         let here = Here::look()?;
         let about = std::fs::metadata(lock).ok()?;
@@ -101,27 +100,27 @@ impl Owner {
         })
     }
 
-    /// Whether the worker lives, as far as it can be told from here.
+    /// Whether the worker is alive, as far as this process can tell.
     pub(crate) fn life(&self, lasts: Lasts, here: Option<&Here>) -> Life {
         let Some(here) = here.filter(|here| here.boot == self.boot) else { return Life::Unknown };
         let process = here.life_of(&self.process);
         match (self.lock(here), lasts) {
             (Lock::Held, _) => Life::Alive,
             (Lock::Free, _) => Life::Dead,
-            // The process that made it need not be the one that has it now.
+            // Another process may have taken the object over.
             (Lock::Unseen, Lasts::WithItsDataDirectory) if process == Life::Dead => Life::Unknown,
             (Lock::Gone | Lock::Unseen, _) => process,
         }
     }
 
-    /// Whether its objects are this user's to remove: root cares for all of its machine.
+    /// Whether this user may remove the objects of that worker: its own, and root those of all users of its machine.
     pub(crate) fn is_in_reach(&self, here: Option<&Here>) -> bool {
         here.is_some_and(|here| here.uid == self.uid || (here.uid == 0 && here.boot == self.boot))
     }
 
     fn lock(&self, here: &Here) -> Lock {
         let Some(path) = &self.path else { return Lock::Unseen };
-        // Without waiting, should it be a pipe by now.
+        // Do not wait, in case the file has become a pipe.
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
         let is_same_view = here.mounts == self.mounts;
@@ -138,7 +137,7 @@ impl Owner {
     }
 }
 
-/// A shared lock that is given back at once; whoever takes the lock for good tries for a moment.
+/// Takes a shared lock and releases it at once. A worker that locks the file for good tries several times for this reason.
 fn ask(file: &File) -> Lock {
     match file.try_lock_shared() {
         Ok(()) => Lock::Free,
@@ -156,7 +155,7 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// What stands in a rule's comment as it is.
+/// Whether a rule's comment can contain a byte unchanged.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/._-+@:".contains(&byte)
 }

@@ -51,7 +51,7 @@ fn a_lock_that_is_seen_decides() {
     }
     drop(lock);
     assert_eq!(life(&owner, Lasts::WithItsProcess), Life::Dead);
-    assert!(File::open(&path).unwrap().try_lock().is_ok(), "a look leaves nothing locked");
+    assert!(File::open(&path).unwrap().try_lock().is_ok(), "a check leaves nothing locked");
 }
 
 #[test]

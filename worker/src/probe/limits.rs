@@ -1,7 +1,7 @@
-//! Bounds of a container, as it finds itself under them.
+//! Checks that the limits of a container are in force.
 //!
-//! The kernel's own files count where the container sees them (cgroups v1 and v2); else what the engine says that it has set: one that
-//! discards a limit says so there.
+//! If the container sees the kernel's files (cgroups v1 and v2), these count. Otherwise the limits count that the engine reports, because an
+//! engine that discards a limit does not report it.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use crate::executor::{Docker, Helped};
 
 const CPUS: f64 = 0.5;
 const MEMORY_BYTES: u64 = 256 << 20;
-/// The kernel rounds to pages, and a share of a cpu to microseconds.
+/// Tolerance: the kernel rounds memory to pages and cpu time to microseconds.
 const ROUNDED: f64 = 1.02;
 
-/// Name in the probe's folder, and where the container finds it.
+/// Names of the copies in the probe's folder, and the paths in the container.
 const FILES: [(&str, &str); 8] = [
     ("memory-v2", "/sys/fs/cgroup/memory.max"),
     ("memory-v1", "/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -24,7 +24,7 @@ const FILES: [(&str, &str); 8] = [
     ("cgroup", "/proc/self/cgroup"),
 ];
 
-/// What a probe asks for.
+/// The limits that a probe asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) cpus: f64,
@@ -32,14 +32,14 @@ pub(super) struct Limits {
     pids: u32,
 }
 
-/// The helper copies the token, then all files that are there.
+/// Arguments that make the helper copy the token and every existing file of [`FILES`].
 pub(super) fn arguments(folder: &str) -> Vec<String> {
     let pairs = FILES.map(|(name, source)| [source.to_owned(), format!("{folder}/{name}")]);
     let token = [format!("{folder}/in"), format!("{folder}/out")];
     ["copy".to_owned()].into_iter().chain(token).chain(pairs.into_iter().flatten()).collect()
 }
 
-/// It does nothing.
+/// Arguments that make the helper do nothing.
 pub(super) fn no_arguments() -> Vec<String> {
     ["copy", "/helper", "/dev/null"].map(str::to_owned).into()
 }
@@ -50,7 +50,7 @@ impl Limits {
         Self { cpus: CPUS, memory_bytes: MEMORY_BYTES.min(most), pids }
     }
 
-    /// Names what is not bounded.
+    /// Fails with the names of the limits that are not in force.
     pub(super) fn check(&self, files: Option<&Path>, helped: &Helped) -> Result<(), String> {
         let read = |name: &str| std::fs::read_to_string(files?.join(name)).ok();
         let number = |name: &str| read(name).map(|text| number(&text));
@@ -62,16 +62,16 @@ impl Limits {
         let asked =
             [("memory", memory, self.memory_bytes as f64), ("cpus", cpus, self.cpus), ("processes", pids, f64::from(self.pids))];
         let free: Vec<_> = asked.iter().filter(|(_, is, most)| *is > most * ROUNDED).map(|(name, ..)| *name).collect();
-        if free.is_empty() { Ok(()) } else { Err(format!("a container's {} are not bounded", free.join(" and "))) }
+        if free.is_empty() { Ok(()) } else { Err(format!("a container's {} have no limit", free.join(" and "))) }
     }
 }
 
-/// Of a file. `max` and whatever else is no number are no bound.
+/// Reads a limit. `max`, and everything else that is not a number, means no limit.
 fn number(text: &str) -> f64 {
     text.trim().parse().unwrap_or(f64::INFINITY)
 }
 
-/// Time in each period.
+/// Reads a share of cpu time.
 fn share(text: &str) -> f64 {
     let mut words = text.split_whitespace().map(number);
     match (words.next(), words.next()) {
@@ -80,7 +80,7 @@ fn share(text: &str) -> f64 {
     }
 }
 
-/// As the engine says. 0 and less are no bound.
+/// A limit that the engine reports. 0 and less mean no limit.
 fn set(value: i64) -> f64 {
     if value > 0 { value as f64 } else { f64::INFINITY }
 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_files_count_and_then_what_the_engine_says() {
+    fn the_kernels_files_count_first_and_then_the_engines_report() {
         let said = Helped { memory_bytes: 1 << 20, nano_cpus: 500_000_000, pids: 100, ..Helped::default() };
         let second = [("memory-v2", "1048576\n"), ("cpu-v2", "50000 100000\n"), ("pids-v2", "100\n")];
         let first = [("memory-v1", "1048576\n"), ("cpu-v1", "50000\n"), ("period-v1", "100000\n"), ("pids-v1", "100\n")];
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(ASKED.check(None, &said), Ok(()));
         assert!(check(&[], &Helped::default()).unwrap_err().contains("memory and cpus and processes"));
         let free = [("memory-v2", "max\n"), ("cpu-v1", "-1\n"), ("period-v1", "100000\n"), ("pids-v1", "100")];
-        assert_eq!(check(&free, &said).unwrap_err(), "a container's memory and cpus are not bounded");
+        assert_eq!(check(&free, &said).unwrap_err(), "a container's memory and cpus have no limit");
         assert!(
             check(&[("cpu-v2", "max 100000")], &said).is_err() && check(&[("memory-v1", "9223372036854771712")], &said).is_err()
         );

@@ -1,10 +1,11 @@
-//! Proof that this machine can run jobs, before the first is claimed: a real container, made as those of jobs are.
+//! Checks that this machine can run jobs before the first job is claimed, with a real container that has the settings of jobs.
 //!
-//! What only shows when a job runs costs a queue all its jobs: a data directory that the engine does not see, a limit that it refuses
-//! or ignores, a gpu runtime that is not there. So one container of the worker's own image copies a file of the data directory back
-//! to it, and the limits that it finds itself under. When that fails, the same is tried with less, until it is known what is lacking.
+//! Without this check, a fault that shows only when a job runs would fail all jobs of a queue: a data directory that the engine does not
+//! see, a limit that it refuses or ignores, a missing gpu runtime. So a container of the worker's own image copies a file of the data
+//! directory and the kernel's files with its limits. When that fails, the probe tries again with fewer settings, until it knows which
+//! setting fails.
 //!
-//! It leaves nothing behind, whatever happens: its container and folder go, and a crash's are swept with those of jobs.
+//! The probe always removes its container and its folder. After a crash the next start removes them together with those of jobs.
 
 mod limits;
 
@@ -15,12 +16,12 @@ use crate::data_directory::DataDirectory;
 use crate::executor::{Confinement, Docker, Fault, Helped, HelperSpec, Mount};
 use limits::Limits;
 
-/// Where the container finds the folder.
+/// Path of the folder in the container.
 const INSIDE: &str = "/probe";
-/// Exit codes of the helper: it could not read, it could not write.
+/// Exit codes of the helper when it cannot read and when it cannot write.
 const UNSEEN: [i64; 2] = [3, 4];
 
-/// What jobs need of the engine, each with all before it.
+/// What jobs need from the engine. Each need includes the needs before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// A container that runs.
@@ -35,10 +36,10 @@ pub enum Need {
     Gpus,
 }
 
-/// All of them.
+/// All needs.
 pub(crate) const NEEDS: [Need; 5] = [Need::Container, Need::Data, Need::Limits, Need::Confinement, Need::Gpus];
 
-/// Something that jobs need and would not get: one sentence with its mend.
+/// A need of jobs that is not met: one sentence with the problem and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{sentence}")]
 pub(crate) struct Unfit {
@@ -46,23 +47,23 @@ pub(crate) struct Unfit {
     pub(crate) sentence: String,
 }
 
-/// Looks at the engine of one worker.
+/// The check of one worker's engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     docker: Docker,
     data: PathBuf,
     labels: HashMap<String, String>,
-    /// As jobs have it, without a network.
+    /// The confinement of jobs, without a network.
     confinement: Confinement,
     gpus: Vec<String>,
     has_init: bool,
-    /// The container's own files of its limits tell the truth.
+    /// The container shares the kernel, so the kernel's files in it are true.
     shares_kernel: bool,
 }
 
 /// How the containers of jobs are made.
 #[derive(Clone, Debug)]
-pub(crate) struct Fashion {
+pub(crate) struct ContainerStyle {
     pub(crate) confinement: Confinement,
     pub(crate) gpus: Vec<String>,
     pub(crate) has_init: bool,
@@ -70,16 +71,18 @@ pub(crate) struct Fashion {
 }
 
 impl Probe {
-    /// For containers of this fashion.
-    pub(crate) fn new(docker: &Docker, data: &DataDirectory, labels: HashMap<String, String>, fashion: Fashion) -> Self {
-        let Fashion { confinement, gpus, has_init, shares_kernel } = fashion;
+    /// A probe for containers of this style.
+    pub(crate) fn new(docker: &Docker, data: &DataDirectory, labels: HashMap<String, String>, style: ContainerStyle) -> Self {
+        let ContainerStyle { confinement, gpus, has_init, shares_kernel } = style;
         Self { docker: docker.clone(), data: data.path().to_owned(), labels, confinement, gpus, has_init, shares_kernel }
     }
 
-    /// Sees that jobs can run. An engine that vanishes meanwhile is no lack of anything.
+    /// Checks that jobs can run. When the engine stops answering, returns a [`Fault`] and not an unmet need.
     pub(crate) async fn run(&self, data: &DataDirectory) -> Result<Result<(), Unfit>, Fault> {
         if !self.docker.has_helper() {
-            tracing::warn!("what jobs need of the engine is not looked at: there is no program for machines of this kind");
+            tracing::warn!(
+                "the worker does not check what jobs need from the engine, because it has no helper program for this architecture"
+            );
             return Ok(Ok(()));
         }
         let last = if self.gpus.is_empty() { Need::Confinement } else { Need::Gpus };
@@ -94,38 +97,38 @@ impl Probe {
                 return Ok(Err(self.unfit(failure.need.unwrap_or(need), &failure.cause)));
             }
         }
-        // It passed when it was looked at again.
+        // Every need was met in the second attempt.
         Ok(Ok(()))
     }
 
-    /// One container with all that is needed up to this.
-    async fn attempt(&self, last: Need, data: &DataDirectory) -> Result<(), Failure> {
-        let folder = data.probe_folder().map_err(|error| Failure::of(Need::Data, error.to_string()))?;
+    /// Runs one container with all needs up to this one.
+    async fn attempt(&self, last: Need, data: &DataDirectory) -> Result<(), ProbeFailure> {
+        let folder = data.probe_folder().map_err(|error| ProbeFailure::of(Need::Data, error.to_string()))?;
         let result = self.attempt_in(last, &folder).await;
         let left = folder.clone();
         let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(left)).await;
         if let Ok(Err(error)) = removed {
-            tracing::debug!(%error, path = %folder.display(), "the folder of a probe stays until the next start");
+            tracing::debug!(%error, path = %folder.display(), "cannot remove the folder of a probe; the next start of this worker removes it");
         }
         result
     }
 
-    async fn attempt_in(&self, last: Need, folder: &Path) -> Result<(), Failure> {
+    async fn attempt_in(&self, last: Need, folder: &Path) -> Result<(), ProbeFailure> {
         let token = uuid::Uuid::new_v4().to_string();
         let written = std::fs::write(folder.join("in"), &token);
-        written.map_err(|error| Failure::of(Need::Data, error.to_string()))?;
+        written.map_err(|error| ProbeFailure::of(Need::Data, error.to_string()))?;
         let limits = Limits::for_probe(&self.docker, self.confinement.pids);
-        let helped = self.docker.help(&self.spec(last, folder, limits)).await.map_err(|fault| Failure::unknown(&fault))?;
+        let helped = self.docker.help(&self.spec(last, folder, limits)).await.map_err(|fault| ProbeFailure::unknown(&fault))?;
         if last >= Need::Data {
             check_data(folder, &token, &helped)?;
         } else if helped.exit_code != 0 {
-            return Err(Failure::of(Need::Container, format!("it ended with exit code {}", helped.exit_code)));
+            return Err(ProbeFailure::of(Need::Container, format!("the container ended with exit code {}", helped.exit_code)));
         }
         if last >= Need::Limits {
             let files = self.shares_kernel.then_some(folder);
-            limits.check(files, &helped).map_err(|cause| Failure::of(Need::Limits, cause))?;
+            limits.check(files, &helped).map_err(|cause| ProbeFailure::of(Need::Limits, cause))?;
             for warning in &helped.warnings {
-                tracing::debug!(warning, "the engine warns of the containers of jobs");
+                tracing::debug!(warning, "the engine has a warning about the containers of jobs");
             }
         }
         Ok(())
@@ -161,32 +164,32 @@ impl Probe {
                  the same path for both (`docker run -v {data}:{data}`), or name a folder of the engine's machine with --data-directory"
             ),
             Need::Limits => format!(
-                "the Docker engine cannot bound what a job takes ({cause}); switch on the kernel's cgroup controllers cpu, memory and \
+                "the Docker engine cannot limit a job ({cause}); enable the kernel's cgroup controllers cpu, memory and \
                  pids (`cgroup_enable=memory` on some kernels' command line, delegation for an engine without root)"
             ),
             Need::Confinement => {
                 format!(
-                    "the Docker engine cannot confine a container as jobs are ({cause}); see --runtime, --cap-add, --user and --init"
+                    "the Docker engine cannot run a container with the isolation of jobs ({cause}); check --runtime, --cap-add, --user and --init"
                 )
             }
             Need::Gpus => format!(
                 "the Docker engine cannot give a container the gpus of --gpus ({cause}); install the vendor's container toolkit and \
-                 register it (`sudo nvidia-ctk runtime configure`, then restart the engine), or leave --gpus out"
+                 register it (`sudo nvidia-ctk runtime configure`, then restart the engine), or leave out --gpus"
             ),
         };
         Unfit { need, sentence }
     }
 }
 
-/// Why one container did not do what it should.
+/// Why one container of a probe failed.
 #[derive(Debug)]
-struct Failure {
-    /// None: it has to be found out.
+struct ProbeFailure {
+    /// The need that failed. None when it is still unknown.
     need: Option<Need>,
     cause: String,
 }
 
-impl Failure {
+impl ProbeFailure {
     fn of(need: Need, cause: impl Into<String>) -> Self {
         Self { need: Some(need), cause: cause.into() }
     }
@@ -196,16 +199,16 @@ impl Failure {
     }
 }
 
-fn check_data(folder: &Path, token: &str, helped: &Helped) -> Result<(), Failure> {
+fn check_data(folder: &Path, token: &str, helped: &Helped) -> Result<(), ProbeFailure> {
     let code = helped.exit_code;
     if code != 0 && !UNSEEN.contains(&code) {
-        return Err(Failure { need: None, cause: format!("a container ended with exit code {code}") });
+        return Err(ProbeFailure { need: None, cause: format!("a container ended with exit code {code}") });
     }
     let back = std::fs::read_to_string(folder.join("out"));
     match back {
         Ok(back) if back == token && code == 0 => Ok(()),
-        _ if code == UNSEEN[0] => Err(Failure::of(Need::Data, "a file that the worker wrote is not there in a container")),
-        _ if code == UNSEEN[1] => Err(Failure::of(Need::Data, "a container may not write there")),
-        _ => Err(Failure::of(Need::Data, "a file that a container wrote is not there for the worker")),
+        _ if code == UNSEEN[0] => Err(ProbeFailure::of(Need::Data, "a container does not find a file that the worker wrote")),
+        _ if code == UNSEEN[1] => Err(ProbeFailure::of(Need::Data, "a container may not write to it")),
+        _ => Err(ProbeFailure::of(Need::Data, "the worker does not find a file that a container wrote")),
     }
 }

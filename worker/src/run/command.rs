@@ -1,15 +1,15 @@
 //! A definition's command line to arguments.
 //!
-//! The rules are those of existing workers, because published jobs rely on them; no shell runs here.
+//! The rules are those of existing workers, because published jobs rely on them. No shell runs here.
 //!
 //! - Words are split by shell quoting.
-//! - `$NAME` and `${NAME}` outside single quotes become the value that the definition's own `env` has for the name, and never more
-//!   than one word; nothing where it has none. Names that every job has in its environment, such as `JOB_OUTPUTS`, stay
-//!   as they are. What the container's own shell shall put in stands in single quotes: `sh -c 'echo $HOME'`.
-//! - A line with an unquoted operator is one argument as a whole: `["a", "&&", "b"]` would hand the program arguments that its
-//!   author never meant. Nothing is substituted in it: it is for a shell, which does that.
-//! - So is, after an entrypoint of the definition's own (`sh -c`), a line with an unquoted wildcard or comment. Without one the
-//!   program gets them as they are: `curl http://host/?a=1`.
+//! - `$NAME` and `${NAME}` outside single quotes become the value of that name in the definition's `env`. The value is never more than one
+//!   word, and a name without a value becomes nothing. Names that every job has in its environment, such as `JOB_OUTPUTS`, are not
+//!   replaced. Variables for the container's own shell go in single quotes: `sh -c 'echo $HOME'`.
+//! - A line with an unquoted operator is one argument, because `["a", "&&", "b"]` would give the program arguments that its author did not
+//!   mean. Nothing is replaced in such a line: it is for a shell, which does that.
+//! - After an entrypoint of the definition (`sh -c`), a line with an unquoted wildcard or comment is one argument too. Without an entrypoint
+//!   the program gets these characters unchanged: `curl http://host/?a=1`.
 
 use std::collections::BTreeMap;
 
@@ -29,13 +29,13 @@ pub(super) struct InvalidCommand {
     cause: String,
 }
 
-/// A definition's entrypoint; none means the image's own.
+/// A definition's entrypoint. None means the image's own.
 pub(super) fn entrypoint(definition: &Definition) -> Result<Option<Vec<String>>, InvalidCommand> {
     let (text, env) = (definition.entrypoint.as_deref(), definition.env.as_ref());
     split(CommandLine { what: "entrypoint", text, env, is_after_entrypoint: false })
 }
 
-/// A definition's command; none means the image's own.
+/// A definition's command. None means the image's own.
 pub(super) fn command(definition: &Definition) -> Result<Option<Vec<String>>, InvalidCommand> {
     let is_after_entrypoint = definition.entrypoint.as_ref().is_some_and(|text| !text.trim().is_empty());
     split(CommandLine { what: "command", text: definition.command.as_deref(), env: definition.env.as_ref(), is_after_entrypoint })
@@ -47,11 +47,11 @@ struct CommandLine<'a> {
     what: &'static str,
     text: Option<&'a str>,
     env: Option<&'a Env>,
-    /// Whether the definition has an entrypoint before it, which may be a shell's.
+    /// Whether the definition has an entrypoint, which may be a shell.
     is_after_entrypoint: bool,
 }
 
-/// Nothing, or blanks only, means the image's own.
+/// Splits a line. An empty line means the image's own.
 fn split(line: CommandLine<'_>) -> Result<Option<Vec<String>>, InvalidCommand> {
     let Some(text) = line.text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     if is_whole(text, line.is_after_entrypoint) {
@@ -63,7 +63,7 @@ fn split(line: CommandLine<'_>) -> Result<Option<Vec<String>>, InvalidCommand> {
     }
 }
 
-/// Puts values in the place of their names, quoted so that they stay what they are.
+/// Replaces names by their values, with quotes so that a value stays one word.
 fn substitute(text: &str, env: Option<&Env>) -> String {
     let mut scanner = Scanner::new();
     let mut out = String::with_capacity(text.len());
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definitions_own_variables_are_put_in_and_others_are_nothing() {
+    fn the_definitions_variables_are_replaced_and_others_become_nothing() {
         let env = json!({ "FOO": "bar", "TWO": "a b", "N": 1.5, "odd": "\"$FOO`\\'" });
         let read = |line| read(line, &env, false);
         assert_eq!(read("echo $FOO ${FOO}x $FOO/y"), ["echo", "bar", "barx", "bar/y"]);
@@ -169,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn without_an_environment_every_variable_is_nothing() {
+    fn without_an_environment_every_variable_becomes_nothing() {
         let line = CommandLine { what: "command", text: Some("echo a$HOME/b \"$X\""), env: None, is_after_entrypoint: false };
         assert_eq!(split(line).unwrap().unwrap(), ["echo", "a/b", ""]);
     }
 
     #[test]
-    fn nothing_means_the_images_own_and_open_quotes_are_refused() {
+    fn an_empty_line_means_the_images_own_and_open_quotes_are_refused() {
         let line = |text| CommandLine { what: "command", text, env: None, is_after_entrypoint: false };
         assert_eq!(split(line(None)), Ok(None));
         assert_eq!(split(line(Some("  "))), Ok(None));

@@ -1,4 +1,4 @@
-//! What keeps a job's container in: its place on the network, rights, secrets, and variables that must not reach it.
+//! Isolates a job's container: network, rights, secrets, and variables that must not reach it.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -7,24 +7,24 @@ use protocol::{EndCode, Step};
 
 use super::{RunError, Task, broken};
 use crate::executor::{ContainerSpec, Fault, ImageFacts, Mount};
-use crate::isolation::{Containers, Place};
+use crate::isolation::{Containers, PendingStart};
 use crate::log::Redactor;
 
-/// Where a job finds its secrets as files.
+/// Folder of a job's secrets in the container.
 const SECRETS_FOLDER: &str = "/run/secrets";
-/// Variables that loaders and the hooks of gpu runtimes act on, outside the container and with the rights of root.
+/// Beginnings of variables that loaders and gpu runtime hooks read outside the container, with the rights of root.
 const HOOK_PREFIXES: [&str; 2] = ["LD_", "NVIDIA_"];
 
 /// The secrets of one job.
 #[derive(Default)]
 pub(super) struct Given {
-    /// Name and value each.
+    /// Names and values.
     env: Vec<(String, String)>,
     mount: Option<Mount>,
 }
 
 impl Task<'_> {
-    /// Reads the secrets that the job asks for, and takes them out of its log from now on.
+    /// Reads the secrets that the job asks for. From now on they are removed from its log.
     pub(super) async fn secrets(&self) -> Result<Given, RunError> {
         let Some(names) = self.parsed.definition.secrets.as_ref().filter(|names| !names.is_empty()) else {
             return Ok(Given::default());
@@ -34,7 +34,7 @@ impl Task<'_> {
         for name in names {
             let Some(source) = sources.iter().find(|source| source.name == *name) else {
                 let message = format!(
-                    "the job asks for the secret {name}, which this worker does not have; its owner gives it with --secret"
+                    "the job asks for the secret {name}, which this worker does not have; the worker's owner can give it with --secret"
                 );
                 return Err(RunError::failed(EndCode::SecretMissing, Step::Running, message));
             };
@@ -50,7 +50,7 @@ impl Task<'_> {
                 .unwrap_or_else(|error| Err(io::Error::other(error)))
         };
         written.map_err(|error| RunError::Host(format!("writing secrets: {error}")))?;
-        // A value that no variable can hold is in its file alone. A file's last newline is no part of the value.
+        // A value that a variable cannot contain is only in its file. The last newline of a file is not part of the value.
         let text = |value: Vec<u8>| String::from_utf8(value).ok().filter(|text| !text.contains('\0'));
         let env = values.into_iter().filter_map(|(name, value)| Some((name, text(value)?)));
         let env = env.map(|(name, value)| {
@@ -60,7 +60,7 @@ impl Task<'_> {
         Ok(Given { env: env.collect(), mount: Some(mount) })
     }
 
-    /// Takes out of the log what an earlier worker process gave the container.
+    /// Removes from the log the secrets that an earlier worker process gave the container.
     pub(super) async fn hide_given_secrets(&self) -> Result<(), RunError> {
         let folder = self.scratch.secrets();
         let values =
@@ -72,10 +72,10 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Adds to a run its secrets and what keeps it in, and takes away what would let it out. Gives its place, if it has one of its
-    /// own.
-    pub(super) async fn confine(&self, spec: &mut ContainerSpec, given: Given) -> Result<Option<Place>, RunError> {
-        let mut place = None;
+    /// Adds the job's secrets and its isolation to a run, and removes variables that would break the isolation. Returns the pending
+    /// start, for containers.
+    pub(super) async fn confine(&self, spec: &mut ContainerSpec, given: Given) -> Result<Option<PendingStart>, RunError> {
+        let mut start = None;
         if let Some(containers) = &self.host.containers {
             check_shm(spec)?;
             let image = self.image_facts(containers, spec).await?;
@@ -84,8 +84,8 @@ impl Task<'_> {
             self.add_resolvers(containers, spec).await?;
             spec.has_init = self.host.init.is_given(spec, &image);
             spec.confinement = containers.isolation.confinement(&image).await.map_err(broken)?;
-            place = containers.isolation.enter().await;
-            if let Some(sandbox) = place.as_ref().and_then(Place::sandbox) {
+            start = containers.isolation.begin_start().await;
+            if let Some(sandbox) = start.as_ref().and_then(PendingStart::sandbox) {
                 spec.confinement.join(sandbox);
             }
         }
@@ -93,10 +93,10 @@ impl Task<'_> {
             spec.env.retain(|line| line.split_once('=').is_none_or(|(other, _)| other != name));
             spec.env.push(format!("{name}={value}"));
         }
-        Ok(place)
+        Ok(start)
     }
 
-    /// Looks for the network beside all else that is prepared; where that takes long it is looked for again.
+    /// Checks the network while the inputs and the image are prepared. If they take long, the network is checked again later.
     pub(super) async fn see_network(&self) -> Result<(), RunError> {
         match &self.host.containers {
             Some(containers) => containers.isolation.network().await.map(|_| ()).map_err(broken),
@@ -114,7 +114,7 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// What the image says, if it matters.
+    /// The image's settings, if the isolation depends on them.
     async fn image_facts(&self, containers: &Containers, spec: &ContainerSpec) -> Result<ImageFacts, RunError> {
         if self.host.init.needs_image() || containers.isolation.needs_image_facts() || !spec.gpus.is_empty() {
             return containers.docker.image_facts(&spec.image).await.map_err(broken);
@@ -122,33 +122,35 @@ impl Task<'_> {
         Ok(ImageFacts::default())
     }
 
-    /// The hooks that give a container its gpus read its variables with the rights of root.
+    /// Removes variables from a job with gpus, because the gpu hooks read them with the rights of root.
     async fn filter_env(&self, image: &ImageFacts, spec: &mut ContainerSpec) {
         if spec.gpus.is_empty() {
             return;
         }
         for name in take_hook_variables(&mut spec.env) {
-            let line = format!("environment variable {name} was dropped: it would reach this machine's gpu hooks");
+            let line = format!("the environment variable {name} was removed, because this machine's gpu hooks would read it");
             self.log.error(Step::Running, line).await;
         }
         if image.env.iter().any(|line| line.starts_with("LD_PRELOAD=")) {
             spec.env.push("LD_PRELOAD=".to_owned());
-            self.log.error(Step::Running, "LD_PRELOAD of the image was emptied: it would reach this machine's gpu hooks").await;
+            self.log
+                .error(Step::Running, "LD_PRELOAD of the image was emptied, because this machine's gpu hooks would read it")
+                .await;
         }
     }
 
-    /// Creates the run; without a bound on its root file system where the storage turns out to have none.
+    /// Creates the run. If the engine turns out not to support a limit of the root file system, creates it without that limit.
     pub(super) async fn create(&self, mut spec: ContainerSpec) -> Result<String, Fault> {
         let Some(containers) = self.host.containers.as_ref().filter(|_| spec.confinement.rootfs_bytes.is_some()) else {
             return self.host.executor.create(spec).await;
         };
         match self.host.executor.create(spec.clone()).await {
-            // The sentence may quote the definition, so whether it was the bound shows without it.
+            // The message may quote the definition, so it proves nothing. An attempt without the limit shows whether the limit was the cause.
             Err(Fault::Refused { message, .. }) => {
                 spec.confinement.rootfs_bytes = None;
                 let id = self.host.executor.create(spec).await?;
                 if containers.isolation.note_unbounded_rootfs() {
-                    tracing::info!(%message, "the engine cannot bound a root file system; what jobs write is watched instead");
+                    tracing::info!(%message, "the engine cannot limit the size of a root file system; the worker watches what jobs write instead");
                 }
                 Ok(id)
             }
@@ -160,11 +162,13 @@ impl Task<'_> {
 fn check_shm(spec: &ContainerSpec) -> Result<(), RunError> {
     let Some(shm) = spec.shm_bytes.filter(|shm| *shm > spec.memory_bytes) else { return Ok(()) };
     let [shm, memory] = [shm, spec.memory_bytes].map(|bytes| bytes / 1024 / 1024);
-    let message = format!("shmSize is {shm} MiB, more than the job's memory, {memory} MiB, which it is a part of");
+    let message = format!(
+        "shmSize is {shm} MiB, which is more than the job's memory of {memory} MiB that it is part of; lower shmSize or raise requirements.memory"
+    );
     Err(RunError::job(Step::Running, message))
 }
 
-/// Takes variables out that gpu hooks act on, and names them.
+/// Removes the variables that gpu hooks read, and returns their names.
 fn take_hook_variables(env: &mut Vec<String>) -> Vec<String> {
     let name_of = |line: &str| line.split_once('=').map_or(line, |(name, _)| name).to_owned();
     let is_ours = |line: &str| line.starts_with("NVIDIA_VISIBLE_DEVICES=");
@@ -182,7 +186,7 @@ fn read_files(folder: &std::path::Path) -> io::Result<Vec<Vec<u8>>> {
     }
 }
 
-/// Readable for whatever user the container has; the data directory above keeps others out.
+/// Writes files that every user of the container can read. The data directory keeps other users of this machine out.
 fn write_files(folder: &std::path::Path, values: &[(String, Vec<u8>)]) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;

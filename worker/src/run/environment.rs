@@ -1,4 +1,4 @@
-//! The environment of a job's container: what its definition says, and where it is.
+//! The environment variables of a job's container: those of its definition, and those that describe the job.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 
-/// Names of what describes a job to its own program.
+/// Names of the variables that describe a job to its own program.
 pub(super) const GIVEN: [&str; 9] = [
     "JOB_ID",
     "JOB_INPUTS",
@@ -20,7 +20,7 @@ pub(super) const GIVEN: [&str; 9] = [
     "CUDA_VISIBLE_DEVICES",
 ];
 
-/// Where a job finds its folders.
+/// The paths at which a job finds its folders.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folders {
     pub(super) inputs: String,
@@ -28,7 +28,7 @@ pub(super) struct Folders {
     pub(super) cache: String,
 }
 
-/// `NAME=value` each. The names that describe the job win over those of its definition.
+/// The variables as `NAME=value`. Those that describe the job win over those of its definition.
 pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus: &[String], folders: Folders) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let own = definition.env.iter().flatten().map(|(name, value)| (name.clone(), text(value)));
@@ -44,11 +44,11 @@ pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus:
         ("JOB_OUTPUTS_URL_PREFIX", format!("{prefix}/outputs/")),
     ];
     all.extend(given.map(|(name, value)| (name.to_owned(), value)));
-    // Where the gpus' runtime is the engine's default it goes by this variable, and many images ask for all.
+    // If the gpu runtime is the engine's default, it reads this variable, and many images set it to all gpus.
     let given = if gpus.is_empty() { "void".to_owned() } else { gpus.join(",") };
     all.insert("NVIDIA_VISIBLE_DEVICES".to_owned(), given);
     if !gpus.is_empty() {
-        // Inside the container the given devices are numbered from 0, whatever their numbers outside.
+        // Inside the container the devices are numbered from 0, whatever their numbers outside are.
         let visible: Vec<_> = (0..gpus.len()).map(|index| index.to_string()).collect();
         all.insert("CUDA_VISIBLE_DEVICES".to_owned(), visible.join(","));
     }

@@ -1,11 +1,11 @@
-//! Whether a container gets an init from the engine: not where its image brings one.
+//! Whether a container gets an init from the engine: not if its image has one.
 //!
-//! An init that is not the first process refuses to work (s6's ends with exit code 100) or collects no orphans. An image's own is told
-//! by the name of the program that the container starts.
+//! An init that is not the first process refuses to work (the init of s6 ends with exit code 100) or does not collect orphans. The worker
+//! recognizes an init of the image by the name of the program that the container starts.
 
 use crate::executor::{ContainerSpec, ImageFacts};
 
-/// Programs that want to be the first process, by file name.
+/// Programs that must be the first process, by file name.
 const INITS: [&str; 19] = [
     "init",
     "tini",
@@ -28,25 +28,25 @@ const INITS: [&str; 19] = [
     "podman-init",
 ];
 
-/// When a container gets an init from the engine.
+/// Whether a container gets an init from the engine.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Init {
-    /// Unless the program that it starts is one, such as /init, tini, dumb-init or systemd.
+    /// Yes, unless its program is an init itself, such as /init, tini, dumb-init or systemd.
     #[default]
     Auto,
-    /// Also then.
+    /// Always.
     Always,
-    /// Not at all: a job's program is its container's first process.
+    /// Never: the job's program is the first process.
     Never,
 }
 
 impl Init {
-    /// Whether the image matters.
+    /// Whether the answer depends on the image.
     pub(crate) fn needs_image(self) -> bool {
         self == Self::Auto
     }
 
-    /// Whether this container gets one.
+    /// Whether this container gets an init.
     pub(crate) fn is_given(self, spec: &ContainerSpec, image: &ImageFacts) -> bool {
         match self {
             Self::Auto => !program(spec, image).is_some_and(is_init),
@@ -56,7 +56,7 @@ impl Init {
     }
 }
 
-/// What the engine would start: a definition's entrypoint stands for the image's and for its command too.
+/// The program that the engine starts. An entrypoint of the definition replaces the image's entrypoint and its command.
 fn program<'a>(spec: &'a ContainerSpec, image: &'a ImageFacts) -> Option<&'a str> {
     let entrypoint = spec.entrypoint.as_ref();
     let commands = spec.command.as_ref().or_else(|| entrypoint.is_none().then_some(&image.command));
@@ -64,7 +64,7 @@ fn program<'a>(spec: &'a ContainerSpec, image: &'a ImageFacts) -> Option<&'a str
     behind_env(words.map(String::as_str))
 }
 
-/// `env A=b PROGRAM` starts PROGRAM in its own place, as `exec` does.
+/// The program after `env A=b`, which replaces itself by that program as `exec` does.
 fn behind_env<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let first = words.next()?;
     if file_name(first) == "env" { words.find(|word| !word.starts_with('-') && !word.contains('=')) } else { Some(first) }

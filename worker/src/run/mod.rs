@@ -1,12 +1,12 @@
-//! One claimed job: from its definition to the request that finishes it.
+//! Runs one claimed job, from its definition to its finish request.
 //!
-//! In: a [`Task`]. Out: a [`FinishRequest`], or why there is none. Knows the API for files only; claims, leases and the spool are
-//! the session's.
+//! In: a [`Task`]. Out: a [`FinishRequest`], or why there is none. This module calls the API only for files. The session handles claims,
+//! leases and the spool.
 //!
-//! Order: inputs and image, container, output to the log, outputs. Every step ends early when the task is halted. The container is
-//! left for the caller to remove, on every path, so that outputs can be read and the finish be safe first.
+//! Order: inputs and image, container, output to the log, outputs. Every step ends early when the job must stop. The caller removes the
+//! container on every path, after the outputs were read and the finish is safe.
 //!
-//! What becomes of a job that fails its [`RunError`] tells by its code: see [`ends`](crate::ends).
+//! The code of a [`RunError`] decides what the worker does with the job: see [`ends`](crate::ends).
 
 mod command;
 mod confine;
@@ -15,9 +15,9 @@ mod environment;
 mod image;
 mod init;
 mod inputs;
+mod output_access;
 mod outputs;
 mod program;
-mod shut;
 mod signalled;
 mod spec;
 mod trial;
@@ -34,28 +34,28 @@ use protocol::{Claim, EndCode, FinishRequest, JobResult, ParsedDefinition, Reaso
 use serde_json::json;
 
 use crate::api::Api;
+use crate::claims::StopSignal;
 use crate::data_directory::Scratch;
-use crate::executor::{Ending, Executor, Fault};
-use crate::holds::Halt;
+use crate::executor::{Executor, Fault, RunEnd};
 use crate::isolation::{Containers, SecretSource};
 use crate::log::{Log, Written};
 
 /// Why a job has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    /// For what its code says; that tells whether it ends the job.
+    /// It failed. The code decides whether the job ends or is released.
     #[error("{message}")]
     Failed {
         /// Why.
         code: EndCode,
         /// What the job was doing.
         step: Step,
-        /// As HTTP would say it; 400 when nobody said anything.
+        /// HTTP status for the result. 400 when there was no other status.
         status: u16,
         /// For the job's author.
         message: String,
     },
-    /// Its time was over before it ran.
+    /// Its time limit was over before it ran.
     #[error("{message}")]
     TimedOut {
         /// Why.
@@ -65,12 +65,12 @@ pub(crate) enum RunError {
         /// Which limit, for the job's author.
         message: String,
     },
-    /// This machine's: the claim is released.
+    /// This machine failed, so the worker releases the claim.
     #[error("{0}")]
     Host(String),
-    /// Told to end.
-    #[error("halted")]
-    Halted,
+    /// The job was told to stop.
+    #[error("the worker stopped the job")]
+    Stopped,
 }
 
 impl RunError {
@@ -78,7 +78,7 @@ impl RunError {
         Self::Failed { code, step, status: 400, message: message.into() }
     }
 
-    /// The job's own fault, where no code says more.
+    /// A failure of the job itself, when no code says more.
     pub(crate) fn job(step: Step, message: impl Into<String>) -> Self {
         let code = match step {
             Step::Clone => EndCode::BuildContextInvalid,
@@ -88,19 +88,19 @@ impl RunError {
         Self::failed(code, step, message)
     }
 
-    /// Of a question to the engine that holds no word of a definition's: never the job's fault.
+    /// A failure of a call to the engine that has nothing from a definition, so it is never the job's fault.
     #[expect(clippy::needless_pass_by_value, reason = "maps errors")]
     pub(crate) fn of(step: Step, fault: Fault) -> Self {
         let code = if matches!(fault, Fault::Host(_)) { EndCode::EngineGone } else { EndCode::EngineRefused };
         Self::failed(code, step, fault.to_string())
     }
 
-    /// Why, as programs read it.
+    /// The end code of the failure.
     pub(crate) const fn code(&self) -> Option<EndCode> {
         match self {
             Self::Failed { code, .. } | Self::TimedOut { code, .. } => Some(*code),
             Self::Host(_) => Some(EndCode::WorkerBroken),
-            Self::Halted => None,
+            Self::Stopped => None,
         }
     }
 }
@@ -113,28 +113,28 @@ pub(crate) struct Host {
     pub(crate) worker: WorkerId,
     /// Value of the label [`LABEL_DATA`](crate::executor::LABEL_DATA).
     pub(crate) data_label: String,
-    /// Limit of a job that states no memory.
+    /// Memory limit of a job that states no memory.
     pub(crate) memory_bytes: u64,
     pub(crate) max_job_duration: Duration,
     pub(crate) stop_grace: Duration,
-    /// When a container gets an init.
+    /// Whether a container gets an init.
     pub(crate) init: Init,
     /// A job that writes to stderr has failed.
     pub(crate) stderr_fails: bool,
-    /// What jobs may ask for by name.
+    /// Secrets that jobs may ask for by name.
     pub(crate) secrets: Vec<SecretSource>,
     /// None: the executor runs jobs without containers.
     pub(crate) containers: Option<Containers>,
-    /// Inputs that are kept.
+    /// The cache of inputs.
     pub(crate) contents: Arc<crate::content::Contents>,
-    /// Images that were fetched for jobs.
-    pub(crate) images: Arc<crate::care::Images>,
+    /// The record of images that were pulled or built for jobs.
+    pub(crate) images: Arc<crate::disk::Images>,
     pub(crate) builds: crate::build::Settings,
-    /// A container that this machine could not start, though it holds no word of a definition's.
+    /// A trial container that this machine could not start, although nothing in it comes from a definition.
     pub(crate) failed_trial: std::sync::Mutex<Option<crate::executor::ContainerSpec>>,
 }
 
-/// One job on its way.
+/// One job to run.
 pub(crate) struct Task<'a> {
     pub(crate) host: &'a Host,
     pub(crate) claim: &'a Claim,
@@ -144,29 +144,29 @@ pub(crate) struct Task<'a> {
     /// `/job-cache`.
     pub(crate) cache: std::path::PathBuf,
     pub(crate) log: Log,
-    pub(crate) halt: &'a Halt,
-    /// Set as soon as there is one to remove.
+    pub(crate) stop: &'a StopSignal,
+    /// Id of the job's container. Set as soon as there is a container to remove.
     pub(crate) container: &'a OnceLock<String>,
 }
 
 /// A container that ran.
 struct Ended {
-    ending: Ending,
+    end: RunEnd,
     is_timed_out: bool,
     written: Written,
-    /// What its author should know.
+    /// A sentence for the job's author.
     note: Option<String>,
 }
 
 impl Task<'_> {
-    /// Runs the job to its end. `running` is its container, when an earlier worker process started it.
+    /// Runs the job to its end. `running` is the id of the container that an earlier worker process started.
     pub(crate) async fn run(&self, running: Option<&str>) -> Result<FinishRequest, RunError> {
         let ended = match running {
             Some(id) => self.go_on(id).await?,
             None => self.launch().await?,
         };
-        self.unless_halted(self.open_outputs()).await?;
-        let outputs = self.unless_halted(outputs::collect(self)).await?;
+        self.unless_stopped(self.open_outputs()).await?;
+        let outputs = self.unless_stopped(outputs::collect(self)).await?;
         Ok(self.finish(&ended, outputs))
     }
 
@@ -174,43 +174,43 @@ impl Task<'_> {
         self.time_limit().0
     }
 
-    /// How long the job may take, whose limit that is, and what it means when the time is over. What the worker's owner sets says
-    /// nothing of the job: another worker may give it longer.
+    /// How long the job may run, whose limit that is, and the end code when the time is over. A limit of the worker's owner is not the
+    /// job's fault: another worker may give the job more time.
     pub(crate) fn time_limit(&self) -> (Duration, &'static str, EndCode) {
         let (own, claimed, workers) = (self.parsed.max_duration, self.claim.max_duration.0, self.host.max_job_duration);
         let limit = own.min(claimed).min(workers);
         if own <= limit {
             return (limit, "the job's own maxDuration", EndCode::TimedOut);
         }
-        // A claim carries the worker's limit too, in whole seconds.
+        // The claim's limit also contains the worker's limit, in whole seconds.
         if workers.as_secs() <= claimed.as_secs() {
             return (limit, "the longest run that this worker allows (--max-job-duration)", EndCode::TimedOutByWorker);
         }
         (limit, "the longest run that its submitter and the queue allow", EndCode::TimedOut)
     }
 
-    /// Gives up on a step, in the middle, when the task is halted.
-    async fn unless_halted<T>(&self, step: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
+    /// Runs a step, and drops it when the job must stop.
+    async fn unless_stopped<T>(&self, step: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
         tokio::select! {
             result = step => result,
-            () = self.halt.halted() => Err(RunError::Halted),
+            () = self.stop.requested() => Err(RunError::Stopped),
         }
     }
 
     fn finish(&self, ended: &Ended, outputs: outputs::Outputs) -> FinishRequest {
-        let code = ended.ending.exit_code;
+        let code = ended.end.exit_code;
         let (end, message) = if ended.is_timed_out {
             let note = ended.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
             let (limit, whose, end) = self.time_limit();
             let whose = if end == EndCode::TimedOut { String::new() } else { format!(", {whose}") };
             (Some(end), Some(format!("ran longer than {}{whose}{note}", protocol::format_duration(limit))))
-        } else if ended.ending.is_out_of_memory {
+        } else if ended.end.is_out_of_memory {
             (Some(EndCode::OutOfMemory), Some(self.out_of_memory()))
         } else if self.host.stderr_fails && ended.written.has_stderr {
             (Some(EndCode::WroteToStderr), Some("the job wrote to stderr, which this worker counts as a failure".to_owned()))
         } else {
-            let lacks = || outputs.missing.as_ref().map(protocol::Missing::sentence);
-            (None, ended.note.clone().or_else(|| watch::signal_note(code)).or_else(lacks))
+            let missing = || outputs.missing.as_ref().map(protocol::Missing::sentence);
+            (None, ended.note.clone().or_else(|| watch::signal_note(code)).or_else(missing))
         };
         let reason = match end {
             None => Reason::Success,
@@ -223,7 +223,7 @@ impl Task<'_> {
             logs: Vec::new(),
             logs_of: None,
             logs_omitted: None,
-            duration: Some((ended.ending.duration.as_secs_f64() * 1000.0).round()),
+            duration: Some((ended.end.duration.as_secs_f64() * 1000.0).round()),
             error,
             is_timed_out: ended.is_timed_out,
             outputs: outputs.stored,
@@ -234,19 +234,19 @@ impl Task<'_> {
 
     fn out_of_memory(&self) -> String {
         let (bytes, whose) = match self.parsed.memory_bytes {
-            0 => (self.host.memory_bytes, "the worker's memory, since the job states none"),
+            0 => (self.host.memory_bytes, "the worker's memory, because the job states none; set requirements.memory"),
             stated => (stated, "its requirements.memory"),
         };
         format!("out of memory: the job used more than {} MiB ({whose})", bytes / 1024 / 1024)
     }
 }
 
-/// A failure about a container that was there a moment ago: no fault of the job's.
+/// A failure about a container that existed a moment ago. It is not the job's fault.
 fn broken(fault: Fault) -> RunError {
     RunError::of(Step::Running, fault)
 }
 
-/// The request that finishes a job which never ran to its end.
+/// The finish request of a job that failed before its end.
 pub(crate) fn failed(epoch: i64, code: EndCode, status: u16, message: &str) -> FinishRequest {
     let result = JobResult { error: Some(error_json(i64::from(status), message)), ..JobResult::default() };
     FinishRequest {
@@ -259,7 +259,7 @@ pub(crate) fn failed(epoch: i64, code: EndCode, status: u16, message: &str) -> F
     }
 }
 
-/// The same for one that ran out of time.
+/// The finish request of a job whose time limit was over before it ran.
 pub(crate) fn timed_out(epoch: i64, code: EndCode, message: &str) -> FinishRequest {
     let result = JobResult { is_timed_out: true, ..JobResult::default() };
     FinishRequest {

@@ -1,8 +1,8 @@
-//! Why a program could not be run: what a shell or an init tells with `No such file or directory`, said in full.
+//! Finds out why a program could not be run when a shell or an init only says `No such file or directory`.
 //!
-//! An exit code is a result, but for two cases: an image of another platform, and a container whose own program was never run, which
-//! its init tells by the codes of a shell. That the program could not be run is seen in the container's files, never in its words.
-//! The author's own words are looked for there too, and a look that fails says nothing.
+//! An exit code is a result, except in two cases: the image is made for another platform, or the container's own program was never run,
+//! for which its init uses the exit codes of a shell. The container's files decide whether the program could be run, never its output.
+//! For the job's author, this module also looks for the files that the command names. A check that fails reports nothing.
 
 use protocol::{EndCode, Step};
 
@@ -10,23 +10,23 @@ use super::{RunError, Task};
 use crate::executor::{Docker, Fault, Head, Program};
 use futures_util::StreamExt;
 
-/// Files that are looked at.
+/// Most files that are checked.
 const FILES_MAX: usize = 8;
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Read of what a container wrote.
+/// Most bytes that are read of a container's output.
 const RECORD_BYTES_MAX: usize = 64 * 1024;
-/// How kernels call a program of another machine.
+/// The kernel's words for a program of another architecture.
 const FOREIGN: &str = "exec format error";
-/// How the engine's init begins when it could not run a program.
+/// How the message of the engine's init begins when it could not run a program.
 const INIT: &str = "[fatal tini (";
 
 impl Task<'_> {
-    /// What the author should know of an exit code that tells of a program which was not run. Fails when it is the container's own,
+    /// A sentence for the author about an exit code that means that a program was not run. Fails when the program is the container's own
     /// and when the image is made for another platform.
     pub(super) async fn program_note(&self, id: &str, exit_code: i64) -> Result<Option<String>, RunError> {
         let Some(containers) = self.host.containers.as_ref().filter(|_| exit_code != 0) else { return Ok(None) };
         let docker = &containers.docker;
-        // The container was there a moment ago; what cannot be seen of it is not told.
+        // If the container cannot be inspected, there is nothing to report.
         let Ok(program) = docker.program(id).await else { return Ok(None) };
         if let Some(sentence) = self.foreign(docker, id, &program).await {
             return Err(RunError::failed(EndCode::ImagePlatformMismatch, Step::Running, sentence));
@@ -46,11 +46,11 @@ impl Task<'_> {
         Ok(note)
     }
 
-    /// An engine may run images of other platforms by emulation, so that the image alone proves nothing: the kernel must have
-    /// refused its program. A job that only says so harms itself alone: its failure is not kept.
+    /// Why the program is made for another platform. An engine may emulate other platforms, so the image alone proves nothing: the kernel
+    /// must have refused the program. A job that only prints these words harms only itself, because this failure is not cached.
     async fn foreign(&self, docker: &Docker, id: &str, program: &Program) -> Option<String> {
         let said = self.said(id).await.to_ascii_lowercase();
-        // An init that asks a shell to run what the kernel did not has no better words where the shell is missing too.
+        // An init lets a shell run what the kernel refused. Without a shell in the image, the init has no better message.
         let by_init = said.contains(INIT) && said.contains(" failed: ");
         if !said.contains(FOREIGN) && !by_init {
             return None;
@@ -69,18 +69,18 @@ impl Task<'_> {
             None => return None,
         };
         Some(format!(
-            "{what} is made for {made_for} and this worker runs {own}: give an image for {own}, or run the job on a worker for {made_for}"
+            "{what} is made for {made_for}, but this worker runs {own}; give an image for {own}, or run the job on a worker for {made_for}"
         ))
     }
 
-    /// What the engine's init said about the program that it could not run.
+    /// The message of the engine's init about the program that it could not run.
     async fn words_of_init(&self, id: &str) -> String {
         let said = self.said(id).await;
         let line = said.lines().find(|line| line.to_ascii_lowercase().starts_with(INIT));
         line.map(|line| format!("; the engine says: {}", line.trim_end())).unwrap_or_default()
     }
 
-    /// The beginning of what a container wrote.
+    /// The beginning of a container's output.
     async fn said(&self, id: &str) -> String {
         let mut text = Vec::new();
         if let Ok(mut frames) = self.host.executor.record(id).await {
@@ -95,7 +95,7 @@ impl Task<'_> {
     }
 }
 
-/// Platform that a container's program is made for, by its first bytes.
+/// The platform of a container's program, from its first bytes.
 async fn machine_of(docker: &Docker, id: &str, program: &Program) -> Option<String> {
     let word = program.words.first()?;
     for path in places(program, word) {
@@ -106,7 +106,7 @@ async fn machine_of(docker: &Docker, id: &str, program: &Program) -> Option<Stri
     None
 }
 
-/// The machine in the header of an ELF file.
+/// The platform in the header of an ELF file.
 fn elf_platform(bytes: &[u8]) -> Option<String> {
     let machine = bytes.starts_with(b"\x7fELF").then(|| bytes.get(18..20)).flatten()?;
     let machine = if bytes.get(5) == Some(&2) {
@@ -129,7 +129,7 @@ fn elf_platform(bytes: &[u8]) -> Option<String> {
     Some(format!("linux/{name}"))
 }
 
-/// A container whose files are looked at.
+/// A container whose files are checked.
 struct Looked<'a> {
     docker: &'a Docker,
     id: &'a str,
@@ -137,23 +137,23 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
-    /// Why the container's own program cannot have been run, where its file, or the lack of one, shows that.
+    /// Why the container's own program was not run, if its file or a missing file proves that.
     async fn not_run(&self, exit_code: i64) -> Result<Option<String>, Fault> {
         let Some(first) = self.program.words.first() else { return Ok(None) };
-        // A path is looked for in one place; a name in all of the search path.
+        // A path means one file. A name means a file in any folder of PATH.
         let n_places = if first.contains('/') { 1 } else { usize::MAX };
         for path in places(self.program, first).iter().take(n_places) {
             match self.docker.head(self.id, path).await? {
                 Some(head) if head.is_file => return defect(self, exit_code, path, &head).await,
-                Some(_) if exit_code == 126 => return Ok(Some(format!("{path} is a folder: give a program that is in it"))),
+                Some(_) if exit_code == 126 => return Ok(Some(format!("{path} is a folder; give a program that is in it"))),
                 _ => {}
             }
         }
-        let sentence = format!("the image has no program {first:?}: check its name, and that the image holds it");
+        let sentence = format!("the image has no program {first:?}; check its name, and that the image contains it");
         Ok((exit_code == 127).then_some(sentence))
     }
 
-    /// Whether there is a program of this name.
+    /// Whether the image has a program of this name.
     async fn has(&self, name: &str) -> Result<bool, Fault> {
         for place in places(self.program, name) {
             if self.docker.head(self.id, &place).await?.is_some() {
@@ -164,7 +164,7 @@ impl Looked<'_> {
     }
 }
 
-/// Looks at the files that a shell was told to run.
+/// Checks the files that a shell was told to run.
 async fn why_not_run(looked: &Looked<'_>, exit_code: i64) -> Result<Option<String>, Fault> {
     let is_between = |c: char| c.is_whitespace() || ";&|()'\"`<>".contains(c);
     let words = looked.program.words.iter().skip(1).flat_map(|word| word.split(is_between));
@@ -180,10 +180,10 @@ async fn why_not_run(looked: &Looked<'_>, exit_code: i64) -> Result<Option<Strin
     Ok(None)
 }
 
-/// What keeps a file from being run, where it is what this exit code tells of: 126 that it may not be, 127 that something is missing.
+/// Why a file cannot be run, if that matches the exit code: 126 means that it may not be run, 127 that something is missing.
 async fn defect(looked: &Looked<'_>, exit_code: i64, path: &str, head: &Head) -> Result<Option<String>, Fault> {
     if exit_code == 126 {
-        let sentence = format!("{path} may not be executed: it lacks its x bit; run it as `sh {path}`, or `chmod +x` it first");
+        let sentence = format!("{path} is not executable; run it as `sh {path}`, or run `chmod +x` on it first");
         return Ok((!head.is_executable).then_some(sentence));
     }
     let Some(line) = head.bytes.strip_prefix(b"#!").map(|rest| rest.split(|b| *b == b'\n').next().unwrap_or_default()) else {
@@ -192,7 +192,7 @@ async fn defect(looked: &Looked<'_>, exit_code: i64, path: &str, head: &Head) ->
     let line = String::from_utf8_lossy(line).into_owned();
     if line.ends_with('\r') {
         return Ok(Some(format!(
-            "{path} has Windows line ends (CRLF), so that its interpreter {:?} is looked for with a carriage return in its name: save it \
+            "{path} has Windows line ends (CRLF), so the name of its interpreter {:?} ends with a carriage return; save it \
              with Unix line ends (LF)",
             line.trim()
         )));
@@ -201,24 +201,24 @@ async fn defect(looked: &Looked<'_>, exit_code: i64, path: &str, head: &Head) ->
     let Some(interpreter) = words.next() else { return Ok(None) };
     let mut missing = (!looked.has(interpreter).await?).then_some(interpreter);
     if missing.is_none() && interpreter.ends_with("/env") {
-        // `env` looks for the program that it is given.
+        // `env` looks for its program in PATH.
         let asked = words.find(|word| !word.starts_with('-') && !word.contains('='));
         missing = match asked {
             Some(asked) if !looked.has(asked).await? => Some(asked),
             _ => None,
         };
     }
-    Ok(missing.map(|name| format!("{path} names the interpreter {name}, which the image does not have")))
+    Ok(missing.map(|name| format!("{path} needs the interpreter {name}, which the image does not have; add it to the image")))
 }
 
-/// Where a program of this name may be.
+/// The paths at which a program of this name may be.
 fn places(program: &Program, word: &str) -> Vec<String> {
     if word.starts_with('/') {
         return vec![word.to_owned()];
     }
     if word.contains('/') {
         let relative = word.trim_start_matches("./");
-        // A shell may have changed its folder before.
+        // The shell may have changed its folder before.
         return ["/inputs", &program.workdir]
             .iter()
             .rev()
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_elf_header_tells_its_machine() {
+    fn an_elf_header_names_its_platform() {
         let header = |order: u8, machine: [u8; 2]| [&b"\x7fELF\x02"[..], &[order], &[0; 12], &machine].concat();
         assert_eq!(elf_platform(&header(1, [183, 0])), Some("linux/arm64".to_owned()));
         assert_eq!(elf_platform(&header(2, [0, 22])), Some("linux/s390x".to_owned()));

@@ -1,7 +1,7 @@
-//! Whose doing it is that a container was ended by a signal.
+//! Finds out why a signal ended a container.
 //!
-//! An engine that is stopped stops its containers first, and reports them as ended like any others. A job that ends so has not
-//! failed: it goes back to the queue. So after an end by a signal that nobody here sent, the engine is watched for a moment.
+//! When the engine is stopped, it first stops its containers and reports their ends like all others. Such a job has not failed, so it goes
+//! back to the queue. After an end by a signal that this worker did not send, the worker watches for a moment whether the engine stops.
 
 use std::time::Duration;
 
@@ -9,23 +9,27 @@ use protocol::{EndCode, Step};
 use tokio::time::{Instant, sleep};
 
 use super::RunError;
-use crate::executor::{Ending, Executor};
+use crate::executor::{Executor, RunEnd};
 
 /// `SIGTERM` and `SIGKILL`, as shells and engines count them.
 const CODES: [i64; 2] = [143, 137];
-/// An engine that ends has let go of its socket by then, unless another container resists.
+/// Time in which a stopping engine closes its socket, unless another container delays it.
 const WATCHED: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Fails where the engine went away right after the container ended.
-pub(super) async fn check(executor: &dyn Executor, ending: Ending) -> Result<(), RunError> {
-    if !CODES.contains(&ending.exit_code) || ending.is_out_of_memory {
+/// Fails when the engine went away right after the container ended.
+pub(super) async fn check(executor: &dyn Executor, end: RunEnd) -> Result<(), RunError> {
+    if !CODES.contains(&end.exit_code) || end.is_out_of_memory {
         return Ok(());
     }
     let until = Instant::now() + WATCHED;
     while Instant::now() < until {
         executor.ping().await.map_err(|fault| {
-            RunError::failed(EndCode::EngineGone, Step::Running, format!("Docker ended, and the container with it: {fault}"))
+            RunError::failed(
+                EndCode::EngineGone,
+                Step::Running,
+                format!("Docker stopped, and stopped the container with it: {fault}"),
+            )
         })?;
         sleep(EVERY).await;
     }

@@ -1,4 +1,4 @@
-//! What a job's container is made of.
+//! The settings of a job's container.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::{RunError, Task, command, environment};
 use crate::executor::{Confinement, ContainerSpec, LABEL_DATA, LABEL_EPOCH, LABEL_JOB, LABEL_WORKER, Mount};
 
 impl Task<'_> {
-    /// Of an image that is present and files that are written; unconfined.
+    /// The settings for a present image and written files, without isolation.
     pub(super) fn container_spec(&self, image: String, files: Vec<Mount>) -> Result<ContainerSpec, RunError> {
         let definition = &self.parsed.definition;
         let refuse = |error: command::InvalidCommand| RunError::failed(EndCode::CommandInvalid, Step::Running, error.to_string());
@@ -30,7 +30,7 @@ impl Task<'_> {
         })
     }
 
-    /// What the definition says of `/dev/shm`.
+    /// Size of `/dev/shm` in the definition.
     pub(crate) fn shm_bytes(&self) -> Result<Option<u64>, RunError> {
         let size = self.parsed.definition.shm_size.as_ref().filter(|size| !size.is_null());
         let read = |size: &serde_json::Value| {

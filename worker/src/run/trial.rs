@@ -1,9 +1,9 @@
-//! Whose fault it is that the engine will not have a container.
+//! Finds out whose fault it is that the engine refuses a container.
 //!
-//! The engine's sentence quotes the definition and decides nothing. So this machine starts another container: with the same limits,
-//! gpus, rights, runtime and network, and with no word of the definition in it. Where that fails too, the machine is at fault, and
-//! it takes no more jobs until such a container starts again. Where it starts, the definition is at fault once the engine has
-//! refused it for what was asked (a status from 400 to 499), or twice.
+//! The engine's message quotes the definition, so it decides nothing. Instead, the worker starts a trial container with the same limits,
+//! gpus, rights, runtime and network, and with nothing from the definition. If the trial fails too, it is the machine's fault, and the
+//! worker claims no more jobs until such a container starts again. If the trial starts, it is the definition's fault when the engine's
+//! status was 400 to 499, or when the engine refuses a second time.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use super::{Host, RunError, Task, broken};
 use crate::ends::{self, Phase};
 use crate::executor::{ContainerSpec, Executor, Fault, ImageFacts, LABEL_DATA, Mount};
 
-/// A removal that takes longer goes on by itself.
-const REMOVAL_PATIENCE: Duration = Duration::from_secs(5);
-/// A trial that takes longer has failed.
+/// Longest wait for a removal. After it, the removal continues in the background.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time of a trial.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// The engine refuses less than 6 MiB, for which the job is to blame.
+/// Least memory of a trial. The engine refuses less than 6 MiB, and that would be the job's fault.
 const MEMORY_MIN: u64 = 64 * 1024 * 1024;
 
 impl Task<'_> {
-    /// What a refusal means. `Ok`: it may have passed, and the engine should be asked once more.
+    /// Finds out what a refusal means. `Ok` means that the cause may have passed and the worker should try once more.
     pub(super) async fn doubt(
         &self,
         phase: Phase,
@@ -30,7 +30,7 @@ impl Task<'_> {
         spec: &ContainerSpec,
     ) -> Result<(), RunError> {
         let exit_code = match id {
-            Some(id) if phase == Phase::Start => self.host.executor.ending(id).await.ok().map(|ending| ending.exit_code),
+            Some(id) if phase == Phase::Start => self.host.executor.end(id).await.ok().map(|end| end.exit_code),
             _ => None,
         };
         if let Some(code) = ends::container(phase, fault, exit_code) {
@@ -39,7 +39,7 @@ impl Task<'_> {
         let Some(containers) = &self.host.containers else { return Err(refusal(EndCode::CommandNotFound, fault)) };
         let mut trial = blank(spec);
         trial.confinement = containers.isolation.confinement(&ImageFacts::default()).await.map_err(broken)?;
-        // The image's own may be unknown in it.
+        // The image's own user may not exist in it.
         trial.confinement.user.get_or_insert_with(|| "0:0".to_owned());
         trial.labels.insert(LABEL_DATA.to_owned(), self.host.data_label.clone());
         match self.host.try_out(&trial).await {
@@ -47,14 +47,16 @@ impl Task<'_> {
             Err(Fault::Host(cause)) => Err(RunError::failed(EndCode::EngineGone, Step::Running, cause)),
             Err(Fault::Refused { message, .. }) => {
                 self.host.note_cannot_run(trial);
-                let message = format!("this worker's engine cannot run containers with what the worker offers: {message}");
+                let message = format!(
+                    "this worker's engine cannot run containers with the limits and gpus that the worker offers: {message}"
+                );
                 Err(RunError::failed(EndCode::MachineCannotRun, Step::Running, message))
             }
         }
     }
 }
 
-/// What a second refusal means, after a trial that went well.
+/// What a second refusal means, after a trial that succeeded.
 pub(super) fn refused_twice(fault: &Fault) -> RunError {
     let code = ends::container_after_trial(fault, true).unwrap_or(EndCode::EngineRefused);
     refusal(code, fault)
@@ -65,10 +67,10 @@ fn refusal(code: EndCode, fault: &Fault) -> RunError {
     RunError::Failed { code, step: Step::Running, status, message: fault.to_string() }
 }
 
-/// A container that asks for the same of this machine, without a word of the definition's. Its program is a folder, so that it ends
-/// at once whatever the image holds: the engine's init has started by then.
+/// The settings of the trial: the same for this machine, without anything from the definition. Its program is a folder, so it ends at
+/// once with every image. By then the engine's init has started, which is what the trial tests.
 fn blank(spec: &ContainerSpec) -> ContainerSpec {
-    // The folder of all jobs stays when this job's own is gone.
+    // Mount the folder of all jobs, because this job's own folder may be removed while the trial waits.
     let jobs = spec.mounts.first().and_then(|inputs| inputs.source.ancestors().nth(2));
     let mounts = jobs.map(|jobs| Mount { source: jobs.to_owned(), target: "/inputs".to_owned(), is_read_only: true });
     ContainerSpec {
@@ -89,33 +91,33 @@ fn blank(spec: &ContainerSpec) -> ContainerSpec {
 }
 
 impl Host {
-    /// Whether the machine starts this container. Nothing is left of it.
+    /// Checks whether the machine starts this container, and removes it.
     pub(crate) async fn try_out(&self, trial: &ContainerSpec) -> Result<(), Fault> {
         let id = self.executor.create(trial.clone()).await?;
         let removal = Removal { executor: std::sync::Arc::clone(&self.executor), id: Some(id.clone()) };
         let started = tokio::time::timeout(TIMEOUT, self.executor.start(&id)).await;
-        let ending = self.executor.ending(&id).await;
+        let end = self.executor.end(&id).await;
         removal.now().await;
         match started {
             Err(_elapsed) => Err(Fault::Host("a container did not start within a minute".to_owned())),
-            // Without the engine's init it is the program that cannot be started: all else could.
-            Ok(Err(_)) if ending.is_ok_and(|ending| matches!(ending.exit_code, 126 | 127)) => Ok(()),
+            // Without the engine's init, only the program (a folder) could not be started, so everything else works.
+            Ok(Err(_)) if end.is_ok_and(|end| matches!(end.exit_code, 126 | 127)) => Ok(()),
             Ok(result) => result,
         }
     }
 
-    /// Keeps the trial that failed, for claims to wait until it does not.
+    /// Stores the failed trial. The worker claims no jobs until it succeeds.
     fn note_cannot_run(&self, trial: ContainerSpec) {
         *self.failed_trial.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(trial);
     }
 
-    /// The trial that failed last, once.
+    /// Takes the last failed trial.
     pub(crate) fn take_failed_trial(&self) -> Option<ContainerSpec> {
         self.failed_trial.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 }
 
-/// Removes a trial's container, also when whoever waits for it leaves.
+/// Removes a trial's container, even when the waiting task is dropped.
 struct Removal {
     executor: std::sync::Arc<dyn Executor>,
     id: Option<String>,
@@ -124,16 +126,16 @@ struct Removal {
 impl Removal {
     async fn now(mut self) {
         let Some(id) = self.id.take() else { return };
-        // It goes on when nobody waits for it any more.
+        // The removal continues when this wait ends.
         let removal = self.spawn(id);
-        let _ = tokio::time::timeout(REMOVAL_PATIENCE, removal).await;
+        let _ = tokio::time::timeout(REMOVAL_TIMEOUT, removal).await;
     }
 
     fn spawn(&self, id: String) -> tokio::task::JoinHandle<()> {
         let executor = std::sync::Arc::clone(&self.executor);
         tokio::spawn(async move {
             if let Err(fault) = executor.remove(&id).await {
-                tracing::warn!(%fault, container = %id, "container of a trial stays until the next start");
+                tracing::warn!(%fault, container = %id, "cannot remove the container of a trial; the next start of this worker removes it");
             }
         })
     }
@@ -142,7 +144,7 @@ impl Removal {
 impl Drop for Removal {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            // What stays is removed at the next start, by its label.
+            // If this fails, the next start finds the container by its label.
             drop(self.spawn(id));
         }
     }

@@ -1,16 +1,16 @@
-//! What a running container uses that the engine does not bound: disk; and whether it stands at its limit of processes.
+//! Watches a running container: its use of disk, which the engine does not limit, and whether it is at its limit of processes.
 //!
-//! Disk is the outputs, what the container changed of its root file system, the volumes of its image, and the cache. A shared cache
-//! is counted by its growth, and only while no other job writes there: nobody could tell whose bytes they are. A file counts with
-//! the blocks it takes, so a sparse one is small, and with [`ENTRY_BYTES`] at least, so a flood of empty ones is not free.
+//! Disk use is the outputs, the changed files of the root file system, the volumes of the image, and the cache. A shared cache counts by
+//! its growth, and only while no other job writes to it, because otherwise it is unknown which job wrote the bytes. A file counts with the
+//! blocks that it takes, so a sparse file is small, and with at least [`ENTRY_BYTES`], so a flood of empty files counts too.
 //!
-//! A disk that is nearly full although no job is over its bound costs the job that wrote the most, before it costs all of them.
+//! When a disk is nearly full although no job is over its limit, the worker stops the job that wrote the most, before all jobs fail.
 //!
-//! That the kernel refused processes is seen a tenth of a second later; a container that ends before is not told of it, except by its
-//! own words.
+//! The worker sees within a tenth of a second that the kernel refused a process. For a container that ends before, only its own output
+//! says so.
 //!
-//! Reading a tree takes time: the pause before the next look is twenty times as long as the last one took, within bounds, so a
-//! watch costs 5 % of one cpu at most.
+//! Reading a tree takes time. The pause before the next measurement is twenty times as long as the last one took, within bounds, so a
+//! watch uses at most 5 % of one cpu.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -24,30 +24,31 @@ use tokio::time::Instant;
 use walkdir::WalkDir;
 
 use super::Task;
-use crate::executor::Whereabouts;
-use crate::isolation::{Containers, Room, Writer};
+use crate::disk::{Room, Writer};
+use crate::executor::ContainerLocation;
+use crate::isolation::Containers;
 
 const PAUSE_LEAST: Duration = Duration::from_millis(500);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
-/// Looks that cost this share of the time at most.
+/// The pause after a measurement is this many times as long as the measurement.
 const SHARE: u32 = 20;
 const ENTRY_BYTES: u64 = 1024;
-/// Between two looks at the kernel's count, which is one small file.
+/// Pause between two reads of the kernel's counter, which is one small file.
 const PIDS_PAUSE: Duration = Duration::from_millis(100);
-/// Between two questions to the engine.
+/// Pause between two questions to the engine.
 const PIDS_PAUSE_ASKED: Duration = Duration::from_secs(2);
 
-/// What was seen of one container.
+/// What the watch found out about one container.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// One sentence, once the job wrote more than it may.
+    /// A sentence, once the job has written more than it may.
     over_disk: OnceLock<String>,
     is_at_pids: AtomicBool,
-    /// Until the watch begins. None for what is no container.
+    /// The job's cache, until the watch begins. None for a job without a container.
     cache: Option<Cache>,
 }
 
-/// Bytes by place.
+/// Disk use by place, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Usage {
     outputs: u64,
@@ -76,32 +77,39 @@ struct Cache {
 }
 
 impl Watch {
-    /// To be made before the container starts: what lies in its cache by then is not its own.
+    /// Opens a watch. Call it before the container starts, because the content of the cache until then does not count for the job.
     pub(super) async fn open(task: &Task<'_>) -> Self {
         let cache = match &task.host.containers {
-            Some(containers) => Some(Cache::open(containers.isolation.writers.enter(&task.cache), task.cache.clone()).await),
+            Some(containers) => Some(Cache::open(containers.isolation.writers.add(&task.cache), task.cache.clone()).await),
             None => None,
         };
         Self { cache, ..Self::default() }
     }
 
-    /// Returns when the container has written more than it may; else never.
+    /// Returns when the container has written more than it may. Otherwise never returns.
     pub(super) async fn until_over(&mut self, task: &Task<'_>, id: &str) {
         let (Some(containers), Some(cache)) = (&task.host.containers, self.cache.take()) else { return pending().await };
-        let Some(whereabouts) = whereabouts(task, containers, id).await else { return pending().await };
+        let Some(location) = location(task, containers, id).await else { return pending().await };
         tokio::select! {
-            () = self.watch_disk(task, containers, id, &whereabouts, cache) => (),
-            () = self.watch_pids(containers, id, whereabouts.pid) => (),
+            () = self.watch_disk(task, containers, id, &location, cache) => (),
+            () = self.watch_pids(containers, id, location.pid) => (),
         }
     }
 
-    async fn watch_disk(&self, task: &Task<'_>, containers: &Containers, id: &str, whereabouts: &Whereabouts, mut cache: Cache) {
+    async fn watch_disk(
+        &self,
+        task: &Task<'_>,
+        containers: &Containers,
+        id: &str,
+        location: &ContainerLocation,
+        mut cache: Cache,
+    ) {
         let most = containers.isolation.disk_bytes;
         let outputs = task.scratch.outputs();
         loop {
             let began = Instant::now();
-            let usage = measure(task, containers, id, whereabouts, most).await.with_cache(cache.look(most).await);
-            let room = Room::scarcest([outputs.as_path()].into_iter().chain(whereabouts.rootfs.as_deref()));
+            let usage = measure(task, containers, id, location, most).await.with_cache(cache.look(most).await);
+            let room = Room::scarcest([outputs.as_path()].into_iter().chain(location.rootfs.as_deref()));
             let must_yield = cache.writer.must_yield(usage.total(), room);
             if usage.total() > most || must_yield {
                 let room = room.filter(|_| usage.total() <= most);
@@ -112,7 +120,7 @@ impl Watch {
         }
     }
 
-    /// Looks until the limit was seen to be reached, and never returns.
+    /// Watches for the limit of processes. Never returns.
     async fn watch_pids(&self, containers: &Containers, id: &str, pid: i64) {
         let counter = refusals_file(pid, id);
         while !self.is_at_pids.load(Ordering::Relaxed) {
@@ -126,19 +134,19 @@ impl Watch {
         pending::<()>().await;
     }
 
-    /// Why the container was ended, if it wrote too much.
+    /// Why the container was stopped, if it wrote too much.
     pub(super) fn over_disk(&self) -> Option<&String> {
         self.over_disk.get()
     }
 
-    /// What the job's author should know.
+    /// A sentence for the job's author.
     pub(super) fn note(&self, most_pids: u32) -> Option<String> {
         let is_at_pids = self.is_at_pids.load(Ordering::Relaxed);
-        is_at_pids.then(|| format!("the job stood at its limit of {most_pids} processes and threads"))
+        is_at_pids.then(|| format!("the job reached its limit of {most_pids} processes and threads"))
     }
 }
 
-/// What an exit code says about a program that ended by itself, and not for lack of memory.
+/// What an exit code means, when the program ended by itself and did not run out of memory.
 pub(super) fn signal_note(exit_code: i64) -> Option<String> {
     let (number, name) = match exit_code {
         132 => (4, "SIGILL"),
@@ -150,15 +158,15 @@ pub(super) fn signal_note(exit_code: i64) -> Option<String> {
         143 => (15, "SIGTERM"),
         _ => return None,
     };
-    let cause = if number == 9 { "; the engine saw no lack of memory" } else { "" };
+    let cause = if number == 9 { "; the engine does not report that memory ran out" } else { "" };
     Some(format!("exit code {exit_code} means that signal {number} ({name}) ended the program{cause}"))
 }
 
 fn sentence(usage: Usage, most: u64, room: Option<Room>) -> String {
     let why = match room {
-        None => format!("the job wrote more to disk than it may, {} of {}, and was stopped", mib(usage.total()), mib(most)),
+        None => format!("the job wrote {} to disk, more than its limit of {}, and was stopped", mib(usage.total()), mib(most)),
         Some(room) => format!(
-            "the worker's disk is nearly full, {} are left, and the job, which wrote the most, {}, was stopped",
+            "the worker's disk is nearly full ({} left), and this job was stopped because it wrote the most ({})",
             mib(room.free),
             mib(usage.total())
         ),
@@ -168,13 +176,13 @@ fn sentence(usage: Usage, most: u64, room: Option<Room>) -> String {
     format!("{why}: {}", places.map(|(place, bytes)| format!("{place} {}", mib(bytes))).join(", "))
 }
 
-/// With one decimal.
+/// Mebibytes with one decimal.
 pub(crate) fn mib(bytes: u64) -> String {
     let tenths = bytes.saturating_mul(10) / (1024 * 1024);
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
-/// The kernel's count of processes that it refused to a container of this machine. None: it cannot be read here.
+/// The file in which the kernel counts the processes that it refused to a container. None when it cannot be read here.
 fn refusals_file(pid: i64, id: &str) -> Option<PathBuf> {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let (mount, group) = groups.lines().find_map(|line| match line.splitn(3, ':').collect::<Vec<_>>()[..] {
@@ -182,7 +190,7 @@ fn refusals_file(pid: i64, id: &str) -> Option<PathBuf> {
         ["0", "", group] => Some(("/sys/fs/cgroup", group)),
         _ => None,
     })?;
-    // On another machine the number is another process's.
+    // If the engine is on another machine, this number belongs to another process.
     if !group.contains(id) {
         return None;
     }
@@ -194,28 +202,28 @@ fn has_refused(path: &Path) -> bool {
     std::fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| line.strip_prefix("max ").is_some_and(|n| n != "0")))
 }
 
-/// What cannot be told now is asked again.
+/// Whether the container has as many processes as it may. When the engine does not answer, the answer is no, and the caller asks again.
 async fn pids_stand_at_limit(containers: &Containers, id: &str) -> bool {
     let most = u64::from(containers.isolation.pids());
     containers.docker.pids(id).await.is_ok_and(|pids| pids >= most)
 }
 
-/// Where the container is. None: it is gone.
-async fn whereabouts(task: &Task<'_>, containers: &Containers, id: &str) -> Option<Whereabouts> {
-    match containers.docker.whereabouts(id).await {
+/// Where the container is. None when it is gone.
+async fn location(task: &Task<'_>, containers: &Containers, id: &str) -> Option<ContainerLocation> {
+    match containers.docker.location(id).await {
         Ok(mut found) => {
-            // Paths are of the engine's machine: what cannot be read here is asked of the engine.
+            // The path is one of the engine's machine. If it cannot be read here, the worker asks the engine for the size instead.
             found.rootfs = found.rootfs.filter(|path| std::fs::read_dir(path).is_ok());
             Some(found)
         }
         Err(fault) => {
-            tracing::warn!(%fault, job = %task.claim.job_id, "what the job writes is not watched");
+            tracing::warn!(%fault, job = %task.claim.job_id, "cannot watch what the job writes to disk");
             None
         }
     }
 }
 
-async fn measure(task: &Task<'_>, containers: &Containers, id: &str, written: &Whereabouts, most: u64) -> Usage {
+async fn measure(task: &Task<'_>, containers: &Containers, id: &str, written: &ContainerLocation, most: u64) -> Usage {
     let rootfs = match &written.rootfs {
         Some(path) => size_of(vec![path.clone()], most).await,
         None => containers.docker.rootfs_bytes(id).await.unwrap_or(0),
@@ -234,7 +242,7 @@ impl Cache {
         Self { writer, path, last, added: 0 }
     }
 
-    /// What this job added, as far as it was alone.
+    /// Bytes that this job added, counted while no other job used the cache.
     async fn look(&mut self, most: u64) -> u64 {
         let now = size_of(vec![self.path.clone()], self.last.saturating_add(most)).await;
         if self.writer.is_alone_in_cache() {
@@ -245,7 +253,7 @@ impl Cache {
     }
 }
 
-/// Bytes that some trees take on disk; counting ends where they are more than the bound.
+/// Bytes that folders take on disk. Stops counting above the bound.
 pub(crate) async fn size_of(folders: Vec<PathBuf>, bound: u64) -> u64 {
     let count = move || folders.iter().fold(0, |sum, folder| tree_bytes(folder, sum, bound));
     // Joining fails only when the runtime ends.
@@ -255,7 +263,7 @@ pub(crate) async fn size_of(folders: Vec<PathBuf>, bound: u64) -> u64 {
 fn tree_bytes(folder: &Path, mut sum: u64, bound: u64) -> u64 {
     let mut linked = HashSet::new();
     let entries = WalkDir::new(folder).min_depth(1).same_file_system(true);
-    // What vanishes while it is counted takes no room.
+    // A file that vanishes during the count takes no room.
     for entry in entries.into_iter().filter_map(Result::ok) {
         let Ok(about) = entry.metadata() else { continue };
         if about.nlink() > 1 && !about.is_dir() && !linked.insert((about.dev(), about.ino())) {
@@ -289,8 +297,12 @@ mod tests {
     }
 
     #[test]
-    fn a_killing_signal_is_told_from_a_lack_of_memory() {
+    fn an_end_by_a_signal_differs_from_an_end_for_memory() {
         assert_eq!(signal_note(3), None);
-        assert!(signal_note(137).unwrap().ends_with("signal 9 (SIGKILL) ended the program; the engine saw no lack of memory"));
+        assert!(
+            signal_note(137)
+                .unwrap()
+                .ends_with("signal 9 (SIGKILL) ended the program; the engine does not report that memory ran out")
+        );
     }
 }

@@ -1,29 +1,29 @@
 //! Jobs that an earlier process of this worker left running.
 //!
-//! A container goes on while its worker is away. The next process of the same data directory takes it over when the claim is kept
-//! beside it, and names the claim in its first heartbeat; whether the lease still held is the API's to say, and a claim it does not
-//! know any more is dropped like any lost one. Everything else that a crash left is removed.
+//! A container continues while its worker is away. The next process of the same data directory takes the container over if the claim
+//! was kept on disk, and names the claim in its first heartbeat. The API decides whether the lease has run out: the worker stops a
+//! job whose claim the API does not know any more. Everything else that a crash left is removed.
 
 use std::sync::Arc;
 
 use protocol::{HeldJob, ParsedDefinition};
 
 use super::Session;
+use super::cleanup::remove_scratch;
 use super::job::{Work, work};
 use super::machine::Machine;
-use super::remains::remove_scratch;
 use crate::capacity::Needs;
 use crate::data_directory::{DataDirectory, KeptClaim};
 use crate::error::Error;
 use crate::executor::{Fault, LABEL_EPOCH, LABEL_JOB, Left};
-use crate::log::Kept;
+use crate::log::KeptChunk;
 
 /// A container and the claim that it runs for.
 #[derive(Debug)]
 pub(super) struct Running {
     container: String,
     kept: KeptClaim,
-    log: Option<Kept>,
+    log: Option<KeptChunk>,
 }
 
 impl Running {
@@ -32,7 +32,7 @@ impl Running {
     }
 }
 
-/// Finds what can go on and removes the rest.
+/// Finds the containers that can continue and removes the others.
 pub(super) async fn sort(machine: &Machine, data: &DataDirectory) -> Result<Vec<Running>, Error> {
     let executor = &*machine.executor;
     let refused = |fault: Fault| Error::Docker(fault.to_string());
@@ -41,7 +41,7 @@ pub(super) async fn sort(machine: &Machine, data: &DataDirectory) -> Result<Vec<
         if let Some(running) = running(data, &left) {
             all.push(running);
         } else {
-            tracing::warn!(container = %left.id, "container of an earlier run is removed");
+            tracing::warn!(container = %left.id, "removing a container of an earlier run");
             executor.remove(&left.id).await.map_err(refused)?;
         }
     }
@@ -53,39 +53,40 @@ pub(super) async fn sort(machine: &Machine, data: &DataDirectory) -> Result<Vec<
     Ok(all)
 }
 
-/// None: it has not started, or its claim or log cannot be read.
+/// Returns None for a container that has not started, or whose claim or log cannot be read.
 fn running(data: &DataDirectory, left: &Left) -> Option<Running> {
     let job_id = left.labels.get(LABEL_JOB)?.parse().ok()?;
     let job = HeldJob { job_id, epoch: left.labels.get(LABEL_EPOCH)?.parse().ok()? };
     let scratch = data.scratch(&job);
     let kept = scratch.kept_claim().ok().filter(|kept| kept.claim.job_id == job.job_id && kept.claim.epoch == job.epoch)?;
-    let log = Kept::read(&scratch.log()).ok()?;
+    let log = KeptChunk::read(&scratch.log()).ok()?;
     left.can_go_on.then(|| Running { container: left.id.clone(), kept, log })
 }
 
-/// Goes on with what was left running. Before the first heartbeat: one that leaves a claim out gives it up.
+/// Continues the jobs of these containers. Call it before the first heartbeat, because a heartbeat that leaves out a claim ends the
+/// claim.
 pub(super) fn take_over(sessions: &[Arc<Session>], left: Vec<Running>) {
     let Some(first) = sessions.first() else { return };
     for running in left {
         let job = running.job();
         let session = sessions.iter().find(|session| session.queue == running.kept.queue);
-        let held = session.and_then(|session| Some((session, session.holds.enter(job.clone())?)));
-        let Some((session, hold)) = held else {
-            // It had finished, and its finish is on the way; or its queue is served no more.
+        let held = session.and_then(|session| Some((session, session.claims.add(job.clone())?)));
+        let Some((session, held)) = held else {
+            // The job has finished and its finish is in the spool, or this run does not serve its queue.
             discard(Arc::clone(first), job, running.container);
             continue;
         };
         let parsed = ParsedDefinition::parse_stored(running.kept.claim.definition.get());
         let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
         let slot = session.ledger.retake(needs, &running.kept.gpus);
-        tracing::info!(job = %job.job_id, epoch = job.epoch, "job of an earlier run goes on");
+        tracing::info!(job = %job.job_id, epoch = job.epoch, "a job of an earlier run continues");
         let claim = running.kept.claim;
-        let going_on = Work { claim, parsed, slot, hold, running: Some((running.container, running.log)) };
-        session.tasks.spawn(work(Arc::clone(session), going_on));
+        let work_left = Work { claim, parsed, slot, held, running: Some((running.container, running.log)) };
+        session.tasks.spawn(work(Arc::clone(session), work_left));
     }
 }
 
 fn discard(session: Arc<Session>, job: HeldJob, container: String) {
     let tasks = session.tasks.clone();
-    tasks.spawn(async move { session.clean_up(&job, Some(&container)).await });
+    tasks.spawn(async move { session.remove(&job, Some(&container)).await });
 }

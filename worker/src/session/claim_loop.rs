@@ -1,11 +1,12 @@
-//! Asks for jobs while there is capacity, and starts a task for each.
+//! Claims jobs while there is capacity, and starts a task for each.
 //!
-//! One ledger, several queues: what is offered must not be promised twice. So queues are asked one after the other, without
-//! waiting, each for as many jobs as are its share, until all of them are empty. Only then are they asked to wait, all at once and
-//! for one job each: the first answer ends the waiting of the others, and the turns begin anew with what is left. Two answers that
-//! cross may still exceed what is free; the API takes the second job back, and nobody counts an attempt.
+//! All queues share one ledger, and the worker must not offer the same capacity twice. So it asks the queues one after the other,
+//! without waiting, each for the number of jobs that is its share, until all queues are empty. Only then does it send all queues a
+//! request that waits, for one job each. The first answer ends the other requests, and the worker asks in turn again with the capacity
+//! that is left. Two answers may still arrive together and exceed what is free: the worker releases the second job, and the release
+//! has no penalty.
 //!
-//! A single queue needs no turns: it is asked to wait for as many jobs as there is room.
+//! A worker with a single queue takes no turns: its request waits for as many jobs as there is room for.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,8 +18,8 @@ use protocol::{Claim, ClaimAnswer, ClaimRequest, Free, HeldJob, ParsedDefinition
 use tokio::time::{Instant, sleep_until};
 
 use super::delivery::{Leftover, deliver_leftovers};
+use super::fair_share::FairShare;
 use super::job::{Work, work};
-use super::lanes::Lanes;
 use super::{Common, Session, engine};
 use crate::api::ApiError;
 use crate::backoff::Backoff;
@@ -26,27 +27,27 @@ use crate::capacity::Needs;
 use crate::queues::QueueShare;
 use crate::status::Obstacle;
 
-/// Between claims that the API refuses, as for a wrong token: somebody has to change something.
+/// Pause after a claim that the API refused, as for a wrong token: somebody has to change a setting first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
-/// An empty answer that comes sooner is none that was waited for.
+/// The API did not wait for a job if an empty answer comes sooner than this.
 const PROMPT: Duration = Duration::from_millis(100);
-/// Between two questions whether the disk has room again.
+/// Pause between two checks whether the disk has room again.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
-/// Pause after a fault of this machine; it doubles up to the longest while faults follow each other.
+/// Pause after a fault of this machine. It doubles with each further fault, up to the longest.
 const UNWELL_PAUSE: Duration = Duration::from_secs(2);
 const UNWELL_PAUSE_MAX: Duration = Duration::from_mins(1);
-/// After this long without a fault the machine counts as well.
+/// After this long without a fault the pause is short again.
 const WELL_AFTER: Duration = Duration::from_mins(5);
 
-/// Claims until as many jobs are taken as the worker may take; the caller drops it to stop sooner. What earlier runs could not
-/// deliver goes first.
+/// Claims jobs until the worker has taken as many as it may. The caller drops this future to stop sooner. First sends the finishes that
+/// earlier runs could not deliver.
 pub(super) async fn run(sessions: &[Arc<Session>], shares: Vec<QueueShare>, leftovers: Vec<Leftover>) {
     deliver_leftovers(leftovers).await;
     let Some(first) = sessions.first() else { return };
     let weights = shares.iter().map(|share| share.weight);
     let mut asker = Asker {
         common: Arc::clone(&first.common),
-        lanes: Lanes::new(sessions.iter().cloned().zip(weights)),
+        shares: FairShare::new(sessions.iter().cloned().zip(weights)),
         paces: sessions.iter().map(|_| Pace::new()).collect(),
         health: Health { pause: UNWELL_PAUSE, faulted: None, n_succeeded: 0 },
     };
@@ -55,9 +56,9 @@ pub(super) async fn run(sessions: &[Arc<Session>], shares: Vec<QueueShare>, left
     }
 }
 
-/// What one answer came to.
-enum Outcome {
-    /// So many jobs.
+/// What one answer brought.
+enum Answered {
+    /// This many jobs.
     Jobs(usize),
     Nothing,
 }
@@ -66,7 +67,7 @@ type Answer = (usize, Instant, Result<ClaimAnswer, ApiError>);
 
 struct Asker {
     common: Arc<Common>,
-    lanes: Lanes,
+    shares: FairShare,
     paces: Vec<Pace>,
     health: Health,
 }
@@ -92,14 +93,14 @@ impl Pace {
 }
 
 impl Asker {
-    /// Takes turns, then waits until something changes.
+    /// Asks the queues in turn, then waits until something changes.
     async fn ask(&mut self) {
         let mut freed = self.common.ledger.freed();
         let mut engine = self.common.is_engine_there.subscribe();
         freed.mark_unchanged();
         self.common.until_room().await;
         if !*engine.borrow_and_update() {
-            // Closed only when the worker ends.
+            // The channel is closed only when the worker ends.
             let _ = engine.changed().await;
             return;
         }
@@ -115,12 +116,12 @@ impl Asker {
             return;
         }
         let common = Arc::clone(&self.common);
-        // A claim that is dropped half way is put back by the API, because nobody hears its answer.
+        // If this drops a claim request, the API puts the job back, because it cannot send the answer.
         let is_unwell = tokio::select! {
             biased;
             () = common.is_unwell.notified() => true,
             () = self.wait_for_jobs(free) => false,
-            () = common.care.until_lack() => false,
+            () = common.disks.until_problem() => false,
             _ = freed.changed() => false,
             _ = engine.changed() => false,
         };
@@ -129,29 +130,29 @@ impl Asker {
         }
     }
 
-    /// What is free, and at most as many jobs as may still be taken.
+    /// The free capacity, with at most as many jobs as the worker may still take.
     fn offer(&self) -> Free {
         let left = u32::try_from(self.common.jobs_left.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
         let free = self.common.ledger.free();
         Free { jobs: free.jobs.min(left), ..free }
     }
 
-    /// Asks the queues in turn until nothing is free or all are empty. What is free then.
+    /// Asks the queues in turn until no capacity is free or all queues are empty. Returns the capacity that is free then.
     async fn take_turns(&mut self) -> Free {
-        let mut candidates: Vec<usize> = (0..self.paces.len()).filter(|lane| self.paces[*lane].is_due()).collect();
+        let mut candidates: Vec<usize> = (0..self.paces.len()).filter(|index| self.paces[*index].is_due()).collect();
         if self.paces.len() == 1 {
             candidates.clear();
         }
         loop {
             let free = self.offer();
-            let Some((lane, jobs)) = self.lanes.next(&candidates, free.jobs) else { return free };
-            let session = &self.lanes.all[lane].session;
+            let Some((index, jobs)) = self.shares.next(&candidates, free.jobs) else { return free };
+            let session = &self.shares.turns[index].session;
             let request = ClaimRequest { wait: protocol::Duration(Duration::ZERO), ..request(session, Free { jobs, ..free }) };
             let asked = Instant::now();
             let answer = session.api.claim(&session.queue, &request).await;
-            let is_full = matches!(self.settle((lane, asked, answer), false), Outcome::Jobs(n) if n >= jobs as usize);
+            let is_full = matches!(self.resolve((index, asked, answer), false), Answered::Jobs(n) if n >= jobs as usize);
             if !is_full {
-                candidates.retain(|other| *other != lane);
+                candidates.retain(|other| *other != index);
             }
         }
     }
@@ -159,23 +160,24 @@ impl Asker {
     /// Waits for a job of any queue.
     async fn wait_for_jobs(&mut self, free: Free) {
         let jobs = if self.paces.len() == 1 { free.jobs } else { 1 };
-        let mut answers: FuturesUnordered<_> = (0..self.paces.len()).map(|lane| self.question(lane, jobs, free)).collect();
+        let mut answers: FuturesUnordered<_> = (0..self.paces.len()).map(|index| self.question(index, jobs, free)).collect();
         while let Some(answer) = answers.next().await {
-            let lane = answer.0;
-            match self.settle(answer, true) {
-                Outcome::Nothing => answers.push(self.question(lane, jobs, free)),
-                Outcome::Jobs(_) => break,
+            let index = answer.0;
+            match self.resolve(answer, true) {
+                Answered::Nothing => answers.push(self.question(index, jobs, free)),
+                Answered::Jobs(_) => break,
             }
         }
-        // Those that have come in the same moment are heard as well.
+        // Also take the answers that have arrived in the same moment.
         while let Some(Some(answer)) = answers.next().now_or_never() {
-            self.settle(answer, true);
+            self.resolve(answer, true);
         }
     }
 
-    fn question(&self, lane: usize, jobs: u32, free: Free) -> impl Future<Output = Answer> + use<> {
-        let session = Arc::clone(&self.lanes.all[lane].session);
-        let not_before = self.paces[lane].not_before;
+    /// Sends one claim request to a queue.
+    fn question(&self, index: usize, jobs: u32, free: Free) -> impl Future<Output = Answer> + use<> {
+        let session = Arc::clone(&self.shares.turns[index].session);
+        let not_before = self.paces[index].not_before;
         async move {
             if let Some(at) = not_before {
                 sleep_until(at).await;
@@ -183,62 +185,62 @@ impl Asker {
             let request = request(&session, Free { jobs, ..free });
             let asked = Instant::now();
             let answer = session.api.claim(&session.queue, &request).await;
-            (lane, asked, answer)
+            (index, asked, answer)
         }
     }
 
-    /// Starts what was given, and notes when the queue is to be asked again.
-    fn settle(&mut self, (lane, asked, answer): Answer, is_waited_for: bool) -> Outcome {
-        let session = Arc::clone(&self.lanes.all[lane].session);
-        let pace = &mut self.paces[lane];
+    /// Starts the jobs of an answer, and sets when the queue may be asked again.
+    fn resolve(&mut self, (index, asked, answer): Answer, is_waited_for: bool) -> Answered {
+        let session = Arc::clone(&self.shares.turns[index].session);
+        let pace = &mut self.paces[index];
         match answer {
             Ok(answer) if answer.jobs.is_empty() => {
-                session.api.status.cleared(Obstacle::Refusal, lane);
-                note_pause(&session, lane, answer.is_paused);
+                session.api.status.cleared(Obstacle::Refusal, index);
+                note_pause(&session, index, answer.is_paused);
                 if is_waited_for && asked.elapsed() < PROMPT {
                     pace.wait();
                 } else {
                     *pace = Pace::new();
                 }
-                Outcome::Nothing
+                Answered::Nothing
             }
             Ok(answer) => {
-                session.api.status.cleared(Obstacle::Refusal, lane);
-                note_pause(&session, lane, false);
+                session.api.status.cleared(Obstacle::Refusal, index);
+                note_pause(&session, index, false);
                 *pace = Pace::new();
                 let n_jobs = answer.jobs.len();
                 for claim in answer.jobs {
                     if admit(&session, claim) {
-                        self.lanes.charge(lane);
+                        self.shares.charge(index);
                     }
                 }
-                Outcome::Jobs(n_jobs)
+                Answered::Jobs(n_jobs)
             }
             Err(ApiError::Away(_)) => {
                 pace.wait();
-                Outcome::Nothing
+                Answered::Nothing
             }
             Err(error) => {
-                let mend = if error.is_about_the_token() { "; set ASMAN_WORKER_TOKEN to the queue's worker token" } else { "" };
-                let sentence = format!("the API refuses to give jobs: {error}{mend}");
-                session.api.status.blocked(Obstacle::Refusal, lane, &sentence);
+                let fix = if error.is_about_the_token() { "; set ASMAN_WORKER_TOKEN to the queue's worker token" } else { "" };
+                let sentence = format!("the API refuses the claim: {error}{fix}");
+                session.api.status.blocked(Obstacle::Refusal, index, &sentence);
                 pace.not_before = Some(Instant::now() + REFUSED_PAUSE);
-                Outcome::Nothing
+                Answered::Nothing
             }
         }
     }
 }
 
-/// A paused queue gives nothing, and says so.
-fn note_pause(session: &Session, lane: usize, is_paused: bool) {
+/// Reports whether the queue is paused.
+fn note_pause(session: &Session, index: usize, is_paused: bool) {
     if is_paused {
-        session.api.status.blocked(Obstacle::Pause, lane, "the queue is paused by its owner");
+        session.api.status.blocked(Obstacle::Pause, index, "the queue's owner has paused it");
     } else {
-        session.api.status.cleared(Obstacle::Pause, lane);
+        session.api.status.cleared(Obstacle::Pause, index);
     }
 }
 
-/// A question for what is free. With no jobs wanted it only says who the worker is.
+/// A claim request for the free capacity. With `free.jobs` 0 it only describes the worker.
 pub(super) fn request(session: &Session, free: Free) -> ClaimRequest {
     let wait = if free.jobs == 0 { Duration::ZERO } else { limits::WAIT_MAX };
     ClaimRequest { worker: session.description.clone(), free, wait: protocol::Duration(wait) }
@@ -247,27 +249,27 @@ pub(super) fn request(session: &Session, free: Free) -> ClaimRequest {
 impl Common {
     /// Returns when the disk has room for a job.
     async fn until_room(&self) {
-        while let Some(lack) = self.care.lack() {
-            self.api.status.blocked(Obstacle::Disk, 0, &lack);
+        while let Some(problem) = self.disks.problem() {
+            self.api.status.blocked(Obstacle::Disk, 0, &problem);
             tokio::time::sleep(ROOM_EVERY).await;
         }
         self.api.status.cleared(Obstacle::Disk, 0);
     }
 }
 
-/// Keeps a machine that fails jobs from claiming them in a circle.
+/// Makes a machine that fails jobs wait before it claims more.
 struct Health {
     pause: Duration,
     faulted: Option<Instant>,
-    /// Jobs that had succeeded then.
+    /// Jobs that had succeeded at the last fault.
     n_succeeded: u64,
 }
 
 impl Health {
-    /// Waits a while, and then until the engine answers and starts what it could not start: a claim that the next job would only
-    /// release helps nobody.
+    /// Waits for the pause, then until the engine answers, then until it starts the container that it could not start. Without this, the
+    /// worker would claim jobs only to release them.
     async fn until_well(&mut self, common: &Common) {
-        // A machine on which other jobs succeed is not to be stopped by jobs that do not.
+        // Jobs that fail must not stop a machine on which other jobs succeed.
         let n_succeeded = common.api.stats.succeeded.get();
         let works = std::mem::replace(&mut self.n_succeeded, n_succeeded) < n_succeeded;
         if works || self.faulted.is_none_or(|at| at.elapsed() > WELL_AFTER) {
@@ -281,10 +283,10 @@ impl Health {
     }
 }
 
-/// Starts a claimed job. False when there is no room for it, or it is here already.
+/// Starts a claimed job. Returns false when there is no room for it or the worker holds the claim already.
 fn admit(session: &Arc<Session>, claim: Claim) -> bool {
     let job = HeldJob { job_id: claim.job_id.clone(), epoch: claim.epoch };
-    let Some(hold) = session.holds.enter(job) else { return false };
+    let Some(held) = session.claims.add(job) else { return false };
     let parsed = ParsedDefinition::parse_stored(claim.definition.get());
     let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
     tracing::info!(job = %claim.job_id, epoch = claim.epoch, attempt = claim.attempt, "job claimed");
@@ -292,11 +294,11 @@ fn admit(session: &Arc<Session>, claim: Claim) -> bool {
     let tasks = session.tasks.clone();
     let is_wanted = || session.jobs_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
     let Some(slot) = session.ledger.take(needs).filter(|_| is_wanted()) else {
-        // More than was asked for: back at once, so that another worker gets it.
-        tasks.spawn(async move { session.release(&hold, None).await });
+        // The API gave more than was asked for: release the job at once, so that another worker gets it.
+        tasks.spawn(async move { session.release(&held, None).await });
         return false;
     };
     session.api.stats.claims.add(1);
-    tasks.spawn(work(session, Work { claim, parsed, slot, hold, running: None }));
+    tasks.spawn(work(session, Work { claim, parsed, slot, held, running: None }));
     true
 }

@@ -1,12 +1,12 @@
-//! What a job leaves on the machine: its container and its scratch folder.
+//! Removes what a job leaves on the machine: its container and its scratch folder.
 //!
-//! A container that has ended holds no cpu, memory or gpu: its share is free before the engine has removed it, and the next job
-//! starts meanwhile. Bound: [`REMOVALS_MAX`] shares are free that way at a time; further jobs keep theirs until a container is gone.
-//! A container that may still run keeps its share until it is removed.
+//! A container that has ended uses no cpu, memory or gpu. So its share becomes free before the engine has removed the container, and
+//! the next job can start. At most [`REMOVALS_MAX`] shares are free in this way; further jobs keep their share until a container is
+//! removed. A container that may still run keeps its share until it is removed.
 //!
-//! A removal is tried again while the engine is away, and [`REFUSALS_MAX`] times when it refuses, as it does while something of
-//! this machine still looks into the container's files. All removals are part of their job's task, for which the drain waits. What
-//! stays is found by its label at the next start.
+//! The worker repeats a removal while the engine does not answer, and up to [`REFUSALS_MAX`] times when the engine refuses. The engine
+//! refuses while a process of this machine has files of the container open. A removal is part of its job's task, so the drain waits for
+//! it. The next start finds by its label what was not removed.
 
 use std::path::PathBuf;
 
@@ -15,52 +15,53 @@ use protocol::HeldJob;
 use super::Session;
 use crate::backoff::Backoff;
 use crate::capacity::Slot;
-use crate::care::CacheInUse;
+use crate::disk::CacheInUse;
 use crate::executor::{Docker, Fault};
-use crate::shut;
+use crate::folder_access;
 
-/// Ended containers whose shares are given away already.
+/// Most ended containers whose share is free before they are removed.
 pub(super) const REMOVALS_MAX: usize = 16;
 const REFUSALS_MAX: u32 = 6;
 
-/// What one job leaves.
-pub(super) struct Remains {
+/// What to remove after one job.
+pub(super) struct Cleanup {
     pub(super) job: HeldJob,
     pub(super) container: Option<String>,
-    /// Nothing of the container runs any more.
+    /// The container has ended.
     pub(super) has_ended: bool,
-    /// Of the machine, and of its queue's cache.
+    /// The job's share of the machine, and its use of the queue's cache.
     pub(super) share: (Slot, CacheInUse),
 }
 
 impl Session {
-    /// Removes all of it and gives the share back. Not before `kept` is over: a job whose finish is not on disk yet is only there.
-    pub(super) async fn clear(&self, remains: Remains, kept: impl Future<Output = ()>) {
-        let Remains { job, container, has_ended, share } = remains;
+    /// Removes everything and frees the share, but waits for `kept` first: until the finish is on disk, the container is the only
+    /// copy of the job's end.
+    pub(super) async fn clean_up(&self, cleanup: Cleanup, kept: impl Future<Output = ()>) {
+        let Cleanup { job, container, has_ended, share } = cleanup;
         let mut share = Some(share);
         let mut room = None;
         if has_ended {
-            // Never closed.
+            // The semaphore is never closed.
             room = self.removals.acquire().await.ok();
             share = None;
         }
         kept.await;
-        self.clean_up(&job, container.as_ref()).await;
+        self.remove(&job, container.as_ref()).await;
         drop((share, room));
     }
 
-    /// Removes the container and the scratch folder, whatever happened. What stays is swept at the next start.
-    pub(super) async fn clean_up(&self, job: &HeldJob, container: Option<&String>) {
+    /// Removes the container and the scratch folder. The next start removes what could not be removed now.
+    pub(super) async fn remove(&self, job: &HeldJob, container: Option<&String>) {
         if let Some(id) = container
             && let Err(fault) = self.remove_container(id).await
         {
-            tracing::warn!(%fault, job = %job.job_id, "container stays until the next start");
+            tracing::warn!(%fault, job = %job.job_id, "cannot remove a container; the next start of this worker removes it");
         }
         let docker = self.host.containers.as_ref().map(|containers| &containers.docker);
         remove_scratch(docker, self.data.scratch(job).folder(), &self.host.data_label).await;
     }
 
-    /// Tries again unless the worker leaves: until then the container may hold its share of the machine.
+    /// Tries again until the worker ends, because the container may still use its share of the machine.
     async fn remove_container(&self, id: &str) -> Result<(), Fault> {
         let mut backoff = Backoff::new();
         let mut n_refusals = 0;
@@ -78,9 +79,9 @@ impl Session {
     }
 }
 
-/// Best effort.
+/// Removes a scratch folder if that is possible.
 pub(super) async fn remove_scratch(docker: Option<&Docker>, folder: PathBuf, data_label: &str) {
-    if !shut::remove(docker, folder.clone(), data_label).await {
-        tracing::warn!(path = %folder.display(), "scratch folder stays; remove it by hand");
+    if !folder_access::remove(docker, folder.clone(), data_label).await {
+        tracing::warn!(path = %folder.display(), "cannot remove a scratch folder; remove it with `sudo rm -r`");
     }
 }

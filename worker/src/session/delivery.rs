@@ -1,8 +1,9 @@
-//! Finishes and releases on their way to the API.
+//! Sends finishes and releases to the API.
 //!
-//! A finish is written to disk while it is sent for the first time: until it is there or the API has it, its container stays, from
-//! which a next start would make it again. Both are sent again until the API answers; when the worker leaves, once more and for at
-//! most five seconds: the spool keeps a finish for the next start, and a release that was not heard is what the lease is for.
+//! The worker writes a finish to disk while it sends it for the first time. Until the finish is on disk or the API has it, the container
+//! stays, because the next start could read the finish from it again. The worker sends finishes and releases again until the API
+//! answers. When the worker ends, it tries once more for at most five seconds. Then the spool keeps a finish for the next start, and
+//! the lease ends a claim whose release did not arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,84 +13,86 @@ use protocol::{EndCode, JobId, Reason, ReleaseRequest};
 use super::Session;
 use crate::api::ApiError;
 use crate::backoff::Backoff;
-use crate::holds::Hold;
+use crate::claims::HeldClaim;
 use crate::spool::SpooledFinish;
 
 const LAST_ATTEMPT: Duration = Duration::from_secs(5);
 
-/// A finish of an earlier run, the queue's session or another's, and the hold that keeps it in the heartbeat. A queue that this
-/// run does not serve has none: the finish is sent at once, long before the lease is over, or comes too late.
-pub(super) type Leftover = (Arc<Session>, Option<Hold>, SpooledFinish);
+/// A finish of an earlier run with its queue's session, and the held claim that keeps it in the heartbeat. For a queue that this run
+/// does not serve, the session is another queue's and there is no held claim: the finish is sent at once, before the lease runs out.
+pub(super) type Leftover = (Arc<Session>, Option<HeldClaim>, SpooledFinish);
 
-/// Enters what earlier runs could not deliver, before the first heartbeat: one that leaves a claim out gives it up.
+/// Adds the claims of finishes that earlier runs could not deliver. Call it before the first heartbeat, because a heartbeat that leaves
+/// out a claim ends the claim.
 pub(super) fn leftovers(sessions: &[Arc<Session>]) -> Vec<Leftover> {
     let Some(first) = sessions.first() else { return Vec::new() };
-    let enter = |finish: SpooledFinish| match sessions.iter().find(|session| session.queue == finish.queue) {
-        Some(session) => Some((Arc::clone(session), Some(session.holds.enter(finish.job())?), finish)),
+    let leftover = |finish: SpooledFinish| match sessions.iter().find(|session| session.queue == finish.queue) {
+        Some(session) => Some((Arc::clone(session), Some(session.claims.add(finish.job())?), finish)),
         None => Some((Arc::clone(first), None, finish)),
     };
-    first.spool.list().into_iter().filter_map(enter).collect()
+    first.spool.list().into_iter().filter_map(leftover).collect()
 }
 
-/// Sends each leftover once; those that did not get through go on beside the new jobs.
+/// Sends each leftover once. Those that failed are sent again while new jobs run.
 pub(super) async fn deliver_leftovers(leftovers: Vec<Leftover>) {
-    for (session, hold, finish) in leftovers {
-        match session.send(Letter::Finish(&finish)).await {
+    for (session, held, finish) in leftovers {
+        match session.send(LastMessage::Finish(&finish)).await {
             Err(ApiError::Away(_)) => {
                 let tasks = session.tasks.clone();
                 tasks.spawn(async move {
                     session.deliver(&finish, std::future::ready(())).await;
-                    drop(hold);
+                    drop(held);
                 });
             }
-            answer => session.settle(&finish, &answer),
+            answer => session.resolve(&finish, &answer),
         }
     }
 }
 
-/// The last word about a claim.
+/// The last message about a claim.
 #[derive(Clone, Copy)]
-enum Letter<'a> {
+enum LastMessage<'a> {
     Finish(&'a SpooledFinish),
     Release(&'a JobId, &'a ReleaseRequest),
 }
 
 impl Session {
-    /// Writes a finish to disk. A full disk does not keep it from being sent.
+    /// Writes a finish to disk. The finish is sent even when the disk is full.
     pub(super) async fn keep(&self, finish: &SpooledFinish) {
         if let Err(error) = self.spool.keep(finish).await {
-            tracing::error!(%error, job = %finish.job_id, "finish cannot be kept on disk; a crash now would lose it");
+            tracing::error!(%error, job = %finish.job_id, "cannot write the finish to disk; a crash before it is sent would lose it");
         }
     }
 
-    /// Sends a finish until the API took or refused it, or the worker leaves. `kept` is over when it is on disk.
+    /// Sends a finish until the API took or refused it, or the worker ends. `kept` completes when the finish is on disk.
     pub(super) async fn deliver(&self, finish: &SpooledFinish, kept: impl Future<Output = ()>) {
-        let (answer, ()) = tokio::join!(self.until_answered(Letter::Finish(finish)), kept);
+        let (answer, ()) = tokio::join!(self.until_answered(LastMessage::Finish(finish)), kept);
         if let Some(answer) = answer {
-            self.settle(finish, &answer);
+            self.resolve(finish, &answer);
         } else {
-            tracing::warn!(job = %finish.job_id, "finish is kept for the next start");
+            tracing::warn!(job = %finish.job_id, "finish not sent; the next start of this worker sends it");
         }
     }
 
-    /// Sends a claim back to the queue. Without a reason it costs the job nothing.
-    pub(super) async fn release(&self, hold: &Hold, why: Option<(EndCode, String)>) {
-        let job = &hold.job.job_id;
-        hold.halt.close();
+    /// Releases a claim. Without a reason the release has no penalty for the job.
+    pub(super) async fn release(&self, held: &HeldClaim, why: Option<(EndCode, String)>) {
+        let job = &held.job.job_id;
+        held.stop.close();
         let (code, message) = why.unzip();
         let (fault, code) = (code.map(EndCode::fault), code.map(|code| code.as_str().to_owned()));
-        let request = ReleaseRequest { epoch: hold.job.epoch, code, fault, message };
-        match self.until_answered(Letter::Release(job, &request)).await {
+        let request = ReleaseRequest { epoch: held.job.epoch, code, fault, message };
+        match self.until_answered(LastMessage::Release(job, &request)).await {
             Some(Ok(())) => {
                 self.api.stats.released.add(1);
                 tracing::info!(%job, "job released");
             }
-            Some(Err(error)) => tracing::warn!(%job, %error, "release refused"),
-            None => tracing::warn!(%job, "release not sent; the lease ends the claim"),
+            Some(Err(error)) => tracing::warn!(%job, %error, "the API refused the release"),
+            None => tracing::warn!(%job, "release not sent; the claim ends with its lease"),
         }
     }
 
-    fn settle(&self, finish: &SpooledFinish, answer: &Result<(), ApiError>) {
+    /// Records the answer to a finish and removes the finish from the spool.
+    fn resolve(&self, finish: &SpooledFinish, answer: &Result<(), ApiError>) {
         let job = &finish.job_id;
         match answer {
             Ok(()) => {
@@ -105,26 +108,26 @@ impl Session {
             }
             Err(error) => {
                 self.api.stats.lost.add(1);
-                tracing::warn!(%job, %error, "finish refused; this copy is dropped");
+                tracing::warn!(%job, %error, "the API refused the finish; the worker drops it");
             }
         }
         self.spool.remove(&finish.job());
     }
 
-    async fn send(&self, letter: Letter<'_>) -> Result<(), ApiError> {
-        match letter {
-            Letter::Finish(it) => self.api.finish(&it.queue, &it.job_id, &it.finish).await,
-            Letter::Release(job, request) => self.api.release(&self.queue, job, request).await,
+    async fn send(&self, message: LastMessage<'_>) -> Result<(), ApiError> {
+        match message {
+            LastMessage::Finish(it) => self.api.finish(&it.queue, &it.job_id, &it.finish).await,
+            LastMessage::Release(job, request) => self.api.release(&self.queue, job, request).await,
         }
     }
 
-    /// Sends until there is an answer. None: the worker leaves and there was none.
-    async fn until_answered(&self, letter: Letter<'_>) -> Option<Result<(), ApiError>> {
+    /// Sends until there is an answer. Returns None when the worker ends before that.
+    async fn until_answered(&self, message: LastMessage<'_>) -> Option<Result<(), ApiError>> {
         let mut backoff = Backoff::new();
         loop {
             let is_last = self.is_leaving.is_cancelled();
             let answer = tokio::select! {
-                answer = self.send(letter) => answer,
+                answer = self.send(message) => answer,
                 () = self.overdue() => return None,
             };
             match answer {

@@ -1,4 +1,4 @@
-//! Sees that the engine answers and can run jobs: while it does not, no jobs are asked for.
+//! Checks that the engine answers and can run jobs. While it does not, the worker claims no jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,36 +8,37 @@ use crate::backoff::Backoff;
 use crate::executor::Fault;
 use crate::status::Obstacle;
 
-/// Time between looks. A job that is given in the meantime is released, which costs it nothing but the way.
+/// Time between checks. The worker releases a job that it claims in between, without a penalty for the job.
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Time between two trials of a container that this machine could not start.
 const TRIAL_PAUSE: Duration = Duration::from_secs(5);
 const TRIAL_PAUSE_MAX: Duration = Duration::from_mins(1);
 
-/// Looks for ever; the caller aborts it.
+/// Checks for ever; the caller aborts it.
 pub(super) async fn watch(common: Arc<Common>) {
     loop {
         tokio::time::sleep(EVERY).await;
         if common.host.executor.ping().await.is_err() {
-            // No claim goes out before it is looked at.
+            // The worker sends no claim until the engine was checked.
             common.is_engine_there.send_if_modified(|is_there| std::mem::replace(is_there, false));
             until_there(&common).await;
         }
     }
 }
 
-/// Returns when a container starts that could not, though it asked for no more than this worker offers. At once where there is none.
+/// Returns when the container of the last failed trial starts. Returns at once when no trial has failed.
 pub(super) async fn until_it_runs(common: &Common) {
     let Some(trial) = common.host.take_failed_trial() else { return };
     let mut pause = TRIAL_PAUSE;
     loop {
         match common.host.try_out(&trial).await {
-            // Its image has gone: the next job tells.
+            // The image was removed, so this trial proves nothing: the next job will.
             Ok(()) | Err(Fault::Refused { status: 404, .. }) => break,
             Err(fault) => {
-                let sentence =
-                    format!("Docker cannot run a container with what this worker offers ({fault}); see `asman doctor`");
+                let sentence = format!(
+                    "Docker cannot run a container with the limits and gpus that this worker offers ({fault}); see `asman doctor`"
+                );
                 common.api.status.blocked(Obstacle::Machine, 0, &sentence);
             }
         }
@@ -47,10 +48,10 @@ pub(super) async fn until_it_runs(common: &Common) {
     common.api.status.cleared(Obstacle::Machine, 0);
 }
 
-/// Returns when the engine answers and can run jobs, and says so to those who wait.
+/// Returns when the engine answers and can run jobs, and notifies the waiting tasks.
 pub(super) async fn until_there(common: &Common) {
     let mut backoff = Backoff::new();
-    while let Err(sentence) = look(common).await {
+    while let Err(sentence) = check(common).await {
         common.api.status.blocked(Obstacle::Engine, 0, &sentence);
         common.is_engine_there.send_if_modified(|is_there| std::mem::replace(is_there, false));
         backoff.wait().await;
@@ -59,8 +60,8 @@ pub(super) async fn until_there(common: &Common) {
     common.is_engine_there.send_if_modified(|is_there| !std::mem::replace(is_there, true));
 }
 
-/// What answers after a while need not be what was there before, and what failed a job may fail the next.
-async fn look(common: &Common) -> Result<(), String> {
+/// Also checks that jobs can run: another engine may answer now, and a fault that failed one job may fail the next.
+async fn check(common: &Common) -> Result<(), String> {
     let executor = &common.host.executor;
     executor.ping().await.map_err(|fault| format!("Docker does not answer ({fault}); see `asman doctor`"))?;
     match &common.host.containers {

@@ -1,7 +1,7 @@
-//! Says that the worker lives, names every claim it holds, and hears which of them ended.
+//! Tells the API that the worker lives and which claims it holds, and learns which claims have ended.
 //!
-//! A long poll: the API answers at once when a job must end, else after one period. When the set of holds changes, a pending one
-//! is dropped and the new set sent.
+//! A heartbeat is a long poll: the API answers at once when a job must end, else after one period. When the set of held claims changes,
+//! the worker drops a waiting heartbeat and sends one with the new set.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,31 +10,31 @@ use protocol::{Free, HeartbeatAnswer, HeartbeatRequest};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Session;
-use super::claims::request;
+use super::claim_loop::request;
 use crate::backoff::Backoff;
 use crate::spool::SpooledFinish;
 
-/// Changes that come closer together travel in one heartbeat.
+/// Changes within this time are sent in one heartbeat.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// Longest wait for the introduction. An API that is away hears of the worker with its first claim instead.
+/// Longest wait for the introduction. If the API does not answer, the worker introduces itself with its first claim instead.
 const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
 
-/// Longest wait for the farewell: an API that is away must not keep a worker from its end.
+/// Longest wait for the last heartbeat: the worker ends even when the API does not answer.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
-/// Beats for ever; the caller aborts it.
+/// Sends heartbeats for ever; the caller aborts it.
 pub(super) async fn run(session: Arc<Session>) {
-    // Introduced first: a heartbeat of a worker that the API does not know would make it drop its first question for jobs, and
-    // with it a job that was just given to it.
+    // The introduction comes first. The API answers the heartbeat of an unknown worker with `unknown`, and the worker would then drop
+    // its first claim request, and with it a job that it was just given.
     introduce(&session).await;
-    let mut changed = session.holds.changed();
+    let mut changed = session.claims.changed();
     let mut backoff = Backoff::new();
     loop {
         changed.mark_unchanged();
         let request = HeartbeatRequest {
             worker_id: session.description.id.clone(),
-            jobs: session.holds.list(),
+            jobs: session.claims.list(),
             wait: protocol::Duration(session.heartbeat_every),
             is_leaving: false,
         };
@@ -48,7 +48,7 @@ pub(super) async fn run(session: Arc<Session>) {
             }
         };
         let Ok(answer) = answer else {
-            // Logged where calls are made. A refusal too is asked again: policies change.
+            // `Api` has logged the error. The worker asks again even after a refusal, because policies change.
             backoff.wait().await;
             continue;
         };
@@ -57,7 +57,7 @@ pub(super) async fn run(session: Arc<Session>) {
         if answer.is_unknown {
             introduce(&session).await;
         }
-        // An API that does not wait is not asked in a circle.
+        // If the API answers without waiting, the worker waits here.
         let next = if has_news { sent + GATHER } else { sent + session.heartbeat_every };
         tokio::select! {
             () = sleep_until(next) => (),
@@ -72,9 +72,10 @@ async fn introduce(session: &Session) {
     let _ = timeout(INTRODUCTION_MAX, session.api.claim(&session.queue, &introduction)).await;
 }
 
-/// One more beat when every job has ended and no other beat is under way, since the next one would introduce the worker anew. The
-/// API counts the worker as gone from then on, and a claim whose answer was on its way when the worker stopped asking goes back to
-/// its queue: both now and not when the lease is over. A claim whose finish is kept for the next start is named, and lives on.
+/// Sends the last heartbeat. Call it when every job has ended and no other heartbeat is under way, since a later heartbeat would
+/// introduce the worker again. From then on the API counts the worker as gone and queues jobs again whose claim answer the worker did
+/// not read. Without the last heartbeat both happen when the lease runs out. The last heartbeat names the claims whose finish is kept
+/// for the next start, so they stay.
 pub(super) async fn last(sessions: &[Arc<Session>]) {
     let kept = sessions.first().map(|session| session.spool.list()).unwrap_or_default();
     let kept_of =
@@ -88,25 +89,25 @@ pub(super) async fn last(sessions: &[Arc<Session>]) {
         };
         let is_heard = matches!(timeout(FAREWELL_MAX, session.api.heartbeat(&session.queue, &request)).await, Ok(Ok(_)));
         if !is_heard {
-            tracing::debug!("the API did not hear that the worker ends; it learns it when the lease is over");
+            tracing::debug!("the last heartbeat did not reach the API; it counts the worker as gone when the lease runs out");
         }
     });
     futures_util::future::join_all(beats).await;
 }
 
-/// Ends what must end. Whether there was anything.
+/// Stops the jobs whose claims have ended. Returns whether the answer had any news.
 fn apply(session: &Session, answer: &HeartbeatAnswer) -> bool {
     for ended in &answer.end {
         let held = protocol::HeldJob { job_id: ended.job_id.clone(), epoch: ended.epoch };
-        if session.holds.lose(&held) {
+        if session.claims.revoke(&held) {
             session.api.stats.ended.add(1);
-            tracing::debug!(job = %ended.job_id, reason = ended.reason.as_str(), "the API has ended the job");
+            tracing::debug!(job = %ended.job_id, reason = ended.reason.as_str(), "the API ended the job");
         }
     }
     for unknown in &answer.unknown {
-        if session.holds.lose(unknown) {
+        if session.claims.revoke(unknown) {
             session.api.stats.lost.add(1);
-            tracing::warn!(job = %unknown.job_id, epoch = unknown.epoch, "claim lost");
+            tracing::warn!(job = %unknown.job_id, epoch = unknown.epoch, "claim lost: the API does not know it any more");
         }
     }
     !(answer.end.is_empty() && answer.unknown.is_empty() && !answer.is_unknown)

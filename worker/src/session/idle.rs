@@ -7,17 +7,18 @@ use tokio::time::sleep;
 
 use super::Session;
 
-/// Returns when no claim was held for the whole of `patience`; never without one. What is not delivered yet is held.
-pub(super) async fn run(sessions: &[Arc<Session>], patience: Option<protocol::Duration>) {
-    let Some(protocol::Duration(patience)) = patience else { return std::future::pending().await };
-    let mut changes: Vec<_> = sessions.iter().map(|session| session.holds.changed()).collect();
+/// Returns when the worker held no claim for all of `timeout`. Without a timeout, never returns. A claim whose finish is not delivered
+/// counts as held.
+pub(super) async fn run(sessions: &[Arc<Session>], timeout: Option<protocol::Duration>) {
+    let Some(protocol::Duration(timeout)) = timeout else { return std::future::pending().await };
+    let mut changes: Vec<_> = sessions.iter().map(|session| session.claims.changed()).collect();
     loop {
         changes.iter_mut().for_each(tokio::sync::watch::Receiver::mark_unchanged);
-        let is_busy = sessions.iter().any(|session| !session.holds.is_empty());
+        let is_busy = sessions.iter().any(|session| !session.claims.is_empty());
         let change = select_all(changes.iter_mut().map(|changed| Box::pin(changed.changed())));
         tokio::select! {
             _ = change => (),
-            () = sleep(patience), if !is_busy => return,
+            () = sleep(timeout), if !is_busy => return,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One claim from its start to its end: finished, released or dropped.
+//! One claim from its start to its end: finished, released or revoked.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,63 +7,63 @@ use protocol::{Claim, FinishRequest, HeldJob, InvalidDefinition, ParsedDefinitio
 use tokio::task::JoinHandle;
 
 use super::Session;
-use super::remains::Remains;
+use super::cleanup::Cleanup;
 use crate::capacity::Slot;
+use crate::claims::HeldClaim;
 use crate::data_directory::{KeptClaim, Scratch};
 use crate::ends::{self, Course};
-use crate::holds::Hold;
-use crate::log::{Kept, Log};
+use crate::log::{KeptChunk, Log};
 use crate::run::{RunError, Task, failed, timed_out};
 use crate::spool::SpooledFinish;
 
-/// A claim and what goes with it.
+/// A claim and everything that its job needs.
 pub(super) struct Work {
     pub(super) claim: Claim,
     pub(super) parsed: Result<ParsedDefinition, InvalidDefinition>,
     pub(super) slot: Slot,
-    pub(super) hold: Hold,
-    /// Its container, which an earlier worker process started, and the log so far.
-    pub(super) running: Option<(String, Option<Kept>)>,
+    pub(super) held: HeldClaim,
+    /// The container that an earlier worker process started, and the log until then.
+    pub(super) running: Option<(String, Option<KeptChunk>)>,
 }
 
-/// Works one claim off. Its capacity is free again when the container has ended; the hold stays until the API has the finish.
+/// Runs the job of one claim. Its capacity is free when the container has ended. The claim stays held until the API has the finish.
 pub(super) async fn work(session: Arc<Session>, work: Work) {
-    let Work { claim, parsed, slot, hold, running } = work;
+    let Work { claim, parsed, slot, held, running } = work;
     let (running, kept) = running.map_or((None, None), |(id, kept)| (Some(id), kept));
-    let path = session.data.scratch(&hold.job).log();
-    let (log, uploader) = Log::open(Arc::clone(&session.api), session.queue.clone(), &hold, path, kept);
+    let path = session.data.scratch(&held.job).log();
+    let (log, uploader) = Log::open(Arc::clone(&session.api), session.queue.clone(), &held, path, kept);
     let container = running.clone().map_or_else(OnceLock::new, OnceLock::from);
-    let cache_in_use = session.care.job_caches.enter(session.queue.qid()).await;
-    let folders = session.folders(&claim, &slot, &hold.job);
+    let cache_in_use = session.disks.job_caches.enter(session.queue.qid()).await;
+    let folders = session.folders(&claim, &slot, &held.job);
     let result = match (parsed, folders) {
         (Err(error), _) => Err(RunError::job(Step::Running, error.to_string())),
         (_, Err(error)) => Err(RunError::Host(format!("scratch folder: {error}"))),
         (Ok(parsed), Ok((scratch, cache))) => {
-            let (claim, parsed, gpus, halt) = (&claim, &parsed, &slot.gpus[..], &*hold.halt);
+            let (claim, parsed, gpus, stop) = (&claim, &parsed, &slot.gpus[..], &*held.stop);
             let log = log.clone();
             let host = &session.host;
-            let task = Task { host, claim, parsed, gpus, scratch, cache, log, halt, container: &container };
+            let task = Task { host, claim, parsed, gpus, scratch, cache, log, stop, container: &container };
             task.run(running.as_deref()).await
         }
     };
-    // A failure does not tell whether the container still runs.
+    // After a failure the container may still run.
     let has_ended = result.is_ok();
     let result = close_log(result, claim.epoch, log, uploader).await;
-    let remains = Remains { job: hold.job.clone(), container: container.into_inner(), has_ended, share: (slot, cache_in_use) };
+    let cleanup = Cleanup { job: held.job.clone(), container: container.into_inner(), has_ended, share: (slot, cache_in_use) };
     match result {
-        Ok(finish) if !hold.halt.is_lost() => {
-            hold.halt.close();
+        Ok(finish) if !held.stop.is_revoked() => {
+            held.stop.close();
             let finish = SpooledFinish { queue: session.queue.clone(), job_id: claim.job_id, finish };
             let kept = session.keep(&finish).shared();
             let deliver = async {
                 session.deliver(&finish, kept.clone()).await;
-                drop(hold);
+                drop(held);
             };
-            tokio::join!(session.clear(remains, kept.clone()), deliver);
+            tokio::join!(session.clean_up(cleanup, kept.clone()), deliver);
         }
-        // Another worker need not wait until this machine is tidy.
+        // Release the claim before the cleanup is done, so that another worker can take the job.
         result => {
-            tokio::join!(session.clear(remains, std::future::ready(())), session.give_back(result.err(), hold));
+            tokio::join!(session.clean_up(cleanup, std::future::ready(())), session.release_failed(result.err(), held));
         }
     }
 }
@@ -90,7 +90,7 @@ async fn close_log(
         other => other,
     };
     drop(log);
-    // It fails only if it panicked, which has been reported; the result counts.
+    // Joining fails only after a panic, which was reported already.
     let _ = uploader.await;
     result
 }
@@ -99,24 +99,24 @@ impl Session {
     fn folders(&self, claim: &Claim, slot: &Slot, job: &HeldJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
         let scratch = self.data.make_scratch(job)?;
         scratch.keep_claim(&KeptClaim { queue: self.queue.clone(), claim: claim.clone(), gpus: slot.gpus.clone() })?;
-        // Strangers share nothing, not even with themselves.
+        // Jobs of strangers share no folder, not even with jobs of the same stranger.
         let is_untrusted = self.host.containers.as_ref().is_some_and(|containers| containers.isolation.is_untrusted());
         let cache = if is_untrusted { scratch.own_cache() } else { self.data.cache(self.queue.qid()) };
         Ok((scratch, cache?))
     }
 
-    /// A job without a result: released, unless its claim is gone.
-    async fn give_back(&self, error: Option<RunError>, hold: Hold) {
+    /// Releases a job that has no result, unless its claim was revoked.
+    async fn release_failed(&self, error: Option<RunError>, held: HeldClaim) {
         let why = error.as_ref().and_then(|error| Some((error.code()?, error.to_string())));
         if let Some((code, cause)) = &why {
-            let (job, fault) = (&hold.job.job_id, code.fault().as_str());
-            tracing::error!(%job, %code, fault, %cause, "the job goes back to the queue");
-            if matches!(ends::course(*code), Course::GiveBackAndRest | Course::GiveBackAndStop) {
+            let (job, fault) = (&held.job.job_id, code.fault().as_str());
+            tracing::error!(%job, %code, fault, %cause, "the job failed here and goes back to the queue");
+            if matches!(ends::course(*code), Course::ReleaseAndRest | Course::ReleaseAndStop) {
                 self.is_unwell.notify_one();
             }
         }
-        if !hold.halt.is_lost() {
-            self.release(&hold, why).await;
+        if !held.stop.is_revoked() {
+            self.release(&held, why).await;
         }
     }
 }

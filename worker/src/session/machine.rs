@@ -1,4 +1,4 @@
-//! What runs the jobs, and what its machine has.
+//! The executor that runs jobs, and the capacity of its machine.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::executor::{Docker, Executor, Processes};
 use crate::isolation::{Containers, Isolation, Wants};
 use crate::run::Init;
 
-/// An executor that is ready.
+/// A ready executor.
 pub(super) struct Machine {
     pub(super) executor: Arc<dyn Executor>,
-    /// None: it runs jobs without containers.
+    /// None when the executor runs jobs without containers.
     pub(super) containers: Option<Containers>,
     pub(super) cpus: f64,
     pub(super) memory_bytes: u64,
 }
 
 impl Machine {
-    /// Opens the executor that is asked for.
+    /// Opens the executor that the settings name.
     pub(super) async fn open(config: &Config, data: &DataDirectory) -> Result<Self, Error> {
         match config.executor {
             ExecutorKind::Docker => Self::with_docker(config, data).await,
@@ -32,19 +32,19 @@ impl Machine {
         self.containers.as_ref().map(|containers| containers.docker.clone())
     }
 
-    /// Whether it builds images.
+    /// Whether the worker builds images.
     pub(super) fn builds(&self, config: &Config) -> bool {
         let may = |containers: &Containers| !config.no_build && !containers.isolation.refuses_builds();
         self.containers.as_ref().is_some_and(may)
     }
 
-    /// Platforms of the images that it builds: the engine's own, and those that are asked for.
+    /// Platforms that the worker builds images for: the engine's own, and those of `--platforms`.
     pub(super) fn platforms(&self, config: &Config) -> Vec<String> {
         let own = self.containers.iter().map(|containers| containers.docker.platform.clone());
         own.chain(config.platforms.iter().cloned()).collect()
     }
 
-    /// Removes the network, its rules, and what was made ahead.
+    /// Removes the network, its rules and the prepared sandboxes.
     pub(super) async fn close(&self) {
         if let Some(containers) = &self.containers {
             containers.isolation.close().await;
@@ -66,11 +66,11 @@ impl Machine {
     fn with_scripts(config: &Config, data: &DataDirectory) -> Result<Self, Error> {
         if config.isolation.untrusted {
             return Err(Error::Config(
-                "--executor process keeps no stranger out: leave --untrusted or --executor away".to_owned(),
+                "--executor process does not isolate jobs of strangers; remove --untrusted or --executor process".to_owned(),
             ));
         }
-        let lack = || Error::Config("--executor process needs the folder of its scripts: --scripts FOLDER".to_owned());
-        let scripts = config.scripts.as_ref().ok_or_else(lack)?;
+        let missing = || Error::Config("--executor process needs a folder of scripts; give it with --scripts FOLDER".to_owned());
+        let scripts = config.scripts.as_ref().ok_or_else(missing)?;
         let failed = |source| Error::Scripts { path: scripts.clone(), source };
         let processes = Processes::open(scripts, data.processes()).map_err(failed)?;
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
@@ -78,7 +78,7 @@ impl Machine {
     }
 }
 
-/// Bytes; 0 where the system does not say.
+/// Bytes of memory; 0 when the system does not say.
 fn memory_of_this_machine() -> u64 {
     let system = rustix::system::sysinfo();
     system.totalram * u64::from(system.mem_unit)

@@ -1,19 +1,19 @@
 //! A worker's life: start, claim, heartbeat, drain.
 //!
-//! `claims` asks for jobs of all queues while there is capacity in the one ledger (`lanes` says whose turn it is); a `heartbeat`
-//! for each queue says that the worker lives and hears which jobs must end; `engine` sees that Docker answers. Each claimed job
-//! is a task of its own (`job`). [`run`] returns when all of them have ended.
+//! `claim_loop` claims jobs of all queues while the one ledger has capacity; `fair_share` says which queue is next. A `heartbeat` for
+//! each queue tells the API that the worker lives, and learns which jobs must end. `engine` checks that Docker answers. Each claimed
+//! job is a task (`job`). [`run`] returns when all tasks have ended.
 
 mod adoption;
-mod claims;
+mod claim_loop;
+mod cleanup;
 mod delivery;
 mod engine;
+mod fair_share;
 mod heartbeat;
 mod idle;
 mod job;
-mod lanes;
 mod machine;
-mod remains;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -29,22 +29,22 @@ use machine::Machine;
 
 use crate::api::Api;
 use crate::capacity::Ledger;
-use crate::care::Care;
+use crate::claims::Claims;
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
+use crate::disk::Disks;
 use crate::error::Error;
 use crate::health;
-use crate::holds::Holds;
 use crate::queues::QueueShare;
 use crate::run::Host;
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
 
-/// One queue's part of a worker. What it shares with the other queues is reached as if it were its own.
+/// One queue's part of a worker. It derefs to what all queues of the worker share.
 struct Session {
     queue: QueueName,
-    /// Claims of this queue, which its heartbeat names.
-    holds: Arc<Holds>,
+    /// Held claims of this queue.
+    claims: Arc<Claims>,
     common: Arc<Common>,
 }
 
@@ -66,24 +66,24 @@ pub(crate) struct Common {
     heartbeat_every: std::time::Duration,
     pub(crate) ledger: Arc<Ledger>,
     /// The disk: images, caches, and whether there is room for a job.
-    care: Arc<Care>,
-    /// Every job and every delivery: the drain waits for them.
+    disks: Arc<Disks>,
+    /// Every job and every delivery. The drain waits for them.
     pub(crate) tasks: TaskTracker,
-    /// One for each ended container whose share is free before it is removed.
+    /// One permit for each ended container whose share is free before it is removed.
     removals: Semaphore,
-    /// This machine failed a job: claims wait until it is seen to work again.
+    /// This machine failed a job: the worker claims no more until the machine works again.
     is_unwell: Notify,
-    /// Whether the engine answered when it was last asked.
+    /// Whether the engine answered the last check.
     is_engine_there: watch::Sender<bool>,
-    /// Jobs that may still be taken on.
+    /// How many more jobs the worker may take.
     jobs_left: AtomicU64,
-    /// Queues of this worker.
-    pub(crate) n_lanes: usize,
-    /// No more retries: what cannot be sent now stays in the spool.
+    /// Number of queues of this worker.
+    pub(crate) n_queues: usize,
+    /// The worker is ending: no more retries, and the spool keeps what cannot be sent now.
     is_leaving: CancellationToken,
 }
 
-/// Works until `shutdown` says otherwise, or as long as `config.life` says, then drains.
+/// Runs a worker until `shutdown` is signalled or `config.life` ends it, then drains.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     config.check()?;
     let shares = config.queue.shares()?;
@@ -94,21 +94,21 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let (common, left) = Common::start(&config).await?;
     let common = Arc::new(common);
     let sessions = common.sessions(shares.clone());
-    let _leave = LeaveOnDrop(sessions.clone());
+    let _stop = StopOnDrop(sessions.clone());
     let _health = listener.map(|listener| health::serve(listener, Arc::clone(&common)));
     let leftovers = delivery::leftovers(&sessions);
     adoption::take_over(&sessions, left);
     let beat = |session: &Arc<Session>| AbortOnDropHandle::new(tokio::spawn(heartbeat::run(Arc::clone(session))));
     let heartbeats: Vec<_> = sessions.iter().map(beat).collect();
     let watch = AbortOnDropHandle::new(tokio::spawn(engine::watch(Arc::clone(&common))));
-    let care = Arc::clone(&common.care);
-    let _care = AbortOnDropHandle::new(tokio::spawn(async move { care.run().await }));
+    let disks = Arc::clone(&common.disks);
+    let _disks = AbortOnDropHandle::new(tokio::spawn(async move { disks.run().await }));
     tracing::info!(worker = %common.description.id, cpus = common.description.cpus, n_queues = sessions.len(), "worker is ready");
     let mut unheard = None;
     tokio::select! {
-        () = claims::run(&sessions, shares, leftovers) => common.until_done(&shutdown).await,
+        () = claim_loop::run(&sessions, shares, leftovers) => common.until_done(&shutdown).await,
         () = idle::run(&sessions, config.life.exit_when_idle) => {
-            tracing::info!("no job for as long as the worker was to wait");
+            tracing::info!("no job came within the time of --exit-when-idle");
             unheard = common.api.status.unheard();
         }
         () = shutdown.begun() => (),
@@ -123,19 +123,19 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     unheard.map_or(Ok(()), |why| Err(Error::Unheard(why)))
 }
 
-/// Tells all jobs to end, so that a caller that drops [`run`] half way still gets its containers stopped.
-struct LeaveOnDrop(Vec<Arc<Session>>);
+/// Stops all jobs on drop, so that their containers stop even when the caller drops [`run`].
+struct StopOnDrop(Vec<Arc<Session>>);
 
-impl Drop for LeaveOnDrop {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        leave(&self.0);
+        stop_jobs(&self.0);
     }
 }
 
-/// The parts of a start that may fail when the machine has its network already, which then goes again.
+/// The parts of a start that may fail after the network of jobs was made. On failure the network is removed again.
 struct Begun {
     left: Vec<Running>,
-    care: Arc<Care>,
+    disks: Arc<Disks>,
     tasks: TaskTracker,
     builds: crate::build::Settings,
 }
@@ -143,24 +143,24 @@ struct Begun {
 impl Begun {
     async fn on(machine: &Machine, config: &Config, data: &DataDirectory) -> Result<Self, Error> {
         let left = adoption::sort(machine, data).await?;
-        let care = Arc::new(Care::open(config.care.clone(), data, machine.docker()).await?);
-        // What an earlier process left to do is done first, whatever room there is: then claims alone wait for it.
+        let disks = Arc::new(Disks::open(config.disk.clone(), data, machine.docker()).await?);
+        // An earlier process left jobs or finishes: they come first, even on a full disk, and only claims wait for room.
         if left.is_empty() && Spool::of(data).depth() == 0 {
-            care.make_room().await?;
+            disks.make_room().await?;
         }
         let tasks = TaskTracker::new();
         let builds = crate::build::Settings::of(config, tasks.clone())?;
-        Ok(Self { left, care, tasks, builds })
+        Ok(Self { left, disks, tasks, builds })
     }
 }
 
 impl Common {
-    /// And what an earlier process left running.
+    /// Starts the shared parts. Also returns the containers that an earlier process left running.
     async fn start(config: &Config) -> Result<(Self, Vec<Running>), Error> {
         let api = Arc::new(Api::new(&config.api, config.token.clone())?.allowing_private_urls(config.allow_private_urls)?);
         let data = DataDirectory::open(&config.data_directory()?)?;
         let worker = config.worker_id()?.map_or_else(|| data.worker_id(), Ok)?;
-        let (memory_asked, n_lanes) = (config.memory_bytes()?, config.queue.shares()?.len());
+        let (memory_asked, n_queues) = (config.memory_bytes()?, config.queue.shares()?.len());
         let machine = Machine::open(config, &data).await?;
         let begun = match Begun::on(&machine, config, &data).await {
             Ok(begun) => begun,
@@ -169,7 +169,7 @@ impl Common {
                 return Err(error);
             }
         };
-        let Begun { left, care, tasks, builds } = begun;
+        let Begun { left, disks, tasks, builds } = begun;
         let cpus = config.cpus.unwrap_or(machine.cpus);
         let memory_bytes = memory_asked.unwrap_or(machine.memory_bytes);
         let jobs = config.jobs.unwrap_or_else(|| whole(cpus));
@@ -198,8 +198,8 @@ impl Common {
             stderr_fails: config.stderr_fails,
             secrets: config.isolation.secrets.clone(),
             containers: machine.containers,
-            contents: Arc::clone(&care.contents),
-            images: Arc::clone(&care.images),
+            contents: Arc::clone(&disks.contents),
+            images: Arc::clone(&disks.images),
             builds,
             failed_trial: std::sync::Mutex::default(),
         };
@@ -211,20 +211,20 @@ impl Common {
             description,
             heartbeat_every: config.heartbeat.0,
             ledger: Ledger::new(cpus, &config.gpus, memory_bytes, jobs),
-            care,
+            disks,
             tasks,
-            removals: Semaphore::new(remains::REMOVALS_MAX),
+            removals: Semaphore::new(cleanup::REMOVALS_MAX),
             is_unwell: Notify::new(),
             is_engine_there: watch::Sender::new(true),
             jobs_left: AtomicU64::new(config.life.max_jobs.unwrap_or(u64::MAX)),
-            n_lanes,
+            n_queues,
             is_leaving: CancellationToken::new(),
         };
         Ok((common, left))
     }
 
     fn sessions(self: &Arc<Self>, shares: Vec<QueueShare>) -> Vec<Arc<Session>> {
-        let session = |share: QueueShare| Session { queue: share.queue, holds: Holds::new(), common: Arc::clone(self) };
+        let session = |share: QueueShare| Session { queue: share.queue, claims: Claims::new(), common: Arc::clone(self) };
         shares.into_iter().map(session).map(Arc::new).collect()
     }
 
@@ -233,10 +233,10 @@ impl Common {
         self.ledger.n_taken()
     }
 
-    /// All jobs that were to be taken are: they run as long as they want, unless the worker is told to end.
+    /// The worker has taken all the jobs that it may. Waits until they have ended or the worker must end.
     async fn until_done(&self, shutdown: &Shutdown) {
         self.tasks.close();
-        tracing::info!("as many jobs are taken as were wanted; the worker ends with the last of them");
+        tracing::info!("the worker has taken as many jobs as --max-jobs allows, and ends after the last of them");
         tokio::select! {
             () = self.tasks.wait() => (),
             () = shutdown.begun() => (),
@@ -244,26 +244,29 @@ impl Common {
     }
 }
 
-/// Waits for the running jobs, then for none.
-async fn drain(sessions: &[Arc<Session>], shutdown: &Shutdown, patience: std::time::Duration) {
+/// Lets the running jobs finish until the drain timeout, then stops the rest.
+async fn drain(sessions: &[Arc<Session>], shutdown: &Shutdown, timeout: std::time::Duration) {
     let Some(first) = sessions.first() else { return };
     first.api.status.drains();
     first.tasks.close();
-    let n_jobs: usize = sessions.iter().map(|session| session.holds.list().len()).sum();
-    tracing::info!(n_jobs, "worker drains: it takes no more jobs and lets these end; a second signal gives them back at once");
+    let n_jobs: usize = sessions.iter().map(|session| session.claims.list().len()).sum();
+    tracing::info!(
+        n_jobs,
+        "the worker drains: it claims no more jobs and waits for the running ones; a second signal releases them at once"
+    );
     tokio::select! {
         () = first.tasks.wait() => return,
-        () = tokio::time::sleep(patience) => tracing::warn!("drain timeout reached: running jobs go back to the queue"),
+        () = tokio::time::sleep(timeout) => tracing::warn!("the drain timeout is over: running jobs go back to the queue"),
         () = shutdown.stop.cancelled() => (),
     }
-    leave(sessions);
+    stop_jobs(sessions);
     first.tasks.wait().await;
 }
 
-fn leave(sessions: &[Arc<Session>]) {
+fn stop_jobs(sessions: &[Arc<Session>]) {
     for session in sessions {
         session.is_leaving.cancel();
-        session.holds.leave_all();
+        session.claims.stop_all();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Jobs that outlive their worker: it is killed with SIGKILL, and another starts in its data directory.
+//! Jobs that outlive their worker: the worker is killed with SIGKILL, and another one starts in its data directory.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use protocol::Reason;
 use crate::api::{FakeApi, Heard};
 use crate::harness::{IMAGE, TestWorker, Victim, containers_of, docker, eventually, script};
 
-/// Starts a worker, waits until the job has logged a text, and kills the worker. Gives what its successor needs.
+/// Starts a worker, waits until the job has logged a text, and kills the worker. Returns what the next worker needs.
 async fn killed(definition: &serde_json::Value, logged: &str) -> (FakeApi, tempfile::TempDir, String) {
     killed_in(definition, logged, "1h").await
 }
@@ -35,7 +35,7 @@ fn open_gate(worker: &TestWorker) {
 
 #[tokio::test]
 async fn a_job_outlives_its_worker_and_no_line_is_lost_or_doubled() {
-    // With pauses: unhindered it would write faster than the engine reads its record out again.
+    // It pauses, because otherwise it would write faster than the engine can read its record.
     let program = "i=0; while [ ! -e /job-cache/go ]; do i=$((i+1)); echo out $i; echo err $i >&2; \
                    [ $((i%50)) != 0 ] || usleep 10000; done; echo $i > /outputs/n; exit 7";
     let (api, folder, job) = killed(&script(program), "out 2000").await;

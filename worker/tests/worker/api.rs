@@ -1,4 +1,4 @@
-//! The API as a worker sees it: hands out claims, records calls, and can be told to misbehave.
+//! A fake API for workers: it gives claims, records calls, and can misbehave.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 /// A test that waits longer has failed.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What was heard, and how to answer.
+/// The recorded calls, and how to answer.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a misbehaviour of its own")]
 pub(crate) struct Heard {
@@ -29,59 +29,59 @@ pub(crate) struct Heard {
     pub(crate) claims: Vec<ClaimRequest>,
     pub(crate) introductions: Vec<ClaimRequest>,
     pub(crate) heartbeats: Vec<HeartbeatRequest>,
-    /// Accepted chunks by job, each seq once.
+    /// Accepted chunks by job, each number once.
     pub(crate) logs: HashMap<String, BTreeMap<i32, LogsRequest>>,
-    /// Requests of `logs`, repeated ones included.
+    /// Number of log requests, including repeated ones.
     pub(crate) n_log_requests: usize,
     pub(crate) finished: HashMap<String, FinishRequest>,
     pub(crate) released: HashMap<String, ReleaseRequest>,
     pub(crate) blobs: HashMap<String, Bytes>,
     pub(crate) authorizations: HashSet<String>,
-    /// Requests elsewhere, and which of them had a token with them.
+    /// Requests to the storage, and which of them had a token.
     pub(crate) elsewhere: Vec<(String, bool)>,
     /// Calls by path, in order.
     pub(crate) paths: Vec<String>,
     pub(crate) end: Vec<EndedJob>,
-    /// Claims of these jobs are not known any more.
+    /// The API does not know the claims of these jobs any more.
     pub(crate) forgotten: HashSet<String>,
-    /// Queue and job of every claim given, in order.
+    /// Queue and job of every claim, in order.
     pub(crate) taken: Vec<(String, String)>,
     /// Queues whose claims are answered with 403.
     pub(crate) refuses: HashSet<String>,
-    /// Jobs whose claim is another worker's by now.
+    /// Jobs that another worker has claimed by now.
     pub(crate) stale: HashSet<String>,
-    /// Everything is answered with 503.
+    /// Every call is answered with 503.
     pub(crate) is_down: bool,
-    /// Heartbeats are not.
+    /// Heartbeats are not answered.
     pub(crate) is_down_but_for_heartbeats: bool,
-    /// The last heartbeat of a worker that ends gets no answer.
+    /// The last heartbeat of a worker is not answered.
     pub(crate) answers_no_farewell: bool,
     /// Log requests wait.
     pub(crate) holds_logs: bool,
-    /// Every chunk is stored, and its first answer lost.
+    /// Every chunk is stored, but its first answer is lost.
     pub(crate) loses_log_answers: bool,
     /// Log requests are answered with 409.
     pub(crate) fences_logs: bool,
-    /// Heartbeats say so, until the next claim.
+    /// Heartbeats say that the worker is unknown, until the next claim.
     pub(crate) is_worker_unknown: bool,
-    /// Uploads are sent to this address, unless the API is asked to stand in for it.
+    /// Uploads are redirected to this address, unless the worker asks the API to take them itself.
     pub(crate) redirects_uploads: Option<String>,
-    /// Downloads are sent to this address, unless the API is asked to stand in for it.
+    /// Downloads are redirected to this address, unless the worker asks the API to send the file itself.
     pub(crate) redirects_downloads: Option<String>,
-    /// Requests for files there.
+    /// Requests for files at that address.
     pub(crate) n_elsewhere: usize,
     /// Uploads are answered with 413.
     pub(crate) refuses_uploads: bool,
-    /// Uploads are hashed and counted, not kept.
+    /// Uploads are hashed and counted, but not stored.
     pub(crate) discards_uploads: bool,
-    /// Bytes that were sent to be kept.
+    /// Bytes of all uploads.
     pub(crate) uploaded_bytes: u64,
     pub(crate) epoch: i64,
-    /// Claims given away that no heartbeat has named yet, and how many left them out: their answer may have been lost.
+    /// Claims that no heartbeat has named yet, with the number of heartbeats that left them out. Their answer may have been lost.
     given: Vec<(Value, usize)>,
 }
 
-/// Whether a job may go to whoever asks in this queue. Most tests have only one and name none.
+/// Whether a job may go to a worker of this queue. Most tests have only one queue and do not name it.
 fn is_of(claim: &Value, queue: &str) -> bool {
     claim["queue"].as_str().is_none_or(|its| its == queue)
 }
@@ -97,7 +97,7 @@ impl Heard {
         id
     }
 
-    /// Puts claims of a queue back whose answer nobody heard.
+    /// Queues jobs again whose claim answer was lost.
     fn note_held(&mut self, queue: &str, held: &[HeldJob]) {
         let is_known = |heard: &Self, claim: &Value| {
             let id = claim["jobId"].as_str().unwrap();
@@ -120,7 +120,7 @@ pub(crate) struct FakeApi {
     heard: Arc<Mutex<Heard>>,
     changed: watch::Sender<u64>,
     pub(crate) url: String,
-    /// The same blobs on another port, for whoever comes without a token. Below `/on` uploads are sent on.
+    /// The same files on another port, for requests without a token. Uploads below `/on` are redirected.
     pub(crate) elsewhere: String,
 }
 
@@ -158,21 +158,21 @@ impl FakeApi {
         api
     }
 
-    /// Reads or changes what was heard, and wakes whoever waits.
+    /// Reads or changes the recorded calls, and wakes waiting tests.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Heard) -> T) -> T {
         let result = look(&mut self.heard.lock().unwrap());
         self.changed.send_modify(|n| *n += 1);
         result
     }
 
-    /// Waits until `look` gives something.
+    /// Waits until `look` returns a value.
     pub(crate) async fn until<T>(&self, what: &str, mut look: impl FnMut(&mut Heard) -> Option<T>) -> T {
         self.until_within(DEADLINE, what, &mut look).await
     }
 
-    async fn until_within<T>(&self, patience: Duration, what: &str, look: &mut impl FnMut(&mut Heard) -> Option<T>) -> T {
+    async fn until_within<T>(&self, timeout: Duration, what: &str, look: &mut impl FnMut(&mut Heard) -> Option<T>) -> T {
         let mut changed = self.changed.subscribe();
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         loop {
             changed.mark_unchanged();
             if let Some(found) = look(&mut self.heard.lock().unwrap()) {
@@ -186,7 +186,7 @@ impl FakeApi {
         }
     }
 
-    /// Queues a job of one queue alone and gives its id.
+    /// Submits a job to one queue. Returns its id.
     pub(crate) fn submit_to(&self, queue: &str, definition: &Value) -> String {
         self.with(|heard| {
             let id = heard.queue(definition, "1h");
@@ -195,7 +195,7 @@ impl FakeApi {
         })
     }
 
-    /// Queues a job and gives its id.
+    /// Submits a job. Returns its id.
     pub(crate) fn submit(&self, definition: &Value) -> String {
         self.submit_for(definition, "1h")
     }
@@ -212,12 +212,12 @@ impl FakeApi {
         self.until("a release", |heard| heard.released.get(job).cloned()).await
     }
 
-    /// The same for a job that takes its time.
+    /// The same for a job that runs longer.
     pub(crate) async fn finish_of_long(&self, job: &str) -> FinishRequest {
         self.until_within(DEADLINE * 5, "a finish", &mut |heard: &mut Heard| heard.finished.get(job).cloned()).await
     }
 
-    /// Tells the worker, by its next heartbeat, that the job was cancelled.
+    /// Tells the worker in its next heartbeat that the job was cancelled.
     pub(crate) fn cancel(&self, job: &str) {
         self.with(|heard| {
             let held = heard.heartbeats.iter().flat_map(|beat| &beat.jobs).find(|held| held.job_id.as_str() == job).unwrap();
@@ -226,7 +226,7 @@ impl FakeApi {
         });
     }
 
-    /// All lines of a job so far: text and whether it is stderr.
+    /// All lines of a job so far: the text, and whether it is stderr.
     pub(crate) fn lines(&self, job: &str) -> Vec<(String, bool)> {
         self.with(|heard| {
             let chunks = heard.logs.get(job).into_iter().flat_map(BTreeMap::values);
@@ -234,7 +234,7 @@ impl FakeApi {
         })
     }
 
-    /// All that a job wrote so far to one stream, byte for byte.
+    /// Everything that a job wrote to one stream so far, byte for byte.
     pub(crate) fn written(&self, job: &str, is_stderr: bool) -> String {
         self.with(|heard| {
             let chunks = heard.logs.get(job).into_iter().flat_map(BTreeMap::values);
@@ -276,13 +276,13 @@ async fn claim(State(api): State<FakeApi>, Path(queue): Path<String>, Json(reque
     let (jobs, wait) = (request.free.jobs as usize, request.wait.0);
     let is_refused = api.with(|heard| {
         heard.is_worker_unknown = false;
-        // Without a wish for jobs it only says who the worker is.
+        // A request for no jobs only describes the worker.
         let said = if request.free.jobs == 0 { &mut heard.introductions } else { &mut heard.claims };
         said.push(request.clone());
         heard.refuses.contains(&queue)
     });
     if is_refused {
-        return (StatusCode::FORBIDDEN, Json(json!({ "error": "the token does not open this door of the queue" })))
+        return (StatusCode::FORBIDDEN, Json(json!({ "error": "the token does not give the permission for this call" })))
             .into_response();
     }
     let take = |heard: &mut Heard| {
@@ -356,7 +356,7 @@ async fn release(
     Json(json!({}))
 }
 
-/// Answers 307 before it reads a byte, as the real one does.
+/// Answers 307 before it reads a byte, like the real API.
 async fn upload(State(api): State<FakeApi>, Path(key): Path<String>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
     assert!(headers.contains_key(header::CONTENT_LENGTH), "a signed upload needs a length");
     if api.with(|heard| heard.refuses_uploads) {
@@ -417,7 +417,7 @@ fn give(api: &FakeApi, key: &str) -> Response {
     }
 }
 
-/// Sends to wherever the definition of some other job has named.
+/// Redirects to the address that the definition of another job names.
 async fn output(State(api): State<FakeApi>, Path((_, _, name)): Path<(String, String, String)>) -> Response {
     (StatusCode::FOUND, [(header::LOCATION, format!("{}/{name}", api.elsewhere))]).into_response()
 }

@@ -1,4 +1,4 @@
-//! Contexts as people pack them.
+//! Contexts as common programs pack them.
 
 use protocol::Step;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::builds::{dockerfile, failure, forget, lines_of, nonce, succeeded};
 use crate::contexts::{gzip, tar, zip};
 use crate::harness::TestWorker;
 
-/// Builds from an archive of the API's own and gives what the container says.
+/// Builds from an archive in the API. Returns the output of the container.
 async fn said(worker: &TestWorker, archive: Vec<u8>, build: Value, command: &str) -> (String, String) {
     worker.api.with(|heard| heard.blobs.insert("packed".to_owned(), archive.into()));
     let mut build = build;
@@ -28,7 +28,7 @@ async fn a_context_of_one_folder_keeps_it_in_the_names() {
     assert!(names.contains("/x/app/main.py") && !told.contains("left out"), "{names}{told}");
     let (names, _) = said(&worker, archive, json!({ "dockerfile": text, "buildContext": "app" }), "find /x -type f").await;
     assert!(names.contains("/x/main.py"), "{names}");
-    // With its Dockerfile in there the folder is one that somebody else put around everything, and the log says what became of it.
+    // If the Dockerfile is in the folder, somebody else has put the folder around everything, and the log says that it is left out.
     let archive = gzip(&tar(&[("app/Dockerfile", &text), ("app/main.py", "print(1)\n")]));
     let (names, told) = said(&worker, archive, json!({}), "find /x -type f").await;
     assert!(names.contains("/x/main.py") && told.contains("one folder \"app\" is left out"), "{names}{told}");

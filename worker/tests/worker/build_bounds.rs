@@ -1,4 +1,4 @@
-//! What a build may take, and what a stranger's image and Dockerfile may name.
+//! The limits of builds, and what an image and a Dockerfile of a stranger may name.
 
 use protocol::Reason;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::builds::{dockerfile, failure, forget, left_of, nonce, succeeded};
 use crate::faults::outcome;
 use crate::harness::TestWorker;
 
-/// A worker for strangers that builds: in gVisor only an engine does whose default it is.
+/// A worker for strangers that builds images. With gVisor, this needs an engine with gVisor as its default runtime.
 async fn for_strangers(registries: &[&str]) -> TestWorker {
     let registries = registries.iter().map(|host| host.parse().unwrap()).collect();
     TestWorker::start_with(|config| {
@@ -32,10 +32,10 @@ async fn a_build_that_writes_more_than_it_may_in_one_step_or_in_many_is_stopped_
     for steps in [format!("{}; sleep 300", fill(40)), format!("{}\n{}\nRUN sleep 300", fill(13), fill(14))] {
         let nonce = nonce();
         let message = failure(&worker, json!({ "dockerfile": dockerfile(&nonce, &steps) })).await;
-        assert!(message.contains("the build wrote more to disk than it may") && message.contains("of 24.0 MiB"), "{message}");
+        assert!(message.contains("more than its limit of") && message.contains("24.0 MiB, and was stopped"), "{message}");
         assert_eq!(left_of(&nonce), (String::new(), String::new()));
     }
-    // Within its bound, a step that says what only the builder says changes nothing.
+    // Within its limit, a step may print the builder's words without an effect.
     let nonce = nonce();
     let said = format!("{}; echo ' ---> Running in 0123456789ab'; echo ' ---> aaaaaaaaaaaa'; sleep 1", fill(5));
     let (job, finish) = worker.run(&json!({ "build": { "dockerfile": dockerfile(&nonce, &said) }, "command": "true" })).await;
@@ -62,8 +62,8 @@ async fn a_stranger_names_no_registry_of_the_workers_network_unless_its_owner_di
         }
     }
     let message = refusal(&worker, &json!({ "build": { "dockerfile": "FROM scratch\nADD http://10.0.0.1/x /x" } })).await;
-    assert!(message.contains("fetches no URLs for ADD"), "{message}");
-    // The engine itself is asked, and finds nothing there.
+    assert!(message.contains("does not fetch URLs for ADD"), "{message}");
+    // The engine tries the address itself and finds no server.
     for definition in
         [json!({ "image": "127.0.0.1:1/x", "command": "true" }), json!({ "build": { "dockerfile": "FROM 127.0.0.1:1/x" } })]
     {

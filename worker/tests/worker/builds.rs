@@ -1,4 +1,4 @@
-//! Images that are built: from a Dockerfile's text and from archives.
+//! Builds from a Dockerfile's text and from archives.
 
 use protocol::{FinishRequest, Reason, Step};
 use serde_json::{Value, json};
@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 use crate::contexts::{gzip, tar, zip};
 use crate::harness::{IMAGE, Registry, TestWorker, docker, ensure_image, remove_image};
 
-/// Tells the images of one test run from all others.
+/// A name that separates the images of one test run from all others.
 pub(crate) fn nonce() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// A Dockerfile whose layers and containers carry a label from the first step on.
+/// A Dockerfile whose layers and containers have a label from the first step on.
 pub(crate) fn dockerfile(nonce: &str, rest: &str) -> String {
     format!("FROM {IMAGE}\nLABEL asman.test={nonce}\n{rest}\n")
 }
 
-/// All that is left of a Dockerfile's build: containers, and images with their layers.
+/// What is left of a Dockerfile's build: containers, and images with their layers.
 pub(crate) fn left_of(nonce: &str) -> (String, String) {
     let label = format!("label=asman.test={nonce}");
     (docker(&["ps", "-aq", "--filter", &label]), docker(&["images", "-aq", "--filter", &label]))
@@ -37,7 +37,7 @@ pub(crate) fn lines_of(worker: &TestWorker, job: &str, step: Step) -> String {
     })
 }
 
-/// Whether that is all that the build log says.
+/// Whether the build log says only this.
 fn was_built_before(worker: &TestWorker, job: &str) -> bool {
     let said = lines_of(worker, job, Step::Build);
     said.starts_with("asman/build:") && said.ends_with(" was built before\n") && said.lines().count() == 1
@@ -47,7 +47,7 @@ pub(crate) fn succeeded(finish: &FinishRequest) -> bool {
     finish.reason == Reason::Success && finish.result.status_code == Some(0)
 }
 
-/// Runs a job that must fail before it runs, and gives its message.
+/// Runs a job that must fail before its container starts. Returns its message.
 pub(crate) async fn failure(worker: &TestWorker, build: Value) -> String {
     let (_, finish) = worker.run(&json!({ "build": build, "command": "true" })).await;
     assert_eq!(finish.reason, Reason::Error);
@@ -123,7 +123,7 @@ async fn a_cancelled_build_stops_within_seconds_and_leaves_nothing() {
     assert_ne!(left_of(&nonce), (String::new(), String::new()));
     let cancelled = std::time::Instant::now();
     worker.api.cancel(&job);
-    // The drain waits for whatever still ends.
+    // The drain waits for the end of the build.
     worker.drain().await;
     assert!(cancelled.elapsed().as_secs() < 20, "{:?}", cancelled.elapsed());
     assert_eq!(left_of(&nonce), (String::new(), String::new()));
@@ -165,7 +165,7 @@ async fn archives_are_known_by_their_bytes_and_taken_with_or_without_a_folder_at
         let build = json!({ "context": context, "buildContext": folder });
         let (job, finish) = worker.run(&json!({ "build": build, "command": "ls -A /context" })).await;
         assert!(succeeded(&finish), "{name}: {:?}", finish.message);
-        // An empty folder may go along or not.
+        // An empty folder may be sent or not.
         let listing = lines_of(&worker, &job, Step::Running);
         assert_eq!(listing.replace("a\n", ""), listed.replace("a\n", ""), "{name}");
         assert!(lines_of(&worker, &job, Step::Clone).contains(&format!("fetching {context}")));
@@ -212,11 +212,11 @@ async fn hostile_contexts_are_job_errors() {
     for (bytes, build, sentence) in [
         (bomb, json!({}), "too large"),
         (archive(&[("Dockerfile", from), ("../escape", "x")]), json!({}), "\"../escape\""),
-        (archive(&[("Dockerfile", from), ("/etc/cron.d/x", "x")]), json!({}), "no relative path"),
-        (zip(&[("Dockerfile", from), ("..\\escape", "x")]), json!({}), "no relative path"),
+        (archive(&[("Dockerfile", from), ("/etc/cron.d/x", "x")]), json!({}), "not a relative path"),
+        (zip(&[("Dockerfile", from), ("..\\escape", "x")]), json!({}), "not a relative path"),
         (archive(&[("Dockerfile", from), ("l", "-> /etc/passwd")]), json!({}), "links to \"/etc/passwd\""),
         (archive(&[("Dockerfile", from), ("l", "-> ../../etc")]), json!({}), "outside the folder"),
-        (archive(&[("Dockerfile", from), ("d", "-> ."), ("d/x", "x")]), json!({}), "below a file"),
+        (archive(&[("Dockerfile", from), ("d", "-> ."), ("d/x", "x")]), json!({}), "a file with the name of its folder"),
         (archive(&[("Dockerfile", &huge)]), json!({}), "larger than 256 KiB"),
         (archive(&[("other", "x")]), json!({}), "no file \"Dockerfile\""),
         (archive(&[("Dockerfile", from)]), json!({ "buildContext": "--output=/" }), "is not a path below the context"),
@@ -262,7 +262,7 @@ async fn a_context_and_an_input_may_not_come_from_the_workers_own_network() {
         let message = worker.run(&definition).await.1.message.unwrap();
         assert!(message.contains("not public"), "{url}: {message}");
     }
-    // The API's own files may be where the API says, and whoever runs the worker may open its network.
+    // The API's own files may be on a private address, and the worker's owner may open its network.
     worker.api.with(|heard| heard.redirects_downloads = Some(heard_elsewhere(&elsewhere)));
     let own = format!("{}/f/context", worker.api.url);
     let (job, finish) = worker.run(&json!({ "build": { "context": own }, "command": "true" })).await;
@@ -292,7 +292,7 @@ async fn a_built_image_is_kept_in_the_owners_registry_and_fetched_from_there() {
     let definition = json!({ "build": { "dockerfile": text }, "command": "cat /kept" });
     let (job, finish) = worker.run(&definition).await;
     assert!(succeeded(&finish), "{:?}", finish.message);
-    assert!(lines_of(&worker, &job, Step::Pull).contains("it is not there"));
+    assert!(lines_of(&worker, &job, Step::Pull).contains("the registry does not have it"));
     assert!(lines_of(&worker, &job, Step::Push).contains(&format!("pushed {prefix}:")), "{}", worker.api.text(&job, true));
     let built = worker.api.text(&job, false).lines().find_map(|line| line.strip_prefix("building ").map(str::to_owned)).unwrap();
     remove_image(&built).await;
@@ -300,12 +300,12 @@ async fn a_built_image_is_kept_in_the_owners_registry_and_fetched_from_there() {
     assert!(succeeded(&finish) && lines_of(&worker, &again, Step::Build).is_empty(), "{}", worker.api.text(&again, true));
     assert!(lines_of(&worker, &again, Step::Running).contains("kept"));
     assert_eq!(docker(&["images", "-q", &prefix]), "", "only the key's own name stays");
-    // A registry that is gone costs a line, not the job.
+    // A registry that is gone causes a log line, and the job still runs.
     drop(registry);
     remove_image(&built).await;
     let (third, finish) = worker.run(&definition).await;
     assert!(succeeded(&finish), "{:?}", finish.message);
-    assert!(worker.api.text(&third, true).contains("the image stays on this worker"));
+    assert!(worker.api.text(&third, true).contains("the image stays on this worker, because it cannot be pushed"));
     remove_image(&built).await;
     worker.drain().await;
 }
@@ -315,7 +315,7 @@ async fn an_owner_can_turn_builds_off() {
     let worker = TestWorker::start_with(|config| config.no_build = true).await;
     let message = failure(&worker, json!({ "dockerfile": format!("FROM {IMAGE}") })).await;
     assert!(message.contains("turned builds off"), "{message}");
-    // A block that says nothing stands beside an image, as some clients send it.
+    // Some clients send an empty block beside an image.
     let definition = json!({ "image": IMAGE, "build": {}, "command": "echo runs" });
     let (job, finish) = worker.run(&definition).await;
     assert!(succeeded(&finish) && worker.api.text(&job, false) == "runs\n");

@@ -1,4 +1,4 @@
-//! From a definition's words to what the program in the container sees.
+//! Command lines, from the definition to the program in the container.
 
 use serde_json::json;
 
@@ -30,7 +30,7 @@ async fn a_shell_as_the_entrypoint_gets_its_script_whole() {
         });
         let (job, finish) = worker.run(&definition).await;
         assert_eq!(finish.result.status_code, Some(0), "{command}");
-        // The last is two words, of which a shell takes the first as its script.
+        // The last line becomes two words, and the shell takes the first as its script.
         assert_eq!(worker.api.text(&job, false).trim_end_matches('\n'), said.trim_end_matches('\n'), "{command}");
     }
     worker.drain().await;

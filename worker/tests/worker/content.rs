@@ -1,4 +1,4 @@
-//! Inputs that are fetched once and kept, and downloads that break off.
+//! The cache of inputs, and downloads that break off.
 
 use std::collections::VecDeque;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -75,7 +75,7 @@ async fn a_file_of_the_queue_is_found_whatever_address_its_url_has() {
     let worker = start().await;
     let key = sha256_hex(b"uploaded by a browser");
     worker.api.with(|heard| heard.blobs.insert(key.clone(), "uploaded by a browser".into()));
-    // Nothing listens there, as on the localhost of somebody else's browser.
+    // Nothing listens there, like the localhost of a browser on another machine.
     let url = format!("http://127.0.0.1:1/f/{key}");
     let (job, finish) = worker.run(&with_input("cat /inputs/a", &json!({ "type": "url", "value": url, "hash": key }))).await;
     assert_eq!((finish.reason, worker.api.text(&job, false).as_str()), (Reason::Success, "uploaded by a browser\n"));
@@ -86,7 +86,7 @@ async fn a_file_of_the_queue_is_found_whatever_address_its_url_has() {
 async fn without_a_cache_nothing_is_kept() {
     let worker = TestWorker::start_with(|config| {
         config.allow_private_urls = true;
-        config.care.input_cache = 0;
+        config.disk.input_cache = 0;
     })
     .await;
     let key = sha256_hex(b"small");
@@ -97,15 +97,15 @@ async fn without_a_cache_nothing_is_kept() {
     worker.drain().await;
 }
 
-/// One answer of a server that is not to be relied on: a head, then a body in pieces with pauses between them, then the end of the
-/// connection, whatever the head promised.
+/// One answer of an unreliable server: a head, then a body in pieces with pauses, then the end of the connection, even if the head
+/// promised more.
 struct Answer {
     head: String,
     pieces: Vec<Vec<u8>>,
     pause: Duration,
 }
 
-/// Gives its answers in order and keeps what it was asked.
+/// A server that gives its answers in order and stores the requests.
 struct Flaky {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,

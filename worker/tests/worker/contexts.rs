@@ -1,4 +1,4 @@
-//! Where build contexts come from: archives, and a server of git repositories.
+//! Sources of build contexts: archives, and a server of git repositories.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-/// A tar of files; `-> target` as a text makes a symbolic link.
+/// A tar of files. The text `-> target` makes a symbolic link.
 pub(crate) fn tar(files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, text) in files {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
-        // Names as they are given: the crate's own way refuses what an attacker would write.
+        // Exactly the given names: the crate's own functions refuse names that an attacker would use.
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
         if let Some(target) = text.strip_prefix("-> ") {
             header.set_entry_type(tar::EntryType::Symlink);
@@ -112,7 +112,7 @@ struct Served {
     paths: Arc<Mutex<Vec<String>>>,
 }
 
-/// Repositories at `/smart/<name>`, `/old/<name>` (the protocol of plain files) and `/private/<name>` (for [`LOGIN`] alone).
+/// Repositories at `/smart/<name>`, `/old/<name>` (the protocol of plain files) and `/private/<name>` (only with [`LOGIN`]).
 pub(crate) struct GitServer {
     pub(crate) url: String,
     folder: TempDir,
@@ -144,14 +144,14 @@ impl GitServer {
         Repository { tree, bare }
     }
 
-    /// Puts a file into the storage of large files, and gives what stands for it in a repository.
+    /// Puts a file into the storage of large files. Returns its pointer for a repository.
     pub(crate) fn keep_large(&self, bytes: &[u8]) -> String {
         let oid = protocol::sha256_hex(bytes);
         self.served.large.lock().unwrap().insert(oid.clone(), bytes.to_vec());
         format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {}\n", bytes.len())
     }
 
-    /// Has the storage of large files lose one.
+    /// Removes a file from the storage of large files.
     pub(crate) fn lose_large(&self) {
         self.served.large.lock().unwrap().clear();
     }
@@ -193,7 +193,7 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
     }
 }
 
-/// The storage's answer: where each file is, and what to send with the download.
+/// The storage's answer: the URL of each file, and the headers for its download.
 fn large_batch(served: &Served, headers: &HeaderMap, body: &[u8]) -> Response {
     let asked: Value = serde_json::from_slice(body).unwrap();
     let host = headers[header::HOST].to_str().unwrap();

@@ -1,4 +1,4 @@
-//! The machine's disk: what goes when it is full, what stays, and no claims without room.
+//! The machine's disk: what is removed when it is full, what stays, and no claims without room.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,12 @@ use crate::harness::Registry;
 use crate::harness::{IMAGE, TestWorker, docker, ensure_image, eventually, names_in, rootfs, script};
 use crate::start::refused;
 
-/// Looks often, and leaves other people's build cache alone.
+/// Settings with frequent checks, which do not remove build cache of others.
 fn watchful(config: &mut Config) {
-    config.care.care_every = "100ms".parse().unwrap();
-    config.care.build_cache_min_age = "720h".parse().unwrap();
-    // Whatever else lies on this machine's disk.
-    (config.care.disk_high, config.care.disk_low) = (Mark::Used(100.0), Mark::Used(100.0));
+    config.disk.check_every = "100ms".parse().unwrap();
+    config.disk.build_cache_min_age = "720h".parse().unwrap();
+    // The disk of this machine may be in any state.
+    (config.disk.disk_high, config.disk.disk_low) = (Mark::Used(100.0), Mark::Used(100.0));
 }
 
 fn has_image(name: &str) -> bool {
@@ -35,9 +35,9 @@ async fn a_full_disk_costs_the_images_that_jobs_pulled_and_no_others() {
     }
     let worker = TestWorker::start_with(|config| {
         watchful(config);
-        // Any disk is fuller than this.
-        (config.care.disk_high, config.care.disk_low) = (Mark::Used(0.0), Mark::Used(0.0));
-        config.care.image_min_age = "0s".parse().unwrap();
+        // Every disk is fuller than this.
+        (config.disk.disk_high, config.disk.disk_low) = (Mark::Used(0.0), Mark::Used(0.0));
+        config.disk.image_min_age = "0s".parse().unwrap();
     })
     .await;
     let wait = "until [ -e /job-cache/go ]; do sleep 0.05; done";
@@ -58,7 +58,7 @@ async fn a_full_disk_costs_the_images_that_jobs_pulled_and_no_others() {
     worker.drain().await;
 }
 
-/// A small disk of its own.
+/// A small separate disk.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -91,7 +91,7 @@ async fn no_job_is_taken_while_the_disk_lacks_room_and_claims_begin_again() {
     let worker = TestWorker::start_with(|config| {
         watchful(config);
         config.data_directory = Some(disk.0.join("data"));
-        config.care.disk_reserve = 16 << 20;
+        config.disk.disk_reserve = 16 << 20;
     })
     .await;
     worker.run(&script("exit 0")).await;
@@ -105,7 +105,7 @@ async fn no_job_is_taken_while_the_disk_lacks_room_and_claims_begin_again() {
     worker.api.with(|heard| assert!(heard.claims.len() == n_claims && heard.waiting.len() == 1));
     std::fs::remove_file(&fill).unwrap();
     assert_eq!(worker.api.finish_of(&job).await.reason, Reason::Success);
-    // While a claim waits, the disk fills up again: the claim is taken back.
+    // The disk fills up again while a claim waits, so the worker drops the claim.
     worker
         .api
         .until("a claim that waits", |heard| heard.heartbeats.last().is_some_and(|b| b.jobs.is_empty()).then_some(()))
@@ -124,8 +124,8 @@ async fn a_disk_without_room_keeps_a_worker_from_starting() {
     let disk = SmallDisk::mount(folder.path(), 64);
     let fill = disk.0.join("fill");
     std::fs::write(&fill, vec![1; 56 << 20]).unwrap();
-    let said = refused(&disk.0.join("data"), |config| config.care.disk_reserve = 16 << 20).await;
-    assert!(said.contains("kept free; make room at ") && said.contains(&disk.0.display().to_string()), "{said}");
+    let said = refused(&disk.0.join("data"), |config| config.disk.disk_reserve = 16 << 20).await;
+    assert!(said.contains(" free; make room at ") && said.contains(&disk.0.display().to_string()), "{said}");
     assert!(said.contains("--disk-reserve"), "{said}");
 }
 
@@ -136,8 +136,8 @@ async fn a_full_disk_costs_the_least_recently_used_input() {
     let worker = TestWorker::start_with(|config| {
         watchful(config);
         config.data_directory = Some(disk.0.join("data"));
-        (config.care.disk_high, config.care.disk_low) = (Mark::Free(30 << 20), Mark::Free(40 << 20));
-        config.care.disk_reserve = 0;
+        (config.disk.disk_high, config.disk.disk_low) = (Mark::Free(30 << 20), Mark::Free(40 << 20));
+        config.disk.disk_reserve = 0;
     })
     .await;
     let contents = [b'a', b'b'].map(|byte| vec![byte; 20 << 20]);
@@ -158,7 +158,7 @@ async fn a_full_disk_costs_the_least_recently_used_input() {
 async fn a_job_cache_above_its_bound_loses_what_was_used_longest_ago() {
     let worker = TestWorker::start_with(|config| {
         watchful(config);
-        config.care.job_cache_max = 2 << 20;
+        config.disk.job_cache_max = 2 << 20;
     })
     .await;
     let text = "cd /job-cache; mkdir -p old; dd if=/dev/zero of=old/a bs=1M count=1 2>/dev/null; touch -d '2001-01-01 00:00' old/a; \
@@ -178,7 +178,7 @@ async fn a_job_cache_above_its_bound_loses_what_was_used_longest_ago() {
 #[tokio::test]
 async fn marks_that_make_no_sense_are_refused() {
     let mut config = Config::for_queue("q".parse().unwrap(), "http://127.0.0.1:1");
-    (config.care.disk_high, config.care.disk_low) = (Mark::Used(50.0), Mark::Used(80.0));
+    (config.disk.disk_high, config.disk.disk_low) = (Mark::Used(50.0), Mark::Used(80.0));
     let error = worker::run(config, worker::Shutdown::new()).await.unwrap_err();
     assert!(matches!(&error, worker::Error::Config(sentence) if sentence.contains("--disk-low")), "{error}");
 }

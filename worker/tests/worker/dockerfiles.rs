@@ -1,4 +1,4 @@
-//! Dockerfiles of today: what the classic builder is told in its own words, and what `BuildKit` builds.
+//! Modern Dockerfiles: what the worker rewrites for the classic builder, and what `BuildKit` builds.
 
 use protocol::{Reason, Step};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::contexts::{gzip, tar};
 use crate::harness::{IMAGE, TestWorker, data_label, docker, rules_by};
 use crate::world::{World, probe};
 
-/// Builds, runs a command in the image, and gives what the command and the build said.
+/// Builds an image and runs a command in it. Returns the output of the command and of the build.
 async fn said(worker: &TestWorker, build: Value, command: &str) -> (String, String) {
     let (job, finish) = worker.run(&json!({ "build": build, "command": command })).await;
     assert!(succeeded(&finish), "{:?}\n{}", finish.message, worker.api.text(&job, true));
@@ -61,7 +61,7 @@ async fn a_file_of_two_bytes_a_character_is_built_and_one_that_is_cut_off_is_nam
     let context = format!("{}/f/wide", worker.api.url);
     assert_eq!(said(&worker, json!({ "context": context }), "cat /wide").await.0, "wide\n");
     for (rest, sentence) in [
-        ("RUN <<EOF\nx", "line 3 of the Dockerfile begins a here-document that no line \"EOF\" ends"),
+        ("RUN <<EOF\nx", "line 3 of the Dockerfile begins a here-document without an end; add a line \"EOF\""),
         ("RUN --network=host true", "line 3 of the Dockerfile asks for RUN --network=host"),
         ("RUN --security=insecure true", "line 3 of the Dockerfile asks for RUN --security=insecure"),
     ] {
@@ -112,7 +112,7 @@ async fn a_buildkit_build_ends_with_its_job_and_with_what_it_writes() {
     let text =
         dockerfile(&nonce(), "RUN --mount=type=cache,target=/c dd if=/dev/zero of=/f bs=1M count=40 2>/dev/null; sleep 300");
     let message = failure(&worker, json!({ "dockerfile": text })).await;
-    assert!(message.contains("the build wrote more to disk than it may") && message.contains("of 24.0 MiB"), "{message}");
+    assert!(message.contains("more than its limit of") && message.contains("24.0 MiB, and was stopped"), "{message}");
     worker.drain().await;
     let running = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!running.lines().any(|line| line.contains("buildkit/executor")), "{running}");
@@ -129,7 +129,7 @@ async fn a_step_of_buildkit_reaches_what_a_job_may_reach_and_other_containers_lo
     let text = dockerfile(&nonce(), &format!("RUN --mount=type=cache,target=/c <<\"EOF\"\n{script}\nsleep 2\nEOF"));
     let job = worker.api.submit(&json!({ "build": { "dockerfile": text }, "command": "true" }));
     worker.api.until_logged(&job, &format!("{public} open")).await;
-    // While the rules stand, a container of somebody else's on the same bridge is none of their business.
+    // The rules do not apply to another container on the same bridge.
     let reached = docker(&["exec", &beside, "sh", "-c", &probe(&[format!("{}:80", crate::world::GUARDED[1])])]);
     assert!(reached.contains("open"), "{reached}");
     let finish = worker.api.finish_of(&job).await;
@@ -140,7 +140,7 @@ async fn a_step_of_buildkit_reaches_what_a_job_may_reach_and_other_containers_lo
     }
     forget(&worker, &job).await;
     docker(&["kill", &beside]);
-    // Of this worker: another test may be building at this moment.
+    // Only this worker's rules, because another test may be building at the same time.
     let label = data_label(&worker.data());
     worker.drain().await;
     assert!(!rules_by("iptables", &label).contains("ASMANB-"), "the rules went with the build");

@@ -62,7 +62,7 @@ async fn a_cancelled_job_is_stopped_and_nothing_is_finished() {
     let job = worker.api.submit(&script("echo up; sleep 60"));
     worker.api.until_logged(&job, "up").await;
     worker.api.cancel(&job);
-    // The job leaves the heartbeat when its container is gone.
+    // The heartbeat leaves out the job when its container is removed.
     let is_gone = |heard: &mut crate::api::Heard| heard.heartbeats.last().is_some_and(|b| b.jobs.is_empty()).then_some(());
     worker.api.until("an empty heartbeat", is_gone).await;
     worker.api.with(|heard| assert!(heard.finished.is_empty() && heard.released.is_empty()));
@@ -87,7 +87,7 @@ async fn what_cannot_start_is_an_error_in_dockers_words() {
         assert!(message.contains(words), "the engine's words: {message}");
         assert!(worker.api.text(&job, true).contains(words));
     }
-    // What a shell does not find is the shell's result.
+    // A program that a shell does not find is a normal result of the shell.
     let (_, finish) = worker.run(&script("no-such-program")).await;
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(127)));
     worker.drain().await;

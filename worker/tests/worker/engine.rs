@@ -1,7 +1,6 @@
-//! An engine that is not there, or goes away.
+//! An engine that does not answer, or goes away.
 //!
-//! The engine's address is read from the environment, so these tests run again in a process whose `DOCKER_HOST` is a socket of
-//! their own.
+//! The engine's address comes from the environment, so each test runs again in a process with its own socket as `DOCKER_HOST`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -107,7 +106,7 @@ async fn vanishing() {
     drop(proxy);
     worker.api.until("a release", |heard| heard.released.get(&job).map(|_| ())).await;
     worker.api.with(|heard| assert!(heard.finished.is_empty()));
-    // The container that nobody could reach is removed now, and claims begin again.
+    // The worker can now remove the container, and claims begin again.
     let _proxy = Proxy::start(&socket());
     assert_eq!(worker.run(&script("true")).await.1.reason, Reason::Success);
     worker.drain().await;
@@ -118,7 +117,7 @@ fn a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told() {
     run_apart("engine::gpus");
 }
 
-/// No gpu is needed: what the engine was asked is looked at, and the real one is not asked for any.
+/// This needs no gpu: the test checks the requests, and the real engine is not asked for gpus.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told"]
 async fn gpus() {
@@ -145,7 +144,7 @@ async fn gpus() {
     worker.drain().await;
 }
 
-/// An engine of the test's own, with its bridges and mounts in namespaces where they are in nobody's way.
+/// A separate engine, with its bridges and mounts in separate namespaces.
 struct Engine {
     child: std::process::Child,
 }
@@ -189,7 +188,7 @@ impl Drop for Engine {
     }
 }
 
-/// What a killed engine leaves: a new one would wait for it while it dies.
+/// Removes what a killed engine leaves, because a new engine would wait for it.
 fn end_containerd(folder: &Path) {
     let Ok(text) = std::fs::read_to_string(folder.join("exec/containerd/containerd.pid")) else { return };
     let pid = Pid::from_raw(text.trim().parse().unwrap()).unwrap();
@@ -219,8 +218,8 @@ async fn restarting() {
         worker.api.until_logged(&job, "up").await;
         engine.end(signal).await;
         worker.api.until("a release", |heard| heard.released.get(&job).map(|_| ())).await;
-        worker.api.with(|heard| assert!(!heard.finished.contains_key(&job), "an engine's end is no result"));
-        // What is submitted meanwhile waits: nobody takes it who could not run it.
+        worker.api.with(|heard| assert!(!heard.finished.contains_key(&job), "the end of an engine is not a result"));
+        // Jobs that are submitted in the meantime wait, because no worker claims what it cannot run.
         let waiting = worker.api.submit(&script("echo ran"));
         let said = until_state(address, "waiting").await;
         assert!(said["reason"].as_str().unwrap().starts_with("Docker does not answer"), "{said}");
@@ -232,7 +231,7 @@ async fn restarting() {
     engine.end(Signal::TERM).await;
 }
 
-/// A program that ends by a signal of its own is a result like any other.
+/// A program that ends itself by a signal has a normal result.
 #[tokio::test]
 async fn a_program_that_kills_itself_has_a_result() {
     let worker = TestWorker::start().await;

@@ -1,4 +1,4 @@
-//! What holds for every executor: the same scripts in containers and as processes of this machine.
+//! Tests for every executor: the same scripts in containers and as processes of this machine.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -9,7 +9,7 @@ use worker::{Config, ExecutorKind};
 use crate::api::Heard;
 use crate::harness::{IMAGE, TestWorker, names_in};
 
-/// Tests of this file, once for each executor.
+/// Runs the tests of this file once for each executor.
 macro_rules! on_each_executor {
     ($($name:ident),* $(,)?) => {
         mod docker {
@@ -118,7 +118,7 @@ async fn a_cancelled_job_ends_with_all_its_processes(kind: ExecutorKind) {
     worker.api.until_logged(&job, "up").await;
     worker.api.with(|heard| heard.claims.clear());
     worker.api.cancel(&job);
-    // Its share of the machine is free when nothing of it is left.
+    // Its share of the machine is free when all its processes have ended.
     let whole = |heard: &mut Heard| heard.claims.last().is_some_and(|claim| claim.free.cpus > 1.5).then_some(());
     worker.api.until("a claim with all that the worker has", whole).await;
     let beat = worker.data().join("cache").join(worker.config.queue.qid().to_string()).join("beat");

@@ -1,4 +1,4 @@
-//! Whose fault it is: registries that fail for a while, engines that refuse, and words of a stranger that prove nothing.
+//! Whose fault a failure is: registries that fail for a while, engines that refuse, and words of a stranger that prove nothing.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -19,11 +19,11 @@ use crate::tampering::{self, Tamper};
 #[derive(Clone, Copy, Debug)]
 enum Failure {
     Status(u16),
-    /// It hangs up.
+    /// It closes the connection.
     Eof,
 }
 
-/// A registry behind a door that fails questions for a manifest in turn, then is open.
+/// A registry behind a proxy that fails some requests for a manifest, then passes all on.
 struct Flaky {
     address: String,
     failures: Arc<Mutex<VecDeque<Failure>>>,
@@ -46,7 +46,7 @@ impl Flaky {
         Self { address, failures, registry }
     }
 
-    /// Puts the test's image there; the door is open for that.
+    /// Pushes the test's image, which the proxy does not disturb.
     fn hold(&self, name: &str) -> String {
         let image = format!("{}/{name}:v1", self.registry.address);
         docker(&["tag", IMAGE, &image]);
@@ -60,11 +60,11 @@ impl Flaky {
     }
 }
 
-/// One request a connection.
+/// Handles one request per connection.
 async fn answer(mut client: TcpStream, behind: String, failures: Arc<Mutex<VecDeque<Failure>>>) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        // An engine that begins with TLS is told at once that there is none.
+        // An engine that begins with TLS gets an error at once.
         if client.read_buf(&mut head).await? == 0 || head.starts_with(&[0x16]) {
             return Ok(());
         }
@@ -115,7 +115,7 @@ async fn a_registry_that_fails_for_a_while_costs_a_job_nothing_but_time() {
     let finish = worker.api.finish_of_long(&job).await;
     assert!(succeeded(&finish), "{:?}", finish.message);
     assert_eq!(registry.n_left(), 0);
-    assert!(worker.api.text(&job, true).contains("tried again in 1s"), "{}", worker.api.text(&job, true));
+    assert!(worker.api.text(&job, true).contains("the worker tries again in 1s"), "{}", worker.api.text(&job, true));
     worker.drain().await;
     remove_image(&image).await;
 }
@@ -163,7 +163,7 @@ async fn a_base_that_the_registry_does_not_know_is_the_jobs_fault() {
     worker.drain().await;
 }
 
-/// Every phrase by which an engine tells of its own trouble, in every place that an author can write to.
+/// Every phrase of an engine about its own faults, in every member that an author can write.
 #[tokio::test]
 async fn a_strangers_words_are_not_taken_for_the_engines_trouble() {
     let worker = TestWorker::start().await;
@@ -181,7 +181,7 @@ async fn a_strangers_words_are_not_taken_for_the_engines_trouble() {
     let entrypoint = json!({ "image": IMAGE, "entrypoint": "'no space left on device'", "env": { "A": "dial unix" } });
     let finish = outcome(&worker, &entrypoint).await.expect("an end");
     assert_error(&finish, "command-not-found", EndFault::Job);
-    // It has never paused.
+    // The worker has never paused.
     assert!(succeeded(&worker.run(&script("true")).await.1));
     worker.drain().await;
 }
@@ -205,7 +205,7 @@ async fn an_image_for_another_platform_is_told_with_both_and_is_not_the_jobs_fau
     }
 }
 
-/// An image as `docker load` takes it, which says that it is for this architecture.
+/// An image for `docker load` that says that it is for this architecture.
 fn image_of(name: &str, architecture: &str, layer: &[u8]) -> Vec<u8> {
     let layer_id = format!("sha256:{}", protocol::sha256_hex(layer));
     let config = json!({ "architecture": architecture, "os": "linux", "config": {},
@@ -222,7 +222,7 @@ fn image_of(name: &str, architecture: &str, layer: &[u8]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// One program, of which the kernel sees in its header that it is another machine's.
+/// A program with the header of another architecture.
 fn foreign_rootfs() -> Vec<u8> {
     let mut program = vec![0; 256];
     program[..20].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 183, 0]);
@@ -245,10 +245,10 @@ async fn a_script_that_cannot_be_run_is_told_why() {
         (
             with("#!/usr/bin/no-python\nprint(1)\n", copied),
             127,
-            "names the interpreter /usr/bin/no-python, which the image does not have",
+            "needs the interpreter /usr/bin/no-python, which the image does not have",
         ),
-        (with("#!/bin/env no-python\nprint(1)\n", copied), 127, "names the interpreter no-python, which the image does not have"),
-        (with("#!/bin/sh\necho hello\n", "sh -c 'cd /inputs && ./run.sh'"), 126, "lacks its x bit"),
+        (with("#!/bin/env no-python\nprint(1)\n", copied), 127, "needs the interpreter no-python, which the image does not have"),
+        (with("#!/bin/sh\necho hello\n", "sh -c 'cd /inputs && ./run.sh'"), 126, "is not executable"),
     ] {
         let (job, finish) = worker.run(&definition).await;
         assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(code)), "{definition}");
@@ -257,7 +257,7 @@ async fn a_script_that_cannot_be_run_is_told_why() {
         assert!(worker.api.text(&job, true).contains(words));
     }
     for (definition, code, words) in [
-        (with("#!/bin/sh\necho hello\n", "/inputs/run.sh"), "command-not-executable", "lacks its x bit"),
+        (with("#!/bin/sh\necho hello\n", "/inputs/run.sh"), "command-not-executable", "is not executable"),
         (with("", "no-such-program"), "command-not-found", "the image has no program \"no-such-program\""),
     ] {
         let (_, finish) = worker.run(&definition).await;
@@ -269,7 +269,7 @@ async fn a_script_that_cannot_be_run_is_told_why() {
     worker.drain().await;
 }
 
-/// Passes all on to the real engine, but for questions to this path that hold this: they get this answer.
+/// Passes every request on to the real engine, except requests to this path with this text, which get this answer.
 fn play(path: &'static str, holds: &'static str, said: &'static str) -> tokio::task::JoinHandle<()> {
     let listener = UnixListener::bind(socket()).unwrap();
     tokio::spawn(async move {
@@ -335,7 +335,7 @@ async fn refusing() {
     let next = worker.api.submit(&script("true"));
     assert_eq!(until_state(address, "waiting").await["jobs"], 0);
     worker.api.with(|heard| assert_eq!(heard.claims.len(), n_claims));
-    // It can again: the job that waited meanwhile is run, and was never claimed before.
+    // The engine works again, and the job that waited runs. It was not claimed before.
     engine.now(Tamper::Nothing);
     assert!(succeeded(&worker.api.finish_of_long(&next).await));
     worker.drain().await;
@@ -355,10 +355,10 @@ async fn unpacking() {
         word.len()
     );
     let _engine = play("/images/create", "fromImage", said.leak());
-    let worker = TestWorker::start_with(|config| config.pull_patience = Some("500ms".parse().unwrap())).await;
+    let worker = TestWorker::start_with(|config| config.pull_timeout = Some("500ms".parse().unwrap())).await;
     let job = worker.api.submit(&json!({ "image": "127.0.0.1:1/slow:v1", "command": "true" }));
     let release = worker.api.release_of(&job).await;
     assert_eq!((release.code.as_deref(), release.fault), (Some("unpack-stalled"), Some(EndFault::Machine)));
-    assert!(release.message.unwrap().contains("the engine unpacked it and said nothing"));
+    assert!(release.message.unwrap().contains("the engine gave no progress of unpacking"));
     worker.drain().await;
 }

@@ -52,7 +52,7 @@ async fn lost_and_forged_inputs_are_errors() {
         (json!({ "type": "key", "value": key }), "not their key"),
         (json!({ "type": "key", "value": "nothing" }), "no such file"),
         (json!({ "type": "url", "value": format!("{}/f/nothing", worker.api.url) }), "no such file"),
-        (json!({ "type": "url", "value": "file:///etc/passwd" }), "no http or https URL"),
+        (json!({ "type": "url", "value": "file:///etc/passwd" }), "not an http or https URL"),
         (json!({ "type": "base64", "value": "%%%" }), "not base64"),
     ] {
         let mut definition = script("true");
@@ -202,8 +202,8 @@ async fn names_that_cannot_be_are_errors_that_say_so() {
         ("inputs", "a\nb", "would leave its folder"),
         ("inputs", long.as_str(), "is too long"),
         ("configFiles", "/", "is empty"),
-        ("configFiles", "/inputs", "in place of all inputs"),
-        ("configFiles", "/outputs/x", "handed back"),
+        ("configFiles", "/inputs", "would replace the folder of all inputs"),
+        ("configFiles", "/outputs/x", "are the job's outputs"),
         ("configFiles", "/job-cache/x", "share it"),
         ("configFiles", "/proc/self/environ", "the kernel's own"),
         ("configFiles", "/dev/null", "the kernel's own"),

@@ -1,4 +1,4 @@
-//! A worker in a data directory of its own, an image to run, and a look at what it leaves.
+//! A worker with its own data directory, an image to run, and checks of what the worker leaves.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ use worker::{Config, Error, Shutdown};
 
 use crate::api::FakeApi;
 
-/// Busybox and nothing else.
+/// An image with only busybox.
 pub(crate) const IMAGE: &str = "asman-worker-test:busybox";
 
 pub(crate) fn docker(arguments: &[&str]) -> String {
@@ -23,7 +23,7 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Removes an image's name as soon as no container uses it: a finish comes before its container is gone.
+/// Removes an image's name as soon as no container uses it, because a finish comes before the removal of its container.
 pub(crate) async fn remove_image(image: &str) {
     eventually("an image that no container uses", || {
         let output = Command::new("docker").args(["rmi", image]).output().unwrap();
@@ -34,7 +34,7 @@ pub(crate) async fn remove_image(image: &str) {
     .await;
 }
 
-/// Makes the image unless it is there. One process at a time, since two would leave one of theirs behind without a name.
+/// Makes the image unless it exists. Only one process does so at a time, because two would leave an image without a name.
 pub(crate) async fn ensure_image() {
     let lock = File::create(std::env::temp_dir().join("asman-test-image.lock")).unwrap();
     lock.lock().unwrap();
@@ -62,7 +62,7 @@ pub(crate) fn rootfs(mark: &str) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// Looks again and again, since nobody tells when an engine or a disk has changed.
+/// Checks again and again, because there is no notification of changes of an engine or a disk.
 pub(crate) async fn eventually(what: &str, mut look: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !look() {
@@ -76,7 +76,7 @@ pub(crate) fn script(text: &str) -> Value {
     json!({ "image": IMAGE, "command": format!("sh -c '{}'", text.replace('\'', r"'\''")) })
 }
 
-/// Settings of a small and quick worker.
+/// Settings of a small and fast worker.
 fn config(api: &str, data: PathBuf) -> Config {
     let mut config = Config::for_queue("test queue".parse().unwrap(), api);
     config.data_directory = Some(data);
@@ -87,7 +87,7 @@ fn config(api: &str, data: PathBuf) -> Config {
     config
 }
 
-/// A worker in a process of its own, to be killed.
+/// A worker in a separate process, which can be killed.
 pub(crate) struct Victim {
     process: Child,
 }
@@ -100,7 +100,7 @@ impl Victim {
         Self { process: command.stdout(Stdio::null()).spawn().unwrap() }
     }
 
-    /// As `kill -9`.
+    /// Kills it with SIGKILL.
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -169,19 +169,19 @@ impl TestWorker {
         self.end().await;
     }
 
-    /// Ends the worker at once and checks the same.
+    /// Ends the worker at once and makes the same checks.
     pub(crate) async fn stop(self) {
         self.shutdown.stop.cancel();
         self.end().await;
     }
 
-    /// Ends the worker gently, checks the same, and gives the data directory.
+    /// Ends the worker gently, makes the same checks, and returns the data directory.
     pub(crate) async fn drain_and_keep(self) -> TempDir {
         self.shutdown.drain.cancel();
         self.end().await
     }
 
-    /// Ends the worker as a crash would: nothing is tidied.
+    /// Ends the worker like a crash, so that it cleans up nothing.
     pub(crate) async fn crash(self) -> TempDir {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
@@ -193,7 +193,7 @@ impl TestWorker {
         self.task.await.unwrap().unwrap_err()
     }
 
-    /// Waits for the end, checks that nothing is left, and gives the data directory for another worker.
+    /// Waits for the end, checks that nothing is left, and returns the data directory for another worker.
     pub(crate) async fn end(self) -> TempDir {
         self.task.await.unwrap().unwrap();
         let data = self.config.data_directory.unwrap();
@@ -222,7 +222,7 @@ impl Registry {
         Self::start_with(|_| String::new())
     }
 
-    /// One that gives nothing to anybody but [`REGISTRY_LOGIN`].
+    /// A registry that only [`REGISTRY_LOGIN`] can use.
     pub(crate) fn start_private() -> Self {
         Self::start_with(|folder| {
             let users = folder.join("users");
@@ -266,22 +266,22 @@ pub(crate) fn containers_of(data: &Path) -> String {
     docker(&["ps", "-aq", "--filter", &format!("label=asman.data={}", data_label(data))])
 }
 
-/// Containers that hold networks for the worker's jobs.
+/// Sandboxes for the worker's jobs.
 pub(crate) fn sandboxes_of(data: &Path) -> String {
     docker(&["ps", "-aq", "--no-trunc", "--filter", &format!("label=asman.sandbox={}", data_label(data))])
 }
 
-/// A container that went meanwhile runs no more.
+/// Whether a container runs. A container that was removed does not run.
 fn is_running(id: &str) -> bool {
     let output = Command::new("docker").args(["inspect", "--format", "{{.State.Running}}", id]).output().unwrap();
     output.stdout == b"true\n"
 }
 
-/// Waits until a worker has made all that it makes ahead. Gives their ids.
+/// Waits until a worker has made all its sandboxes. Returns their ids.
 pub(crate) async fn ready_sandboxes(data: &Path) -> Vec<String> {
     let mut ids = Vec::new();
     eventually("networks made ahead", || {
-        // The worker makes its data directory first.
+        // The worker creates its data directory first.
         ids = if data.exists() { sandboxes_of(data).lines().map(str::to_owned).collect() } else { Vec::new() };
         ids.len() == 2 && ids.iter().all(|id| is_running(id))
     })
@@ -303,11 +303,11 @@ pub(crate) fn rules_of(data: &Path) -> String {
 }
 
 pub(crate) fn rules_by(program: &str, label: &str) -> String {
-    // Without the program, or without the right to use it, a worker made none.
+    // Without the program, or without the right to use it, a worker has no rules.
     let Ok(output) = Command::new(program).args(["-w", "-S"]).output() else { return String::new() };
     let id = &label[..12];
     let rules = String::from_utf8(output.stdout).unwrap();
-    // What Podman's plugin leaves of a network that is gone is not ours.
+    // Ignore rules that Podman's plugin leaves of removed networks.
     let is_ours = |rule: &&str| rule.contains(id) && !rule.contains("CNI firewall plugin");
     rules.lines().filter(is_ours).collect::<Vec<_>>().join("\n")
 }

@@ -1,4 +1,4 @@
-//! Jobs that take what they can: each ends with a result that says what happened, and its neighbours do not notice.
+//! Jobs that take too much: each ends with a result that says what happened, and the jobs beside it run on.
 
 use protocol::{FinishRequest, Reason};
 use serde_json::json;
@@ -49,7 +49,7 @@ async fn a_job_that_fills_its_cache_is_stopped_and_the_next_one_is_not() {
     let (worker, finish) = filler("40m", "dd if=/dev/zero of=/job-cache/x bs=44M count=1; sleep 60").await;
     let message = sentence(&finish);
     assert!(message.contains("volumes 0.0 MiB, cache ") && !message.contains("cache 0.0"), "{message}");
-    // What lay there before is not the next job's.
+    // Older files in the cache do not count for the next job.
     assert_eq!(worker.run(&script("sleep 1.5; ls -l /job-cache/x")).await.1.reason, Reason::Success);
     worker.drain().await;
 }
@@ -71,15 +71,15 @@ async fn the_job_that_fills_a_small_disk_is_stopped_and_its_neighbour_is_not() {
     let disk = SmallDisk::mount();
     let worker = TestWorker::start_with(|config| {
         config.data_directory = Some(disk.0.path().join("data"));
-        // Else no job would be taken there.
-        config.care.disk_reserve = 0;
+        // Otherwise the worker would claim no job on such a small disk.
+        config.disk.disk_reserve = 0;
     })
     .await;
     let go = "until [ -e /job-cache/go ]; do sleep 0.1; done; echo fine > /outputs/y";
     let neighbour = worker.api.submit(&script(go));
     let (_, finish) = worker.run(&script("dd if=/dev/zero of=/outputs/x bs=1M count=300; sleep 60")).await;
     let message = sentence(&finish);
-    assert!(message.contains("disk is nearly full") && message.contains("which wrote the most"), "{message}");
+    assert!(message.contains("disk is nearly full") && message.contains("it wrote the most"), "{message}");
     let cache = worker.data().join("cache").join(worker.config.queue.qid().to_string());
     std::fs::write(cache.join("go"), "").unwrap();
     let finish = worker.api.finish_of(&neighbour).await;
@@ -128,7 +128,7 @@ async fn a_fork_bomb_stays_within_its_limit_and_the_result_says_so() {
     let finish = worker.api.finish_of(&job).await;
     let message = finish.message.unwrap();
     assert_eq!(finish.reason, Reason::TimedOut);
-    assert!(message.contains("ran longer than 4s; the job stood at its limit of 64 processes"), "{message}");
+    assert!(message.contains("ran longer than 4s; the job reached its limit of 64 processes"), "{message}");
     assert_eq!(worker.api.finish_of(&neighbour).await.message, None);
     worker.drain().await;
 }
@@ -140,7 +140,7 @@ async fn a_killed_job_is_told_from_one_that_ran_out_of_memory() {
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(137)));
     assert_eq!(
         finish.message.unwrap(),
-        "exit code 137 means that signal 9 (SIGKILL) ended the program; the engine saw no lack of memory"
+        "exit code 137 means that signal 9 (SIGKILL) ended the program; the engine does not report that memory ran out"
     );
     let mut definition = script("tail /dev/zero");
     definition["requirements"] = json!({ "memory": "32m" });
@@ -173,7 +173,7 @@ async fn in_gvisor_the_bounds_hold_too() {
     worker.drain().await;
 }
 
-/// The test's image with one more line of a Dockerfile.
+/// The test's image with one more line in its Dockerfile.
 pub(crate) fn image_with(name: &str, line: &str) -> String {
     let image = format!("asman-worker-test:{name}-{}", std::process::id());
     let container = docker(&["create", IMAGE, "true"]);

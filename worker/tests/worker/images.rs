@@ -1,4 +1,4 @@
-//! Images that are not there yet.
+//! Images that are not present yet.
 
 use protocol::{EndFault, Reason, Step};
 use serde_json::json;
@@ -23,7 +23,7 @@ async fn a_pull_that_fails_gives_the_registrys_words() {
     worker.drain().await;
 }
 
-/// An image that a registry has and the engine has not.
+/// An image that a registry has and the engine does not have.
 async fn pushed(registry: &Registry) -> String {
     ensure_image().await;
     let image = format!("{}/busy:v1", registry.address);
@@ -65,7 +65,7 @@ async fn a_tag_that_is_not_there_is_a_job_error() {
     worker.drain().await;
 }
 
-/// Names an image that is there in a list which says that it is for another platform than anybody's here.
+/// Names an existing image in a list that says that it is for a platform that no machine here has.
 async fn list_for_another_platform(registry: &str, name: &str) {
     let (http, url) = (reqwest::Client::new(), format!("http://{registry}/v2/{name}/manifests"));
     let (single, list) =
@@ -112,12 +112,12 @@ async fn an_image_that_the_registry_has_for_other_platforms_goes_back_and_both_a
 async fn a_registry_that_says_nothing_is_given_up() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let worker =
-        TestWorker::start_with(|config| config.pull_patience = Some(protocol::Duration(std::time::Duration::from_secs(2)))).await;
+        TestWorker::start_with(|config| config.pull_timeout = Some(protocol::Duration(std::time::Duration::from_secs(2)))).await;
     let image = format!("{}/none:v1", silent.local_addr().unwrap());
     let job = worker.api.submit(&json!({ "image": image, "command": "true" }));
     let release = worker.api.release_of(&job).await;
     assert_eq!((release.code.as_deref(), release.fault), (Some("pull-silent"), Some(EndFault::Network)));
-    assert!(release.message.unwrap().contains("said nothing for 2s"));
+    assert!(release.message.unwrap().contains("sent nothing for 2s"));
     worker.drain().await;
 }
 

@@ -1,4 +1,4 @@
-//! When a worker ends by itself, and what it says of itself meanwhile.
+//! When a worker ends by itself, and what it reports until then.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::api::{FakeApi, Heard};
 use crate::harness::{IMAGE, TestWorker, script};
 
-/// A port of this machine that nobody listens on now.
+/// A free port of this machine.
 pub(crate) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -24,7 +24,7 @@ async fn health(address: SocketAddr) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Asks until the worker says so.
+/// Asks until the worker has this state.
 pub(crate) async fn until_state(address: SocketAddr, state: &str) -> Value {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
@@ -38,12 +38,12 @@ pub(crate) async fn until_state(address: SocketAddr, state: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_worker_without_work_ends_after_its_patience() {
+async fn a_worker_without_work_ends_after_its_idle_time() {
     let worker = TestWorker::start_with(|config| config.life.exit_when_idle = Some("1500ms".parse().unwrap())).await;
     let started = std::time::Instant::now();
     let job = worker.api.submit(&script("sleep 2"));
     assert_eq!(worker.api.finish_of(&job).await.reason, Reason::Success);
-    assert!(started.elapsed().as_secs_f64() >= 2.0, "a job that runs is no idleness");
+    assert!(started.elapsed().as_secs_f64() >= 2.0, "a worker with a running job is not idle");
     let finished = std::time::Instant::now();
     worker.end().await;
     assert!(finished.elapsed().as_secs_f64() > 1.4);
@@ -51,15 +51,15 @@ async fn a_worker_without_work_ends_after_its_patience() {
 
 #[tokio::test]
 async fn a_worker_that_cannot_learn_whether_there_is_work_does_not_end_with_success() {
-    let patience = |config: &mut worker::Config| config.life.exit_when_idle = Some("700ms".parse().unwrap());
+    let idle_after = |config: &mut worker::Config| config.life.exit_when_idle = Some("700ms".parse().unwrap());
     let api = FakeApi::start().await;
     api.with(|heard| {
         heard.refuses.insert("test queue".to_owned());
     });
-    let refused = TestWorker::start_on(api, patience).await.failure().await;
+    let refused = TestWorker::start_on(api, idle_after).await.failure().await;
     assert!(matches!(&refused, worker::Error::Unheard(why) if why.contains("ASMAN_WORKER_TOKEN")), "{refused}");
     let nowhere = TestWorker::start_with(|config| {
-        patience(config);
+        idle_after(config);
         config.api = "http://127.0.0.1:1".to_owned();
     });
     let unheard = nowhere.await.failure().await;
@@ -117,7 +117,7 @@ async fn a_refused_token_is_the_reason_of_the_wait() {
         heard.refuses.insert("test queue".to_owned());
     });
     let worker = TestWorker::start_on(api, |config| config.life.health_address = Some(address)).await;
-    // The port opens before the worker is told that it may not work.
+    // The port opens before the API refuses the worker.
     worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     let said = until_state(address, "waiting").await;
     let reason = said["reason"].as_str().unwrap();
@@ -175,7 +175,7 @@ async fn an_outage_of_the_api_costs_no_result_and_a_claim_that_was_taken_meanwhi
     worker.api.with(|heard| heard.is_down = true);
     let cache = worker.data().join("cache").join(worker.config.queue.qid().to_string());
     std::fs::write(cache.join("go"), "").unwrap();
-    // Both have ended while nobody listened; the second one's claim is taken in the meantime.
+    // Both jobs have ended while the API was down, and another worker has claimed the second job in the meantime.
     let tried = |heard: &mut Heard| heard.paths.iter().filter(|path| path.ends_with("/logs")).count().ge(&3).then_some(());
     worker.api.until("tries", tried).await;
     let lost = jobs[1].clone();
@@ -185,7 +185,7 @@ async fn an_outage_of_the_api_costs_no_result_and_a_claim_that_was_taken_meanwhi
     });
     assert_eq!(worker.api.finish_of(&jobs[0]).await.reason, Reason::Success);
     assert_eq!(worker.api.text(&jobs[0], false), "up\nkept\n");
-    // Nothing of the lost one is sent any more, and the worker takes the next job.
+    // The worker sends nothing more about the lost claim, and takes the next job.
     assert_eq!(worker.run(&script("true")).await.1.reason, Reason::Success);
     worker.api.with(|heard| assert!(!heard.finished.contains_key(&lost) && !heard.released.contains_key(&lost)));
     let spool = worker.data().join("spool");

@@ -1,4 +1,4 @@
-//! What a job may take of the machine, as the engine was told.
+//! The limits of a job, as the engine got them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Private images, and the logins that the worker's owner has.
+//! Private images, and the logins of the worker's owner.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::builds::{dockerfile, forget, nonce, succeeded};
 use crate::harness::{IMAGE, REGISTRY_LOGIN, Registry, TestWorker, docker, ensure_image};
 
-/// Sends the test's image to a private registry and keeps none of it here.
+/// Pushes the test's image to a private registry and removes it here.
 fn publish(registry: &Registry) -> String {
     let image = format!("{}/private:v1", registry.address);
     let folder = auths(&registry.address);
@@ -23,7 +23,7 @@ fn publish(registry: &Registry) -> String {
     image
 }
 
-/// What `docker login` leaves where no program keeps logins.
+/// The file of `docker login` without a program for logins.
 fn auths(registry: &str) -> TempDir {
     let (user, password) = REGISTRY_LOGIN;
     let auth = STANDARD.encode(format!("{user}:{password}"));
@@ -36,7 +36,7 @@ fn settings(json: &str) -> TempDir {
     folder
 }
 
-/// A program that keeps the login, on the path of whatever this process starts.
+/// A program that stores the login, in the PATH of the processes that this process starts.
 fn keeper(folder: &Path, registry: &str) {
     let (user, password) = REGISTRY_LOGIN;
     let program = folder.join("docker-credential-asman-test");
@@ -57,7 +57,7 @@ async fn worker_with(folder: &TempDir, change: impl FnOnce(&mut worker::Config))
     .await
 }
 
-/// Runs a job of an image that only the login opens.
+/// Runs a job with an image that needs the login.
 async fn runs(worker: &TestWorker, image: &str) {
     let (job, finish) = worker.run(&json!({ "image": image, "command": "echo opened" })).await;
     assert!(succeeded(&finish), "{:?}", finish.message);
@@ -83,16 +83,16 @@ async fn the_owners_login_opens_private_images_for_the_owners_jobs_and_builds() 
     worker.drain().await;
 }
 
-/// One for the classic builder, and one that only `BuildKit` reads.
+/// A Dockerfile for the classic builder, and one that only `BuildKit` can build.
 const STEPS: [&str; 2] = ["RUN echo made > /made", "RUN --mount=type=tmpfs,target=/t echo made > /made"];
 
-/// Builds an image on one that only the login opens; gives the job and the image's name.
+/// Builds an image from a base that needs the login. Returns the job and the image's name.
 async fn builds_from(worker: &TestWorker, image: &str, step: &str) -> (String, String) {
     let text = dockerfile(&nonce(), step).replace(IMAGE, image);
     let (job, finish) = worker.run(&json!({ "build": { "dockerfile": text }, "command": "cat /made" })).await;
     assert!(succeeded(&finish), "{step}: {:?}\n{}", finish.message, worker.api.text(&job, true));
     let built = worker.api.text(&job, false).lines().find_map(|line| line.strip_prefix("building ").map(str::to_owned)).unwrap();
-    // BuildKit keeps a base among its own.
+    // BuildKit stores a base image in its own cache.
     let _ = Command::new("docker").args(["rmi", image]).output().unwrap();
     (job, built)
 }
@@ -107,7 +107,7 @@ async fn a_login_that_a_program_keeps_is_asked_for_there() {
     let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
     let one = json!({ "credHelpers": { registry.address.as_str(): "asman-test" } }).to_string();
     let all = json!({ "auths": { registry.address.as_str(): {} }, "credsStore": "asman-test" }).to_string();
-    // The path is the process's own, so each case runs in one of its own.
+    // The PATH belongs to the process, so each case runs in a separate process.
     for json in [one, all] {
         let folder = settings(&json);
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -168,6 +168,9 @@ async fn a_program_that_is_not_there_is_named_in_the_log() {
     let (job, finish) = worker.run(&json!({ "image": image, "command": "true" })).await;
     assert_eq!(finish.reason, Reason::Error);
     let said = worker.api.text(&job, true);
-    assert!(said.contains("docker-credential-asman-test-gone is not installed here"), "{said}");
+    assert!(
+        said.contains("docker-credential-asman-test-gone, which stores the logins of this machine, is not installed"),
+        "{said}"
+    );
     worker.drain().await;
 }

@@ -1,6 +1,6 @@
-//! The worker against a real Docker engine and an API that is played by the test (`api.rs`).
+//! Tests of the worker with a real Docker engine and a fake API (`api.rs`).
 //!
-//! Every test starts a worker with a data directory of its own, and [`harness::TestWorker::drain`] checks that nothing is left.
+//! Every test starts a worker with its own data directory, and [`harness::TestWorker::drain`] checks that nothing is left.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail loudly too")]
 
@@ -9,10 +9,10 @@ mod api;
 mod archives;
 mod build_bounds;
 mod builds;
-mod care;
 mod commands;
 mod content;
 mod contexts;
+mod disk;
 mod dockerfiles;
 mod ends;
 mod engine;

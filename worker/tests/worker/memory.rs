@@ -1,4 +1,4 @@
-//! How much memory a worker needs, whatever its jobs leave. Measured in a process that does nothing else.
+//! How much memory a worker needs, even for jobs with large outputs. It is measured in a separate process.
 
 use std::process::{Command, Stdio};
 
@@ -39,7 +39,7 @@ async fn outputs_of(mebibytes: u64) {
     let finish = api.finish_of_long(&job).await;
     assert_eq!((finish.reason, finish.result.outputs.len()), (Reason::Success, 2002), "{:?}", finish.message);
     assert_eq!(api.with(|heard| heard.uploaded_bytes), 2 * half * 1024 * 1024 + 4);
-    // Its input is closed: it ends and says how much it took.
+    // Its input is closed, so it ends and reports how much memory it used.
     let output = tokio::task::spawn_blocking(|| process.wait_with_output().unwrap()).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let peak: u64 =

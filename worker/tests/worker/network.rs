@@ -1,4 +1,4 @@
-//! What jobs reach on the network. Each rule is also seen to be needed: without the guard, the same addresses answer.
+//! What jobs reach on the network. The tests also show that each rule is needed: without the guard, the same addresses answer.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::api::FakeApi;
 use crate::harness::{self, TestWorker, Victim, containers_of, data_label, docker, ready_sandboxes, script};
 use crate::world::{OWN_PRIVATE, PUBLIC, World, probe, serve_names};
 
-/// What a job with this worker says of each address: those that are open.
+/// The addresses that a job of this worker reaches.
 async fn reached(worker: &TestWorker, addresses: &[String]) -> Vec<String> {
     let (job, finish) = worker.run(&script(&probe(addresses))).await;
     assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
@@ -38,7 +38,7 @@ fn all(world: &World, neighbour: String) -> Vec<String> {
 async fn a_job_reaches_public_addresses_and_nothing_else() {
     let world = World::new();
     let worker = TestWorker::start().await;
-    // In networks that were made ahead. How it is in others the flushed rules show.
+    // These jobs use sandboxes. The test of flushed rules shows jobs in other networks.
     ready_sandboxes(&worker.data()).await;
     let (job, neighbour) = serving(&worker).await;
     assert_eq!(reached(&worker, &all(&world, neighbour)).await, [format!("{PUBLIC}:80")]);
@@ -89,7 +89,7 @@ async fn the_owner_and_the_api_open_private_addresses() {
     .await;
     assert_eq!(reached(&worker, &addresses).await, [place.clone(), "192.168.213.9:80".into()]);
     worker.drain().await;
-    // A stranger has no business with a private API.
+    // Jobs of strangers do not reach a private API.
     let worker = TestWorker::start_on(api, |config| config.isolation.untrusted = true).await;
     assert!(reached(&worker, &addresses).await.is_empty());
     worker.drain().await;
@@ -117,7 +117,7 @@ async fn names_are_resolved_by_a_private_name_server() {
     }
 }
 
-/// The engine does the same for some milliseconds whenever a network is made.
+/// The engine also removes its rules for some milliseconds when a network is made.
 #[tokio::test]
 async fn a_job_reaches_no_more_while_the_engine_moves_its_own_rules() {
     let world = World::new();
@@ -148,7 +148,7 @@ async fn flushed_rules_and_a_pruned_network_come_back() {
         assert!(Command::new("iptables").arg("-w").args(words).status().unwrap().success());
     }
     assert!(!harness::rules_of(&worker.data()).contains("comment"));
-    // Of those that are led to, one is enough.
+    // One of the two jumps is enough.
     let chain = format!("ASMAN-{}-OUT", &data_label(&worker.data())[..12]);
     harness::eventually("the jumps are back", || harness::rules_of(&worker.data()).matches("--comment").count() == 3).await;
     assert!(Command::new("iptables").args(["-w", "-D", &chain, "2"]).status().unwrap().success());
@@ -170,7 +170,7 @@ async fn a_start_after_a_crash_takes_over_network_and_rules() {
     next.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     assert_eq!(network_of(&next).lines().count(), 1);
     assert_eq!(harness::rules_of(&data).matches("--comment").count(), 3, "nothing is there twice");
-    // That nothing is left after this one is checked at the end of every test.
+    // The end of every test checks that nothing is left.
     next.drain().await;
 }
 
@@ -188,7 +188,7 @@ async fn whoever_starts_next_tidies_up_after_a_worker_that_never_comes_back() {
     let other = TestWorker::start().await;
     other.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     assert_eq!(harness::networks_labelled(&label) + &harness::rules_by("iptables", &label), "");
-    // A living neighbour keeps what it has.
+    // A live neighbour keeps its objects.
     let third = TestWorker::start().await;
     third.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     assert_eq!(harness::rules_of(&other.data()).matches("--comment").count(), 3);
@@ -198,7 +198,7 @@ async fn whoever_starts_next_tidies_up_after_a_worker_that_never_comes_back() {
 
 #[test]
 fn without_the_means_to_guard_a_strangers_worker_does_not_start() {
-    // A mount namespace of its own, in which iptables is no program.
+    // In a separate mount namespace, in which iptables is not a program.
     let hide = "for f in /usr/sbin/iptables /sbin/iptables; do [ ! -e $f ] || mount --bind /dev/null $f; done";
     let this = std::env::current_exe().unwrap();
     let run = format!("{hide}; PATH=/usr/bin:/bin exec {} --exact network::unguarded --ignored --nocapture", this.display());
@@ -216,7 +216,7 @@ async fn unguarded() {
     worker.drain().await;
     config.isolation.untrusted = true;
     let error = worker::run(config.clone(), Shutdown::new()).await.unwrap_err();
-    assert!(matches!(&error, Error::Lack(_)) && error.to_string().contains("iptables is missing; install it"), "{error}");
+    assert!(matches!(&error, Error::Machine(_)) && error.to_string().contains("iptables is missing; install it"), "{error}");
     let data = config.data_directory.clone().unwrap();
     assert_eq!(harness::networks_of(&data), "", "a refused start leaves nothing");
     config.isolation.network = Network::Open;

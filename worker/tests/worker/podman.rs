@@ -1,4 +1,4 @@
-//! Podman as the engine, alone and beside a Docker engine, in network and mount namespaces where they are in nobody's way.
+//! Podman as the engine, alone and beside a Docker engine, in separate network and mount namespaces.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::engine::socket;
 use crate::harness::{TestWorker, docker, ready_sandboxes, script};
 use crate::neighbours::{belongings, passed, test_command, until_ended};
 
-/// A server that is ended with the test.
+/// A server that ends with the test.
 struct Server(Child);
 
 impl Drop for Server {
@@ -30,10 +30,10 @@ async fn until_there(socket: &Path) {
     crate::harness::eventually("an engine that answers", answers).await;
 }
 
-/// Podman's Docker-compatible service with storage of its own.
+/// Podman's Docker-compatible service with separate storage.
 async fn podman(folder: &Path, socket: &Path) -> Server {
     std::fs::create_dir_all(folder).unwrap();
-    // A root without the right to raise its own limits cannot give what Podman asks for beside the limits of a job.
+    // A root user that may not raise its own limits cannot set the limits that Podman asks for.
     let runtime = folder.join("runc");
     let text = r#"#!/bin/sh
 previous=; for word; do case $previous in --bundle|-b) bundle=$word ;; esac; previous=$word; done
@@ -70,7 +70,7 @@ async fn dockerd(folder: &Path, socket: &Path) -> Server {
     server
 }
 
-/// Runs an ignored test of this file in namespaces of its own, with its engine at the socket that it finds.
+/// Runs an ignored test of this file in separate namespaces, with its engine at the usual socket.
 fn run_apart(test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = test_command(test, "ip link set lo up && exec", Some(&["unshare", "--net", "--mount"]), folder.path());
@@ -101,7 +101,7 @@ async fn serving() {
     let error = worker::run(config, worker::Shutdown::new()).await.unwrap_err();
     assert!(error.to_string().contains("as Podman does"), "{error}");
     let worker = TestWorker::start().await;
-    // A container that was stopped is in its lists in a word of its own.
+    // Podman's lists have their own word for a stopped container.
     let other = docker(&["create", "--ulimit", "nofile=1024:1024", crate::harness::IMAGE, "sh", "-c", "sleep 60"]);
     docker(&["start", &other]);
     docker(&["stop", "--time", "0", &other]);

@@ -1,4 +1,4 @@
-//! Several queues on one worker: shares, one ledger, and each queue's calls in its own path.
+//! Several queues on one worker: shares, one ledger, and calls with the path of each queue.
 
 use std::collections::HashMap;
 
@@ -78,7 +78,7 @@ async fn a_job_that_comes_to_an_idle_worker_finds_any_of_its_queues_waiting() {
 async fn answers_that_cross_never_run_more_than_fits_and_nothing_is_lost() {
     let api = FakeApi::start().await;
     let worker = start(&api, &["a", "b", "c"], 1).await;
-    // All three questions wait, and all are answered before the worker can take one back.
+    // All three requests wait, and all are answered before the worker can drop one.
     api.until("three questions", |heard| {
         (heard.claims.iter().filter(|claim| !claim.wait.0.is_zero()).count() >= 3).then_some(())
     })
@@ -91,7 +91,7 @@ async fn answers_that_cross_never_run_more_than_fits_and_nothing_is_lost() {
         })
     });
     let again = |heard: &mut Heard| {
-        // The API gives back to its queue what a worker gave back.
+        // The API queues a released job again.
         let ends = jobs.iter().filter(|job| heard.finished.contains_key(*job) || heard.released.contains_key(*job)).count();
         (ends == jobs.len()).then(|| heard.finished.values().filter(|finish| finish.result.status_code != Some(0)).count())
     };
@@ -109,7 +109,7 @@ async fn a_queue_that_refuses_the_worker_does_not_hold_up_the_others() {
         assert_eq!(api.finish_of(&job).await.reason, Reason::Success);
     }
     let n_asked = api.with(|heard| heard.paths.iter().filter(|path| *path == "/q/closed/claim").count());
-    assert!(n_asked <= 4, "a refusal is not asked about in a circle: {n_asked}");
+    assert!(n_asked <= 4, "the worker waits after a refusal: {n_asked}");
     worker.drain().await;
 }
 

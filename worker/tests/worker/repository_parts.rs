@@ -1,4 +1,4 @@
-//! What belongs to a repository besides one commit of it: refs of every kind, the members of a context's query, submodules, large files.
+//! Parts of a repository: refs of every kind, the members of a context's query, submodules, large files.
 
 use protocol::Step;
 use serde_json::json;
@@ -11,7 +11,7 @@ async fn open_worker() -> TestWorker {
     TestWorker::start_with(|config| config.allow_private_urls = true).await
 }
 
-/// Builds from a URL and gives what its `/part` says.
+/// Builds from a URL. Returns the content of `/part`.
 async fn said(worker: &TestWorker, context: &str) -> String {
     let (job, finish) = worker.run(&json!({ "build": { "context": context }, "command": "cat /part" })).await;
     assert!(succeeded(&finish), "{context}: {:?}\n{}", finish.message, worker.api.text(&job, true));
@@ -61,8 +61,8 @@ async fn refs_and_queries_name_one_commit_or_are_refused() {
         ("?branch=none".to_owned(), "no branch or tag \"refs/heads/none\""),
         ("?branch=v1".to_owned(), "no branch or tag \"refs/heads/v1\""),
         ("#refs/heads/none".to_owned(), "no branch or tag"),
-        (format!("?branch=x2&commit={first}"), "and not"),
-        ("?brunch=x2".to_owned(), "\"brunch\", which this worker cannot follow"),
+        (format!("?branch=x2&commit={first}"), "but the build context's URL asks for"),
+        ("?brunch=x2".to_owned(), "\"brunch\", which this worker does not support"),
         ("?keep-git-dir=1".to_owned(), "\"keep-git-dir\""),
         ("?branch=x2#v1".to_owned(), "more than once"),
     ] {
@@ -78,7 +78,7 @@ async fn submodules_come_along_at_their_commits_or_the_build_is_refused() {
     deep.commit(&[("deepest", "bottom\n")]);
     inner.commit(&[("inside", "old\n")]);
     inner.git(&["submodule", "--quiet", "add", "--name", "d", &format!("{}/smart/deep.git", server.url), "deep"]);
-    // As people write it for repositories of one place.
+    // A relative URL, for repositories of the same server.
     inner.git(&["config", "--file", ".gitmodules", "submodule.d.url", "../deep.git"]);
     inner.commit(&[]);
     let text =
@@ -86,7 +86,7 @@ async fn submodules_come_along_at_their_commits_or_the_build_is_refused() {
     outer.commit(&[("Dockerfile", &text)]);
     outer.git(&["submodule", "--quiet", "add", &format!("{}/smart/inner.git", server.url), "lib/module"]);
     outer.commit(&[]);
-    // Newer than what the other one names.
+    // A newer commit than the one that the parent names.
     inner.commit(&[("inside", "new\n")]);
     let worker = open_worker().await;
     let context = format!("{}/smart/outer.git", server.url);
@@ -121,7 +121,7 @@ async fn large_files_are_fetched_from_their_storage_or_the_build_is_refused() {
         assert_eq!(said(&worker, context).await, "100000");
     }
     server.lose_large();
-    // Another image, since the first is kept.
+    // Another image, because the first one is in the cache.
     let context = format!("{open}?submodules=0&subdir=");
     let build = json!({ "context": context, "buildArgs": ["OTHER=1"] });
     let message = failure(&worker, build).await;

@@ -1,4 +1,4 @@
-//! What a job may do, and what of its definition or image reaches the engine.
+//! The rights of a job, and which parts of its definition or image reach the engine.
 
 use protocol::Reason;
 use serde_json::json;
@@ -65,7 +65,7 @@ async fn a_stranger_is_root_neither_by_default_nor_by_a_name() {
         config.isolation.runtime = Some("runc".to_owned());
     })
     .await;
-    // An image may say that anybody is root.
+    // An image may give every name the rights of root.
     let named = named_root();
     let numbered = image_with("numbered", "USER 1000:0");
     let plain = image_with("plain", "USER 1000");
@@ -111,7 +111,10 @@ async fn shared_memory_is_a_part_of_the_jobs_memory() {
     definition["shmSize"] = json!("65m");
     definition["requirements"] = json!({ "memory": "64m" });
     let (_, finish) = worker.run(&definition).await;
-    assert_eq!(finish.message.unwrap(), "shmSize is 65 MiB, more than the job's memory, 64 MiB, which it is a part of");
+    assert_eq!(
+        finish.message.unwrap(),
+        "shmSize is 65 MiB, which is more than the job's memory of 64 MiB that it is part of; lower shmSize or raise requirements.memory"
+    );
     worker.drain().await;
 }
 
@@ -122,7 +125,10 @@ async fn a_runtime_that_the_engine_lacks_is_named() {
     worker.drain().await;
     config.isolation.runtime = Some("no-such".to_owned());
     let error = worker::run(config, worker::Shutdown::new()).await.unwrap_err();
-    assert!(matches!(&error, worker::Error::Lack(text) if text.contains("no runtime \"no-such\"; it has ")), "{error}");
+    assert!(
+        matches!(&error, worker::Error::Machine(text) if text.contains("does not have the runtime \"no-such\" of --runtime; it has ")),
+        "{error}"
+    );
 }
 
 #[tokio::test]

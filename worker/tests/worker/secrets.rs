@@ -1,4 +1,4 @@
-//! Secrets: given to the job that asks by name, and to nobody who reads its log.
+//! Secrets: only a job that asks for one gets it, and its log does not contain it.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -42,7 +42,7 @@ async fn a_job_has_its_secret_in_a_variable_and_in_a_file_and_its_log_has_not() 
     let (out, err) = (worker.api.text(&job, false), worker.api.text(&job, true));
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines[1..4], ["***", "TOKEN", "***"], "{out}");
-    // `user:` before it and bits of its first character are left.
+    // `user:` before the value and bits of its first character stay.
     assert!(lines[0].ends_with(" ***") && lines[4].starts_with("dXNlcj") && lines[4].contains("***"), "{out}");
     assert_eq!(lines[5..], ["***", "***"], "hex, and a value that was written in two pieces: {out}");
     assert!(err.contains("***\n") && err.contains("Read-only file system"), "{err}");
@@ -108,7 +108,7 @@ async fn secrets_that_would_be_none_are_refused_at_start() {
     let shut = file("value");
     for (path, is_untrusted, sentence) in [
         (open.path(), false, "every user of this machine can read it"),
-        (shut.path(), true, "a stranger's job would read"),
+        (shut.path(), true, "jobs of strangers would read"),
         (std::path::Path::new("/no/such"), false, "No such file"),
     ] {
         let mut config = config.clone();

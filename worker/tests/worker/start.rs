@@ -1,4 +1,4 @@
-//! What a worker sees before it claims its first job, and again when the engine was away.
+//! The checks before a worker claims its first job, and after an outage of the engine.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::harness::{TestWorker, containers_of, docker, ensure_image, names_in, 
 use crate::life::{free_address, until_state};
 use crate::tampering::{Engine, Tamper};
 
-/// Starts a worker that cannot work, and gives what it says. Nothing is claimed and nothing stays.
+/// Starts a worker that cannot work. Returns its error. The worker claims nothing and leaves nothing.
 pub(crate) async fn refused(data: &Path, change: impl FnOnce(&mut Config)) -> String {
     let api = FakeApi::start().await;
     let waiting = api.submit(&script("true"));
@@ -21,7 +21,7 @@ pub(crate) async fn refused(data: &Path, change: impl FnOnce(&mut Config)) -> St
     config.data_directory = Some(data.to_owned());
     change(&mut config);
     let error = worker::run(config, Shutdown::new()).await.unwrap_err();
-    assert!(matches!(error, Error::Lack(_)), "{error}");
+    assert!(matches!(error, Error::Machine(_)), "{error}");
     api.with(|heard| assert!(heard.claims.is_empty() && !heard.finished.contains_key(&waiting)));
     assert_eq!([containers_of(data), sandboxes_of(data), networks_of(data), rules_of(data)], [const { String::new() }; 4]);
     assert_eq!(names_in(&data.join("jobs")), Vec::<String>::new());
@@ -68,13 +68,13 @@ async fn limits() {
     let data = folder.path().join("data");
     let engine = Engine::start(Tamper::Refuse("\"NanoCpus\":"));
     let said = refused(&data, |_| ()).await;
-    assert!(said.contains("cannot bound what a job takes (NanoCPUs can not be set"), "{said}");
+    assert!(said.contains("cannot limit a job (NanoCPUs can not be set"), "{said}");
     let names: [(&[&str], &str); 3] =
         [(&["\"NanoCpus\":"], "cpus"), (&["\"Memory\":", "\"MemorySwap\":"], "memory"), (&["\"PidsLimit\":"], "processes")];
     for (names, what) in names {
         engine.now(Tamper::Zero(names));
         let said = refused(&data, |_| ()).await;
-        assert!(said.contains(&format!("a container's {what} are not bounded")), "{said}");
+        assert!(said.contains(&format!("a container's {what} have no limit")), "{said}");
     }
 }
 
@@ -96,7 +96,7 @@ async fn another_engine() {
     let waiting = worker.api.submit(&script("echo ran"));
     let mut said = String::new();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !said.contains("cannot bound what a job takes") {
+    while !said.contains("cannot limit a job") {
         assert!(std::time::Instant::now() < deadline, "{said}");
         said = until_state(address, "waiting").await["reason"].to_string();
     }
@@ -117,7 +117,7 @@ async fn a_look_finds_what_a_start_would_and_leaves_nothing() {
     assert!(matches!(found.guard, Finding::Fine(_)), "{:?}", found.guard);
     config.gpus = "1".parse().unwrap();
     let found = worker::examine(&config).await.unwrap();
-    assert!(matches!(found.needs.last(), Some((Need::Gpus, Finding::Lack(_)))), "{:?}", found.needs);
+    assert!(matches!(found.needs.last(), Some((Need::Gpus, Finding::Problem(_)))), "{:?}", found.needs);
     assert_eq!(names_in(folder.path()), Vec::<String>::new());
 }
 
@@ -130,7 +130,7 @@ async fn an_image_that_brings_its_own_init_gets_no_second_one() {
         let worker = TestWorker::start_with(|config| config.init = init).await;
         let (job, finish) = worker.run(&definition).await;
         assert_eq!(finish.result.status_code, Some(code), "{init:?}: {}", worker.api.text(&job, true));
-        // Any other image gets one, which its own program is a child of.
+        // Every other image gets an init, and its program is a child of the init.
         let (job, _) = worker.run(&script("echo $$")).await;
         assert_eq!(worker.api.text(&job, false) == "1\n", init == worker::Init::Never, "{init:?}");
         worker.drain().await;
@@ -138,7 +138,7 @@ async fn an_image_that_brings_its_own_init_gets_no_second_one() {
     docker(&["rmi", &image]);
 }
 
-/// As s6-overlay's does, its init refuses to be any process but the first.
+/// Like that of s6-overlay, its init refuses to run unless it is the first process.
 fn image_with_init() -> String {
     let image = format!("asman-worker-test:init-{}", std::process::id());
     let text = r#"printf '#!/bin/sh\n[ $$ = 1 ] || exit 100\nexec "$@"\n' > /init; chmod 755 /init"#;

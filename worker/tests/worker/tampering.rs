@@ -1,4 +1,4 @@
-//! An engine that refuses or changes what a container is asked to be; everything else is the real one's.
+//! An engine that refuses or changes requests to create a container. All other calls go to the real engine.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,16 +8,16 @@ use tokio::task::JoinSet;
 
 use crate::engine::socket;
 
-/// What becomes of a request for a container, body and all.
+/// What happens to a request to create a container.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tamper {
-    /// It is passed on.
+    /// The request is passed on.
     Nothing,
-    /// A request that holds these words is refused.
+    /// A request with these words is refused.
     Refuse(&'static str),
-    /// The numbers behind these names become 0.
+    /// The numbers after these names become 0.
     Zero(&'static [&'static str]),
-    /// No gpus are asked for.
+    /// The request for gpus is removed.
     NoGpus,
 }
 
@@ -47,7 +47,7 @@ impl Engine {
         *self.tamper.lock().unwrap() = tamper;
     }
 
-    /// All containers that were asked for, before anything was changed.
+    /// All requests for containers, before they were changed.
     pub(crate) fn asked(&self) -> String {
         self.asked.lock().unwrap().clone()
     }
@@ -101,7 +101,7 @@ async fn whole(client: &mut UnixStream, mut bytes: Vec<u8>) -> std::io::Result<S
     }
 }
 
-/// The same number of bytes, or none when it is refused.
+/// The changed request with the same number of bytes, or None when it is refused.
 fn changed(text: String, how: Tamper) -> Option<String> {
     match how {
         Tamper::Nothing => Some(text),
@@ -116,7 +116,7 @@ fn changed(text: String, how: Tamper) -> Option<String> {
     }
 }
 
-/// Puts `instead`, and blanks, where the value behind a name was.
+/// Replaces the value after a name by `instead` and blanks.
 fn blank(text: String, name: &str, end: impl Fn(&str) -> Option<usize>, instead: &str) -> String {
     let Some(start) = text.find(name).map(|at| at + name.len()) else { return text };
     let length = end(&text[start..]).unwrap();

@@ -1,5 +1,5 @@
-//! Machines for jobs to reach or not: a network namespace beside this machine's own, with public and private addresses in it, and
-//! an address of this machine. Needs root. One test at a time has it, on the whole machine.
+//! Hosts that jobs may or may not reach: a second network namespace with public and private addresses, and an address of this machine.
+//! It needs root. Only one test of this machine uses it at a time.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,13 +10,13 @@ use tempfile::TempDir;
 
 const NAMESPACE: &str = "asman-test";
 const OUTSIDE: &str = "asmtest0";
-/// A documentation address: nobody has it, and nothing about it is private.
+/// A documentation address, which no host has and which is not private.
 pub(crate) const PUBLIC: &str = "198.51.100.7";
-/// This machine's own, towards the other.
+/// This machine's address in the network of the other namespace.
 pub(crate) const OWN_PUBLIC: &str = "198.51.100.1";
-/// This machine's own, in a private range.
+/// This machine's address in a private range.
 pub(crate) const OWN_PRIVATE: &str = "10.213.0.1";
-/// In the namespace, and routed to it as a cloud's network would.
+/// An address in the namespace, routed as in a cloud's network.
 pub(crate) const GUARDED: [&str; 5] = ["169.254.169.254", "10.213.7.9", "172.30.213.9", "192.168.213.9", "100.99.213.9"];
 const MAIL_PORTS: [u16; 3] = [25, 465, 587];
 
@@ -68,7 +68,7 @@ impl World {
         Self { servers, _files: files, own_port: serve_everywhere(), _turn: turn }
     }
 
-    /// Addresses that a guarded job must not reach, as `address:port`; `gateway` stands for its bridge's own address.
+    /// Addresses that a guarded job must not reach, as `address:port`. `gateway` means the address of its bridge.
     pub(crate) fn guarded(&self) -> Vec<String> {
         let mail = MAIL_PORTS.iter().map(|port| format!("{PUBLIC}:{port}"));
         let routed = GUARDED.iter().map(|address| format!("{address}:80"));
@@ -101,14 +101,14 @@ fn serve_everywhere() -> u16 {
     port
 }
 
-/// A name server on a private address of this machine: every name is [`PUBLIC`].
+/// A name server on a private address of this machine. Every name has the address [`PUBLIC`].
 pub(crate) fn serve_names() {
     let socket = UdpSocket::bind((OWN_PRIVATE, 53)).unwrap();
     std::thread::spawn(move || {
         let mut question = [0; 512];
         while let Ok((length, asker)) = socket.recv_from(&mut question) {
             let mut answer = question[..length].to_vec();
-            // An answer, recursion available, with one record when an address is asked for.
+            // An answer with recursion available, and one record for a question about an address.
             answer[2..4].copy_from_slice(&[0x81, 0x80]);
             let end = 12 + answer[12..].iter().position(|byte| *byte == 0).unwrap();
             let is_for_address = answer[end + 1..end + 3] == [0, 1];
@@ -123,7 +123,7 @@ pub(crate) fn serve_names() {
     });
 }
 
-/// A shell script that writes `open` or `shut` behind each of these addresses.
+/// A shell script that writes `open` or `shut` after each of these addresses.
 pub(crate) fn probe(addresses: &[String]) -> String {
     let addresses = addresses.join(" ");
     format!(

@@ -54,7 +54,7 @@ pub(crate) async fn work(config: worker::Config, drain: CancellationToken, stop:
 pub(crate) fn failure(error: &worker::Error) -> Failure {
     let sentence = error.to_string();
     match error {
-        worker::Error::NoDocker { .. } | worker::Error::NoDockerd(_) | worker::Error::Lack(_) | worker::Error::Unheard(_) => {
+        worker::Error::NoDocker { .. } | worker::Error::NoDockerd(_) | worker::Error::Machine(_) | worker::Error::Unheard(_) => {
             Failure::Missing(sentence)
         }
         worker::Error::Config(_) => Failure::BadInput(sentence),

@@ -1,11 +1,11 @@
-//! Archives of strangers, read entry by entry and never unpacked.
+//! Archives of strangers. They are read entry by entry and never unpacked.
 //!
-//! What an archive is follows from its first bytes, not from its name. [`Archive::each`] is the one way in: it gives entries whose
-//! names are relative and of plain segments, and refuses everything else: absolute names, drives, `..`, NUL, devices, encrypted
-//! files, hard links to what does not come before them. Bounds: [`ENTRIES_MAX`] entries, [`NAMES_BYTES_MAX`] of names, [`BYTES_MAX`] unpacked, and a ratio of
-//! [`RATIO_MAX`] above [`RATIO_FREE_BYTES`], counted as the bytes come, whatever the headers claim.
+//! The first bytes of an archive decide its format, not its name. [`Archive::each`] is the only way to read it. It gives entries with
+//! relative names of plain segments, and refuses everything else: absolute names, drives, `..`, NUL, devices, encrypted files, and hard
+//! links to a file that does not come before them. Bounds: [`ENTRIES_MAX`] entries, [`NAMES_BYTES_MAX`] of names, [`BYTES_MAX`] unpacked,
+//! and a ratio of [`RATIO_MAX`] above [`RATIO_FREE_BYTES`]. The bytes are counted as they are read; sizes in headers are not trusted.
 //!
-//! Blocking calls.
+//! The calls block.
 
 mod tarred;
 mod written;
@@ -22,52 +22,52 @@ pub(super) use written::{append, header_of};
 /// Most entries.
 pub(super) const ENTRIES_MAX: usize = 100_000;
 const NAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Most bytes of all files together, and so of each.
+/// Most bytes of all files together.
 const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-/// An archive may unpack to so many times its size.
+/// An archive may unpack to at most this many times its size.
 const RATIO_MAX: u64 = 200;
-/// Below this size no ratio is a bomb.
+/// The ratio counts only above this size.
 const RATIO_FREE_BYTES: u64 = 64 * 1024 * 1024;
 const LINK_BYTES_MAX: u64 = 4096;
 
-/// Why an archive is not taken. The sentences are for whoever made it.
+/// Why an archive is refused. The sentences are for the job's author.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArchiveError {
-    /// By its first bytes.
+    /// Its first bytes are not those of an archive.
     #[error("the context is neither a tar (plain or gzip) nor a zip archive")]
     Unknown,
-    /// Known by its first bytes, and not read here.
+    /// It is an archive of a format that is not supported.
     #[error("the context is a {0} archive, which this worker does not read; pack it as .tar.gz, .tar or .zip")]
     Unread(&'static str),
-    /// In whatever else it is.
+    /// A name is not UTF-8.
     #[error(
         "the context's archive has an entry named {0:?}, which is not UTF-8; rename it, or pack the archive with UTF-8 names"
     )]
     NotUtf8(String),
-    /// Cut off, or no archive after all.
+    /// It is incomplete or damaged.
     #[error("the context's archive cannot be read: {0}")]
     Broken(String),
-    /// A name that would leave the context.
-    #[error("the context's archive has an entry named {0:?}, which is no relative path of plain segments")]
+    /// A name leads out of the context.
+    #[error("the context's archive has an entry named {0:?}, which is not a relative path of plain segments; rename it")]
     Name(String),
-    /// Twice the same file, or a file where a folder must be.
-    #[error("the context's archive has {0:?} twice, or below a file")]
+    /// The same name is there twice, or a file is where a folder must be.
+    #[error("the context's archive has {0:?} twice, or a file with the name of its folder; pack the archive again")]
     Duplicate(String),
-    /// Not a file, a folder or a symbolic link.
-    #[error("the context's archive has {0:?}, which is a {1}; only files, folders and links are taken")]
+    /// An entry is not a file, a folder or a symbolic link.
+    #[error("the context's archive has {0:?}, which is a {1}; remove it, since only files, folders and links are supported")]
     Kind(String, &'static str),
-    /// Over one of the bounds.
+    /// It exceeds one of the bounds.
     #[error("the context is too large: {0}")]
     TooLarge(&'static str),
-    /// Not the archive's fault.
-    #[error("reading the context: {0}")]
+    /// Reading from disk failed.
+    #[error("cannot read the context from disk: {0}")]
     Disk(io::Error),
-    /// Whoever looked has seen enough.
+    /// The visitor stopped the reading.
     #[error("stopped")]
     Stopped,
 }
 
-/// How the bytes are packed.
+/// Format of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Tar,
@@ -83,32 +83,32 @@ pub(super) struct Archive {
     size: u64,
 }
 
-/// What an entry is.
+/// Kind of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     File {
         size: u64,
     },
     Folder,
-    /// Where it points, as written.
+    /// A symbolic link with its target as written.
     Link(String),
-    /// Another name of a file that came before.
+    /// Another name of an earlier file.
     HardLink(String),
 }
 
 /// One entry with a checked name.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct ArchiveEntry {
     pub(super) path: String,
     pub(super) kind: Kind,
     pub(super) mode: u32,
     pub(super) mtime: u64,
 }
 
-type Visit<'a> = &'a mut dyn FnMut(&Entry, &mut dyn Read) -> Result<(), ArchiveError>;
+type Visit<'a> = &'a mut dyn FnMut(&ArchiveEntry, &mut dyn Read) -> Result<(), ArchiveError>;
 
 impl Archive {
-    /// Looks at a file's first bytes.
+    /// Opens a file and detects its format.
     pub(super) fn open(path: &Path) -> Result<Self, ArchiveError> {
         let mut file = File::open(path).map_err(ArchiveError::Disk)?;
         let size = file.metadata().map_err(ArchiveError::Disk)?.len();
@@ -134,7 +134,7 @@ impl Archive {
         }
     }
 
-    /// The bytes of one file, when it is there and has `max` at most; an empty one when it is larger.
+    /// The bytes of one file. None when there is no such file, and empty bytes when it is larger than `max`.
     pub(super) fn read(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>, ArchiveError> {
         let mut found = None;
         let result = self.each(&mut |entry, bytes| {
@@ -153,7 +153,7 @@ impl Archive {
     }
 }
 
-/// What else people pack with, by the first bytes.
+/// The name of a format that is not supported, from the first bytes.
 fn unread(head: &[u8]) -> Option<&'static str> {
     const MAGIC: [(&[u8], &str); 8] = [
         (b"\xfd7zXZ\0", "xz (.tar.xz)"),
@@ -168,8 +168,9 @@ fn unread(head: &[u8]) -> Option<&'static str> {
     MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name)
 }
 
-/// Has an entry visited and reads what the visitor has left, so that every byte is counted and every checksum and size tested.
-fn visit_one(entry: &Entry, bytes: &mut dyn Read, meter: &mut Meter, visit: Visit<'_>) -> Result<(), ArchiveError> {
+/// Visits an entry and reads the bytes that the visitor did not read, so that every byte is counted and every checksum and size is
+/// checked.
+fn visit_one(entry: &ArchiveEntry, bytes: &mut dyn Read, meter: &mut Meter, visit: Visit<'_>) -> Result<(), ArchiveError> {
     let mut metered = Metered::new(bytes, meter);
     visit(entry, &mut metered)?;
     io::copy(&mut metered, &mut io::sink()).map_err(broken)?;
@@ -182,10 +183,10 @@ fn visit_one(entry: &Entry, bytes: &mut dyn Read, meter: &mut Meter, visit: Visi
 fn target(path: &str, written: Option<&[u8]>) -> Result<String, ArchiveError> {
     let text = written.and_then(|bytes| std::str::from_utf8(bytes).ok());
     let is_plain = |text: &&str| !text.is_empty() && text.len() as u64 <= LINK_BYTES_MAX && !text.chars().any(char::is_control);
-    text.filter(is_plain).map(str::to_owned).ok_or_else(|| ArchiveError::Kind(path.to_owned(), "link to nothing that can be"))
+    text.filter(is_plain).map(str::to_owned).ok_or_else(|| ArchiveError::Kind(path.to_owned(), "link with an invalid target"))
 }
 
-/// Counts what an archive gives.
+/// Counts the entries and bytes of an archive.
 struct Meter {
     n_entries: usize,
     names_left: usize,
@@ -207,7 +208,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Checks a name; nothing for the archive's own folder.
+    /// Checks a name. Returns None for the archive's own folder.
     fn name(&mut self, raw: &[u8]) -> Result<Option<String>, ArchiveError> {
         self.count()?;
         self.names_left =
@@ -255,7 +256,7 @@ impl Read for Metered<'_> {
     }
 }
 
-/// By the error's kind: too large, or no archive.
+/// The error for a failed read: too large, or damaged.
 fn broken(error: impl Into<io::Error>) -> ArchiveError {
     let error = error.into();
     match error.kind() {

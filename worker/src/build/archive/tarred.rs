@@ -1,22 +1,22 @@
-//! Tar files, plain ones or out of a decompressor. Long names and extended headers are read here, with a bound. The files that
-//! macOS adds beside others to keep their attributes (`._name`) are left out.
+//! Tar files, plain or from a decompressor. Long names and extended headers are read here, with a bound. Files with attributes that macOS
+//! adds beside other files (`._name`) are left out.
 
 use std::collections::HashSet;
 use std::io::Read;
 
 use tar::EntryType;
 
-use super::{ArchiveError, BYTES_MAX, ENTRIES_MAX, Entry, Kind, Meter, Metered, Visit, broken, target, visit_one};
+use super::{ArchiveEntry, ArchiveError, BYTES_MAX, ENTRIES_MAX, Kind, Meter, Metered, Visit, broken, target, visit_one};
 
-/// Most bytes of an entry that tells of the next one.
+/// Most bytes of an entry that only describes the next entry.
 const EXTENSION_BYTES_MAX: u64 = 64 * 1024;
 
-/// Where a header keeps the sum of its bytes.
+/// Position of the checksum in a header.
 const CHECKSUM: std::ops::Range<usize> = 148..156;
-/// First bytes of a file of attributes.
+/// First bytes of a file with attributes of macOS.
 const APPLE_DOUBLE: [u8; 4] = [0, 5, 22, 7];
 
-/// Whether bytes begin with a header, of a new tar or of one from before the word `ustar` was in it.
+/// Whether bytes begin with a tar header, including headers of old tars without the word `ustar`.
 pub(super) fn is_header(head: &[u8]) -> bool {
     let Some(header) = head.get(..512) else { return false };
     let sum = |(at, byte): (usize, &u8)| u32::from(if CHECKSUM.contains(&at) { b' ' } else { *byte });
@@ -28,12 +28,12 @@ pub(super) fn is_header(head: &[u8]) -> bool {
 
 /// Visits every entry.
 pub(super) fn each(reader: impl Read, meter: &mut Meter, visit: Visit<'_>) -> Result<(), ArchiveError> {
-    // What lies between the files is bounded too: a header may claim any size.
+    // The bytes between files are bounded too, because a header may give any size.
     let limited = reader.take(BYTES_MAX + (ENTRIES_MAX as u64) * 4096);
     let mut tar = tar::Archive::new(limited);
     let mut long = Long::default();
     let mut files = HashSet::new();
-    // Raw, because the reader would take a long name of any length into memory.
+    // Raw, because the crate's reader would read a name of any length into memory.
     for packed in tar.entries().map_err(broken)?.raw(true) {
         let mut packed = packed.map_err(broken)?;
         if long.takes(&mut packed, meter)? {
@@ -60,7 +60,7 @@ pub(super) fn each(reader: impl Read, meter: &mut Meter, visit: Visit<'_>) -> Re
     Ok(())
 }
 
-fn is_beside_another(entry: &Entry) -> bool {
+fn is_beside_another(entry: &ArchiveEntry) -> bool {
     let name = entry.path.rsplit('/').next().unwrap_or_default();
     name.starts_with("._") && matches!(entry.kind, Kind::File { .. })
 }
@@ -71,7 +71,7 @@ fn first_bytes(packed: &mut impl Read) -> Result<Vec<u8>, ArchiveError> {
     Ok(head)
 }
 
-/// What entries of their own say of the entry after them.
+/// What special entries say about the next entry.
 #[derive(Default)]
 struct Long {
     path: Option<Vec<u8>>,
@@ -80,7 +80,7 @@ struct Long {
 }
 
 impl Long {
-    /// Whether an entry only tells of the next one, or of the archive.
+    /// Reads an entry that only describes the next entry or the archive. Returns whether it was one.
     fn takes(&mut self, packed: &mut tar::Entry<'_, impl Read>, meter: &mut Meter) -> Result<bool, ArchiveError> {
         let kind = packed.header().entry_type();
         if !matches!(kind, EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader) {
@@ -116,9 +116,14 @@ impl Long {
     }
 }
 
-fn tar_entry(path: String, header: &tar::Header, link: Option<&[u8]>, files: &HashSet<String>) -> Result<Entry, ArchiveError> {
+fn tar_entry(
+    path: String,
+    header: &tar::Header,
+    link: Option<&[u8]>,
+    files: &HashSet<String>,
+) -> Result<ArchiveEntry, ArchiveError> {
     let kind = match header.entry_type() {
-        // Very old archives mark a folder by its name alone.
+        // Very old archives mark a folder only by its name.
         EntryType::Regular | EntryType::Continuous if header.path_bytes().ends_with(b"/") => Kind::Folder,
         EntryType::Regular | EntryType::Continuous => Kind::File { size: header.entry_size().map_err(broken)? },
         EntryType::Directory => Kind::Folder,
@@ -127,7 +132,7 @@ fn tar_entry(path: String, header: &tar::Header, link: Option<&[u8]>, files: &Ha
             let written = target(&path, link)?;
             let plain = written.trim_start_matches("./");
             if !files.contains(plain) {
-                return Err(ArchiveError::Kind(path, "hard link to what is not before it"));
+                return Err(ArchiveError::Kind(path, "hard link to a file that does not come before it"));
             }
             Kind::HardLink(plain.to_owned())
         }
@@ -136,5 +141,5 @@ fn tar_entry(path: String, header: &tar::Header, link: Option<&[u8]>, files: &Ha
         EntryType::GNUSparse => return Err(ArchiveError::Kind(path, "sparse file")),
         _ => return Err(ArchiveError::Kind(path, "special entry")),
     };
-    Ok(Entry { path, kind, mode: header.mode().unwrap_or(0o644) & 0o777, mtime: header.mtime().unwrap_or(0) })
+    Ok(ArchiveEntry { path, kind, mode: header.mode().unwrap_or(0o644) & 0o777, mtime: header.mtime().unwrap_or(0) })
 }

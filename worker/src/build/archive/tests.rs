@@ -12,7 +12,7 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
     file
 }
 
-/// A tar with names exactly as given; the crate's own writer would refuse them.
+/// A tar with exactly the given names. The crate's own writer would refuse some of them.
 fn tar_of(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, kind, text) in entries {
@@ -49,7 +49,7 @@ fn names(bytes: &[u8]) -> Result<Vec<String>, ArchiveError> {
 }
 
 #[test]
-fn the_first_bytes_tell_what_an_archive_is() {
+fn the_first_bytes_decide_the_format_of_an_archive() {
     let tar = tar_of(&[("./", EntryType::Directory, ""), ("./a/b", EntryType::Regular, "x"), ("c/", EntryType::Directory, "")]);
     assert_eq!(names(&tar).unwrap(), ["a/b", "c"]);
     assert_eq!(names(&gzip(&tar)).unwrap(), ["a/b", "c"]);
@@ -83,7 +83,7 @@ fn a_tar_from_before_ustar_is_read() {
     assert_eq!(names(&tar.into_inner().unwrap()).unwrap(), ["a"]);
 }
 
-/// A zip as it comes out of the programs that people have.
+/// A zip as common programs write it.
 fn zip_of(files: &[(&str, Option<u32>, &str)]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
     for (name, mode, text) in files {
@@ -106,7 +106,7 @@ fn entries(bytes: &[u8]) -> Result<Vec<(String, u32)>, ArchiveError> {
 }
 
 #[test]
-fn zips_of_macos_and_windows_are_read_as_they_are_meant() {
+fn zips_of_macos_and_windows_are_read() {
     let macos = zip_of(&[
         ("top/", Some(0o755), ""),
         ("top/Dockerfile", Some(0o644), "FROM a"),
@@ -117,7 +117,7 @@ fn zips_of_macos_and_windows_are_read_as_they_are_meant() {
     let read: Vec<_> = read.iter().map(|(name, mode)| (name.as_str(), *mode)).collect();
     assert_eq!(read, [("top", 0o755), ("top/Dockerfile", 0o644), ("top/run.sh", 0o755)]);
     let mut windows = zip_of(&[("src\\app.py", None, "x"), ("src\\sub\\", None, "")]);
-    // What made it, and the attributes, as that program writes them: no host with modes, and the bit of an archive.
+    // The system and the attributes as that program writes them: a system without modes, and the archive bit.
     let at = windows.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
     windows[at + 5] = 0;
     windows[at + 38..at + 42].copy_from_slice(&[0x20, 0, 0, 0]);
@@ -143,7 +143,7 @@ fn names_in_a_machines_own_code_page_are_read_in_a_zip_and_named_in_a_tar() {
 }
 
 #[test]
-fn what_macos_keeps_beside_files_in_a_tar_is_left_out() {
+fn files_that_macos_adds_to_a_tar_are_left_out() {
     let files = [
         ("._top", EntryType::Regular, "\0\u{5}\u{16}\u{7}attributes"),
         ("top/x", EntryType::Regular, "1"),
@@ -165,7 +165,7 @@ fn names_that_leave_the_context_are_refused() {
 }
 
 #[test]
-fn what_is_no_file_folder_or_symbolic_link_is_refused() {
+fn entries_other_than_files_folders_and_symbolic_links_are_refused() {
     for kind in [EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo, EntryType::GNUSparse] {
         let tar = tar_of(&[("a", kind, "b")]);
         assert!(names(&tar).is_err(), "{kind:?}");
@@ -175,7 +175,7 @@ fn what_is_no_file_folder_or_symbolic_link_is_refused() {
 }
 
 #[test]
-fn bombs_are_refused_before_they_fill_anything() {
+fn bombs_are_refused_before_they_fill_memory_or_disk() {
     // 96 MiB of zeros in half a MiB.
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut header = tar::Header::new_gnu();

@@ -1,10 +1,10 @@
-//! Entries on their way into another tar.
+//! Writes entries into another tar.
 
 use std::io::{self, Read, Write};
 
-use super::{Entry, Kind};
+use super::{ArchiveEntry, Kind};
 
-/// A header with all but its name and its sum.
+/// A header without its name and its checksum.
 pub(in crate::build) fn header_of(mode: u32, mtime: u64, size: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_mode(mode);
@@ -13,18 +13,18 @@ pub(in crate::build) fn header_of(mode: u32, mtime: u64, size: u64) -> tar::Head
     header
 }
 
-/// Writes an entry under another name. `prefix` is left out of the names that hard links point to.
+/// Writes an entry under another name. `prefix` is removed from the targets of hard links.
 pub(in crate::build) fn append(
     tar: &mut tar::Builder<impl Write>,
     name: &str,
     prefix: &str,
-    entry: &Entry,
+    entry: &ArchiveEntry,
     bytes: &mut dyn Read,
 ) -> io::Result<()> {
     match &entry.kind {
         Kind::File { size } => {
             let mut header = header_of(entry.mode, entry.mtime, *size);
-            // Also when the archive's header has lied: a short file must not shift those after it.
+            // Write exactly the size of the header, because a shorter file would shift the entries after it.
             let mut counted = Exact { inner: bytes, left: *size };
             tar.append_data(&mut header, name, &mut counted)?;
             if counted.left == 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
@@ -47,7 +47,7 @@ pub(in crate::build) fn append(
     }
 }
 
-/// At most so many bytes, counted down.
+/// Reads exactly this many bytes.
 struct Exact<'a> {
     inner: &'a mut dyn Read,
     left: u64,

@@ -1,13 +1,14 @@
-//! The tar that goes to the engine, made of an archive while it is sent.
+//! Makes the tar for the engine from an archive while it is sent.
 //!
-//! [`Plan::make`] reads the archive once: which entries go, under which names, and where the Dockerfile is. [`Plan::write`] reads
-//! it again and copies them. Nothing of the archive touches this machine's file system, so no name and no link in it can.
+//! [`Plan::make`] reads the archive once and decides which entries are sent, under which names, and where the Dockerfile is. [`Plan::write`]
+//! reads it again and copies the entries. Nothing of the archive is written to this machine's file system, so its names and links are
+//! harmless.
 //!
-//! - One folder that holds everything else is left out of the names only where the block would find nothing otherwise, or where the
-//!   archive is somebody else's who is known to add one: see [`Wrapping`]. The log says so.
-//! - A Dockerfile that is given as text, or lies outside the folder to build from, travels as [`DOCKERFILE`]; `.dockerignore`
-//!   names it then, so that no `COPY` takes it along. This is what Docker's own command line does.
-//! - A symbolic link goes along as a link when its target lies below the folder to build from. The engine resolves it there.
+//! - If one folder contains everything else, its name is left out when the block would find nothing otherwise, or when the sender of the
+//!   archive is known to add a folder: see [`Wrapping`]. The log says so.
+//! - A Dockerfile that is given as text, or is outside the folder to build from, is sent as [`DOCKERFILE`]. `.dockerignore` then names it, so
+//!   that no `COPY` copies it. The Docker command line does the same.
+//! - A symbolic link is sent as a link if its target is below the folder to build from. The engine resolves it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -20,15 +21,15 @@ use crate::build::block::Block;
 use crate::build::dockerignore::{BYTES_MAX as IGNORE_BYTES_MAX, Ignore, InvalidIgnore};
 
 const DOCKERFILE_DEFAULT: &str = "Dockerfile";
-/// Taken where the other is not there.
+/// Used if there is no `Dockerfile`.
 const DOCKERFILE_LOWER: &str = "dockerfile";
 const IGNORE: &str = ".dockerignore";
-/// Files that desktops leave beside others.
+/// Files that desktop programs add to folders.
 const DESKTOP_FILES: [&str; 3] = [".DS_Store", "Thumbs.db", "desktop.ini"];
-/// Name in the context of a Dockerfile that is not in it.
+/// Name in the context for a Dockerfile that is not part of it.
 const DOCKERFILE: &str = ".asman.Dockerfile";
 
-/// Why a context cannot be built from. The sentences are for the job's author.
+/// Why a context cannot be used. The sentences are for the job's author.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ContextError {
     #[error(transparent)]
@@ -37,54 +38,54 @@ pub(super) enum ContextError {
     Ignore(#[from] InvalidIgnore),
     #[error(transparent)]
     Block(#[from] InvalidBuild),
-    /// No such folder.
-    #[error("the context has no folder {0:?}")]
+    /// The folder does not exist.
+    #[error("the context has no folder {0:?}; check buildContext")]
     NoFolder(String),
-    /// No such file.
+    /// The Dockerfile does not exist.
     #[error("the context has no file {0:?} to build from; name the Dockerfile with filename, or give its text")]
     NoDockerfile(String),
-    /// Out of the folder to build from.
-    #[error("{0:?} links to {1:?}, which lies outside the folder to build from; exclude it in .dockerignore")]
+    /// A link leads out of the folder to build from.
+    #[error("{0:?} links to {1:?}, which is outside the folder to build from; exclude the link in .dockerignore")]
     Link(String, String),
 }
 
-/// Whether an archive may have a folder around everything that its user does not think of.
+/// Whether an archive may have a folder around everything that the job's author does not know about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrapping {
-    /// A repository's files: it has not.
+    /// The files of a repository: there is no such folder.
     Never,
-    /// Sent by whoever submitted the job: they know what they packed.
+    /// Packed by the job's author, who knows the folders.
     Own,
-    /// From elsewhere: when its Dockerfile is in there.
+    /// From another server: the folder is left out if the Dockerfile is in it.
     Foreign,
-    /// Made by a forge of a repository: it has.
+    /// Packed by a forge from a repository: there always is such a folder.
     Forge,
 }
 
-/// What of an archive goes to the engine.
+/// What is sent to the engine from an archive.
 #[derive(Debug)]
 pub(super) struct Plan {
     archive: Option<Archive>,
-    /// Prefix of the archive's names that the context's names do not have; ends with `/` or is empty.
+    /// Prefix that is removed from the archive's names. It is empty or ends with `/`.
     prefix: String,
-    /// The folder around everything that is left out; empty, or with a `/`.
+    /// The folder around everything that is left out. It is empty or ends with `/`.
     pub(super) left_out: String,
     ignore: Ignore,
-    /// Path in the context of the Dockerfile.
+    /// Path of the Dockerfile in the context.
     pub(super) dockerfile: String,
-    /// Files that are not the archive's, or replace its own.
+    /// Files that are added to the archive's files or replace them.
     own: BTreeMap<String, Vec<u8>>,
 }
 
 impl Plan {
-    /// A context that is a Dockerfile and nothing else.
+    /// A context that is only a Dockerfile.
     pub(super) fn of_text(dockerfile: &str) -> Self {
         let own = BTreeMap::from([(DOCKERFILE_DEFAULT.to_owned(), dockerfile.as_bytes().to_vec())]);
         let (prefix, left_out, dockerfile) = (String::new(), String::new(), DOCKERFILE_DEFAULT.to_owned());
         Self { archive: None, prefix, left_out, ignore: Ignore::default(), dockerfile, own }
     }
 
-    /// Reads an archive and finds what a block wants of it. `folder` comes before the block's own.
+    /// Reads an archive and finds what a block needs. `folder` is prepended to the block's own folder.
     pub(super) fn make(archive: Archive, block: &Block, folder: Option<&str>, wrapping: Wrapping) -> Result<Self, ContextError> {
         let tree = survey(&archive)?;
         let folders = [folder, block.folder.as_deref()];
@@ -114,8 +115,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Has the engine read another Dockerfile than the context's own. `BuildKit` would copy what `.dockerignore` hides from the classic
-    /// builder, so for `BuildKit` it takes the place of the other one.
+    /// Makes the engine read another Dockerfile than the context's own. For `BuildKit` it replaces the context's Dockerfile, because
+    /// `.dockerignore` would not hide an added file from its `COPY`.
     pub(super) fn replace_dockerfile(&mut self, text: String, is_buildkit: bool) {
         if is_buildkit || self.archive.is_none() || self.dockerfile == DOCKERFILE {
             self.own.insert(self.dockerfile.clone(), text.into_bytes());
@@ -126,7 +127,7 @@ impl Plan {
         DOCKERFILE.clone_into(&mut self.dockerfile);
     }
 
-    /// The Dockerfile that the engine will read; nothing where it is a link.
+    /// The Dockerfile that the engine will read. None when it is a link.
     pub(super) fn dockerfile_bytes(&self) -> Result<Option<Vec<u8>>, ContextError> {
         Ok(match (self.own.get(self.dockerfile.as_str()), &self.archive) {
             (Some(text), _) => Some(text.clone()),
@@ -135,12 +136,12 @@ impl Plan {
         })
     }
 
-    /// The same as a text; nothing where it is none.
+    /// The same as text. None when it is not text.
     pub(super) fn dockerfile_text(&self) -> Result<Option<String>, ContextError> {
         Ok(self.dockerfile_bytes()?.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
-    /// Name in the context of an archive's entry that goes.
+    /// The name in the context of an entry that is sent.
     fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
         let name = path.strip_prefix(&self.prefix).filter(|name| !name.is_empty())?;
         let is_replaced = self.own.contains_key(name);
@@ -163,7 +164,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Writes the tar. Fails as soon as nobody reads it any more.
+    /// Writes the tar. Fails as soon as the reader is gone.
     pub(super) fn write(&self, to: impl Write) -> io::Result<()> {
         let mut tar = tar::Builder::new(to);
         for (name, bytes) in &self.own {
@@ -189,7 +190,7 @@ impl Plan {
 
 type Tree = BTreeMap<String, Kind>;
 
-/// Reads the whole archive, so that every bound and checksum is tested before anything is sent.
+/// Reads the whole archive, so that every bound and checksum is checked before anything is sent.
 fn survey(archive: &Archive) -> Result<Tree, ArchiveError> {
     let mut tree = Tree::new();
     archive.each(&mut |entry, _| {
@@ -205,7 +206,7 @@ fn survey(archive: &Archive) -> Result<Tree, ArchiveError> {
     Ok(tree)
 }
 
-/// The folder that the block's own folders are looked for in: none, or the one at the top.
+/// The folder that the block's folders are relative to: the top, or the one folder at the top.
 fn root_of(tree: &Tree, block: &Block, folder: &str, wrapping: Wrapping) -> String {
     let top = if wrapping == Wrapping::Never { String::new() } else { top_folder(tree) };
     let has_folder = |root: &str| folder.is_empty() || tree.keys().any(|path| path.starts_with(&format!("{root}{folder}/")));
@@ -217,7 +218,7 @@ fn root_of(tree: &Tree, block: &Block, folder: &str, wrapping: Wrapping) -> Stri
         _ if top.is_empty() => false,
         (false, Wrapping::Forge) => !(has_folder("") && has_dockerfile("")),
         (false, _) => !(has_folder("") && has_dockerfile("")) && has_folder(&top) && has_dockerfile(&top),
-        // A text says nothing of where the files are: only a folder that is nowhere else does.
+        // A Dockerfile given as text does not tell where the files are. Only a folder that exists in one place does.
         (true, _) if !folder.is_empty() => !has_folder("") && has_folder(&top),
         (true, Wrapping::Forge) => true,
         (true, Wrapping::Foreign) => has_dockerfile(&top),
@@ -226,7 +227,7 @@ fn root_of(tree: &Tree, block: &Block, folder: &str, wrapping: Wrapping) -> Stri
     if is_left_out { top } else { String::new() }
 }
 
-/// The one folder at the top, with a `/`, when there is nothing beside it but what a desktop leaves.
+/// The one folder at the top, with a `/`, if there is nothing beside it except files of desktop programs.
 fn top_folder(tree: &Tree) -> String {
     let mut tops = tree.keys().map(|path| path.split('/').next().unwrap_or(path)).filter(|top| !DESKTOP_FILES.contains(top));
     let Some(top) = tops.next() else { return String::new() };
@@ -234,8 +235,8 @@ fn top_folder(tree: &Tree) -> String {
     if is_folder && tops.all(|other| other == top) { format!("{top}/") } else { String::new() }
 }
 
-/// The Dockerfile's name in the context, and its text when it is not there. A name that is given is looked for from the whole
-/// context's root, then from the folder to build from.
+/// The Dockerfile's name in the context, and its text if it is not part of the context. A given name is looked up from the root of the
+/// whole context, then from the folder to build from.
 fn find_dockerfile(
     archive: &Archive,
     tree: &Tree,
@@ -248,7 +249,7 @@ fn find_dockerfile(
     }
     let name = block.filename.as_deref().unwrap_or(DOCKERFILE_DEFAULT);
     let path = dockerfile_in(tree, block, root, prefix).ok_or_else(|| ContextError::NoDockerfile(name.to_owned()))?;
-    // Another name of a file travels as that file.
+    // A hard link is sent as the file that it links to.
     let (path, is_inside) = match tree.get(&path) {
         Some(Kind::HardLink(target)) => (target.clone(), false),
         _ => (path, true),
@@ -263,7 +264,7 @@ fn find_dockerfile(
     Ok((DOCKERFILE.to_owned(), Some(text)))
 }
 
-/// The lines of the `.dockerignore` that is one Dockerfile's own, which stand in the place of the context's.
+/// The lines of the `.dockerignore` that belongs to one Dockerfile. They replace those of the context.
 fn own_ignore(archive: &Archive, tree: &Tree, block: &Block, root: &str, prefix: &str) -> Result<Option<Vec<u8>>, ArchiveError> {
     if block.dockerfile.is_some() {
         return Ok(None);
@@ -275,7 +276,7 @@ fn own_ignore(archive: &Archive, tree: &Tree, block: &Block, root: &str, prefix:
     }
 }
 
-/// Where the Dockerfile is: under the name that is given, else under Docker's two.
+/// The path of the Dockerfile: the given name, else one of Docker's two names.
 fn dockerfile_in(tree: &Tree, block: &Block, root: &str, prefix: &str) -> Option<String> {
     let paths = match &block.filename {
         Some(name) => [format!("{root}{name}"), format!("{prefix}{name}")],
@@ -284,13 +285,13 @@ fn dockerfile_in(tree: &Tree, block: &Block, root: &str, prefix: &str) -> Option
     paths.into_iter().find(|path| tree.get(path).is_some_and(|kind| *kind != Kind::Folder))
 }
 
-/// The lines of `.dockerignore` that keep a Dockerfile of our own out of every `COPY`.
+/// The lines of `.dockerignore` that hide an added Dockerfile from every `COPY`.
 fn hiding(lines: Option<&[u8]>) -> Vec<u8> {
     let own = if lines.is_some() { String::new() } else { format!("{IGNORE}\n") };
     [lines.unwrap_or_default(), format!("\n{DOCKERFILE}\n{own}").as_bytes()].concat()
 }
 
-/// Whether a link's target lies outside the context, by its words alone.
+/// Whether the text of a link's target leads out of the context.
 fn leaves(name: &str, target: &str) -> bool {
     if target.starts_with('/') || target.contains('\\') {
         return true;

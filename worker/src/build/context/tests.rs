@@ -1,4 +1,4 @@
-//! Contexts from archive to tar.
+//! Tests of contexts, from archive to tar.
 
 use std::io::{Read, Write};
 
@@ -73,12 +73,12 @@ fn a_folder_that_its_user_packed_stays_in_the_names() {
     }
     let (_, sent) = plan_of(&[("app/Dockerfile", "FROM b"), ("app/main.py", "1")], text, Wrapping::Own).unwrap();
     assert!(sent.contains_key("app/Dockerfile"));
-    // Of a forge's archive nobody names the folder, and of another's the Dockerfile in it tells.
+    // The author does not name the folder of a forge's archive. In another archive, the Dockerfile in the folder decides.
     let (_, sent) = plan_of(&files, text, Wrapping::Forge).unwrap();
     assert!(sent.contains_key("main.py"), "{:?}", names(&sent));
     let (_, sent) = plan_of(&[("app/Dockerfile", "FROM b"), ("app/main.py", "1")], text, Wrapping::Foreign).unwrap();
     assert!(sent.contains_key("main.py"), "{:?}", names(&sent));
-    // A folder that is named is found where it is.
+    // A named folder is found in its place.
     let deep = [("top/app/main.py", "1")];
     for (folder, name) in [("app", "main.py"), ("top/app", "main.py"), ("top", "app/main.py")] {
         let block = format!(r#"{{"dockerfile":"FROM a","buildContext":"{folder}"}}"#);
@@ -138,14 +138,14 @@ fn links_stay_in_the_context_or_are_refused() {
     }
     let files = [("sub/Dockerfile", "FROM a"), ("sub/l", "-> ../x"), ("x", "1")];
     assert!(matches!(plan(&files, r#"{"buildContext":"sub"}"#), Err(ContextError::Link(..))));
-    // A file below a link would be written through it.
+    // A file below a link would be written through the link.
     let files = [dockerfile, ("l", "-> x"), ("l/y", "1"), ("x/z", "1")];
     assert!(matches!(plan(&files, "{}"), Err(ContextError::Archive(ArchiveError::Duplicate(_)))));
     assert!(matches!(plan(&[dockerfile, ("x", "1"), ("x", "2")], "{}"), Err(ContextError::Archive(ArchiveError::Duplicate(_)))));
 }
 
 #[test]
-fn long_names_and_nothing_but_text_travel() {
+fn long_names_are_sent_and_a_context_may_be_only_text() {
     let long = format!("{}/{}", "d".repeat(200), "f".repeat(200));
     let (_, sent) = plan(&[("Dockerfile", "FROM a"), (&long, "deep")], "{}").unwrap();
     assert_eq!(sent[&long], "deep");

@@ -1,4 +1,4 @@
-//! Lines of a Dockerfile to instructions, as `BuildKit` reads them: directives, comments, joined lines, flags, here-documents.
+//! Parses the lines of a Dockerfile into instructions, as `BuildKit` does: directives, comments, joined lines, flags, here-documents.
 
 use super::InvalidDockerfile;
 use crate::build::bases::escape_of;
@@ -9,35 +9,35 @@ const WITH_HEREDOCS: [&str; 3] = ["RUN", "COPY", "ADD"];
 /// One instruction.
 #[derive(Debug, Default)]
 pub(super) struct Instruction {
-    /// Of the file, from 1.
+    /// Number of its first line in the file, from 1.
     pub(super) line: usize,
-    /// As they are written, bodies of here-documents too.
+    /// The lines as written, with the bodies of here-documents.
     pub(super) written: Vec<String>,
-    /// In capitals.
+    /// Keyword in capital letters.
     pub(super) keyword: String,
-    /// Such as `--from=a`.
+    /// Flags such as `--from=a`.
     pub(super) flags: Vec<String>,
-    /// What follows, on one line.
+    /// The rest of the instruction, on one line.
     pub(super) rest: String,
     pub(super) heredocs: Vec<Heredoc>,
 }
 
-/// A text that is written below an instruction.
+/// A text below an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Heredoc {
-    /// As the instruction has it, such as `<<-"EOF"`.
+    /// Its word in the instruction, such as `<<-"EOF"`.
     pub(super) word: String,
     pub(super) name: String,
-    /// Variables in it are replaced: its name has no quotes.
+    /// Variables in it are replaced, because its name has no quotes.
     pub(super) expands: bool,
-    /// Tabs at the start of lines go.
+    /// Tabs at the start of lines are removed.
     pub(super) chomps: bool,
-    /// As written.
+    /// The text as written.
     pub(super) text: String,
 }
 
 impl Heredoc {
-    /// Without the tabs that go.
+    /// The text without the removed tabs.
     pub(super) fn content(&self) -> String {
         if !self.chomps {
             return self.text.clone();
@@ -46,15 +46,15 @@ impl Heredoc {
     }
 }
 
-/// What a file is made of.
+/// A part of the file.
 #[derive(Debug)]
 pub(super) enum Piece {
     Instruction(Instruction),
-    /// A comment or nothing, with its number.
+    /// A comment or an empty line, with its number.
     Other(usize, String),
 }
 
-/// All pieces of a text in their order.
+/// All parts of a text in order.
 pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, InvalidDockerfile> {
     let lines: Vec<&str> = text.lines().collect();
     let escape = escape_of(text);
@@ -86,7 +86,7 @@ fn is_other(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-/// The instruction that begins at a line, on one.
+/// The instruction that begins at a line, joined into one line.
 fn join(lines: &[&str], at: &mut usize, escape: char) -> String {
     let mut joined = String::new();
     while let Some(line) = lines.get(*at) {

@@ -1,4 +1,4 @@
-//! The same Dockerfile in the words that every builder of the engine reads.
+//! Rewrites a Dockerfile so that every builder of the engine can read it.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::{InvalidDockerfile, Need};
 
 /// Most files of here-documents.
 const FILES_MAX: usize = 200;
-/// Docker's own frontend, whatever its version.
+/// Names of Docker's own frontend, in every version.
 const FRONTENDS: [&str; 4] =
     ["docker/dockerfile", "docker.io/docker/dockerfile", "docker/dockerfile-upstream", "docker.io/docker/dockerfile-upstream"];
 /// Delimiter of a script inside another one.
@@ -19,29 +19,29 @@ const SCRIPT_END: &str = "ASMAN_END_OF_SCRIPT";
 #[derive(Debug, Default)]
 pub(in crate::build) struct Lowered {
     pub(in crate::build) text: String,
-    /// What `COPY --from=<files>` finds; empty where nothing is copied so.
+    /// Files for `COPY --from=<files>`. Empty when no here-document is copied.
     pub(in crate::build) files: Vec<File>,
-    /// Every instruction that only `BuildKit` carries out, in their order.
+    /// The instructions that only `BuildKit` can run, in order.
     pub(in crate::build) needs: Vec<Need>,
     /// Names of stages.
     pub(in crate::build) stages: Vec<String>,
     pub(in crate::build) n_stages: usize,
-    /// Arguments about platforms that it declares, with their values.
+    /// Declared arguments about platforms, with their values.
     pub(in crate::build) platform_args: HashMap<String, String>,
-    /// Whether anything differs from what was written.
+    /// Whether the text differs from the original.
     pub(in crate::build) is_changed: bool,
 }
 
 /// A here-document that is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::build) struct File {
-    /// Path in the image of files, without a `/` at its start.
+    /// Path in the image of files, without a leading `/`.
     pub(in crate::build) path: String,
     pub(in crate::build) mode: u32,
     pub(in crate::build) content: String,
 }
 
-/// Reads a Dockerfile. `files` is the name of the image that its here-documents will be in.
+/// Rewrites a Dockerfile. `files` is the name of the image that will contain its here-documents.
 pub(in crate::build) fn lower(
     text: &str,
     args: &HashMap<String, String>,
@@ -63,7 +63,7 @@ pub(in crate::build) fn lower(
             }
         }
     }
-    // Only at the very top is a directive one.
+    // A directive counts only at the top of the file.
     if let Some(at) = lines.iter().take_while(|line| line.trim_start().starts_with('#')).position(|line| is_escape(line)) {
         lines.swap(0, at);
     }
@@ -86,10 +86,10 @@ struct Lowering<'a> {
     args: &'a HashMap<String, String>,
     platforms: &'a Platforms,
     files: &'a str,
-    /// Before the first stage.
+    /// Values before the first stage.
     outer: Scope,
     here: Scope,
-    /// Of the stages before this one.
+    /// Values of earlier stages.
     stages: HashMap<String, Scope>,
     name: Option<String>,
     out: Lowered,
@@ -112,7 +112,7 @@ impl<'a> Lowering<'a> {
         Ok("#".to_owned())
     }
 
-    /// Lines that say the same.
+    /// The rewritten lines of an instruction.
     fn take(&mut self, instruction: Instruction) -> Result<Vec<String>, InvalidDockerfile> {
         self.note_needs(&instruction)?;
         match instruction.keyword.as_str() {
@@ -136,7 +136,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn note_needs(&mut self, instruction: &Instruction) -> Result<(), InvalidDockerfile> {
-        // What another image's build will carry out is judged like the rest.
+        // An `ONBUILD` instruction runs in another image's build, and is checked like the others.
         let (keyword, flags): (&str, Vec<&str>) = match instruction.keyword.as_str() {
             "ONBUILD" => {
                 let mut words = instruction.rest.split_whitespace();
@@ -186,7 +186,7 @@ impl<'a> Lowering<'a> {
         self.or_written(line, instruction)
     }
 
-    /// Only `BuildKit` knows these without an `ARG`.
+    /// Replaces platform variables, which only `BuildKit` knows without an `ARG`.
     fn with_platforms(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for name in
@@ -217,7 +217,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// The command that `BuildKit` would run.
+    /// Rewrites `RUN` to the command that `BuildKit` would run.
     fn run(&mut self, instruction: &Instruction) -> String {
         let (first, words) = (&instruction.heredocs[0], words(&instruction.rest, '\\'));
         let is_whole = words == [first.word.as_str()];
@@ -266,7 +266,7 @@ impl<'a> Lowering<'a> {
         Ok(lines)
     }
 
-    /// Puts here-documents into the image of files, and gives their paths there.
+    /// Adds here-documents to the image of files. Returns their paths there.
     fn keep(&mut self, heredocs: &[Heredoc], mode: u32) -> Result<Vec<String>, InvalidDockerfile> {
         let mut paths = Vec::new();
         for heredoc in heredocs {
@@ -293,14 +293,14 @@ fn line_of(keyword: &str, flags: &[String], rest: &str) -> String {
     [keyword].into_iter().chain(flags.iter().map(String::as_str)).chain([rest]).collect::<Vec<_>>().join(" ")
 }
 
-/// Where `$NAME` is, and no longer name.
+/// The position of `$NAME`, but not of a longer name.
 fn find_variable(text: &str, name: &str) -> Option<usize> {
     let needle = format!("${name}");
     let is_end = |at: usize| text[at + needle.len()..].chars().next().is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
     text.match_indices(&needle).map(|(at, _)| at).find(|at| is_end(*at))
 }
 
-/// Runs a script by the program that its first line names.
+/// A command that runs a script with the program of its first line.
 fn script_of(content: &str, line: usize) -> String {
     let file = format!("/tmp/.asman-line-{line}");
     let end = if content.ends_with('\n') { "" } else { "\n" };

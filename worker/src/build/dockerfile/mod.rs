@@ -1,15 +1,15 @@
-//! A Dockerfile as people write them today, made into one that the engine's builders can read.
+//! Rewrites a modern Dockerfile so that the engine's builders can read it.
 //!
-//! In: the text, the build arguments and the platform. Out: [`Lowered`], which says the same in the words of the classic builder, or which
-//! line needs `BuildKit`. The classic builder holds every bound of a job, so it builds whatever can be said to it:
+//! In: the text, the build arguments and the platform. Out: [`Lowered`], with the same Dockerfile for the classic builder, or with the lines
+//! that need `BuildKit`. The classic builder enforces every limit of a job, so it builds everything that it can:
 //!
-//! - here-documents: those of `RUN` become the command that `BuildKit` would run, those of `COPY` and `ADD` files of an image;
-//! - `--link` goes, since it changes layers and no files; a `# syntax=` line of Docker's own frontend goes, and any other is refused:
-//!   nothing is fetched to read a Dockerfile with;
-//! - `TARGETARCH` and its like have values in `FROM`, and are named so that they are given as arguments.
+//! - Here-documents of `RUN` become the command that `BuildKit` would run. Those of `COPY` and `ADD` become files of an image.
+//! - `--link` is removed, because it changes layers but no files. A `# syntax=` line of Docker's own frontend is removed. Every other one is
+//!   refused, because the worker does not fetch a frontend.
+//! - `TARGETARCH` and similar names get values in `FROM`, and are reported so that they can be given as arguments.
 //!
-//! Lines stay where they are, so what the engine says of line 7 is true of line 7. `RUN --network=host` and `--security=insecure` are
-//! refused here, whatever the builder.
+//! Line numbers do not change, so the engine's messages about line 7 are about line 7. `RUN --network=host` and `--security=insecure` are
+//! refused with every builder.
 
 mod lines;
 mod lower;
@@ -19,38 +19,40 @@ mod scope;
 pub(super) use lower::{File, Lowered, lower};
 pub(super) use platform::Platforms;
 
-/// Why a Dockerfile is not built. The sentences are for its author.
+/// Why a Dockerfile is refused. The sentences are for its author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidDockerfile {
-    /// Its last line is not there.
-    #[error("line {line} of the Dockerfile begins a here-document that no line {name:?} ends")]
+    /// A here-document has no end.
+    #[error("line {line} of the Dockerfile begins a here-document without an end; add a line {name:?} after it")]
     NoEnd { line: usize, name: String },
-    /// Of a frontend that would have to be fetched.
-    #[error("line {line} of the Dockerfile asks for the frontend {name:?}; this worker reads Dockerfiles with its engine's own")]
+    /// It asks for a frontend that would have to be fetched.
+    #[error(
+        "line {line} of the Dockerfile asks for the frontend {name:?}; this worker only uses its engine's own frontend, so remove the line"
+    )]
     Syntax { line: usize, name: String },
-    /// Rights that no build gets.
-    #[error("line {line} of the Dockerfile asks for {flag}, which no build gets here")]
+    /// It asks for rights that builds do not get.
+    #[error("line {line} of the Dockerfile asks for {flag}, which builds do not get here; remove the flag")]
     Forbidden { line: usize, flag: String },
-    /// A here-document where none can be.
-    #[error("line {line} of the Dockerfile has a here-document that cannot be built; use it with RUN, COPY or ADD alone")]
+    /// A here-document is in the wrong place.
+    #[error("line {line} of the Dockerfile has a here-document in a wrong place; use here-documents only with RUN, COPY or ADD")]
     Place { line: usize },
-    /// Over the bounds.
+    /// There are too many here-documents.
     #[error("the Dockerfile's here-documents make more than {0} files")]
     TooMany(usize),
-    /// Of an encoding that the engine does not read.
+    /// The engine does not read its encoding.
     #[error("the Dockerfile is not a text in UTF-8 or UTF-16; save it as UTF-8")]
     Encoding,
 }
 
-/// What only `BuildKit` does.
+/// An instruction that only `BuildKit` can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Need {
     pub(super) line: usize,
-    /// Such as `RUN --mount`.
+    /// The feature, such as `RUN --mount`.
     pub(super) what: String,
 }
 
-/// A text of any encoding that editors write, with plain line ends.
+/// Decodes the encodings that editors write. The result has plain line ends.
 pub(super) fn decode(bytes: &[u8]) -> Result<String, InvalidDockerfile> {
     let wide = |rest: &[u8], read: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = rest.chunks(2).map(|pair| read([pair[0], pair.get(1).copied().unwrap_or(0)])).collect();

@@ -1,6 +1,6 @@
-//! The arguments that `BuildKit` gives to every Dockerfile: what it is built on and what for.
+//! The arguments about platforms that `BuildKit` gives to every Dockerfile.
 
-/// Where a build runs and what it makes, as `linux/arm64` or `linux/arm/v7`.
+/// The platforms that a build runs on and builds for, such as `linux/arm64` or `linux/arm/v7`.
 #[derive(Clone, Debug)]
 pub(in crate::build) struct Platforms {
     build: String,
@@ -8,14 +8,14 @@ pub(in crate::build) struct Platforms {
 }
 
 impl Platforms {
-    /// `target` is what the definition says, if it says so.
+    /// `target` is the platform of the definition, if it has one.
     pub(in crate::build) fn new(engine: &str, target: Option<&str>) -> Self {
         let build = normal(engine);
         let target = target.map_or_else(|| build.clone(), normal);
         Self { build, target }
     }
 
-    /// Value of one of the arguments; none: it is another name.
+    /// The value of an argument. None for another name.
     pub(super) fn value(&self, name: &str) -> Option<String> {
         let (of, part) = match name.strip_prefix("TARGET") {
             Some(part) => (&self.target, part),
@@ -32,13 +32,13 @@ impl Platforms {
         }
     }
 
-    /// Whether `FROM` needs no word of it.
+    /// Whether a platform is the target, so that `FROM` need not name it.
     pub(super) fn is_target(&self, platform: &str) -> bool {
         normal(platform) == self.target
     }
 }
 
-/// As containerd spells platforms.
+/// A platform in the spelling of containerd.
 fn normal(text: &str) -> String {
     let text = text.to_ascii_lowercase();
     let (os, rest) = text.split_once('/').unwrap_or(("linux", &text));

@@ -1,6 +1,6 @@
-//! Values that `ARG` and `ENV` give to the text of here-documents, stage by stage.
+//! The values of `ARG` and `ENV` for the text of here-documents, stage by stage.
 //!
-//! What only a base image sets is not known here and reads as empty, but for `PATH`.
+//! Variables that only a base image sets are unknown here and count as empty, except `PATH`.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use super::lines::words;
 use super::platform::Platforms;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Bounds what values of values may grow to.
+/// Most bytes of a value, because values may contain other values.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// What holds at one instruction.
+/// The values at one instruction.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
     values: HashMap<String, String>,
-    /// Begins commands in shell form.
+    /// The shell for commands in shell form.
     pub(super) shell: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ impl Scope {
         out
     }
 
-    /// The value of what follows a `$`, and what is behind it.
+    /// The value of the variable after a `$`, and the text after it.
     fn variable<'a>(&self, after: &'a str) -> (String, &'a str) {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if let Some((inner, behind)) = after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
@@ -103,7 +103,7 @@ impl Scope {
     }
 }
 
-/// Without the quotes around a value or parts of it.
+/// A value without its quotes.
 fn bare(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '"' | '\'')).collect()
 }

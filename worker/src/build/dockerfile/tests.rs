@@ -1,4 +1,4 @@
-//! Dockerfiles of today and what becomes of them.
+//! Tests of modern Dockerfiles.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_every_builder_reads_stays_as_it_is_written() {
+fn text_that_every_builder_reads_is_not_changed() {
     let text = "# escape=`\n# a comment\nFROM a AS b\nRUN echo `\n  # between\n\n  c && echo $((1<<2)) <<<x\nCOPY --from=b --chown=1 a b\n\
                 ENV A=1 B=\"2 3\"\nCMD [\"x\"]\n";
     let read = read(text).unwrap();
@@ -22,7 +22,7 @@ fn what_every_builder_reads_stays_as_it_is_written() {
 }
 
 #[test]
-fn a_here_document_becomes_the_command_that_it_stands_for_and_lines_keep_their_numbers() {
+fn a_here_document_becomes_a_command_and_lines_keep_their_numbers() {
     let found = lines("FROM a\nRUN <<EOF\necho \"x\"\n  echo $y\nEOF\nLABEL a=b\n");
     assert_eq!(found, ["FROM a", r#"RUN ["/bin/sh","-c","echo \"x\"\n  echo $y\n"]"#, "", "", "", "LABEL a=b"]);
     let found = lines("FROM a\nSHELL [\"/bin/bash\", \"-c\"]\nRUN python3 - <<'A' && cat <<-B\nprint(1)\nA\n\tx\n\tB\n");
@@ -62,7 +62,7 @@ fn platforms_have_their_values_in_from_and_as_arguments() {
 }
 
 #[test]
-fn what_only_buildkit_does_is_named_with_its_line_and_what_nobody_gets_is_refused() {
+fn features_of_buildkit_are_named_with_their_line_and_forbidden_flags_are_refused() {
     let found = read("FROM a\n\nRUN --mount=type=cache,target=/c x\nCOPY --chmod=1 --link a b\nADD --checksum=x a b\n").unwrap();
     let needs: Vec<_> = found.needs.iter().map(|need| (need.line, need.what.as_str())).collect();
     assert_eq!(needs, [(3, "RUN --mount"), (4, "COPY --chmod"), (5, "ADD --checksum")]);

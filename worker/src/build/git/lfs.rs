@@ -1,8 +1,8 @@
-//! Files in large file storage (git-lfs): what stands for them in the repository is replaced by what it stands for.
+//! Files in large file storage (git-lfs): the worker replaces each pointer file in the repository by the large file.
 //!
-//! The storage is asked by its own protocol (the batch of basic transfers), through the guarded client, without the `git-lfs`
-//! program. A file is taken when its SHA-256 and size are those that the repository names. A repository's login goes to its own host
-//! alone; what the storage says to send with a download goes to that download alone.
+//! It uses the batch protocol of basic transfers through the guarded client, without the `git-lfs` program. A file is accepted when its
+//! SHA-256 and size are those of the pointer. A repository's login is sent only to its own host. Headers that the storage gives for a
+//! download are sent only with that download.
 //!
 //! Bounds: [`FILES_MAX`], [`BYTES_MAX`] of all files together, [`ANSWER_BYTES_MAX`].
 
@@ -15,27 +15,27 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use super::parts::Part;
+use super::parts::RepositoryPart;
 use super::{BYTES_MAX, Git, GitError};
 use crate::api::ApiError;
 use crate::build::archive::{Archive, ArchiveError, Kind};
 
 const FILES_MAX: usize = 10_000;
-/// What stands for a file is smaller.
+/// Most bytes of a pointer file.
 const POINTER_BYTES_MAX: u64 = 1024;
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// Files that are asked for at a time.
+/// Files in one request.
 const BATCH: usize = 100;
 const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 const FIRST_LINE: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 
-/// Files on disk by their name in the tar.
+/// Large files on disk, by their name in the tar.
 pub(super) type LargeFiles = HashMap<String, PathBuf>;
 
-/// What stands for a file.
+/// A pointer file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pointer {
-    /// Name in the whole tar.
+    /// Name in the tar of all repositories.
     name: String,
     part: usize,
     sha256: String,
@@ -66,8 +66,8 @@ struct Download {
     header: HashMap<String, String>,
 }
 
-/// Looks for them in all parts, below a folder if only that is wanted.
-pub(super) async fn pointers_in(parts: &[Part], folder: Option<&str>) -> Result<Vec<Pointer>, GitError> {
+/// Finds the pointer files of all parts, or only those below a folder.
+pub(super) async fn pointers_in(parts: &[RepositoryPart], folder: Option<&str>) -> Result<Vec<Pointer>, GitError> {
     let tars: Vec<_> = parts.iter().map(|part| (part.prefix.clone(), part.tar.clone())).collect();
     let below = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
     let read = move || {
@@ -98,8 +98,8 @@ fn pointer(name: String, part: usize, text: &[u8]) -> Option<Pointer> {
 }
 
 impl Git<'_> {
-    /// Fetches them all.
-    pub(super) async fn large_files(&self, parts: &[Part], pointers: Vec<Pointer>) -> Result<LargeFiles, GitError> {
+    /// Fetches all large files.
+    pub(super) async fn large_files(&self, parts: &[RepositoryPart], pointers: Vec<Pointer>) -> Result<LargeFiles, GitError> {
         let total = pointers.iter().fold(0_u64, |sum, pointer| sum.saturating_add(pointer.size));
         if total > BYTES_MAX || pointers.len() > FILES_MAX {
             return Err(GitError::TooLarge);
@@ -118,8 +118,8 @@ impl Git<'_> {
         Ok(files)
     }
 
-    /// What the repository says, else beside it.
-    async fn storage_of(&self, part: &Part) -> Url {
+    /// The address of the storage: the one in the repository, else the default beside the repository.
+    async fn storage_of(&self, part: &RepositoryPart) -> Url {
         let mut command = self.command(&[]);
         let settings = format!("--blob={}:.lfsconfig", part.commit);
         command.arg("--git-dir").arg(&part.bare).args(["config", &settings, "--get", "lfs.url"]);
@@ -145,7 +145,7 @@ impl Git<'_> {
             self.with_login(request, storage)
         };
         let answer = self.guarded.once(Method::POST, url, dress).await.map_err(|error| failed(first, &error))?;
-        let answer: Answer = read(answer).await.ok_or_else(|| refuse(first, "its answer cannot be read".to_owned()))?;
+        let answer: Answer = read(answer).await.ok_or_else(|| refuse(first, "cannot read the server's answer".to_owned()))?;
         for pointer in pointers {
             let actions =
                 answer.objects.iter().find(|object| object.oid == pointer.sha256).and_then(|object| object.actions.as_ref());
@@ -180,24 +180,25 @@ impl Git<'_> {
         let part = file.with_extension("part");
         let mut out = tokio::fs::File::create(&part).await.map_err(GitError::Host)?;
         let (mut hash, mut size) = (Sha256::new(), 0_u64);
-        let broke_off = |_| GitError::Unreachable(format!("the large file {:?} (git-lfs) did not come to its end", pointer.name));
+        let broke_off =
+            |_| GitError::Unreachable(format!("the download of the large file {:?} (git-lfs) broke off", pointer.name));
         while let Some(chunk) = answer.chunk().await.map_err(broke_off)? {
             size += chunk.len() as u64;
             if size > pointer.size {
-                return Err(refuse("it is larger than the repository says"));
+                return Err(refuse("it is larger than its pointer says"));
             }
             hash.update(&chunk);
             out.write_all(&chunk).await.map_err(GitError::Host)?;
         }
         out.flush().await.map_err(GitError::Host)?;
         if size != pointer.size || hex::encode(hash.finalize()) != pointer.sha256 {
-            return Err(refuse("what came is not what the repository names"));
+            return Err(refuse("its content does not have the hash of its pointer"));
         }
         tokio::fs::rename(&part, file).await.map_err(GitError::Host)
     }
 }
 
-/// What may pass is told from what the storage has decided.
+/// The error for a failed call: a temporary one, or the storage's decision.
 fn failed(path: &str, error: &ApiError) -> GitError {
     match error {
         ApiError::Away(why) => GitError::Unreachable(format!("the large file {path:?} (git-lfs): {why}")),
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_for_a_file_is_known_by_its_words() {
+    fn a_pointer_file_is_recognized_by_its_lines() {
         let oid = "a".repeat(64);
         let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 12345\n");
         let read = pointer("a".to_owned(), 0, text.as_bytes()).unwrap();

@@ -1,16 +1,16 @@
-//! Git contexts, by the `git` program: a ref to a commit, a commit to a tar. Nothing is checked out.
+//! Git contexts, with the `git` program: from a ref to a commit, and from a commit to a tar. Nothing is checked out.
 //!
-//! - The ref is resolved first (`ls-remote`), also for a commit that is given: it shows that whoever submitted the job may read the
-//!   repository, so that an image in the cache is not handed to others.
-//! - Only `https` is spoken (`http` too where private addresses are permitted), through [`Tunnel`]. No hooks, no filters, no
-//!   configuration of the machine, no prompts. No word of a user reaches the command line but checked URLs, after `--`, and refs that
-//!   the server has named.
-//! - A login goes to git in its environment, as a header for that host, and then no redirect is followed.
-//! - [`parts`]: submodules are repositories like the first, at the commits that it names. [`lfs`]: files that lie in large file storage
-//!   are fetched from there. Neither is ever left out without a word.
+//! - The worker resolves the ref first (`ls-remote`), even for a given commit. This shows that the submitter may read the repository, so that
+//!   nobody else gets an image from the cache.
+//! - Git uses only `https` (also `http` if private addresses are permitted), through [`Tunnel`]. It uses no hooks, no filters, no settings of
+//!   the machine and no prompts. The command line contains only checked URLs after `--` and refs that the server has named, and no other
+//!   word of a user.
+//! - Git gets a login in its environment, as a header for that host. It then follows no redirect.
+//! - [`parts`]: submodules are fetched like the main repository, at the commits that it names. [`lfs`]: files in large file storage are fetched
+//!   from there. If one of them cannot be fetched, the build fails.
 //!
-//! Bounds: [`BYTES_MAX`] from the network and in the tar, of all parts together, 32 MiB of git's words, and those of [`parts`]; time is
-//! the caller's.
+//! Bounds: [`BYTES_MAX`] from the network and in the tar, for all parts together, 32 MiB of git's output, and those of [`parts`]. The caller
+//! limits the time.
 
 mod lfs;
 mod parts;
@@ -25,70 +25,74 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::source::Repository;
 use super::tunnel::Tunnel;
 use crate::guard::Guarded;
-use program::{COMPLAINT_BYTES_MAX, read_at_most};
+use program::{STDERR_BYTES_MAX, read_at_most};
 use refs::{find, parse_refs};
 
-/// Most bytes that come over the network, and of the tar.
+/// Most bytes from the network, and most bytes of the tar.
 const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// Why there is no context. The sentences are for the job's author, and hold no login.
+/// Why a git context failed. The sentences are for the job's author and contain no login.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GitError {
-    /// No such program.
+    /// The worker has no git.
     #[error("this worker has no git; install git on it, or give the context as an archive, such as …/archive/<ref>.tar.gz")]
     NoGit,
-    /// It may not be reached from here.
+    /// The worker does not permit the address.
     #[error("the repository cannot be reached: {0}")]
     Forbidden(String),
-    /// Nobody answers there.
+    /// The server does not answer.
     #[error("the repository cannot be reached: {0}")]
     Unreachable(String),
-    /// It is private, or not there.
-    #[error("the repository is not there or is private; a token goes into its URL: https://TOKEN@host/owner/repo")]
+    /// The repository is private or does not exist.
+    #[error(
+        "the repository does not exist or is private; for a private one, put a token into its URL: https://TOKEN@host/owner/repo"
+    )]
     NoAccess,
-    /// In git's own words.
+    /// Git reported an error.
     #[error("git failed: {0}")]
     Failed(String),
-    /// Neither a branch nor a tag.
-    #[error("the repository has no branch or tag {0:?}")]
+    /// The name is neither a branch nor a tag.
+    #[error("the repository has no branch or tag {0:?}; check the build context's URL")]
     NoRef(String),
-    /// Not all of it.
-    #[error("the commit {0} is short and no branch or tag points to it; give all of its digits")]
+    /// The commit is abbreviated.
+    #[error("the commit {0} is abbreviated and no branch or tag points to it; give all of its digits")]
     ShortCommit(String),
-    /// A ref and a commit that do not go together.
-    #[error("{name:?} of the repository is the commit {found}, and not {wanted}, which the build context's URL asks for")]
+    /// The ref does not point to the commit.
+    #[error(
+        "{name:?} of the repository is the commit {found}, but the build context's URL asks for {wanted}; change one of them"
+    )]
     OtherCommit { name: String, found: String, wanted: String },
-    /// A repository within that cannot be had.
+    /// A submodule cannot be fetched.
     #[error("the submodule {path:?} cannot be fetched: {why} (without submodules: ?submodules=false in the context's URL)")]
     Submodule { path: String, why: String },
-    /// A file that is not in the repository itself.
-    #[error("the repository keeps {path:?} in large file storage (git-lfs), and it cannot be fetched from there: {why}")]
+    /// A large file cannot be fetched.
+    #[error("the repository has {path:?} in large file storage (git-lfs), and the worker cannot fetch it: {why}")]
     LargeFile { path: String, why: String },
-    /// Over [`BYTES_MAX`].
+    /// It is larger than [`BYTES_MAX`].
     #[error("the repository is larger than {} MiB", BYTES_MAX / 1024 / 1024)]
     TooLarge,
-    /// Not git's fault.
-    #[error("running git: {0}")]
+    /// Git cannot be run.
+    #[error("cannot run git: {0}")]
     Host(std::io::Error),
 }
 
-/// What of a repository is wanted, and where it is.
+/// The commit and folder to fetch, and their repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resolved {
-    /// All digits of it.
+    /// All digits of the commit.
     pub(super) commit: String,
-    /// Of that repository, when the URL names one.
+    /// Folder in the repository, if the URL names one.
     pub(super) folder: Option<String>,
-    /// The ref that points to the commit, when one does.
+    /// The ref that points to the commit, if there is one.
     name: Option<String>,
-    /// The spelling of the URL that the server knows.
+    /// The spelling of the URL that the server accepts.
     url: Url,
 }
 
 /// Git for one repository.
 pub(super) struct Git<'a> {
     program: &'a Path,
-    /// Scratch; git's home.
+    /// Scratch folder, which is also git's home.
     folder: &'a Path,
     repository: &'a Repository,
     guarded: &'a Guarded,
@@ -111,7 +115,7 @@ impl<'a> Git<'a> {
         Ok(Self { program, folder, repository, guarded, allows_http, tunnel })
     }
 
-    /// Asks the server which commit is wanted.
+    /// Asks the server for the commit.
     pub(super) async fn resolve(&self) -> Result<Resolved, GitError> {
         let mut failure = GitError::NoAccess;
         for url in spellings(self.repository) {
@@ -132,7 +136,7 @@ impl<'a> Git<'a> {
         self.output(command).await
     }
 
-    /// Fetches the commit and writes its files as a tar, with those of its submodules and of large file storage.
+    /// Fetches the commit and writes its files to a tar, with its submodules and large files.
     pub(super) async fn fetch(&self, resolved: &Resolved, tar: &Path) -> Result<(), GitError> {
         let parts = self.parts(resolved).await?;
         let pointers = lfs::pointers_in(&parts, resolved.folder.as_deref()).await?;
@@ -140,20 +144,20 @@ impl<'a> Git<'a> {
         parts::join(parts, files, tar).await
     }
 
-    /// A bare repository that has the commit.
+    /// Makes a bare repository with the commit.
     async fn fetch_bare(&self, bare: &Path, url: &Url, commit: &str, name: Option<&str>) -> Result<(), GitError> {
         let mut init = self.command(&[]);
         init.args(["init", "--quiet", "--bare", "--template=", "--"]).arg(bare);
         self.output(init).await?;
         self.fetch_into(bare, url, commit, name).await?;
-        // The tar has what is in the commit, byte for byte, whatever attributes it sets for archives and filters.
+        // The tar gets the exact bytes of the commit, even if it sets attributes for archives and filters.
         let attributes = "* -export-ignore -export-subst -filter -ident -text -working-tree-encoding\n";
         let info = bare.join("info");
         tokio::fs::create_dir_all(&info).await.map_err(GitError::Host)?;
         tokio::fs::write(info.join("attributes"), attributes).await.map_err(GitError::Host)
     }
 
-    /// The commit alone; where a server will not give that, its branch; where it speaks the old protocol, with all its history.
+    /// Fetches only the commit. If the server refuses that, fetches its branch, and with the old protocol the whole history.
     async fn fetch_into(&self, bare: &Path, url: &Url, commit: &str, name: Option<&str>) -> Result<(), GitError> {
         let everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
         let name = name.map_or(everything.to_vec(), |name| vec![name]);
@@ -187,14 +191,14 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// Writes a commit's files as a tar, `left` bytes at most. Gives its size.
+    /// Writes a commit's files to a tar of at most `left` bytes. Returns its size.
     async fn archive(&self, bare: &Path, commit: &str, tar: &Path, left: u64) -> Result<u64, GitError> {
         let mut command = self.command(&[]);
         command.arg("--git-dir").arg(bare).args(["archive", "--format=tar", commit]);
         let mut child = self.spawn(command)?;
         let mut file = tokio::fs::File::create(tar).await.map_err(GitError::Host)?;
         let (Some(stdout), Some(stderr)) = (child.child.stdout.take(), child.child.stderr.take()) else {
-            return Err(GitError::Failed("it says nothing".to_owned()));
+            return Err(GitError::Failed("it has no output".to_owned()));
         };
         let mut limited = stdout.take(left + 1);
         let copy = async {
@@ -202,14 +206,14 @@ impl<'a> Git<'a> {
             file.flush().await.map_err(GitError::Host)?;
             if n > left { Err(GitError::TooLarge) } else { Ok(n) }
         };
-        let (copied, complaint) = tokio::join!(copy, read_at_most(stderr, COMPLAINT_BYTES_MAX));
+        let (copied, stderr) = tokio::join!(copy, read_at_most(stderr, STDERR_BYTES_MAX));
         let n = copied?;
-        self.judge(&mut child, &complaint).await?;
+        self.judge(&mut child, &stderr).await?;
         Ok(n)
     }
 }
 
-/// The URL as it is. With a login redirects are not followed, so the spelling that forges redirect to comes first.
+/// The spellings of the URL to try. With a login, redirects are not followed, so the spelling that forges redirect to comes first.
 fn spellings(repository: &Repository) -> Vec<Url> {
     let url = repository.url.clone();
     if repository.login.is_none() || url.path().strip_suffix(".git").is_some() {
@@ -220,7 +224,7 @@ fn spellings(repository: &Repository) -> Vec<Url> {
     vec![longer, url]
 }
 
-/// Whether a server says that a URL is a repository's.
+/// Whether a server answers that a URL is a git repository.
 pub(super) async fn is_repository(guarded: &Guarded, repository: &Repository) -> bool {
     let mut url = repository.url.clone();
     url.set_path(&format!("{}/info/refs", url.path().trim_end_matches('/')));

@@ -1,7 +1,7 @@
-//! A repository with its submodules: each is fetched at the commit that its parent names, and all become one tar.
+//! A repository with its submodules. Each submodule is fetched at the commit that its parent names, and all files go into one tar.
 //!
-//! What `.gitmodules` says is a stranger's: its paths are checked as names in archives are, its URLs go through the same tunnel as the
-//! first one, without a login in them. Bounds: [`PARTS_MAX`], [`DEPTH_MAX`], and the bytes of all together.
+//! A stranger wrote `.gitmodules`, so its paths are checked like names in archives. Its URLs use the same tunnel as the main repository,
+//! without a login. Bounds: [`PARTS_MAX`], [`DEPTH_MAX`], and the bytes of all repositories together.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,15 +14,15 @@ use reqwest::Url;
 use super::lfs::LargeFiles;
 use super::refs::is_commit;
 use super::{BYTES_MAX, Git, GitError, Resolved};
-use crate::build::archive::{Archive, ArchiveError, Entry, Kind, append};
+use crate::build::archive::{Archive, ArchiveEntry, ArchiveError, Kind, append};
 
 const PARTS_MAX: usize = 64;
 const DEPTH_MAX: usize = 8;
 
 /// One repository at one commit.
 #[derive(Debug)]
-pub(super) struct Part {
-    /// Where its files go; empty, or with a `/` at its end.
+pub(super) struct RepositoryPart {
+    /// Folder of its files in the tar. It is empty or ends with `/`.
     pub(super) prefix: String,
     pub(super) url: Url,
     pub(super) commit: String,
@@ -31,15 +31,15 @@ pub(super) struct Part {
     depth: usize,
 }
 
-/// A submodule, as its parent has it.
+/// A submodule in its parent.
 struct Link {
     path: String,
     commit: String,
 }
 
 impl Git<'_> {
-    /// The repository and, unless they are not wanted, all that are in it.
-    pub(super) async fn parts(&self, resolved: &Resolved) -> Result<Vec<Part>, GitError> {
+    /// The repository and, if they are wanted, all its submodules.
+    pub(super) async fn parts(&self, resolved: &Resolved) -> Result<Vec<RepositoryPart>, GitError> {
         let mut left = BYTES_MAX;
         let first = self.part(0, String::new(), resolved.url.clone(), resolved.commit.clone(), 0);
         self.fetch_part(&first, resolved.name.as_deref(), &mut left).await?;
@@ -49,11 +49,11 @@ impl Git<'_> {
             for (link, url) in self.submodules_of(&parts[at]).await? {
                 let refuse = |why: &str| Err(GitError::Submodule { path: link.path.clone(), why: why.to_owned() });
                 if parts.len() >= PARTS_MAX {
-                    return refuse("there are more than 64 repositories in one another");
+                    return refuse("there are more than 64 submodules");
                 }
                 let depth = parts[at].depth + 1;
                 if depth > DEPTH_MAX {
-                    return refuse("it lies in more than 8 others");
+                    return refuse("it is nested in more than 8 repositories");
                 }
                 let part = self.part(parts.len(), format!("{}{}/", parts[at].prefix, link.path), url, link.commit, depth);
                 self.fetch_part(&part, None, &mut left).await.map_err(|error| of_submodule(&link.path, error))?;
@@ -64,18 +64,18 @@ impl Git<'_> {
         Ok(parts)
     }
 
-    fn part(&self, n: usize, prefix: String, url: Url, commit: String, depth: usize) -> Part {
+    fn part(&self, n: usize, prefix: String, url: Url, commit: String, depth: usize) -> RepositoryPart {
         let (bare, tar) = (self.folder.join(format!("repository-{n}")), self.folder.join(format!("files-{n}")));
-        Part { prefix, url, commit, bare, tar, depth }
+        RepositoryPart { prefix, url, commit, bare, tar, depth }
     }
 
-    async fn fetch_part(&self, part: &Part, name: Option<&str>, left: &mut u64) -> Result<(), GitError> {
+    async fn fetch_part(&self, part: &RepositoryPart, name: Option<&str>, left: &mut u64) -> Result<(), GitError> {
         self.fetch_bare(&part.bare, &part.url, &part.commit, name).await?;
         *left -= self.archive(&part.bare, &part.commit, &part.tar, *left).await?;
         Ok(())
     }
 
-    async fn submodules_of(&self, part: &Part) -> Result<Vec<(Link, Url)>, GitError> {
+    async fn submodules_of(&self, part: &RepositoryPart) -> Result<Vec<(Link, Url)>, GitError> {
         let mut command = self.command(&[]);
         command.arg("--git-dir").arg(&part.bare).args(["ls-tree", "-r", "-z", "--full-tree", &part.commit]);
         let links = links_in(&self.output(command).await?);
@@ -91,7 +91,7 @@ impl Git<'_> {
             "--get-regexp",
             r"^submodule\..*\.(path|url)$",
         ]);
-        // Without the file each of them lacks a URL, which is said below.
+        // Without the file, each submodule is reported below as one without a URL.
         let urls = urls_in(&self.output(command).await.unwrap_or_default());
         let with_url = |link: Link| {
             let url = self.url_of(&link, urls.get(&link.path), &part.url);
@@ -100,20 +100,20 @@ impl Git<'_> {
         links.into_iter().map(with_url).collect()
     }
 
-    /// Where a submodule is. The sentence of a refusal holds no word of the URL, which may be a login.
+    /// The URL of a submodule. The sentence of a refusal does not repeat the URL, which may contain a login.
     fn url_of(&self, link: &Link, written: Option<&String>, parent: &Url) -> Result<Url, &'static str> {
         let written = written.ok_or(".gitmodules has no URL for it")?;
         if check_input_path(&link.path).is_err() || !is_commit(&link.commit) {
-            return Err("its path is not one of plain segments");
+            return Err("its path is not a relative path of plain segments");
         }
         let is_relative = written.starts_with("./") || written.starts_with("../");
         let read = if is_relative { beside(parent, written) } else { Url::parse(written).ok() };
-        let mut url = read.ok_or("its URL is not an https URL; an ssh URL has no key here")?;
+        let mut url = read.ok_or("its URL is not an https URL; the worker has no key for ssh URLs")?;
         let is_spoken = url.scheme() == "https" || (self.allows_http && url.scheme() == "http");
         if !is_spoken || !url.has_host() {
             return Err("its URL is not an https URL");
         }
-        // They fail for URLs without a host only.
+        // These calls fail only for URLs without a host.
         let _ = (url.set_username(""), url.set_password(None));
         url.set_query(None);
         url.set_fragment(None);
@@ -124,27 +124,27 @@ impl Git<'_> {
 fn of_submodule(path: &str, error: GitError) -> GitError {
     match error {
         GitError::Host(_) | GitError::NoGit | GitError::TooLarge | GitError::Submodule { .. } => error,
-        // These may pass.
+        // These errors may pass.
         GitError::Unreachable(why) => GitError::Unreachable(format!("the submodule {path:?}: {why}")),
         GitError::Failed(why) => GitError::Failed(format!("the submodule {path:?}: {why}")),
         error => GitError::Submodule { path: path.to_owned(), why: error.to_string() },
     }
 }
 
-/// Git takes a repository's URL for a folder.
+/// Resolves a relative URL. Git treats a repository's URL as a folder.
 fn beside(parent: &Url, written: &str) -> Option<Url> {
     let mut folder = parent.clone();
     folder.set_path(&format!("{}/", parent.path().trim_end_matches('/')));
     folder.join(written).ok()
 }
 
-/// Entries of the kind that stands for a commit of another repository.
+/// The submodules in a tree: entries that are commits of other repositories.
 fn links_in(tree: &str) -> Vec<Link> {
     let entries = tree.split('\0').filter_map(|entry| entry.strip_prefix("160000 commit ")?.split_once('\t'));
     entries.map(|(commit, path)| Link { path: path.to_owned(), commit: commit.to_owned() }).collect()
 }
 
-/// URLs by path.
+/// The submodules' URLs by path.
 fn urls_in(settings: &str) -> HashMap<String, String> {
     let (mut paths, mut urls) = (HashMap::new(), HashMap::new());
     for (key, value) in settings.split('\0').filter_map(|setting| setting.split_once('\n')) {
@@ -157,8 +157,8 @@ fn urls_in(settings: &str) -> HashMap<String, String> {
     paths.into_iter().filter_map(|(name, path)| Some((path, urls.remove(&name)?))).collect()
 }
 
-/// Writes one tar of all parts, with the large files in the place of what stands for them.
-pub(super) async fn join(parts: Vec<Part>, files: LargeFiles, tar: &Path) -> Result<(), GitError> {
+/// Writes one tar of all parts, with the large files in place of their pointers.
+pub(super) async fn join(parts: Vec<RepositoryPart>, files: LargeFiles, tar: &Path) -> Result<(), GitError> {
     if let ([only], true) = (parts.as_slice(), files.is_empty()) {
         return tokio::fs::rename(&only.tar, tar).await.map_err(GitError::Host);
     }
@@ -167,7 +167,7 @@ pub(super) async fn join(parts: Vec<Part>, files: LargeFiles, tar: &Path) -> Res
     joined.map_err(io::Error::other).and_then(|written| written).map_err(GitError::Host)
 }
 
-fn write(parts: &[Part], files: &LargeFiles, path: &Path) -> io::Result<()> {
+fn write(parts: &[RepositoryPart], files: &LargeFiles, path: &Path) -> io::Result<()> {
     let mut tar = tar::Builder::new(io::BufWriter::new(File::create(path)?));
     for part in parts {
         let archive = Archive::open(&part.tar).map_err(io::Error::other)?;
@@ -191,10 +191,10 @@ fn write(parts: &[Part], files: &LargeFiles, path: &Path) -> io::Result<()> {
     io::Write::flush(&mut tar.into_inner()?)
 }
 
-fn append_file(tar: &mut tar::Builder<impl io::Write>, name: &str, entry: &Entry, file: &Path) -> io::Result<()> {
+fn append_file(tar: &mut tar::Builder<impl io::Write>, name: &str, entry: &ArchiveEntry, file: &Path) -> io::Result<()> {
     let mut bytes = File::open(file)?;
     let size = bytes.metadata()?.len();
-    let entry = Entry { kind: Kind::File { size }, ..entry.clone() };
+    let entry = ArchiveEntry { kind: Kind::File { size }, ..entry.clone() };
     append(tar, name, "", &entry, &mut bytes)
 }
 
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn submodules_are_read_off_gits_own_words() {
+    fn submodules_are_read_from_gits_output() {
         let sha = "1".repeat(40);
         let tree = format!("100644 blob {sha}\ta\0160000 commit {sha}\tlib/in ner\0");
         let links = links_in(&tree);

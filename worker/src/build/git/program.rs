@@ -1,4 +1,4 @@
-//! The `git` program: what it is told, what it may not do, and what its failures mean.
+//! Runs the `git` program: its settings, its limits, and the meaning of its failures.
 
 use std::process::Stdio;
 
@@ -13,13 +13,13 @@ use super::{Git, GitError};
 
 /// Most bytes of a list of refs.
 const WORDS_MAX: u64 = 32 * 1024 * 1024;
-const COMPLAINT_CHARS_MAX: usize = 400;
-/// Environment that git keeps: where programs and certificates are.
+const STDERR_CHARS_MAX: usize = 400;
+/// Environment variables that git gets: the paths of programs and certificates.
 const ENVIRONMENT: [&str; 5] = ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_EXEC_PATH"];
-pub(super) const COMPLAINT_BYTES_MAX: u64 = 64 * 1024;
+pub(super) const STDERR_BYTES_MAX: u64 = 64 * 1024;
 
 impl Git<'_> {
-    /// A command that speaks to a server. The login is for the repository's own, whatever else is fetched.
+    /// A command that calls a server. The login is sent only to the main repository's host.
     pub(super) fn remote(&self, url: &Url) -> Command {
         let protocols = if self.allows_http { "http:https" } else { "https" };
         let login = self.repository.login.as_ref().filter(|_| url.origin() == self.repository.url.origin());
@@ -77,18 +77,18 @@ impl Git<'_> {
         Ok(Group { id: child.id(), child })
     }
 
-    /// Runs a command to its end and gives what it wrote.
+    /// Runs a command to its end. Returns its output.
     pub(super) async fn output(&self, command: Command) -> Result<String, GitError> {
         let mut child = self.spawn(command)?;
         let (Some(stdout), Some(stderr)) = (child.child.stdout.take(), child.child.stderr.take()) else {
-            return Err(GitError::Failed("it says nothing".to_owned()));
+            return Err(GitError::Failed("it has no output".to_owned()));
         };
-        let (words, complaint) = tokio::join!(read_at_most(stdout, WORDS_MAX), read_at_most(stderr, COMPLAINT_BYTES_MAX));
-        self.judge(&mut child, &complaint).await?;
+        let (words, stderr) = tokio::join!(read_at_most(stdout, WORDS_MAX), read_at_most(stderr, STDERR_BYTES_MAX));
+        self.judge(&mut child, &stderr).await?;
         Ok(words)
     }
 
-    pub(super) async fn judge(&self, group: &mut Group, complaint: &str) -> Result<(), GitError> {
+    pub(super) async fn judge(&self, group: &mut Group, stderr: &str) -> Result<(), GitError> {
         let status = group.child.wait().await.map_err(GitError::Host)?;
         group.id = None;
         if status.success() {
@@ -101,13 +101,13 @@ impl Git<'_> {
             return Err(if is_forbidden { GitError::Forbidden(why) } else { GitError::Unreachable(why) });
         }
         let is_private = ["could not read Username", "Authentication failed", "not found", "error: 403", "error: 401"];
-        if is_private.iter().any(|words| complaint.contains(words)) {
+        if is_private.iter().any(|words| stderr.contains(words)) {
             return Err(GitError::NoAccess);
         }
-        Err(GitError::Failed(self.redact(&last_words(complaint))))
+        Err(GitError::Failed(self.redact(&last_words(stderr))))
     }
 
-    /// Git is never told a login on its command line and has no reason to print one; still.
+    /// Removes the login from git's words. Git should never print it, because its command line does not contain it.
     fn redact(&self, words: &str) -> String {
         let Some(login) = &self.repository.login else { return words.to_owned() };
         let encoded = STANDARD.encode(format!("{}:{}", login.user, login.password));
@@ -117,10 +117,10 @@ impl Git<'_> {
     }
 }
 
-/// A program with whatever it started; all are killed when this is dropped before the end.
+/// A program and all processes that it started. They are killed if this is dropped before the end.
 pub(super) struct Group {
     pub(super) child: Child,
-    /// None once it has ended.
+    /// None after the program has ended.
     id: Option<u32>,
 }
 
@@ -128,26 +128,26 @@ impl Drop for Group {
     fn drop(&mut self) {
         let id = self.id.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         if let Some(id) = id {
-            // It may have ended this moment.
+            // The group may have ended in this moment.
             let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
         }
     }
 }
 
-/// Reads all and keeps the first bytes, so that the writer never waits.
+/// Reads everything and keeps only the first bytes, so that the writer never waits.
 pub(super) async fn read_at_most(mut from: impl AsyncRead + Unpin, max: u64) -> String {
     let mut kept = Vec::new();
-    // A broken pipe is the end.
+    // A broken pipe counts as the end.
     let _ = (&mut from).take(max).read_to_end(&mut kept).await;
     let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// The last two lines that say something.
-fn last_words(complaint: &str) -> String {
-    let lines: Vec<_> = complaint.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+/// The last two lines that are not empty.
+fn last_words(stderr: &str) -> String {
+    let lines: Vec<_> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let words = lines[lines.len().saturating_sub(2)..].join("; ");
-    let words: String = words.chars().filter(|c| !c.is_control()).take(COMPLAINT_CHARS_MAX).collect();
+    let words: String = words.chars().filter(|c| !c.is_control()).take(STDERR_CHARS_MAX).collect();
     if words.is_empty() { "it gives no reason".to_owned() } else { words }
 }
 
@@ -159,6 +159,6 @@ mod tests {
     fn gits_last_words_are_short() {
         assert_eq!(last_words("a\nb\n\n c\u{7}\n"), "b; c");
         assert_eq!(last_words(""), "it gives no reason");
-        assert!(last_words(&"x".repeat(10_000)).len() <= COMPLAINT_CHARS_MAX);
+        assert!(last_words(&"x".repeat(10_000)).len() <= STDERR_CHARS_MAX);
     }
 }

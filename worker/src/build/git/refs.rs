@@ -1,22 +1,22 @@
-//! From a server's list of refs to the commit that is wanted.
+//! Finds the commit to build in a server's list of refs.
 
 use reqwest::Url;
 
 use super::{GitError, Resolved};
 use crate::build::source::{Wanted, is_hex};
 
-/// Lines of `ls-remote`: commit and ref, where `<tag>^{}` is the commit that a tag object stands for.
+/// The lines of `ls-remote`: commit and ref. `<tag>^{}` is the commit of a tag object.
 pub(super) fn parse_refs(list: &str) -> Vec<(&str, &str)> {
     let lines = list.lines().filter_map(|line| line.split_once('\t'));
     lines.filter(|(commit, _)| is_hex(commit) && commit.len() >= 40).collect()
 }
 
-/// Whether a text is all digits of a commit.
+/// Whether a text is a complete commit id.
 pub(super) fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && is_hex(text)
 }
 
-/// Finds what is wanted in the list.
+/// Finds the commit in the list.
 pub(super) fn find(wanted: &Wanted, refs: &[(&str, &str)], url: Url) -> Result<Resolved, GitError> {
     let (found, folder) = match wanted {
         Wanted::Head => (by_name(refs, "HEAD"), None),
@@ -31,7 +31,7 @@ pub(super) fn find(wanted: &Wanted, refs: &[(&str, &str)], url: Url) -> Result<R
 
 type Found = Option<(String, Option<String>)>;
 
-/// What a query names: a ref, which must stand for the commit if one is given too, or a commit.
+/// The commit of a query: a ref, a commit, or both, when the ref must point to the commit.
 fn by_query(refs: &[(&str, &str)], name: Option<&str>, commit: Option<&str>) -> Result<Found, GitError> {
     let found = match (name, commit) {
         (None, Some(commit)) => return by_commit(refs, commit),
@@ -46,7 +46,7 @@ fn by_query(refs: &[(&str, &str)], name: Option<&str>, commit: Option<&str>) -> 
     }
 }
 
-/// The same, and the first digits of a commit that a branch or a tag points to.
+/// The commit of a name, or of the first digits of a commit that a branch or a tag points to.
 fn by_name_or_start(refs: &[(&str, &str)], name: &str) -> Result<Found, GitError> {
     match by_name(refs, name) {
         None if is_hex(name) => by_commit(refs, &name.to_ascii_lowercase()),
@@ -54,7 +54,7 @@ fn by_name_or_start(refs: &[(&str, &str)], name: &str) -> Result<Found, GitError
     }
 }
 
-/// A branch before a tag, then any other ref, such as `refs/tags/v1` or `pull/1/head`; all digits of a commit stand for it.
+/// The commit of a branch, then of a tag, then of another ref such as `refs/tags/v1` or `pull/1/head`, then a complete commit id.
 fn by_name(refs: &[(&str, &str)], name: &str) -> Found {
     let exact = |full: &str| refs.iter().find(|(_, other)| *other == full).map(|(commit, _)| (*commit).to_owned());
     let peeled = |full: String| exact(&format!("{full}^{{}}")).or_else(|| exact(&full)).map(|commit| (commit, Some(full)));
@@ -73,7 +73,7 @@ fn by_name(refs: &[(&str, &str)], name: &str) -> Found {
     named.or_else(tagged).or_else(other).or_else(literal)
 }
 
-/// As many segments as make a ref; the rest is a folder.
+/// The longest ref of the first segments. The other segments are a folder.
 fn by_longest_name(refs: &[(&str, &str)], segments: &[String]) -> (Found, Option<String>) {
     for n in (1..=segments.len()).rev() {
         if let Some(found) = by_name(refs, &segments[..n].join("/")) {

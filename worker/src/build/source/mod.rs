@@ -1,12 +1,12 @@
-//! Where a build context comes from, read off its URL.
+//! Parses the URL of a build context.
 //!
 //! - `https://host/owner/repo` with `.git` or not, `…/tree/<ref>`, `…/tree/<ref>/<folder>`, `…/commit/<sha>` (with GitLab's `/-/`
 //!   before it), `….git#<ref>:<folder>`, `….git?branch=<name>&subdir=<folder>` (see [`query`]): a git repository;
-//! - anything of the API's own, and what names an archive: an archive;
-//! - else the server is asked whether it is a repository (see `git::is_repository`).
+//! - every URL of the API itself, and URLs that look like an archive: an archive;
+//! - every other URL: the worker asks the server whether it is a repository (see `git::is_repository`).
 //!
-//! A user name and password in the URL are taken out of it here, and go to that host alone. Nothing prints them: [`Login`] has no
-//! `Display`, its `Debug` is blank, and no error repeats the URL.
+//! A user name and password are removed from the URL here, and sent only to its host. Nothing prints them: [`Login`] has no `Display`, its
+//! `Debug` is blank, and no error repeats the URL.
 
 mod query;
 
@@ -18,28 +18,28 @@ use reqwest::Url;
 
 use crate::guard::Guarded;
 
-/// Hosts whose pages of two segments are repositories.
+/// Hosts on which a URL of two segments is a repository.
 const FORGES: [&str; 5] = ["github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "git.sr.ht"];
 const ARCHIVE_SEGMENTS: [&str; 4] = ["archive", "tarball", "zipball", "get"];
 const ARCHIVE_ENDINGS: [&str; 4] = [".zip", ".tgz", ".tar.gz", ".tar"];
 
-/// Why a context is no URL to fetch. The URL is not repeated: it may hold a token.
+/// Why a context's URL is refused. The sentences do not repeat the URL, which may contain a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidContext {
-    /// Of another scheme, or no URL at all.
-    #[error("the build context is no https URL of a git repository or an archive")]
+    /// It has another scheme, or is not a URL.
+    #[error("the build context is not the https URL of a git repository or an archive")]
     NoUrl,
-    /// Over [`CONTEXT_URL_BYTES_MAX`].
+    /// It is longer than [`CONTEXT_URL_BYTES_MAX`].
     #[error("the build context's URL is longer than {CONTEXT_URL_BYTES_MAX} bytes")]
     TooLong,
-    /// A folder or ref that leaves the repository, or looks like an option.
-    #[error("the build context's URL names a ref or a folder that cannot be; use plain segments")]
+    /// The folder or ref leaves the repository or looks like an option.
+    #[error("the build context's URL has an invalid ref or folder; use plain segments")]
     Segment,
-    /// A member of a repository's URL that says something which would not be done.
-    #[error("the build context's URL has {0:?}, which this worker cannot follow; a repository's URL may have {members}", members = query::MEMBERS)]
+    /// The worker does not support a member of the query.
+    #[error("the build context's URL has {0:?}, which this worker does not support; a repository's URL may have {members}", members = query::MEMBERS)]
     Query(String),
-    /// Both name a ref or a folder, and not the same.
-    #[error("the build context's URL names what is wanted more than once; use one of its path, its fragment and its query")]
+    /// Two parts of the URL name different refs or folders.
+    #[error("the build context's URL names a ref or a folder more than once; use only one of path, fragment and query")]
     Twice,
 }
 
@@ -56,20 +56,20 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What of a repository is wanted.
+/// The commit of a repository to fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// The default branch.
     Head,
-    /// A ref, maybe followed by a folder: refs may have slashes, so only the server's list of refs tells them apart.
+    /// A ref, maybe followed by a folder. Refs may contain slashes, so only the server's list of refs separates them.
     RefAndFolder(Vec<String>),
     Commit(String),
-    /// A ref and a folder, told apart by a colon.
+    /// A ref and a folder, separated by a colon.
     Fragment {
         name: String,
         folder: Option<String>,
     },
-    /// The members of a query. The ref must stand for the commit where both are given.
+    /// The members of a query. If there are both, the ref must point to the commit.
     Query {
         name: Option<String>,
         commit: Option<String>,
@@ -77,30 +77,30 @@ pub(super) enum Wanted {
     },
 }
 
-/// A repository and what of it.
+/// A repository, and what to fetch from it.
 #[derive(Clone, Debug)]
 pub(super) struct Repository {
-    /// Without login, query and fragment.
+    /// URL without login, query and fragment.
     pub(super) url: Url,
     pub(super) login: Option<Login>,
     pub(super) wanted: Wanted,
-    /// Whether the repositories within are wanted too.
+    /// Whether to fetch the submodules.
     pub(super) has_submodules: bool,
 }
 
-/// What a URL tells of the kind of a context.
+/// The kind of a context, from its URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Git,
     Archive,
-    /// The server knows.
+    /// Only the server knows.
     Unknown,
 }
 
 /// A context's URL.
 #[derive(Clone)]
 pub(crate) struct Source {
-    /// With login, if it came with one; never printed.
+    /// The URL with its login, if it has one. It is never printed.
     full: Url,
     repository: Repository,
     kind: Kind,
@@ -113,7 +113,7 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
-    /// Reads a URL. Whether its host may be reached is judged when it is.
+    /// Parses a URL. Its host is checked later, when the worker connects.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidContext> {
         if text.len() > CONTEXT_URL_BYTES_MAX {
             return Err(InvalidContext::TooLong);
@@ -125,7 +125,7 @@ impl Source {
         Ok(Self { full, repository, kind })
     }
 
-    /// What is to be fetched; nothing when only the server knows.
+    /// The kind of the context.
     pub(super) fn kind(&self, guarded: &Guarded) -> Kind {
         if guarded.is_own(&self.full) { Kind::Archive } else { self.kind }
     }
@@ -134,19 +134,19 @@ impl Source {
         &self.repository
     }
 
-    /// For requests alone.
+    /// The full URL, only for requests.
     pub(super) fn full_url(&self) -> &Url {
         &self.full
     }
 
-    /// Whether a forge packs the archive, of a repository and in a folder of its own making.
+    /// Whether the archive comes from a forge, which packs a repository in a folder.
     pub(super) fn is_of_forge(&self) -> bool {
         let hosts = ["codeload.github.com", "api.github.com"];
         self.full.host_str().is_some_and(|host| hosts.contains(&host) || FORGES.contains(&host.trim_start_matches("www.")))
             || self.full.path_segments().is_some_and(|mut path| path.any(|word| ARCHIVE_SEGMENTS[..3].contains(&word)))
     }
 
-    /// For logs and cache keys: without login, query and fragment.
+    /// The URL for logs and cache keys, without login, query and fragment.
     pub(super) fn shown(&self) -> String {
         let mut url = self.full.clone();
         strip(&mut url);
@@ -157,14 +157,14 @@ impl Source {
 fn strip(url: &mut Url) -> Option<Login> {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let login = Login { user: decode(url.username()), password: url.password().map(decode).unwrap_or_default() };
-    // They fail for URLs without a host only.
+    // These calls fail only for URLs without a host.
     let _ = (url.set_username(""), url.set_password(None));
     url.set_query(None);
     url.set_fragment(None);
     (!login.user.is_empty() || !login.password.is_empty()).then_some(login)
 }
 
-/// Reads a URL as a repository's, whatever it is.
+/// Parses a URL as that of a repository, even if it may be another kind.
 fn repository(full: &Url) -> Result<(Kind, Repository), InvalidContext> {
     let segments: Vec<String> = full
         .path()
@@ -218,7 +218,7 @@ fn wanted(word: &str, rest: &[String]) -> Result<Wanted, InvalidContext> {
     }
 }
 
-/// `#<ref>:<folder>`, as Docker's own command line has it.
+/// Parses `#<ref>:<folder>`, as in the Docker command line.
 fn from_fragment(fragment: Option<&str>) -> Result<Wanted, InvalidContext> {
     let fragment = percent_decode_str(fragment.unwrap_or_default()).decode_utf8_lossy().into_owned();
     let (name, folder) = fragment.split_once(':').unwrap_or((&fragment, ""));
@@ -237,7 +237,7 @@ pub(super) fn is_plain(segment: &str) -> bool {
     !segment.starts_with('-') && protocol::check_input_path(segment.trim_matches('/')).is_ok()
 }
 
-/// Seven digits at least: fewer tell no commits apart.
+/// Whether a text may be a commit: at least seven digits, because fewer do not identify one.
 pub(super) fn is_hex(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn archives_are_told_from_repositories_or_asked_about() {
+    fn archives_differ_from_repositories_or_the_server_is_asked() {
         for text in [
             "https://github.com/owner/repo/archive/refs/heads/main.tar.gz",
             "https://api.github.com/repos/owner/repo/tarball/main",
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_or_names_an_option_is_refused() {
+    fn texts_that_are_not_urls_or_name_an_option_are_refused() {
         for text in
             ["", "git@github.com:a/b", "ssh://github.com/a/b", "file:///etc", "ext::sh", "https://a b/c", "https://", "--x"]
         {

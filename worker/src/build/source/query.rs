@@ -1,17 +1,17 @@
-//! The query of a repository's URL, as Docker documents it for its git contexts: `branch`, `tag`, `ref`, `commit` (`checksum`), `subdir`,
+//! The query of a repository's URL, as Docker documents it for git contexts: `branch`, `tag`, `ref`, `commit` (`checksum`), `subdir`,
 //! `submodules`, `keep-git-dir`.
 //!
-//! What is not known, or would not be done, is refused: a build of another commit than the one that is meant is worse than none.
+//! Unknown and unsupported members are refused, because it is better to fail than to build another commit than the author meant.
 
 use reqwest::Url;
 
 use super::{InvalidContext, Wanted, is_hex, is_plain};
 
-/// For the sentence of what may be there.
+/// The supported members, for error messages.
 pub(super) const MEMBERS: &str = "branch, tag, ref, commit, checksum, subdir and submodules";
 const KNOWN: [&str; 8] = ["branch", "tag", "ref", "commit", "checksum", "subdir", "submodules", "keep-git-dir"];
 
-/// What the query says.
+/// The values of a query.
 #[derive(Debug)]
 pub(super) struct Members {
     name: Option<String>,
@@ -26,7 +26,7 @@ impl Default for Members {
     }
 }
 
-/// Whether every member is one of a repository's.
+/// Whether every member of the query belongs to a repository's URL.
 pub(super) fn is_of_git(url: &Url) -> bool {
     url.query_pairs().all(|(key, _)| KNOWN.contains(&&*key))
 }
@@ -52,7 +52,7 @@ pub(super) fn read(url: &Url) -> Result<Members, InvalidContext> {
 }
 
 impl Members {
-    /// With what the rest of the URL says.
+    /// Combines the query with the rest of the URL.
     pub(super) fn refine(&self, wanted: Wanted) -> Result<Wanted, InvalidContext> {
         if self.name.is_none() && self.commit.is_none() && self.folder.is_none() {
             return Ok(wanted);
@@ -75,7 +75,7 @@ fn plain(text: &str) -> Result<String, InvalidContext> {
     if text.split('/').all(is_plain) { Ok(text.to_owned()) } else { Err(InvalidContext::Segment) }
 }
 
-/// As Go's `strconv.ParseBool` reads it, which Docker uses. A member without a value is true.
+/// Reads a flag like Go's `strconv.ParseBool`, which Docker uses. A member without a value is true.
 fn flag(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "" | "1" | "t" | "true" => Some(true),

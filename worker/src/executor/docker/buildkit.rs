@@ -1,7 +1,8 @@
-//! A `BuildKit` build with everything that belongs to it, on a thread of its own.
+//! A `BuildKit` build, in a thread and a runtime of its own.
 //!
-//! The client gives the engine a session, a connection by which it asks for logins, and never closes it: each build would leave one
-//! open on both sides. Here it ends with the runtime that it lives in, which ends with the build or with whoever listens to it.
+//! The client opens a session for each build, a connection through which the engine asks for logins. It never closes the session, so
+//! each build would leave a connection open on both sides. Here the session ends with its runtime, and the runtime ends when the build
+//! ends or its reader is dropped.
 
 use std::io;
 
@@ -15,10 +16,10 @@ use tokio::sync::mpsc;
 use super::images::{CONTEXT_TIMEOUT, build_image_options, logins_of};
 use crate::executor::BuildOptions;
 
-/// Words that wait for the listener, so that a step is as fast as its log.
+/// Most messages that wait for the reader, so that a step writes no faster than its log is read.
 const WORDS_MAX: usize = 64;
 
-/// The engine's words of a build.
+/// Runs a build and returns the engine's messages.
 pub(super) fn build(
     options: &BuildOptions,
     context: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -53,7 +54,7 @@ async fn speak(
     context: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     sender: mpsc::Sender<Result<BuildInfo, Bollard>>,
 ) {
-    // A connection of this runtime's own: the shared ones live in the worker's.
+    // This runtime needs its own connection: the shared ones belong to the worker's runtime.
     let client = match bollard::Docker::connect_with_defaults() {
         Ok(client) => client.with_timeout(CONTEXT_TIMEOUT),
         Err(error) => return drop(sender.send(Err(error)).await),

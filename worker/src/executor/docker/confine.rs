@@ -1,4 +1,4 @@
-//! The engine's calls for isolation: networks, runtimes, what a container may do and what it uses.
+//! The engine's calls for isolation: networks, runtimes, a container's rights and its use of resources.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -15,14 +15,14 @@ use futures_util::StreamExt;
 
 use super::{Bollard, Docker};
 use crate::executor::{
-    Confinement, EngineFacts, Fault, ImageFacts, LABEL_LOCK, LABEL_OWNER, NetworkSpec, Whereabouts, WorkerNetwork,
+    Confinement, ContainerLocation, EngineFacts, Fault, ImageFacts, LABEL_LOCK, LABEL_OWNER, NetworkSpec, WorkerNetwork,
 };
 
 /// Most open files of one process.
 const FILES_MAX: u64 = 65_536;
 const CONTAINER_ID_CHARS: usize = 64;
 
-/// Adds to a container's settings what keeps it from its machine.
+/// Adds the settings that isolate a container from its machine.
 pub(super) fn confine(confinement: &Confinement, config: &mut HostConfig) {
     config.runtime.clone_from(&confinement.runtime);
     config.network_mode = Some(confinement.network.clone());
@@ -35,13 +35,13 @@ pub(super) fn confine(confinement: &Confinement, config: &mut HostConfig) {
     config.ulimits = Some(vec![ulimit("nofile", files_max()), ulimit("core", 0)]);
     if confinement.is_read_only {
         config.readonly_rootfs = Some(true);
-        // Its bytes count as the job's memory, which is bounded already.
+        // Its bytes count as the job's memory, which has a limit already.
         config.tmpfs = Some(HashMap::from([("/tmp".to_owned(), "rw,exec,nosuid,nodev,mode=1777".to_owned())]));
     }
     config.storage_opt = confinement.rootfs_bytes.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())]));
 }
 
-/// An engine without the right to raise its own limit can give no more than that; it is taken for the same as this process's.
+/// An engine that may not raise its own limit can give no more than that limit. The worker assumes the limit of its own process.
 fn files_max() -> i64 {
     let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     i64::try_from(own.unwrap_or(FILES_MAX).min(FILES_MAX)).unwrap_or(i64::MAX)
@@ -52,7 +52,7 @@ fn ulimit(name: &str, most: i64) -> ResourcesUlimits {
 }
 
 impl Docker {
-    /// What the engine says of itself.
+    /// What the engine says about itself.
     pub(crate) async fn facts(&self) -> Result<EngineFacts, Fault> {
         let (info, version) = tokio::try_join!(self.client.info(), self.client.version())?;
         let components = version.components.unwrap_or_default().into_iter();
@@ -65,7 +65,7 @@ impl Docker {
         })
     }
 
-    /// Makes a network without traffic between its containers, unless it is there. Whether it was made.
+    /// Makes a network without traffic between its containers, unless it exists. Returns whether it was made.
     pub(crate) async fn ensure_network(&self, network: &NetworkSpec) -> Result<bool, Fault> {
         match self.client.inspect_network(&network.name, None::<InspectNetworkOptions>).await {
             Ok(_) => return Ok(false),
@@ -85,15 +85,15 @@ impl Docker {
         Ok(true)
     }
 
-    /// Whether a network has its own bridge, closed between its containers: an engine may ignore what it does not know.
+    /// Whether a network has its own bridge and no traffic between its containers. An engine may ignore options that it does not know.
     pub(crate) async fn is_bridge_as_asked(&self, network: &NetworkSpec) -> Result<bool, Fault> {
         let found = self.client.inspect_network(&network.name, None::<InspectNetworkOptions>).await?;
         let options = found.options.unwrap_or_default();
         Ok(bridge_options(network).iter().all(|(name, value)| options.get(*name).is_some_and(|found| found == value)))
     }
 
-    /// Interface of the engine's default bridge, and the addresses of the containers on it. Steps of a build are there too, under
-    /// shorter ids, and are left out.
+    /// Interface of the engine's default bridge, and the addresses of the containers on it. The steps of a build are on it too, with
+    /// shorter ids; they are left out.
     pub(crate) async fn default_bridge(&self) -> Result<(String, Vec<Ipv4Addr>), Fault> {
         let found = self.client.inspect_network("bridge", None::<InspectNetworkOptions>).await?;
         let name = found.options.unwrap_or_default().remove("com.docker.network.bridge.name");
@@ -102,7 +102,7 @@ impl Docker {
         Ok((name.unwrap_or_else(|| "docker0".to_owned()), containers.filter_map(|(_, container)| address(container)).collect()))
     }
 
-    /// All networks of workers, whoever made them.
+    /// The networks of all workers.
     pub(crate) async fn worker_networks(&self) -> Result<Vec<WorkerNetwork>, Fault> {
         let filters = HashMap::from([("label".to_owned(), vec![LABEL_LOCK.to_owned()])]);
         let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
@@ -115,7 +115,7 @@ impl Docker {
         Ok(found.filter_map(network).collect())
     }
 
-    /// Removes a network. False: containers still use it.
+    /// Removes a network. Returns false when containers still use it.
     pub(crate) async fn remove_network(&self, name: &str) -> Result<bool, Fault> {
         match self.client.remove_network(name).await {
             Ok(()) | Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(true),
@@ -124,7 +124,7 @@ impl Docker {
         }
     }
 
-    /// What an image that is present says about its containers.
+    /// The settings of a present image for its containers.
     pub(crate) async fn image_facts(&self, id: &str) -> Result<ImageFacts, Fault> {
         let config = self.client.inspect_image(id).await?.config.unwrap_or_default();
         Ok(ImageFacts {
@@ -136,17 +136,17 @@ impl Docker {
     }
 
     /// Where a running container is.
-    pub(crate) async fn whereabouts(&self, id: &str) -> Result<Whereabouts, Fault> {
+    pub(crate) async fn location(&self, id: &str) -> Result<ContainerLocation, Fault> {
         let found = self.client.inspect_container(id, None::<InspectContainerOptions>).await?;
         let upper = |found: &ContainerInspectResponse| Some(PathBuf::from(found.graph_driver.as_ref()?.data.get("UpperDir")?));
         let rootfs = upper(&found);
         let pid = found.state.as_ref().and_then(|state| state.pid).unwrap_or(0);
         let mounts = found.mounts.unwrap_or_default().into_iter();
         let volumes = mounts.filter(|mount| mount.typ.as_deref() == Some("volume"));
-        Ok(Whereabouts { pid, rootfs, volumes: volumes.filter_map(|mount| mount.source).map(PathBuf::from).collect() })
+        Ok(ContainerLocation { pid, rootfs, volumes: volumes.filter_map(|mount| mount.source).map(PathBuf::from).collect() })
     }
 
-    /// Bytes that a container changed of its root file system. The engine reads every file for it.
+    /// Bytes that a container changed in its root file system. The engine reads every file to count them.
     pub(crate) async fn rootfs_bytes(&self, id: &str) -> Result<u64, Fault> {
         let options = InspectContainerOptionsBuilder::new().size(true).build();
         let found = self.client.inspect_container(id, Some(options)).await?;
@@ -166,13 +166,14 @@ fn bridge_options(network: &NetworkSpec) -> [(&'static str, &str); 2] {
     [("com.docker.network.bridge.enable_icc", "false"), ("com.docker.network.bridge.name", &network.bridge)]
 }
 
-/// `userns-remap`, or an engine that is not root itself.
+/// Whether the engine uses `userns-remap` or does not run as root.
 fn has_user_namespaces(info: &SystemInfo) -> bool {
     let options = info.security_options.as_deref().unwrap_or_default();
     options.iter().any(|option| option.contains("name=userns") || option.contains("name=rootless"))
 }
 
-/// overlay2 can on xfs alone, and only when it is mounted with `pquota`, which the engine does not tell.
+/// Whether the storage may limit a root file system. overlay2 can do so only on xfs that is mounted with `pquota`, and the engine does
+/// not say how it is mounted.
 fn may_bound_rootfs(info: &SystemInfo) -> bool {
     let status = info.driver_status.as_deref().unwrap_or_default();
     let is_on_xfs =
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_on_the_root_file_system_is_tried_where_the_storage_may_have_it() {
+    fn a_limit_of_the_root_file_system_is_tried_where_the_storage_may_support_it() {
         let info = |driver: &str, backing: &str| SystemInfo {
             driver: Some(driver.to_owned()),
             driver_status: Some(vec![vec!["Backing Filesystem".to_owned(), backing.to_owned()]]),

@@ -1,6 +1,6 @@
-//! Runs the worker's own helper (`helper/main.rs`): what has to be done from inside a container, or as its root.
+//! Runs the worker's helper (`helper/main.rs`), which does what must be done inside a container or as root of a container.
 //!
-//! A helper's container is labelled like a sandbox that no job has joined, so what a crash leaves is swept with those.
+//! A helper's container has the label of an unused sandbox, so the next start removes it after a crash.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions}
 use super::{Docker, container_body};
 use crate::executor::{Confinement, ContainerSpec, Fault, Mount};
 
-/// Where it lies in the image.
+/// Path of the helper in the image.
 pub(super) const PROGRAM: &str = "/helper";
-/// Empty where it is not written for this worker's own machine.
+/// The program. Empty when there is no helper for this worker's architecture.
 pub(super) const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/helper"));
-/// The engine may be busy with starting jobs.
+/// A long time, because the engine may be busy with starting jobs.
 const TIMEOUT: Duration = Duration::from_mins(2);
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether it runs on a machine as the engine names it.
+/// Whether the helper runs on an architecture, named as the engine names it.
 pub(super) fn is_for(architecture: &str) -> bool {
     let own = std::env::consts::ARCH;
     let is_own = architecture == own || matches!((architecture, own), ("amd64", "x86_64") | ("arm64", "aarch64"));
     is_own && !BYTES.is_empty()
 }
 
-/// One run of the helper. What is None or empty is left to the engine's defaults.
+/// One run of the helper. A member that is None or empty means the engine's default.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HelperSpec {
     pub(crate) arguments: Vec<String>,
@@ -39,29 +39,29 @@ pub(crate) struct HelperSpec {
     pub(crate) labels: HashMap<String, String>,
 }
 
-/// How a run of it ended, and what the engine says that its container was.
+/// How a run of the helper ended, and the settings of its container as the engine reports them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Helped {
     pub(crate) exit_code: i64,
     pub(crate) memory_bytes: i64,
     pub(crate) nano_cpus: i64,
     pub(crate) pids: i64,
-    /// In the engine's words.
+    /// Warnings of the engine.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Docker {
-    /// Whether containers of this engine can run it.
+    /// Whether containers of this engine can run the helper.
     pub(crate) fn has_helper(&self) -> bool {
         is_for(&self.architecture)
     }
 
-    /// Runs it to its end. Its container is gone then, unless the engine is slow with it.
+    /// Runs the helper to its end and removes its container.
     pub(crate) async fn help(&self, spec: &HelperSpec) -> Result<Helped, Fault> {
         let run = async {
             self.ensure_sandbox_image().await?;
             match self.help_once(spec).await {
-                // A worker that ended has removed the image since it was seen.
+                // Another worker that ended has removed the image in the meantime.
                 Err(_) if self.image_id(&self.own_image()).await?.is_none() => {
                     self.ensure_sandbox_image().await?;
                     self.help_once(spec).await
@@ -69,7 +69,7 @@ impl Docker {
                 result => result,
             }
         };
-        let is_late = |_| Fault::Host(format!("the engine ran no container within {} s", TIMEOUT.as_secs()));
+        let is_late = |_| Fault::Host(format!("the engine did not run a container within {} s", TIMEOUT.as_secs()));
         tokio::time::timeout(TIMEOUT, run).await.map_err(is_late)?
     }
 
@@ -83,7 +83,7 @@ impl Docker {
         let ended = ended.await;
         match tokio::time::timeout(REMOVAL_TIMEOUT, self.remove_one(&created.id)).await {
             Ok(Ok(())) => (),
-            removed => tracing::debug!(?removed, "the container of a helper stays until the worker ends"),
+            removed => tracing::debug!(?removed, "cannot remove the container of a helper yet; it stays until the worker ends"),
         }
         Ok(helped(ended?, created.warnings))
     }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn it_copies_files_and_says_which_end_failed() {
+    fn it_copies_files_and_reports_whether_reading_or_writing_failed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(at("a"), "x".repeat(10_000)).unwrap();

@@ -1,4 +1,4 @@
-//! What the Docker engine keeps on its disk: images and their build cache.
+//! The Docker engine's image store: images and build cache on its disk.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -16,22 +16,22 @@ use crate::image::{ImageReference, Version};
 const LABEL_ROOTFS: &str = "asman.rootfs";
 
 impl Docker {
-    /// Whether the engine is reached by a socket of this machine.
+    /// Whether the worker reaches the engine through a socket of this machine.
     pub(crate) fn is_local() -> bool {
         std::env::var("DOCKER_HOST").map_or(true, |host| host.is_empty() || host.starts_with("unix://"))
     }
 
-    /// Where the engine keeps images, on its own machine.
+    /// The folder of images on the engine's machine.
     pub(crate) async fn root_folder(&self) -> Option<PathBuf> {
         self.client.info().await.ok()?.docker_root_dir.map(PathBuf::from)
     }
 
-    /// Ids of the images of all containers, running or not, whoever made them.
+    /// Ids of the images of all containers, also of stopped ones and of other workers.
     pub(crate) async fn images_of_containers(&self) -> Result<HashSet<String>, Fault> {
         Ok(self.list_containers(None).await?.into_iter().map(|container| container.image_id).collect())
     }
 
-    /// Id of the image that a name or an id of our record stands for now.
+    /// Id of the image that a recorded name or id means now.
     pub(crate) async fn id_of(&self, name: &str) -> Result<Option<String>, Fault> {
         if !is_plain(name) {
             return Ok(None);
@@ -43,8 +43,8 @@ impl Docker {
         }
     }
 
-    /// Removes a name, and with its last name the image and the layers that only it has. Whether it is gone: the engine refuses
-    /// when a container has it.
+    /// Removes a name. With its last name, the engine also removes the image and the layers that only this image uses. Returns false when
+    /// the engine refuses because a container uses the image.
     pub(crate) async fn remove_image(&self, name: &str) -> Result<bool, Fault> {
         let options = RemoveImageOptionsBuilder::new().force(false).noprune(false).build();
         match self.client.remove_image(name, Some(options), None).await {
@@ -54,7 +54,7 @@ impl Docker {
         }
     }
 
-    /// Removes build cache that was not used for so long. Gives the number of bytes.
+    /// Removes build cache that was not used for this long. Returns the number of bytes removed.
     pub(crate) async fn prune_build_cache(&self, unused: Duration) -> Result<u64, Fault> {
         let filters = HashMap::from([("until".to_owned(), vec![format!("{}h", unused.as_secs() / 3600)])]);
         let options = PruneBuildOptionsBuilder::new().filters(&filters).build();
@@ -62,11 +62,11 @@ impl Docker {
         Ok(freed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
     }
 
-    /// Makes an image of a root file system's tar, unless the one of that name was made of the same: making it again would leave
-    /// the old one behind without a name.
+    /// Makes an image from the tar of a root file system. Does nothing if the image of that name was made from the same tar, because
+    /// otherwise the old image would stay without a name.
     pub(crate) async fn import(&self, image: &ImageReference, rootfs_tar: Vec<u8>) -> Result<(), Fault> {
         let Version::Tag(tag) = &image.version else {
-            return Err(Fault::Refused { status: 400, message: "an image can be imported under a tag only".to_owned() });
+            return Err(Fault::Refused { status: 400, message: "give the imported image a tag, not a digest".to_owned() });
         };
         let sha256 = protocol::sha256_hex(&rootfs_tar);
         if self.rootfs_of(image).await?.as_deref() == Some(&sha256) {
@@ -81,7 +81,7 @@ impl Docker {
         Ok(())
     }
 
-    /// SHA-256 of the tar that an image was imported from; none when it is not there or was made otherwise.
+    /// SHA-256 of the tar that an image was imported from. None when there is no such image or it was not imported.
     async fn rootfs_of(&self, image: &ImageReference) -> Result<Option<String>, Fault> {
         match self.client.inspect_image(&image.to_string()).await {
             Ok(found) => Ok(found.config.and_then(|config| config.labels).and_then(|mut labels| labels.remove(LABEL_ROOTFS))),
@@ -91,7 +91,7 @@ impl Docker {
     }
 }
 
-/// Names go into URL paths unescaped, and the record is a file that anybody may have edited.
+/// Whether a name is safe in a URL path: the client does not escape names, and somebody may have edited the record.
 fn is_plain(name: &str) -> bool {
     let is_id = name.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
     is_id || name.parse::<ImageReference>().is_ok_and(|image| image.to_string() == name)

@@ -1,13 +1,13 @@
 //! Images in the engine: present, pulled, built, tagged, pushed, removed.
 //!
-//! Traps that this file is shaped by:
-//! - A pull without tag pulls every tag; errors of a pull, push or build come inside its stream.
-//! - The classic builder takes limits of memory and cpu and ends when its connection does. `BuildKit` takes neither limit nor a network
-//!   of our own, see `build::steps` for what holds it; it ends with its connection too. `remote=` is never sent: the engine would
-//!   fetch it from its own network. Nothing that a Dockerfile could have more rights by is ever asked for.
-//! - A stream may end with an error that is none; see [`to_end`].
-//! - bollard carries the memory of a build as a 32 bit number, so a build gets [`BUILD_MEMORY_MAX`] at most.
-//! - Only layers that a failed build has made are removed: an image that has a tag, or was there before, stays.
+//! What to know before you change this file:
+//! - A pull without a tag pulls every tag. Errors of a pull, push or build come inside its stream.
+//! - The classic builder accepts limits of memory and cpu. `BuildKit` accepts neither these limits nor a network of ours; `build::steps`
+//!   limits its steps. Both end when their connection ends. The worker never sends `remote=`, because the engine would fetch it from its
+//!   own network, and never asks for options that give a Dockerfile more rights.
+//! - A stream may end with an error that means nothing; see [`to_end`].
+//! - bollard sends the memory of a build as a 32 bit number, so a build gets at most [`BUILD_MEMORY_MAX`].
+//! - The worker removes only layers that a failed build has made. An image that has a tag, or existed before the build, stays.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -24,23 +24,23 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
-use super::{Docker, Fault, apart};
+use super::{Docker, Fault, buildkit};
 use crate::error::innermost;
 use crate::executor::{BuildStep, BuildWord, Login, PullProgress};
 use crate::image::{ImageReference, Version};
 
-/// Time for a context to be sent: the engine answers when it has all of it.
+/// Time to send a context. The engine answers when it has the whole context.
 pub(super) const CONTEXT_TIMEOUT: Duration = Duration::from_mins(30);
-/// Most memory of a build; see above.
+/// Most memory of a build, because bollard sends it as a 32 bit number.
 const BUILD_MEMORY_MAX: u64 = 2 * 1024 * 1024 * 1024 - 1;
 const CPU_PERIOD_MICROS: i32 = 100_000;
-/// Platforms of an image that are named in a sentence.
+/// Most platforms of an image that a sentence names.
 const PLATFORMS_SHOWN: usize = 16;
 
 /// How to build one image.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BuildOptions {
-    /// Name of the result.
+    /// Name of the built image.
     pub(crate) tag: String,
     /// Path of the Dockerfile in the context.
     pub(crate) dockerfile: String,
@@ -55,14 +55,14 @@ pub(crate) struct BuildOptions {
     pub(crate) memory_bytes: u64,
     /// None: 64 MiB.
     pub(crate) shm_bytes: Option<u64>,
-    /// Who asks the registries of its base images.
+    /// Logins for the registries of the base images.
     pub(crate) logins: Vec<Login>,
-    /// `BuildKit` and not the classic builder.
+    /// Use `BuildKit` instead of the classic builder.
     pub(crate) is_buildkit: bool,
 }
 
 impl Docker {
-    /// Id of an image that is present.
+    /// Id of an image, if it is present.
     pub(crate) async fn image_id(&self, image: &ImageReference) -> Result<Option<String>, Fault> {
         match self.client.inspect_image(&image.to_string()).await {
             Ok(found) => Ok(Some(found.id.unwrap_or_else(|| image.to_string()))),
@@ -71,7 +71,7 @@ impl Docker {
         }
     }
 
-    /// Fetches an image, maybe from a registry that wants to know who asks. It is there when the stream ends without an error.
+    /// Pulls an image, with a login if there is one. The image is present when the stream ends without an error.
     pub(crate) fn pull_as(
         &self,
         image: &ImageReference,
@@ -96,7 +96,7 @@ impl Docker {
         Ok(platforms)
     }
 
-    /// A connection for builds, which is patient while a context is sent.
+    /// A connection for builds, with a long timeout for sending a context.
     pub(crate) fn builder(&self) -> Builder {
         Builder(self.client.clone().with_timeout(CONTEXT_TIMEOUT))
     }
@@ -107,12 +107,12 @@ impl Docker {
         Ok(self.client.tag_image(&image.to_string(), Some(options)).await?)
     }
 
-    /// Takes a name from an image; the image goes with its last one.
+    /// Removes a name of an image. With its last name the image is removed.
     pub(crate) async fn untag(&self, name: &ImageReference) -> Result<(), Fault> {
         self.remove_image_named(&name.to_string()).await
     }
 
-    /// Sends an image to its registry. It is there when the stream ends without an error.
+    /// Pushes an image to its registry. The push has succeeded when the stream ends without an error.
     pub(crate) fn push(
         &self,
         image: &ImageReference,
@@ -124,7 +124,7 @@ impl Docker {
         Ok(to_end(words).map_ok(|info| info.status.unwrap_or_default()).map_err(Fault::from))
     }
 
-    /// Ids of all images without a name, layers included.
+    /// Ids of all images and layers without a name.
     pub(crate) async fn nameless_images(&self) -> Result<HashSet<String>, Fault> {
         Ok(self.nameless().await?.into_iter().map(|image| image.id).collect())
     }
@@ -135,31 +135,31 @@ impl Docker {
         Ok(self.client.list_images(Some(options)).await?)
     }
 
-    /// Bytes that a layer adds to the one that it was made from; none when it is not there.
+    /// Bytes that a layer adds to the layer below it. 0 when the layer does not exist.
     pub(crate) async fn layer_bytes(&self, id: &str) -> u64 {
         let history = self.client.image_history(id).await.unwrap_or_default();
         history.first().and_then(|own| u64::try_from(own.size).ok()).unwrap_or(0)
     }
 
-    /// Removes the layers that a build left, newest first. Gives how many are in use.
+    /// Removes the layers that a build left, newest first. Returns how many are still in use.
     pub(crate) async fn remove_layers(&self, layers: &[String], before: &HashSet<String>) -> usize {
         let mut n_in_use = 0;
         for id in self.own_layers(layers, before).await.iter().rev() {
             match self.remove_image_named(id).await {
                 Err(Fault::Refused { status: 409, .. }) => n_in_use += 1,
-                Err(fault) => tracing::warn!(%fault, image = %id, "layer of a failed build stays"),
+                Err(fault) => tracing::warn!(%fault, image = %id, "cannot remove a layer of a failed build"),
                 Ok(()) => (),
             }
         }
         n_in_use
     }
 
-    /// Whole ids of the layers that are a build's own: none that was there `before` or has a name, since they are read off the
-    /// engine's words, which a build can forge. After them what was made of them: of a build that is ended the engine may still
-    /// keep a layer that it told nobody of.
+    /// Full ids of the layers that a build made, then the layers made from them: when a build is stopped, the engine may have made a
+    /// layer that it did not report. A layer that existed `before` or has a name is left out, because the ids come from the engine's
+    /// messages, which a build can forge.
     async fn own_layers(&self, layers: &[String], before: &HashSet<String>) -> Vec<String> {
         let mut own = Vec::new();
-        // Names go into the URL as they are.
+        // The client does not escape names in URLs.
         for id in layers.iter().filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit())) {
             let Ok(found) = self.client.inspect_image(id).await else { continue };
             let is_named = found.repo_tags.iter().flatten().next().is_some();
@@ -186,14 +186,15 @@ impl Docker {
 pub(crate) struct Builder(bollard::Docker);
 
 impl Builder {
-    /// Builds an image of a context's tar. It is there when the stream ends without an error; dropping the stream ends the build.
+    /// Builds an image from a context's tar. The image is present when the stream ends without an error. Dropping the stream ends the
+    /// build.
     pub(crate) fn build(
         &self,
         options: &BuildOptions,
         context: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> impl Stream<Item = Result<BuildWord, Fault>> + '_ {
         let words = if options.is_buildkit {
-            apart::build(options, context)
+            buildkit::build(options, context)
         } else {
             self.0.build_image(build_image_options(options), logins_of(options), Some(bollard::body_try_stream(context))).boxed()
         };
@@ -201,8 +202,8 @@ impl Builder {
     }
 }
 
-/// The client takes a line end that comes apart from its line for a broken stream. Nothing follows it, so it is the end: callers
-/// look whether the image is there.
+/// Ends a stream at the client's error for a line end that arrives apart from its line. Nothing follows that line end, so it is the
+/// end of the stream, and callers check whether the image is present.
 fn to_end<T>(words: impl Stream<Item = Result<T, Bollard>>) -> impl Stream<Item = Result<T, Bollard>> {
     words.take_while(|word| {
         let is_line_end = word.as_ref().is_err_and(|error| innermost(error) == "bytes remaining on stream");
@@ -210,9 +211,9 @@ fn to_end<T>(words: impl Stream<Item = Result<T, Bollard>>) -> impl Stream<Item 
     })
 }
 
-/// A step that fails is the job's own fault, whatever its command is called.
+/// A failed step of a build is the job's fault.
 fn fault_of_build(error: Bollard) -> Fault {
-    // How the builders begin their words about a command, and about a Dockerfile or a context that cannot be built.
+    // How the builders' messages begin when a command fails, or a Dockerfile or a context is invalid.
     const OF_STEPS: [&str; 8] = [
         "The command '",
         "executor failed running [",
@@ -265,7 +266,7 @@ fn steps_of(trace: StatusResponse) -> Vec<BuildStep> {
     steps
 }
 
-/// By registry.
+/// The logins by registry.
 pub(super) fn logins_of(options: &BuildOptions) -> Option<HashMap<String, DockerCredentials>> {
     let logins: HashMap<_, _> = options.logins.iter().map(|login| (login.registry.clone(), credentials(login))).collect();
     (!logins.is_empty()).then_some(logins)
@@ -302,7 +303,7 @@ pub(super) fn build_image_options(options: &BuildOptions) -> BuildImageOptions {
     builder.build()
 }
 
-/// The network is one of `BuildKit`'s own: `none`, or the engine's default bridge. Its others are never named.
+/// `BuildKit` has its own networks. The worker uses only `none` and the engine's default bridge.
 fn buildkit_options(options: &BuildOptions) -> BuildImageOptions {
     let mut builder = BuildImageOptionsBuilder::new()
         .dockerfile(&options.dockerfile)
@@ -323,7 +324,7 @@ fn buildkit_options(options: &BuildOptions) -> BuildImageOptions {
     builder.build()
 }
 
-/// Microseconds of cpu in each period; the engine refuses less than 1 ms.
+/// Microseconds of cpu time in each period. The engine refuses less than 1 ms.
 #[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
 fn quota(cpus: f64) -> i32 {
     ((cpus * f64::from(CPU_PERIOD_MICROS)) as i32).max(1_000)
@@ -357,7 +358,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_line_end_on_its_own_ends_a_stream_and_other_errors_do_not() {
+    async fn the_error_of_a_separate_line_end_ends_a_stream_and_other_errors_do_not() {
         let io = |text: &str| Bollard::IOError { err: io::Error::other(text.to_owned()) };
         let words = |error| futures_util::stream::iter([Ok(1), Err(error)]);
         assert_eq!(to_end(words(io("bytes remaining on stream"))).count().await, 1);

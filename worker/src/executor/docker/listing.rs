@@ -1,7 +1,7 @@
-//! Lists of containers, read for what is needed and no more.
+//! Lists of containers, with only the members that the worker needs.
 //!
-//! The engine's client refuses a whole list for one word that it does not know, such as the state `stopped` that Podman gives. So the
-//! list is asked for here, and an unknown state is one that is neither running nor over.
+//! The engine's client refuses a whole list for one unknown word, such as Podman's state `stopped`. So the worker requests the list here.
+//! An unknown state means that the container neither runs nor has ended.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct Listed {
     pub(super) id: String,
     #[serde(rename = "ImageID")]
     pub(super) image_id: String,
-    /// As the engine calls it.
+    /// State, in the engine's words.
     pub(super) state: String,
     pub(super) labels: Option<HashMap<String, String>>,
     host_config: Option<ListedHostConfig>,
@@ -37,7 +37,7 @@ struct ListedHostConfig {
     network_mode: Option<String>,
 }
 
-/// A number; whatever else an engine writes there is long ago for nobody.
+/// Reads a number. Another value of an engine counts as 0.
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(value.as_i64().unwrap_or(i64::MAX))
@@ -48,9 +48,9 @@ impl Listed {
         self.host_config.as_ref()?.network_mode.as_deref()
     }
 
-    /// It runs, or has run to its end.
+    /// Whether the container runs, or has run to its end.
     pub(super) fn has_run(&self) -> bool {
-        // `stopped` is Podman's word for one that is over and not yet tidied up.
+        // `stopped` is Podman's word for a container that has ended and is not cleaned up yet.
         matches!(self.state.as_str(), "running" | "exited" | "stopped")
     }
 }
@@ -70,7 +70,7 @@ impl Docker {
     }
 }
 
-/// A client without opinions, for the same engine.
+/// A plain HTTP client for the same engine.
 fn plain() -> Result<(reqwest::Client, reqwest::Url), String> {
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     let host = host.unwrap_or_else(|| format!("unix://{SOCKET}"));
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_read_whatever_words_are_in_it() {
+    fn a_list_with_unknown_words_is_read() {
         let text = r#"[{"Id":"a","ImageID":"i","State":"stopped","Labels":null,"Created":7,"Mounts":[{"Type":"odd"}]},
             {"Id":"b","State":"no such","Labels":{"x":"y"},"HostConfig":{"NetworkMode":"container:a"},"Created":"?"}]"#;
         let listed: Vec<Listed> = serde_json::from_str(text).unwrap();

@@ -1,23 +1,22 @@
-//! The Docker engine, through bollard (0.21.1). No other folder names it. Here: containers; `images` has pulls and builds,
-//! `keeping` what the engine keeps on its disk, `confine` the calls for isolation, `sandbox` networks that are made ahead.
+//! The Docker engine, through bollard (0.21.1). No other folder uses bollard. This file has the calls for containers; `images` has pulls
+//! and builds, `image_store` the images on the engine's disk, `confine` the calls for isolation, and `sandbox` the prepared networks.
 //!
-//! Traps that this file is shaped by:
-//! - Names go into URL paths unescaped: only checked references and ids from our own calls get here.
-//! - A non-zero exit arrives as an error of `wait`. `wait` is asked after `start`, with the condition `not-running`, which also
-//!   answers for a container that has already ended.
-//! - Output is attached before start, and an unread stream blocks the container's own writes (the engine buffers about 1 MiB).
-//!   The engine waits 2 s after the exit for unread output, then drops what it has not buffered.
-//! - The engine also records the output, for a worker that takes the container over: in two files of 32 MiB, as `json-file`, which
-//!   keeps every line as it was (`local` loses the end of lines longer than 16 KiB). It costs about 3 us a line.
-//! - A followed record (seen with 20.10) first gives what is there when it is asked for, up to the size of that moment; when the
-//!   container ends meanwhile it ends there, without an error, and what was written since is not given. The record itself is whole
-//!   when `wait` returns.
+//! What to know before you change this file:
+//! - The client does not escape names in URL paths, so only checked references and ids from our own calls may get here.
+//! - A non-zero exit code arrives as an error of `wait`. The worker calls `wait` after `start`, with the condition `not-running`, which
+//!   also answers for a container that has already ended.
+//! - The worker attaches to the output before the start. An unread stream blocks the container's writes (the engine buffers about
+//!   1 MiB). After the exit, the engine waits 2 s for the output to be read, then drops what it has not buffered.
+//! - The engine also records the output, for a worker that takes the container over: in two `json-file` files of 32 MiB. `json-file`
+//!   keeps every line as it was (`local` loses the end of lines longer than 16 KiB) and costs about 3 us a line.
+//! - A followed record (seen with 20.10) first gives the output up to the moment of the call. If the container ends in the meantime, the
+//!   stream ends there without an error, and the later output is not given. The record itself is complete when `wait` returns.
 
-mod apart;
+mod buildkit;
 mod confine;
 mod helper;
+mod image_store;
 mod images;
-mod keeping;
 mod listing;
 mod pause;
 mod program;
@@ -39,7 +38,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, LABEL_DATA, Left, Mount};
+use super::{ContainerSpec, Executor, Fault, Frame, Frames, LABEL_DATA, Left, Mount, RunEnd};
 use crate::error::{Error, innermost};
 pub(crate) use helper::{Helped, HelperSpec};
 pub(crate) use images::BuildOptions;
@@ -49,23 +48,23 @@ pub(crate) use sandbox::{UnusedSandbox, network_in};
 
 /// Time for the engine's answer to the first ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// First version of the engine's interface with `BuildKit` for everybody: 1.39.
+/// First minor version of the engine's API 1.39 in which `BuildKit` is not experimental.
 const BUILDKIT_API_MINOR: u32 = 39;
-/// Time on top of a container's grace for the engine to report that it stopped.
+/// Time for the engine to report that a container stopped, in addition to the container's grace.
 const STOP_MARGIN: Duration = Duration::from_mins(1);
 /// A connection to the engine. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Docker {
     client: bollard::Docker,
-    /// Cpus of the engine's machine, which need not be this one.
+    /// Cpus of the engine's machine, which may be another machine.
     pub(crate) cpus: u32,
     /// Bytes of memory of the engine's machine.
     pub(crate) memory_bytes: u64,
-    /// Of the engine's machine, as the engine names it.
+    /// Architecture of the engine's machine, as the engine names it.
     architecture: String,
-    /// What its machine runs, such as `linux/amd64`; empty when it does not say.
+    /// Platform of the engine's machine, such as `linux/amd64`. Empty when the engine does not say.
     pub(crate) platform: String,
-    /// Whether `BuildKit` is in it.
+    /// Whether the engine has `BuildKit`.
     pub(crate) has_buildkit: bool,
 }
 
@@ -73,7 +72,7 @@ impl From<Bollard> for Fault {
     fn from(error: Bollard) -> Self {
         match error {
             Bollard::DockerResponseServerError { status_code, message } => Self::Refused { status: status_code, message },
-            // The answer had begun as a good one: there is no status of its own.
+            // The error came inside a successful answer, so it has no status of its own.
             Bollard::DockerStreamError { error } => Self::Refused { status: 500, message: error },
             other => Self::Host(innermost(&other)),
         }
@@ -81,7 +80,7 @@ impl From<Bollard> for Fault {
 }
 
 impl Docker {
-    /// Connects as `DOCKER_HOST` says, else to the local socket, and sees that the engine answers.
+    /// Connects to `DOCKER_HOST` or the local socket, and checks that the engine answers.
     pub(crate) async fn connect() -> Result<Self, Error> {
         let no_docker = |error: Bollard| Error::NoDocker { cause: innermost(&error) };
         let client = bollard::Docker::connect_with_defaults().map_err(no_docker)?;
@@ -97,7 +96,7 @@ impl Docker {
         Ok(docker)
     }
 
-    /// Whether the engine answers.
+    /// Checks that the engine answers.
     pub(crate) async fn ping(&self) -> Result<(), Fault> {
         match tokio::time::timeout(PING_TIMEOUT, self.client.ping()).await {
             Ok(answer) => Ok(answer.map(|_| ())?),
@@ -109,7 +108,7 @@ impl Docker {
         Ok(self.client.version().await?.version.unwrap_or_else(|| "unknown".to_owned()))
     }
 
-    /// An engine of this interface's age has it; another program that speaks the same builds by itself.
+    /// Whether the engine's API version has `BuildKit`. Podman has the same API and its own builder.
     async fn looks_like_buildkit(&self) -> Result<bool, Fault> {
         let version = self.client.version().await?;
         let is_podman = version.components.unwrap_or_default().iter().any(|part| part.name.to_lowercase().contains("podman"));
@@ -142,7 +141,7 @@ impl Docker {
         match answers.next().await {
             Some(Ok(_) | Err(Bollard::DockerContainerWaitError { .. })) => Ok(()),
             Some(Err(error)) => Err(error.into()),
-            None => Err(Fault::Host("the engine broke off while the container ran".to_owned())),
+            None => Err(Fault::Host("the engine closed the connection while the container ran".to_owned())),
         }
     }
 
@@ -151,18 +150,18 @@ impl Docker {
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         let patient = self.client.clone().with_timeout(grace + STOP_MARGIN);
         match patient.stop_container(id, Some(options)).await {
-            // Not running any more, or removed by somebody else.
+            // The container has stopped, or somebody else removed it.
             Ok(()) | Err(Bollard::DockerResponseServerError { status_code: 304 | 404, .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn ending(&self, id: &str) -> Result<Ending, Fault> {
+    async fn end(&self, id: &str) -> Result<RunEnd, Fault> {
         let state = self.client.inspect_container(id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
         let exit_code = state.exit_code.ok_or_else(|| Fault::Host("the engine gives no exit code".to_owned()))?;
         let ran = moment(state.started_at).zip(moment(state.finished_at)).map(|(started, finished)| finished - started);
         let duration = ran.and_then(|ran| Duration::try_from(ran).ok()).unwrap_or_default();
-        Ok(Ending { exit_code, duration, is_out_of_memory: state.oom_killed.unwrap_or(false) })
+        Ok(RunEnd { exit_code, duration, is_out_of_memory: state.oom_killed.unwrap_or(false) })
     }
 
     async fn age(&self, id: &str) -> Result<Duration, Fault> {
@@ -171,7 +170,7 @@ impl Docker {
         Ok(started.and_then(|started| started.elapsed().ok()).unwrap_or_default())
     }
 
-    /// With its sandbox, which goes first: only of a container that is there the sandbox is known.
+    /// Removes a container and its sandbox. The sandbox is removed first, because only the container tells which sandbox it has.
     async fn remove(&self, id: &str) -> Result<(), Fault> {
         if let Some(sandbox) = self.sandbox_of(id).await? {
             self.remove_one(&sandbox).await?;
@@ -179,11 +178,11 @@ impl Docker {
         self.remove_one(id).await
     }
 
-    /// With its anonymous volumes.
+    /// Removes one container with its anonymous volumes.
     pub(crate) async fn remove_one(&self, id: &str) -> Result<(), Fault> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self.client.remove_container(id, Some(options)).await {
-            // Gone, or being removed.
+            // It does not exist, or is being removed.
             Ok(()) | Err(Bollard::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -199,7 +198,7 @@ impl Docker {
     }
 }
 
-/// Each call with its trap is the inherent method of the same name.
+/// The calls are in the inherent methods of the same names.
 impl Executor for Docker {
     fn name(&self) -> &'static str {
         "docker"
@@ -247,8 +246,8 @@ impl Executor for Docker {
         self.age(id).boxed()
     }
 
-    fn ending<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Ending, Fault>> {
-        self.ending(id).boxed()
+    fn end<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<RunEnd, Fault>> {
+        self.end(id).boxed()
     }
 
     fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>> {
@@ -260,7 +259,7 @@ impl Executor for Docker {
     }
 }
 
-/// A time as the engine writes it (RFC 3339).
+/// Reads a time as the engine writes it (RFC 3339).
 fn moment(text: Option<String>) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(&text?, &Rfc3339).ok()
 }
@@ -296,7 +295,7 @@ fn container_body(spec: ContainerSpec, machine_cpus: f64) -> ContainerCreateBody
 fn host_config(spec: &ContainerSpec, machine_cpus: f64) -> HostConfig {
     let memory = i64::try_from(spec.memory_bytes).unwrap_or(i64::MAX);
     HostConfig {
-        // The engine refuses more cpus than the machine has, and reads 0 as no limit.
+        // The engine refuses more cpus than the machine has, and takes 0 as no limit.
         nano_cpus: Some(nano(spec.cpus.clamp(0.01, machine_cpus))),
         memory: Some(memory),
         memory_swap: Some(memory),
@@ -309,7 +308,7 @@ fn host_config(spec: &ContainerSpec, machine_cpus: f64) -> HostConfig {
     }
 }
 
-/// The engine's own record of the output.
+/// Settings of the engine's record of the output.
 fn record() -> HostConfigLogConfig {
     let options = [("max-size", "32m"), ("max-file", "2")];
     let config = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

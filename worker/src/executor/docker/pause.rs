@@ -1,13 +1,13 @@
-//! The worker's own image: a program of some instructions, which waits until it is killed, and the program of `helper`.
+//! The worker's own image. It has two programs: one that waits until it is killed, and the `helper`.
 //!
-//! The first is written here as machine code, so that a worker needs no registry, no compiler and no second program beside it. The file is an
-//! ELF executable (System V ABI, ELF-64) of one segment that holds the whole file.
+//! The first program is machine code in this file, so that a worker needs no registry, no compiler and no other program. The file is an ELF
+//! executable (System V ABI, ELF-64) with one segment, which is the whole file.
 
 use super::helper;
 
-/// Where the program lies in the image.
+/// Path of the program in the image.
 pub(super) const PROGRAM: &str = "/pause";
-/// Where the segment lies in memory: the usual place of x86-64, and free on every system.
+/// Address of the segment in memory: the usual one of x86-64, which is free on every system.
 const ADDRESS: u64 = 0x40_0000;
 const HEADER_BYTES: u16 = 64;
 const SEGMENT_HEADER_BYTES: u16 = 56;
@@ -36,7 +36,7 @@ const AARCH64: (u16, &[u8]) = (
     ],
 );
 
-/// The root file system as a tar, for a machine as the engine names it. None: it is not written for such a machine.
+/// The root file system as a tar, for an architecture as the engine names it. None when there is no program for it.
 pub(super) fn rootfs(architecture: &str) -> Option<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     append(&mut tar, PROGRAM, &program(architecture)?).ok()?;
@@ -94,7 +94,7 @@ mod tests {
         std::fs::write(&path, program(std::env::consts::ARCH).unwrap()).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut child = Command::new(&path).spawn().unwrap();
-        // It sleeps as soon as it has come to its system call, and only then.
+        // It sleeps from its first system call on.
         let state = || std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
         let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while !state().contains("(pause) S") {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_it_is_not_written_for_has_none() {
+    fn an_unknown_architecture_has_no_program() {
         assert!(rootfs("x86_64").is_some() && rootfs("aarch64").is_some());
         assert!(rootfs("riscv64").is_none());
     }

@@ -1,4 +1,4 @@
-//! What a container was to run, and a look at a file in it, whether it runs or not.
+//! The program of a container, and the first bytes of files in it. The container need not run.
 
 use std::io::Read;
 
@@ -8,13 +8,13 @@ use futures_util::StreamExt;
 use super::Docker;
 use crate::executor::Fault;
 
-/// Read of a file's archive: a header or two and the first bytes.
+/// Bytes read of a file's archive: the headers and the first bytes of the file.
 const ARCHIVE_BYTES_MAX: usize = 16 * 1024;
-/// Kept of a file: more than a kernel reads of a `#!` line.
+/// Bytes kept of a file: more than a kernel reads of a `#!` line.
 const HEAD_BYTES: u64 = 512;
 const LINKS_MAX: usize = 16;
 
-/// What a container was to run.
+/// The program that a container should run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Program {
     /// Id of its image.
@@ -26,17 +26,17 @@ pub(crate) struct Program {
     pub(crate) env: Vec<String>,
 }
 
-/// A file's beginning.
+/// The first bytes of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) is_file: bool,
-    /// Anybody may execute it.
+    /// Every user may execute the file.
     pub(crate) is_executable: bool,
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Docker {
-    /// What a container was to run.
+    /// The program that a container should run.
     pub(crate) async fn program(&self, id: &str) -> Result<Program, Fault> {
         let found = self.client.inspect_container(id, None::<InspectContainerOptions>).await?;
         let config = found.config.unwrap_or_default();
@@ -49,20 +49,20 @@ impl Docker {
         })
     }
 
-    /// Platform of an image, such as `linux/arm64`; empty when it does not say.
+    /// Platform of an image, such as `linux/arm64`. Empty when the image does not say.
     pub(crate) async fn image_platform(&self, image: &str) -> Result<String, Fault> {
         let found = self.client.inspect_image(image).await?;
         Ok(platform(found.os, found.architecture))
     }
 
-    /// The beginning of a file in a container, links followed. None: nothing is there.
+    /// The first bytes of a file in a container. Follows links. None when there is no such file.
     pub(crate) async fn head(&self, id: &str, path: &str) -> Result<Option<Head>, Fault> {
         let mut path = path.to_owned();
         for _ in 0..LINKS_MAX {
             let Some(archive) = self.archive(id, &path).await? else { return Ok(None) };
             match first_entry(&archive) {
-                Some(Entry::Link(target)) => path = joined(&path, &target),
-                Some(Entry::Other(head)) => return Ok(Some(head)),
+                Some(FileOrLink::Link(target)) => path = joined(&path, &target),
+                Some(FileOrLink::Other(head)) => return Ok(Some(head)),
                 None => return Ok(None),
             }
         }
@@ -87,24 +87,24 @@ impl Docker {
     }
 }
 
-enum Entry {
+enum FileOrLink {
     Link(String),
     Other(Head),
 }
 
-fn first_entry(archive: &[u8]) -> Option<Entry> {
+fn first_entry(archive: &[u8]) -> Option<FileOrLink> {
     let mut archive = tar::Archive::new(archive);
     let mut entry = archive.entries().ok()?.next()?.ok()?;
     let kind = entry.header().entry_type();
     if kind.is_symlink() {
         let target = entry.link_name().ok()??.to_string_lossy().into_owned();
-        return Some(Entry::Link(target));
+        return Some(FileOrLink::Link(target));
     }
     let is_executable = entry.header().mode().is_ok_and(|mode| mode & 0o111 != 0);
     let mut bytes = Vec::new();
-    // The archive may be cut off there.
+    // The archive may end here, because only its first bytes were read.
     let _ = entry.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes);
-    Some(Entry::Other(Head { is_file: kind.is_file(), is_executable, bytes }))
+    Some(FileOrLink::Other(Head { is_file: kind.is_file(), is_executable, bytes }))
 }
 
 /// Where a link at `path` leads.
@@ -116,7 +116,7 @@ fn joined(path: &str, target: &str) -> String {
     format!("{folder}/{target}")
 }
 
-/// As image indexes write it. The engine says how its machine's kernel calls it.
+/// A platform in the spelling of image indexes. The engine uses the names of its machine's kernel.
 pub(super) fn platform(os: Option<String>, architecture: Option<String>) -> String {
     let Some(architecture) = architecture.filter(|text| !text.is_empty()) else { return String::new() };
     let architecture = match architecture.as_str() {

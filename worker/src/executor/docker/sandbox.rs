@@ -1,4 +1,4 @@
-//! The engine's calls for sandboxes: containers that only hold a network, for another container to join.
+//! The engine's calls for sandboxes: containers that only keep a network ready, which another container joins.
 
 use std::collections::HashSet;
 
@@ -11,12 +11,12 @@ use super::{Docker, pause};
 use crate::executor::{Fault, LABEL_OWNER, LABEL_SANDBOX, SandboxSpec};
 use crate::image::{ImageReference, Version};
 
-/// How the engine writes that a container lies in another one's network.
+/// How the engine writes that a container has joined another container's network.
 const JOINED: &str = "container:";
 
 const TAG_CHARS: usize = 12;
 
-/// The network of a container that joins a sandbox, as [`Confinement`](crate::executor::Confinement) has it.
+/// The network of a container that joins a sandbox, for [`Confinement`](crate::executor::Confinement).
 pub(crate) fn network_in(sandbox: &str) -> String {
     format!("{JOINED}{sandbox}")
 }
@@ -25,16 +25,16 @@ pub(crate) fn network_in(sandbox: &str) -> String {
 #[derive(Debug)]
 pub(crate) struct UnusedSandbox {
     pub(crate) id: String,
-    /// Of its worker's data directory.
+    /// Label of the data directory of the sandbox's worker.
     pub(crate) data_label: String,
-    /// As [`Owner`](crate::owner::Owner) writes itself. None: made by an earlier version.
+    /// The text form of the [`Owner`](crate::owner::Owner). None: an earlier version made the sandbox.
     pub(crate) owner: Option<String>,
     /// Seconds since 1970, by the engine's clock.
     pub(crate) created: i64,
 }
 
 impl Docker {
-    /// Makes the image of sandboxes, unless it is there. False: it is not written for the engine's machine.
+    /// Makes the image of sandboxes, unless it exists. Returns false when there is no program for the engine's machine.
     pub(crate) async fn ensure_sandbox_image(&self) -> Result<bool, Fault> {
         match pause::rootfs(&self.architecture) {
             Some(rootfs) => self.import(&self.own_image(), rootfs).await.map(|()| true),
@@ -42,18 +42,18 @@ impl Docker {
         }
     }
 
-    /// Named by what is in it: workers of two versions do not take each other's name away.
+    /// The image's name contains the hash of its content, so that workers of two versions use different names.
     pub(super) fn own_image(&self) -> ImageReference {
         let sha256 = protocol::sha256_hex(&pause::rootfs(&self.architecture).unwrap_or_default());
         ImageReference { name: "asman/pause".to_owned(), version: Version::Tag(sha256[..TAG_CHARS].to_owned()) }
     }
 
-    /// Removes that image, unless sandboxes of this worker or another have it.
+    /// Removes that image, unless a sandbox of any worker uses it.
     pub(crate) async fn remove_sandbox_image(&self) -> Result<(), Fault> {
         self.remove_image(&self.own_image().to_string()).await.map(|_| ())
     }
 
-    /// Makes and starts a sandbox. Gives its id.
+    /// Makes and starts a sandbox. Returns its id.
     pub(crate) async fn open_sandbox(&self, spec: &SandboxSpec) -> Result<String, Fault> {
         let no_record = HostConfigLogConfig { typ: Some("none".to_owned()), config: None };
         let host_config = HostConfig {
@@ -70,7 +70,7 @@ impl Docker {
             entrypoint: Some(vec![pause::PROGRAM.to_owned()]),
             user: Some("65534:65534".to_owned()),
             labels: Some(spec.labels.clone()),
-            // As the first process of its container it hears no other signal; the engine would wait ten seconds for it.
+            // As the first process of its container, the program ignores all other signals, and the engine would wait ten seconds for it.
             stop_signal: Some("SIGKILL".to_owned()),
             host_config: Some(host_config),
             ..ContainerCreateBody::default()
@@ -79,7 +79,7 @@ impl Docker {
         match self.start(&id).await {
             Ok(()) => Ok(id),
             Err(fault) => {
-                // What stays is unused, and found by its label.
+                // If it cannot be removed, it is unused, and its label marks it for removal.
                 let _ = self.remove_one(&id).await;
                 Err(fault)
             }
@@ -92,13 +92,13 @@ impl Docker {
         Ok(state.and_then(|state| state.running).unwrap_or(false))
     }
 
-    /// The sandbox that a container has joined. None: the container is gone, or has a network of its own.
+    /// The sandbox that a container has joined. None when the container is gone or has its own network.
     pub(super) async fn sandbox_of(&self, id: &str) -> Result<Option<String>, Fault> {
         let config = self.find(id).await?.and_then(|found| found.host_config);
         Ok(joined(config.and_then(|config| config.network_mode).as_deref()).map(str::to_owned))
     }
 
-    /// None: it is gone.
+    /// Returns None when the container is gone.
     async fn find(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Fault> {
         match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
             Ok(found) => Ok(Some(found)),
@@ -107,7 +107,7 @@ impl Docker {
         }
     }
 
-    /// All sandboxes of this engine that no container has joined, whoever made them.
+    /// All sandboxes of this engine that no container has joined, of every worker.
     pub(crate) async fn unused_sandboxes(&self) -> Result<Vec<UnusedSandbox>, Fault> {
         let containers = self.list_containers(None).await?;
         let used: HashSet<String> = containers.iter().filter_map(|one| joined(one.network_mode()).map(str::to_owned)).collect();

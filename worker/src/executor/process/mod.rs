@@ -1,12 +1,12 @@
-//! Scripts of a folder, each run as a process group of this machine.
+//! Runs scripts of a folder, each as a process group of this machine.
 //!
-//! For a machine's own scripts, not for strangers' code: nothing keeps a script from what its user may do. The first word of a
-//! job's entrypoint and command names a file of the folder; a file that may be executed is run as it is, others by the
-//! interpreter of their ending. Cpus, memory and gpus are counted, not enforced.
+//! Use it only for your own scripts: a script may do everything that its user may do. The first word of a job's entrypoint and command is
+//! the name of a file in the folder. An executable file is run directly, another file by the interpreter of its file extension. Cpus,
+//! memory and gpus are counted but not enforced.
 //!
-//! Output is read through pipes, so a log that nobody takes blocks the script. A script cannot outlive its worker's claim: its
-//! group is killed when its first process ends and when it is removed, and what a killed worker leaves is killed by the next one
-//! of its data directory. Processes that leave their group are beyond reach.
+//! Output is read through pipes, so a script blocks when its log is not read. A script does not outlive its worker's claim: the worker
+//! kills the process group when its first process ends and when the run is removed. After a worker was killed, the next worker of its
+//! data directory kills the scripts that it left. The worker cannot kill processes that have left their group.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
@@ -24,27 +24,27 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ContainerSpec, Ending, Executor, Fault, Frame, Frames, Left};
+use super::{ContainerSpec, Executor, Fault, Frame, Frames, Left, RunEnd};
 use record::Record;
 
 mod record;
 
-/// Interpreters of files that may not be executed themselves.
+/// Interpreters of files that are not executable.
 const INTERPRETERS: [(&str, &str); 6] =
     [("py", "python3"), ("sh", "sh"), ("r", "Rscript"), ("R", "Rscript"), ("jl", "julia"), ("js", "node")];
-/// Folders that a script finds by its variables `JOB_INPUTS`, `JOB_OUTPUTS` and `JOB_CACHE` instead.
+/// Folders of containers. A script finds its own through the variables `JOB_INPUTS`, `JOB_OUTPUTS` and `JOB_CACHE`.
 const FOLDERS: [&str; 3] = ["/inputs", "/outputs", "/job-cache"];
-/// Variables of the worker that a script gets; everything else is the job's.
+/// Variables of the worker that a script gets. All others come from the job.
 const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "USER"];
 const READ_BYTES: usize = 32 * 1024;
-/// Reads that wait to be taken, per script.
+/// Most frames of one script that wait to be read.
 const FRAMES_MAX: usize = 4;
-/// For the rest of the output after a script's end, as the engine gives a container.
+/// Time for the rest of the output after a script's end, the same as the engine's.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
-/// Why nobody takes a script over.
+/// Why a script cannot be taken over.
 const READ_ONCE: &str = "a script's output cannot be read twice";
 
-/// Runs scripts of one folder. Clones share it.
+/// Runs scripts of one folder. Clones share the runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Processes {
     scripts: PathBuf,
@@ -58,8 +58,8 @@ struct Run {
     command: Option<Command>,
     frames: Option<mpsc::Sender<Result<Frame, Fault>>>,
     group: Option<Pid>,
-    ended: watch::Sender<Option<Ending>>,
-    /// Waits for the end; it is given up with the run.
+    ended: watch::Sender<Option<RunEnd>>,
+    /// Task that waits for the end. It is aborted when the run is dropped.
     waiter: Option<AbortOnDropHandle<()>>,
 }
 
@@ -68,7 +68,7 @@ fn job_fault(message: String) -> Fault {
 }
 
 impl Processes {
-    /// `scripts` is the folder they lie in, `records` one of this worker alone.
+    /// `scripts` is the folder of the scripts. `records` is a folder that only this worker uses.
     pub(crate) fn open(scripts: &Path, records: PathBuf) -> std::io::Result<Self> {
         std::fs::create_dir_all(&records)?;
         Ok(Self { scripts: scripts.canonicalize()?, records, runs: Arc::default() })
@@ -93,7 +93,9 @@ impl Processes {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let interpreter = INTERPRETERS.iter().find(|(known, _)| *known == ending);
         let (_, interpreter) = interpreter.ok_or_else(|| {
-            job_fault(format!("the script {name:?} may not be executed and has no ending that names its interpreter"))
+            job_fault(format!(
+                "the script {name:?} is not executable and its file extension names no interpreter; run `chmod +x` on it"
+            ))
         })?;
         Ok((PathBuf::from(interpreter), Some(path)))
     }
@@ -101,12 +103,13 @@ impl Processes {
     fn command(&self, spec: &ContainerSpec) -> Result<Command, Fault> {
         if let Some(mount) = spec.mounts.iter().find(|mount| !FOLDERS.contains(&mount.target.as_str())) {
             return Err(job_fault(format!(
-                "{:?} cannot be put there: this worker runs scripts without containers",
+                "a file cannot be placed at {:?}, because this worker runs scripts without containers",
                 mount.target
             )));
         }
         let mut words = spec.entrypoint.iter().flatten().chain(spec.command.iter().flatten());
-        let name = words.next().ok_or_else(|| job_fault("the job names no script: its command is empty".to_owned()))?;
+        let name =
+            words.next().ok_or_else(|| job_fault("the job does not name a script, because its command is empty".to_owned()))?;
         let (program, script) = self.program(name)?;
         let mut command = Command::new(program);
         command.args(script).args(words).env_clear();
@@ -121,14 +124,14 @@ impl Processes {
         let (mut command, frames) = self.with(id, |run| Some((run.command.take()?, run.frames.take())))?;
         let mut child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotADirectory => {
-                job_fault(format!("the script cannot be started: {error}"))
+                job_fault(format!("cannot start the script: {error}"))
             }
             _ => Fault::Host(format!("starting a script: {error}")),
         })?;
         let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         let record = group.and_then(|group| Record::of(group).write(&self.records.join(id)).err());
         if let Some(error) = record {
-            tracing::warn!(%error, "a crash of this worker would leave this script running");
+            tracing::warn!(%error, "cannot record the process group of a script; after a crash of this worker it would keep running");
         }
         let readers = [
             frames.clone().zip(child.stdout.take()).map(|(frames, pipe)| tokio::spawn(read(pipe, false, frames))),
@@ -145,7 +148,7 @@ impl Processes {
                 let _ = timeout(OUTPUT_GRACE, &mut reader).await;
             }
             let exit_code = status.map_or(-1, exit_code);
-            ended.send_replace(Some(Ending { exit_code, duration, is_out_of_memory: false }));
+            ended.send_replace(Some(RunEnd { exit_code, duration, is_out_of_memory: false }));
         });
         self.with(id, |run| {
             run.group = group;
@@ -154,10 +157,10 @@ impl Processes {
         })
     }
 
-    async fn end_of(&self, id: &str) -> Result<Ending, Fault> {
+    async fn end_of(&self, id: &str) -> Result<RunEnd, Fault> {
         let mut ended = self.with(id, |run| Some(run.ended.subscribe()))?;
-        let ending = ended.wait_for(Option::is_some).await.ok().and_then(|ending| *ending);
-        ending.ok_or_else(|| Fault::Host("the script is gone".to_owned()))
+        let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+        end.ok_or_else(|| Fault::Host("the script is gone".to_owned()))
     }
 
     async fn stop_run(&self, id: &str, grace: Duration) -> Result<(), Fault> {
@@ -181,14 +184,14 @@ impl Processes {
     }
 }
 
-/// A group that is gone needs no signal.
+/// Sends a signal to a group, if it still exists.
 fn kill(group: Option<Pid>, signal: Signal) {
     if let Some(group) = group {
         let _ = kill_process_group(group, signal);
     }
 }
 
-/// As shells give it: 128 and the signal's number for a script that a signal ended.
+/// The exit code, in the form of shells: 128 plus the signal's number if a signal ended the script.
 fn exit_code(status: ExitStatus) -> i64 {
     use std::os::unix::process::ExitStatusExt;
     i64::from(status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(-1))
@@ -270,7 +273,7 @@ impl Executor for Processes {
         async { Ok(Duration::ZERO) }.boxed()
     }
 
-    fn ending<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Ending, Fault>> {
+    fn end<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<RunEnd, Fault>> {
         self.end_of(id).boxed()
     }
 

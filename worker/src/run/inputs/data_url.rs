@@ -1,22 +1,22 @@
-//! `data:` URLs (RFC 2397), which hold the file themselves: percent-encoded, or in base64.
+//! `data:` URLs (RFC 2397), which contain the file itself, percent-encoded or in base64.
 
 use base64::Engine as _;
 use percent_encoding::percent_decode_str;
 
 use super::BASE64;
 
-/// A `data:` URL that cannot be read.
+/// Why a `data:` URL cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidDataUrl {
-    /// Nothing says where the data begin.
+    /// It has no comma, after which the data begin.
     #[error("its value is a data URL without a comma")]
     NoComma,
-    /// It says that it is base64 and is not.
+    /// It says that it is base64, but is not.
     #[error("its value is a data URL whose base64 cannot be decoded")]
     Base64,
 }
 
-/// The bytes of a `data:` URL; none for any other text. A fragment is not part of the data.
+/// The bytes of a `data:` URL. None for any other text. A fragment is not part of the data.
 pub(super) fn bytes_of(text: &str) -> Option<Result<Vec<u8>, InvalidDataUrl>> {
     let is_data = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
     is_data.then(|| decode(&text[5..]))

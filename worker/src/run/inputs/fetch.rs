@@ -1,8 +1,8 @@
-//! Inputs that are elsewhere: under a key of `/f`, or at somebody's URL.
+//! Fetches inputs: a key of `/f`, or a URL.
 //!
-//! What has a SHA-256 to look for comes from the kept content where it is there, is downloaded once for all jobs that want it at
-//! the same time, and is kept. A `key` that is a SHA-256 must have it; the hash that a client gives for a `url` is a hint: content
-//! that differs is given to the job, named in its log, and not kept.
+//! An input with a SHA-256 comes from the cache of inputs. If it is not there, it is downloaded once for all jobs that need it at the same
+//! time, and kept. If a `key` is a SHA-256, the content must have that hash. The hash that a client gives for a `url` is only a hint: when
+//! the content differs, the job gets it, its log says so, and it is not kept.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,30 +11,30 @@ use protocol::{EndCode, Step, is_sha256};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, Url};
 
-use super::places::Place;
+use super::files::InputFile;
 use super::{RunError, Task, disk};
 use crate::api::ApiError;
 use crate::backoff::Backoff;
-use crate::content::{Contents, Download, Failure, Part, Progress, move_or_copy};
+use crate::content::{Contents, Download, PartFile, Progress, TransferFailure, move_or_copy};
 use crate::ends;
 
-/// Answers in a row without a byte from somebody else's URL before the job fails: some ten seconds.
+/// After this many answers in a row without a byte from a URL the job fails: about ten seconds.
 const URL_STALLS_MAX: usize = 5;
-/// The same at the place that the API sends us to, before it is asked to stand in for it.
+/// The same for the storage that the API redirects to. After it, the worker fetches through the API itself.
 const KEY_STALLS_DIRECT: usize = 2;
-/// The same at our own API, before the claim goes back: a minute or so.
+/// The same for the API itself. After it, the worker releases the claim: about a minute.
 const KEY_STALLS_MAX: usize = 16;
-/// Requests for one file, however far each of them got.
+/// Most requests for one file.
 const REQUESTS_MAX: usize = 100;
 
-/// Where the bytes are.
+/// Where the bytes come from.
 enum Source<'a> {
     Key(&'a str),
     Url(Url),
 }
 
 /// Fetches a key of `/f`.
-pub(super) async fn key(task: &Task<'_>, place: &Place<'_>, key: &str) -> Result<(), RunError> {
+pub(super) async fn key(task: &Task<'_>, place: &InputFile<'_>, key: &str) -> Result<(), RunError> {
     let lower = key.to_ascii_lowercase();
     if !is_sha256(&lower) {
         return download(task, place.name, &Source::Key(key), &place.path).await.map(|_| ());
@@ -50,13 +50,13 @@ pub(super) async fn key(task: &Task<'_>, place: &Place<'_>, key: &str) -> Result
         let why = format!("the stored bytes have the hash {hash}, not their key {key}");
         return Err(refusal(place.name, &why));
     }
-    settle(contents, part, Some(hash), place).await
+    put_in_place(contents, part, Some(hash), place).await
 }
 
 /// Fetches a URL.
-pub(super) async fn url(task: &Task<'_>, place: &Place<'_>, text: &str) -> Result<(), RunError> {
+pub(super) async fn url(task: &Task<'_>, place: &InputFile<'_>, text: &str) -> Result<(), RunError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.ok_or_else(|| refusal(place.name, "its value is no http or https URL"))?;
+    let url = url.ok_or_else(|| refusal(place.name, "its value is not an http or https URL"))?;
     let stored = task.host.api.key_of(&url);
     if let Some(stored) = stored.as_deref().filter(|stored| is_sha256(stored)) {
         return key(task, place, stored).await;
@@ -64,7 +64,7 @@ pub(super) async fn url(task: &Task<'_>, place: &Place<'_>, text: &str) -> Resul
     let hint = place.reference.hash.as_deref().map(str::to_ascii_lowercase);
     let contents = &task.host.contents;
     let wanted = hint.as_deref().filter(|hint| is_sha256(hint)).unwrap_or_default();
-    // Under both, so that a false hint at a slow place holds up nobody who fetches the true content.
+    // Lock the hash and the URL together, so that a false hash at a slow server does not delay jobs that fetch the true content.
     let _fetching = contents.fetching(&format!("{wanted} {url}")).await;
     if !wanted.is_empty() && give(contents, wanted, place).await? {
         return Ok(());
@@ -80,10 +80,11 @@ pub(super) async fn url(task: &Task<'_>, place: &Place<'_>, text: &str) -> Resul
         let line = format!("input {:?} differs from the hash that its definition gives for it", place.name);
         task.log.error(Step::Running, line).await;
     }
-    settle(contents, part, (hash == wanted).then_some(hash), place).await
+    put_in_place(contents, part, (hash == wanted).then_some(hash), place).await
 }
 
-/// Whether our API has it: clients write its files' URLs with the address that they know it by, which need not lead there from here.
+/// Whether our API has a file with this hash. Clients write URLs of its files with their own address of the API, which may not work from
+/// here.
 async fn is_stored(task: &Task<'_>, sha256: &str) -> bool {
     let api = &task.host.api;
     api.send(api.request(Method::GET, api.url(&["f", sha256, "exists"]))).await.is_ok()
@@ -97,25 +98,30 @@ fn unfetched(code: EndCode, name: &str, why: &str) -> RunError {
     RunError::failed(code, Step::Running, format!("input {name:?} cannot be fetched: {why}"))
 }
 
-/// What an answer means that says not to come again.
+/// The end code for a server's final answer.
 fn code_of(error: &ApiError) -> EndCode {
     ends::fetch(error, EndCode::InputNotFound, EndCode::InputUnreachable)
 }
 
-/// Puts kept content in its place. Whether it was there.
-async fn give(contents: &Arc<Contents>, sha256: &str, place: &Place<'_>) -> Result<bool, RunError> {
+/// Puts kept content in its place. Returns whether the cache had it.
+async fn give(contents: &Arc<Contents>, sha256: &str, place: &InputFile<'_>) -> Result<bool, RunError> {
     let (contents, sha256, path) = (Arc::clone(contents), sha256.to_owned(), place.path.clone());
     blocking(place.name, move || contents.give(&sha256, &path)).await
 }
 
-/// Puts a download in its place, and keeps it when it has a hash to be found by.
-async fn settle(contents: &Arc<Contents>, part: Part, keep_as: Option<String>, place: &Place<'_>) -> Result<(), RunError> {
+/// Puts a download in its place. Keeps it in the cache if it has a known hash.
+async fn put_in_place(
+    contents: &Arc<Contents>,
+    part: PartFile,
+    keep_as: Option<String>,
+    place: &InputFile<'_>,
+) -> Result<(), RunError> {
     let (contents, path): (_, PathBuf) = (Arc::clone(contents), place.path.clone());
-    let settle = move || match keep_as.filter(|_| contents.is_on()) {
+    let put_in_place = move || match keep_as.filter(|_| contents.is_on()) {
         Some(sha256) => contents.keep(&part, &sha256, &path),
         None => move_or_copy(part.path(), &path),
     };
-    blocking(place.name, settle).await
+    blocking(place.name, put_in_place).await
 }
 
 async fn blocking<T: Send + 'static>(
@@ -126,7 +132,7 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| disk(name, &error))
 }
 
-/// Downloads to a file that is not there yet and gives the SHA-256 of what came.
+/// Downloads to a new file. Returns the SHA-256 of the content.
 async fn download(task: &Task<'_>, name: &str, source: &Source<'_>, path: &Path) -> Result<String, RunError> {
     let on_disk = |error| disk(name, &error);
     let mut download = Download::create(path).await.map_err(on_disk)?;
@@ -141,10 +147,10 @@ async fn download(task: &Task<'_>, name: &str, source: &Source<'_>, path: &Path)
                 progress.done(download.bytes()).await;
                 return download.finish().await.map_err(on_disk);
             }
-            Err(Failure::Http(ApiError::Refused { status: 416, .. })) if before > 0 => {
+            Err(TransferFailure::Http(ApiError::Refused { status: 416, .. })) if before > 0 => {
                 download.restart().await.map_err(on_disk)?;
             }
-            Err(Failure::Http(ApiError::Away(why))) => {
+            Err(TransferFailure::Http(ApiError::Away(why))) => {
                 let has_moved = download.bytes() > before;
                 (stalls, backoff) = if has_moved { (0, Backoff::new()) } else { (stalls + 1, backoff) };
                 cause = why;
@@ -153,9 +159,9 @@ async fn download(task: &Task<'_>, name: &str, source: &Source<'_>, path: &Path)
                 }
                 backoff.wait().await;
             }
-            Err(Failure::Http(error)) => return Err(unfetched(code_of(&error), name, &error.to_string())),
-            Err(Failure::TooLarge) => return Err(refusal(name, "it is larger than 5 GiB")),
-            Err(Failure::Disk(error)) => return Err(on_disk(error)),
+            Err(TransferFailure::Http(error)) => return Err(unfetched(code_of(&error), name, &error.to_string())),
+            Err(TransferFailure::TooLarge) => return Err(refusal(name, "it is larger than 5 GiB")),
+            Err(TransferFailure::Disk(error)) => return Err(on_disk(error)),
         }
     }
     Err(source.given_up(name, &cause))
@@ -169,7 +175,7 @@ impl Source<'_> {
         }
     }
 
-    /// Asks for the bytes, or the rest of them.
+    /// Requests the bytes, or the rest of them.
     async fn open(&self, task: &Task<'_>, stalls: usize, resume: HeaderMap) -> Result<Response, ApiError> {
         let api = &task.host.api;
         let own = match self {
@@ -180,7 +186,7 @@ impl Source<'_> {
         api.send(api.request(Method::GET, own).headers(resume)).await
     }
 
-    /// Both will be back, so another try of the job helps.
+    /// The error after too many attempts. The server may work again later, so another try of the job may succeed.
     fn given_up(&self, name: &str, cause: &str) -> RunError {
         match self {
             Self::Key(_) => unfetched(EndCode::StorageUnreachable, name, cause),

@@ -1,8 +1,8 @@
-//! Where each input and config file goes.
+//! The path of each input and config file.
 //!
-//! Relative names land below `/inputs`; absolute config files are written aside and mounted read-only at their place. That each
-//! name has plain segments was checked when the definition was read; here is checked what depends on the other names, and on what
-//! the container has at that place.
+//! Files with relative names go below `/inputs`. Config files with absolute names are written to another folder and mounted read-only at
+//! their path. The parser of the definition has checked each name by itself. This module checks a name against the other names and against
+//! the container's own folders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,32 +12,32 @@ use protocol::{DataRef, Definition, nested_file};
 use crate::data_directory::Scratch;
 use crate::executor::Mount;
 
-/// Folders where no config file can be put, and why. `/inputs` takes them as inputs.
+/// Folders that cannot contain a config file, and why. A config file in `/inputs` counts as an input.
 const RESERVED: [(&str, &str); 5] = [
-    ("/outputs", "what is there is handed back as the job's outputs"),
+    ("/outputs", "its files are the job's outputs"),
     ("/job-cache", "all jobs of the queue share it"),
-    ("/proc", "the kernel's own files are there"),
-    ("/sys", "the kernel's own files are there"),
-    ("/dev", "the kernel's own files are there"),
+    ("/proc", "it has the kernel's own files"),
+    ("/sys", "it has the kernel's own files"),
+    ("/dev", "it has the kernel's own files"),
 ];
 
 /// One file to write.
-pub(super) struct Place<'a> {
+pub(super) struct InputFile<'a> {
     pub(super) path: PathBuf,
     pub(super) name: &'a str,
     pub(super) reference: &'a DataRef,
 }
 
-/// All files of a job, and the mounts that bring those with absolute names to their place.
-pub(super) struct Places<'a> {
-    pub(super) files: Vec<Place<'a>>,
+/// All files of a job, and the mounts of those with absolute names.
+pub(super) struct InputFiles<'a> {
+    pub(super) files: Vec<InputFile<'a>>,
     pub(super) mounts: Vec<Mount>,
 }
 
-impl<'a> Places<'a> {
-    /// Places every file, or says in a sentence why one cannot be.
+impl<'a> InputFiles<'a> {
+    /// Decides the path of every file. Fails with a sentence when a file cannot have its path.
     pub(super) fn of(definition: &'a Definition, scratch: &Scratch) -> Result<Self, String> {
-        // By path below /inputs: an input wins over a config file of the same name.
+        // Sorted by path below /inputs. An input wins over a config file of the same name.
         let mut below: BTreeMap<&str, (&str, &DataRef)> = BTreeMap::new();
         let (mut files, mut mounts) = (Vec::new(), Vec::new());
         let mut targets = BTreeSet::new();
@@ -50,26 +50,27 @@ impl<'a> Places<'a> {
             targets.insert(name.as_str());
             let source = scratch.configs().join(mounts.len().to_string());
             mounts.push(Mount { source: source.clone(), target: name.clone(), is_read_only: true });
-            files.push(Place { path: source, name, reference });
+            files.push(InputFile { path: source, name, reference });
         }
         let inputs = definition.inputs.iter().flatten();
         below.extend(inputs.map(|(name, reference)| (name.as_str(), (name.as_str(), reference))));
         check_folders(&targets)?;
         check_folders(&below.keys().copied().collect())?;
-        let placed = |(relative, (name, reference))| Place { path: scratch.inputs().join(relative), name, reference };
+        let placed = |(relative, (name, reference))| InputFile { path: scratch.inputs().join(relative), name, reference };
         files.extend(below.into_iter().map(placed));
         Ok(Self { files, mounts })
     }
 }
 
-/// A config file's name below `/inputs`: a relative one, or an absolute one in that read-only folder, where nothing can be mounted.
+/// A config file's name below `/inputs`: its relative name, or the rest of an absolute name in `/inputs`, because nothing can be mounted
+/// in that read-only folder.
 fn below_inputs(name: &str) -> Option<&str> {
     name.strip_prefix("/inputs/").or((!name.starts_with('/')).then_some(name))
 }
 
 fn check_target(name: &str) -> Result<(), String> {
     if name == "/inputs" {
-        return Err("config file \"/inputs\" would stand in place of all inputs; give a name below it".to_owned());
+        return Err("config file \"/inputs\" would replace the folder of all inputs; give a name below it".to_owned());
     }
     let is_in = |folder: &str| name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match RESERVED.iter().find(|(folder, _)| is_in(folder)) {
@@ -78,7 +79,8 @@ fn check_target(name: &str) -> Result<(), String> {
     }
 }
 
-/// No file may be another one's folder. The API refuses such a job; one that was submitted earlier may be there.
+/// Refuses a file that is also the folder of another file. The API refuses such a job too, but one may have been submitted to an earlier
+/// release.
 fn check_folders(names: &BTreeSet<&str>) -> Result<(), String> {
     nested_file(names)
         .map_or(Ok(()), |(folder, name)| Err(format!("input {folder:?} is both a file and a folder: {name:?} is below it")))
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_config_file_shadows_what_the_container_needs() {
+    fn no_config_file_replaces_a_folder_that_the_container_needs() {
         for bad in ["/inputs", "/outputs", "/outputs/a", "/job-cache/a", "/proc", "/proc/self/a", "/sys/a", "/dev/null", "/dev"] {
             assert!(check_target(bad).is_err(), "{bad}");
         }
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_nobodys_folder() {
+    fn a_file_cannot_be_the_folder_of_another_file() {
         let check = |names: &[&str]| check_folders(&names.iter().copied().collect());
         assert!(check(&["a", "a.b", "a/b/c"]).unwrap_err().contains("both a file and a folder"));
         assert!(check(&["/etc/x", "/etc/x/y"]).is_err());

@@ -1,11 +1,11 @@
-//! Inputs and config files of a job, written to its scratch folder.
+//! Writes the inputs and config files of a job to its scratch folder.
 //!
-//! `places` says where each goes and refuses names that cannot be; `fetch` downloads what is not in the definition itself.
+//! `files` decides the path of each file and refuses invalid names. `fetch` downloads files that are not in the definition itself.
 //! Bounds: 8 transfers at a time, 5 GiB each.
 
 mod data_url;
 mod fetch;
-mod places;
+mod files;
 
 use std::io;
 
@@ -18,19 +18,20 @@ use tokio::io::AsyncWriteExt;
 
 use super::{RunError, Task};
 use crate::executor::Mount;
-use places::{Place, Places};
+use files::{InputFile, InputFiles};
 
 const TRANSFERS_MAX: usize = 8;
-/// Writers pad base64 or not; both are read.
+/// Reads base64 with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
 );
 
-/// Writes all files of the job and gives the mounts of those with absolute names.
+/// Writes all files of the job. Returns the mounts of those with absolute names.
 pub(super) async fn write(task: &Task<'_>) -> Result<Vec<Mount>, RunError> {
-    let places = Places::of(&task.parsed.definition, &task.scratch);
-    let Places { files, mounts } = places.map_err(|sentence| RunError::failed(EndCode::InputInvalid, Step::Running, sentence))?;
+    let files = InputFiles::of(&task.parsed.definition, &task.scratch);
+    let InputFiles { files, mounts } =
+        files.map_err(|sentence| RunError::failed(EndCode::InputInvalid, Step::Running, sentence))?;
     let mut writes = Vec::new();
     for place in files {
         writes.push(write_one(task, place).boxed());
@@ -39,13 +40,13 @@ pub(super) async fn write(task: &Task<'_>) -> Result<Vec<Mount>, RunError> {
     Ok(mounts)
 }
 
-async fn write_one(task: &Task<'_>, place: Place<'_>) -> Result<(), RunError> {
-    let Place { path, name, reference } = &place;
+async fn write_one(task: &Task<'_>, place: InputFile<'_>) -> Result<(), RunError> {
+    let InputFile { path, name, reference } = &place;
     let unreadable = |why: &str| RunError::failed(EndCode::InputInvalid, Step::Running, format!("input {name:?}: {why}"));
     if let Some(folder) = path.parent() {
         tokio::fs::create_dir_all(folder).await.map_err(|error| disk(name, &error))?;
     }
-    let text = || reference.value.as_str().ok_or_else(|| unreadable("its value is no text"));
+    let text = || reference.value.as_str().ok_or_else(|| unreadable("its value is not a text"));
     let bytes = match reference.kind.unwrap_or_default() {
         DataRefType::Utf8 => match &reference.value {
             Value::String(text) => text.clone().into_bytes(),
@@ -69,14 +70,15 @@ async fn write_one(task: &Task<'_>, place: Place<'_>) -> Result<(), RunError> {
     written.await.map_err(|error| disk(name, &error))
 }
 
-/// A name that the file system cannot hold, or takes for another one's, is the job's fault; all else on disk is ours.
+/// The error of a write to disk. A name that the file system refuses, or that equals another name there, is the job's fault. Every other
+/// error is this machine's.
 fn disk(name: &str, error: &io::Error) -> RunError {
     use io::ErrorKind::{AlreadyExists, InvalidFilename, IsADirectory, NotADirectory};
     match error.kind() {
         AlreadyExists | InvalidFilename | IsADirectory | NotADirectory => RunError::failed(
             EndCode::InputInvalid,
             Step::Running,
-            format!("input {name:?} is no file name here, or is the same as another one's: {error}"),
+            format!("input {name:?} is not a valid file name here, or is the same as another file's name: {error}"),
         ),
         _ => RunError::Host(format!("writing an input: {error}")),
     }

@@ -1,7 +1,7 @@
-//! The folder of outputs: opens what lies in it, and follows links as the job would.
+//! The folder of outputs: opens its files, and follows links as the job would.
 //!
-//! Invariant: nothing outside the folder is opened, whatever changes meanwhile. A path is opened one segment after the other, none
-//! of them through a link; a link is read, and what it names is looked up from the folder's top in the same way.
+//! Invariant: nothing outside the folder is opened, even if the folder changes in the meantime. A path is opened segment by segment, and
+//! never through a link. A link is read, and its target is looked up from the top of the folder in the same way.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -13,27 +13,27 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
-/// Where a job finds the folder.
+/// Path of the folder in the container.
 const IN_CONTAINER: &str = "/outputs";
-/// As many as Linux follows.
+/// Most links in a path, as on Linux.
 const LINKS_MAX: usize = 40;
 
 /// The folder, open.
 #[derive(Debug)]
 pub(super) struct Folder {
     top: OwnedFd,
-    /// What the job calls it.
+    /// Paths of the folder that links may contain.
     names: [PathBuf; 2],
 }
 
-/// What a name in a folder stands for.
+/// One name in a folder.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct FolderEntry {
     pub(super) name: OsString,
     pub(super) stat: Stat,
 }
 
-impl Entry {
+impl FolderEntry {
     pub(super) fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }
@@ -43,12 +43,12 @@ impl Entry {
     }
 }
 
-/// Where a link leads.
+/// The target of a link.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// From the top, without links.
+    /// Path from the top of the folder, without links.
     pub(super) path: PathBuf,
-    pub(super) entry: Entry,
+    pub(super) entry: FolderEntry,
 }
 
 fn folder_flags() -> OFlags {
@@ -77,9 +77,9 @@ impl Folder {
         act(inner.as_ref().map_or_else(|| self.top.as_fd(), AsFd::as_fd))
     }
 
-    /// What lies in the folder at `path`, by name; `n_max` entries at most, and whether there are more. What vanishes meanwhile is
-    /// left out.
-    pub(super) fn list(&self, path: &Path, n_max: usize) -> io::Result<(Vec<Entry>, bool)> {
+    /// The entries of the folder at `path`, by name: at most `n_max` of them, and whether there are more. Entries that vanish in the
+    /// meantime are left out.
+    pub(super) fn list(&self, path: &Path, n_max: usize) -> io::Result<(Vec<FolderEntry>, bool)> {
         self.within(path, |at| {
             let mut entries = Vec::new();
             let mut has_more = false;
@@ -93,7 +93,7 @@ impl Folder {
                     break;
                 }
                 if let Ok(stat) = rustix::fs::statat(at, &name, AtFlags::SYMLINK_NOFOLLOW) {
-                    entries.push(Entry { name, stat });
+                    entries.push(FolderEntry { name, stat });
                 }
             }
             entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -110,7 +110,7 @@ impl Folder {
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
-    /// Where the link `name` in the folder at `path` leads; none when that is outside, nowhere or in a circle.
+    /// The target of the link `name` in the folder at `path`. None when it is outside, does not exist, or the links form a circle.
     pub(super) fn follow(&self, path: &Path, name: &OsStr) -> Option<Target> {
         let mut place = path.to_owned();
         let mut ahead = VecDeque::from([name.to_owned()]);
@@ -142,7 +142,7 @@ impl Folder {
         Some(Target { path: place, entry })
     }
 
-    /// One folder up. Above the top only the way back into it is known.
+    /// Goes one folder up. Above the top, only a path back into the folder is allowed.
     fn climb(&self, place: &mut PathBuf, ahead: &mut VecDeque<OsString>) -> Option<()> {
         if place.pop() {
             return Some(());
@@ -154,7 +154,7 @@ impl Folder {
         self.names.iter().any(|name| name.file_name() == Some(&back)).then_some(())
     }
 
-    /// A link's text as a path from `place`, which becomes the top for an absolute one; none when that is outside.
+    /// A link's text as a path from `place`. An absolute link starts at the top instead. None when the path leads outside.
     fn below_top(&self, link: &Path, place: &mut PathBuf) -> Option<PathBuf> {
         if link.is_relative() {
             return Some(link.to_owned());
@@ -164,11 +164,11 @@ impl Folder {
         Some(below.to_owned())
     }
 
-    /// What a name stands for, and the text of a link.
-    fn look(&self, place: &Path, segment: &OsStr) -> io::Result<(Entry, Option<PathBuf>)> {
+    /// The entry of a name, and the text of a link.
+    fn look(&self, place: &Path, segment: &OsStr) -> io::Result<(FolderEntry, Option<PathBuf>)> {
         self.within(place, |at| {
             let stat = rustix::fs::statat(at, segment, AtFlags::SYMLINK_NOFOLLOW)?;
-            let entry = Entry { name: segment.to_owned(), stat };
+            let entry = FolderEntry { name: segment.to_owned(), stat };
             let link = match entry.kind() {
                 FileType::Symlink => {
                     let text = rustix::fs::readlinkat(at, segment, Vec::new())?;
@@ -180,8 +180,8 @@ impl Folder {
         })
     }
 
-    fn entry_of(&self, place: &Path) -> io::Result<Entry> {
-        self.within(place, |at| Ok(Entry { name: OsString::new(), stat: rustix::fs::fstat(at)? }))
+    fn entry_of(&self, place: &Path) -> io::Result<FolderEntry> {
+        self.within(place, |at| Ok(FolderEntry { name: OsString::new(), stat: rustix::fs::fstat(at)? }))
     }
 }
 

@@ -1,11 +1,11 @@
-//! Files that a job left in `/outputs`: looked at, hashed, stored.
+//! Collects, hashes and stores the files that a job left in `/outputs`.
 //!
-//! Called when the container has ended, so nothing changes under the walk. Regular files count, and links to such within the
-//! folder; what is left out is counted in the result with the reason, and the log says so in one line a reason. Following a link
-//! out of the folder would hand out this machine's files, and opening a pipe would hang. Up to 200 bytes travel in the result,
-//! larger files are streamed to the API's store under their SHA-256.
-//! Bounds: 10,000 files, 5 GiB each, 100 GiB in all (a sparse file counts by its length), 1 MiB inline in all, a result under
-//! 7 MiB, 4 transfers at a time, a million names looked at.
+//! This runs after the container has ended, so the files do not change. Outputs are regular files, and links to regular files within the
+//! folder. The result counts the files that are left out, with the reason, and the log has one line for each reason. A link out of the
+//! folder would give away this machine's files, and opening a pipe would hang. Files of up to 200 bytes are sent inside the result. Larger
+//! files are streamed to the API's file store under their SHA-256.
+//! Bounds: 10,000 files, 5 GiB each, 100 GiB in total (a sparse file counts by its length), 1 MiB inline in total, a result under 7 MiB,
+//! 4 transfers at a time, a million names.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -27,7 +27,7 @@ mod walk;
 const TRANSFERS_MAX: usize = 4;
 const INLINE_TOTAL_MAX: u64 = 1024 * 1024;
 
-/// What a result holds of a job's outputs, and what it lacks.
+/// The outputs in a result, and those that are missing from it.
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
     pub(super) stored: BTreeMap<String, DataRef>,
@@ -58,12 +58,12 @@ pub(super) async fn collect(task: &Task<'_>) -> Result<Outputs, RunError> {
         }
     }
     outputs.missing = missing.into_missing();
-    tell(task, outputs.missing.as_ref()).await;
+    log_missing(task, outputs.missing.as_ref()).await;
     Ok(outputs)
 }
 
-/// One line for each reason why something is missing.
-async fn tell(task: &Task<'_>, missing: Option<&Missing>) {
+/// Writes one log line for each reason why outputs are missing.
+async fn log_missing(task: &Task<'_>, missing: Option<&Missing>) {
     for why in missing.iter().flat_map(|missing| &missing.why) {
         let names: Vec<_> = why.names.iter().map(|name| format!("{name:?}")).collect();
         let more = if why.outputs > names.len() as u64 { ", …" } else { "" };
@@ -72,7 +72,7 @@ async fn tell(task: &Task<'_>, missing: Option<&Missing>) {
     }
 }
 
-/// One output's entry, or why it has none.
+/// Stores one output. Returns its entry, or why it is missing.
 async fn store(task: &Task<'_>, file: Found, is_small: bool) -> Result<(String, Result<DataRef, MissingCode>), RunError> {
     let read = move || (if is_small { inline(&file) } else { hash(&file) }, file);
     let (read, file) = tokio::task::spawn_blocking(read).await.map_err(|error| RunError::Host(error.to_string()))?;
@@ -89,14 +89,14 @@ async fn store(task: &Task<'_>, file: Found, is_small: bool) -> Result<(String, 
     Ok((file.name, Ok(reference)))
 }
 
-/// Why one file is left out and the others are not. Anything else is a fault of this machine.
+/// Why a single file is left out. None when the error is this machine's fault.
 fn loss(error: &io::Error) -> Option<MissingCode> {
     let errno = rustix::io::Errno::from_io_error(error);
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(MissingCode::Unreadable),
-        // `InvalidInput` is what opening says of other kinds.
+        // `open` returns `InvalidInput` for other kinds of files.
         io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => Some(MissingCode::Changed),
-        // What opening a path says that has a link in it now, or a file where a folder was.
+        // `open` returns these when the path now contains a link, or a file instead of a folder.
         _ if matches!(errno, Some(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR)) => Some(MissingCode::Changed),
         _ => None,
     }

@@ -1,7 +1,7 @@
-//! Which files of `/outputs` a result takes, and what it lacks.
+//! Decides which files of `/outputs` go into the result.
 //!
-//! Every file is seen: what the result cannot take is counted with the reason. A link counts as what it leads to, under its own name.
-//! Bounds: [`ENTRIES_MAX`] names are looked at; then the count says that there are more. [`LINKS_MAX`] links are followed.
+//! Every file is either taken or counted as missing, with the reason. A link counts as its target, under its own name.
+//! Bounds: [`ENTRIES_MAX`] names, after which the count says that there are more, and [`LINKS_MAX`] followed links.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,42 +10,42 @@ use protocol::limits::{BLOB_BYTES_MAX, OUTPUTS_BYTES_MAX, OUTPUTS_MAX, PATH_BYTE
 use protocol::{MissingCode, MissingOutputs, check_input_path};
 use rustix::fs::{FileType, Stat};
 
-use super::folder::{Entry, Folder};
+use super::folder::{Folder, FolderEntry};
 
-/// Leaves room for the rest of the finish request.
+/// Most bytes of the list of outputs. This leaves room for the rest of the finish request.
 const LISTED_BYTES_MAX: usize = RESULT_BYTES_MAX - 1024 * 1024;
-/// Rough size of one entry of the result beside its name.
+/// Approximate size of one entry of the result without its name.
 const ENTRY_BYTES: usize = 256;
-/// Names that are looked at.
+/// Most names that are looked at.
 const ENTRIES_MAX: usize = 1_000_000;
-/// Links can make endlessly many names of few files.
+/// Most followed links, because links can make endlessly many names for a few files.
 const LINKS_MAX: usize = 2 * OUTPUTS_MAX;
 
-/// A regular file to hand back.
+/// A regular file to store.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) name: String,
     pub(super) size: u64,
     folder: Arc<Folder>,
-    /// From the top of the folder, without links.
+    /// Path from the top of the folder, without links.
     path: PathBuf,
 }
 
 impl Found {
-    /// Opens it, unless it has become something else.
+    /// Opens the file. Fails if it is not a regular file any more.
     pub(super) fn open(&self) -> std::io::Result<std::fs::File> {
         self.folder.open_file(&self.path)
     }
 }
 
-/// What a walk saw.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) files: Vec<Found>,
     pub(super) missing: MissingOutputs,
 }
 
-/// Looks at everything below a folder.
+/// Walks through everything below a folder.
 pub(super) fn walk(folder: &Path) -> std::io::Result<Walked> {
     let folder = Arc::new(Folder::open(folder)?);
     let top = folder.stat()?;
@@ -67,9 +67,9 @@ struct Walk {
     folder: Arc<Folder>,
     walked: Walked,
     device: u64,
-    /// The folders that the walk is in, links included: a link to one of them is a circle.
+    /// The folders that contain the current position. A link to one of them is a circle.
     within: Vec<(u64, u64)>,
-    /// Bytes that the entries so far take in the result.
+    /// Bytes of the entries so far in the result.
     listed_bytes: usize,
     /// Bytes of all files so far.
     total_bytes: u64,
@@ -82,7 +82,7 @@ fn identity(stat: &Stat) -> (u64, u64) {
 }
 
 impl Walk {
-    /// Takes what lies in the folder at `path`, which the result calls `name`.
+    /// Walks through the folder at `path`. `name` is its name in the result.
     fn enter(&mut self, path: &Path, name: &str) {
         let left = ENTRIES_MAX - self.n_seen;
         let (entries, has_more) = match self.folder.list(path, left) {
@@ -104,7 +104,7 @@ impl Walk {
         }
     }
 
-    fn see(&mut self, parent: &Path, entry: &Entry, name: String, is_text: bool) {
+    fn see(&mut self, parent: &Path, entry: &FolderEntry, name: String, is_text: bool) {
         if !is_text || name.len() > PATH_BYTES_MAX {
             return self.walked.missing.note(MissingCode::Name, &name);
         }
@@ -122,12 +122,12 @@ impl Walk {
         }
     }
 
-    fn take(&mut self, path: PathBuf, entry: &Entry, name: String) {
+    fn take(&mut self, path: PathBuf, entry: &FolderEntry, name: String) {
         match entry.kind() {
             FileType::Directory if self.within.contains(&identity(&entry.stat)) => {
                 self.walked.missing.note(MissingCode::Link, &name);
             }
-            // Another file system is not the job's.
+            // A folder on another file system does not belong to the job.
             FileType::Directory if entry.stat.st_dev != self.device => self.walked.missing.note(MissingCode::NotAFile, &name),
             FileType::Directory => {
                 self.within.push(identity(&entry.stat));
@@ -157,7 +157,7 @@ impl Walk {
     }
 }
 
-/// Why one file or folder is left out and the others are not. What is not the job's doing is told apart by the caller.
+/// Why a single file or folder is left out. The caller handles errors that are not the job's fault.
 pub(super) fn code_of(error: &std::io::Error) -> MissingCode {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => MissingCode::Unreadable,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_multiply_without_end_are_given_up() {
+    fn a_walk_stops_at_links_that_multiply_without_end() {
         let folder = tempfile::tempdir().unwrap();
         // Each folder has two links to the next: 2^30 names of one file.
         for n in 0..30 {
