@@ -8,8 +8,9 @@ use crate::build_block::{BuildBlock, InvalidBuild, is_web_url};
 use crate::command_line::{InvalidCommandLine, POINTER_BYTES, check_command_line};
 use crate::definition::{DataRefType, Definition};
 use crate::image::ImageReference;
+use crate::invalid_definition::InvalidDefinition;
 use crate::limits::{ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX, DURATION_MIN, MEMORY_BYTES_MIN, WORKDIR_BYTES_MAX};
-use crate::parsed::{InvalidDefinition, ParsedDefinition};
+use crate::parsed::ParsedDefinition;
 
 /// Checks a parsed definition.
 pub(crate) fn check(parsed: &ParsedDefinition) -> Result<(), InvalidDefinition> {
