@@ -20,12 +20,14 @@ mod outputs;
 mod program;
 mod signalled;
 mod spec;
+mod tree_size;
 mod trial;
 mod watch;
 
 pub(crate) use image::forbidden;
 pub use init::Init;
-pub(crate) use watch::{mib, size_of};
+pub(crate) use tree_size::size_of;
+pub(crate) use watch::mib;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! Disk use is the outputs, the changed files of the root file system, the volumes of the image, and the cache. A shared cache counts by
 //! its growth, and only while no other job writes to it, because otherwise it is unknown which job wrote the bytes. A file counts with the
-//! blocks that it takes, so a sparse file is small, and with at least [`ENTRY_BYTES`], so a flood of empty files counts too.
+//! blocks that it takes, so a sparse file is small, and with at least 1 KiB, so a flood of empty files counts too.
 //!
 //! When a disk is nearly full although no job is over its limit, the worker stops the job that wrote the most, before all jobs fail.
 //!
@@ -12,18 +12,16 @@
 //! Reading a tree takes time. The pause before the next measurement is twenty times as long as the last one took, within bounds, so a
 //! watch uses at most 5 % of one cpu.
 
-use std::collections::HashSet;
 use std::future::pending;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use walkdir::WalkDir;
 
 use super::Task;
+use super::tree_size::size_of;
 use crate::disk::{Room, Writer};
 use crate::executor::ContainerLocation;
 use crate::isolation::Containers;
@@ -32,7 +30,6 @@ const PAUSE_LEAST: Duration = Duration::from_millis(500);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
 /// The pause after a measurement is this many times as long as the measurement.
 const SHARE: u32 = 20;
-const ENTRY_BYTES: u64 = 1024;
 /// Pause between two reads of the kernel's counter, which is one small file.
 const PIDS_PAUSE: Duration = Duration::from_millis(100);
 /// Pause between two questions to the engine.
@@ -253,48 +250,9 @@ impl Cache {
     }
 }
 
-/// Bytes that folders take on disk. Stops counting above the bound.
-pub(crate) async fn size_of(folders: Vec<PathBuf>, bound: u64) -> u64 {
-    let count = move || folders.iter().fold(0, |sum, folder| tree_bytes(folder, sum, bound));
-    // Joining fails only when the runtime ends.
-    tokio::task::spawn_blocking(count).await.unwrap_or(0)
-}
-
-fn tree_bytes(folder: &Path, mut sum: u64, bound: u64) -> u64 {
-    let mut linked = HashSet::new();
-    let entries = WalkDir::new(folder).min_depth(1).same_file_system(true);
-    // A file that vanishes during the count takes no room.
-    for entry in entries.into_iter().filter_map(Result::ok) {
-        let Ok(about) = entry.metadata() else { continue };
-        if about.nlink() > 1 && !about.is_dir() && !linked.insert((about.dev(), about.ino())) {
-            continue;
-        }
-        sum = sum.saturating_add((about.blocks() * 512).max(ENTRY_BYTES));
-        if sum > bound {
-            break;
-        }
-    }
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tree_counts_what_it_takes_on_disk() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("full"), vec![1; 100_000]).unwrap();
-        let full = tree_bytes(folder.path(), 0, u64::MAX);
-        assert!((100_000..120_000).contains(&full), "{full}");
-        std::fs::File::create(path("sparse")).unwrap().set_len(1 << 40).unwrap();
-        std::fs::hard_link(path("full"), path("again")).unwrap();
-        std::os::unix::fs::symlink("/", path("link")).unwrap();
-        let more = tree_bytes(folder.path(), 0, u64::MAX);
-        assert_eq!(more, full + 2 * ENTRY_BYTES, "one each for the sparse file and the link");
-        assert!(tree_bytes(folder.path(), 0, 10) < full + ENTRY_BYTES);
-    }
 
     #[test]
     fn an_end_by_a_signal_differs_from_an_end_for_memory() {

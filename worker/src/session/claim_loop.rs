@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep_until};
 use super::delivery::{Leftover, deliver_leftovers};
 use super::fair_share::FairShare;
 use super::job::{Work, work};
-use super::{Common, Session, engine};
+use super::recovery::Recovery;
+use super::{Common, Session};
 use crate::api::ApiError;
 use crate::backoff::Backoff;
 use crate::capacity::Needs;
@@ -33,11 +34,6 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 const PROMPT: Duration = Duration::from_millis(100);
 /// Pause between two checks whether the disk has room again.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
-/// Pause after a fault of this machine. It doubles with each further fault, up to the longest.
-const UNWELL_PAUSE: Duration = Duration::from_secs(2);
-const UNWELL_PAUSE_MAX: Duration = Duration::from_mins(1);
-/// After this long without a fault the pause is short again.
-const WELL_AFTER: Duration = Duration::from_mins(5);
 
 /// Claims jobs until the worker has taken as many as it may. The caller drops this future to stop sooner. First sends the finishes that
 /// earlier runs could not deliver.
@@ -49,7 +45,7 @@ pub(super) async fn run(sessions: &[Arc<Session>], shares: Vec<QueueShare>, left
         common: Arc::clone(&first.common),
         shares: FairShare::new(sessions.iter().cloned().zip(weights)),
         paces: sessions.iter().map(|_| Pace::new()).collect(),
-        health: Health { pause: UNWELL_PAUSE, faulted: None, n_succeeded: 0 },
+        recovery: Recovery::new(),
     };
     while asker.common.jobs_left.load(Ordering::Relaxed) > 0 {
         asker.ask().await;
@@ -69,7 +65,7 @@ struct Asker {
     common: Arc<Common>,
     shares: FairShare,
     paces: Vec<Pace>,
-    health: Health,
+    recovery: Recovery,
 }
 
 /// When a queue may be asked again.
@@ -111,7 +107,7 @@ impl Asker {
         if free.jobs == 0 {
             tokio::select! {
                 _ = freed.changed() => (),
-                () = self.common.is_unwell.notified() => self.health.until_well(&self.common).await,
+                () = self.common.is_unwell.notified() => self.recovery.until_well(&self.common).await,
             }
             return;
         }
@@ -126,7 +122,7 @@ impl Asker {
             _ = engine.changed() => false,
         };
         if is_unwell {
-            self.health.until_well(&common).await;
+            self.recovery.until_well(&common).await;
         }
     }
 
@@ -254,32 +250,6 @@ impl Common {
             tokio::time::sleep(ROOM_EVERY).await;
         }
         self.api.status.cleared(Obstacle::Disk, 0);
-    }
-}
-
-/// Makes a machine that fails jobs wait before it claims more.
-struct Health {
-    pause: Duration,
-    faulted: Option<Instant>,
-    /// Jobs that had succeeded at the last fault.
-    n_succeeded: u64,
-}
-
-impl Health {
-    /// Waits for the pause, then until the engine answers, then until it starts the container that it could not start. Without this, the
-    /// worker would claim jobs only to release them.
-    async fn until_well(&mut self, common: &Common) {
-        // Jobs that fail must not stop a machine on which other jobs succeed.
-        let n_succeeded = common.api.stats.succeeded.get();
-        let works = std::mem::replace(&mut self.n_succeeded, n_succeeded) < n_succeeded;
-        if works || self.faulted.is_none_or(|at| at.elapsed() > WELL_AFTER) {
-            self.pause = UNWELL_PAUSE;
-        }
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(UNWELL_PAUSE_MAX);
-        engine::until_there(common).await;
-        engine::until_it_runs(common).await;
-        self.faulted = Some(Instant::now());
     }
 }
 

@@ -14,6 +14,7 @@ mod heartbeat;
 mod idle;
 mod job;
 mod machine;
+mod recovery;
 
 use std::ops::Deref;
 use std::sync::Arc;

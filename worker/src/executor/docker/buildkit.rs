@@ -13,7 +13,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use super::images::{CONTEXT_TIMEOUT, build_image_options, logins_of};
+use super::builds::{CONTEXT_TIMEOUT, build_image_options, logins_of};
 use crate::executor::BuildOptions;
 
 /// Most messages that wait for the reader, so that a step writes no faster than its log is read.

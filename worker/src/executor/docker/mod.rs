@@ -1,5 +1,5 @@
-//! The Docker engine, through bollard (0.21.1). No other folder uses bollard. This file has the calls for containers; `images` has pulls
-//! and builds, `image_store` the images on the engine's disk, `confine` the calls for isolation, and `sandbox` the prepared networks.
+//! The Docker engine, through bollard (0.21.1). No other folder uses bollard. This file has the calls for containers; `images` has pulls,
+//! `builds` the builds, `image_store` the images on the engine's disk, `confine` the calls for isolation, and `sandbox` the prepared networks.
 //!
 //! What to know before you change this file:
 //! - The client does not escape names in URL paths, so only checked references and ids from our own calls may get here.
@@ -13,7 +13,9 @@
 //!   stream ends there without an error, and the later output is not given. The record itself is complete when `wait` returns.
 
 mod buildkit;
+mod builds;
 mod confine;
+mod executor;
 mod helper;
 mod image_store;
 mod images;
@@ -22,7 +24,6 @@ mod pause;
 mod program;
 mod sandbox;
 
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bollard::container::LogOutput;
@@ -32,26 +33,25 @@ use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions, LogsOptionsBuilder,
     RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, Stream, StreamExt};
-
+use futures_util::{Stream, StreamExt};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{ContainerSpec, Executor, Fault, Frame, Frames, LABEL_DATA, Left, Mount, RunEnd};
+use super::{ContainerSpec, Fault, Frame, Frames, LABEL_DATA, Left, Mount, RunEnd};
 use crate::error::{Error, innermost};
+pub(crate) use builds::BuildOptions;
 pub(crate) use helper::{Helped, HelperSpec};
-pub(crate) use images::BuildOptions;
 use program::platform;
 pub(crate) use program::{Head, Program};
 pub(crate) use sandbox::{UnusedSandbox, network_in};
 
 /// Time for the engine's answer to the first ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// First minor version of the engine's API 1.39 in which `BuildKit` is not experimental.
+/// Minor version of the first API (1.39) in which `BuildKit` is not experimental.
 const BUILDKIT_API_MINOR: u32 = 39;
 /// Time for the engine to report that a container stopped, in addition to the container's grace.
 const STOP_MARGIN: Duration = Duration::from_mins(1);
+
 /// A connection to the engine. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Docker {
@@ -195,67 +195,6 @@ impl Docker {
             Left { id: container.id, labels: container.labels.unwrap_or_default(), can_go_on }
         };
         Ok(containers.into_iter().map(left).collect())
-    }
-}
-
-/// The calls are in the inherent methods of the same names.
-impl Executor for Docker {
-    fn name(&self) -> &'static str {
-        "docker"
-    }
-
-    fn place(&self, _folder: &Path, inside: &str) -> String {
-        inside.to_owned()
-    }
-
-    fn ping(&self) -> BoxFuture<'_, Result<(), Fault>> {
-        self.ping().boxed()
-    }
-
-    fn create(&self, spec: ContainerSpec) -> BoxFuture<'_, Result<String, Fault>> {
-        self.create(spec).boxed()
-    }
-
-    fn attach<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
-        self.attach(id).boxed()
-    }
-
-    fn replay<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
-        let record = self.recorded(id, true);
-        async { Ok(record) }.boxed()
-    }
-
-    fn record<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
-        let record = self.recorded(id, false);
-        async { Ok(record) }.boxed()
-    }
-
-    fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>> {
-        self.start(id).boxed()
-    }
-
-    fn wait<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>> {
-        self.wait(id).boxed()
-    }
-
-    fn stop<'a>(&'a self, id: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), Fault>> {
-        self.stop(id, grace).boxed()
-    }
-
-    fn age<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Duration, Fault>> {
-        self.age(id).boxed()
-    }
-
-    fn end<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<RunEnd, Fault>> {
-        self.end(id).boxed()
-    }
-
-    fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Fault>> {
-        self.remove(id).boxed()
-    }
-
-    fn list<'a>(&'a self, data_label: &'a str) -> BoxFuture<'a, Result<Vec<Left>, Fault>> {
-        self.list(data_label).boxed()
     }
 }
 

@@ -3,6 +3,8 @@
 //! The caller tries again after [`ApiError::Away`], drops the claim after [`ApiError::Stale`], and gives up after [`ApiError::Refused`].
 //! An outage is logged once when it begins and once when it ends. URLs contain the queue's name, so no error text contains a URL.
 
+mod answer;
+
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,16 +13,19 @@ use protocol::{
     ClaimAnswer, ClaimRequest, FinishRequest, HeartbeatAnswer, HeartbeatRequest, JobId, LogsRequest, QueueName, ReleaseRequest,
 };
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Method, RequestBuilder, Response, Url, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::error::{Error, innermost};
+use crate::error::Error;
 use crate::guard::Guarded;
 use crate::proxy::Proxies;
 use crate::stats::Stats;
 use crate::status::{Obstacle, Status};
+pub use answer::sentence_of;
+pub(crate) use answer::{ApiError, cause_of, sort};
+use answer::{away, is_passing};
 
 /// Time for an answer, in addition to the wait that a request asks for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,37 +34,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest `Retry-After` that the worker follows. If it were silent for longer, it would lose its claims.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
-/// Most bytes read of an error body.
-const SENTENCE_BYTES_MAX: usize = 4096;
-
-/// Why a call failed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum ApiError {
-    /// There was no answer, or the answer says to try again.
-    #[error("{0}")]
-    Away(String),
-    /// The claim's epoch is no longer the newest: the worker drops the job.
-    #[error("the API ended the claim")]
-    Stale,
-    /// The worker's own guard does not permit the address.
-    #[error("{0}")]
-    Forbidden(String),
-    /// The API refuses the call for good.
-    #[error("{sentence} ({status})")]
-    Refused {
-        /// HTTP status.
-        status: u16,
-        /// What the API said.
-        sentence: String,
-    },
-}
-
-impl ApiError {
-    /// Whether the queue's policy asks for a token that this worker does not have.
-    pub(crate) fn is_about_the_token(&self) -> bool {
-        matches!(self, Self::Refused { status: 401 | 403, .. })
-    }
-}
 
 /// A client for one API address, with one token.
 #[derive(Debug)]
@@ -267,10 +241,6 @@ impl Api {
     }
 }
 
-fn is_passing(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
-}
-
 /// How long the API asks the worker to wait, at most [`RETRY_AFTER_MAX`].
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -279,53 +249,6 @@ fn retry_after(response: &Response) -> Option<Duration> {
 
 fn no_client(error: &reqwest::Error) -> Error {
     Error::Config(format!("cannot make an HTTP client: {error}"))
-}
-
-fn away(error: reqwest::Error) -> ApiError {
-    ApiError::Away(cause_of(error))
-}
-
-/// Why a request failed, without its URL.
-pub(crate) fn cause_of(error: reqwest::Error) -> String {
-    innermost(&error.without_url())
-}
-
-/// Sorts an answer. A redirect counts as an answer, for callers that follow redirects themselves.
-pub(crate) async fn sort(answer: reqwest::Result<Response>) -> Result<Response, ApiError> {
-    let response = match answer {
-        Ok(response) => response,
-        // The request is invalid, so it was not sent and never will be.
-        Err(error) if error.is_builder() => return Err(ApiError::Refused { status: 400, sentence: cause_of(error) }),
-        Err(error) => return Err(away(error)),
-    };
-    let status = response.status();
-    if status.is_success() || status.is_redirection() {
-        return Ok(response);
-    }
-    if status == StatusCode::CONFLICT {
-        return Err(ApiError::Stale);
-    }
-    let sentence = sentence_of(response).await;
-    if is_passing(status) {
-        return Err(ApiError::Away(format!("{sentence} ({status})")));
-    }
-    Err(ApiError::Refused { status: status.as_u16(), sentence })
-}
-
-/// What an API says went wrong: the `error` of a JSON body. A body of another form, such as a proxy's page, does not come from this API;
-/// then the sentence is the name of the HTTP status.
-pub async fn sentence_of(mut response: Response) -> String {
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > SENTENCE_BYTES_MAX {
-            break;
-        }
-    }
-    let json: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-    let sentence = json.as_ref().and_then(|json| json["error"].as_str()).map(str::to_owned);
-    sentence.unwrap_or_else(|| status.canonical_reason().unwrap_or("it gives no reason").to_owned())
 }
 
 #[cfg(test)]
