@@ -57,7 +57,7 @@ where
     while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
             Ok(AsyncMessage::Notice(notice)) if notice.parsed_severity() == Some(Severity::Warning) => {
-                tracing::warn!("{}", notice.message())
+                tracing::warn!("{}", notice.message());
             }
             Ok(_) => {}
             Err(error) => {
