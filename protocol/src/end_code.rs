@@ -112,6 +112,7 @@ end_codes! {
     PullSilent "pull-silent" Network "The registry began to answer and then sent nothing more."
     UnpackStalled "unpack-stalled" Machine "The engine took too long to unpack the image."
     ImageVanished "image-vanished" Machine "The image was there and was removed before the job started."
+    LoginUnavailable "login-unavailable" Settings "The worker's owner has a login for the registry that the worker cannot read."
     RegistryNotAllowed "registry-not-allowed" Settings "The worker's owner does not allow this registry."
 
     UrlNotAllowed "url-not-allowed" Settings "The worker's owner does not allow an address that the job names."

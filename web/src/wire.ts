@@ -21,6 +21,7 @@ export type EndCode =
   | "pull-silent" // network: The registry began to answer and then sent nothing more.
   | "unpack-stalled" // machine: The engine took too long to unpack the image.
   | "image-vanished" // machine: The image was there and was removed before the job started.
+  | "login-unavailable" // settings: The worker's owner has a login for the registry that the worker cannot read.
   | "registry-not-allowed" // settings: The worker's owner does not allow this registry.
   | "url-not-allowed" // settings: The worker's owner does not allow an address that the job names.
   | "build-failed" // job: A step of the image's build failed.

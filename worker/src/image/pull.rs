@@ -45,13 +45,13 @@ pub(crate) async fn pull(
     }
     stats.pulls.add(1);
     log.line(Step::Pull, format!("pulling {image}")).await;
-    let login = login_for(log, logins, image.registry()).await;
+    let (login, unread) = read_login(log, logins, image.registry()).await;
     let pulled = follow_pull(log, image, docker.pull_as(image, login.as_ref()), timeout.unwrap_or(SILENCE_MAX)).await;
     if let Err(RunError::Failed { code: EndCode::ImageNoPlatform, step, status, .. }) = pulled {
         let message = other_platforms(docker, image, login.as_ref()).await;
         return Err(RunError::Failed { code: EndCode::ImageNoPlatform, step, status, message });
     }
-    pulled?;
+    pulled.map_err(|error| blame_login(error, unread))?;
     let id = present(docker, image).await?;
     if let Some(id) = &id {
         images.made(&image.to_string(), id);
@@ -75,14 +75,30 @@ pub(crate) async fn other_platforms(docker: &Docker, image: &ImageReference, log
     format!("{image} is made for {offered}, and this worker's machine is {}", docker.platform)
 }
 
-/// The owner's login for a registry. If it cannot be read, logs that and pulls without a login.
+/// The owner's login for a registry. One that cannot be read is said in the log, and the registry is asked without it.
 pub(crate) async fn login_for(log: &Log, logins: &Logins, registry: Option<&str>) -> Option<Login> {
+    read_login(log, logins, registry).await.0
+}
+
+/// The same, and why a login that is there could not be read.
+async fn read_login(log: &Log, logins: &Logins, registry: Option<&str>) -> (Option<Login>, Option<String>) {
     match logins.of_registry(registry).await {
-        Ok(login) => login,
+        Ok(login) => (login, None),
         Err(error) => {
-            log.error(Step::Pull, format!("no login for {}: {error}", registry.unwrap_or(DEFAULT_REGISTRY))).await;
-            None
+            let sentence = format!("no login for {}: {error}", registry.unwrap_or(DEFAULT_REGISTRY));
+            log.error(Step::Pull, sentence.clone()).await;
+            (None, Some(sentence))
         }
+    }
+}
+
+/// A registry that denies an image to a worker whose login could not be read may give it to that login: the job is not to blame.
+fn blame_login(error: RunError, unread: Option<String>) -> RunError {
+    match (error, unread) {
+        (RunError::Failed { code: EndCode::ImageDenied, step, status, message }, Some(unread)) => {
+            RunError::Failed { code: EndCode::LoginUnavailable, step, status, message: format!("{message}; {unread}") }
+        }
+        (error, _) => error,
     }
 }
 

@@ -183,7 +183,9 @@ async fn why_not_run(looked: &Looked<'_>, exit_code: i64) -> Result<Option<Strin
 /// Why a file cannot be run, if that matches the exit code: 126 means that it may not be run, 127 that something is missing.
 async fn defect(looked: &Looked<'_>, exit_code: i64, path: &str, head: &Head) -> Result<Option<String>, Fault> {
     if exit_code == 126 {
-        let sentence = format!("{path} is not executable; run it as `sh {path}`, or run `chmod +x` on it first");
+        // An input has the mode that the worker gives it, whatever the file had before.
+        let other = if path.starts_with("/inputs/") { "" } else { ", or run `chmod +x` on it first" };
+        let sentence = format!("{path} is not executable; run it as `sh {path}`{other}");
         return Ok((!head.is_executable).then_some(sentence));
     }
     let Some(line) = head.bytes.strip_prefix(b"#!").map(|rest| rest.split(|b| *b == b'\n').next().unwrap_or_default()) else {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use protocol::Reason;
+use protocol::{EndFault, Reason};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -159,14 +159,15 @@ async fn strangers_and_owners_who_say_so_get_nothing_of_the_login() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_named_in_the_log() {
+async fn a_job_is_not_to_blame_for_a_login_whose_program_is_not_there() {
     ensure_image().await;
     let registry = Registry::start_private();
     let image = publish(&registry);
     let folder = settings(r#"{"credsStore":"asman-test-gone"}"#);
     let worker = worker_with(&folder, |_| ()).await;
-    let (job, finish) = worker.run(&json!({ "image": image, "command": "true" })).await;
-    assert_eq!(finish.reason, Reason::Error);
+    let job = worker.api.submit(&json!({ "image": image, "command": "true" }));
+    let release = worker.api.release_of(&job).await;
+    assert_eq!((release.code.as_deref(), release.fault), (Some("login-unavailable"), Some(EndFault::Settings)), "{release:?}");
     let said = worker.api.text(&job, true);
     assert!(
         said.contains("docker-credential-asman-test-gone, which stores the logins of this machine, is not installed"),
