@@ -6,7 +6,7 @@ import { loadPart } from "./ui/load.ts"
 const target = document.getElementById("app")
 if (target) await begin(target)
 
-/** A page that cannot be loaded says so: nothing is worse than a blank one. */
+/** A page that cannot be loaded says so instead of staying blank. */
 async function begin(target: HTMLElement): Promise<void> {
   try {
     mount(await loadPart(() => page(pagePath())), { target })
@@ -23,7 +23,7 @@ async function begin(target: HTMLElement): Promise<void> {
   }
 }
 
-/** One page a path. Each is loaded on its own: who follows a link to a job does not pay for the editor. */
+/** One page for each path. Each is loaded separately: a link to a job does not load the editor. */
 async function page(path: string): Promise<Component> {
   if (path.startsWith("j/")) return (await import("./pages/job/JobPage.svelte")).default
   if (path.startsWith("q/")) return (await import("./pages/queue/QueuePage.svelte")).default

@@ -1,4 +1,4 @@
-/** Where the server that gave this page lies: an absolute URL that ends in a slash, whatever path a proxy put before it. */
+/** The address of this page's server: an absolute URL that ends in a slash, behind a proxy at any path. */
 export const root: URL = new URL(rootOf(document), location.href)
 
 function rootOf(page: Document): string {

@@ -1,4 +1,4 @@
-/** The page for everybody: axe finds nothing serious in any state, and the keyboard alone is enough. */
+/** Accessibility of the page: axe finds no serious problem in any state, and the keyboard alone is enough. */
 import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
@@ -11,7 +11,7 @@ const { stack, browser } = await useStack()
 
 const JOB = { image: IMAGE, command: "sh -c 'echo hello; echo a,b > /outputs/t.csv; exit 3'" }
 
-/** What axe calls serious or worse, with where it is. */
+/** The serious and critical findings of axe, with their location. */
 async function serious(page) {
   // Through the debugger: the page's own policy lets no foreign script in.
   const { violations } = await page.evaluate(`${AXE}; axe.run()`)

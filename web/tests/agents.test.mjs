@@ -106,7 +106,7 @@ for (const way of Object.keys(WAYS)) {
   })
 }
 
-test("a failing build is mended by its log, and its image then runs a job", async () => {
+test("a failing build is fixed with the help of its log, and its image then runs a job", async () => {
   const client = await connect("http")
   const files = { "greet.sh": "#!/bin/sh\necho hello from the image\n" }
   const wrong = { dockerfile: `FROM ${IMAGE}\nCOPY greet.sh /bin/greet\nRUN /bin/gret`, files, waitSeconds: 120 }
@@ -126,14 +126,14 @@ test("a failing build is mended by its log, and its image then runs a job", asyn
   await client.close()
 })
 
-test("what is on standard output is messages alone, also when the API is away", async () => {
+test("standard output contains only messages, also when the API cannot be reached", async () => {
   const away = new StdioClientTransport({ command: PROGRAM, args: ["mcp", "--api", "http://127.0.0.1:9"], stderr: "ignore" })
   const client = new Client({ name: "test", version: "1" })
   await assert.rejects(client.connect(away), /no API answers at .*start one with `asman up`/)
   await client.close()
 })
 
-test("a tool of a program whose API goes away says so, and works when it is back", async () => {
+test("a tool reports when its API cannot be reached, and works when it is back", async () => {
   const own = await Stack.start({ worker: false })
   after(() => own.close())
   const client = new Client({ name: "test", version: "1" })
@@ -147,7 +147,7 @@ test("a tool of a program whose API goes away says so, and works when it is back
   await client.close()
 })
 
-test("a frame that is no message is answered, and the socket lives on", async () => {
+test("a frame that is not a message is answered, and the socket stays open", async () => {
   const socket = new WebSocket(inAddress("/mcp/ws").href.replace("http", "ws"), "mcp")
   const heard = []
   socket.onmessage = ({ data }) => heard.push(JSON.parse(data))

@@ -1,4 +1,4 @@
-/** Files that a person drops onto the page or chooses: they reach the job byte for byte, whatever their names are. */
+/** Files that a user drops onto the page or chooses: they reach the job byte for byte, with any names. */
 import assert from "node:assert/strict"
 import { createHash, randomBytes } from "node:crypto"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
@@ -29,7 +29,7 @@ function write(files) {
 
 async function open() {
   const page = await openPage(browser)
-  page.on("dialog", (dialog) => (page.complaints.push(`a dialog: ${dialog.message()}`), dialog.dismiss()))
+  page.on("dialog", (dialog) => (page.problems.push(`a dialog: ${dialog.message()}`), dialog.dismiss()))
   await page.goto(stack.page({ queue: stack.queue, job: { ...SUMS, env: { TEST: randomBytes(4).toString("hex") } } }))
   await showsState(page, "Ready to run")
   return page
@@ -115,7 +115,7 @@ test("a folder of many small texts reaches the job whole, though not all of them
   await closePage(page)
 })
 
-test("a file of 60 MB that is dropped is sent before it is asked for, and never held in memory", async () => {
+test("a dropped file of 60 MB is sent before the run is requested, and never kept in memory", async () => {
   const { paths, sums } = write({ "video.bin": randomBytes(60_000_000) })
   const page = await open()
   const uploaded = page.waitForResponse((response) => response.request().method() === "PUT" && response.ok())
@@ -128,7 +128,7 @@ test("a file of 60 MB that is dropped is sent before it is asked for, and never 
   await closePage(page)
 })
 
-test("a dropped file takes the place of one of its name, whatever kind both are", async () => {
+test("a dropped file replaces one of the same name, of any kind", async () => {
   const page = await open()
   for (const bytes of ["as text", randomBytes(500), "as text again"]) {
     const { paths, sums } = write({ "same.dat": bytes })

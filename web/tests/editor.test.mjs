@@ -29,7 +29,7 @@ async function type(page, name, text) {
   await page.keyboard.insertText(text)
 }
 
-/** The id that the server gives to the job with these files; nobody runs it. */
+/** The server's id of the job with these files; no worker runs it. */
 const serversId = (inputs) => {
   const ref = (value) => {
     if (value.length <= 200) return { type: "utf8", value }
@@ -63,7 +63,7 @@ test("an edit is kept while other files are looked at, and Ctrl+Enter in the edi
   await editor(page, "data.txt").waitFor({ state: "detached" })
   await fileTab(page, "data.txt").click()
   await editor(page, "data.txt").getByText("edited").waitFor()
-  assert.equal(await idOf(page), before, "an edit that is not saved is none of the job")
+  assert.equal(await idOf(page), before, "an unsaved edit is not part of the job")
   await editor(page, "data.txt").click()
   await page.keyboard.press("Control+Enter")
   await showsLog(page, "saved too")
@@ -74,7 +74,7 @@ test("an edit is kept while other files are looked at, and Ctrl+Enter in the edi
   await closePage(page)
 })
 
-test("an edit that is discarded, or taken back by hand, leaves the job as it was", async () => {
+test("an edit that is discarded or undone leaves the job as it was", async () => {
   const page = await open()
   await type(page, "data.txt", "something else")
   await page.getByRole("button", { name: "Discard edits" }).click()

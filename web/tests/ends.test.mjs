@@ -1,4 +1,4 @@
-/** What a person sees of ends that are not the job's own, and of results that are not whole. The worker here is the test. */
+/** How the page shows ends that are not the job's fault, and incomplete results. The test itself is the worker. */
 import assert from "node:assert/strict"
 import { mkdirSync } from "node:fs"
 import { test } from "node:test"
@@ -61,11 +61,11 @@ test("an end that was not the job's fault says so, and Run again runs the job on
   }
 })
 
-test("the job's own end says what helps against it, by its code", async () => {
+test("an end by the job's fault shows advice for its code", async () => {
   const { queue, page } = await open("nothing")
   await press(page, "Run")
   await finish(queue, await claim(queue), { reason: "Error", code: "command-not-found", fault: "job", message: "des Wort sagt nichts" })
-  await showsState(page, "Could not be run")
+  await showsState(page, "Could not run")
   await page.locator("header .why", { hasText: "Check the command's spelling" }).waitFor()
   await closePage(page)
 })

@@ -30,7 +30,7 @@ test("the example that draws its progress ends with one line of it", async () =>
   await closePage(page)
 })
 
-test("a private queue is made by one click, with a name that nobody guesses", async () => {
+test("one click creates a private queue, with a name that cannot be guessed", async () => {
   const page = await openPage(browser)
   await page.goto(process.env.ASMAN_URL)
   await page.getByRole("button", { name: "Create a private queue" }).click()

@@ -15,7 +15,7 @@ const N_LINES_FLAPPING = 135
 const HEAP_GROWTH_MAX = 10 * 2 ** 20
 
 /** What the browser itself says of connections that fail. */
-const isOfNetwork = (complaint) => /ERR_|WebSocket|Failed to load|503/.test(complaint)
+const isOfNetwork = (problem) => /ERR_|WebSocket|Failed to load|503/.test(problem)
 
 /** Opens a link through the proxy, in a page that counts its timers and remembers whether it ever was blank. */
 async function open(parameters) {
@@ -45,13 +45,13 @@ async function open(parameters) {
 
 async function close(page) {
   assert.equal(await page.evaluate(() => globalThis.wasBlank), false)
-  page.complaints = page.complaints.filter((complaint) => !isOfNetwork(complaint))
+  page.problems = page.problems.filter((problem) => !isOfNetwork(problem))
   await closePage(page)
 }
 
 const says = (page, text) => page.locator("footer").getByText(text).waitFor()
 
-/** Bytes of the page's heap, its pending timers and its WebSocket objects, after what nobody needs is gone. */
+/** Bytes of the page's heap, its pending timers and its WebSocket objects, after garbage collection. */
 async function weigh(page) {
   const session = await page.context().newCDPSession(page)
   const prototype = await session.send("Runtime.evaluate", { expression: "gc(), WebSocket.prototype", objectGroup: "weighed" })

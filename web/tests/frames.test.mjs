@@ -8,7 +8,7 @@ const { stack, browser } = await useStack()
 const parents = await serveParents()
 after(() => parents.close())
 
-const isOfNetwork = (complaint) => /ERR_|WebSocket|Failed to load/.test(complaint)
+const isOfNetwork = (problem) => /ERR_|WebSocket|Failed to load/.test(problem)
 const connected = (page) => page.locator("footer").getByText("Connected").waitFor()
 const stateIn = async (queue, id) => (await stack.get(`/q/${queue}/j/${id}`))?.data.results?.state
 
@@ -51,7 +51,7 @@ test("a queue that is an address is used, in a browser and in a frame", async ()
   }
 })
 
-/** Names that a server takes, whatever they look like, and those that none takes, with what the page says. */
+/** Unusual names that a server accepts, and names that servers refuse, with the page's sentences. */
 const TAKEN = [
   "ü 世界", "a b", "a%2Fb", "100%", "a?b#c&d=e", "<img src=x onerror=alert(1)>", "-rf", "__proto__", "client", "\u202egnp",
   "...", "x".repeat(255),
@@ -154,7 +154,7 @@ test("each parameter that is broken costs itself, and is named", async () => {
   await closePage(page)
 })
 
-test("odd values of what is not JSON, and odd names of parameters, leave the job as it is", async () => {
+test("unusual values that are not JSON, and unusual names of parameters, leave the job as it is", async () => {
   const page = await openPage(browser)
   for (const [name, values] of Object.entries(HARMLESS)) {
     for (const value of values) {
@@ -163,6 +163,6 @@ test("odd values of what is not JSON, and odd names of parameters, leave the job
       await showsState(page, "Ready to run").catch((error) => { throw new Error(`${name}=${value}: ${error.message}`) })
     }
   }
-  page.complaints = page.complaints.filter((complaint) => !isOfNetwork(complaint))
+  page.problems = page.problems.filter((problem) => !isOfNetwork(problem))
   await closePage(page)
 })

@@ -1,4 +1,4 @@
-/** What strangers write: into logs, into names, into files. Nothing of it runs, and the page stays. */
+/** Hostile text in logs, names and files: nothing of it runs, and the page survives. */
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { IMAGE, closePage, openPage, openTab, press, readLog, showsLog, showsState, useStack } from "./stack.mjs"
@@ -8,7 +8,7 @@ const { stack, browser } = await useStack()
 /** Runs a script of which every byte arrives as it is, and gives the page that shows it. */
 async function run(script) {
   const page = await openPage(browser, { permissions: ["clipboard-read", "clipboard-write"] })
-  page.on("dialog", (dialog) => (page.complaints.push(`a dialog: ${dialog.message()}`), dialog.dismiss()))
+  page.on("dialog", (dialog) => (page.problems.push(`a dialog: ${dialog.message()}`), dialog.dismiss()))
   await page.addInitScript(() => (globalThis.pwned = () => (document.title = "pwned")))
   await page.goto(stack.page({ queue: stack.queue, job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": script } }))
   await press(page, "Run")
@@ -75,7 +75,7 @@ test("JSON of 50 MB is previewed in bounded memory", async () => {
   await isUnharmed(page)
 })
 
-test("a queue whose name holds a slash is refused with a sentence", async () => {
+test("a queue whose name contains a slash is refused with a sentence", async () => {
   const page = await openPage(browser)
   await page.goto(stack.page({ queue: "a/b", job: { image: IMAGE, command: "true" } }))
   await page.getByText(/slash/i).first().waitFor()

@@ -1,4 +1,4 @@
-/** An instance of one's own machine: what pages of others may do to it through the browser, which is nothing. */
+/** A local API: pages of strangers cannot use it through the browser. */
 import assert from "node:assert/strict"
 import { once } from "node:events"
 import { createServer } from "node:http"
@@ -33,19 +33,19 @@ const link = (job, more = {}) => stack.page({ job, queue: stack.queue, autostart
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll('"', "&quot;")
 const frame = (address, style) => `<iframe src="${escaped(address)}" style="width: 900px; height: 600px; ${style}"></iframe>`
 
-/** That the page knows what it is about, and that its queue is connected: whatever it does by itself would have been done. */
+/** Waits until the page knows its job and its queue is connected, so that it would have done everything automatic. */
 async function isQuiet(page, context) {
   await showsState(page, "Ready to run")
   // Another job goes the whole way meanwhile, which takes longer than an automatic start waits for the server.
   const id = await stack.submit(shell(`echo ${context} $RANDOM; sleep 2`))
   await stack.finished(id)
   const jobs = Object.keys((await stack.get(`/q/${stack.queue}`)).data)
-  assert.deepEqual(jobs.filter((other) => !known.has(other) && other !== id), [], `${context}: a job runs that nobody asked for`)
+  assert.deepEqual(jobs.filter((other) => !known.has(other) && other !== id), [], `${context}: a job runs that the user did not start`)
   known.add(id)
 }
 const known = new Set()
 
-test("a frame that nobody sees runs nothing, also when it is clicked", async () => {
+test("an invisible frame runs nothing, even when it is clicked", async () => {
   for (const style of ["opacity: 0", "width: 1px; height: 1px", "position: absolute; left: -2000px"]) {
     const page = await openStranger(frame(link(shell(`echo hidden ${style.length}`)), style))
     const inner = page.frameLocator("iframe")
@@ -60,7 +60,7 @@ test("a frame that nobody sees runs nothing, also when it is clicked", async () 
   }
 })
 
-test("a frame that is seen says what wants to run and who wants it, runs nothing, and takes the outputs of the window it opens", async () => {
+test("a visible frame says what wants to run and for whom, runs nothing, and gets the outputs of the window that it opens", async () => {
   const parent = await openParent(browser, parents, "1.10.10", link(shell("cat /inputs/a.txt > /outputs/b.txt")))
   const inner = parent.page.frameLocator("iframe")
   await until(async () => (await parent.seen()).includes("SetupIframeServerResponseAck"), "the handshake")
@@ -98,7 +98,7 @@ test("a parent that sets job and inputs runs nothing", async () => {
   await parent.close()
 })
 
-test("a link from elsewhere runs nothing before Run is pressed, and its window is out of the stranger's reach", async () => {
+test("a link from another site runs nothing before Run is pressed, and the stranger cannot reach its window", async () => {
   const address = link(shell("echo linked"))
   const page = await openStranger(`<a id="link" href="${escaped(address)}">a cat</a>`)
   await page.click("#link")
@@ -138,7 +138,7 @@ test("a press counts only when the window has been in front for a moment", async
 test("pages of jobs and of queues are in no frame", async () => {
   for (const path of [`/q/${stack.queue}`, "/j/some-id"]) {
     const page = await openStranger(frame(`${stack.url}${path}`, ""))
-    await until(() => page.complaints.some((said) => said.includes("frame-ancestors")), `${path} is refused`)
+    await until(() => page.problems.some((said) => said.includes("frame-ancestors")), `${path} is refused`)
     await page.context().close()
   }
 })
@@ -165,19 +165,19 @@ test("a page elsewhere uses this machine once the person here has let it in, and
   await client.goto(stack.page({ queue: stack.queue }))
   await openTab(client, /Queue/)
   const [own] = await Promise.all([client.context().waitForEvent("page"),
-    client.getByRole("link", { name: "Pages elsewhere that may use this machine" }).click()])
+    client.getByRole("link", { name: "Pages of other origins that may use this machine" }).click()])
   await own.getByRole("link", { name: origin }).click()
   assert.ok((await own.locator("form").first().innerText()).includes(`Pages of ${origin} ask to use this machine`))
-  const button = own.getByRole("button", { name: "Let its pages in" })
+  const button = own.getByRole("button", { name: "Allow its pages" })
   await button.click()
   assert.deepEqual(await reach(page), ["nothing", "nothing"], "one act is not enough")
   await own.getByRole("checkbox").check()
   await button.click()
-  await own.getByRole("button", { name: `Take back the consent for ${origin}` }).waitFor()
+  await own.getByRole("button", { name: `Revoke the consent for ${origin}` }).waitFor()
   if (process.env.SHOTS) await own.screenshot({ path: `${process.env.SHOTS}/consent.png` })
   assert.deepEqual(await reach(page), [200, "messages"])
-  await own.getByRole("button", { name: `Take back the consent for ${origin}` }).click()
-  await own.getByText("No page of another origin.").waitFor()
+  await own.getByRole("button", { name: `Revoke the consent for ${origin}` }).click()
+  await own.getByText("No pages of other origins.").waitFor()
   await until(() => page.evaluate(() => globalThis.socket.readyState === WebSocket.CLOSED), "the end of its socket")
   assert.deepEqual(await reach(page), ["nothing", "nothing"])
   await closePage(client)
@@ -187,7 +187,7 @@ test("a page elsewhere uses this machine once the person here has let it in, and
 test("the page that asks lies in no frame and answers no form of another page", async () => {
   const ask = `${stack.url}/consent?origin=https%3A%2F%2Fevil.example`
   const page = await openStranger(frame(ask, "opacity: 0.01"))
-  await until(() => page.complaints.some((said) => said.includes("frame-ancestors")), "the refusal")
+  await until(() => page.problems.some((said) => said.includes("frame-ancestors")), "the refusal")
   const form = '<form id="f" method="post" action="$"><input name="origin" value="https://evil.example"><input name="sure" value="yes">' +
     '<input name="answer" value="allow"></form>'
   const other = await openStranger(form.replace("$", escaped(`${stack.url}/consent`)))

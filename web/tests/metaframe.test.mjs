@@ -43,7 +43,7 @@ for (const version of Object.keys(VERSIONS)) {
   }, what)
   /** Its page, and the frame's, said nothing of errors. */
   const close = async (parent) => {
-    assert.deepEqual(parent.page.complaints, [])
+    assert.deepEqual(parent.page.problems, [])
     await parent.close()
   }
 

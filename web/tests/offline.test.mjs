@@ -12,7 +12,7 @@ after(() => proxy.close())
 const BACK_MS = 5_000
 
 const says = (page, text, options) => page.locator("footer").getByText(text).waitFor(options)
-const isOfNetwork = (complaint) => /ERR_|WebSocket|Failed to load/.test(complaint)
+const isOfNetwork = (problem) => /ERR_|WebSocket|Failed to load/.test(problem)
 
 async function open(parameters) {
   const page = await openPage(browser)
@@ -30,7 +30,7 @@ async function goOffline(page) {
 }
 
 async function close(page) {
-  page.complaints = page.complaints.filter((complaint) => !isOfNetwork(complaint))
+  page.problems = page.problems.filter((problem) => !isOfNetwork(problem))
   await closePage(page)
 }
 

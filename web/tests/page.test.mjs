@@ -97,7 +97,7 @@ test("an API that dies and comes back costs no line and no result", async () => 
   await showsLog(page, "line 60")
   await page.getByText("60 lines").first().waitFor()
   // The browser itself says that connections failed.
-  page.complaints = page.complaints.filter((complaint) => !/ERR_|WebSocket|Failed to load/.test(complaint))
+  page.problems = page.problems.filter((problem) => !/ERR_|WebSocket|Failed to load/.test(problem))
   await closePage(page)
 })
 

@@ -71,12 +71,12 @@ test("the page of a job knows the queue that this browser sent it to, and asks o
     await dialog.getByRole("button", { name: "Use it" }).click()
   }
   await enter(stack.newQueue())
-  await dialog.getByText("The job is in no queue of this name").waitFor()
+  await dialog.getByText("The queue of this name does not have the job").waitFor()
   await enter(queue)
   await other.getByRole("button", { name: "Cancel the job" }).click()
   for (const one of [page, other]) await one.getByRole("status").getByText("Cancelled").waitFor()
   assert.ok(!other.url().includes(queue))
-  other.complaints = other.complaints.filter((complaint) => !/404/.test(complaint))
+  other.problems = other.problems.filter((problem) => !/404/.test(problem))
   await closePage(other)
   await closePage(page)
 })
@@ -100,7 +100,7 @@ test("a cancel asks for the token that the queue wants", async () => {
   await page.getByRole("button", { name: "Use it" }).click()
   await cancel()
   await page.getByRole("status").getByText("Cancelled").waitFor()
-  page.complaints = page.complaints.filter((complaint) => !/40[13]/.test(complaint))
+  page.problems = page.problems.filter((problem) => !/40[13]/.test(problem))
   await closePage(page)
 })
 

@@ -104,7 +104,7 @@ test("a server that lacks these routes costs the details alone", async () => {
   await showsState(page, "Succeeded")
   assert.equal(await page.getByRole("alert").count(), 0)
   assert.deepEqual(paths.sort(), ["jobs", "report.json"])
-  page.complaints = page.complaints.filter((complaint) => !/404/.test(complaint))
+  page.problems = page.problems.filter((problem) => !/404/.test(problem))
   await closePage(page)
 })
 
@@ -149,7 +149,7 @@ test("the test of this machine finds a worker, or has the command that mends wha
   await page.getByText(`Jobs run on the machines whose workers serve this queue at this machine's server.`).waitFor()
   const button = page.getByRole("button", { name: "Test this machine" })
   await button.click()
-  await page.getByText("Nothing answers at http://localhost:8000").waitFor()
+  await page.getByText("No server answers at http://localhost:8000").waitFor()
   await page.getByText(`asman worker run --mode local --allow-origin ${stack.url}`, { exact: true }).waitFor()
 
   // From here on that address leads to the real API.
@@ -161,7 +161,7 @@ test("the test of this machine finds a worker, or has the command that mends wha
   await button.click()
   await page.getByText("This machine is ready: a worker with").waitFor()
   await stack.stopWorker("local-worker")
-  page.complaints = page.complaints.filter((complaint) => !/ERR_CONNECTION_REFUSED/.test(complaint))
+  page.problems = page.problems.filter((problem) => !/ERR_CONNECTION_REFUSED/.test(problem))
   await closePage(page)
 })
 
@@ -177,7 +177,7 @@ const keptEdits = (page) => page.evaluate(() => new Promise((resolve, reject) =>
 
 test("edits survive a reload until they are discarded or saved, and the browser need not ask", async () => {
   const page = await open({ job: { image: IMAGE, command: "sh /inputs/main.sh" }, inputs: { "main.sh": "echo saved\n" } })
-  page.on("dialog", (dialog) => (page.complaints.push(dialog.message()), dialog.accept()))
+  page.on("dialog", (dialog) => (page.problems.push(dialog.message()), dialog.accept()))
   const edit = async (text) => {
     await openTab(page, /Files/)
     await page.locator(".cm-content").click()
@@ -186,7 +186,7 @@ test("edits survive a reload until they are discarded or saved, and the browser 
     await until(async () => (await keptEdits(page))[0]?.texts["main.sh"] === text, "kept edits")
   }
   const shows = (text) => page.locator(".cm-content", { hasText: text }).waitFor()
-  const note = page.getByText("Edits that were not saved are back: main.sh, the settings.")
+  const note = page.getByText("Unsaved edits were restored: main.sh, the settings.")
   await edit("echo typed")
   await openTab(page, /Settings/)
   await page.getByLabel("Working directory").fill("/work")
@@ -207,7 +207,7 @@ test("edits survive a reload until they are discarded or saved, and the browser 
   await page.reload()
   await openTab(page, /Files/)
   await shows("echo run")
-  assert.equal(await page.getByText("Edits that were not saved").count(), 0)
+  assert.equal(await page.getByText("Unsaved edits were restored").count(), 0)
   await closePage(page)
 })
 
@@ -306,7 +306,7 @@ test("a queue's token goes with an upload to the queue's server, and not on to t
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 
-/** What axe calls serious or worse, with where it is. */
+/** The serious and critical findings of axe, with their location. */
 async function serious(page) {
   const { violations } = await page.evaluate(`${AXE}; axe.run()`)
   const worst = violations.filter(({ impact }) => impact === "serious" || impact === "critical")
@@ -326,9 +326,9 @@ for (const colorScheme of ["light", "dark"]) {
     await page.getByRole("tab", { name: /History/ }).click()
     await page.getByRole("button", { name: "Compare" }).nth(0).press("Enter")
     await page.getByRole("button", { name: "Compare" }).nth(1).press("Enter")
-    await page.getByRole("dialog").getByText("They are the same: the job was run again.").waitFor()
+    await page.getByRole("dialog").getByText("They are the same: the job ran again.").waitFor()
     await page.getByRole("dialog").getByText("Outputs and log").press("Enter")
-    await page.getByRole("dialog").getByText("Both are runs of one job").waitFor()
+    await page.getByRole("dialog").getByText("Both are runs of the same job").waitFor()
     await look("two runs")
     await fits("two runs")
     await page.keyboard.press("Escape")
@@ -336,15 +336,15 @@ for (const colorScheme of ["light", "dark"]) {
     await page.getByLabel("Working directory").fill("/work")
     await until(async () => (await keptEdits(page)).length === 1, "kept settings")
     await page.reload()
-    await page.getByText("Edits that were not saved are back: the settings.").waitFor()
+    await page.getByText("Unsaved edits were restored: the settings.").waitFor()
     await page.getByRole("tab", { name: /Queue/ }).click()
     await page.route("http://localhost:8000/**", (route) => route.abort("connectionrefused"))
     await page.getByRole("button", { name: "Test this machine" }).press("Enter")
-    await page.getByText("Nothing answers at http://localhost:8000").waitFor()
+    await page.getByText("No server answers at http://localhost:8000").waitFor()
     await page.getByRole("list", { name: "Jobs of the queue" }).getByText("Succeeded").first().waitFor()
     await look("queue, restored edits")
     await fits("queue, restored edits")
-    page.complaints = page.complaints.filter((complaint) => !/ERR_CONNECTION_REFUSED/.test(complaint))
+    page.problems = page.problems.filter((problem) => !/ERR_CONNECTION_REFUSED/.test(problem))
     await closePage(page)
   })
 }

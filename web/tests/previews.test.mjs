@@ -16,7 +16,7 @@ const HEAP_MAX = 150 * 2 ** 20
 /** Runs a job that hands its inputs on as outputs, with what a script adds, and shows the outputs. */
 async function outputsOf(files, script = "true") {
   const page = await openPage(browser)
-  page.on("dialog", (dialog) => (page.complaints.push(`a dialog: ${dialog.message()}`), dialog.dismiss()))
+  page.on("dialog", (dialog) => (page.problems.push(`a dialog: ${dialog.message()}`), dialog.dismiss()))
   const command = `sh -c '${script}; for f in ${Object.keys(files).join(" ")}; do busybox cp /inputs/$f /outputs/; done'`
   await page.goto(stack.page({ queue: stack.queue, job: { image: IMAGE, command } }))
   await openTab(page, /Files/)

@@ -80,7 +80,7 @@ try {
         // Fonts and the last frame.
         await page.evaluate(() => document.fonts.ready.then(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))))
         await page.screenshot({ path: `${FOLDER}${state}-${size}-${colorScheme}.png` })
-        if (page.complaints.length > 0) console.log(`${state} ${size} ${colorScheme}: ${page.complaints.join("; ")}`)
+        if (page.problems.length > 0) console.log(`${state} ${size} ${colorScheme}: ${page.problems.join("; ")}`)
         await page.context().close()
       }
     }

@@ -182,7 +182,7 @@ export function openBrowser() {
 
 /**
  * A page that remembers what went wrong in it: uncaught errors, violations of the content security policy, errors on the console.
- * `page.complaints` should be empty at a test's end, but for what the test provokes.
+ * `page.problems` should be empty at a test's end, but for what the test provokes.
  */
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
@@ -190,10 +190,10 @@ export async function openPage(browser, options = {}) {
   page.setDefaultTimeout(30_000)
   const isServed = ({ hostname, pathname }) => hostname === "localhost" && (PAGE.test(pathname) || FILE.test(pathname))
   if (process.env.WEB_DIST) await context.route(isServed, fromDist)
-  page.complaints = []
-  page.on("pageerror", (error) => page.complaints.push(String(error)))
+  page.problems = []
+  page.on("pageerror", (error) => page.problems.push(String(error)))
   page.on("console", (message) => {
-    if (message.type() === "error" && !message.text().includes(CUT)) page.complaints.push(message.text())
+    if (message.type() === "error" && !message.text().includes(CUT)) page.problems.push(message.text())
   })
   page.goto = throughCuts(page)
   return page
@@ -264,7 +264,7 @@ export async function openTab(page, name) {
 
 /** Ends a page in which nothing went wrong. */
 export async function closePage(page) {
-  assert.deepEqual(page.complaints, [])
+  assert.deepEqual(page.problems, [])
   await page.context().close()
 }
 

@@ -10,9 +10,9 @@ const link = (job, more = {}) => stack.page({ queue: stack.queue, job, ...more }
 /** Another tab of the same browser. */
 async function openBeside(page) {
   const tab = await page.context().newPage()
-  tab.complaints = page.complaints
+  tab.problems = page.problems
   tab.setDefaultTimeout(30_000)
-  tab.on("pageerror", (error) => tab.complaints.push(String(error)))
+  tab.on("pageerror", (error) => tab.problems.push(String(error)))
   return tab
 }
 

@@ -82,7 +82,7 @@ for (const system of ["light", "dark"]) {
       assert.equal(await isDark(page, "body"), other === "dark", path)
       assert.equal(await until(() => page.evaluate(() => globalThis.colours.size), "a frame"), 1, path)
     }
-    page.complaints = page.complaints.filter((complaint) => !complaint.includes("404"))
+    page.problems = page.problems.filter((problem) => !problem.includes("404"))
     await closePage(page)
   })
 }

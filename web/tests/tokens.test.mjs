@@ -58,18 +58,18 @@ function assertKept(requests) {
 
 /** What the browser itself says of the refusals that these tests provoke. */
 async function close(page) {
-  page.complaints = page.complaints.filter((complaint) => !/40[134]|WebSocket/.test(complaint))
+  page.problems = page.problems.filter((problem) => !/40[134]|WebSocket/.test(problem))
   await closePage(page)
 }
 
 const alert = (page) => page.getByRole("alert").filter({ hasText: "The server refused access to this queue" })
 
 async function enter(page, token) {
-  await page.getByLabel("This queue wants a token").fill(token)
+  await page.getByLabel("This queue requires a token").fill(token)
   await page.getByRole("button", { name: "Use token" }).click()
 }
 
-test("a queue that asks for a token gets it, and jobs run with it, large inputs and outputs included", async () => {
+test("a queue that requires a token gets it, and jobs run with it, including large inputs and outputs", async () => {
   const queue = await lockedQueue()
   const page = await openPage(browser)
   const requests = listen(page)

@@ -1,11 +1,11 @@
 /**
- * Makes the client that the page shows: joins the fragment, the parent page, the queue and the current job.
+ * Builds the client that the page shows: it connects the fragment, the parent page, the queue and the current job.
  *
- * Whatever changes the definition leads to a rebuild, a moment later, so that a burst is one; a newer rebuild makes an older one
- * stale at each point where it waits.
+ * Every change of the definition leads to a rebuild after a short delay, so that a burst of changes is one rebuild. A newer
+ * rebuild makes an older one stale, which the older one checks after each wait.
  */
 import { build, isRunnable } from "../definition/build.ts"
-import { type Settled, Settler } from "../definition/settle.ts"
+import { type ResolvedDefinition, DefinitionResolver } from "../definition/resolve.ts"
 import { type Address, windowAddress } from "../hash/address.ts"
 import { EDIT_MS, ParamStore } from "../hash/params.svelte.ts"
 import { Current } from "../job/current.svelte.ts"
@@ -24,7 +24,7 @@ import { UserFiles } from "./files.svelte.ts"
 import { type Guard, openGuard, REFUSALS, type Refused } from "./guard.svelte.ts"
 import { linkOf } from "./link.ts"
 
-/** Inputs and parameters that come within this time are one rebuild. */
+/** Inputs and parameters that come within this time cause one rebuild. */
 export const REBUILD_MS = 50
 
 export interface ClientOptions {
@@ -33,11 +33,11 @@ export interface ClientOptions {
   readonly database?: Database
   readonly queue?: Pick<QueueOptions, "connect" | "fetcher" | "tokens">
   readonly openParent?: (listener: ParentListener) => Parent
-  /** What the page may do on a machine of one's own; without it, everything. */
+  /** What the page may do on a local server; without it, everything. */
   readonly guard?: Guard
 }
 
-/** Opens the client of this page. Whoever opens it disposes of it. */
+/** Opens the client of this page. The caller disposes of it. */
 export function openClient(options: ClientOptions): Client {
   return new AsmanClient(options)
 }
@@ -54,7 +54,7 @@ class AsmanClient implements Client {
   readonly #arrivals: Arrivals
   readonly #delivery: Delivery
   readonly #parent: Parent
-  readonly #settler = new Settler()
+  readonly #resolver = new DefinitionResolver()
   readonly #userFiles: UserFiles
   #arrived: readonly InputFile[] = $state.raw([])
   #generation = 0
@@ -108,15 +108,15 @@ class AsmanClient implements Client {
     this.job.clear()
   }
 
-  /** A link to this page with the job as it is here, for a window of its own. */
+  /** A link to this page with the present job, for a separate window. */
   link(): Promise<string | undefined> {
     const inputs = [...this.#arrivals.inputs(this.params.allowsetjob), ...this.#userFiles.inputs()]
     return linkOf(this.params.text, this.params.job, inputs)
   }
 
-  /** Whether what the person has just done counts. */
+  /** Whether the user's last action counts. */
   #acts(kind: "press" | "files" = "press"): boolean {
-    // The queue that the parameters name now is the one that it counts for.
+    // It counts for the queue that the parameters name now.
     this.params.flush()
     if (this.queue.use(this.params)) this.#queueChanged()
     return this.guard.act(kind)
@@ -143,7 +143,7 @@ class AsmanClient implements Client {
     this.#dropInputs([name])
   }
 
-  /** Takes inputs out of the job itself. */
+  /** Removes inputs from the job itself. */
   #dropInputs(names: readonly string[]): void {
     const { job } = this.params
     const left = Object.entries(job?.inputs ?? {}).filter(([name]) => !names.includes(name))
@@ -153,22 +153,22 @@ class AsmanClient implements Client {
   }
 
   /**
-   * Makes the user's files part of the job once the server has them, which leaves the id as it is: then a reload, a link and the
-   * history bring them back. Not where the parent sets the job, which would throw them away with the next one.
+   * Makes the user's files part of the job when the server has them, which does not change the id: then a reload, a link and the
+   * history bring them back. This is not done if the parent sets the job, because the next job would remove them.
    */
-  async #settleFiles({ id, definition }: Settled): Promise<void> {
+  async #resolveFiles({ id, definition }: ResolvedDefinition): Promise<void> {
     const sent = this.#userFiles.inputs()
     if (sent.length === 0 || !(await this.job.uploadEarly(this.#userFiles.names()))) return
     const { job, allowsetjob } = this.params
-    // What was replaced or removed meanwhile is of the next definition.
+    // Files that were replaced or removed in the meantime belong to the next definition.
     const now = new Map(this.#userFiles.inputs())
     if (!job || allowsetjob || this.job.id !== id || !sent.every(([name, file]) => now.get(name) === file)) return
     const refs = sent.map(([name]): [string, DataRef | undefined] => [name, definition.inputs?.[name]])
     this.params.setJob({ ...job, inputs: { ...job.inputs, ...Object.fromEntries(refs.filter(isReferred)) } })
-    this.#userFiles.settle(sent.map(([name]) => name))
+    this.#userFiles.markSaved(sent.map(([name]) => name))
   }
 
-  say(key: string, text: string, mend?: string): void { this.#problems.say(key, text, mend) }
+  say(key: string, text: string, fix?: string): void { this.#problems.say(key, text, fix) }
   dismiss(key: string): void { this.#problems.clear(key) }
   reopen(run: PastRun): void { this.params.setText(run.fragment) }
   forgetHistory(): void { this.#history.forget() }
@@ -185,7 +185,7 @@ class AsmanClient implements Client {
     this.params.dispose()
   }
 
-  /** What edits belong to. A metapage names its frames. */
+  /** What edits belong to. A metapage gives its frames names. */
   #place(): unknown {
     const { job, inputs, queue, queueOverride } = this.params
     return [this.metaframe.isEmbedded ? globalThis.window?.name : "", queue, queueOverride, job ?? null, inputs]
@@ -217,7 +217,7 @@ class AsmanClient implements Client {
   }
 
   #paramsChanged(): void {
-    // The rebuild under way takes it up.
+    // The rebuild in progress includes it.
     if (!this.#isSettingJob) this.#rebuildSoon(this.params.isEditing ? EDIT_MS : REBUILD_MS)
   }
 
@@ -244,21 +244,21 @@ class AsmanClient implements Client {
     try {
       const inputs = [...this.#arrivals.inputs(params.allowsetjob), ...this.#userFiles.inputs()]
       const draft = build({ job: params.job, environment: params.others, texts: params.inputs, inputs })
-      const settled = await this.#settler.settle(draft, queue.base, isStale)
-      if (isStale() || !settled) return
+      const resolved = await this.#resolver.resolve(draft, queue.base, isStale)
+      if (isStale() || !resolved) return
       this.#problems.clear("definition")
-      // The words that existing users look for in the console.
-      if (params.debug && settled.id !== job.id) console.log("container.mtfm.io DEBUG: newJobDefinition", settled.definition)
-      if (settled.id !== job.id) this.#delivery.withdraw()
-      job.setSettled(settled)
+      // The text that existing users look for in the console.
+      if (params.debug && resolved.id !== job.id) console.log("container.mtfm.io DEBUG: newJobDefinition", resolved.definition)
+      if (resolved.id !== job.id) this.#delivery.withdraw()
+      job.setResolved(resolved)
       job.autostart()
-      void this.#settleFiles(settled)
+      void this.#resolveFiles(resolved)
     } catch (error) {
       if (!isStale()) this.#problems.say("definition", sentenceOf(error))
     }
   }
 
-  /** A job that the parent sent becomes the job of the fragment, and so is kept by the parent. */
+  /** A job from the parent becomes the job of the fragment, so the parent keeps it. */
   #setArrivedJob(): void {
     const job = this.params.allowsetjob ? this.#arrivals.takeJob() : undefined
     if (!job) return
@@ -275,12 +275,12 @@ class AsmanClient implements Client {
 
   async #run(isAnew: boolean): Promise<void> {
     this.params.flush()
-    // A queue that was set just before, such as by the first click of all, counts at once.
+    // A queue that was set just before, for example by the first click, counts at once.
     if (this.queue.use(this.params)) this.#queueChanged()
     if (!isRunnable(this.params.job) || !this.queue.address) return
     this.job.prepare()
     if (this.#timer !== undefined) this.#rebuildNow()
-    // A rebuild that became stale is followed by a newer one.
+    // A stale rebuild is followed by a newer one.
     for (let building; building !== this.#building;) await (building = this.#building)
     if (this.#problems.list.some(({ key }) => key === "definition")) return this.job.giveUp()
     this.job.run(isAnew)
@@ -300,7 +300,7 @@ class AsmanClient implements Client {
     const id = this.job?.id
     if (id === undefined) return
     if (phase === "queued" || phase === "running" || phase === "building") this.#delivery.withdraw()
-    // A run that is asked for and not sent is none of the history yet: the id may still be that of the run before.
+    // A run that is requested and not sent is not in the history yet: the id may still be that of the earlier run.
     const isTold = !["empty", "no-queue", "ready", "uploading", "submitting"].includes(phase)
     if (isTold) this.#history.update(id, this.queue.name, phase, this.job.result?.duration)
   }

@@ -1,24 +1,23 @@
 /**
- * What the page sees of everything behind it. `client.svelte.ts` makes it; components take it as a property and call nothing
- * else.
+ * The page's view of everything behind it. `client.svelte.ts` builds it; components get it as a property and use nothing else.
  *
- * Every property is reactive (a Svelte rune behind a getter). Methods never throw: what goes wrong becomes a `Problem`.
+ * Every property is reactive (a Svelte rune behind a getter). Methods never throw: an error becomes a `Problem`.
  */
 import type { Control, Definition, Fault, Job, JobResult, LogLine, Worker } from "../wire.ts"
 import type { Stage } from "../job/stage.ts"
 import type { LogStore } from "../log/store.ts"
 import type { ReadLines } from "../log/whole.ts"
-import type { JobBrief, Place, WorkerLoad } from "../queue/details.ts"
+import type { JobBrief, QueuePosition, WorkerLoad } from "../queue/details.ts"
 
-/** Where the current job is in its life, in the words that decide which button is shown. */
+/** The phase of the current job, which decides about the buttons. */
 export type Phase =
   /** Neither an image nor a build is set. */
   | "empty"
   /** There is a job, but no queue to send it to. */
   | "no-queue"
-  /** It may be run. */
+  /** The job can run. */
   | "ready"
-  /** A run was asked for, and large inputs are on their way to the server first. */
+  /** A run was requested, and large inputs are being uploaded first. */
   | "uploading"
   /** Sent, not yet confirmed. */
   | "submitting"
@@ -26,29 +25,29 @@ export type Phase =
   /** A worker pulls or builds the image. */
   | "building"
   | "running"
-  /** It ran to its end, and how it ended is in the result, which is on its way. */
+  /** It ran to its end, and its result is being loaded. */
   | "loading"
-  /** The worker went away; the server waits for it or gives the job to another. */
+  /** The worker does not answer; the server waits for it or gives the job to another one. */
   | "lost"
   | "succeeded"
   /** It ran to its end with an exit code that is not 0. */
   | "failed"
-  /** It could not be run. */
+  /** It could not run. */
   | "error"
   | "timed-out"
   | "cancelled"
   /** A newer job of the same namespace took its place. */
   | "replaced"
 
-/** Something that the user should know, in one sentence, with the mend if there is one. */
+/** A problem for the user, in one sentence, with the fix if there is one. */
 export interface Problem {
-  /** Equal problems replace each other by it, such as `hash:job`, `upload:big.bin`, `queue`. */
+  /** A new problem replaces an older one with the same key, such as `hash:job`, `upload:big.bin`, `queue`. */
   readonly key: string
   readonly text: string
-  readonly mend?: string
+  readonly fix?: string
 }
 
-/** The fourteen parameters of the fragment, as they are read. */
+/** The fourteen parameters of the fragment. */
 export interface ReadParams {
   readonly job: Definition | undefined
   readonly inputs: Readonly<Record<string, string>>
@@ -64,12 +63,13 @@ export interface ReadParams {
   readonly maxJobDuration: string
   readonly definition: MetaframeDefinition | undefined
   /**
-   * All others but those of a surrounding metapage, in the order of the fragment: each becomes a variable of the job's environment.
+   * All other parameters, except those of a surrounding metapage, in the order of the fragment: each becomes an environment
+   * variable of the job.
    */
   readonly others: Readonly<Record<string, string>>
 }
 
-/** The parameters, and the ways to change them. Setting one to its default deletes it. */
+/** The parameters, and methods to change them. Setting one to its default deletes it. */
 export interface Params extends ReadParams {
   setJob(job: Definition | undefined): void
   setInputs(inputs: Record<string, string>): void
@@ -90,19 +90,19 @@ export interface MetaframeDefinition {
 
 export type Connection = "none" | "connecting" | "open" | "reconnecting"
 
-/** What of a queue is asked for while it is watched, by the ids of jobs and workers. A server may tell none of it. */
+/** Details of a queue that are requested while it is watched, by the ids of jobs and workers. A server may send none of them. */
 export interface QueueDetails {
   readonly briefs: ReadonlyMap<string, JobBrief>
-  readonly places: ReadonlyMap<string, Place>
+  readonly positions: ReadonlyMap<string, QueuePosition>
   readonly loads: ReadonlyMap<string, WorkerLoad>
 }
 
-/** What of the details somebody looks at. */
+/** Which details are visible. */
 export type DetailsPart = "all" | "jobs"
 
 /** The queue that jobs are sent to. */
 export interface QueueState {
-  /** What the user or the parent set, after overrides: a name, `local`, a URL, or nothing. */
+  /** The queue that the user or the parent set, after overrides: a name, `local`, a URL, or nothing. */
   readonly name: string
   /** Base of `/f` and `/j`, without a trailing slash. */
   readonly base: string
@@ -110,20 +110,20 @@ export interface QueueState {
   readonly isOverridden: boolean
   readonly connection: Connection
   readonly workers: readonly Worker[]
-  /** Every job that the server told of, by id. */
+  /** Every job that the server sent, by id. */
   readonly jobs: Readonly<Record<string, Job>>
-  /** Whether the server wants a token for this queue (it answered 401 or 403). */
+  /** Whether the server requires a token for this queue (it answered 401 or 403). */
   readonly needsToken: boolean
   /**
-   * The token that this tab keeps for the queue, if any. It goes to the queue's own server alone, in a header: never into a link,
-   * the fragment or the parent page.
+   * The token that this tab keeps for the queue, if any. It is sent only to the queue's own server, in a header: never in a link,
+   * the fragment or to the parent page.
    */
   readonly token: string | undefined
   setToken(token: string): void
-  /** Goes to the worker of this machine, or back to the queue of before. */
+  /** Switches to the worker of this machine, or back to the earlier queue. */
   toggleLocal(): void
   readonly details: QueueDetails
-  /** Keeps `details`, or what the jobs are alone, up to date until what it gives is called. */
+  /** Keeps `details`, or only the jobs' descriptions, up to date until the returned function is called. */
   watch(part?: DetailsPart): () => void
   /** Cancels any job of the queue. */
   cancel(jobId: string): void
@@ -136,39 +136,39 @@ export interface CurrentJob {
   readonly definition: Definition | undefined
   readonly id: string | undefined
   readonly record: Job | undefined
-  /** Whether the server knows the job: only then it has a page there. */
+  /** Whether the server has the job: only then it has a page there. */
   readonly isOnServer: boolean
-  /** How far the image is, in phase `building`. */
+  /** The progress of the image, in phase `building`. */
   readonly stage: Stage | undefined
-  /** Why it waits or failed, in one or two sentences for a person. */
+  /** Why it waits or failed, in one or two sentences. */
   readonly explanation: string
-  /** Epoch milliseconds, where they are known, of the phase's beginning and of the run's. */
+  /** The beginning of the phase and of the run, epoch milliseconds, if known. */
   readonly since: number | undefined
   readonly startedAt: number | undefined
   readonly result: JobResult | undefined
-  /** Whose fault it is that it has no result, as far as the server says it. */
+  /** Whose fault it is that it has no result, if the server says so. */
   readonly fault: Fault | undefined
   /** Build and run log, bounded. */
   readonly log: LogStore
-  /** Reads the log as the server has it, unbounded. */
+  /** Reads the server's whole log, without a bound. */
   readonly readLines: ReadLines
-  /** Uploads under way: name to share done, 0 to 1. */
+  /** Uploads in progress: the finished share by name, 0 to 1. */
   readonly uploads: Readonly<Record<string, number>>
 }
 
-/** A file that the job takes: dropped or chosen by the user and not sent yet, part of the job, or sent by the parent. */
+/** A file of the job: dropped or chosen by the user and not sent yet, part of the job, or sent by the parent. */
 export interface InputFile {
   readonly name: string
-  /** Undefined where only the server knows. */
+  /** Undefined if only the server knows it. */
   readonly bytes: number | undefined
   readonly from: "user" | "job" | "metapage"
 }
 
 export interface MetaframeState {
-  /** Whether the page lies in a frame. */
+  /** Whether the page is in a frame. */
   readonly isEmbedded: boolean
   readonly isConnected: boolean
-  /** The last hand-over of outputs. */
+  /** The last delivery of outputs. */
   readonly delivered: { readonly jobId: string; readonly time: number; readonly names: readonly string[] } | undefined
 }
 
@@ -184,11 +184,11 @@ export interface PastRun {
   readonly duration: number | undefined
 }
 
-/** What was edited and is not in the job yet. */
+/** Edits that are not in the job yet. */
 export interface KeptEdits {
   /** Texts of files by name. */
   readonly texts: Readonly<Record<string, string>>
-  /** The settings; undefined where they are as the job is. */
+  /** The settings; undefined if they match the job. */
   readonly form: unknown
 }
 
@@ -198,7 +198,7 @@ export interface Client {
   readonly queue: QueueState
   readonly job: CurrentJob
   readonly metaframe: MetaframeState
-  /** What the page may do where the job would run on the person's own machine. */
+  /** What the page may do if the job would run on the user's own machine. */
   readonly guard: { readonly isLocalInstance: boolean; readonly isOn: boolean; readonly isShowOnly: boolean }
   /** Files beside the text files of `params.inputs`. */
   readonly files: readonly InputFile[]
@@ -206,13 +206,13 @@ export interface Client {
 
   run(): void
   stop(): void
-  /** The fragment of a link to the job as it is here, inputs of the parent included; undefined where that is too large. */
+  /** The fragment of a link to the present job, including inputs of the parent; undefined if that is too large. */
   link(): Promise<string | undefined>
-  /** Tells the person something, until it is dismissed. */
-  say(key: string, text: string, mend?: string): void
-  /** Runs the same definition anew; the old result stays until the new one is there. */
+  /** Shows a problem to the user, until it is dismissed. */
+  say(key: string, text: string, fix?: string): void
+  /** Runs the same definition again; the old result stays until the new one arrives. */
   runAgain(): void
-  /** Forgets the result here and on the server. */
+  /** Removes the result here and on the server. */
   clearResult(): void
   /** Text becomes an entry of `params.inputs` when it is small; anything else is uploaded and becomes an input of the job. */
   addFiles(files: readonly File[]): void
@@ -221,9 +221,9 @@ export interface Client {
   /** Brings a past run back into the fragment. */
   reopen(run: PastRun): void
   forgetHistory(): void
-  /** Edits of an earlier visit to the job as it is now, in this frame and for this queue. */
+  /** Edits of an earlier visit to the present job, in this frame and for this queue. */
   keptEdits(): Promise<KeptEdits | undefined>
-  /** Keeps edits over a reload; none forgets them. Gives whether they are kept. */
+  /** Stores edits over a reload; none removes them. Returns whether they are stored. */
   keepEdits(edits: KeptEdits | undefined): Promise<boolean>
   /** Lines of another view, such as the page of one job, go through the same type. */
   dispose(): void

@@ -1,5 +1,5 @@
 /**
- * Files that the user dropped or chose. Nothing of them is read before it is needed. They live as long as the page, or until the
+ * Files that the user dropped or chose. They are not read before they are needed. They live as long as the page, or until the
  * server has them and they are part of the job.
  */
 import type { Input } from "../definition/inputs.ts"
@@ -7,11 +7,11 @@ import { ENTRIES_MAX } from "../definition/shape.ts"
 import type { InputFile } from "./client.ts"
 import type { Problems } from "./problems.svelte.ts"
 
-/** Text up to here goes into the fragment, where it can be edited and shared. */
+/** Text up to this size goes into the fragment, where it can be edited and shared. */
 const TEXT_BYTES_MAX = 32 * 1024
-/** All texts of a fragment that files become part of: encoded they are up to four times as long, and addresses have an end. */
+/** The limit for all texts of a fragment with files: encoded they are up to four times as long, and addresses have a limit. */
 const TEXTS_BYTES_MAX = 8 * TEXT_BYTES_MAX
-/** A server stores no larger file. */
+/** Servers store no larger files. */
 const FILE_BYTES_MAX = 5 * 1024 ** 3
 
 export class UserFiles {
@@ -22,7 +22,7 @@ export class UserFiles {
     this.#problems = problems
   }
 
-  /** Sizes of those that became part of the job here. */
+  /** Sizes of the files that became part of the job here. */
   readonly #sizes = new Map<string, number>()
 
   get list(): InputFile[] {
@@ -34,8 +34,8 @@ export class UserFiles {
     return names.filter((name) => !this.#files.has(name)).map((name) => ({ name, bytes: this.#sizes.get(name), from: "job" }))
   }
 
-  /** Lets go of files that are part of the job now. */
-  settle(names: Iterable<string>): void {
+  /** Forgets files that are part of the job now. */
+  markSaved(names: Iterable<string>): void {
     const files = new Map(this.#files)
     for (const name of names) {
       const file = files.get(name)
@@ -54,16 +54,16 @@ export class UserFiles {
   }
 
   /**
-   * Takes files; gives back those that are short texts, by name, as long as they find room beside the texts that there are. A
-   * file of the same name is replaced.
+   * Takes files; returns those that are short texts, by name, as long as they fit beside the present texts. A file with the same
+   * name is replaced.
    */
   async add(files: readonly File[], present: Readonly<Record<string, string>>): Promise<Record<string, string>> {
     let room = TEXTS_BYTES_MAX - Object.values(present).reduce((sum, text) => sum + text.length, 0)
     const texts: [string, string][] = []
     const kept = new Map<string, File>()
     if (files.length > ENTRIES_MAX) {
-      this.#problems.say("files", `Of these files the first ${ENTRIES_MAX} are taken: a job takes no more.`,
-        "Drop an archive of them.")
+      this.#problems.say("files", `Only the first ${ENTRIES_MAX} of these files were added: a job takes no more.`,
+        "Drop one archive of them instead.")
     }
     for (const file of files.slice(0, ENTRIES_MAX)) {
       const name = (file.webkitRelativePath || file.name).replace(/^\/+/, "")
@@ -78,7 +78,7 @@ export class UserFiles {
     return Object.fromEntries(texts)
   }
 
-  /** Gives whether there was such a file. */
+  /** Returns whether there was such a file. */
   remove(name: string): boolean {
     const files = new Map(this.#files)
     const isThere = files.delete(name)
@@ -95,7 +95,7 @@ export class UserFiles {
   }
 }
 
-/** The text of a small file that holds nothing but text. */
+/** The text of a small file, if it contains only text. */
 async function shortText(file: File): Promise<string | undefined> {
   if (file.size > TEXT_BYTES_MAX) return undefined
   try {

@@ -8,18 +8,18 @@ const guard = (options: Partial<GuardOptions>, queueBase = "http://localhost:800
   return made
 }
 
-test("on a machine of one's own an act in a window counts, and nothing before it", () => {
+test("on a local server an action in a window counts, and nothing before it", () => {
   const own = guard({})
   expect([own.isOn, own.mayChange]).toEqual([true, false])
   expect([own.act(), own.mayChange]).toEqual([true, true])
 })
 
-test("in a frame no act counts", () => {
+test("in a frame no action counts", () => {
   const framed = guard({ isFramed: true })
   expect([framed.isShowOnly, framed.act(), framed.mayChange, framed.refusal()]).toEqual([true, false, false, "framed"])
 })
 
-test("a window that came to the front a moment ago, or in which nobody pressed anything, has no act", () => {
+test("in a window that came to the front a moment ago, or without any press, no action counts", () => {
   expect(guard({ sinceFront: () => SETTLE_MS - 1 }).refusal()).toBe("early")
   const untouched = guard({ isPressed: () => false })
   expect([untouched.refusal(), untouched.refusal("files")]).toEqual(["early", undefined])
@@ -30,14 +30,14 @@ test("a public server runs what it is sent, in frames too", () => {
   expect([open.isOn, open.isShowOnly, open.mayChange, open.act()]).toEqual([false, false, true, true])
 })
 
-test("a public server's page is held up where its queue lies on this machine", () => {
+test("a public server's page is restricted if its queue is on this machine", () => {
   const sent = guard({ isLocalInstance: false, isFramed: true, base: "https://page.example" })
   expect([sent.isOn, sent.act(), sent.mayChange]).toEqual([true, false, false])
   const elsewhere = guard({ isLocalInstance: false, isFramed: true, base: "https://page.example" }, "https://other.example")
   expect(elsewhere.mayChange).toBe(true)
 })
 
-test("an act for a public queue counts for no queue of this machine's frame", () => {
+test("an action for a public queue does not count for a queue of this machine's frame", () => {
   let base = "https://page.example"
   const framed = new Guard({ isLocalInstance: false, isFramed: true, base, sinceFront: () => SETTLE_MS, isPressed: () => true })
   framed.attach(() => base, () => {})
@@ -46,7 +46,7 @@ test("an act for a public queue counts for no queue of this machine's frame", ()
   expect(framed.mayChange).toBe(false)
 })
 
-test("names of this machine are known in whatever writing", () => {
+test("names of this machine are recognised in every spelling", () => {
   for (const own of ["http://localhost:8000", "http://LOCALHOST", "http://a.localhost/x", "http://127.0.0.1:1", "http://127.1",
     "http://2130706433", "http://0x7f.1", "http://[::1]:8000", "http://[::ffff:127.0.0.1]", "http://0.0.0.0:8000"]) {
     expect(isLoopback(own), own).toBe(true)

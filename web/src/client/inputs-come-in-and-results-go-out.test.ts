@@ -57,7 +57,7 @@ test("a parent that comes late gets the outputs, and one that sets jobs the stat
   } }])
 })
 
-test("a parent hears that a long log is not whole, and where all of it is", async () => {
+test("a parent is told that a long log is not whole, and where the whole log is", async () => {
   const { server, parent } = await world(fragment("x", "&allowsetjob=true"))
   const id = idOf("x")
   const logsOmitted = { lines: 90, url: "run-logs.json" }
@@ -102,7 +102,7 @@ test("with allowsetjob a job of either name, as an object or as JSON, becomes th
   expect(client.problems.map(({ key }) => key)).toEqual(["input:job"])
 })
 
-test("who comes while a job runs gets the log so far and goes on without gap or doubled line", async () => {
+test("a page that opens while a job runs gets the log so far and continues without gaps or repeated lines", async () => {
   const { client, server } = await world(fragment("x"))
   const id = idOf("x")
   let answer: (response: Response) => void = () => {}
@@ -122,7 +122,7 @@ test("who comes while a job runs gets the log so far and goes on without gap or 
   expect(texts).toEqual(["pull", "one", "two", "three", "four"])
 })
 
-test("the longest run of the parameter goes into the control, where it changes no id", async () => {
+test("the longest run of the parameter goes into the control, where it does not change the id", async () => {
   const { client, server } = await world(fragment("x", "&maxJobDuration=5m&debug=true"))
   server.opens()
   client.run()

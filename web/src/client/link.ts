@@ -1,15 +1,15 @@
-/** A link to the job as a page in a frame has it, with what only that page was given: its parent's inputs. */
+/** A link to the job of a page in a frame, with the inputs of its parent. */
 import { base64Of } from "../definition/base64.ts"
 import { type Input, inputName } from "../definition/inputs.ts"
 import { encodeB64Json } from "../hash/b64json.ts"
 import { encodeValue, FRAGMENT_CHARS_MAX, fragmentText, parseFragment, withValues } from "../hash/fragment.ts"
 import type { DataRef, Definition } from "../wire.ts"
 
-/** Bytes of one input: encoded twice they are some four times as long. */
+/** Most bytes of one input: encoded twice they are about four times as long. */
 const INPUT_BYTES_MAX = FRAGMENT_CHARS_MAX / 4
 
 /**
- * The fragment with the inputs as part of the job, which leaves the job's id as it is. Undefined where they are too large for an
+ * The fragment with the inputs as part of the job, which does not change the job's id. Undefined if they are too large for an
  * address.
  */
 export async function linkOf(

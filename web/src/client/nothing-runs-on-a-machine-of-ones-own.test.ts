@@ -15,7 +15,7 @@ async function own(hash: string, { isFramed = false, now = { ms: 10_000 } } = {}
   return made
 }
 
-test("neither a link that starts by itself nor its parent's inputs and job run or upload anything", async () => {
+test("neither an autostart link nor the parent's inputs and job run or upload anything", async () => {
   for (const isFramed of [true, false]) {
     const { server, parent, client } = await own(fragment("x", "&autostart=true&allowsetjob=true"), { isFramed })
     server.opens()
@@ -30,7 +30,7 @@ test("neither a link that starts by itself nor its parent's inputs and job run o
   }
 })
 
-test("in a frame nothing that is pressed counts, and the page says why", async () => {
+test("in a frame no press counts, and the page says why", async () => {
   const { server, client } = await own(fragment("x"), { isFramed: true })
   server.opens()
   server.tells({ [idOf("x")]: { state: "Running" } }, true)
@@ -45,7 +45,7 @@ test("in a frame nothing that is pressed counts, and the page says why", async (
   expect(client.problems.map(({ key }) => key)).toEqual(["guard"])
 })
 
-test("in a window of its own a press runs the job, but not in the moment in which the window comes to the front", async () => {
+test("in a separate window a press runs the job, but not at the moment when the window comes to the front", async () => {
   const now = { ms: 100 }
   const { server, client } = await own(fragment("x", "&autostart=true"), { now })
   server.opens()
@@ -75,7 +75,7 @@ test("a link from a frame leads to the same job, its parent's inputs included", 
   expect(await client.link()).toBeUndefined()
 })
 
-test("a queue that the parent sets on this machine is held up on any server's page", async () => {
+test("a queue that the parent sets on this machine is restricted on every server's page", async () => {
   const guard = new Guard({ isLocalInstance: false, isFramed: true, base: "https://host", sinceFront: () => 0, isPressed: () => true })
   const { server, address } = await world(fragment("x", "&autostart=true"), undefined, guard)
   await wait(10)

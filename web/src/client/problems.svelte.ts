@@ -1,11 +1,11 @@
 import type { Problem } from "./client.ts"
 
-/** Problems shown at a time; the oldest go. */
+/** Most problems at a time; the oldest are removed. */
 const PROBLEMS_MAX = 30
-/** Characters of a problem's text: it may quote what others wrote. */
+/** Most characters of a problem's text: it may quote strangers. */
 const TEXT_CHARS_MAX = 600
 
-/** What goes wrong, by key: a newer problem replaces an equal one. */
+/** The present problems, by key: a newer problem replaces one with the same key. */
 export class Problems {
   #list: readonly Problem[] = $state.raw([])
 
@@ -13,26 +13,26 @@ export class Problems {
     return this.#list
   }
 
-  /** Says it, in one sentence, with the mend where there is one. */
-  say(key: string, text: string, mend?: string): void {
-    const problem = { key, text: text.slice(0, TEXT_CHARS_MAX), ...(mend === undefined ? {} : { mend }) }
+  /** Adds a problem: one sentence, with the fix if there is one. */
+  say(key: string, text: string, fix?: string): void {
+    const problem = { key, text: text.slice(0, TEXT_CHARS_MAX), ...(fix === undefined ? {} : { fix }) }
     const known = this.#list.find((other) => other.key === key)
-    if (known?.text === problem.text && known.mend === mend) return
+    if (known?.text === problem.text && known.fix === fix) return
     this.#list = [...this.#list.filter((other) => other.key !== key), problem].slice(-PROBLEMS_MAX)
   }
 
-  /** Takes back the problem of this key, if there is one. */
+  /** Removes the problem with this key, if there is one. */
   clear(key: string): void {
     if (this.#list.some((problem) => problem.key === key)) this.#list = this.#list.filter((problem) => problem.key !== key)
   }
 
-  /** Takes back all problems whose key begins so. */
+  /** Removes all problems whose key has this prefix. */
   clearAll(prefix: string): void {
     if (this.#list.some(({ key }) => key.startsWith(prefix))) this.#list = this.#list.filter(({ key }) => !key.startsWith(prefix))
   }
 }
 
-/** What an exception says, in a line. */
+/** The message of an exception. */
 export function sentenceOf(error: unknown): string {
   return error instanceof Error && error.message ? error.message : String(error)
 }

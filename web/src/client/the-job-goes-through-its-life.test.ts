@@ -13,7 +13,7 @@ test("without an image it is empty, without a queue it says so, and a broken lin
   expect(client.job.phase).toBe("no-queue")
 })
 
-test("a click shows submitting at once and sends one submission, which the server's word confirms", async () => {
+test("a click shows submitting at once and sends one submission, which the server confirms", async () => {
   const { client, server } = await world(fragment("x"))
   server.opens()
   client.run()
@@ -46,7 +46,7 @@ test("the job is asked for on every opening and after every change, and its earl
   expect(client.job.explanation).toBe("The program ended with exit code 3.")
 })
 
-test("a result that somebody else throws away goes from view, and one that the server keeps stays", async () => {
+test("a result that another client removes disappears, and one that the server keeps stays", async () => {
   const { client, server, database } = await world(fragment("x"))
   const id = idOf("x")
   server.opens()
@@ -69,7 +69,7 @@ test("a result that somebody else throws away goes from view, and one that the s
   expect(await database.result(id)).toBeUndefined()
 })
 
-test("autostart submits once a connection while the server does not know the job, and never what is there already", async () => {
+test("autostart submits once a connection while the server does not have the job, and never a job that it has", async () => {
   const { client, server } = await world(fragment("x", "&autostart=true"))
   for (let n = 0; n < 10; n++) {
     server.opens()
@@ -109,7 +109,7 @@ test("a flapping socket whose server knows the job gets one submission of an aut
   expect(server.changes()).toHaveLength(1)
 })
 
-test("stopping names the namespace, shows at once, and no late word of the server brings the job back", async () => {
+test("stopping names the namespace, shows at once, and no late message of the server brings the job back", async () => {
   const { client, server } = await world(fragment("x", `&autostart=true&control=${b64({ namespace: "mine" })}`))
   server.opens()
   server.tells({}, false)
@@ -139,7 +139,7 @@ test("what was stopped before it was sent is never sent", async () => {
   expect(server.changes().map(({ state }) => state)).toEqual(["Finished"])
 })
 
-test("running again deletes and queues in one go, and keeps the old result until the new one is there", async () => {
+test("running again deletes and queues in one step, and keeps the old result until the new one arrives", async () => {
   const { client, server } = await world(fragment("x"))
   const id = idOf("x")
   results(server, { [id]: finished({ a: { value: "old", type: "utf8" } }) })
@@ -161,7 +161,7 @@ test("running again deletes and queues in one go, and keeps the old result until
   expect([client.job.phase, client.job.result?.outputs.a?.value]).toEqual(["succeeded", "new"])
 })
 
-test("an end that was not the job's fault looks unlike the job's own, and the job runs again without its record thrown away", async () => {
+test("an end that was not the job's fault looks different from the job's own, and the job runs again without removing its record", async () => {
   const { client, server } = await world(fragment("x"))
   const id = idOf("x")
   const failed: Job = { ...finished({}), finishedReason: "Error" }
@@ -175,7 +175,7 @@ test("an end that was not the job's fault looks unlike the job's own, and the jo
   client.runAgain()
   await wait(300)
   expect(server.changes().map(({ state, value }) => [state, value.enqueued?.control?.again])).toEqual([["Queued", true]])
-  // Nobody confirms it in time, and by then it has run: it is not run a third time.
+  // It is not confirmed in time, and by then it has run: it does not run a third time.
   results(server, {})
   const record = { ...failed, queuedTime: 20, time: 30 }
   server.answers = (url) => Response.json({ data: url.endsWith(`/j/${id}`) ? { definition: {}, results: record } : null })
@@ -183,7 +183,7 @@ test("an end that was not the job's fault looks unlike the job's own, and the jo
   expect(server.requests.filter(({ init }) => init.method === "POST")).toEqual([])
 })
 
-test("a job too large for the socket runs again by request, and not before the server let go of its old result", async () => {
+test("a job too large for the socket runs again by request, and not before the server has removed its old result", async () => {
   const { client, server, parent } = await world(fragment("x"))
   parent.listener.onInputs(Object.fromEntries(Array.from({ length: 900 }, (_, n) => [`${"n".repeat(200)}${n}`, "x".repeat(190)])))
   await wait(1_000)
@@ -224,7 +224,7 @@ test("clearing forgets the result here, in the database and on the server", asyn
   expect(server.changes()[0]).toMatchObject({ value: { reason: "Deleted", namespace: "_" } })
 })
 
-test("the wait is explained by what the server says of it", async () => {
+test("the wait is explained with the server's reason", async () => {
   const { client, server } = await world(fragment("x"))
   const id = idOf("x")
   server.answers = () => Response.json({
@@ -238,7 +238,7 @@ test("the wait is explained by what the server says of it", async () => {
   expect(client.job.explanation).toBe("Position 3 of 3. 2 workers are connected; every worker that could run it is busy.")
 })
 
-test("a job that left the list while it was active is asked for, and what replaced it is told", async () => {
+test("a job that left the list while it was active is requested, and its replacement is shown", async () => {
   const { client, server } = await world(fragment("x", "&autostart=true"))
   const id = idOf("x")
   server.opens()
@@ -250,7 +250,7 @@ test("a job that left the list while it was active is asked for, and what replac
   expect([client.job.phase, server.changes()]).toEqual(["replaced", []])
 })
 
-test("what the socket does not confirm is sent by request, and a refusal is told in the server's words", async () => {
+test("a change that the socket does not confirm is sent by request, and a refusal shows the server's sentence", async () => {
   const { client, server } = await world(fragment("x"))
   server.opens()
   server.answers = (_, init) => init.method === "POST" ? Response.json({ error: "the queue is full" }, { status: 400 })
@@ -261,7 +261,7 @@ test("what the socket does not confirm is sent by request, and a refusal is told
   expect(client.job.phase).toBe("ready")
 })
 
-test("while the image is made ready its stage is told, and a container that runs in silence is running", async () => {
+test("while the image is prepared its stage is shown, and a container without output counts as running", async () => {
   const { client, server } = await world(fragment("x"))
   const id = idOf("x")
   server.opens()
@@ -275,7 +275,7 @@ test("while the image is made ready its stage is told, and a container that runs
   expect([client.job.phase, client.job.stage]).toEqual(["running", undefined])
 })
 
-test("who comes late reads the stage in the log, and an image that was built before is no stage for long", async () => {
+test("a page that opens late reads the stage from the log, and an image that was built before shows a stage only briefly", async () => {
   const { client, server } = await world(fragment("x"))
   const id = idOf("x")
   const log = ["fetching https://host/tool", "the commit is abc"].map((line) => [line, Date.now()])
@@ -295,7 +295,7 @@ test("who comes late reads the stage in the log, and an image that was built bef
   expect(client.job.phase).toBe("running")
 })
 
-test("a run whose result the server has already stands in the history as it ended", async () => {
+test("a run whose result the server has already is in the history with its end", async () => {
   const { client, server } = await world(fragment("x"))
   const id = idOf("x")
   results(server, { [id]: finished({}) })
@@ -310,7 +310,7 @@ test("a run whose result the server has already stands in the history as it ende
   expect(client.history.map(({ id: run, phase }) => [run, phase])).toEqual([[id, "succeeded"]])
 })
 
-test("a run that is asked for changes nothing of the runs before it in the history", async () => {
+test("a requested run changes nothing in the earlier runs of the history", async () => {
   const { client, server } = await world(fragment("x"))
   const id = idOf("x")
   results(server, { [id]: finished({}) })

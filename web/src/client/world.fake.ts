@@ -1,4 +1,4 @@
-/** A page's client among fakes: fragment, database, parent page and queue server. For tests; time is theirs. */
+/** A page's client with fakes: fragment, database, parent page and queue server. For tests, which control the time. */
 import { afterEach, beforeEach, vi } from "vitest"
 import { jobIdOf } from "../definition/canonical.ts"
 import type { Address } from "../hash/address.ts"
@@ -62,7 +62,7 @@ export interface World {
   parent: FakeParent
 }
 
-/** Makes values of the fragment and ids of jobs; each job here is `command` in the image `a`. */
+/** Builds values of the fragment and ids of jobs; each job here is `command` in the image `a`. */
 export const b64 = (value: unknown): string => encodeURIComponent(encodeB64Json(value))
 export const idOf = (command: string, more: object = {}): string =>
   jobIdOf({ image: "a", command, ...more } as Definition)
@@ -70,7 +70,7 @@ export const fragment = (command: string, more = ""): string => `#?job=${b64({ i
 export const wait = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
 const clients: Client[] = []
 
-/** Opens a client at a fragment. The database may be one of an earlier page. */
+/** Opens a client with a fragment. The database may come from an earlier page. */
 export async function world(hash: string, database = new FakeDatabase(), guard?: Guard): Promise<World> {
   const server = new FakeServer()
   const address = new FakeAddress(hash)
@@ -95,7 +95,7 @@ export const finished = (outputs: JobResult["outputs"], more: Partial<JobResult>
   },
 })
 
-/** Answers results by id; every other path is not found. */
+/** Answers with results by id; every other path is not found. */
 export function results(server: FakeServer, byId: Record<string, Job>): void {
   server.answers = (url) => {
     const id = /\/j\/([^/]+)\/result\.json$/.exec(url)?.[1]
@@ -103,13 +103,13 @@ export function results(server: FakeServer, byId: Record<string, Job>): void {
   }
 }
 
-/** The same, as a socket tells it. */
+/** The same, in the form of a socket's message. */
 export const ended = { state: "Finished", finishedReason: "Success", time: 9 } as const
-/** Addresses asked for that hold `part`. */
+/** The requested addresses that contain `part`. */
 export const urlsOf = (server: FakeServer, part: string): string[] =>
   server.requests.map(({ url }) => url).filter((url) => url.includes(part))
 
-/** Lets time stand still for each test, and disposes of its clients. */
+/** Stops the clock for each test, and disposes of its clients. */
 export function inFakeTime(): void {
   beforeEach(() => { vi.useFakeTimers({ now: 1_700_000_000_000 }) })
   afterEach(() => {

@@ -1,6 +1,6 @@
 /**
- * Durations, sizes and image references, read as the server reads them: `protocol/vectors/definitions.json` is tested on both
- * sides, and in SQL.
+ * Durations, sizes and image references, parsed as on the server: `protocol/vectors/definitions.json` is tested on both sides,
+ * and in SQL.
  */
 
 const UNITS_MS: readonly (readonly [RegExp, number])[] = [
@@ -8,9 +8,9 @@ const UNITS_MS: readonly (readonly [RegExp, number])[] = [
   [/^(h|hrs?|hours?)$/, 3_600_000], [/^(d|days?)$/, 86_400_000], [/^(w|wks?|weeks?)$/, 604_800_000],
 ]
 const DURATION_MS_MAX = 720 * 3_600_000
-/** A job may not ask for less: what is below was meant in another unit. */
+/** A job may not ask for less: a smaller value was meant in another unit. */
 export const DURATION_MS_MIN = 1_000
-/** No container starts with less memory. */
+/** Containers do not start with less memory. */
 export const MEMORY_BYTES_MIN = 6 * 1024 * 1024
 
 /** Milliseconds of `90s`, `1h30m`, `2 Hrs`, `1w`, `PT1H`, or a bare number of them; undefined when it is not a duration. */
@@ -52,7 +52,7 @@ const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
 const DIGEST = /^[a-z0-9]+:[a-f0-9]{32,256}$/
 const NAME_BYTES_MAX = 255
 
-/** Whether a registry can have an image of this name. */
+/** Whether this is a valid image name. */
 export function isImage(text: string): boolean {
   const written = text.trim()
   const at = written.indexOf("@")

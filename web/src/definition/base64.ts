@@ -1,13 +1,13 @@
-/** Base64 and bytes, in slices: `atob` and `btoa` of a whole large file would hold it several times. */
+/** Base64 and bytes, in slices: `atob` and `btoa` of a whole large file would keep several copies of it in memory. */
 
 /** Characters decoded at a time; a multiple of four. */
 const SLICE_CHARS = 1 << 20
 /** Bytes encoded at a time; a multiple of three. */
 const SLICE_BYTES = 3 << 18
-/** Arguments of one call: engines have a bound. */
+/** Most arguments of one call: engines have a limit. */
 const CALL_BYTES = 1 << 15
 
-/** The bytes of base64 text, as a blob. Throws a `TypeError` when it is none; missing padding is taken. */
+/** The bytes of base64 text, as a blob. Throws a `TypeError` when it is not base64; padding may be missing. */
 export function bytesOfBase64(text: string): Blob {
   const bare = /[\s]/.test(text) ? text.replace(/\s+/g, "") : text
   const parts: Uint8Array<ArrayBuffer>[] = []
@@ -20,7 +20,7 @@ function decoded(slice: string): Uint8Array<ArrayBuffer> {
   try {
     latin1 = atob(slice)
   } catch {
-    throw new TypeError("it is no base64")
+    throw new TypeError("it is not base64")
   }
   const bytes = new Uint8Array(latin1.length)
   for (let i = 0; i < latin1.length; i++) bytes[i] = latin1.charCodeAt(i)

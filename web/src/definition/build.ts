@@ -1,4 +1,4 @@
-/** From the job of the fragment to the definition that is sent. Pure: what comes in is never written to. */
+/** Turns the job of the fragment into the definition that is sent. Pure: it never changes its arguments. */
 import type { Definition } from "../wire.ts"
 import { type Input, inputName } from "./inputs.ts"
 
@@ -16,7 +16,7 @@ export interface Sources {
   readonly environment: Readonly<Record<string, string>>
   /** The `inputs` parameter: text by file name. */
   readonly texts: Readonly<Record<string, string>>
-  /** What the parent page sent, then what the user dropped; of equal names the last wins. */
+  /** The files of the parent page, then those that the user dropped; of equal names the last wins. */
   readonly inputs: Iterable<readonly [string, Input]>
 }
 
@@ -26,8 +26,8 @@ export function isRunnable(job: Definition | undefined): job is Definition {
 }
 
 /**
- * Puts a definition together. Maps with nothing in them are left out, so that the job has the id that it has through every other
- * door; `configFiles` of the job are always replaced.
+ * Builds a definition. Empty maps are left out, so that the job gets the same id as from every other client; `configFiles` of the
+ * job are always replaced.
  */
 export function build({ job, environment, texts, inputs }: Sources): Draft {
   const { inputs: ownInputs, configFiles: _, env: ownEnv, requirements, ...bare } = copyOf(job)
@@ -46,7 +46,7 @@ export function build({ job, environment, texts, inputs }: Sources): Draft {
   }
 }
 
-/** Whether a map has anything in it. A build without is none, as the id says. */
+/** Whether a map has entries. A build without entries does not count, as in the id. */
 function isFilled(map: object | null | undefined): boolean {
   return map !== undefined && map !== null && Object.values(map).some((value) => value !== undefined && value !== null)
 }
@@ -56,7 +56,7 @@ function copyOf(job: Definition): Definition {
   return JSON.parse(JSON.stringify(job)) as Definition
 }
 
-/** Replaces the first `${name}`, and takes the value to the letter. */
+/** Replaces the first `${name}` with the literal value. */
 function withValue(text: string, name: string, value: string): string {
   return text.replace(`\${${name}}`, () => value)
 }

@@ -1,12 +1,12 @@
 /**
- * The one text of a JSON value, and the job ids that are hashes of it. Byte for byte what existing clients and the server make;
- * `protocol/vectors/job-ids.json` is tested on both sides.
+ * The canonical text of a JSON value, and the job ids that are hashes of it. It is the same byte for byte as in existing clients
+ * and the server; `protocol/vectors/job-ids.json` is tested on both sides.
  */
 import type { Definition } from "../wire.ts"
 import { sha256Hex } from "./sha256.ts"
 import { isObject } from "./shape.ts"
 
-/** Deeper values are refused: the server refuses them too, and recursion must end. */
+/** Deeper values are refused: the server refuses them too, and recursion needs a limit. */
 export const DEPTH_MAX = 120
 
 /**
@@ -30,19 +30,22 @@ function write(value: unknown, depth: number): string | undefined {
   return `{${pieces.join(",")}}`
 }
 
-/** Members of a definition that count in its id as they are, where they are not null. */
+/** Members of a definition that count in its id unchanged, if they are not null. */
 const MEMBERS = new Set(["v", "image", "command", "entrypoint", "workdir", "shmSize", "maxDuration", "tags"])
 const BUILD = new Set(["context", "buildContext", "filename", "target", "dockerfile", "buildArgs", "platform"])
 const REQUIREMENTS = new Set(["cpus", "gpus", "maxDuration", "memory"])
-/** What a page around a client adds to the client's address, for the client alone, beside what begins with `mp-` or `mp_`. */
+/**
+ * Parameters that an embedding page adds to the client's address for the client only, in addition to those with the prefix `mp-`
+ * or `mp_`.
+ */
 const OF_PAGE = new Set(["channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"])
 
-/** Whether a variable is of the page around a client: it is not the job's, and does not count in the id. */
+/** Whether a variable belongs to the embedding page: it does not belong to the job and does not count in the id. */
 export function isOfPage(name: string): boolean {
   return /^mp[-_]/.test(name) || OF_PAGE.has(name)
 }
 
-/** The text whose hash is the id of a definition: what of it changes the work, as far as there is something. */
+/** The text whose hash is the id of a definition: the parts of it that change the work. */
 export function canonicalText(definition: Definition): string {
   if (!isObject(definition)) return stableText(definition)
   const counted = Object.entries(definition).map(([name, value]) => [name, countedMember(name, value)] as const)
@@ -55,8 +58,8 @@ export function jobIdOf(definition: Definition): string {
 }
 
 /**
- * The id of a definition by the rule of clients up to 0.54.80, by which the server finds its job too: all members count but refs'
- * `hash`, the signatures of presigned URLs, `env.channel` and `env.CHANNEL`.
+ * The id of a definition by the rule of clients up to 0.54.80, by which the server also finds its job: all members count except
+ * refs' `hash`, the signatures of presigned URLs, `env.channel` and `env.CHANNEL`.
  */
 export function oldJobIdOf(definition: Definition): string {
   if (!isObject(definition)) return hashOf(stableText(definition))
@@ -72,7 +75,7 @@ function hashOf(text: string): string {
   return sha256Hex(new TextEncoder().encode(text))
 }
 
-/** What of a member counts; undefined where there is nothing in it. */
+/** The part of a member that counts; undefined if it is empty. */
 function countedMember(name: string, value: unknown): unknown {
   if (value === undefined || value === null) return undefined
   if (MEMBERS.has(name)) return value
@@ -81,13 +84,15 @@ function countedMember(name: string, value: unknown): unknown {
     case "requirements": return filled(value, (member) => REQUIREMENTS.has(member))
     case "env": return filled(value, (variable) => !isOfPage(variable), true)
     case "inputs": case "configFiles": return isObject(value) ? filled(mapped(value, contentOf), () => true, true) : value
-    // Ours: existing clients have none.
+    // Existing clients do not have this member.
     case "secrets": return Array.isArray(value) && value.length === 0 ? undefined : value
     default: return undefined
   }
 }
 
-/** An object's members that are wanted and not null; undefined without any. What is no object stays as it is. */
+/**
+ * The selected members of an object that are not null; undefined if there are none. A value that is not an object stays as it is.
+ */
 function filled(value: unknown, isWanted: (name: string) => boolean, takesNull = false): unknown {
   if (!isObject(value)) return value
   const kept = Object.entries(value).filter(([name, inner]) =>
@@ -116,7 +121,7 @@ function bareRef(ref: unknown): unknown {
   return bare.type === "url" && typeof bare.value === "string" ? { ...bare, value: unsigned(bare.value) } : bare
 }
 
-/** Storage of the existing system, whose URLs are signed anew for every reader. */
+/** Storage of the existing system, whose URLs have a new signature for every reader. */
 const PRESIGNED_ORIGIN = "https://metaframe-asman-test.s3.us-west-1.amazonaws.com"
 
 function unsigned(url: string): string {

@@ -5,15 +5,15 @@ import { base64Of, bytesOfBase64 } from "./base64.ts"
 import { build, type Sources } from "./build.ts"
 import { jobIdOf, oldJobIdOf } from "./canonical.ts"
 import { type Input, inputOf } from "./inputs.ts"
-import { type Settled, Settler } from "./settle.ts"
+import { type ResolvedDefinition, DefinitionResolver } from "./resolve.ts"
 import { type Put, Uploader } from "./upload.ts"
 import { bearerOfFile } from "../queue/token.ts"
 
 const BASE = "http://localhost:7801"
 const fresh = (): boolean => false
 const sources = (part: Partial<Sources> & { job: Definition }): Sources => ({ environment: {}, texts: {}, inputs: [], ...part })
-const settle = async (part: Partial<Sources> & { job: Definition }): Promise<Settled> =>
-  (await new Settler().settle(build(sources(part)), BASE, fresh))!
+const resolve = async (part: Partial<Sources> & { job: Definition }): Promise<ResolvedDefinition> =>
+  (await new DefinitionResolver().resolve(build(sources(part)), BASE, fresh))!
 const arrived = (values: Record<string, unknown>): [string, Input][] =>
   Object.entries(values).flatMap(([name, value]) => {
     const input = inputOf(value)
@@ -25,8 +25,8 @@ const FIRST = {
   environment: { foo: "bar baz", terminal: "true", hm: "disabled", channel: "zz" },
 }
 
-test("the first end-to-end vector gives the definition that the existing client gave, and is found by its id", async () => {
-  const { id, definition, uploads } = await settle(FIRST)
+test("the first end-to-end vector gives the definition of the existing client, and is found by its id", async () => {
+  const { id, definition, uploads } = await resolve(FIRST)
   expect(definition).toEqual({
     command: "echo bar baz $foo", image: "alpine:3.18.5",
     env: { foo: "bar baz", terminal: "true", hm: "disabled", channel: "zz" },
@@ -43,13 +43,13 @@ test("the second end-to-end vector, with inputs of many kinds and an upload, giv
     ref: { type: "url", value: "https://example.com/x.bin" }, keyref: { type: "key", value: "abc123" },
     utf8ref: { type: "utf8", value: "refval" }, emptyref: { type: "utf8", value: "" },
   })
-  const { definition, uploads } = await settle({ ...FIRST, inputs })
+  const { definition, uploads } = await resolve({ ...FIRST, inputs })
   expect(oldJobIdOf(definition)).toBe("108f1a8e2e94036b4a168ec1de72e9bf074b445cc461a5cdfefb48ded532e369")
   expect(definition.inputs!["lead.txt"]!.value).toBe(`${BASE}/f/84a0678c90937f5dcf9994d5866668da6b995109c8ad845410559b48a4ecafed`)
   expect(uploads.map(({ name, body }) => [name, body.size])).toEqual([["lead.txt", 201]])
 })
 
-test("substitution takes values to the letter, once for each variable, and never writes into the job", () => {
+test("substitution uses literal values, once for each variable, and never changes the job", () => {
   const job: Definition = { command: "${a} ${a} ${b}", build: { context: "https://x/${a}" }, inputs: { f: { value: "1" } },
     env: { a: "own", c: "kept" } }
   const before = JSON.stringify(job)
@@ -61,9 +61,9 @@ test("substitution takes values to the letter, once for each variable, and never
 })
 
 test("config files of the job are replaced, and empty maps are absent", async () => {
-  const { definition } = await settle({ job: { image: "a", configFiles: { x: { value: "1" } }, inputs: {}, env: {}, requirements: {} } })
+  const { definition } = await resolve({ job: { image: "a", configFiles: { x: { value: "1" } }, inputs: {}, env: {}, requirements: {} } })
   expect(definition).toEqual({ image: "a" })
-  const { definition: withText } = await settle({ job: { image: "a" }, texts: { "/etc/x": "t" } })
+  const { definition: withText } = await resolve({ job: { image: "a" }, texts: { "/etc/x": "t" } })
   expect(withText.configFiles).toEqual({ "/etc/x": { type: "utf8", value: "t" } })
 })
 
@@ -72,15 +72,15 @@ test("200 characters stay inside and 201 are uploaded, as text, JSON or base64, 
     ["utf8", { value: "é".repeat(n), type: "utf8" }], ["json", { value: "x".repeat(n - 2), type: "json" }],
     ["none", { value: "x".repeat(n) }],
   ]
-  expect((await settle({ job: { image: "a" }, inputs: values(200), texts: { t: "x".repeat(200) } })).uploads).toEqual([])
-  const { uploads, definition } = await settle({ job: { image: "a" }, inputs: values(201), texts: { t: "y".repeat(201) } })
+  expect((await resolve({ job: { image: "a" }, inputs: values(200), texts: { t: "x".repeat(200) } })).uploads).toEqual([])
+  const { uploads, definition } = await resolve({ job: { image: "a" }, inputs: values(201), texts: { t: "y".repeat(201) } })
   expect(uploads.map(({ name, body }) => [name, body.size])).toEqual([["utf8", 402], ["json", 201], ["none", 201], ["t", 201]])
   const hash = createHash("sha256").update("é".repeat(201)).digest("hex")
   expect(definition.inputs!.utf8).toEqual({ value: `${BASE}/f/${hash}`, type: "url", hash })
   const bytes = (n: number): Uint8Array => Uint8Array.from({ length: n }, (_, i) => i)
   const inputs: [string, Input][] = [["in", new Blob([bytes(150) as BlobPart])], ["out", new Blob([bytes(151) as BlobPart])],
     ["text", { value: base64Of(bytes(151)), type: "base64" }]]
-  const binary = await settle({ job: { image: "a" }, inputs })
+  const binary = await resolve({ job: { image: "a" }, inputs })
   expect(binary.definition.inputs!.in).toEqual({ value: base64Of(bytes(150)), type: "base64" })
   expect(binary.uploads.map(({ name, body }) => [name, body.size])).toEqual([["out", 151], ["text", 151]])
   expect(binary.uploads[0]!.hash).toBe(binary.uploads[1]!.hash)
@@ -107,7 +107,7 @@ test("values of every binary form are bytes, references are references", async (
   }
 })
 
-test("a data: URL of any kind is what it means, and a text that only begins so stays text", async () => {
+test("a data: URL of any kind is decoded, and a text that only begins like one stays text", async () => {
   for (const [url, ref] of [
     ["data:image/png;base64,AAAA", { value: "AAAA", type: "base64" }], ["data:;base64,AAAA", { value: "AAAA", type: "base64" }],
     ["data:application/json;charset=utf-8;BASE64,e30%3D", { value: "e30=", type: "base64" }],
@@ -127,7 +127,7 @@ test("a data: URL of any kind is what it means, and a text that only begins so s
   expect(inputOf({ type: "url", value: "https://example.com/x" })).toEqual({ type: "url", value: "https://example.com/x" })
 })
 
-test("scalars are text, nothing is skipped but what has no value, and foreign objects become plain JSON", () => {
+test("scalars are text, only missing values are skipped, and foreign objects become plain JSON", () => {
   expect([true, 1.5, 2n].map((value) => inputOf(value))).toEqual(["true", "1.5", "2"].map((value) => ({ value, type: "utf8" })))
   expect([null, undefined, () => 1, Symbol("s")].map((value) => inputOf(value))).toEqual([undefined, undefined, undefined,
     undefined])
@@ -139,26 +139,26 @@ test("scalars are text, nothing is skipped but what has no value, and foreign ob
   expect(() => inputOf({ type: "base64", value: { a: 1 } })).toThrow(TypeError)
 })
 
-test("base64 of any length survives both ways, and what is none is named", async () => {
+test("base64 of any length survives both ways, and invalid base64 is reported with its name", async () => {
   for (const n of [0, 1, 2, 3, 1_000_000]) {
     const bytes = Uint8Array.from({ length: n }, (_, i) => (i * 7) & 255)
     expect(base64Of(bytes)).toBe(Buffer.from(bytes).toString("base64"))
     expect(Buffer.compare(Buffer.from(await bytesOfBase64(base64Of(bytes)).arrayBuffer()), bytes)).toBe(0)
   }
   const broken = build(sources({ job: { image: "a" }, inputs: [["b.bin", { value: "!".repeat(300), type: "base64" }]] }))
-  await expect(new Settler().settle(broken, BASE, fresh)).rejects.toThrow("The input b.bin cannot be read: it is no base64.")
+  await expect(new DefinitionResolver().resolve(broken, BASE, fresh)).rejects.toThrow("The input b.bin cannot be read: it is not base64.")
 })
 
-test("values seen before are not hashed again, and a stale settling ends without a result", async () => {
+test("values seen before are not hashed again, and a stale resolution ends without a result", async () => {
   const blob = new Blob([new Uint8Array(3_000_000)])
   const slices = vi.spyOn(blob, "slice")
-  const settler = new Settler()
+  const resolver = new DefinitionResolver()
   const draft = (text: string) => build(sources({ job: { image: "a" }, inputs: [["b", blob]], texts: { t: text } }))
-  await settler.settle(draft("1"), BASE, fresh)
+  await resolver.resolve(draft("1"), BASE, fresh)
   const nSlices = slices.mock.calls.length
-  await settler.settle(draft("2"), BASE, fresh)
+  await resolver.resolve(draft("2"), BASE, fresh)
   expect(slices.mock.calls.length).toBe(nSlices)
-  expect(await settler.settle(draft("3"), BASE, () => true)).toBeUndefined()
+  expect(await resolver.resolve(draft("3"), BASE, () => true)).toBeUndefined()
 })
 
 beforeEach(() => { vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }) })
@@ -167,7 +167,7 @@ afterEach(() => { vi.useRealTimers() })
 const upload = (hash: string) => ({ name: hash, base: BASE, hash, body: new Blob(["x"]) })
 const never = new AbortController().signal
 
-test("an upload is done once, however often and by however many it is wanted", async () => {
+test("an upload is done once, however often and by however many callers it is requested", async () => {
   const urls: string[] = []
   const uploader = new Uploader((url) => { urls.push(url); return Promise.resolve(200) })
   await Promise.all([1, 2].map(() => uploader.upload(upload("a"), () => {}, never)))
@@ -188,7 +188,7 @@ test("an upload is tried again after 100 ms, doubling, nine times in all, and th
   waits.forEach((wait, n) => expect(Math.abs(wait - 100 * 2 ** n)).toBeLessThanOrEqual(100))
 })
 
-test("while no server answers an upload waits for as long as it is wanted, and then goes on", async () => {
+test("while no server answers an upload waits for as long as it is needed, and then continues", async () => {
   let isAway = true
   const put = vi.fn<Put>(() => (isAway ? Promise.reject(new TypeError("x")) : Promise.resolve(200)))
   const said: unknown[] = []
@@ -201,7 +201,7 @@ test("while no server answers an upload waits for as long as it is wanted, and t
   expect(said.at(-1)).toBe(1)
 })
 
-test("an upload that waits ends when nobody wants it any more, and one of a file that changed at once", async () => {
+test("a waiting upload ends when it is no longer needed, and one of a changed file ends at once", async () => {
   const put = vi.fn<Put>(() => Promise.reject(new TypeError("x")))
   const stop = new AbortController()
   const ended = new Uploader(put).upload(upload("a"), () => {}, stop.signal).catch(() => "ended")
@@ -214,13 +214,13 @@ test("an upload that waits ends when nobody wants it any more, and one of a file
   await expect(new Uploader(put).upload({ ...upload("b"), body }, () => {}, never)).rejects.toThrow("the file was changed")
 })
 
-test("a file larger than the server takes is not sent nine times", async () => {
+test("a file larger than the server accepts is not sent nine times", async () => {
   const put = vi.fn<Put>(() => Promise.resolve(413))
-  await expect(new Uploader(put).upload(upload("a"), () => {}, never)).rejects.toThrow("it is larger than the server takes")
+  await expect(new Uploader(put).upload(upload("a"), () => {}, never)).rejects.toThrow("it is larger than the server accepts")
   expect(put).toHaveBeenCalledTimes(1)
 })
 
-test("a token that is asked for is sent at the next try, and an upload that is refused is not tried again", async () => {
+test("a required token is sent at the next try, and an upload that is refused is not tried again", async () => {
   const sent: unknown[] = []
   let token = "first"
   const headersOf = (url: string): Record<string, string> => bearerOfFile(url, BASE, token)
@@ -233,7 +233,7 @@ test("a token that is asked for is sent at the next try, and an upload that is r
   const done = uploader.upload(upload("a"), () => {}, never)
   await vi.advanceTimersByTimeAsync(200)
   await done
-  await expect(uploader.upload({ ...upload("b"), base: "http://other" }, () => {}, never)).rejects.toThrow("asks for a token")
+  await expect(uploader.upload({ ...upload("b"), base: "http://other" }, () => {}, never)).rejects.toThrow("requires a token")
   expect(sent).toEqual([
     [`${BASE}/f/a`, { Authorization: "Bearer first" }], [`${BASE}/f/a`, { Authorization: "Bearer second" }],
     ["http://other/f/b", {}],

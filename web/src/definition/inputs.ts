@@ -1,6 +1,6 @@
 /**
- * What arrives from a parent page or from the user, as inputs of a job. Values that are bytes stay blobs until their size is
- * known to be small: nothing large is turned into text here.
+ * Turns values from a parent page or from the user into inputs of a job. Bytes stay blobs until their size is known to be small:
+ * large values are never turned into text here.
  */
 import type { DataRef, DataRefType } from "../wire.ts"
 import { bytesOfBase64 } from "./base64.ts"
@@ -17,14 +17,14 @@ export function isDataRef(value: unknown): value is DataRef {
   return REF_TYPES.has(type) && Boolean(inner)
 }
 
-/** The name of an input as a job knows it: without one leading slash. */
+/** The name of an input in a job: without one leading slash. */
 export function inputName(name: string): string {
   return name.startsWith("/") ? name.slice(1) : name
 }
 
 /**
- * A value that a parent page sent, as an input. Undefined for what is skipped (null, undefined, functions, symbols); throws a
- * `TypeError` for what cannot be kept as JSON.
+ * A value from a parent page, as an input. Undefined for skipped values (null, undefined, functions, symbols); throws a
+ * `TypeError` for values that cannot be stored as JSON.
  */
 export function inputOf(value: unknown): Input | undefined {
   if (value === null || value === undefined) return undefined
@@ -43,7 +43,7 @@ function ofObject(value: object): Input {
   if (isLegacy && typeof inner === "string") return { value: inner, type: "base64" }
   if (isDataRef(value)) {
     if (type === "json") return { ...value, value: plainJson(inner) }
-    if (typeof inner !== "string") throw new TypeError(`its type is ${String(type)}, but its value is no text`)
+    if (typeof inner !== "string") throw new TypeError(`its type is ${String(type)}, but its value is not text`)
     if (type === "url" && inner.startsWith("data:")) return ofString(inner)
     return typeof hash === "string" ? { type: type as DataRefType, value: inner, hash }
       : { type: type as DataRefType, value: inner }
@@ -51,21 +51,21 @@ function ofObject(value: object): Input {
   return { value: plainJson(value), type: "json" }
 }
 
-/** The value as JSON alone can hold it, so that it is the same for the id, for the server and for the container. */
+/** The value as plain JSON, so that it is the same for the id, for the server and for the container. */
 function plainJson(value: unknown): unknown {
   const text = JSON.stringify(value) as string | undefined
-  if (text === undefined) throw new TypeError("it is no JSON")
+  if (text === undefined) throw new TypeError("it is not JSON")
   return JSON.parse(text)
 }
 
-/** The head of a `data:` URL: a type, or none, and parameters. A text that only begins with the word has none. */
+/** The head of a `data:` URL: an optional type, and parameters. A text that only begins with `data:` has none. */
 const HEAD = /^data:(?:[\w!#$&^.+-]+\/[\w!#$&^.+*-]+)?((?:;[^,;\s]*)*),/
 const REFERENCE = /^data:text\/x-uri[;,]/
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/
-/** No head of a `data:` URL that means anything here is longer. */
+/** Valid heads of `data:` URLs are not longer. */
 const HEAD_CHARS_MAX = 4_096
 
-/** A text, or what a `data:` URL of any kind means: bytes, text, or the address of a file. */
+/** A text, or the content of a `data:` URL: bytes, text, or the address of a file. */
 function ofString(value: string): Input {
   const [head, parameters] = HEAD.exec(value.slice(0, HEAD_CHARS_MAX)) ?? []
   if (head === undefined) return { value, type: "utf8" }
@@ -78,7 +78,7 @@ function ofString(value: string): Input {
   return ofPercentEncoded(body)
 }
 
-/** Percent-encoded text; bytes where it is none. */
+/** Percent-encoded text; bytes if it is not text. */
 function ofPercentEncoded(body: string): Input {
   try {
     return { value: decodeURIComponent(body), type: "utf8" }
@@ -98,7 +98,7 @@ function decodedUrl(text: string): string {
   }
 }
 
-/** The bytes that an input means, as a blob, and the length that decides whether they travel inside the definition. */
+/** The bytes of an input, as a blob, and the length that decides whether they become part of the definition. */
 export function bytesOf(input: Input): { length: number; body: () => Blob } | undefined {
   if (input instanceof Blob) return { length: base64Length(input.size), body: () => input }
   const { type, value } = input

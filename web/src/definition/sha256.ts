@@ -20,7 +20,7 @@ function fraction(x: number): number {
   return Math.floor((x - Math.floor(x)) * 2 ** 32) | 0
 }
 
-/** A hash under way. Takes bytes piece by piece; holds 64 bytes of them. */
+/** A hash in progress. It takes bytes piece by piece and buffers 64 of them. */
 export class Sha256 {
   readonly #state = START.slice()
   readonly #words = new Int32Array(64)
@@ -46,7 +46,7 @@ export class Sha256 {
     return this
   }
 
-  /** Ends it: lowercase hex. The object is of no use afterwards. */
+  /** Finishes the hash: lowercase hex. The object cannot be used afterwards. */
   hex(): string {
     const nBits = this.#nBytes * 8
     const padding = new Uint8Array(((this.#nRest < 56 ? 56 : 120) - this.#nRest) + 8)
@@ -95,15 +95,15 @@ export class Sha256 {
   }
 }
 
-/** SHA-256 of bytes at hand, in lowercase hex. */
+/** SHA-256 of bytes in memory, in lowercase hex. */
 export function sha256Hex(bytes: Uint8Array): string {
   return new Sha256().update(bytes).hex()
 }
 
-/** Bytes that are hashed at a stretch: some milliseconds, so that the page stays alive. */
+/** Bytes that are hashed at a time: a few milliseconds, so that the page stays responsive. */
 const SLICE_BYTES = 2 * 1024 * 1024
 
-/** SHA-256 of a blob of any size, slice by slice: no more than a slice is in memory. `isStale` ends it early with undefined. */
+/** SHA-256 of a blob of any size, slice by slice: only one slice is in memory. `isStale` ends it early with undefined. */
 export async function sha256OfBlob(blob: Blob, isStale: () => boolean = () => false): Promise<string | undefined> {
   const hash = new Sha256()
   for (let at = 0; at < blob.size; at += SLICE_BYTES) {

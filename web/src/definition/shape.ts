@@ -1,12 +1,12 @@
 /**
- * Whether a value that somebody wrote has the shape of a definition, as far as the page and the id rely on it. `null` stands for
- * an absent member, as the server takes it.
+ * Whether an untrusted value has the shape of a definition, as far as the page and the id rely on it. `null` counts as an absent
+ * member, as on the server.
  */
 import type { Control, Definition } from "../wire.ts"
 
 type Check = (value: unknown) => boolean
 
-/** An object that is no array. */
+/** An object that is not an array. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value)
 }
@@ -19,7 +19,7 @@ const mapOf = (check: Check): Check => (value) =>
   isObject(value) && Object.keys(value).length <= ENTRIES_MAX && Object.values(value).every(check)
 const membersOf = (checks: Record<string, Check>): Check => (value) => isObject(value) && wrongMember(value, checks) === undefined
 
-/** Inputs, config files or variables of one definition: the server takes no more. */
+/** Most inputs, config files or variables of one definition: the server accepts no more. */
 export const ENTRIES_MAX = 1_000
 
 const BUILD: Record<string, Check> = {
@@ -39,12 +39,12 @@ function wrongMember(value: Record<string, unknown>, checks: Record<string, Chec
   return Object.keys(checks).find((name) => value[name] !== undefined && value[name] !== null && !checks[name]!(value[name]))
 }
 
-/** The value as a definition. Throws a `TypeError` that says in a few words what is wrong with it. */
+/** The value as a definition. Throws a `TypeError` that says briefly what is wrong. */
 export function asDefinition(value: unknown): Definition {
   return as("a job", value, DEFINITION) as Definition
 }
 
-/** The value as the control of a submission. Throws a `TypeError` likewise. */
+/** The value as the control of a submission. Throws a `TypeError` in the same way. */
 export function asControl(value: unknown): Control {
   return as("a control", value, CONTROL) as Control
 }

@@ -1,22 +1,22 @@
 /**
- * Stores bytes under `/f` before a job that refers to them is sent. Answers that may pass are tried again some times; while no
- * server answers, an upload waits for as long as somebody wants it.
+ * Stores bytes under `/f` before a job that refers to them is sent. Temporary errors are retried some times. While no server
+ * answers, an upload waits for as long as it is needed.
  */
-import type { Upload } from "./settle.ts"
+import type { Upload } from "./resolve.ts"
 
-/** Tries of one upload that a server answers, the first included. */
+/** Most tries of one upload that a server answers, including the first. */
 const TRIES_MAX = 9
-/** Wait before the second try; it doubles with each further one. */
+/** Pause before the second try; it doubles with each further one. */
 const FIRST_WAIT_MS = 100
-/** Longest wait for a network that is away; it ends when the browser says that it is back. */
+/** Longest wait without a network; it ends when the browser reports that it is online again. */
 const AWAY_WAIT_MS = 5_000
-/** Answers that no further try changes. */
+/** Permanent refusals. */
 const FINAL: Readonly<Record<number, string>> = {
-  401: "the server asks for a token", 403: "the server does not accept the token", 413: "it is larger than the server takes",
+  401: "the server requires a token", 403: "the server does not accept the token", 413: "it is larger than the server accepts",
 }
 /** Uploads at a time. */
 const PARALLEL_MAX = 4
-/** Uploads that are known to be stored; the oldest are forgotten, and then stored again. */
+/** Most uploads that are remembered as stored; the oldest are forgotten, and then stored again. */
 const KNOWN_MAX = 10_000
 
 export type HeaderValues = Readonly<Record<string, string>>
@@ -26,8 +26,8 @@ export type Put =
   (url: string, body: Blob, headers: HeaderValues, onShare: (share: number) => void, signal: AbortSignal) => Promise<number>
 
 /**
- * `PUT` by XMLHttpRequest: unlike `fetch` it tells of its progress. A server may redirect to an object storage of another origin:
- * browsers follow without `Authorization` then, as the Fetch standard wants it.
+ * `PUT` by XMLHttpRequest: unlike `fetch` it reports its progress. A server may redirect to an object storage of another origin:
+ * browsers then follow without `Authorization`, as the Fetch standard requires.
  */
 export const putByXhr: Put = (url, body, headers, onShare, signal) =>
   new Promise((resolve, reject) => {
@@ -44,14 +44,14 @@ export const putByXhr: Put = (url, body, headers, onShare, signal) =>
     request.send(body)
   })
 
-/** After nobody wants it any more an upload goes on for this long: the next job often refers to the same bytes. */
+/** An upload that is no longer needed continues for this long: the next job often refers to the same bytes. */
 const GRACE_MS = 3_000
 
-/** The share that is sent, 0 to 1, or that the upload waits for the connection. */
+/** The finished share, 0 to 1, or that the upload waits for the connection. */
 export type Progress = number | "waiting"
 type OnProgress = (progress: Progress) => void
 
-/** How one try went. `away`: no server answered. */
+/** The result of one try. `away`: no server answered. */
 type Outcome = { readonly is: "stored" } | { readonly is: "away" } | { readonly is: "refused" | "failed"; readonly why: string }
 
 interface Flight {
@@ -60,7 +60,7 @@ interface Flight {
   readonly abort: AbortController
 }
 
-/** Uploads, each at most once a page's life, and never twice at a time. */
+/** Uploads: each at most once in a page's life, and never twice at a time. */
 export class Uploader {
   readonly #put: Put
   readonly #headersOf: (url: string) => HeaderValues
@@ -69,7 +69,7 @@ export class Uploader {
   readonly #queue: (() => void)[] = []
   #nBusy = 0
 
-  /** `headersOf` gives what goes along to an address, at each try: a token may have come meanwhile. */
+  /** `headersOf` returns the headers for an address, at each try: a token may have been added in the meantime. */
   constructor(put: Put = putByXhr, headersOf: (url: string) => HeaderValues = () => ({})) {
     this.#put = put
     this.#headersOf = headersOf
@@ -81,8 +81,8 @@ export class Uploader {
   }
 
   /**
-   * Stores the bytes unless that was done. `onShare` hears how far it is. Rejects with an `Error` whose message says why in a few
-   * words when all tries failed.
+   * Stores the bytes unless that was done. `onShare` gets the progress. When all tries failed, rejects with an `Error` whose
+   * message says why.
    */
   upload(upload: Upload, onShare: OnProgress, signal: AbortSignal): Promise<void> {
     const url = `${upload.base}/f/${upload.hash}`
@@ -146,8 +146,8 @@ export class Uploader {
       return why === undefined ? { is: "failed", why: `the server answered ${status}` } : { is: "refused", why }
     } catch {
       signal.throwIfAborted()
-      // A file that changed on its disk cannot be sent either, and no network brings it back.
-      return (await isReadable(body)) ? { is: "away" } : { is: "refused", why: "the file was changed or removed meanwhile" }
+      // A file that changed on disk cannot be sent, even with a network.
+      return (await isReadable(body)) ? { is: "away" } : { is: "refused", why: "the file was changed or removed in the meantime" }
     }
   }
 
@@ -162,7 +162,7 @@ function isReadable(body: Blob): Promise<boolean> {
   return body.slice(0, 1).arrayBuffer().then(() => true, () => false)
 }
 
-/** Waits, no longer than until the browser finds its network again. */
+/** Waits, but only until the browser is online again. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const over = new AbortController()

@@ -15,7 +15,7 @@ export interface EditorCalls {
   onrun(): void
 }
 
-/** A document longer than this is shown and not edited: each key would cost the page a copy of it. */
+/** A longer document is shown but cannot be edited: each key press would copy it. */
 export const EDITED_CHARS_MAX = 2_000_000
 
 /** One editor of one file in an element; `name` decides its language and is its accessible name. */
@@ -32,7 +32,7 @@ export class CodeEditor {
     void languageOf(name).then((found) => this.#view.dispatch({ effects: language.reconfigure(found) }))
   }
 
-  /** Takes a text that came from elsewhere, such as the fragment; the cursor stays where it can. */
+  /** Takes a text from elsewhere, such as the fragment; the cursor stays in place if possible. */
   set(text: string): void {
     const { doc } = this.#view.state
     if (doc.length === text.length && doc.toString() === text) return

@@ -1,6 +1,6 @@
 import type { Extension } from "@codemirror/state"
 
-/** Modes by a file's ending or its whole name; each is a chunk of its own and loaded when a file needs it. */
+/** Modes by a file's ending or its whole name. Each is a separate chunk that is loaded when a file needs it. */
 const MODES: Readonly<Record<string, () => Promise<Extension>>> = {
   py: async () => (await import("@codemirror/lang-python")).python(),
   js: async () => (await import("@codemirror/lang-javascript")).javascript(),

@@ -1,9 +1,9 @@
-/** The fragment's place in the world: the window's address, or a fake of it in tests. */
+/** The address that contains the fragment: the window's, or a fake in tests. */
 export interface Address {
   read(): string
-  /** Replaces the fragment without an entry in the history, then tells the window once. Throws where the browser refuses. */
+  /** Replaces the fragment without an entry in the history, then notifies the window once. Throws if the browser refuses. */
   write(hash: string): void
-  /** Calls the listener after each change, whoever made it. Returns what ends it. */
+  /** Calls the listener after each change from any source. Returns a function that ends it. */
   listen(listener: () => void): () => void
   /** Calls the listener when the page goes away. */
   onLeave(listener: () => void): () => void

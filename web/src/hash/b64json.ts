@@ -1,15 +1,18 @@
 /**
- * JSON in a fragment: base64 of the percent-encoded text. Links in the wild come from several generations of the library that
- * writes them, so reading takes every variant of them, doubly encoded ones and those without padding too.
+ * JSON in a fragment: base64 of the percent-encoded text. Existing links come from several versions of the library that writes
+ * them, so reading accepts every variant, including double encoding and missing padding.
  */
 import { stableText } from "../definition/canonical.ts"
 
-/** The base64 of a JSON value, as every reader takes it; not yet percent-encoded. Throws for what JSON cannot hold. */
+/**
+ * The base64 of a JSON value in the form that every reader accepts; not yet percent-encoded. Throws for values that JSON cannot
+ * represent.
+ */
 export function encodeB64Json(value: unknown): string {
   return btoa(encodeURIComponent(stableText(value)))
 }
 
-/** Reads what any of the known writers wrote, percent-encoded or not. Throws a `SyntaxError` or `RangeError` when it is none. */
+/** Reads the output of every known writer, percent-encoded or not. Throws a `SyntaxError` or `RangeError` for anything else. */
 export function decodeB64Json(raw: string): unknown {
   const latin1 = base64Text(unescape(raw))
   if (latin1.startsWith("%")) return JSON.parse(decodePercent(latin1))
@@ -30,18 +33,18 @@ function decodePercent(text: string): string {
   }
 }
 
-/** `atob` that takes missing padding; white space, which it skips, is no base64 here. */
+/** `atob` that accepts missing padding; white space, which `atob` skips, is refused here. */
 function base64Text(text: string): string {
   const bare = text.replace(/=+$/, "")
-  if (!/^[A-Za-z0-9+/]+$/.test(bare)) throw new SyntaxError("it is no base64")
+  if (!/^[A-Za-z0-9+/]+$/.test(bare)) throw new SyntaxError("it is not base64")
   try {
     return atob(bare)
   } catch {
-    throw new SyntaxError("it is no base64")
+    throw new SyntaxError("it is not base64")
   }
 }
 
-/** Text of bytes that are UTF-8, else undefined: then they are Latin-1, as `btoa` of plain JSON makes them. */
+/** The text of UTF-8 bytes, else undefined: then they are Latin-1, the output of `btoa` for plain JSON. */
 function utf8(latin1: string): string | undefined {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(latin1, (char) => char.charCodeAt(0)))

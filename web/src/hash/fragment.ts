@@ -1,21 +1,21 @@
 /**
- * The grammar of the URL's fragment: `#pre?key=value&key=value`. Whatever follows the `#` can be read; nothing here throws.
+ * The grammar of the URL's fragment: `#pre?key=value&key=value`. Any text after the `#` can be read; nothing here throws.
  */
 
 /** Characters of a whole fragment: browsers refuse addresses beyond 2 MiB. */
 export const FRAGMENT_CHARS_MAX = 2_000_000
-/** Parameters that are read; later ones are left alone by reading, and lost by the next write. */
+/** Most parameters that are read; later ones are ignored, and lost by the next write. */
 export const PARAMETERS_MAX = 1_000
 
 /**
- * A fragment, taken apart. `raw` holds the values as they are written, in the order of the fragment; of equal keys the last wins.
+ * A parsed fragment. `raw` contains the values as they are written, in the order of the fragment; of equal keys the last wins.
  */
 export interface Fragment {
   readonly pre: string
   readonly raw: ReadonlyMap<string, string>
 }
 
-/** Takes a fragment apart, with or without its leading `#`. No `?` means no parameters. */
+/** Parses a fragment, with or without its leading `#`. Without a `?` there are no parameters. */
 export function parseFragment(hash: string): Fragment {
   const text = hash.replace(/^#+/, "").slice(0, FRAGMENT_CHARS_MAX)
   const at = text.indexOf("?")
@@ -29,7 +29,7 @@ function split(piece: string): [string, string] {
   return at < 0 ? [piece, ""] : [piece.slice(0, at), piece.slice(at + 1)]
 }
 
-/** Percent-decodes once; what cannot be decoded stays as it is, as existing clients do. `+` is no space. */
+/** Percent-decodes once; what cannot be decoded stays as it is, as in existing clients. `+` does not mean a space. */
 export function decodeValue(raw: string): string {
   try {
     return decodeURIComponent(raw)
@@ -38,14 +38,14 @@ export function decodeValue(raw: string): string {
   }
 }
 
-/** Percent-encodes a value. A lone surrogate, which no UTF-8 can hold, becomes U+FFFD. */
+/** Percent-encodes a value. A lone surrogate, which UTF-8 cannot represent, becomes U+FFFD. */
 export function encodeValue(value: string): string {
   return encodeURIComponent(value.replace(/[\ud800-\udfff]/gu, "\ufffd"))
 }
 
 /**
- * The fragment with some parameters set (already encoded) or, where the value is undefined, deleted. Keys are sorted by UTF-16
- * code units; the rest is kept to the letter.
+ * The fragment with some parameters set (already encoded) or, if the value is undefined, deleted. Keys are sorted by UTF-16 code
+ * units; the rest is kept unchanged.
  */
 export function withValues(fragment: Fragment, changes: ReadonlyMap<string, string | undefined>): Fragment {
   const raw = new Map(fragment.raw)

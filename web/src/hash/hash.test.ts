@@ -23,7 +23,7 @@ test("text in UTF-8 without a percent layer is read as UTF-8, and a trailing %3D
   expect(decodeB64Json("eyJhIjoxfQ%25253D%25253D")).toEqual({ a: 1 })
 })
 
-test("what is no JSON in base64 throws, whatever it is", () => {
+test("anything else than JSON in base64 throws", () => {
   for (const raw of ["", "%", "%zz", "!!!!", "a", "e30 ", btoa("{"), btoa("%7B"), btoa("%E9")]) {
     expect(() => decodeB64Json(raw), raw).toThrow(SyntaxError)
   }
@@ -37,7 +37,7 @@ test("a fragment is taken apart at the first ? and each piece at the first =", (
   expect(decodeValue("bar%20baz+x")).toBe("bar baz+x")
 })
 
-test("writing sorts the keys, keeps the rest to the letter and deletes the last key to an empty fragment", () => {
+test("writing sorts the keys, keeps the rest unchanged and deletes the last key to an empty fragment", () => {
   const fragment = parseFragment("#pre?z=%7e&a=1")
   expect(fragmentText(withValues(fragment, new Map([["m", encodeValue("a=b &")]])))).toBe("#pre?a=1&m=a%3Db%20%26&z=%7e")
   expect(fragmentText(withValues(parseFragment("#?a=1"), new Map([["a", undefined]])))).toBe("")

@@ -1,8 +1,8 @@
 /**
  * The parameters of the fragment as a reactive store.
  *
- * A change is seen at once by whoever reads the store; the address, and with it the parent page, which gets the whole fragment
- * each time, follows at once for switches and names, and after `EDIT_MS` without a further change for what is typed.
+ * Readers of the store see a change at once. The address changes at once for switches and names, and after `EDIT_MS` without a
+ * further change for typed text. With the address the parent page gets the whole fragment.
  */
 import type { MetaframeDefinition, Params } from "../client/client.ts"
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
@@ -13,7 +13,7 @@ import { encodeB64Json } from "./b64json.ts"
 import { encodeValue, type Fragment, FRAGMENT_CHARS_MAX, fragmentText, parseFragment, withValues } from "./fragment.ts"
 import { type Memory, type ParamValues, readParams } from "./read.ts"
 
-/** Quiet after an edit, before the address is written. */
+/** Pause after an edit before the address is written. */
 export const EDIT_MS = 250
 
 type Flag = Parameters<Params["setFlag"]>[0]
@@ -52,9 +52,9 @@ export class ParamStore implements Params {
   get maxJobDuration(): string { return this.#values.maxJobDuration }
   get definition(): MetaframeDefinition | undefined { return this.#values.definition }
   get others(): Readonly<Record<string, string>> { return this.#values.others }
-  /** Whether an edit is under way that the address does not have yet. */
+  /** Whether there is an edit that the address does not have yet. */
   get isEditing(): boolean { return this.#pending.size > 0 }
-  /** The whole fragment as it is, or is about to be, written. */
+  /** The whole fragment as it is or will be written. */
   get text(): string { return fragmentText(this.#fragment) }
 
   setJob(job: Definition | undefined): void { this.#setJson("job", job, EDIT_MS) }
@@ -73,13 +73,13 @@ export class ParamStore implements Params {
     this.#write(parseFragment(hash))
   }
 
-  /** Calls the listener after each change of a value, whoever made it. Returns what ends it. */
+  /** Calls the listener after each change of a value from any source. Returns a function that ends it. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Writes what was set to the address now. */
+  /** Writes the pending changes to the address now. */
   flush(): void {
     clearTimeout(this.#timer)
     if (this.#pending.size === 0) return
@@ -118,7 +118,7 @@ export class ParamStore implements Params {
     if (delay === 0) this.flush()
   }
 
-  /** Whether the fragment says so already, in whatever generation's writing. */
+  /** Whether the fragment has this value already, in the form of any version. */
   #isSame(name: string, raw: string | undefined): boolean {
     const current = this.#fragment.raw.get(name)
     if (current === raw) return true
@@ -128,7 +128,7 @@ export class ParamStore implements Params {
     return stableText(values[key]) === stableText(this.#values[key])
   }
 
-  /** The address changed, by us or by others: what was set since and is not written yet stays set. */
+  /** The address changed, by this page or by others: pending changes stay set. */
   #readAddress(): void {
     const found = parseFragment(this.#address.read())
     this.#fragment = this.#pending.size === 0 ? found : withValues(found, this.#pending)
@@ -142,7 +142,7 @@ export class ParamStore implements Params {
       this.#address.write(text)
       this.#problems.clear("hash")
     } catch (error) {
-      // Browsers refuse too many writes in a row. The values hold in this page, and the next edit writes them.
+      // Browsers refuse too many writes in a row. The values still apply in this page, and the next edit writes them.
       this.#problems.say("hash", `The address of this page could not be changed: ${sentenceOf(error)}.`)
       this.#fragment = fragment
       this.#read()
@@ -150,11 +150,11 @@ export class ParamStore implements Params {
   }
 
   #read(): void {
-    const { values, complaints } = readParams(this.#fragment, this.#memory)
+    const { values, problems } = readParams(this.#fragment, this.#memory)
     this.#problems.clearAll("hash:")
-    for (const [name, complaint] of complaints) {
+    for (const [name, problem] of problems) {
       this.#problems.say(`hash:${name.slice(0, 100)}`,
-        `The parameter ${name.slice(0, 100)} of the link cannot be read: ${complaint}.`)
+        `The parameter ${name.slice(0, 100)} of the link cannot be read: ${problem}.`)
     }
     const isNew = (Object.keys(values) as (keyof ParamValues)[]).some((name) => !isEqual(values[name], this.#values[name]))
     if (!isNew) return
@@ -163,7 +163,7 @@ export class ParamStore implements Params {
   }
 }
 
-/** Decoded values keep their identity; the two maps of variables are made anew at each reading, and their order counts. */
+/** Decoded values keep their identity. The two maps of variables are new at each read, and their order counts. */
 function isEqual(a: unknown, b: unknown): boolean {
   return a === b || (typeof a === "object" && typeof b === "object" && JSON.stringify(a) === JSON.stringify(b))
 }

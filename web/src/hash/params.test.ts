@@ -41,7 +41,7 @@ test("parameters are read, and unknown ones become variables", () => {
   expect(Object.entries(params.others)).toEqual([["foo", "bar baz"], ["hm", "disabled"]])
 })
 
-test("what a surrounding metapage adds to the address is no variable, so that every viewer has the same job", () => {
+test("parameters that a surrounding metapage adds are not variables, so that every viewer has the same job", () => {
   const added = "&mp-channel=wss%3A%2F%2Fa&mp_debug=1&readonly=true&edit=1&channel=c&CHANNEL=C&parent-metapage-id=p&fs-path=%2Fx"
   const { params, address } = store(`#?job=${b64({ image: "a" })}&hm=disabled${added}&readonlyish=1`)
   expect(Object.entries(params.others)).toEqual([["hm", "disabled"], ["readonlyish", "1"]])
@@ -49,7 +49,7 @@ test("what a surrounding metapage adds to the address is no variable, so that ev
   expect(address.hash).toContain("mp-channel=wss")
 })
 
-test("a malformed parameter is a problem and counts as absent, and goes away when it is set", () => {
+test("a malformed parameter is a problem and counts as absent, and the problem disappears when it is set", () => {
   const { params, problems, address } = store(`#?job=%25&inputs=${b64({ a: 1 })}&control=${b64([])}&queue=q`)
   expect(problems.list.map(({ key }) => key)).toEqual(["hash:job", "hash:inputs", "hash:control"])
   expect([params.job, params.inputs, params.control, params.queue]).toEqual([undefined, {}, undefined, "q"])
@@ -89,14 +89,14 @@ test("typing writes the address once after a pause, a switch at once, and nothin
   expect(address.hash).toBe(`#?debug=true&inputs=${b64({ "a.txt": "abc" })}&z=1`)
 })
 
-test("a value that another generation wrote is not written anew when it is the same", () => {
+test("an unchanged value that another version wrote is not written again", () => {
   const { params, address } = store(`#?job=${btoa('{"image":"a","command":"b"}')}`)
   params.setJob({ command: "b", image: "a" })
   params.flush()
   expect(address.writes).toEqual([])
 })
 
-test("an edit under way survives a change of the address by others, and each change is told once", () => {
+test("a pending edit survives a change of the address by others, and each change is reported once", () => {
   const { params, address } = store("#?queue=a")
   let nTold = 0
   params.onChange(() => nTold++)

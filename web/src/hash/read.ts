@@ -1,19 +1,19 @@
-/** The fourteen parameters, as values. Reading never throws: what is malformed or too large is absent, and said. */
+/** The fourteen parameters, as values. Reading never throws: malformed or too large values count as absent and are reported. */
 import type { MetaframeDefinition, ReadParams } from "../client/client.ts"
 import { DEPTH_MAX, isOfPage, stableText } from "../definition/canonical.ts"
 import { asControl, asDefinition, ENTRIES_MAX, isObject } from "../definition/shape.ts"
 import { decodeB64Json } from "./b64json.ts"
 import { decodeValue, type Fragment } from "./fragment.ts"
 
-/** Characters of a parameter that is a name, an address or a duration. */
+/** Most characters of a parameter that is a name, an address or a duration. */
 const STRING_CHARS_MAX = 2_048
-/** Characters of an environment variable's value: the kernel takes no longer one. */
+/** Most characters of an environment variable's value: the kernel accepts no longer ones. */
 const VARIABLE_CHARS_MAX = 131_000
 
 export type ParamValues = ReadParams
 
-/** Values by their written form, so that what did not change stays the same object. */
-export type Memory = Map<string, { raw: string; value: unknown; complaint?: string }>
+/** Values by their written form, so that unchanged values stay the same object. */
+export type Memory = Map<string, { raw: string; value: unknown; problem?: string }>
 
 const DECODERS: Record<string, (raw: string) => unknown> = {
   job: (raw) => bounded(asDefinition(decodeB64Json(raw))),
@@ -32,21 +32,21 @@ const DECODERS: Record<string, (raw: string) => unknown> = {
   config: () => undefined,
 }
 
-/** Reads a fragment. Gives the values, and for each parameter that cannot be read its name and why. */
-export function readParams(fragment: Fragment, memory: Memory): { values: ParamValues; complaints: Map<string, string> } {
+/** Reads a fragment. Returns the values, and the name and the reason of each parameter that cannot be read. */
+export function readParams(fragment: Fragment, memory: Memory): { values: ParamValues; problems: Map<string, string> } {
   const known = new Map<string, unknown>()
   const others: [string, string][] = []
-  const complaints = new Map<string, string>()
+  const problems = new Map<string, string>()
   for (const name of memory.keys()) if (!fragment.raw.has(name)) memory.delete(name)
   for (const [name, raw] of fragment.raw) {
     if (isOfPage(name)) continue
-    const { value, complaint } = remembered(name, raw, memory)
-    if (complaint !== undefined) complaints.set(name, complaint)
+    const { value, problem } = remembered(name, raw, memory)
+    if (problem !== undefined) problems.set(name, problem)
     else if (isDeclared(name)) known.set(name, value)
     else others.push([name, value as string])
   }
   const values = { ...DEFAULTS, ...Object.fromEntries(known), others: Object.fromEntries(others) }
-  return { values, complaints }
+  return { values, problems }
 }
 
 const DEFAULTS: Omit<ParamValues, "others"> = {
@@ -58,7 +58,7 @@ function isDeclared(name: string): boolean {
   return Object.hasOwn(DECODERS, name)
 }
 
-function remembered(name: string, raw: string, memory: Memory): { value: unknown; complaint?: string } {
+function remembered(name: string, raw: string, memory: Memory): { value: unknown; problem?: string } {
   const known = memory.get(name)
   if (known?.raw === raw) return known
   const fresh = { raw, ...decoded(name, raw) }
@@ -66,12 +66,12 @@ function remembered(name: string, raw: string, memory: Memory): { value: unknown
   return fresh
 }
 
-function decoded(name: string, raw: string): { value: unknown; complaint?: string } {
+function decoded(name: string, raw: string): { value: unknown; problem?: string } {
   try {
     return { value: isDeclared(name) ? DECODERS[name]!(raw) : variable(raw) }
   } catch (error) {
     const isOurs = error instanceof TypeError || error instanceof RangeError
-    return { value: undefined, complaint: isOurs ? error.message : "it is no JSON in base64" }
+    return { value: undefined, problem: isOurs ? error.message : "it is not JSON in base64" }
   }
 }
 
@@ -84,7 +84,7 @@ function string(raw: string): string {
 function variable(raw: string): string {
   const text = decodeValue(raw)
   if (text.length > VARIABLE_CHARS_MAX) throw new RangeError(`it is longer than ${VARIABLE_CHARS_MAX} characters`)
-  if (text.includes("\0")) throw new RangeError("it holds a NUL, which no environment variable can")
+  if (text.includes("\0")) throw new RangeError("it contains a NUL, which environment variables cannot contain")
   return text
 }
 
@@ -92,7 +92,7 @@ function boolean(raw: string): boolean {
   return decodeValue(raw) === "true"
 }
 
-/** Refuses what is nested so deeply that nobody could handle it. */
+/** Refuses values that are nested too deeply. */
 function bounded<T>(value: T): T {
   try {
     stableText(value)

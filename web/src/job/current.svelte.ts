@@ -1,31 +1,31 @@
 /**
- * The one job that the page is about: what the server says of it, what is kept of it here, and what is asked for it.
+ * The current job of the page: the server's data, the data stored here, and the user's requests.
  *
- * Everything belongs to one id at one queue. When either changes, all that is under way for the old one is ended by its signal.
+ * Everything belongs to one id in one queue. When either changes, its signal ends all work for the old one.
  */
 import type { CurrentJob, Phase } from "../client/client.ts"
 import type { Problems } from "../client/problems.svelte.ts"
-import type { Settled } from "../definition/settle.ts"
+import type { ResolvedDefinition } from "../definition/resolve.ts"
 import { Uploader } from "../definition/upload.ts"
 import { Lines } from "../log/lines.ts"
 import type { ReadLines } from "../log/whole.ts"
-import { letGo, type Queue, type QueueListener } from "../queue/queue.svelte.ts"
+import { endChange, type Queue, type QueueListener } from "../queue/queue.svelte.ts"
 import { bearerOfFile } from "../queue/token.ts"
 import type { Definition, Fault, Job, JobResult, LogsMessage, StateChange } from "../wire.ts"
 import type { Database } from "./database.ts"
 import { explain } from "./explain.ts"
 import { LogFollower, readLogPage } from "./follower.ts"
 import { hasResult, isActive, phaseOf } from "./phase.ts"
-import { controlOf, type Terms } from "./hand.ts"
-import { Known } from "./known.svelte.ts"
+import { controlOf, type Terms } from "./submit.ts"
+import { JobRecord } from "./job-record.svelte.ts"
 import type { Stage } from "./stage.ts"
 import { Submission } from "./submission.svelte.ts"
 import { Timers } from "./timers.ts"
 
-/** Changes that come together are one submission, one query. */
+/** Changes that come together cause one submission and one query. */
 export const SUBMIT_MS = 200
 const QUERY_MS = 200
-/** A server that has not answered the query for a job by then does not know queries: an automatic start goes ahead. */
+/** A server that has not answered the query for a job by then does not support queries: an automatic start proceeds. */
 export const ANSWER_MS = 1_500
 
 export interface CurrentOptions {
@@ -39,7 +39,7 @@ export interface CurrentOptions {
   /** The state of the current job changed. */
   readonly onPhase: (phase: Phase) => void
   /** The current job is submitted. */
-  readonly onSubmit: (settled: Settled) => void
+  readonly onSubmit: (resolved: ResolvedDefinition) => void
   readonly uploader?: Uploader
   readonly log?: Lines
 }
@@ -49,11 +49,11 @@ export class Current implements CurrentJob, QueueListener {
   readonly #queue: Queue
   readonly #uploader: Uploader
   readonly #submission: Submission
-  readonly #known: Known
+  readonly #jobRecord: JobRecord
   readonly log: Lines
   readonly #follower: LogFollower
   #isRunnable = $state(false)
-  #settled: Settled | undefined = $state.raw(undefined)
+  #resolved: ResolvedDefinition | undefined = $state.raw(undefined)
   #isAnswered = false
   #isStarted = false
   #isStopped = false
@@ -69,9 +69,9 @@ export class Current implements CurrentJob, QueueListener {
     this.#follower = new LogFollower(this.log, (path, signal) => this.#queue.read(path, signal))
     this.#submission = new Submission({
       queue: this.#queue, problems: options.problems, terms: options.terms, uploader: this.#uploader,
-      onChange: () => this.#tellPhase(), onRecord: (record) => this.#known.consider(record), onEnd: () => {},
+      onChange: () => this.#tellPhase(), onRecord: (record) => this.#jobRecord.consider(record), onEnd: () => {},
     })
-    this.#known = new Known({
+    this.#jobRecord = new JobRecord({
       queue: this.#queue, problems: options.problems, database: options.database, submission: this.#submission,
       follower: this.#follower, log: this.log,
       isDue: () => this.#timers.has("submit"),
@@ -80,19 +80,19 @@ export class Current implements CurrentJob, QueueListener {
     this.#queue.listener = this
   }
 
-  get definition(): Definition | undefined { return this.#settled?.definition }
-  get id(): string | undefined { return this.#settled?.id }
-  get record(): Job | undefined { return this.#known.record }
-  get result(): JobResult | undefined { return this.#known.result }
+  get definition(): Definition | undefined { return this.#resolved?.definition }
+  get id(): string | undefined { return this.#resolved?.id }
+  get record(): Job | undefined { return this.#jobRecord.record }
+  get result(): JobResult | undefined { return this.#jobRecord.result }
   get fault(): Fault | undefined { return this.record?.finished?.fault }
-  get isOnServer(): boolean { return this.#known.isOnServer }
+  get isOnServer(): boolean { return this.#jobRecord.isOnServer }
   get uploads(): Readonly<Record<string, number>> { return this.#submission.uploads }
 
   get phase(): Phase {
     return phaseOf({
       isRunnable: this.#isRunnable, hasQueue: this.#queue.address !== undefined, isSubmitting: this.#submission.isUnderWay,
       isUploading: this.#submission.isUploading, record: this.record, result: this.#submission.old ? undefined : this.result,
-      hasNoResult: this.#known.hasNoResult, isBuilding: this.#known.stage !== undefined,
+      hasNoResult: this.#jobRecord.hasNoResult, isBuilding: this.#jobRecord.stage !== undefined,
     })
   }
 
@@ -102,15 +102,15 @@ export class Current implements CurrentJob, QueueListener {
   get explanation(): string {
     return explain({
       phase: this.phase, connection: this.#queue.connection, record: this.record, result: this.result,
-      waiting: this.#known.waiting,
+      waiting: this.#jobRecord.waiting,
       nWorkers: this.#queue.workers.length, nUploads: Object.keys(this.uploads).length,
-      isWaiting: this.#submission.isWaiting, hasNoResult: this.#known.hasNoResult,
-      stage: this.#known.stage, definition: this.definition,
+      isWaiting: this.#submission.isWaiting, hasNoResult: this.#jobRecord.hasNoResult,
+      stage: this.#jobRecord.stage, definition: this.definition,
     })
   }
 
   get stage(): Stage | undefined {
-    return this.phase === "building" ? this.#known.stage : undefined
+    return this.phase === "building" ? this.#jobRecord.stage : undefined
   }
 
   get since(): number | undefined {
@@ -125,40 +125,40 @@ export class Current implements CurrentJob, QueueListener {
     return record?.state === "Finished" && duration !== undefined ? record.time - duration : undefined
   }
 
-  /** Whether there is something to run, before it is known under which id. */
+  /** Whether there is something to run, before its id is known. */
   setRunnable(isRunnable: boolean): void {
     this.#isRunnable = isRunnable
-    if (!isRunnable) this.setSettled(undefined)
+    if (!isRunnable) this.setResolved(undefined)
     this.#tellPhase()
   }
 
-  /** The job is now this one. The same id keeps all that is known of it. */
-  setSettled(settled: Settled | undefined): void {
-    const isSame = settled?.id === this.#settled?.id
-    this.#settled = settled
+  /** Sets the current job. With the same id everything known about it is kept. */
+  setResolved(resolved: ResolvedDefinition | undefined): void {
+    const isSame = resolved?.id === this.#resolved?.id
+    this.#resolved = resolved
     if (!isSame) this.restart()
   }
 
-  /** Forgets what is known of the job, and asks anew: the id or the queue changed. */
+  /** Forgets what is known about the job, and asks again: the id or the queue changed. */
   restart(): void {
     this.#life.abort()
     this.#life = new AbortController()
     this.#timers.endAll()
-    this.#known.forget()
+    this.#jobRecord.forget()
     this.#isAnswered = this.#isStarted = this.#isStopped = false
     this.#submission.forget()
     const id = this.id
-    this.#known.follow(id ?? "", this.#life.signal)
+    this.#jobRecord.follow(id ?? "", this.#life.signal)
     this.#follower.clear()
     if (id !== undefined && this.#queue.address) {
-      void this.#known.recall()
-      this.#known.consider(this.#queue.jobOf(id))
+      void this.#jobRecord.recall()
+      this.#jobRecord.consider(this.#queue.jobOf(id))
       this.#timers.after("query", QUERY_MS, () => this.#query())
     }
     this.#tellPhase()
   }
 
-  // What the socket says.
+  // Messages of the socket.
 
   onOpen(): void {
     this.#isAnswered = false
@@ -175,16 +175,16 @@ export class Current implements CurrentJob, QueueListener {
     const id = this.id
     if (id === undefined) return
     const record = Object.hasOwn(jobs, id) ? jobs[id] : undefined
-    this.#known.tell(record, isWhole)
+    this.#jobRecord.tell(record, isWhole)
     if (record || (!isWhole && Object.keys(jobs).length === 0)) this.#answered()
   }
 
   onLogs(logs: LogsMessage): void {
-    this.#known.takeLogs(logs)
+    this.#jobRecord.takeLogs(logs)
   }
 
   onVanished(jobId: string): void {
-    if (jobId === this.id && !this.#submission.isUnderWay) void this.#known.vanished()
+    if (jobId === this.id && !this.#submission.isUnderWay) void this.#jobRecord.vanished()
   }
 
   onUnconfirmed(change: StateChange): void {
@@ -192,9 +192,9 @@ export class Current implements CurrentJob, QueueListener {
     if (change.job === this.id && enqueued) void this.#submission.confirm(enqueued, this.#life.signal)
   }
 
-  // What the user asks for.
+  // Requests of the user.
 
-  /** Shows at once that a run was asked for; `run` or `giveUp` follows. */
+  /** Shows at once that a run was requested; `run` or `giveUp` follows. */
   prepare(): void {
     this.#submission.begin()
   }
@@ -203,17 +203,17 @@ export class Current implements CurrentJob, QueueListener {
     this.#submission.end()
   }
 
-  /** Submits the job. With `isAnew` an earlier result is thrown away on the server; here it stays until the new one comes. */
+  /** Submits the job. With `isAnew` an earlier result is removed on the server; here it stays until the new one comes. */
   run(isAnew = false): void {
-    const settled = this.#settled
-    if (!settled || !this.#queue.address) return this.giveUp()
+    const resolved = this.#resolved
+    if (!resolved || !this.#queue.address) return this.giveUp()
     this.prepare()
     this.#isStarted = true
     this.#isStopped = false
     this.#timers.after("submit", SUBMIT_MS, () => void this.#submit(isAnew))
   }
 
-  /** Stops it, here at once. What was not sent yet is never sent. */
+  /** Stops it, here at once. A change that was not sent yet is never sent. */
   stop(): void {
     const id = this.id
     const hasEnded = hasResult(this.record) && !this.#submission.isUnderWay
@@ -221,40 +221,40 @@ export class Current implements CurrentJob, QueueListener {
     this.#timers.end("submit")
     this.#life.abort()
     this.#life = new AbortController()
-    this.#known.follow(id, this.#life.signal)
+    this.#jobRecord.follow(id, this.#life.signal)
     this.#isStopped = true
     this.giveUp()
-    this.#queue.outbox.post([letGo(id, "Cancelled", this.#namespace)])
-    this.#known.mark("Cancelled")
+    this.#queue.outbox.post([endChange(id, "Cancelled", this.#namespace)])
+    this.#jobRecord.mark("Cancelled")
   }
 
-  /** Throws the result away, here and on the server. */
+  /** Removes the result, here and on the server. */
   clear(): void {
     const id = this.id
     if (id === undefined || !this.#queue.address) return
-    this.#queue.outbox.post([letGo(id, "Deleted", this.#namespace)])
+    this.#queue.outbox.post([endChange(id, "Deleted", this.#namespace)])
     this.#isStopped = true
     this.giveUp()
-    this.#known.mark("Deleted")
+    this.#jobRecord.mark("Deleted")
   }
 
-  /** Looks whether the job is to start by itself. Called when the parameter changes too. */
+  /** Checks whether the job should start automatically. Also called when the parameter changes. */
   autostart(): void {
     const record = this.record
-    const isWanted = this.#options.isAutostart() && this.#settled !== undefined && !this.#isStarted && !this.#isStopped
+    const isWanted = this.#options.isAutostart() && this.#resolved !== undefined && !this.#isStarted && !this.#isStopped
     const isKnown = record !== undefined && (isActive(record) || hasResult(record))
     if (isWanted && this.#isAnswered && this.#queue.connection === "open" && !isKnown) this.run()
   }
 
-  /** Sends what was dropped onto the page before a run is asked for. Gives whether the server has all of it. */
+  /** Uploads dropped files before a run is requested. Returns whether the server has all of them. */
   async uploadEarly(names: ReadonlySet<string>): Promise<boolean> {
-    const uploads = this.#settled?.uploads.filter((upload) => names.has(upload.name) && !this.#uploader.isKnown(upload)) ?? []
+    const uploads = this.#resolved?.uploads.filter((upload) => names.has(upload.name) && !this.#uploader.isKnown(upload)) ?? []
     return uploads.length === 0 || this.#submission.store(uploads, this.#life.signal)
   }
 
   dispose(): void {
     this.#life.abort()
-    this.#known.dispose()
+    this.#jobRecord.dispose()
     this.#timers.endAll()
   }
 
@@ -282,13 +282,13 @@ export class Current implements CurrentJob, QueueListener {
   }
 
   async #submit(isAnew: boolean): Promise<void> {
-    const settled = this.#settled!
+    const resolved = this.#resolved!
     const { signal } = this.#life
-    if (!(await this.#submission.prepare(settled, signal)) || signal.aborted) return
+    if (!(await this.#submission.prepare(resolved, signal)) || signal.aborted) return
     const old = isAnew && hasResult(this.record) ? this.record : undefined
-    this.#known.makeWay()
-    this.#options.onSubmit(settled)
-    this.#submission.hand(settled, old, signal)
+    this.#jobRecord.makeWay()
+    this.#options.onSubmit(resolved)
+    this.#submission.submit(resolved, old, signal)
     this.#tellPhase()
   }
 }

@@ -1,23 +1,23 @@
 /**
- * What this browser keeps of jobs, in IndexedDB: results, so that they show without the server, the history of runs, and edits
- * that were not saved.
+ * Data about jobs in this browser's IndexedDB: results, which can be shown without the server, the history of runs, and unsaved
+ * edits.
  *
- * All are bounded and expire. A database that is forbidden, full or broken loses only that convenience: nothing here rejects.
+ * All are bounded and expire. If the database is forbidden, full or broken, only this convenience is lost: nothing here rejects.
  */
 import type { PastRun } from "../client/client.ts"
 import type { Job } from "../wire.ts"
 
 const NAME = "asman"
 const VERSION = 2
-/** Results kept; the oldest go. */
+/** Most stored results; the oldest are deleted. */
 const RESULTS_MAX = 100
-/** UTF-16 units of one result as JSON; larger ones are asked of the server each time. */
+/** Most UTF-16 units of one result as JSON; larger ones are loaded from the server each time. */
 const RESULT_CHARS_MAX = 2_000_000
 const DAY_MS = 24 * 3_600_000
 const RESULT_AGE_MAX_MS = 14 * DAY_MS
-/** Jobs whose edits are kept; the oldest go. */
+/** Most jobs with stored edits; the oldest are deleted. */
 const EDITS_MAX = 50
-/** UTF-16 units of one job's edits as JSON; larger ones live as long as the page. */
+/** Most UTF-16 units of one job's edits as JSON; larger ones live only as long as the page. */
 const EDITS_CHARS_MAX = 2_000_000
 const EDITS_AGE_MAX_MS = 30 * DAY_MS
 /** The key of the only entry of the history. */
@@ -26,7 +26,7 @@ const HISTORY = "history"
 interface Kept { readonly key: string; readonly job: Job; readonly created_at: number }
 interface KeptText { readonly key: string; readonly edits: unknown; readonly created_at: number }
 
-/** What is kept of jobs. Tests put a map in its place. */
+/** The stored data about jobs. Tests use a map instead. */
 export interface Database {
   result(key: string): Promise<Job | undefined>
   keepResult(key: string, job: Job): Promise<void>
@@ -34,7 +34,7 @@ export interface Database {
   runs(): Promise<readonly PastRun[]>
   keepRuns(runs: readonly PastRun[]): Promise<void>
   edits(key: string): Promise<unknown>
-  /** Gives whether they are kept. */
+  /** Returns whether they are stored. */
   keepEdits(key: string, edits: unknown): Promise<boolean>
   forgetEdits(key: string): Promise<void>
 }
@@ -83,7 +83,7 @@ export class BrowserDatabase implements Database {
     await this.#ask("edits", "readwrite", (store) => store.delete(key))
   }
 
-  /** Keys alone are read: the entries themselves may be large. */
+  /** Only keys are read, because the entries may be large. */
   async #expire(name: string, max: number, ageMaxMs: number): Promise<void> {
     const keys = (range?: IDBKeyRange): Promise<IDBValidKey[] | undefined> =>
       this.#ask(name, "readonly", (store) => store.index("created_at").getAllKeys(range))
@@ -126,7 +126,7 @@ async function open(): Promise<IDBDatabase | undefined> {
       if (oldVersion < 2) store("edits")
     }
     const database = await answer<IDBDatabase>(request)
-    // Another tab with a newer page is not held up.
+    // Another tab with a newer page is not blocked.
     database.onversionchange = () => database.close()
     return database
   } catch {

@@ -1,6 +1,6 @@
 /**
- * Edits that were not saved, kept until they are. They belong to a job as it is in the fragment, a queue and a frame, and come
- * back to the very job that they were made to: to any other they might not fit.
+ * Unsaved edits. They belong to the job in the fragment, a queue and a frame, and are restored only for exactly this job, because
+ * they may not fit another one.
  */
 import type { KeptEdits } from "../client/client.ts"
 import { sha256Hex } from "../definition/sha256.ts"
@@ -10,16 +10,16 @@ import type { Database } from "./database.ts"
 export class Edits {
   readonly #database: Database
   readonly #place: () => unknown
-  /** Where the edits of this page lie. */
+  /** The storage key of this page's edits. */
   #key: string | undefined
 
-  /** `place` gives what the edits belong to, as JSON. */
+  /** `place` returns what the edits belong to, as JSON. */
   constructor(database: Database, place: () => unknown) {
     this.#database = database
     this.#place = place
   }
 
-  /** What is kept for the present place. */
+  /** The stored edits for the present place. */
   async kept(): Promise<KeptEdits | undefined> {
     const key = this.#present()
     const edits = readEdits(await this.#database.edits(key))
@@ -27,7 +27,7 @@ export class Edits {
     return edits
   }
 
-  /** Keeps edits for the present place, and there alone; none forgets them. Gives whether they are kept. */
+  /** Stores edits for the present place only; none deletes them. Returns whether they are stored. */
   async keep(edits: KeptEdits | undefined): Promise<boolean> {
     const [before, key] = [this.#key, this.#present()]
     this.#key = edits ? key : undefined

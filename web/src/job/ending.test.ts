@@ -7,9 +7,9 @@ interface More { status?: number; code?: string; fault?: Fault; isExplained?: bo
 const hint = (reason: Reason, { status, code, fault, isExplained = false, definition = {} }: More = {}): string =>
   endingHint({ reason, status, code, fault, isExplained, definition })
 
-test("the common exit codes mean something, and a code for a signal names it", () => {
+test("common exit codes are explained, and a code for a signal names the signal", () => {
   expect([127, 137, 135, 0, 3].map(exitMeaning)).toEqual(
-    ["the command was not found", "it was killed, often for want of memory", "signal 7 ended it", "", ""])
+    ["the command was not found", "it was killed, often because of too little memory", "signal 7 ended it", "", ""])
 })
 
 test("an exit code that has a usual cause says what to do", () => {
@@ -22,7 +22,7 @@ test("an exit code that has a usual cause says what to do", () => {
     .toEqual(["", "", ""])
 })
 
-test("the code of an end leads to what helps, and words never do", () => {
+test("the code of an end leads to advice, and the message never does", () => {
   const cases: [EndCode, RegExp][] = [
     ["out-of-memory", /Memory/], ["image-not-found", /name and tag/], ["image-denied", /private image/],
     ["command-not-found", /spelling/], ["command-not-executable", /interpreter/], ["build-failed", /Dockerfile at that step/],
@@ -30,12 +30,12 @@ test("the code of an end leads to what helps, and words never do", () => {
   ]
   for (const [code, helps] of cases) expect(hint("Error", { code, fault: "job" }), code).toMatch(helps)
   expect(hint("Error", { code: "from-a-later-release", fault: "job" })).toBe("")
-  // The words that this page once looked for.
+  // The words that this page used to search for.
   const definition = { image: "x", command: "echo manifest unknown no such host out of memory" }
   expect(hint("Error", { isExplained: true, definition })).toBe("")
 })
 
-test("an end that is not the job's fault says so in plain words, and to run it again, whatever its code", () => {
+test("an end that is not the job's fault says so plainly, and says to run it again, for every code", () => {
   for (const fault of ["machine", "network", "settings", "cluster"] as const) {
     for (const reason of ["Error", "TimedOut"] as const) {
       expect(hint(reason, { fault, code: "out-of-memory" }), fault).toMatch(/^This was not your job's fault: .*[Rr]un it again/)
@@ -44,12 +44,12 @@ test("an end that is not the job's fault says so in plain words, and to run it a
   expect([isOthersFault("job"), isOthersFault(undefined)]).toEqual([false, false])
 })
 
-test("a run that took too long says where its bound is raised", () => {
+test("a run that took too long says where to raise its limit", () => {
   expect(hint("TimedOut")).toMatch(/^Set “Longest run”/)
   expect(hint("TimedOut", { definition: { maxDuration: "5m" } })).toMatch(/^Raise “Longest run” in the settings above 5m/)
 })
 
-test("a job that waits says what would let it run, and nothing where time alone helps", () => {
+test("a waiting job says what would let it run, and nothing if only time helps", () => {
   expect(waitingHint(0, undefined)).toMatch(/command is in the queue panel/)
   expect(waitingHint(2, "no-tag")).toMatch(/tag/)
   expect(waitingHint(2, "no-memory")).toMatch(/less/)

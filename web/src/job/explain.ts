@@ -1,11 +1,11 @@
-/** Why a job waits or how it ended, in a sentence or two for a person. */
+/** Why a job waits or how it ended, in one or two sentences. */
 import type { Connection, Phase } from "../client/client.ts"
 import { isObject } from "../definition/shape.ts"
 import type { Definition, Job, JobResult, Missing } from "../wire.ts"
 import { endingHint, exitMeaning, waitingHint } from "./ending.ts"
 import type { Stage } from "./stage.ts"
 
-/** What the server says of the job's place in the queue. */
+/** The server's data about the job's position in the queue. */
 export interface Waiting {
   readonly position: number | undefined
   readonly nQueued: number
@@ -15,7 +15,7 @@ export interface Waiting {
   readonly code: string | undefined
 }
 
-/** Reads the answer of `/q/:queue/status` for one job. Servers of others say less; what they leave out is undefined. */
+/** Reads the answer of `/q/:queue/status` for one job. Other servers send less; missing values are undefined. */
 export function readWaiting(status: unknown, jobId: string): Waiting | undefined {
   if (!isObject(status)) return undefined
   const jobs = isObject(status.jobs) ? Object.values(status.jobs) : []
@@ -45,20 +45,20 @@ export interface Situation {
   readonly definition: Definition | undefined
 }
 
-/** What only the server knows from moment to moment. */
+/** Phases whose present state only the server knows. */
 const LIVE: ReadonlySet<Phase> = new Set<Phase>(["queued", "building", "running"])
 
 export function explain(now: Situation): string {
   if (now.connection === "reconnecting" && LIVE.has(now.phase)) {
-    return "The connection to the server is lost, so this may have changed. Trying again; the job does not depend on this page."
+    return "The connection to the server is lost, so this may have changed. Trying again. The job does not depend on this page."
   }
   switch (now.phase) {
     case "empty": return "Set an image or a build."
-    case "no-queue": return "Set the queue that shall run it."
+    case "no-queue": return "Set the queue that should run it."
     case "ready": return now.record?.finishedReason === "Deleted" ? "Its result was cleared." : ""
     case "uploading": return uploadText(now)
     case "submitting": return now.connection === "open" ? "The queue has not confirmed it yet."
-      : "It is sent as soon as the queue is connected."
+      : "It will be sent as soon as the queue is connected."
     case "queued": return waitingText(now.waiting, now.nWorkers)
     case "building": return `${onWorker(now.record)} ${stageText(now.stage)}.`
     case "running": return `${onWorker(now.record)} runs it.`
@@ -67,8 +67,8 @@ export function explain(now: Situation): string {
 }
 
 function uploadText({ nUploads, isWaiting }: Situation): string {
-  if (isWaiting) return "Waiting for the connection to the server; the upload goes on by itself when it is back."
-  return nUploads === 1 ? "One large input is sent to the server." : `${nUploads} large inputs are sent to the server.`
+  if (isWaiting) return "Waiting for the connection to the server; the upload continues by itself when it is back."
+  return nUploads === 1 ? "One large input is being sent to the server." : `${nUploads} large inputs are being sent to the server.`
 }
 
 function onWorker(record: Job | undefined): string {
@@ -79,16 +79,16 @@ function stageText(stage: Stage | undefined): string {
   const what = stage?.what ?? ""
   switch (stage?.kind) {
     case "pull": return what === "" ? "pulls the image" : `pulls ${what}`
-    case "clone": return what === "" ? "fetches what the image is built of" : `fetches ${what}`
+    case "clone": return what === "" ? "fetches the build's files" : `fetches ${what}`
     case "build": return what === "" ? "builds the image" : `builds the image: ${what}`
-    case "push": return "keeps the built image for later runs"
-    case undefined: return "gets the image ready"
+    case "push": return "stores the built image for later runs"
+    case undefined: return "prepares the image"
   }
 }
 
 /**
- * Where a job stands in its queue, what it waits for, and what helps. `nWorkers` counts where the server does not say it; `start`
- * says how a worker is started.
+ * A job's position in its queue, what it waits for, and advice. `nWorkers` is used if the server does not send the number;
+ * `start` says how to start a worker.
  */
 export function waitingText(waiting: Waiting | undefined, nWorkers: number, start?: string): string {
   const n = waiting?.nWorkers ?? nWorkers
@@ -113,10 +113,10 @@ function endText(now: Situation): string {
 function endSentence({ phase, record, result, hasNoResult }: Situation, message: string | undefined): string {
   const said = record?.finished?.message
   switch (phase) {
-    case "succeeded": return hasNoResult ? "It ended well, but its result is not to be had from the server." : ""
+    case "succeeded": return hasNoResult ? "It succeeded, but the server does not have its result any more. Run it again to get one." : ""
     case "failed": return exitText(result?.StatusCode ?? 0, said)
-    case "error": return sentence(message ?? "It could not be run")
-    case "timed-out": return said ? sentence(`It was stopped: ${said}`) : "It ran longer than it may and was stopped."
+    case "error": return sentence(message ?? "It could not run")
+    case "timed-out": return said ? sentence(`It was stopped: ${said}`) : "It exceeded its time limit and was stopped."
     case "cancelled": return said ? sentence(`It was stopped: ${said}`) : "It was stopped."
     case "replaced": return "A newer job of the same frame took its place."
     case "lost": return "The connection to its worker is lost; the job waits for it or goes to another one."
@@ -124,7 +124,7 @@ function endSentence({ phase, record, result, hasNoResult }: Situation, message:
   }
 }
 
-/** Says that a result is not whole; empty where it is. */
+/** Says that a result is not complete; empty if it is complete. */
 export function missingText(missing: Missing | undefined): string {
   if (!missing) return ""
   const n = missing.outputs.toLocaleString("en")

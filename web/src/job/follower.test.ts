@@ -9,8 +9,8 @@ const lines = (from: number, to: number): LogLine[] =>
 const words = (from: number, to: number): string[] => lines(from, to).map(([text]) => text)
 
 /**
- * A follower of a job whose run log is on a server: `log` is what is there, `release` lets the requests answer that wait.
- * With `isOff` the server has no log.
+ * A follower of a job whose run log is on a server: `log` is the present log, `release` answers the waiting requests. With
+ * `isOff` the server has no log.
  */
 function following({ pageMax = 1_000_000 } = {}) {
   const waiting: (() => void)[] = []
@@ -34,7 +34,7 @@ function following({ pageMax = 1_000_000 } = {}) {
   const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve))
   return {
     follower, server, settle, store,
-    /** Lets requests answer that wait, and those that follow from them, up to a number. */
+    /** Answers waiting requests, and those that follow from them, up to a number. */
     release: async (nMax = 100) => {
       for (let n = 0; n < nMax && waiting.length > 0; n++) {
         waiting.shift()!()
@@ -42,14 +42,14 @@ function following({ pageMax = 1_000_000 } = {}) {
       }
     },
     shown: () => Array.from({ length: store.length }, (_, at) => store.at(at)!.text),
-    /** Tells lines of the log by their numbers. */
+    /** Sends lines of the log with their numbers. */
     tell: (from: number, to: number) => follower.take({ jobId: ID, step: "Running", logs: lines(from, to), cursor: to }),
-    /** The same as servers do that give no numbers. */
+    /** The same in the form of servers without numbers. */
     tellUnnumbered: (from: number, to: number) => follower.take({ jobId: ID, step: "Running", logs: lines(from, to) }),
   }
 }
 
-test("lines that the socket tells after they were read are shown once, in whatever portions they come", async () => {
+test("lines that the socket sends after they were read are shown once, in any portions", async () => {
   const { follower, server, shown, tell } = following()
   server.log = lines(1, 9)
   await follower.catchUp()
@@ -68,7 +68,7 @@ test("of equal lines each is shown: their numbers tell them apart", async () => 
   expect(shown()).toHaveLength(130)
 })
 
-test("lines that come while the log is read, and of which it holds more than the socket told, are shown once", async () => {
+test("lines that come while the log is read, and of which it has more than the socket sent, are shown once", async () => {
   const { follower, server, shown, tell, release, settle } = following()
   server.isHeld = true
   void follower.catchUp()
@@ -90,7 +90,7 @@ test("a hole between two messages is read", async () => {
   expect(shown()).toEqual(words(1, 10))
 })
 
-test("what came beyond the lines that were read is asked for again, until nothing is missing", async () => {
+test("lines beyond those that were read are requested again, until nothing is missing", async () => {
   const { follower, server, shown, tell, release, settle } = following()
   server.isHeld = true
   void follower.catchUp()

@@ -1,10 +1,10 @@
 /**
- * The log of the current job while it runs. The socket tells only of new lines, so whoever comes late, or was away for a moment,
- * first reads the log so far and then goes on where it ends.
+ * The log of the current job while it runs. The socket sends only new lines, so a page that opens late, or was disconnected for a
+ * moment, first reads the log so far and then continues where it ends.
  *
- * Lines have numbers, the build's and the run's each for themselves, and a message says with which one it ends. So a line is shown
- * once however often it comes, a hole is seen and read, and no two lines are ever compared. A message without a number is of
- * another server: where the log can be read, it only says that there is more to be read.
+ * Lines have numbers, separately for the build and the run, and a message says with which number it ends. So a repeated line is
+ * shown once, a gap is noticed and read, and lines are never compared. A message without a number comes from another kind of
+ * server: if the log can be read, it only means that there is more to read.
  */
 import { isObject } from "../definition/shape.ts"
 import type { LogPart, LogStore } from "../log/store.ts"
@@ -12,24 +12,24 @@ import { readLines } from "../queue/frames.ts"
 import type { LogLine, LogsMessage, Step } from "../wire.ts"
 import { StageReader } from "./stage.ts"
 
-/** Answers read of one part: each holds many lines, and some 20 MiB are kept of a job. */
+/** Most answers that are read for one part: each contains many lines, and a server stores about 20 MiB of a job. */
 const ANSWERS_MAX = 2_000
-/** Lines that come while the log so far is read; those before them are read once more. */
+/** Most lines that wait while the log so far is read; earlier ones are read again. */
 const WAITING_MAX = 20_000
-/** How often what is missing is read, before it is said to be missing. */
+/** How often missing lines are read before they are reported as missing. */
 const ROUNDS_MAX = 5
 
 /** Reads JSON at a path below the queue. */
 export type Read = (path: string, signal: AbortSignal) => Promise<unknown>
 
-/** Some lines of one log, and where the next ones begin. */
+/** Some lines of one log, and the start of the next ones. */
 export interface LogPage {
   readonly lines: readonly LogLine[]
   readonly next: number
   readonly isLast: boolean
 }
 
-/** Reads lines of a job's log behind the first `since`. Undefined: the server has no such log. */
+/** Reads lines of a job's log after the first `since`. Undefined: the server has no such log. */
 export async function readLogPage(
   read: Read, jobId: string, part: LogPart, since: number, signal: AbortSignal,
 ): Promise<LogPage | undefined> {
@@ -44,17 +44,17 @@ export async function readLogPage(
 export class LogFollower {
   readonly #log: LogStore
   readonly #read: Read
-  /** Ends the reading of the log so far that is under way. */
+  /** Ends the present read of the log so far. */
   #reading = new AbortController()
-  /** How many lines of each log were taken, by the server's numbers. */
+  /** How many lines of each log were received, by the server's numbers. */
   #seen = { build: 0, run: 0 }
-  /** Whether the server has a log that can be read, as far as that was tried. */
+  /** Whether the server has a readable log, if that was tried. */
   #hasLog: boolean | undefined
   #signal: AbortSignal = AbortSignal.abort()
   #jobId = ""
-  /** What came while the log so far is read, or undefined when none is read. */
+  /** Messages that came during a read of the log so far; undefined without a read. */
   #waiting: LogsMessage[] | undefined
-  /** How far the image is, until the run writes its first line. */
+  /** The progress of the image, until the run writes its first line. */
   readonly stages = new StageReader()
 
   constructor(log: LogStore, read: Read) {
@@ -62,7 +62,7 @@ export class LogFollower {
     this.#read = read
   }
 
-  /** Turns to a job; the signal ends what is under way for it. The lines stay until they are cleared. */
+  /** Switches to a job; the signal ends all work for it. The lines stay until they are cleared. */
   follow(jobId: string, signal: AbortSignal): void {
     this.#jobId = jobId
     this.#signal = signal
@@ -78,7 +78,7 @@ export class LogFollower {
     this.#log.clear()
   }
 
-  /** Takes lines from the socket. Gives false when they are of no use: of another job, or of what follows the run. */
+  /** Takes lines from the socket. Returns false if they are not needed: of another job, or of a step after the run. */
   take(message: LogsMessage): boolean {
     const { jobId, step, logs } = message
     if (jobId !== this.#jobId || step === "docker image push" || logs.length === 0) return false
@@ -90,7 +90,10 @@ export class LogFollower {
     return true
   }
 
-  /** Reads the log so far, of both parts, and joins what comes meanwhile. A server that has no such log changes nothing. */
+  /**
+   * Reads the log so far, of both parts, and adds the messages that came in the meantime. If the server has no such log, nothing
+   * changes.
+   */
   async catchUp(): Promise<void> {
     if (!(await this.#fill([]))) return
     this.stages.clear()
@@ -98,8 +101,7 @@ export class LogFollower {
   }
 
   /**
-   * The run log as the result has it, now that there is one: its end, with so many lines before it. The build's log is read if
-   * nobody saw it.
+   * Takes the run log of a result: its end, with so many earlier lines. The build's log is read if it was not shown yet.
    */
   async finish(run: readonly LogLine[], nOmitted: number, hasBuild: boolean): Promise<void> {
     const signal = this.#signal
@@ -112,7 +114,7 @@ export class LogFollower {
     if (!signal.aborted && build.length > 0) this.#log.replace("build", build)
   }
 
-  /** Reads what is missing of the run, from the beginning where there are holes. Gives false when it cannot be read. */
+  /** Reads the missing lines of the run, from the beginning if there are gaps. Returns false if they cannot be read. */
   async #readRest(signal: AbortSignal): Promise<boolean> {
     if (!this.#log.isWhole || this.#seen.run === 0) {
       this.#seen.run = 0
@@ -121,20 +123,20 @@ export class LogFollower {
     return this.#readOn("run", signal)
   }
 
-  /** What the result has, where no more can be read. */
+  /** The lines of the result, if no more can be read. */
   #showEnd(run: readonly LogLine[], nOmitted: number): void {
     this.#log.replace("run", [])
     this.#log.note("run", nOmitted)
     this.#log.append("run", run)
   }
 
-  /** Whether the message goes on where the log here ends, or holds nothing new. */
+  /** Whether the message continues where the log here ends, or contains nothing new. */
   #isNext(message: LogsMessage): boolean {
     const { cursor, logs } = message
     return cursor === undefined ? this.#hasLog !== true : cursor - logs.length <= this.#seen[partOf(message)]
   }
 
-  /** Appends what is new of a message. What is missing before it is said. */
+  /** Appends the new lines of a message. Missing lines before it are reported. */
   #place(message: LogsMessage): void {
     const part = partOf(message)
     const { logs } = message
@@ -147,15 +149,15 @@ export class LogFollower {
     this.#seen[part] = end
   }
 
-  /** Reads on until all that came goes on where the log here ends. Gives false when it was ended by a newer reading. */
+  /** Reads until all waiting messages continue where the log here ends. Returns false if a newer read has ended it. */
   async #fill(first: LogsMessage[]): Promise<boolean> {
-    // A newer connection begins anew: what came between the two is in the log that is read now.
+    // A newer connection starts again: the lines between the two are in the log that is read now.
     this.#reading.abort()
     this.#reading = new AbortController()
     const signal = AbortSignal.any([this.#signal, this.#reading.signal])
     this.#waiting = [...(this.#waiting ?? []), ...first]
     for (let n = 0; n < ROUNDS_MAX; n++) {
-      // Read after a message came, so a message without a number has told all that it can.
+      // The log was read after the message came, so a message without a number adds nothing.
       const told = new Set(this.#waiting)
       const isRead = await this.#readOn("build", signal) && await this.#readOn("run", signal)
       if (signal.aborted || !this.#waiting) return false
@@ -167,12 +169,12 @@ export class LogFollower {
     }
     const rest: LogsMessage[] = this.#waiting ?? []
     this.#waiting = undefined
-    // The log that can be read is told again with the next message, or when the job ends.
+    // The readable log is read again with the next message, or when the job ends.
     for (const message of rest) if (message.cursor !== undefined || this.#hasLog === false) this.#place(message)
     return true
   }
 
-  /** Appends what the server has behind the lines here. Gives false when it could not be read. */
+  /** Appends the server's lines after those here. Returns false if they could not be read. */
   async #readOn(part: LogPart, signal: AbortSignal): Promise<boolean> {
     try {
       for (let n = 0; n < ANSWERS_MAX; n++) {
@@ -198,7 +200,7 @@ export class LogFollower {
         since = page.next
       }
     } catch {
-      // What was read is shown; the download reads again.
+      // The lines that were read are shown; the download reads again.
     }
     return lines
   }
@@ -217,7 +219,7 @@ function partOf({ step }: LogsMessage): LogPart {
   return step === "Running" ? "run" : "build"
 }
 
-/** The newest messages that together hold no more lines than may wait. */
+/** The newest messages that together contain no more lines than may wait. */
 function bounded(messages: LogsMessage[]): LogsMessage[] {
   let n = messages.reduce((sum, { logs }) => sum + logs.length, 0)
   while (messages.length > 1 && n > WAITING_MAX) n -= messages.shift()!.logs.length

@@ -2,9 +2,9 @@ import type { PastRun, Phase } from "../client/client.ts"
 import type { Definition } from "../wire.ts"
 import type { Database } from "./database.ts"
 
-/** Runs kept; the oldest go. */
+/** Most stored runs; the oldest are deleted. */
 const RUNS_MAX = 200
-/** UTF-16 units of all runs, fragments and definitions; above it the oldest go too. */
+/** Most UTF-16 units of all runs, fragments and definitions; above it the oldest are deleted too. */
 const CHARS_MAX = 8 * 1024 * 1024
 
 export interface NewRun {
@@ -32,12 +32,12 @@ export class History {
     return this.#runs
   }
 
-  /** Notes a submission. */
+  /** Records a submission. */
   add(run: NewRun): void {
     this.#keep([{ ...run, phase: "submitting", submittedAt: Date.now(), duration: undefined }, ...this.#runs])
   }
 
-  /** Notes how the latest run of a job stands. */
+  /** Records the state of the latest run of a job. */
   update(id: string, queue: string, phase: Phase, duration: number | undefined): void {
     const at = this.#runs.findIndex((run) => run.id === id && run.queue === queue)
     const run = this.#runs[at]

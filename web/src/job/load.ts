@@ -1,20 +1,20 @@
-/** Asks for the result of a job that is said to have finished. */
+/** Loads the result of a finished job. */
 import { isObject } from "../definition/shape.ts"
 import { readJob } from "../queue/frames.ts"
 import type { Job, JobResult } from "../wire.ts"
 import type { Read } from "./follower.ts"
 
-/** A result that is not there yet is asked for again. */
+/** Pauses between requests for a result that is not there yet. */
 const TRIES_MAX = 5
 const WAIT_MS = 1_000
 
-/** How many lines of its run's log a result leaves out: of a long log it holds the end alone; the rest is read by its numbers. */
+/** How many lines of the run's log a result leaves out: of a long log it contains only the end; the rest is read by number. */
 export function omittedLines({ logsOmitted }: JobResult): number {
   const n = logsOmitted?.lines ?? 0
   return Number.isSafeInteger(n) && n > 0 ? n : logsOmitted ? 1 : 0
 }
 
-/** The record with its result; undefined when there is none after some tries. Rejects with a `Refusal` where it is refused. */
+/** The record with its result; undefined if there is none after some tries. Rejects with a `Refusal` if it is refused. */
 export async function loadResult(read: Read, id: string, signal: AbortSignal): Promise<Job | undefined> {
   for (let n = 0; n < TRIES_MAX && !signal.aborted; n++) {
     const answer = await read(`j/${encodeURIComponent(id)}/result.json`, signal)

@@ -1,16 +1,16 @@
-/** From what is known of a job to the word that says where it stands. */
+/** Derives a job's phase from what is known about it. */
 import type { Phase } from "../client/client.ts"
 import type { Job, JobResult } from "../wire.ts"
 
 export interface Knowledge {
   readonly isRunnable: boolean
   readonly hasQueue: boolean
-  /** Asked for here, and not confirmed by the server. */
+  /** Requested here, and not confirmed by the server. */
   readonly isSubmitting: boolean
   readonly isUploading: boolean
   readonly record: Job | undefined
   readonly result: JobResult | undefined
-  /** The result was asked for in vain. */
+  /** The result could not be loaded. */
   readonly hasNoResult: boolean
   /** The last line came from a pull or a build. */
   readonly isBuilding: boolean
@@ -51,7 +51,7 @@ export function hasResult(record: Job | undefined): record is Job {
   return record?.state === "Finished" && (reason === "Success" || reason === "Error" || reason === "TimedOut")
 }
 
-/** Whether a worker has it, or will. */
+/** Whether a worker runs it or will run it. */
 export function isActive(record: Job | undefined): boolean {
   return record?.state === "Queued" || record?.state === "Running" || record?.finishedReason === "WorkerLost"
 }

@@ -10,14 +10,14 @@ function read(lines: readonly string[], step?: Step): StageReader {
 
 const BUILD = ["building asman/build:1f", "Step 1/3 : FROM alpine", " ---> 05455a08881e", "Step 2/3 : RUN pip install x"]
 
-test("a pull counts the layers that are here, and its last line ends it", () => {
+test("a pull counts the finished layers, and its last line ends it", () => {
   const lines = ["pulling ghcr.io/me/tool:1", "1: Pulling from me/tool", "aaaaaa000001: Pulling fs layer",
     "aaaaaa000002: Already exists", "aaaaaa000001: Downloading", "aaaaaa000001: Pull complete"]
   expect(read(lines).stage).toEqual({ kind: "pull", what: "ghcr.io/me/tool:1", done: 2, total: 2 })
   expect(read([...lines, "Digest: sha256:ab", "Status: Downloaded newer image for ghcr.io/me/tool:1"]).stage).toBeUndefined()
 })
 
-test("a build tells its step, whatever its commands write, and ends with the image that was asked for", () => {
+test("a build reports its step in spite of its commands' output, and ends with the requested image", () => {
   const noise = ["pulling strings", "fetching https://host/x", "Successfully built numpy", "Successfully tagged other:1",
     "Status: Downloaded newer image for alpine"]
   for (const step of [undefined, "docker build"] as const) {
@@ -26,7 +26,7 @@ test("a build tells its step, whatever its commands write, and ends with the ima
   }
 })
 
-test("each stage follows the one before, and what follows the build is one too", () => {
+test("each stage follows the one before, including the stage after the build", () => {
   const reader = read(["fetching https://host/me/tool"])
   expect(reader.stage).toEqual({ kind: "clone", what: "https://host/me/tool", done: 0, total: 0 })
   reader.take([["the commit is abc", 1]])
@@ -46,7 +46,7 @@ test("an image that was built before needs no build", () => {
   expect(read([...BUILD, "numpy was built before"]).stage?.kind).toBe("build")
 })
 
-test("other workers' words are told by their step alone", () => {
+test("lines of other workers are recognised only by their step", () => {
   expect(read(["anything"], "cloning repo").stage).toEqual({ kind: "clone", what: "", done: 0, total: 0 })
   expect(read(["anything"], "docker image pull").stage?.kind).toBe("pull")
 })

@@ -1,6 +1,6 @@
 /**
- * How far a worker is with a job's image, read from what it and its engine write. A command of a build may write the same words:
- * nothing but what is shown follows from them.
+ * The progress of a job's image, read from the output of the worker and its engine. A build command may print the same words, so
+ * this is used only for display.
  */
 import { plainLine } from "../log/sanitise.ts"
 import type { LogLine, Step } from "../wire.ts"
@@ -9,9 +9,9 @@ export type StageKind = "pull" | "clone" | "build" | "push"
 
 export interface Stage {
   readonly kind: StageKind
-  /** The image, the repository or the build's step; empty where it is not told. */
+  /** The image, the repository or the build's step; empty if unknown. */
   readonly what: string
-  /** Layers that are here, or the number of the step; both 0 where they are not known. */
+  /** Finished layers, or the number of the step; both 0 if unknown. */
   readonly done: number
   readonly total: number
 }
@@ -19,7 +19,7 @@ export interface Stage {
 const KINDS: Partial<Record<Step, StageKind>> = {
   "docker image pull": "pull", "cloning repo": "clone", "docker build": "build", "docker image push": "push",
 }
-/** How a worker begins a stage, for logs that do not tell the step of a line. */
+/** The first line of each stage, for logs without the step of a line. */
 const BEGINNINGS: readonly (readonly [RegExp, StageKind])[] = [
   [/^(?:pulling|looking for) \S+$/, "pull"], [/^fetching \S+/, "clone"], [/^building \S+$/, "build"], [/^pushing \S+$/, "push"],
 ]
@@ -33,7 +33,7 @@ const WHAT_CHARS_MAX = 120
 /** Follows the lines of one claim's build log. */
 export class StageReader {
   stage: Stage | undefined
-  /** Nothing has to follow before the container runs: other workers take an image that was built before without a word. */
+  /** The container may run without further output: other workers use an image that was built before without a message. */
   mayBeOver = false
   /** When the last line was written, epoch milliseconds. */
   time = 0
@@ -47,7 +47,7 @@ export class StageReader {
     this.#layers.clear()
   }
 
-  /** Takes lines of the build log. The socket tells what the worker was doing, the stored log does not. */
+  /** Takes lines of the build log. The socket sends the worker's step, the stored log does not. */
   take(lines: readonly LogLine[], step?: Step): void {
     this.time = lines.at(-1)?.[1] ?? this.time
     for (const [text] of lines) this.#line(plainLine(text.slice(0, 2_000).trimEnd()).trimEnd(), step && KINDS[step])
@@ -57,7 +57,7 @@ export class StageReader {
     if (IS_BUILT.test(text) && this.stage?.kind !== "build") return this.clear()
     const begun = BEGINNINGS.find(([beginning]) => beginning.test(text))?.[1]
     const now = this.stage?.kind
-    // While a build runs most lines are its commands' own.
+    // During a build most lines are its commands' output.
     const guessed = now === "build" && begun !== "push" ? now : (begun ?? now ?? "build")
     const kind = told ?? guessed
     if (kind !== now || (kind === "pull" && begun === "pull")) this.#begin(kind)
@@ -96,7 +96,7 @@ export class StageReader {
     if (this.#image === "" && /^building \S+$/.test(text)) this.#image = text.slice("building ".length)
     const [, step, total, command] = STEP.exec(text) ?? []
     if (command !== undefined) this.#tell(command, Number(step), Number(total))
-    // The engine leaves out a registry that is its default.
+    // The engine leaves out its default registry.
     const tagged = /^Successfully tagged (\S+)$/.exec(text)?.[1]
     if (tagged !== undefined && this.#image.endsWith(tagged)) this.stage = undefined
   }

@@ -1,16 +1,16 @@
 /**
- * One job on its way to the queue: what it refers to is stored first, then it is handed over, until the server confirms it.
+ * The submission of one job: its uploads are stored first, then it is sent, until the server confirms it.
  *
- * At most one is under way; the signal that it is started with ends it.
+ * At most one is in progress; the signal of its start ends it.
  */
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
-import type { Settled, Upload } from "../definition/settle.ts"
+import type { ResolvedDefinition, Upload } from "../definition/resolve.ts"
 import { type Progress, Uploader } from "../definition/upload.ts"
 import type { Queue } from "../queue/queue.svelte.ts"
 import type { EnqueueJob, Job } from "../wire.ts"
-import { confirm, controlOf, hand, release, submissionOf, takesAgain, type Terms } from "./hand.ts"
+import { confirm, controlOf, removeOldRecord, submissionOf, submit, takesAgain, type Terms } from "./submit.ts"
 
-const KEPT = "The server kept the old result and runs nothing."
+const KEPT = "The server kept the old result, so the job did not run again."
 
 export interface SubmissionOptions {
   readonly queue: Queue
@@ -18,43 +18,43 @@ export interface SubmissionOptions {
   readonly terms: () => Terms
   readonly uploader: Uploader
   readonly onChange: () => void
-  /** A request said how the job stands. */
+  /** A request returned the job's state. */
   readonly onRecord: (record: Job) => void
-  /** It was given up: refused, or an upload failed. */
+  /** It ended: it was refused, or an upload failed. */
   readonly onEnd: () => void
 }
 
 export class Submission {
   readonly #options: SubmissionOptions
-  /** Asked for, and not confirmed. */
+  /** Requested and not confirmed. */
   isUnderWay = $state(false)
   isUploading = $state(false)
   uploads: Readonly<Record<string, number>> = $state.raw({})
   /** Whether an upload waits for the connection. */
   isWaiting = $state(false)
   since: number | undefined = $state.raw(undefined)
-  /** The record of the run before, while a new run is asked for. */
+  /** The record of the earlier run, while a new run is requested. */
   old: Job | undefined
 
   constructor(options: SubmissionOptions) {
     this.#options = options
   }
 
-  /** Shows at once that a run was asked for. */
+  /** Shows at once that a run was requested. */
   begin(): void {
     this.isUnderWay = true
     this.since = Date.now()
     this.#options.onChange()
   }
 
-  /** Nothing is asked for any more. */
+  /** Nothing is requested any more. */
   end(): void {
     this.isUnderWay = this.isUploading = this.isWaiting = false
     this.old = undefined
     this.#options.onChange()
   }
 
-  /** The server knows the job. */
+  /** The server has the job. */
   confirmed(): void {
     this.isUnderWay = false
     this.#options.problems.clear("submit")
@@ -67,35 +67,35 @@ export class Submission {
     this.#options.problems.clear("submit")
   }
 
-  /** Whether all that the job refers to is stored; what is missing is stored first. */
-  async prepare(settled: Settled, signal: AbortSignal): Promise<boolean> {
-    const missing = settled.uploads.filter((upload) => !this.#options.uploader.isKnown(upload))
+  /** Stores missing uploads of the job. Returns whether all of them are stored. */
+  async prepare(resolved: ResolvedDefinition, signal: AbortSignal): Promise<boolean> {
+    const missing = resolved.uploads.filter((upload) => !this.#options.uploader.isKnown(upload))
     if (missing.length === 0) return true
     const isDone = await this.store(missing, signal)
     if (!isDone && !signal.aborted) this.#give("")
     return isDone
   }
 
-  /** Hands the job over. With `old`, its record so far, the job is to run anew. */
-  hand(settled: Settled, old: Job | undefined, signal: AbortSignal): void {
+  /** Sends the job. With `old`, its present record, the job runs again. */
+  submit(resolved: ResolvedDefinition, old: Job | undefined, signal: AbortSignal): void {
     const { queue, terms } = this.#options
-    const change = submissionOf(settled, terms(), takesAgain(old))
+    const change = submissionOf(resolved, terms(), takesAgain(old))
     this.old = old
     const namespace = controlOf(terms(), undefined).namespace ?? "_"
-    if (!hand(queue, change, old, namespace)) void this.#request(change.value.enqueued!, old, namespace, signal)
+    if (!submit(queue, change, old, namespace)) void this.#request(change.value.enqueued!, old, namespace, signal)
   }
 
-  /** Submits by request alone; an old record is out of the way first. */
+  /** Submits only by request; an old record is removed first. */
   async #request(job: EnqueueJob, old: Job | undefined, namespace: string, signal: AbortSignal): Promise<void> {
     const { queue, problems } = this.#options
-    const mayPost = !old || takesAgain(old) || (await release(queue, job.id!, old, namespace, signal))
+    const mayPost = !old || takesAgain(old) || (await removeOldRecord(queue, job.id!, old, namespace, signal))
     if (signal.aborted) return
     if (mayPost) return this.confirm(job, signal)
     problems.say("submit", KEPT)
     this.#give(job.id!)
   }
 
-  /** Submits by request what the socket did not confirm. */
+  /** Submits by request a job that the socket did not confirm. */
   async confirm(job: EnqueueJob, signal: AbortSignal): Promise<void> {
     const { queue, problems } = this.#options
     const outcome = await confirm(queue, job, this.old, problems, signal)
@@ -112,7 +112,7 @@ export class Submission {
     }
   }
 
-  /** Stores bytes, and shows how far that is. Gives false when some failed, which is said, or the signal fired. */
+  /** Stores bytes, and shows the progress. Returns false if some failed, which is reported, or the signal fired. */
   async store(uploads: readonly Upload[], signal: AbortSignal): Promise<boolean> {
     if (!this.#options.queue.mayChange) return false
     this.isUploading = this.isUnderWay
@@ -142,7 +142,7 @@ export class Submission {
       return true
     } catch (error) {
       if (!signal.aborted) problems.say(`upload:${name}`, `The input ${name} was not sent: ${sentenceOf(error)}.`,
-        "Run again to try once more.")
+        "Press Run to try again.")
       return false
     }
   }

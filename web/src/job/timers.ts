@@ -1,4 +1,4 @@
-/** Timers by name: setting one anew ends the one of before. */
+/** Timers by name: setting one again replaces the earlier one. */
 export class Timers {
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>()
 

@@ -1,9 +1,9 @@
 /**
- * The colours and styles that a stream has set and not taken back. Whoever writes something of his own between two texts of the
- * stream takes them up again behind it.
+ * The colours and styles that a stream has set and not reset. Code that writes its own text between two texts of the stream must
+ * set them again after it.
  */
 
-/** What each parameter ends: a slot, and for 22 two of them. */
+/** The slot that each parameter resets; 22 resets two of them. */
 const ENDS: Readonly<Record<number, readonly string[]>> = {
   22: ["bold", "dim"], 23: ["italic"], 24: ["underline"], 25: ["blink"], 27: ["inverse"], 28: ["hidden"], 29: ["struck"],
   39: ["fg"], 49: ["bg"], 59: ["line"],
@@ -15,7 +15,7 @@ const STYLES: Readonly<Record<number, string>> = {
 /** Colours of many: their first parameter, and the slot. */
 const LONG: Readonly<Record<number, string>> = { 38: "fg", 48: "bg", 58: "line" }
 
-/** At most one value a slot, so its size is bounded whatever comes. */
+/** At most one value for each slot, so its size is bounded for any input. */
 export class Colours {
   #set = new Map<string, string>()
   #text = ""
@@ -32,7 +32,7 @@ export class Colours {
     this.#text = this.#set.size === 0 ? "" : `\x1b[${[...this.#set.values()].join(";")}m`
   }
 
-  /** Takes the parameter at a place; gives how many of the following belong to it. */
+  /** Takes the parameter at an index; returns how many of the following ones belong to it. */
   #one(all: readonly string[], at: number): number {
     const word = all[at]!
     const code = Number.parseInt(word === "" ? "0" : word, 10)

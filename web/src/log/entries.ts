@@ -1,6 +1,6 @@
 /**
  * Entries of a log as lines. A worker sends a line without its end, or with `\r` at the end when the next entry overwrites it
- * (progress); other workers send pieces that hold several lines and their ends.
+ * (progress); other workers send pieces with several lines and their ends.
  */
 import type { LogEntry, LogStore } from "./store.ts"
 import { cutLine, plainLine } from "./sanitise.ts"
@@ -11,7 +11,7 @@ export function linesOf(entry: LogEntry): string[] {
   return text.includes("\n") ? text.split(/\r*\n/) : [text.endsWith("\r") && entry.text.endsWith("\n") ? text.slice(0, -1) : text]
 }
 
-/** Whether the next entry of the same stream writes over this one. */
+/** Whether the next entry of the same stream overwrites this one. */
 export function isOpen(entry: LogEntry): boolean {
   return entry.text.endsWith("\r")
 }
@@ -31,7 +31,7 @@ export function plainEntry(entry: LogEntry): string {
   return linesOf(entry).map((line) => plainLine(cutLine(line).shown)).join("\n")
 }
 
-/** Gathers entries as a plain text of whole lines, with times if wanted. An entry is written when the one after it is known. */
+/** Collects entries as plain text of whole lines, optionally with times. An entry is written when the next one is known. */
 export class PlainText {
   readonly #time: ((epochMs: number) => string) | undefined
   readonly #pieces: BlobPart[] = []
@@ -68,7 +68,7 @@ export class PlainText {
   }
 }
 
-/** All that the store holds. As large as the store, which is bounded. */
+/** The whole store as text. It is as large as the store, which is bounded. */
 export function plainText(store: LogStore, time?: (epochMs: number) => string): Blob {
   const text = new PlainText(time)
   if (store.dropped > 0) text.say(`${store.dropped} earlier lines are not here`)

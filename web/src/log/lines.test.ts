@@ -5,7 +5,7 @@ import { Lines } from "./lines.ts"
 const line = (text: string): LogLine => [text, 1]
 const texts = (lines: Lines): string[] => Array.from({ length: lines.length }, (_, index) => lines.at(index)!.text)
 
-/** A store whose notifications are let out by hand. */
+/** A store whose notifications the test triggers. */
 function made(bounds = { lines: 100, chars: 10_000 }): { lines: Lines; draw: () => void; told: number[] } {
   let callbacks: (() => void)[] = []
   const told: number[] = []
@@ -19,7 +19,7 @@ function made(bounds = { lines: 100, chars: 10_000 }): { lines: Lines; draw: () 
   return { lines, draw, told }
 }
 
-test("many changes are told once a frame, with the first index that changed", () => {
+test("many changes are reported once a frame, with the first index that changed", () => {
   const { lines, draw, told } = made()
   lines.append("build", [line("a")])
   lines.append("run", [line("b"), ["c", 2, true]])
@@ -46,7 +46,7 @@ test("replacing a part leaves the other, with the build first", () => {
   expect(told).toEqual([0, 1, 0])
 })
 
-test("lines that come again as they were are no change, and of others the first is told", () => {
+test("repeated lines are not a change, and of others the first one is reported", () => {
   const { lines, told, draw } = made()
   const run = ["r1", "r2", "r3"].map((text) => line(text))
   lines.append("build", [line("b1")])
@@ -63,7 +63,7 @@ test("lines that come again as they were are no change, and of others the first 
   expect(told).toEqual([0, 3, 3])
 })
 
-test("the bounds hold, the oldest go and are counted, whatever comes", () => {
+test("the limits apply to any input, and the oldest lines are dropped and counted", () => {
   const { lines } = made({ lines: 80, chars: 1_000 })
   for (let n = 0; n < 1_000; n++) {
     lines.append("run", [line(`${n}`.padStart((n % 50) + 1, "x"))])
@@ -74,7 +74,7 @@ test("the bounds hold, the oldest go and are counted, whatever comes", () => {
   expect(lines.at(lines.length - 1)!.text).toContain("999")
 })
 
-test("what is dropped of one part is not forgotten with the other", () => {
+test("dropped lines of one part are still counted after the other part is replaced", () => {
   const { lines } = made({ lines: 8, chars: 10_000 })
   lines.append("run", Array.from({ length: 10 }, (_, n) => line(`r${n}`)))
   const dropped = lines.dropped
@@ -86,7 +86,7 @@ test("what is dropped of one part is not forgotten with the other", () => {
   expect([texts(lines).at(-1), lines.dropped <= 1]).toEqual(["R", true])
 })
 
-test("a note is no line of the job, and says that lines are missing", () => {
+test("a note is not a line of the job, and says that lines are missing", () => {
   const { lines } = made()
   lines.append("run", [line("a")])
   lines.note("run", 1_234)

@@ -1,8 +1,7 @@
 /**
  * The lines of one job in memory: a ring of two bounds, lines and characters.
  *
- * When it is full it gives up an eighth at once: each time that happens every index moves, and whoever shows the lines has to
- * begin anew.
+ * When it is full it drops an eighth at once: each time every index changes, and a view of the lines has to start again.
  */
 import type { LogLine } from "../wire.ts"
 import { isSameEntry, type LogEntry, type LogPart, type LogStore } from "./store.ts"
@@ -10,10 +9,10 @@ import { isSameEntry, type LogEntry, type LogPart, type LogStore } from "./store
 export const LINES_MAX = 200_000
 /** UTF-16 units of all lines, two bytes each: 32 MiB. */
 export const CHARS_MAX = 16 * 1024 * 1024
-/** A longer line is cut here; what follows becomes lines of its own. */
+/** A longer line is cut here; the rest becomes further lines. */
 const LINE_CHARS_MAX = 64 * 1024
 
-/** Calls back soon, once for many changes: with the next frame that is drawn. */
+/** Calls back soon, once for many changes: with the next frame. */
 export type Schedule = (callback: () => void) => void
 
 const nextFrame: Schedule = (callback) => {
@@ -71,17 +70,17 @@ export class Lines implements LogStore {
     const isBuildFirst = part === "build"
     this.#reset()
     const hadDropped = this.dropped > 0
-    // What was dropped of the lines that are replaced: the new ones are whole.
+    // Forgets the dropped lines of a replaced part: the new lines are complete.
     this.#dropped[part] = 0
     let hasDropped = isBuildFirst && this.#push(part, lines)
     for (const entry of kept) hasDropped = this.#add(entry) || hasDropped
     if (!isBuildFirst) hasDropped = this.#push(part, lines) || hasDropped
     const from = hadDropped || hasDropped ? 0 : this.#firstOther(all)
-    // A log that is read again when its job has ended is most often what is here already: whoever reads in it stays where he is.
+    // A log that is read again after its job's end is usually the same as here: the reader's position stays.
     if (from < Math.max(all.length, this.#length)) this.#changed(from)
   }
 
-  /** The first index where the entries are not those of before. */
+  /** The first index where the entries differ from the earlier ones. */
   #firstOther(before: readonly LogEntry[]): number {
     const end = Math.min(before.length, this.#length)
     let index = 0

@@ -11,7 +11,7 @@ function written(...entries: LogEntry[]): string[] {
   return entries.map((one, at) => writer.write(one, entries[at + 1], LOOK))
 }
 
-test("a colour lasts over the end of a line in its own stream, and in no other", () => {
+test("a colour continues after the end of a line in its own stream, and in no other", () => {
   const [, second, other, third] = written(entry("\x1b[31mone"), entry("two"), entry("err", { isStdErr: true }), entry("three\x1b[0m"))
   expect(second).toContain("\x1b[31mtwo")
   expect(other).not.toContain("\x1b[31m")
@@ -24,7 +24,7 @@ test("a window that begins in the middle knows the colours of the lines before i
   expect(writer.write(entry("after"), undefined, LOOK)).toContain("\x1b[1;32mafter")
 })
 
-test("a note of ours takes no colour of the job's, and gives none", () => {
+test("a note of the page neither uses nor changes the job's colours", () => {
   const [, note, after] = written(entry("\x1b[31mred"), entry("5 lines are missing", { isNote: true }), entry("on"))
   expect(note).not.toContain("\x1b[31m")
   expect(after).toContain("\x1b[31mon")

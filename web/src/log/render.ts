@@ -1,11 +1,11 @@
-/** Turns entries into what is written to the terminal. */
+/** Turns entries into text for the terminal. */
 import { bytesText, timeText } from "../ui/format.ts"
 import { isOpen, isOverwritten, isSameStream, linesOf } from "./entries.ts"
 import { Colours } from "./colours.ts"
 import { cutLine, endBlock, newRow, sanitise, type Cursor } from "./sanitise.ts"
 import type { LogEntry } from "./store.ts"
 
-/** How rows look. */
+/** The look of rows. */
 export interface RowLook {
   hasTimes: boolean
   /** Red, green and blue of lines on stderr, as SGR writes them: `200;80;0`. */
@@ -16,14 +16,14 @@ export interface RowLook {
 
 const RESET = "\x1b[0m"
 
-/** Writes entries in order. It remembers whether the last one is still open, to be overwritten by the next. */
+/** Writes entries in order. It remembers whether the last one is still open, so that the next one may overwrite it. */
 export class RowWriter {
   readonly #cursor: Cursor = { depth: 0, rows: 0, colours: new Colours() }
-  /** A terminal keeps a colour over the end of a line; here each stream keeps its own. */
+  /** A terminal keeps a colour after the end of a line; here each stream has its own colours. */
   readonly #colours = new Map<string, Colours>()
   #last: LogEntry | undefined
 
-  /** Takes up the colours that an entry leaves for those after it, where that entry itself is not written. */
+  /** Applies the colours that an entry leaves for later ones, if the entry itself is not written. */
   pass(entry: LogEntry): void {
     if (!entry.text.includes("\x1b[") || entry.isNote) return
     this.#turnTo(entry)
@@ -65,7 +65,7 @@ export class RowWriter {
   }
 }
 
-/** A mark that does not rest on colour alone: `┃` for stderr, `┊` for the build, nothing for stdout. */
+/** A mark that does not depend on colour alone: `┃` for stderr, `┊` for the build, nothing for stdout. */
 function prefixOf(entry: LogEntry, look: RowLook): string {
   if (entry.isNote) return `${RESET}\x1b[38;2;${look.faint}m⋯ `
   const colour = entry.isStdErr ? look.stderr : look.build

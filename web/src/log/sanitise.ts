@@ -1,27 +1,27 @@
 /**
- * What of a job's output may reach the terminal. A log is written by strangers: a title, a link under another text, the
- * clipboard, an answer typed back into a shell, or text that runs backwards are all escape sequences or invisible characters.
+ * Filters a job's output for the terminal. Strangers write logs, and escape sequences or invisible characters can set a title,
+ * hide a link under another text, fill the clipboard, type an answer into a shell, or reverse text.
  *
- * Passed: printable text, tab, carriage return, backspace, colours (CSI m), erase line (CSI K), column one (CSI G), and cursor up
- * and down (CSI A, B, F) within the rows that the same block of progress wrote. All else is removed; directional controls become
- * visible. Time and output are linear in the input.
+ * Allowed: printable text, tab, carriage return, backspace, colours (CSI m), erase line (CSI K), column one (CSI G), and cursor
+ * up and down (CSI A, B, F) within the rows that the same block of progress wrote. All else is removed; directional controls
+ * become visible. Time and output are linear in the input.
  */
 
 import type { Colours } from "./colours.ts"
 
-/** More of one line than this is not shown. */
+/** Most characters of one line that are shown. */
 export const LINE_CHARS_MAX = 65_536
 /** How far up a progress block may go. */
 export const UP_ROWS_MAX = 50
 const SGR_CHARS_MAX = 64
 
-/** Where the cursor is against the last row, and what it writes with: only `sanitise` and `newRow` change it. */
+/** The cursor's position relative to the last row, and its style: only `sanitise` and `newRow` change it. */
 export interface Cursor {
   /** Rows between the cursor and the last row that was written. */
   depth: number
   /** Rows written since progress may begin, at most `UP_ROWS_MAX`. */
   rows: number
-  /** What the stream of the line has set, in this line or in one before. */
+  /** The styles that the line's stream has set, in this line or before. */
   colours: Colours
 }
 
@@ -42,7 +42,7 @@ const TOKEN = new RegExp(
 )
 const DIRECTIONAL = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/
 
-/** Cuts a line to what is shown of it. Gives the shown part and how many characters were left out. */
+/** Cuts a line to its visible part. Returns that part and how many characters were left out. */
 export function cutLine(line: string): { shown: string; left: number } {
   return line.length <= LINE_CHARS_MAX ? { shown: line, left: 0 }
     : { shown: line.slice(0, LINE_CHARS_MAX), left: line.length - LINE_CHARS_MAX }
@@ -50,8 +50,8 @@ export function cutLine(line: string): { shown: string; left: number } {
 
 /**
  * One line without its end, made safe for the terminal. `prefix` (ours, trusted) comes before the first text, and again after
- * each return to the first column, so that progress does not overwrite it. It may end all colours: those that the stream has set
- * are set again behind it.
+ * each return to the first column, so that progress does not overwrite it. It may reset all colours: those that the stream has
+ * set are set again after it.
  */
 export function sanitise(line: string, prefix: string, cursor: Cursor): string {
   if (!SPECIAL.test(line)) return prefix + cursor.colours.text + line
@@ -68,7 +68,7 @@ export function sanitise(line: string, prefix: string, cursor: Cursor): string {
     text(line.slice(at, match.index))
     at = match.index + match[0].length
     const passed = token(match, cursor)
-    // Colours before a text are set behind its prefix. What is erased takes the colour of the background.
+    // Colours before a text are set after its prefix. Erased cells get the background colour.
     if (passed.isControl && isAtStart && passed.text.endsWith("K")) out += cursor.colours.text + passed.text
     else if (passed.isControl) out += isAtStart && passed.text.endsWith("m") ? "" : passed.text
     else text(passed.text)
@@ -106,14 +106,14 @@ function csi(parameters: string, final: string, cursor: Cursor): Passed {
   return { text: (n > 0 ? `\x1b[${n}${isUp ? "A" : "B"}` : "") + (isReturn ? "\r" : ""), isControl: true, isReturn }
 }
 
-/** Ends a row: the text that does so. */
+/** The text that ends a row. */
 export function newRow(cursor: Cursor): string {
   if (cursor.depth > 0) cursor.depth--
   else cursor.rows = Math.min(cursor.rows + 1, UP_ROWS_MAX)
   return "\r\n"
 }
 
-/** Leaves a progress block: what comes next stands below all of it and cannot change it. */
+/** Leaves a progress block: the next text comes below all of it and cannot change it. */
 export function endBlock(cursor: Cursor): string {
   const down = cursor.depth
   cursor.depth = 0
@@ -122,8 +122,8 @@ export function endBlock(cursor: Cursor): string {
 }
 
 /**
- * A line as text alone, for search, copy and files: no escapes, directional controls named, of an overwritten line the last
- * state.
+ * A line as plain text, for search, copy and files: without escapes, with named directional controls, and with the last state of
+ * an overwritten line.
  */
 export function plainLine(line: string): string {
   if (!SPECIAL.test(line)) return line

@@ -1,19 +1,19 @@
-/** Search over all lines that a store holds, in slices, so that the page answers while it goes on. */
+/** Search in all lines of a store, in slices, so that the page stays responsive. */
 import { isOverwritten, plainEntry } from "./entries.ts"
 import type { LogStore } from "./store.ts"
 
-/** More hits are not kept; the count then says "10,000+". */
+/** Most hits that are kept; with more the count says "10,000+". */
 export const HITS_MAX = 10_000
 const SLICE_MS = 8
 const TERM_CHARS_MAX = 1_000
 
-/** One place: the entry's number since the log began, and the how-manieth match in it. */
+/** One hit: the entry's number since the log began, and the index of the match in it. */
 export interface Hit {
   readonly entry: number
   readonly nth: number
 }
 
-/** How often `term` (in lower case) is in `text`, at most `max` times. */
+/** How often `text` contains `term` (in lower case), counted up to `max`. */
 export function countIn(text: string, term: string, max: number): number {
   const lower = text.toLowerCase()
   let n = 0
@@ -21,7 +21,7 @@ export function countIn(text: string, term: string, max: number): number {
   return n
 }
 
-/** The hits of one term in one store. New lines are searched as they come; `onchange` is told after each slice. */
+/** The hits of one term in one store. New lines are searched as they come; `onchange` is called after each slice. */
 export class LogSearch {
   hits: Hit[] = []
   readonly term: string

@@ -9,7 +9,7 @@ export interface LogEntry {
   /** Epoch milliseconds. */
   readonly time: number
   readonly isStdErr: boolean
-  /** A word of ours about lines that are missing here, and none of the job's. */
+  /** A note of the page about missing lines, not a line of the job. */
   readonly isNote?: true
 }
 
@@ -19,7 +19,9 @@ export function isSameEntry(a: LogEntry | undefined, b: LogEntry): boolean {
     && a.isNote === b.isNote
 }
 
-/** The lines of one job, oldest first, bounded in lines and in bytes; when full, the oldest go and `dropped` counts them. */
+/**
+ * The lines of one job, oldest first, bounded in lines and in bytes; when full, the oldest are dropped and `dropped` counts them.
+ */
 export interface LogStore {
   readonly length: number
   readonly dropped: number
@@ -28,11 +30,11 @@ export interface LogStore {
   at(index: number): LogEntry | undefined
   append(part: LogPart, lines: readonly LogLine[]): void
   replace(part: LogPart, lines: readonly LogLine[]): void
-  /** Says in the part how many of its lines are missing at this place. */
+  /** Adds a note to the part: how many of its lines are missing here. */
   note(part: LogPart, nMissing: number): void
   /** How many entries a part has, notes left out. */
   count(part: LogPart): number
   clear(): void
-  /** Called after each change, with the first index that is not as before. Returns what ends the subscription. */
+  /** Called after each change, with the first index that changed. Returns a function that ends the subscription. */
   subscribe(listener: (from: number) => void): () => void
 }

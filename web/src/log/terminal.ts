@@ -1,9 +1,10 @@
 /**
- * The terminal: a window on a log store. It holds a few thousand entries whatever the store holds, since each cell of a row takes
- * 12 bytes. While it follows, new lines push old ones out; while the user reads, it stands still and counts what came after.
+ * The terminal: a window on a log store. It has a few thousand entries for any size of the store, because each cell of a row
+ * takes 12 bytes. While it follows, new lines push old ones out; while the user reads, it does not move and counts the later
+ * lines.
  *
- * Writes happen once an animation frame, and only after the terminal has read the last one, so a flood of lines costs a frame
- * what a frame shows.
+ * Writes happen once an animation frame, and only after the terminal has read the last one, so even a flood of lines costs only
+ * one screen per frame.
  */
 import { FitAddon } from "@xterm/addon-fit"
 import { SearchAddon } from "@xterm/addon-search"
@@ -14,12 +15,12 @@ import { hitColours, rowLook, terminalTheme } from "./look.ts"
 import { RowWriter } from "./render.ts"
 import { isSameEntry, type LogEntry, type LogStore } from "./store.ts"
 
-/** Entries that a new window takes. */
+/** Entries of a new window. */
 const WINDOW = 2_000
-/** A window that grew to this is begun anew while it follows. */
+/** A window of this size is replaced while it follows. */
 const WINDOW_MAX = 6_000
 const ROWS_MAX = 10_000
-/** Entries before a window whose colours may reach into it. */
+/** Entries before a window whose colours may affect it. */
 const BEFORE_MAX = 1_000
 const CHARS_A_FRAME_MAX = 262_144
 const ENTRIES_A_FRAME_MAX = 1_000
@@ -56,11 +57,11 @@ export class TerminalWindow {
   #isFollowing = true
   /** Writes that the terminal has not read yet. */
   #nPending = 0
-  /** Raised with each window; what was begun for an older one is void. */
+  /** Increased with each window; work for an older window is dropped. */
   #generation = 0
   #frame = 0
   #term = ""
-  /** The user holds the scroll bar, or a selection. */
+  /** The user drags the scroll bar, or has a selection. */
   #isHeld = false
   #judging: ReturnType<typeof setTimeout> | undefined
 
@@ -87,7 +88,7 @@ export class TerminalWindow {
     this.#begin(this.#total - WINDOW)
   }
 
-  /** Changes how lines look; all of the window is written anew. */
+  /** Changes the look of lines; the whole window is written again. */
   set(options: WindowOptions): void {
     if (JSON.stringify(options) === JSON.stringify(this.options)) return
     const top = this.#topEntry()
@@ -141,7 +142,7 @@ export class TerminalWindow {
     const sizes = new ResizeObserver(() => this.#resize())
     sizes.observe(this.host)
     this.#ends.push(() => sizes.disconnect())
-    // On the way down: the terminal keeps what it takes from those above.
+    // When going down: the terminal keeps the colours of the rows above.
     const onUser = (event: Event): void => this.#onUser(event)
     for (const name of USER_EVENTS) this.host.addEventListener(name, onUser, { passive: true, capture: true })
     this.#ends.push(() => { for (const name of USER_EVENTS) this.host.removeEventListener(name, onUser, { capture: true }) })
@@ -156,7 +157,10 @@ export class TerminalWindow {
     if (this.#isFollowing) this.#terminal.scrollToBottom()
   }
 
-  /** Going up ends the following at once: the next write would pull the view down again. Where it came to rest is seen later. */
+  /**
+   * Scrolling up stops following at once, because the next write would move the view down again. The final position is read
+   * later.
+   */
   #onUser(event: Event): void {
     const isUp = event instanceof WheelEvent
       ? event.deltaY < 0
@@ -182,7 +186,7 @@ export class TerminalWindow {
   #onStore(from: number): void {
     const changed = this.store.dropped + from
     const last = this.#lastWritten
-    // A full store gives up its beginning: what was written last tells whether the rest stands as it stood.
+    // A full store drops its beginning: the last written entry tells whether the rest is unchanged.
     const isSame = last === undefined || isSameEntry(this.store.at(this.#next - 1 - this.store.dropped), last)
     if (changed < this.#next && !(from === 0 && this.store.dropped > 0 && isSame)) {
       if (this.#isFollowing || changed <= this.#first) this.follow()
@@ -204,7 +208,7 @@ export class TerminalWindow {
     this.#tell()
   }
 
-  /** Begins a window at an entry. It is emptied by a sequence, so that what is still being read comes before and goes with it. */
+  /** Begins a window at an entry. An escape sequence clears it, so that text that is still being parsed is cleared too. */
   #begin(first: number, end = this.#total, ondone?: () => void): void {
     this.#generation++
     this.#writer = new RowWriter()
@@ -216,7 +220,7 @@ export class TerminalWindow {
     this.#append(end, "\x1bc", ondone)
   }
 
-  /** Writes entries up to a number, as many as a frame may; the rest follows in the next frames. */
+  /** Writes entries up to a number, as many as fit into a frame; the rest follows in the next frames. */
   #append(end: number, before: string, ondone?: () => void): void {
     const look = rowLook(this.options.isDark, this.options.hasTimes)
     const n = ondone ? 4 : 1
@@ -245,7 +249,7 @@ export class TerminalWindow {
     this.#tell()
   }
 
-  /** Writes the window anew around an entry and scrolls to it, and marks the hit in it if one is meant. */
+  /** Writes the window again around an entry, scrolls to it, and marks the hit in it if there is one. */
   #show(entry: number, nth?: number): void {
     this.#isFollowing = false
     this.#begin(entry - WINDOW / 2, entry, () => {
@@ -266,7 +270,7 @@ export class TerminalWindow {
     for (let n = 0; n <= Math.min(nth, 1_000); n++) this.#search.findNext(this.#term, { incremental: n === 0, decorations })
   }
 
-  /** About the entry at the top of what is seen. */
+  /** The approximate entry at the top of the visible part. */
   #topEntry(): number {
     const buffer = this.#terminal.buffer.active
     const share = buffer.length > 0 ? buffer.viewportY / buffer.length : 0
@@ -281,7 +285,7 @@ export class TerminalWindow {
   }
 }
 
-/** Addresses that may be followed, without what usually stands around one. */
+/** Addresses that may be opened, without the usual punctuation around them. */
 const LINK = /https?:\/\/[^\s"'<>`{}|\\^⟨⟩]{1,2000}[^\s"'<>`{}|\\^⟨⟩.,:;!?)\]]/
 
 function open(event: MouseEvent, address: string): void {
@@ -291,7 +295,7 @@ function open(event: MouseEvent, address: string): void {
   }
 }
 
-/** The page's own keys and the browser's are not the terminal's. */
+/** The terminal does not handle the keys of the page and the browser. */
 function isForTerminal(event: KeyboardEvent): boolean {
   const isScroll = ["PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown"].includes(event.key)
   return isScroll && !event.ctrlKey && !event.metaKey

@@ -1,16 +1,16 @@
-/** A log as its server has it, for those whose log is longer than what the page keeps. */
+/** The server's whole log, for logs that are longer than the page keeps. */
 import type { LogLine } from "../wire.ts"
 import { PlainText } from "./entries.ts"
 import type { LogPart } from "./store.ts"
 
-/** Answers of one part: each holds many lines, and a server keeps some 20 MiB of a job's log. */
+/** Most answers of one part: each contains many lines, and a server stores about 20 MiB of a job's log. */
 const ANSWERS_MAX = 2_000
 
-/** Lines of one part behind the first `since`, and where the next ones begin. Undefined: the server has no such log. */
+/** Lines of one part after the first `since`, and the start of the next ones. Undefined: the server has no such log. */
 export type ReadLines = (part: LogPart, since: number, signal: AbortSignal) =>
   Promise<{ readonly lines: readonly LogLine[]; readonly next: number; readonly isLast: boolean } | undefined>
 
-/** Every line that the server has, as plain text. Rejects where it cannot be read; undefined where there is no such log. */
+/** Every line of the server, as plain text. Rejects if it cannot be read; undefined if there is no such log. */
 export async function wholeText(
   read: ReadLines, signal: AbortSignal, time?: (epochMs: number) => string,
 ): Promise<Blob | undefined> {

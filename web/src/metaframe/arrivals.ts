@@ -1,4 +1,4 @@
-/** What the parent page sent so far, by name, turned into inputs as it comes. */
+/** The values from the parent page, by name, turned into inputs when they arrive. */
 import type { InputFile } from "../client/client.ts"
 import type { Problems } from "../client/problems.svelte.ts"
 import { sentenceOf } from "../client/problems.svelte.ts"
@@ -21,7 +21,7 @@ export class Arrivals {
     this.#problems = problems
   }
 
-  /** Takes what changed. Of what cannot be an input the user is told; the rest counts. */
+  /** Takes changed values. The user is told about values that cannot be inputs; the others count. */
   take(values: Readonly<Record<string, unknown>>): void {
     for (const [name, value] of Object.entries(values)) {
       if (name === JOB || name === METAFRAME_JOB) this.#takeJob(name, value)
@@ -29,7 +29,7 @@ export class Arrivals {
     }
   }
 
-  /** What becomes inputs of the job. A job that may be set from outside is no file. */
+  /** The values that become inputs of the job. A job that may be set from outside is not a file. */
   inputs(maySetJob: boolean): [string, Input][] {
     return [...this.#inputs].filter(([name]) => !(maySetJob && name === METAFRAME_JOB))
   }
@@ -38,7 +38,7 @@ export class Arrivals {
     return this.inputs(maySetJob).map(([name, input]) => ({ name: inputName(name), bytes: sizeOf(input), from: "metapage" }))
   }
 
-  /** The job that came last, once; undefined when none came since. What is no job is said. */
+  /** The last job that arrived, once; undefined if none arrived since. An invalid job is reported. */
   takeJob(): Definition | undefined {
     const job = this.#newJob
     this.#newJob = undefined
@@ -48,7 +48,7 @@ export class Arrivals {
       this.#problems.clear("input:job")
       return definition
     } catch (error) {
-      const why = error instanceof SyntaxError ? "it is no JSON" : sentenceOf(error)
+      const why = error instanceof SyntaxError ? "it is not JSON" : sentenceOf(error)
       this.#problems.say("input:job", `The job that the metapage sent cannot be read: ${why}.`)
       return undefined
     }
@@ -57,7 +57,7 @@ export class Arrivals {
   #takeJob(name: string, value: unknown): void {
     const job = jobOf(value)
     const text = typeof job === "string" ? job : JSON.stringify(job)
-    // A parent repeats its inputs; only another job replaces what the user may have edited since.
+    // A parent repeats its inputs; only a different job replaces the user's edits.
     if (this.#jobs.get(name) === text) return
     this.#jobs.set(name, text)
     this.#newJob = { value: job }
@@ -78,14 +78,14 @@ export class Arrivals {
   }
 }
 
-/** A job may come as a value or in a reference that holds it. */
+/** A job may come as a value or inside a reference. */
 function jobOf(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value
   const { type, value: inner } = value as Record<string, unknown>
   return (type === "json" || type === "utf8") && inner ? inner : value
 }
 
-/** Bytes of an input, as far as they are known without reading it; 0 for what lies elsewhere. */
+/** Bytes of an input, if they are known without reading it; 0 for a file at another address. */
 export function sizeOf(input: Input): number {
   if (input instanceof Blob) return input.size
   const length = bytesOf(input)?.length ?? 0

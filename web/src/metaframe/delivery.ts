@@ -1,8 +1,8 @@
 /**
- * Hands the outputs of the current job to the parent, once for each time that it finishes.
+ * Delivers the outputs of the current job to the parent, once for each time that it finishes.
  *
- * A hand-over belongs to the job whose result was loaded. As soon as another job is the current one it is withdrawn: the outputs
- * of one job never go out as those of another.
+ * A delivery belongs to the job whose result was loaded. It is withdrawn when another job becomes the current one: the outputs of
+ * one job are never delivered as those of another.
  */
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import type { DataRef, JobResult } from "../wire.ts"
@@ -20,13 +20,13 @@ export interface DeliveryOptions {
   readonly fetchBytes?: FetchBytes
 }
 
-/** A finished job to be handed over. */
+/** A finished job whose outputs are delivered. */
 export interface Offer {
   readonly jobId: string
   readonly result: JobResult
   /** Base of `/f` at the job's server. */
   readonly base: string
-  /** Goes to the job's server, and nowhere else. */
+  /** Sent only to the job's server. */
   readonly token?: string | undefined
   /** The job's own address. */
   readonly url: string
@@ -48,7 +48,7 @@ export class Delivery {
       options.fetchBytes ?? ((url, signal, headers) => fetch(url, { signal, headers, referrerPolicy: "no-referrer" }))
   }
 
-  /** A job finished. It is handed over now, or as soon as a parent listens. */
+  /** A job finished. Its outputs are delivered now, or as soon as a parent listens. */
   offer(offer: Offer): void {
     this.withdraw()
     this.#offer = offer
@@ -61,7 +61,7 @@ export class Delivery {
     this.#offer = undefined
   }
 
-  /** Hands over what is offered and not handed over yet. */
+  /** Delivers the outputs that were not delivered yet. */
   async flush(): Promise<void> {
     const offer = this.#offer
     if (!offer || !this.#options.isConnected()) return
@@ -98,7 +98,7 @@ export class Delivery {
       return content
     } catch (error) {
       if (!signal.aborted) {
-        this.#options.problems.say(key, `The output ${name.slice(0, 100)} is handed on as a reference: ${sentenceOf(error)}.`)
+        this.#options.problems.say(key, `The output ${name.slice(0, 100)} is delivered as a reference: ${sentenceOf(error)}.`)
       }
       return referenceOf(ref, base)
     }

@@ -1,6 +1,6 @@
 import type { MetaframeState } from "../client/client.ts"
 
-/** What the page sees of the parent. */
+/** The page's view of the parent. */
 export class Frame implements MetaframeState {
   isEmbedded = $state(false)
   isConnected = $state(false)

@@ -1,34 +1,34 @@
 /**
- * The page around this one, through the metapage library, with what it lacks: the handshake is repeated until a parent answers,
- * messages of other windows are ignored, and nothing is serialised or deserialised on the way.
+ * The parent page, through the metapage library, with additions: the handshake is repeated until a parent answers, messages of
+ * other windows are ignored, and values are not serialised.
  */
 import { Metaframe } from "@metapages/metapage"
 
-/** Waits between requests to a parent that does not answer; they double. */
+/** Pauses between requests to a parent that does not answer; they double. */
 const FIRST_WAIT_MS = 200
 const WAIT_MAX_MS = 5_000
 
 export interface ParentListener {
-  /** A parent answered; its first inputs were told before. */
+  /** A parent answered; its first inputs came before. */
   onConnected(): void
   /** New values by name; `undefined` means that the name is gone. */
   onInputs(values: Readonly<Record<string, unknown>>): void
 }
 
-/** The way to the parent. */
+/** The connection to the parent. */
 export interface Parent {
   readonly isEmbedded: boolean
   readonly isConnected: boolean
-  /** Sends outputs as they are. Before a parent answered they are lost. */
+  /** Sends outputs unchanged. They are lost if no parent has answered yet. */
   send(outputs: Readonly<Record<string, unknown>>): void
   dispose(): void
 }
 
-/** Opens the way to the parent, if there is one. */
+/** Opens the connection to the parent, if there is one. */
 export function openParent(listener: ParentListener): Parent {
   const frame = new Metaframe()
   const isEmbedded = frame._isIframe
-  // The library adds its listener later, so this takes effect before the first message: the first inputs come as they were sent.
+  // The library adds its listener later, so this takes effect before the first message: the first inputs arrive unchanged.
   frame.isInputOutputBlobSerialization = false
   const receive = frame.onMessage
   frame.onMessage = (event) => {
@@ -62,7 +62,7 @@ export function openParent(listener: ParentListener): Parent {
   }
 }
 
-/** Whether the library can take a message: it throws at inputs that come too early, and trusts their shape. */
+/** Whether the library can handle a message: it throws for inputs that come too early, and does not check their shape. */
 function isSound(data: unknown, isConnected: boolean): boolean {
   if (typeof data !== "object" || data === null) return false
   const { method, params } = data as Record<string, unknown>

@@ -3,7 +3,7 @@ import { base64Of } from "../definition/base64.ts"
 import { bearerOfFile } from "../queue/token.ts"
 import type { DataRef, JobResult, LogLine } from "../wire.ts"
 
-/** Bytes of one file that is fetched for the parent; larger ones stay references. */
+/** Most bytes of one file that is fetched for the parent; larger files stay references. */
 const FETCHED_BYTES_MAX = 256 * 1024 * 1024
 
 const TYPES: Record<string, string> = {
@@ -20,16 +20,16 @@ export function typeOfName(name: string): string {
   return TYPES[/\.([^./]+)$/.exec(name)?.[1]?.toLowerCase() ?? ""] ?? "application/octet-stream"
 }
 
-/** An output as it is handed on by default: a reference that anybody can resolve. */
+/** The default form of an output: a reference that everyone can resolve. */
 export function referenceOf(ref: DataRef, base: string): DataRef {
   if (ref.type === "key") return { value: `${base}/f/${encodeURIComponent(String(ref.value))}`, type: "url" }
   return ref.type === undefined ? { ...ref, type: "utf8" } : ref
 }
 
-/** Fetches bytes. Rejects where they are not to be had. */
+/** Fetches bytes. Rejects if they are not available. */
 export type FetchBytes = (url: string, signal: AbortSignal, headers: Record<string, string>) => Promise<Response>
 
-/** An output with its content: text and JSON as they are, all else as bytes in the form that every metapage reads. */
+/** An output with its content: text and JSON unchanged, everything else as bytes in the form that every metapage reads. */
 export async function contentOf(
   name: string, ref: DataRef, base: string, token: string | undefined, fetchBytes: FetchBytes, signal: AbortSignal,
 ): Promise<unknown> {
@@ -44,20 +44,20 @@ export async function contentOf(
   if (!response.ok) throw new Error(`the server answered ${response.status}`)
   if (Number(response.headers.get("content-length") ?? 0) > FETCHED_BYTES_MAX) {
     void response.body?.cancel()
-    throw new Error("it is too large to be handed on whole")
+    throw new Error("it is too large to be delivered whole")
   }
   const bytes = new Uint8Array(await response.arrayBuffer())
   return { _s: true, _c: "Blob", value: base64Of(bytes), size: bytes.length, fileType: typeOfName(name) }
 }
 
-/** What a metapage that sets jobs hears of the end of one, under the name `job/result.json`. */
+/** The end of a job for a metapage that sets jobs, under the name `job/result.json`. */
 export function statusOf(result: JobResult, url: string): Record<string, unknown> {
   const lines = (isStdErr: boolean): LogLine[] =>
     result.logs.filter((line) => (line[2] === true) === isStdErr).map((line) => [line[0].trimEnd(), ...line.slice(1)] as LogLine)
   return {
     stdout: lines(false), stderr: lines(true), statusCode: result.StatusCode, error: result.error, duration: result.duration,
     isTimedOut: result.isTimedOut, url,
-    // Of a long log a result holds the end alone: how much comes before it, and where all of it is.
+    // Of a long log a result contains only the end: how many lines come before it, and where the whole log is.
     ...(result.logsOmitted && { logsOmitted: result.logsOmitted }),
   }
 }

@@ -1,4 +1,4 @@
-/** A bounded reading of CSV: the first rows and columns, with quotes and line ends inside them as RFC 4180 has it. */
+/** A bounded CSV parser: the first rows and columns, with quotes and line ends inside them as in RFC 4180. */
 export const ROWS_MAX = 200
 export const COLUMNS_MAX = 40
 export const CELL_CHARS_MAX = 500
@@ -9,14 +9,16 @@ export interface Table {
   isCut: boolean
 }
 
-/** The separator that the first line has most of. */
+/** The most frequent separator in the first line. */
 export function separatorOf(text: string): string {
   const line = text.slice(0, 10_000).split(/\r?\n/, 1)[0] ?? ""
   const counts = [",", ";", "\t", "|"].map((separator) => ({ separator, n: line.split(separator).length }))
   return counts.reduce((best, one) => (one.n > best.n ? one : best)).separator
 }
 
-/** Reads at most `ROWS_MAX` rows. `isWhole` says that the text is all of the file; otherwise its last, torn row is left out. */
+/**
+ * Reads at most `ROWS_MAX` rows. `isWhole` says that the text is the whole file; otherwise its last, incomplete row is left out.
+ */
 export function readCsv(text: string, isWhole: boolean): Table {
   const separator = separatorOf(text)
   const table: Table = { rows: [], isCut: !isWhole }
@@ -61,7 +63,7 @@ function readCell(text: string, start: number, separator: string): { text: strin
   }
 }
 
-/** What stands between a closing quote and the next separator belongs to nothing. */
+/** Text between a closing quote and the next separator is ignored. */
 function endOfQuoted(text: string, from: number, separator: string): number {
   let end = from
   while (end < text.length && text[end] !== separator && text[end] !== "\n" && text[end] !== "\r") end++

@@ -1,4 +1,4 @@
-/** One line of a JSON tree: what a value is and how it reads when closed. */
+/** One line of a JSON tree: the kind of a value and its text when closed. */
 export interface JsonLine {
   kind: "object" | "array" | "string" | "number" | "boolean" | "null"
   text: string
@@ -6,7 +6,7 @@ export interface JsonLine {
 
 const STRING_CHARS_MAX = 300
 
-/** Describes a value that `JSON.parse` gave. */
+/** Describes a value from `JSON.parse`. */
 export function jsonLine(value: unknown): JsonLine {
   if (value === null) return { kind: "null", text: "null" }
   if (Array.isArray(value)) return { kind: "array", text: `[ ${value.length} ]` }

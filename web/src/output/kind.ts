@@ -1,4 +1,4 @@
-/** What an output is shown as. The name decides, then the first bytes; neither is believed further than that. */
+/** How an output is shown. The name decides, then the first bytes; neither is trusted for anything else. */
 export type Kind = "image" | "svg" | "json" | "csv" | "audio" | "video" | "pdf" | "text" | "binary"
 
 const BY_ENDING: Readonly<Record<string, Kind>> = {
@@ -24,7 +24,7 @@ export function endingOf(name: string): string {
   return dot > 0 ? file.slice(dot + 1).toLowerCase() : ""
 }
 
-/** The kind by name alone; what has no known ending may be text, which `isText` decides. */
+/** The kind by name alone; a file without a known ending may be text, which `isText` decides. */
 export function kindOf(name: string): Kind {
   return BY_ENDING[endingOf(name)] ?? "text"
 }
@@ -44,7 +44,7 @@ export function isText(bytes: Uint8Array): boolean {
   return odd <= text.length / 100 + 1
 }
 
-/** Whether a file begins as a PDF does. */
+/** Whether a file begins like a PDF. */
 export function isPdf(bytes: Uint8Array): boolean {
   return new TextDecoder("latin1").decode(bytes.subarray(0, 5)) === "%PDF-"
 }

@@ -50,7 +50,7 @@ describe("sources", () => {
     expect(sourceOf({ type: "url", value: "https://x/y" }, "http://h")).toEqual({ url: "https://x/y" })
     expect(sourceOf({ type: "key", value: "a/../b" }, "http://h/p")).toEqual({ url: "http://h/p/f/a%2F..%2Fb" })
   })
-  it("survive values that are not what their type says", () => {
+  it("survive values that do not match their type", () => {
     for (const value of [undefined, null, 5, {}, "%%%"]) expect(sourceOf({ type: "base64", value },
       "http://h")).toHaveProperty("problem")
   })
@@ -80,7 +80,7 @@ describe("zip", () => {
     expect(zipName("..", new Set())).toBe("file")
     expect(zipName("a", new Set(["a", "a~2"]))).toBe("a~3")
   })
-  it("holds what the outputs hold", async () => {
+  it("contains the outputs' content", async () => {
     const outputs = { "a.txt": { value: "hello" }, "d/b.bin": { type: "base64", value: "AAEC" } } as const
     const zip = await zipOutputs(outputs, { base: "http://h" }, signal, () => {})
     const files = unzipSync(new Uint8Array(await zip.arrayBuffer()))

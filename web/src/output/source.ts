@@ -1,17 +1,17 @@
 /**
- * Where an output's bytes come from. A reference is data of a stranger: only http and https addresses are fetched, never with
- * more than was asked for, and the queue's token goes to the stored files of the queue's own server alone.
+ * The source of an output's bytes. A reference comes from a stranger: only http and https addresses are fetched, never more than
+ * requested, and the queue's token is sent only for stored files of the queue's own server.
  */
 import { bearerOfFile } from "../queue/token.ts"
 import type { DataRef } from "../wire.ts"
 
-/** Either the bytes themselves or an address that has them. */
+/** Either the bytes themselves or their address. */
 export type Source =
   | { bytes: Uint8Array<ArrayBuffer>; url?: undefined }
   | { url: string; bytes?: undefined }
   | { problem: string; url?: undefined; bytes?: undefined }
 
-export interface Place {
+export interface FileServer {
   /** Base of `/f`, without a trailing slash. */
   readonly base: string
   readonly token?: string | undefined
@@ -20,7 +20,7 @@ export interface Place {
 /** The beginning of a file. */
 export interface Head {
   bytes: Uint8Array<ArrayBuffer>
-  /** Size of the whole file, where the server told it. */
+  /** Size of the whole file, if the server sent it. */
   size: number | undefined
 }
 
@@ -60,11 +60,11 @@ function addressed(address: string, base: string): Source {
   return { url: url.href }
 }
 
-/** Gets at most `max` bytes from the beginning. Throws an `Error` whose message may be shown. */
-export async function readHead(source: Source, place: Place, max: number, signal: AbortSignal): Promise<Head> {
+/** Reads at most `max` bytes from the beginning. Throws an `Error` whose message may be shown. */
+export async function readHead(source: Source, server: FileServer, max: number, signal: AbortSignal): Promise<Head> {
   if (source.bytes) return { bytes: source.bytes.subarray(0, max), size: source.bytes.length }
   if (source.url === undefined) throw new Error(source.problem)
-  const answer = await ask(source.url, place, signal, { range: `bytes=0-${max - 1}` })
+  const answer = await ask(source.url, server, signal, { range: `bytes=0-${max - 1}` })
   // An empty file has no first byte, so no range fits it.
   if (answer.status === 416) return { bytes: new Uint8Array(), size: 0 }
   refuse(answer)
@@ -73,10 +73,10 @@ export async function readHead(source: Source, place: Place, max: number, signal
 }
 
 /** All bytes as a stream, one piece at a time. */
-export async function* readAll(source: Source, place: Place, signal: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+export async function* readAll(source: Source, server: FileServer, signal: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   if (source.bytes) return yield source.bytes
   if (source.url === undefined) throw new Error(source.problem)
-  const answer = await ask(source.url, place, signal, {})
+  const answer = await ask(source.url, server, signal, {})
   refuse(answer)
   const reader = answer.body?.getReader()
   for (let step = await reader?.read(); step && !step.done; step = await reader?.read()) {
@@ -84,8 +84,8 @@ export async function* readAll(source: Source, place: Place, signal: AbortSignal
   }
 }
 
-async function ask(url: string, place: Place, signal: AbortSignal, headers: Record<string, string>): Promise<Response> {
-  const all = { ...headers, ...bearerOfFile(url, place.base, place.token) }
+async function ask(url: string, server: FileServer, signal: AbortSignal, headers: Record<string, string>): Promise<Response> {
+  const all = { ...headers, ...bearerOfFile(url, server.base, server.token) }
   try {
     return await fetch(url, { headers: all, signal, credentials: "omit", referrerPolicy: "no-referrer" })
   } catch (error) {
@@ -107,7 +107,7 @@ function sizeOf(answer: Response): number | undefined {
   return said === null ? undefined : Number(said)
 }
 
-/** Reads until `max` and hangs up: a server need not honour the range. */
+/** Reads until `max` and closes the connection: a server may ignore the range. */
 async function readMost(answer: Response, max: number): Promise<Uint8Array<ArrayBuffer>> {
   const reader = answer.body?.getReader()
   const pieces: Uint8Array[] = []

@@ -1,15 +1,15 @@
 /**
  * All outputs in one zip. Files are read one after the other, piece by piece, and the zip's own pieces go into blobs, which the
- * browser keeps outside the page's memory: what is held at once is one piece.
+ * browser keeps outside of the page's memory: only one piece is in memory at a time.
  */
 import { Zip, ZipPassThrough } from "fflate"
 import type { DataRef } from "../wire.ts"
 import { ZIP_BYTES_MAX } from "./limits.ts"
-import { readAll, sourceOf, type Place } from "./source.ts"
+import { readAll, sourceOf, type FileServer } from "./source.ts"
 
 const PIECE_BYTES = 4 * 1024 * 1024
 
-/** A name that stays in the folder where the zip is opened: no drive, no `..`, no absolute path, no control characters. */
+/** A name that stays inside the folder where the zip is unpacked: no drive, no `..`, no absolute path, no control characters. */
 export function zipName(name: string, taken: ReadonlySet<string>): string {
   const parts = name.split(/[/\\]+/).map((part) => part.replace(/[\x00-\x1f\x7f:*?"<>|\u202a-\u202e\u2066-\u2069]/g, "_").trim())
   const safe = parts.filter((part) => part !== "" && part !== "." && part !== "..").join("/").slice(-1_000) || "file"
@@ -17,9 +17,9 @@ export function zipName(name: string, taken: ReadonlySet<string>): string {
   for (let n = 2; ; n++) if (!taken.has(`${safe}~${n}`)) return `${safe}~${n}`
 }
 
-/** Makes the zip. `onprogress` is told how many files are done. Throws an `Error` whose message may be shown. */
+/** Makes the zip. `onprogress` gets the number of finished files. Throws an `Error` whose message may be shown. */
 export async function zipOutputs(
-  outputs: Readonly<Record<string, DataRef>>, place: Place, signal: AbortSignal, onprogress: (done: number) => void,
+  outputs: Readonly<Record<string, DataRef>>, server: FileServer, signal: AbortSignal, onprogress: (done: number) => void,
 ): Promise<Blob> {
   const sink = new Sink()
   const taken = new Set<string>()
@@ -28,7 +28,7 @@ export async function zipOutputs(
     const file = new ZipPassThrough(zipName(name, taken))
     taken.add(file.filename)
     sink.zip.add(file)
-    for await (const piece of readAll(sourceOf(ref, place.base), place, signal)) {
+    for await (const piece of readAll(sourceOf(ref, server.base), server, signal)) {
       file.push(piece)
       if (sink.n > ZIP_BYTES_MAX) throw new Error("The outputs are too large for one zip; download them one by one.")
     }
@@ -47,7 +47,7 @@ class Sink {
   readonly #blobs: Blob[] = []
   readonly zip = new Zip((error, piece) => {
     if (error) throw error
-    // The caller's buffer may be used again; a blob copies, a list does not.
+    // The caller may reuse its buffer; a blob copies it, a list does not.
     this.#bytes.push(piece.slice())
     this.#held += piece.length
     this.n += piece.length

@@ -1,6 +1,6 @@
-/** Which queue jobs go to, and where its server lies. */
+/** The queue of the jobs, and the address of its server. */
 
-/** The parameters that decide it. */
+/** The parameters that define it. */
 export interface QueueParams {
   readonly queue: string
   readonly queueOverride: string
@@ -25,8 +25,8 @@ const NAME_CHARS_MAX = 255
 export const LOCAL_BASE = "http://localhost:8000"
 
 /**
- * The address of the queue that the parameters name, on the server at `root` unless they name another. Undefined when they name
- * none. A URL that is no queue's throws a `TypeError`.
+ * The address of the queue in the parameters, on the server at `root` unless they name another. Undefined if they name none.
+ * Throws a `TypeError` for a URL that is not a queue's.
  */
 export function resolveQueue(params: QueueParams, root: URL): QueueAddress | undefined {
   const isOverridden = !params.ignoreQueueOverride && params.queueOverride !== ""
@@ -38,12 +38,12 @@ export function resolveQueue(params: QueueParams, root: URL): QueueAddress | und
   return { ...address, name, isLocal: false, isOverridden }
 }
 
-/** Refuses what every server refuses, so that the user hears why and not that nothing connects. */
+/** Refuses what every server refuses, so that the user sees the reason instead of a failed connection. */
 function checkName(name: string): void {
-  if (name.includes("/")) throw new TypeError("The name of a queue may hold no slash")
-  if (/[\x00-\x1f\x7f-\x9f]/.test(name)) throw new TypeError("The name of a queue may hold no control character")
-  // In an address they are the folder itself and the one above, however they are written.
-  if (name === "." || name === "..") throw new TypeError("The name of a queue may not be a dot or two")
+  if (name.includes("/")) throw new TypeError("The name of a queue must not contain a slash")
+  if (/[\x00-\x1f\x7f-\x9f]/.test(name)) throw new TypeError("The name of a queue must not contain a control character")
+  // In an address these mean the folder itself and the one above, in every encoding.
+  if (name === "." || name === "..") throw new TypeError("The name of a queue must not be one or two dots")
   if (name.length > NAME_CHARS_MAX) throw new TypeError(`The name of a queue may have at most ${NAME_CHARS_MAX} characters`)
 }
 
@@ -58,7 +58,7 @@ function foreignQueue(text: string): Pick<QueueAddress, "base" | "url" | "socket
   const segments = url?.pathname.split("/").filter((segment) => segment !== "") ?? []
   const queue = segments.pop()
   if (!url || queue === undefined) throw new TypeError("The address of a queue is http(s)://host/name")
-  // A server may hang below a path; `q` before the name is our own way to write it.
+  // A server may be below a path; the `q` before the name is optional.
   if (segments.at(-1) === "q") segments.pop()
   return addressOf([url.origin, ...segments].join("/"), decoded(queue))
 }
@@ -71,17 +71,17 @@ function decoded(segment: string): string {
   }
 }
 
-/** Whether the server is this machine's: then queue `local` has a worker. */
+/** Whether the server is on this machine: then queue `local` has a worker. */
 export function isOwnMachine(root: URL): boolean {
   return ["localhost", "127.0.0.1", "[::1]"].includes(root.hostname)
 }
 
-/** Where the queue of before is kept while the page is in local mode. */
+/** Where the earlier queue is stored while the page is in local mode. */
 const PREVIOUS_QUEUE = "previous-queue"
 
 /**
- * The queue to set when local mode is entered or left, and keeps the present one for the way back. Storage that is forbidden
- * only loses the way back.
+ * Returns the queue to set when local mode is entered or left, and stores the present one. If storage is forbidden, the earlier
+ * queue is lost.
  */
 export function toggledLocal(queue: string, storage: Storage | undefined): string {
   try {

@@ -1,34 +1,34 @@
 /**
- * What of a queue has to be asked for, while somebody looks at it. A route that a server lacks is not asked for again, and no
- * route is asked while there is nothing that it could tell.
+ * Details of a queue that must be requested while they are visible. A route that the server lacks is not requested again, and no
+ * route is requested while it has nothing to add.
  */
 import type { DetailsPart, QueueDetails } from "../client/client.ts"
 import type { Job } from "../wire.ts"
-import { type JobBrief, type Place, readBriefs, readLoads, readPlaces, type WorkerLoad } from "./details.ts"
+import { type JobBrief, type QueuePosition, readBriefs, readLoads, readPositions, type WorkerLoad } from "./details.ts"
 import { Refusal } from "./requests.ts"
 
-/** Between looks whether something is to be asked. */
+/** Pause between checks whether to request something. */
 export const LOOK_MS = 1_000
 /** Longest pause of a route that does not answer. */
 const PAUSE_MAX_MS = 60_000
 
 export interface DetailsOptions {
-  /** Asks once for JSON at a path below the queue. Rejects with a `Refusal`. */
+  /** Requests JSON once at a path below the queue. Rejects with a `Refusal`. */
   readonly ask: (path: string, signal: AbortSignal) => Promise<unknown>
-  /** Whether there is a queue that may be asked. */
+  /** Whether there is a queue for requests. */
   readonly mayAsk: () => boolean
   readonly jobs: () => ReadonlyMap<string, Job>
   readonly nWorkers: () => number
 }
 
-/** One route, and when it may be asked next. */
+/** One route, and when it may be requested next. */
 interface Source {
   readonly path: string
-  /** Whether who watches the jobs alone wants it. */
+  /** Whether views of only the jobs need it. */
   readonly isOfJobs: boolean
   readonly pauseMs: number
   readonly isWanted: () => boolean
-  /** Takes an answer to a question of when these jobs were unknown. Gives false when it is not understood. */
+  /** Takes an answer to a request for these unknown jobs. Returns false if it cannot be read. */
   readonly take: (answer: unknown, unknown: readonly string[]) => boolean
   at: number
   nFailures: number
@@ -39,9 +39,9 @@ interface Source {
 export class Details implements QueueDetails {
   readonly #options: DetailsOptions
   #briefs: ReadonlyMap<string, JobBrief> = $state.raw(new Map())
-  #places: ReadonlyMap<string, Place> = $state.raw(new Map())
+  #positions: ReadonlyMap<string, QueuePosition> = $state.raw(new Map())
   #loads: ReadonlyMap<string, WorkerLoad> = $state.raw(new Map())
-  /** Jobs, as they stand, that the server does not list. */
+  /** Jobs in their present state that the server does not list. */
   #unlisted = new Set<string>()
   readonly #watchers = new Set<{ readonly part: DetailsPart }>()
   #timer: ReturnType<typeof setInterval> | undefined
@@ -54,10 +54,10 @@ export class Details implements QueueDetails {
   }
 
   get briefs(): ReadonlyMap<string, JobBrief> { return this.#briefs }
-  get places(): ReadonlyMap<string, Place> { return this.#places }
+  get positions(): ReadonlyMap<string, QueuePosition> { return this.#positions }
   get loads(): ReadonlyMap<string, WorkerLoad> { return this.#loads }
 
-  /** Begins to look; what it gives ends that. */
+  /** Starts watching; the returned function ends it. */
   watch(part: DetailsPart): () => void {
     const watcher = { part }
     this.#watchers.add(watcher)
@@ -69,12 +69,12 @@ export class Details implements QueueDetails {
     }
   }
 
-  /** Forgets all: it is another queue now, or another token. */
+  /** Forgets everything: the queue or the token has changed. */
   forget(): void {
     this.#life.abort()
     this.#life = new AbortController()
     this.#briefs = new Map()
-    this.#places = new Map()
+    this.#positions = new Map()
     this.#loads = new Map()
     this.#unlisted.clear()
     this.#sources = this.#makeSources()
@@ -99,7 +99,7 @@ export class Details implements QueueDetails {
         take: (answer, unknown) => this.#takeBriefs(readBriefs(answer), unknown) },
       { ...fresh, path: "status", isOfJobs: false, pauseMs: 4_000,
         isWanted: () => [...jobs().values()].some((job) => job.state === "Queued"),
-        take: (answer) => this.#takePlaces(readPlaces(answer)) },
+        take: (answer) => this.#takePositions(readPositions(answer)) },
       { ...fresh, path: "report.json", isOfJobs: false, pauseMs: 5_000, isWanted: () => nWorkers() > 0,
         take: (answer) => this.#takeLoads(readLoads(answer)) },
     ]
@@ -133,7 +133,7 @@ export class Details implements QueueDetails {
     }
   }
 
-  /** Jobs, as they stand, that the server could tell more of: how one ended is told only afterwards. */
+  /** Jobs in their present state about which the server has more data: the end of a job is known only afterwards. */
   #unknown(): string[] {
     const isKnown = (id: string, { state, queuedTime }: Job): boolean => {
       const brief = this.#briefs.get(id)
@@ -145,7 +145,7 @@ export class Details implements QueueDetails {
 
   #takeBriefs(briefs: Map<string, JobBrief> | undefined, unknown: readonly string[]): boolean {
     const jobs = this.#options.jobs()
-    // Jobs that left the queue meanwhile are let go of, so that neither grows beyond the queue.
+    // Jobs that left the queue are removed, so that neither map grows beyond the queue.
     const kept = [...this.#briefs].filter(([id]) => jobs.has(id) && !briefs?.has(id))
     this.#briefs = new Map([...kept, ...(briefs ?? [])])
     const present = new Set([...jobs].map(([id, job]) => keyOf(id, job)))
@@ -155,9 +155,9 @@ export class Details implements QueueDetails {
     return briefs !== undefined
   }
 
-  #takePlaces(places: Map<string, Place> | undefined): boolean {
-    this.#places = places ?? new Map()
-    return places !== undefined
+  #takePositions(positions: Map<string, QueuePosition> | undefined): boolean {
+    this.#positions = positions ?? new Map()
+    return positions !== undefined
   }
 
   #takeLoads(loads: Map<string, WorkerLoad> | undefined): boolean {
@@ -166,12 +166,12 @@ export class Details implements QueueDetails {
   }
 }
 
-/** A job as it stands. */
+/** A job in its present state. */
 function keyOf(id: string, { state, queuedTime }: Job): string {
   return `${state} ${queuedTime} ${id}`
 }
 
-/** Whether the server has no such route, rather than being away, busy or closed to us. */
+/** Whether the server lacks the route, as opposed to being unreachable, busy or forbidden. */
 function isLacking(error: unknown): boolean {
   if (!(error instanceof Refusal)) return false
   const { status, wantsToken } = error

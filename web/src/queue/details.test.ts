@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import type { Job } from "../wire.ts"
 import { Details } from "./details.svelte.ts"
-import { readBriefs, readLoads, readPlaces } from "./details.ts"
+import { readBriefs, readLoads, readPositions } from "./details.ts"
 import { Refusal } from "./requests.ts"
 
 beforeEach(() => { vi.useFakeTimers() })
@@ -26,7 +26,7 @@ function watched(answers: (path: string) => unknown, jobs = new Map([["a", job("
 }
 const seconds = (n: number): Promise<unknown> => vi.advanceTimersByTimeAsync(n * 1_000)
 
-test("nothing is asked unless somebody watches, and nothing any more when the last one leaves", async () => {
+test("nothing is requested without a watcher, and nothing after the last one has left", async () => {
   const { details, asked } = watched((path) => ANSWERS[path])
   await seconds(60)
   expect(asked).toEqual([])
@@ -35,7 +35,7 @@ test("nothing is asked unless somebody watches, and nothing any more when the la
   expect(details.briefs.get("a")).toEqual(
     { image: "alpine", command: "x", isBuild: false, isItem: false, queuedTime: 0, isFinished: false, code: undefined })
   const load = details.loads.get("w")
-  expect([details.places.get("a")?.position, load?.cpusUsed, load?.tags]).toEqual([1, 1.5, ["gpu"]])
+  expect([details.positions.get("a")?.position, load?.cpusUsed, load?.tags]).toEqual([1, 1.5, ["gpu"]])
   stop()
   stop()
   await seconds(20)
@@ -46,7 +46,7 @@ test("nothing is asked unless somebody watches, and nothing any more when the la
   expect(asked).toHaveLength(nWatched)
 })
 
-test("a route is asked only for what it could tell: unknown jobs, places of jobs that wait, loads of workers", async () => {
+test("a route is requested only for data that it could add: unknown jobs, positions of waiting jobs, loads of workers", async () => {
   const { details, jobs, count } = watched((path) => ANSWERS[path], new Map([["a", job("Running")]]), 0)
   details.watch("all")
   await seconds(30)
@@ -62,7 +62,7 @@ test("a route is asked only for what it could tell: unknown jobs, places of jobs
   expect(count("jobs?limit=200")).toBe(3)
 })
 
-test("a job that ended is asked for once more, for how it ended", async () => {
+test("a job that ended is requested once more, for its end", async () => {
   let list: unknown = ANSWERS["jobs?limit=200"]
   const { details, jobs, count } = watched((path) => (path === "jobs?limit=200" ? list : ANSWERS[path]))
   details.watch("all")
@@ -78,24 +78,24 @@ test("a job that ended is asked for once more, for how it ended", async () => {
   expect([details.briefs.get("a")?.code, count("jobs?limit=200")]).toEqual([0, 3])
 })
 
-test("who looks at the jobs alone has nothing else asked", async () => {
+test("a view of only the jobs requests nothing else", async () => {
   const { details, count } = watched((path) => ANSWERS[path])
   details.watch("jobs")
   await seconds(30)
   expect([details.briefs.size, count("jobs?limit=200"), count("status"), count("report.json")]).toEqual([1, 1, 0, 0])
 })
 
-test("a server that lacks the routes is asked once for each, whatever it answers in their place", async () => {
+test("a server that lacks the routes is asked once for each, for any kind of answer", async () => {
   for (const answer of [new Refusal(404, "no"), undefined, "<html>", { data: null }, [1]]) {
     const { details, asked } = watched(() => answer)
     details.watch("all")
     await seconds(120)
     expect(asked.sort()).toEqual(["jobs?limit=200", "report.json", "status"])
-    expect([details.briefs.size, details.places.size, details.loads.size]).toEqual([0, 0, 0])
+    expect([details.briefs.size, details.positions.size, details.loads.size]).toEqual([0, 0, 0])
   }
 })
 
-test("a server that is away is asked more and more seldom, and again as soon as it is back", async () => {
+test("an unreachable server is asked less and less often, and again as soon as it is back", async () => {
   let isAway = true
   const { details, count } = watched((path) => (isAway ? new Refusal(503, "away") : ANSWERS[path]))
   details.watch("all")
@@ -103,16 +103,16 @@ test("a server that is away is asked more and more seldom, and again as soon as 
   expect(count("status")).toBeLessThan(20)
   isAway = false
   await seconds(62)
-  expect(details.places.size).toBe(1)
+  expect(details.positions.size).toBe(1)
 })
 
-test("what strangers answer is bounded, and what is no text or number is none", () => {
+test("strangers' answers are bounded, and values of wrong types are dropped", () => {
   const many = { data: Array.from({ length: 20_000 }, (_, n) => ({ id: `${n}`, command: "x".repeat(5_000) })) }
   const briefs = readBriefs(many)!
   expect([briefs.size, briefs.get("0")?.command.length]).toEqual([10_000, 300])
   const nothing = { image: "", command: "", isBuild: false, isItem: false, queuedTime: 0, isFinished: false, code: undefined }
   expect(readBriefs({ data: [{ id: 5 }, null, { id: "b", image: {} }] })).toEqual(new Map([["b", nothing]]))
-  expect(readPlaces({ waiting: [{ jobId: "a", position: "first", why: 1 }] })).toEqual(new Map([["a", { position: 0, why: "" }]]))
+  expect(readPositions({ waiting: [{ jobId: "a", position: "first", why: 1 }] })).toEqual(new Map([["a", { position: 0, why: "" }]]))
   expect(readLoads({ data: { workers: [{ id: "w", cpusUsed: "x", tags: "y" }] } })?.get("w"))
     .toMatchObject({ cpusUsed: 0, tags: [] })
 })

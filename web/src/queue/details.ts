@@ -1,29 +1,29 @@
-/** What a server tells of a queue beside its socket. Everything is checked, and servers of others may lack all of it. */
+/** Data about a queue that a server sends outside of its socket. Everything is checked, and other servers may lack all of it. */
 import { isObject } from "../definition/shape.ts"
 import type { Load } from "../wire.ts"
 
-/** What a job is. Image and command are cut by the server. */
+/** The description of a job. The server cuts image and command. */
 export interface JobBrief {
   readonly image: string
   readonly command: string
-  /** Its image is built for it. */
+  /** Whether its image is built for it. */
   readonly isBuild: boolean
-  /** It is an item of the task-queue API. */
+  /** Whether it is an item of the task-queue API. */
   readonly isItem: boolean
-  /** Of which submission of the job this is told, epoch milliseconds. */
+  /** The time of the job's submission, epoch milliseconds. */
   readonly queuedTime: number
-  /** Whether it had ended when the server told of it, and its exit code, where it has one. */
+  /** Whether it had ended at the server's answer, and its exit code, if it has one. */
   readonly isFinished: boolean
   readonly code: number | undefined
 }
 
-/** Where a waiting job stands, and what it waits for. */
-export interface Place {
+/** The position of a waiting job, and what it waits for. */
+export interface QueuePosition {
   readonly position: number
   readonly why: string
 }
 
-/** What of a worker is in use, and what its socket does not tell. */
+/** The load of a worker, and facts that the socket does not send. */
 export type WorkerLoad =
   Readonly<Pick<Load, "cpusUsed" | "gpusUsed" | "memory" | "jobs" | "tags" | "executor" | "time" | "isAlive">>
 
@@ -32,7 +32,7 @@ const ID_CHARS_MAX = 1_024
 const TEXT_CHARS_MAX = 300
 const TAGS_MAX = 32
 
-/** Reads a page of `/q/:queue/jobs`. Of a job that is there several times the first, which is the latest, counts. */
+/** Reads a page of `/q/:queue/jobs`. Of a job that is listed several times the first entry counts, which is the latest. */
 export function readBriefs(answer: unknown): Map<string, JobBrief> | undefined {
   const found = new Map<string, JobBrief>()
   for (const [id, job] of entries(isObject(answer) ? answer.data : undefined, "id") ?? []) {
@@ -50,7 +50,7 @@ function briefOf(job: Record<string, unknown>): JobBrief {
 }
 
 /** Reads the waiting jobs of `/q/:queue/status`. */
-export function readPlaces(answer: unknown): Map<string, Place> | undefined {
+export function readPositions(answer: unknown): Map<string, QueuePosition> | undefined {
   const waiting = entries(isObject(answer) ? answer.waiting : undefined, "jobId")
   return waiting && new Map(waiting.map(([id, place]) => [id, { position: number(place.position), why: text(place.why) }]))
 }
@@ -71,7 +71,7 @@ function loadOf(worker: Record<string, unknown>): WorkerLoad {
   }
 }
 
-/** The objects of a list by one of their members; undefined when it is no list. */
+/** The objects of a list by one of their members; undefined if it is not a list. */
 function entries(list: unknown, key: string): [string, Record<string, unknown>][] | undefined {
   if (!Array.isArray(list)) return undefined
   return list.slice(0, ENTRIES_MAX).filter(isObject).flatMap((entry): [string, Record<string, unknown>][] => {

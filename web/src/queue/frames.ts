@@ -1,13 +1,13 @@
-/** What a server may say on the socket. Everything is checked: the server may be anybody's. */
+/** The messages of a server on the socket. Everything is checked, because the server is not trusted. */
 import { isObject } from "../definition/shape.ts"
 import type { Fault, Job, LogLine, LogsMessage, Missing, MissingCode, Reason, State, Step, Worker } from "../wire.ts"
 
-/** UTF-16 units of one frame; larger ones are thrown away. A snapshot of 10,000 jobs has about 3 MiB. */
+/** Most UTF-16 units of one frame; larger ones are dropped. A snapshot of 10,000 jobs has about 3 MiB. */
 const FRAME_CHARS_MAX = 16 * 1024 * 1024
-/** Jobs of one frame, as many as a server lists. */
+/** Most jobs of one frame, as many as a server lists. */
 export const JOBS_MAX = 10_000
 const WORKERS_MAX = 10_000
-/** Characters of an id or a name. */
+/** Most characters of an id or a name. */
 const NAME_CHARS_MAX = 1_024
 
 export type Frame =
@@ -27,7 +27,7 @@ const REASONS: ReadonlySet<unknown> = new Set<Reason>([
 const STEPS: ReadonlySet<unknown> =
   new Set<Step>(["docker image pull", "cloning repo", "docker build", "Running", "docker image push"])
 
-/** Reads a text frame. Undefined for what is not understood or not for us; never throws. */
+/** Reads a text frame. Undefined if it cannot be read or is not for this page; never throws. */
 export function readFrame(text: string): Frame | undefined {
   if (!text.startsWith("{") || text.length > FRAME_CHARS_MAX) return undefined
   const message = parsed(text)
@@ -48,8 +48,8 @@ function parsed(text: string): unknown {
 }
 
 /**
- * The page shows where jobs are now. A state that is past may come behind a snapshot which has the present one, and the message
- * that tells the present follows.
+ * The page shows the present state of jobs. A past state may come after a snapshot that has the present one, and the message with
+ * the present state follows.
  */
 function jobsOf({ state, isPast }: Record<string, unknown>, isWhole: boolean): Frame | undefined {
   if (isPast === true) return undefined
@@ -62,7 +62,7 @@ function jobsOf({ state, isPast }: Record<string, unknown>, isWhole: boolean): F
   return { type: "jobs", jobs: Object.fromEntries(sound), isWhole }
 }
 
-/** A value as a job, with defaults for what other servers leave out; undefined when it is none. */
+/** A value as a job, with defaults for members that other servers leave out; undefined if it is not a job. */
 export function readJob(value: unknown): Job | undefined {
   if (!isObject(value) || !STATES.has(value.state) || !isTime(value.time)) return undefined
   const { state, time, queuedTime, worker, namespaces, finishedReason, finished, ...rest } = value
@@ -88,7 +88,7 @@ function optional({ tags, requirements, debug }: Record<string, unknown>): Pick<
   }
 }
 
-/** Puts a result into shape where a server left members out. Changes nothing else. */
+/** Adds members to a result that a server left out. Changes nothing else. */
 function isFinished(value: unknown): value is NonNullable<Job["finished"]> {
   if (!isObject(value) || !REASONS.has(value.reason) || !isTime(value.time)) return false
   if (value.message !== undefined && typeof value.message !== "string") delete value.message
@@ -114,7 +114,7 @@ function isFinished(value: unknown): value is NonNullable<Job["finished"]> {
   return true
 }
 
-/** What a result lacks, in shape; undefined where it lacks nothing or does not say it. */
+/** The missing outputs of a result, checked; undefined if none are missing or the result does not say. */
 function missingOf(value: unknown): Missing | undefined {
   if (!isObject(value) || !isTime(value.outputs)) return undefined
   const text = (word: unknown): string => (typeof word === "string" ? word.slice(0, NAME_CHARS_MAX) : "")
@@ -148,13 +148,13 @@ function vanishedOf({ jobId }: Record<string, unknown>): Frame | undefined {
 function logsOf({ jobId, step, logs, cursor }: Record<string, unknown>): Frame | undefined {
   if (typeof jobId !== "string" || !STEPS.has(step)) return undefined
   const lines = readLines(logs)
-  // A number that does not count these lines counts none.
+  // A number that is less than the number of lines is ignored.
   const isWhole = Array.isArray(logs) && logs.length === lines.length
   const isNumbered = isWhole && Number.isSafeInteger(cursor) && lines.length <= Number(cursor)
   return { type: "logs", logs: { jobId, step: step as Step, logs: lines, ...(isNumbered && { cursor: Number(cursor) }) } }
 }
 
-/** Log lines as they should be, all of them: the text that they come in is bounded. Those that are none are left out. */
+/** All valid log lines: the size of their message is bounded. Invalid lines are left out. */
 export function readLines(value: unknown): LogLine[] {
   if (!Array.isArray(value)) return []
   return value.flatMap((line: unknown): LogLine[] => {

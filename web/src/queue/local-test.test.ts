@@ -6,7 +6,7 @@ const PAGE = "https://page.example"
 const answers = (answer: () => Response): Fetch => () => Promise.resolve(answer())
 const fails: Fetch = () => Promise.reject(new TypeError("Failed to fetch"))
 
-test("a page of another origin needs the leave of this machine's API, one of its own does not", () => {
+test("a page of another origin needs the consent of this machine's API, its own page does not", () => {
   expect(["http://localhost:8000", "http://127.0.0.1:8000"].map(localCommand)).toEqual(
     ["asman worker run --mode local", "asman worker run --mode local"])
   expect(["http://localhost:8123", PAGE, "null"].map(localCommand)).toEqual([
@@ -15,7 +15,7 @@ test("a page of another origin needs the leave of this machine's API, one of its
   ])
 })
 
-test("a machine that is ready says with what", async () => {
+test("a machine that is ready shows its capacity", async () => {
   const asked: string[] = []
   const fetcher: Fetch = (url) => {
     asked.push(url)
@@ -26,14 +26,14 @@ test("a machine that is ready says with what", async () => {
   expect(asked).toEqual(["http://localhost:8000/q/local/status"])
 })
 
-test("each way in which it is not ready has the command that mends it", async () => {
+test("each problem of the machine has the command that fixes it", async () => {
   const foreign = `asman worker run --mode local --allow-origin ${PAGE}`
   const noWorker = await testLocal(PAGE, answers(() => Response.json({ localWorkers: {} })))
   expect(noWorker.command).toBe("asman worker run local --api http://localhost:8000")
   const other = await testLocal(PAGE, answers(() => new Response("<html>hello")))
   expect([other.text.startsWith("Another program"), other.command]).toEqual([true, foreign])
   const refused = await testLocal(PAGE, answers(() => Response.json({ error: "no" }, { status: 403 })))
-  expect([refused.isReady, refused.text.includes(`lets no page of ${PAGE} in`)]).toEqual([false, true])
+  expect([refused.isReady, refused.text.includes(`does not allow pages of ${PAGE}`)]).toEqual([false, true])
   expect(refused.command).toBe(`asman consent allow ${PAGE}`)
   expect(refused.consent).toBe("http://localhost:8000/consent?origin=https%3A%2F%2Fpage.example")
   const unnamed = await testLocal("null", answers(() => Response.json({ error: "no" }, { status: 403 })))
@@ -42,5 +42,5 @@ test("each way in which it is not ready has the command that mends it", async ()
   expect(silent).toEqual(refused)
   const absent = await testLocal("http://localhost:8000", fails)
   expect([absent.text, absent.command]).toEqual(
-    ["Nothing answers at http://localhost:8000. Run this on this machine:", "asman worker run --mode local"])
+    ["No server answers at http://localhost:8000. Run this on this machine:", "asman worker run --mode local"])
 })

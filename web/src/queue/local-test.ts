@@ -1,9 +1,9 @@
-/** Looks whether this machine would run jobs of queue `local` for this page, and says what mends it where it would not. */
+/** Tests whether this machine would run jobs of queue `local` for this page, and shows the fix if not. */
 import { isObject } from "../definition/shape.ts"
 import { LOCAL_BASE } from "./address.ts"
 import { askOnce, type Fetch, type Refusal } from "./requests.ts"
 
-/** A worker of the older system thinks for five seconds before it answers. */
+/** A worker of the older system needs five seconds to answer. */
 const TIMEOUT_MS = 8_000
 const WORKERS_MAX = 1_000
 const STATUS = `${LOCAL_BASE}/q/local/status`
@@ -13,11 +13,11 @@ export interface Finding {
   readonly text: string
   /** What to run on this machine. */
   readonly command?: string
-  /** The page of this machine's API where the person lets this page in. */
+  /** The page of this machine's API where the user can allow this page. */
   readonly consent?: string
 }
 
-/** Whether a page of this origin is one that the local API serves itself: others need its leave. */
+/** Whether the local API itself serves pages of this origin: others need consent. */
 function isOwnPage(origin: string): boolean {
   const url = URL.canParse(origin) ? new URL(origin) : undefined
   return url !== undefined && ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname) && url.port === new URL(LOCAL_BASE).port
@@ -37,7 +37,7 @@ export async function testLocal(origin: string, fetcher: Fetch = fetch): Promise
     const { status, wantsToken } = error as Refusal
     if (wantsToken) return refused(origin)
     if (status !== 0) return foreign(origin)
-    // A page may not learn why: what answers nothing to it may still answer.
+    // A page does not learn the reason: a server may run there even if the page gets no answer.
     const isThere = await fetcher(STATUS, { ...init, mode: "no-cors" }).then(() => true, () => false)
     return isThere ? refused(origin) : absent(origin)
   }
@@ -62,22 +62,22 @@ function foreign(origin: string): Finding {
 
 async function absent(origin: string): Promise<Finding> {
   const text = await isForbidden()
-    ? "This browser forbids the page to ask this machine. Allow it in the site's settings, and run:"
-    : `Nothing answers at ${LOCAL_BASE}. Run this on this machine:`
+    ? "This browser does not let the page connect to this machine. Allow it in the site's settings, and run:"
+    : `No server answers at ${LOCAL_BASE}. Run this on this machine:`
   return { isReady: false, text, command: localCommand(origin) }
 }
 
 function refused(origin: string): Finding {
-  const text = `Something runs at ${LOCAL_BASE} and lets no page of ${origin} in.`
-  // A page without a name cannot be let in by it.
+  const text = `The server at ${LOCAL_BASE} does not allow pages of ${origin}.`
+  // A page without an origin cannot be allowed.
   if (origin === "null") return { isReady: false, text: `${text} Stop it, and run:`, command: localCommand(origin) }
   return {
-    isReady: false, text: `${text} Let this page in there, or run:`, command: `asman consent allow ${origin}`,
+    isReady: false, text: `${text} Allow this page there, or run:`, command: `asman consent allow ${origin}`,
     consent: `${LOCAL_BASE}/consent?origin=${encodeURIComponent(origin)}`,
   }
 }
 
-/** Whether the browser was told to keep pages of this site from this machine. */
+/** Whether the browser's settings keep pages of this site from this machine. */
 async function isForbidden(): Promise<boolean> {
   for (const name of ["loopback-network", "local-network-access"]) {
     const status = await globalThis.navigator?.permissions?.query({ name: name as PermissionName }).catch(() => undefined)

@@ -1,16 +1,16 @@
 /**
- * What was said to the queue and is not confirmed yet: submissions, cancels and deletes, by job.
+ * Changes that were sent to the queue and are not confirmed yet: submissions, cancels and deletes, by job.
  *
  * The server confirms a submission by a record of the job, the others by its absence. After a reconnect the server is asked
  * first, and only what it does not know is sent again: a socket that opens and closes every second submits nothing twice.
  */
 import type { ClientMessage, Job, StateChange } from "../wire.ts"
 
-/** Jobs with something owed; the oldest are forgotten. */
+/** Most jobs with pending changes; the oldest are forgotten. */
 const OWED_MAX = 100
-/** Without confirmation on an open socket for this long, whoever sent it is asked to look into it. */
+/** After this time on an open socket without confirmation the sender is told to check. */
 export const CONFIRM_MS = 3_000
-/** A server that does not answer a query in this time does not know queries. */
+/** A server that does not answer a query in this time does not support queries. */
 const ANSWER_MS = 2_000
 
 interface Owed {
@@ -26,7 +26,7 @@ interface Owed {
 export interface OutboxListener {
   /** Gives false when the socket is not open. */
   send(message: ClientMessage): boolean
-  /** Sent, but nothing came that confirms it. */
+  /** Sent, but not confirmed in time. */
   onUnconfirmed(change: StateChange): void
 }
 
@@ -38,14 +38,14 @@ export class Outbox {
     this.#listener = listener
   }
 
-  /** Whether something of this job is not confirmed. */
+  /** Whether a change of this job is not confirmed. */
   has(jobId: string): boolean {
     return this.#owed.has(jobId)
   }
 
   /**
-   * Sends changes of one job in their order, now or at the next opening. They take the place of what is owed of that job. When
-   * the job ran before and is to run again, `old` is its record of then.
+   * Sends changes of one job in their order, now or at the next opening. They replace the pending changes of that job. If the job
+   * ran before and should run again, `old` is its earlier record.
    */
   post(changes: readonly StateChange[], old?: Job): void {
     const jobId = changes[0]!.job
@@ -56,7 +56,7 @@ export class Outbox {
     this.#send(jobId)
   }
 
-  /** Forgets what is owed of a job. */
+  /** Forgets the pending changes of a job. */
   confirm(jobId: string): void {
     clearTimeout(this.#owed.get(jobId)?.timer)
     this.#owed.delete(jobId)
@@ -81,7 +81,7 @@ export class Outbox {
     const isEmpty = Object.keys(jobs).length === 0
     for (const [jobId, owed] of [...this.#owed]) {
       const job = Object.hasOwn(jobs, jobId) ? jobs[jobId] : undefined
-      // Finished jobs leave the whole list: of them only the answer to a query says that they are gone.
+      // Finished jobs leave the whole list, so only the answer to a query says that they are deleted.
       const isGone = job === undefined && (isWhole || isEmpty)
       if (owed.isSent && isConfirmed(owed, job, isGone)) this.confirm(jobId)
       else if (owed.isAsking && (job !== undefined || (isGone && !isWhole))) this.#send(jobId)
@@ -100,7 +100,7 @@ export class Outbox {
     if (!isSent) return
     owed.isSent = true
     const last = owed.changes.at(-1)!
-    // A delete has no echo: the answer to this query, which follows it, is the confirmation.
+    // A delete is not confirmed by a message: the answer to the following query confirms it.
     if (last.state === "Finished") this.#listener.send({ type: "QueryJob", payload: { jobId } })
     this.#watch(owed, CONFIRM_MS, () => this.#listener.onUnconfirmed(last))
   }

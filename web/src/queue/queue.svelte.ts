@@ -1,7 +1,7 @@
 /**
- * The queue that jobs are sent to: its address, its socket, and all that the server tells of it.
+ * The queue of the jobs: its address, its socket, and the server's data about it.
  *
- * Another address, or another token, means another connection; jobs and workers of before are forgotten.
+ * Another address or token means another connection; the earlier jobs and workers are forgotten.
  */
 import type { Guard } from "../client/guard.svelte.ts"
 import type { Connection, DetailsPart, QueueDetails, QueueState } from "../client/client.ts"
@@ -18,14 +18,14 @@ import { browserStorage, Tokens } from "./token.ts"
 /** A burst of updates is shown once. */
 const SHOW_MS = 50
 
-/** Who wants to know what the socket says. */
+/** Listeners for the socket's messages. */
 export interface QueueListener {
-  /** A connection stands: what the server should tell of is asked now. */
+  /** A connection is open: now the listener sends its queries. */
   onOpen(): void
   onClose(): void
   onJobs(jobs: Readonly<Record<string, Job>>, isWhole: boolean): void
   onLogs(logs: LogsMessage): void
-  /** The last namespace let go of a job: it was cancelled, or its result was thrown away. */
+  /** The last namespace ended its hold on a job: it was cancelled, or its result was removed. */
   onVanished(jobId: string): void
   /** Sent, but the server did not confirm it. */
   onUnconfirmed(change: StateChange): void
@@ -39,7 +39,7 @@ export interface QueueOptions {
   readonly tokens?: Tokens
   readonly connect?: Connect
   readonly fetcher?: Fetch
-  /** Says what may be changed where the server is the person's own machine. */
+  /** Decides what may be changed if the server is the user's own machine. */
   readonly guard?: Pick<Guard, "act" | "mayChange">
 }
 
@@ -53,7 +53,7 @@ export class Queue implements QueueState {
   #workers: readonly Worker[] = $state.raw([])
   #shown: Readonly<Record<string, Job>> = $state.raw({})
   #needsToken = $state(false)
-  /** How often a token was set: what reads the token is told by it. */
+  /** How often a token was set: readers of the token react to it. */
   #nTokens = $state(0)
   readonly #jobs = new Map<string, Job>()
   readonly #details: Details
@@ -95,7 +95,7 @@ export class Queue implements QueueState {
     return this.#jobs.get(id)
   }
 
-  /** Goes to the queue that the parameters name. Gives whether that is another one than before. */
+  /** Switches to the queue of the parameters. Returns whether it has changed. */
   use(params: QueueParams): boolean {
     let next: QueueAddress | undefined
     try {
@@ -130,10 +130,10 @@ export class Queue implements QueueState {
 
   cancel(jobId: string): void {
     if (this.#options.guard?.act() === false) return
-    this.outbox.post([letGo(jobId, "Cancelled", "*")])
+    this.outbox.post([endChange(jobId, "Cancelled", "*")])
   }
 
-  /** Whether anything may be sent that changes something. */
+  /** Whether a change may be sent. */
   get mayChange(): boolean {
     return this.#options.guard?.mayChange !== false
   }
@@ -151,7 +151,7 @@ export class Queue implements QueueState {
 
   /** Posts JSON to the queue. Rejects with a `Refusal`. */
   post(body: unknown): Promise<unknown> {
-    if (!this.mayChange) return Promise.reject(new Refusal(403, "nothing is changed on this machine without your own act"))
+    if (!this.mayChange) return Promise.reject(new Refusal(403, "nothing is changed on this machine without your own action"))
     const init = { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }
     return this.#asked(askOnce(this.#address?.url ?? "", this.token, init, this.#options.fetcher))
   }
@@ -216,7 +216,7 @@ export class Queue implements QueueState {
     this.#connection = "reconnecting"
     this.outbox.onClose()
     this.listener?.onClose()
-    // A browser does not tell why a socket did not open; a request does.
+    // A browser does not report why a socket did not open; a request does.
     if (!wasOpen && this.#address) void this.read("j/0/namespaces.json", AbortSignal.timeout(5_000)).catch(() => {})
   }
 
@@ -249,8 +249,8 @@ export class Queue implements QueueState {
   }
 }
 
-/** The change by which a namespace lets go of a job: cancels it, or throws its result away. */
-export function letGo(jobId: string, reason: "Cancelled" | "Deleted", namespace: string): StateChange {
+/** The change by which a namespace ends its hold on a job: it cancels the job, or removes its result. */
+export function endChange(jobId: string, reason: "Cancelled" | "Deleted", namespace: string): StateChange {
   const message = reason === "Cancelled" ? { message: "Job cancelled by client" } : {}
   return { tag: "", state: "Finished", job: jobId, value: { type: "Finished", reason, time: Date.now(), namespace, ...message } }
 }

@@ -26,7 +26,7 @@ test("queues are names below the root, local, or addresses of other servers", ()
   expect(at("a", "b", true)).toMatchObject({ name: "a", isOverridden: false })
 })
 
-test("leaving local mode brings the queue of before back, and storage that is forbidden does no harm", () => {
+test("leaving local mode brings the earlier queue back, and forbidden storage does no harm", () => {
   const kept = new Map<string, string>()
   const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) =>
     void kept.set(key, value) } as unknown as Storage
@@ -37,7 +37,7 @@ test("leaving local mode brings the queue of before back, and storage that is fo
   expect([toggledLocal("mine", forbidden), toggledLocal("local", forbidden)]).toEqual(["local", ""])
 })
 
-test("hostile frames are ignored or put into shape, and none throws", () => {
+test("hostile frames are ignored or corrected, and none throws", () => {
   for (const text of ["PONG", "x", "{", "[]", "{}", '{"type":"JobStates"}', '{"type":"JobStates","payload":{"state":5}}',
     '{"type":"Workers","payload":{"workers":5}}', '{"type":"JobStatusPayload","payload":{"jobId":1,"step":"Running"}}',
     '{"type":"Nonsense","payload":{}}']) {
@@ -46,7 +46,7 @@ test("hostile frames are ignored or put into shape, and none throws", () => {
   const jobs = { a: 5, b: { state: "Bad", time: 1 }, c: { state: "Finished", time: 1 },
     d: { state: "Queued", time: 1, worker: {}, namespaces: 5 } }
   const past = { type: "JobStateUpdates", payload: { state: { jobs }, isSubset: true, isPast: true } }
-  expect(readFrame(JSON.stringify(past)), "a state that is past does not take the place of a later one").toBeUndefined()
+  expect(readFrame(JSON.stringify(past)), "a past state does not replace a later one").toBeUndefined()
   expect(readFrame(JSON.stringify({ type: "JobStates", payload: { state: { jobs } } }))).toEqual({
     type: "jobs", isWhole: true, jobs: { d: { state: "Queued", time: 1, queuedTime: 1, worker: "", namespaces: [] } },
   })
@@ -64,7 +64,7 @@ test("hostile frames are ignored or put into shape, and none throws", () => {
   expect(numbered([["a", 1], 5], 7), "the number of lines that are none counts nothing").not.toHaveProperty("logs.cursor")
 })
 
-test("codes, faults and what a result lacks are taken in shape, and anything else is left out", () => {
+test("codes, faults and missing outputs are checked, and anything else is left out", () => {
   const read = (finished: object): Job["finished"] =>
     readJob({ state: "Finished", time: 1, finished: { reason: "Error", time: 1, ...finished } })?.finished
   expect(read({ code: "pull-failed", fault: "network" })).toMatchObject({ code: "pull-failed", fault: "network" })
@@ -144,7 +144,7 @@ test("whole lists replace, updates merge, and another queue forgets all", async 
     "wss://host/sub/q/other/client"])
 })
 
-test("what is submitted while the socket is closed is sent when it opens, and a flapping socket sends it once", async () => {
+test("a job submitted while the socket is closed is sent when it opens, and a flapping socket sends it once", async () => {
   const { server, queue } = open()
   queue.outbox.post([submission("j")])
   for (let n = 0; n < 20; n++) {
@@ -172,7 +172,7 @@ test("a cancel made while the socket is closed is sent when it opens, until the 
   expect(queue.outbox.has("j")).toBe(false)
 })
 
-test("running again is confirmed by a new record only, and what nobody confirms is said", async () => {
+test("running again is confirmed by a new record only, and an unconfirmed change is reported", async () => {
   const { server, queue } = open()
   const unconfirmed = vi.fn()
   queue.listener = { onOpen() {}, onClose() {}, onJobs() {}, onLogs() {}, onVanished() {}, onUnconfirmed: unconfirmed }
@@ -187,7 +187,7 @@ test("running again is confirmed by a new record only, and what nobody confirms 
   expect(queue.outbox.has("j")).toBe(false)
 })
 
-test("a queue that wants a token says so, and the token goes with the socket and never into the fragment", async () => {
+test("a queue that requires a token says so, and the token goes with the socket and never into the fragment", async () => {
   const { server, queue, problems } = open()
   server.answers = () => new Response('{"error":"this queue asks for a token"}', { status: 401 })
   server.closes()

@@ -1,18 +1,18 @@
-/** Requests to a queue's server, with the queue's token. Bodies are bounded, and what goes wrong is a sentence. */
+/** Requests to a queue's server, with the queue's token. Bodies are bounded, and every error is a sentence. */
 import { isObject } from "../definition/shape.ts"
 import { bearer } from "./token.ts"
 
-/** Bytes of one answer: a result with its whole log and inline outputs has some 20 MiB at most. */
+/** Most bytes of one answer: a result with its whole log and inline outputs has about 20 MiB at most. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024
 const TIMEOUT_MS = 30_000
-/** Tries of one reading where the network fails. */
+/** Most tries of one read when the network fails. */
 const TRIES_MAX = 6
 const WAIT_MS = 800
 
 /** The server refused, or cannot be reached (status 0). The message is for a person. */
 export class Refusal extends Error {
   readonly status: number
-  /** Why, as programs read it, where the server says it. */
+  /** The code for programs, if the server sent it. */
   readonly code: string | undefined
 
   constructor(status: number, message: string, code?: string) {
@@ -29,7 +29,7 @@ export class Refusal extends Error {
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
-/** Asks once. Gives the JSON of a 2xx answer; rejects with a `Refusal`. */
+/** Sends one request. Returns the JSON of a 2xx answer; rejects with a `Refusal`. */
 export async function askOnce(
   url: string, token: string | undefined, init: RequestInit = {}, fetcher: Fetch = fetch,
 ): Promise<unknown> {
@@ -52,7 +52,7 @@ export async function askOnce(
   throw new Refusal(response.status, said, isObject(body) && typeof body.code === "string" ? body.code : undefined)
 }
 
-/** Reads, and tries again where the network fails or the server stumbles; a refusal is final. */
+/** Reads, and tries again if the network or the server fails; a refusal is final. */
 export async function read(
   url: string, token: string | undefined, signal: AbortSignal, fetcher: Fetch = fetch,
 ): Promise<unknown> {

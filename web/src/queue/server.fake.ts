@@ -36,7 +36,7 @@ export class FakeServer {
     this.#call("onmessage", { data: text })
   }
 
-  /** Tells of jobs, with defaults for what a test does not care about. */
+  /** Sends jobs, with defaults for members that do not matter to a test. */
   tells(jobs: Record<string, Partial<Job>>, isWhole: boolean): void {
     const whole = Object.fromEntries(Object.entries(jobs).map(([id, job]) =>
       [id, { time: 1, queuedTime: 1, worker: "", namespaces: ["_"], ...job }]))

@@ -1,6 +1,6 @@
 /**
- * The socket of a queue: opens it, keeps it open and says what comes. It remembers nothing of what was to be sent; who sends
- * hears of each opening and knows what is still owed.
+ * The socket of a queue: it opens it, keeps it open and reports messages. It does not store unsent messages; the sender is told
+ * about each opening and knows what is pending.
  */
 import { type Frame, readFrame } from "./frames.ts"
 
@@ -8,19 +8,19 @@ import { type Frame, readFrame } from "./frames.ts"
 const PING_MS = 5_000
 /** Without a `PONG` for this long after a `PING`, the connection is dead. */
 const DEAD_MS = 10_000
-/** A connection that does not open in this time is tried anew. */
+/** A connection that does not open in this time is tried again. */
 const OPEN_MS = 4_000
 const FIRST_WAIT_MS = 1_000
 const FIRST_WAIT_SPREAD_MS = 2_000
 const WAIT_GROWTH = 1.5
 const WAIT_MAX_MS = 10_000
-/** A connection that held this long was a good one: the next wait is short again. */
+/** After a connection of this length the next pause is short again. */
 const GOOD_MS = 10_000
 
 export interface SocketListener {
   onOpen(): void
   onFrame(frame: Frame): void
-  /** Closed, and `wasOpen` says whether it ever opened; another try follows by itself. */
+  /** Closed; `wasOpen` says whether it ever opened. Another try follows automatically. */
   onClose(wasOpen: boolean): void
 }
 
@@ -46,7 +46,7 @@ export class QueueSocket {
   #dead: Timer | undefined
   #isDisposed = false
 
-  /** `url` is asked at each try: a token may have come. */
+  /** `url` is called at each try: a token may have been added. */
   constructor(url: () => string, listener: SocketListener, connect: Connect = (address) => new WebSocket(address)) {
     this.#url = url
     this.#listener = listener
@@ -59,7 +59,7 @@ export class QueueSocket {
     return this.#isOpen
   }
 
-  /** Sends a message as JSON. Gives false when the socket is not open; nothing is kept then. */
+  /** Sends a message as JSON. Returns false if the socket is not open; the message is then not stored. */
   send(message: unknown): boolean {
     return this.#sendText(JSON.stringify(message))
   }
@@ -77,7 +77,7 @@ export class QueueSocket {
     this.#drop()
   }
 
-  /** The browser has a network again: the wait that grew meanwhile is over. */
+  /** The browser is online again: the long pause ends. */
   readonly #back = (): void => {
     if (!this.#isOpen) this.reconnect()
   }
@@ -94,7 +94,7 @@ export class QueueSocket {
     try {
       socket = this.#connect(this.#url())
     } catch {
-      // An address that no socket takes, or one that the page may not open. It may be another one at the next try.
+      // The address is invalid for a socket, or the page may not open it. It may be different at the next try.
       this.#closed(false)
       return
     }

@@ -1,10 +1,10 @@
-/** The token of a queue, for as long as the tab lives. It never goes into the fragment, which people share. */
+/** The token of a queue, for the life of the tab. It is never put into the fragment, which users share. */
 
 const PREFIX = "asman-token:"
-/** Longest token that a server takes. */
+/** Longest token that a server accepts. */
 const TOKEN_CHARS_MAX = 255
 
-/** The tab's storage, or undefined where it is forbidden, as in some frames. */
+/** The tab's storage, or undefined if it is forbidden, as in some frames. */
 export function tabStorage(): Storage | undefined {
   try {
     return globalThis.sessionStorage
@@ -13,7 +13,7 @@ export function tabStorage(): Storage | undefined {
   }
 }
 
-/** The browser's storage of this origin, or undefined where it is forbidden. */
+/** The browser's storage of this origin, or undefined if it is forbidden. */
 export function browserStorage(): Storage | undefined {
   try {
     return globalThis.localStorage
@@ -22,7 +22,7 @@ export function browserStorage(): Storage | undefined {
   }
 }
 
-/** Tokens by the URL of their queue. What storage forgets is kept for the page's life; at most one token a queue. */
+/** Tokens by the URL of their queue, also kept for the page's life without storage; at most one token for each queue. */
 export class Tokens {
   readonly #storage: Storage | undefined
   readonly #here = new Map<string, string>()
@@ -39,7 +39,7 @@ export class Tokens {
     }
   }
 
-  /** Keeps a token; an empty one forgets it. */
+  /** Stores a token; an empty one deletes it. */
   set(queueUrl: string, token: string): void {
     const value = token.trim().slice(0, TOKEN_CHARS_MAX)
     if (value === "") this.#here.delete(queueUrl)
@@ -48,20 +48,20 @@ export class Tokens {
       if (value === "") this.#storage?.removeItem(PREFIX + queueUrl)
       else this.#storage?.setItem(PREFIX + queueUrl, value)
     } catch {
-      // A full or forbidden storage: the token holds until the page is left.
+      // If storage is full or forbidden, the token is kept until the page is left.
     }
   }
 }
 
 /**
- * The headers for a file at `url`: the token goes to the stored files of the server at `base`, where inputs and outputs lie. The
- * address may be a stranger's, so it goes nowhere else, and not to the rest of that server either.
+ * The headers for a file at `url`: the token is sent for stored files of the server at `base`, where inputs and outputs are. The
+ * address may come from a stranger, so the token is not sent anywhere else, and not to the rest of that server either.
  */
 export function bearerOfFile(url: string, base: string, token: string | undefined): Record<string, string> {
   return URL.canParse(url) && new URL(url).href.startsWith(`${base}/f/`) ? bearer(token) : {}
 }
 
-/** The header that carries a token. */
+/** The header with a token. */
 export function bearer(token: string | undefined): Record<string, string> {
   return token === undefined ? {} : { Authorization: `Bearer ${token}` }
 }

@@ -1,4 +1,4 @@
-/** `1.2 MB`: decimal units, as file managers show them. */
+/** `1.2 MB`: decimal units, as in file managers. */
 export function bytesText(n: number): string {
   if (n < 1000) return `${n} B`
   const units = ["kB", "MB", "GB", "TB"]
@@ -7,7 +7,7 @@ export function bytesText(n: number): string {
   return `${shown < 9.95 ? shown.toFixed(1) : Math.round(shown)} ${units[at - 1]}`
 }
 
-/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`. Negative times, from clocks that disagree, count as nothing. */
+/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`. Negative times, from clocks that disagree, count as zero. */
 export function durationText(ms: number): string {
   const seconds = Math.max(0, ms) / 1000
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`
@@ -18,7 +18,7 @@ export function durationText(ms: number): string {
   return `${Math.floor(whole / 86_400)} days`
 }
 
-/** `just now`, `5 min ago`, `3 h ago`, and a date for what is older than a day. */
+/** `just now`, `5 min ago`, `3 h ago`, and a date after a day. */
 export function agoText(time: number, now: number): string {
   const seconds = (now - time) / 1000
   if (seconds < 10) return "just now"

@@ -1,8 +1,8 @@
 const WAITS_MS = [300, 1_500]
 
 /**
- * Loads a part of the page, and tries twice more when the network fails for a moment, as it does when a laptop changes it.
- * Browsers that remember a failed module fail at once each time; then the last error is given.
+ * Loads a part of the page, and tries twice more when the network fails for a moment, for example when a laptop changes networks.
+ * Browsers that remember a failed module fail at once each time; then the last error is thrown.
  */
 export async function loadPart<T>(load: () => Promise<T>): Promise<T> {
   for (const wait of WAITS_MS) {

@@ -1,4 +1,4 @@
-/** The time, renewed each half second while the component that asks for it lives. Call it while a component is made. */
+/** The time, updated each half second while the calling component lives. Call it while a component is created. */
 export function ticking(): { readonly now: number } {
   let now = $state(Date.now())
   $effect(() => {

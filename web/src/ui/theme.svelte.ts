@@ -6,12 +6,12 @@ let isSystemDark = $state(systemDark.matches)
 systemDark.addEventListener("change", (event) => (isSystemDark = event.matches))
 apply()
 
-/** Light or dark: as the system says until the user chose. */
+/** Light or dark: the system's setting until the user chooses. */
 export const theme = {
   get isDark(): boolean {
     return choice === "auto" ? isSystemDark : choice === "dark"
   },
-  /** Chooses the other one; choosing what the system says is choosing nothing. */
+  /** Chooses the other one; choosing the system's setting removes the choice. */
   toggle(): void {
     const wanted = this.isDark ? "light" : "dark"
     choice = (wanted === "dark") === isSystemDark ? "auto" : wanted

@@ -2,14 +2,14 @@ import type { Client, KeptEdits } from "../../client/client.ts"
 import type { Drafts } from "./drafts.svelte.ts"
 import type { Settings } from "./settings.svelte.ts"
 
-/** Quiet after an edit, before it is kept. */
+/** Pause after an edit before it is stored. */
 export const KEEP_MS = 400
 
-/** Keeps edits of files and settings over a reload until they are saved or discarded, and brings them back. */
+/** Stores edits of files and settings over a reload until they are saved or discarded, and restores them. */
 export class Autosave {
-  /** Whether closing the page loses no edit. */
+  /** Whether closing the page would lose no edit. */
   isKept = $state(true)
-  /** What came back from an earlier visit and was not noted by the user yet: names of files, and `the settings`. */
+  /** Restored edits that the user has not confirmed yet: names of files, and `the settings`. */
   restored: readonly string[] = $state.raw([])
   #isReady = false
   #edits: KeptEdits | undefined
@@ -19,14 +19,14 @@ export class Autosave {
     void this.#restore()
   }
 
-  /** What is to be kept now; undefined when all is saved. Reactive. */
+  /** The edits to store now; undefined when all are saved. Reactive. */
   get edits(): KeptEdits | undefined {
     const { drafts, settings } = this
     if (!drafts.isDirty && !settings.isDirty) return undefined
     return { texts: drafts.edited, form: settings.isDirty ? $state.snapshot(settings.form) : undefined }
   }
 
-  /** Hears of each change of `edits`. */
+  /** Called after each change of `edits`. */
   note(edits: KeptEdits | undefined): void {
     this.#edits = edits
     this.isKept = edits === undefined
@@ -35,14 +35,14 @@ export class Autosave {
     if (this.#isReady) this.#timer = setTimeout(() => void this.#keep(), KEEP_MS)
   }
 
-  /** Keeps what waits at once: the page may be about to close. */
+  /** Stores pending edits at once: the page may be closing. */
   flush(): void {
     if (this.#timer === undefined) return
     clearTimeout(this.#timer)
     void this.#keep()
   }
 
-  /** Goes back to what is saved. */
+  /** Returns to the saved state. */
   discard(): void {
     this.drafts.discardAll()
     this.settings.discard()

@@ -16,7 +16,7 @@ async function opened(hash: string, database?: World["database"]): Promise<World
 /** What the page does on each change. */
 const noted = async ({ autosave }: View): Promise<unknown> => (autosave.note(autosave.edits), wait(KEEP_MS + 100))
 
-test("edits of files and settings come back with the same link, are told, and can be discarded", async () => {
+test("edits of files and settings come back with the same link, are announced, and can be discarded", async () => {
   const { view, database } = await opened(LINK)
   view.drafts.edit("main.sh", "echo edited")
   view.settings.form.command = "sh edited"
@@ -34,7 +34,7 @@ test("edits of files and settings come back with the same link, are told, and ca
     .toEqual(["echo saved", "x", [], 0])
 })
 
-test("what is saved is kept no longer, and an edit after it is kept for the job as it is then", async () => {
+test("saved edits are no longer stored, and a later edit is stored for the new state of the job", async () => {
   const { view, database, client } = await opened(LINK)
   view.drafts.edit("main.sh", "echo edited")
   await noted(view)
@@ -57,7 +57,7 @@ test("edits to one job, at one queue, never appear in another", async () => {
   }
 })
 
-test("what was edited before the kept edits were read stays, and what is no edit is left out", async () => {
+test("edits from before the stored edits were read stay, and values that are not edits are left out", async () => {
   const { view, database } = await opened(LINK)
   view.drafts.edit("main.sh", "echo kept")
   await noted(view)
@@ -73,7 +73,7 @@ test("what was edited before the kept edits were read stays, and what is no edit
   }
 })
 
-test("a page that closes keeps what was typed just before", async () => {
+test("a closing page stores what was typed just before", async () => {
   const { view, database } = await opened(LINK)
   view.drafts.edit("main.sh", "echo last")
   view.autosave.note(view.autosave.edits)

@@ -1,18 +1,18 @@
 import { type DiffLine, lineDiff } from "./line-diff.ts"
 
-/** What changed between two definitions, member by member: the answer to "why did it run again?". */
+/** The changes between two definitions, member by member: they explain why a job ran again. */
 export interface Change {
   /** Such as `env.MODE` or `configFiles."main.py".value`. */
   path: string
   before: string | undefined
   after: string | undefined
-  /** Line by line, where both are texts of several lines and small enough. */
+  /** Line by line, if both are texts of several lines and small enough. */
   lines?: DiffLine[]
 }
 
-/** More changes are not told. */
+/** Most changes that are shown. */
 export const CHANGES_MAX = 100
-/** Texts that are compared line by line. */
+/** Size limit of texts that are compared line by line. */
 const COMPARED_MAX = 10
 const VALUE_CHARS_MAX = 160
 const DEPTH_MAX = 12
@@ -20,7 +20,7 @@ const DEPTH_MAX = 12
 const STORED = /^https?:\/\/[^\s"]+\/f\/([0-9a-f]{64})$/
 
 /**
- * The changes from one value to another, in the order of the names. A `hash` of an input is no part of the id and is left out.
+ * The changes from one value to another, in the order of the names. The `hash` of an input is not part of the id and is left out.
  */
 export function changesOf(before: unknown, after: unknown): Change[] {
   const found: Change[] = []
@@ -49,7 +49,7 @@ function step(key: string): string {
   return /^[\w-]+$/.test(key) ? key : JSON.stringify(key.slice(0, 100))
 }
 
-/** Around the first place where two texts part, since their beginnings may be equal for pages. */
+/** Shows the first difference of two texts, because their beginnings may be equal for pages. */
 function short(value: unknown, other: unknown): string | undefined {
   if (value === undefined) return undefined
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "")

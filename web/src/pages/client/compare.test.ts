@@ -13,7 +13,7 @@ const run = (definition: Definition, texts: Record<string, string>): PastRun => 
   id: "a/b", queue: "q", definition, fragment: `#?inputs=${b64(texts)}`, phase: "succeeded", submittedAt: 1, duration: 5,
 })
 
-test("two runs differ in their definitions, and in the lines of files that lie on the server", () => {
+test("two runs differ in their definitions, and in the lines of files on the server", () => {
   const text = (line: string): string => `first\n${line}\n${"x".repeat(300)}\n`
   const before = run({ image: "a", command: "one", configFiles: stored("a") }, { "main.sh": text("old") })
   const after = run({ image: "a", command: "two", configFiles: stored("b") }, { "main.sh": text("new") })
@@ -24,19 +24,19 @@ test("two runs differ in their definitions, and in the lines of files that lie o
   expect(changesBetween(before, before)).toEqual([])
 })
 
-test("a file whose text the link lacks is told by its contents, and a broken link costs nothing more", () => {
+test("a file whose text the link lacks is identified by its contents, and a broken link does no further harm", () => {
   const broken = { ...run({ image: "a", configFiles: stored("a") }, {}), fragment: "#?inputs=%%%" }
   expect(changesBetween(broken, run({ image: "a", configFiles: stored("b") }, {}))[0]).toMatchObject(
     { before: "contents aaaaaaaaaaaa…", after: "contents bbbbbbbbbbbb…" })
 })
 
-test("a run's page lies at the server of its queue", () => {
+test("a run's page is on the server of its queue", () => {
   expect(["q", "local", "http://other/x/q/name", "a/b"].map((queue) => permalinkOf({ id: "1/2", queue }, ROOT))).toEqual([
     "https://host/below/j/1%2F2", "http://localhost:8000/j/1%2F2", "http://other/x/j/1%2F2", "https://host/below/j/1%2F2",
   ])
 })
 
-test("images are suggested once each, from what is known here, and nothing that is no image", () => {
+test("images are suggested once each, from local data, and only valid images", () => {
   const brief = { command: "", isBuild: false, isItem: false, queuedTime: 1, isFinished: false, code: undefined }
   const briefs = new Map([["1", { ...brief, image: "of/queue:1" }], ["2", { ...brief, image: "a b<script>" }]])
   const history = [{ image: "mine" }, { image: "alpine:3.20" }, { build: {} }, { image: "mine" }].map((job) => run(job, {}))
@@ -52,7 +52,7 @@ test("Docker Hub is searched for the name alone", () => {
     .toEqual(["?type=image", "?type=image&q=python", "?type=image&q=me%2Ftool", "?type=image&q=me%2Ftool", "?type=image&q=x"])
 })
 
-test("outputs are told apart by their contents, wherever these lie", () => {
+test("outputs are compared by their contents, wherever these are stored", () => {
   const outcome = (outputs: JobResult["outputs"]): Outcome =>
     ({ result: { logs: [], isTimedOut: false, outputs }, base: "https://host", token: undefined })
   const file = (digit: string): JobResult["outputs"][string] => ({ type: "url", value: `https://host/f/${digit.repeat(64)}` })

@@ -1,4 +1,4 @@
-/** What differs between two runs. */
+/** The differences between two runs. */
 import type { PastRun } from "../../client/client.ts"
 import { parseFragment } from "../../hash/fragment.ts"
 import { readParams } from "../../hash/read.ts"
@@ -6,19 +6,19 @@ import { resolveQueue } from "../../queue/address.ts"
 import type { Definition } from "../../wire.ts"
 import { type Change, changesOf } from "./changes.ts"
 
-/** A definition with the texts of its files in place of the addresses where they are stored, so that lines can be told apart. */
+/** A definition with the texts of its files in place of their addresses, so that lines can be compared. */
 export function withTexts(definition: Definition, texts: Readonly<Record<string, string>>): Definition {
   const files = Object.entries(definition.configFiles ?? {}).map(([name, ref]) =>
     [name, Object.hasOwn(texts, name) ? { type: "utf8" as const, value: texts[name] } : ref] as const)
   return files.length === 0 ? definition : { ...definition, configFiles: Object.fromEntries(files) }
 }
 
-/** The definition of a past run, with the texts that its fragment holds. */
+/** The definition of a past run, with the texts of its fragment. */
 export function definitionOfRun({ definition, fragment }: PastRun): Definition {
   return withTexts(definition, readParams(parseFragment(fragment), new Map()).values.inputs)
 }
 
-/** What differs in the definitions of two runs. */
+/** The differences in the definitions of two runs. */
 export function changesBetween(before: PastRun, after: PastRun): Change[] {
   return changesOf(definitionOfRun(before), definitionOfRun(after))
 }

@@ -1,7 +1,7 @@
 import { SvelteMap } from "svelte/reactivity"
 import type { Client } from "../../client/client.ts"
 
-/** Texts that were edited and are not in the job yet. They live while no editor is open too; `Autosave` keeps them longer. */
+/** Edited texts that are not in the job yet. They live even if no editor is open; `Autosave` stores them longer. */
 export class Drafts {
   readonly #texts = new SvelteMap<string, string>()
 
@@ -26,12 +26,12 @@ export class Drafts {
     return this.#texts.has(name)
   }
 
-  /** What the editor shows of a file. */
+  /** The text of a file in the editor. */
   text(name: string): string {
     return this.#texts.get(name) ?? this.#saved(name) ?? ""
   }
 
-  /** Takes an edit; one that gives the saved text again is none. */
+  /** Takes an edit; an edit that restores the saved text is removed. */
   edit(name: string, text: string): void {
     if (text === this.#saved(name)) this.#texts.delete(name)
     else this.#texts.set(name, text)
@@ -52,7 +52,7 @@ export class Drafts {
     this.#texts.clear()
   }
 
-  /** Takes a file out of the job, with its edits. */
+  /** Removes a file from the job, with its edits. */
   remove(name: string): void {
     this.#texts.delete(name)
     const { [name]: _, ...left } = this.client.params.inputs

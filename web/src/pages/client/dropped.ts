@@ -1,12 +1,12 @@
-/** What a drop holds: files, and those of folders with their paths. */
+/** The content of a drop: files, and the files of folders with their paths. */
 import { ENTRIES_MAX } from "../../definition/shape.ts"
 
-/** Folders within folders that are looked into. */
+/** Levels of nested folders that are read. */
 const DEPTH_MAX = 32
 
 /**
- * The files of a drop, one more than a job takes at most: then too many are there. What cannot be read is left out. It has to be
- * called while the event is handled, because a drop is empty afterwards.
+ * The files of a drop, at most one more than a job takes, which shows that there are too many. Unreadable files are left out. It
+ * must be called while the event is handled, because a drop is empty afterwards.
  */
 export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
   const items = [...transfer.items].filter(({ kind }) => kind === "file")
@@ -22,7 +22,7 @@ export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
 async function collect(folder: FileSystemDirectoryEntry, files: File[], depth: number): Promise<void> {
   if (depth > DEPTH_MAX) return
   const reader = folder.createReader()
-  // A folder gives some entries at a time, and none at its end.
+  // A folder returns some entries at a time, and none at its end.
   for (let entries = await some(reader); entries.length > 0; entries = await some(reader)) {
     for (const entry of entries) {
       if (files.length > ENTRIES_MAX) return
@@ -36,7 +36,7 @@ function some(reader: FileSystemDirectoryReader): Promise<FileSystemEntry[]> {
   return new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject)).catch(() => [])
 }
 
-/** The file of an entry under its whole path; nothing of it is read. */
+/** The file of an entry with its whole path; its content is not read. */
 async function fileOf(entry: FileSystemFileEntry): Promise<File> {
   const file = await new Promise<File>((resolve, reject) => entry.file(resolve, reject))
   return new File([file], entry.fullPath.replace(/^\/+/, ""), { type: file.type, lastModified: file.lastModified })

@@ -1,5 +1,5 @@
 /**
- * The runnable examples of a first visit. Their texts lie in `examples/` of the repository and are loaded with the first click.
+ * The runnable examples of a first visit. Their texts are in `examples/` of the repository and are loaded with the first click.
  */
 import type { Definition } from "../../wire.ts"
 
@@ -15,7 +15,7 @@ export const EXAMPLES: readonly Example[] = [
   { id: "progress", title: "Watch progress", text: "A long computation of pi draws a progress bar on stderr." },
 ]
 
-/** The image of a machine's own server has no registry to reach; elsewhere a small public one is taken. */
+/** A local server uses its own image without a registry; elsewhere a small public image is used. */
 const LOCAL_IMAGE = "asman/demo"
 const PUBLIC_IMAGE = "alpine:3.20"
 
@@ -45,7 +45,7 @@ export async function loadExample(
   }
 }
 
-/** The queue that an example runs on: this machine's, under its short name where that leads here. */
+/** The queue of an example: this machine's, with its short name if that means this server. */
 export function localQueue(root: URL): string {
   return root.origin === "http://localhost:8000" ? "local" : new URL("local", root).href
 }

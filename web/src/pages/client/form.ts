@@ -1,13 +1,12 @@
 /**
- * The settings form as plain texts, and its way from and to a job. What the form does not know of a job stays in it; what is
- * empty is
- * left out, so that an untouched form changes no job id.
+ * The settings form as plain texts, and its conversion from and to a job. Members that the form does not know stay in the job;
+ * empty members are left out, so that an unchanged form does not change the job's id.
  */
 import type { Build, Definition, Requirements } from "../../wire.ts"
 import { cpusProblem, durationProblem, envNameProblem, gpusProblem, imageProblem, memoryProblem, sizeProblem } from "./validate.ts"
 
 const BUILD_TEXTS = ["context", "buildContext", "filename", "target", "dockerfile", "platform"] as const
-/** Variables that the form takes. */
+/** Most variables of the form. */
 export const VARIABLES_MAX = 1_000
 const JOB_TEXTS = ["command", "entrypoint", "workdir"] as const
 
@@ -29,7 +28,7 @@ export interface JobForm {
 }
 export type Errors = Readonly<Record<string, string>>
 
-/** The form of a job; of none, an empty form. A job's members may be of any type. */
+/** The form of a job; empty without a job. A job's members may have any type. */
 export function formOf(job: Definition | undefined): JobForm {
   const build = asObject(job?.build)
   const needs = asObject(job?.requirements)
@@ -49,7 +48,7 @@ export function formOf(job: Definition | undefined): JobForm {
   }
 }
 
-/** A form that was kept by this page, or an older one of it; undefined when it is none. */
+/** A form that this page or an older version stored; undefined if it is not a form. */
 export function asForm(value: unknown): JobForm | undefined {
   const form = asObject(value)
   const isLike = (found: unknown, empty: unknown): boolean =>
@@ -61,7 +60,7 @@ export function asForm(value: unknown): JobForm | undefined {
   return isSound && env ? ({ ...formOf(undefined), ...form, env } as JobForm) : undefined
 }
 
-/** The job that a form without errors means, on the ground of the job it came from. */
+/** The job of a form without errors, based on the job that it came from. */
 export function definitionOf(form: JobForm, job: Definition | undefined): Definition {
   const made: Definition = { ...job }
   delete made.image
@@ -92,7 +91,7 @@ function requirementsOf(form: JobForm, before: Requirements | undefined): Requir
   return made
 }
 
-/** What keeps a form from being saved, by field. A form that is empty all over may be saved: it means no job. */
+/** The problems of a form, by field. A completely empty form may be saved: it means no job. */
 export function errorsOf(form: JobForm): Errors {
   const found: Record<string, string> = {}
   const check = (field: string, problem: string): void => {
@@ -115,17 +114,17 @@ export function errorsOf(form: JobForm): Errors {
 }
 
 /**
- * The form after the job changed elsewhere: a field that the user did not touch follows, one that was edited stays.
- * `before` is the form as it was last saved, `mine` as it is on screen, `theirs` as the job says now.
+ * The form after the job changed elsewhere: an unedited field follows, an edited one stays. `before` is the last saved form,
+ * `mine` the form on screen, `theirs` the form of the job now.
  */
 export function merged(before: JobForm, mine: JobForm, theirs: JobForm): JobForm {
   const out = structuredClone(theirs)
-  // What is left in the source that the form is not on comes from a job of before: it is no edit of this one.
+  // Text in the source that is not chosen comes from an earlier job: it is not an edit of this one.
   const isEdited = (source: JobForm["source"]): boolean => mine.source === source || mine.source !== before.source
   for (const key of Object.keys(mine) as (keyof JobForm)[]) {
     if (key === "build") {
       for (const field of Object.keys(mine.build) as (keyof JobForm["build"])[]) {
-        // The source that is not used is no part of the job: what was typed into it is kept.
+        // The source that is not used is not part of the job: its text is kept.
         const isKept = isEdited("build") && mine.build[field] !== before.build[field]
         if (isKept || theirs.source === "image") out.build[field] = mine.build[field]
       }
@@ -136,12 +135,12 @@ export function merged(before: JobForm, mine: JobForm, theirs: JobForm): JobForm
   return out
 }
 
-/** Whether two forms, or two fields of them, say the same. The source that is not chosen does not count. */
+/** Whether two forms, or two fields of them, are equal. The source that is not chosen does not count. */
 export function isSame(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }
 
-/** Whether saving one form would give another job than saving the other. */
+/** Whether two forms would be saved as different jobs. */
 export function meansSame(a: JobForm, b: JobForm): boolean {
   return isSame(definitionOf(a, undefined), definitionOf(b, undefined)) && a.source === b.source
 }
@@ -153,7 +152,7 @@ function put<T extends object, K extends keyof T>(target: T, key: K, value: T[K]
   else target[key] = value as T[K]
 }
 
-/** A number stays a number when its text was not changed: its type counts for the job's id. */
+/** A number stays a number if its text was not changed, because its type counts for the job's id. */
 function sameAs(before: string | number | undefined, now: string): string | number | undefined {
   return before !== undefined && String(before) === now ? before : now
 }

@@ -4,7 +4,7 @@ import { hintsOf } from "./hints.ts"
 
 const fields = (job: object, given: string[] = []): string[] => Object.keys(hintsOf(formOf({ image: "a", ...job }), given))
 
-test("a name that neither a variable nor a parameter gives a value is told, unless single quotes keep it", () => {
+test("a name without a value from a variable or a parameter is reported, unless it is in single quotes", () => {
   expect(fields({ command: "python ${FILE} $MODE" })).toEqual(["command"])
   expect(hintsOf(formOf({ command: "python ${FILE}" }), [])["command"]).toContain("No variable is named FILE")
   expect(fields({ command: "python ${FILE} $MODE", env: { MODE: "x" } }, ["FILE"])).toEqual([])
@@ -15,6 +15,6 @@ test("a name that neither a variable nor a parameter gives a value is told, unle
   expect(told.flatMap((command) => fields({ command }))).toEqual(told.map(() => "command"))
 })
 
-test("values of variables are taken as they are, and that is told of one that names another", () => {
+test("values of variables are literal, and a hint says so for a value that names another variable", () => {
   expect(fields({ env: { A: "1", B: "${A}/x", C: "costs $5" } })).toEqual(["env-1"])
 })

@@ -1,6 +1,6 @@
 /**
- * Names in a job's texts that nothing gives a value. Workers put the job's own variables into `command` and `entrypoint`, outside
- * single quotes, and nothing in the place of other names; what stands in single quotes reaches the program as it is written.
+ * Finds names without a value in a job's texts. Workers replace the job's own variables in `command` and `entrypoint`, outside of
+ * single quotes, and remove other names; text in single quotes reaches the program unchanged.
  */
 import type { JobForm } from "./form.ts"
 
@@ -9,7 +9,7 @@ const BRACED = /\$\{([A-Za-z_]\w*)\}/
 
 export type Hints = Readonly<Partial<Record<string, string>>>
 
-/** Hints by field, as errors have them. `given` are the names that the link's own parameters give a value. */
+/** Hints by field, like errors. `given` are the names that the link's own parameters define. */
 export function hintsOf(form: JobForm, given: readonly string[]): Hints {
   const known = new Set([...form.env.map(({ name }) => name), ...given])
   const found: Record<string, string> = {}
@@ -21,7 +21,7 @@ export function hintsOf(form: JobForm, given: readonly string[]): Hints {
   }
   for (const [at, { value }] of form.env.entries()) {
     const name = BRACED.exec(value)?.[1]
-    if (name !== undefined) found[`env-${at}`] = `Nothing replaces \${${name}} in a value: the program gets it as it is written.`
+    if (name !== undefined) found[`env-${at}`] = `\${${name}} in a value is not replaced: the program gets it as it is written.`
   }
   return found
 }

@@ -1,4 +1,4 @@
-/** Images to suggest: what is known here already. Nobody is asked for it. */
+/** Images to suggest, from local data without a request. */
 import type { PastRun, QueueDetails } from "../../client/client.ts"
 import { imageProblem } from "./validate.ts"
 
@@ -14,7 +14,7 @@ export function suggestedImages(
   return [...new Set(sound)].slice(0, SUGGESTED_MAX)
 }
 
-/** Where Docker Hub searches for what was typed: without the registry, the tag and the digest. */
+/** The Docker Hub search for the typed name: without the registry, the tag and the digest. */
 export function hubSearch(image: string): string {
   const parts = image.trim().split("/")
   const hasRegistry = parts.length > 1 && /[.:]|^localhost$/.test(parts[0] ?? "")

@@ -1,6 +1,6 @@
 /**
- * How two texts differ, line by line, for people. Large texts are not compared: the search for the shortest way would take too
- * long.
+ * The differences of two texts, line by line. Large texts are not compared, because the search for the shortest difference would
+ * take too long.
  */
 
 export interface DiffLine {
@@ -8,15 +8,15 @@ export interface DiffLine {
   text: string
 }
 
-/** Texts with more of either are told by their first difference instead. */
+/** For larger texts only the first difference is shown. */
 export const DIFF_CHARS_MAX = 64 * 1024
 export const DIFF_LINES_MAX = 1_000
-/** Lines that are shown, and equal lines around a change. */
+/** Most lines that are shown, and equal lines around a change. */
 const SHOWN_MAX = 200
 const CONTEXT = 2
 const LINE_CHARS_MAX = 300
 
-/** The changed lines with two equal ones around them, or undefined where the texts are too large or are single lines. */
+/** The changed lines with two equal ones around them, or undefined if the texts are too large or have one line. */
 export function lineDiff(before: string, after: string): DiffLine[] | undefined {
   if (before.length > DIFF_CHARS_MAX || after.length > DIFF_CHARS_MAX) return undefined
   const [a, b] = [before.split("\n"), after.split("\n")]
@@ -24,12 +24,12 @@ export function lineDiff(before: string, after: string): DiffLine[] | undefined 
   return diffOf(a, b)
 }
 
-/** The same of lines, which the caller bounds: memory and time grow with the product of their numbers. */
+/** The same for lines. The caller limits them: memory and time grow with the product of their numbers. */
 export function diffOf(before: readonly string[], after: readonly string[]): DiffLine[] {
   return folded(compared(before, after))
 }
 
-/** All lines in order, by the longest common subsequence of what lies between the equal beginning and the equal end. */
+/** All lines in order, by the longest common subsequence between the equal beginning and the equal end. */
 function compared(a: readonly string[], b: readonly string[]): DiffLine[] {
   const least = Math.min(a.length, b.length)
   let head = 0
@@ -72,7 +72,7 @@ function commonLengths(a: readonly string[], b: readonly string[]): Uint16Array 
   return lengths
 }
 
-/** Leaves out equal lines far from any change, and bounds the rest. */
+/** Leaves out equal lines far from any change, and limits the rest. */
 function folded(lines: readonly DiffLine[]): DiffLine[] {
   const isNear = lines.map(() => false)
   lines.forEach(({ kind }, at) => {

@@ -1,4 +1,4 @@
-/** What two runs left: their outputs side by side, and how the ends of their logs differ. */
+/** The results of two runs: their outputs side by side, and the differences at the ends of their logs. */
 import type { PastRun } from "../../client/client.ts"
 import { sha256Hex } from "../../definition/sha256.ts"
 import { sourceOf, type Source } from "../../output/source.ts"
@@ -9,14 +9,14 @@ import { ask } from "../shared/fetch.ts"
 import { tokens } from "../shared/token.ts"
 import { type DiffLine, diffOf } from "./line-diff.ts"
 
-/** Lines of each log that are compared, and characters of one. */
+/** Most lines of each log that are compared, and most characters of a line. */
 export const LOG_LINES_MAX = 2_000
 const LINE_CHARS_MAX = 2_000
-/** Outputs that are told. */
+/** Most outputs that are shown. */
 const OUTPUTS_MAX = 200
 const STORED = /\/f\/([0-9a-f]{64})$/
 
-/** A run's result, and the way to its files. */
+/** A run's result, and the address of its files. */
 export interface Outcome {
   readonly result: JobResult
   readonly base: string
@@ -30,7 +30,7 @@ export interface OutputPair {
   readonly after: Source | undefined
 }
 
-/** Asks the server of a run for its result. Gives a sentence where there is none. It never throws. */
+/** Loads the result of a run from its server. Returns a sentence if there is none. It never throws. */
 export async function loadOutcome(run: PastRun, root: URL, signal: AbortSignal): Promise<Outcome | string> {
   let address
   try {
@@ -38,13 +38,13 @@ export async function loadOutcome(run: PastRun, root: URL, signal: AbortSignal):
   } catch {
     address = undefined
   }
-  if (!address) return "its queue is not known"
+  if (!address) return "its queue is unknown"
   const token = tokens.get(address.url)
   const url = `${address.url}/j/${encodeURIComponent(run.id)}/result.json`
   const { data, failure } = await ask<{ data?: unknown } | undefined>(url, { token, signal })
   if (failure) return failure.kind === "away" ? "the server does not answer" : failure.text
   const result = readJob(data?.data)?.finished?.result
-  return result ? { result, base: address.base, token } : "the server has no result of it"
+  return result ? { result, base: address.base, token } : "the server does not have its result"
 }
 
 /** The outputs of both, by their names. */
@@ -67,14 +67,14 @@ function comparison(before: DataRef | undefined, after: DataRef | undefined): Ou
   return a === undefined || b === undefined ? "not known" : a === b ? "same" : "changed"
 }
 
-/** SHA-256 of the contents: of the bytes where they are here, else as the address or the worker says it. */
+/** SHA-256 of the contents: of the bytes if they are here, else from the address or the worker. */
 function hashOf(ref: DataRef): string | undefined {
   const source = sourceOf(ref, "http://nowhere")
   if (source.bytes) return sha256Hex(source.bytes)
   return STORED.exec(source.url ?? "")?.[1] ?? ref.hash
 }
 
-/** How the last lines of both logs differ; empty when they do not. */
+/** The differences of the last lines of both logs; empty if they are equal. */
 export function logsBetween(before: readonly LogLine[], after: readonly LogLine[]): DiffLine[] {
   const lines = diffOf(lastLines(before), lastLines(after))
   return lines.some(({ kind }) => kind === "gone" || kind === "new") ? lines : []

@@ -10,7 +10,7 @@ import { cpusProblem, durationProblem, envNameProblem, fileNameProblem, imagePro
   splitVariable } from "./validate.ts"
 
 describe("checks", () => {
-  it("take what the server takes as a duration", () => {
+  it("accept the same durations as the server", () => {
     for (const good of ["", "5m", "1h30m", "90s", "1.5h", "60000", "5 minutes", "2 Hrs", "1w"]) expect(durationProblem(good)).toBe("")
     for (const bad of ["soon", "m", "-5m", "1h30", "5x", "250ms", "90", "0"]) expect(durationProblem(bad)).not.toBe("")
   })
@@ -45,7 +45,7 @@ describe("form", () => {
     shmSize: 1024, v: 3,
     inputs: { "i": { value: "1" } },
   }
-  it("gives back the job it came from, with what it does not know", () => {
+  it("returns the job it came from, with members that it does not know", () => {
     expect(definitionOf(formOf(job), job)).toEqual(job)
     const built = { build: { dockerfile: "FROM a", buildArgs: ["A=1"], other: 1 }, command: "y" }
     expect(definitionOf(formOf(built), built)).toEqual(built)
@@ -75,7 +75,7 @@ describe("form", () => {
     const next = merged(before, mine, formOf({ ...job, command: "theirs", workdir: "/w" }))
     expect([next.command, next.workdir]).toEqual(["mine", "/w"])
   })
-  it("takes a build or an image from outside, though another job's is left in the source that was not used", () => {
+  it("takes a build or an image from outside, even if the unused source contains another job's", () => {
     const build = (dockerfile: string): JobForm => formOf({ build: { dockerfile } })
     const steps = [
       [build("FROM a"), formOf(job), build("FROM b")], [formOf(job), build("FROM a"), formOf({ image: "other" })],
@@ -156,7 +156,7 @@ describe("queue names", () => {
 })
 
 describe("share", () => {
-  it("leaves out secrets always and the queue if it is wished", () => {
+  it("leaves out secrets always and the queue on request", () => {
     const address = "http://h/#?autostart=true&control=abc&job=xyz&queue=key&queueOverride=o"
     expect(shareLink(address, true)).toBe("http://h/#?autostart=true&job=xyz&queue=key&queueOverride=o")
     expect(shareLink(address, false)).toBe("http://h/#?autostart=true&job=xyz")

@@ -12,9 +12,9 @@ const run = (id: string, queue: string): PastRun => ({
 })
 const brief = (image: string, command: string, code?: number): JobBrief =>
   ({ image, command, isBuild: false, isItem: false, queuedTime: 1, isFinished: code !== undefined, code })
-const NOTHING: QueueDetails = { briefs: new Map(), places: new Map(), loads: new Map() }
+const NOTHING: QueueDetails = { briefs: new Map(), positions: new Map(), loads: new Map() }
 
-test("rows come running first, and tell the place in the queue from the socket alone", () => {
+test("running rows come first, and the position in the queue comes from the socket alone", () => {
   const jobs = { late: job("Queued", 9), ended: job("Finished", 1, { finishedReason: "TimedOut" }), early: job("Queued", 3),
     runs: job("Running", 2) }
   const rows = rowsOf(jobs, NOTHING, [])
@@ -22,9 +22,9 @@ test("rows come running first, and tell the place in the queue from the socket a
     ["runs: Running", "late: Waiting, 2 of 2", "early: Waiting, 1 of 2", "ended: Timed out"])
 })
 
-test("the server's word on place and reason counts, and what a job is comes from it or from this browser's history", () => {
+test("the server's position and reason count, and a job's description comes from it or from this browser's history", () => {
   const details: QueueDetails = {
-    ...NOTHING, places: new Map([["a", { position: 7, why: "no connected worker carries the tag \u202ex" }]]),
+    ...NOTHING, positions: new Map([["a", { position: 7, why: "no connected worker carries the tag \u202ex" }]]),
     briefs: new Map([["a", brief("alpine", "echo \u001b[31mred")]]),
   }
   const rows = rowsOf({ a: job("Queued", 2), b: job("Queued", 1), c: job("Running", 1) }, details, [run("b", "q")])
@@ -32,7 +32,7 @@ test("the server's word on place and reason counts, and what a job is comes from
   expect(rows[1]).toMatchObject({ standing: { text: "Waiting, 7 of 7" }, why: "no connected worker carries the tag ⟨U+202E⟩x" })
 })
 
-test("a program that ended has done well only where its exit code says so", () => {
+test("a program that ended has succeeded only if its exit code says so", () => {
   const ended = job("Finished", 1, { finishedReason: "Success" })
   const briefs = new Map([["good", brief("a", "", 0)], ["bad", brief("a", "", 3)], ["stale", brief("a", "")]])
   const jobs = { good: ended, bad: ended, stale: ended, unknown: ended }
@@ -41,7 +41,7 @@ test("a program that ended has done well only where its exit code says so", () =
   expect(texts({ ...jobs, bad: { ...ended, queuedTime: 2 } })).toEqual(["Ended", "Succeeded", "Ended", "Ended"])
 })
 
-test("mine is what this browser sent to the queue, and what a namespace of this frame's own holds", () => {
+test("mine are the jobs that this browser sent to the queue, and those that this frame's own namespace holds", () => {
   const history = [run("sent", "q"), run("elsewhere", "other")]
   const shared = ownerOf(history, "q", "_")
   expect([isMine("sent", job("Queued", 1), shared), isMine("elsewhere", job("Queued", 1), shared),
@@ -52,7 +52,7 @@ test("mine is what this browser sent to the queue, and what a namespace of this 
   expect(isMine("x", job("Queued", 1, { namespaces: ["*"] }), ownerOf([], "q", "*"))).toBe(false)
 })
 
-test("owners are told in words, whatever they are called", () => {
+test("owners are shown as text, for every name", () => {
   expect([[], ["_"], ["*"], ["me", "_"], ["a", "b", "c", "d"], ["\u202e"]].map(ownerText))
     .toEqual(["nobody", "anyone", "everybody", "me, anyone", "a, b and 2 more", "⟨U+202E⟩"])
   expect(ownerText(["x".repeat(1_000)]).length).toBe(40)
@@ -63,13 +63,13 @@ test("ages count from the submission while a job waits, and else from its last c
     ageText(job("Finished", 0, { time: 60_000 }), 62_000)]).toEqual(["for 1 min 01 s", "for 2.0 s", "2.0 s ago"])
 })
 
-test("what a job is, is one bounded line, though its members are of any type", () => {
+test("a job's description is one bounded line, for members of any type", () => {
   expect([whatOf({ image: 5, command: ["x"] }), whatOf({ build: {}, command: "make" }),
     whatOf({ isItem: true }), whatOf({ image: "x".repeat(900) }).length])
     .toEqual(["", "built image · make", "item of the task-queue API", 200])
 })
 
-test("of a job with an image and a build, what is built runs, and an empty build is none", () => {
+test("of a job with an image and a build the build counts, and an empty build does not", () => {
   expect([{ build: { dockerfile: "FROM a" } }, { isBuild: true }, { build: {}, isBuild: false }]
     .map((job) => whatOf({ ...job, image: "alpine" }))).toEqual(["built image", "built image", "alpine"])
 })

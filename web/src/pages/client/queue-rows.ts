@@ -1,4 +1,4 @@
-/** The jobs of the queue as the panel lists them. */
+/** The jobs of the queue for the panel's list. */
 import type { PastRun, QueueDetails } from "../../client/client.ts"
 import { plainLine } from "../../log/sanitise.ts"
 import { durationText } from "../../ui/format.ts"
@@ -13,10 +13,10 @@ export interface QueueRow {
   readonly id: string
   readonly job: Job
   readonly isActive: boolean
-  /** Empty when neither the server nor this browser knows. */
+  /** Empty if neither the server nor this browser knows it. */
   readonly what: string
   readonly standing: Standing
-  /** Why it waits, where the server says it. */
+  /** Why it waits, if the server says so. */
   readonly why: string
 }
 
@@ -24,7 +24,7 @@ export interface QueueRow {
 export interface Owner {
   /** Ids of the runs that this browser sent to the queue. */
   readonly ids: ReadonlySet<string>
-  /** The frame's own namespace; none where it is the default, which everybody shares. */
+  /** The frame's own namespace; none if it is the default, which everyone shares. */
   readonly namespace: string | undefined
 }
 
@@ -39,14 +39,14 @@ export function isMine(id: string, job: Job, { ids, namespace }: Owner): boolean
   return ids.has(id) || (namespace !== undefined && job.namespaces.includes(namespace))
 }
 
-/** All jobs: those that run, those that wait, those that ended, each newest first. */
+/** All jobs: running, then waiting, then ended ones, each newest first. */
 export function rowsOf(jobs: Readonly<Record<string, Job>>, details: QueueDetails, history: readonly PastRun[]): QueueRow[] {
   const waiting = Object.entries(jobs).filter(([, job]) => job.state === "Queued")
   const order = waiting.sort(([, a], [, b]) => a.queuedTime - b.queuedTime).map(([id]) => id)
   const counted = new Map(order.map((id, at) => [id, at + 1]))
   const known = new Map(history.map((run) => [run.id, run.definition]))
   const row = ([id, job]: [string, Job]): QueueRow => {
-    const place = details.places.get(id)
+    const place = details.positions.get(id)
     const position = place?.position || counted.get(id)
     const brief = details.briefs.get(id)
     const hasEnd = brief?.isFinished === true && brief.queuedTime === job.queuedTime
@@ -62,13 +62,13 @@ export function rowsOf(jobs: Readonly<Record<string, Job>>, details: QueueDetail
   return Object.entries(jobs).sort(([, a], [, b]) => rank(a) - rank(b) || b.queuedTime - a.queuedTime).map(row)
 }
 
-/** Whether a program that ran to its end did well is in its exit code, which not every server tells here. */
+/** The exit code decides whether a finished program succeeded, and not every server sends it here. */
 function standingAt({ state, finishedReason }: Job, code: number | undefined): Standing {
   const isOpen = state === "Finished" && finishedReason === "Success" && code === undefined
   return isOpen ? { text: "Ended", tone: "none", icon: "check" } : standingOf(state, finishedReason, code)
 }
 
-/** Who holds a job alive, for people. The default namespace is everybody's who names none. */
+/** The owners of a job, for people. The default namespace is shared by all who name none. */
 export function ownerText(namespaces: readonly string[]): string {
   if (namespaces.length === 0) return "nobody"
   const names = namespaces.slice(0, NAMES_MAX).map(nameText)
@@ -81,7 +81,7 @@ function nameText(namespace: string): string {
   return namespace === "*" ? "everybody" : plainLine(namespace.slice(0, NAME_CHARS_MAX))
 }
 
-/** How long a job has been in its state, or since when it is over. */
+/** How long a job has been in its state, or since when it has ended. */
 export function ageText(job: Job, now: number): string {
   const since = durationText(now - (job.state === "Queued" ? job.queuedTime : job.time))
   return job.state === "Queued" || job.state === "Running" ? `for ${since}` : `${since} ago`

@@ -2,7 +2,7 @@ import type { Client } from "../../client/client.ts"
 import type { Definition } from "../../wire.ts"
 import { asForm, definitionOf, errorsOf, formOf, meansSame, merged, type Errors, type JobForm } from "./form.ts"
 
-/** The settings form with its unsaved state. It follows the job where the user changed nothing. */
+/** The settings form with its unsaved state. Unedited fields follow the job. */
 export class Settings {
   form = $state<JobForm>(formOf(undefined))
   #saved = $state.raw<JobForm>(formOf(undefined))
@@ -17,7 +17,7 @@ export class Settings {
     return !meansSame(this.form, this.#saved)
   }
 
-  /** Problems of the fields; none while the form is as the job is, since nobody may have begun to fill it in. */
+  /** Problems of the fields; none while the form matches the job, because the user may not have started to fill it in. */
   get errors(): Errors {
     return this.isDirty ? errorsOf($state.snapshot(this.form)) : {}
   }
@@ -31,7 +31,7 @@ export class Settings {
     return JSON.stringify(this.form[field]) !== JSON.stringify(this.#saved[field])
   }
 
-  /** Takes over what changed in the job elsewhere. */
+  /** Takes over changes of the job from elsewhere. */
   follow(job: Definition | undefined): void {
     if (this.#hasFollowed && job === this.#job) return
     this.#hasFollowed = true
@@ -41,7 +41,7 @@ export class Settings {
     this.#saved = theirs
   }
 
-  /** Puts the form into the job. Gives whether it could. */
+  /** Puts the form into the job. Returns whether it succeeded. */
   save(): boolean {
     if (!this.isDirty) return true
     if (this.hasErrors) return false
@@ -51,7 +51,7 @@ export class Settings {
     return true
   }
 
-  /** Takes up a form that was edited earlier, unless this one was edited since. Gives whether it did. */
+  /** Restores an earlier edited form, unless this one was edited since. Returns whether it did. */
   restore(kept: unknown): boolean {
     const form = this.isDirty ? undefined : asForm(kept)
     if (form) this.form = form

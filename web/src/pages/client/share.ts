@@ -1,9 +1,9 @@
-/** The parts of a fragment that a shared link leaves out when its queue is to stay private. */
+/** The parts of a fragment that a shared link leaves out to keep its queue private. */
 const QUEUE_KEYS = ["queue", "queueOverride", "ignoreQueueOverride"]
-/** `control` may hold callbacks' addresses and a storage's token: it is never shared. */
+/** `control` may contain callbacks' addresses and a storage's token, so it is never shared. */
 const SECRET_KEYS = ["control"]
 
-/** This page's address for others: without `control`, and without the queue unless it is wanted. */
+/** This page's address for others: without `control`, and without the queue unless it is requested. */
 export function shareLink(address: string, withQueue: boolean): string {
   const at = address.indexOf("#")
   if (at < 0) return address

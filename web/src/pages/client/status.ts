@@ -7,7 +7,7 @@ import type { IconName } from "../../ui/icons.ts"
 
 export type Tone = "soft" | "active" | "ok" | "warn" | "bad"
 
-/** How a phase is shown: in words, in a shape and in a colour. */
+/** How a phase is shown: text, icon and colour. */
 export interface Look {
   text: string
   icon: IconName
@@ -27,13 +27,13 @@ const LOOKS: Readonly<Record<Phase, Look>> = {
   "lost": { text: "Worker lost, retrying", icon: "warning", tone: "warn" },
   "succeeded": { text: "Succeeded", icon: "check", tone: "ok" },
   "failed": { text: "Failed", icon: "warning", tone: "warn" },
-  "error": { text: "Could not be run", icon: "warning", tone: "bad" },
+  "error": { text: "Could not run", icon: "warning", tone: "bad" },
   "timed-out": { text: "Timed out", icon: "clock", tone: "bad" },
   "cancelled": { text: "Stopped", icon: "stop", tone: "soft" },
   "replaced": { text: "Replaced by a newer job", icon: "cross", tone: "soft" },
 }
 
-/** Ends that the job has no part in look unlike those that it has. */
+/** Ends that are not the job's fault look different from those that are. */
 const OTHERS_FAULT: Look = { text: "Not your job's fault: run it again", icon: "again", tone: "warn" }
 
 /** The look of a phase. */
@@ -41,33 +41,33 @@ export function lookOf(phase: Phase, fault?: Fault): Look {
   return (phase === "error" || phase === "timed-out") && isOthersFault(fault) ? OTHERS_FAULT : LOOKS[phase]
 }
 
-/** Whether a job is on its way: it may be stopped. */
+/** Whether a job is active: it can be stopped. */
 export function isActive(phase: Phase): boolean {
   return ["uploading", "submitting", "queued", "building", "running", "lost"].includes(phase)
 }
 
-/** Whether a job came to its own end: it may be run again. */
+/** Whether a job has ended by itself: it can run again. */
 export function hasEnded(phase: Phase): boolean {
   return ["succeeded", "failed", "error", "timed-out"].includes(phase)
 }
 
 const STAGES: Readonly<Record<StageKind, { text: string; one: string }>> = {
   pull: { text: "Pulling the image", one: "layer" }, clone: { text: "Fetching the build's files", one: "" },
-  build: { text: "Building the image", one: "step" }, push: { text: "Keeping the built image", one: "" },
+  build: { text: "Building the image", one: "step" }, push: { text: "Storing the built image", one: "" },
 }
 
-/** What the worker does before it can run the job. */
+/** The worker's step before it can run the job. */
 export function stageText({ kind }: Stage): string {
   return STAGES[kind].text
 }
 
-/** `3 of 7 layers`, `step 2 of 5`; empty where it is not known. */
+/** `3 of 7 layers`, `step 2 of 5`; empty if unknown. */
 export function stageProgress({ kind, done, total }: Stage): string {
   if (total === 0) return ""
   return kind === "pull" ? `${done} of ${plural(total, STAGES.pull.one)}` : `${STAGES[kind].one} ${done} of ${total}`
 }
 
-/** What the one clear action of the page is. */
+/** The main action of the page. */
 export type Action = "set-up" | "choose-queue" | "run" | "save-and-run" | "stop" | "run-again"
 
 /** The action for a phase, with whether there are edits that are not in the job yet. */

@@ -1,4 +1,4 @@
-/** Checks of what a user types into the settings: each gives the mend as a sentence, or nothing when the value will do. */
+/** Checks of values in the settings: each returns the fix as a sentence, or nothing if the value is valid. */
 import { DURATION_MS_MIN, durationMs, isImage, MEMORY_BYTES_MIN, sizeBytes } from "../../definition/amounts.ts"
 
 /** `5m`, `1h30m`, `250ms`, or milliseconds. */
@@ -14,7 +14,7 @@ export function sizeProblem(text: string): string {
   return text === "" || sizeBytes(text) !== undefined ? "" : "Write a size such as 512m or 4g."
 }
 
-/** The same for the memory of a container, which has a least. 0 leaves it to the worker. */
+/** The same for the memory of a container, which has a minimum. 0 leaves it to the worker. */
 export function memoryProblem(text: string): string {
   const bytes = sizeBytes(text)
   return bytes !== undefined && bytes > 0 && bytes < MEMORY_BYTES_MIN
@@ -36,32 +36,32 @@ export function gpusProblem(text: string): string {
 export function imageProblem(text: string): string {
   if (text === "") return "Name an image, such as alpine:3.20."
   return isImage(text) ? ""
-    : "This is not an image's name: write it such as alpine:3.20 or ghcr.io/me/tool:1."
+    : "This is not an image's name: write it as in alpine:3.20 or ghcr.io/me/tool:1."
 }
 
 /** The name of a variable of the environment. */
 export function envNameProblem(name: string, others: readonly string[]): string {
   if (name === "") return "Give the variable a name."
-  if (/[=\s\0]/.test(name)) return "A variable's name has no space and no =."
+  if (/[=\s\0]/.test(name)) return "A variable's name must not contain a space or =."
   return others.includes(name) ? `There are two variables named ${name}.` : ""
 }
 
 /** The name of an input file: where it lies below `/inputs`, or an absolute path. */
 export function fileNameProblem(name: string, taken: readonly string[]): string {
   if (name.trim() === "") return "Give the file a name."
-  if (name.length > 255) return "A name has at most 255 characters."
-  if (/[\x00-\x1f\x7f\\]/.test(name)) return "A name has no control characters and no backslash."
+  if (name.length > 255) return "A name may have at most 255 characters."
+  if (/[\x00-\x1f\x7f\\]/.test(name)) return "A name must not contain control characters or a backslash."
   if (name.endsWith("/") || name.split("/").some((part) => part === ".."
-    || part === ".")) return "A name may not end in / nor hold . or .. as a folder."
-  return taken.includes(name) ? "There is a file of this name already." : ""
+    || part === ".")) return "A name must not end in / or contain . or .. as a folder."
+  return taken.includes(name) ? "There is already a file with this name." : ""
 }
 
 /** A queue's name, `local` or a URL of another server's queue. */
 export function queueProblem(text: string): string {
   if (text === "" || /^https?:\/\/[^/\s?#]+(\/[^/\s?#]+)+$/i.test(text)) return ""
-  if (/^https?:/i.test(text)) return "A queue of another server is written https://server/queue."
-  if (/[\s/?#%\\]/.test(text)) return "A queue's name has no space, slash, ?, # or %."
-  return text.length <= 255 ? "" : "A queue's name has at most 255 characters."
+  if (/^https?:/i.test(text)) return "Write a queue of another server as https://server/queue."
+  if (/[\s/?#%\\]/.test(text)) return "A queue's name must not contain a space, a slash, ?, # or %."
+  return text.length <= 255 ? "" : "A queue's name may have at most 255 characters."
 }
 
 /** JSON that is an object, or nothing. */
@@ -75,7 +75,7 @@ export function objectProblem(text: string): string {
   }
 }
 
-/** `NAME=value` split at the first `=`, all of the rest being the value; undefined when there is none. */
+/** `NAME=value`, split at the first `=`; undefined without a `=`. */
 export function splitVariable(text: string): { name: string; value: string } | undefined {
   const at = text.indexOf("=")
   return at > 0 ? { name: text.slice(0, at).trim(), value: text.slice(at + 1) } : undefined

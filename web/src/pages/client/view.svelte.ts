@@ -10,17 +10,17 @@ const MAIN_FILE = "main-file"
 
 export type PanelId = "log" | "files" | "settings" | "outputs" | "queue" | "history"
 
-/** What of the page's state is not the job's: the open panel, edits, and the definition of before. */
+/** The page's own state: the open panel, edits, and the previous definition. */
 export class View {
   readonly drafts: Drafts
   readonly settings: Settings
   readonly autosave: Autosave
-  /** The open panel; `log` where there is room for one thing alone. */
+  /** The open panel; `log` if there is space for only one. */
   panel = $state<PanelId>("log")
   /** Name of the file in the editor; empty for the main one. */
   file = $state("")
   #main = $state(stored(MAIN_FILE) ?? "")
-  /** The definition before the present one, with the texts of its files, and its id. */
+  /** The previous definition, with the texts of its files, and its id. */
   before = $state.raw<{ id: string; definition: Definition }>()
   #now: { id: string; definition: Definition } | undefined
 
@@ -34,13 +34,13 @@ export class View {
     return this.drafts.isDirty || this.settings.isDirty
   }
 
-  /** The file that the page shows first: the one that was chosen while there is one of that name, or the first by name. */
+  /** The file that the page shows first: the chosen one if it exists, or the first by name. */
   get mainFile(): string | undefined {
     const { names } = this.drafts
     return names.includes(this.#main) ? this.#main : names[0]
   }
 
-  /** Makes a file the main one, here and the next time that this browser opens a job with a file of that name. */
+  /** Makes a file the main one, here and the next time this browser opens a job with a file of that name. */
   setMainFile(name: string): void {
     this.#main = name
     store(MAIN_FILE, name)
@@ -55,13 +55,13 @@ export class View {
     this.panel = this.panel === panel ? "log" : panel
   }
 
-  /** Remembers the definition that the page leaves. */
+  /** Remembers the previous definition. */
   note(id: string, definition: Definition): void {
     if (this.#now && this.#now.id !== id) this.before = this.#now
     this.#now = { id, definition }
   }
 
-  /** Saves files and settings. Gives whether all of it could be saved. */
+  /** Saves files and settings. Returns whether everything could be saved. */
   save(): boolean {
     this.drafts.save()
     const isSaved = this.settings.save()
@@ -69,7 +69,7 @@ export class View {
     return isSaved
   }
 
-  /** Does what the primary button says. */
+  /** Does the action of the primary button. */
   act(): void {
     const { action, client } = this
     if (action === "set-up") this.panel = "settings"

@@ -1,13 +1,13 @@
 import { type QueueAddress, resolveQueue } from "../../queue/address.ts"
 
-/** The job that the page is about, and where what is known of it lies. */
+/** The job of the page, and the addresses of its data. */
 export interface JobAddress {
   readonly id: string
-  /** The queue that it is in, where that is known; else the job is looked for by its id. */
+  /** Its queue, if known; otherwise the job is found by its id. */
   readonly queue: string | undefined
   /** The job as JSON. */
   readonly json: string
-  /** Below it lie the log, the history and the stream, each behind a slash. */
+  /** The prefix of the log, the history and the stream, each after a slash. */
   readonly below: string
   /** A link to this page without the queue's name. */
   readonly permalink: string
@@ -18,14 +18,14 @@ export function jobAddress(path: string, hash: string, base: URL): JobAddress {
   return addressIn(queueOf(hash), decoded(path.replace(/^j\//, "").replace(/\/+$/, "")), base)
 }
 
-/** The address of a job in a queue below the root `base`, or in one that is not known. */
+/** The address of a job in a queue below the root `base`, or in an unknown queue. */
 export function addressIn(queue: string | undefined, id: string, base: URL): JobAddress {
   const permalink = `${base.href}j/${encodeURIComponent(id)}`
   const below = queue === undefined ? permalink : `${base.href}q/${encodeURIComponent(queue)}/j/${encodeURIComponent(id)}`
   return { id, queue, json: queue === undefined ? `${permalink}.json` : below, below, permalink }
 }
 
-/** The plain name of a queue, as a client's `queue` names it, of the server at `base`; undefined for another server's. */
+/** The plain name of a client's `queue`, if it is on the server at `base`; undefined for another server's. */
 export function nameHere(queue: string, base: URL): string | undefined {
   let address: QueueAddress | undefined
   try {

@@ -2,11 +2,11 @@ import { encodeB64Json } from "../../hash/b64json.ts"
 import { encodeValue } from "../../hash/fragment.ts"
 import type { DataRef, Definition } from "../../wire.ts"
 
-/** Characters of an address that every browser takes. */
+/** Characters of an address that every browser accepts. */
 const ADDRESS_CHARS_MAX = 2_000_000
 
 /**
- * The address of the client with a job in it: what it edits as text files becomes `inputs`, the rest `job`. Other config files
+ * The address of the client with a job: its text files become `inputs`, the rest `job`. Other config files
  * become inputs of the job, which keep their name below `/inputs`. Undefined when the definition is too large or too deep for an
  * address.
  */
@@ -39,7 +39,7 @@ function linkOf(root: URL, definition: Definition, queue: string | undefined): s
   return link.length > ADDRESS_CHARS_MAX ? undefined : link
 }
 
-/** JSON as the fragment holds it. */
+/** JSON in the form of the fragment. */
 function encoded(value: unknown): string {
   return encodeValue(encodeB64Json(value))
 }

@@ -1,8 +1,8 @@
 /**
- * Server-sent events read with `fetch`: unlike an `EventSource` it can send a token in a header, and tells why it was refused.
+ * Server-sent events read with `fetch`: unlike an `EventSource` it can send a token in a header, and reports why it was refused.
  */
 
-/** Characters of one event: the server sends log lines in far smaller pieces. */
+/** Most characters of one event: the server sends log lines in much smaller pieces. */
 const EVENT_CHARS_MAX = 32 * 1024 * 1024
 
 export interface ServerEvent {
@@ -11,7 +11,7 @@ export interface ServerEvent {
   readonly data: string
 }
 
-/** The events of a body, one by one. Comments are left out. Throws when one is beyond the bound or the body breaks. */
+/** The events of a body, one by one. Comments are left out. Throws when one is too large or the body breaks off. */
 export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
   const reader = body.getReader()
   const decoder = new TextDecoder()
@@ -31,7 +31,7 @@ export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenera
   }
 }
 
-/** One event, or undefined for what is only a comment. */
+/** One event, or undefined for a comment. */
 export function parseEvent(text: string): ServerEvent | undefined {
   let [name, id] = ["message", ""]
   const data: string[] = []

@@ -8,7 +8,7 @@ const running = { state: "Running", queuedTime: 1, time: 2, worker: "w", namespa
 const finished = { ...running, state: "Finished", finishedReason: "Success", finished: { type: "Finished", reason: "Success",
   time: 3, result: { StatusCode: 0, logs: [], isTimedOut: false, outputs: {} } } }
 
-/** A server that answers each path with the next of its answers; the last one goes on and on. */
+/** A server that answers each path with the next of its answers; the last one is repeated. */
 function serve(answers: Record<string, unknown[]>): { path: string; headers: Record<string, string> }[] {
   const asked: { path: string; headers: Record<string, string> }[] = []
   vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
@@ -66,7 +66,7 @@ describe("a job that is followed", () => {
     job.dispose()
   }, 15_000)
 
-  it("is missing or behind a token, and found with it", async () => {
+  it("is missing or needs a token, and is found with it", async () => {
     serve({})
     const missing = new FollowedJob(jobAddress("j/none", "", root))
     await vi.waitFor(() => expect(missing.phase).toBe("missing"))
@@ -82,7 +82,7 @@ describe("a job that is followed", () => {
     locked.dispose()
   })
 
-  it("is followed in the queue that this browser knows, and by its id alone where that was wrong", async () => {
+  it("is followed in the queue that this browser knows, and by its id alone if that was wrong", async () => {
     const asked = serve({
       "q/mine/j/a": [{ data: { definition, results: finished } }], "q/mine/j/a/stream": ["event: final\ndata: {}\n\n"],
       "j/b.json": [{ data: { definition, results: finished } }],
@@ -101,7 +101,7 @@ describe("a job that is followed", () => {
     for (const job of [known, other]) job.dispose()
   })
 
-  it("goes on with its log where it is when its queue becomes known", async () => {
+  it("continues with its log in place when its queue becomes known", async () => {
     const asked = serve({
       "j/a.json": [{ data: { definition, results: running } }], "j/a/history.json": [{ data: [] }],
       "j/a/build-logs.json?since=0": [{ data: [], nextCursor: 0, isFinal: false }],

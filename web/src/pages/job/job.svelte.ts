@@ -3,28 +3,28 @@ import type { ReadLines } from "../../log/whole.ts"
 import { Refusal } from "../../queue/requests.ts"
 import type { Definition, HistoryEntry, Job, LogLine, State } from "../../wire.ts"
 import { cancelJob, type Cancelled } from "../shared/cancel.ts"
-import { ask, failureOf, headersOf, type Failure } from "../shared/fetch.ts"
+import { ask, failureOf, headersOf, type RequestFailure } from "../shared/fetch.ts"
 import { tokens } from "../shared/token.ts"
 import type { JobAddress } from "./address.ts"
 import { readEvents } from "./events.ts"
 
-/** How often a job without a known queue is asked for. */
+/** How often a job without a known queue is polled. */
 const POLL_MS = 2_000
-/** Pauses after failures grow from the first to the last. */
+/** First and longest pause after failures. */
 const PAUSE_MS = [1_000, 2_000, 5_000, 10_000, 15_000]
-/** Transitions that are kept. */
+/** Most transitions that are kept. */
 const HISTORY_MAX = 1_000
 
 interface Shown { data: { definition: Definition; results: Job | null } }
 interface Slice { data: LogLine[]; nextCursor: number; isFinal: boolean }
 
-/** Finds the queue of a job that the page's address does not name. */
+/** Finds the queue of a job whose address does not contain it. */
 export type Recall = (id: string) => Promise<JobAddress | undefined>
 
 /** One job, followed to its end. Every property is reactive. `dispose` ends all requests. */
 export class FollowedJob {
   #address = $state.raw<JobAddress>()!
-  /** The address of before, until the job is found at the new one. */
+  /** The earlier address, until the job is found at the new one. */
   #before: JobAddress | undefined
   readonly log = new Lines()
   #phase = $state<"loading" | "shown" | "missing" | "denied">("loading")
@@ -50,7 +50,7 @@ export class FollowedJob {
   get phase(): "loading" | "shown" | "missing" | "denied" {
     return this.#phase
   }
-  /** What keeps the page from being up to date, or `""`. */
+  /** Why the page is not up to date, or `""`. */
   get problem(): string {
     return this.#problem
   }
@@ -67,25 +67,25 @@ export class FollowedJob {
     return this.#token
   }
 
-  /** Whether the log has ended and is all here. */
+  /** Whether the log has ended and is complete here. */
   get isLogWhole(): boolean {
     return this.#isLogWhole
   }
 
-  /** Begins anew with a token. */
+  /** Starts again with a token. */
   setToken(token: string): void {
     tokens.set(tokenKey(this.address), token)
     this.#phase = "loading"
     this.#restart()
   }
 
-  /** Goes on at another address of the same job; when the job is not there, at the one of before. */
+  /** Continues at another address of the same job; if the job is not there, at the earlier one. */
   setAddress(address: JobAddress): void {
     this.#turnTo(address)
     this.#restart()
   }
 
-  /** Reads the log as the server has it. */
+  /** Reads the server's log. */
   readonly readLines: ReadLines = async (part, since, signal) => {
     const url = `${this.address.below}/${part}-logs.json?since=${since}`
     const { data, failure } = await ask<Slice>(url, { token: this.#token, signal })
@@ -93,7 +93,7 @@ export class FollowedJob {
     return { lines: data.data, next: data.nextCursor, isLast: data.isFinal || data.nextCursor <= since }
   }
 
-  /** Cancels the job for everybody who waits for it. Its queue has to be known. */
+  /** Cancels the job in all namespaces. Its queue must be known. */
   cancel(): Promise<Cancelled> {
     return cancelJob(queueUrlOf(this.address), this.address.id, this.#token)
   }
@@ -135,14 +135,14 @@ export class FollowedJob {
     }
   }
 
-  /** Once around: what the job is, then its log. Without a failure it is asked for again soon. */
-  async #step(signal: AbortSignal): Promise<Failure | "over" | undefined> {
+  /** One round: the job, then its log. It is repeated soon unless it fails. */
+  async #step(signal: AbortSignal): Promise<RequestFailure | "over" | undefined> {
     const failure = await this.#load(signal)
     if (failure) return failure
     const isOver = this.#isOver
     const stopped = this.address.queue === undefined ? await this.#poll(signal) : await this.#stream(signal)
     if (stopped !== "over") return stopped
-    // The end came while the log was read: its result is still to be fetched.
+    // The job ended while the log was read: its result must still be loaded.
     return isOver ? "over" : ((await this.#load(signal)) ?? "over")
   }
 
@@ -150,7 +150,7 @@ export class FollowedJob {
     return this.#record === undefined || this.#record.state === "Finished" || this.#record.state === "Removed"
   }
 
-  async #load(signal: AbortSignal): Promise<Failure | undefined> {
+  async #load(signal: AbortSignal): Promise<RequestFailure | undefined> {
     const answer = await ask<Shown>(this.address.json, { token: this.#token, signal })
     if (answer.failure) return answer.failure
     this.#definition = answer.data.data?.definition
@@ -163,7 +163,7 @@ export class FollowedJob {
     return undefined
   }
 
-  async #stream(signal: AbortSignal): Promise<Failure | "over" | undefined> {
+  async #stream(signal: AbortSignal): Promise<RequestFailure | "over" | undefined> {
     try {
       const headers =
         { ...headersOf(this.#token), accept: "text/event-stream", ...(this.#eventId ? { "last-event-id": this.#eventId } : {}) }
@@ -190,14 +190,14 @@ export class FollowedJob {
     }
   }
 
-  async #poll(signal: AbortSignal): Promise<Failure | "over" | undefined> {
+  async #poll(signal: AbortSignal): Promise<RequestFailure | "over" | undefined> {
     const [build, run] = [await this.#read("build", signal), await this.#read("run", signal)]
     return typeof build === "object" ? build : typeof run === "object" ? run : build === "over" && run === "over" ? "over"
       : undefined
   }
 
-  /** Everything that a log has by now. */
-  async #read(part: "build" | "run", signal: AbortSignal): Promise<Failure | "over" | undefined> {
+  /** Reads the whole log so far. */
+  async #read(part: "build" | "run", signal: AbortSignal): Promise<RequestFailure | "over" | undefined> {
     for (;;) {
       const answer =
         await ask<Slice>(`${this.address.below}/${part}-logs.json?since=${this.#since[part]}`, { token: this.#token, signal })
@@ -213,7 +213,7 @@ export class FollowedJob {
     }
   }
 
-  #refused(failure: Failure): void {
+  #refused(failure: RequestFailure): void {
     if (failure.kind === "missing" && this.#before) {
       this.#address = this.#before
       this.#before = undefined
@@ -224,12 +224,12 @@ export class FollowedJob {
   }
 }
 
-/** The queue of a job whose queue is known. */
+/** The queue of a job with a known queue. */
 export function queueUrlOf({ below }: JobAddress): string {
   return below.slice(0, below.lastIndexOf("/j/"))
 }
 
-/** A token belongs to a queue where that is known, else to the job. */
+/** A token belongs to the queue if it is known, else to the job. */
 function tokenKey(address: JobAddress): string {
   return address.queue === undefined ? address.below : queueUrlOf(address)
 }

@@ -7,7 +7,7 @@ import { needsText } from "./place.ts"
 const root = new URL("https://host/below/a/path/")
 
 describe("the address of a job", () => {
-  it("is looked for by its id when no queue is named", () => {
+  it("is found by its id when no queue is named", () => {
     const address = jobAddress("j/ab%20c", "", root)
     expect(address).toMatchObject({ id: "ab c", queue: undefined, json: `${root}j/ab%20c.json`, below: `${root}j/ab%20c` })
   })
@@ -22,12 +22,12 @@ describe("the address of a job", () => {
 })
 
 describe("the queue of a job", () => {
-  it("is one of this server, however a client names it", () => {
+  it("is one of this server, in every form of a client", () => {
     const names = ["my key", `${root}my%20key`, `${root}q/my%20key`, "local", "https://other/my%20key", "a/b", ""]
     expect(names.map((name) => nameHere(name, root)))
       .toEqual(["my key", "my key", "my key", undefined, undefined, undefined, undefined])
   })
-  it("is not needed to tell what the job needs of a worker", () => {
+  it("is not needed to show what the job needs of a worker", () => {
     expect(needsText({ requirements: { gpus: 1, cpus: 0.5, memory: "4g" }, tags: ["a", "b"] }))
       .toBe("It needs 1 GPU, 0.5 CPUs, 4g of memory, the tags a, b.")
     expect(needsText({ requirements: { gpus: 0 } })).toBe("")

@@ -1,17 +1,17 @@
-/** Where a waiting job stands in its queue, and what it needs of a worker. */
+/** The position of a waiting job in its queue, and what it needs of a worker. */
 import { readWaiting, type Waiting } from "../../job/explain.ts"
 import { plainLine } from "../../log/sanitise.ts"
 import { bytesText, plural } from "../../ui/format.ts"
 import type { Job } from "../../wire.ts"
 import { ask } from "../shared/fetch.ts"
 
-/** Between looks. */
+/** Pause between requests. */
 const LOOK_MS = 4_000
 const TAGS_MAX = 10
 
 /**
- * Asks the queue at `queueUrl` for a job's place, now and again until what it gives is called, and tells it. A server that says
- * none of it is asked no more.
+ * Polls the queue at `queueUrl` for a job's position until the returned function is called, and reports it. A server without this
+ * route is not asked again.
  */
 export function watchPlace(
   queueUrl: string, id: string, token: string | undefined, tell: (waiting: Waiting | undefined) => void,

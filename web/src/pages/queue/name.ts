@@ -1,4 +1,4 @@
-/** The queue's name out of the page's path, `q/<name>`. */
+/** The queue's name from the page's path, `q/<name>`. */
 export function queueName(path: string): string {
   const name = path.replace(/^q\//, "").replace(/\/+$/, "")
   try {

@@ -1,13 +1,13 @@
 import { root } from "../../root.ts"
 import { cancelJob } from "../shared/cancel.ts"
-import { ask, type Failure } from "../shared/fetch.ts"
+import { ask, type RequestFailure } from "../shared/fetch.ts"
 import { tokens } from "../shared/token.ts"
 import { JobRows } from "./rows.svelte.ts"
 import type { Report, Span } from "../../wire.ts"
 
-/** How often the report is asked for while somebody looks. The server makes a new one every two seconds. */
+/** How often the report is requested while the page is visible. The server makes a new one every two seconds. */
 const POLL_MS = 3_000
-/** And at most this rarely while it does not answer. */
+/** Longest pause while the server does not answer. */
 const POLL_MAX_MS = 30_000
 
 /** One queue, watched. Every property is reactive. `dispose` ends all requests. */
@@ -45,11 +45,11 @@ export class WatchedQueue {
   get report(): Report | undefined {
     return this.#report
   }
-  /** Why a token is asked for, or `""`. */
+  /** Why a token is required, or `""`. */
   get denied(): string {
     return this.#denied
   }
-  /** What keeps the numbers from being up to date, or `""`. */
+  /** Why the numbers are not up to date, or `""`. */
   get problem(): string {
     return this.#problem
   }
@@ -71,7 +71,7 @@ export class WatchedQueue {
     this.#ask()
   }
 
-  /** Cancels a job in every namespace that holds it. Gives why it could not, or `""`. */
+  /** Cancels a job in every namespace that holds it. Returns why it failed, or `""`. */
   async cancel(id: string): Promise<string> {
     const { denied, said } = await cancelJob(this.url, id, this.#token)
     if (denied !== "") this.#denied = denied
@@ -87,7 +87,7 @@ export class WatchedQueue {
     this.rows.dispose()
   }
 
-  /** Asks now, and again and again; a question that is under way is dropped. */
+  /** Requests the report now and then repeatedly; a request in progress is dropped. */
   #ask(): void {
     clearTimeout(this.#timer)
     this.#stop.abort()
@@ -109,7 +109,7 @@ export class WatchedQueue {
     this.#timer = setTimeout(() => this.#ask(), Math.min(POLL_MS * 2 ** this.#failures, POLL_MAX_MS))
   }
 
-  #refused(failure: Failure): void {
+  #refused(failure: RequestFailure): void {
     if (failure.kind === "denied") this.#denied = failure.text
     else this.#problem = failure.text
     this.#failures = Math.min(this.#failures + 1, 10)

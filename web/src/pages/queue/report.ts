@@ -11,7 +11,7 @@ export interface Kind {
 const of = (interval: Interval, ...reasons: Reason[]): number =>
   reasons.reduce((sum, reason) => sum + (interval.outcomes[reason] ?? 0), 0)
 
-/** The kinds of end that the throughput chart stacks, from below. */
+/** The kinds of end in the throughput chart, from the bottom. */
 export const KINDS: readonly Kind[] = [
   { name: "succeeded", color: "var(--ok)", count: (one) => Math.max(0, of(one, "Success") - one.programFailures) },
   { name: "failed", color: "var(--warn)", count: (one) => one.programFailures },

@@ -1,16 +1,16 @@
-import { ask, type Failure } from "../shared/fetch.ts"
+import { ask, type RequestFailure } from "../shared/fetch.ts"
 import type { JobPage, ListedJob } from "../../wire.ts"
 
 /** Jobs of one page; the server gives no more. */
 export const PAGE_ROWS = 200
-/** A page that could not be had is asked for again after this time at the earliest. */
+/** A page that could not be loaded is requested again after this time at the earliest. */
 const PAUSE_MS = 3_000
-/** Jobs that the list holds: about 60 MB at most. */
+/** Most jobs in the list: about 60 MB. */
 export const ROWS_MAX = 100_000
 
 export type StateFilter = "" | "Running" | "Queued" | "Finished"
 
-/** The jobs of a queue as far as they were asked for, newest first. Only `version` and `length` are reactive: rows are many. */
+/** The loaded jobs of a queue, newest first. Only `version` and `length` are reactive: rows are many. */
 export class JobRows {
   #rows: ListedJob[] = []
   #next: string | null = null
@@ -22,16 +22,16 @@ export class JobRows {
   #pausedUntil = 0
   readonly #url: string
   readonly #token: () => string | undefined
-  readonly #onfailure: (failure: Failure) => void
+  readonly #onfailure: (failure: RequestFailure) => void
 
-  constructor(url: string, token: () => string | undefined, onfailure: (failure: Failure) => void) {
+  constructor(url: string, token: () => string | undefined, onfailure: (failure: RequestFailure) => void) {
     this.#url = url
     this.#token = token
     this.#onfailure = onfailure
     void this.#load(null)
   }
 
-  /** Grows with each change of the rows. */
+  /** Increases with each change of the rows. */
   get version(): number {
     return this.#version
   }
@@ -62,7 +62,7 @@ export class JobRows {
     this.restart()
   }
 
-  /** Begins anew with the newest. */
+  /** Starts again with the newest. */
   restart(): void {
     this.#rows = []
     this.#isComplete = false
@@ -70,12 +70,12 @@ export class JobRows {
     void this.#load(null)
   }
 
-  /** Renews the first page when it is all that is there; one who has scrolled on keeps what he looks at, unless forced. */
+  /** Reloads the first page if it is the only one; after scrolling the visible rows stay, unless forced. */
   refresh(isForced: boolean): void {
     if (isForced || (!this.#isLoading && this.#rows.length <= PAGE_ROWS)) void this.#load(null)
   }
 
-  /** Fetches the page behind the last row, unless there is none or one is on its way. */
+  /** Loads the page after the last row, unless there is none or it is being loaded. */
   more(): void {
     const mayAsk = !this.#isLoading && !this.#isComplete && !this.isFull && Date.now() >= this.#pausedUntil
     if (mayAsk && this.#next !== null) void this.#load(this.#next)

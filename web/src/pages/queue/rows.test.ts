@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it, vi } from "vitest"
-import type { Failure } from "../shared/fetch.ts"
+import type { RequestFailure } from "../shared/fetch.ts"
 import { JobRows } from "./rows.svelte.ts"
 
 const row = (n: number): object => ({ id: `job-${n}`, state: "Queued", isBuild: false, isItem: false, attempt: 0, queuedTime: n })
 
-/** A server with so many jobs; `asked` holds the addresses. */
+/** A server with so many jobs; `asked` contains the requested addresses. */
 function serve(nJobs: number, refuse: () => number | undefined = () => undefined): string[] {
   const asked: string[] = []
   vi.stubGlobal("fetch", async (url: string) => {
@@ -21,7 +21,7 @@ function serve(nJobs: number, refuse: () => number | undefined = () => undefined
 }
 afterEach(() => vi.unstubAllGlobals())
 
-const rowsOf = (failures: Failure[] = []): JobRows =>
+const rowsOf = (failures: RequestFailure[] = []): JobRows =>
   new JobRows("https://host/q/a", () => "a-token", (failure) => failures.push(failure))
 const settled = (rows: JobRows): Promise<void> => vi.waitFor(() => expect(rows.isLoading).toBe(false), { interval: 1 })
 
@@ -39,7 +39,7 @@ describe("the jobs of a queue", () => {
     expect(rows.slice(448, 500).map((job) => job.id)).toEqual(["job-448", "job-449"])
   })
 
-  it("are held up to a bound", async () => {
+  it("are kept up to a limit", async () => {
     serve(1_000_000)
     const rows = rowsOf()
     await settled(rows)
@@ -52,7 +52,7 @@ describe("the jobs of a queue", () => {
     expect([rows.length, rows.isComplete]).toEqual([100_000, false])
   }, 60_000)
 
-  it("are renewed only while nobody has scrolled on, and begin anew with a filter", async () => {
+  it("are reloaded only until the user scrolls, and start again with a filter", async () => {
     const asked = serve(1_000)
     const rows = rowsOf()
     await settled(rows)
@@ -68,10 +68,10 @@ describe("the jobs of a queue", () => {
     expect(asked.at(-1)).toBe("https://host/q/a/jobs?limit=200&state=Running")
   })
 
-  it("are not asked for again and again when the server refuses", async () => {
+  it("are not requested repeatedly when the server refuses", async () => {
     let isRefused = false
     const asked = serve(1_000, () => (isRefused ? 401 : undefined))
-    const failures: Failure[] = []
+    const failures: RequestFailure[] = []
     const rows = rowsOf(failures)
     await settled(rows)
     isRefused = true

@@ -1,8 +1,8 @@
 import { ask } from "./fetch.ts"
 
-/** What became of a cancel, for people; both are empty when the job was cancelled. */
+/** The outcome of a cancel, for people; both are empty if the job was cancelled. */
 export interface Cancelled {
-  /** Why another token is asked for. */
+  /** Why another token is required. */
   readonly denied: string
   readonly said: string
 }
@@ -13,7 +13,7 @@ export async function cancelJob(queueUrl: string, id: string, token: string | un
   const answer = await ask<{ message?: unknown } | undefined>(url, { method: "POST", token })
   if (!answer.failure) return { denied: "", said: typeof answer.data?.message === "string" ? answer.data.message : "" }
   const { kind, text } = answer.failure
-  // Nothing tries it again by itself.
-  const said = kind === "away" ? "The server does not answer, so the job was not cancelled." : text
+  // It is not retried automatically.
+  const said = kind === "away" ? "The server does not answer, so the job was not cancelled. Try again." : text
   return { denied: kind === "denied" ? `To cancel: ${text}` : "", said }
 }

@@ -1,10 +1,10 @@
-/** Requests of a page to the server that gave it, with what a failure means for the page. */
+/** Requests of a page to its own server, with the meaning of failures for the page. */
 import { askOnce, Refusal } from "../../queue/requests.ts"
 import { bearer } from "../../queue/token.ts"
 
-/** Why there is no answer. `denied`: a token is asked for, or another one. `away`: it may be tried again. */
-export type Failure = { kind: "denied" | "missing" | "refused" | "away"; text: string }
-export type Answer<T> = { data: T; failure?: undefined } | { failure: Failure; data?: undefined }
+/** Why a request failed. `denied`: a token is required, or another one. `away`: it may be tried again. */
+export type RequestFailure = { kind: "denied" | "missing" | "refused" | "away"; text: string }
+export type Answer<T> = { data: T; failure?: undefined } | { failure: RequestFailure; data?: undefined }
 
 export interface Asking {
   readonly token?: string | undefined
@@ -22,13 +22,13 @@ export async function ask<T>(url: string, { token, method = "GET", signal }: Ask
   }
 }
 
-/** Headers of a request for JSON: a browser's own `Accept` would get the page. */
+/** Headers of a request for JSON: a browser's own `Accept` would return the page. */
 export function headersOf(token: string | undefined): Record<string, string> {
   return { accept: "application/json", ...bearer(token) }
 }
 
-/** What went wrong, for the page. */
-export function failureOf(error: unknown): Failure {
+/** The failure of a request. */
+export function failureOf(error: unknown): RequestFailure {
   const refusal = error instanceof Refusal ? error : new Refusal(0, "")
   if (refusal.wantsToken) return { kind: "denied", text: refusal.message }
   if (refusal.status === 404) return { kind: "missing", text: refusal.message }

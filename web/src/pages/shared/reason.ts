@@ -2,7 +2,7 @@ import type { IconName } from "../../ui/icons.ts"
 import { isOthersFault } from "../../job/ending.ts"
 import type { Fault, Reason, State } from "../../wire.ts"
 
-/** How a job stands, for people. */
+/** The state of a job, for people. */
 export interface Standing {
   readonly text: string
   readonly tone: "wait" | "run" | "ok" | "warn" | "bad" | "none"
@@ -16,10 +16,10 @@ const ENDS: Readonly<Record<Reason, Standing>> = {
   Cancelled: { text: "Cancelled", tone: "none", icon: "cross" },
   WorkerLost: { text: "Worker lost", tone: "bad", icon: "warning" },
   JobReplacedByClient: { text: "Replaced by a newer job", tone: "none", icon: "again" },
-  Deleted: { text: "Result thrown away", tone: "none", icon: "trash" },
+  Deleted: { text: "Result removed", tone: "none", icon: "trash" },
 }
 
-/** How a job stands in words, a tone and an icon. What the server may invent later is shown as it is. */
+/** The state of a job as text, colour and icon. Unknown states of later servers are shown as they are. */
 export function standingOf(state: State | undefined, reason?: Reason, statusCode?: number, fault?: Fault): Standing {
   if (state === "Finished" && reason !== "Success" && isOthersFault(fault)) {
     return { text: "Not the job's fault: run it again", tone: "warn", icon: "again" }

@@ -1,9 +1,9 @@
 import { Tokens } from "../../queue/token.ts"
 
-/** The tokens of this tab, by the URL of what they open. */
+/** The tokens of this tab, by the URL that they are for. */
 export const tokens = new Tokens()
 
-/** Takes `?token=` out of the page's address, so that it is neither seen nor shared, and gives it. */
+/** Removes `?token=` from the page's address, so that it is neither visible nor shared, and returns it. */
 export function takeToken(place: Location = location, past: History = history): string | undefined {
   const url = new URL(place.href)
   const token = url.searchParams.get("token")

@@ -3,8 +3,8 @@ import { plainLine } from "../../log/sanitise.ts"
 const SHOWN_CHARS_MAX = 200
 
 /**
- * What a job is, in one line: its image and its command. Of a job with both an image and a build the worker runs what it builds.
- * Empty when neither is known. Members may be of any type.
+ * A job's description in one line: its image and its command. If a job has both an image and a build, the worker runs the build.
+ * Empty if neither is known. Members may have any type.
  */
 export function whatOf(job: Partial<Record<"image" | "command" | "build" | "isBuild" | "isItem", unknown>>): string {
   const { image, command, build, isBuild, isItem } = job
@@ -16,7 +16,7 @@ export function whatOf(job: Partial<Record<"image" | "command" | "build" | "isBu
   return plainLine(words.join(" · ").slice(0, SHOWN_CHARS_MAX))
 }
 
-/** Whether a build says what to build; one that does not counts for workers as none. */
+/** Whether a build describes what to build; workers ignore a build that does not. */
 function saysHow(build: unknown): boolean {
   const { dockerfile, context } = (build ?? {}) as Record<string, unknown>
   return [dockerfile, context].some((text) => typeof text === "string" && text.trim() !== "")

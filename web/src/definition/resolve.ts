@@ -1,4 +1,4 @@
-/** The upload rule: what is large leaves the definition and travels on its own, named by its hash. */
+/** The upload rule: large values are taken out of the definition and uploaded, named by their hash. */
 import type { DataRef, Definition } from "../wire.ts"
 import { base64Of } from "./base64.ts"
 import type { Draft } from "./build.ts"
@@ -6,7 +6,7 @@ import { jobIdOf } from "./canonical.ts"
 import { bytesOf, type Input } from "./inputs.ts"
 import { sha256OfBlob } from "./sha256.ts"
 
-/** Longest text (UTF-16 units; of bytes their base64) that stays inside. */
+/** Longest text that stays inside, in UTF-16 units; for bytes the length of their base64. */
 export const INLINE_CHARS_MAX = 200
 
 /** Bytes that the definition refers to, to be stored before the job is sent. */
@@ -17,30 +17,30 @@ export interface Upload {
   readonly body: Blob
 }
 
-export interface Settled {
+export interface ResolvedDefinition {
   readonly id: string
   readonly definition: Definition
   readonly uploads: readonly Upload[]
 }
 
-/** A value that the rule was applied to before: hashing is the only slow part of it. */
+/** A value to which the rule was applied before: hashing is its only slow part. */
 interface Hashed { readonly hash: string; readonly body: Blob }
 
 /**
- * Applies the rule and keeps the hashes of the values seen last, so that an edit of one input does not hash the others again.
- * It holds as many values as the last definition had inputs.
+ * Applies the rule and keeps the hashes of the last values, so that an edit of one input does not hash the others again. It keeps
+ * as many values as the last definition had inputs.
  */
-export class Settler {
+export class DefinitionResolver {
   #hashed = new Map<unknown, Hashed>()
 
   /**
-   * The definition as it is sent to the server at `base`, its id, and what has to be there before. Undefined when it became stale
-   * on the way. Throws a `TypeError` for an input that cannot be read, with `cause` its name.
+   * The definition that is sent to the server at `base`, its id, and the uploads that must come first. Undefined when it became
+   * stale. Throws a `TypeError` for an input that cannot be read, with its name as `cause`.
    */
-  async settle(draft: Draft, base: string, isStale: () => boolean): Promise<Settled | undefined> {
+  async resolve(draft: Draft, base: string, isStale: () => boolean): Promise<ResolvedDefinition | undefined> {
     const uploads: Upload[] = []
     const seen = new Map<unknown, Hashed>()
-    const settleAll = async (inputs: ReadonlyMap<string, Input>): Promise<Record<string, DataRef> | undefined> => {
+    const resolveAll = async (inputs: ReadonlyMap<string, Input>): Promise<Record<string, DataRef> | undefined> => {
       const entries: [string, DataRef][] = []
       for (const [name, input] of inputs) {
         const inline = await inlined(name, input)
@@ -51,8 +51,8 @@ export class Settler {
       }
       return entries.length > 0 ? Object.fromEntries(entries) : undefined
     }
-    const inputs = await settleAll(draft.inputs)
-    const configFiles = isStale() ? undefined : await settleAll(draft.configFiles)
+    const inputs = await resolveAll(draft.inputs)
+    const configFiles = isStale() ? undefined : await resolveAll(draft.configFiles)
     if (isStale()) return undefined
     this.#hashed = seen
     const definition = { ...draft.rest, ...(inputs && { inputs }), ...(configFiles && { configFiles }) }
@@ -60,7 +60,8 @@ export class Settler {
   }
 
   async #hash(name: string, input: Input, seen: Map<unknown, Hashed>, isStale: () => boolean): Promise<Hashed | undefined> {
-    // Text of config files comes in new references with each edit: it is known by itself, as other values by their identity.
+    // Text of config files comes in new references with each edit, so its key is the text. The key of other values is their
+    // identity.
     const key = !(input instanceof Blob) && input.type === "utf8" ? `utf8:${String(input.value)}` : input
     let hashed = this.#hashed.get(key) ?? seen.get(key)
     if (!hashed) {
@@ -91,6 +92,6 @@ function bodyOf(name: string, input: Input): Blob {
 }
 
 function unreadable(name: string, error: unknown): never {
-  const why = error instanceof TypeError ? error.message : "the file changed or went away since it was chosen"
+  const why = error instanceof TypeError ? error.message : "the file was changed or removed after it was chosen; choose it again"
   throw new TypeError(`The input ${name} cannot be read: ${why}.`, { cause: name })
 }

@@ -1,6 +1,6 @@
 /**
- * What is known of the current job: the server's record and ours, its result, its place in the queue. It turns to another job
- * with `follow`; whatever was under way for the job of before is ended by the signal of then.
+ * What is known about the current job: the server's record and ours, its result, its position in the queue. `follow` switches to
+ * another job; the earlier signal ends all work for the earlier job.
  */
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import { sha256Hex } from "../definition/sha256.ts"
@@ -11,27 +11,27 @@ import type { Job, JobResult, LogsMessage } from "../wire.ts"
 import type { Database } from "./database.ts"
 import { readWaiting, type Waiting } from "./explain.ts"
 import type { LogFollower } from "./follower.ts"
-import { recordOf } from "./hand.ts"
+import { recordOf } from "./submit.ts"
 import { omittedLines, loadResult } from "./load.ts"
 import { hasResult, isActive } from "./phase.ts"
 import type { Stage } from "./stage.ts"
 import type { Submission } from "./submission.svelte.ts"
 import { Timers } from "./timers.ts"
 
-/** Between looks at the job's place in the queue; the first comes sooner. */
+/** Pause between checks of the job's position in the queue; the first one comes sooner. */
 const LOOK_MS = 4_000
 const FIRST_LOOK_MS = 300
-/** A commit whose image is there already runs without a further word. */
+/** After this time without build output, a commit whose image exists counts as running. */
 const QUIET_MS = 15_000
 
-export interface KnownOptions {
+export interface JobRecordOptions {
   readonly queue: Queue
   readonly problems: Problems
   readonly database: Database
   readonly submission: Submission
   readonly follower: LogFollower
   readonly log: Lines
-  /** Whether a submission was asked for and is not handed over yet. */
+  /** Whether a submission was requested and is not sent yet. */
   readonly isDue: () => boolean
   /** Something changed that the phase depends on. */
   readonly onChange: () => void
@@ -39,28 +39,28 @@ export interface KnownOptions {
   readonly onResult: (id: string, record: Job) => void
 }
 
-export class Known {
-  readonly #options: KnownOptions
+export class JobRecord {
+  readonly #options: JobRecordOptions
   record: Job | undefined = $state.raw(undefined)
   result: JobResult | undefined = $state.raw(undefined)
   waiting: Waiting | undefined = $state.raw(undefined)
   hasNoResult = $state(false)
-  /** Whether the server told of the job, or gave the result that is kept of it here. */
+  /** Whether the server sent the job, or the result that is stored here. */
   isOnServer = $state(false)
-  /** How far the image is; undefined as soon as it is there. */
+  /** The progress of the image; undefined when it is ready. */
   stage: Stage | undefined = $state.raw(undefined)
-  /** Our own record: of the database, or of a cancel that the server need not know yet. */
+  /** Our own record: from the database, or of a cancel that the server may not know yet. */
   #ours: Job | undefined
   #loading: Job | undefined
   #id = ""
   #signal: AbortSignal = AbortSignal.abort()
   readonly #timers = new Timers()
 
-  constructor(options: KnownOptions) {
+  constructor(options: JobRecordOptions) {
     this.#options = options
   }
 
-  /** Turns to a job until the signal fires. What is known stays, as it does for a job that is stopped. */
+  /** Switches to a job until the signal fires. What is known stays, as for a stopped job. */
   follow(id: string, signal: AbortSignal): void {
     this.#id = id
     this.#signal = signal
@@ -68,7 +68,7 @@ export class Known {
     this.#options.follower.follow(id, signal)
   }
 
-  /** Forgets all, here alone. */
+  /** Forgets everything, only here. */
   forget(): void {
     this.#timers.endAll()
     this.record = this.result = this.waiting = this.#ours = this.#loading = undefined
@@ -76,26 +76,26 @@ export class Known {
     this.hasNoResult = this.isOnServer = false
   }
 
-  /** Makes way for a new run: an old result stays in view, though it is kept no longer. */
+  /** Prepares for a new run: an old result stays visible, but is no longer stored. */
   makeWay(): void {
     this.#ours = undefined
     this.forgetKept()
     if (!hasResult(this.record)) this.record = undefined
   }
 
-  /** Forgets the result that this browser keeps. */
+  /** Deletes the result that this browser stores. */
   forgetKept(): void {
     void this.#options.database.forgetResult(this.#key)
   }
 
-  /** Takes what a list of the server, whole or not, says of the job: its record, or none. */
+  /** Takes the job's record from a list of the server, whole or not; or none. */
   tell(record: Job | undefined, isWhole: boolean): void {
     if (!record && this.#ours?.finishedReason === "Deleted") this.#ours = undefined
     if (record) this.consider(record)
     else if (isWhole && isActive(this.record) && !this.#options.queue.outbox.has(this.#id)) void this.#askEnd()
   }
 
-  /** Takes lines of the log while the job is under way. */
+  /** Takes lines of the log while the job is active. */
   takeLogs(logs: LogsMessage): void {
     const { follower } = this.#options
     const isLive = this.record?.state === "Running" || this.record?.state === "Queued"
@@ -123,7 +123,7 @@ export class Known {
     return sha256Hex(new TextEncoder().encode(`${this.#options.queue.address?.url} ${this.#id}`))
   }
 
-  /** Takes up what this browser kept of the job. */
+  /** Loads what this browser stored about the job. */
   async recall(): Promise<void> {
     const id = this.#id
     const signal = this.#signal
@@ -133,21 +133,21 @@ export class Known {
     this.consider(this.#options.queue.jobOf(id))
   }
 
-  /** Puts the server's record and ours together, and shows what counts. */
+  /** Merges the server's record and ours, and shows the one that counts. */
   consider(server: Job | undefined): void {
     const { old, isUnderWay, isUploading } = this.#options.submission
     if (server || hasResult(this.#ours)) this.isOnServer = true
     if (server && server.state === "Finished" && server.queuedTime === old?.queuedTime) return
-    // Submitted anew since, such as in another tab: what is kept here is of the run before.
+    // Submitted again since, for example in another tab: the stored data belong to the earlier run.
     if (server && this.#ours && server.queuedTime > this.#ours.queuedTime) this.#ours = undefined
     const record = server && this.#ours ? winner(server, this.#ours) : (server ?? this.#ours)
     if (!record) return
-    // Of two equal records ours wins; the server's says all the same that it knows the job.
+    // Of two equal records ours wins; the server's still shows that it has the job.
     const isKnown = server !== undefined && (record === server || hasResult(server))
     const isConfirmed = isKnown && isUnderWay && !isUploading && !this.#options.isDue()
     if (isConfirmed) this.#options.submission.confirmed()
     this.#show(record)
-    // A record that is shown already, such as of a result that the server had, is news all the same.
+    // A record that is shown already, for example of a result that the server had, is still news.
     if (isConfirmed) this.#options.onChange()
   }
 
@@ -178,10 +178,10 @@ export class Known {
     this.#timers.after("look", FIRST_LOOK_MS, () => void this.#look())
   }
 
-  /** Who saw it queued sees every line; who comes later reads the log so far. */
+  /** A page that saw the job queued gets every line; a page that opens later reads the log so far. */
   #showRunning(before: Job | undefined): void {
     if (before?.state === "Queued") return
-    // Another run of the job, which nobody saw waiting.
+    // Another run of the job, which this page did not see waiting.
     if (before && before.queuedTime !== this.record?.queuedTime) this.#options.follower.clear()
     void this.#options.follower.catchUp().then(() => {
       this.#showStage()
@@ -198,25 +198,25 @@ export class Known {
     this.#timers.after("look", LOOK_MS, () => void this.#look())
   }
 
-  /** The job left the server's list while it was active: asks how it ended. */
+  /** The job left the server's list while it was active: ask how it ended. */
   async #askEnd(): Promise<void> {
     const signal = this.#signal
     const before = this.record
     const record = await recordOf(this.#options.queue, this.#id, signal)
     if (signal.aborted || this.record !== before) return
     if (record) return this.consider(record)
-    // A result stays in view where the server does not say.
+    // A result stays visible if the server does not say.
     if (hasResult(before)) return
     this.record = undefined
     this.#options.onChange()
   }
 
-  /** Somebody let go of the job. Whether a result that is shown here is thrown away is in the server's record. */
+  /** The job was cancelled or its result removed. The server's record says whether a shown result was removed. */
   async vanished(): Promise<void> {
     if (hasResult(this.record)) await this.#askEnd()
   }
 
-  /** Loads the result of a finished record, once at a time, for the current job alone. */
+  /** Loads the result of a finished record, one at a time, for the current job only. */
   async #load(record: Job): Promise<void> {
     if (this.#loading?.time === record.time) return
     this.#loading = record
@@ -247,7 +247,7 @@ export class Known {
     this.#ours = record
     this.record = record
     this.result = result
-    // What pull or build said is in the build's log, which is read as a whole.
+    // The output of pull and build is in the build's log, which is read as a whole.
     const isOfBuild = result.logsOf === "build"
     const [run, nOmitted] = isOfBuild ? [[], 0] : [result.logs, omittedLines(result)]
     void this.#options.follower.finish(run, nOmitted, this.#options.log.count("build") > 0)
@@ -255,7 +255,7 @@ export class Known {
     this.#options.onResult(id, record)
   }
 
-  /** Our own word on how it ended, shown at once: later than all that the server said so far. */
+  /** Our own end of the job, shown at once: it is newer than all messages of the server. */
   mark(reason: "Cancelled" | "Deleted"): void {
     const before = this.record
     const time = before ? before.time + 1 : Date.now()
