@@ -1,8 +1,8 @@
--- Two roles without a login, to be granted to those who look at a database from outside. Run after every migration, since
--- rebuilt views have no grants. Where the migrating user may not create roles, an administrator creates them and the next
--- migration grants; nothing else depends on them.
+-- Two roles without a login, for users who read the database from outside. This runs after every migration, because rebuilt views
+-- lose their grants. If the migrating user may not create roles, an administrator creates them and the next migration grants the
+-- rights. Nothing else depends on the roles.
 --
---   asman_read  everything in schema report. Nothing there shows a token, a secret or a queue's name
+--   asman_read  everything in schema report. It shows no token, no secret and no queue's name
 --   asman_keda  report.demand() and report.depth() alone: two numbers of a queue whose name the caller knows
 do $$
 declare
@@ -12,10 +12,10 @@ begin
     begin
       if not exists (select from pg_roles where rolname = name) then execute format('create role %I nologin', name); end if;
     exception
-      -- Made by another database of the same server in this moment.
+      -- Another database of the same server has just created it.
       when duplicate_object or unique_violation then null;
       when insufficient_privilege then
-        raise warning 'role % was not created, because this user may not create roles; without it reports need other grants', name;
+        raise warning 'role % was not created, because this user may not create roles; ask an administrator to create it and migrate again, or grant the reports by hand', name;
     end;
   end loop;
   revoke execute on function report.demand(text), report.depth(text) from public;

@@ -1,9 +1,9 @@
--- Which of its true ids a queue has a job under. A definition has one by the rule of today, under which jobs are kept, and may have
--- another by that of clients up to 0.54.80, which is its alias. Rows that a release before the rule of today wrote keep the old one.
+-- The true id under which a queue stores a job. Today's rule gives a definition one id, and jobs are stored under it. The rule of
+-- clients up to 0.54.80 may give another id, which is the alias. Rows that were written before today's rule keep their old id.
 
--- The row that is the job of this id in a queue, whichever of its true ids it is asked for by; null when there is none.
--- Of several rows, which only an earlier release can have written, it is the one that waits or runs, else one whose result answers,
--- else the one that was asked for.
+-- The row of the job that has this id in a queue. Either of the job's true ids finds it. Null when there is no such row. An
+-- earlier release may have written several rows; the function then prefers the one that waits or runs, then one whose result can
+-- be reused, then the id that was asked for.
 -- out:   the job_id of the row
 -- locks: none
 -- index: alias_old, alias_job, running_pkey, queued_job, finished_pkey
@@ -26,15 +26,15 @@ begin
   order by p.rank desc, c.job_id = id_in desc, c.is_new desc limit 1);
 end $$;
 
--- The ids under which these jobs are, or come to be, in their queues.
--- in:    arrays of one length; are_true: false where the id is the client's own choice, which is left as it is
+-- The ids under which the queues store these jobs, or will store them.
+-- in:    arrays of one length; are_true: false where the client chose the id, which then stays as it is
 -- out:   one id each, in order
 -- locks: none
 -- index: as of asman.row_id
 create or replace function asman.row_ids(qids uuid[], job_ids text[], are_true bool[]) returns text[]
 language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
-  -- Most have one true id, and their clients know no other rule.
+  -- Most jobs have one true id.
   if not exists (select from asman.alias) then return job_ids; end if;
   return (
     select array_agg(case when a.job_id is null then u.job_id else coalesce(asman.row_id(u.qid, a.job_id), a.job_id) end order by u.ord)
@@ -44,8 +44,8 @@ begin
       union all (select c.job_id from asman.alias c where c.job_id = u.job_id limit 1) limit 1) a on u.is_true);
 end $$;
 
--- Keep the ids of definitions that have two.
--- in:    arrays of one length: hashes of the definitions, their ids by the rule before, their ids
+-- Store both ids of each definition that has two.
+-- in:    arrays of one length: hashes of the definitions, their ids by the old rule, their ids by today's rule
 -- locks: the new rows
 -- index: alias_pkey
 create or replace function asman.keep_aliases(hashes bytea[], old_ids text[], job_ids text[]) returns void

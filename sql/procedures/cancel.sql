@@ -1,10 +1,10 @@
--- Let go of a job in one namespace ('*': in all); it ends when nobody holds it any more.
--- in:    reason 'Cancelled', 'JobReplacedByClient' or 'Deleted'; 'Deleted' also throws a finished job's result away
--- out:   'ended', 'left' (others still hold it), 'absent' (this namespace did not hold it), 'finished' (too late), 'removed' (its result
---        was thrown away already), 'unknown'
--- locks: the job's row. It is looked for where it waits, then where it runs, each time with a new view, and again from
---        the start for as long as it moves in between, as by a claim or a requeue; a thousand times at most.
--- index: queued_job, running_pkey, finished_pkey, whatever the statistics say: see docs/sql-internals.md
+-- Cancel a job in one namespace ('*': in all). The job ends when no namespace holds it.
+-- in:    reason 'Cancelled', 'JobReplacedByClient' or 'Deleted'; 'Deleted' also removes the result of a finished job
+-- out:   'ended', 'left' (other namespaces still hold it), 'absent' (this namespace did not hold it), 'finished' (too late),
+--        'removed' (its result was removed before), 'unknown'
+-- locks: the job's row. The function looks in the table of waiting jobs, then in that of running jobs, each time with a new
+--        snapshot. It starts again while a claim or a requeue moves the row in between, at most a thousand times.
+-- index: queued_job, running_pkey, finished_pkey, regardless of the statistics: see docs/sql-internals.md
 create or replace function asman.cancel(qid_in uuid, job_id_in text, namespace_in text, reason_in text, message_in text)
 returns text
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -59,7 +59,7 @@ begin
       values (qid_in, job_id_in, 'deleted', 'Deleted', namespace_in, message_in);
       return 'ended';
     end if;
-    -- One statement sees every job in exactly one place: if it is somewhere, it moved while we looked elsewhere.
+    -- One statement sees every job in exactly one table. If this job is in some table, it moved while we looked in another one.
     exit when not (exists (select from asman.queued where (job_id, qid) between (job_id_in, qid_in) and (job_id_in, qid_in))
       or exists (select from asman.running where (job_id, qid) between (job_id_in, qid_in) and (job_id_in, qid_in))
       or exists (select from asman.finished where (job_id, qid) between (job_id_in, qid_in) and (job_id_in, qid_in)));

@@ -1,8 +1,9 @@
--- The one text of a JSON value, and the two job ids that are hashes of it: the same as browsers and `protocol::canonical` compute.
+-- The canonical text of a JSON value, and the two job ids that are hashes of it. Browsers and `protocol::canonical` compute the
+-- same.
 --
 -- Keys are sorted by UTF-16 code units, numbers printed as ECMAScript prints a double, strings escaped as JSON.stringify does.
--- What jsonb cannot hold (a NUL, half a surrogate pair) never gets here: the cast to jsonb refuses it. Keys given twice: the
--- last one counts, in browsers too.
+-- What jsonb cannot hold (a NUL, half a surrogate pair) never reaches this code: the cast to jsonb refuses it. Of a key that is
+-- given twice the last value counts, as in browsers.
 
 -- A key in a form whose byte order is the order of UTF-16 code units: astral characters sort before U+E000 to U+FFFF there.
 create or replace function asman.utf16_order(key text) returns text
@@ -27,9 +28,9 @@ begin
   begin
     printed := value::float8::text;
   exception when numeric_value_out_of_range then
-    -- As every reader of JSON does: too small for a double is zero.
+    -- A number that is too small for a double becomes zero, as in every JSON parser.
     if abs(value) < 1 then return '0'; end if;
-    raise exception 'the number % does not fit a double and has no canonical form', left(value::text, 40)
+    raise exception 'the number % does not fit a double and therefore has no canonical form', left(value::text, 40)
       using errcode = 'numeric_value_out_of_range', detail = 'unreadable-definition';
   end;
   sign := case when printed like '-%' then '-' else '' end;
@@ -37,13 +38,13 @@ begin
   digits := split_part(printed, 'e', 1);
   point := length(split_part(digits, '.', 1)) + coalesce(nullif(split_part(printed, 'e', 2), '')::int, 0);
   digits := replace(digits, '.', '');
-  -- Leading zeros move the point, trailing ones say nothing.
+  -- Leading zeros move the decimal point. Trailing zeros carry no information.
   point := point - (length(digits) - length(ltrim(digits, '0')));
   digits := trim(both '0' from digits);
   n_digits := length(digits);
   if n_digits = 0 then return '0'; end if;
-  -- PostgreSQL takes no digits from the very edge of what reads back; ECMAScript does, where they are fewer: 4801626835524160000.
-  -- An edge has so few digits only between 2^53 and 2^53 times 5^23.
+  -- PostgreSQL never picks digits at the very edge of the range that reads back to the same double. ECMAScript does when that
+  -- needs fewer digits: 4801626835524160000. An edge has so few digits only between 2^53 and 2^53 times 5^23.
   while n_digits > 1 and abs(value) between 9007199254740992 and 1e40 loop
     shorter := null;
     foreach candidate in array array[left(digits, n_digits - 1)::numeric, left(digits, n_digits - 1)::numeric + 1] loop
@@ -79,7 +80,7 @@ begin
 end $$;
 comment on function asman.canonical_json(jsonb) is 'The one text of a JSON value: what browsers and the API hash.';
 
--- A data ref without what does not change the work: its claimed hash, and the signature of a presigned URL.
+-- A data ref without the parts that do not change the work: its claimed hash, and the signature of a presigned URL.
 create or replace function asman.stripped_ref(reference jsonb) returns jsonb
 language plpgsql immutable strict parallel safe as $$
 declare
@@ -96,7 +97,8 @@ begin
   return jsonb_set(reference, '{value}', to_jsonb(url));
 end $$;
 
--- What of files counts, each with its value and its type; null when there are none. What is no object stays as it is.
+-- The parts of the files that count: the value and the type of each. Null when there are no files. A value that is not an object
+-- stays as it is.
 create or replace function asman.counted_refs(refs jsonb) returns jsonb
 language sql immutable parallel safe as $$
   select case when jsonb_typeof(refs) <> 'object' then refs else (
@@ -106,21 +108,21 @@ language sql immutable parallel safe as $$
     from jsonb_each(refs) r) end
 $$;
 
--- The members of an object that are named and not null; null when there are none. What is no object stays as it is.
+-- The named members of an object that are not null. Null when there are none. A value that is not an object stays as it is.
 create or replace function asman.known_members(value jsonb, names text[]) returns jsonb
 language sql immutable parallel safe as $$
   select case when jsonb_typeof(value) = 'object'
     then (select jsonb_object_agg(m.key, m.value) from jsonb_each(value) m where m.key = any (names) and m.value <> 'null') else value end
 $$;
 
--- How to build an image, as far as it counts; null when there is nothing to build.
+-- The parts of a build block that count. Null when there is nothing to build.
 create or replace function asman.known_build(definition jsonb) returns jsonb
 language sql immutable parallel safe as $$
   select nullif(asman.known_members(definition -> 'build',
     '{context,buildContext,filename,target,dockerfile,buildArgs,platform}'), 'null')
 $$;
 
--- What of a member of a definition counts in the job's id; null when nothing does.
+-- The part of a definition's member that counts in the job's id. Null when no part does.
 create or replace function asman.counted_member(definition jsonb, name text) returns jsonb
 language sql immutable parallel safe as $$
   select nullif(case
@@ -128,12 +130,12 @@ language sql immutable parallel safe as $$
     when name = 'build' then asman.known_build(definition)
     when name = 'requirements' then asman.known_members(definition -> name, '{cpus,gpus,maxDuration,memory}')
     when name in ('inputs', 'configFiles') then asman.counted_refs(definition -> name)
-    -- The variables of the page around a client are not the job's.
+    -- Variables of the page that embeds a client do not belong to the job.
     when name = 'env' and jsonb_typeof(definition -> name) = 'object' then
       (select jsonb_object_agg(v.key, v.value) from jsonb_each(definition -> name) v
        where v.key !~ '^mp[-_]' and v.key not in ('channel', 'CHANNEL', 'readonly', 'edit', 'parent-metapage-id', 'fs-path'))
     when name = 'env' then definition -> name
-    -- Ours: existing clients have none.
+    -- Existing clients do not have this member.
     when name = 'secrets' then nullif(definition -> name, '[]') end, 'null')
 $$;
 
@@ -149,7 +151,7 @@ begin
   end if;
   return encode(sha256(convert_to(asman.canonical_json(counted), 'UTF8')), 'hex');
 end $$;
-comment on function asman.job_id(jsonb) is 'Id of a definition: the hash of the canonical JSON of what of it changes the work.';
+comment on function asman.job_id(jsonb) is 'Id of a definition: the hash of the canonical JSON of the parts that change the work.';
 
 create or replace function asman.old_job_id(definition jsonb) returns text
 language plpgsql immutable strict parallel safe as $$
@@ -172,4 +174,4 @@ begin
   end if;
   return encode(sha256(convert_to(asman.canonical_json(stripped), 'UTF8')), 'hex');
 end $$;
-comment on function asman.old_job_id(jsonb) is 'Id of a definition by the rule of clients up to 0.54.80: asman.job_id gives that of today.';
+comment on function asman.old_job_id(jsonb) is 'Id of a definition by the rule of clients up to 0.54.80. For the id by today''s rule use asman.job_id.';

@@ -1,12 +1,12 @@
--- Classes of waiting jobs, and which of them somebody present can run.
+-- Classes of waiting jobs, and which of them a connected worker can run.
 --
--- Who queues a job writes its class as runnable, and looks at no worker. Who comes as a worker first writes itself, then marks what it
--- can run. Who finds that nobody can run a class looks at the workers under the lock that those who come hold while they mark. So
--- whatever the order, a class that a worker can run is marked by the time that the worker's first claim is looked at, and nobody who
--- queues a job ever waits for a worker, nor a worker for one who queues.
+-- A submission writes the class of its job as runnable and does not look at workers. A worker that connects first writes its own
+-- row, then marks the classes that it can run. Before a class is marked as one that no worker can run, the workers are checked
+-- under the same lock that connecting workers take while they mark. So in every order of these events a class that a worker can
+-- run is marked before the worker's first claim looks at it. Submissions never wait for workers, and workers never wait for submissions.
 
--- What a worker must carry to run a job with these tags: those behind an empty text are the job's implicit labels.
--- A job that asks for no executor is for one that runs containers.
+-- The labels that a worker needs to run a job with these tags. The tags behind an empty string are the job's implicit labels. A
+-- job that names no executor needs one that runs containers.
 create or replace function asman.labels_of(tags text[]) returns text[]
 language sql immutable parallel safe
 return array(select 'tag:' || t.tag from unnest(tags) with ordinality t (tag, n)
@@ -15,15 +15,16 @@ return array(select 'tag:' || t.tag from unnest(tags) with ordinality t (tag, n)
   || case when 'executor:process' = any (tags) and '' = any (tags)
       and 'executor:process' = any (tags[array_position(tags, '') + 1:]) then '{}'::text[] else '{executor:container}' end;
 
--- The key of the lock under which classes of a queue are marked as runnable or not.
+-- The key of the lock that protects the marks of a queue's classes.
 create or replace function asman.worker_lock(qid uuid) returns int8
 language sql immutable parallel safe
 return hashtextextended('asman.workers:' || qid::text, 0);
 
--- After each insert into asman.queued, whoever sends it: each class of the new rows has a row of asman.waiting_class at or before them.
--- locks: the advisory lock of the queues that have such a class already, shared, so that its row is not taken away before the commit
--- index: waiting_class_pkey: the class by itself and a row from the queue on. A scan between two rows ends where their first columns
---        differ, and all queues have the same plain class
+-- After each insert into asman.queued, from any sender: for each class of the new rows asman.waiting_class has a row at or before
+-- them.
+-- locks: the advisory lock of the queues that already have such a class, shared, so that no one deletes its row before the commit
+-- index: waiting_class_pkey: the class as one condition and a row from the queue on as another. A scan between two rows ends
+--        where their first columns differ, and all queues have the same plain class
 create or replace function asman.note_classes() returns trigger
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
@@ -44,9 +45,9 @@ begin
   return null;
 end $$;
 
--- Mark what a worker can run with nothing else to do. Called after the worker's row is committed, before its first claim.
+-- Mark the classes that a worker can run while it is idle. Called after the worker's row is committed, before its first claim.
 -- in:    the worker, as it is registered
--- out:   whether so many classes are runnable that they are to be tidied up before claims walk along them
+-- out:   whether the queue has so many runnable classes that they should be tidied up before claims scan them
 -- locks: the queue's lock for marking; the rows that it marks
 -- index: worker_pkey, waiting_class_place
 create or replace function asman.count_worker(qid_in uuid, worker_id_in text) returns bool
@@ -64,16 +65,16 @@ begin
     order by c.priority, c.seq limit 201) n);
 end $$;
 
--- Look at classes of a queue that nobody has looked at lately: those without a waiting job go, the others move up to their first job,
--- and are runnable when a worker that is registered can run them.
--- in:    the queue; the most rows to look at; whether those that nobody can run need no other look
--- out:   rows looked at
--- locks: the queue's locks, each only if it is free: nobody queues and no worker comes meanwhile
+-- Check the classes of a queue that were not checked lately. Classes without a waiting job are deleted. The others move up to
+-- their first job, and are marked as runnable when a registered worker can run them.
+-- in:    the queue; the most rows to check; whether to skip the classes that no worker can run
+-- out:   rows that were checked
+-- locks: the queue's locks, each only if it is free: no submission and no new worker is in progress then
 -- index: waiting_class_offered or waiting_class_place, waiting_class_pkey, queued_pkey, worker_pkey
 create or replace function asman.tidy_classes(qid_in uuid, n_max int, only_runnable bool) returns int
 language plpgsql set enable_seqscan = off set enable_sort = off set jit = off as $$
 declare
-  -- Tried here, so that the statements below see what was committed before the locks were free.
+  -- The locks are tried here, so that the statements below see everything that was committed before they were free.
   is_still constant bool := pg_try_advisory_xact_lock(asman.queue_lock(qid_in));
   is_counted constant bool := pg_try_advisory_xact_lock(asman.worker_lock(qid_in));
   classes int8[];
@@ -94,7 +95,7 @@ begin
   end if;
   if classes is null then return 0; end if;
 
-  -- The workers that differ: each is held against each class.
+  -- The distinct worker profiles. Each is compared with each class.
   with profile as materialized (
     select distinct w.labels, w.most_cpus, w.most_gpus, w.most_memory, w.most_seconds from asman.worker w where w.qid = qid_in),
   seen as materialized (
@@ -124,7 +125,7 @@ begin
   return cardinality(classes);
 end $$;
 
--- The same for the queues whose classes nobody has looked at for longest.
+-- The same for the queues whose classes were not checked for the longest time.
 -- in:    the most rows from which the queues are taken: each queue takes two locks until the commit
 -- out:   queues looked at
 create or replace function asman.tidy_idle_classes(n_max int) returns int

@@ -1,5 +1,5 @@
--- How the last run of maintenance by pg_cron went. No row where it is not in this database, or has not run yet.
--- out:   is_done: whether it did its work; message: what it said
+-- The result of the last maintenance run by pg_cron. No row when pg_cron is not in this database or has not run yet.
+-- out:   is_done: whether it succeeded; message: what it reported
 -- locks: none
 create or replace function asman.cron_run() returns table (is_done bool, message text) language plpgsql stable as $$
 begin

@@ -1,10 +1,11 @@
--- What `protocol::parsed` does in Rust: from a definition to what its job needs of a worker, or the sentence that says why not.
+-- The same as `protocol::parsed` in Rust: from a definition to what its job needs of a worker, or a sentence that says what is
+-- wrong.
 
--- Refuse, with one sentence, as bad input. The code is that of the API and stands in the exception's detail.
+-- Refuse bad input with one sentence. The exception's detail contains the API's error code.
 create or replace function asman.refuse(code text, sentence text) returns void
 language plpgsql as $$ begin raise exception '%', sentence using errcode = 'invalid_parameter_value', detail = code; end $$;
 
--- What functions of the release before this one call while they are replaced.
+-- Functions of the previous release call this while they are replaced.
 create or replace function asman.refuse(sentence text) returns void
 language sql as $$ select asman.refuse('invalid-request', sentence) $$;
 
@@ -43,7 +44,7 @@ begin
   return ms / 1000;
 end $$;
 
--- The same, and refuse what is shorter than any job may run.
+-- The same, but a duration that is shorter than the shortest allowed run is refused.
 create or replace function asman.run_seconds(value jsonb, what text) returns numeric
 language plpgsql immutable parallel safe as $$
 declare
@@ -78,7 +79,7 @@ begin
   return factor::int8;
 end $$;
 
--- Refuse an image reference that no registry can have: the grammar of the distribution project, as `protocol::image` reads it.
+-- Refuse an invalid image reference. The grammar is that of the distribution project, as in `protocol::image`.
 create or replace function asman.check_image(image text) returns void
 language plpgsql as $$
 declare
@@ -101,12 +102,12 @@ begin
   end if;
 end $$;
 
--- Refuse a command line that no process can be started with, as `protocol::command_line` does. Gives the bytes that it takes.
+-- Refuse a command line that cannot start a process, as `protocol::command_line` does. Returns its size in bytes.
 create or replace function asman.check_command_line(line text, what text, is_after_entrypoint bool) returns int8
 language plpgsql immutable as $$
 declare
   written constant text := btrim(line, E' \t\r\n');
-  -- What no quote and no escape covers; a quote that is left is not closed.
+  -- The text outside quotes and escapes. A quote that remains is not closed.
   bare constant text := regexp_replace(written, $re$\\.|'[^']*'|"([^"\\]|\\.)*"$re$, '', 'g');
   -- The same where `#` begins a comment, which splitting into words leaves out.
   without_comments constant text := regexp_replace(written, $re$\\.|'[^']*'|"([^"\\]|\\.)*"|(?<![^[:space:]])#[^\n]*$re$, '', 'g');
@@ -132,7 +133,7 @@ begin
   return n_bytes;
 end $$;
 
--- Refuse a name that no URL segment and no log line can carry.
+-- Refuse a name that does not fit into a URL segment or a log line.
 create or replace function asman.check_name(what text, name text) returns void
 language plpgsql as $$
 begin
@@ -141,13 +142,13 @@ begin
   if name ~ '[\u0001-\u001f\u007f-\u009f/]' then
     perform asman.refuse('invalid-name', what || ' contains a slash, a backslash or a control character; choose another');
   end if;
-  -- Readers of URLs take these for this folder or the one above.
+  -- URL parsers take these names as the current folder or the folder above.
   if name ~* '^(\.|%2e){1,2}$' then
     perform asman.refuse('invalid-name', what || ' is one or two dots, which a URL cannot contain; choose another');
   end if;
 end $$;
 
--- Refuse a file name that leaves its folder.
+-- Refuse a file name that would leave its folder.
 create or replace function asman.check_path(path text, is_config bool) returns void
 language plpgsql as $$
 declare
@@ -165,7 +166,7 @@ begin
   end if;
 end $$;
 
--- Refuse a member of another type than these; absent and null are fine.
+-- Refuse a member that has none of these types. Absent members and null are accepted.
 create or replace function asman.check_type(value jsonb, name text, variadic types text[]) returns void
 language plpgsql as $$
 begin
@@ -174,14 +175,14 @@ begin
   end if;
 end $$;
 
--- Whether a text can be decoded. White space and a lack of padding do no harm, and both alphabets will do.
+-- Whether a text can be decoded. White space and missing padding are accepted, and so are both alphabets.
 create or replace function asman.is_base64(value text) returns bool
 language sql immutable parallel safe as $$
   select c ~ '^[A-Za-z0-9+/_-]*={0,2}$' and length(rtrim(c, '=')) % 4 <> 1 and (right(c, 1) <> '=' or length(c) % 4 = 0)
   from regexp_replace(value, '[ \t\n\r\f]', '', 'g') c
 $$;
 
--- Refuse the files of one member: too many, bad names, no refs.
+-- Refuse the files of one member when there are too many, when a name is invalid, or when a value is not a data ref.
 create or replace function asman.check_refs(definition jsonb, name text) returns void
 language plpgsql as $$
 declare
@@ -213,7 +214,7 @@ begin
   end loop;
 end $$;
 
--- Refuse a file in place of another one's folder. Config files with relative names lie among the inputs.
+-- Refuse a file whose name is also the folder of another file. Config files with relative names are placed among the inputs.
 create or replace function asman.check_nesting(d jsonb) returns void
 language plpgsql as $$
 declare
@@ -223,7 +224,7 @@ declare
     from jsonb_object_keys(case when jsonb_typeof(d -> 'configFiles') = 'object' then d -> 'configFiles' else '{}' end) k);
   nested record;
 begin
-  -- A name's folders by their number of segments, so that the cost follows the names and not their pairs.
+  -- The folders of each name, by number of segments, so that the cost grows with the names and not with their pairs.
   select f.folder, n.name into nested
   from unnest(names) n (name), string_to_array(n.name, '/') s (segments),
     lateral (select array_to_string(s.segments[:i], '/') from generate_series(1, cardinality(s.segments) - 1) i) f (folder)
@@ -249,7 +250,8 @@ begin
   end if;
 end $$;
 
--- Refuse a build block that cannot be built: what `protocol::BuildBlock` does in Rust. One that says nothing may stand beside an image.
+-- Refuse a build block that cannot be built, as `protocol::BuildBlock` does in Rust. An empty build block is allowed beside an
+-- image.
 create or replace function asman.check_build(d jsonb) returns void
 language plpgsql as $$
 declare
@@ -305,7 +307,7 @@ begin
   end loop;
 end $$;
 
--- Refuse what can never run: what `protocol::runnable` does in Rust.
+-- Refuse a job that can never run, as `protocol::runnable` does in Rust.
 create or replace function asman.check_runnable(d jsonb) returns void
 language plpgsql as $$
 declare
@@ -407,7 +409,8 @@ begin
   if (d -> 'requirements' ->> 'gpus')::numeric % 1 <> 0 then perform asman.refuse('invalid-number', 'requirements.gpus must be a whole number'); end if;
 end $$;
 
--- The label of a platform such as `linux/arm64/v8`, as `protocol::labels` spells it; null for what names no architecture or none at all.
+-- The label of a platform such as `linux/arm64/v8`, as `protocol::labels` spells it. Null when the text does not name an
+-- architecture.
 create or replace function asman.platform_label(platform text) returns text
 language plpgsql immutable parallel safe as $$
 declare
@@ -425,7 +428,7 @@ begin
   return 'platform:' || parts[1] || '-' || arch;
 end $$;
 
--- What a definition asks of a worker by name, beside its tags: see `protocol::labels`.
+-- The labels that a definition requires of a worker, in addition to its tags: see `protocol::labels`.
 create or replace function asman.implicit_labels_of(d jsonb) returns text[]
 language sql immutable parallel safe
 return array(
@@ -438,8 +441,9 @@ return array(
       where btrim(d ->> 'image', E' \t\r\n') = 'none' and asman.known_build(d) is null) l
   where l.label is not null order by 1);
 
--- What a job needs of a worker. `tags` are as they are stored, with the implicit labels behind an empty text. `class` is the hash of the rest, spelled as `sql::queued` spells it: the API's jobs and these
--- are in one class when they need the same.
+-- What a job needs of a worker. `tags` are in their stored form, with the implicit labels behind an empty string. `class` is the
+-- hash of the rest, spelled as in `sql::queued`, so that jobs from the API and jobs from SQL share a class when they need the
+-- same.
 create or replace function asman.needs_of(d jsonb, out cpus float8, out gpus int4, out memory_bytes int8, out required_seconds int4,
   out max_seconds int4, out tags text[], out class int8)
 language plpgsql stable set extra_float_digits = 1 as $$

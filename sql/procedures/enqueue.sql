@@ -1,8 +1,8 @@
--- For those who write SQL: queue a job, as `POST /q/<queue>` does. It runs, and browsers see it, once the transaction commits.
+-- For SQL users: queue a job, as `POST /q/<queue>` does. The job runs, and browsers see it, once the transaction commits.
 -- in:    control: `namespace`, `maxDuration`, `callbacks`, `again`, as in the body of a submission
 -- out:   the job's id
--- raises: invalid_parameter_value with one sentence; program_limit_exceeded when the queue's policy has no place for it. The
---         detail is the code that the API gives (`protocol::ErrorCode`).
+-- raises: invalid_parameter_value with one sentence; program_limit_exceeded when a limit of the queue's policy is reached. The
+-- detail is the API's error code (`protocol::ErrorCode`).
 -- locks: as asman.submit_within_limits, until the caller's transaction ends: commit soon
 create or replace function asman.enqueue(queue text, definition jsonb, control jsonb default '{}') returns text
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -40,15 +40,15 @@ begin
     array[array_to_string(needs.tags, '/')], array[false], array[case when owed is not null then queue end], array[owed::text],
     array[(control ->> 'again')::bool]) s;
   if result in ('queue full', 'namespace full') then
-    raise exception 'the % has no place for another job; try again later', replace(result, ' full', '')
+    raise exception 'the % has no room for another job; try again later', replace(result, ' full', '')
       using errcode = 'program_limit_exceeded', detail = replace(result, ' ', '-');
   end if;
   perform asman.tell(key, 3);
   return id;
 end $$;
-comment on function asman.enqueue(text, jsonb, jsonb) is 'Queue a job; gives its id. Sending it again is harmless.';
+comment on function asman.enqueue(text, jsonb, jsonb) is 'Queue a job and return its id. Sending it again is harmless.';
 
--- The callbacks of a submission as asman.submit takes them: null when there are none.
+-- The callbacks of a submission in the form that asman.submit expects. Null when there are none.
 create or replace function asman.callbacks_of(control jsonb) returns jsonb
 language plpgsql as $$
 declare
@@ -68,7 +68,7 @@ begin
   return nullif(owed, '{}');
 end $$;
 
--- Let go of a job in one namespace ('*': in all), as `POST /q/<queue>/j/<id>/cancel` does. Either of its true ids will do.
+-- Cancel a job in one namespace ('*': in all), as `POST /q/<queue>/j/<id>/cancel` does. Either of its true ids is accepted.
 -- out:   'ended', 'left', 'absent', 'finished' or 'unknown', as of asman.cancel(uuid, …)
 create or replace function asman.cancel(queue text, job_id text, namespace text default '_') returns text
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -83,8 +83,8 @@ begin
   if result in ('ended', 'left') then perform asman.tell(key, 1); end if;
   return result;
 end $$;
-comment on function asman.cancel(text, text, text) is 'Let go of a job in one namespace; it ends when nobody holds it any more.';
+comment on function asman.cancel(text, text, text) is 'Cancel a job in one namespace. The job ends when no namespace holds it.';
 
--- Tell the API processes that a queue changed. Kinds are those of the API's hints: 1 states, 2 claimable, 16 policy.
+-- Notify the API processes that a queue changed. The kinds are those of the API's hints: 1 states, 2 claimable, 16 policy.
 create or replace function asman.tell(qid uuid, kinds int) returns void
 language sql as $$ select pg_notify('asman', 'sql:' || encode(uuid_send(qid) || set_byte('\x00', 0, kinds), 'base64')) $$;

@@ -1,16 +1,16 @@
--- Epochs are issued once, restores included. Before a statement claims, the place where the last epochs were issued is compared
--- with where the database is now; when it has moved, the sequence jumps to the microseconds since 1970. No claim is issued every
--- microsecond, so every epoch of an earlier place is smaller.
+-- No epoch is ever issued twice, even after a restore. Before a statement claims, it compares the location where the last epochs
+-- were issued with the database's present location. If they differ, the sequence jumps to the microseconds since 1970. Claims are
+-- issued less often than once a microsecond, so every epoch of an earlier location is smaller.
 
--- Where this database is: the cluster, its timeline (a new one at each promotion and recovery to a point in time), the database
--- and the table (new ones in a restored dump).
+-- The location of this database: the cluster, its timeline (new after each promotion and each recovery to a point in time), the
+-- database and the table (both new in a restored dump).
 create or replace function asman.place() returns text language sql stable as $$
 select format('%s/%s/%s/%s', (select c.system_identifier from pg_control_system() c), left(pg_walfile_name(pg_current_wal_lsn()), 8),
   (select d.oid from pg_database d where d.datname = current_database()), 'asman.incarnation'::regclass::oid)
 $$;
 
--- Moves the sequence ahead of every epoch that was ever issued. Gives the number from which epochs go on.
--- locks: the row of asman.incarnation; setval is seen at once, so those who wait for the row go on with the new numbers
+-- Moves the sequence ahead of every epoch that was ever issued. Returns the number at which epochs continue.
+-- locks: the row of asman.incarnation; setval takes effect at once, so those that wait for the row continue with the new numbers
 create or replace function asman.renew_epochs() returns int8 language plpgsql as $$
 declare
   begin_at int8;
@@ -32,7 +32,7 @@ begin
   end if;
   if not exists (select from asman.incarnation i where i.place = asman.place()) then
     perform pg_advisory_xact_lock(hashtextextended('asman.incarnation', 0));
-    -- Another claim may have done it meanwhile.
+    -- Another claim may have done it in the meantime.
     if not exists (select from asman.incarnation i where i.place = asman.place()) then
       perform asman.renew_epochs();
     end if;

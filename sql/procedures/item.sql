@@ -1,10 +1,12 @@
--- The key of the advisory lock under which rows of one queue come to be: shared by submissions, exclusive for items.
+-- The key of the advisory lock that protects the creation of a queue's rows. Submissions take it shared, items take it
+-- exclusively.
 create or replace function asman.queue_lock(qid uuid) returns int8
 language sql immutable parallel safe
 return hashtextextended('asman.items:' || qid::text, 0);
 
--- The items of a queue, each where it is newest, by the stages of the task-queue API: 0 waits, 1 is claimed, 2 ended well, 3 otherwise.
--- A deleted job is nowhere. Inlined into the statements that use it, so that what they ask for is all that is read.
+-- The items of a queue, each in its newest state, by the stages of the task-queue API: 0 waits, 1 is claimed, 2 ended well, 3
+-- failed. Deleted jobs are left out. The function is inlined into the statements that use it, so that they read only what they
+-- ask for.
 -- in:    the queue
 -- out:   one row an item
 -- locks: none
@@ -30,12 +32,13 @@ language sql stable as $$
     and (select true from asman.running r where (r.job_id, r.qid) between (f.job_id, f.qid) and (f.job_id, f.qid) limit 1) is null
 $$;
 
--- Add items to a queue, each in its stage; ids that are there in any stage are passed over, and so is a container job that is there
--- under another of its true ids.
--- in:    the queue; arrays of one length; of equal ids the first counts; stages as of asman.items: a put gives 0; message: why it is in its stage
+-- Add items to a queue, each in its stage. An id that the queue has in any stage is skipped, and so is a container job that the
+-- queue has under its other true id.
+-- in:    the queue; arrays of one length; of equal ids the first counts; stages as in asman.items, 0 for a put; message: why it
+--        is in its stage
 -- out:   ord of each item that was added, counted from 1
--- locks: the queue's advisory lock, so that nothing comes to be in the queue meanwhile: an id that is nowhere when it is looked up
---        cannot be somewhere when its row is added. Rows are added in the order of the arrays, which is the order of the queue.
+-- locks: the queue's advisory lock, so that no other row is added to the queue at the same time: an id that is not found by the
+--        look-up cannot exist when its row is added. Rows are added in the order of the arrays, which is the order of the queue.
 -- index: queued_job, running_pkey, finished_pkey
 create or replace function asman.add_items(
   qid_in uuid, job_ids text[], hashes bytea[], bodies text[], is_items bool[], true_ids bool[], classes int8[], cpus_in float8[],
@@ -52,8 +55,8 @@ begin
   ids := asman.row_ids(array_fill(qid_in, array[cardinality(job_ids)]), job_ids, true_ids);
   select array_agg(i.ord order by i.ord) into fresh
   from (select u.job_id, min(u.ord) as ord from unnest(ids) with ordinality as u (job_id, ord) group by 1) as i
-  -- One look at the index for each id. As `not exists` they would be joins, and where the statistics are of a time when the table
-  -- was empty, the planner walks all its rows for each id: 23 s for ten thousand of each.
+  -- One index look-up for each id. Written as `not exists` these would be joins. With statistics from a time when the table was
+  -- empty, the planner would then read all rows for each id: 23 s for ten thousand of each.
   where (select true from asman.running r where (r.job_id, r.qid) between (i.job_id, qid_in) and (i.job_id, qid_in) limit 1) is null
     and (select true from asman.queued q where (q.job_id, q.qid) between (i.job_id, qid_in) and (i.job_id, qid_in) limit 1) is null
     and coalesce((select f.reason from asman.finished f where f.job_id = i.job_id and f.qid = qid_in

@@ -1,12 +1,13 @@
--- Queue a batch as asman.submit does, each job under the id that its queue has it under, and within what the queues' policies allow.
--- Queues without such a policy go straight through: one look-up in asman.queue a batch.
--- in:    as of asman.submit; of job_ids any true id will do
--- out:   as of asman.submit, with the job_id of the row; and the outcomes 'queue full' and 'namespace full': of those nothing is stored
--- locks: the policies' rows of queues with a limit, in order, before every lock of asman.submit: their batches follow each other,
---        so that two of them never count the same free places
+-- Queue a batch as asman.submit does, each job under the id that its queue uses for it, and within the limits of the queues'
+-- policies. For queues without such a policy this costs one look-up in asman.queue a batch.
+-- in:    as of asman.submit; job_ids: any true id is accepted
+-- out:   as of asman.submit, with the job_id of the row; and the outcomes 'queue full' and 'namespace full': for these nothing is
+--        stored
+-- locks: the policies' rows of queues with a limit, in order, before every lock of asman.submit. Batches for such queues
+--        therefore run one after the other, and two of them never count the same free slots
 -- index: queue_pkey, queued_pkey, queued_job, running_pkey, finished_pkey
--- May be exceeded by jobs that come back from a lost or drained worker, and by one for each job that is cancelled between the
--- count and the submission of the same job.
+-- The limits may be exceeded by jobs that come back from a lost or drained worker, and by one job for each job that is cancelled
+-- between the count and the submission of the same job.
 create or replace function asman.submit_within_limits(
   qids uuid[], job_ids text[], hashes bytea[], bodies text[], namespaces_in text[], true_ids bool[], debugs bool[],
   classes int8[], priorities int2[], cpus_in float8[], gpus_in int4[], memory_in int8[], required_in int4[], max_in int4[],
@@ -52,10 +53,10 @@ begin
   order by 1;
 end $$;
 
--- Which submissions of a batch their queue has no place for. A job that is there already takes no new place.
+-- The submissions of a batch that exceed a limit of their queue. A job that the queue already has does not count again.
 -- in:    arrays of one length, one element a submission, in order
 -- out:   ord from 1, and 'queue full' or 'namespace full'
--- locks: none; the caller holds the policies' rows
+-- locks: none; the caller has locked the policies' rows
 -- index: queue_pkey, queued_pkey, queued_job, running_pkey, finished_pkey
 -- A count reads the queue's waiting rows, at most as many as its limit for the queue, all of them for a namespace.
 create or replace function asman.over_limit(qids uuid[], job_ids text[], namespaces text[]) returns table (ord int8, outcome text)

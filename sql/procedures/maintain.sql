@@ -1,8 +1,8 @@
--- Everything that time asks for: jobs that waited too long, definitions that nobody can refer to any more, results that their queue's
--- policy keeps no longer, holds and deliveries without a job, workers long gone; last, partitions to come and partitions expired.
--- Claims of lost workers are not its business: only an API process knows its lease, and since when heartbeats could be noted.
+-- Maintenance: it ends jobs that waited too long; it deletes unused definitions, results past their queue's retention, holds and
+-- deliveries without a job, and workers that left long ago; last, it creates coming partitions and drops expired ones. It does
+-- not take back the claims of lost workers: only an API process knows its lease, and since when heartbeats could be stored.
 
--- One step of asman.maintain. Each is short and stands alone.
+-- One step of asman.maintain. Each step is short and independent of the others.
 create or replace function asman.maintain_step(step text, keep_results interval, keep_queued interval) returns void
 language plpgsql as $$
 begin
@@ -22,21 +22,21 @@ begin
     select qid, job_id, 'expired', 'Cancelled', 'it waited too long for a worker' from gone;
   end if;
   if step = 'definitions' then
-    -- A definition is last used at a submission; then its job waits, runs (30 days at most) and is kept.
+    -- A definition is last used by a submission. After that its job waits, runs (30 days at most) and is kept.
     with old as (
       select d.hash from asman.definition d where d.used_at < now() - keep_queued - keep_results - interval '31 days'
-        -- An item may be claimed for ever.
+        -- The claim of an item may last for ever.
         and not exists (select from asman.running r where r.definition_hash = d.hash)
       order by d.used_at limit 10000 for update skip locked)
     delete from asman.definition d using old where d.hash = old.hash;
-    -- These are kept shortly before their definition is.
+    -- A login is stored shortly before its definition.
     delete from asman.alias a where a.kept_at < now() - interval '1 day'
       and not exists (select from asman.definition d where d.hash = a.definition_hash);
     delete from asman.login l where l.used_at < now() - interval '1 day'
       and not exists (select from asman.definition d where d.hash = l.hash);
   end if;
   if step = 'results' then
-    -- Queues that keep results for less time than the rest.
+    -- Queues whose retention is shorter than the default.
     with old as (
       select f.job_id, f.qid, f.finished_at from asman.queue q join asman.finished f on f.qid = q.qid
       where q.retention_days is not null and f.finished_at < now() - make_interval(days => q.retention_days) limit 10000),
@@ -46,15 +46,15 @@ begin
     delete from asman.finished f using old o where (f.job_id, f.qid, f.finished_at) = (o.job_id, o.qid, o.finished_at);
   end if;
   if step = 'holds and deliveries' then
-    -- A job waits and runs for no longer than that: who held it then holds nothing now, and what it owed is void.
+    -- No job waits and runs for longer than that, so a hold or a delivery of this age has no job any more.
     delete from asman.hold h where h.since < now() - keep_queued - interval '31 days';
     delete from asman.webhook w where w.due_at is null and w.armed_at < now() - keep_queued - interval '33 days';
 
-    -- Senders give up by themselves. This is what nobody could try for a day after that.
+    -- Senders give up by themselves. This deletes deliveries that no sender could try for another day.
     delete from asman.webhook w where w.expires_at < now() - interval '1 day';
   end if;
   if step = 'missed deliveries' then
-    -- A delivery that was armed in the very moment in which its job ended: the job's end did not see it.
+    -- Deliveries that were armed at the same moment in which their job ended, so that the end did not see them.
     with missed as materialized (
       select w.id, w.job_id, w.qid from asman.webhook w where w.due_at is null and w.armed_at < now() - interval '1 minute'
         and not exists (select from asman.queued q where q.job_id = w.job_id and q.qid = w.qid)
@@ -71,7 +71,7 @@ begin
   end if;
 end $$;
 
--- Takes the lock that lets one call work at a time, until the transaction ends.
+-- Takes the lock that lets only one call work at a time. The lock ends with the transaction.
 -- in:    patience: the longest wait for any lock in this transaction
 create or replace function asman.may_maintain(patience text) returns bool language plpgsql as $$
 begin
@@ -79,12 +79,12 @@ begin
   return pg_try_advisory_xact_lock(hashtextextended('asman.maintain', 0));
 end $$;
 
--- Runs the steps one by one, each in a transaction of its own; one that fails leaves the others alone, and the failure is raised at
--- the end. Partitions come last, because a change of theirs needs a table for itself: it waits for a twentieth of a second, three
--- times, and then says who holds the table and is left to the next call. Nobody waits behind it for longer.
--- Idempotent; pg_cron and the API may both call it, but not within a transaction.
+-- Runs the steps one by one, each in its own transaction. When a step fails, the others still run, and the failure is raised at
+-- the end. Partitions come last, because such a change needs an exclusive lock on a table: it waits three times for a twentieth
+-- of a second, then reports which process uses the table and leaves the change to the next call. So no other statement waits
+-- behind it for longer. The procedure is idempotent. pg_cron and the API may both call it, but not inside a transaction.
 -- in:    how long results (and events) and logs are kept; how long a job may wait
--- locks: a transaction-level advisory lock in each step, so that one call works and the others leave at once
+-- locks: a transaction-level advisory lock in each step, so that one call works and the others return at once
 create or replace procedure asman.maintain(
   keep_results interval default '28 days', keep_logs interval default '7 days', keep_queued interval default '28 days')
 language plpgsql as $$

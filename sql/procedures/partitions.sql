@@ -1,4 +1,4 @@
--- Partitions to create and partitions that expired, and the one change that a transaction makes.
+-- Partitions to create and to drop, and the one change that a transaction makes.
 
 drop function if exists asman.roll_partitions(text, interval, int, interval);
 
@@ -28,16 +28,17 @@ union all
 union all
 (select 'drop', t.child, t.lower_bound, t.lower_bound + step from there t
   where t.lower_bound + step <= now() - keep
-    -- A job may run for longer than its logs are kept: its day waits for it.
+    -- A job may run for longer than logs are kept. The partition of its day stays until the job has ended.
     and not (parent = 'log_chunk'
       and exists (select from asman.running r where r.claimed_at >= t.lower_bound and r.claimed_at < t.lower_bound + step))
   order by t.lower_bound)
 $$;
 
--- Makes one change that is due. Rows that found no partition are in the default one; they are moved when theirs is made.
+-- Makes one change that is due. Rows without a partition of their own are in the default partition. They move when theirs is
+-- created.
 -- in:    parent; the other columns of asman.due_partitions
--- locks: access exclusive on the parent (drop) or its default partition (make), at the end; whoever wants the table meanwhile waits
---        for it behind us, so the caller sets a short lock_timeout
+-- locks: access exclusive on the parent (drop) or its default partition (make), at the end; other statements that need the table
+--        wait behind this one, so the caller sets a short lock_timeout
 create or replace function asman.change_partition(
   parent text, action text, child text, lower_bound timestamptz, upper_bound timestamptz) returns void
 language plpgsql as $$
@@ -59,15 +60,15 @@ begin
   execute format('alter table asman.%I attach partition asman.%I for values from (%L) to (%L)', parent, child, lower_bound, upper_bound);
 end $$;
 
--- Who has held a table, or one of its partitions, for longest, in words for the log.
+-- The process that has locked a table, or one of its partitions, for the longest time, as a sentence for the log.
 create or replace function asman.holder_of(parent text) returns text language sql stable as $$
 select coalesce((
-  select format('process %s (%s, user %s) has held it for %s s', a.pid, coalesce(nullif(a.application_name, ''), 'without a name'),
+  select format('process %s (%s, user %s) has used it for %s s', a.pid, coalesce(nullif(a.application_name, ''), 'without a name'),
     a.usename, round(extract(epoch from now() - a.xact_start)))
   from pg_locks l join pg_stat_activity a on a.pid = l.pid
   where l.locktype = 'relation' and l.granted and l.database = (select d.oid from pg_database d where d.datname = current_database())
     and l.pid <> pg_backend_pid()
     and l.relation in (select format('asman.%I', parent)::regclass union all
       select h.inhrelid from pg_inherits h where h.inhparent = format('asman.%I', parent)::regclass)
-  order by a.xact_start limit 1), 'who held it has let go')
+  order by a.xact_start limit 1), 'the process that used it is done')
 $$;

@@ -1,8 +1,8 @@
--- Numbers of transactions in the order of events. In the cluster in which a database was made they are PostgreSQL's own. One that was
--- restored from a dump brings events along with numbers that its new cluster has not reached: new events would be ordered before
--- them, and watchers would wait for those numbers. So from then on a base is added, which the restore is noticed by.
+-- Transaction numbers in the order of events. In the cluster where a database was created they are PostgreSQL's own. A database
+-- that was restored from a dump contains events with numbers that its new cluster has not reached yet: new events would be
+-- ordered before them, and watchers would wait for those numbers. So a base is added to all numbers after a restore.
 
--- What is added to each number of a transaction. Replaced by asman.notice_restore(), and never by a migration.
+-- The base that is added to each transaction number. Only asman.notice_restore() replaces this function, never a migration.
 do $$
 begin
   if to_regprocedure('asman.xid_base()') is null then
@@ -10,15 +10,15 @@ begin
   end if;
 end $$;
 
--- A transaction's number in the order of events.
+-- The number of a transaction in the order of events.
 create or replace function asman.event_xid(xid xid8) returns xid8
 language sql stable parallel safe as $$ select (xid::text::int8 + asman.xid_base())::text::xid8 $$;
 
--- Called by each migration: see whether the database lies in another cluster than before, and mend the order of events.
+-- Called by each migration: if the database is in another cluster than before, correct the order of events.
 -- in:    nothing
 -- out:   whether a base was set
 -- locks: access exclusive on event for a moment, where a base is set
--- index: none: reads all events once, and only in a cluster that it has not seen
+-- index: none: reads all events once, and only in a cluster that is new to this database
 create or replace function asman.notice_restore() returns bool
 language plpgsql as $$
 declare

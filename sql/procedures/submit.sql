@@ -1,17 +1,18 @@
--- Queue a batch of jobs, once each however often they are sent.
--- in:    arrays of one length, one element a submission; job_ids: as asman.row_ids gives them; callbacks: JSON of `control.callbacks`,
---        or null; queues: the queue's name where there are callbacks, else null; agains: whether to run the job whatever it ended
---        with, null: never; sent_ids: the ids by which the submitters know their jobs, null: by job_ids
--- out:   one row a submission, in order: outcome 'new' (queued now), 'queued', 'running' (already there; the namespace joined)
---        or 'finished' (the result is there and answers; nothing runs). A Success answers, and an Error or TimedOut whose fault is
---        the job's: what ended for a machine, a network or settings may end otherwise elsewhere, and so may what ended without a fault,
---        as those of workers and of rows from before faults were known do
--- locks: the queues' advisory locks, shared; one transaction-level advisory lock a job, taken in order. It makes two submissions of one job follow each other,
---        so that the second looks at the tables after the first has committed: without it a submission whose view is older
---        than another's whole life up to its claim would queue the job a second time.
---        Then the rows of jobs that are there already: a claim, a cancel or a finish under way ends first and is seen, and
---        none begins before the commit. Without it a namespace would join a row that is gone, and its job be lost.
---        Then the holds of namespaces other than `_`: see asman.take_holds.
+-- Queue a batch of jobs. A job that is sent several times is queued once.
+-- in:    arrays of one length, one element a submission; job_ids: as asman.row_ids returns them; callbacks: JSON of
+--        `control.callbacks`, or null; queues: the queue's name where there are callbacks, else null; agains: whether to run the
+--        job again in spite of an earlier result, null: never; sent_ids: the ids that the submitters use for their jobs, null:
+--        the same as job_ids
+-- out:   one row a submission, in order: outcome 'new' (queued now), 'queued', 'running' (the queue has it already; the namespace
+--        joined) or 'finished' (an earlier result is reused; nothing runs). A Success is reused, and so is an Error or a TimedOut
+--        whose fault is the job's. An end that was caused by a machine, a network or settings is not reused, because the next run
+--        may end differently. The same goes for an end without a fault, as in rows from before faults were stored
+-- locks: the queues' advisory locks, shared; one transaction-level advisory lock a job, taken in order. Two submissions of one
+--        job therefore run one after the other, and the second reads the tables after the first has committed. Without this lock
+--        a submission with an old snapshot, taken before another submission's insert and claim, would queue the job a second
+--        time. Then the rows of jobs that the queue already has: a claim, a cancel or a finish that is under way ends first and
+--        is seen, and none begins before the commit. Without these locks a namespace could join a row that was just deleted, and
+--        its job would be lost. Then the holds of namespaces other than `_`: see asman.take_holds.
 -- index: queued_job, running_pkey, finished_pkey, webhook_job, webhook_untold
 create or replace function asman.submit(
   qids uuid[], job_ids text[], hashes bytea[], bodies text[], namespaces_in text[], true_ids bool[], debugs bool[],
@@ -22,14 +23,15 @@ returns table (ord int8, outcome text)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
-  -- Items of the queue are added under the same lock alone: see asman.add_items.
+  -- Items of the queue are added under this lock only: see asman.add_items.
   perform pg_advisory_xact_lock_shared(k.key) from (select distinct asman.queue_lock(q.qid) as key from unnest(qids) as q (qid) order by 1) k;
 
   perform pg_advisory_xact_lock(k.key) from (
     select distinct asman.job_lock(s.qid, s.job_id) as key
     from unnest(qids, job_ids) as s (qid, job_id) order by 1) as k;
 
-  -- Where it waits, where it runs, and again where it waits, because a release may move it back in between.
+  -- Look among the waiting jobs, among the running jobs, and again among the waiting jobs, because a release may move the job
+  -- back in between.
   for i in 1 .. 3 loop
     if i = 2 then
       perform from (select distinct u.job_id, u.qid from unnest(qids, job_ids) as u (qid, job_id) order by 1, 2) s
@@ -80,7 +82,8 @@ begin
     from joiner j
     where j.outcome = 'running' and (r.job_id, r.qid) between (j.job_id, j.qid) and (j.job_id, j.qid) and not r.namespaces @> j.namespaces
     returning r.qid, r.job_id, j.namespaces),
-  -- "Queued" is owed once a hold, "finished" once until it was said, and at once where the result is there already.
+  -- A "queued" delivery is due once for each hold. A "finished" delivery is due once, and at once when an earlier result is
+  -- reused.
   owed as (
     select distinct on (i.qid, i.job_id, i.namespace, c.key, c.value ->> 'url') i.*, f.outcome, c.key as kind, c.value as callback
     from item i join found f using (ord) cross join lateral json_each(i.callbacks::json) c
@@ -100,7 +103,7 @@ begin
     left join lateral (
       select f.reason, f.status_code from asman.finished f where o.outcome = 'finished' and o.kind = 'finished'
         and f.job_id = o.job_id and f.qid = o.qid order by f.finished_at desc limit 1) e on true
-    -- What still tries to reach its receiver is not owed again, however often the submission is sent meanwhile.
+    -- A delivery that still tries to reach its receiver is not added again, even when the submission is repeated.
     left join lateral (
       select true as is_told from asman.webhook w where is_due and w.job_id = o.job_id and w.qid = o.qid and w.due_at is not null
         and (w.namespace, w.kind, w.url) = (o.namespace, o.kind, o.callback ->> 'url') and w.reason is not distinct from e.reason

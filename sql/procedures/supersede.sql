@@ -1,18 +1,18 @@
--- The key of the advisory lock under which submissions of one job, and its supersession, follow each other.
+-- The key of the advisory lock that makes submissions of one job, and its supersession, run one after the other.
 create or replace function asman.job_lock(qid uuid, job_id text) returns int8
 language sql immutable parallel safe
 return hashtextextended(job_id, ('x' || left(qid::text, 8))::bit(32)::int8);
 
--- Make these submissions the holders of their namespaces. A namespace other than `_` holds one live job: those that it held
--- before are to end, at once when they wait or have run for less than 20 s, else after 4 s (8 s when they have run for 60 s).
+-- Give these jobs the holds of their namespaces. A namespace other than `_` holds one live job. The jobs that it held before will
+-- end: at once when they wait or have run for less than 20 s, else after 4 s (8 s when they have run for 60 s).
 -- in:    arrays of one length, one element a submission, in order; the last one of a namespace counts
--- out:   nothing; what is to end is in asman.supersession
+-- out:   nothing; asman.supersession lists the jobs that will end
 -- locks: the namespaces' hold rows, in order
 -- index: hold_pkey, running_pkey, supersession_pkey
 create or replace function asman.take_holds(qids uuid[], namespaces text[], job_ids text[]) returns void
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
-  -- A namespace that nobody held: whoever comes second waits here and then finds the first one's job.
+  -- A namespace without a hold: of two submissions at the same time the second waits here and then finds the job of the first.
   insert into asman.hold (qid, namespace, job_id)
   select distinct on (s.qid, s.namespace) s.qid, s.namespace, s.job_id
   from unnest(qids, namespaces, job_ids) with ordinality as s (qid, namespace, job_id, ord)
@@ -42,7 +42,7 @@ begin
   where h.qid = n.qid and h.namespace = n.namespace and h.job_id <> n.job_id;
 end $$;
 
--- End one hold that is due, unless its namespace has taken the job up again meanwhile.
+-- End one superseded hold that is due, unless the namespace has submitted the job again in the meantime.
 -- in:    nothing
 -- out:   no row when nothing is due; else qid, and outcome as of asman.cancel, or 'kept'
 -- locks: one supersession row (others' are skipped), the job's advisory lock, then as asman.cancel
@@ -55,7 +55,7 @@ declare
 begin
   select d.* into s from asman.supersession d where d.due_at <= now() order by d.due_at limit 1 for update skip locked;
   if not found then return; end if;
-  -- A submission of the same job is over before the holder is looked up, or begins after the job has ended.
+  -- A submission of the same job either ends before the hold is read, or begins after the job has ended.
   perform pg_advisory_xact_lock(asman.job_lock(s.qid, s.job_id));
   delete from asman.supersession d where d.qid = s.qid and d.job_id = s.job_id and d.namespace = s.namespace;
   return query select s.qid, case

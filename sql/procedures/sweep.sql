@@ -1,8 +1,8 @@
--- Take back the claims of workers that went silent, and claims past their deadline.
--- Nothing is swept within a lease of the server's own start: nobody could have answered while it was down.
--- in:    lease: how long a worker may be silent; n_lost_max: the loss that ends a job for good
--- out:   one row a job taken back
--- locks: the swept running rows; rows another sweep holds are skipped
+-- End the claims of workers that stopped sending heartbeats, and claims past their deadline. Nothing is swept during the first
+-- lease after the server's start, because no heartbeat could arrive while it was down.
+-- in:    lease: how long a worker may be silent; n_lost_max: the number of lost claims that ends a job
+-- out:   one row a lost claim
+-- locks: the swept running rows; rows that another sweep has locked are skipped
 -- index: worker_pkey; reads running as a whole, which is as large as the number of containers now running
 create or replace function asman.sweep(lease interval, n_lost_max int2) returns table (qid uuid, job_id text, is_final bool)
 language sql set enable_seqscan = off set jit = off as $$
@@ -10,7 +10,7 @@ with lost as (
   select r.qid, r.job_id,
     case when r.deadline < now() then 'it ran past its deadline' else 'its worker stopped answering' end as why
   from asman.running r left join asman.worker w on w.qid = r.qid and w.worker_id = r.worker_id
-  -- A claim is a sign of life too: a worker that waited for it without heartbeats must not lose it the moment it has it.
+  -- A claim is a sign of life too: a worker that waited for a claim without sending heartbeats must not lose the claim at once.
   where (r.deadline < now() or (not r.by_deadline and greatest(w.last_seen, r.claimed_at) < now() - lease))
     and pg_postmaster_start_time() < now() - lease
   order by r.claimed_at limit 500

@@ -1,11 +1,11 @@
--- Deliveries that wait for the end of a job are due when it ended, however it did: in the same transaction.
+-- Deliveries that wait for the end of a job become due when the job ends, in the same transaction and for every kind of end.
 -- in:    the rows that a statement added to asman.finished
 -- out:   nothing
 -- locks: the webhooks of these jobs
 -- index: webhook_job
 create or replace function asman.make_webhooks_due() returns trigger
 language plpgsql
--- Every finish comes through here, most without a webhook: two looks into an index, whatever the statistics say.
+-- Every finish runs this, and most have no webhook. It costs two index look-ups, regardless of the statistics.
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   update asman.webhook w
@@ -22,8 +22,8 @@ begin
   end if;
 end $$;
 
--- Take deliveries that are due, some of each host, and leave them alone for a while: whoever takes them tries them at once.
--- A "finished" waits until the "queued" of its hold has been tried.
+-- Take deliveries that are due, some of each host. The caller tries them at once, and no other process takes them until a lease
+-- ends. A "finished" delivery waits until the "queued" delivery of its hold has been tried.
 -- in:    hosts, n_busy: tries under way there; n_host_max: most of one host, those included; n_max: most in all; after: hosts up
 --        to this one had their turn
 -- out:   the deliveries, with the queue's secret, if it has one; job_id is the id by which the submitter knows the job
@@ -34,7 +34,7 @@ create or replace function asman.claim_webhooks(
 returns table (id uuid, job_id text, queue text, namespace text, kind text, url text, host text, payload text, reason text,
   status_code int8, n_attempts int4, secret text)
 language plpgsql
--- A plan made while the outbox was empty would read all of it when it is full (measured with 10,000 in it: 12 ms against 0.4 ms).
+-- A plan that was made for an empty outbox would read all of a full one (measured with 10,000 in it: 12 ms against 0.4 ms).
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
@@ -62,13 +62,12 @@ begin
   from taken t;
 end $$;
 
--- Note how tries went: what was delivered is forgotten, the rest is due again later, or given up when its time is over or the
--- receiver wants no more.
--- A failed try of a row that somebody else has taken since is left alone.
+-- Store the results of tries. What was delivered is deleted. The rest becomes due again later, or is given up when its time is
+-- over or the receiver refused further tries. A failed try of a row that another process has taken since is ignored.
 -- in:    arrays of one length, one element a try; errors: null when delivered; pauses: what receivers asked for, bounded by the
 --        delivery's time; refusals: no further try; the usual pause after the first try, which doubles, and the longest
 -- out:   the rows that are gone
--- locks: these rows; no two senders hold the same, so that they never wait for each other for long
+-- locks: these rows; no two senders have the same rows, so they never wait long for each other
 -- index: webhook_pkey
 create or replace function asman.settle_webhooks(
   ids uuid[], tries int4[], errors text[], pauses float8[], refusals bool[], first_seconds float8, most_seconds float8)
@@ -91,7 +90,7 @@ begin
   select g.id, g.is_given_up from gone g;
 end $$;
 
--- What processes of the release before this one call while they are replaced.
+-- Processes of the previous release call this while they are replaced.
 create or replace function asman.settle_webhooks(
   ids uuid[], tries int4[], errors text[], first_seconds float8, most_seconds float8)
 returns table (id uuid, is_given_up bool)

@@ -1,6 +1,8 @@
--- For autoscalers: numbers of one queue by its name, for roles that may read nothing else. They run with the rights of their owner.
+-- For autoscalers: numbers of one queue by its name, for roles that may not read anything else. The functions run with the rights
+-- of their owner.
 
--- Slots that waiting and running jobs need, counted up to a hundred thousand that wait; 0 while the queue is paused and nothing runs.
+-- Slots that the waiting and running jobs need, counted up to a hundred thousand waiting ones. 0 while the queue is paused and
+-- nothing runs.
 create function report.demand(queue text) returns float8
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 select coalesce((select sum(q.cpus) from (
@@ -9,7 +11,7 @@ select coalesce((select sum(q.cpus) from (
     where (select p.is_paused from asman.queue p where p.qid = asman.qid(queue)) is not true), 0)
   + coalesce((select sum(r.cpus) from asman.running r where r.qid = asman.qid(queue)), 0)
 $$;
-comment on function report.demand(text) is 'Cpu slots that the waiting and running jobs of a queue need; a paused queue needs none for those that wait.';
+comment on function report.demand(text) is 'Cpu slots that the waiting and running jobs of a queue need; in a paused queue the waiting jobs do not count.';
 
 create function report.depth(queue text) returns int8
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- How jobs ended, by day and reason, all queues. A program that failed counts apart from one that went well.
+-- How jobs ended, by day and reason, for all queues. A program that failed is counted separately from one that succeeded.
 create view report.outcomes_per_day as
 select date_trunc('day', finished_at) as day, reason, coalesce(status_code, 0) <> 0 as is_program_failure,
   count(*) as n_jobs, avg(duration_ms) / 1000 as mean_seconds, count(*) filter (where attempt > 1) as n_retried

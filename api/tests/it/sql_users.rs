@@ -1,4 +1,4 @@
-//! Those who write SQL: their jobs are the same as everybody's.
+//! SQL users: their jobs are the same as those of the API.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use crate::socket::Socket;
 use crate::test_api::{PROMPT, TestApi, body_of, eventually, held, in_time};
 
-/// Runs a statement in psql as a person would; gives what it printed, and its complaint.
+/// Runs a statement in psql as a person would; gives what it printed, and its error.
 fn psql(api: &TestApi, statement: &str) -> (String, String) {
     let mut child = Command::new("psql")
         .args(["-XqAt", "-v", "ON_ERROR_STOP=1", &api.database_url])
@@ -37,9 +37,9 @@ async fn a_job_enqueued_in_psql_is_seen_by_a_browser_at_once_runs_and_is_cancell
     let api = TestApi::with(slow).await;
     let mut socket = Socket::connect(&api, "/q/q/client").await;
     let call = r#"select asman.enqueue('q', '{"image": "alpine:3.20", "command": "echo 1"}')"#;
-    let (id, complaint) = psql(&api, call);
-    assert_eq!((id.len(), complaint.as_str()), (64, ""));
-    // Nobody waits for it yet: states that follow each other within a tick are shown as one.
+    let (id, error) = psql(&api, call);
+    assert_eq!((id.len(), error.as_str()), (64, ""));
+    // No worker waits for it yet: states that follow each other within a tick are shown as one.
     socket.until_job(&id, "Queued").await;
     let (claimed, epoch) = api.claim_one("q", "w").await;
     assert_eq!(claimed, id);
@@ -54,7 +54,7 @@ async fn a_job_enqueued_in_psql_is_seen_by_a_browser_at_once_runs_and_is_cancell
     assert_eq!(psql(&api, "select asman.cancel('q', 'nope')").0, "unknown");
 }
 
-/// A worker that waits for a job of the queue, and has looked for one in vain.
+/// A worker that waits for a job of the queue, after a first claim without a job.
 async fn waiting_worker(api: &TestApi) -> tokio::task::JoinHandle<Value> {
     let request = api.request(reqwest::Method::POST, "/q/q/claim").json(&crate::test_api::claim_body("w", 1, "15s"));
     let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
@@ -93,7 +93,7 @@ async fn a_waiting_worker_hears_of_what_was_enqueued_before_anybody_listened() {
     assert_eq!(held(&in_time(waiting).await.unwrap()["jobs"][0]).0, id);
 }
 
-/// A way to the database that lets nobody through before it is opened.
+/// A connection path to the database that is closed until it is opened.
 struct Gate {
     url: String,
     opening: std::sync::Arc<tokio::sync::Notify>,
@@ -144,13 +144,13 @@ async fn ids_and_canonical_texts_equal_those_of_browsers() {
         "s": "a\u{1}\u{7f}/\u{2028}\"\\\u{8}\t\n\u{c}\r\u{1f}é", "n": [1e21, 1e-7, 0.000_001, 123_456_789_012_345_680_000.0, 1.5, 0.1, 5e-324,
         1.797_693_134_862_315_7e308, -2.5, 1_152_921_504_606_846_976_i64, 1e20, 0.1 + 0.2, 100, 4096.125, 1e15, 1e16, 123e-20, true, false]});
     assert_eq!(canonical(&api, &odd).await, canonical_json(&odd));
-    let (_, complaint) = psql(&api, "select asman.canonical_json('1e400')");
-    assert!(complaint.contains("does not fit a double"), "{complaint}");
-    let (_, complaint) = psql(&api, r#"select asman.job_id('{"image": "a\u0000"}')"#);
-    assert!(complaint.contains("Unicode"), "{complaint}");
+    let (_, error) = psql(&api, "select asman.canonical_json('1e400')");
+    assert!(error.contains("does not fit a double"), "{error}");
+    let (_, error) = psql(&api, r#"select asman.job_id('{"image": "a\u0000"}')"#);
+    assert!(error.contains("Unicode"), "{error}");
 }
 
-/// What a row of `queued` says of its job, without its queue and its place.
+/// The columns of a `queued` row that describe its job, without its queue and its position.
 const ROW: &str =
     "select to_jsonb(q) - array['qid', 'seq', 'queued_at'] from asman.queued q where qid = asman.qid($1) and job_id = $2";
 
@@ -202,12 +202,12 @@ async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing
         json!({"image": "a", "tags": ["a/b"]}),
     ] {
         let (status, answer) = api.post("/q/q", json!({"definition": definition})).await;
-        let (_, complaint) = psql(&api, &format!("select asman.enqueue('q', $json${definition}$json$)"));
+        let (_, error) = psql(&api, &format!("select asman.enqueue('q', $json${definition}$json$)"));
         let sentence = answer["error"].as_str().unwrap();
         assert_eq!(status, 400);
-        assert!(complaint.contains(&format!("ERROR:  {sentence}\n")), "{sentence:?} {complaint:?}");
+        assert!(error.contains(&format!("ERROR:  {sentence}\n")), "{sentence:?} {error:?}");
     }
-    // Members of the wrong type: each door in words of its own.
+    // Members of the wrong type: REST and SQL have different sentences.
     for definition in [
         "[]",
         r#"{"image": 1}"#,
@@ -219,8 +219,8 @@ async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing
         r#"{"image": "a", "requirements": {"cpus": "2"}}"#,
     ] {
         assert_eq!(api.post_text("/q/q", format!(r#"{{"definition": {definition}}}"#)).await.0, 400, "{definition}");
-        let (_, complaint) = psql(&api, &format!("select asman.enqueue('q', $json${definition}$json$)"));
-        assert!(complaint.contains("ERROR:  the definition cannot be read: "), "{definition} {complaint}");
+        let (_, error) = psql(&api, &format!("select asman.enqueue('q', $json${definition}$json$)"));
+        assert!(error.contains("ERROR:  the definition cannot be read: "), "{definition} {error}");
     }
     for call in [
         "'', '{\"image\": \"a\"}'",
@@ -229,8 +229,8 @@ async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing
         "'q', '{\"image\": \"a\"}', '{\"callbacks\": {\"finished\": {\"url\": \"ftp://x\"}}}'",
         "'q', null",
     ] {
-        let (answer, complaint) = psql(&api, &format!("select asman.enqueue({call})"));
-        assert!(answer.is_empty() && complaint.contains("ERROR: "), "{call} {complaint}");
+        let (answer, error) = psql(&api, &format!("select asman.enqueue({call})"));
+        assert!(answer.is_empty() && error.contains("ERROR: "), "{call} {error}");
     }
     assert_eq!(api.count("select (select count(*) from asman.queued) + (select count(*) from asman.definition)").await, 0);
 }
@@ -240,13 +240,13 @@ async fn the_queues_policy_and_its_webhooks_hold_for_sql_too() {
     let api = TestApi::new().await;
     api.execute("insert into asman.queue (qid, n_queued_max, max_seconds) values (asman.qid('q'), 1, 90)").await;
     let callbacks = r#"{"callbacks": {"queued": null, "finished": {"url": "https://example.com/x", "payload": {"a": 1}}}}"#;
-    let (id, complaint) = psql(&api, &format!("select asman.enqueue('q', '{{\"image\": \"a\"}}', '{callbacks}')"));
-    assert_eq!((id.len(), complaint.as_str()), (64, ""));
+    let (id, error) = psql(&api, &format!("select asman.enqueue('q', '{{\"image\": \"a\"}}', '{callbacks}')"));
+    assert_eq!((id.len(), error.as_str()), (64, ""));
     assert_eq!(api.count("select max_seconds::int8 from asman.queued").await, 90);
     let owed = "select count(*) from asman.webhook where queue = 'q' and kind = 'finished' and url = 'https://example.com/x' and payload ->> 'a' = '1'";
     assert_eq!(api.count(owed).await, 1);
-    let (_, complaint) = psql(&api, r#"select asman.enqueue('q', '{"image": "b"}')"#);
-    assert!(complaint.contains("no place for another job"), "{complaint}");
+    let (_, error) = psql(&api, r#"select asman.enqueue('q', '{"image": "b"}')"#);
+    assert!(error.contains("no place for another job"), "{error}");
 }
 
 const PRIVATE: &str = "https://me:T0KEN@host.example/a/b.git";
@@ -258,8 +258,8 @@ fn as_reader(api: &TestApi, name: &str, statement: &str) -> (String, String) {
          grant select on asman.definition, asman.queued, asman.running, asman.finished, asman.event, asman.webhook to {name}; \
          grant asman_read to {name}; set role {name}; {statement}"
     );
-    let (shown, complaint) = psql(api, &grants);
-    (shown, complaint)
+    let (shown, error) = psql(api, &grants);
+    (shown, error)
 }
 
 #[tokio::test]
@@ -274,11 +274,11 @@ async fn a_login_in_a_contexts_url_is_in_no_table_that_readers_may_have_and_in_t
     assert_eq!(put.0, 200, "{put:?}");
     let tables = "select body from asman.definition; select * from asman.queued; select * from asman.event; \
                   select * from report.queue_depth";
-    let (shown, complaint) = as_reader(&api, "asman_test_reader", tables);
-    assert!(shown.contains("https://host.example/a/b.git") && complaint.replace("NOTICE", "").is_empty(), "{shown} {complaint}");
+    let (shown, error) = as_reader(&api, "asman_test_reader", tables);
+    assert!(shown.contains("https://host.example/a/b.git") && error.replace("NOTICE", "").is_empty(), "{shown} {error}");
     assert!(!shown.contains("T0KEN"), "{shown}");
-    let (shown, complaint) = as_reader(&api, "asman_test_reader", "select * from asman.login");
-    assert!(!shown.contains("T0KEN") && complaint.contains("permission denied"), "{shown} {complaint}");
+    let (shown, error) = as_reader(&api, "asman_test_reader", "select * from asman.login");
+    assert!(!shown.contains("T0KEN") && error.contains("permission denied"), "{shown} {error}");
     for path in ["/q/q/api/v1/queue/peek/3", "/q/q/api/v1/queue/item/item"] {
         let (_, body) = api.get(path).await;
         assert!(!body.to_string().contains("T0KEN"), "{path}: {body}");

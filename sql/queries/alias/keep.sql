@@ -1,4 +1,4 @@
--- Keep the ids of definitions that are about to be stored and have two.
+-- Store the ids of definitions that have two, before the definitions themselves.
 -- in:    $1 hashes bytea[], $2 old_ids text[], $3 job_ids text[]
 -- out:   none
 -- locks: the rows, for this statement

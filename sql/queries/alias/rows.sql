@@ -1,4 +1,4 @@
--- The rows that are the jobs of these true ids in a queue. Most ids have no alias, and cost two looks into small indexes.
+-- The rows of the jobs with these true ids in a queue. Most ids do not have an alias and cost two look-ups in small indexes.
 -- in:    $1 qid uuid, $2 job_ids text[]
 -- out:   job_id text: one row an id, in order; the id itself where there is no such job
 -- locks: none

@@ -1,4 +1,4 @@
--- Everything that time asks for.
+-- Run the maintenance.
 -- in:    nothing
 -- out:   nothing
 -- locks: see asman.maintain

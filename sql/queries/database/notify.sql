@@ -1,4 +1,4 @@
--- Tell the other API processes which queues changed. Sent in a transaction of its own, which does not wait for the disk.
+-- Notify the other API processes which queues changed. It is sent in its own transaction, which does not wait for the disk.
 -- in:    $1 payloads text[]
 -- out:   nothing of interest: one row a payload
 -- locks: the database-wide notification lock, for the commit alone

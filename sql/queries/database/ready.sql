@@ -1,4 +1,4 @@
--- Whether the schema is there and as new as this program needs, and whether the server takes writes.
+-- Whether the schema exists and is as new as this program needs, and whether the server accepts writes.
 -- in:    nothing
 -- out:   version int4: the newest migration applied; is_read_only bool
 -- locks: none

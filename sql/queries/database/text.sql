@@ -1,4 +1,4 @@
--- Whether the procedures and views in force are this program's, or those of a release that migrated after it.
+-- Whether the installed procedures and views are this program's, or those of a later release.
 -- in:    $1 hash text: of this program's
 -- out:   is_fitting bool
 -- locks: none

@@ -1,6 +1,7 @@
--- The texts of the definitions of these jobs, as far as they wait or run and are container jobs.
--- in:    $1 qid uuid, $2 job_id text[], $3 worker_id text: whose claims get their logins; null: nobody's
--- out:   job_id text, body text, login text, is_withheld bool (it has a login, which is not for this worker): one row a job found
+-- The texts of the definitions of these jobs, for those that are container jobs and wait or run.
+-- in:    $1 qid uuid, $2 job_id text[], $3 worker_id text: whose claims get their logins; null: none do
+-- out:   job_id text, body text, login text, is_withheld bool (it has a login, which this worker may not see): one row a job
+--        found
 -- locks: none
 -- index: queued_job, running_pkey, definition_pkey, login_pkey
 select n.job_id, d.body, case when n.worker_id = $3 then l.login end as login,

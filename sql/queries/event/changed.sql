@@ -1,9 +1,9 @@
--- Which jobs of these queues changed since a snapshot: what it did not see. Each change comes once, however long a transaction
--- elsewhere stays open. A read is bounded, and goes on behind the last row of the one before.
--- in:    $1 qid uuid[], $2 snapshot text[]: what each queue's watcher has seen, $3 xid text[], $4 seq int8[]: behind which place to
---        read on, '0' and 0 at first, $5 n_max int8: most rows a queue
+-- The jobs of these queues that changed since a snapshot: the changes that the snapshot did not see. Each change comes once, even
+-- while another transaction stays open for long. A read is bounded, and the next one continues behind its last row.
+-- in:    $1 qid uuid[], $2 snapshot text[]: what each queue's watcher has seen, $3 xid text[], $4 seq int8[]: the position after
+--        which to continue, '0' and 0 at first, $5 n_max int8: most rows a queue
 -- out:   qid uuid, job_id text, xid text, seq int8, kind text, at_ms int8, reason text, worker_id text,
---        snapshot text: what has been seen with this read
+--        snapshot text: what the watcher has seen after this read
 -- locks: none
 -- index: event_pkey: from the snapshot's end on, and once for each transaction that was under way in it
 with w as materialized (

@@ -1,4 +1,4 @@
--- What is seen now: where a new watcher starts.
+-- The present snapshot, from which a new watcher starts.
 -- in:    nothing
 -- out:   snapshot text
 -- locks: none

@@ -1,4 +1,4 @@
--- Tell which of these claims already ended as their worker says: a repeated finish, not a stale one.
+-- The claims that already ended in the way that their worker reports: a repeated finish, not a stale one.
 -- in:    $1 qid uuid[], $2 job_id text[], $3 epoch int8[], $4 reason text[]
 -- out:   qid uuid, job_id text, epoch int8: the claims that ended so
 -- locks: none

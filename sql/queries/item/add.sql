@@ -1,4 +1,4 @@
--- Add items to a queue; ids that are there in any stage are passed over. The work is in asman.add_items.
+-- Add items to a queue. Ids that the queue has in any stage are skipped. The work is in asman.add_items.
 -- in:    $1 qid uuid, $2 job_ids text[], $3 hashes bytea[], $4 bodies text[], $5 is_items bool[], $6 true_ids bool[],
 --        $7 classes int8[], $8 cpus float8[], $9 gpus int4[], $10 memory_bytes int8[], $11 required_seconds int4[],
 --        $12 max_seconds int4[], $13 tags text[] (joined by '/'), $14 stages int4[], $15 message text

@@ -1,10 +1,10 @@
--- Claim the next items of a queue in its order, container jobs among them. Such a claim lives until its deadline.
--- in:    $1 qid uuid, $2 worker_id text, $3 n_max int8, $4 lease_seconds float8 (null: until somebody ends it),
---        $5 bytes_max int8: where the bodies together exceed it, fewer are claimed, but one
+-- Claim the next items of a queue in its order, container jobs included. Such a claim lives until its deadline.
+-- in:    $1 qid uuid, $2 worker_id text, $3 n_max int8, $4 lease_seconds float8 (null: until a client ends it),
+--        $5 bytes_max int8: if the bodies exceed it together, fewer are claimed, but at least one
 -- out:   job_id text, epoch int8, attempt int2, deadline_ms int8, body text, login text: in the order of the
 --        queue
--- locks: the claimed queued rows, and in a queue of several classes rows looked at, for this statement; rows another claim holds
---        are skipped
+-- locks: the claimed queued rows, and in a queue of several classes rows looked at, for this statement; rows that another claim
+--        has locked are skipped
 -- index: waiting_class_place, waiting_class_pkey, queued_pkey, definition_pkey, login_pkey
 with head as (
   select k.class from (

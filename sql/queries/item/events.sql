@@ -1,4 +1,5 @@
--- The settled transitions of a queue after a place in their order, oldest first. None that is still to come lies before them.
+-- The transitions of a queue after a position in their order, oldest first, as far as the order is final: no later transition
+-- will come before them.
 -- in:    $1 qid uuid, $2 xid text, $3 seq int8, $4 n_max int8
 -- out:   xid text, seq int8, at_ms int8, job_id text, kind text, reason text, worker_id text, attempt int2, epoch int8, message text
 -- locks: none

@@ -1,4 +1,4 @@
--- Move the deadlines of live claims of items.
+-- Extend the deadlines of live claims of items.
 -- in:    $1 qid uuid, $2 job_ids text[], $3 epochs int8[], $4 lease_seconds float8
 -- out:   job_id text, epoch int8, deadline_ms int8: the claims that are live
 -- locks: their running rows

@@ -1,4 +1,4 @@
--- One item, wherever it stands. Like asman.items, but found by its id.
+-- One item, in any stage. Like asman.items, but looked up by its id.
 -- in:    $1 qid uuid, $2 job_id text
 -- out:   job_id text, stage int4, body text, is_item bool, attempt int2, n_lost int2, epoch int8, worker_id text, deadline_ms int8,
 --        reason text, message text, queued_ms int8, claimed_ms int8, finished_ms int8, result text: no row, or one

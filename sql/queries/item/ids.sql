@@ -1,5 +1,6 @@
--- The ids of the items in one stage: waiting ones in the order of the queue, claimed and ended ones in the order in which they became so.
--- in:    $1 qid uuid, $2 stage int4, $3 n_max int8, $4 only_items bool: leave out container jobs that did not come as items
+-- The ids of the items in one stage: waiting items in the order of the queue, claimed and ended items in the order of their
+-- claims and ends.
+-- in:    $1 qid uuid, $2 stage int4, $3 n_max int8, $4 only_items bool: leave out container jobs that were not submitted as items
 -- out:   job_id text
 -- locks: none
 -- index: queued_pkey, running_worker, finished_queue, finished_pkey

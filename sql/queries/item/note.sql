@@ -1,6 +1,6 @@
--- Keep transitions that another system recorded, each once.
--- in:    $1 qid uuid, $2 job_ids text[], $3 kinds text[], $4 reasons text[], $5 messages text[]: distinct, they tell one from another
--- out:   job_id text: one row a transition that was not kept before
+-- Store transitions that another system recorded, each once.
+-- in:    $1 qid uuid, $2 job_ids text[], $3 kinds text[], $4 reasons text[], $5 messages text[]: distinct for each transition
+-- out:   job_id text: one row for each transition that is new
 -- locks: none
 -- index: event_job
 insert into asman.event (qid, job_id, kind, reason, message)

@@ -1,4 +1,4 @@
--- The items that a claim would give next, in its order; nothing moves.
+-- The items that a claim would return next, in its order. Nothing changes.
 -- in:    $1 qid uuid, $2 n_max int8, $3 bytes_max int8: as of claim.sql
 -- out:   job_id text, body text
 -- locks: none

@@ -1,7 +1,8 @@
--- Take items away wherever they stand, with what they left. A container job whose id is the hash of its definition stays: it did not
--- come as an item, whose id its client chooses. Their ids may be used again; a live claim of theirs is void.
--- in:    $1 qid uuid, $2 job_ids text[] (each once), $3 stage int4 (null: any): items in another stage are left alone
--- out:   job_id text: those that are gone
+-- Delete items in any stage, with their results. A container job whose id is the hash of its definition stays, because it was not
+-- submitted as an item: the client chooses the id of an item. The deleted ids may be used again. A live claim of a deleted item
+-- ends.
+-- in:    $1 qid uuid, $2 job_ids text[] (each once), $3 stage int4 (null: any): items in another stage stay
+-- out:   job_id text: those that were deleted
 -- locks: their rows
 -- index: queued_job, running_pkey, finished_pkey, webhook_job
 with wanted as (

@@ -1,7 +1,7 @@
--- Queue items again that ended otherwise than well, behind all that wait. Others are left alone.
+-- Queue failed items again, behind all waiting ones. Other items stay as they are.
 -- in:    $1 qid uuid, $2 job_ids text[] (each once)
--- out:   job_id text: those that wait now
--- locks: the finished rows; definitions that were last used before today, where nobody else has them
+-- out:   job_id text: those that now wait
+-- locks: the finished rows; definitions that were last used before today, unless they are locked
 -- index: finished_pkey, queued_job, running_pkey, definition_pkey
 with wanted as (
   select * from unnest($2::text[]) with ordinality as w (job_id, ord)),

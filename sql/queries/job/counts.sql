@@ -1,7 +1,8 @@
--- How much a queue holds, counted up to a million waiting ones: for its metrics and for autoscalers. Items that no container worker is offered are counted apart.
+-- The number of jobs in a queue, counted up to a million waiting ones: for metrics and autoscalers. Items that are not offered to
+-- container workers are counted separately.
 -- in:    $1 qid uuid
--- out:   n_queued int8, n_running int8, cpus float8, gpus int8: container jobs, and what those need together that run or, unless
---        the queue is paused, wait; n_items int8: other items, waiting and claimed; is_paused bool
+-- out:   n_queued int8, n_running int8, cpus float8, gpus int8: container jobs, and the sum of what the running ones need and,
+--        unless the queue is paused, the waiting ones; n_items int8: other items, waiting and claimed; is_paused bool
 -- locks: none
 -- index: queued_pkey, running_worker, queue_pkey
 select q.n as n_queued, r.n as n_running, case when p.is_paused then r.cpus else q.cpus + r.cpus end as cpus,

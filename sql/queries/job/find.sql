@@ -1,6 +1,6 @@
--- The rows by which a job may be found by its id alone: only by the hash of its definition, by either rule, the oldest first. Queues
--- that ask their readers for a token are left out for those who have none. A row that a release before the rule of today wrote does
--- not know that its id is the hash by that rule; its alias does.
+-- The rows that may be found by a job id without a queue: only by the hash of the definition, by either rule, the oldest first.
+-- Queues that require a token for reading are left out for callers without a token. In a row that was written before today's rule
+-- nothing says that its id is the hash by the old rule; its alias says it.
 -- in:    $1 job_id text, $2 has_token bool
 -- out:   qid uuid, job_id text: a hundred rows at most
 -- locks: none

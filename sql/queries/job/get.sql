@@ -1,4 +1,4 @@
--- Where these jobs stand now. A job that ended and was queued again stands where it is newest.
+-- The present state of these jobs. If a job ended and was queued again, its newest state counts.
 -- in:    $1 qid uuid[], $2 job_id text[]
 -- out:   qid uuid, job_id text, state text, queued_ms int8, since_ms int8, worker_id text, namespaces text[], tags text[], cpus float8,
 --        gpus int4, memory_bytes int8, is_debug bool, reason text, attempt int2, is_item bool, namespace text

@@ -1,9 +1,10 @@
--- The container jobs of one queue: running ones, those next to run, those that succeeded lately and those that failed lately. A job
--- may come twice: what waits or runs is newer than what has ended. One that failed and has run again since is not among the failed.
--- Of those that wait, classes that somebody present can run come first, and each class has its share of the listing.
--- Other items of the task-queue API are none of a browser's business, and there may be very many.
+-- The container jobs of one queue: those that run, those that will run next, those that succeeded lately and those that failed
+-- lately. A job may come twice: a row that waits or runs is newer than a row that has ended. A job that failed and has run again
+-- since is not among the failed ones. Among the waiting jobs the classes that a connected worker can run come first, and each
+-- class has its share of the listing. Other items of the task-queue API are left out: browsers do not show them, and there may be
+-- very many.
 -- in:    $1 qid uuid, $2 n_max int8 (of each kind), $3 finished_seconds float8, $4 failed_seconds float8: how long a job that
---        succeeded, or did not, stays listed, $5 n_failed int8: most of the latter
+--        succeeded, or failed, stays listed, $5 n_failed int8: most of the latter
 -- out:   qid uuid, job_id text, state text, queued_ms int8, since_ms int8, worker_id text, namespaces text[], tags text[], cpus float8,
 --        gpus int4, memory_bytes int8, is_debug bool, reason text, attempt int2, priority int2, seq int8,
 --        required_seconds int4, n_released int2

@@ -1,4 +1,5 @@
--- The jobs that a namespace of a queue holds or held, the last submitted first, among the last thousand that ended and those alive.
+-- The jobs that a namespace of a queue holds or held, the last submitted first, among the live jobs and the last thousand that
+-- ended.
 -- in:    $1 qid uuid, $2 namespace text, $3 n_max int8
 -- out:   job_id text, state text, reason text, status_code int8, queued_ms int8, finished_ms int8
 -- locks: none

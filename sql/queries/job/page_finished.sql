@@ -1,7 +1,7 @@
--- A page of the jobs of a queue that have ended, the latest first. A job that ended several times is there once for each.
+-- A page of the jobs of a queue that have ended, the latest first. A job that ended several times is listed once for each end.
 -- in:    $1 qid uuid, $2 before_us int8, $3 before_id text: the last row of the page before, both null for the first page,
 --        $4 n_max int8, $5 body_bytes int4: most bytes of a definition that is shown
--- out:   job_id text, is_item bool, body text: null when it is larger, and of an item, place int8: microseconds, queued_ms int8,
+-- out:   job_id text, is_item bool, body text: null when it is larger, and for an item, place int8: microseconds, queued_ms int8,
 --        claimed_ms int8, finished_ms int8, worker_id text, attempt int2, reason text, message text, status_code int8, duration_ms float8
 -- locks: none
 -- index: finished_queue, definition_pkey: reads the rows of the page, and those that ended in the same microsecond as its last one

@@ -1,9 +1,10 @@
--- A page of the jobs of a queue that wait, the last submitted first. Each class and priority is a list of its own in the index: the
--- page is merged from their ends.
+-- A page of the jobs of a queue that wait, the last submitted first. In the index each class and priority is a separate list. The
+-- page is merged from the ends of these lists.
 -- in:    $1 qid uuid, $2 before_seq int8: the last row of the page before, null for the first page, $3 n_max int8,
 --        $4 body_bytes int4: most bytes of a definition that is shown
--- out:   job_id text, is_item bool, body text: null when it is larger, and of an item, place int8: the number of the job, queued_ms int8,
---        claimed_ms int8, finished_ms int8, worker_id text, attempt int2, reason text, message text, status_code int8, duration_ms float8
+-- out:   job_id text, is_item bool, body text: null when it is larger, and for an item, place int8: the number of the job,
+--        queued_ms int8, claimed_ms int8, finished_ms int8, worker_id text, attempt int2, reason text, message text, status_code
+--        int8, duration_ms float8
 -- locks: none
 -- index: queued_pkey, definition_pkey: reads one page of each of the first 1,000 lists at most
 with recursive list as (

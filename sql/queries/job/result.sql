@@ -1,4 +1,4 @@
--- The latest end of a job, with what it left.
+-- The latest end of a job, with its result.
 -- in:    $1 qid uuid, $2 job_id text
 -- out:   epoch int8, reason text, code text, fault text, message text, namespace text, worker_id text, finished_ms int8, result text: no row, or one
 -- locks: none

@@ -1,8 +1,8 @@
--- Keep one chunk of a claim's log. A repeated chunk is recognised by its number; a chunk of a claim that is not live is refused.
+-- Store one chunk of a claim's log. A repeated chunk is recognised by its number. A chunk of a claim that is not live is refused.
 -- in:    $1 qid uuid, $2 job_id text, $3 epoch int8, $4 seq int4, $5 step text, $6 n_lines int4, $7 n_bytes int8, $8 lines text,
 --        $9 bytes_max int8: what one submission of a job may log in all
 -- out:   outcome text: 'stored', 'repeated', 'full' or 'stale'
--- locks: none that others wait for
+-- locks: none that other statements wait for
 -- index: running_pkey, log_chunk_pkey
 with held as (
   select r.claimed_at, r.queued_at from asman.running r where (r.job_id, r.qid) between ($2, $1) and ($2, $1) and r.epoch = $3),
@@ -24,5 +24,6 @@ select case when not exists (select from held) then 'stale'
   when exists (select from added) then 'stored'
   when exists (select from last l where (l.epoch, l.seq) >= ($3, $4)) then 'repeated'
   else 'full' end as outcome
--- A crash of the server may forget the last moments of a log, never a state. For this transaction alone, whoever has the connection next.
+-- A crash of the server may lose the last moments of a log, but never a state. The setting applies to this transaction only,
+-- because another client may use the connection next.
 from (select set_config('synchronous_commit', 'off', true)) as relaxed;

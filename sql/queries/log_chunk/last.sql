@@ -1,4 +1,4 @@
--- The newest chunk of each of these jobs of a queue, where live viewers begin.
+-- The newest log chunk of each of these jobs of a queue, from which live viewers start.
 -- in:    $1 qid uuid, $2 job_id text[]
 -- out:   job_id text, epoch int8, seq int4: no row for a job without a log
 -- locks: none

@@ -1,9 +1,9 @@
--- A page of a job's build or run log: the chunks that hold lines after a cursor, oldest first, over all attempts of one submission.
--- Lines are numbered over all submissions, so that a cursor of an earlier one stays good.
+-- A page of a job's build or run log: the chunks that contain lines after a cursor, oldest first, over all attempts of one
+-- submission. Lines are numbered over all submissions, so that a cursor of an earlier submission stays valid.
 -- in:    $1 qid uuid, $2 job_id text, $3 is_run bool, $4 since int8: lines already read, $5 epoch int8, $6 seq int4: the chunk that
 --        was read last, 0 and -1 before the first, $7 n_max int8: most chunks, $8 n_bytes int8: bytes after which the page ends,
 --        $9 queued_ms int8: when the job was submitted; a millisecond is rounded
--- out:   epoch int8, seq int4, lines_after int8, n_lines int4, lines text, n_found int8: chunks up to n_max that are there
+-- out:   epoch int8, seq int4, lines_after int8, n_lines int4, lines text, n_found int8: number of chunks found, up to n_max
 -- locks: none
 -- index: log_chunk_pkey
 with page as (

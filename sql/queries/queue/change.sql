@@ -1,14 +1,14 @@
--- Change parts of a queue's policy, or make it, if the owner is still the one that the writer was judged by: of two who both
--- want to be the first owner, the second finds another owner than it expected and changes nothing.
+-- Change parts of a queue's policy, or create it, if the owner is still the one that authorized the writer. Of two callers that
+-- both want to become the first owner, the second finds an unexpected owner and changes nothing.
 -- in:    $1 qid uuid, $2 expected_owner_hash bytea, $3 parts text[]: names of the columns that change,
 --        $4 is_paused bool, $5 owner_token_hash bytea, $6 worker_token_hash bytea, $7 submit_token_hash bytea, $8 read_token_hash bytea,
 --        $9 webhook_secret text, $10 n_queued_max int4, $11 n_namespace_max int4, $12 max_seconds int4, $13 retention_days int4
--- out:   is_changed bool: one row, or none when the owner is another one by now
+-- out:   is_changed bool: one row, or none when the owner has changed
 -- locks: the policy's row
 -- index: queue_pkey
 insert into asman.queue as p (qid, is_paused, owner_token_hash, worker_token_hash, submit_token_hash, read_token_hash, webhook_secret,
   n_queued_max, n_namespace_max, max_seconds, retention_days)
--- A policy that is not there any more has no owner: nobody changes it who was judged by one.
+-- A policy that was deleted does not have an owner, so a writer that an owner's token authorized may not change it.
 select $1, coalesce($4, false), $5, $6, $7, $8, $9, $10, $11, $12, $13
 where $2::bytea is null or exists (select from asman.queue q where q.qid = $1)
 on conflict (qid) do update set

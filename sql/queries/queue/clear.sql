@@ -1,6 +1,6 @@
--- Give a queue the defaults again, if the owner is still the one that the writer was judged by.
+-- Reset a queue to the defaults, if the owner is still the one that authorized the writer.
 -- in:    $1 qid uuid, $2 expected_owner_hash bytea
--- out:   is_cleared bool: one row; false when the owner is another one by now, true also when there was no policy
+-- out:   is_cleared bool: one row; false when the owner has changed, true also when there was no policy
 -- locks: the policy's row
 -- index: queue_pkey
 with gone as (

@@ -1,5 +1,6 @@
--- Claim waiting jobs for every hungry worker of a tick. One want per queue; its slots are dealt to the queue's workers in turn.
--- Columns of a want travel along instead of being joined again: every join here is one index descent a row, never a product.
+-- Claim waiting jobs for all workers that ask in one tick. There is one want per queue, and its slots are dealt to the queue's
+-- workers in turn. The columns of a want are carried along instead of joined again: every join here is one index descent a row,
+-- never a product.
 -- in:    wants: $1 qid uuid[], $2 jobs int4[], $3 labels text[] (joined by '/'), $4 cpus float8[], $5 gpus int4[],
 --        $6 memory_bytes int8[], $7 max_seconds int4[] (the most that any one worker of the want has free),
 --        $8 first_slot int4[]: where the want's slots begin in the arrays that follow;
@@ -7,8 +8,9 @@
 --        $14 is_looking bool: whether to look for queues to tidy up
 -- out:   qid uuid, worker_id text, job_id text, epoch int8, attempt int2, deadline_ms int8, max_seconds int4, body text,
 --        login text (of its build context; null in nearly all), namespaces text[], is_debug bool, priority int2, seq int8;
---        and one row with nothing but qid and an empty job_id for each queue whose classes are to be tidied up
--- locks: the claimed queued rows and rows looked at that did not fit, for this statement; rows another claim holds are skipped
+--        and one row with only qid and an empty job_id for each queue whose classes should be tidied up
+-- locks: the claimed queued rows and rows looked at that did not fit, for this statement; rows that another claim has locked are
+--        skipped
 -- index: waiting_class_offered, waiting_class_pkey, queued_pkey, definition_pkey, login_pkey
 with want as materialized (
   select w.qid, w.jobs, string_to_array(w.labels, '/') as labels, w.free_cpus, w.free_gpus, w.free_bytes, w.worker_seconds,
@@ -16,8 +18,8 @@ with want as materialized (
   from unnest($1::uuid[], $2::int4[], $3::text[], $4::float8[], $5::int4[], $6::int8[], $7::int4[], $8::int4[]) with ordinality
     as w (qid, jobs, labels, free_cpus, free_gpus, free_bytes, worker_seconds, first_slot, want_no)
   where (select p.is_paused from asman.queue p where p.qid = w.qid) is not true),
--- The first job of each class that somebody present can run and that fits: of the 500 that may have the oldest jobs, those that do.
--- A class with several rows has the same first job in each.
+-- The first job of each class that a connected worker can run and that fits. It looks at the 500 classes that may have the oldest
+-- jobs. A class with several rows has the same first job in each.
 head as (
   select w.want_no, w.qid, w.jobs, w.first_slot, w.worker_seconds, h.class
   from want w cross join lateral (

@@ -1,8 +1,9 @@
--- Claim one named job for a worker that asks for just this one, if it still waits: the first who asks has it.
--- It starts as it asks, so a pause after a loss is passed over; a job whose labels the worker does not carry is not for it.
+-- Claim one named job for a worker that asks for exactly this job, if the job still waits. The first worker that asks gets it.
+-- The worker starts the job at once, so the pause after a lost claim is ignored. A worker without the job's labels does not get
+-- it.
 -- in:    $1 qid uuid, $2 job_id text, $3 worker_id text, $4 setup_seconds int4
 -- out:   epoch int8: no row when the job does not wait, the queue is paused, or the worker is unknown or too small
--- locks: the queued row; another who holds it ends first
+-- locks: the queued row; a transaction that has locked it ends first
 -- index: queued_job, worker_pkey
 with wanted as (
   select q.qid, q.job_id, least(q.max_seconds, w.max_seconds) as run_seconds

@@ -1,5 +1,5 @@
--- Queue a batch of jobs, once each however often they are sent. The work is in asman.submit, and what the queues' policies allow
--- in asman.submit_within_limits.
+-- Queue a batch of jobs. A job that is sent several times is queued once. The work is in asman.submit, and the limits of the
+-- queues' policies are applied in asman.submit_within_limits.
 -- in:    $1 qids uuid[], $2 job_ids text[], $3 hashes bytea[], $4 bodies text[], $5 namespaces text[], $6 true_ids bool[],
 --        $7 debugs bool[], $8 classes int8[], $9 priorities int2[], $10 cpus float8[], $11 gpus int4[], $12 memory_bytes int8[],
 --        $13 required_seconds int4[], $14 max_seconds int4[], $15 tags text[], $16 is_items bool[], $17 queues text[],

@@ -1,5 +1,5 @@
--- How many jobs of a queue wait and run now, each counted up to a bound, and since when the one waits that waits longest: it is the
--- first of its class and priority. The order keeps the count on the index, whatever the statistics say of other queues.
+-- How many jobs of a queue wait and run now, each counted up to a bound, and since when the oldest waiting job waits: it is the
+-- first of its class and priority. The order keeps the count on the index, regardless of the statistics of other queues.
 -- in:    $1 qid uuid, $2 n_max int8
 -- out:   n_queued int8, n_running int8, oldest_queued_ms int8: null when none waits, now_ms int8
 -- locks: none

@@ -1,6 +1,6 @@
 -- How many jobs of a queue ended in each interval up to now, by reason. Each interval is cut into slices, and of a slice at most
--- $5 rows are read, the newest: where there are more, their number follows from the time that the read ones span. So the cost is
--- bounded however fast the queue is. Items of the task-queue API count too.
+-- $5 rows are read, the newest: when there are more, their number is estimated from the time span of the rows that were read. So
+-- the cost is bounded for queues of any speed. Items of the task-queue API count too.
 -- in:    $1 qid uuid, $2 interval_seconds float8, $3 n_intervals int4, $4 n_slices int4 (of an interval), $5 n_counted int8 (of a slice)
 -- out:   interval_ms int8: its beginning, reason text, n_jobs float8, is_estimate bool
 -- locks: none

@@ -1,6 +1,6 @@
--- Compare the claims that a worker believes it holds with the truth.
--- in:    $1 qid uuid, $2 worker_id text, $3 job_ids text[], $4 epochs int8[], $5 grace_seconds float8: how old a claim must be
---        before its absence from the worker's list means that it never arrived
+-- Compare the claims that a worker believes it has with the stored ones.
+-- in:    $1 qid uuid, $2 worker_id text, $3 job_ids text[], $4 epochs int8[], $5 grace_seconds float8: the age from which a claim
+--        that is missing in the worker's list counts as never delivered
 -- out:   job_id text, epoch int8, status text ('held', 'ended', 'unknown', 'orphan'), reason text, message text
 -- locks: none
 -- index: running_pkey, running_worker, finished_pkey

@@ -1,9 +1,9 @@
--- End a batch of claims with what their workers report. A claim whose epoch is no longer the live one is left alone.
+-- End a batch of claims with what their workers report. A claim whose epoch is no longer the live one stays as it is.
 -- in:    $1 qid uuid[], $2 job_id text[], $3 epoch int8[], $4 reason text[], $5 message text[], $6 status_code int8[],
 --        $7 duration_ms float8[], $8 result text[], $9 code text[], $10 fault text[]
 -- out:   qid uuid, job_id text, epoch int8: the claims that ended now
 -- locks: the ended running rows
--- index: running_pkey, once for each claim whatever the statistics say: see docs/sql-internals.md
+-- index: running_pkey, once for each claim regardless of the statistics: see docs/sql-internals.md
 with done as (
   select * from unnest($1::uuid[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::float8[], $8::text[],
       $9::text[], $10::text[])

@@ -1,5 +1,6 @@
--- Put claims back into the queue. One without a code goes to its old place without penalty. One with a code goes behind all that
--- wait, after a pause that doubles with each such release, and the last of them ends the job.
+-- Put claims back into the queue. A release without a code puts the job back at its old position without a penalty. A release
+-- with a code puts it behind all waiting jobs, after a pause that doubles with each such release. After too many of them the job
+-- ends.
 -- in:    $1 qid uuid[], $2 job_id text[], $3 epoch int8[], $4 code text[], $5 fault text[], $6 message text[],
 --        $7 n_released_max int2: the release with a code that ends a job
 -- out:   qid uuid, job_id text, epoch int8: the claims put back or ended

@@ -1,4 +1,4 @@
--- How many deliveries wait to be tried, and for how long the oldest of them.
+-- How many deliveries wait to be tried, and how long the oldest has waited.
 -- in:    nothing
 -- out:   n_due int8: should be tried now; n_retried int8: failed and wait for their next try; oldest_seconds float8
 -- locks: none

@@ -1,4 +1,4 @@
--- Note that a worker lives.
+-- Store a worker's sign of life.
 -- in:    $1 qid uuid, $2 worker_id text
 -- out:   worker_id text: no row when the worker is unknown
 -- locks: the worker's row

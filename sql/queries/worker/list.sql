@@ -1,4 +1,4 @@
--- The workers of one queue that live, and the jobs they hold.
+-- The live workers of one queue, and the jobs that they run.
 -- in:    $1 qid uuid, $2 lease_seconds float8
 -- out:   worker_id text, version text, cpus float8, gpus int4, last_seen_ms int8, max_seconds int4, memory_bytes int8,
 --        labels text[], executor text, job_ids text[]
