@@ -27,7 +27,7 @@ use crate::routes::program::Program;
 /// State of the router.
 pub(crate) type AppState = Arc<App>;
 
-/// How a process is told to end, in this order.
+/// The signals that end a process, in this order.
 #[derive(Clone, Debug)]
 pub(crate) struct Signals {
     pub(crate) leaving: CancellationToken,
@@ -43,24 +43,24 @@ pub(crate) struct App {
     pub(crate) policies: Policies,
     /// And how much of it.
     pub(crate) meters: Meters,
-    /// Room for large answers.
+    /// The budget for large answers.
     pub(crate) large: Large,
     pub(crate) dispatcher: Dispatcher,
     /// Queues in numbers.
     pub(crate) reports: Reports,
     pub(crate) blobs: BlobStore,
-    /// What workers may fetch to be as new as this process.
+    /// The program that workers may download to be as new as this process.
     pub(crate) program: Program,
     pub(crate) config: Config,
     /// Which pages of other origins may use this machine.
     pub(crate) consents: Arc<Consents>,
-    /// The process is to stop: not ready any more, though it still serves for a moment.
+    /// The process will stop: it is not ready any more, but still serves for a moment.
     pub(crate) leaving: CancellationToken,
     /// Ends sockets, streams and long polls.
     pub(crate) shutdown: CancellationToken,
-    /// Wakes [`crate::maintenance::supersede`]: a submission may have taken a namespace from another job.
+    /// Wakes [`crate::maintenance::supersede`]: a submission may have given a namespace to a newer job.
     pub(crate) superseded: Notify,
-    /// Wakes [`crate::webhook::send`]: something happened that somebody may want to be told of.
+    /// Wakes [`crate::webhook::send`]: a webhook may be due.
     pub(crate) webhooks_due: Notify,
     notifier: Notifier,
     submits: Batcher<Submission, Answer<Submitted>>,
@@ -69,7 +69,7 @@ pub(crate) struct App {
 
 type Answer<T> = Result<T, Arc<sql::Error>>;
 
-/// What became of a finish.
+/// The outcome of a finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     Now,
@@ -93,7 +93,7 @@ impl Weight for FinishRow {
 }
 
 impl App {
-    /// Must be called inside a runtime: it starts the batchers.
+    /// Must be called inside a runtime, because it starts the batchers.
     pub(crate) fn new(
         background: &Background,
         config: Config,
@@ -122,7 +122,7 @@ impl App {
             reports,
             blobs,
             program: Program::new(config.executable.clone()),
-            consents: Arc::new(Consents::new(config.door.consent_file.clone().map(ConsentFile::at))),
+            consents: Arc::new(Consents::new(config.local_access.consent_file.clone().map(ConsentFile::at))),
             config,
             leaving: signals.leaving,
             shutdown: signals.shutdown,
@@ -134,12 +134,12 @@ impl App {
         }
     }
 
-    /// Tells this process at once, and the others soon, that a queue changed.
+    /// Notifies this process at once, and the others soon, that a queue changed.
     pub(crate) fn touch(&self, qid: Qid, kinds: Kinds) {
-        if kinds.has(Kinds::CLAIMABLE) {
+        if kinds.intersects(Kinds::CLAIMABLE) {
             self.dispatcher.hint(qid);
         }
-        if kinds.has(Kinds::STATES) {
+        if kinds.intersects(Kinds::STATES) {
             self.webhooks_due.notify_one();
         }
         self.hub.hint(qid, kinds);
@@ -172,9 +172,9 @@ impl App {
             }
             SubmitOutcome::New | SubmitOutcome::Queued | SubmitOutcome::Running | SubmitOutcome::Finished => {}
         }
-        // A claim passes over a row that a repeated submission has locked: then it is to look again.
+        // A claim skips a row that a repeated submission has locked, so it has to look again.
         let is_waiting = matches!(outcome, SubmitOutcome::New | SubmitOutcome::Queued);
-        let kinds = if is_waiting { Kinds::STATES.and(Kinds::CLAIMABLE) } else { Kinds::STATES };
+        let kinds = if is_waiting { Kinds::STATES | Kinds::CLAIMABLE } else { Kinds::STATES };
         self.touch(qid, kinds);
         if is_exclusive {
             self.superseded.notify_one();
@@ -200,7 +200,7 @@ impl App {
         }
     }
 
-    /// Says how much waits inside this process.
+    /// Reports how much waits inside this process.
     pub(crate) fn measure(&self) {
         let (n_open, n_idle) = self.db.pool_size();
         metrics::gauge!("asman_database_connections").set(f64::from(n_open));
@@ -210,7 +210,7 @@ impl App {
         metrics::gauge!("asman_notifications_pending").set(self.notifier.n_pending() as f64);
     }
 
-    /// Names this process, for people who look at several.
+    /// The name of this process, for people who watch several.
     pub(crate) fn process_id(&self) -> &str {
         self.notifier.sender()
     }
@@ -219,13 +219,13 @@ impl App {
     pub(crate) async fn release(&self, rows: &[ReleaseRow]) -> Result<Vec<ClaimKey>, ApiError> {
         let released = self.db.release(rows).await?;
         for key in &released {
-            self.touch(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
+            self.touch(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
         }
         Ok(released)
     }
 }
 
-/// When the database refuses a batch, each item is tried alone: one bad row must not fail its neighbours.
+/// When the database refuses a batch, each item is tried alone, so that one bad row does not fail the others.
 async fn submit(db: Db, batch: Vec<Submission>) -> Vec<Answer<Submitted>> {
     match db.submit(&batch).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),

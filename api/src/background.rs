@@ -1,7 +1,7 @@
-//! The tasks that a process cannot do without, and what happens when one of them ends.
+//! The background tasks that a process needs, and what happens when one of them ends.
 //!
-//! Each runs until the process stops. One that panics or returns before leaves a process that looks healthy and does half of its
-//! work, so [`Background::broken`] names it, and `serve` ends the process. Everything of that kind is started here: a test looks
+//! Each runs until the process stops. If one panics or returns early, the process would look healthy and do only half of its
+//! work. So [`Background::broken`] names the task, and `serve` ends the process. All such tasks are started here: a test looks
 //! for others.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ pub(crate) struct Background {
     broken: watch::Sender<Option<&'static str>>,
 }
 
-/// Names its task when that ends, however it ends.
+/// Names its task when the task ends, in whatever way.
 struct Ended {
     name: &'static str,
     broken: watch::Sender<Option<&'static str>>,
@@ -42,7 +42,7 @@ impl Background {
         });
     }
 
-    /// The name of the first task that ended. Waits as long as all run.
+    /// The name of the first task that ended. Waits while all of them run.
     pub(crate) async fn broken(&self) -> &'static str {
         let mut broken = self.broken.subscribe();
         // The sender lives as long as `self`.
@@ -69,7 +69,7 @@ mod tests {
     async fn a_task_that_panics_is_named() {
         let background = Background::new();
         background.start("the feed", std::future::pending());
-        background.start("the sweep", async { panic!("as a fault of ours would") });
+        background.start("the sweep", async { panic!("as a bug in this program would") });
         assert_eq!(background.broken().await, "the sweep");
         background.stop().await;
         assert_eq!(background.broken().await, "the sweep", "the first one is the cause");
@@ -82,8 +82,8 @@ mod tests {
         assert_eq!(background.broken().await, "the notifier");
     }
 
-    /// Where a task of its own is started for one request, one connection or one try, whose end is waited for or is nobody's
-    /// loss. Anything else goes through [`Background::start`].
+    /// Places that start a task for one request, one connection or one try, which is either awaited or may be lost. Everything
+    /// else goes through [`Background::start`].
     const OTHERS: [&str; 5] = ["batcher.rs", "large.rs", "mcp/socket.rs", "routes/blobs.rs", "routes/task_queue/claims.rs"];
 
     #[test]

@@ -1,8 +1,8 @@
-//! Natural batching: whatever arrived while the last statement ran forms the next one.
+//! Natural batching: everything that arrived while the last statement ran forms the next one.
 //!
-//! An idle system sends batches of one without any delay; a loaded one sends hundreds a statement. At most `in_flight`
-//! statements run at once, a batch has at most `items_max` items and about `weight_max` bytes, and at most
-//! [`WAITING_MAX`] items wait: callers beyond that wait at the door.
+//! An idle system sends batches of one without any delay; a loaded one sends hundreds in a statement. At most `in_flight`
+//! statements run at once. A batch has at most `items_max` items and about `weight_max` bytes. At most [`WAITING_MAX`] items are
+//! queued; further callers wait until there is space.
 
 use std::sync::Arc;
 
@@ -29,20 +29,20 @@ pub(crate) struct Bounds {
     pub(crate) in_flight: usize,
 }
 
-/// Door to a batch.
+/// Handle of a batcher.
 #[derive(Debug)]
 pub(crate) struct Batcher<T, R> {
     items: mpsc::Sender<Item<T, R>>,
 }
 
-/// Something that takes its share of a batch's weight.
+/// An item that has a weight in its batch.
 pub(crate) trait Weight {
-    /// About how many bytes it sends to the database.
+    /// The approximate number of bytes that it sends to the database.
     fn weight(&self) -> usize;
 }
 
 impl<T: Weight + Send + 'static, R: Send + 'static> Batcher<T, R> {
-    /// Starts the task behind the door. `run` answers a batch with one result an item, in order.
+    /// Starts the batcher's task. `run` answers a batch with one result for each item, in order.
     pub(crate) fn start<F>(
         background: &Background,
         name: &'static str,
@@ -62,7 +62,7 @@ impl<T: Weight + Send + 'static, R: Send + 'static> Batcher<T, R> {
         self.items.max_capacity() - self.items.capacity()
     }
 
-    /// Hands in one item and waits for its result. `None` when the process is stopping.
+    /// Submits one item and waits for its result. `None` when the process is stopping.
     pub(crate) async fn call(&self, value: T) -> Option<R> {
         let (reply, result) = oneshot::channel();
         self.items.send(Item { value, reply }).await.ok()?;
@@ -80,7 +80,7 @@ async fn collect<T, R, F>(
     F: Future<Output = Vec<R>> + Send + 'static,
 {
     let flights = Arc::new(Semaphore::new(bounds.in_flight));
-    // The permit first: what arrives while none is free joins the batch.
+    // The permit comes first: items that arrive while no permit is free join the batch.
     while let Ok(permit) = Arc::clone(&flights).acquire_owned().await {
         let Some(first) = waiting.recv().await else { return };
         let batch = fill(bounds, first, &mut waiting);
@@ -88,7 +88,7 @@ async fn collect<T, R, F>(
         tokio::spawn(async move {
             let (values, replies): (Vec<T>, Vec<_>) = batch.into_iter().map(|item| (item.value, item.reply)).unzip();
             for (reply, result) in replies.into_iter().zip(run(values).await) {
-                // A caller that went away does not want its result.
+                // A caller that went away does not need its result.
                 let _ = reply.send(result);
             }
             drop(permit);

@@ -1,7 +1,7 @@
-//! Connections: accepted, bounded in number and in patience, and ended in order.
+//! Accepts connections, limits their number and their time, and ends them in order.
 //!
-//! A client that does not send the whole head of a request within the patience loses its connection, and so does one that keeps
-//! a connection idle for as long. At most [`CONNECTIONS_MAX`] are open; further ones wait to be accepted.
+//! A client that does not send the whole head of a request within the timeout is disconnected, and so is a client that keeps a
+//! connection idle for as long. At most [`CONNECTIONS_MAX`] connections are open. Further ones wait to be accepted.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,24 +21,25 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Open connections of one process.
+/// Most open connections of one process.
 const CONNECTIONS_MAX: usize = 20_000;
-/// How long after the listener closed a connection may bring its last request: more than a way through a data centre.
+/// How long a connection may still send its last request after the listener has closed: longer than a packet takes through a data
+/// centre.
 const LAST_REQUEST_MAX: Duration = Duration::from_millis(250);
-/// Connections taken from the kernel when the listener closes; Linux keeps 4,096 at most (`net.core.somaxconn`).
+/// Most connections that are taken from the kernel when the listener closes. Linux keeps at most 4,096 (`net.core.somaxconn`).
 const BACKLOG_MAX: usize = 4_096;
-/// Pause after an accept that failed for want of something, such as file descriptors.
+/// Pause after an accept failed for lack of a resource, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves until `shutdown`, then until the requests under way are answered.
-pub(crate) async fn serve(listener: TcpListener, router: Router, patience: Duration, shutdown: CancellationToken) {
+/// Serves until `shutdown`, and then until the requests in progress are answered.
+pub(crate) async fn serve(listener: TcpListener, router: Router, timeout: Duration, shutdown: CancellationToken) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let start = |connections: &mut JoinSet<()>, stream, address, place| {
         let router = router.clone().layer(axum::Extension(ConnectInfo(address)));
         let shutdown = shutdown.clone();
         connections.spawn(async move {
-            serve_one(stream, router, patience, shutdown).await;
+            serve_one(stream, router, timeout, shutdown).await;
             drop(place);
         });
     };
@@ -58,10 +59,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, patience: Durat
     while connections.join_next().await.is_some() {}
 }
 
-/// Closes the listener, and gives the connections that the kernel had accepted for it: closing resets them, and a proxy does not send
-/// a POST a second time.
+/// Closes the listener and returns the connections that the kernel had accepted for it. Closing would reset them, and a proxy
+/// does not send a POST a second time.
 fn backlog(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
-    // The runtime may not know yet that a connection is there; the socket does.
+    // The runtime may not know about a connection yet, but the socket does.
     let Ok(listener) = listener.into_std() else { return Vec::new() };
     let accepted = std::iter::from_fn(|| listener.accept().ok()).take(BACKLOG_MAX);
     let served = accepted.filter_map(|(stream, address)| {
@@ -71,7 +72,7 @@ fn backlog(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     served.collect()
 }
 
-/// The next connection and its place among the open ones. `None` never comes as long as the process lives.
+/// The next connection and its permit. It is never `None` while the process lives.
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
@@ -93,8 +94,8 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }
 
-/// While the process is about to stop, every answer ends its connection: a proxy that keeps one open would send the next request
-/// on it just as it closes.
+/// Before the process stops, every answer closes its connection. Otherwise a proxy could send the next request on it at the
+/// moment when it closes.
 pub(crate) async fn close_when_leaving(State(leaving): State<CancellationToken>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if leaving.is_cancelled() {
@@ -103,20 +104,20 @@ pub(crate) async fn close_when_leaving(State(leaving): State<CancellationToken>,
     response
 }
 
-async fn serve_one(stream: TcpStream, router: Router, patience: Duration, shutdown: CancellationToken) {
-    // Small answers go out at once. A socket that refuses is served all the same.
+async fn serve_one(stream: TcpStream, router: Router, timeout: Duration, shutdown: CancellationToken) {
+    // Small answers are sent at once. A socket that refuses this option is served anyway.
     let _ = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(patience);
+    builder.timer(TokioTimer::new()).header_read_timeout(timeout);
     let service = TowerToHyperService::new(router);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
     tokio::select! {
-        // A connection that breaks is the client's business.
+        // A broken connection is not an error of this process.
         _ = connection.as_mut() => return,
         () = shutdown.cancelled() => {}
     }
-    // Requests on their way are read: a connection on which nothing was read yet is closed by a graceful shutdown at once.
+    // Requests in transit are still read: a graceful shutdown closes a connection at once if nothing was read from it.
     if tokio::time::timeout(LAST_REQUEST_MAX, connection.as_mut()).await.is_ok() {
         return;
     }

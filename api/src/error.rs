@@ -1,4 +1,4 @@
-//! Everything a handler can fail with, and the one place that turns it into a response.
+//! Every error of a handler, and the one place that turns it into a response.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,33 +13,33 @@ use serde_json::{Value, json};
 
 use crate::request;
 
-/// Everything a handler can fail with. A 4xx body has a sentence for the user and a code for programs; a 500 says nothing, its
-/// cause is logged here, once.
+/// Every error of a handler. A 4xx body has a sentence for the user and a code for programs. The body of a 500 has no details:
+/// its cause is logged here, once.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     /// The request is refused for the reason that the code names. The status follows from it.
     #[error("{1}")]
     Refused(ErrorCode, Cow<'static, str>),
-    /// The door asks for a token and none came along.
-    #[error("this queue asks for a token; send it as Authorization: Bearer <token>")]
+    /// The permission requires a token, and the request has none.
+    #[error("this queue requires a token; send it as Authorization: Bearer <token>")]
     NoToken,
-    /// The token is not the one that the door asks for.
-    #[error("the token does not open this door of the queue")]
+    /// The token is not the one that the permission requires.
+    #[error("the token does not give this permission on the queue; ask the queue's owner for the right one")]
     WrongToken,
-    /// Over a limit of the instance or of the queue's policy; later it may go.
+    /// Over a limit of the server or of the queue's policy. The request may succeed later.
     #[error("{sentence}")]
     TooMany {
         /// Which limit.
         code: ErrorCode,
-        /// For the user.
+        /// The sentence for the user.
         sentence: &'static str,
         /// When to try again.
         retry_after: std::time::Duration,
     },
-    /// The route is there, for another method.
-    #[error("this route does not take this method")]
+    /// The route exists, for another method.
+    #[error("this route does not support this method")]
     Method,
-    /// The worker no longer holds the claim.
+    /// The worker no longer has the claim.
     #[error("this claim is no longer live; drop the job")]
     StaleEpoch,
     /// The body did not come in time.
@@ -48,16 +48,16 @@ pub(crate) enum ApiError {
     /// The process is stopping.
     #[error("the server is stopping; try again")]
     Stopping,
-    /// The database gave no answer.
+    /// The database did not answer.
     #[error("{0}")]
     Database(Arc<sql::Error>),
-    /// The object storage is away or refuses us. It has said why in the log already.
-    #[error("the object storage is away")]
+    /// The object storage does not answer or refuses this API's access. The log has the reason already.
+    #[error("the object storage cannot be reached; try again later")]
     StoreAway,
-    /// The object storage will not take the file, now or later. The log has said why already.
-    #[error("the object storage refuses the file for good ({0}); the operator of this API has to change its settings")]
+    /// The object storage refuses the file permanently. The log has the reason already.
+    #[error("the object storage refuses the file permanently ({0}); the operator of this API must change its settings")]
     StoreRefuses(String),
-    /// A part of the file that is not there.
+    /// A range outside of the file.
     #[error("the file does not have these bytes")]
     Range,
     /// The blob store failed.
@@ -83,19 +83,19 @@ impl ApiError {
         Self::Refused(code, sentence.into())
     }
 
-    /// The refusal of a value that was checked and knows its code.
+    /// The refusal of a checked value, which has its own code.
     #[expect(clippy::needless_pass_by_value, reason = "so that it can be named in `map_err`")]
     pub(crate) fn invalid(cause: impl Coded) -> Self {
         Self::Refused(cause.code(), cause.to_string().into())
     }
 
-    /// A 400 with the words of a cause that has no code of its own.
+    /// A 400 with the message of a cause that has no code of its own.
     #[expect(clippy::needless_pass_by_value, reason = "so that it can be named in `map_err`")]
     pub(crate) fn bad_request(cause: impl ToString) -> Self {
         Self::Refused(ErrorCode::InvalidRequest, cause.to_string().into())
     }
 
-    /// The code that stands beside the sentence; `None` for a fault of ours that does not pass by itself.
+    /// The code beside the sentence; `None` for an internal error that is not temporary.
     pub(crate) fn code(&self) -> Option<ErrorCode> {
         Some(match self {
             Self::Refused(code, _) | Self::TooMany { code, .. } => *code,
@@ -117,7 +117,7 @@ impl ApiError {
         })
     }
 
-    /// The answer to a mistake of the client's, with its sentence under `member`; `None` for a fault of ours.
+    /// The answer to a client's mistake, with its sentence under `member`; `None` for an internal error.
     pub(crate) fn refusal(&self, member: &str) -> Option<Response> {
         let code = self.code().filter(|code| status_of(*code).is_client_error())?;
         let mut response = refusal(code, &json!({member: self.to_string(), "code": code}));
@@ -135,7 +135,7 @@ impl ApiError {
 }
 
 impl ApiError {
-    /// The sentence and the code for a caller that gets no response of its own, as a tool's. A fault of ours is logged here.
+    /// The sentence and the code for a caller without a response of its own, such as a tool. An internal error is logged here.
     pub(crate) fn told(&self) -> (String, Option<ErrorCode>) {
         let code = self.code();
         if code.is_some_and(|code| status_of(code).is_client_error()) {
@@ -146,7 +146,7 @@ impl ApiError {
         (format!("internal error {id}{again}"), code)
     }
 
-    /// When to try again, where that helps.
+    /// When to try again, if that helps.
     pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::TooMany { retry_after, .. } => Some(*retry_after),
@@ -154,7 +154,7 @@ impl ApiError {
         }
     }
 
-    /// Logs a fault of ours, and gives the id by which the log knows it.
+    /// Logs an internal error and returns its id in the log.
     fn log(&self) -> String {
         let id = request::current_id();
         if !matches!(self, Self::Stopping | Self::StoreAway) {
@@ -184,18 +184,18 @@ pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
     StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
-/// A response with a code. Each refusal of the process is made here, so that [`complete`] knows it for whole.
+/// A response with a code. Every refusal of this process is made here, so that [`complete`] recognises it.
 pub(crate) fn refusal(code: ErrorCode, body: &Value) -> Response {
     let mut response = (status_of(code), Json(body)).into_response();
     response.extensions_mut().insert(code);
     response
 }
 
-/// Most bytes of a body in plain text that is taken for the sentence of a refusal.
+/// Most bytes of a plain-text body that becomes the sentence of a refusal.
 const SENTENCE_BYTES_MAX: usize = 1_000;
 
-/// The outermost layer: a refusal that was not made by [`refusal`], such as a library's, gets its sentence and code here. Pages
-/// for people stay as they are.
+/// The outermost layer: it adds a sentence and a code to refusals that were not made by [`refusal`], such as those of libraries.
+/// Pages for people stay as they are.
 pub(crate) async fn complete(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     if !response.status().is_client_error()
@@ -205,7 +205,7 @@ pub(crate) async fn complete(request: Request, next: Next) -> Response {
         return response;
     }
     let Some(code) = code_of(response.status()) else { return response };
-    tracing::debug!(%code, "a refusal came without a code");
+    tracing::debug!(%code, "a refusal has no code");
     with_code(code, response).await
 }
 
@@ -219,7 +219,7 @@ fn code_of(status: StatusCode) -> Option<ErrorCode> {
     ErrorCode::ALL.iter().copied().find(|code| code.status() == status.as_u16())
 }
 
-/// The same answer with a body that has a code: members of an object stay, a text becomes the sentence.
+/// The same answer with a code in its body: members of an object stay, a text becomes the sentence.
 async fn with_code(code: ErrorCode, response: Response) -> Response {
     let is_json = has_type(&response, "application/json");
     let (mut parts, body) = response.into_parts();

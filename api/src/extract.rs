@@ -1,5 +1,5 @@
-//! What handlers take out of a request, checked, with our own sentences for what is wrong. A queue's name they get from
-//! [`crate::access`] alone.
+//! What handlers take out of a request, checked, with our own sentences for errors. Only [`crate::access`] gives them a queue's
+//! name.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -15,24 +15,24 @@ use crate::error::ApiError;
 /// The job of a path without a queue.
 pub(crate) struct JobOnly(pub(crate) JobId);
 
-/// Every part of the path, as text, for the routes that have parts of their own. The queue among them is for nothing but its
-/// place: use it through [`crate::access`].
+/// Every part of the path, as text, for routes with further parts. The queue is only a placeholder here: use it through
+/// [`crate::access`].
 pub(crate) struct Parts<T>(pub(crate) T);
 
-/// The path below which everything of a queue lies.
+/// The path prefix of everything of a queue.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct QueuePath {
-    /// The queue's name, which is also the key to it.
+    /// The queue's name, which is also its key.
     #[param(value_type = QueueName, inline)]
     pub(crate) queue: String,
 }
 
-/// The path below which everything of a queue's job lies.
+/// The path prefix of everything of a queue's job.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct JobPath {
-    /// The queue's name, which is also the key to it.
+    /// The queue's name, which is also its key.
     #[param(value_type = QueueName, inline)]
     pub(crate) queue: String,
     /// The job's id.
@@ -44,7 +44,7 @@ pub(crate) struct JobPath {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct IdPath {
-    /// The job's id, which must be the hash of its definition, by the rule of today or of before.
+    /// The job's id, which must be the hash of its definition, by today's rule or the old one.
     #[param(value_type = JobId, inline)]
     id: String,
 }
@@ -67,7 +67,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Parts<T
     }
 }
 
-/// A JSON object as the body, whatever its content type says. At most `MAX` bytes.
+/// A JSON object as the body, with any content type. At most `MAX` bytes.
 pub(crate) struct Body<T, const MAX: usize = { protocol::limits::BODY_BYTES_MAX }>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for Body<T, MAX> {
@@ -81,7 +81,7 @@ impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for B
     }
 }
 
-/// A body as it is, whatever its content type says. At most `MAX` bytes.
+/// A body as it is, with any content type. At most `MAX` bytes.
 pub(crate) struct RawBody<const MAX: usize>(pub(crate) Bytes);
 
 impl<S: Send + Sync, const MAX: usize> FromRequest<S> for RawBody<MAX> {
@@ -92,7 +92,7 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for RawBody<MAX> {
     }
 }
 
-/// A whole body that trickles in for longer than this is given up.
+/// A body that takes longer than this to arrive is given up.
 const BODY_TIME: std::time::Duration = std::time::Duration::from_mins(2);
 
 async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
@@ -101,7 +101,7 @@ async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
         if is_slow(&error) {
             return ApiError::SlowBody;
         }
-        // axum says "length limit exceeded" only in the source.
+        // axum reports "length limit exceeded" only in the error's source.
         let is_limit = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
         if is_limit {
             ApiError::refused(ErrorCode::TooLarge, format!("the body is larger than {} KiB", max / 1024))
@@ -111,7 +111,7 @@ async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
     })
 }
 
-/// Whether a pause within the body was too long.
+/// Whether the client paused for too long within the body.
 fn is_slow(error: &axum::Error) -> bool {
     let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |error| error.source()).any(<dyn std::error::Error>::is::<TimeoutError>)
@@ -132,13 +132,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     }
 }
 
-/// What is wrong with which parameter, in place of the parser's words.
+/// A sentence that says which parameter is wrong, in place of the parser's message.
 fn parameter_sentence(said: &str) -> String {
     let Some((name, cause)) = said.split_once(": ") else {
         let twice = said.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
         return twice.map_or_else(
             || format!("the parameters cannot be read: {said}"),
-            |(name, _)| format!("the parameter {name} is there twice"),
+            |(name, _)| format!("the parameter {name} is given twice; give it once"),
         );
     };
     if cause.contains("digit") || cause.contains("number") || cause.contains("integer") {

@@ -1,41 +1,31 @@
-//! What notifications carry: which queues changed, and in what way. Never a name, never a payload.
+//! The content of notifications: which queues changed, and in what way. They never contain a name or a payload.
 //!
-//! One record is 17 bytes: the queue's key and a set of [`Kinds`]. A payload is `<sender>:<base64 of records>`, so that a
-//! process knows its own echo; an empty record list is a ping.
+//! One record is 17 bytes: the queue's key and a set of [`Kinds`]. A payload is `<sender>:<base64 of records>`, so that a process
+//! recognises its own notifications. An empty record list is a ping.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use protocol::Qid;
 use uuid::Uuid;
 
-/// In what way a queue changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kinds(u8);
-
-impl Kinds {
-    /// Jobs changed their state.
-    pub(crate) const STATES: Self = Self(1);
-    /// Something waits that a worker could claim.
-    pub(crate) const CLAIMABLE: Self = Self(2);
-    /// Log lines came.
-    pub(crate) const LOGS: Self = Self(4);
-    /// Workers came or changed.
-    pub(crate) const WORKERS: Self = Self(8);
-    /// The queue's policy changed.
-    pub(crate) const POLICY: Self = Self(16);
-    /// Anything may have changed: after a gap.
-    pub(crate) const ALL: Self = Self(31);
-
-    pub(crate) const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    pub(crate) const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
+bitflags::bitflags! {
+    /// In what way a queue changed. All of them together say that anything may have changed: after a gap.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Kinds: u8 {
+        /// Jobs changed their state.
+        const STATES = 1;
+        /// Something waits that a worker could claim.
+        const CLAIMABLE = 2;
+        /// Log lines came.
+        const LOGS = 4;
+        /// Workers came or changed.
+        const WORKERS = 8;
+        /// The queue's policy changed.
+        const POLICY = 16;
     }
 }
 
-/// Most records of one payload: PostgreSQL takes less than 8,000 bytes.
+/// Most records of one payload: PostgreSQL accepts less than 8,000 bytes.
 const RECORDS_MAX: usize = 340;
 const RECORD_BYTES: usize = 17;
 
@@ -45,19 +35,19 @@ pub(crate) fn encode(sender: &str, hints: &[(Qid, Kinds)]) -> Vec<String> {
         let mut bytes = Vec::with_capacity(records.len() * RECORD_BYTES);
         for (qid, kinds) in records {
             bytes.extend_from_slice(qid.as_bytes());
-            bytes.push(kinds.0);
+            bytes.push(kinds.bits());
         }
         format!("{sender}:{}", STANDARD.encode(bytes))
     };
     hints.chunks(RECORDS_MAX).map(payload).collect()
 }
 
-/// Sender and hints of a payload. Anything unreadable carries no hints: a hint may be lost.
+/// Sender and hints of a payload. An unreadable payload has no hints, which is allowed: a hint may be lost.
 pub(crate) fn decode(payload: &str) -> (&str, Vec<(Qid, Kinds)>) {
     let (sender, text) = payload.split_once(':').unwrap_or(("", payload));
     let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     let bytes = STANDARD.decode(packed).unwrap_or_default();
-    let record = |record: &[u8]| Some((Uuid::from_slice(&record[..16]).ok()?, Kinds(record[16])));
+    let record = |record: &[u8]| Some((Uuid::from_slice(&record[..16]).ok()?, Kinds::from_bits_truncate(record[16])));
     (sender, bytes.chunks_exact(RECORD_BYTES).filter_map(record).collect())
 }
 
@@ -67,7 +57,7 @@ mod tests {
 
     #[test]
     fn hints_arrive_as_they_were_sent_and_fit_a_notification() {
-        let hints: Vec<_> = (0..1000).map(|n| (Uuid::from_u128(n), Kinds::STATES.and(Kinds::LOGS))).collect();
+        let hints: Vec<_> = (0..1000).map(|n| (Uuid::from_u128(n), Kinds::STATES | Kinds::LOGS)).collect();
         let payloads = encode("me", &hints);
         assert!(payloads.iter().all(|p| p.len() < 8_000));
         let arrived: Vec<_> = payloads.iter().flat_map(|p| decode(p).1).collect();

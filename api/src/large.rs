@@ -1,8 +1,9 @@
-//! Answers that may be large, under bounds of their own.
+//! Large answers, with limits of their own.
 //!
-//! A stranger's log or list must not take the memory, or the database's connections, that a submission needs. Answers are read by
-//! [`READERS_MAX`] requests at a time; what was read and waits for its receiver takes [`UNITS_MAX`] units at most; a receiver that
-//! takes nothing for [`PATIENCE`] loses its answer. Frames of sockets have as much room of their own. Who finds no room within [`PATIENCE`] is told to come again (429).
+//! A stranger's log or list must not take the memory, or the database connections, that a submission needs. [`READERS_MAX`]
+//! requests at a time read such answers. The data that waits for its receiver takes at most [`UNITS_MAX`] units. A receiver that
+//! takes nothing for [`ROOM_TIMEOUT`] loses its answer. Frames of sockets have a separate budget of the same size. A request that
+//! finds no space within [`ROOM_TIMEOUT`] is answered with 429.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,36 +22,36 @@ use crate::limits::limited;
 
 /// Fewer than the connections of the ordinary pool.
 const READERS_MAX: usize = 4;
-/// An answer up to this size goes as it is.
+/// An answer up to this size does not count.
 const UNIT_BYTES: usize = 64 * 1024;
 /// 64 MiB.
 const UNITS_MAX: u32 = 1024;
-/// Of an answer whose size is not known: the pieces that wait, and the one that is made.
+/// Units of an answer of unknown size: the pieces that wait, and the piece that is being made.
 const UNITS_OF_STREAM: u32 = 32;
-const PATIENCE: Duration = Duration::from_secs(20);
+const ROOM_TIMEOUT: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The room for large answers.
+/// The budget for large answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Large {
     readers: Arc<Semaphore>,
     units: Arc<Semaphore>,
-    /// Of sockets, whose slow receivers must not hold up requests.
+    /// The budget of sockets, so that their slow receivers do not block requests.
     frames: Arc<Semaphore>,
-    patience: Duration,
+    room_timeout: Duration,
 }
 
-/// Takes the pieces of an answer.
+/// Accepts the pieces of an answer.
 pub(crate) struct Pieces {
     pieces: mpsc::Sender<Result<Bytes, std::io::Error>>,
-    patience: Duration,
+    room_timeout: Duration,
 }
 
-/// The receiver has left, or takes nothing.
+/// The receiver has left or takes nothing.
 #[derive(Debug)]
 pub(crate) struct Left;
 
-/// Why an answer ends before its end.
+/// Why an answer ends early.
 #[derive(Debug)]
 pub(crate) enum Broken {
     Left,
@@ -70,9 +71,9 @@ impl From<ApiError> for Broken {
 }
 
 impl Pieces {
-    /// Hands one piece over.
+    /// Sends one piece.
     pub(crate) async fn send(&self, piece: impl Into<Bytes>) -> Result<(), Left> {
-        match self.pieces.send_timeout(Ok(piece.into()), self.patience).await {
+        match self.pieces.send_timeout(Ok(piece.into()), self.room_timeout).await {
             Ok(()) => Ok(()),
             Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Closed(_)) => Err(Left),
         }
@@ -81,15 +82,15 @@ impl Pieces {
 
 impl Large {
     pub(crate) fn new() -> Self {
-        Self::with_patience(PATIENCE)
+        Self::with_timeout(ROOM_TIMEOUT)
     }
 
-    fn with_patience(patience: Duration) -> Self {
+    fn with_timeout(room_timeout: Duration) -> Self {
         let of = |n| Arc::new(Semaphore::new(n));
-        Self { readers: of(READERS_MAX), units: of(UNITS_MAX as usize), frames: of(UNITS_MAX as usize), patience }
+        Self { readers: of(READERS_MAX), units: of(UNITS_MAX as usize), frames: of(UNITS_MAX as usize), room_timeout }
     }
 
-    /// Does work that reads much, when its turn has come.
+    /// Does work that reads much data, when it is its turn.
     pub(crate) async fn read<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, ApiError>
     where
         ApiError: From<E>,
@@ -106,7 +107,7 @@ impl Large {
             return Ok(json(Body::from(text)));
         }
         let units = u32::try_from(text.len().div_ceil(UNIT_BYTES)).unwrap_or(UNITS_MAX).min(UNITS_MAX);
-        // The turn is kept: what was read and has no room yet is bounded by the turns.
+        // The turn is kept, so that the turns also bound the data that was read and has no space yet.
         let taken = self.room(&self.units, units).await?;
         drop(turn);
         let length = HeaderValue::from(text.len());
@@ -120,13 +121,13 @@ impl Large {
         Ok(answer)
     }
 
-    /// Room for a frame of a socket while it is sent, which has a bound of its own; none for a small one.
+    /// Space for a frame of a socket while it is sent; sending has its own time limit. Small frames need none.
     pub(crate) async fn frame(&self, n_bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from(n_bytes / UNIT_BYTES).unwrap_or(UNITS_MAX).min(UNITS_MAX);
         if units == 0 { None } else { Arc::clone(&self.frames).acquire_many_owned(units).await.ok() }
     }
 
-    /// Answers with a JSON text whose pieces are made one after the other. One that breaks off ends the connection.
+    /// Answers with a JSON text whose pieces are made one after the other. If it breaks off, the connection ends.
     pub(crate) async fn stream<F>(&self, make: impl FnOnce(Pieces) -> F + Send + 'static) -> Result<Response, ApiError>
     where
         F: Future<Output = Result<(), Broken>> + Send + 'static,
@@ -135,13 +136,13 @@ impl Large {
     }
 
     async fn room(&self, semaphore: &Arc<Semaphore>, units: u32) -> Result<OwnedSemaphorePermit, ApiError> {
-        match timeout(self.patience, Arc::clone(semaphore).acquire_many_owned(units)).await {
+        match timeout(self.room_timeout, Arc::clone(semaphore).acquire_many_owned(units)).await {
             Ok(Ok(taken)) => Ok(taken),
             Ok(Err(_)) | Err(_) => Err(limited(
                 "large_answers",
                 protocol::ErrorCode::AnswerLimit,
                 RETRY,
-                "too many large answers at once; try again",
+                "the server sends too many large answers now; try again later",
             )),
         }
     }
@@ -151,12 +152,12 @@ impl Large {
         F: Future<Output = Result<(), Broken>> + Send + 'static,
     {
         let (sender, mut receiver) = mpsc::channel(1);
-        let (last, patience) = (sender.clone(), self.patience);
+        let (last, room_timeout) = (sender.clone(), self.room_timeout);
         tokio::spawn(async move {
-            if let Err(Broken::Api(error)) = make(Pieces { pieces: sender, patience }).await {
+            if let Err(Broken::Api(error)) = make(Pieces { pieces: sender, room_timeout }).await {
                 tracing::error!(cause = %error, "a large answer broke off");
-                // Without an error the receiver would take what it has for the whole.
-                let _ = last.send_timeout(Err(std::io::Error::other("the answer broke off")), patience).await;
+                // Without an error the receiver would take the part for the whole.
+                let _ = last.send_timeout(Err(std::io::Error::other("the answer broke off")), room_timeout).await;
             }
             drop(taken);
         });
@@ -187,17 +188,17 @@ mod tests {
             assert_eq!(text_of(answer).await.len(), size);
         }
         // Every unit is free again.
-        drop(timeout(PATIENCE, Arc::clone(&large.units).acquire_many_owned(UNITS_MAX)).await.unwrap().unwrap());
+        drop(timeout(ROOM_TIMEOUT, Arc::clone(&large.units).acquire_many_owned(UNITS_MAX)).await.unwrap().unwrap());
         assert_eq!(large.readers.available_permits(), READERS_MAX);
     }
 
     #[tokio::test]
     async fn a_receiver_that_takes_nothing_loses_its_answer_and_others_get_its_room() {
-        let large = Large::with_patience(Duration::from_millis(200));
+        let large = Large::with_timeout(Duration::from_millis(200));
         let all = UNITS_MAX as usize * UNIT_BYTES;
         let idle = large.answer(async { Ok("x".repeat(all)) }).await.unwrap();
         let small = || large.answer(async { Ok("y".repeat(2 * UNIT_BYTES)) });
-        // As patient as the sender: either the room was free in time, or it was told to come again.
+        // The same timeout as the sender's: either the space was free in time, or the request was refused.
         let next = match small().await {
             Ok(answer) => answer,
             Err(_) => small().await.unwrap(),

@@ -1,16 +1,16 @@
-//! The door of an API that serves one machine alone (`--local`).
+//! Access to an API that serves one machine alone (`--local`).
 //!
-//! Being bound to loopback keeps other machines out, but not the web pages that a browser on this machine has open. A page may
-//! send requests here, and a page whose own name is made to point here (DNS rebinding) may read the answers. So a request must
-//! call this machine by one of its own names, and a request of a web page must come from our page, from an origin that the
-//! operator has allowed by a flag, or from one that the person at this machine let in ([`crate::consent`]). A WebSocket is opened by a
-//! request and judged like any other. Only our own pages can let others in; a page that was let in cannot.
+//! Listening on loopback keeps other machines out, but not the web pages in a browser on this machine. A page can send requests
+//! here, and a page whose own host name is made to point here (DNS rebinding) could read the answers. So a request must use one
+//! of this machine's own names. A request of a web page must come from our page, from an origin that the operator has allowed
+//! with a flag, or from one that the user of this machine has allowed ([`crate::consent`]). The request that opens a WebSocket is
+//! checked in the same way. Only our own pages can allow others; an allowed page cannot.
 //!
-//! Programs that are no browsers send no `Origin` and are not held up.
+//! Programs that are not browsers send no `Origin` and are not restricted.
 //!
-//! Our own page passes this door, so it must not do a stranger's bidding: it learns from its own document, which no other page can
-//! write, that it is one machine's own, and then runs and changes nothing without the person's own act. Only the page at `/` may
-//! lie in a frame, where it shows and runs nothing. A page that opened ours in a window cannot reach into that window.
+//! Our own page passes this check, so it must not act for a stranger. Its own document, which no other page can write, tells it
+//! that it belongs to a local API. It then runs and changes nothing without an action of the user. Only the page at `/` may be
+//! shown in a frame, where it displays and runs nothing. A page that opened ours in a window cannot access that window.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -32,54 +32,54 @@ use crate::routes::web::{ClientPage, INSTANCE};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
-/// How Chromium asks before a page of the Internet reaches this machine, and how that is answered.
+/// Chromium's request header before a page of the Internet reaches this machine, and the header of the answer.
 const ASKS_FOR_PRIVATE: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOWS_PRIVATE: HeaderName = HeaderName::from_static("access-control-allow-private-network");
-/// Where pages are let in.
+/// The path where the user allows pages.
 pub(crate) const CONSENT_PATH: &str = "/consent";
-/// Of an origin that can be let in.
+/// Length limit of an origin that can be allowed.
 pub(crate) const ORIGIN_BYTES_MAX: usize = 300;
-/// The page is some kilobytes.
+/// The page has a few kilobytes.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Whether an API serves this machine alone, and which web pages beside its own may use it.
+/// Whether an API serves this machine alone, and which web pages other than its own may use it.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct LocalDoor {
-    /// Serve this machine alone: refuse requests that call it by a foreign name, and those of web pages of other origins.
+pub struct LocalAccess {
+    /// Serve this machine alone: refuse requests with a foreign host name, and requests of web pages from other origins.
     #[arg(long, env = "ASMAN_LOCAL", value_parser = FalseyValueParser::new())]
     pub local: bool,
-    /// With a local API: an origin, such as `https://page.example`, whose web pages may use it. May be repeated.
+    /// With a local API: an origin, such as `https://page.example`, whose web pages may use it. The flag may be repeated.
     #[arg(long, env = "ASMAN_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN", value_parser = parse_origin)]
     pub allow_origin: Vec<String>,
-    /// With a local API: the file that keeps which pages the person at this machine let in, at /consent or with `asman consent`
+    /// With a local API: the file with the origins that the user of this machine has allowed, at /consent or with `asman consent`
     /// [default: consent.json in the data directory].
     #[arg(long, env = "ASMAN_CONSENT_FILE", value_name = "FILE")]
     pub consent_file: Option<PathBuf>,
 }
 
-/// An origin as browsers write it: scheme, host, and the port where it is not the scheme's own.
+/// An origin as browsers write it: scheme, host, and the port if it is not the scheme's default.
 pub fn parse_origin(text: &str) -> Result<String, &'static str> {
     if text == "null" {
         return Ok(text.to_owned());
     }
-    let url = url::Url::parse(text).map_err(|_| "it is no origin; write it as https://page.example")?;
+    let url = url::Url::parse(text).map_err(|_| "it is not an origin; write it as https://page.example")?;
     if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err("an origin is a scheme and a host, such as https://page.example, and no path");
+        return Err("an origin is a scheme and a host without a path, such as https://page.example");
     }
     Ok(url.origin().ascii_serialization())
 }
 
-/// What judges.
+/// What the check needs.
 #[derive(Clone, Debug)]
-pub(crate) struct Door {
-    pub(crate) settings: LocalDoor,
+pub(crate) struct LocalGuard {
+    pub(crate) settings: LocalAccess,
     pub(crate) consents: Arc<Consents>,
 }
 
 /// The layer around every route.
-pub(crate) async fn guard(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(local): State<LocalGuard>, mut request: Request, next: Next) -> Response {
     let asks_for_private = request.headers().contains_key(ASKS_FOR_PRIVATE);
-    match judge(&door, &request) {
+    match judge(&local, &request) {
         Ok(guest) => {
             request.extensions_mut().insert(guest);
             let (is_framable, is_consent) = (request.uri().path() == "/", request.uri().path() == CONSENT_PATH);
@@ -88,32 +88,32 @@ pub(crate) async fn guard(State(door): State<Door>, mut request: Request, next: 
                 answer.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
             }
             if asks_for_private {
-                // A page of the Internet asks to reach this machine; whether it may was judged above.
+                // A page of the Internet asks to reach this machine. The check above has decided about it.
                 answer.headers_mut().insert(ALLOWS_PRIVATE, HeaderValue::from_static("true"));
             }
             answer
         }
         Err(refused) => {
             metrics::counter!("asman_limited_total", "limit" => "local_door").increment(1);
-            refused.into_response(&door)
+            refused.into_response(&local)
         }
     }
 }
 
 impl Refused {
-    fn into_response(self, door: &Door) -> Response {
+    fn into_response(self, local: &LocalGuard) -> Response {
         let (code, sentence) = match self {
-            Self::Host => (ErrorCode::ForeignHost, "this API serves one machine alone; call it localhost".to_owned()),
+            Self::Host => (ErrorCode::ForeignHost, "this API serves one machine alone; use the host name localhost".to_owned()),
             Self::Origin(None) => {
                 (ErrorCode::ForeignOrigin, "web pages of this origin may not use this API; see --allow-origin".to_owned())
             }
             Self::Origin(Some(asker)) => {
                 let Asker { origin, address } = asker;
-                if door.consents.note_refused(&origin) {
-                    tracing::info!(%origin, "a web page was kept out; let its origin in at {address}, if you trust it");
+                if local.consents.note_refused(&origin) {
+                    tracing::info!(%origin, "a web page was refused; if you trust it, allow its origin at {address}");
                 }
                 let sentence = format!(
-                    "web pages of {origin} may not use this API yet; the person at this machine can let them in at {address} or with \
+                    "web pages of {origin} may not use this API yet; the user of this machine can allow them at {address} or with \
                      `asman consent allow {origin}`"
                 );
                 (ErrorCode::ForeignOrigin, sentence)
@@ -123,7 +123,7 @@ impl Refused {
     }
 }
 
-/// Our page, as one that knows whose it is.
+/// Our page, marked as the page of a local API.
 async fn own(response: Response, is_framable: bool) -> Response {
     if response.extensions().get::<ClientPage>().is_none() {
         return response;
@@ -143,25 +143,25 @@ async fn own(response: Response, is_framable: bool) -> Response {
 #[derive(Debug, PartialEq, Eq)]
 enum Refused {
     Host,
-    /// With whom to let in, where that can be said.
+    /// With the origin to allow, if it is known.
     Origin(Option<Asker>),
 }
 
-/// A page of another origin, and where the person at this machine can let it in.
+/// A page of another origin, and the address where the user of this machine can allow it.
 #[derive(Debug, PartialEq, Eq)]
 struct Asker {
     origin: String,
     address: String,
 }
 
-/// Who asks, if it is a guest.
-fn judge(door: &Door, request: &Request) -> Result<Option<Guest>, Refused> {
+/// The caller, if it is a guest.
+fn judge(local: &LocalGuard, request: &Request) -> Result<Option<Guest>, Refused> {
     let (method, headers) = (request.method(), request.headers());
     let port = own_port(request.uri().authority(), headers).ok_or(Refused::Host)?;
     let is_for_us_alone = request.uri().path() == CONSENT_PATH;
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else {
-        let may_be_foreign = !is_for_us_alone && !door.settings.allow_origin.is_empty();
+        let may_be_foreign = !is_for_us_alone && !local.settings.allow_origin.is_empty();
         return judge_without_origin(may_be_foreign, method, headers).map(|()| None);
     };
     let origin = origin.to_str().ok().filter(|_| origins.next().is_none()).ok_or(Refused::Origin(None))?;
@@ -171,16 +171,16 @@ fn judge(door: &Door, request: &Request) -> Result<Option<Guest>, Refused> {
     if is_for_us_alone {
         return Err(Refused::Origin(None));
     }
-    if door.settings.allow_origin.iter().any(|allowed| allowed == origin) {
+    if local.settings.allow_origin.iter().any(|allowed| allowed == origin) {
         return Ok(None);
     }
-    match door.consents.admits(origin) {
+    match local.consents.admits(origin) {
         Some(guest) => Ok(Some(guest)),
         None => Err(Refused::Origin(asker(origin, headers))),
     }
 }
 
-/// Whom to let in, and where. Nobody lets in a page that has no name.
+/// The origin to allow, and where. A page without an origin cannot be allowed.
 fn asker(origin: &str, headers: &HeaderMap) -> Option<Asker> {
     let origin =
         parse_origin(origin).ok().filter(|named| named == origin && named != "null" && named.len() <= ORIGIN_BYTES_MAX)?;
@@ -189,8 +189,8 @@ fn asker(origin: &str, headers: &HeaderMap) -> Option<Asker> {
     Some(Asker { address: format!("http://{host}{CONSENT_PATH}?origin={query}"), origin })
 }
 
-/// The port by which this machine is called, where that is done by a name of its own. A tunnel may lead to another port than we
-/// listen on, so the port is the caller's word.
+/// The port of the request, if its host name is one of this machine's own. A tunnel may use another port than ours, so the port
+/// comes from the request.
 fn own_port(target: Option<&Authority>, headers: &HeaderMap) -> Option<u16> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host: Authority = hosts.next()?.to_str().ok()?.parse().ok()?;
@@ -199,7 +199,7 @@ fn own_port(target: Option<&Authority>, headers: &HeaderMap) -> Option<u16> {
     is_called.then(|| host.port_u16().unwrap_or(80))
 }
 
-/// Names that lead to this machine whatever a name server says.
+/// Names that always mean this machine, independent of any name server.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -213,9 +213,9 @@ fn is_ours(origin: &str, port: u16) -> bool {
     is_web && url.host_str().is_some_and(is_loopback) && url.port_or_known_default() == Some(port)
 }
 
-/// Browsers name no origin when a page only shows what is here, as an image. They say where such a request comes from, and a
-/// person who follows a link may come from anywhere. Where other pages are allowed by a flag, theirs cannot be told from a
-/// stranger's; one that was let in shows what it has fetched, which names its origin.
+/// Browsers send no origin when a page only displays something, such as an image. They do send where such a request comes from,
+/// and a user who follows a link may come from anywhere. If other pages are allowed by a flag, their requests look like a
+/// stranger's. An allowed page displays what it has fetched, and a fetch names its origin.
 fn judge_without_origin(may_be_foreign: bool, method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
     let word = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let is_foreign = matches!(word(SEC_FETCH_SITE), "cross-site" | "same-site");

@@ -1,7 +1,8 @@
-//! What time asks for, in whichever process gets to it first: taking back the claims of silent workers, ending jobs whose
-//! namespace took a newer one, and expiry.
+//! Periodic work, done by the first process that gets to it: ending the claims of silent workers, ending jobs whose namespace has
+//! a newer job, and expiry.
 //!
-//! Every process tries; an advisory lock in the database lets one work and the others pass. `pg_cron` may do the same work.
+//! Every process tries; an advisory lock in the database lets one of them work and the others skip. `pg_cron` may do the same
+//! work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +15,19 @@ use crate::hint::Kinds;
 
 /// How often `asman.maintain()` and the clean-up of files run.
 const MAINTAIN: Duration = Duration::from_mins(5);
-/// How often the process's own queues are measured.
+/// How often the process's internal queues are measured.
 const MEASURE: Duration = Duration::from_secs(10);
-/// A transaction that is open for so long is named in the log.
+/// A transaction that is open for this long is named in the log.
 const OLD_TRANSACTION: Duration = Duration::from_secs(30);
-/// How often superseded holds are looked for without a hint.
+/// How often it looks for superseded holds without a hint.
 const SUPERSEDE: Duration = Duration::from_secs(1);
 /// Files of `/f` are kept as long as results are.
 const KEEP_BLOBS: Duration = Duration::from_hours(28 * 24);
 
-/// Sweeps until dropped, six times a lease: a lost worker is noticed soon after its lease ran out.
+/// Sweeps until dropped, six times a lease, so that a lost worker is noticed soon after its lease has ended.
 ///
-/// While this process or the database was down, heartbeats may have had nowhere to go. So nobody is judged before the database
-/// has been within reach for a whole lease: workers that are still at work have come back by then.
+/// While this process or the database was down, heartbeats could not arrive. So the first sweep runs only after the database has
+/// been reachable for a whole lease: live workers have sent a heartbeat by then.
 pub(crate) async fn sweep(app: Arc<App>) {
     let lease = app.config.lease.0;
     let mut tick = tokio::time::interval((lease / 6).max(Duration::from_millis(100)));
@@ -43,24 +44,24 @@ pub(crate) async fn sweep(app: Arc<App>) {
         match app.db.sweep(lease, limits::LOST_WORKERS_MAX).await {
             Ok(swept) => {
                 for row in &swept {
-                    app.touch(row.qid, Kinds::STATES.and(Kinds::CLAIMABLE).and(Kinds::WORKERS));
+                    app.touch(row.qid, Kinds::STATES | Kinds::CLAIMABLE | Kinds::WORKERS);
                 }
                 if !swept.is_empty() {
                     metrics::counter!("asman_leases_lost_total").increment(swept.len() as u64);
-                    tracing::info!(n_jobs = swept.len(), "took back the jobs of workers that stopped answering");
+                    tracing::info!(n_jobs = swept.len(), "ended the claims of workers that stopped answering");
                 }
             }
             Err(error) => {
                 reached_since = Instant::now();
                 metrics::counter!("asman_sweep_failures_total").increment(1);
-                tracing::debug!(%error, "no sweep this time");
+                tracing::debug!(%error, "the sweep failed; it is tried again soon");
             }
         }
     }
 }
 
-/// Ends the holds that newer jobs superseded until dropped: at once for those due at once, within [`SUPERSEDE`] for those with
-/// a grace, whichever process took the newer job.
+/// Ends superseded holds until dropped: those that are due at once without delay, those with a grace period within [`SUPERSEDE`],
+/// no matter which process accepted the newer job.
 pub(crate) async fn supersede(app: Arc<App>) {
     let mut tick = tokio::time::interval(SUPERSEDE);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -75,7 +76,7 @@ pub(crate) async fn supersede(app: Arc<App>) {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::debug!(%error, "no supersession this time");
+                    tracing::debug!(%error, "superseded holds were not ended; it is tried again soon");
                     break;
                 }
             }
@@ -109,7 +110,7 @@ pub(crate) async fn measure(app: Arc<App>) {
     loop {
         tick.tick().await;
         app.measure();
-        if let Ok(holder) = app.db.horizon_holder().await {
+        if let Ok(holder) = app.db.oldest_writer().await {
             oldest.note(holder);
         }
         if let Ok(waited) = app.db.wait_for_connection().await {
@@ -118,7 +119,7 @@ pub(crate) async fn measure(app: Arc<App>) {
     }
 }
 
-/// The oldest transaction that writes, as long as it is the same.
+/// The oldest writing transaction, as long as it stays the same.
 #[derive(Debug, Default)]
 struct Oldest {
     seen: Option<(i32, Instant)>,
@@ -126,8 +127,8 @@ struct Oldest {
 }
 
 impl Oldest {
-    /// Measures it, and names it once when it is old: nobody else finds out why events do not settle.
-    fn note(&mut self, holder: Option<sql::HorizonHolder>) {
+    /// Measures it, and names it once in the log when it is old, so that an operator can see why events are delayed.
+    fn note(&mut self, holder: Option<sql::OldestWriter>) {
         let pid = holder.map_or(0, |holder| holder.pid);
         let since = match (holder, self.seen) {
             (Some(_), Some((seen, since))) if seen == pid => Some(since),
@@ -148,7 +149,7 @@ impl Oldest {
             tracing::warn!(
                 pid,
                 age_seconds,
-                "a transaction stays open and holds events back; see pg_stat_activity for whose it is"
+                "a transaction stays open and delays events; find its owner in pg_stat_activity and end it"
             );
         }
     }

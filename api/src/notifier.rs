@@ -1,8 +1,8 @@
 //! Tells this process's hub at once, and the other processes soon, which queues changed.
 //!
-//! Touched queues are collected for [`COLLECT`] and sent as one notification, in a transaction of its own with
+//! Changed queues are collected for [`COLLECT`] and sent as one notification, in a transaction of its own with
 //! `synchronous_commit=off`: inside the writing transaction a notification would cost twelve times as much (1,023 against 12,270
-//! transactions/s), because notifying commits take a database-wide lock. One that is lost costs latency only.
+//! transactions/s), because notifying commits take a database-wide lock. A lost notification costs only latency.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 
 use crate::hint::{self, Kinds};
 
-/// How long touched queues are collected.
+/// How long changed queues are collected.
 const COLLECT: Duration = Duration::from_millis(5);
-/// Queues that may wait to be told of; beyond it, polling finds them.
+/// Most queues that may wait for a notification; polling finds the others.
 const PENDING_MAX: usize = 100_000;
 
 /// Cheap to clone.
@@ -24,7 +24,7 @@ const PENDING_MAX: usize = 100_000;
 pub(crate) struct Notifier {
     pending: Arc<Mutex<HashMap<Qid, Kinds>>>,
     wake: Arc<Notify>,
-    /// Names this process in notifications, so that it knows its own echo.
+    /// The name of this process in notifications, so that it recognises its own.
     sender: Arc<str>,
 }
 
@@ -39,18 +39,17 @@ impl Notifier {
         &self.sender
     }
 
-    /// Notes a change that other processes should hear of.
+    /// Records a change for the other processes.
     pub(crate) fn touch(&self, qid: Qid, kinds: Kinds) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.len() < PENDING_MAX {
-            let entry = pending.entry(qid).or_default();
-            *entry = entry.and(kinds);
+            *pending.entry(qid).or_default() |= kinds;
         }
         drop(pending);
         self.wake.notify_one();
     }
 
-    /// Queues that the other processes are still to be told of.
+    /// Queues of which the other processes were not notified yet.
     pub(crate) fn n_pending(&self) -> usize {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -68,7 +67,7 @@ impl Notifier {
             metrics::counter!("asman_notifications_sent_total").increment(1);
             if let Err(error) = db.notify(&hint::encode(&self.sender, &hints)).await {
                 metrics::counter!("asman_notifications_failed_total").increment(1);
-                tracing::debug!(%error, "a notification was not sent; the others will find the change by polling");
+                tracing::debug!(%error, "a notification was not sent; the other processes will find the change by polling");
             }
         }
     }

@@ -1,8 +1,8 @@
-//! Where the client that asks reaches this API: the beginning of every absolute address that an answer holds.
+//! The address of this API for the client of a request: the beginning of every absolute address in an answer.
 //!
-//! The operator's public URL decides. Without one, or with one that only this machine understands, it is what the request calls us:
-//! behind a proxy that ends TLS too. A stranger may write any name into a request of his own and gets it back in his own answer;
-//! nothing of it is kept, and no answer with it may be cached for others.
+//! The operator's public URL decides. Without one, or with one that works only on this machine, the address of the request is
+//! used, also behind a proxy that ends TLS. A client may send any host name and gets it back only in its own answer. It is not
+//! stored, and an answer with it may not be cached for others.
 
 use std::convert::Infallible;
 
@@ -14,8 +14,8 @@ use crate::app::AppState;
 use crate::local::is_loopback;
 use crate::routes::files::{encode, is_unreserved};
 
-/// Scheme and host, perhaps with a path, without a slash at the end. Empty where neither the operator nor the request names one:
-/// addresses are relative then.
+/// Scheme and host, possibly with a path, without a slash at the end. Empty if neither the operator nor the request names a host:
+/// then addresses are relative.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnAddress(String);
 
@@ -30,12 +30,12 @@ impl OwnAddress {
         format!("{}/f/{}", self.0, encode(key, is_unreserved))
     }
 
-    /// The beginning of every address of ours.
+    /// The beginning of every address of this API.
     pub(crate) fn root(&self) -> &str {
         &self.0
     }
 
-    /// The key of a stored file that this address names as ours.
+    /// The key of a stored file, if the address is one of this API.
     pub(crate) fn key_of<'a>(&self, url: &'a str) -> Option<&'a str> {
         let key = url.strip_prefix(&self.0)?.strip_prefix("/f/")?;
         Some(key.split_once('?').map_or(key, |(key, _)| key)).filter(|key| protocol::is_sha256(key))
@@ -51,7 +51,7 @@ impl OwnAddress {
     }
 }
 
-/// What the request calls us.
+/// The address that the request used.
 fn called(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https")).unwrap_or("http");

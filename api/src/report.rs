@@ -1,8 +1,8 @@
-//! What a queue's page charts: depth, how many jobs ended how in each interval and after what time, and the workers with their load.
+//! The data of a queue's page: depth, outcomes and times in each interval, and the workers with their load.
 //!
-//! Invariants: a report costs the database a bounded number of rows, however large and fast the queue (`sql/queries/report`), and
-//! a queue costs one report a span every [`FRESH`], however many people look at it. At most [`KEPT`] are kept. No name of a queue
-//! is in one.
+//! Invariants: a report reads a bounded number of rows for queues of any size and speed (`sql/queries/report`). A queue costs one
+//! report for each span every [`FRESH`], for any number of viewers. At most [`KEPT`] reports are cached. No report contains a
+//! queue's name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
-/// How old a report may be that is given out.
+/// How old a report may be.
 const FRESH: Duration = Duration::from_secs(2);
-/// Reports that are kept; each has at most a few hundred kilobytes, mostly ten.
+/// Most cached reports. Each has at most a few hundred kilobytes, usually ten.
 const KEPT: u64 = 200;
 
 fn intervals_of(span: Span) -> Intervals {
@@ -49,7 +49,7 @@ impl Reports {
         Self { db, lease, known: Cache::builder().max_capacity(KEPT).time_to_live(FRESH).build() }
     }
 
-    /// The report as JSON. Those who ask at the same time share one.
+    /// The report as JSON. Requests at the same time share one report.
     pub(crate) async fn get(&self, qid: Qid, span: Span, paused: bool) -> Result<Bytes, ApiError> {
         let made = async { self.make(qid, span, paused).await.map(|report| Bytes::from(to_json(&report))) };
         self.known.try_get_with((qid, span), made).await.map_err(|error: Arc<ApiError>| (*error).clone())
@@ -106,7 +106,7 @@ fn load_of(row: LoadRow) -> Load {
     }
 }
 
-/// Every interval up to now, those without jobs included. What fell into one that began meanwhile is left to the next report.
+/// Every interval up to now, including those without jobs. An interval that began in the meantime is left to the next report.
 fn fill(now_ms: i64, intervals: Intervals, outcomes: &[OutcomeRow], times: &[TimesRow]) -> Vec<Interval> {
     let length = i64::try_from(intervals.length.as_millis()).unwrap_or(i64::MAX);
     let current = now_ms - now_ms.rem_euclid(length);
@@ -132,7 +132,7 @@ fn interval(time: i64, outcomes: &[OutcomeRow], times: &[TimesRow]) -> Interval 
     }
 }
 
-/// To the millisecond: what lies below is noise of the clocks.
+/// Rounded to milliseconds: smaller differences are noise of the clocks.
 fn percentiles(p50: Option<f64>, p95: Option<f64>, max: Option<f64>) -> Option<Times> {
     let round = |seconds: f64| (seconds * 1_000.0).round() / 1_000.0;
     Some(Times { p50: round(p50?), p95: round(p95?), max: round(max?) })

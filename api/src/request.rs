@@ -1,8 +1,8 @@
-//! What every request gets: an id, and its place in the metrics.
+//! Gives every request an id, and counts it in the metrics.
 //!
-//! The id is the caller's `x-request-id` where that is usable, else one of ours. It comes back as a header, stands in the span
-//! of everything logged meanwhile, and is the id that a 5xx body names. Metrics and spans know the route, never the path: the
-//! path holds the queue's name.
+//! The id is the caller's `x-request-id` if it is usable, else a new one. It is sent back as a header, is part of the span of
+//! everything that is logged for the request, and appears in the body of a 5xx. Metrics and spans contain the route and never the
+//! path, because the path contains the queue's name.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method};
@@ -13,7 +13,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// Most characters of an id that is taken over.
+/// Most characters of a caller's id.
 const ID_CHARS_MAX: usize = 128;
 
 tokio::task_local! {
@@ -54,7 +54,7 @@ fn is_usable(text: &str) -> bool {
     (1..=ID_CHARS_MAX).contains(&text.len()) && text.chars().all(is_plain)
 }
 
-/// Anybody can invent methods; each would be a series of its own.
+/// Clients can invent methods, and each would become a separate series.
 fn word_of(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

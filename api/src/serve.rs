@@ -24,27 +24,28 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Why a process cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database is not there or not migrated.
+    /// The database does not answer or is not migrated.
     #[error(transparent)]
     Database(#[from] sql::Error),
     /// The blob directory or the object storage cannot be used.
-    #[error("the files of /f have no place: {0}")]
+    #[error("the files of /f cannot be stored: {0}")]
     BlobStore(std::io::Error),
     /// The client for webhooks cannot be made.
     #[error("the client for webhooks cannot be made: {0}")]
     Client(reqwest::Error),
     /// A background task ended.
-    #[error("{0} ended, which it should not; the log says why")]
+    #[error("{0} ended unexpectedly; the log says why")]
     Broken(&'static str),
 }
 
-/// Serves until `shutdown`. Then readiness goes first, so that proxies send nothing more; after the configured moment sockets, streams
-/// and long polls end, requests under way are waited for, and the pool closes last.
+/// Serves until `shutdown`. Then `/readyz` fails first, so that proxies stop sending requests. After the configured delay
+/// sockets, streams and long polls end, requests in progress are finished, and the pool closes last.
 ///
 /// The caller owns the listener and the signal. The database must be migrated.
 ///
 /// # Errors
-/// [`Error::Broken`] when a background task ended: the process is not whole any more, and its service manager starts another.
+/// [`Error::Broken`] when a background task ended: the process does not work fully any more, and its service manager should
+/// restart it.
 pub async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     metrics::install();
     let db = Db::open(&config.database_url, &Settings::default()).await?;
@@ -58,11 +59,11 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     start_tasks(&background, &app, notifier);
     let sent = start_sender(&background, &app, client);
 
-    let serving = connections::serve(listener, router_of(&app), app.config.patience.0, stop.clone());
+    let serving = connections::serve(listener, router_of(&app), app.config.request_timeout.0, stop.clone());
     let broken = end_in_order(&background, serving, &shutdown, app.config.stop_delay.0, &stop).await;
-    // It takes nothing more once it is told to stop; what it has begun it may end.
+    // After the stop signal it accepts nothing new, but may finish what it has begun.
     if tokio::time::timeout(DRAIN_MAX, sent).await.is_err() {
-        tracing::warn!("webhooks under way are left to their next try");
+        tracing::warn!("webhooks in progress are left to their next try");
     }
     let _ = tokio::time::timeout(DRAIN_MAX, app.dispatcher.stop()).await;
     background.stop().await;
@@ -71,15 +72,15 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
 }
 
 fn router_of(app: &Arc<App>) -> Router {
-    let router = routes::router(Arc::clone(app)).layer(RequestBodyTimeoutLayer::new(app.config.patience.0));
-    let door = local::Door { settings: app.config.door.clone(), consents: Arc::clone(&app.consents) };
-    let is_local = door.settings.local;
-    let router = if is_local { router.layer(axum::middleware::from_fn_with_state(door, local::guard)) } else { router };
+    let router = routes::router(Arc::clone(app)).layer(RequestBodyTimeoutLayer::new(app.config.request_timeout.0));
+    let local = local::LocalGuard { settings: app.config.local_access.clone(), consents: Arc::clone(&app.consents) };
+    let is_local = local.settings.local;
+    let router = if is_local { router.layer(axum::middleware::from_fn_with_state(local, local::guard)) } else { router };
     let leaving = axum::middleware::from_fn_with_state(app.leaving.clone(), connections::close_when_leaving);
     router.layer(leaving).layer(axum::middleware::from_fn(request::observe))
 }
 
-/// Serves until the signal or until a background task ends, whose name it gives; then lets the connections end.
+/// Serves until the signal or until a background task ends, whose name it returns. Then it waits for the connections to end.
 async fn end_in_order(
     background: &Background,
     serving: impl Future<Output = ()>,
@@ -94,17 +95,17 @@ async fn end_in_order(
         name = background.broken() => Some(name),
     };
     match broken {
-        Some(name) => tracing::error!("{name} ended, which it should not; the process stops"),
+        Some(name) => tracing::error!("{name} ended unexpectedly; the process stops"),
         None => drop(tokio::time::timeout(delay, &mut serving).await),
     }
     stop.cancel();
     if tokio::time::timeout(DRAIN_MAX, &mut serving).await.is_err() {
-        tracing::warn!("connections that did not end in time are cut");
+        tracing::warn!("connections that did not end in time are closed");
     }
     broken
 }
 
-/// Starts the sender of webhooks. What it gives is over when the sender has ended what it had begun.
+/// Starts the sender of webhooks. The returned future ends when the sender has finished what it had begun.
 fn start_sender(background: &Background, app: &Arc<App>, client: GuardedClient) -> tokio::sync::oneshot::Receiver<()> {
     let (done, sent) = tokio::sync::oneshot::channel();
     let sender = webhook::send(background.clone(), Arc::clone(app), client);
@@ -129,14 +130,14 @@ fn start_tasks(background: &Background, app: &Arc<App>, notifier: Notifier) {
     background.start("the measuring", maintenance::measure(Arc::clone(app)));
 }
 
-/// Where to listen, if anywhere: LISTEN through a pooler in transaction mode would be left on somebody else's connection.
+/// The address for LISTEN, if there is one: through a pooler in transaction mode LISTEN would affect other clients' connections.
 fn listen_url(db: &Db, config: &Config) -> Option<String> {
     if !config.notifications {
         return None;
     }
     if config.listen_url.is_none() && db.is_pooled() {
         tracing::warn!(
-            "no LISTEN through a pooler in transaction mode, so changes by other processes are polled for; give a direct address with --listen-url"
+            "LISTEN does not work through a pooler in transaction mode, so this process polls for changes by other processes; give a direct address with --listen-url"
         );
         return None;
     }
@@ -151,7 +152,7 @@ mod tests {
     async fn a_background_task_that_ends_takes_the_process_with_it() {
         let background = Background::new();
         let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
-        background.start("the sweep", async { panic!("as a fault of ours would") });
+        background.start("the sweep", async { panic!("as a bug in this program would") });
         let broken = end_in_order(&background, stop.clone().cancelled_owned(), &shutdown, Duration::ZERO, &stop).await;
         assert_eq!(broken, Some("the sweep"));
         assert!(stop.is_cancelled() && !shutdown.is_cancelled());

@@ -6,7 +6,7 @@
 #   ./x test-fuzz --include-path-regex '^/f/' --seed 7
 #
 # In:  TEST_DATABASE_URL, the program at $1, further options of schemathesis. Out: 0 when nothing was found. A failure is an
-# answer from 500 up, or a status, content type, header or body that the document does not tell, or a method that is not refused.
+# answer from 500 up, or a status, content type, header or body that the document does not describe, or a method that is not refused.
 #
 # Left out are the sockets and the event streams, which do not end and have tests of their own, and the old paths `/<queue>/...`:
 # they have the handlers of `/q/<queue>/...`, and names that their description forbids reach other routes. Claims wait at most half a
@@ -36,7 +36,7 @@ until python3 -c "import urllib.request as r; r.urlopen('$url/readyz')" 2>/dev/n
   sleep 0.1
 done
 
-# Whatever would leave this machine goes to a proxy that is not there; redirects are looked at and not followed.
+# Requests to other machines go to a proxy that does not exist. Redirects are checked and not followed.
 cd "$folder"
 code=0
 fuzz() {
@@ -50,9 +50,9 @@ fuzz() {
 }
 unending='^/\{queue\}/|/(client|browser|worker|stream)$'
 fuzz $((${FUZZ_MINUTES:-20} * 60)) --exclude-path-regex "$unending|/policy\$" "$@"
-# Afterwards, because a queue that has got an owner answers 401 to nearly everything.
+# Afterwards, because a queue with an owner answers 401 to nearly everything.
 [ $# -gt 0 ] || fuzz 60 --include-path-regex '/policy$'
 kill -0 "$api" 2>/dev/null || { echo "fuzz.sh: the API ended by itself" >&2; code=1; }
-# What the log says of answers from 500 up.
+# Log lines about answers from 500 up.
 grep -i 'a request failed\|panicked' "$folder/api.log" | sort | uniq -c | sort -rn | head -20 >&2 || true
 exit $code

@@ -123,7 +123,7 @@ async fn job(server: &Server, n: usize) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// Fifty sleeping jobs on eight slots: which share of the slots' time they fill while work waits.
+/// Fifty sleeping jobs on eight slots: the share of the slots' time that is used while jobs wait.
 async fn slots(server: &Server, table: &mut Table) -> Result<()> {
     let mut ids = Vec::new();
     for n in 0..PARALLEL_JOBS {
@@ -135,7 +135,7 @@ async fn slots(server: &Server, table: &mut Table) -> Result<()> {
         spans.push(span(server, id).await?);
     }
     let first = spans.iter().map(|span| span.0).fold(f64::MAX, f64::min);
-    // From here on no job waits, and slots may rest.
+    // From here on no job waits, and slots may be idle.
     let last = spans.iter().map(|span| span.0).fold(0.0, f64::max);
     let busy: f64 = spans.iter().map(|(start, end)| end.min(last) - start).sum();
     let share = busy / (SLOTS as f64 * (last - first));

@@ -24,7 +24,7 @@ impl Server {
     pub(crate) async fn start(database_url: &str) -> Result<Self> {
         let blobs = tempfile::tempdir()?;
         let mut config = api::Config::for_database(database_url.to_owned(), blobs.path().to_owned());
-        // What is measured is the product and not its brakes.
+        // The limits are off, because the benchmark measures the product and not them.
         config.limits.submits_per_queue = "off".parse()?;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);

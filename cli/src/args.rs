@@ -1,4 +1,4 @@
-//! What can be typed: the commands and the flags that all of them share.
+//! The commands, and the flags that all of them share.
 
 use clap::{Parser, Subcommand};
 
@@ -7,11 +7,11 @@ use crate::commands::{api, blob, consent, db, doctor, down, job, mcp, queue, up,
 const EXIT_CODES: &str = "\
 Exit codes:
   0    it worked
-  1    it failed: the job ended as Error, TimedOut or Cancelled by its own fault, or the server could not do it
+  1    failure: the job ended as Error, TimedOut or Cancelled by its own fault, or the server failed
   2    bad input or usage
   3    something needed is missing: no Docker engine, no PostgreSQL, no API at the address
-  4    the job ended well, but its result lacks outputs: too many, too large, unreadable (`missing` in --json names them)
-  75   the job could not be run, and the fault is not its own (a machine, the network, a worker's settings, the cluster):
+  4    the job succeeded, but its result lacks outputs: too many, too large, unreadable (`missing` in --json lists them)
+  75   the job could not run for a reason outside of it (a machine, the network, a worker's settings, the cluster):
        sent again it is tried again
   130  interrupted
   `asman job add --wait` and `asman job await` exit with the container's own exit code.
@@ -20,7 +20,7 @@ Examples:
   asman up                                   everything on this machine, web page on http://localhost:8000
   asman job add local -i asman/demo -c 'echo hello' --wait
   asman worker run my-queue --api https://queue.example
-  asman doctor                               what is missing here and how to get it
+  asman doctor                               what is missing here, and how to get it
 
 Results go to stdout, everything else to stderr. ASMAN_LOG sets what is logged, such as `info` or `worker=debug`.";
 
@@ -43,7 +43,8 @@ pub(crate) struct Global {
     /// Print the result as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Let everything that jobs wrote through to the terminal, escape sequences too. In a pipe or a file it always is as it was.
+    /// Print the output of jobs to the terminal unchanged, including escape sequences. In a pipe or a file it is always
+    /// unchanged.
     #[arg(long, global = true)]
     pub(crate) raw: bool,
     /// Write the log as JSON, one object per line.
@@ -51,7 +52,7 @@ pub(crate) struct Global {
     pub(crate) log_json: bool,
 }
 
-/// One verb, or one noun with verbs of its own.
+/// A command, or a group of commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything on this machine: Postgres, API, web page and one worker for the queue `local`.
@@ -63,27 +64,27 @@ pub(crate) enum Command {
     /// Claim jobs of queues and run them.
     #[command(subcommand)]
     Worker(worker::Command),
-    /// Submit jobs, follow them, fetch what they leave.
+    /// Submit jobs, follow them, fetch their outputs.
     Job(job::Args),
     /// Give agents the queue's tools on standard input and output (Model Context Protocol).
     Mcp(mcp::Args),
-    /// Look after a queue as a whole: its policy, and items to bring over.
+    /// Manage a queue: its policy, and the import of items.
     #[command(subcommand)]
     Queue(queue::Command),
-    /// Prepare and look after the database.
+    /// Prepare and maintain the database.
     #[command(subcommand)]
     Db(db::Command),
     /// Prepare the object storage for the files of jobs.
     #[command(subcommand)]
     Blob(blob::Command),
-    /// Choose which web pages elsewhere may use the API of this machine.
+    /// Choose which web pages of other origins may use the API of this machine.
     Consent(consent::Args),
-    /// Check this machine: what is there, what is missing, and how to get it.
+    /// Check this machine: what is installed, what is missing, and how to get it.
     Doctor(doctor::Args),
 }
 
 impl Command {
-    /// Whether the log shall say more.
+    /// Whether to log more.
     pub(crate) fn is_debug(&self) -> bool {
         matches!(self, Self::Worker(command) if command.is_debug())
     }

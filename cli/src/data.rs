@@ -1,7 +1,7 @@
 //! The data directory: everything that `asman up` keeps on this machine, and where.
 //!
 //! The directory itself is 0755, because Postgres may run as another user and must pass through it;
-//! what is private in it lies in folders of mode 0700.
+//! private files are in folders with mode 0700.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
-/// Where the embedded stack keeps its files.
+/// The folder for the files of the embedded stack.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DataArgs {
     /// Folder for the database, the files of jobs and the logs of the stack
@@ -23,7 +23,7 @@ pub(crate) struct DataArgs {
 pub(crate) struct DataDirectory(PathBuf);
 
 impl DataArgs {
-    /// That of a command which names its data directory itself.
+    /// The arguments of a command with a fixed data directory.
     pub(crate) fn at(data_directory: Option<PathBuf>) -> Self {
         let named = || std::env::var_os("ASMAN_DATA_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from);
         Self { data_directory: data_directory.or_else(named) }
@@ -37,7 +37,7 @@ impl DataArgs {
         }
     }
 
-    /// Makes the directory where it is missing.
+    /// Creates the directory if it is missing.
     pub(crate) fn create(&self) -> Result<DataDirectory, Failure> {
         let path = self.path()?;
         let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&path);
@@ -47,7 +47,7 @@ impl DataArgs {
     }
 }
 
-/// `/var/lib` for root, else the XDG place.
+/// `/var/lib` for root, else the XDG directory.
 fn default_path() -> Result<PathBuf, Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/asman"));
@@ -60,7 +60,7 @@ fn default_path() -> Result<PathBuf, Failure> {
     Ok(home.join(".local/share/asman"))
 }
 
-/// Whether a data directory is the one that no flag and no variable names.
+/// Whether a data directory is the default one.
 pub(crate) fn is_default(root: &Path) -> bool {
     default_path().is_ok_and(|path| path == root || path.canonicalize().is_ok_and(|path| path == root))
 }
@@ -76,7 +76,7 @@ impl DataDirectory {
         self.0.join(name)
     }
 
-    /// A folder in it that only this user may enter, made where it is missing.
+    /// A folder in it that only this user may enter. It is created if it is missing.
     pub(crate) fn private_folder(&self, name: &str) -> Result<PathBuf, Failure> {
         let path = self.join(name);
         make_private(&path).map_err(|error| Failure::io("create", &path, &error))?;
@@ -84,13 +84,14 @@ impl DataDirectory {
     }
 }
 
-/// The default place is ours, so its mode is ours to mend; one that somebody named stays as it is.
+/// The default directory belongs to this program, so its mode is corrected. The mode of a directory that the user named stays as
+/// it is.
 fn let_others_pass(path: &Path) -> std::io::Result<()> {
     let mode = fs::metadata(path)?.permissions().mode();
     if mode & 0o111 == 0o111 { Ok(()) } else { fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o111)) }
 }
 
-/// Makes a folder of mode 0700, and repairs the mode of one that is there.
+/// Creates a folder with mode 0700, and corrects the mode of an existing one.
 pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))

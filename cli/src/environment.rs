@@ -1,8 +1,8 @@
-//! Settings as people put them into the environment: with the newline that `cat token` leaves.
+//! Cleans up environment variables, such as values that end in the newline of `cat token`.
 //!
-//! One place for all of them, because they are read in many: by the command line, by the worker, by the clients of HTTP and of
-//! S3. White space around the value of a variable of ours is never meant, nor is a proxy on the way to this machine itself. A
-//! process cannot safely change its own environment, so it becomes the same program once more with a tidy one.
+//! This happens in one place, because many parts read them: the command line, the worker, the clients of HTTP and of S3. White
+//! space around a value is never intended, and neither is a proxy for requests to this machine itself. A process cannot safely
+//! change its own environment, so it starts the same program again with a clean one.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,15 +10,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Beginnings of the names of variables that this program reads.
+/// Prefixes of the variables that this program reads.
 const PREFIXES: [&str; 5] = ["ASMAN_", "AWS_", "DOCKER_", "METAPAGE_IO_", "SQL_QUEUE_"];
-/// Whole names, in any case.
+/// Full names, in upper or lower case.
 const NAMES: [&str; 6] = ["DATABASE_URL", "DATABASE_LISTEN_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
 
-/// What is never reached through a proxy, for every client that reads `NO_PROXY`.
+/// Hosts that are never reached through a proxy, for every client that reads `NO_PROXY`.
 const DIRECT: [&str; 3] = ["localhost", "127.0.0.0/8", "::1"];
 
-/// Goes on at once where the environment is tidy; else this process starts again.
+/// Continues at once if the environment is clean; otherwise the process starts again.
 pub(crate) fn tidy() -> io::Result<()> {
     let mut changes: Vec<_> =
         std::env::vars_os().filter_map(|(name, value)| Some((name.clone(), tidied(&name, &value)?))).collect();
@@ -31,7 +31,7 @@ pub(crate) fn tidy() -> io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg0(arguments.next().unwrap_or_else(|| OsString::from("asman"))).args(arguments);
     for (name, value) in changes {
-        // Of white space alone: it was not set.
+        // Only white space: it counts as not set.
         if value.is_empty() {
             command.env_remove(name)
         } else {
@@ -41,7 +41,7 @@ pub(crate) fn tidy() -> io::Result<()> {
     Err(command.exec())
 }
 
-/// The value without white space around it; none when there is nothing to do.
+/// The trimmed value; none when nothing has to change.
 fn tidied(name: &OsStr, value: &OsStr) -> Option<OsString> {
     let name = name.to_str()?;
     let is_ours =
@@ -50,7 +50,7 @@ fn tidied(name: &OsStr, value: &OsStr) -> Option<OsString> {
     (is_ours && trimmed.len() < value.len()).then(|| OsString::from_vec(trimmed.to_vec()))
 }
 
-/// `NO_PROXY` with this machine in it; none when it is there, or no proxy is set.
+/// `NO_PROXY` with this machine added; none when it contains it already, or no proxy is set.
 fn direct_hosts(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     let value = |name: &str| variable(name).or_else(|| variable(&name.to_lowercase())).filter(|value| !value.trim().is_empty());
     ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].into_iter().find_map(value)?;

@@ -1,29 +1,29 @@
-//! How a command fails: one variant for each exit code that `asman --help` documents.
+//! The errors of commands: one variant for each exit code that `asman --help` documents.
 
 use std::process::ExitCode;
 
-/// Why a command did not do what was asked. The text is one sentence for the person who typed it.
+/// Why a command failed. The text is one sentence for the user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The job or the server failed: exit 1.
     #[error("{0}")]
     Failed(String),
-    /// The job could not be run, for a reason that is not its own: exit 75, which says to try again.
+    /// The job could not run for a reason outside of it: exit 75, which means to try again.
     #[error("{0}")]
     NotRun(String),
-    /// What was typed cannot be done: exit 2.
+    /// The command line is wrong: exit 2.
     #[error("{0}")]
     BadInput(String),
-    /// Something this machine lacks, with the command that mends it: exit 3.
+    /// This machine lacks something; the text has the command that fixes it: exit 3.
     #[error("{0}")]
     Missing(String),
-    /// The job ended well, but its result lacks outputs: exit 4.
+    /// The job succeeded, but its result lacks outputs: exit 4.
     #[error("{0}")]
     Incomplete(String),
-    /// The container's own exit code, already reported where the job is: that code.
+    /// The container's exit code, which was already reported with the job: that code.
     #[error("the container ended with exit code {0}")]
     Container(u8),
-    /// Ctrl-C: exit 130, as shells do it.
+    /// Ctrl-C: exit 130, as in shells.
     #[error("interrupted")]
     Interrupted,
 }
@@ -42,7 +42,7 @@ impl Failure {
         })
     }
 
-    /// A failure of this machine's file system, with what was tried.
+    /// An error of the file system, with the attempted action.
     pub(crate) fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::Failed(format!("cannot {what} {}: {error}", crate::say::name(&path.to_string_lossy())))
     }

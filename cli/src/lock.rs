@@ -1,8 +1,8 @@
-//! One embedded stack per data directory: a `flock` on `up.lock`, which also names its holder.
+//! One embedded stack per data directory: a `flock` on `up.lock`, which also contains the owner's process id.
 //!
-//! The kernel frees the lock when the holder dies, however it dies, so a lock that is held always has a living
-//! process behind it and the process id in the file can be trusted exactly as long. It means that process only in the same
-//! process namespace, which stands in the second line: in a container's, or on another machine, the number is somebody else's.
+//! The kernel releases the lock when its owner dies in any way. So a taken lock always belongs to a living process, and the
+//! process id in the file is valid while the lock is taken. The id is valid only in the same process namespace, which is in the
+//! second line: in a container, or on another machine, the same number means another process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -18,31 +18,31 @@ use crate::program::how_to_stop;
 
 const NAME: &str = "up.lock";
 const BYTES_MAX: u64 = 256;
-/// Longer than a look at the lock takes, and how often it is waited for.
+/// Longer than a check of the lock takes, and how often to wait for it.
 const LOOK: Duration = Duration::from_millis(10);
 const LOOKS_MAX: u32 = 10;
 
-/// Held until dropped.
+/// The lock is taken until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
-/// Who holds the lock of a data directory.
+/// The owner of the lock of a data directory.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Holder {
+pub(crate) enum LockOwner {
     /// Nobody.
     Nobody,
     /// A process that has not written its id yet.
     Starting,
-    /// A process that cannot be named from here: of a container, or of another machine.
+    /// A process in a container or on another machine, which cannot be named from here.
     Elsewhere,
     /// This process.
     Process(Pid),
 }
 
 impl Lock {
-    /// Takes the lock, or says who holds it.
+    /// Takes the lock, or returns its owner.
     pub(crate) fn take(data: &DataDirectory) -> Result<Self, Failure> {
         let path = data.join(NAME);
         let failed = |error: &std::io::Error| Failure::io("lock", &path, error);
@@ -58,7 +58,7 @@ impl Lock {
     }
 }
 
-/// Whoever asks for the [`holder`] has the lock for a moment.
+/// A caller of [`lock_owner`] has the lock for a moment.
 fn take(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOOKS_MAX {
         match file.try_lock() {
@@ -69,7 +69,7 @@ fn take(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-/// Of processes: the kernel's since its start, and the namespace in it. Empty where the system does not tell.
+/// The process namespace: the kernel's boot id, and the namespace in it. Empty if the system does not report it.
 fn namespace() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let inode = std::fs::metadata("/proc/self/ns/pid").map(|about| about.ino());
@@ -81,41 +81,41 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 fn taken(data: &DataDirectory, file: &mut File) -> Failure {
-    let by = match read_holder(file) {
-        Holder::Process(pid) => format!(" (process {})", pid.as_raw_nonzero()),
+    let by = match read_owner(file) {
+        LockOwner::Process(pid) => format!(" (process {})", pid.as_raw_nonzero()),
         _ => String::new(),
     };
     Failure::Failed(format!(
-        "an asman is already running on {}{by}; stop it with `{}`, or give another --data-directory",
+        "another asman is already running on {}{by}; stop it with `{}`, or give another --data-directory",
         data.root().display(),
         how_to_stop(data.root())
     ))
 }
 
-/// Of a lock that is held.
-fn read_holder(file: &mut File) -> Holder {
+/// Reads the owner of a taken lock.
+fn read_owner(file: &mut File) -> LockOwner {
     let mut text = String::new();
-    // Both lines are short; whatever else lies there is not read.
+    // Both lines are short. Anything else in the file is not read.
     if file.rewind().and_then(|()| file.take(BYTES_MAX).read_to_string(&mut text)).is_err() {
-        return Holder::Starting;
+        return LockOwner::Starting;
     }
     let mut lines = text.lines();
-    let Some(pid) = lines.next().and_then(|line| Pid::from_raw(line.trim().parse().ok()?)) else { return Holder::Starting };
+    let Some(pid) = lines.next().and_then(|line| Pid::from_raw(line.trim().parse().ok()?)) else { return LockOwner::Starting };
     let is_here = lines.next().is_none_or(|line| line.is_empty() || line == namespace());
-    if is_here { Holder::Process(pid) } else { Holder::Elsewhere }
+    if is_here { LockOwner::Process(pid) } else { LockOwner::Elsewhere }
 }
 
-/// Who runs on the data directory at `path`. A directory that does not exist has no holder.
-pub(crate) fn holder(path: &Path) -> Result<Holder, Failure> {
+/// The owner of the data directory at `path`. A directory that does not exist has no owner.
+pub(crate) fn lock_owner(path: &Path) -> Result<LockOwner, Failure> {
     let path = path.join(NAME);
     let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Holder::Nobody),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LockOwner::Nobody),
         Err(error) => return Err(Failure::io("read", &path, &error)),
     };
     match file.try_lock_shared() {
-        Ok(()) => Ok(Holder::Nobody),
-        Err(TryLockError::WouldBlock) => Ok(read_holder(&mut file)),
+        Ok(()) => Ok(LockOwner::Nobody),
+        Err(TryLockError::WouldBlock) => Ok(read_owner(&mut file)),
         Err(TryLockError::Error(error)) => Err(Failure::io("read", &path, &error)),
     }
 }
@@ -131,15 +131,15 @@ mod tests {
         write(String::new());
         let lock = open(&folder.path().join(NAME)).unwrap();
         lock.lock().unwrap();
-        let process = Holder::Process(Pid::from_raw(4321).unwrap());
-        assert_eq!(holder(folder.path()).unwrap(), Holder::Starting);
+        let process = LockOwner::Process(Pid::from_raw(4321).unwrap());
+        assert_eq!(lock_owner(folder.path()).unwrap(), LockOwner::Starting);
         write(format!("4321\n{}\n", namespace()));
-        assert_eq!(holder(folder.path()).unwrap(), process);
+        assert_eq!(lock_owner(folder.path()).unwrap(), process);
         write("4321\n".to_owned());
-        assert_eq!(holder(folder.path()).unwrap(), process, "of an earlier version");
+        assert_eq!(lock_owner(folder.path()).unwrap(), process, "of an earlier version");
         write("4321\nelsewhere-1\n".to_owned());
-        assert_eq!(holder(folder.path()).unwrap(), Holder::Elsewhere);
+        assert_eq!(lock_owner(folder.path()).unwrap(), LockOwner::Elsewhere);
         drop(lock);
-        assert_eq!(holder(folder.path()).unwrap(), Holder::Nobody);
+        assert_eq!(lock_owner(folder.path()).unwrap(), LockOwner::Nobody);
     }
 }

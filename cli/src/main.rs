@@ -1,6 +1,6 @@
-//! The one binary `asman`: the API, the worker, the embedded stack, and a person's and a script's way in.
+//! The binary `asman`: the API, the worker, the embedded stack, and the commands for people and scripts.
 //!
-//! Reading order: [`args`] names every command, `commands/` holds one file or folder per command, [`failure`] the exit
+//! Reading order: [`args`] names every command, `commands/` has one file or folder per command, [`failure`] the exit
 //! codes. Results go to stdout, everything else to stderr. `api`, `worker` and `migrations` are named only in the command of the
 //! same name and in `commands/up`.
 
@@ -27,10 +27,10 @@ use tracing_subscriber::EnvFilter;
 use args::{Cli, Command};
 use failure::Failure;
 
-/// Libraries whose information is noise to an operator.
+/// Libraries whose info messages do not help an operator.
 const LOG_DEFAULT: &str = "info,refinery=warn,refinery_core=warn,tokio_postgres=warn,sqlx=warn,sqlx_core::pool=error";
 
-/// For `--debug`. The libraries below HTTP would name every address, and with it queues.
+/// For `--debug`. The libraries below HTTP would log every address, and with it names of queues.
 const LOG_DEBUG: &str = "info,worker=debug,api=debug,cli=debug,refinery=warn,refinery_core=warn,tokio_postgres=warn,sqlx=warn";
 
 fn main() -> ExitCode {
@@ -44,10 +44,10 @@ fn main() -> ExitCode {
 }
 
 fn prepare_and_run() -> anyhow::Result<ExitCode> {
-    environment::tidy().context("cannot start again without white space in the environment")?;
-    // More than one provider is compiled in, and rustls panics at the first connection unless one is chosen.
+    environment::tidy().context("cannot restart with a cleaned environment")?;
+    // More than one provider is compiled in, and rustls panics at the first connection if none is chosen.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        anyhow::bail!("cannot choose a provider of cryptography");
+        anyhow::bail!("cannot choose a cryptography provider");
     }
     let matches = commands::worker::compat::understand(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -64,7 +64,7 @@ fn prepare_and_run() -> anyhow::Result<ExitCode> {
 
 fn exit_code(result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
-    // These two were told already: by the job's summary, and by the person at the keyboard.
+    // Both were reported already: by the job's summary, and by the user who pressed Ctrl-C.
     if !matches!(failure, Failure::Container(_) | Failure::Interrupted) {
         say::note(&format!("asman: {failure}"));
     }
@@ -74,9 +74,9 @@ fn exit_code(result: Result<(), Failure>) -> ExitCode {
 fn start_logging(cli: &Cli) -> anyhow::Result<()> {
     let default = if cli.command.is_debug() { LOG_DEBUG } else { LOG_DEFAULT };
     let words = std::env::var("ASMAN_LOG").unwrap_or_else(|_| default.to_owned());
-    // It names the hosts of webhooks, which may be somebody's secret, as a queue's name is.
+    // It logs the hosts of webhooks, which may be secret, like a queue's name.
     let filter = EnvFilter::try_new(words)?.add_directive("reqwest::connect=warn".parse()?);
-    // It names what callers send, queues among it.
+    // It logs what callers send, including names of queues.
     let filter = filter.add_directive("rmcp=error".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(say::log);
     if cli.global.log_json {

@@ -1,11 +1,11 @@
-//! What to type to get this program again: hints must work as they stand.
+//! The command that runs this program, so that printed hints work as they are.
 
 use std::path::{Path, PathBuf};
 
-/// Set by the script `x` of a checkout to what was typed for it, such as `./x`.
+/// The script `x` of a checkout sets this to its own command, such as `./x`.
 const SCRIPT: &str = "ASMAN_X";
 
-/// The program: its name where the shell finds it, else where it lies.
+/// The program: its name if the shell finds it, else its path.
 pub(crate) fn how_to_call() -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|folder| folder.join("asman").is_file()) {
@@ -16,7 +16,7 @@ pub(crate) fn how_to_call() -> String {
     called.map_or_else(|| "asman".to_owned(), |called| shell_words::quote(&called).into_owned())
 }
 
-/// The command that stops what runs on a data directory.
+/// The command that stops the stack of a data directory.
 pub(crate) fn how_to_stop(root: &Path) -> String {
     let program = script().map_or_else(how_to_call, |script| shell_words::quote(&script.display().to_string()).into_owned());
     if crate::data::is_default(root) {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, counted: the first asks, the second insists.
+//! Counts Ctrl-C and SIGTERM: the first asks to stop, the second forces it.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;

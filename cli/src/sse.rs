@@ -1,6 +1,6 @@
-//! Server-sent events, cut out of a byte stream as the HTML standard says (section 9.2.6).
+//! Parses server-sent events from a byte stream, as in the HTML standard (section 9.2.6).
 //!
-//! Bound: one event holds at most 16 MiB; a server that sends more is not ours.
+//! Bound: one event has at most 16 MiB; our server never sends more.
 
 const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -20,7 +20,7 @@ pub(crate) struct Event {
 #[error("the server sent an event larger than {EVENT_BYTES_MAX} bytes")]
 pub(crate) struct TooLarge;
 
-/// Keeps what has arrived of an unfinished event.
+/// Stores the part of an unfinished event that has arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
     line: Vec<u8>,
@@ -30,7 +30,7 @@ pub(crate) struct Parser {
 }
 
 impl Parser {
-    /// Takes the next bytes; gives the events that they complete.
+    /// Takes the next bytes; returns the events that they complete.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Event>, TooLarge> {
         let mut events = Vec::new();
         let mut rest = bytes;

@@ -1,7 +1,7 @@
-//! Text files as people have them: with a byte order mark, in UTF-16 as some editors and shells write it, with the line ends of
+//! Reads users' text files: with a byte order mark, in UTF-16 as some editors and shells write it, or with the line ends of
 //! Windows.
 //!
-//! Bounds: the reader says how many bytes a file may have.
+//! Bounds: the caller sets the largest size.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,11 +11,11 @@ use crate::say;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Reads a text file, or standard input for `-`, of at most so many bytes. Without a byte order mark, whatever the encoding was.
+/// Reads a text file, or standard input for `-`, up to a maximum size. The result has no byte order mark, for every encoding.
 pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<String, Failure> {
     let name = if path == Path::new("-") { "standard input".into() } else { say::name(&path.to_string_lossy()).into_owned() };
     let failed = |error: std::io::Error| Failure::BadInput(format!("cannot read {name}: {error}"));
-    // One byte more than is allowed, so that a larger one is seen to be larger. UTF-16 takes twice the bytes.
+    // One byte more than allowed, to detect a larger file. UTF-16 takes twice the bytes.
     let bound = 2 * bytes_max as u64 + 3;
     let mut bytes = Vec::new();
     if path == Path::new("-") {
@@ -36,7 +36,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<String> {
     let text = match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        // Every text that is read here begins with a character of ASCII.
+        // Every text that is read here begins with an ASCII character.
         [first, 0, ..] if *first != 0 => utf16(bytes, u16::from_le_bytes),
         [0, second, ..] if *second != 0 => utf16(bytes, u16::from_be_bytes),
         _ => std::str::from_utf8(bytes).ok().map(str::to_owned),

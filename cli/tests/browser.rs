@@ -1,4 +1,4 @@
-//! What a person sees: the web client in a real Chromium, against the real API, worker, PostgreSQL and Docker. Each test here runs
+//! The user's view: the web client in a real Chromium, with the real API, worker, PostgreSQL and Docker. Each test here runs
 //! one file of `web/tests`, whose own tests say what they show.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 

@@ -17,7 +17,7 @@ fn docker(arguments: &[&str]) -> String {
     text(&output.stdout).trim().to_owned()
 }
 
-/// What tells the images and containers of one test from all others.
+/// The label of one test's images and containers.
 struct Mark(String);
 
 impl Mark {
@@ -105,11 +105,11 @@ fn an_image_and_a_build_or_neither_are_told_before_anything_is_sent() {
     let dockerfile = write(folder.path(), "Dockerfile", "FROM a");
     let definition = write(folder.path(), "job.json", r#"{"image": "a"}"#);
     for (arguments, sentence) in [
-        (vec!["-i", "a", "--dockerfile", &dockerfile], "the job has an image and is to build one"),
-        (vec!["--definition", &definition, "--dockerfile", &dockerfile], "the job has an image and is to build one"),
+        (vec!["-i", "a", "--dockerfile", &dockerfile], "the job has an image and also builds one"),
+        (vec!["--definition", &definition, "--dockerfile", &dockerfile], "the job has an image and also builds one"),
         (vec!["-c", "true"], "the job has nothing to run; give an image with --image, or build one with --dockerfile"),
         (vec!["--target", "x"], "--target, --build-arg and --platform say how to build"),
-        (vec!["--build-context", "no-such-folder"], "is no folder and no URL"),
+        (vec!["--build-context", "no-such-folder"], "is neither a folder nor a URL"),
         (vec!["--dockerfile", "no-such-file"], "cannot read no-such-file"),
         (vec!["--dockerfile", &dockerfile, "--build-arg", "X"], "has no equals sign"),
         (vec!["--script", "a b", "-i", "c"], "cannot be used with"),

@@ -8,7 +8,7 @@ use support::cluster::Cluster;
 use support::house::{House, test_database};
 use support::{Running, until};
 
-/// A job that says a line every tenth of a second: long enough to pull something away under it.
+/// A job that prints a line every tenth of a second: long enough to stop something while it runs.
 const COUNTING: &str = "for i in $(seq 1 60); do echo line $i; sleep 0.1; done";
 
 fn all_lines() -> Vec<String> {
@@ -33,9 +33,9 @@ fn a_job_whose_worker_is_killed_runs_again_elsewhere() {
     let result = house.result("q", &id);
     assert_eq!(result["finishedReason"], "Success", "{result}");
     assert_eq!(result["worker"], "second");
-    assert_eq!(House::lines(&result), ["begun", "done"], "the result holds the last attempt alone");
+    assert_eq!(House::lines(&result), ["begun", "done"], "the result contains only the last attempt");
     assert_eq!(house.events("q", &id), ["queued", "claimed", "requeued", "claimed", "finished"]);
-    // It may come back: it sweeps its container and works on.
+    // It may come back: it removes its container and continues.
     let mut again = house.start_worker("q", "first");
     assert_eq!(house.events("q", &id).len(), 5);
     again.stop();
@@ -54,7 +54,7 @@ fn a_worker_that_slept_beyond_its_lease_cannot_overwrite_the_result() {
     sleeper.signal(Signal::CONT);
     let result = house.result("q", &id);
     assert_eq!((&result["worker"], &result["finishedReason"]), (&"second".into(), &"Success".into()));
-    // Both work on, and the job has ended once.
+    // Both continue, and the job has ended once.
     for n in 0..4 {
         let next = house.add("q", &format!("echo next {n}"));
         assert_eq!(house.result("q", &next)["finishedReason"], "Success");
@@ -78,7 +78,7 @@ fn an_api_killed_mid_stream_loses_and_doubles_no_line() {
     assert_eq!(House::lines(&result), all_lines());
     assert_eq!(follower.wait().code(), Some(0), "{:?}", follower.said);
     assert_eq!(followed(&follower), all_lines());
-    assert_eq!(house.events("q", &id), ["queued", "claimed", "finished"], "the job went on meanwhile");
+    assert_eq!(house.events("q", &id), ["queued", "claimed", "finished"], "the job continued meanwhile");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_restart_of_postgres_mid_job_loses_and_doubles_nothing() {
     assert_eq!(House::lines(&result), all_lines());
     assert_eq!(follower.wait().code(), Some(0), "{:?}", follower.said);
     assert_eq!(followed(&follower), all_lines());
-    // And everything works on.
+    // And everything still works.
     let next = house.add("q", "echo next");
     assert_eq!(House::lines(&house.result("q", &next)), ["next"]);
 }
@@ -135,7 +135,7 @@ fn a_result_that_cannot_be_delivered_waits_on_disk_and_arrives() {
     // Until the file has its name, the finish is not on disk.
     let is_kept = |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|e| e.path().extension() == Some("json".as_ref()));
     until(|| std::fs::read_dir(&spool).ok()?.any(is_kept).then_some(()));
-    // Even a worker killed with the result in hand delivers it when it starts again, if its claim still lives.
+    // Even a worker that was killed before it sent the result delivers it after a restart, if its claim still lives.
     worker.signal(Signal::KILL);
     worker.wait();
     let _api = house.start_api();

@@ -56,7 +56,7 @@ async fn the_server_of_a_killed_asman_is_stopped_and_started_anew() {
     let orphan = postmaster(data.path()).unwrap();
     running.signal(Signal::KILL);
     running.wait();
-    assert!(is_alive(orphan), "the server is in a group of its own");
+    assert!(is_alive(orphan), "the server is in a separate group");
     let (mut running, url) = start(data.path());
     assert!(running.said.iter().any(|line| line.contains("left behind")), "{:?}", running.said);
     assert!(!is_alive(orphan));
@@ -128,6 +128,6 @@ fn down_stops_a_server_in_the_foreground_and_says_so_when_none_runs() {
     assert_eq!((down.status.code(), text(&down.stderr).contains("Stopped process")), (Some(0), true), "{down:?}");
     assert_eq!(running.wait().code(), Some(0));
     let down = run(&["down", "--data-directory", folder]);
-    assert_eq!((down.status.code(), text(&down.stderr).contains("nothing runs on")), (Some(1), true), "{down:?}");
+    assert_eq!((down.status.code(), text(&down.stderr).contains("no asman uses")), (Some(1), true), "{down:?}");
     until(|| postmaster(data.path()).is_none().then_some(()));
 }

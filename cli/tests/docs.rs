@@ -1,5 +1,5 @@
-//! Every example of the guide at `/docs` runs as it is shown, and prints the lines that the `text` block behind it holds. Every link
-//! of the repository's Markdown leads somewhere.
+//! Every example of the guide at `/docs` runs as it is shown, and prints the lines of the `text` block after it. Every link of the
+//! repository's Markdown leads somewhere.
 //!
 //! The examples of a page are one session of a shell in a folder of its own: what one sets, the next ones have. SQL goes to the
 //! database of the same server, JavaScript to Node.
@@ -49,7 +49,7 @@ fn script(blocks: &[Block]) -> String {
             "sql" => format!("psql \"$DATABASE\" -X -v ON_ERROR_STOP=1 <<'END_OF_SQL'\n{text}END_OF_SQL\n"),
             "js" => format!("cat > example.mjs <<'END_OF_JS'\n{text}END_OF_JS\n$NODE example.mjs\n"),
             "text" | "html" | "json" | "console" | "python" | "yaml" | "nginx" => String::new(),
-            other => panic!("nobody knows how to run a block of {other:?}"),
+            other => panic!("this test cannot run a block of {other:?}"),
         };
     }
     script
@@ -87,7 +87,7 @@ fn run(page: &str, stack: &Stack, data: &Path) -> bool {
     true
 }
 
-/// The pages are for a reader whose worker is there; it connects a moment after the API.
+/// The pages assume a connected worker; it connects a moment after the API.
 fn has_worker(api: &str) -> bool {
     let ask = r#"{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_queue_status"}}"#;
     let output = Command::new("curl").args(["-sS", &format!("{api}/mcp?queue=local"), "-d", ask]).output().unwrap();

@@ -28,11 +28,11 @@ enum Form {
     Key,
 }
 
-/// What the API and the storage saw.
+/// The requests to the API and the storage.
 #[derive(Default)]
 struct Seen {
     form: Form,
-    /// Where the API sends whoever comes for a file.
+    /// Where the API redirects requests for a file.
     place: String,
     /// Method and path of what came to the storage.
     at_storage: Vec<String>,
@@ -135,7 +135,7 @@ async fn store(State(seen): State<Shared>, Path(key): Path<String>, body: Bytes)
     StatusCode::OK
 }
 
-/// Reads it all, so that nothing but the answer is wrong.
+/// Reads everything, so that only the answer is wrong.
 async fn on(body: Bytes) -> impl IntoResponse {
     assert_eq!(body.len(), INPUT_BYTES);
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/nowhere")])
@@ -164,7 +164,7 @@ async fn run_with(form: Form, place: impl Fn(&str) -> String) -> Shared {
         let seen = seen.lock().unwrap();
         assert_eq!(seen.stored, [INPUT_BYTES]);
         assert_eq!(seen.tokens_at_api, ["Bearer for-the-api"]);
-        assert_eq!(seen.n_tokens_at_storage, 0, "the token is for the API alone");
+        assert_eq!(seen.n_tokens_at_storage, 0, "the token is only for the API");
     }
     seen
 }

@@ -1,5 +1,6 @@
-//! A worker of the existing kind and ours on one queue: every log in its place, every state told, no job run twice. The existing kind
-//! is scripted from the wire's description, JSON over a socket; ours is the real program with real containers and builds.
+//! A worker of the existing kind and ours on one queue: every log is complete, every state is reported, no job runs twice. The
+//! existing kind is scripted from the wire's description, JSON over a socket; ours is the real program with real containers and
+//! builds.
 //!
 //! `./x test-fleet` sends 200 jobs; the short form sends 40.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
@@ -21,8 +22,8 @@ const QUEUE: &str = "fleet";
 /// Jobs that the worker of the existing kind runs at a time, each for a moment, so that ours gets its share.
 const AT_A_TIME: usize = 2;
 const RUN: Duration = Duration::from_millis(700);
-/// For the whole fleet to do one job.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Time for the whole fleet to run one job.
+const JOB_TIMEOUT: Duration = Duration::from_secs(15);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -46,7 +47,7 @@ async fn next(socket: &mut Socket) -> Value {
     }
 }
 
-/// What a job is for.
+/// The purpose of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Run,
@@ -167,7 +168,7 @@ impl Client {
     }
 
     async fn follow(mut self, mut socket: Socket, n_jobs: usize) -> Self {
-        let deadline = tokio::time::Instant::now() + PATIENCE * u32::try_from(n_jobs).unwrap();
+        let deadline = tokio::time::Instant::now() + JOB_TIMEOUT * u32::try_from(n_jobs).unwrap();
         while self.n_finished() < n_jobs {
             let n = self.n_finished();
             let message = tokio::time::timeout_at(deadline, next(&mut socket)).await;
@@ -183,8 +184,8 @@ fn joined(lines: &Value, is_stderr: bool) -> String {
     lines.map(|line| line[0].as_str().unwrap()).collect()
 }
 
-/// Every state that the job had was told, in order, and it ran once. A claim that its worker did not hear of in time was put back
-/// before anything ran.
+/// Every state that the job had was told, in order, and it ran once. A claim whose answer its worker did not get in time was
+/// released before anything ran.
 fn check_history(house: &House, id: &str, told: &[String]) {
     let history = house.get(&format!("/q/{QUEUE}/j/{id}/history.json")).unwrap()["data"].clone();
     let mut had: Vec<&str> = history.as_array().unwrap().iter().map(|entry| entry["state"].as_str().unwrap()).collect();
@@ -195,7 +196,7 @@ fn check_history(house: &House, id: &str, told: &[String]) {
     assert_eq!((n("claimed") - n("released"), n("requeued"), n("finished")), (1, 0, 1), "{id}: {history}");
 }
 
-/// Each log is where it belongs, in the stored log and in the result.
+/// Each log is in the right place, in the stored log and in the result.
 fn check_logs(house: &House, id: &str, n: usize, kind: Kind) {
     let lines = |which: &str| house.get(&format!("/q/{QUEUE}/j/{id}/{which}-logs.json")).unwrap()["data"].clone();
     let (build, run) = (lines("build"), lines("run"));

@@ -19,16 +19,16 @@ use tempfile::TempDir;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// What the API answers, and what it was asked.
+/// The API's answers, and the requests to it.
 #[derive(Default)]
 struct Script {
-    /// One per connection to the stream, in order; the last one goes on and on.
+    /// One per connection to the stream, in order; the last one is repeated.
     streams: Vec<String>,
     result: Value,
     submitted: Vec<Value>,
     resumed_after: Vec<Option<String>>,
     stored: Vec<(String, usize)>,
-    /// When the job ended, if it did so before it was submitted; a test may let it end anew then.
+    /// When the job ended, if it did so before it was submitted; a test may let it end again.
     ended_before: Vec<i64>,
     /// What is answered to the next submissions instead, as a gateway does it while the API starts again.
     gateway: Vec<(u16, &'static str)>,
@@ -119,7 +119,7 @@ async fn result(State(shared): State<Shared>, Path((_, id)): Path<(String, Strin
     let mut script = shared.lock().unwrap();
     let mut result = script.result.clone();
     if script.resumed_after.is_empty() && !result.is_null() {
-        // Nobody has followed it to its end yet.
+        // No command has followed it to its end yet.
         match if script.ended_before.is_empty() { None } else { Some(script.ended_before.remove(0)) } {
             Some(time) => result["finished"]["time"] = time.into(),
             None => result = Value::Null,
@@ -335,7 +335,7 @@ async fn a_token_and_an_address_may_end_in_a_newline() {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert_eq!(shared.lock().unwrap().tokens, [Some("Bearer the-token".to_owned()), None]);
     let output = run(&api, &folder, &["--token", "a\nb", "list", "q"]).await;
-    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("no request can carry"), "{output:?}");
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("cannot be sent in a header"), "{output:?}");
 }
 
 #[tokio::test]
@@ -428,7 +428,7 @@ async fn a_job_that_the_queue_does_not_know_has_one_sentence_and_one_exit_code()
     for arguments in [&["result"][..], &["logs"], &["logs", "-f"], &["await"], &["cancel"]] {
         let output = run(&api, &folder, &[arguments, &["q", "unknown"]].concat()).await;
         let said = (output.status.code(), text(&output.stderr), text(&output.stdout));
-        assert_eq!(said, (Some(2), "asman: the queue knows no such job\n".to_owned(), String::new()), "{arguments:?}");
+        assert_eq!(said, (Some(2), "asman: the queue has no such job\n".to_owned(), String::new()), "{arguments:?}");
     }
 }
 
@@ -483,12 +483,15 @@ async fn a_result_that_was_there_before_says_that_nothing_ran() {
     let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait"]).await;
     let said = text(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(0), 1), "{output:?}");
-    assert!(said.starts_with("This job ran before, 2 hours ago: nothing runs") && said.contains("--again"), "{said}");
+    assert!(
+        said.starts_with("This job ran before, 2 hours ago: this is its earlier result") && said.contains("--again"),
+        "{said}"
+    );
     let (api, _) = serve(script(vec![ended, ended])).await;
     let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait", "--json"]).await;
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&json["hasRunBefore"], text(&output.stderr)), (&json!(true), String::new()), "{output:?}");
-    // Its old result made room for a new run, or there was none.
+    // Its old result was replaced by a new run, or there was none.
     for ended_before in [vec![ended, ended + 1], vec![ended], vec![]] {
         let (api, _) = serve(script(ended_before)).await;
         let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait", "--json"]).await;

@@ -1,4 +1,4 @@
-//! A registry that fails every question for a while, beside a worker with many jobs: none is lost and none ends as an error.
+//! A registry that fails every request for a while, and a worker with many jobs: none is lost and none ends as an error.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -16,8 +16,8 @@ fn docker(arguments: &[&str]) {
     assert!(output.status.success(), "docker {arguments:?}: {output:?}");
 }
 
-/// A door to the registry that answers 503 until that moment.
-fn open_door(behind: String, until: Instant) -> String {
+/// A proxy of the registry that answers 503 until that moment.
+fn failing_registry(behind: String, until: Instant) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -36,7 +36,7 @@ fn answer(mut client: TcpStream, behind: &str, fails: bool) -> Option<()> {
     while !head.ends_with(b"\r\n\r\n") {
         client.read_exact(&mut byte).ok()?;
         head.push(byte[0]);
-        // An engine that begins with TLS is told at once that there is none.
+        // An engine that tries TLS first is refused at once.
         if head[0] == 0x16 {
             return None;
         }
@@ -61,7 +61,7 @@ fn outlast(outage: Duration, n_jobs: usize) -> Duration {
     docker(&["push", &pushed]);
     docker(&["rmi", &pushed]);
     let began = Instant::now();
-    let image = format!("{}/outage:v1", open_door(address, began + outage));
+    let image = format!("{}/outage:v1", failing_registry(address, began + outage));
     let _api = house.start_api();
     let jobs: Vec<String> = (0..n_jobs)
         .map(|n| {

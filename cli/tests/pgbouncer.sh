@@ -13,7 +13,7 @@ if [ -x "$folder/pgbouncer" ]; then
 fi
 command -v apt-get >/dev/null 2>&1 || fail "the source is Debian's; build PgBouncer 1.21 or newer yourself and name it in PGBOUNCER"
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | head -n 1)
-[ -n "$mirror" ] || fail "this machine knows no mirror of Debian; build PgBouncer 1.21 or newer yourself and name it in PGBOUNCER"
+[ -n "$mirror" ] || fail "no Debian mirror is configured on this machine; build PgBouncer 1.21 or newer yourself and name it in PGBOUNCER"
 new=$(mktemp -d "$folder.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 mkdir -p "$new/lists/partial" "$new/source"

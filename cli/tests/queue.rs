@@ -95,7 +95,7 @@ async fn a_policy_without_an_owner_is_warned_of_and_a_refusal_speaks_of_flags() 
     let set = |more: &'static str| ["queue", "policy", "set", "q", "--worker-token", more];
     let output = run(&api, &set("env:NEW"), &[("NEW", "ownerless-0123456789")]).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(text(&output.stderr).contains("Nobody owns this policy"), "{output:?}");
+    assert!(text(&output.stderr).contains("This policy has no owner"), "{output:?}");
     let output = run(&api, &set("env:NEW"), &[("NEW", "worker-token-0123456789")]).await;
     assert_eq!(text(&output.stderr), "", "it has an owner");
     let output = run(&api, &["queue", "policy", "set", "q", "--max-queued", "0"], &[]).await;

@@ -1,4 +1,4 @@
-//! A queue's name, its tokens and its callbacks are in no log line at any level of the product, no metric and no notification.
+//! A queue's name, its tokens and its callbacks appear in no log line of any level, no metric and no notification.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -22,7 +22,7 @@ struct Api {
 }
 
 impl Api {
-    /// A request as a careless client sends it: with a token, and with a referrer that holds the name.
+    /// A request of a careless client: with a token, and with a referrer that contains the name.
     async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
         let request = self.http.request(method, format!("{}{path}", self.url)).body(body);
         let request = request.bearer_auth(TOKEN).header("referer", format!("{}/q/{QUEUE}", self.url));
@@ -61,7 +61,7 @@ fn start(database_url: &str, blobs: &std::path::Path) -> (Running, String) {
 /// A job's life, with everything that can go wrong in it.
 async fn whole_flow(api: &Api, database: &sqlx::PgPool, receiver_port: u16) {
     let q = format!("/q/{QUEUE}");
-    // One receiver is not there, one refuses, one is a name with no address.
+    // One receiver does not exist, one refuses, and one is a name without an address.
     for (n, url) in (0..).zip([
         format!("http://127.0.0.1:1/{CALLBACK}?queue={QUEUE}"),
         format!("http://localhost:{receiver_port}/{CALLBACK}?token={TOKEN}"),
@@ -107,7 +107,7 @@ async fn whole_flow(api: &Api, database: &sqlx::PgPool, receiver_port: u16) {
     server_error(api, database, &q).await;
 }
 
-/// A fault of ours: the answer names the id under which the log has the cause.
+/// An internal error: the answer contains the id under which the log has the cause.
 async fn server_error(api: &Api, database: &sqlx::PgPool, q: &str) {
     database.execute("alter table asman.queued rename to away").await.unwrap();
     let request = api.http.get(format!("{}{q}", api.url)).header("x-request-id", "my-id.1").bearer_auth(TOKEN);

@@ -140,7 +140,7 @@ fn in_the_background_it_is_healthy_when_the_command_returns_and_gone_after_down(
     until(|| postmaster(data.path()).is_none().then_some(()));
     let again = asman().args(["down", "--data-directory"]).arg(data.path()).output().unwrap();
     assert_eq!(again.status.code(), Some(1), "{again:?}");
-    assert!(text(&again.stderr).contains("nothing runs on"), "{again:?}");
+    assert!(text(&again.stderr).contains("no asman uses"), "{again:?}");
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn an_api_that_is_not_there_exits_with_3_and_no_queue_name() {
 }
 
 #[test]
-fn doctor_has_a_line_for_each_need_and_a_mend_for_each_lack() {
+fn doctor_has_a_line_for_each_need_and_a_fix_for_each_problem() {
     let output = asman().args(["doctor", "--json"]).env("ASMAN_POSTGRES_BIN", "/nonexistent").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
@@ -169,6 +169,6 @@ fn pages_elsewhere_are_let_in_and_shut_out_by_their_origin() {
         assert_eq!(consent(&["allow", bad]).0, Some(2), "{bad}");
     }
     assert_eq!(consent(&["revoke", "https://page.example"]).0, Some(0));
-    assert!(consent(&["revoke", "https://page.example"]).2.contains("were not let in"));
-    assert!(consent(&["list"]).2.contains("No page of another origin"));
+    assert!(consent(&["revoke", "https://page.example"]).2.contains("were not allowed"));
+    assert!(consent(&["list"]).2.contains("No pages of other origins"));
 }

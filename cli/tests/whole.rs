@@ -95,13 +95,13 @@ fn a_stop_leaves_no_container_and_no_server_and_the_next_start_finds_the_results
 }
 
 #[test]
-fn without_docker_the_rest_is_served_and_the_lack_is_said_once() {
+fn without_docker_the_rest_is_served_and_the_problem_is_said_once() {
     let data = data_directory();
     let missing = format!("unix://{}", data.path().join("no.sock").display());
     let mut running = Running::start(Stack::command(data.path()).env("DOCKER_HOST", &missing));
     let api = support::address_of(&running.wait_for("Asman is up"));
-    let lacks = running.said.iter().filter(|line| line.contains("No worker here")).collect::<Vec<_>>();
-    assert!(lacks.len() == 1 && lacks[0].contains("install and start"), "{:?}", running.said);
+    let said = running.said.iter().filter(|line| line.contains("No worker here")).collect::<Vec<_>>();
+    assert!(said.len() == 1 && said[0].contains("install and start"), "{:?}", running.said);
     let added = job(&api, &["add", "local", "-i", "asman/demo", "-c", "true"]).output().unwrap();
     assert_eq!(added.status.code(), Some(0), "{added:?}");
     let listed = job(&api, &["list", "local"]).output().unwrap();

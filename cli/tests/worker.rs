@@ -425,7 +425,7 @@ fn a_worker_without_an_engine_starts_one_and_stops_it_at_the_end() {
 }
 
 #[test]
-fn an_engine_that_cannot_be_started_is_named_with_its_mend() {
+fn an_engine_that_cannot_be_started_is_named_with_its_fix() {
     let folder = tempfile::tempdir().unwrap();
     let start = |program: &Path, change: &dyn Fn(&mut Command)| {
         let mut command = Command::new(program);

@@ -1,4 +1,4 @@
-//! One connection for migrations, with what its address asks for.
+//! One connection for migrations, with all settings of its address.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 use crate::dial::Dialer;
 use crate::{Address, Error, Host};
 
-/// Bytes on their way between the driver and the connection.
+/// Bytes that are buffered between the driver and the connection.
 const PIPE: usize = 64 * 1024;
 
-/// Connects to the first of the address's servers that answers; of several, to the first that may be written to.
+/// Connects to the first server of the address that answers; if there are several, to the first that accepts writes.
 pub async fn connect(database_url: &str) -> Result<Client, Error> {
     let address = Address::read(database_url)?;
     let dialer = Arc::new(Dialer::new(&address)?);
@@ -25,7 +25,7 @@ pub async fn connect(database_url: &str) -> Result<Client, Error> {
             Ok(client) if address.hosts.len() == 1 => return Ok(client),
             Ok(client) => match may_write(&client).await {
                 Ok(true) => return Ok(client),
-                Ok(false) => failed = Error::Connect("none of the servers takes writes".to_owned()),
+                Ok(false) => failed = Error::Connect("none of the servers accepts writes".to_owned()),
                 Err(error) => failed = Error::Connect(crate::chain(&error)),
             },
             Err(error) => failed = error,
@@ -40,9 +40,9 @@ async fn connect_to(address: &Address, dialer: Arc<Dialer>, host: &Host, port: u
     tokio::spawn(async move { dialer.serve(far, &server, port).await });
     let config = config(address);
     let connecting = config.connect_raw(near, NoTls);
-    // The dialer has the same patience for the server's first answer; logging in takes further ones.
-    let patience = address.connect_timeout.unwrap_or(Duration::MAX);
-    let connected = tokio::time::timeout(patience, connecting).await;
+    // The dialer has the same timeout for the server's first answer. The login needs further messages.
+    let timeout = address.connect_timeout.unwrap_or(Duration::MAX);
+    let connected = tokio::time::timeout(timeout, connecting).await;
     let connected = connected.map_err(|_| Error::Connect("no answer within `connect_timeout`".to_owned()))?;
     let (client, connection) = connected.map_err(|error| Error::Connect(crate::chain(&error)))?;
     tokio::spawn(drive(connection));
@@ -74,7 +74,7 @@ fn config(address: &Address) -> Config {
     let _ = address.password.as_ref().map(|password| config.password(password));
     config.application_name(address.application_name.as_deref().unwrap_or("asman migrate"));
     let _ = address.options.as_ref().map(|options| config.options(options));
-    // What the driver would judge by: it sees no TLS, and the dialer has done what the address asks for.
+    // The driver itself sees no TLS: the dialer has applied the address's settings.
     config.ssl_mode(tokio_postgres::config::SslMode::Disable);
     config
 }

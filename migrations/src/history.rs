@@ -1,4 +1,4 @@
-//! The numbered files: which there are, which a database has, and the next one that it lacks.
+//! The numbered files: their list, those that a database has, and the next missing one.
 //!
 //! The table and its checksums are those of refinery, which reads and names the files at build time.
 
@@ -63,7 +63,7 @@ pub(crate) async fn apply_next(client: &Client) -> Result<Option<String>, Error>
     let failed = |error| Error::Migration { name: format!("V{number:03}__{name}"), error };
     client.batch_execute("set local client_min_messages = warning").await?;
     client.batch_execute(next.sql().unwrap_or_default()).await.map_err(failed)?;
-    // A name is of letters, digits and underscores alone: refinery takes no other.
+    // A name has only letters, digits and underscores: refinery accepts no other.
     let note = format!(
         "insert into asman.migration (version, name, applied_on, checksum) values ({number}, '{name}', \
          to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), '{}'); commit",
@@ -73,7 +73,7 @@ pub(crate) async fn apply_next(client: &Client) -> Result<Option<String>, Error>
     Ok(Some(format!("V{number:03} {name}")))
 }
 
-/// Whether all that was applied is as this build has it.
+/// Checks that all applied files are the same as in this build.
 fn check(applied: &[Applied], own: &[refinery::Migration]) -> Result<(), Error> {
     for applied in applied {
         let name = format!("V{:03}__{}", applied.version, applied.name);

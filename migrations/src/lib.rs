@@ -1,8 +1,8 @@
 //! The schema's history, and how a database is brought up to date with it.
 //!
-//! [`migrate`] applies the numbered files of `migrations/sql`, each in a transaction of its own, then makes the procedures of
-//! `sql/procedures` and, when their text has changed, the views of `sql/views` anew: those have one current text each and no
-//! history. Ten migrators at once on an empty database all succeed: every transaction takes the same advisory lock and looks again.
+//! [`migrate`] applies the numbered files of `migrations/sql`, each in a transaction of its own, then replaces the procedures of
+//! `sql/procedures` and, if their text has changed, the views of `sql/views`: these have one current text and no history. Ten
+//! migrators at once on an empty database all succeed: every transaction takes the same advisory lock and checks again.
 //!
 //! Works through a pooler in transaction mode: the lock lives in the transaction, and no statement is prepared by name. Never
 //! reads or writes a job.
@@ -26,10 +26,10 @@ pub use schedule::Run as CronRun;
 
 static PROCEDURES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sql/procedures");
 static VIEWS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sql/views");
-/// Who may read the views. Granted anew each time: a rebuilt view has no grants.
+/// The roles that may read the views. The grants are repeated each time, because a rebuilt view has none.
 const ROLES: &str = include_str!("../../sql/roles.sql");
 
-/// Where it is kept what was applied.
+/// The table of the applied files.
 const MAKE_HISTORY: &str = "create table if not exists asman.migration (version int4 primary key, name varchar(255), \
                             applied_on varchar(255), checksum varchar(255))";
 
@@ -39,7 +39,7 @@ pub enum Error {
     /// Its address cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// Not reachable, or it refuses us.
+    /// The database cannot be reached, or refuses the login.
     #[error("the database cannot be reached: {0}")]
     Connect(String),
     /// A statement failed.
@@ -53,15 +53,15 @@ pub enum Error {
         /// Why.
         error: tokio_postgres::Error,
     },
-    /// The database got a numbered file with another text than ours.
+    /// The database has a numbered file with another text than this build.
     #[error(
-        "the database got another {0} than this program has: the file was changed after it was applied; give it its old text back \
-         and write the change into a new file, or, where nothing in the database is worth keeping, drop it and begin anew (of \
+        "the database has another {0} than this program: the file was changed after it was applied; restore its old text and \
+         write the change into a new file, or, if you do not need the data, drop the database and start again (of \
          `asman up`: delete the folder `database` of its data directory)"
     )]
     Changed(String),
-    /// The database got a numbered file that we do not have.
-    #[error("the database has {0}, which this program does not know: it is of a newer release; upgrade the program")]
+    /// The database has a numbered file that this build lacks.
+    #[error("the database has {0}, which this program does not know: it belongs to a newer release; upgrade the program")]
     Newer(String),
 }
 
@@ -83,11 +83,11 @@ pub struct MigrationStatus {
     pub version: i32,
     /// Its name.
     pub name: String,
-    /// RFC 3339 time; absent when it is still to come.
+    /// RFC 3339 time; absent if it was not applied yet.
     pub applied_on: Option<String>,
 }
 
-/// Brings the database up to date. Gives the names of the files applied now, oldest first.
+/// Updates the database. Returns the names of the files that were applied now, oldest first.
 pub async fn migrate(database_url: &str) -> Result<Vec<String>, Error> {
     let client = connect(database_url).await?;
     begin(&client).await?;
@@ -108,14 +108,14 @@ pub async fn migrate(database_url: &str) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Begins a transaction that only one migrator at a time is in. The lock lives and dies with the transaction, so that a pooler
-/// may give each transaction another connection.
+/// Begins a transaction for one migrator at a time. The lock ends with the transaction, so that a pooler may give each
+/// transaction another connection.
 async fn begin(client: &Client) -> Result<(), tokio_postgres::Error> {
     client.batch_execute("begin; select pg_advisory_xact_lock(hashtextextended('asman.migrate', 0))").await
 }
 
-/// What is to be done once after a dump was restored or a data directory set back in time: brings the schema up to date, and moves
-/// epochs ahead of every claim that was ever made. Gives the number from which epochs go on.
+/// Must run once after a dump was restored or a data directory was set back in time: it updates the schema, and moves epochs
+/// ahead of every claim that was ever made. Returns the number at which epochs continue.
 pub async fn after_restore(database_url: &str) -> Result<i64, Error> {
     migrate(database_url).await?;
     let client = connect(database_url).await?;
@@ -123,7 +123,7 @@ pub async fn after_restore(database_url: &str) -> Result<i64, Error> {
     Ok(first_column(&rows).next().and_then(|number| number.parse().ok()).unwrap_or_default())
 }
 
-/// The first column of what a simple query gave.
+/// The first column of a simple query's result.
 fn first_column(messages: &[SimpleQueryMessage]) -> impl Iterator<Item = &str> {
     messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
@@ -131,8 +131,8 @@ fn first_column(messages: &[SimpleQueryMessage]) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Procedures are replaced each time, views only when their text changed: dropping them takes grants along. Those of our own
-/// roles are made again.
+/// Procedures are replaced each time, views only when their text has changed, because dropping them removes grants. The grants of
+/// our own roles are repeated.
 async fn rebuild(client: &Client) -> Result<(), Error> {
     begin(client).await?;
     client.batch_execute("set local client_min_messages = warning").await?;
@@ -149,7 +149,7 @@ async fn rebuild(client: &Client) -> Result<(), Error> {
         client.batch_execute(&format!("comment on schema report is '{digest}'")).await?;
     }
     client.batch_execute(ROLES).await?;
-    // A hash is of hexadecimal digits alone.
+    // A hash has only hexadecimal digits.
     let note = format!(
         "insert into asman.schema_text (hash) values ('{}') on conflict (hash) do update set last_applied = clock_timestamp()",
         text_hash()
@@ -180,7 +180,7 @@ pub fn version() -> i32 {
     history::own().iter().map(history::number_of).max().unwrap_or_default()
 }
 
-/// Hash of what [`migrate`] applies each time: procedures, views and roles. The database keeps those that it got.
+/// Hash of what [`migrate`] applies each time: procedures, views and roles. The database stores the hashes that it got.
 pub fn text_hash() -> String {
     let mut hasher = Sha256::new();
     hasher.update(digest_of(&PROCEDURES));
@@ -213,7 +213,7 @@ pub async fn status(database_url: &str) -> Result<Vec<MigrationStatus>, Error> {
     Ok(own.iter().map(status).collect())
 }
 
-/// How the last run of maintenance by `pg_cron` went; nothing where it is not in the database.
+/// The result of the last maintenance run by `pg_cron`; nothing if it is not in the database.
 pub async fn cron_run(database_url: &str) -> Result<Option<CronRun>, Error> {
     let client = connect(database_url).await?;
     Ok(schedule::last_run(&client).await?)

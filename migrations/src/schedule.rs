@@ -1,12 +1,12 @@
-//! Hands `asman.maintain()` to `pg_cron` where the database has it.
+//! Schedules `asman.maintain()` with `pg_cron` if the database has it.
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-/// Schedules maintenance every five minutes where `pg_cron` is in this database and may be used; says so, and never fails: the API
-/// does the same work, whatever `pg_cron` does.
+/// Schedules maintenance every five minutes if `pg_cron` is in this database and may be used, and logs it. It never fails,
+/// because the API does the same work in any case.
 ///
-/// The extension is not made here. Its tables have row security, which stops `pg_dump` by anybody but a superuser: whoever wants
-/// it in this database decides that.
+/// The extension is not created here. Its tables have row security, with which only a superuser can run `pg_dump`, so an operator
+/// must decide to install it.
 pub(crate) async fn schedule_maintenance(client: &Client) {
     match try_schedule(client).await {
         Ok(Some(Run::Failed(why))) => {
@@ -16,22 +16,22 @@ pub(crate) async fn schedule_maintenance(client: &Client) {
         Ok(Some(Run::None)) => tracing::info!(
             "pg_cron is asked to run asman.maintain() every five minutes; `asman db status` says whether it can. The API runs it too"
         ),
-        Ok(None) => tracing::debug!("pg_cron is not here; the API runs asman.maintain()"),
+        Ok(None) => tracing::debug!("this database does not have pg_cron; the API runs asman.maintain()"),
         Err(error) => {
             let cause = crate::chain(&error);
-            tracing::warn!(cause, "pg_cron is here but cannot be used; the API runs asman.maintain()");
+            tracing::warn!(cause, "this database has pg_cron, but this user may not use it; the API runs asman.maintain()");
         }
     }
 }
 
-/// How the last run of ours went.
+/// The result of our last run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Run {
-    /// There was none yet.
+    /// There was no run yet.
     None,
-    /// It did the work.
+    /// It succeeded.
     Succeeded,
-    /// It did not; this is what it said.
+    /// It failed, with this message.
     Failed(String),
 }
 
@@ -47,7 +47,7 @@ async fn is_here(client: &Client) -> Result<bool, tokio_postgres::Error> {
     Ok(crate::first_column(&made).next().is_some())
 }
 
-/// How the last run of `pg_cron` went; nothing where it is not here.
+/// The result of the last run by `pg_cron`; nothing if the database does not have it.
 pub(crate) async fn last_run(client: &Client) -> Result<Option<Run>, tokio_postgres::Error> {
     if !is_here(client).await? {
         return Ok(None);

@@ -1,8 +1,8 @@
 //! A database per test, made from a template, on the throw-away server that `TEST_DATABASE_URL` names.
 //!
 //! A database and not a schema: notification channels and advisory locks belong to a database, so tests cannot wake or block
-//! each other. The template carries the hash of the schema in its name and is built once, under a lock, whatever the number
-//! of test processes.
+//! each other. The template has the hash of the schema in its name and is built once, under a lock, for any number of test
+//! processes.
 
 #![expect(clippy::expect_used, reason = "test scaffolding: a test that cannot start has failed")]
 
@@ -16,7 +16,7 @@ use crate::{connect, migrate, schema_hash};
 /// A migrated, empty database of its own.
 #[derive(Debug)]
 pub struct TestDatabase {
-    /// Where it is.
+    /// Its URL.
     pub url: String,
     /// Its name on the server.
     pub name: String,
@@ -35,7 +35,7 @@ impl TestDatabase {
         Self::create(&admin, &format!("template {template} strategy file_copy")).await
     }
 
-    /// Makes one with nothing in it, not even our schema.
+    /// Creates an empty one, even without our schema.
     ///
     /// # Panics
     /// When there is no server.
@@ -75,7 +75,7 @@ fn now_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Built under another name and renamed when whole, so that a killed builder leaves nothing that looks finished.
+/// It is built under another name and renamed when it is complete, so that a killed builder leaves nothing that looks finished.
 async fn ensure_template(admin: &Client) -> String {
     let template = format!("tpl_{}", &schema_hash()[..16]);
     admin.batch_execute("select pg_advisory_lock(7221)").await.expect("lock the template");

@@ -1,4 +1,4 @@
-//! An epoch is issued once, whatever became of the database in between.
+//! An epoch is issued once, whatever happened to the database in between.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -21,10 +21,10 @@ async fn epochs_go_on_by_one_while_the_database_stays_where_it_is() {
     let client = connect(&database.url).await.unwrap();
     let first = claim(&client, "a").await;
     assert_eq!(claim(&client, "b").await, first + 1);
-    assert!(first < 1 << 53, "every client can hold it: {first}");
+    assert!(first < 1 << 53, "every client can represent it: {first}");
 }
 
-/// What a restored dump has: the numbers of its time, and a table of another number in the catalogue.
+/// The state of a restored dump: old numbers, and a table with another number in the catalogue.
 async fn restore(client: &Client) {
     let restored = "create temp table kept as select * from asman.incarnation; drop table asman.incarnation; \
                     create table asman.incarnation (only_row bool not null default true primary key, place text not null, \

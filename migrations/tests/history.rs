@@ -1,4 +1,4 @@
-//! The schema comes up from nothing, alone or in company, and time passes over it without harm.
+//! The schema is created from nothing, by one or many migrators, and maintenance keeps it in order.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -122,7 +122,10 @@ async fn a_file_that_was_changed_after_it_was_applied_is_told_with_the_way_out()
     let client = connect(&database.url).await.unwrap();
     client.batch_execute("update asman.migration set checksum = '1' where version = 2").await.unwrap();
     let told = migrate(&database.url).await.unwrap_err().to_string();
-    assert!(told.contains("another V002__webhooks_namespaces_items than") && told.contains("drop it and begin anew"), "{told}");
+    assert!(
+        told.contains("another V002__webhooks_namespaces_items than") && told.contains("drop the database and start again"),
+        "{told}"
+    );
     let newer = "update asman.migration set version = 900, name = 'later' where version = 3";
     client.batch_execute("delete from asman.migration where version = 2").await.unwrap();
     client.batch_execute(newer).await.unwrap();
@@ -154,7 +157,7 @@ async fn partitions_beside_an_open_report_wait_for_it_and_nobody_waits_for_them(
                insert into asman.definition (hash, body, used_at) values (sha256('old'), '{}', now() - interval '100 days')";
     owner.batch_execute(due).await.unwrap();
     reader.batch_execute("begin; select count(*) from asman.finished; select count(*) from asman.event").await.unwrap();
-    // The server's own watch: a busy machine is no wait for a lock.
+    // Measured by the server's own clock, so that a busy machine does not count as a wait for a lock.
     submitter.batch_execute("set lock_timeout = '200ms'").await.unwrap();
     let maintaining = tokio::spawn(async move { maintain(&database.url).await.map(|()| database) });
     let mut n = 0;
@@ -189,7 +192,7 @@ async fn a_step_of_maintenance_that_fails_is_told_and_the_others_are_done() {
     assert_eq!(workers.get::<_, i64>(0), 0);
 }
 
-/// Runs a program of the database's with a URL that it understands; gives what it printed.
+/// Runs a PostgreSQL program with a URL that it understands; returns its output.
 fn program(name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     use std::io::Write;
     use std::process::{Command, Stdio};
@@ -208,7 +211,7 @@ fn program(name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
 async fn events_of_a_dump_from_a_cluster_with_greater_transaction_numbers_come_before_those_after_the_restore() {
     let (old, new) = (TestDatabase::new().await, TestDatabase::empty().await);
     let client = connect(&old.url).await.unwrap();
-    // As in a cluster that has seen nine billion transactions.
+    // As in a cluster with nine billion transactions.
     let far = "insert into asman.event (qid, job_id, kind, xid) values (asman.qid('q'), 'before', 'queued', '9000000000'); \
                delete from asman.cluster; insert into asman.cluster values (1)";
     client.batch_execute(far).await.unwrap();
@@ -219,7 +222,7 @@ async fn events_of_a_dump_from_a_cluster_with_greater_transaction_numbers_come_b
     client.batch_execute("insert into asman.event (qid, job_id, kind) values (asman.qid('q'), 'after', 'queued')").await.unwrap();
     let shown = "select string_agg(e.job_id, ' ' order by e.xid, e.seq) from asman.event e \
                  where e.xid < asman.event_xid(pg_snapshot_xmin(pg_current_snapshot()))";
-    // Settled once no older transaction of the cluster, such as another test's, goes on.
+    // The order is final when no older transaction of the cluster, such as another test's, is open.
     for _ in 0..500 {
         let row: Option<String> = client.query_one(shown, &[]).await.unwrap().get(0);
         if row.as_deref() == Some("before after") {
@@ -230,5 +233,5 @@ async fn events_of_a_dump_from_a_cluster_with_greater_transaction_numbers_come_b
         }
         client.batch_execute("select pg_sleep(0.02)").await.unwrap();
     }
-    panic!("new events never settle");
+    panic!("the order of new events never becomes final");
 }

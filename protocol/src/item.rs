@@ -51,7 +51,7 @@ impl Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidItemId {
     /// PostgreSQL cannot store a NUL.
-    #[error("an item's id must not hold a NUL")]
+    #[error("an item's id must not contain a NUL")]
     Nul,
     /// It is longer than [`ITEM_ID_CHARS_MAX`] or [`ITEM_ID_BYTES_MAX`].
     #[error("an item's id may have {ITEM_ID_CHARS_MAX} characters and {ITEM_ID_BYTES_MAX} bytes")]

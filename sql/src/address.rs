@@ -8,28 +8,28 @@ use crate::relay::Relay;
 
 /// A server that the driver can connect to.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Endpoint {
     /// How the driver gets there.
     pub(crate) options: PgConnectOptions,
-    /// What leads it there; none where the driver does the same by itself.
+    /// The relay to it; none if the driver can connect by itself.
     _relay: Option<Relay>,
 }
 
 /// The address's servers, in their order.
-pub(crate) fn places(address: &Address) -> Result<Vec<Place>> {
-    address.hosts.iter().map(|(host, port)| place(address, host, *port)).collect()
+pub(crate) fn endpoints(address: &Address) -> Result<Vec<Endpoint>> {
+    address.hosts.iter().map(|(host, port)| endpoint(address, host, *port)).collect()
 }
 
-fn place(address: &Address, host: &Host, port: u16) -> Result<Place> {
+fn endpoint(address: &Address, host: &Host, port: u16) -> Result<Endpoint> {
     let options = options(address).port(port);
     match host {
-        Host::Socket(folder) => Ok(Place { options: options.socket(folder), _relay: None }),
+        Host::Socket(folder) => Ok(Endpoint { options: options.socket(folder), _relay: None }),
         Host::Name(name) if address.tls == TlsMode::Disable && address.keepalive == Keepalive::default() => {
-            Ok(Place { options: options.host(name), _relay: None })
+            Ok(Endpoint { options: options.host(name), _relay: None })
         }
         Host::Name(_) => {
             let relay = Relay::new(address, host, port)?;
-            Ok(Place { options: options.socket(relay.folder()), _relay: Some(relay) })
+            Ok(Endpoint { options: options.socket(relay.folder()), _relay: Some(relay) })
         }
     }
 }
@@ -41,12 +41,12 @@ fn options(address: &Address) -> PgConnectOptions {
         .password(address.password.as_deref().unwrap_or_default())
         .database(&address.database)
         .application_name(address.application_name.as_deref().unwrap_or("asman"))
-        // The server's own default is exact, and poolers refuse a parameter that they do not know.
+        // The server's default is exact, and poolers refuse parameters that they do not know.
         .extra_float_digits(None)
         // The dialer encrypts.
         .ssl_mode(PgSslMode::Disable);
     let settings = address.settings();
-    // Poolers refuse this parameter, too.
+    // Poolers also refuse this parameter.
     if settings.is_empty() { options } else { options.options(settings) }
 }
 
@@ -57,8 +57,8 @@ mod tests {
     #[tokio::test]
     async fn every_part_of_an_address_reaches_the_driver() {
         let text = "postgres://a:p@h:6432/d?sslmode=disable&application_name=x&options=-c%20geqo%3Doff";
-        let place = &places(&Address::read(text).unwrap()).unwrap()[0];
-        let options = &place.options;
+        let endpoint = &endpoints(&Address::read(text).unwrap()).unwrap()[0];
+        let options = &endpoint.options;
         assert_eq!((options.get_host(), options.get_port(), options.get_username()), ("h", 6432, "a"));
         assert_eq!((options.get_database(), options.get_application_name()), (Some("d"), Some("x")));
         assert!(options.get_options().is_some_and(|options| options.contains("geqo=off")), "{options:?}");

@@ -8,8 +8,8 @@ const KEEP: &str = include_str!("../queries/alias/keep.sql");
 const ROWS: &str = include_str!("../queries/alias/rows.sql");
 
 impl Db {
-    /// The id of the row that is the job of this id in a queue, whichever of its true ids this is. An id that is nobody's, or has no
-    /// other, comes back as it is.
+    /// The id of the row of this job in a queue, for either of its true ids. An unknown id, or one without an alias, is returned
+    /// unchanged.
     pub async fn row_id(&self, qid: Qid, id: &str) -> Result<String> {
         if !protocol::is_sha256(id) {
             return Ok(id.to_owned());
@@ -22,7 +22,7 @@ impl Db {
         Ok(sqlx::query_scalar(ROWS).bind(qid).bind(ids).fetch_all(&self.pool).await?)
     }
 
-    /// Keeps both ids of the definitions that have two, by the hashes under which these are stored after that.
+    /// Stores both ids of the definitions that have two, by their hashes. The definitions are stored after that.
     pub(crate) async fn keep_aliases(&self, definitions: impl Iterator<Item = (Vec<u8>, &ParsedDefinition)>) -> Result<()> {
         let two = definitions.filter_map(|(hash, d)| Some(((hash, d.old_job_id.as_ref()?.as_str()), d.job_id.as_str())));
         let ((hashes, old_ids), job_ids): ((Vec<_>, Vec<_>), Vec<_>) = two.unzip();

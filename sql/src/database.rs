@@ -6,7 +6,7 @@ use std::time::Duration;
 use migrations::Address;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 
-use crate::lane::{Lane, Server};
+use crate::tuned_pool::{Server, TunedPool};
 use crate::{Error, Result, address, pooler};
 
 const READY: &str = include_str!("../queries/database/ready.sql");
@@ -21,16 +21,17 @@ static OWN_TEXT: LazyLock<String> = LazyLock::new(migrations::text_hash);
 const CHANNEL: &str = "asman";
 
 /// Claims are short and ordered by their index; with statistics that say "two rows a queue" the planner would read and sort the
-/// whole queue instead (measured: 176 ms against 0.19 ms on 200,000 waiting jobs). Arrays would be planned anew at each call.
+/// whole queue instead (measured: 176 ms against 0.19 ms on 200,000 waiting jobs). Without the setting, statements with arrays
+/// would be planned again at each call.
 const CLAIM_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set enable_sort = off; \
     set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
 
-/// Statements take arrays, which would be planned anew at each call. A plan outlives the moment when its tables were small, so none
-/// is to read a whole one: `docs/sql-internals.md` says what else that takes.
+/// Statements take arrays, and would be planned again at each call. A plan may be older than the growth of its tables, so no plan
+/// may read a whole table: `docs/sql-internals.md` says what else this needs.
 const COMMON_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; \
     set idle_in_transaction_session_timeout = '10s'; set statement_timeout = '60s'";
 
-/// What the connection of a statement was told, by the statement's path below `queries/`: what tests need to see its true plan.
+/// The settings of a statement's connection, by the statement's path below `queries/`: tests need them to see its real plan.
 pub fn settings_of(path: &str) -> &'static str {
     match path {
         "queued/claim.sql" | "item/claim.sql" | "item/peek.sql" => CLAIM_SETTINGS,
@@ -56,46 +57,47 @@ impl Default for Settings {
 /// PostgreSQL as the product sees it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
-    /// Everything that has no reason to be elsewhere.
-    pub(crate) pool: Lane,
-    /// Claims alone: their planner settings would hurt other statements. Two, because two statements may be in flight.
-    pub(crate) claims: Lane,
-    /// Log chunks and notifications, so that they do not wait behind the rest.
-    pub(crate) relaxed: Lane,
+    /// The pool of ordinary statements.
+    pub(crate) pool: TunedPool,
+    /// The pool of claims: their planner settings would slow down other statements. It has two connections, because two claims
+    /// may run at once.
+    pub(crate) claims: TunedPool,
+    /// The pool of log chunks and notifications, so that they do not wait behind the rest.
+    pub(crate) relaxed: TunedPool,
     server: Arc<Server>,
 }
 
 impl Db {
-    /// Makes the pools. Connects at the first statement, so that a database that comes up later is no error here. A pooler in
-    /// transaction mode is not looked for: [`Db::open`] does.
+    /// Creates the pools. They connect at the first statement, so a database that starts later is not an error here. It does not
+    /// detect a pooler in transaction mode: [`Db::open`] does.
     pub fn new(database_url: &str, settings: &Settings) -> Result<Self> {
         let address = Address::read(database_url)?;
-        Ok(Self::over(Arc::new(Server::new(address::places(&address)?, false)), settings, &address))
+        Ok(Self::over(Arc::new(Server::new(address::endpoints(&address)?, false)), settings, &address))
     }
 
-    /// Connects, sees whether a pooler in transaction mode stands between, and makes the pools for what it found.
+    /// Connects, detects a pooler in transaction mode, and creates matching pools.
     pub async fn open(database_url: &str, settings: &Settings) -> Result<Self> {
         let address = Address::read(database_url)?;
         let found = pooler::look(&address).await?;
         if found.is_pooled {
-            tracing::info!("the database is behind a pooler in transaction mode: each statement has a transaction of its own");
+            tracing::info!("the database is behind a pooler in transaction mode: each statement gets its own transaction");
         }
-        let server = Server::new(found.places, found.is_pooled);
-        server.start_at(found.place);
+        let server = Server::new(found.endpoints, found.is_pooled);
+        server.start_at(found.endpoint);
         Ok(Self::over(Arc::new(server), settings, &address))
     }
 
     fn over(server: Arc<Server>, settings: &Settings, address: &Address) -> Self {
         let wait = address.connect_timeout.unwrap_or(settings.acquire_timeout);
         Self {
-            pool: Lane::new(&server, settings.connections_max, wait, COMMON_SETTINGS),
-            claims: Lane::new(&server, 2, wait, CLAIM_SETTINGS),
-            relaxed: Lane::new(&server, 4, wait, COMMON_SETTINGS),
+            pool: TunedPool::new(&server, settings.connections_max, wait, COMMON_SETTINGS),
+            claims: TunedPool::new(&server, 2, wait, CLAIM_SETTINGS),
+            relaxed: TunedPool::new(&server, 4, wait, COMMON_SETTINGS),
             server,
         }
     }
 
-    /// Whether a pooler in transaction mode stands between us and the server.
+    /// Whether the server is behind a pooler in transaction mode.
     pub fn is_pooled(&self) -> bool {
         self.server.is_pooled()
     }
@@ -106,7 +108,7 @@ impl Db {
         let found = match sqlx::query_as::<_, (Option<i32>, bool)>(READY).fetch_one(&self.pool).await {
             Ok((_, true)) => return Err(self.server.refuse_read_only().into()),
             Ok((version, false)) => version,
-            // 42P01: the table of migrations is not there.
+            // 42P01: the table of migrations does not exist.
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => None,
             Err(error) => return Err(error.into()),
         };
@@ -117,7 +119,7 @@ impl Db {
         if is_fitting { Ok(()) } else { Err(Error::Procedures) }
     }
 
-    /// Sends hints to every API process. Losing one costs latency only.
+    /// Sends hints to every API process. A lost hint costs only latency.
     pub async fn notify(&self, payloads: &[String]) -> Result<()> {
         sqlx::query(NOTIFY).bind(payloads).execute(&self.relaxed).await?;
         Ok(())
@@ -129,14 +131,14 @@ impl Db {
         Ok(())
     }
 
-    /// A connection of its own that listens for hints. `listen_url` is a direct connection where `DATABASE_URL` is pooled. Whether
-    /// anything arrives on it is for the caller to see: poolers take LISTEN without a word.
+    /// Opens a separate connection that listens for hints. `listen_url` is a direct connection if `DATABASE_URL` is a pooler. The
+    /// caller must check whether notifications arrive: poolers accept LISTEN silently.
     pub async fn listen(listen_url: &str) -> Result<PgListener> {
-        let found = pooler::places(&Address::read(listen_url)?).await?;
-        let options = found.places[found.place].options.clone();
+        let found = pooler::endpoints(&Address::read(listen_url)?).await?;
+        let options = found.endpoints[found.endpoint].options.clone();
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await?;
         let mut listener = PgListener::connect_with(&pool).await?;
-        // A lost connection is reported, so that the hub can read everything anew, and not papered over.
+        // A lost connection is reported, so that the hub can read everything again, instead of being reopened silently.
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
         Ok(listener)
@@ -154,7 +156,7 @@ impl Db {
         (self.pool.pool().size(), self.pool.pool().num_idle())
     }
 
-    /// Closes every connection, after the statements under way.
+    /// Closes every connection after its running statement.
     pub async fn close(&self) {
         self.pool.pool().close().await;
         self.claims.pool().close().await;

@@ -1,4 +1,4 @@
-//! Texts of definitions, and the logins that are kept apart from them.
+//! Texts of definitions, and their logins, which are stored separately.
 
 use protocol::{Qid, with_login};
 
@@ -8,7 +8,7 @@ const GET: &str = include_str!("../queries/definition/get.sql");
 const LIST: &str = include_str!("../queries/definition/list.sql");
 const PUT_LOGINS: &str = include_str!("../queries/login/put.sql");
 
-/// A stored definition. What its build context's URL needs to be fetched is not for those who only read.
+/// A stored definition. Readers do not get the login of its build context's URL.
 #[derive(Clone, sqlx::FromRow)]
 pub struct StoredDefinition {
     /// Its text without a login, as it may be shown.
@@ -31,14 +31,14 @@ pub struct ListedDefinition {
     pub job_id: String,
     /// Its text without a login.
     pub body: String,
-    /// The login of its build context, when the worker holds the job.
+    /// The login of its build context, if the worker has claimed the job.
     pub login: Option<String>,
-    /// It has a login, and the worker does not hold the job.
+    /// It has a login, and the worker has not claimed the job.
     pub is_withheld: bool,
 }
 
 impl ListedDefinition {
-    /// The text that the worker can run; nothing as long as that is not for it.
+    /// The text that the worker can run; nothing while the worker may not see it.
     pub fn whole(self) -> Option<String> {
         if self.is_withheld { None } else { Some(whole(self.body, self.login.as_deref())) }
     }
@@ -63,7 +63,7 @@ impl Db {
         Ok(sqlx::query_as(LIST).bind(qid).bind(job_ids).bind(worker_id).fetch_all(&self.pool).await?)
     }
 
-    /// Keeps logins by the hashes of their definitions, which are stored after that.
+    /// Stores logins by the hashes of their definitions, which are stored after that.
     pub(crate) async fn keep_logins(&self, logins: impl Iterator<Item = (Vec<u8>, &str)>) -> Result<()> {
         let (hashes, logins): (Vec<_>, Vec<_>) = logins.unzip();
         if !hashes.is_empty() {

@@ -1,4 +1,4 @@
-//! Transitions: the history of a job, and what changed in a queue.
+//! Transitions: the history of a job, and the changes in a queue.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::{Db, Result};
 const HISTORY: &str = include_str!("../queries/event/history.sql");
 const CHANGED: &str = include_str!("../queries/event/changed.sql");
 const HORIZON: &str = include_str!("../queries/event/horizon.sql");
-const HELD_BY: &str = include_str!("../queries/event/held_by.sql");
+const OLDEST_WRITER: &str = include_str!("../queries/event/oldest_writer.sql");
 
 /// Most transitions of one job that its history shows.
 const HISTORY_MAX: i64 = 10_000;
@@ -32,7 +32,7 @@ pub struct HistoryRow {
 }
 
 impl HistoryRow {
-    /// The transition as clients see it; `before` is the state that it left.
+    /// The transition in the form for clients; `before` is the state before it.
     pub fn to_entry(&self, before: State) -> HistoryEntry {
         HistoryEntry {
             state: state_after(&self.kind).unwrap_or(before),
@@ -49,7 +49,7 @@ impl HistoryRow {
     }
 }
 
-/// The state that a kind of event leads to; none where it leads to no other.
+/// The state after a kind of event; none if the state does not change.
 fn state_after(kind: &str) -> Option<State> {
     match kind {
         "queued" | "released" | "requeued" => Some(State::Queued),
@@ -67,7 +67,7 @@ pub struct ChangedRow {
     pub qid: Qid,
     /// Which job.
     pub job_id: String,
-    /// Its place in the order of events: transaction, …
+    /// Its position in the order of events: transaction, …
     pub xid: String,
     /// … then number.
     pub seq: i64,
@@ -79,12 +79,12 @@ pub struct ChangedRow {
 }
 
 impl ChangedRow {
-    /// The state that the change led to; none where it led to no other.
+    /// The state after the change; none if the state did not change.
     pub fn state(&self) -> Option<State> {
         state_after(&self.kind)
     }
 
-    /// The job as it was after this change, where `now` is what it is.
+    /// The job after this change; `now` is its present state.
     pub fn job_then(&self, now: Job) -> Job {
         let state = self.state().unwrap_or(now.state);
         let worker = if state == State::Queued { None } else { self.worker_id.clone() };
@@ -99,14 +99,14 @@ impl ChangedRow {
     }
 }
 
-/// What a watcher of one queue's events has seen: every event that this snapshot of the database sees.
+/// What a watcher of one queue has seen: every event that this database snapshot sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventCursor {
     /// Which queue.
     pub qid: Qid,
     /// The snapshot.
     pub snapshot: String,
-    /// How far what it does not see has been read, and the snapshot that this began with.
+    /// The position of a read of the other events, and the snapshot at its beginning.
     reading: Option<Reading>,
 }
 
@@ -118,7 +118,7 @@ struct Reading {
 }
 
 impl EventCursor {
-    /// A watcher that has seen all that this snapshot sees.
+    /// A watcher that has seen everything in this snapshot.
     pub fn at(qid: Qid, snapshot: String) -> Self {
         Self { qid, snapshot, reading: None }
     }
@@ -127,7 +127,7 @@ impl EventCursor {
         self.reading.as_ref().map_or(("0", 0), |reading| (reading.xid.as_str(), reading.seq))
     }
 
-    /// After a read that ended with this row. What is committed while a long read goes on is seen by the next one.
+    /// The cursor after a read that ended with this row. Events that are committed during a long read are seen by the next one.
     fn behind(self, last: &ChangedRow, is_whole: bool) -> Self {
         let began = self.reading.map_or_else(|| last.snapshot.clone(), |reading| reading.began);
         if is_whole {
@@ -137,12 +137,12 @@ impl EventCursor {
     }
 }
 
-/// The transaction that holds events back.
+/// The oldest transaction that writes.
 #[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
-pub struct HorizonHolder {
+pub struct OldestWriter {
     /// Process of the database, 0 for a prepared transaction.
     pub pid: i32,
-    /// How old it is; none where this role may not know.
+    /// Its age; none if this role may not read it.
     pub age_seconds: Option<f64>,
 }
 
@@ -153,7 +153,7 @@ pub struct Changes {
     pub rows: Vec<ChangedRow>,
     /// What the watchers of these queues have seen now.
     pub seen: Vec<EventCursor>,
-    /// Where to read on in queues that have more.
+    /// Where to continue in queues with more changes.
     pub rest: Vec<EventCursor>,
 }
 
@@ -211,8 +211,8 @@ impl Db {
         Ok(EventCursor::at(qid, sqlx::query_scalar(HORIZON).fetch_one(&self.pool).await?))
     }
 
-    /// The oldest transaction of the cluster that writes. Events after its beginning are not settled.
-    pub async fn horizon_holder(&self) -> Result<Option<HorizonHolder>> {
-        Ok(sqlx::query_as(HELD_BY).fetch_optional(&self.pool).await?)
+    /// The oldest transaction of the cluster that writes. It delays events after its beginning.
+    pub async fn oldest_writer(&self) -> Result<Option<OldestWriter>> {
+        Ok(sqlx::query_as(OLDEST_WRITER).fetch_optional(&self.pool).await?)
     }
 }

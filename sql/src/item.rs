@@ -1,7 +1,8 @@
 //! Items of the task-queue API: add, claim, peek, count, look up, list, requeue, extend, remove; their events.
 //!
-//! An item is a job like any other. Its text is stored under the hash of the text itself and not of its canonical form, so that it is
-//! read back to the byte; the hash is seeded, so that it never meets a definition's. Only the login of a build context is kept apart.
+//! An item is a job like any other. Its text is stored under the hash of the text itself and not of its canonical form, so that
+//! it is read back byte for byte. The hash is seeded, so that it never equals a definition's. Only the login of a build context
+//! is stored separately.
 
 use std::time::Duration;
 
@@ -24,17 +25,17 @@ const EXTEND: &str = include_str!("../queries/item/extend.sql");
 const REMOVE: &str = include_str!("../queries/item/remove.sql");
 const EVENTS: &str = include_str!("../queries/item/events.sql");
 const NOTE: &str = include_str!("../queries/item/note.sql");
-const KNOWN: &str = include_str!("../queries/item/known.sql");
+const EXISTING: &str = include_str!("../queries/item/existing.sql");
 
-/// Class of all items that no container runs.
+/// Class of all items that are not container jobs.
 const ITEM_CLASS: i64 = 0;
 
-/// An item, and the stage in which it begins.
+/// An item, and its first stage.
 #[derive(Clone, Debug)]
 pub struct StagedItem {
     /// The item.
     pub item: Item,
-    /// Where it begins.
+    /// Its first stage.
     pub stage: Stage,
 }
 
@@ -73,13 +74,13 @@ pub struct ItemClaim {
     pub attempt: i16,
     /// When the lease ends; none: never.
     pub deadline_ms: Option<i64>,
-    /// Its body; absent only if somebody deleted it by hand.
+    /// Its body; absent only if an operator deleted it.
     pub body: Option<String>,
-    /// The login of its build context, where it is a container job.
+    /// The login of its build context, if it is a container job.
     pub login: Option<String>,
 }
 
-/// An item that a claim would give.
+/// An item that a claim would return.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct PeekedItem {
     /// Which item.
@@ -95,9 +96,9 @@ pub struct StageCounts {
     pub waiting: i64,
     /// Claimed.
     pub processing: i64,
-    /// Ended well.
+    /// Ended with success.
     pub success: i64,
-    /// Ended otherwise.
+    /// Failed.
     pub fail: i64,
 }
 
@@ -116,9 +117,9 @@ pub struct ItemSummary {
     pub n_lost: i16,
     /// Fence of its claim, 0 when it waits.
     pub epoch: i64,
-    /// Who has or had it.
+    /// The worker that has or had it.
     pub worker_id: Option<String>,
-    /// When the claim ends by itself.
+    /// The deadline of the claim.
     pub deadline_ms: Option<i64>,
     /// How it ended.
     pub reason: Option<String>,
@@ -135,19 +136,19 @@ pub struct ItemSummary {
 /// An item with its texts.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct ItemRow {
-    /// What listings say of it.
+    /// Its row in listings.
     #[sqlx(flatten)]
     pub summary: ItemSummary,
     /// Its body.
     pub body: Option<String>,
-    /// What it left: the JSON of a result.
+    /// The JSON of its result.
     pub result: Option<String>,
 }
 
-/// One settled transition.
+/// One transition whose order is final.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct EventRow {
-    /// Its place: transaction, …
+    /// Its position: transaction, …
     pub xid: String,
     /// … then number.
     pub seq: i64,
@@ -159,7 +160,7 @@ pub struct EventRow {
     pub kind: String,
     /// How it ended.
     pub reason: Option<String>,
-    /// Who did it.
+    /// The worker.
     pub worker_id: Option<String>,
     /// Which claim.
     pub attempt: Option<i16>,
@@ -170,7 +171,7 @@ pub struct EventRow {
 }
 
 impl Db {
-    /// Adds items with distinct ids, in this order, in one transaction. Gives the indices of those that were not there before.
+    /// Adds items with distinct ids, in this order, in one transaction. Returns the indices of the new ones.
     pub async fn add_items(&self, qid: Qid, items: &[StagedItem], message: Option<&str>) -> Result<Vec<usize>> {
         self.keep_logins(items.iter().filter_map(|i| Some((i.hash(), i.job()?.login()?)))).await?;
         self.keep_aliases(items.iter().filter(|i| i.is_true_id()).filter_map(|i| Some((i.hash(), i.job()?)))).await?;
@@ -196,7 +197,7 @@ impl Db {
         Ok(rows.into_iter().filter_map(|ord| usize::try_from(ord - 1).ok()).collect())
     }
 
-    /// Claims up to `n` items in the order of the queue, for ever without a lease.
+    /// Claims up to `n` items in the order of the queue; without a lease the claims last for ever.
     pub async fn claim_items(&self, qid: Qid, worker_id: &str, n: i64, lease: Option<Duration>) -> Result<Vec<ItemClaim>> {
         let bound = sqlx::query_as(CLAIM).bind(qid).bind(worker_id).bind(n).bind(lease.map(|lease| lease.as_secs_f64()));
         let mut items: Vec<ItemClaim> = bound.bind(bytes_max()).fetch_all(&self.claims).await?;
@@ -208,7 +209,7 @@ impl Db {
         Ok(items)
     }
 
-    /// What such a claim would give.
+    /// The items that such a claim would return.
     pub async fn peek_items(&self, qid: Qid, n: i64) -> Result<Vec<PeekedItem>> {
         Ok(sqlx::query_as(PEEK).bind(qid).bind(n).bind(bytes_max()).fetch_all(&self.claims).await?)
     }
@@ -241,28 +242,28 @@ impl Db {
         Ok(bound.fetch_all(&self.pool).await?)
     }
 
-    /// Queues failed items again, last. Gives those that were failed.
+    /// Queues failed items again, behind all others. Returns those that were failed.
     pub async fn requeue_items(&self, qid: Qid, ids: &[&str]) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(REQUEUE).bind(qid).bind(ids).fetch_all(&self.pool).await?)
     }
 
-    /// Moves the deadlines of claims. Gives those that are live.
+    /// Extends the deadlines of claims. Returns those that are live.
     pub async fn extend_items(&self, qid: Qid, ids: &[&str], epochs: &[i64], lease: Duration) -> Result<Vec<(String, i64, i64)>> {
         let bound = sqlx::query_as(EXTEND).bind(qid).bind(ids).bind(epochs).bind(lease.as_secs_f64());
         Ok(bound.fetch_all(&self.pool).await?)
     }
 
-    /// Takes items away, those of one stage or of any. Gives those that are gone.
+    /// Takes items away, those of one stage or of any. Gives those that were deleted.
     pub async fn remove_items(&self, qid: Qid, ids: &[&str], stage: Option<Stage>) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(REMOVE).bind(qid).bind(ids).bind(stage.map(Stage::number)).fetch_all(&self.pool).await?)
     }
 
-    /// Settled transitions after a place.
+    /// Transitions after a position, as far as their order is final.
     pub async fn item_events(&self, qid: Qid, xid: &str, seq: i64, n_max: i64) -> Result<Vec<EventRow>> {
         Ok(sqlx::query_as(EVENTS).bind(qid).bind(xid).bind(seq).bind(n_max).fetch_all(&self.pool).await?)
     }
 
-    /// Keeps transitions that another system recorded: (id, kind, reason, message). Gives how many were new.
+    /// Stores transitions that another system recorded: (id, kind, reason, message). Returns how many were new.
     pub async fn note_events(&self, qid: Qid, events: &[(String, &str, Option<&str>, String)]) -> Result<usize> {
         let rows: Vec<String> = sqlx::query_scalar(NOTE)
             .bind(qid)
@@ -275,9 +276,9 @@ impl Db {
         Ok(rows.len())
     }
 
-    /// Which of these ids are in the queue.
-    pub async fn known_items(&self, qid: Qid, ids: &[&str]) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar(KNOWN).bind(qid).bind(ids).fetch_all(&self.pool).await?)
+    /// The ids that the queue has.
+    pub async fn existing_items(&self, qid: Qid, ids: &[&str]) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(EXISTING).bind(qid).bind(ids).fetch_all(&self.pool).await?)
     }
 }
 

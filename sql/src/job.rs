@@ -1,4 +1,4 @@
-//! A job wherever it stands: list, get, find, cancel, count, result.
+//! Jobs in any state: list, get, find, cancel, count, result.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,12 +16,12 @@ const CANCEL: &str = include_str!("../queries/job/cancel.sql");
 const COUNTS: &str = include_str!("../queries/job/counts.sql");
 const RESULT: &str = include_str!("../queries/job/result.sql");
 
-/// Jobs that failed, timed out or were cancelled stay listed this long: a page that comes back wants to know.
+/// How long jobs that failed, timed out or were cancelled stay listed, for users that come back later.
 pub const LISTED_FAILED: Duration = Duration::from_hours(1);
-/// The newest of those that one listing or snapshot shows.
+/// Most of them in one listing or snapshot; the newest are shown.
 pub const LISTED_FAILED_MAX: i64 = 1_000;
 
-/// A job and where it stands.
+/// A job and its state.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct JobRow {
     /// Which queue.
@@ -32,7 +32,7 @@ pub struct JobRow {
     queued_ms: i64,
     since_ms: i64,
     worker_id: Option<String>,
-    /// Who holds it.
+    /// The namespaces that hold it.
     pub namespaces: Vec<String>,
     tags: Vec<String>,
     cpus: f64,
@@ -42,10 +42,10 @@ pub struct JobRow {
     reason: Option<String>,
     /// How many times it was claimed.
     pub attempt: i16,
-    /// Whether it is an item of the task-queue API and no container job.
+    /// Whether it is an item of the task-queue API and not a container job.
     #[sqlx(default)]
     pub is_item: bool,
-    /// The namespace that let go last, when that ended it; never in listings.
+    /// The namespace whose cancel ended it; never in listings.
     #[sqlx(default)]
     pub namespace: Option<String>,
     #[sqlx(default)]
@@ -54,13 +54,13 @@ pub struct JobRow {
     seq: i64,
     #[sqlx(default)]
     required_seconds: i32,
-    /// How often a worker gave it back for a reason that was not its own; in listings.
+    /// How often a worker released it for a reason outside of the job; in listings.
     #[sqlx(default)]
     pub n_released: i16,
 }
 
 impl JobRow {
-    /// Where it stands.
+    /// Its state.
     pub fn state(&self) -> State {
         match self.state.as_str() {
             "Running" => State::Running,
@@ -79,7 +79,7 @@ impl JobRow {
         self.reason.as_deref().and_then(|reason| reason.parse().ok())
     }
 
-    /// Its place in the queue, in listings: the lesser runs first.
+    /// Its position in the queue, in listings: the smaller one runs first.
     pub fn place(&self) -> (i16, i64) {
         (self.priority, self.seq)
     }
@@ -90,12 +90,12 @@ impl JobRow {
         Needs { cpus, gpus, memory_bytes, seconds: required_seconds, labels: labels_of(tags) }
     }
 
-    /// Whether listings show it: a deleted job simply vanishes.
+    /// Whether listings show it: deleted jobs are left out.
     pub fn is_listed(&self) -> bool {
         self.reason().is_none_or(Reason::is_listed)
     }
 
-    /// The job as clients see it in listings, without its result.
+    /// The job in the form of listings, without its result.
     pub fn to_job(&self) -> Job {
         Job {
             state: self.state(),
@@ -111,7 +111,7 @@ impl JobRow {
         }
     }
 
-    /// Only what differs from the default, as most definitions say nothing.
+    /// Only values that differ from the default, because most definitions set none.
     fn requirements(&self) -> Option<Requirements> {
         let cpus = (self.cpus != limits::CPUS_DEFAULT).then_some(self.cpus);
         let gpus = (self.gpus > 0).then(|| f64::from(self.gpus));
@@ -128,7 +128,7 @@ pub struct Needs {
     pub cpus: f64,
     /// Gpus.
     pub gpus: i32,
-    /// Bytes of memory; 0 when it does not say.
+    /// Bytes of memory; 0 if not set.
     pub memory_bytes: i64,
     /// Longest run that the worker must allow.
     pub seconds: i32,
@@ -136,37 +136,37 @@ pub struct Needs {
     pub labels: Vec<String>,
 }
 
-/// What became of a cancel.
+/// The outcome of a cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelOutcome {
     /// The job ended.
     Ended,
-    /// The namespace let go; others hold the job.
+    /// The namespace ended its hold; others hold the job.
     Left,
     /// The namespace did not hold it.
     Absent,
     /// It had ended already.
     Finished,
-    /// Its result was thrown away already.
+    /// Its result was removed already.
     Removed,
     /// No such job.
     Unknown,
 }
 
-/// What a queue holds.
+/// The counts of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
 pub struct Counts {
     /// Waiting jobs.
     pub n_queued: i64,
     /// Running jobs.
     pub n_running: i64,
-    /// Cpus that both need together; waiting ones need none while the queue is paused.
+    /// Cpus that both need together; while the queue is paused only running jobs count.
     pub cpus: f64,
     /// Gpus likewise.
     pub gpus: i64,
-    /// Items of the task-queue API that are no container jobs, waiting and claimed. The others do not count them.
+    /// Items of the task-queue API that are not container jobs, waiting and claimed. The other counts do not include them.
     pub n_items: i64,
-    /// Whether workers get no jobs of it.
+    /// Whether the queue is paused.
     pub is_paused: bool,
 }
 
@@ -186,12 +186,12 @@ pub struct ResultRow {
 }
 
 impl ResultRow {
-    /// What the job left, as it is stored: the JSON of a [`JobResult`]. [`ResultRow::to_finished`] gives none then.
+    /// The stored result: the JSON of a [`JobResult`]. [`ResultRow::to_finished`] takes it.
     pub fn take_result(&mut self) -> Option<String> {
         self.result.take()
     }
 
-    /// The end as clients see it, with the log lines of the claim that ended the job.
+    /// The end in the form for clients, with the log lines of the claim that ended the job.
     pub fn to_finished(&self, logs: Vec<LogLine>) -> Result<Finished> {
         let result = self.result.as_deref().map(serde_json::from_str::<JobResult>).transpose();
         let result = result.map_err(|error| Error::UnknownWord(error.to_string()))?;
@@ -209,14 +209,13 @@ impl ResultRow {
 }
 
 impl Db {
-    /// The jobs of one queue that listings show, each once: at most [`limits::LISTED_JOBS_MAX`] that run, as many that wait and
-    /// that succeeded within [`limits::LISTED_FINISHED`], and [`LISTED_FAILED_MAX`] that did not within
-    /// [`LISTED_FAILED`].
+    /// The jobs of one queue that listings show, each once: at most [`limits::LISTED_JOBS_MAX`] that run, as many that wait, as
+    /// many that succeeded within [`limits::LISTED_FINISHED`], and [`LISTED_FAILED_MAX`] that failed within [`LISTED_FAILED`].
     pub async fn list_jobs(&self, qid: Qid) -> Result<Vec<JobRow>> {
         let query = sqlx::query_as(LIST).bind(qid).bind(limits::LISTED_JOBS_MAX).bind(limits::LISTED_FINISHED.as_secs_f64());
         let query = query.bind(LISTED_FAILED.as_secs_f64()).bind(LISTED_FAILED_MAX);
         let rows: Vec<JobRow> = query.fetch_all(&self.pool).await?;
-        // Where a job stands now: what waits or runs, else its last end.
+        // The present state of a job: its waiting or running row, else its last end.
         let standing = |row: &JobRow| (row.state() != State::Finished, row.since_ms);
         let mut newest: HashMap<String, (bool, i64)> = HashMap::with_capacity(rows.len());
         for row in &rows {
@@ -226,25 +225,25 @@ impl Db {
         Ok(rows.into_iter().filter(|row| newest.get(&row.job_id) == Some(&standing(row))).collect())
     }
 
-    /// Where these jobs stand. Unknown ones are left out.
+    /// The states of these jobs. Unknown jobs are left out.
     pub async fn get_jobs(&self, keys: &[(Qid, String)]) -> Result<Vec<JobRow>> {
         let qids: Vec<Qid> = keys.iter().map(|key| key.0).collect();
         let job_ids: Vec<&str> = keys.iter().map(|key| key.1.as_str()).collect();
         Ok(sqlx::query_as(GET).bind(qids).bind(job_ids).fetch_all(&self.pool).await?)
     }
 
-    /// Where one job stands.
+    /// The state of one job.
     pub async fn get_job(&self, qid: Qid, job_id: &str) -> Result<Option<JobRow>> {
         Ok(self.get_jobs(&[(qid, job_id.to_owned())]).await?.pop())
     }
 
-    /// The queues in which a job may be found by a true id alone, the oldest first, with the id that it has there. Those that ask their
-    /// readers for a token are among them only for a caller who has one.
+    /// The queues in which a job may be found by a true id alone, the oldest first, with the id that it has there. Queues that
+    /// require a token for reading are included only for a caller with a token.
     pub async fn find_job(&self, job_id: &str, has_token: bool) -> Result<Vec<(Qid, String)>> {
         Ok(sqlx::query_as(FIND).bind(job_id).bind(has_token).fetch_all(&self.pool).await?)
     }
 
-    /// Lets go of a job in one namespace, `*` for all. Durable when this returns.
+    /// Cancels a job in one namespace, `*` for all. The change is durable when this returns.
     pub async fn cancel_job(
         &self,
         qid: Qid,
@@ -266,7 +265,7 @@ impl Db {
         })
     }
 
-    /// What a queue holds.
+    /// The counts of a queue.
     pub async fn count_jobs(&self, qid: Qid) -> Result<Counts> {
         Ok(sqlx::query_as(COUNTS).bind(qid).fetch_one(&self.pool).await?)
     }

@@ -1,7 +1,7 @@
-//! Every statement that the product sends to `PostgreSQL`, and the thin Rust that loads and types it.
+//! Every statement that the product sends to `PostgreSQL`, and the thin Rust layer that loads and types it.
 //!
-//! Comes in: checked values of `protocol`. Goes out: rows, one struct a shape. Knows no HTTP and keeps nothing between calls.
-//! Statements live in files (`sql/queries`), never here; none keeps a transaction open for longer than itself.
+//! Comes in: checked values of `protocol`. Goes out: rows, one struct for each shape. It does not know HTTP and keeps no state
+//! between calls. Statements are in files (`sql/queries`), never here; none keeps a transaction open for longer than itself.
 //!
 //! Only the database's clock is used in decisions; durations travel as seconds.
 
@@ -12,7 +12,6 @@ mod definition;
 mod event;
 mod item;
 mod job;
-mod lane;
 mod log_chunk;
 mod page;
 mod pooler;
@@ -22,17 +21,18 @@ mod relay;
 mod report;
 mod running;
 mod supersession;
+mod tuned_pool;
 mod waiting_class;
 mod webhook;
 mod worker;
 
 pub use database::{Db, Settings, settings_of};
 pub use definition::{ListedDefinition, StoredDefinition, whole as whole_definition};
-pub use event::{ChangedRow, Changes, EventCursor, HistoryRow, HorizonHolder};
+pub use event::{ChangedRow, Changes, EventCursor, HistoryRow, OldestWriter};
 pub use item::{EventRow, ItemClaim, ItemRow, ItemSummary, PeekedItem, StageCounts, StagedItem};
 pub use job::{CancelOutcome, Counts, JobRow, LISTED_FAILED, LISTED_FAILED_MAX, Needs, ResultRow};
 pub use log_chunk::{Appended, LogCursor, LogPage, LogPlace, LogTail, NewChunk, NewerRow};
-pub use page::{PageRow, Place};
+pub use page::{PageCursor, PageRow};
 pub use queue::{PolicyChange, PolicyRow};
 pub use queued::{ClaimedRow, Claims, OwedCallbacks, Slot, Submission, SubmitOutcome, Submitted, Want};
 pub use report::{DEPTH_MAX, DepthRow, Intervals, LoadRow, OutcomeRow, TimesRow};
@@ -41,43 +41,43 @@ pub use supersession::SupersededRow;
 pub use webhook::{DueWebhook, SettledWebhook, WebhookBacklog, WebhookRoom, WebhookTry};
 pub use worker::{WorkerRow, WorkerSeen};
 
-/// Why a statement gave no answer.
+/// Why a statement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Its address cannot be used.
     #[error(transparent)]
     Address(#[from] migrations::AddressError),
-    /// What its address names cannot be used.
+    /// A file or host of its address cannot be used.
     #[error(transparent)]
     Dial(#[from] migrations::Error),
-    /// The pooler gives each statement another connection, which cannot work.
-    #[error("the database is behind a pooler in statement mode; this program needs transaction or session mode")]
+    /// The pooler gives each statement another connection, which is not supported.
+    #[error("the database is behind a pooler in statement mode; set it to transaction or session mode")]
     StatementPooler,
-    /// No connection was to be had, or it broke on the way. Trying again may help.
+    /// No connection could be opened, or it broke. Trying again may help.
     #[error("the database cannot be reached: {0}")]
     Unreachable(sqlx::Error),
-    /// The database refused the statement: a constraint, a bad value, or a fault of ours.
+    /// The database refused the statement: a constraint, a bad value, or a bug in this program.
     #[error("the database refused a statement: {0}")]
     Refused(sqlx::Error),
-    /// More namespaces than a job may have would hold it.
-    #[error("{} namespaces hold this job, and no more may", protocol::limits::NAMESPACES_MAX)]
+    /// The job would have too many namespaces.
+    #[error("{} namespaces hold this job, which is the limit", protocol::limits::NAMESPACES_MAX)]
     TooManyNamespaces,
-    /// A text holds what `PostgreSQL` has no room for, such as NUL.
-    #[error("a text holds a character that cannot be stored, such as NUL")]
+    /// A text contains a character that `PostgreSQL` cannot store, such as NUL.
+    #[error("a text contains a character that cannot be stored, such as NUL; remove it")]
     Text,
     /// The schema is missing or older than this program.
     #[error("the database's schema is {}, this program needs version {needed}; run `asman db migrate`", found.map_or("missing".to_owned(), |found| format!("at version {found}")))]
     Schema {
         /// Newest applied migration.
         found: Option<i32>,
-        /// What we need.
+        /// The required version.
         needed: i32,
     },
-    /// The procedures and views are older than this program, or were never this program's.
+    /// The procedures and views are older than this program, or belong to another one.
     #[error("the database's procedures and views are not those of this program; run `asman db migrate`")]
     Procedures,
-    /// A word in a row that this program does not know.
-    #[error("the database holds the unknown word {0:?}")]
+    /// A row contains a word that this program does not know.
+    #[error("the database contains the unknown word {0:?}; upgrade this program")]
     UnknownWord(String),
 }
 
@@ -89,7 +89,7 @@ impl From<sqlx::Error> for Error {
             {
                 Self::TooManyNamespaces
             }
-            // 22021: no such character in the encoding; 22P05: one that only JSON can spell.
+            // 22021: a character outside of the encoding; 22P05: one that only JSON can represent.
             sqlx::Error::Database(ref refused) if matches!(refused.code().as_deref(), Some("22021" | "22P05")) => Self::Text,
             sqlx::Error::Database(ref refused) if !is_passing(refused.code().as_deref()) => Self::Refused(error),
             sqlx::Error::ColumnDecode { .. }
@@ -101,9 +101,9 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Classes of SQLSTATE that pass by themselves: connection lost (08), a server that is read-only as standbys are (25006), deadlock
+/// Classes of SQLSTATE for temporary errors: connection lost (08), a server that is read-only as standbys are (25006), deadlock
 /// or serialization failure (40), disk full, out of memory, too many connections (53), a database closed to connections for a
-/// while (55000), a lock that did not come in time (55P03), a statement that was cut off (57014), a server going down or coming up
+/// while (55000), a lock that was not granted in time (55P03), a cancelled statement (57014), a server that stops or starts
 /// (57P0x), files that cannot be read or written (58).
 fn is_passing(code: Option<&str>) -> bool {
     const CLASSES: [&str; 5] = ["08", "40", "53", "57P0", "58"];
@@ -111,7 +111,7 @@ fn is_passing(code: Option<&str>) -> bool {
     code.is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class)) || CODES.contains(&code))
 }
 
-/// SQLSTATE of a statement that writes where nothing may be written.
+/// SQLSTATE of a write on a read-only server.
 const READ_ONLY: &str = "25006";
 
 /// Result of every call here.

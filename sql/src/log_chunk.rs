@@ -18,7 +18,7 @@ const PAGE_CHUNKS_MAX: i64 = 256;
 /// Bytes of text after which a page ends: with the chunk that reaches them and the JSON around short lines, about 1 MiB.
 const PAGE_BYTES: i64 = 128 * 1024;
 
-/// One chunk on its way in.
+/// One new chunk.
 #[derive(Clone, Debug)]
 pub struct NewChunk<'a> {
     /// Whose log.
@@ -31,43 +31,43 @@ pub struct NewChunk<'a> {
     pub lines: &'a [LogLine],
 }
 
-/// What became of a chunk.
+/// The outcome of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// Kept.
     Stored,
     /// Kept earlier.
     Repeated,
-    /// The job has logged all it may.
+    /// The job has reached its log limit.
     Full,
     /// The claim is not live.
     Stale,
 }
 
-/// How far a log was read.
+/// The position in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPlace {
-    /// Lines before this place.
+    /// Lines before this position.
     pub n_lines: i64,
     /// The chunk that was read last; it only makes the next read cheap.
     chunk: (i64, i32),
 }
 
 impl LogPlace {
-    /// Behind so many lines.
+    /// The position after so many lines.
     pub fn after(n_lines: i64) -> Self {
         Self { n_lines: n_lines.max(0), chunk: (0, -1) }
     }
 }
 
-/// Lines after a place.
+/// Lines after a position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogPage {
     /// The lines as the elements of a JSON array, without its brackets.
     pub lines: String,
-    /// The place behind the last of them.
+    /// The position after the last of them.
     pub end: LogPlace,
-    /// Whether more lines may be there already.
+    /// Whether there may be more lines.
     pub has_more: bool,
 }
 
@@ -80,7 +80,7 @@ pub struct LogTail {
     pub n_omitted: u64,
 }
 
-/// The last chunk of a job that was passed on.
+/// The last chunk of a job that was sent to viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogCursor {
     /// Which job.
@@ -137,7 +137,7 @@ fn parse(lines: &str) -> Result<Vec<LogLine>> {
     serde_json::from_str(lines).map_err(|error| Error::UnknownWord(error.to_string()))
 }
 
-/// Appends the elements of a JSON array behind those that are there, but the first few.
+/// Appends the elements of a JSON array except the first few.
 fn push_elements(elements: &mut String, array: &str, n_skipped: usize) -> Result<()> {
     let rest;
     let array = if n_skipped == 0 {
@@ -159,11 +159,11 @@ fn push_elements(elements: &mut String, array: &str, n_skipped: usize) -> Result
 }
 
 impl Db {
-    /// Keeps a chunk. Acknowledged before it is on disk: a crash of the server may forget the last moments of a log.
+    /// Stores a chunk. It is acknowledged before it is on disk: a crash of the server may lose the last moments of a log.
     pub async fn append_log(&self, chunk: &NewChunk<'_>) -> Result<Appended> {
         let n_bytes: usize = chunk.lines.iter().map(|line| line.text.len()).sum();
         let lines = serde_json::to_string(chunk.lines).map_err(|error| Error::UnknownWord(error.to_string()))?;
-        // Several times the worker's bound: a job that was claimed again logs once more.
+        // Several times the worker's limit, because a job that is claimed again logs again.
         let bytes_max = i64::try_from(limits::LOG_BYTES_STORED_MAX).unwrap_or(i64::MAX);
         let word: String = sqlx::query_scalar(APPEND)
             .bind(chunk.key.qid)
@@ -186,7 +186,7 @@ impl Db {
         })
     }
 
-    /// A page of a job's build or run log behind a place, over all attempts since it was submitted.
+    /// A page of a job's build or run log after a position, over all attempts since it was submitted.
     pub async fn read_log(&self, job: &JobRow, is_run: bool, from: LogPlace) -> Result<LogPage> {
         let query = sqlx::query_as(READ).bind(job.qid).bind(&job.job_id).bind(is_run).bind(from.n_lines);
         let query = query.bind(from.chunk.0).bind(from.chunk.1).bind(PAGE_CHUNKS_MAX).bind(PAGE_BYTES).bind(job.queued_ms());
@@ -195,7 +195,7 @@ impl Db {
         let has_more = n_found > i64::try_from(rows.len()).unwrap_or(i64::MAX) || n_found == PAGE_CHUNKS_MAX;
         let mut page = LogPage { lines: String::new(), end: from, has_more };
         for row in rows {
-            // Only the first chunk may hold lines that were read.
+            // Only the first chunk may contain lines that were read.
             let n_seen = page.end.n_lines - (row.lines_after - i64::from(row.n_lines));
             push_elements(&mut page.lines, &row.lines, usize::try_from(n_seen).unwrap_or(0))?;
             page.end = LogPlace { n_lines: row.lines_after, chunk: (row.epoch, row.seq) };
@@ -203,7 +203,7 @@ impl Db {
         Ok(page)
     }
 
-    /// The end of the build's or the run's log of one claim, as much as a result holds.
+    /// The end of the build's or the run's log of one claim, as much as a result contains.
     pub async fn read_tail(&self, key: &ClaimKey, is_run: bool) -> Result<LogTail> {
         let most = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let query = sqlx::query_as(TAIL).bind(key.qid).bind(&key.job_id).bind(key.epoch);

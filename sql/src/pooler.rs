@@ -1,7 +1,7 @@
-//! Which of an address's servers answers, and whether a pooler in transaction mode stands before it.
+//! Finds the server of an address that answers, and whether a pooler in transaction mode is in front of it.
 //!
-//! Two connections are enough to tell: while both are open, a server's processes are of one connection each, but a pooler in
-//! transaction mode serves the second with the process that the first has just left, or the first with another one than before.
+//! Two connections are enough to detect this: on a server each open connection has its own process, but a pooler in transaction
+//! mode serves the second connection with the process that the first has just left, or gives the first one another process.
 
 use std::time::Duration;
 
@@ -9,52 +9,52 @@ use migrations::Address;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, Row};
 
-use crate::address::Place;
+use crate::address::Endpoint;
 use crate::{Error, Result, address};
 
-/// Looks at a pooler that others use too: one may come in between.
+/// How often it checks a pooler: other clients may interfere.
 const LOOKS: usize = 4;
 
 /// What was found.
 pub(crate) struct Found {
-    pub(crate) places: Vec<Place>,
+    pub(crate) endpoints: Vec<Endpoint>,
     /// The one that answers.
-    pub(crate) place: usize,
+    pub(crate) endpoint: usize,
     pub(crate) is_pooled: bool,
 }
 
-/// Finds the first place that answers and may be written to; one that may not, when there is no other.
-pub(crate) async fn places(address: &Address) -> Result<Found> {
-    let places = address::places(address)?;
-    if places.len() == 1 {
-        return Ok(Found { places, place: 0, is_pooled: false });
+/// Finds the first endpoint that answers and accepts writes; otherwise one that only answers.
+pub(crate) async fn endpoints(address: &Address) -> Result<Found> {
+    let endpoints = address::endpoints(address)?;
+    if endpoints.len() == 1 {
+        return Ok(Found { endpoints, endpoint: 0, is_pooled: false });
     }
     let mut fallback = None;
-    for (n, place) in places.iter().enumerate() {
-        let Ok(mut connection) = connect(&place.options, address.connect_timeout).await else { continue };
+    for (n, endpoint) in endpoints.iter().enumerate() {
+        let Ok(mut connection) = connect(&endpoint.options, address.connect_timeout).await else { continue };
         match ask(&mut connection, "show transaction_read_only").await {
-            Ok(read_only) if read_only == "off" => return Ok(Found { place: n, places, is_pooled: false }),
+            Ok(read_only) if read_only == "off" => return Ok(Found { endpoint: n, endpoints, is_pooled: false }),
             Ok(_) => fallback = fallback.or(Some(n)),
             Err(_) => {}
         }
     }
-    let place = fallback.unwrap_or_default();
-    Ok(Found { places, place, is_pooled: false })
+    let endpoint = fallback.unwrap_or_default();
+    Ok(Found { endpoints, endpoint, is_pooled: false })
 }
 
-/// Connects within the time that the address gives.
-async fn connect(options: &PgConnectOptions, patience: Option<Duration>) -> sqlx::Result<PgConnection> {
+/// Connects within the address's timeout.
+async fn connect(options: &PgConnectOptions, timeout: Option<Duration>) -> sqlx::Result<PgConnection> {
     let connecting = PgConnection::connect_with(options);
-    match patience {
-        Some(patience) => tokio::time::timeout(patience, connecting).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+    match timeout {
+        Some(timeout) => tokio::time::timeout(timeout, connecting).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
         None => connecting.await,
     }
 }
 
-/// The same, and whether a pooler in transaction mode stands before it.
+/// The same, and whether a pooler in transaction mode is in front of it.
 pub(crate) async fn look(address: &Address) -> Result<Found> {
-    let mut found = places(address).await?;
-    let options = &found.places[found.place].options;
+    let mut found = endpoints(address).await?;
+    let options = &found.endpoints[found.endpoint].options;
     let mut first = connect(options, address.connect_timeout).await?;
     let mut second = connect(options, address.connect_timeout).await?;
     for _ in 0..LOOKS {

@@ -9,12 +9,12 @@ const CHANGE: &str = include_str!("../queries/queue/change.sql");
 const CLEAR: &str = include_str!("../queries/queue/clear.sql");
 const DEPTH: &str = include_str!("../queries/queue/depth.sql");
 
-/// What a queue's owner wants. The default is that of a queue without a policy: open to everybody who knows its name.
+/// The settings of a queue's owner. The default is a queue without a policy: open to everyone who knows its name.
 #[derive(Clone, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct PolicyRow {
-    /// Claims give nothing.
+    /// Whether the queue is paused: claims return no jobs.
     pub is_paused: bool,
-    /// SHA-256 of the token that may do everything.
+    /// SHA-256 of the owner's token, which gives every permission.
     pub owner_token_hash: Option<Vec<u8>>,
     /// SHA-256 of the token of the worker API.
     pub worker_token_hash: Option<Vec<u8>>,
@@ -43,7 +43,7 @@ impl std::fmt::Debug for PolicyRow {
 /// Changed parts of a policy. The outer `None` leaves a part as it is, the inner one removes it.
 #[derive(Clone, Default)]
 pub struct PolicyChange {
-    /// Claims give nothing.
+    /// Whether the queue is paused: claims return no jobs.
     pub is_paused: Option<Option<bool>>,
     /// SHA-256 of the owner's token.
     pub owner_token_hash: Option<Option<Vec<u8>>>,
@@ -53,7 +53,7 @@ pub struct PolicyChange {
     pub submit_token_hash: Option<Option<Vec<u8>>>,
     /// SHA-256 of the readers' token.
     pub read_token_hash: Option<Option<Vec<u8>>>,
-    /// Signs deliveries, so it is kept as it is.
+    /// The secret that signs deliveries, so it is stored in plain text.
     pub webhook_secret: Option<Option<String>>,
     /// Most jobs that may wait.
     pub n_queued_max: Option<Option<i32>>,
@@ -90,7 +90,7 @@ impl Db {
         Ok(sqlx::query_as(POLICY).bind(qid).fetch_optional(&self.pool).await?.unwrap_or_default())
     }
 
-    /// Changes a policy if its owner is still `expected_owner`. Gives whether it did.
+    /// Changes a policy if its owner is still `expected_owner`. Returns whether it did.
     pub async fn change_policy(&self, qid: Qid, expected_owner: Option<&[u8]>, change: &PolicyChange) -> Result<bool> {
         let changed: Option<bool> = sqlx::query_scalar(CHANGE)
             .bind(qid)
@@ -111,7 +111,7 @@ impl Db {
         Ok(changed.unwrap_or(false))
     }
 
-    /// Gives a queue the defaults again if its owner is still `expected_owner`. Gives whether it did.
+    /// Resets a queue to the defaults if its owner is still `expected_owner`. Returns whether it did.
     pub async fn clear_policy(&self, qid: Qid, expected_owner: Option<&[u8]>) -> Result<bool> {
         Ok(sqlx::query_scalar(CLEAR).bind(qid).bind(expected_owner).fetch_one(&self.pool).await?)
     }

@@ -16,33 +16,33 @@ pub struct Submission {
     pub qid: Qid,
     /// The client's id, or the true one.
     pub job_id: String,
-    /// The id by which the submitter knows the job: another than `job_id` where that is the other true one.
+    /// The submitter's id of the job, which differs from `job_id` if that is the other true id.
     pub sent_id: String,
     /// What to run.
     pub definition: ParsedDefinition,
-    /// Who holds it.
+    /// The namespaces that hold it.
     pub namespace: String,
     /// Longest run.
     pub max_duration: std::time::Duration,
-    /// More words in the log.
+    /// Whether to log more.
     pub is_debug: bool,
-    /// Whom to tell of the job.
+    /// The callbacks of the job.
     pub callbacks: Option<OwedCallbacks>,
-    /// Run it whatever it ended with before.
+    /// Run it again in spite of an earlier result.
     pub is_again: bool,
 }
 
-/// Deliveries that a submission asks for. The one place where a queue's name goes to the database: a delivery has to say it.
+/// Deliveries that a submission asks for. Only here a queue's name is stored in the database, because a delivery contains it.
 #[derive(Clone, Debug)]
 pub struct OwedCallbacks {
     /// The queue's name.
     pub queue: QueueName,
-    /// Whom to tell.
+    /// The callbacks.
     pub callbacks: Callbacks,
 }
 
 impl OwedCallbacks {
-    /// As the database takes them.
+    /// In the form for the database.
     pub fn to_json(&self) -> String {
         serde_json::to_string(&self.callbacks).unwrap_or_default()
     }
@@ -62,7 +62,7 @@ impl Submission {
     }
 }
 
-/// Jobs of one class need exactly the same of a worker.
+/// Jobs of one class have exactly the same requirements.
 pub(crate) fn class_of(d: &ParsedDefinition) -> i64 {
     let needs =
         format!("{}|{}|{}|{}|{}", d.cpus, d.gpus, d.memory_bytes, seconds(d.required_duration), d.stored_tags().join("/"));
@@ -78,16 +78,16 @@ pub(crate) fn seconds(duration: std::time::Duration) -> i32 {
     i32::try_from(whole).unwrap_or(i32::MAX)
 }
 
-/// What became of a submission, and the id under which its queue has the job.
+/// The outcome of a submission, and the id under which its queue stores the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
-    /// What became of it.
+    /// The outcome.
     pub outcome: SubmitOutcome,
-    /// The job's id in this queue. Of a job that a release before wrote it is the one of then.
+    /// The job's id in this queue. For a job of an earlier release it is the old id.
     pub job_id: String,
 }
 
-/// What became of a submission.
+/// The outcome of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubmitOutcome {
     /// Queued now.
@@ -96,33 +96,33 @@ pub enum SubmitOutcome {
     Queued,
     /// It runs already; the namespace joined.
     Running,
-    /// Its result is there; nothing runs.
+    /// An earlier result is reused; nothing runs.
     Finished,
-    /// The queue's policy has no place for another waiting job; nothing is stored.
+    /// The queue's limit of waiting jobs is reached; nothing is stored.
     QueueFull,
     /// The same, for the submission's namespace.
     NamespaceFull,
 }
 
-/// What the workers of one queue can take together in one statement. At most one want a queue in a statement.
+/// What the workers of one queue can take together in one statement. A statement has at most one want for each queue.
 #[derive(Clone, Debug)]
 pub struct Want {
     /// Which queue.
     pub qid: Qid,
-    /// Labels that every worker of the want carries: see `WorkerDescription::labels`.
+    /// Labels that every worker of the want has: see `WorkerDescription::labels`.
     pub labels: Vec<String>,
     /// Longest run that every worker of the want allows, seconds.
     pub max_seconds: i32,
-    /// Who takes the first job, the second, …
+    /// The slots for the first job, the second, …
     pub slots: Vec<Slot>,
 }
 
-/// Place for one job at one worker.
+/// Capacity for one job on one worker.
 #[derive(Clone, Debug)]
 pub struct Slot {
     /// Which worker.
     pub worker_id: String,
-    /// All that the worker has free, over all its slots.
+    /// The free cpus of the worker, for all its slots.
     pub cpus: f64,
     /// Free gpus.
     pub gpus: i32,
@@ -135,7 +135,7 @@ pub struct Slot {
 pub struct ClaimedRow {
     /// Which queue.
     pub qid: Qid,
-    /// Who got it.
+    /// The worker.
     pub worker_id: String,
     /// Which job.
     pub job_id: String,
@@ -147,26 +147,26 @@ pub struct ClaimedRow {
     pub deadline_ms: i64,
     /// Longest run, seconds.
     pub max_seconds: i32,
-    /// The definition's text; absent only if somebody deleted it by hand.
+    /// The definition's text; absent only if an operator deleted it.
     pub body: Option<String>,
     /// The login of its build context.
     pub login: Option<String>,
-    /// Who holds the job.
+    /// The namespaces that hold the job.
     pub namespaces: Vec<String>,
-    /// More words in the log.
+    /// Whether to log more.
     pub is_debug: bool,
-    /// Its place in the queue: priority, …
+    /// Its position in the queue: priority, …
     pub priority: i16,
     /// … then number.
     pub seq: i64,
 }
 
-/// What one statement found.
+/// The result of one statement.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
     /// The claimed jobs.
     pub rows: Vec<ClaimedRow>,
-    /// Queues of the wants with so many classes of jobs that [`Db::tidy_classes`] is worth its while.
+    /// Queues of the wants with so many classes of jobs that [`Db::tidy_classes`] should run.
     pub crowded: Vec<Qid>,
 }
 
@@ -177,7 +177,7 @@ struct OutcomeRow {
 }
 
 impl Db {
-    /// Queues a batch. Gives one outcome a submission, in order; all are durable when this returns.
+    /// Queues a batch. Returns one outcome for each submission, in order; all are durable when this returns.
     pub async fn submit(&self, batch: &[Submission]) -> Result<Vec<Submitted>> {
         self.keep_aliases(batch.iter().map(|s| (s.definition.hash.to_vec(), &s.definition))).await?;
         let logins = batch.iter().filter_map(|s| Some((s.definition.hash.to_vec(), s.definition.login()?)));
@@ -213,7 +213,7 @@ impl Db {
         Ok(self.claim_and_look(wants, false).await?.rows)
     }
 
-    /// The same, and, if asked to look, which of the queues are to be tidied up.
+    /// The same, and, if asked to look, the queues that should be tidied up.
     pub async fn claim_and_look(&self, wants: &[Want], is_looking: bool) -> Result<Claims> {
         let slots: Vec<&Slot> = wants.iter().flat_map(|want| &want.slots).collect();
         let most = |want: &Want, f: fn(&Slot) -> f64| want.slots.iter().map(f).fold(0.0, f64::max);

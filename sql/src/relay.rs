@@ -1,8 +1,7 @@
-//! Leads the driver's connections over TCP through the one dialer, so that `sslmode`, certificates and keep-alives mean here what they
-//! mean to libpq and to migrations.
+//! Routes the driver's TCP connections through our dialer, so that `sslmode`, certificates and keep-alives mean the same as in
+//! libpq and in migrations.
 //!
-//! The driver connects to a socket of this process that has no place in the file system. Nobody else is served there: a peer that is
-//! another process is turned away.
+//! The driver connects to a socket of this process outside of the file system. Connections of other processes are refused.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -16,10 +15,10 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// Pause after a connection could not be taken for want of something, such as file descriptors.
+/// Pause after a connection could not be accepted for lack of a resource, such as file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes the driver's connections to one server for as long as it lives. Those that are open then go on.
+/// Accepts the driver's connections to one server for as long as it lives. Open connections continue after that.
 #[derive(Debug)]
 pub(crate) struct Relay {
     folder: PathBuf,
@@ -44,7 +43,7 @@ impl Relay {
         Ok(Self { folder: PathBuf::from(folder), accepting })
     }
 
-    /// What the driver takes for the folder of a server's socket.
+    /// The path that the driver uses as the folder of a server's socket.
     pub(crate) fn folder(&self) -> &PathBuf {
         &self.folder
     }

@@ -1,6 +1,6 @@
-//! What happens in a queue, in numbers: its depth, and how many jobs ended how and after what time.
+//! Numbers of a queue: its depth, and the outcomes and times of its jobs.
 //!
-//! Every statement reads a bounded number of rows, however large and fast the queue: see the headers of `queries/report`.
+//! Every statement reads a bounded number of rows, for queues of any size and speed: see the headers of `queries/report`.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ const WORKERS: &str = include_str!("../queries/report/workers.sql");
 pub const DEPTH_MAX: i64 = 100_000;
 /// Most workers that [`Db::report_workers`] shows.
 const WORKERS_MAX: i64 = 500;
-/// Of a slice of an interval, most ended jobs that are counted one by one.
+/// Most ended jobs of a slice of an interval that are counted one by one.
 const COUNTED_MAX: i64 = 500;
-/// Of a slice of an interval, most ended jobs whose times are read.
+/// Most ended jobs of a slice of an interval whose times are read.
 const SAMPLED_MAX: i64 = 50;
 
 /// The intervals that end now, the current one included.
@@ -29,7 +29,7 @@ pub struct Intervals {
     pub length: Duration,
     /// How many.
     pub n: i32,
-    /// Into how many slices each is cut, so that a sample is spread over it.
+    /// The number of slices of each, so that a sample is spread over it.
     pub n_slices: i32,
 }
 
@@ -40,7 +40,7 @@ pub struct DepthRow {
     pub n_queued: i64,
     /// Running ones.
     pub n_running: i64,
-    /// Since when the one waits that waits longest, epoch milliseconds.
+    /// Since when the oldest waiting job waits, epoch milliseconds.
     pub oldest_queued_ms: Option<i64>,
     /// The database's clock, epoch milliseconds.
     pub now_ms: i64,
@@ -55,7 +55,7 @@ pub struct OutcomeRow {
     pub reason: String,
     /// How many.
     pub n_jobs: f64,
-    /// Whether there were too many to count each.
+    /// Whether there were too many to count them one by one.
     pub is_estimate: bool,
 }
 
@@ -66,9 +66,9 @@ pub struct TimesRow {
     pub interval_ms: i64,
     /// Jobs in the sample.
     pub n_sampled: i64,
-    /// Of those, the ones that ran to their end.
+    /// Those of them that ran to their end.
     pub n_success: i64,
-    /// Of those, the ones whose program exited with another code than 0.
+    /// Those of them whose program exited with another code than 0.
     pub n_program_failures: i64,
     /// Median wait for the last claim.
     pub wait_p50: Option<f64>,
@@ -97,9 +97,9 @@ pub struct LoadRow {
     pub cpus: f64,
     /// Gpus that it offers.
     pub gpus: i32,
-    /// Memory that it offers; 0 when it does not say.
+    /// Memory that it offers; 0 if unknown.
     pub memory_bytes: i64,
-    /// Tags that it carries.
+    /// Its tags.
     pub tags: Vec<String>,
     /// Longest run that it allows.
     pub max_seconds: i32,
@@ -107,7 +107,7 @@ pub struct LoadRow {
     pub last_seen_ms: i64,
     /// Whether that is within the lease.
     pub is_alive: bool,
-    /// Jobs that it holds.
+    /// Jobs that it runs.
     pub n_running: i64,
     /// Cpus that these take.
     pub cpus_used: f64,
@@ -121,7 +121,7 @@ impl Db {
         Ok(sqlx::query_as(DEPTH).bind(qid).bind(DEPTH_MAX).fetch_one(&self.pool).await?)
     }
 
-    /// Jobs of a queue that ended, by interval and reason, oldest first. Intervals without any are left out.
+    /// Jobs of a queue that ended, by interval and reason, oldest first. Intervals without jobs are left out.
     pub async fn report_outcomes(&self, qid: Qid, intervals: Intervals) -> Result<Vec<OutcomeRow>> {
         Ok(of(OUTCOMES, qid, intervals, COUNTED_MAX).fetch_all(&self.pool).await?)
     }
@@ -131,7 +131,7 @@ impl Db {
         Ok(of(TIMES, qid, intervals, SAMPLED_MAX).fetch_all(&self.pool).await?)
     }
 
-    /// The workers of a queue, at most 500, the last seen first. The dead ones among them go after an hour.
+    /// The workers of a queue, at most 500, the last seen first. Dead workers are removed after an hour.
     pub async fn report_workers(&self, qid: Qid, lease: Duration) -> Result<Vec<LoadRow>> {
         Ok(sqlx::query_as(WORKERS).bind(qid).bind(lease.as_secs_f64()).bind(WORKERS_MAX).fetch_all(&self.pool).await?)
     }

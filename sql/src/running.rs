@@ -51,7 +51,7 @@ pub struct FinishRow {
 pub struct ReleaseRow {
     /// Which claim.
     pub key: ClaimKey,
-    /// Why, as programs read it; none costs the job nothing.
+    /// Why, as programs read it; without a code the job has no penalty.
     pub code: Option<String>,
     /// Whose fault that is.
     pub fault: Option<EndFault>,
@@ -66,16 +66,16 @@ impl From<ClaimKey> for ReleaseRow {
     }
 }
 
-/// What became of a claim that a worker believes it holds.
+/// The state of a claim that a worker believes it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldState {
-    /// It holds it.
+    /// The worker has it.
     Held,
     /// The job ended without the worker.
     Ended(Reason),
     /// No such claim.
     Unknown,
-    /// The worker holds it and does not know: the answer to its claim never arrived.
+    /// The worker has it and does not know: the answer to its claim never arrived.
     Orphan,
 }
 
@@ -86,7 +86,7 @@ pub struct CompareRow {
     pub job_id: String,
     /// Its epoch.
     pub epoch: i64,
-    /// The truth.
+    /// Its true state.
     pub state: HeldState,
     /// A sentence for people.
     pub message: Option<String>,
@@ -101,7 +101,7 @@ struct RawCompare {
     message: Option<String>,
 }
 
-/// A job taken back from a silent worker.
+/// A job of a lost claim.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct SweptRow {
     /// Which queue.
@@ -112,13 +112,13 @@ pub struct SweptRow {
     pub is_final: bool,
 }
 
-/// Age after which a claim that its worker does not name counts as lost on the way.
+/// Age after which a claim that its worker does not name counts as never delivered.
 pub const ORPHAN_GRACE: Duration = Duration::from_secs(15);
 
 impl Db {
-    /// Ends a batch of claims. Gives those that ended now; durable when this returns.
+    /// Ends a batch of claims. Returns those that ended now; durable when this returns.
     pub async fn finish(&self, batch: &[FinishRow]) -> Result<Vec<ClaimKey>> {
-        // In the order in which submissions lock these rows: two statements that meet must not wait for each other.
+        // In the order in which submissions lock these rows, so that two statements never wait for each other.
         let mut batch: Vec<&FinishRow> = batch.iter().collect();
         batch.sort_unstable_by(|a, b| (&a.key.job_id, a.key.qid).cmp(&(&b.key.job_id, b.key.qid)));
         let batch = batch.as_slice();
@@ -138,7 +138,7 @@ impl Db {
         Ok(rows)
     }
 
-    /// Which of these claims ended earlier just as their worker says now.
+    /// Which of these claims ended earlier in the way that their worker reports now.
     pub async fn ended_by(&self, batch: &[FinishRow]) -> Result<Vec<ClaimKey>> {
         let rows = sqlx::query_as(ENDED_BY)
             .bind(column(batch, |f| f.key.qid))
@@ -150,7 +150,7 @@ impl Db {
         Ok(rows)
     }
 
-    /// Puts claims back into the queue; one with a code has a penalty, and the last of those that a job may have ends it. Gives
+    /// Puts claims back into the queue. A release with a code has a penalty, and after too many of them the job ends. Returns
     /// those that were live.
     pub async fn release(&self, batch: &[ReleaseRow]) -> Result<Vec<ClaimKey>> {
         let rows = sqlx::query_as(RELEASE)
@@ -166,8 +166,8 @@ impl Db {
         Ok(rows)
     }
 
-    /// Compares what a worker believes it holds with the truth; also names the claims older than `grace` that it holds without
-    /// knowing.
+    /// Compares the claims that a worker believes it has with the stored ones. It also returns the claims older than `grace` that
+    /// the worker does not know about.
     pub async fn compare(
         &self,
         qid: Qid,
@@ -187,12 +187,12 @@ impl Db {
         rows.into_iter().map(CompareRow::try_from).collect()
     }
 
-    /// The epoch of the claim by which this worker holds the job.
+    /// The epoch of this worker's claim of the job.
     pub async fn epoch_of_worker(&self, qid: Qid, job_id: &str, worker_id: &str) -> Result<Option<i64>> {
         Ok(sqlx::query_scalar(EPOCH_OF_WORKER).bind(qid).bind(job_id).bind(worker_id).fetch_optional(&self.pool).await?)
     }
 
-    /// Takes back the claims of workers that were silent for `lease`.
+    /// Ends the claims of workers that were silent for `lease`.
     pub async fn sweep(&self, lease: Duration, n_lost_max: i16) -> Result<Vec<SweptRow>> {
         Ok(sqlx::query_as(SWEEP).bind(lease.as_secs_f64()).bind(n_lost_max).fetch_all(&self.pool).await?)
     }

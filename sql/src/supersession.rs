@@ -1,4 +1,4 @@
-//! Holds that end because their namespace took a newer job.
+//! Holds that end because their namespace has a newer job.
 
 use protocol::Qid;
 
@@ -15,7 +15,7 @@ pub struct SupersededRow {
 }
 
 impl SupersededRow {
-    /// Whether a job changed: not when the namespace had taken the job up again, or the job had ended by itself.
+    /// Whether a job changed. It did not if the namespace had submitted the job again, or the job had ended by itself.
     pub fn is_change(&self) -> bool {
         matches!(self.outcome.as_str(), "ended" | "left")
     }

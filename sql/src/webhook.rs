@@ -1,4 +1,4 @@
-//! Deliveries owed to submitters: take those that are due, and note how the tries went.
+//! Deliveries to submitters: take those that are due, and store the results of tries.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use crate::queued::column;
 use crate::{Db, Result};
 
 const CLAIM: &str = include_str!("../queries/webhook/claim.sql");
-const SETTLE: &str = include_str!("../queries/webhook/settle.sql");
+const RESOLVE: &str = include_str!("../queries/webhook/resolve.sql");
 const BACKLOG: &str = include_str!("../queries/webhook/backlog.sql");
 
-/// One delivery to be tried now. It has no `Debug`: it holds the queue's name, and URLs have secrets of their own.
+/// One delivery to be tried now. It has no `Debug`, because it contains the queue's name and URLs with secrets.
 #[derive(Clone, sqlx::FromRow)]
 pub struct DueWebhook {
-    /// Its name on the wire, the same at every try.
+    /// Its id on the wire, the same at every try.
     pub id: Uuid,
     /// Which job.
     pub job_id: String,
     /// The queue's name.
     pub queue: String,
-    /// Who held the job.
+    /// The namespace of the submission.
     pub namespace: String,
     /// `queued` or `finished`.
     pub kind: String,
-    /// Whom to tell.
+    /// The callbacks.
     pub url: String,
     /// The URL's host.
     pub host: String,
-    /// JSON that the submitter wants back.
+    /// JSON that the submitter gets back.
     pub payload: Option<String>,
     /// How the job ended.
     pub reason: Option<String>,
@@ -40,20 +40,20 @@ pub struct DueWebhook {
     pub secret: Option<String>,
 }
 
-/// Room for tries in this process.
+/// Free capacity for tries in this process.
 #[derive(Clone, Copy, Debug)]
 pub struct WebhookRoom<'a> {
-    /// Tries under way, by host.
+    /// Tries in progress, by host.
     pub busy: &'a [(String, i32)],
-    /// Most of one host, those under way included.
+    /// Most tries to one host, including those in progress.
     pub host_max: i32,
-    /// Most of all hosts, on top of those under way.
+    /// Most tries to all hosts, in addition to those in progress.
     pub max: i32,
     /// Hosts up to this one had their turn.
     pub after: &'a str,
 }
 
-/// How one try went.
+/// The result of one try.
 #[derive(Clone, Debug)]
 pub struct WebhookTry {
     /// Which delivery.
@@ -62,9 +62,9 @@ pub struct WebhookTry {
     pub n_attempts: i32,
     /// Why it failed.
     pub error: Option<String>,
-    /// How long the receiver asked to be left alone, in the place of the usual pause.
+    /// The pause that the receiver asked for, instead of the usual one.
     pub pause: Option<Duration>,
-    /// Whether the receiver wants no further try.
+    /// Whether the receiver refused further tries.
     pub is_refused: bool,
 }
 
@@ -73,23 +73,23 @@ pub struct WebhookTry {
 pub struct SettledWebhook {
     /// Which.
     pub id: Uuid,
-    /// Whether it was never taken.
+    /// Whether it was given up.
     pub is_given_up: bool,
 }
 
 /// What waits in the outbox.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub struct WebhookBacklog {
-    /// Deliveries that should be tried now.
+    /// Deliveries that are due.
     pub n_due: i64,
     /// Deliveries that failed and wait for their next try.
     pub n_retried: i64,
-    /// For how long the oldest due one has been due.
+    /// How long the oldest due one has been due.
     pub oldest_seconds: f64,
 }
 
 impl Db {
-    /// Takes deliveries that are due. Nobody else takes them for `lease`.
+    /// Takes deliveries that are due. No other process takes them for `lease`.
     pub async fn claim_webhooks(&self, room: WebhookRoom<'_>, lease: Duration) -> Result<Vec<DueWebhook>> {
         let rows = sqlx::query_as(CLAIM)
             .bind(column(room.busy, |(host, _)| host.as_str()))
@@ -103,9 +103,10 @@ impl Db {
         Ok(rows)
     }
 
-    /// Notes how tries went; the pause after a failed one doubles from `first` to `most`. Gives the deliveries that are over.
+    /// Stores the results of tries; the pause after a failed one doubles from `first` to `most`. Returns the deliveries that are
+    /// over.
     pub async fn settle_webhooks(&self, tries: &[WebhookTry], first: Duration, most: Duration) -> Result<Vec<SettledWebhook>> {
-        let rows = sqlx::query_as(SETTLE)
+        let rows = sqlx::query_as(RESOLVE)
             .bind(column(tries, |t| t.id))
             .bind(column(tries, |t| t.n_attempts))
             .bind(column(tries, |t| t.error.as_deref()))

@@ -12,12 +12,12 @@ const HEARTBEAT: &str = include_str!("../queries/worker/heartbeat.sql");
 const LEAVE: &str = include_str!("../queries/worker/leave.sql");
 const LIST: &str = include_str!("../queries/worker/list.sql");
 
-/// Whether the workers that clients see changed.
+/// Whether the list of workers for clients changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerSeen {
-    /// New, back, or with another capacity.
+    /// The worker is new, back, or has another capacity.
     Changed,
-    /// As before.
+    /// The list is unchanged.
     Same,
 }
 
@@ -34,12 +34,12 @@ pub struct WorkerRow {
     memory_bytes: i64,
     labels: Vec<String>,
     executor: String,
-    /// Jobs that it holds.
+    /// Jobs that it runs.
     pub job_ids: Vec<String>,
 }
 
 impl WorkerRow {
-    /// The worker as clients see it.
+    /// The worker in the form for clients.
     pub fn to_info(&self) -> WorkerInfo {
         let max = Duration::from_secs(u64::try_from(self.max_seconds).unwrap_or(0));
         WorkerInfo {
@@ -54,7 +54,7 @@ impl WorkerRow {
 }
 
 impl WorkerRow {
-    /// Whether it carries the label.
+    /// Whether it has the label.
     pub fn carries(&self, label: &str) -> bool {
         self.labels.iter().any(|own| own == label)
     }
@@ -69,12 +69,12 @@ impl WorkerRow {
         self.gpus
     }
 
-    /// Whether its memory holds so many bytes. Workers on a socket do not say how much they have, and get such jobs.
+    /// Whether its memory is large enough. Workers on a socket do not report their memory, and get such jobs.
     pub fn has_memory(&self, n_bytes: i64) -> bool {
         self.memory_bytes >= n_bytes || self.executor == "socket"
     }
 
-    /// Whether it runs jobs for as long as that.
+    /// Whether it allows runs of this length.
     pub fn runs_for(&self, seconds: i32) -> bool {
         self.max_seconds >= seconds
     }
@@ -86,7 +86,7 @@ struct RegisteredRow {
     is_counted: bool,
 }
 
-/// Workers on a socket do not say how much memory they have, and get jobs that ask for some.
+/// Workers on a socket do not report their memory, and get jobs that need some.
 fn most_memory(worker: &WorkerDescription, free: Option<Free>) -> i64 {
     if worker.executor == "socket" {
         return i64::MAX;
@@ -95,8 +95,8 @@ fn most_memory(worker: &WorkerDescription, free: Option<Free>) -> i64 {
 }
 
 impl Db {
-    /// Notes what a worker is and that it lives. `free` is what it offers now, which may be more than it says it has. When this
-    /// returns, its claims find every class of jobs that it can run.
+    /// Stores a worker's description and its sign of life. `free` is its present offer, which may be more than its stated
+    /// capacity. When this returns, its claims find every class of jobs that it can run.
     pub async fn register_worker(&self, qid: Qid, worker: &WorkerDescription, free: Option<Free>) -> Result<WorkerSeen> {
         let row: RegisteredRow = sqlx::query_as(REGISTER)
             .bind(qid)
@@ -123,13 +123,13 @@ impl Db {
         Ok(if row.is_changed { WorkerSeen::Changed } else { WorkerSeen::Same })
     }
 
-    /// Notes that a worker lives. False when nobody knows it.
+    /// Stores a worker's sign of life. False if the worker is unknown.
     pub async fn heartbeat(&self, qid: Qid, worker_id: &str) -> Result<bool> {
         let row: Option<String> = sqlx::query_scalar(HEARTBEAT).bind(qid).bind(worker_id).fetch_optional(&self.pool).await?;
         Ok(row.is_some())
     }
 
-    /// Forgets a worker that ends. False when it still holds a claim, or nobody knows it.
+    /// Deletes a worker that stops. False if it still has a claim, or is unknown.
     pub async fn leave(&self, qid: Qid, worker_id: &str) -> Result<bool> {
         let row: Option<String> = sqlx::query_scalar(LEAVE).bind(qid).bind(worker_id).fetch_optional(&self.pool).await?;
         Ok(row.is_some())

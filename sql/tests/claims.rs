@@ -1,4 +1,4 @@
-//! Claims, finishes and takings-back, by doing them at the same time.
+//! Claims, finishes and sweeps that happen at the same time.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,5 @@
-//! Classes of waiting jobs: a claim costs what those cost that somebody present can run, and none is ever overlooked.
+//! Classes of waiting jobs: the cost of a claim depends only on the classes that a connected worker can run, and no class is
+//! overlooked.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -55,7 +56,7 @@ async fn claim(db: &Db, qid: Qid, worker: &WorkerDescription, n: usize) -> Vec<C
     rows
 }
 
-/// Jobs with a tag each that nobody carries, straight into the table.
+/// Jobs, each with a tag that no worker has, inserted directly into the table.
 fn strangers(n: i64) -> String {
     format!(
         "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, required_seconds, \
@@ -89,7 +90,7 @@ async fn check_cost(n: i64) {
     connection.execute("vacuum analyze").await.unwrap();
     assert_eq!(claim(&db, qid, &own, 1).await.len(), 1);
     let pages = pages_of_a_claim(&mut connection).await;
-    assert!(pages < 300, "a claim beside {n} classes that nobody can run touches {pages} pages");
+    assert!(pages < 300, "a claim beside {n} classes that no worker can run touches {pages} pages");
     let looked = db.claim_and_look(&[want(qid, &own, 1)], true).await.unwrap();
     assert_eq!((looked.rows.len(), looked.crowded.len()), (1, 0));
 }
@@ -147,7 +148,7 @@ async fn a_worker_that_comes_while_a_job_is_being_queued_gets_it() {
     connection.execute("begin").await.unwrap();
     connection.execute("select asman.enqueue('q', '{\"image\": \"a\", \"tags\": [\"lab\"]}')").await.unwrap();
     let registered = db.register_worker(qid, &own, None);
-    tokio::time::timeout(Duration::from_secs(10), registered).await.expect("nobody waits for an open transaction").unwrap();
+    tokio::time::timeout(Duration::from_secs(10), registered).await.expect("no worker waits for an open transaction").unwrap();
     assert!(claim(&db, qid, &own, 1).await.is_empty());
     connection.execute("commit").await.unwrap();
     assert_eq!(claim(&db, qid, &own, 1).await.len(), 1);
@@ -185,7 +186,7 @@ async fn a_worker_that_grows_is_offered_what_it_could_not_run_before() {
     assert_eq!(claim(&db, qid, &worker(&json!({"cpus": 8})), 1).await.len(), 1);
 }
 
-/// As if it were later: what was looked at just now may be looked at again.
+/// As if it were later, so that checked classes may be checked again.
 const LATER: &str = "update asman.waiting_class set checked_at = checked_at - interval '1 hour'";
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What a watcher of a queue reads: each change once, whatever else the database does.
+//! What a watcher of a queue reads: each change once, independent of the database's other work.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -42,7 +42,7 @@ async fn changes_are_read_once_while_a_writing_transaction_stays_open_and_its_ow
     let (n, pages, seen) = read_all(&db, start).await;
     assert_eq!((n, pages), (5_000, 3));
     let (n, pages, seen) = read_all(&db, seen).await;
-    assert_eq!((n, pages), (0, 1), "what was read is not read again, though nothing has settled");
+    assert_eq!((n, pages), (0, 1), "what was read is not read again, even if no order is final yet");
     writer.execute(events(1)).await.unwrap();
     let (n, _, seen) = read_all(&db, seen).await;
     assert_eq!(n, 1);
@@ -61,6 +61,6 @@ async fn the_transaction_that_holds_events_back_is_named() {
     let mut idle = PgConnection::connect(&database.url).await.unwrap();
     idle.execute("begin").await.unwrap();
     idle.execute(XID).await.unwrap();
-    let holder = db.horizon_holder().await.unwrap().expect("somebody writes");
+    let holder = db.oldest_writer().await.unwrap().expect("a transaction writes");
     assert!(holder.pid > 0 && holder.age_seconds.is_some_and(|age| age >= 0.0), "{holder:?}");
 }

@@ -1,4 +1,4 @@
-//! Every statement prepares, and its header tells the truth about what goes in and comes out.
+//! Every statement can be prepared, and its header describes its parameters and columns correctly.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! The claim reads its index and nothing more, however deep the queue and however many the queues.
+//! The claim reads only its index, for queues of any depth and any number of queues.
 //!
 //! Claims run on the product's own connections, with their planner settings; the plan is read back by `auto_explain`-free means:
 //! the statement is prepared and explained on a connection that got the same settings.
@@ -32,7 +32,7 @@ async fn fill(connection: &mut PgConnection, queues: i64, jobs: i64) {
 fn nodes<'a>(plan: &'a Value, under_sort: bool, into: &mut Vec<(&'a Value, bool)>) {
     into.push((plan, under_sort));
     let kind = plan["Node Type"].as_str().unwrap_or_default();
-    // What is limited before it is sorted is little.
+    // Rows that are limited before the sort are few.
     let sorts = (under_sort && kind != "Limit") || kind.contains("Sort");
     for child in plan["Plans"].as_array().into_iter().flatten() {
         nodes(child, sorts, into);
@@ -89,7 +89,7 @@ async fn the_claim_uses_its_index_among_a_million_queues() {
     let start = Instant::now();
     connection.execute(newcomers).await.unwrap();
     assert!(start.elapsed().as_millis() < 1_000, "a hundred new queues took {:?}", start.elapsed());
-    // And for real, through the product's own connections: not a matter of milliseconds to prove, only that it is no scan.
+    // And through the product's own connections. This does not measure milliseconds, it only shows that there is no scan.
     let db = Db::new(&database.url, &Settings::default()).unwrap();
     let slot = Slot { worker_id: "w".into(), cpus: 1.0, gpus: 0, memory_bytes: 0 };
     let want = |n: u32| Want {

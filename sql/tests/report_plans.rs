@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use migrations::testing::TestDatabase;
 use serde_json::Value;
-use sql::{Db, Intervals, Place, Settings};
+use sql::{Db, Intervals, PageCursor, Settings};
 use sqlx::{Connection, Executor, PgConnection, Row};
 use uuid::Uuid;
 
@@ -62,7 +62,7 @@ fn each_node<'a>(plan: &'a Value, visit: &mut impl FnMut(&'a Value)) {
     plan["Plans"].as_array().into_iter().flatten().for_each(|child| each_node(child, visit));
 }
 
-/// Fails when a table is read other than by an index, or more rows than `rows_max` are read of one; tells the pages touched.
+/// Fails when a table is read without an index, or more than `rows_max` of its rows are read. Returns the pages touched.
 fn check(name: &str, plan: &Value, rows_max: f64) {
     let mut read = 0.0;
     each_node(plan, &mut |node| {
@@ -124,7 +124,7 @@ fn qid(queue: &str) -> Uuid {
     queue.parse::<protocol::QueueName>().unwrap().qid()
 }
 
-/// Counts that are estimates are near what really is there, and the times are those of every job.
+/// Estimated counts are near the real ones, and the times are those of every job.
 async fn check_estimates(connection: &mut PgConnection, db: &Db) {
     let day = Intervals { length: Duration::from_hours(1), n: 24, n_slices: 12 };
     let start = Instant::now();
@@ -150,7 +150,7 @@ async fn check_pages(db: &Db) {
         let rows = db.page_queued(qid("big"), place.as_ref(), 2_000).await.unwrap();
         slowest = slowest.max(start.elapsed());
         let Some(last) = rows.last() else { break };
-        place = Some(Place { number: last.place, job_id: last.job_id.clone() });
+        place = Some(PageCursor { number: last.place, job_id: last.job_id.clone() });
         pages += 1;
         assert!(rows.iter().all(|row| seen.insert(row.job_id.clone())), "no job twice");
     }

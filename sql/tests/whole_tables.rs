@@ -1,7 +1,7 @@
-//! No statement reads a table whole, whatever the planner believes of it.
+//! No statement reads a whole table, for any statistics.
 //!
-//! Waiting and running jobs come and go, so statistics may say of them that there are none when there are a hundred thousand: a vacuum
-//! that found the table empty is enough. A plan made for no rows (the whole table, compared with each element of an array) would cost
+//! Waiting and running jobs come and go, so the statistics may say that there are none when there are a hundred thousand: one
+//! vacuum of an empty table is enough. A plan for no rows (the whole table, compared with each element of an array) would cost
 //! the product of both; measured: a second to end a thousand of two thousand claims.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -13,7 +13,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Either, Executor, PgConnection, Row, SqlSafeStr, Statement};
 use support::statements;
 
-/// Tables whose size nobody bounds.
+/// Tables without a bound on their size.
 const UNBOUNDED: [&str; 10] =
     ["definition", "event", "finished", "hold", "log_chunk", "login", "queued", "running", "waiting_class", "webhook"];
 
@@ -38,8 +38,7 @@ fn whole_scans(plan: &Value, into: &mut Vec<String>) {
     }
 }
 
-/// The job is what an index looks up, and never what is compared row by row. A look into a hash is neither: of it, newer servers
-/// write out the columns.
+/// An index looks up the job; it is never compared row by row. A hash look-up is neither: newer servers print its columns.
 fn compares_jobs(filter: &str) -> bool {
     filter.replace("job_id = (hashed SubPlan", "").contains("job_id = ") || filter.contains("ROW(")
 }
@@ -128,5 +127,5 @@ async fn every_function_that_reads_a_table_brings_its_planner_settings_along() {
     );
     let rows = connection.fetch_all(AssertSqlSafe(without)).await.unwrap();
     let names: Vec<String> = rows.iter().map(|row| row.get(0)).filter(|name: &String| !PLAIN.contains(&name.as_str())).collect();
-    assert!(names.is_empty(), "those who call them in a plain session would read tables whole: {names:?}");
+    assert!(names.is_empty(), "callers in a plain session would read whole tables: {names:?}");
 }

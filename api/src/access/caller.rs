@@ -1,4 +1,4 @@
-//! Who asks: the token that came along, and the address that it came from.
+//! The caller of a request: its token, and the address that it came from.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -12,13 +12,13 @@ use crate::app::AppState;
 use crate::consent::Guest;
 use crate::error::ApiError;
 
-/// Who asks. Cheap to keep for as long as a socket lives.
+/// The caller of a request. Cheap to keep for as long as a socket lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
     token: Option<TokenHash>,
-    /// The page of another origin that it is, on a machine of one's own.
+    /// The page of another origin, on a local API.
     pub(crate) guest: Option<Guest>,
-    /// Where it comes from, as limits count it; `None` for one whom they do not count.
+    /// The address that limits count; `None` for a caller that they do not count.
     pub(crate) address: Option<IpAddr>,
 }
 
@@ -56,14 +56,14 @@ fn token_of(parts: &Parts) -> Option<TokenHash> {
     parameter.token.filter(|token| !token.is_empty()).map(|token| TokenHash::of(&token))
 }
 
-/// The address that limits count. Loopback is the operator's own and not counted, unless a proxy on this machine speaks for
-/// others: then nobody told us to trust it, and all its clients are counted as one.
+/// The address that limits count. Loopback belongs to the operator and is not counted, unless a proxy on this machine forwards
+/// for others. If the settings do not name that proxy as trusted, all its clients count as one.
 fn counted_address(peer: IpAddr, headers: &HeaderMap, n_trusted: u8) -> Option<IpAddr> {
     let forwarded = headers.get_all("x-forwarded-for");
     let is_forwarded = forwarded.iter().next().is_some();
     let values: Vec<&str> = forwarded.iter().filter_map(|value| value.to_str().ok()).collect();
     let hops: Vec<&str> = values.iter().flat_map(|value| value.split(',')).collect();
-    // Each proxy adds, on the right, whom it heard from: what stands further left, anybody may have written.
+    // Each proxy adds the address of its peer on the right. A client can forge everything further left.
     let trusted = hops.len().saturating_sub(usize::from(n_trusted));
     let said = (n_trusted > 0).then(|| hops.get(trusted).and_then(|hop| parse(hop))).flatten();
     let address = said.unwrap_or(peer).to_canonical();
@@ -78,7 +78,7 @@ fn parse(hop: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-/// One customer of a provider has a whole /64 of IPv6.
+/// One customer of a provider usually has a whole /64 of IPv6.
 fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -103,8 +103,8 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(counted("127.0.0.1", &[], 0), None);
         assert_eq!(counted("::ffff:127.0.0.1", &[], 1), None);
-        assert_eq!(counted("127.0.0.1", &["1.2.3.4"], 0), some("127.0.0.1"), "a proxy that nobody told us of");
-        assert_eq!(counted("9.9.9.9", &["1.2.3.4"], 0), some("9.9.9.9"), "a claim of the client's");
+        assert_eq!(counted("127.0.0.1", &["1.2.3.4"], 0), some("127.0.0.1"), "a proxy that is not configured");
+        assert_eq!(counted("9.9.9.9", &["1.2.3.4"], 0), some("9.9.9.9"), "the client's own claim");
         assert_eq!(counted("10.0.0.1", &["6.6.6.6, 1.2.3.4"], 1), some("1.2.3.4"));
         assert_eq!(counted("10.0.0.1", &["6.6.6.6, 1.2.3.4", "10.0.0.2"], 2), some("1.2.3.4"));
         assert_eq!(counted("10.0.0.1", &["1.2.3.4"], 2), some("1.2.3.4"));

@@ -1,18 +1,18 @@
-//! Who may do what with a queue: the doors of its routes, and the tokens that open them.
+//! Who may do what with a queue: the permissions that its routes require, and the tokens that give them.
 //!
-//! A handler gets a queue's name out of a request only through one of the extractors here, so none can forget to ask:
+//! A handler gets a queue's name out of a request only through one of the extractors here, so no handler can skip the check:
 //!
-//! | door | extractors | token of the policy |
+//! | permission | extractors | token of the policy |
 //! |---|---|---|
 //! | read | [`Reader`], [`ReaderOfJob`] | `readToken` |
 //! | submit, cancel, copy | [`Submitter`], [`SubmitterOfJob`] | `submitToken`; also counts against the limits on submissions |
-//! | taking items away | the task-queue API's | `ownerToken` where there is one, else `submitToken` |
+//! | delete items | the task-queue API's | `ownerToken` if there is one, else `submitToken` |
 //! | worker API | [`WorkerOf`], [`WorkerOfJob`] | `workerToken` |
-//! | policy | [`Owner`] | `ownerToken`, which opens every other door too |
+//! | policy | [`Owner`] | `ownerToken`, which gives every other permission too |
 //!
-//! A queue whose policy names no token for a door leaves it open to everybody who knows its name. Routes that name their queue
-//! in the body or find it by a job ask [`App::admit`] themselves. What outlives its request (sockets, event streams) keeps its
-//! [`Caller`] and asks [`Policies::may`] again from time to time.
+//! If a queue's policy has no token for a permission, everyone who knows the queue's name has it. Routes that name their queue in
+//! the body, or find it by a job, call [`App::admit`] themselves. Sockets and event streams outlive their request: they keep
+//! their [`Caller`] and check [`Policies::may`] again from time to time.
 //!
 //! Invariants: a token is hashed before anything else happens to it and appears in no log line, no error and no `Debug`.
 
@@ -31,14 +31,14 @@ pub(crate) use caller::Caller;
 pub(crate) use policies::{Policies, judge};
 pub(crate) use token::{TokenHash, hash_new};
 
-/// What a door is for.
+/// A permission that a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     /// Lists, jobs, results, logs, streams, status, sockets.
     Read,
     /// Submissions, cancels, copies.
     Submit,
-    /// Taking away what others have put there and what became of it.
+    /// Deleting what others have submitted, with its results.
     Remove,
     /// The worker API.
     Work,
@@ -47,10 +47,10 @@ pub(crate) enum Right {
 }
 
 impl App {
-    /// Lets a caller through a door of a queue, or says why not. A submission also takes its place in the limits.
+    /// Checks that a caller has a permission on a queue, or says why not. A submission also counts against the limits.
     pub(crate) async fn admit(&self, qid: Qid, right: Right, caller: &Caller) -> Result<(), ApiError> {
         if !self.consents.still_admits(caller.guest) {
-            return Err(ApiError::refused(ErrorCode::ForeignOrigin, "the consent for pages of this origin was taken back"));
+            return Err(ApiError::refused(ErrorCode::ForeignOrigin, "the consent for pages of this origin was revoked"));
         }
         self.policies.check(qid, right, caller).await?;
         match right {
@@ -71,7 +71,7 @@ async fn job_of(parts: &mut Parts, app: &AppState, right: Right) -> Result<(Queu
     Ok((enter(parts, app, right, path.queue).await?, id))
 }
 
-/// The job of the path for one who reads: under the id that the queue has it under, whichever of its true ids the path names.
+/// The job of the path, for a reader: with the id under which the queue stores it, even if the path names its other true id.
 async fn read_job_of(parts: &mut Parts, app: &AppState, right: Right) -> Result<(QueueName, JobId), ApiError> {
     let (queue, id) = job_of(parts, app, right).await?;
     let row_id = app.db.row_id(queue.qid(), id.as_str()).await?;
@@ -85,7 +85,7 @@ async fn enter(parts: &mut Parts, app: &AppState, right: Right, queue: String) -
     Ok(queue)
 }
 
-macro_rules! door {
+macro_rules! permission {
     ($right:expr, $(#[$doc:meta])* $queue:ident) => {
         $(#[$doc])*
         pub(crate) struct $queue(pub(crate) QueueName);
@@ -99,7 +99,7 @@ macro_rules! door {
         }
     };
     ($right:expr, $(#[$doc:meta])* $queue:ident, $(#[$job_doc:meta])* $job:ident by $job_of:ident) => {
-        door!($right, $(#[$doc])* $queue);
+        permission!($right, $(#[$doc])* $queue);
 
         $(#[$job_doc])*
         pub(crate) struct $job(pub(crate) QueueName, pub(crate) JobId);
@@ -114,28 +114,28 @@ macro_rules! door {
     };
 }
 
-door!(
+permission!(
     Right::Read,
-    /// The queue of the path, for one who may read it.
+    /// The queue of the path, for a caller that may read it.
     Reader,
-    /// The queue and the job of the path, for one who may read them.
+    /// The queue and the job of the path, for a caller that may read them.
     ReaderOfJob by read_job_of
 );
-door!(
+permission!(
     Right::Submit,
-    /// The queue of the path, for one who may submit to it.
+    /// The queue of the path, for a caller that may submit to it.
     Submitter,
-    /// The queue and the job of the path, for one who may submit and cancel there.
+    /// The queue and the job of the path, for a caller that may submit and cancel there.
     SubmitterOfJob by job_of
 );
-door!(
+permission!(
     Right::Work,
     /// The queue of the path, for one of its workers.
     WorkerOf,
     /// The queue and the job of the path, for one of the queue's workers.
     WorkerOfJob by job_of
 );
-door!(
+permission!(
     Right::Own,
     /// The queue of the path, for its owner.
     Owner

@@ -1,8 +1,9 @@
 //! The policies of queues, as this process knows them.
 //!
-//! At most [`KEPT`] are kept, each for [`FRESH`]: a queue costs one look-up by key in that time, whether it has a policy or not.
-//! A change is known here at once to the process that made it, to the others with its notification (milliseconds), and without
-//! notifications after [`FRESH`]. Limits on waiting jobs and the pause are not read from here but by the statements themselves.
+//! At most [`KEPT`] are cached, each for [`FRESH`]: in that time a queue costs one look-up by key, with or without a policy. The
+//! process that changed a policy knows the change at once, the others with its notification (milliseconds), and without
+//! notifications after [`FRESH`]. The limits on waiting jobs and the pause are not read from this cache: the statements read
+//! them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +15,9 @@ use sql::{Db, PolicyRow};
 use super::{Caller, Right};
 use crate::error::ApiError;
 
-/// How old a policy may be that a door is judged by.
+/// How old a policy may be that decides about a permission.
 const FRESH: Duration = Duration::from_secs(5);
-/// Queues whose policies are kept.
+/// Queues whose policies are cached.
 const KEPT: u64 = 50_000;
 
 /// Cheap to clone.
@@ -46,7 +47,7 @@ impl Policies {
         self.known.invalidate_all();
     }
 
-    /// Lets a caller through a door, or says why not.
+    /// Checks that a caller has a permission, or says why not.
     pub(crate) async fn check(&self, qid: Qid, right: Right, caller: &Caller) -> Result<(), ApiError> {
         let outcome = judge(&*self.get(qid).await?, right, caller);
         if outcome.is_err() {
@@ -55,18 +56,18 @@ impl Policies {
         outcome
     }
 
-    /// Whether the owner has paused the queue, as a word for people: claims ask the database themselves.
+    /// Whether the owner has paused the queue, for display only: claims check the database themselves.
     pub(crate) async fn is_paused(&self, qid: Qid) -> Result<bool, ApiError> {
         Ok(self.get(qid).await?.is_paused)
     }
 
-    /// Whether a caller may pass a door.
+    /// Whether a caller has a permission.
     pub(crate) async fn may(&self, qid: Qid, right: Right, caller: &Caller) -> Result<bool, ApiError> {
         Ok(judge(&*self.get(qid).await?, right, caller).is_ok())
     }
 }
 
-/// Whether a policy lets a caller through a door.
+/// Whether a policy gives a caller a permission.
 pub(crate) fn judge(policy: &PolicyRow, right: Right, caller: &Caller) -> Result<(), ApiError> {
     let asked = match right {
         Right::Read => &policy.read_token_hash,

@@ -1,7 +1,7 @@
 //! Tokens, as hashes.
 //!
-//! SHA-256 and not a slow password hash: a token is drawn by a machine and long, so nobody finds it by trying, and a slow hash
-//! would have to be paid at every request.
+//! SHA-256 and not a slow password hash: a token is long and random, so it cannot be guessed, and a slow hash would cost time on
+//! every request.
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -10,9 +10,9 @@ use protocol::ErrorCode;
 
 use crate::error::ApiError;
 
-/// Shortest token that a policy takes.
+/// Shortest token that a policy accepts.
 const CHARS_MIN: usize = 16;
-/// Longest token that a policy takes.
+/// Longest token that a policy accepts.
 const CHARS_MAX: usize = 255;
 
 /// SHA-256 of a token.
@@ -30,20 +30,20 @@ impl TokenHash {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
-    /// Compares in a time that tells nothing.
+    /// Compares in constant time.
     pub(crate) fn is(&self, stored: &[u8]) -> bool {
         self.0.as_slice().ct_eq(stored).into()
     }
 }
 
-/// The hash of a token that a policy is to ask for from now on.
+/// The hash of a token that a policy will require from now on.
 pub(crate) fn hash_new(what: &str, token: &str) -> Result<Vec<u8>, ApiError> {
     let is_sound = (CHARS_MIN..=CHARS_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_sound {
         return Err(ApiError::refused(
             ErrorCode::InvalidToken,
             format!(
-                "{what} must have {CHARS_MIN} to {CHARS_MAX} visible ASCII characters without spaces; draw it with `openssl rand -hex 32`"
+                "{what} must have {CHARS_MIN} to {CHARS_MAX} visible ASCII characters without spaces; generate it with `openssl rand -hex 32`"
             ),
         ));
     }

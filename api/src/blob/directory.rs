@@ -1,4 +1,4 @@
-//! Files of `/f` in a folder: written aside, checked, synced, renamed. A reader never sees half a file.
+//! Files of `/f` in a folder: written to a temporary file, checked, synced, renamed. A reader never sees half a file.
 //!
 //! Keys come from outside and are never paths: a file is named by the SHA-256 of its key, in one of 256 folders.
 
@@ -49,7 +49,7 @@ impl Directory {
         let folder = path.parent().unwrap_or(&self.root).to_owned();
         tokio::fs::create_dir_all(&folder).await?;
         aside.persist(&path).map_err(|error| error.error)?;
-        // The name is durable only when its folder is.
+        // The name is durable only after its folder is synced.
         tokio::fs::File::open(&folder).await?.sync_all().await?;
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Directory {
         if !tokio::fs::try_exists(&path).await? {
             return Ok(false);
         }
-        // Who asks will refer to it instead of sending it again, so its time starts anew.
+        // The caller will refer to the file instead of sending it again, so its lifetime starts again.
         touch(&path).await?;
         Ok(true)
     }

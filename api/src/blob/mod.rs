@@ -1,8 +1,9 @@
 //! The files behind `/f`: large inputs and outputs.
 //!
-//! A key that looks like a SHA-256 is checked against the content, whoever sends it: what is stored under a hash has that hash.
-//! Bytes that pass through this process are hashed here; where a client is sent to an object storage, the hash and the length are
-//! part of the signed address. A storage that was not seen to refuse another hash gets such files through this process alone.
+//! A key that looks like a SHA-256 is checked against the content for every sender: a file that is stored under a hash has that
+//! hash. Bytes that pass through this process are hashed here. When a client is sent to an object storage, the hash and the
+//! length are part of the signed address. If the storage was not observed to refuse a wrong hash, such files go only through this
+//! process.
 
 mod directory;
 mod name;
@@ -25,7 +26,7 @@ use s3::S3;
 
 pub use s3::{Done, S3Config, SetupStep, check_blobs, set_up_blobs};
 
-/// Where the files are.
+/// Where the files are stored.
 #[derive(Debug)]
 pub(crate) enum BlobStore {
     /// In a folder of this machine.
@@ -35,9 +36,9 @@ pub(crate) enum BlobStore {
 }
 
 impl BlobStore {
-    /// Uses the bucket where one is named, else the folder, made when missing.
+    /// Uses the bucket if one is configured, otherwise the folder, which is created when it is missing.
     ///
-    /// A storage that is away is no failure here: it may come later, and `/readyz` says so until then.
+    /// A storage that does not answer is not an error here: it may come up later, and `/readyz` reports it until then.
     pub(crate) async fn open(s3: &S3Config, directory: PathBuf) -> std::io::Result<Self> {
         if let Some(bucket) = &s3.s3_bucket {
             return S3::open(s3, bucket).await.map(|s3| Self::S3(Box::new(s3))).map_err(std::io::Error::other);
@@ -45,16 +46,16 @@ impl BlobStore {
         Directory::open(directory).map(Self::Directory)
     }
 
-    /// The address that a PUT of this many bytes is to go to; none when this process takes it.
+    /// The address for a PUT of this many bytes; none when this process takes it.
     pub(crate) async fn redirect_put(&self, key: &str, n_bytes: Option<u64>) -> Result<Option<String>, ApiError> {
         match (self, n_bytes) {
-            // Nothing can be bound to a length that nobody knows yet.
+            // An address cannot be bound to a length that is not known yet.
             (Self::Directory(_), _) | (Self::S3(_), None) => Ok(None),
             (Self::S3(s3), Some(n_bytes)) => s3.redirect_put(key, n_bytes).await,
         }
     }
 
-    /// Stores a stream under a key, whole or not at all. A length that was announced is held to.
+    /// Stores a stream under a key, whole or not at all. The stream must have the announced length.
     pub(crate) async fn put(&self, key: &str, n_bytes: Option<u64>, body: Body) -> Result<(), ApiError> {
         match self {
             Self::Directory(directory) => directory.put(key, body).await,
@@ -62,7 +63,8 @@ impl BlobStore {
         }
     }
 
-    /// Under `name`, where the reader has one for it: answers a GET or HEAD with the file or a part of it, or a GET with the way to it. 404 when absent.
+    /// Answers a GET or HEAD with the file or a part of it, or a GET with a redirect to it. The file is sent under `name`, if the
+    /// reader gave one. 404 when it is absent.
     pub(crate) async fn get(
         &self,
         key: &str,
@@ -79,7 +81,7 @@ impl BlobStore {
         }
     }
 
-    /// Whether the key is there.
+    /// Whether a file is stored under the key.
     pub(crate) async fn exists(&self, key: &str) -> Result<bool, ApiError> {
         match self {
             Self::Directory(directory) => Ok(directory.exists(key).await?),
@@ -87,7 +89,7 @@ impl BlobStore {
         }
     }
 
-    /// An address outside of this process that takes a PUT of the key, if there is one.
+    /// An address outside of this process that accepts a PUT of the key, if there is one.
     pub(crate) async fn foreign_upload(&self, key: &str) -> Result<Option<String>, ApiError> {
         match self {
             Self::Directory(_) => Ok(None),
@@ -103,7 +105,7 @@ impl BlobStore {
         }
     }
 
-    /// Removes what nobody stored for `age`. A bucket does it by itself: `asman blob init` tells it to.
+    /// Removes files that were not stored again for `age`. A bucket does it by itself, as configured by `asman blob init`.
     pub(crate) async fn expire(&self, age: Duration) -> std::io::Result<()> {
         match self {
             Self::Directory(directory) => directory.expire(age).await,
@@ -120,10 +122,10 @@ impl BlobStore {
     }
 }
 
-/// What a hash names never changes.
+/// The content under a hash never changes.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-/// Content from strangers: never rendered as a page of ours.
+/// Content from strangers: never shown as one of our own pages.
 fn guard(headers: &mut HeaderMap, key: &str, name: Option<&FileName>) {
     if let Some(name) = name.filter(|_| headers.contains_key(header::CONTENT_TYPE)) {
         name.describe(headers);

@@ -1,7 +1,7 @@
-//! The file that holds which origins the person at this machine let in.
+//! The file with the origins that the user of this machine has allowed.
 //!
-//! It is written whole or not at all, readable by its owner alone, and read by every process that has its path: what the command
-//! line changes counts for an API that runs. Bound: [`ORIGINS_MAX`].
+//! It is written whole or not at all, and only its owner may read it. Every process with its path reads it, so a change by the
+//! command line also applies to a running API. Bound: [`ORIGINS_MAX`].
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// Origins that may be let in at a time.
+/// Most origins that may be allowed at a time.
 pub const ORIGINS_MAX: usize = 100;
 
 /// An origin whose pages may use this machine.
@@ -19,19 +19,19 @@ pub const ORIGINS_MAX: usize = 100;
 pub struct Consent {
     /// Such as `https://page.example`.
     pub origin: String,
-    /// When it was let in, epoch milliseconds.
+    /// When it was allowed, epoch milliseconds.
     pub since: i64,
 }
 
 impl Consent {
-    /// Since when, as people read it.
+    /// Since when, as text for people.
     pub fn since_text(&self) -> String {
         let since = Duration::from_millis(u64::try_from(self.since).unwrap_or(0));
         httpdate::fmt_http_date(UNIX_EPOCH + since)
     }
 }
 
-/// Why a consent cannot be kept.
+/// Why a consent cannot be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsentError {
     /// The file cannot be read or written.
@@ -39,18 +39,18 @@ pub enum ConsentError {
     File {
         /// Which file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: io::Error,
     },
-    /// This API was not told where to keep it.
-    #[error("this API keeps no consents; start it with --consent-file, or with --allow-origin and the page's origin")]
+    /// This API has no file for consents.
+    #[error("this API does not store consents; start it with --consent-file, or with --allow-origin and the page's origin")]
     NoFile,
-    /// There are as many as there may be.
-    #[error("{ORIGINS_MAX} origins are let in already; revoke one with `asman consent revoke`")]
+    /// The largest number of origins is reached.
+    #[error("{ORIGINS_MAX} origins are allowed already; revoke one with `asman consent revoke`")]
     Full,
 }
 
-/// Where consents are kept.
+/// Where consents are stored.
 #[derive(Clone, Debug)]
 pub struct ConsentFile(PathBuf);
 
@@ -59,7 +59,7 @@ struct Kept {
     origins: Vec<Consent>,
 }
 
-/// Tells one writing of the file from another. None: there is none.
+/// Identifies one version of the file. None: there is no file.
 pub(super) type Version = Option<(u64, i64, i64, u64)>;
 
 impl ConsentFile {
@@ -73,7 +73,7 @@ impl ConsentFile {
         &self.0
     }
 
-    /// Every origin that is let in, oldest first.
+    /// Every allowed origin, oldest first.
     pub fn list(&self) -> Result<Vec<Consent>, ConsentError> {
         match fs::read(&self.0) {
             Ok(bytes) => {
@@ -85,7 +85,7 @@ impl ConsentFile {
         }
     }
 
-    /// Lets an origin in, as [`crate::parse_origin`] gives it. False: it was in.
+    /// Allows an origin, in the form of [`crate::parse_origin`]. False: it was allowed before.
     pub fn allow(&self, origin: &str) -> Result<bool, ConsentError> {
         let mut origins = self.list()?;
         if origins.iter().any(|consent| consent.origin == origin) {
@@ -99,7 +99,7 @@ impl ConsentFile {
         self.write(origins).map(|()| true)
     }
 
-    /// Lets it in no more. False: it was not.
+    /// Revokes an origin. False: it was not allowed.
     pub fn revoke(&self, origin: &str) -> Result<bool, ConsentError> {
         let mut origins = self.list()?;
         let n_before = origins.len();

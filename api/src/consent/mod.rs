@@ -1,12 +1,12 @@
-//! Which web pages of other origins may use an API that serves one machine alone, because the person at it said so: once for an
-//! origin, kept on disk, and taken back at any time.
+//! Which web pages of other origins may use an API that serves one machine alone. The user of the machine allows an origin once.
+//! The consent is stored on disk and can be revoked at any time.
 //!
-//! One answer for all doors. Requests ask [`Consents::admits`], and what outlives its request (sockets, event streams, a submission on
-//! a socket) asks [`Consents::still_admits`] with the [`Guest`] that it got. A consent that is taken back, here or by the command line,
-//! counts from then on. A file that cannot be read lets nobody in.
+//! All checks use one answer. Requests ask [`Consents::admits`]. Sockets, event streams and submissions on a socket outlive their
+//! request: they ask [`Consents::still_admits`] with the [`Guest`] that they got. A consent that is revoked, here or by the
+//! command line, ends at once. If the file cannot be read, no page is admitted.
 //!
-//! Nothing that comes from a page may give the consent: the form at `/consent` is answered to our own pages alone, in no frame, with a
-//! token that was given out with it, and takes two acts.
+//! A page cannot give the consent to itself: the form at `/consent` accepts requests only from our own pages, outside of frames,
+//! with a one-time token, and requires two actions.
 
 mod file;
 
@@ -18,13 +18,13 @@ pub use file::{Consent, ConsentError, ConsentFile, ORIGINS_MAX};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-/// Origins that were refused, of which the page knows.
+/// Most refused origins that the page shows.
 const REFUSED_MAX: usize = 20;
-/// Forms that may be open.
+/// Most forms that may be open.
 const FORMS_MAX: usize = 64;
 const FORM_LIFE: Duration = Duration::from_mins(10);
 
-/// A page of another origin that was let in, for as long as something of it lives here.
+/// A page of another origin that was admitted, for as long as one of its requests or sockets lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Guest(usize);
 
@@ -32,15 +32,15 @@ pub(crate) struct Guest(usize);
 #[derive(Debug)]
 pub(crate) struct Consents {
     file: Option<ConsentFile>,
-    state: Mutex<State>,
+    state: Mutex<ConsentState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// Which writing of the file was read.
+struct ConsentState {
+    /// The version of the file that was read.
     version: Option<file::Version>,
     admitted: Vec<Consent>,
-    /// Every origin that was ever let in, by its guest's number.
+    /// Every origin that was ever admitted, by its guest's number.
     guests: Vec<String>,
     numbers: HashMap<String, Guest>,
     /// Lately refused, newest first.
@@ -49,17 +49,17 @@ struct State {
 }
 
 impl Consents {
-    /// Those of a file; none are kept without one.
+    /// The consents of a file. Without a file none are stored.
     pub(crate) fn new(file: Option<ConsentFile>) -> Self {
         Self { file, state: Mutex::default() }
     }
 
-    /// The guest that a page of this origin is, when it was let in.
+    /// The guest for pages of this origin, if the origin is allowed.
     pub(crate) fn admits(&self, origin: &str) -> Option<Guest> {
         self.with(|state| state.admitted.iter().any(|consent| consent.origin == origin).then(|| state.guest(origin)))
     }
 
-    /// Whether a guest may go on. Everybody else may.
+    /// Whether a caller may continue. Only a guest may be stopped.
     pub(crate) fn still_admits(&self, guest: Option<Guest>) -> bool {
         let Some(Guest(number)) = guest else { return true };
         self.with(|state| {
@@ -67,7 +67,7 @@ impl Consents {
         })
     }
 
-    /// Notes that a page of this origin was refused. True: it is the first time in a while.
+    /// Records that a page of this origin was refused. True: for the first time in a while.
     pub(crate) fn note_refused(&self, origin: &str) -> bool {
         self.with(|state| {
             let is_known = state.refused.iter().any(|known| known == origin);
@@ -79,7 +79,7 @@ impl Consents {
         })
     }
 
-    /// Who is let in, and who was refused lately and is not.
+    /// The allowed origins, and those that were refused lately.
     pub(crate) fn list(&self) -> (Vec<Consent>, Vec<String>) {
         self.with(|state| {
             let is_admitted = |origin: &&String| state.admitted.iter().any(|consent| consent.origin == **origin);
@@ -88,12 +88,12 @@ impl Consents {
         })
     }
 
-    /// Lets an origin in. Fails without a file, too.
+    /// Allows an origin. It fails without a file.
     pub(crate) fn allow(&self, origin: &str) -> Result<(), ConsentError> {
         self.file.as_ref().map_or(Err(ConsentError::NoFile), |file| file.allow(origin).map(|_| ()))
     }
 
-    /// Lets it in no more.
+    /// Revokes an origin.
     pub(crate) fn revoke(&self, origin: &str) -> Result<(), ConsentError> {
         self.file.as_ref().map_or(Ok(()), |file| file.revoke(origin).map(|_| ()))
     }
@@ -110,7 +110,7 @@ impl Consents {
         token
     }
 
-    /// Whether a form came back with a token that was given out, which counts once.
+    /// Whether a form came back with a valid token. Each token is valid once.
     pub(crate) fn close_form(&self, token: &str) -> bool {
         let Ok(token) = token.parse::<Uuid>() else { return false };
         self.with(|state| {
@@ -120,7 +120,7 @@ impl Consents {
         })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut ConsentState) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = &self.file {
             state.refresh(file);
@@ -129,8 +129,8 @@ impl Consents {
     }
 }
 
-impl State {
-    /// Reads the file again when it has changed.
+impl ConsentState {
+    /// Reads the file again if it has changed.
     fn refresh(&mut self, file: &ConsentFile) {
         let version = file.version();
         if self.version == Some(version) {
@@ -138,7 +138,7 @@ impl State {
         }
         self.version = Some(version);
         self.admitted = file.list().unwrap_or_else(|error| {
-            tracing::warn!(%error, "consents cannot be read; pages of other origins stay out");
+            tracing::warn!(%error, "consents cannot be read; pages of other origins are refused");
             Vec::new()
         });
     }

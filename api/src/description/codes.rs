@@ -1,11 +1,11 @@
-//! The error codes as the documentation shows them, made of the table in `protocol`.
+//! The error codes for the documentation, generated from the table in `protocol`.
 
 use std::fmt::Write as _;
 
 use protocol::ErrorCode;
 use serde_json::{Value, json};
 
-/// The schema of a code: every word there is, and what each means.
+/// The schema of a code: every code and its meaning.
 pub(super) fn schema() -> Value {
     let words: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     let mut description = "Why a request was refused. Further codes may come.".to_owned();

@@ -1,21 +1,21 @@
-//! From what the macros collected to the document that is sent: words, ids, shared schemas.
+//! Turns what the macros collected into the document that is sent: texts, ids, shared schemas.
 
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::OpenApi;
 
-use super::doors;
-use super::refusals::{Detail, Failure, Problem, Problems, Sentence};
+use super::permissions;
+use super::refusals::{Detail, FormProblem, Problems, Sentence, ServerFailure};
 use crate::routes::task_queue::Described;
 
-const ABOUT: &str = "Compute queues on PostgreSQL. Whoever knows a queue's name sends it a container job; any worker pointed at \
-    that name runs it, streams its log and hands its output files back.\n\n\
-    Times are epoch milliseconds. A queue is open to whoever knows its name, unless its policy asks for a token: send that as \
-    `Authorization: Bearer ...`, or as `?token=...` where no header can be set. A refused request is answered with one sentence for \
+const ABOUT: &str = "Compute queues on PostgreSQL. Anyone who knows a queue's name can send it a container job. Any worker that \
+    serves that name runs it, streams its log and returns its output files.\n\n\
+    Times are epoch milliseconds. A queue is open to everyone who knows its name, unless its policy requires a token: send it as \
+    `Authorization: Bearer ...`, or as `?token=...` if you cannot set a header. A refused request is answered with one sentence for \
     people and one code for programs, `{\"error\": \"...\", \"code\": \"...\"}`; codes never change, see `ErrorCode`. An answer from \
-    500 up says `{\"error\": \"internal error\", \"id\": \"...\"}`, and has a code and may be tried again when it is 503. A method that a path does not \
-    take is answered with 405, an unknown path with 404. Any origin may call every route; no cookies are used. Members of a body \
-    that are not named here are ignored.";
+    500 up says `{\"error\": \"internal error\", \"id\": \"...\"}`, and has a code and may be tried again when it is 503. A \
+    method that a path does not support is answered with 405, an unknown path with 404. Any origin may call every route; no cookies are used. \
+    Members of a body that are not described here are ignored.";
 
 const TAGS: [(&str, &str); 8] = [
     ("clients", "Send jobs, list them, cancel them, watch them."),
@@ -24,16 +24,16 @@ const TAGS: [(&str, &str); 8] = [
     ("workers", "Claim jobs, keep them alive, log, finish. Every call may be repeated; every write carries the claim's epoch."),
     (
         "policy",
-        "What a queue's owner wants: tokens for its doors, limits, a pause. A queue without a policy is open to whoever knows its name.",
+        "The settings of a queue's owner: tokens, limits, a pause. A queue without a policy is open to everyone who knows its name.",
     ),
     (
         "agents",
-        "The queue for agents, by the Model Context Protocol: the same jobs through tools and resources. A call names its queue, or the \
-         address does; a token goes along as everywhere.",
+        "The queue for agents, by the Model Context Protocol: the same jobs through tools and resources. The call or the address \
+         names the queue. A token is sent as with every other route.",
     ),
     (
         "task-queue",
-        "Items with any JSON as their body, for clients that claim them by themselves. A refused request is answered with \
+        "Items with any JSON as their body, for clients that claim them without a worker. A refused request is answered with \
          `{\"detail\": ..., \"code\": ...}` here, and a failure of ours with plain text.",
     ),
     ("operation", "Health, metrics and this description."),
@@ -51,14 +51,14 @@ pub(super) fn of(collected: OpenApi, task_queue: Described) -> Value {
     let schemas = &mut document["components"]["schemas"];
     schemas["ErrorCode"] = super::codes::schema();
     schemas["Sentence"] = json!(Sentence::schema());
-    schemas["Failure"] = json!(Failure::schema());
+    schemas["Failure"] = json!(ServerFailure::schema());
     schemas["Detail"] = json!(Detail::schema());
-    schemas["Problem"] = json!(Problem::schema());
+    schemas["Problem"] = json!(FormProblem::schema());
     schemas["Problems"] = json!(Problems::schema());
     task_queue.schemas.into_iter().for_each(|(name, schema)| schemas[name] = json!(schema));
-    // serde's tag, which the macro does not know on a struct.
+    // serde's tag, which the macro does not support on a struct.
     schemas["Finished"]["properties"]["type"] = json!({"type": "string", "enum": ["Finished"], "description": "Always that."});
-    document["components"]["securitySchemes"] = doors::schemes();
+    document["components"]["securitySchemes"] = permissions::schemes();
     if let Some(paths) = document["paths"].as_object_mut() {
         let described = std::mem::take(paths).into_iter().map(|(path, item)| (plain(&path), item));
         paths.extend(described);
@@ -68,7 +68,7 @@ pub(super) fn of(collected: OpenApi, task_queue: Described) -> Value {
     document
 }
 
-/// A path as the document writes it, which knows no wildcards.
+/// A path in the form of the document, which has no wildcards.
 pub(super) fn plain(path: &str) -> String {
     path.replace("{*", "{")
 }
@@ -84,11 +84,11 @@ fn describe(path: &str, item: &mut Value) {
         if path.starts_with("/{queue}/") {
             reserve(operation);
         }
-        doors::tell(path, operation);
+        permissions::tell(path, operation);
     }
 }
 
-/// Below the root three names are taken by routes of ours: queues of that name are found below `/q` only.
+/// Three names below the root belong to our own routes. Queues with these names are found only below `/q`.
 fn reserve(operation: &mut Map<String, Value>) {
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for queue in parameters.into_iter().flatten().filter(|one| one["name"] == "queue") {
@@ -104,7 +104,7 @@ fn set_text(operation: &mut Map<String, Value>, key: &str, text: String) {
     }
 }
 
-/// Method and path, which no two operations share: `getQByQueueJ`.
+/// The operation's id, made of its method and path: `getQByQueueJ`.
 fn operation_id(method: &str, path: &str) -> String {
     let mut id = method.to_owned();
     for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -120,7 +120,7 @@ fn capital(word: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// Summary and description out of a handler's own comment: what stands behind its routes, the first sentence and the rest.
+/// Summary and description from a handler's own comment: the first sentence after its routes, and the rest.
 fn words(comment: &str) -> (String, String) {
     let comment = comment.split_whitespace().collect::<Vec<_>>().join(" ");
     let said = match comment.split_once("`: ") {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts the skill for agents of the Asman at @ROOT@ into a folder: the first argument, else ~/.claude/skills.
-# Nothing is changed outside of that folder.
+# Installs the agents' skill of the Asman server at @ROOT@ into a folder: the first argument, else ~/.claude/skills.
+# It changes nothing outside of that folder.
 set -eu
 
 root='@ROOT@'
@@ -21,7 +21,7 @@ if ! command -v asman >/dev/null 2>&1; then
     echo "asman: $folder/scripts/asman; put its folder into PATH, and ASMAN_API=$root into the environment"
   else
     rm -f "$folder/scripts/asman.part"
-    echo "this server has no asman for this machine; the skill's tools over HTTP work without it" >&2
+    echo "this server does not offer an asman program for this machine; the skill's tools over HTTP work without it" >&2
   fi
 fi
 echo "skill: $folder"

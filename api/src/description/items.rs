@@ -1,6 +1,6 @@
-//! Forms of the answers of the task-queue API. Its times are epoch milliseconds but where it says otherwise.
+//! The schemas of the answers of the task-queue API. Times are epoch milliseconds unless a description says otherwise.
 
-#![allow(dead_code, reason = "read by the macros alone")]
+#![allow(dead_code, reason = "only the macros read it")]
 
 use std::collections::BTreeMap;
 
@@ -17,13 +17,13 @@ pub(crate) struct Size(i64);
 #[derive(ToSchema)]
 #[schema(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) struct Sizes {
-    /// Nobody has claimed them yet.
+    /// Not claimed yet.
     waiting: i64,
     /// Claimed.
     processing: i64,
     /// Ended well.
     success: i64,
-    /// Ended otherwise.
+    /// Failed.
     fail: i64,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct StageNumber(i32);
 #[derive(ToSchema)]
 pub(crate) struct ItemIds(Vec<String>);
 
-/// An item as it was put in.
+/// An item as it was added.
 #[derive(ToSchema)]
 pub(crate) struct StoredItem {
     /// Its id.
@@ -45,12 +45,12 @@ pub(crate) struct StoredItem {
     item_body: Value,
 }
 
-/// What the queue is kept in.
+/// How the queue is stored.
 #[derive(ToSchema)]
 pub(crate) struct Described {
     /// Always `SQLQueue`.
     implementation: String,
-    /// Where it is, as far as it is told.
+    /// Where it is stored, as far as this is shown.
     arguments: BTreeMap<String, String>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Described {
 #[derive(ToSchema)]
 pub(crate) struct ItemPairs(Vec<Vec<Value>>);
 
-/// Bodies of items, any JSON each, by their ids.
+/// Bodies of items, each any JSON, by their ids.
 #[derive(ToSchema)]
 pub(crate) struct ItemBodies(BTreeMap<String, Value>);
 
@@ -72,43 +72,43 @@ pub(crate) enum OneOrMoreIds {
     More(Vec<String>),
 }
 
-/// Null when all was done, else one sentence for each id that was passed over.
+/// Null when everything was done; otherwise one sentence for each id that was skipped.
 #[derive(ToSchema)]
 pub(crate) struct PassedOver(Option<PassedOverIds>);
 
-/// What was passed over.
+/// The skipped ids.
 #[derive(ToSchema)]
 pub(crate) struct PassedOverIds {
     /// A sentence for each id.
     detail: Vec<String>,
 }
 
-/// Items that the caller holds from now on.
+/// Items that the caller has claimed.
 #[derive(ToSchema)]
 pub(crate) struct ClaimedItems(Vec<ClaimedItem>);
 
-/// An item that the caller holds from now on.
+/// An item that the caller has claimed.
 #[derive(ToSchema)]
 pub(crate) struct ClaimedItem {
     /// Its id.
     item_id: String,
     /// Its body.
     item_body: Value,
-    /// Tells this claim from every other; name it when the claim ends.
+    /// Identifies this claim. Send it when you end the claim.
     epoch: i64,
     /// Which try it is, from 1.
     attempt: i32,
-    /// When the lease runs out.
+    /// When the lease ends.
     #[schema(required = true)]
     deadline: Option<i64>,
 }
 
-/// Claims that have a new lease, and those that are no longer live.
+/// Claims with a new lease, and claims that are no longer live.
 #[derive(ToSchema)]
 pub(crate) struct ExtendedItems {
     /// With a new lease.
     held: Vec<ExtendedItem>,
-    /// Somebody else's by now, ended or taken away: the worker drops its copies.
+    /// Claims that another worker has now, that ended, or whose item was deleted. The worker must drop its copies.
     lost: Vec<LostItem>,
 }
 
@@ -119,7 +119,7 @@ pub(crate) struct ExtendedItem {
     item_id: String,
     /// The claim.
     epoch: i64,
-    /// When the lease runs out.
+    /// When the lease ends.
     #[schema(required = true)]
     deadline: Option<i64>,
 }
@@ -146,13 +146,13 @@ pub(crate) struct Taken;
 
 impl PartialSchema for Taken {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(Type::Null).description(Some("Null: it is gone.")).into()
+        ObjectBuilder::new().schema_type(Type::Null).description(Some("Null: it was deleted.")).into()
     }
 }
 
 impl ToSchema for Taken {}
 
-/// Where an item stands, and how it came there.
+/// The stage of an item and its history.
 #[derive(ToSchema)]
 pub(crate) struct ItemStanding {
     /// Its id.
@@ -162,15 +162,15 @@ pub(crate) struct ItemStanding {
     is_container_job: bool,
     /// How often it was claimed.
     attempt: i32,
-    /// How many claims ran out.
+    /// How many claims were lost.
     lost: i32,
-    /// The claim, once there was one.
+    /// The claim, if there was one.
     #[schema(required = true)]
     epoch: Option<i64>,
     /// Who claimed it last.
     #[schema(required = true)]
     worker_id: Option<String>,
-    /// When the lease runs out.
+    /// When the lease ends.
     #[schema(required = true)]
     deadline: Option<i64>,
     /// How it ended.
@@ -179,7 +179,7 @@ pub(crate) struct ItemStanding {
     /// A sentence about its end.
     #[schema(required = true)]
     message: Option<String>,
-    /// When it was put in.
+    /// When it was added.
     #[schema(required = true)]
     queued_at: Option<i64>,
     /// When it was claimed.
@@ -190,16 +190,16 @@ pub(crate) struct ItemStanding {
     finished_at: Option<i64>,
 }
 
-/// All about one item.
+/// Everything about one item.
 #[derive(ToSchema)]
 pub(crate) struct ShownItem {
     #[serde(flatten)]
     standing: ItemStanding,
     /// Its body.
     item_body: Value,
-    /// What its worker left.
+    /// The result that its worker stored.
     result: Value,
-    /// What its worker said of a failure.
+    /// The error that its worker reported.
     error: Value,
 }
 
@@ -208,12 +208,12 @@ pub(crate) struct ShownItem {
 pub(crate) struct ItemPage {
     /// The items.
     items: Vec<ItemStanding>,
-    /// What to give as `after` for the next page; null on the last.
+    /// The value for `after` in the request for the next page; null on the last page.
     #[schema(required = true)]
     next: Option<String>,
 }
 
-/// A number of items that were taken away.
+/// The number of deleted items.
 #[derive(ToSchema)]
 pub(crate) struct Purged {
     /// How many.
@@ -229,7 +229,7 @@ pub(crate) struct ItemHistory(Vec<ItemTransition>);
 pub(crate) struct ItemTransition {
     /// What happened.
     event: String,
-    /// The stage that it led to: 0 WAITING, 1 PROCESSING, 2 SUCCESS, 3 FAIL; null when the item is gone.
+    /// The stage after it: 0 WAITING, 1 PROCESSING, 2 SUCCESS, 3 FAIL; null when the item was deleted.
     #[schema(required = true)]
     status: Option<i32>,
     /// When.
@@ -249,7 +249,7 @@ pub(crate) struct ItemTransition {
 pub(crate) struct ItemEvents {
     /// In their order.
     events: Vec<ItemEvent>,
-    /// What to give as `since` next.
+    /// The value for `since` in the next request.
     cursor: String,
 }
 

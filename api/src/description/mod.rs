@@ -1,18 +1,18 @@
-//! The API's description of itself: an OpenAPI 3.1 document made from the handlers, the page that shows it, and the guide around it.
+//! The description of the API: an OpenAPI 3.1 document made from the handlers, the page that shows it, and the guide.
 //!
-//! Handlers carry `#[utoipa::path]`; `routes!` puts handler and description into the router in one step, so neither is there
-//! without the other. A route added by a plain `.route()` is named by the test in `routes/tests.rs`. Both texts are made once,
-//! at the first request for either, and stay a few hundred kilobytes for the life of the process.
+//! Handlers carry `#[utoipa::path]`; `routes!` adds the handler and its description to the router in one step, so neither exists
+//! without the other. The test in `routes/tests.rs` finds routes that were added by a plain `.route()`. Both texts are made once,
+//! at the first request for either. They take a few hundred kilobytes for the life of the process.
 
-pub(crate) mod answers;
 mod codes;
 mod document;
-mod doors;
 pub(crate) mod guide;
 pub(crate) mod items;
 mod page;
 pub(crate) mod parameters;
+mod permissions;
 mod refusals;
+pub(crate) mod schemas;
 mod shape;
 pub(crate) mod skill;
 
@@ -26,7 +26,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::app::AppState;
 
-/// Extension member of an operation that is there under a further path: the path it is chiefly found at.
+/// Extension member of an operation that also has another path: its main path.
 pub(crate) const ALIAS: &str = "x-asman-alias-of";
 
 /// The description in its two forms.
@@ -35,7 +35,7 @@ pub(crate) struct Description {
     pub(crate) json: Bytes,
     /// The page.
     pub(crate) html: Bytes,
-    /// What the page may load: its own style and nothing else.
+    /// What the page may load: only its own style.
     pub(crate) policy: String,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn parameters_of<T: utoipa::IntoParams>() -> Vec<Value> {
     T::into_params(|| None).iter().map(|parameter| serde_json::json!(parameter)).collect()
 }
 
-/// The same handlers under a further path.
+/// The same handlers under another path.
 pub(crate) fn also(path: &str, routes: UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
     moved(path, false, routes)
 }

@@ -1,4 +1,4 @@
-//! The document as a page: no script, one style, nothing loaded from elsewhere.
+//! The document as a page: no script, one style, and it loads nothing from elsewhere.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::ALIAS;
 use super::shape::{bounds, shape, type_of};
 
-/// The page, and the header that says what it may load.
+/// The page, and the header with its content policy.
 pub(super) struct Page {
     pub(super) html: String,
     pub(super) policy: String,
@@ -17,7 +17,7 @@ pub(super) struct Page {
 
 const STYLE: &str = include_str!("page.css");
 
-/// One operation and where it is found.
+/// One operation and its path.
 struct Operation<'a> {
     method: &'a str,
     path: &'a str,
@@ -76,7 +76,7 @@ pub(super) fn head(title: &str, style: &str) -> Markup {
     }
 }
 
-/// What a page may load: the style that is in it, and nothing else.
+/// What a page may load: only the style that it contains.
 pub(super) fn policy_of(style: &str) -> String {
     let hash = STANDARD.encode(Sha256::digest(style));
     format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -156,7 +156,7 @@ fn address(operation: &Operation<'_>) -> Markup {
     }
 }
 
-/// The members of an object; none of anything else.
+/// The members of an object; none for other schemas.
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
@@ -198,7 +198,7 @@ fn answer_entry(status: &str, answer: &Value) -> Markup {
     }
 }
 
-/// What to type for it.
+/// The example command for it.
 fn curl(operation: &Operation<'_>) -> String {
     let path = operation.path.replace("{queue}", "$QUEUE").replace("{id}", "$JOB").replace("{key}", "my-file");
     let path = path.replace("{item_id}", "tile-1").replace("{stage}", "WAITING").replace("{n_items}", "10");
@@ -216,7 +216,7 @@ fn curl(operation: &Operation<'_>) -> String {
         Some(_) => " --data-binary @file".to_owned(),
         None => String::new(),
     };
-    // Other routes take any body for JSON; this one believes what a client says that it is.
+    // Other routes read any body as JSON. This route uses the content type of the client.
     let is_said = path.contains("/api/v1/queue/") && !body.is_empty();
     let kind = if is_said { " -H 'content-type: application/json'" } else { "" };
     format!("curl {method}\"$ASMAN_API{path}\"{kind}{body}")
@@ -235,7 +235,7 @@ pub(super) fn inline(text: &str) -> Markup {
     html! { @for (index, piece) in text.split('`').enumerate() { @if index % 2 == 1 { code { (piece) } } @else { (piece) } } }
 }
 
-/// A path that a narrow screen may break behind a slash.
+/// A path that narrow screens may break after a slash.
 fn breakable(path: &str) -> Markup {
     html! { @for (index, part) in path.split('/').enumerate() { @if index > 0 { "/" wbr; } (part) } }
 }

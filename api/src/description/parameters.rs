@@ -1,6 +1,6 @@
-//! Parts of paths that handlers take out by themselves, described for the document.
+//! Path parameters that handlers read by themselves, described for the document.
 
-#![allow(dead_code, reason = "read by the macros alone")]
+#![allow(dead_code, reason = "only the macros read it")]
 
 use protocol::{JobId, Namespace};
 use utoipa::IntoParams;
@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct NamePath {
-    /// Name of the file. It may hold slashes.
+    /// Name of the file. It may contain slashes.
     #[param(min_length = 1)]
     name: String,
 }
@@ -18,7 +18,7 @@ pub(crate) struct NamePath {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct NamespacePath {
-    /// Whose hold ends; `*` means all.
+    /// The namespace that cancels the job; `*` means all.
     #[param(inline)]
     namespace: Namespace,
 }
@@ -27,7 +27,7 @@ pub(crate) struct NamespacePath {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct MessageParameter {
-    /// A sentence for whoever looks at the job, at most 4096 bytes.
+    /// A sentence that is shown with the job, at most 4096 bytes.
     #[param(max_length = 4096)]
     message: Option<String>,
 }
@@ -36,7 +36,7 @@ pub(crate) struct MessageParameter {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct KeyPath {
-    /// Key of the file. One that looks like a SHA-256 must be the content's.
+    /// Key of the file. A key that looks like a SHA-256 must be the hash of the content.
     #[param(value_type = JobId, inline)]
     key: String,
 }

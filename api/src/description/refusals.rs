@@ -1,6 +1,6 @@
-//! Refusals that many routes share, as `error.rs` writes them.
+//! Refusals that many routes share, in the form that `error.rs` writes.
 
-#![allow(dead_code, reason = "read by the macros alone")]
+#![allow(dead_code, reason = "only the macros read it")]
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,19 @@ use utoipa::{IntoResponses, ToSchema};
 pub(crate) struct Sentence {
     /// One sentence for people.
     error: String,
-    /// The same for programs.
+    /// The code for programs.
     code: ErrorCode,
 }
 
-/// A failure of ours.
+/// An internal error of the server.
 #[derive(ToSchema)]
-pub(crate) struct Failure {
-    /// Says nothing; the log knows more under the id.
+#[schema(as = Failure)]
+pub(crate) struct ServerFailure {
+    /// A general sentence; the server's log has the cause under the id.
     error: String,
     /// Id of the request in the log.
     id: uuid::Uuid,
-    /// What passes by itself, with 503.
+    /// The code of a temporary error, with 503.
     #[schema(nullable = false)]
     code: Option<ErrorCode>,
 }
@@ -35,29 +36,30 @@ pub(crate) struct Failure {
 pub(crate) struct Detail {
     /// One sentence for people.
     detail: String,
-    /// The same for programs.
+    /// The code for programs.
     code: ErrorCode,
 }
 
-/// Each place in a request that is wrong.
+/// The mistakes in a request.
 #[derive(ToSchema)]
 pub(crate) struct Problems {
-    /// The places.
-    detail: Vec<Problem>,
+    /// The mistakes.
+    detail: Vec<FormProblem>,
     /// Always `invalid-form`.
     code: ErrorCode,
 }
 
-/// A place in a request that is wrong.
+/// One mistake in a request.
 #[derive(ToSchema)]
-pub(crate) struct Problem {
-    /// Word for the kind of mistake.
+#[schema(as = Problem)]
+pub(crate) struct FormProblem {
+    /// The kind of mistake.
     r#type: String,
-    /// The way to it: names and numbers.
+    /// The path to it: names and numbers.
     loc: Vec<Value>,
     /// One sentence.
     msg: String,
-    /// What is there.
+    /// The value that is there.
     input: Value,
     /// More about it.
     #[schema(nullable = false)]
@@ -72,15 +74,15 @@ fn response(status: &str, schema: &str, description: &str) -> (String, RefOr<Res
     (status.to_owned(), RefOr::T(response))
 }
 
-/// What every route that looks into a queue or a store may answer instead.
+/// What every route that reads a queue or a store may answer instead.
 pub(crate) struct Refusals;
 
 impl IntoResponses for Refusals {
     fn responses() -> Responses {
         [
             response("400", "Sentence", "The request cannot be understood or breaks a rule."),
-            response("500", "Failure", "A failure of ours."),
-            response("503", "Failure", "The database is out of reach or the server is stopping; try again."),
+            response("500", "Failure", "An internal error of the server."),
+            response("503", "Failure", "The database cannot be reached or the server is stopping; try again."),
         ]
         .into()
     }
@@ -95,16 +97,16 @@ impl IntoResponses for Limited {
     }
 }
 
-/// The path names something that is not there.
+/// The path names something that does not exist.
 pub(crate) struct Missing;
 
 impl IntoResponses for Missing {
     fn responses() -> Responses {
-        [response("404", "Sentence", "What the path names is not there.")].into()
+        [response("404", "Sentence", "What the path names does not exist.")].into()
     }
 }
 
-/// The body is over the limit, or does not come to its end.
+/// The body is over the limit, or does not arrive in time.
 pub(crate) struct TooLarge;
 
 impl IntoResponses for TooLarge {
@@ -122,6 +124,6 @@ pub(crate) struct Stale;
 
 impl IntoResponses for Stale {
     fn responses() -> Responses {
-        [response("409", "Sentence", "The claim is no longer live: the worker drops its copy.")].into()
+        [response("409", "Sentence", "The claim is no longer live: the worker must drop its copy.")].into()
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::page::{inline, paragraphs};
 
-/// A schema of its own, member by member.
+/// A named schema, member by member.
 pub(super) fn shape(name: &str, schema: &Value) -> Markup {
     html! {
         section.shape id={ "shape-" (name) } {

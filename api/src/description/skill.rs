@@ -1,4 +1,5 @@
-//! `/llms.txt` and the skill for agents: the guide in the forms that agents look for, made of its pages so that they say the same.
+//! `/llms.txt` and the skill for agents: the guide in the forms that agents look for. Both are made from its pages, so they say
+//! the same.
 
 use std::fmt::Write;
 
@@ -6,7 +7,7 @@ use super::guide::{GUIDE, Source};
 
 /// The page that is the skill itself.
 const PAGE: &str = "agents";
-/// What an agent reads to see whether the skill is of use.
+/// The text by which an agent decides whether the skill is useful.
 const DESCRIPTION: &str = "Run container jobs on Asman compute queues: run a command in an image on a worker, build a Dockerfile, \
     follow logs, fetch outputs. Use it when work needs another machine, a GPU, an isolated container or a shared queue.";
 const INSTALLER: &str = include_str!("install.sh");
@@ -36,7 +37,7 @@ pub(crate) fn file(path: &str) -> Option<String> {
     GUIDE.source(name).filter(|source| source.name != PAGE).map(|source| linked(&source.text, "", "../SKILL.md"))
 }
 
-/// The skill out of its page.
+/// The skill, made from its page.
 fn of_page(source: &Source) -> String {
     let body = linked(&source.text, "references/", "SKILL.md");
     format!("---\nname: asman\ndescription: {DESCRIPTION}\n---\n\n{body}")

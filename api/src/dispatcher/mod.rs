@@ -1,12 +1,11 @@
-//! Gives waiting jobs to waiting workers: all wants of all queues in one statement per tick.
+//! Gives waiting jobs to waiting workers: one statement per tick answers the requests of all queues.
 //!
 //! Comes in: wants of workers (long polls) and hints that a queue has something to claim. Goes out: claims, each to exactly one
-//! asker. At most [`FLIGHTS`] claim statements are under way; wants and hints that arrive meanwhile form the next one, so an
-//! idle system claims at once and a loaded one claims in hundreds. Two statements never hold the same queue.
+//! request. At most [`FLIGHTS`] claim statements run at once. Wants and hints that arrive meanwhile form the next one, so an idle
+//! system claims at once and a loaded one claims in hundreds. Two statements never claim from the same queue.
 //!
-//! Invariant: a claim whose asker went away is put back at once; one whose answer is lost on the way is put back when the
-//! worker's heartbeat does not name it.
-//! Bounds: [`WANTS_MAX`] wants wait, [`SLOTS_PER_STATEMENT`] jobs a statement.
+//! Invariant: a claim whose client went away is released at once. A claim whose answer is lost on the way is released when the
+//! worker's heartbeat does not name it. Bounds: [`WANTS_MAX`] wants wait, [`SLOTS_PER_STATEMENT`] jobs a statement.
 
 mod waiting;
 
@@ -26,14 +25,14 @@ use crate::hub::Hub;
 use crate::notifier::Notifier;
 use waiting::{Batch, Waiting};
 
-/// Claim statements under way.
+/// Most claim statements at once.
 const FLIGHTS: usize = 2;
 /// Wants and hints between the handlers and the dispatcher.
 const WANTS_MAX: usize = 50_000;
-/// Most jobs that one statement may claim.
+/// Most jobs that one statement claims.
 const SLOTS_PER_STATEMENT: usize = 1_000;
 
-/// Between the beginnings of two tidyings: each walks along the classes of its queues, and finds nothing to do in most.
+/// Time between the starts of two tidy-ups. Each scans the classes of its queues and usually finds nothing to do.
 const TIDY_PAUSE: Duration = Duration::from_secs(1);
 /// One claim statement in so many looks which of its queues are to be tidied up, by chance, so that every queue has its share:
 /// looking costs a descent of an index for each queue, a tenth of the claim.
@@ -45,7 +44,7 @@ pub(crate) struct WorkerWant {
     pub(crate) qid: Qid,
     pub(crate) worker: WorkerDescription,
     pub(crate) free: Free,
-    /// Whether to answer after the first look, empty-handed or not.
+    /// Whether to answer after the first look, even without jobs.
     pub(crate) no_wait: bool,
     pub(crate) reply: oneshot::Sender<Vec<ClaimedRow>>,
 }
@@ -56,11 +55,11 @@ enum Message {
     Claimable(Qid),
     /// Hints were lost: any queue may have something.
     AnyClaimable,
-    /// The process stops: end what is under way, and say so.
+    /// The process stops: finish what is in progress, and report it.
     Stop(oneshot::Sender<()>),
 }
 
-/// Door to the dispatcher. Cheap to clone.
+/// Handle of the dispatcher. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Dispatcher {
     messages: mpsc::Sender<Message>,
@@ -72,12 +71,12 @@ struct Means {
     db: Db,
     hub: Hub,
     notifier: Notifier,
-    /// The dispatcher's own door. Weak: the dispatcher ends when all others have let go of it.
+    /// The dispatcher's own handle. Weak: the dispatcher ends when all other handles are dropped.
     messages: mpsc::WeakSender<Message>,
 }
 
 impl Dispatcher {
-    /// Starts the task. `poll` is how often queues with waiting workers are looked at without a hint.
+    /// Starts the task. `poll` is how often it looks at queues with waiting workers without a hint.
     pub(crate) fn start(background: &Background, db: Db, hub: Hub, notifier: Notifier, poll: Duration) -> Self {
         let (messages, inbox) = mpsc::channel(WANTS_MAX);
         let means = Means { db, hub, notifier, messages: messages.downgrade() };
@@ -85,26 +84,26 @@ impl Dispatcher {
         Self { messages }
     }
 
-    /// Says that something waits in a queue. A hint lost to a full inbox is made good by polling.
+    /// Reports that something waits in a queue. If the inbox is full, the hint is lost and polling finds the job.
     pub(crate) fn hint(&self, qid: Qid) {
         let _ = self.messages.try_send(Message::Claimable(qid));
     }
 
-    /// Says that something may wait in any queue: hints were lost.
+    /// Reports that something may wait in any queue, because hints were lost.
     pub(crate) fn resync(&self) {
         let _ = self.messages.try_send(Message::AnyClaimable);
     }
 
-    /// Ends the statements under way and puts back what nobody waits for any more, so that no claim is left behind.
+    /// Ends the statements in progress and releases the claims that no request waits for, so that no claim is left behind.
     pub(crate) async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
         if self.messages.send(Message::Stop(done)).await.is_ok() {
-            // An error means that it has ended already.
+            // An error means that the dispatcher has ended already.
             let _ = stopped.await;
         }
     }
 
-    /// Waits up to `wait` for jobs. Empty when none came.
+    /// Waits up to `wait` for jobs. Empty when there were none.
     pub(crate) async fn claim(
         &self,
         qid: Qid,
@@ -116,15 +115,15 @@ impl Dispatcher {
         let no_wait = wait.is_zero();
         let want = WorkerWant { qid, worker, free, no_wait, reply };
         self.messages.send(Message::Want(Box::new(want))).await.map_err(|_| ApiError::Stopping)?;
-        // Without waiting there is still one look at the database, which may take its time.
-        let patience = if no_wait { limits::WAIT_MAX } else { wait };
-        match tokio::time::timeout(patience, &mut claimed).await {
+        // Without a wait there is still one look at the database, which may take some time.
+        let timeout = if no_wait { limits::WAIT_MAX } else { wait };
+        match tokio::time::timeout(timeout, &mut claimed).await {
             Ok(Ok(rows)) => Ok(rows),
-            // The worker asked anew, and its newer want waits instead of this one.
+            // The worker asked again, and its newer want waits instead of this one.
             Ok(Err(_)) if !self.messages.is_closed() => Ok(Vec::new()),
             Ok(Err(_)) => Err(ApiError::Stopping),
             Err(_) => {
-                // From here on rows are refused and put back; those that came in this very moment are taken.
+                // From here on rows are refused and released. Rows that came at this very moment are accepted.
                 claimed.close();
                 Ok(claimed.try_recv().unwrap_or_default())
             }
@@ -132,7 +131,7 @@ impl Dispatcher {
     }
 }
 
-/// A statement that is over, with what it claimed; nothing when it failed.
+/// A finished statement, with the rows that it claimed; none when it failed.
 type Landed = (Batch, Option<Claims>);
 
 async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
@@ -140,7 +139,7 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
     let mut flights: JoinSet<Landed> = JoinSet::new();
     let mut returns = JoinSet::new();
     let mut stop = None;
-    // Queues with many classes of jobs, and the one task that tidies them up.
+    // Queues with many classes of jobs, and the task that tidies them up.
     let mut crowded: HashSet<Qid> = HashSet::new();
     let mut tidying: JoinSet<()> = JoinSet::new();
     let mut tidied_at: Option<tokio::time::Instant> = None;
@@ -158,7 +157,7 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
                     land(&means, &mut waiting, &mut returns, batch, claims.map(|claims| claims.rows));
                 }
                 Err(error) => {
-                    // Its queues would never be looked at again.
+                    // Otherwise its queues would never be looked at again.
                     tracing::error!(%error, "a claim statement's task ended");
                     return;
                 }
@@ -192,7 +191,7 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
     }
 }
 
-/// Notes a message. Gives back whom to tell that all has ended.
+/// Handles a message. Returns the channel on which to report that everything has ended.
 fn take(waiting: &mut Waiting, message: Message) -> Option<oneshot::Sender<()>> {
     match message {
         Message::Want(want) => waiting.add(*want),
@@ -203,7 +202,8 @@ fn take(waiting: &mut Waiting, message: Message) -> Option<oneshot::Sender<()>> 
     None
 }
 
-/// Processes that poll together would meet at the database together. Never later than `poll`: so much a lost hint may cost.
+/// Processes that poll at the same time would reach the database at the same time. The pause is never longer than `poll`, which
+/// bounds the cost of a lost hint.
 fn jittered(poll: Duration) -> Duration {
     poll.mul_f64(rand::rng().random_range(0.5..1.0))
 }
@@ -217,13 +217,13 @@ async fn fly(db: Db, batch: Batch) -> (Batch, Option<Claims>) {
         Ok(claims) => (batch, Some(claims)),
         Err(error) => {
             metrics::counter!("asman_claim_statements_failed_total").increment(1);
-            tracing::warn!(%error, "a claim statement failed; its queues are looked at again with the next poll");
+            tracing::warn!(%error, "a claim statement failed; the next poll looks at its queues again");
             (batch, None)
         }
     }
 }
 
-/// Takes classes of jobs that nobody present can run out of the way of claims, and those of which no job waits any more.
+/// Removes the classes that no connected worker can run, and those without a waiting job, from the claims' way.
 async fn tidy(db: Db, queues: HashSet<Qid>) {
     for qid in queues {
         loop {
@@ -239,7 +239,7 @@ async fn tidy(db: Db, queues: HashSet<Qid>) {
     }
 }
 
-/// Hands each row to its asker, and takes back those whose asker went away.
+/// Sends each row to its waiting request, and releases the rows whose client went away.
 fn land(means: &Means, waiting: &mut Waiting, returns: &mut JoinSet<()>, batch: Batch, rows: Option<Vec<ClaimedRow>>) {
     let is_failed = rows.is_none();
     let mut by_worker: HashMap<(Qid, String), Vec<ClaimedRow>> = HashMap::new();
@@ -250,7 +250,7 @@ fn land(means: &Means, waiting: &mut Waiting, returns: &mut JoinSet<()>, batch: 
     }
     let n_claimed: usize = by_worker.values().map(Vec::len).sum();
     metrics::counter!("asman_jobs_claimed_total").increment(n_claimed as u64);
-    let orphans = waiting.settle(batch, by_worker, is_failed);
+    let orphans = waiting.resolve(batch, by_worker, is_failed);
     if !orphans.is_empty() {
         returns.spawn(put_back(means.clone(), orphans));
     }
@@ -262,15 +262,19 @@ async fn put_back(means: Means, orphans: Vec<ClaimedRow>) {
     match means.db.release(&rows).await {
         Ok(released) => {
             for key in released {
-                means.hub.hint(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
-                means.notifier.touch(key.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
-                // The notifier tells the other processes. Own workers are not to wait for the poll.
+                means.hub.hint(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
+                means.notifier.touch(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
+                // The notifier tells the other processes. This process's own workers should not wait for the poll.
                 if let Some(messages) = means.messages.upgrade() {
-                    // Never waits: the dispatcher may be waiting for this. The poll makes a lost hint good.
+                    // It never waits, because the dispatcher may be waiting for it. The poll compensates for a lost hint.
                     let _ = messages.try_send(Message::Claimable(key.qid));
                 }
             }
         }
-        Err(error) => tracing::warn!(%error, "claims without an asker were not put back; heartbeats or the lease will"),
+        Err(error) => {
+            let sentence =
+                "claims whose clients went away were not released; heartbeats or the end of the lease will release them";
+            tracing::warn!(%error, "{sentence}");
+        }
     }
 }

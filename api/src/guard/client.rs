@@ -1,4 +1,4 @@
-//! The client that connects to what was judged and to nothing else.
+//! The client that connects only to addresses that were checked.
 //!
 //! Invariants: no proxy from the environment; redirects only to the same scheme, host and port, at most [`REDIRECTS_MAX`], and only
 //! those that repeat the request (307, 308).
@@ -14,16 +14,16 @@ use reqwest::{Client, StatusCode};
 
 use super::{Forbidden, Guard};
 
-/// Longest time of one request, from the look-up of the name to the head of the answer.
+/// Time limit of one request, from the look-up of the name to the head of the answer.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REDIRECTS_MAX: usize = 3;
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
-/// How long the rest of an answer may take.
+/// Time limit for the rest of an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 const IDLE_PER_HOST: usize = 16;
 
-/// Resolves names and refuses those that have an address which is not permitted: one bad address spoils the name.
+/// Resolves names, and refuses a name if any of its addresses is not permitted.
 #[derive(Debug)]
 struct JudgingResolver(Guard);
 
@@ -40,27 +40,27 @@ impl Resolve for JudgingResolver {
     }
 }
 
-/// Why a request was not taken. Says nothing of the URL: it may hold secrets.
+/// Why a request was not accepted. The message does not contain the URL, which may contain secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Failure {
-    /// It may not be sent at all.
+pub(crate) enum RequestError {
+    /// The request may not be sent.
     #[error("the URL {0}")]
     Forbidden(#[from] Forbidden),
-    /// The receiver answered otherwise than with 2xx. It may have said how long to wait.
+    /// The receiver did not answer with 2xx. It may have said how long to wait.
     #[error("answered with status {}", .0.as_u16())]
     Status(StatusCode, Option<Duration>),
-    /// No answer in time.
+    /// The receiver did not answer in time.
     #[error("no answer within {} s", TIMEOUT.as_secs())]
     TimedOut,
-    /// The name has no address, nobody listens, TLS failed.
+    /// The name has no address, the port is closed, or TLS failed.
     #[error("cannot be connected to")]
     Connect,
-    /// The connection broke, or the answer is no HTTP.
+    /// The connection broke, or the answer is not HTTP.
     #[error("the answer broke off")]
     Broken,
 }
 
-/// Sends to addresses that the public named. Cheap to clone.
+/// Sends requests to addresses that users gave. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct GuardedClient {
     http: Client,
@@ -83,16 +83,16 @@ impl GuardedClient {
         Ok(Self { http, guard })
     }
 
-    /// Sends a body with these headers. Taken means any 2xx.
-    pub(crate) async fn post(&self, url: &str, headers: reqwest::header::HeaderMap, body: Vec<u8>) -> Result<(), Failure> {
+    /// Sends a body with these headers. Any 2xx counts as accepted.
+    pub(crate) async fn post(&self, url: &str, headers: reqwest::header::HeaderMap, body: Vec<u8>) -> Result<(), RequestError> {
         let url = self.guard.check(url)?;
         let send = self.http.post(url).headers(headers).body(body).send();
-        // Once more around all of it: looking up a name is not under the client's own limit everywhere.
-        let answer = tokio::time::timeout(TIMEOUT, send).await.map_err(|_| Failure::TimedOut)?;
+        // A second time limit around everything, because the client's own limit does not always cover the name look-up.
+        let answer = tokio::time::timeout(TIMEOUT, send).await.map_err(|_| RequestError::TimedOut)?;
         let mut response = answer.map_err(|error| failure_of(&error))?;
         let status = response.status();
         let wait = retry_after(response.headers(), SystemTime::now());
-        // A failure from here on changes nothing: the receiver has said what it thinks.
+        // A failure from here on changes nothing: the receiver has already answered.
         let _ = tokio::time::timeout(ANSWER_TIMEOUT, async {
             let mut n_read = 0;
             while let Ok(Some(chunk)) = response.chunk().await {
@@ -103,11 +103,11 @@ impl GuardedClient {
             }
         })
         .await;
-        if status.is_success() { Ok(()) } else { Err(Failure::Status(status, wait)) }
+        if status.is_success() { Ok(()) } else { Err(RequestError::Status(status, wait)) }
     }
 }
 
-/// How long an answer asks to be left alone: seconds or a date (RFC 9110, 10.2.3).
+/// How long an answer asks to wait: seconds or a date (RFC 9110, 10.2.3).
 fn retry_after(headers: &reqwest::header::HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
@@ -117,25 +117,25 @@ fn retry_after(headers: &reqwest::header::HeaderMap, now: SystemTime) -> Option<
     Some(until.duration_since(now).unwrap_or_default())
 }
 
-/// A redirect that is not followed is an answer with status 3xx, and so a failure.
+/// A redirect that is not followed is an answer with status 3xx, and therefore a failure.
 fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let repeats = matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
     let is_same = attempt.previous().last().is_some_and(|last| last.origin() == attempt.url().origin());
     if repeats && is_same && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
 }
 
-fn failure_of(error: &reqwest::Error) -> Failure {
+fn failure_of(error: &reqwest::Error) -> RequestError {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(inner) = cause {
         if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
-            return Failure::Forbidden(*forbidden);
+            return RequestError::Forbidden(*forbidden);
         }
         cause = inner.source();
     }
     match () {
-        () if error.is_timeout() => Failure::TimedOut,
-        () if error.is_connect() => Failure::Connect,
-        () => Failure::Broken,
+        () if error.is_timeout() => RequestError::TimedOut,
+        () if error.is_connect() => RequestError::Connect,
+        () => RequestError::Broken,
     }
 }
 

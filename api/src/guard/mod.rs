@@ -1,8 +1,8 @@
-//! The one way out to addresses that the public named.
+//! The only way to send requests to addresses that users gave.
 //!
-//! A URL that a stranger hands us may name our own network. So every such URL goes through [`GuardedClient`]: it judges the URL,
-//! resolves the name itself, judges every address that comes back, and connects to exactly what it judged. A check before the
-//! fetch alone would not do: the name may mean another address a moment later.
+//! A URL from a stranger may point into our own network. So every such URL goes through [`GuardedClient`]: it checks the URL,
+//! resolves the name itself, checks every address, and connects to exactly these addresses. A check only before the request would
+//! not be enough, because the name may resolve to another address a moment later.
 //!
 //! Invariant: no connection to an address that [`Guard::permits`] refuses.
 
@@ -15,25 +15,25 @@ use protocol::{Callback, Callbacks, limits};
 use serde_json::Value;
 use url::{Host, Url};
 
-pub(crate) use client::{Failure, GuardedClient};
+pub(crate) use client::{GuardedClient, RequestError};
 
-/// Why an address is not fetched. The sentences are for whoever gave it.
+/// Why an address is not fetched. The sentences are for the user who gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Forbidden {
-    /// Not a URL, or of another scheme.
-    #[error("is no http or https URL")]
+    /// It is not a URL, or has another scheme.
+    #[error("is not an http or https URL")]
     NoUrl,
     /// Over the limit.
     #[error("is longer than {} bytes", limits::CALLBACK_URL_BYTES_MAX)]
     TooLong,
-    /// Credentials in it would be stored.
-    #[error("holds a user name or a password")]
+    /// It contains credentials, which would be stored.
+    #[error("contains a user name or a password; remove them")]
     UserInfo,
-    /// A port of another protocol.
-    #[error("names a port that is not for HTTP")]
+    /// The port belongs to another protocol.
+    #[error("has a port that is not for HTTP")]
     Port,
-    /// Ours, or nobody's.
-    #[error("names an address that is not public")]
+    /// The address is private or reserved.
+    #[error("points to an address that is not public")]
     Address,
 }
 
@@ -46,12 +46,12 @@ pub(crate) enum InvalidCallback {
     /// Over the limit.
     #[error("the payload of the callback `{0}` is larger than {max} KiB", max = limits::CALLBACK_PAYLOAD_BYTES_MAX / 1024)]
     PayloadTooLarge(&'static str),
-    /// The database's JSON cannot hold it.
-    #[error("the payload of the callback `{0}` holds a NUL character")]
+    /// The database's JSON cannot store it.
+    #[error("the payload of the callback `{0}` contains a NUL character; remove it")]
     PayloadNul(&'static str),
 }
 
-/// What may be reached.
+/// Which addresses may be reached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Guard {
     allow_private: bool,
@@ -62,17 +62,17 @@ impl Guard {
         Self { allow_private }
     }
 
-    /// Judges an address.
+    /// Checks an address.
     pub(crate) fn permits(self, address: IpAddr) -> bool {
         Owner::of(address).is_permitted(self.allow_private)
     }
 
-    /// Reads and judges a URL. A host that is a name is judged when it is resolved.
+    /// Reads and checks a URL. A host name is checked when it is resolved.
     pub(crate) fn check(self, text: &str) -> Result<Url, Forbidden> {
         if text.len() > limits::CALLBACK_URL_BYTES_MAX {
             return Err(Forbidden::TooLong);
         }
-        // Parsing would drop or encode them, and so change what was said.
+        // Parsing would drop or encode these characters, which changes the URL.
         if text.chars().any(char::is_control) {
             return Err(Forbidden::NoUrl);
         }
@@ -99,12 +99,12 @@ impl Guard {
     }
 }
 
-/// Judges the callbacks of a submission and brings their URLs into canonical form.
+/// Checks the callbacks of a submission and brings their URLs into canonical form.
 pub(crate) fn check_callbacks(callbacks: &mut Callbacks, guard: Guard) -> Result<(), InvalidCallback> {
     for (kind, callback) in [("queued", &mut callbacks.queued), ("finished", &mut callbacks.finished)] {
         let Some(Callback { url, payload }) = callback else { continue };
         *url = guard.check(url).map_err(|cause| InvalidCallback::Url(kind, cause))?.into();
-        // Percent-encoding made it longer.
+        // Percent-encoding may have made it longer.
         if url.len() > limits::CALLBACK_URL_BYTES_MAX {
             return Err(InvalidCallback::Url(kind, Forbidden::TooLong));
         }

@@ -1,9 +1,8 @@
-//! The messages of queues with client sockets: made once a tick, whatever the number of sockets.
+//! The messages of queues with client sockets: made once a tick for any number of sockets.
 //!
-//! What changed is read from the events that each queue's cursor has not seen: each once, whatever else the database does. A change
-//! that is committed while a long read goes on may come twice, since merging a job twice is harmless. Every state that a job had is
-//! told, in order: those that it has left by the time of the reading come first. A job that vanished from listings is shown by a
-//! whole snapshot, as existing clients expect.
+//! Changes are read from the events that each queue's cursor has not seen, each once. A change that is committed during a long
+//! read may come twice, which is harmless. Clients get every state that a job had, in order: the states that it has left by the
+//! time of the read come first. When a job disappears from listings, clients get a whole snapshot, as existing clients expect.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,12 +14,12 @@ use sql::{ChangedRow, Db, EventCursor, JobRow, Result};
 use super::{Channel, Hub};
 use crate::hint::Kinds;
 
-/// Hints within this time make one message.
+/// Hints within this time become one message.
 const TICK: Duration = Duration::from_millis(5);
-/// Every socket gets a whole snapshot this often: existing workers and clients reconnect when none came for 20 s.
+/// How often every socket gets a whole snapshot. Existing workers and clients reconnect after 20 s without one.
 const SNAPSHOT: Duration = Duration::from_secs(10);
 
-/// A log message with this many lines takes no further chunk.
+/// A log message with this many lines gets no further chunk.
 const LINES_JOINED_MAX: usize = 1_000;
 
 /// A whole snapshot as text, shared by all sockets that need one.
@@ -43,12 +42,12 @@ impl Hub {
             };
             if let Err(error) = outcome {
                 metrics::counter!("asman_feed_failures_total").increment(1);
-                tracing::debug!(%error, "a change was not passed on; the next snapshot shows it");
+                tracing::debug!(%error, "a change was not sent to clients; the next snapshot shows it");
             }
         }
     }
 
-    /// The first socket of a queue: from now on its events matter. Log lines so far are not repeated.
+    /// Called for the first socket of a queue: from now on its events matter. Earlier log lines are not repeated.
     pub(super) async fn start_feed(&self, qid: Qid) -> Result<()> {
         let cursor = self.db.event_horizon(qid).await?;
         let rows = self.db.list_jobs(qid).await?;
@@ -58,7 +57,7 @@ impl Hub {
         self.with(|channels| {
             if let Some(channel) = channels.get_mut(&qid) {
                 channel.feed.start(cursor, running, logs);
-                // Hints that came before there was a cursor led nowhere.
+                // Hints that came before there was a cursor had no effect.
                 channel.mark(Kinds::STATES);
             }
         });
@@ -72,7 +71,7 @@ impl Hub {
         if let Some(kept) = kept() {
             return Ok(kept);
         }
-        // Many sockets that come or lag at once wait for one reading, which must not be older than their question.
+        // Many sockets that connect or lag at the same time share one read, which must not be older than their request.
         let asked = Instant::now();
         let reading = self.with(|channels| channels.get(&qid).map(|channel| Arc::clone(&channel.reading))).unwrap_or_default();
         let mut last = reading.lock().await;
@@ -92,7 +91,7 @@ impl Hub {
         let text = text_of(&ServerMessage::JobStates(jobs_message(&rows)));
         self.with(|channels| {
             let Some(channel) = channels.get_mut(&qid) else { return };
-            // Kept only if nothing happened while it was read.
+            // It is kept only if nothing happened during the read.
             if Some(*channel.marks.borrow()) == marks {
                 channel.feed.snapshot = Some(Arc::clone(&text));
             }
@@ -118,7 +117,8 @@ impl Hub {
             let take = |(qid, channel): (&Qid, &mut Channel)| (*qid, std::mem::take(&mut channel.dirty));
             channels.iter_mut().filter(|(_, c)| c.has_sockets() && c.dirty != Kinds::default()).map(take).collect::<Vec<_>>()
         });
-        let of = |kind: Kinds| dirty.iter().filter(move |(_, kinds)| kinds.has(kind)).map(|(qid, _)| *qid).collect::<Vec<_>>();
+        let of =
+            |kind: Kinds| dirty.iter().filter(move |(_, kinds)| kinds.intersects(kind)).map(|(qid, _)| *qid).collect::<Vec<_>>();
         // States before logs, so that a client knows that the job runs before it sees a line.
         self.send_states(of(Kinds::STATES)).await?;
         for qid in of(Kinds::LOGS) {
@@ -133,7 +133,7 @@ impl Hub {
     async fn send_states(&self, qids: Vec<Qid>) -> Result<()> {
         let mut cursors: Vec<EventCursor> =
             self.with(|channels| qids.iter().filter_map(|qid| channels.get(qid)?.feed.cursor.clone()).collect());
-        // Each read is bounded, so it is repeated until there is nothing more.
+        // Each read is bounded, so it is repeated until nothing is left.
         while !cursors.is_empty() {
             let changes = self.db.changed_jobs(&cursors).await?;
             cursors = changes.rest;
@@ -149,11 +149,11 @@ impl Hub {
             let is_gone = |key: &&(Qid, String)| !found.contains(&(key.0, key.1.as_str()));
             let thinned: HashSet<Qid> = keys.iter().filter(is_gone).map(|key| key.0).collect();
             for (qid, _) in &told.ahead {
-                self.hint(*qid, Kinds::STATES.and(Kinds::LOGS));
+                self.hint(*qid, Kinds::STATES | Kinds::LOGS);
             }
             rows.retain(|row| !told.ahead.contains(&(row.qid, row.job_id.clone())));
             self.send_changed(rows).await?;
-            // Items may be taken away without a trace.
+            // Items may be deleted without a trace.
             for qid in thinned {
                 let text = self.snapshot(qid).await?;
                 self.send(qid, text);
@@ -177,14 +177,14 @@ impl Hub {
         for (qid, rows) in by_queue {
             self.with(|channels| channels.get_mut(&qid).map(|channel| channel.feed.note_running(&rows)));
             if rows.iter().any(|row| row.state() == State::Finished) {
-                // The last lines go before the end: clients take none after it.
+                // The last lines are sent before the end: clients ignore lines after it.
                 self.send_logs(qid).await?;
                 self.with(|channels| channels.get_mut(&qid).map(|channel| channel.feed.forget_ended(&rows)));
             }
-            // Items that are no container jobs have viewers of their own.
+            // Items that are not container jobs are not shown here.
             let (listed, vanished): (Vec<_>, Vec<_>) = rows.into_iter().filter(|row| !row.is_item).partition(JobRow::is_listed);
             let has_vanished = !vanished.is_empty();
-            // What nobody wants any more is of no use in a worker's cache.
+            // Deleted jobs are of no use in a worker's cache.
             let cancelled = listed.iter().filter(|row| row.reason() == Some(Reason::Cancelled));
             for row in vanished.iter().chain(cancelled) {
                 let namespace = row.namespace.clone().unwrap_or_else(|| Namespace::SHARED.to_owned());
@@ -204,7 +204,7 @@ impl Hub {
     }
 
     async fn send_logs(&self, qid: Qid) -> Result<()> {
-        // Each read is bounded, so it is repeated until there is nothing more.
+        // Each read is bounded, so it is repeated until nothing is left.
         loop {
             let cursors = self.with(|channels| channels.get(&qid).map(|channel| channel.feed.log_cursors()).unwrap_or_default());
             let rows = self.db.newer_logs(qid, &cursors).await?;
@@ -217,7 +217,7 @@ impl Hub {
             }
             for message in joined(rows)? {
                 self.send(qid, text_of(&ServerMessage::JobStatusPayload(message)));
-                // Sockets that keep up take it before the ring is full.
+                // Sockets that keep up receive it before the ring is full.
                 tokio::task::yield_now().await;
             }
         }
@@ -236,7 +236,7 @@ impl Hub {
     }
 
     fn send(&self, qid: Qid, text: Arc<str>) {
-        // No receiver: the last socket left meanwhile.
+        // No receiver: the last socket has closed in the meantime.
         self.with(|channels| channels.get(&qid).map(|channel| channel.messages.send(text)));
     }
 }
@@ -263,7 +263,7 @@ fn joined(rows: Vec<sql::NewerRow>) -> Result<Vec<LogsMessage>> {
     Ok(messages)
 }
 
-/// Cursors behind all lines that are there now.
+/// Cursors behind all present lines.
 async fn read_to_the_end(db: &Db, qid: Qid, running: &HashMap<String, i64>) -> Result<HashMap<String, (i64, i32)>> {
     let job_ids: Vec<&str> = running.keys().map(String::as_str).collect();
     let last = db.last_logs(qid, &job_ids).await?;
@@ -276,12 +276,12 @@ fn jobs_message(rows: &[JobRow]) -> JobsMessage {
     JobsMessage { state: Jobs { jobs }, is_subset: false, is_past: false }
 }
 
-/// What is told of jobs beside how they stand now.
+/// The earlier states of jobs, in addition to the present ones.
 #[derive(Debug, Default)]
 struct Told {
-    /// The states that they had and have left again, in messages whose order is theirs.
+    /// The states that the jobs had and have left again, in messages in the same order.
     left: Vec<(Qid, BTreeMap<String, Job>)>,
-    /// Those whose newest change came after the events were read: it is told with its own event.
+    /// Jobs whose newest change came after the events were read: its own event will report it.
     ahead: HashSet<(Qid, String)>,
 }
 
@@ -318,7 +318,7 @@ pub(crate) async fn workers_message(db: &Db, qid: Qid, lease: Duration) -> Resul
     Ok(text_of(&ServerMessage::Workers(WorkersMessage { workers })))
 }
 
-/// The message as far as it matters for "has anything changed": every heartbeat moves `time`.
+/// The part of the message that decides whether anything changed: every heartbeat changes `time`.
 fn without_times(text: &str) -> Arc<str> {
     let mut value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let workers = value.pointer_mut("/payload/workers").and_then(|workers| workers.as_array_mut());

@@ -1,8 +1,8 @@
-//! The one connection of this process that listens, and what happens when it is lost.
+//! The connection on which this process listens, and what happens when it is lost.
 //!
-//! Notifications are taken off the connection at once and only set marks in memory: a listener that is not drained would hold
-//! back the server's clean-up for everybody. Every [`PING`] the process notifies itself; when nothing came for [`SILENCE`], the
-//! connection is taken for dead. After every gap: listen first, then look at everything anew.
+//! Notifications are read at once and only set marks in memory: a listener that is not drained would block the server's clean-up
+//! for all clients. Every [`PING`] the process notifies itself. If nothing came for [`SILENCE`], the connection counts as dead.
+//! After every gap the process first listens, then reads everything again.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::notifier::Notifier;
 
 const PING: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(25);
-/// Longest way of a notification.
+/// Longest delay of a notification.
 const ECHO: Duration = Duration::from_secs(3);
-/// A connection without an echo is opened again after this.
+/// A connection without an echo is replaced after this time.
 const NO_ECHO_RETRY: Duration = Duration::from_mins(1);
 
-/// What hears of hints, and what makes them.
+/// The receivers of hints, and the sender.
 #[derive(Clone, Debug)]
 pub(crate) struct Listening {
     pub(crate) hub: Hub,
@@ -32,16 +32,17 @@ pub(crate) struct Listening {
     pub(crate) db: Db,
 }
 
-/// Listens for ever. `poll` is how often everything watched is looked at while there is no connection.
+/// Listens for ever. `poll` is how often all watched queues are read while there is no connection.
 ///
-/// A connection is trusted once this process has heard its own echo on it: a pooler takes LISTEN and gives the connection away.
+/// A connection is trusted once this process has received its own notification on it: a pooler accepts LISTEN and then gives the
+/// connection to another client.
 pub(crate) async fn listen(to: Listening, url: Option<String>, poll: Duration) {
     let mut is_said = false;
     let mut next_try = Instant::now();
     loop {
         if let Some(url) = url.as_deref().filter(|_| Instant::now() >= next_try) {
             match to.hear(url).await {
-                Heard::End(cause) => tracing::warn!(cause, "notifications stopped; polling until they are back"),
+                Heard::End(cause) => tracing::warn!(cause, "notifications stopped; polling until they arrive again"),
                 Heard::NoEcho => {
                     next_try = Instant::now() + NO_ECHO_RETRY;
                     if !is_said {
@@ -52,7 +53,7 @@ pub(crate) async fn listen(to: Listening, url: Option<String>, poll: Duration) {
                     }
                 }
                 Heard::Nothing(error) if !is_said => {
-                    tracing::warn!(%error, "notifications cannot be listened for; polling instead");
+                    tracing::warn!(%error, "cannot listen for notifications; polling instead");
                 }
                 Heard::Nothing(_) => {}
             }
@@ -64,7 +65,7 @@ pub(crate) async fn listen(to: Listening, url: Option<String>, poll: Duration) {
     }
 }
 
-/// What became of a connection.
+/// The state of a connection.
 enum Heard {
     Nothing(sql::Error),
     NoEcho,
@@ -77,7 +78,7 @@ impl Listening {
         self.dispatcher.resync();
     }
 
-    /// Connects, waits for the echo, and passes hints on until the connection ends.
+    /// Connects, waits for the echo, and forwards hints until the connection ends.
     async fn hear(&self, url: &str) -> Heard {
         let mut listener = match Db::listen(url).await {
             Ok(listener) => listener,
@@ -87,13 +88,14 @@ impl Listening {
             return Heard::NoEcho;
         }
         tracing::info!("notifications arrive");
-        // Policies first, so that whoever is woken judges by the new ones.
+        // Policies first, so that woken tasks use the new ones.
         self.policies.forget_all();
         self.resync();
         Heard::End(drain(&self.hub, &self.policies, &self.dispatcher, &self.notifier, &self.db, &mut listener).await)
     }
 
-    /// Whether our own notification comes back. Others that come meanwhile are made good by looking at everything after it.
+    /// Whether our own notification comes back. Other notifications that arrive meanwhile are dropped, because everything is read
+    /// after it.
     async fn has_echo(&self, listener: &mut sqlx::postgres::PgListener) -> bool {
         let ping = self.notifier.ping();
         if self.db.notify(&ping).await.is_err() {
@@ -141,7 +143,7 @@ async fn drain(
                     return "the connection is silent".to_owned();
                 }
                 pinged = Some(Instant::now());
-                // A ping that fails is a ping that does not come back.
+                // A ping that cannot be sent counts as one that does not come back.
                 let _ = db.notify(&notifier.ping()).await;
             }
         }
@@ -161,11 +163,11 @@ async fn pass_on(hub: &Hub, policies: &Policies, dispatcher: &Dispatcher, notifi
     }
     metrics::counter!("asman_notifications_received_total").increment(1);
     for (qid, kinds) in hints {
-        // First, so that whoever is woken judges by the new one.
-        if kinds.has(Kinds::POLICY) {
+        // First, so that woken tasks use the new policy.
+        if kinds.intersects(Kinds::POLICY) {
             policies.forget(qid).await;
         }
-        if kinds.has(Kinds::CLAIMABLE) {
+        if kinds.intersects(Kinds::CLAIMABLE) {
             dispatcher.hint(qid);
         }
         hub.hint(qid, kinds);

@@ -1,12 +1,12 @@
-//! From hints to the sockets and waiters of this process.
+//! Turns hints into messages for the sockets and wake-ups for the waiting requests of this process.
 //!
 //! Comes in: hints, from this process at once and from the others through one listening connection ([`mod@listen`]). Goes out: a
-//! wake-up to everybody who waits on a queue ([`Watch`]) and, for queues with client sockets, the messages themselves, made once
-//! a tick however many sockets watch ([`feed`]).
+//! wake-up to every task that waits on a queue ([`Watch`]) and, for queues with client sockets, the messages themselves, made
+//! once a tick for any number of sockets ([`feed`]).
 //!
-//! Invariants: a message says what the database says, read after the hint; a hint says only where to look. Subscribing comes
-//! before reading, so nothing falls between. Each queue's messages wait in a ring of [`RING`]; a socket that lags behind it
-//! gets a fresh snapshot instead.
+//! Invariants: a message contains what the database contained after the hint; a hint only says where to look. Subscribing comes
+//! before reading, so no change is missed. Each queue's messages wait in a ring of [`RING`]. A socket that lags behind gets a
+//! fresh snapshot instead.
 
 mod feed;
 mod listen;
@@ -24,33 +24,33 @@ use crate::hint::Kinds;
 pub(crate) use feed::{text_of, workers_message};
 pub(crate) use listen::{Listening, listen};
 
-/// Messages that a slow socket may be behind.
+/// Most messages that a slow socket may be behind.
 const RING: usize = 64;
 /// A snapshot lists thousands of jobs.
 const SNAPSHOTS_MAX: usize = 2;
 
-/// What the hub knows of one queue that somebody watches.
+/// The hub's state of one watched queue.
 #[derive(Debug)]
 struct Channel {
-    /// Counts hints by kind, for waiters.
+    /// Counts hints by kind, for waiting tasks.
     marks: watch::Sender<Marks>,
     /// Messages for client sockets.
     messages: broadcast::Sender<Arc<str>>,
     /// What changed since the last tick.
     dirty: Kinds,
     feed: position::Position,
-    /// The last snapshot, and when it was begun to be read; locked while one is read.
+    /// The last snapshot, and when its read began; locked during a read.
     reading: Reading,
-    /// Held by each worker socket among the receivers.
+    /// Each worker socket among the receivers has a clone.
     workers: WorkerSocket,
 }
 
-/// Kept by a worker's socket for as long as it is open.
+/// A worker's socket keeps it for as long as it is open.
 pub(crate) type WorkerSocket = Arc<()>;
 
 type Reading = Arc<tokio::sync::Mutex<Option<(Instant, Arc<str>)>>>;
 
-/// How many hints of each kind came. A waiter compares with what it saw last.
+/// How many hints of each kind came. A waiting task compares them with the last counts that it saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks {
     pub(crate) states: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Hub {
     wake: Arc<Notify>,
     db: Db,
     lease: Duration,
-    /// Snapshots of different queues that are read at a time.
+    /// Most snapshots of different queues that are read at a time.
     snapshots: Arc<Semaphore>,
 }
 
@@ -90,7 +90,7 @@ impl Hub {
 
     /// Anything may have changed: hints were lost.
     pub(crate) fn resync(&self) {
-        self.with(|channels| channels.values_mut().for_each(|channel| channel.mark(Kinds::ALL)));
+        self.with(|channels| channels.values_mut().for_each(|channel| channel.mark(Kinds::all())));
         self.wake.notify_one();
     }
 
@@ -112,7 +112,7 @@ impl Hub {
         Ok(receiver)
     }
 
-    /// Counts a socket as a worker's until it drops what it gets here.
+    /// Counts a socket as a worker's until the socket drops the returned value.
     pub(crate) fn count_worker(&self, qid: Qid) -> WorkerSocket {
         self.with(|channels| Arc::clone(&channels.entry(qid).or_insert_with(Channel::new).workers))
     }
@@ -124,7 +124,7 @@ impl Hub {
         self.with(|channels| channels.get(&qid).map_or(0, n_clients))
     }
 
-    /// Forgets the queues that nobody watches any more.
+    /// Forgets the queues that are no longer watched.
     fn forget_unwatched(&self) {
         self.with(|channels| {
             channels.retain(|_, channel| {
@@ -151,11 +151,11 @@ impl Channel {
     }
 
     fn mark(&mut self, kinds: Kinds) {
-        self.dirty = self.dirty.and(kinds);
+        self.dirty |= kinds;
         self.feed.forget_snapshot();
         self.marks.send_modify(|marks| {
-            marks.states += u64::from(kinds.has(Kinds::STATES));
-            marks.logs += u64::from(kinds.has(Kinds::LOGS));
+            marks.states += u64::from(kinds.intersects(Kinds::STATES));
+            marks.logs += u64::from(kinds.intersects(Kinds::LOGS));
         });
     }
 }

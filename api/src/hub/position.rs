@@ -1,4 +1,4 @@
-//! How far the messages of one queue have come, so that each change and each line is sent once.
+//! The position in one queue's messages, so that each change and each line is sent once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use sql::{EventCursor, JobRow, LogCursor};
 
 use super::feed::Snapshot;
 
-/// How far the messages of one queue have come.
+/// The position in one queue's messages.
 #[derive(Debug, Default)]
 pub(super) struct Position {
-    /// The events that were passed on.
+    /// The events that were sent.
     pub(super) cursor: Option<EventCursor>,
-    /// When each job that runs was submitted, epoch milliseconds.
+    /// When each running job was submitted, epoch milliseconds.
     running: HashMap<String, i64>,
     pub(super) logs: HashMap<String, (i64, i32)>,
     pub(super) workers: Option<Arc<str>>,
@@ -21,14 +21,14 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// Somebody watches: from this place on events matter, and lines after these.
+    /// A client watches: events after this position and lines after these cursors matter from now on.
     pub(super) fn start(&mut self, cursor: EventCursor, running: HashMap<String, i64>, logs: HashMap<String, (i64, i32)>) {
         self.cursor.get_or_insert(cursor);
         self.running.extend(running);
         self.logs.extend(logs);
     }
 
-    /// A hint makes the kept snapshot old.
+    /// A hint makes the stored snapshot outdated.
     pub(super) fn forget_snapshot(&mut self) {
         self.snapshot = None;
     }

@@ -1,4 +1,4 @@
-//! Token buckets by key, as many as there are keys of late, and at most [`KEYS_MAX`].
+//! Token buckets by key, one for each recent key, at most [`KEYS_MAX`].
 
 use std::fmt;
 use std::hash::Hash;
@@ -12,9 +12,9 @@ use protocol::ErrorCode;
 
 use crate::error::ApiError;
 
-/// Keys that are told apart. Beyond it nobody is limited by this limit: to refuse everybody would do the flood's work.
+/// Most keys. Beyond it this limit does not apply to new keys: refusing all of them would help an attacker.
 const KEYS_MAX: usize = 200_000;
-/// Full buckets are thrown away after so many uses.
+/// Full buckets are removed after this many uses.
 const CLEAN_EVERY: u32 = 1_024;
 
 /// Token buckets by key.
@@ -38,7 +38,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         Self { name, code, limiter, clock: DefaultClock::default(), n_uses: AtomicU32::new(0) }
     }
 
-    /// Takes one token, or says when the next one comes.
+    /// Takes one token, or returns when the next one is available.
     pub(super) fn take(&self, key: &K, sentence: &'static str) -> Result<(), ApiError> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         if self.n_uses.fetch_add(1, Ordering::Relaxed) % CLEAN_EVERY == CLEAN_EVERY - 1 {

@@ -1,4 +1,5 @@
-//! How many jobs wait in a queue, counted every [`FRESH`] and never beyond the limit: what comes in between may exceed it.
+//! The number of waiting jobs in a queue, counted every [`FRESH`] and only up to the limit. Jobs that arrive in between may
+//! exceed the limit.
 
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use sql::Db;
 use super::Count;
 use crate::error::ApiError;
 
-/// How long a count is good.
+/// How long a count is valid.
 const FRESH: Duration = Duration::from_secs(2);
-/// Queues whose counts are kept.
+/// Queues whose counts are cached.
 const KEPT: u64 = 50_000;
 
 /// Counts by queue.

@@ -1,14 +1,14 @@
-//! What one address, one queue or one socket may ask of this process, so that a public instance stands what the public does.
+//! Limits of one address, one queue and one socket, so that a public server withstands its users.
 //!
-//! Comes in: who asks ([`Caller`]) and for what. Goes out: a 429 with `Retry-After`, or nothing. Every refusal counts in
-//! `asman_limited_total{limit}`. The limits are kept by each process for itself: two behind one address allow twice as much.
-//! The operator's own machine (loopback) is not counted by address, and by address alone: limits on queues and sockets hold for
-//! it as for everybody, because a proxy on the same machine may speak for others without saying so.
+//! Comes in: a caller ([`Caller`]) and what it wants. Goes out: a 429 with `Retry-After`, or nothing.
+//! `asman_limited_total{limit}` counts every refusal. Each process counts for itself: two processes behind one address allow
+//! twice as much. The operator's own machine (loopback) is not counted by address. Limits on queues and sockets still apply to
+//! it, because a proxy on the same machine may forward for others without saying so.
 
 mod buckets;
 mod depth;
-mod places;
 mod rate;
+mod sockets;
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ use crate::app::App;
 use crate::error::ApiError;
 use buckets::Buckets;
 use depth::Depths;
-pub(crate) use places::Place;
-use places::Places;
 pub use rate::{Count, Idle, Rate};
 pub(crate) use rate::{MessageBucket, Passage};
+pub(crate) use sockets::SocketSlot;
+use sockets::SocketSlots;
 
 /// Limits of one process. `0` or `off` means none.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Limits (each: 0 or off for none)")]
 pub struct Limits {
-    /// Proxies before this process that add to X-Forwarded-For; the client's address is read that many entries from the right.
-    /// 0: the address of the connection. Set it behind any proxy: one on this machine that names nobody makes all its clients
-    /// loopback, which limits by address do not count.
+    /// Number of proxies in front of this process that add to X-Forwarded-For. The client's address is that many entries from the
+    /// right. 0: the address of the connection. Set it behind any proxy: otherwise the clients of a proxy on this machine may all
+    /// count as loopback, which limits by address ignore.
     #[arg(long, env = "ASMAN_TRUSTED_PROXIES", default_value_t = 0)]
     pub trusted_proxies: u8,
     /// Submissions and cancels from one address (one /64 of IPv6).
@@ -51,19 +51,19 @@ pub struct Limits {
     /// Sockets open at the same time on one queue.
     #[arg(long = "limit-sockets-per-queue", env = "ASMAN_LIMIT_SOCKETS_PER_QUEUE", default_value_t = Self::DEFAULT.sockets_per_queue)]
     pub sockets_per_queue: Count,
-    /// Messages of one socket. What comes above is ignored; a socket that goes on and on is closed.
+    /// Messages of one socket. Further messages are ignored. A socket that keeps exceeding the limit is closed.
     #[arg(long = "limit-messages-per-socket", env = "ASMAN_LIMIT_MESSAGES_PER_SOCKET", default_value_t = Self::DEFAULT.messages_per_socket)]
     pub messages_per_socket: Rate,
     /// A socket that sends nothing and answers no ping for this long is closed.
     #[arg(long = "limit-socket-idle", env = "ASMAN_LIMIT_SOCKET_IDLE", default_value_t = Self::DEFAULT.socket_idle)]
     pub socket_idle: Idle,
-    /// Jobs that may wait in one queue whose policy says nothing about it. Counted every two seconds, so that a burst may exceed it.
+    /// Jobs that may wait in one queue whose policy has no limit. They are counted every two seconds, so a burst may exceed it.
     #[arg(long = "limit-queue-depth", env = "ASMAN_LIMIT_QUEUE_DEPTH", default_value_t = Self::DEFAULT.queue_depth)]
     pub queue_depth: Count,
 }
 
 impl Limits {
-    /// What a public instance can live with, and a busy laboratory behind one address too.
+    /// Defaults that protect a public server and still suit a busy laboratory behind one address.
     const DEFAULT: Self = Self {
         trusted_proxies: 0,
         submits_per_address: Rate::per_minute(1_200),
@@ -91,7 +91,7 @@ pub(crate) struct Meters {
     submits_by_queue: Buckets<Qid>,
     uploads: Buckets<std::net::IpAddr>,
     connects: Buckets<std::net::IpAddr>,
-    places: Arc<Places>,
+    slots: Arc<SocketSlots>,
     depths: Depths,
 }
 
@@ -102,7 +102,7 @@ impl Meters {
             submits_by_queue: Buckets::new("submits_per_queue", ErrorCode::QueueLimit, limits.submits_per_queue),
             uploads: Buckets::new("uploads_per_address", ErrorCode::AddressLimit, limits.uploads_per_address),
             connects: Buckets::new("connects_per_address", ErrorCode::AddressLimit, limits.connects_per_address),
-            places: Arc::new(Places::new(limits.sockets_per_address, limits.sockets_per_queue)),
+            slots: Arc::new(SocketSlots::new(limits.sockets_per_address, limits.sockets_per_queue)),
             depths: Depths::new(limits.queue_depth),
         }
     }
@@ -110,33 +110,33 @@ impl Meters {
     /// One submission or cancel.
     pub(crate) fn submit(&self, caller: &Caller, qid: Qid) -> Result<(), ApiError> {
         if let Some(address) = caller.address {
-            self.submits_by_address.take(&address, "this address sends too much; slow down")?;
+            self.submits_by_address.take(&address, "this address sends too many requests; slow down")?;
         }
-        self.submits_by_queue.take(&qid, "too much is sent to this queue; try again later")
+        self.submits_by_queue.take(&qid, "this queue gets too many requests; try again later")
     }
 
     /// One upload.
     pub(crate) fn upload(&self, caller: &Caller) -> Result<(), ApiError> {
         let Some(address) = caller.address else { return Ok(()) };
-        self.uploads.take(&address, "this address uploads too much; slow down")
+        self.uploads.take(&address, "this address uploads too many files; slow down")
     }
 
-    /// One more socket, for as long as the place is kept.
-    pub(crate) fn connect(&self, caller: &Caller, qid: Qid) -> Result<Place, ApiError> {
+    /// One more socket, for as long as the slot is kept.
+    pub(crate) fn connect(&self, caller: &Caller, qid: Qid) -> Result<SocketSlot, ApiError> {
         if let Some(address) = caller.address {
             self.connects.take(&address, "this address opens sockets too fast; slow down")?;
         }
-        self.places.take(caller.address, qid)
+        self.slots.take(caller.address, qid)
     }
 
-    /// One more call that follows a job: it takes the place of a socket for as long as it lasts.
-    pub(crate) fn follow(&self, caller: &Caller, qid: Qid) -> Result<Place, ApiError> {
-        self.places.take(caller.address, qid)
+    /// One more call that follows a job: it takes a socket's slot for as long as it lasts.
+    pub(crate) fn follow(&self, caller: &Caller, qid: Qid) -> Result<SocketSlot, ApiError> {
+        self.slots.take(caller.address, qid)
     }
 }
 
 impl App {
-    /// Refuses a new job where too many wait. One that is there already is let through: sending it again is harmless.
+    /// Refuses a new job when too many jobs wait. A job that the queue already has is accepted: sending it again is harmless.
     pub(crate) async fn check_depth(&self, qid: Qid, job_id: &str) -> Result<(), ApiError> {
         if !self.meters.depths.is_full(&self.db, qid).await? {
             return Ok(());
@@ -149,9 +149,9 @@ impl App {
     }
 }
 
-/// When to look again whether a full queue has a place.
+/// When to check again whether a full queue has room.
 pub(crate) const FULL_RETRY: std::time::Duration = std::time::Duration::from_secs(10);
-/// The sentence, whether the server's limit is reached or the one of the queue's policy.
+/// The sentence for the server's limit and for the limit of the queue's policy.
 pub(crate) const QUEUE_FULL: &str = "the queue is full; submit the job again when some of its waiting jobs have been claimed";
 
 /// A refusal, counted.

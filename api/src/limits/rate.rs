@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-/// So many a second, minute or hour, all of them at once too: `1200/m`. A number without a unit is a minute's.
+/// A number per second, minute or hour, such as `1200/m`. All of them may come at once. A number without a unit is per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     count: u32,
@@ -18,21 +18,21 @@ impl Rate {
     /// Without a limit.
     pub const OFF: Self = Self { count: 0, seconds: 60 };
 
-    /// So many a minute.
+    /// A number per minute.
     pub const fn per_minute(count: u32) -> Self {
         Self { count, seconds: 60 }
     }
 
-    /// A bucket of `count` that is full again after the unit.
+    /// A bucket of `count` tokens that is full again after the unit.
     pub(super) fn quota(self) -> Option<Quota> {
         let burst = NonZeroU32::new(self.count)?;
         Quota::with_period(Duration::from_secs(self.seconds.into()) / self.count).map(|quota| quota.allow_burst(burst))
     }
 }
 
-/// Why a text is no limit.
+/// Why a text is not a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no limit; write {1}, or off for none")]
+#[error("{0:?} is not a limit; write {1}, or off for no limit")]
 pub struct InvalidLimit(String, &'static str);
 
 impl FromStr for Rate {
@@ -65,7 +65,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// So many at the same time; 0 is no limit.
+/// A number at the same time; 0 means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count(pub u32);
 
@@ -85,7 +85,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// A time of silence; 0 is no limit.
+/// A time of silence; 0 means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Idle(pub Duration);
 
@@ -109,14 +109,14 @@ fn is_off(text: &str) -> bool {
     matches!(text.trim(), "off" | "none" | "0")
 }
 
-/// What becomes of a message.
+/// What happens to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Passage {
-    /// It is dealt with.
+    /// It is handled.
     Pass,
     /// It is ignored.
     Ignore,
-    /// The socket floods: as much was ignored as the whole bucket holds.
+    /// The socket sends too much: the number of ignored messages has reached the size of the bucket.
     Close,
 }
 
@@ -143,7 +143,7 @@ impl MessageBucket {
         if self.n_ignored >= self.n_ignored_max { Passage::Close } else { Passage::Ignore }
     }
 
-    /// What was ignored until now is forgiven: only a flood that goes on closes the socket.
+    /// Resets the count of ignored messages: only a flood that continues closes the socket.
     pub(crate) fn forgive(&mut self) {
         self.n_ignored = 0;
     }

@@ -1,6 +1,6 @@
-//! What a tool answers: our own words, facts for programs, and the words of strangers between marks.
+//! The answers of tools: our own sentences, facts for programs, and strangers' texts between marks.
 //!
-//! Invariant: a mark holds a number that is drawn for the answer, so that no text of a job can end its own mark.
+//! Invariant: a mark contains a random number for each answer, so that no text of a job can close its own mark.
 
 use protocol::{Coded, ErrorCode};
 use rmcp::model::{CallToolResult, ContentBlock, Resource};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::routes::status::Waiting;
 
-/// An answer of a tool, in the making.
+/// An answer of a tool that is being built.
 pub(super) struct Answer {
     sentence: String,
     blocks: Vec<ContentBlock>,
@@ -20,13 +20,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Begins with a sentence of ours.
+    /// Begins with one of our sentences.
     pub(super) fn new(sentence: impl Into<String>) -> Self {
         let mark = format!("data-{}", &Uuid::new_v4().simple().to_string()[..12]);
         Self { sentence: sentence.into(), blocks: Vec::new(), facts: Map::new(), untrusted: Map::new(), mark }
     }
 
-    /// One more sentence of ours.
+    /// Adds one of our sentences.
     pub(super) fn say(mut self, sentence: impl AsRef<str>) -> Self {
         if !self.sentence.is_empty() {
             self.sentence.push(' ');
@@ -35,7 +35,7 @@ impl Answer {
         self
     }
 
-    /// A fact for programs. Null is left out.
+    /// Adds a fact for programs. Null is left out.
     pub(super) fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         if !value.is_null() {
@@ -44,7 +44,7 @@ impl Answer {
         self
     }
 
-    /// A fact in words that are not ours, such as names of files: told between marks, and to programs as `untrusted`.
+    /// Adds a fact in strangers' words, such as names of files: between marks for people, and as `untrusted` for programs.
     pub(super) fn untrusted(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         if !value.is_null() {
@@ -53,7 +53,7 @@ impl Answer {
         self
     }
 
-    /// Text that is not ours, between marks. None when it is empty.
+    /// Adds a stranger's text between marks. Nothing when it is empty.
     pub(super) fn data(mut self, what: &str, text: &str) -> Self {
         if !text.is_empty() {
             let (mark, text) = (&self.mark, plain(text));
@@ -63,24 +63,24 @@ impl Answer {
         self
     }
 
-    /// The way to a file.
+    /// Adds a link to a file.
     pub(super) fn link(mut self, link: Resource) -> Self {
         self.blocks.push(ContentBlock::resource_link(link));
         self
     }
 
-    /// What a job waits for.
+    /// Adds what a job waits for.
     pub(super) fn waiting(self, waiting: &Waiting) -> Self {
         let Waiting { position, code, why, .. } = waiting;
         let answer = self.fact("waiting", json!({"position": position, "code": code}));
         if waiting.has_name() {
-            let answer = answer.say(format!("It waits at place {position}: no connected worker has what it names."));
+            let answer = answer.say(format!("It waits at position {position}: no connected worker has what it requires."));
             return answer.untrusted("why", why.as_str());
         }
-        answer.say(format!("It waits at place {position}: {why}."))
+        answer.say(format!("It waits at position {position}: {why}."))
     }
 
-    /// Whether it is about a job that has finished.
+    /// Whether the answer is about a finished job.
     pub(super) fn is_finished(&self) -> bool {
         self.facts.get("state").is_some_and(|state| state == "Finished")
     }
@@ -104,7 +104,7 @@ impl Answer {
     }
 }
 
-/// Why a tool did not do what was asked.
+/// Why a tool refused or failed.
 #[derive(Debug)]
 pub(super) struct Refusal {
     code: String,
@@ -114,7 +114,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// An argument is wrong; the sentence names it.
+    /// An argument is wrong. The sentence names it.
     pub(super) fn of_argument(argument: &str, sentence: impl Into<String>) -> Self {
         Self {
             code: ErrorCode::InvalidParameter.to_string(),
@@ -130,7 +130,7 @@ impl Refusal {
         Self { code: cause.code().to_string(), ..Self::of_argument(argument, format!("{argument}: {cause}")) }
     }
 
-    /// The refusal names an argument by which it can be mended.
+    /// Adds the argument that the caller should change.
     pub(super) fn by(mut self, argument: &str) -> Self {
         self.argument.get_or_insert_with(|| argument.to_owned());
         self
@@ -174,7 +174,7 @@ impl From<sql::Error> for Refusal {
     }
 }
 
-/// Text without colours and other commands to a terminal.
+/// Text without colours and other terminal commands.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
@@ -194,7 +194,7 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// The end of a text, from the beginning of a line where there is one, and how many bytes were left out before it.
+/// The end of a text, from the beginning of a line if there is one, and how many bytes were left out before it.
 pub(super) fn tail(text: &str, n_bytes: usize) -> (&str, usize) {
     if text.len() <= n_bytes {
         return (text, 0);

@@ -1,4 +1,4 @@
-//! From the arguments of a call to the type that a tool takes, or a sentence that names the argument that is wrong.
+//! Turns the arguments of a call into the type that a tool takes, or into a sentence that names the wrong argument.
 
 use rmcp::model::JsonObject;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ pub(super) fn read<A: DeserializeOwned>(arguments: JsonObject) -> Result<A, Refu
     })
 }
 
-/// What is wrong with which argument, in place of the parser's words.
+/// A sentence that says which argument is wrong, in place of the parser's message.
 fn refusal(path: &str, said: &str) -> Refusal {
     let quoted = said.split('`').nth(1).unwrap_or_default();
     let inner = if path == "." { quoted.to_owned() } else { format!("{path}.{quoted}") };

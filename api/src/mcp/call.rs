@@ -1,4 +1,4 @@
-//! One call of a tool: who calls, which queue and job it is about, and the way to tell how far it has come.
+//! One call of a tool: the caller, the queue and the job, and the channel for progress reports.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,12 +28,12 @@ pub(super) struct Call<'a> {
 pub(super) struct Subject {
     pub(super) qid: Qid,
     pub(super) id: JobId,
-    /// Unless it was found by its true id alone.
+    /// None if the job was found only by its true id.
     pub(super) queue: Option<QueueName>,
 }
 
 impl Call<'_> {
-    /// The queue that the call names, or the address; let through its door.
+    /// The queue of the call or of the address, after the check of its permission.
     pub(super) async fn queue(&self, named: Option<&str>, right: Right) -> Result<QueueName, Refusal> {
         let queue = match named {
             Some(name) => name.parse().map_err(|error| Refusal::invalid("queue", error))?,
@@ -43,7 +43,7 @@ impl Call<'_> {
         Ok(queue)
     }
 
-    /// The job that the call names: of its queue, or, where neither call nor address names one, found by its true id.
+    /// The job of the call: in its queue, or found by its true id if neither the call nor the address names a queue.
     pub(super) async fn subject(&self, queue: Option<&str>, id: &str) -> Result<Subject, Refusal> {
         let id: JobId = id.parse().map_err(|error| Refusal::invalid("jobId", error))?;
         if queue.is_none() && self.visitor.queue.is_none() {
@@ -70,11 +70,11 @@ fn no_queue() -> Refusal {
     Refusal::from(ApiError::refused(ErrorCode::InvalidParameter, sentence)).by("queue")
 }
 
-/// The way to tell the caller how far a call has come, if it asked for that.
+/// The channel for progress reports, if the caller asked for them.
 pub(super) struct Progress<'a> {
     peer: &'a Peer<RoleServer>,
     token: Option<ProgressToken>,
-    /// The caller has given the call up, or left.
+    /// The caller has cancelled the call or has left.
     pub(super) gone: &'a CancellationToken,
     n_sent: AtomicU64,
 }
@@ -85,7 +85,7 @@ impl<'a> Progress<'a> {
         Self { peer: &context.peer, token, gone: &context.ct, n_sent: AtomicU64::new(0) }
     }
 
-    /// Tells it, numbered. A caller that has left hears nothing, and the call learns of that by itself.
+    /// Sends a numbered progress report. A caller that has left gets none, and the call notices that by itself.
     pub(super) async fn tell(&self, message: String) {
         let Some(token) = self.token.clone() else { return };
         let number = self.n_sent.fetch_add(1, Ordering::Relaxed) + 1;

@@ -1,4 +1,4 @@
-//! The definition of a job out of the arguments of a call: a whole one, short forms of what most jobs say, or both.
+//! Builds the definition of a job from the arguments of a call: a whole definition, short forms of common members, or both.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::call::Call;
 use crate::error::ApiError;
 use crate::routes::submit::enqueue;
 
-/// What a call says of the job itself.
+/// The arguments of a call that describe the job itself.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     pub(super) definition: Option<JsonObject>,
@@ -26,7 +26,7 @@ pub(super) struct Described {
     pub(super) max_duration: Option<String>,
 }
 
-/// Arguments of a tool that takes a job, with those of its own behind.
+/// Arguments of a tool that takes a job, followed by the tool's own arguments.
 macro_rules! job_arguments {
     ($(#[$doc:meta])* $name:ident { $($(#[$own_doc:meta])* $own:ident: $kind:ty,)* }) => {
         $(#[$doc])*
@@ -104,7 +104,7 @@ impl Described {
     }
 }
 
-/// Data refs out of texts and data refs.
+/// Data refs made from texts and data refs.
 fn files(inputs: JsonObject) -> Result<Value, Refusal> {
     let mut files = JsonObject::new();
     for (name, value) in inputs {
@@ -129,7 +129,7 @@ pub(super) fn check(members: &JsonObject) -> Result<(Box<RawValue>, ParsedDefini
     Ok((text, parsed))
 }
 
-/// How a job is to be queued.
+/// How to queue a job.
 #[derive(Debug, Default)]
 pub(super) struct Wish {
     pub(super) namespace: Option<String>,

@@ -1,7 +1,7 @@
-//! Following a job: new log lines and states as they come, until its end or the end of the wait.
+//! Follows a job: new log lines and states as they come, until the job's end or the end of the wait.
 //!
-//! The lines of a look are told as one notification, cut to [`TOLD_BYTES_MAX`]; the answer holds the last [`SHOWN_BYTES_MAX`] of what
-//! came. Nothing of a long log is collected beyond that.
+//! The lines of one read are sent as one notification, cut to [`TOLD_BYTES_MAX`]. The answer contains the last
+//! [`SHOWN_BYTES_MAX`] of the new lines. Nothing more of a long log is kept in memory.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::routes::status::{Waiting, why_waiting};
 
 /// Longest wait of one call.
 pub(super) const WAIT_MAX: u64 = 300;
-/// Without a word of the caller's: clients commonly give a call up after a minute.
+/// The default wait: clients usually give up a call after a minute.
 pub(super) const WAIT_DEFAULT: u64 = 45;
-/// How often the job is looked at without a hint, and a sign of life is told.
+/// How often the job is read without a hint, and a sign of life is sent.
 const POLL: Duration = Duration::from_secs(5);
 /// Bytes of one notification.
 const TOLD_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of log in the answer.
 pub(super) const SHOWN_BYTES_MAX: usize = 16 * 1024;
 
-/// A log as far as it was read, and the end of what came.
+/// The position in a log, and the end of the new lines.
 #[derive(Debug)]
 pub(super) struct Log {
     is_run: bool,
@@ -44,11 +44,11 @@ impl Log {
         self.place.n_lines
     }
 
-    /// The end of a log that has so many lines before it.
+    /// The end of a log, after so many earlier lines.
     pub(super) fn of_end(is_run: bool, lines: &[LogLine], n_omitted: u64) -> Self {
         let text = text_of(lines);
         let (shown, n_cut) = tail(&text, SHOWN_BYTES_MAX);
-        // Lines, of which nobody knows the bytes: what matters is that there are some.
+        // Lines whose size in bytes is not known: only their existence matters.
         let n_bytes_omitted = n_cut + usize::try_from(n_omitted).unwrap_or(usize::MAX - n_cut);
         Self { is_run, place: LogPlace::after(0), shown: shown.to_owned(), n_bytes_omitted }
     }
@@ -61,7 +61,7 @@ impl Log {
         if self.is_run { "Run log" } else { "Build log" }
     }
 
-    /// Reads what is there and was not read. Gives it as text, as far as one notification holds it.
+    /// Reads the new lines. Returns them as text, cut to one notification.
     async fn read(&mut self, call: &Call<'_>, job: &JobRow) -> Result<String, Refusal> {
         let mut told = String::new();
         loop {
@@ -78,7 +78,7 @@ impl Log {
         }
     }
 
-    /// Puts the end of the log into an answer.
+    /// Adds the end of the log to an answer.
     pub(super) fn show(&self, answer: Answer) -> Answer {
         let what = match self.n_bytes_omitted {
             0 => self.name().to_owned(),
@@ -88,7 +88,7 @@ impl Log {
     }
 }
 
-/// The lines of a page, which are the elements of an array.
+/// The lines of a page, which is a JSON array.
 pub(super) fn lines_of(elements: &str) -> Result<Vec<LogLine>, Refusal> {
     serde_json::from_str(&format!("[{elements}]")).map_err(|error| sql::Error::UnknownWord(error.to_string()).into())
 }
@@ -103,14 +103,14 @@ pub(super) fn text_of(lines: &[LogLine]) -> String {
     text
 }
 
-/// Leaves the end of a text, and says how many bytes were before it.
+/// Keeps the end of a text, and returns how many bytes were before it.
 fn keep_end(text: &mut String, n_bytes: usize) -> usize {
     let n_omitted = tail(text, n_bytes).1;
     text.drain(..n_omitted);
     n_omitted
 }
 
-/// What was seen of a job.
+/// The observed state of a job.
 pub(super) struct Followed {
     pub(super) job: JobRow,
     pub(super) build: Log,
@@ -123,7 +123,7 @@ impl Followed {
     }
 }
 
-/// Follows a job from these places until its end or until so many seconds are over, and tells what comes.
+/// Follows a job from these positions until its end or for so many seconds, and reports what is new.
 pub(super) async fn follow(
     call: &Call<'_>,
     subject: &Subject,
@@ -139,7 +139,7 @@ pub(super) async fn follow(
         watch.borrow_and_update();
         // The policy may have changed since the call began.
         app.policies.check(subject.qid, Right::Read, &call.visitor.caller).await?;
-        // The state before the lines: every line of a finished job was stored before its end.
+        // The state is read before the lines, because every line of a finished job was stored before its end.
         let job = call.job(subject).await?;
         let mut news = [build.read(call, &job).await?, run.read(call, &job).await?].concat();
         if said != Some(job.state()) {
@@ -162,7 +162,7 @@ pub(super) async fn follow(
     }
 }
 
-/// The state as a word, and of a waiting job what it waits for.
+/// The state as a word, and for a waiting job the reason.
 async fn standing(call: &Call<'_>, subject: &Subject, job: &JobRow) -> Result<String, Refusal> {
     if job.state() != JobState::Queued {
         return Ok(job.state().as_str().to_owned());

@@ -1,16 +1,17 @@
 //! The queue for agents: tools, resources and instructions of the Model Context Protocol.
 //!
 //! Comes in: messages of `POST /mcp` (Streamable HTTP) and of `/mcp/ws`; `asman mcp` forwards those of standard input to the first.
-//! Goes out: calls of the same functions that the REST handlers call, admitted by the same policies and limits.
+//! Goes out: calls of the same functions that the REST handlers call, under the same policies and limits.
 //!
 //! # Invariants
 //!
-//! - A tool is there once ([`tools`]), whatever the way in.
-//! - No session is kept: a message of `/mcp` is whole in itself, so any process answers it. A socket keeps nothing but its place.
-//! - What a tool cannot do is a tool error with a sentence and a code; a wrong argument is named. A message that cannot be read is
-//!   answered with an error of JSON-RPC. Neither ends the session.
-//! - Text that jobs or other submitters wrote stands between marks that it cannot know before ([`answer`]), never beside our words.
-//! - A call has an end: [`follow::WAIT_MAX`]. So many follow a job at once as may have sockets open.
+//! - Each tool exists once ([`tools`]) for all transports.
+//! - No session is kept: a message of `/mcp` is complete in itself, so any process answers it. A socket keeps only its slot.
+//! - A tool that fails answers with a tool error with a sentence and a code, and names a wrong argument. A message that cannot be
+//!   read is answered with a JSON-RPC error. Neither ends the session.
+//! - Text that jobs or other submitters wrote is put between marks that it cannot predict ([`answer`]), never next to our own
+//!   words.
+//! - A call ends after [`follow::WAIT_MAX`]. As many calls may follow a job at once as sockets may be open.
 
 mod answer;
 mod arguments;
@@ -39,22 +40,22 @@ use call::{Call, Progress};
 
 pub(crate) use tools::names;
 
-/// Most bytes of one message: a submission and the words around it.
+/// Most bytes of one message: a submission and the JSON around it.
 pub(crate) const MESSAGE_BYTES_MAX: usize = protocol::limits::BODY_BYTES_MAX + 64 * 1024;
 
-/// What an agent is told when it comes.
+/// The instructions that an agent gets when it connects.
 pub(crate) const INSTRUCTIONS: &str = include_str!("instructions.md");
 
-/// Who calls, and by which address.
+/// The caller, and the address that it used.
 #[derive(Clone, Debug)]
 pub(crate) struct Visitor {
     pub(crate) caller: Caller,
-    /// The queue that the address names, for calls that name none.
+    /// The queue of the address, for calls that do not name one.
     pub(crate) queue: Option<QueueName>,
     pub(crate) own: OwnAddress,
 }
 
-/// The server's side of one message, or of one socket.
+/// The server's side of one message or of one socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
     pub(crate) app: AppState,

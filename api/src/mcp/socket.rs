@@ -1,4 +1,5 @@
-//! The same over a WebSocket: one message of JSON-RPC in a text frame. A frame that cannot be read is answered and closes nothing.
+//! The same over a WebSocket: one JSON-RPC message in each text frame. A frame that cannot be read is answered, and the socket
+//! stays open.
 
 use std::time::Duration;
 
@@ -18,21 +19,21 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Agent;
-use crate::limits::{MessageBucket, Passage, Place};
+use crate::limits::{MessageBucket, Passage, SocketSlot};
 
-/// The subprotocol that clients of the protocol ask for.
+/// The subprotocol that clients request.
 pub(crate) const SUBPROTOCOL: &str = "mcp";
-/// How often a silent socket is asked for a sign of life.
+/// How often a silent socket is pinged.
 const LOOK: Duration = Duration::from_secs(30);
 const LOOK_MIN: Duration = Duration::from_millis(100);
 
 /// Serves one socket to its end.
-pub(crate) async fn serve(agent: Agent, socket: WebSocket, place: Place) {
+pub(crate) async fn serve(agent: Agent, socket: WebSocket, slot: SocketSlot) {
     let shutdown = agent.app.shutdown.child_token();
     let frames = Frames::new(&agent, socket, shutdown.clone());
     let service = serve_directly_with_ct(agent, frames, None, shutdown);
     let _ = service.waiting().await;
-    drop(place);
+    drop(slot);
 }
 
 /// The frames of a socket as messages.
@@ -44,7 +45,7 @@ struct Frames {
     idle: Duration,
     last_heard: Instant,
     forgiven_at: Instant,
-    /// Ends the socket, for a writer that finds it broken.
+    /// Ends the socket when a writer finds it broken.
     end: CancellationToken,
 }
 
@@ -64,7 +65,7 @@ impl Frames {
         }
     }
 
-    /// The next frame, with pings into the silence; `None` when the socket is closed or dead.
+    /// The next frame; sends pings while nothing comes. `None` when the socket is closed or dead.
     async fn next_frame(&mut self) -> Option<Message> {
         let look = if self.idle.is_zero() { LOOK } else { (self.idle / 3).clamp(LOOK_MIN, LOOK) };
         loop {
@@ -88,7 +89,8 @@ impl Frames {
         write(&self.sink, self.send_timeout, frame).await
     }
 
-    /// The message of a frame; one that cannot be read is answered. Waits for nothing: who waits here may be given up.
+    /// The message of a frame. A frame that cannot be read is answered. The function never waits, because its caller may be
+    /// dropped while it waits.
     fn take(&mut self, frame: Message) -> Result<Option<ClientJsonRpcMessage>, Closed> {
         let text = match frame {
             Message::Text(text) => text,
@@ -103,28 +105,28 @@ impl Frames {
         match read(text.as_bytes()) {
             Ok(message) => Ok(Some(*message)),
             Err(answer) => {
-                let (sink, patience) = (Arc::clone(&self.sink), self.send_timeout);
-                tokio::spawn(async move { write(&sink, patience, Message::Text(answer.to_string().into())).await });
+                let (sink, limit) = (Arc::clone(&self.sink), self.send_timeout);
+                tokio::spawn(async move { write(&sink, limit, Message::Text(answer.to_string().into())).await });
                 Ok(None)
             }
         }
     }
 }
 
-/// Reads a message, or gives the answer to one that cannot be read.
+/// Reads a message, or returns the answer to a message that cannot be read.
 pub(crate) fn read(bytes: &[u8]) -> Result<Box<ClientJsonRpcMessage>, Value> {
     let value: Value = serde_json::from_slice(bytes)
         .map_err(|error| error_of(&Value::Null, -32700, &format!("the message is not JSON: {error}")))?;
     let id = value.get("id").filter(|id| id.is_string() || id.is_number()).cloned().unwrap_or(Value::Null);
     if value.is_array() {
-        return Err(error_of(&id, -32600, "a list of messages is not taken; send each by itself"));
+        return Err(error_of(&id, -32600, "a list of messages is not supported; send each message separately"));
     }
     serde_json::from_value(value).map(Box::new).map_err(|error| {
-        error_of(&id, -32600, &format!("the message is not one of JSON-RPC 2.0 with a method of this protocol: {error}"))
+        error_of(&id, -32600, &format!("the message is not a JSON-RPC 2.0 message with a method of this protocol: {error}"))
     })
 }
 
-/// An error of JSON-RPC; the code that every refusal of ours has is in its data.
+/// A JSON-RPC error. Its data contains the error code that each of our refusals has.
 fn error_of(id: &Value, code: i32, message: &str) -> Value {
     let data = json!({"code": ErrorCode::InvalidBody});
     json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message, "data": data}})
@@ -135,9 +137,9 @@ fn error_of(id: &Value, code: i32, message: &str) -> Value {
 #[error("the socket is closed")]
 struct Closed;
 
-async fn write(sink: &Mutex<SplitSink<WebSocket, Message>>, patience: Duration, frame: Message) -> Result<(), Closed> {
+async fn write(sink: &Mutex<SplitSink<WebSocket, Message>>, limit: Duration, frame: Message) -> Result<(), Closed> {
     let mut sink = sink.lock().await;
-    match timeout(patience, sink.send(frame)).await {
+    match timeout(limit, sink.send(frame)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Closed),
     }
@@ -147,10 +149,10 @@ impl Transport<RoleServer> for Frames {
     type Error = Closed;
 
     fn send(&mut self, message: ServerJsonRpcMessage) -> impl Future<Output = Result<(), Closed>> + Send + 'static {
-        let (sink, patience, end) = (Arc::clone(&self.sink), self.send_timeout, self.end.clone());
+        let (sink, limit, end) = (Arc::clone(&self.sink), self.send_timeout, self.end.clone());
         async move {
             let text = serde_json::to_string(&message).map_err(|_| Closed)?;
-            write(&sink, patience, Message::Text(text.into())).await.inspect_err(|_| end.cancel())
+            write(&sink, limit, Message::Text(text.into())).await.inspect_err(|_| end.cancel())
         }
     }
 

@@ -17,27 +17,28 @@ use tokio::sync::Semaphore;
 use crate::access::Caller;
 use crate::app::AppState;
 use crate::blob::FileName;
-use crate::description::answers::{Exists, FileAddress, Limited, Missing, Refusals, Stored, TooLarge};
 use crate::description::parameters::KeyPath;
+use crate::description::schemas::{Exists, FileAddress, Limited, Missing, Refusals, Stored, TooLarge};
 use crate::error::{ApiError, refusal};
 use crate::extract::{Parameters, Parts};
 use crate::own_address::OwnAddress;
 
-/// A client that sends on after its answer is heard this long.
+/// How long a client is read that keeps sending after its answer.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
-/// What such a client sends is thrown away up to this many bytes.
+/// How many bytes of such a client are discarded at most.
 const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bodies thrown away at a time. Further ones are closed at once: those clients may see a reset and have to ask again.
+/// Most bodies that are discarded at a time. Further connections are closed at once: their clients may see a reset and must ask
+/// again.
 const DRAINS_MAX: usize = 32;
 static DRAINS: Semaphore = Semaphore::const_new(DRAINS_MAX);
 
-/// How the bytes are to travel.
+/// How the bytes are sent.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Way {
-    /// Anything but `0`: through this process, also where the store would take them directly.
+    /// Anything but `0`: send them through this process, even if the store could be used directly.
     proxy: Option<String>,
-    /// Name of the file for whoever saves it; the content type follows from it.
+    /// Name under which a client saves the file; the content type follows from it.
     name: Option<String>,
 }
 
@@ -56,12 +57,12 @@ pub(super) fn check(key: &str) -> Result<(), ApiError> {
     key.parse::<JobId>().map(|_| ()).map_err(|_| {
         ApiError::refused(
             ErrorCode::InvalidKey,
-            "the key is empty, longer than 255 characters, or holds a slash or a control character".to_owned(),
+            "the key is empty, longer than 255 characters, or contains a slash or a control character".to_owned(),
         )
     })
 }
 
-/// `PUT /f/:key`: store the body, or say where to send it. A key that looks like a SHA-256 must be the content's.
+/// `PUT /f/:key`: store the body, or say where to send it. A key that looks like a SHA-256 must be the hash of the content.
 #[utoipa::path(
     put,
     path = "/f/{key}",
@@ -95,7 +96,7 @@ pub(crate) async fn put(
         app.blobs.put(&key, n_bytes, body).await?;
         return Ok(Json(json!({"success": true, "key": key})).into_response());
     };
-    // Who asked whether to go on is answered by the redirect; reading would tell it to.
+    // The redirect answers a client that sent `Expect: 100-continue`. Reading its body would tell it to send the body here.
     if !headers.contains_key(header::EXPECT) {
         drain(body, &DRAINS);
     }
@@ -104,8 +105,8 @@ pub(crate) async fn put(
     Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location), (header::CACHE_CONTROL, no_store)]).into_response())
 }
 
-/// Reads on, within bounds, what a client sends before it looks for an answer: closing the connection on unread bytes resets it,
-/// and a reset may overtake the answer.
+/// Reads, up to a limit, what a client still sends before it reads the answer. Closing a connection with unread bytes resets it,
+/// and the client may then lose the answer.
 fn drain(body: Body, drains: &'static Semaphore) {
     let Ok(turn) = drains.try_acquire() else { return };
     tokio::spawn(async move {
@@ -123,7 +124,7 @@ async fn read_off(body: Body) {
     }
 }
 
-/// `GET /f/:key`: the bytes, or the way to them; ranges are honoured.
+/// `GET /f/:key`: the bytes, or a redirect to them; ranges are supported.
 #[utoipa::path(
     get,
     path = "/f/{key}",
@@ -132,10 +133,10 @@ async fn read_off(body: Body) {
     responses(
         (status = 200, description = "The bytes.", body = String, content_type = "application/octet-stream"),
         (status = 206, description = "The range that was asked for.", body = String, content_type = "application/octet-stream"),
-        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 302, description = "The file is at another address, see `Location`."),
         (status = 304, description = "The file is as old as the request says."),
         (status = 412, description = "The file is newer than the request says."),
-        (status = 416, description = "The range lies outside the file."),
+        (status = 416, description = "The range is outside of the file."),
         Missing,
         Refusals,
     ),
@@ -172,7 +173,7 @@ pub(crate) async fn exists(State(app): State<AppState>, Parts(key): Parts<String
     Ok(refusal(ErrorCode::NoFile, &body))
 }
 
-/// `GET /upload/:key`: an address to PUT to, and the reference to it. Kept for older clients.
+/// `GET /upload/:key`: an address to PUT to, and the reference to it. Kept for old clients.
 #[utoipa::path(
     get,
     path = "/upload/{key}",
@@ -193,7 +194,7 @@ pub(crate) async fn upload(
     Ok(Json(json!({"url": url, "ref": {"value": key, "type": "key"}})))
 }
 
-/// `GET /download/:key`: an address to GET from, and the reference to it. Kept for older clients.
+/// `GET /download/:key`: an address to GET from, and the reference to it. Kept for old clients.
 #[utoipa::path(
     get,
     path = "/download/{key}",
@@ -224,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    /// A body without an end, and how many MiB were taken of it.
+    /// A body without an end, and how many MiB of it were read.
     fn endless() -> (Body, Arc<AtomicUsize>) {
         let n_taken = Arc::new(AtomicUsize::new(0));
         let count = n_taken.clone();

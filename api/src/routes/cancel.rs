@@ -1,4 +1,4 @@
-//! Cancelling: a namespace lets go of a job.
+//! Cancelling: a namespace ends its hold on a job.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,8 +10,8 @@ use sql::CancelOutcome;
 
 use crate::access::SubmitterOfJob;
 use crate::app::{App, AppState};
-use crate::description::answers::{Cancelled, Limited, Refusals};
 use crate::description::parameters::{MessageParameter, NamespacePath};
+use crate::description::schemas::{Cancelled, Limited, Refusals};
 use crate::error::ApiError;
 use crate::extract::{JobPath, Parameters, Parts};
 use crate::hint::Kinds;
@@ -19,23 +19,23 @@ use crate::hint::Kinds;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct CancelParameters {
-    /// Whose hold ends; absent means `_`, and `*` means all.
+    /// The namespace that cancels the job; absent means `_`, and `*` means all.
     #[param(inline)]
     namespace: Option<Namespace>,
-    /// A sentence for whoever looks at the job, at most 4096 bytes.
+    /// A sentence that is shown with the job, at most 4096 bytes.
     #[param(max_length = 4096)]
     message: Option<String>,
 }
 
-/// `POST /q/:queue/j/:id/cancel?namespace=&message=`: let a namespace go of a job, which ends when the last one has. Returns
-/// when the change is durable.
+/// `POST /q/:queue/j/:id/cancel?namespace=&message=`: cancel a job in one namespace. The job ends when no namespace holds it.
+/// Returns when the change is durable.
 #[utoipa::path(
     post,
     path = "/q/{queue}/j/{id}/cancel",
     tag = "clients",
     params(JobPath, CancelParameters),
     responses(
-        (status = 200, description = "The namespace has let go; or `message` says that there is no such job, or that it had ended before.", body = Cancelled),
+        (status = 200, description = "The job was cancelled in the namespace; or `message` says that there is no such job, or that it had ended before.", body = Cancelled),
         Limited,
         Refusals,
     ),
@@ -49,14 +49,14 @@ pub(crate) async fn cancel(
     answer(&app, &queue, &id, &namespace, parameters.message.as_deref()).await
 }
 
-/// `POST /q/:queue/j/:id/:namespace/cancel`: let the namespace of the path go of a job.
+/// `POST /q/:queue/j/:id/:namespace/cancel`: cancel a job in the namespace of the path.
 #[utoipa::path(
     post,
     path = "/q/{queue}/j/{id}/{namespace}/cancel",
     tag = "clients",
     params(JobPath, NamespacePath, MessageParameter),
     responses(
-        (status = 200, description = "The namespace has let go; or `message` says that there is no such job, or that it had ended before.", body = Cancelled),
+        (status = 200, description = "The job was cancelled in the namespace; or `message` says that there is no such job, or that it had ended before.", body = Cancelled),
         Limited,
         Refusals,
     ),
@@ -78,8 +78,8 @@ async fn answer(
     namespace: &Namespace,
     message: Option<&str>,
 ) -> Result<Response, ApiError> {
-    let outcome = let_go(app, queue, id, namespace, Reason::Cancelled, message).await?;
-    // Existing clients read the sentence under `message`, and ask for half a minute after any status but 200.
+    let outcome = end_hold(app, queue, id, namespace, Reason::Cancelled, message).await?;
+    // Existing clients read the sentence under `message`, and repeat the request for half a minute after any status but 200.
     Ok(match outcome {
         CancelOutcome::Unknown => Json(json!({"message": "Job not found", "code": ErrorCode::NoJob})).into_response(),
         CancelOutcome::Finished | CancelOutcome::Removed => {
@@ -91,8 +91,8 @@ async fn answer(
     })
 }
 
-/// Lets go of a job, for good or for cancelling, and tells everybody.
-pub(crate) async fn let_go(
+/// Ends a namespace's hold on a job, to cancel it or to remove its result, and notifies all clients.
+pub(crate) async fn end_hold(
     app: &App,
     queue: &QueueName,
     id: &JobId,
@@ -101,7 +101,10 @@ pub(crate) async fn let_go(
     message: Option<&str>,
 ) -> Result<CancelOutcome, ApiError> {
     if message.is_some_and(|text| text.contains('\0') || text.len() > 4096) {
-        return Err(ApiError::refused(ErrorCode::InvalidText, "the message holds a NUL or is longer than 4096 bytes".to_owned()));
+        return Err(ApiError::refused(
+            ErrorCode::InvalidText,
+            "the message contains a NUL or is longer than 4096 bytes".to_owned(),
+        ));
     }
     let id = app.db.row_id(queue.qid(), id.as_str()).await?;
     let outcome = app.db.cancel_job(queue.qid(), &id, namespace.as_str(), reason, message).await?;

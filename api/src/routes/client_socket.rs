@@ -1,7 +1,7 @@
 //! `/q/:queue/client`: the socket of browsers.
 //!
-//! On connect the workers, then all jobs; then what the hub says. Text that is not understood is ignored and counted, and never
-//! closes the socket.
+//! On connect it sends the workers, then all jobs, then the hub's messages. Text that cannot be read is ignored and counted, and
+//! never closes the socket.
 
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
@@ -10,12 +10,12 @@ use axum::response::Response;
 use protocol::{ClientMessage, ErrorCode, Reason, State as JobState, StateChange, limits};
 use sql::SubmitOutcome;
 
-use super::cancel::let_go;
+use super::cancel::end_hold;
 use super::socket::{Closed, Connection, Opening, Session, ignore, refuse};
 use super::submit::enqueue;
 use crate::access::{Caller, Reader, Right};
 use crate::app::AppState;
-use crate::description::answers::{Limited, Refusals};
+use crate::description::schemas::{Limited, Refusals};
 use crate::error::ApiError;
 use crate::extract::QueuePath;
 use crate::limits::MessageBucket;
@@ -28,11 +28,10 @@ struct Client {
 /// `GET /q/:queue/client`, `/q/:queue/browser`, `/:queue/client`, `/:queue/browser`: the queue as a WebSocket. Text frames, JSON
 /// each. The server sends `Workers` and `JobStates` on connect, then `JobStateUpdates`, `Workers` and `JobStatusPayload` as
 /// things change, each as `{"type", "payload"}`. The client may send `PING` (answered `PONG`),
-/// `{"type": "StateChange", "payload": {"tag": "", "job", "state", "value"}}` to submit (`Queued`, `value.enqueued` is the
-/// body of a submission and `job` its id; from then on the socket is told of the job by the id that it sent, whichever of the job's
-/// true ids that is) or to cancel or clear (`Finished`, `value.reason` is `Cancelled` or `Deleted`),
-/// `{"type": "QueryJob", "payload": {"jobId"}}` and `{"type": "QueryJobStates"}`. Anything else is ignored, and a
-/// submission that is refused gets no answer here: POST says why.
+/// `{"type": "StateChange", "payload": {"tag": "", "job", "state", "value"}}` to submit (`Queued`, `value.enqueued` is the body
+/// of a submission and `job` its id; from then on messages to this socket name the job by the id that it sent) or to cancel or
+/// clear (`Finished`, `value.reason` is `Cancelled` or `Deleted`), `{"type": "QueryJob", "payload": {"jobId"}}` and `{"type":
+/// "QueryJobStates"}`. Anything else is ignored, and a submission that is refused gets no answer here: POST says why.
 #[utoipa::path(
     get,
     path = "/q/{queue}/client",
@@ -84,7 +83,7 @@ impl Client {
             return self.connection.send("PONG".into()).await;
         }
         match ClientMessage::parse(text) {
-            // Boxed: a socket that only listens is not to keep room for a submission.
+            // Boxed, so that a socket that only listens does not reserve memory for a submission.
             Ok(Some(ClientMessage::StateChange(change))) => Box::pin(self.change(*change)).await,
             Ok(Some(ClientMessage::QueryJob(query))) => self.connection.send_job(&query.job_id).await,
             Ok(Some(ClientMessage::QueryJobStates)) => self.connection.send_snapshot().await,
@@ -95,7 +94,7 @@ impl Client {
         }
     }
 
-    /// Submits, cancels or clears. The answer is the broadcast; what failed is sent again by the client.
+    /// Submits, cancels or clears. The broadcast is the answer. If the change fails, the client sends it again.
     async fn change(&mut self, change: StateChange) -> Result<(), Closed> {
         let Connection { app, queue, caller, .. } = &self.connection;
         let (app, queue) = (app.clone(), queue.clone());
@@ -111,7 +110,7 @@ impl Client {
                         if submitted.outcome != SubmitOutcome::New {
                             return self.connection.send_job(&sent_id).await;
                         }
-                        // The broadcast of its first event acknowledges a new job. Others may have had theirs long ago.
+                        // The broadcast of its first event acknowledges a new job. For an older job that event may be long past.
                         Ok(())
                     }
                     Err(error) => Err(error),
@@ -120,9 +119,9 @@ impl Client {
             (JobState::Finished, _, Some(reason @ (Reason::Cancelled | Reason::Deleted))) => {
                 let namespace = value.namespace.unwrap_or_default();
                 let message = value.message.as_deref();
-                // The broadcast of its end is to have the id that this client knows.
+                // The broadcast of its end must have the id that this client uses.
                 match self.connection.row_id(&change.job).await {
-                    Ok(_) => let_go(&app, &queue, &change.job, &namespace, reason, message).await.map(|_| ()),
+                    Ok(_) => end_hold(&app, &queue, &change.job, &namespace, reason, message).await.map(|_| ()),
                     Err(error) => Err(error),
                 }
             }

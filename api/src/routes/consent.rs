@@ -1,5 +1,5 @@
-//! `/consent`: the page on which the person at a machine lets pages of other origins use it, and takes that back. See
-//! [`crate::consent`] for what it guards against.
+//! `/consent`: the page on which the user of a machine allows pages of other origins to use it, and revokes that. See
+//! [`crate::consent`] for the attacks that it prevents.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -10,26 +10,26 @@ use serde::Deserialize;
 
 use crate::app::{App, AppState};
 use crate::consent::{Consent, ConsentError};
-use crate::description::answers::{Refusals, Sentence};
+use crate::description::schemas::{Refusals, Sentence};
 use crate::error::ApiError;
 use crate::extract::Parameters;
 use crate::local::{CONSENT_PATH, ORIGIN_BYTES_MAX, parse_origin};
 
-/// No script, nothing from elsewhere, in no frame.
+/// No script, nothing from elsewhere, and not in a frame.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const STYLE: &str = include_str!("consent.css");
-/// Of a form: an origin, a token and two words.
+/// Size limit of a form: an origin, a token and two words.
 const FORM_BYTES_MAX: usize = 2_048;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Asking {
-    /// The origin that asks to be let in, such as `https://page.example`.
+    /// The origin that asks for consent, such as `https://page.example`.
     origin: Option<String>,
 }
 
-/// `GET /consent?origin=`: the page that asks the person at this machine whether pages of an origin may use it, and shows who may.
-/// Only on an API that serves one machine alone.
+/// `GET /consent?origin=`: the page that asks the user of this machine whether pages of an origin may use it, and lists the
+/// allowed origins. Only on an API that serves one machine alone.
 #[utoipa::path(
     get,
     path = "/consent",
@@ -37,7 +37,7 @@ pub(crate) struct Asking {
     params(Asking),
     responses(
         (status = 200, description = "The page.", content_type = "text/html", body = String),
-        (status = 404, description = "This API takes pages of any origin.", body = Sentence),
+        (status = 404, description = "This API accepts pages of any origin.", body = Sentence),
         Refusals,
     ),
 )]
@@ -47,7 +47,7 @@ pub(crate) async fn ask(State(app): State<AppState>, Parameters(asking): Paramet
     Ok(page(&app, origin.as_deref(), None))
 }
 
-/// What the form says.
+/// The content of the form.
 #[derive(Default)]
 struct Said {
     origin: String,
@@ -57,7 +57,7 @@ struct Said {
     is_sure: bool,
 }
 
-/// `POST /consent`: the form of that page. Anything but the form of the page itself is refused.
+/// `POST /consent`: the form of that page. Only the form of the page itself is accepted.
 #[utoipa::path(
     post,
     path = "/consent",
@@ -65,7 +65,7 @@ struct Said {
     request_body(content = String, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "Done: back to the page."),
-        (status = 404, description = "This API takes pages of any origin.", body = Sentence),
+        (status = 404, description = "This API accepts pages of any origin.", body = Sentence),
         Refusals,
     ),
 )]
@@ -77,7 +77,7 @@ pub(crate) async fn answer(State(app): State<AppState>, body: String) -> Result<
     let said = read(&body);
     let origin = read_origin(&said.origin)?;
     if !app.consents.close_form(&said.token) {
-        return Ok(page(&app, Some(&origin), Some("This form is not open any more. Please answer once more.")));
+        return Ok(page(&app, Some(&origin), Some("This form has expired. Please answer again.")));
     }
     if said.is_revoked {
         app.consents.revoke(&origin).map_err(failed)?;
@@ -91,15 +91,16 @@ pub(crate) async fn answer(State(app): State<AppState>, body: String) -> Result<
 }
 
 fn check_local(app: &App) -> Result<(), ApiError> {
-    let sentence = "this API serves not one machine alone: it takes pages of any origin, and there is nobody to ask";
-    if app.config.door.local { Ok(()) } else { Err(ApiError::refused(ErrorCode::NoPage, sentence)) }
+    let sentence = "this API does not serve one machine alone: it accepts pages of any origin, so no consent is needed";
+    if app.config.local_access.local { Ok(()) } else { Err(ApiError::refused(ErrorCode::NoPage, sentence)) }
 }
 
-/// An origin that can be let in, as browsers write it.
+/// An origin that can be allowed, in the form that browsers send.
 fn read_origin(text: &str) -> Result<String, ApiError> {
     let origin = parse_origin(text).ok().filter(|origin| origin != "null" && origin.len() <= ORIGIN_BYTES_MAX);
     origin.ok_or_else(|| {
-        let sentence = "an origin is a scheme and a host, such as https://page.example; a page without one cannot be let in";
+        let sentence =
+            "an origin is a scheme and a host, such as https://page.example; a page without an origin cannot be allowed";
         ApiError::refused(ErrorCode::InvalidRequest, sentence)
     })
 }
@@ -159,7 +160,7 @@ fn document(view: &View<'_>) -> Markup {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                // With the policy of all other pages a browser would not say where the form comes from.
+                // With the referrer policy of all other pages a browser would not send where the form comes from.
                 meta name="referrer" content="same-origin";
                 title { "Who may use this machine - Asman" }
                 style { (maud::PreEscaped(STYLE)) }
@@ -186,13 +187,13 @@ fn question(app: &App, origin: &str) -> Markup {
         form method="post" action=(CONSENT_PATH) {
             p { "Pages of " strong.origin { (origin) } " ask to use this machine." }
             p {
-                "They could then run containers here, read what jobs here leave, and read and change every queue of this API, until you \
-                 take it back. Say yes only if you trust whoever makes these pages."
+                "They could then run containers here, read the results of jobs here, and read and change every queue of this \
+                 API, until you revoke it. Say yes only if you trust the makers of these pages."
             }
             input type="hidden" name="origin" value=(origin);
             input type="hidden" name="token" value=(app.consents.open_form());
             label { input type="checkbox" name="sure" value="yes" required; " I know " (origin) " and trust it" }
-            button type="submit" name="answer" value="allow" { "Let its pages in" }
+            button type="submit" name="answer" value="allow" { "Allow its pages" }
         }
     }
 }
@@ -200,8 +201,8 @@ fn question(app: &App, origin: &str) -> Markup {
 fn allowed(view: &View<'_>) -> Markup {
     html! {
         h2 { "Let in" }
-        @let flagged = &view.app.config.door.allow_origin;
-        @if view.admitted.is_empty() && flagged.is_empty() { p { "No page of another origin." } }
+        @let flagged = &view.app.config.local_access.allow_origin;
+        @if view.admitted.is_empty() && flagged.is_empty() { p { "No pages of other origins." } }
         ul {
             @for consent in view.admitted {
                 @let origin = &consent.origin;
@@ -210,7 +211,7 @@ fn allowed(view: &View<'_>) -> Markup {
                     form.inline method="post" action=(CONSENT_PATH) {
                         input type="hidden" name="origin" value=(origin);
                         input type="hidden" name="token" value=(view.app.consents.open_form());
-                        button type="submit" name="answer" value="revoke" aria-label={ "Take back the consent for " (origin) } { "Take back" }
+                        button type="submit" name="answer" value="revoke" aria-label={ "Revoke the consent for " (origin) } { "Revoke" }
                     }
                 }
             }
@@ -222,7 +223,7 @@ fn allowed(view: &View<'_>) -> Markup {
 fn kept_out(refused: &[String]) -> Markup {
     html! {
         @if !refused.is_empty() {
-            h2 { "Kept out lately" }
+            h2 { "Refused lately" }
             ul {
                 @for origin in refused {
                     @let query: String = url::form_urlencoded::byte_serialize(origin.as_bytes()).collect();

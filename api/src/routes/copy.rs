@@ -14,7 +14,7 @@ use super::job::look_for;
 use super::submit::enqueue;
 use crate::access::{Caller, Right};
 use crate::app::AppState;
-use crate::description::answers::{Limited, Missing, Refusals, Submitted, TooLarge};
+use crate::description::schemas::{Limited, Missing, Refusals, Submitted, TooLarge};
 use crate::error::ApiError;
 use crate::extract::{Body, IdPath, JobOnly};
 
@@ -23,18 +23,18 @@ const NO_DEFINITION: ApiError = ApiError::Refused(ErrorCode::NoDefinition, Cow::
 /// Where a job is copied to.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct CopyRequest {
-    /// Where to.
+    /// The target queue.
     queue: QueueName,
-    /// How to queue it there.
+    /// The control of the new submission.
     #[serde(default)]
     control: Option<Control>,
-    /// Where from; absent means wherever the job is found by its true id.
+    /// The source queue; absent means that the job is found by its true id.
     #[serde(default)]
     from: Option<QueueName>,
 }
 
-/// `POST /j/:id/copy`: queue the same job in another queue. Results are not copied: a queue believes its own workers alone. A job
-/// with a login in its build context's URL is copied only for those who might be its worker.
+/// `POST /j/:id/copy`: queue the same job in another queue. Results are not copied: a queue trusts only its own workers. A job
+/// with a login in its build context's URL is copied only for callers that may be its worker.
 #[utoipa::path(
     post,
     path = "/j/{id}/copy",
@@ -59,7 +59,7 @@ pub(crate) async fn copy(
     };
     let stored = app.db.get_definition(qid, &row_id).await?.ok_or(NO_DEFINITION)?;
     if stored.login.is_some() {
-        // The other queue's workers will see it, and the caller may be one of them.
+        // The workers of the other queue will see the login, and the caller may be one of them.
         app.admit(qid, Right::Work, &caller).await?;
     }
     let definition = RawValue::from_string(stored.whole()).map_err(ApiError::bad_request)?;

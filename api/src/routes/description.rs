@@ -1,4 +1,4 @@
-//! `/openapi.json` and `/docs`: what this server can be asked, for programs and for people.
+//! `/openapi.json` and `/docs`: the routes of this server, for programs and for people.
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,8 +10,8 @@ use super::job::{is_for_browser, vary};
 use protocol::ErrorCode;
 
 use crate::description::DESCRIPTION;
-use crate::description::answers::Missing;
 use crate::description::guide::GUIDE;
+use crate::description::schemas::Missing;
 use crate::description::skill;
 use crate::error::ApiError;
 use crate::extract::Parts;
@@ -28,7 +28,7 @@ pub(crate) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.json.clone()).into_response()
 }
 
-/// `GET /docs`: the guide's contents, for people. Neither it nor its pages load anything from elsewhere.
+/// `GET /docs`: the guide's contents, for people. The guide loads nothing from elsewhere.
 #[utoipa::path(
     get,
     path = "/docs",
@@ -47,8 +47,8 @@ pub(crate) struct GuidePath {
     page: String,
 }
 
-/// `GET /docs/:page`: one page of the guide, for people. `api` is this description as a page. Where there is none, a browser gets
-/// a page that says so. With `.md` behind its name a page is given as Markdown.
+/// `GET /docs/:page`: one page of the guide, for people. `api` is this description as a page. If there is no such page, a browser
+/// gets a page that says so. With `.md` after its name a page is sent as Markdown.
 #[utoipa::path(
     get,
     path = "/docs/{page}",
@@ -75,11 +75,12 @@ pub(crate) async fn docs_page(Parts(GuidePath { page: name }): Parts<GuidePath>,
     vary(if is_for_browser(&headers) {
         (StatusCode::NOT_FOUND, page(GUIDE.missing.clone(), &GUIDE.policy)).into_response()
     } else {
-        ApiError::refused(ErrorCode::NoPage, "no such page; /docs names every one").into_response()
+        ApiError::refused(ErrorCode::NoPage, "there is no such page; /docs lists all of them").into_response()
     })
 }
 
-/// `GET /docs/guide/*page`: where the existing system has its pages. Leads to the page of that name, or to the contents.
+/// `GET /docs/guide/*page`: the address of the guide in the existing system. It redirects to the page of that name, or to the
+/// contents.
 #[utoipa::path(
     get,
     path = "/docs/guide/{*page}",
@@ -97,7 +98,7 @@ pub(crate) async fn old_guide(Parts(GuidePath { page: name }): Parts<GuidePath>)
     moved(&format!("{up}{target}"))
 }
 
-/// `to` is relative, so that the pages work below whatever path a proxy puts them.
+/// `to` is relative, so that the pages work behind a proxy at any path.
 fn moved(to: &str) -> Response {
     (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, to)]).into_response()
 }
@@ -106,7 +107,7 @@ fn markdown(text: String) -> Response {
     ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response()
 }
 
-/// `GET /llms.txt`: every page of the guide with its first paragraph, for programs that read.
+/// `GET /llms.txt`: every page of the guide with its first paragraph, for programs.
 #[utoipa::path(
     get,
     path = "/llms.txt",
@@ -125,7 +126,7 @@ pub(crate) struct SkillPath {
     file: String,
 }
 
-/// `GET /docs/skill/*file`: the skill for agents, made of the guide: `install.sh`, to be piped to `sh`, puts it into a folder.
+/// `GET /docs/skill/*file`: the skill for agents, made from the guide. `install.sh`, piped to `sh`, installs it into a folder.
 #[utoipa::path(
     get,
     path = "/docs/skill/{*file}",
@@ -143,7 +144,7 @@ pub(crate) async fn skill_file(Parts(SkillPath { file }): Parts<SkillPath>, own:
             (headers, skill::installer(own.root())).into_response()
         }
         _ => skill::file(&file).map_or_else(
-            || ApiError::refused(ErrorCode::NoPage, "the skill has no such file; install.sh names every one").into_response(),
+            || ApiError::refused(ErrorCode::NoPage, "the skill has no such file; install.sh lists all of them").into_response(),
             markdown,
         ),
     }

@@ -1,5 +1,5 @@
-//! `…/inputs/*name` and `…/outputs/*name`: one file of a job. An API of one machine alone gives every byte that it has itself; others
-//! lead to stored files, by absolute addresses.
+//! `…/inputs/*name` and `…/outputs/*name`: one file of a job. A local API sends every stored byte itself; other APIs redirect to
+//! stored files by absolute addresses.
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,19 +14,19 @@ use super::job::find;
 use crate::access::{Caller, ReaderOfJob};
 use crate::app::{App, AppState};
 use crate::blob::FileName;
-use crate::description::answers::{Refusals, Sentence};
 use crate::description::parameters::NamePath;
+use crate::description::schemas::{Refusals, Sentence};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobPath, Parts};
 use crate::own_address::OwnAddress;
 
-/// Writers pad base64 or not, and may break its lines; workers read all of it, and so is it shown.
+/// Base64 may have padding and line breaks or not. Workers accept all forms, and so does this route.
 pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
 );
 
-/// `GET /q/:queue/j/:id/inputs/*name`: one input or config file of a job. The name may hold slashes.
+/// `GET /q/:queue/j/:id/inputs/*name`: one input or config file of a job. The name may contain slashes.
 #[utoipa::path(
     get,
     path = "/q/{queue}/j/{id}/inputs/{*name}",
@@ -34,7 +34,7 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     params(JobPath, NamePath),
     responses(
         (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
-        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 302, description = "The file is at another address, see `Location`."),
         (status = 404, description = "There is no such file.", body = Sentence),
         (status = 422, description = "The stored value cannot be sent.", body = Sentence),
         Refusals,
@@ -50,7 +50,7 @@ pub(crate) async fn input(
     send_input(&app, queue.qid(), id.as_str(), Asked { name, own, request }).await
 }
 
-/// `GET /q/:queue/j/:id/outputs/*name`: one output file of a job. The name may hold slashes.
+/// `GET /q/:queue/j/:id/outputs/*name`: one output file of a job. The name may contain slashes.
 #[utoipa::path(
     get,
     path = "/q/{queue}/j/{id}/outputs/{*name}",
@@ -58,7 +58,7 @@ pub(crate) async fn input(
     params(JobPath, NamePath),
     responses(
         (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
-        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 302, description = "The file is at another address, see `Location`."),
         (status = 404, description = "There is no such file.", body = Sentence),
         (status = 422, description = "The stored value cannot be sent.", body = Sentence),
         Refusals,
@@ -74,7 +74,7 @@ pub(crate) async fn output(
     send_output(&app, queue.qid(), id.as_str(), Asked { name, own, request }).await
 }
 
-/// `GET /j/:id/inputs/*name`: one input or config file of a job, whatever its queue.
+/// `GET /j/:id/inputs/*name`: one input or config file of a job in any queue.
 #[utoipa::path(
     get,
     path = "/j/{id}/inputs/{*name}",
@@ -82,7 +82,7 @@ pub(crate) async fn output(
     params(IdPath, NamePath),
     responses(
         (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
-        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 302, description = "The file is at another address, see `Location`."),
         (status = 404, description = "There is no such file.", body = Sentence),
         (status = 422, description = "The stored value cannot be sent.", body = Sentence),
         Refusals,
@@ -100,7 +100,7 @@ pub(crate) async fn input_anywhere(
     send_input(&app, qid, &id, Asked { name, own, request }).await
 }
 
-/// `GET /j/:id/outputs/*name`: one output file of a job, whatever its queue.
+/// `GET /j/:id/outputs/*name`: one output file of a job in any queue.
 #[utoipa::path(
     get,
     path = "/j/{id}/outputs/{*name}",
@@ -108,7 +108,7 @@ pub(crate) async fn input_anywhere(
     params(IdPath, NamePath),
     responses(
         (status = 200, description = "The bytes, with the content type that the name suggests.", content((String = "*/*"))),
-        (status = 302, description = "The file lies elsewhere, see `Location`."),
+        (status = 302, description = "The file is at another address, see `Location`."),
         (status = 404, description = "There is no such file.", body = Sentence),
         (status = 422, description = "The stored value cannot be sent.", body = Sentence),
         Refusals,
@@ -126,7 +126,7 @@ pub(crate) async fn output_anywhere(
     send_output(&app, qid, &id, Asked { name, own, request }).await
 }
 
-/// The file that was asked for, and how.
+/// The requested file and the form of the request.
 struct Asked {
     name: String,
     own: OwnAddress,
@@ -139,7 +139,7 @@ async fn send_input(app: &App, qid: Qid, id: &str, asked: Asked) -> Result<Respo
     send(app, file, asked).await
 }
 
-/// An item's body may be any JSON: one that is no definition has no files.
+/// An item's body may be any JSON. If it is not a definition, it has no files.
 fn input_of(body: &str, name: &str) -> Option<DataRef> {
     let definition: Definition = serde_json::from_str(body).ok()?;
     named(&definition.inputs.iter().chain(&definition.config_files).flatten(), name).cloned()
@@ -156,8 +156,8 @@ async fn send_output(app: &App, qid: Qid, id: &str, asked: Asked) -> Result<Resp
     send(app, file, asked).await
 }
 
-/// The file of that name, else the one that differs by a slash at its start: config files may be absolute, and a URL has a slash
-/// before the name anyway.
+/// The file of that name, else the one whose name has an extra slash at its start: config files may have absolute names, and a
+/// URL has a slash before the name anyway.
 fn named<'a>(files: &(impl Iterator<Item = (&'a String, &'a DataRef)> + Clone), name: &str) -> Option<&'a DataRef> {
     let bare = |text: &'a str| text.trim_start_matches('/');
     let same = files.clone().find(|(key, _)| *key == name);
@@ -166,14 +166,14 @@ fn named<'a>(files: &(impl Iterator<Item = (&'a String, &'a DataRef)> + Clone), 
 }
 
 fn absent() -> ApiError {
-    ApiError::refused(ErrorCode::NoFile, "no such file")
+    ApiError::refused(ErrorCode::NoFile, "there is no such file")
 }
 
 fn unreadable(sentence: &'static str) -> ApiError {
     ApiError::refused(ErrorCode::UnreadableValue, sentence)
 }
 
-/// The bytes of a data ref, or the way to them.
+/// The bytes of a data ref, or a redirect to them.
 async fn send(app: &App, reference: DataRef, asked: Asked) -> Result<Response, ApiError> {
     let name = asked.name.clone();
     let text = || reference.value.as_str().unwrap_or_default().to_owned();
@@ -198,25 +198,25 @@ async fn send(app: &App, reference: DataRef, asked: Asked) -> Result<Response, A
     }
 }
 
-/// A file of ours: its bytes where this API serves one machine alone, else the way to them.
+/// A file of this API: its bytes if this is a local API, else a redirect to them.
 async fn stored(app: &App, key: &str, asked: Asked) -> Result<Response, ApiError> {
     let Asked { name, own, request } = asked;
-    if app.config.door.local {
+    if app.config.local_access.local {
         super::blobs::check(key)?;
         return app.blobs.get(key, Some(FileName::new(last(&name))), request, true).await;
     }
     let mut answer = redirect(&format!("{}?name={}", own.file(key), encode(last(&name), is_unreserved)))?;
-    // It may hold the name by which this client called us.
+    // It may contain the host name that this client used.
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
 }
 
-/// What stands for itself in a segment of any URL (RFC 3986, 2.3).
+/// The unreserved characters of a URL (RFC 3986, 2.3).
 pub(crate) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Percent-encodes what may not stand as it is: a header holds no spaces and no umlauts, a segment no `?` and no `/`.
+/// Percent-encodes special characters: a header may not contain spaces or umlauts, a segment neither `?` nor `/`.
 pub(crate) fn encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
     let piece = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(piece).collect()
@@ -227,7 +227,7 @@ fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// A stored file is known by its hash alone, so its address is told the name; every other address stays as it is.
+/// A stored file is known only by its hash, so the name is added to its address. Every other address stays as it is.
 fn with_name(url: String, name: &str) -> String {
     let is_stored = url.rsplit_once("/f/").is_some_and(|(_, key)| protocol::is_sha256(key));
     if is_stored { format!("{url}?name={}", encode(last(name), is_unreserved)) } else { url }

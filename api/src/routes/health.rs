@@ -10,12 +10,12 @@ use protocol::QueueName;
 use serde_json::json;
 
 use crate::app::AppState;
-use crate::description::answers::Readiness;
+use crate::description::schemas::Readiness;
 
-/// The queue of a machine that serves itself alone.
+/// The queue of a local API.
 const LOCAL_QUEUE: &str = "local";
 
-/// `GET /healthz`: say that the process is up.
+/// `GET /healthz`: check that the process is up.
 #[utoipa::path(
     get,
     path = "/healthz",
@@ -26,7 +26,7 @@ pub(crate) async fn healthz() -> &'static str {
     "OK"
 }
 
-/// `GET /readyz`: say whether requests can be served. If not, 503 with what is missing.
+/// `GET /readyz`: check whether requests can be served. If not, the answer is 503 and says what is missing.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -41,7 +41,7 @@ pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
     let mut why = None;
     if let Err(error) = app.db.check_ready().await {
         missing.push("database");
-        // The sentences about the schema name no host and no user.
+        // The sentences about the schema contain no host and no user.
         why = matches!(error, sql::Error::Schema { .. } | sql::Error::Procedures).then(|| error.to_string());
     }
     if app.blobs.check_ready().await.is_err() {
@@ -58,7 +58,7 @@ pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// `GET /metrics`: the numbers of the process, for Prometheus.
+/// `GET /metrics`: the metrics of the process, for Prometheus.
 #[utoipa::path(
     get,
     path = "/metrics",
@@ -67,8 +67,8 @@ pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
 )]
 pub(crate) async fn metrics(State(app): State<AppState>) -> String {
     let mut text = crate::metrics::render();
-    // On one machine existing tools read the length of its one queue here.
-    if app.config.door.local
+    // Existing tools on one machine read the length of its only queue here.
+    if app.config.local_access.local
         && let Ok(queue) = QueueName::from_str(LOCAL_QUEUE)
         && let Ok(counts) = app.db.count_jobs(queue.qid()).await
     {

@@ -1,4 +1,4 @@
-//! `…/history.json`: what became of a job, step by step.
+//! `…/history.json`: the transitions of a job.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::job::look_for;
 use crate::access::{Caller, ReaderOfJob};
 use crate::app::AppState;
-use crate::description::answers::{History, Refusals};
+use crate::description::schemas::{History, Refusals};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath};
 
@@ -24,7 +24,7 @@ pub(crate) async fn history(State(app): State<AppState>, ReaderOfJob(queue, id):
     Ok(Json(json!({"data": entries})))
 }
 
-/// `GET /j/:id/history.json`: every transition of a job whose queue the path does not name, oldest first.
+/// `GET /j/:id/history.json`: every transition of a job in any queue, oldest first.
 #[utoipa::path(
     get,
     path = "/j/{id}/history.json",

@@ -12,20 +12,20 @@ use serde_json::{Value, json};
 
 use crate::access::{Caller, Reader, ReaderOfJob, Right};
 use crate::app::{App, AppState};
-use crate::description::answers::{JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
+use crate::description::schemas::{JobList, Missing, Namespaces, Refusals, ShownDefinition, ShownJob, ShownResult};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, QueuePath};
 use crate::own_address::OwnAddress;
 use crate::routes::shown::full_job;
 
 pub(crate) const NO_JOB: ApiError = ApiError::Refused(ErrorCode::NoJob, Cow::Borrowed("Job not found"));
-/// Where a job stands, `unknown` where there is none, beside an answer that has nothing to say of it.
+/// The state of a job, or `unknown`: a header of answers that do not contain it.
 pub(super) const STATE_HEADER: &str = "x-asman-state";
-/// Of the paths of the list the one that is a page for a browser.
+/// The path of the list that is a page for browsers.
 const PAGE_OF_QUEUE: &str = "/q/{queue}";
 
-/// `GET /q/:queue`, `/q/:queue/j`: list queued and running jobs, and those that finished in the last minute. The first gives a
-/// browser the page that shows the queue, whoever asks: the page itself asks for the token.
+/// `GET /q/:queue`, `/q/:queue/j`: list queued and running jobs, and those that finished in the last minute. The first path gives
+/// a browser the page that shows the queue, without a token: the page itself asks for it.
 #[utoipa::path(
     get,
     path = "/q/{queue}",
@@ -72,7 +72,7 @@ async fn list_text(app: &App, qid: Qid) -> Result<String, ApiError> {
     Ok(text)
 }
 
-/// Whether a page is wanted and no JSON.
+/// Whether the client wants a page and not JSON.
 pub(super) fn is_for_browser(headers: &HeaderMap) -> bool {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accepts.contains("text/html")
@@ -94,7 +94,7 @@ pub(crate) async fn get(
     show(&app, queue.qid(), id.as_str(), &own).await
 }
 
-/// `GET /j/:id`, `/j/:id.json`: one job and its definition, found by the true hash of that definition. A browser gets the
+/// `GET /j/:id`, `/j/:id.json`: one job and its definition, found by the true hash of the definition. A browser gets the
 /// page that shows the job.
 #[utoipa::path(
     get,
@@ -127,14 +127,14 @@ pub(crate) async fn get_anywhere(
     show(&app, qid, &id, &own).await.map(vary)
 }
 
-/// A cache must not give a program the page, nor a person the JSON.
+/// A cache must not give the page to a program or the JSON to a person.
 pub(super) fn vary(mut response: Response) -> Response {
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     response
 }
 
-/// The queue of a job that the URL does not name, and the id that it has there: the oldest that the caller may read. What he may not
-/// read is not there.
+/// The queue and the id of a job that is named without a queue: the oldest that the caller may read. Jobs that the caller may not
+/// read count as absent.
 pub(crate) async fn find(app: &App, id: &str, caller: &Caller) -> Result<(Qid, String), ApiError> {
     look_for(app, id, caller).await?.ok_or(NO_JOB)
 }
@@ -152,7 +152,7 @@ async fn show(app: &App, qid: Qid, id: &str, own: &OwnAddress) -> Result<Respons
     app.large.answer(shown_text(app, qid, id, own)).await.map(unstored)
 }
 
-/// The answer may hold the name by which this client called us: no cache gives it to another.
+/// The answer may contain the host name that this client used, so no cache may give it to another client.
 fn unstored(mut answer: Response) -> Response {
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
@@ -161,13 +161,13 @@ fn unstored(mut answer: Response) -> Response {
 async fn shown_text(app: &App, qid: Qid, id: &str, own: &OwnAddress) -> Result<String, ApiError> {
     let text = app.db.get_definition(qid, id).await?.ok_or(NO_JOB)?.body;
     let job = full_job(app, qid, id, own).await?;
-    // What an earlier release stored may still have its login.
+    // A definition that an earlier release stored may still contain its login.
     let definition = without_login(text);
     let results = job.as_ref().map_or("null", |job| job.text.get());
     Ok(format!("{{\"data\":{{\"definition\":{definition},\"results\":{results}}}}}"))
 }
 
-/// `GET …/definition.json`: the definition of a job, as it was submitted but for a login in its build context's URL, or null.
+/// `GET …/definition.json`: the definition of a job as it was submitted, without a login in its build context's URL; or null.
 #[utoipa::path(
     get,
     path = "/q/{queue}/j/{id}/definition.json",
@@ -179,7 +179,7 @@ pub(crate) async fn definition(State(app): State<AppState>, ReaderOfJob(queue, i
     show_definition(&app, Some((queue.qid(), id.into()))).await
 }
 
-/// `GET /j/:id/definition.json`: the definition of a job whose queue the path does not name.
+/// `GET /j/:id/definition.json`: the definition of a job in any queue.
 #[utoipa::path(
     get,
     path = "/j/{id}/definition.json",
@@ -231,7 +231,7 @@ pub(crate) async fn result(
     show_result(&app, Some((queue.qid(), id.into())), &own).await
 }
 
-/// `GET /j/:id/result.json`: the finished job, whatever its queue, or null.
+/// `GET /j/:id/result.json`: the finished job in any queue, or null.
 #[utoipa::path(
     get,
     path = "/j/{id}/result.json",
@@ -256,7 +256,7 @@ pub(crate) async fn result_anywhere(
     show_result(&app, look_for(&app, id.as_str(), &caller).await?, &own).await
 }
 
-/// The word of [`STATE_HEADER`].
+/// The value of [`STATE_HEADER`].
 pub(super) const fn state_word(state: JobState) -> &'static str {
     match state {
         JobState::Queued => "queued",
@@ -281,7 +281,7 @@ async fn show_result(app: &App, found: Option<(Qid, String)>, own: &OwnAddress) 
     Ok(answer)
 }
 
-/// `GET …/namespaces.json`: the namespaces that hold a job alive.
+/// `GET …/namespaces.json`: the namespaces that hold a job.
 #[utoipa::path(
     get,
     path = "/q/{queue}/j/{id}/namespaces.json",

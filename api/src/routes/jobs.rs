@@ -1,28 +1,29 @@
 //! `/q/:queue/jobs`: every job of a queue, page by page.
 //!
-//! Running jobs come first, then waiting ones, then those that ended, each newest first. A cursor is the list's letter and the last
-//! row's place in it, so a page costs the same wherever it lies; a job that moves on meanwhile may be met again in a later list.
+//! Running jobs come first, then waiting ones, then those that ended, each newest first. A cursor is the list's letter and the
+//! last row's position in it, so every page costs the same. A job that changes its state in the meantime may appear again in a
+//! later list.
 
 use axum::Json;
 use axum::extract::State;
 use protocol::report::{JobPage, ListedJob};
 use protocol::{ErrorCode, Qid, State as JobState};
 use serde::Deserialize;
-use sql::{Db, PageRow, Place};
+use sql::{Db, PageCursor, PageRow};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Reader;
 use crate::app::{App, AppState};
-use crate::description::answers::Refusals;
+use crate::description::schemas::Refusals;
 use crate::error::ApiError;
 use crate::extract::{Parameters, QueuePath};
 
 /// Most jobs of one page.
 pub(crate) const LIMIT_MAX: u8 = 200;
 const LIMIT_DEFAULT: u8 = 50;
-/// Most characters of an image and of a command that a row shows.
+/// Most characters of an image or a command in a row.
 const SHOWN_CHARS: usize = 200;
-/// Microseconds at the end of the year 9999; PostgreSQL knows little behind it.
+/// Microseconds at the end of the year 9999, near the end of PostgreSQL's range.
 const PLACE_MAX: i64 = 253_402_300_799_999_999;
 
 /// The lists in the order in which they are read.
@@ -50,7 +51,7 @@ pub(crate) struct Page {
 }
 
 /// `GET /q/:queue/jobs?state=&before=&limit=`: every job of a queue, page by page. Running ones first, then waiting ones, then those
-/// that ended, each newest first; a job that ended several times is there once for each.
+/// that ended, each newest first; a job that ended several times is listed once for each end.
 #[utoipa::path(
     get,
     path = "/q/{queue}/jobs",
@@ -66,14 +67,14 @@ pub(crate) async fn jobs(
     page(&app, queue.qid(), asked).await.map(Json)
 }
 
-/// The page of the jobs of a queue that is asked for.
+/// The requested page of a queue's jobs.
 pub(crate) async fn page(app: &App, qid: Qid, asked: Page) -> Result<JobPage, ApiError> {
     let limit = asked.limit.map_or(Some(LIMIT_DEFAULT), |limit| u8::try_from(limit).ok());
     let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
     let limit = limit
         .ok_or_else(|| ApiError::refused(ErrorCode::InvalidParameter, format!("the parameter limit must be 1 to {LIMIT_MAX}")))?;
     let from = match asked.before.as_deref() {
-        Some(cursor) => Cursor::parse(cursor).ok_or_else(|| bad_cursor("is none that this route gave"))?,
+        Some(cursor) => Cursor::parse(cursor).ok_or_else(|| bad_cursor("is not a cursor of this route"))?,
         None => Cursor { list: asked.state.unwrap_or(LISTS[0]), place: None },
     };
     if asked.state.is_some_and(|state| state != from.list) {
@@ -92,11 +93,11 @@ async fn read(db: &Db, qid: Qid, from: Cursor, only_one: bool, limit: u8) -> Res
     let mut cursor = Some(from);
     let mut room = limit;
     while let Some(at) = cursor {
-        // One more than there is room for tells whether another page follows.
+        // One row more than the page needs tells whether another page follows.
         let mut rows = at.list.rows(db, qid, at.place.as_ref(), i64::from(room) + 1).await?;
         if rows.len() > usize::from(room) {
             rows.truncate(room.into());
-            let place = rows.last().map(|row| Place { number: row.place, job_id: row.job_id.clone() });
+            let place = rows.last().map(|row| PageCursor { number: row.place, job_id: row.job_id.clone() });
             data.extend(rows.into_iter().map(|row| listed(at.list, row)));
             let next = Cursor { list: at.list, place: place.or(at.place) };
             return Ok(JobPage { data, next: Some(next.to_text()) });
@@ -109,7 +110,7 @@ async fn read(db: &Db, qid: Qid, from: Cursor, only_one: bool, limit: u8) -> Res
 }
 
 impl List {
-    async fn rows(self, db: &Db, qid: Qid, before: Option<&Place>, n_max: i64) -> Result<Vec<PageRow>, ApiError> {
+    async fn rows(self, db: &Db, qid: Qid, before: Option<&PageCursor>, n_max: i64) -> Result<Vec<PageRow>, ApiError> {
         Ok(match self {
             Self::Running => db.page_running(qid, before, n_max).await?,
             Self::Queued => db.page_queued(qid, before, n_max).await?,
@@ -138,11 +139,11 @@ impl List {
     }
 }
 
-/// Behind which row of which list a page begins; without a place at the list's beginning.
+/// The list and the row after which a page begins; without a row it begins at the list's start.
 #[derive(Debug, PartialEq, Eq)]
 struct Cursor {
     list: List,
-    place: Option<Place>,
+    place: Option<PageCursor>,
 }
 
 impl Cursor {
@@ -155,7 +156,7 @@ impl Cursor {
         }
         let (number, job_id) = letters.as_str().split_once('.')?;
         let number = number.parse().ok().filter(|number| (0..=PLACE_MAX).contains(number))?;
-        Some(Self { list, place: Some(Place { number, job_id: job_id.to_owned() }) })
+        Some(Self { list, place: Some(PageCursor { number, job_id: job_id.to_owned() }) })
     }
 
     fn to_text(&self) -> String {

@@ -1,4 +1,4 @@
-//! `…/build-logs.json` and `…/run-logs.json`: log lines after a cursor. A long answer is read from the database as it is sent.
+//! `…/build-logs.json` and `…/run-logs.json`: log lines after a cursor. A long answer is read from the database while it is sent.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use sql::{JobRow, LogPage, LogPlace};
 use super::job::{STATE_HEADER, look_for, state_word};
 use crate::access::{Caller, ReaderOfJob};
 use crate::app::AppState;
-use crate::description::answers::{LogSlice, Refusals};
+use crate::description::schemas::{LogSlice, Refusals};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobOnly, JobPath, Parameters};
 use crate::large::Pieces;
@@ -23,7 +23,7 @@ const PAGES_MAX: usize = 64;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Since {
-    /// Lines already read: `nextCursor` of the answer before.
+    /// Lines already read: `nextCursor` of the previous answer.
     #[serde(default)]
     since: i64,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Since {
     path = "/q/{queue}/j/{id}/build-logs.json",
     tag = "jobs",
     params(JobPath, Since),
-    responses((status = 200, description = "The lines; none of a job that is unknown.", body = LogSlice), Refusals),
+    responses((status = 200, description = "The lines; none for an unknown job.", body = LogSlice), Refusals),
 )]
 pub(crate) async fn build_logs(
     State(app): State<AppState>,
@@ -50,7 +50,7 @@ pub(crate) async fn build_logs(
     path = "/q/{queue}/j/{id}/run-logs.json",
     tag = "jobs",
     params(JobPath, Since),
-    responses((status = 200, description = "The lines; none of a job that is unknown.", body = LogSlice), Refusals),
+    responses((status = 200, description = "The lines; none for an unknown job.", body = LogSlice), Refusals),
 )]
 pub(crate) async fn run_logs(
     State(app): State<AppState>,
@@ -60,13 +60,13 @@ pub(crate) async fn run_logs(
     read(&app, Some((queue.qid(), id.into())), true, from.since).await
 }
 
-/// `GET /j/:id/build-logs.json?since=N`: log lines of pull and build after a cursor, whatever the queue.
+/// `GET /j/:id/build-logs.json?since=N`: log lines of pull and build after a cursor, of a job in any queue.
 #[utoipa::path(
     get,
     path = "/j/{id}/build-logs.json",
     tag = "jobs",
     params(IdPath, Since),
-    responses((status = 200, description = "The lines; none of a job that is unknown.", body = LogSlice), Refusals),
+    responses((status = 200, description = "The lines; none for an unknown job.", body = LogSlice), Refusals),
 )]
 pub(crate) async fn build_logs_anywhere(
     State(app): State<AppState>,
@@ -77,13 +77,13 @@ pub(crate) async fn build_logs_anywhere(
     read(&app, look_for(&app, id.as_str(), &caller).await?, false, from.since).await
 }
 
-/// `GET /j/:id/run-logs.json?since=N`: log lines of the container after a cursor, whatever the queue.
+/// `GET /j/:id/run-logs.json?since=N`: log lines of the container after a cursor, of a job in any queue.
 #[utoipa::path(
     get,
     path = "/j/{id}/run-logs.json",
     tag = "jobs",
     params(IdPath, Since),
-    responses((status = 200, description = "The lines; none of a job that is unknown.", body = LogSlice), Refusals),
+    responses((status = 200, description = "The lines; none for an unknown job.", body = LogSlice), Refusals),
 )]
 pub(crate) async fn run_logs_anywhere(
     State(app): State<AppState>,
@@ -94,10 +94,10 @@ pub(crate) async fn run_logs_anywhere(
     read(&app, look_for(&app, id.as_str(), &caller).await?, true, from.since).await
 }
 
-/// The lines; none of a job that is not there, of which existing clients expect an empty log. The header tells it from one that
-/// has not written yet.
+/// The lines; none for an unknown job, because existing clients expect an empty log. The header tells it from a job without
+/// lines.
 async fn read(app: &AppState, found: Option<(Qid, String)>, is_run: bool, since: i64) -> Result<Response, ApiError> {
-    // The state first: every line of a finished job was stored before its end.
+    // The state is read first: every line of a finished job was stored before its end.
     let job = match found {
         Some((qid, id)) => app.db.get_job(qid, &id).await?,
         None => None,
@@ -115,7 +115,7 @@ async fn read_known(app: &AppState, job: JobRow, is_run: bool, since: i64) -> Re
     let from = LogPlace::after(since);
     let mut page = app.large.read(app.db.read_log(&job, is_run, from)).await?;
     if page.lines.is_empty() && from.n_lines > 0 {
-        // A cursor beyond the end leads back to it.
+        // A cursor beyond the end means the end.
         let n_lines = app.db.count_log(job.qid, &job.job_id, is_run).await?;
         page.end = LogPlace::after(from.n_lines.min(n_lines));
     }
@@ -142,7 +142,7 @@ async fn read_known(app: &AppState, job: JobRow, is_run: bool, since: i64) -> Re
     large.stream(pieces).await
 }
 
-/// What follows the lines.
+/// The members after the lines.
 #[derive(Clone, Copy)]
 struct End {
     is_finished: bool,

@@ -1,4 +1,4 @@
-//! `/mcp`: the queue for agents, by the Model Context Protocol. One message a request, each whole in itself; or a socket.
+//! `/mcp`: the queue for agents, by the Model Context Protocol. Each request is one complete message; or a socket.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::access::{Caller, Right};
 use crate::app::{App, AppState};
-use crate::description::answers::{Limited, Refusals, TooLarge};
+use crate::description::schemas::{Limited, Refusals, TooLarge};
 use crate::error::ApiError;
 use crate::extract::{Parameters, RawBody};
 use crate::mcp::{Agent, INSTRUCTIONS, MESSAGE_BYTES_MAX, Visitor, names, socket};
@@ -27,17 +27,18 @@ use crate::own_address::OwnAddress;
 const TYPES: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What the address says of the calls.
+/// The parameters of the address.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Address {
-    /// The queue of the calls that name none.
+    /// The queue of calls that do not name one.
     #[param(inline)]
     queue: Option<QueueName>,
 }
 
-/// `POST /mcp?queue=`: one message of the Model Context Protocol (Streamable HTTP). Answered with JSON, or with an event stream
-/// where the call tells its progress; a client that accepts no event stream gets no progress. No session is kept, so that any process answers any message.
+/// `POST /mcp?queue=`: one message of the Model Context Protocol (Streamable HTTP). The answer is JSON, or an event stream if the
+/// call reports progress. A client that does not accept event streams gets no progress. No session is kept, so any process
+/// answers any message.
 #[utoipa::path(
     post,
     path = "/mcp",
@@ -54,7 +55,7 @@ pub(crate) struct Address {
             description = "The answer, or events of which the last is the answer.",
             content((serde_json::Value = "application/json"), (String = "text/event-stream")),
         ),
-        (status = 202, description = "A notification was taken."),
+        (status = 202, description = "A notification was accepted."),
         (status = 400, description = "The message cannot be read: an error of JSON-RPC says why.", body = serde_json::Value),
         Limited,
         TooLarge,
@@ -87,13 +88,13 @@ pub(crate) async fn call(
 static SESSIONS: LazyLock<Arc<NeverSessionManager>> = LazyLock::new(Arc::default);
 
 fn settings(app: &App) -> StreamableHttpServerConfig {
-    // The door of an API for one machine judges hosts and origins, for every route alike.
+    // The check of a local API covers hosts and origins for every route.
     let config = StreamableHttpServerConfig::default().disable_allowed_hosts().disable_allowed_origins();
     let config = config.with_legacy_session_mode(false).with_json_response(true).with_max_request_body_bytes(MESSAGE_BYTES_MAX);
     config.with_cancellation_token(app.shutdown.child_token())
 }
 
-/// An error of JSON-RPC has its own form, which no other is put over.
+/// A JSON-RPC error has its own form and stays as it is.
 fn marked(mut response: Response) -> Response {
     if response.status().is_client_error() {
         response.extensions_mut().insert(ErrorCode::InvalidBody);
@@ -106,7 +107,7 @@ fn takes_events(headers: &HeaderMap) -> bool {
     accepted.any(|value| value.contains("text/event-stream"))
 }
 
-/// The message without the wish to be told of progress, for a client that could not read it.
+/// The message without the request for progress, for a client that cannot read progress.
 fn without_progress(message: &ClientJsonRpcMessage, body: axum::body::Bytes) -> axum::body::Bytes {
     let ClientJsonRpcMessage::Request(request) = message else { return body };
     if request.request.get_meta().get_progress_token().is_none() {
@@ -119,7 +120,8 @@ fn without_progress(message: &ClientJsonRpcMessage, body: axum::body::Bytes) -> 
     value.to_string().into()
 }
 
-/// `GET /mcp/ws?queue=`: the same as a WebSocket. One message of JSON-RPC in each text frame; the subprotocol is `mcp` for who asks.
+/// `GET /mcp/ws?queue=`: the same as a WebSocket. One message of JSON-RPC in each text frame; the subprotocol is `mcp` if the
+/// client requests it.
 #[utoipa::path(
     get,
     path = "/mcp/ws",
@@ -135,14 +137,14 @@ pub(crate) async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     if let Some(queue) = &address.queue {
-        // A token that opens no door is better told now than by each call.
+        // A wrong token is better refused now than by each call.
         let may = app.policies.may(queue.qid(), Right::Read, &caller).await?;
         if !may && !app.policies.may(queue.qid(), Right::Submit, &caller).await? {
             app.policies.check(queue.qid(), Right::Read, &caller).await?;
         }
     }
     let upgrade = super::socket::bounded(upgrade, MESSAGE_BYTES_MAX)?.protocols([socket::SUBPROTOCOL]);
-    // Sockets that name no queue share the places of one.
+    // Sockets without a queue share the limits of one queue.
     let qid = address.queue.as_ref().map_or_else(Qid::nil, QueueName::qid);
     let place = app.meters.connect(&caller, qid)?;
     let agent = Agent { app, visitor: Visitor { caller, queue: address.queue, own } };
@@ -156,7 +158,7 @@ pub(crate) async fn connect(
     tag = "agents",
     responses(
         (status = 200, description = "They can.", body = serde_json::Value),
-        (status = 503, description = "They cannot now: the database is away, or the process is stopping.", body = serde_json::Value),
+        (status = 503, description = "They cannot now: the database cannot be reached, or the process is stopping.", body = serde_json::Value),
     ),
 )]
 pub(crate) async fn health(State(app): State<AppState>) -> Response {
@@ -165,7 +167,7 @@ pub(crate) async fn health(State(app): State<AppState>) -> Response {
     (status, Json(json!({"status": word, "version": env!("CARGO_PKG_VERSION")}))).into_response()
 }
 
-/// `GET /mcp/info`: what there is for agents: addresses, versions of the protocol, tools.
+/// `GET /mcp/info`: facts for agents: addresses, versions of the protocol, tools.
 #[utoipa::path(
     get,
     path = "/mcp/info",

@@ -1,4 +1,4 @@
-//! `…/metaframe.json`: what a page that embeds ours as a metaframe asks first, below whatever path it embeds.
+//! `…/metaframe.json`: the file that a page reads first when it embeds ours as a metaframe, below any path.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, header};
@@ -6,12 +6,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 const METAFRAME: &str = include_str!("../../../web/public/metaframe.json");
-/// Routes whose last part would take the word for the name of a queue or a job. Those whose last part names a file keep it: there
-/// it is somebody's file.
+/// Routes whose last part would read this name as a queue or a job. In routes whose last part names a file it stays the name of a
+/// file.
 const SHADOWED: [&str; 3] = ["/q/{queue}", "/q/{queue}/j/{id}", "/j/{id}"];
 
-/// `GET /metaframe.json`: what a page that embeds ours asks first. Any other path that ends so answers the same, unless it names
-/// a file.
+/// `GET /metaframe.json`: the file that a page reads first when it embeds ours. Every other path with this ending answers the
+/// same, unless it names a file.
 #[utoipa::path(
     get,
     path = "/metaframe.json",

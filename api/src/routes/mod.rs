@@ -1,4 +1,4 @@
-//! The URLs. One file a family; each handler's first line names its route.
+//! The routes. One file for each family; the first line of each handler names its route.
 
 mod blobs;
 pub(crate) mod cancel;
@@ -48,9 +48,9 @@ use crate::error::{self, ApiError};
 pub(crate) fn router(app: AppState) -> Router {
     let router =
         Router::from(described()).fallback(fallback).method_not_allowed_fallback(async || ApiError::Method).with_state(app);
-    // The URL holds the queue's name, which is a secret: it must not travel on as a referrer.
+    // The URL contains the queue's name, which is a secret, so it must not be sent on as a referrer.
     let no_referrer = SetResponseHeaderLayer::overriding(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // Headers are mirrored: `*` would leave out `Authorization`.
+    // Headers are mirrored, because `*` would not include `Authorization`.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).expose_headers(Any);
     let cors = cors.allow_headers(AllowHeaders::mirror_request());
     let router = router.layer(axum::middleware::from_fn(metaframe::answer_anywhere));
@@ -58,7 +58,7 @@ pub(crate) fn router(app: AppState) -> Router {
     router.layer(axum::middleware::from_fn(error::complete))
 }
 
-/// Every route with its description. `.route()` works too, but then `tests` names what the document lacks.
+/// Every route with its description. With `.route()` the test in `tests` reports the missing description.
 pub(crate) fn described() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(health::healthz))
@@ -152,16 +152,19 @@ fn worker_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(worker::release))
 }
 
-/// Unknown paths under `/q`, `/j` and `/f` are mistakes of a program, and so is whatever wants to do more than look; any other is
-/// a person's browser.
+/// Unknown paths under `/q`, `/j` and `/f` are mistakes of programs, and so are unknown paths with other methods than GET and
+/// HEAD. All others come from browsers.
 async fn fallback(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if task_queue::is_near(uri.path()) {
         return task_queue::not_found();
     }
     let is_api = ["/q", "/j", "/f"].iter().any(|p| uri.path() == *p || uri.path().starts_with(&format!("{p}/")));
     if is_api || !matches!(method, Method::GET | Method::HEAD) {
-        return ApiError::refused(ErrorCode::NoRoute, "no such route; a queue is at /q/<queue>, and /docs names every route")
-            .into_response();
+        return ApiError::refused(
+            ErrorCode::NoRoute,
+            "there is no such route; a queue is at /q/<queue>, and /docs lists all routes",
+        )
+        .into_response();
     }
     web::answer(uri.path(), &headers)
 }

@@ -1,8 +1,8 @@
-//! The ids by which the client behind one socket knows its jobs.
+//! The ids that the client behind one socket uses for its jobs.
 //!
-//! A definition may have two true ids, and a queue has its job under one of them. A client that asked by the other waits for messages
-//! with the id that it sent, and gets no others: the queue's messages are shared by all sockets, so they are written anew for such a
-//! socket alone, as far as they name such a job.
+//! A definition may have two true ids, and a queue stores its job under one of them. A client that used the other id expects
+//! messages with the id that it sent. All sockets share the queue's messages, so a message is rewritten for such a socket only if
+//! it names such a job.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use protocol::{Jobs, JobsMessage, ServerMessage};
 
 use crate::hub::text_of;
 
-/// Ids that are remembered. Those asked for longest ago are told by the queue's id again.
+/// Most ids that are remembered. The oldest are forgotten, and their jobs are named by the queue's id again.
 const NAMES_MAX: usize = 200;
 
-/// What a client asked for: the job's id in the queue, and the id that was sent.
+/// The requested jobs: the job's id in the queue, and the id that the client sent.
 #[derive(Debug, Default)]
 pub(super) struct Names(VecDeque<(String, String)>);
 
 impl Names {
-    /// Remembers by which id a job was asked for.
+    /// Remembers the id that the client used for a job.
     pub(super) fn note(&mut self, row_id: &str, sent_id: &str) {
         if !protocol::is_sha256(sent_id) || self.0.iter().any(|(row, sent)| row == row_id && sent == sent_id) {
             return;
@@ -30,7 +30,7 @@ impl Names {
         self.0.push_back((row_id.to_owned(), sent_id.to_owned()));
     }
 
-    /// A message as this client is to get it: mostly as it is, once for each id where it is about one job of several ids.
+    /// The message for this client: usually unchanged, and once for each id if a job has several ids.
     pub(super) fn translate(&self, text: Arc<str>) -> Vec<Arc<str>> {
         let other = self.0.iter().filter(|(row, sent)| row != sent);
         let rows: Vec<&str> = other.map(|(row, _)| row.as_str()).filter(|row| text.contains(*row)).collect();

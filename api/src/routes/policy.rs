@@ -1,4 +1,4 @@
-//! `/q/:queue/policy`: what a queue's owner wants. No answer shows a token or a secret, only whether there is one.
+//! `/q/:queue/policy`: the settings of a queue's owner. No answer shows a token or a secret, only whether it is set.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,12 +9,12 @@ use sql::{PolicyChange, PolicyRow};
 
 use crate::access::{Caller, Owner, Right, hash_new, judge};
 use crate::app::{App, AppState};
-use crate::description::answers::{Refusals, ShownPolicy, TooLarge};
+use crate::description::schemas::{Refusals, ShownPolicy, TooLarge};
 use crate::error::ApiError;
 use crate::extract::{Body, QueuePath};
 use crate::hint::Kinds;
 
-/// Looks at a policy that somebody else changes at the same time.
+/// Most reads of a policy that another client changes at the same time.
 const TRIES: u32 = 3;
 const DAY_SECONDS: u64 = 86_400;
 const DAY: std::time::Duration = std::time::Duration::from_secs(DAY_SECONDS);
@@ -22,7 +22,7 @@ const DAY: std::time::Duration = std::time::Duration::from_secs(DAY_SECONDS);
 /// A part of a policy: absent leaves it as it is, null removes it.
 type Part<T> = Option<Option<T>>;
 
-/// What is to change in a policy: an absent part stays as it is, null removes it.
+/// The changes of a policy: an absent part stays as it is, null removes it.
 #[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct PolicyBody {
@@ -30,19 +30,19 @@ pub(crate) struct PolicyBody {
     #[serde(deserialize_with = "part")]
     #[schema(value_type = Option<bool>)]
     paused: Part<bool>,
-    /// Asked for by the policy's own routes; opens every other door too.
+    /// Required by the policy's own routes; gives every other permission too.
     #[serde(deserialize_with = "part")]
     #[schema(value_type = Option<String>, min_length = 16, max_length = 255, pattern = "^[!-~]+$")]
     owner_token: Part<String>,
-    /// Asked for by the worker API.
+    /// Required by the worker API.
     #[serde(deserialize_with = "part")]
     #[schema(value_type = Option<String>, min_length = 16, max_length = 255, pattern = "^[!-~]+$")]
     worker_token: Part<String>,
-    /// Asked for where jobs are submitted, cancelled and copied.
+    /// Required to submit, cancel and copy jobs.
     #[serde(deserialize_with = "part")]
     #[schema(value_type = Option<String>, min_length = 16, max_length = 255, pattern = "^[!-~]+$")]
     submit_token: Part<String>,
-    /// Asked for by everything that only reads.
+    /// Required by everything that only reads.
     #[serde(deserialize_with = "part")]
     #[schema(value_type = Option<String>, min_length = 16, max_length = 255, pattern = "^[!-~]+$")]
     read_token: Part<String>,
@@ -72,7 +72,7 @@ fn part<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Resu
     Option::deserialize(deserializer).map(Some)
 }
 
-/// `GET /q/:queue/policy`: what a queue's owner wants. No token and no secret is shown, only whether there is one.
+/// `GET /q/:queue/policy`: the settings of a queue's owner. Tokens and secrets are not shown, only whether they are set.
 #[utoipa::path(
     get,
     path = "/q/{queue}/policy",
@@ -84,7 +84,7 @@ pub(crate) async fn get(State(app): State<AppState>, Owner(queue): Owner) -> Res
     Ok(show(&app.db.policy(queue.qid()).await?))
 }
 
-/// `PUT /q/:queue/policy`: change the parts that are named. Whoever comes first may name the owner's token.
+/// `PUT /q/:queue/policy`: change the named parts. The first caller may set the owner's token.
 #[utoipa::path(
     put,
     path = "/q/{queue}/policy",
@@ -111,7 +111,7 @@ pub(crate) async fn put(
     Err(ApiError::WrongToken)
 }
 
-/// `DELETE /q/:queue/policy`: back to the defaults, open to everybody who knows the queue's name.
+/// `DELETE /q/:queue/policy`: reset to the defaults: the queue is open to everyone who knows its name.
 #[utoipa::path(
     delete,
     path = "/q/{queue}/policy",
@@ -131,17 +131,17 @@ pub(crate) async fn delete(State(app): State<AppState>, Owner(queue): Owner, cal
     Err(ApiError::WrongToken)
 }
 
-/// The owner by whom the caller was judged, read now: the door may have known an older policy.
+/// The owner that authorized the caller, read again: the permission check may have used an older policy.
 async fn owner_now(app: &App, qid: Qid, caller: &Caller) -> Result<Option<Vec<u8>>, ApiError> {
     let policy = app.db.policy(qid).await?;
     judge(&policy, Right::Own, caller)?;
     Ok(policy.owner_token_hash)
 }
 
-/// Everybody judges by the new policy from now on, and looks whether a pause has ended.
+/// All processes use the new policy from now on, and check whether a pause has ended.
 async fn tell(app: &App, qid: Qid) {
     app.policies.forget(qid).await;
-    app.touch(qid, Kinds::POLICY.and(Kinds::CLAIMABLE));
+    app.touch(qid, Kinds::POLICY | Kinds::CLAIMABLE);
 }
 
 impl PolicyBody {
@@ -184,7 +184,7 @@ fn whole(duration: Part<Duration>, of_seconds: impl Fn(u64) -> u64) -> Part<i32>
 fn positive(what: &str, number: Part<i32>) -> Result<Part<i32>, ApiError> {
     match number {
         Some(Some(n)) if n < 1 => {
-            Err(ApiError::refused(ErrorCode::InvalidPolicy, format!("{what} must be greater than nothing; null removes it")))
+            Err(ApiError::refused(ErrorCode::InvalidPolicy, format!("{what} must be greater than zero; null removes it")))
         }
         other => Ok(other),
     }

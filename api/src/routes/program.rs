@@ -1,4 +1,4 @@
-//! `/download/asman`: the program itself, so that a worker runs what its API runs.
+//! `/download/asman`: the program itself, so that workers can run the same version as the API.
 
 use std::path::PathBuf;
 
@@ -18,19 +18,19 @@ use protocol::ErrorCode;
 
 use crate::access::Caller;
 use crate::app::AppState;
-use crate::description::answers::{Refusals, Sentence};
+use crate::description::schemas::{Refusals, Sentence};
 use crate::error::ApiError;
 
 const VERSION: HeaderName = HeaderName::from_static("x-asman-version");
 const SHA256: HeaderName = HeaderName::from_static("x-asman-sha256");
-/// A read's worth of the program.
+/// Bytes of one read of the program.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// The executable of this process.
 #[derive(Debug)]
 pub(crate) struct Program {
     path: Option<PathBuf>,
-    /// Length and hash, once somebody has asked.
+    /// Length and hash, computed at the first request.
     sum: OnceCell<(u64, String)>,
 }
 
@@ -40,7 +40,7 @@ impl Program {
     }
 
     async fn open(&self) -> Result<(File, u64, &str), ApiError> {
-        let path = self.path.as_ref().ok_or(ApiError::refused(ErrorCode::NoProgram, "this API has no program to give"))?;
+        let path = self.path.as_ref().ok_or(ApiError::refused(ErrorCode::NoProgram, "this API does not offer a program"))?;
         let (length, sha256) = self.sum.get_or_try_init(|| sum(File::open(path))).await?;
         Ok((File::open(path).await?, *length, sha256))
     }
@@ -69,8 +69,8 @@ pub(crate) struct Machine {
     arch: String,
 }
 
-/// `GET /download/asman`: the program that this API runs. `x-asman-version` tells its version, also when there is none for the
-/// machine; `x-asman-sha256` its hash. HEAD gives the headers alone.
+/// `GET /download/asman`: the program that this API runs. `x-asman-version` is its version, also when there is none for the
+/// machine; `x-asman-sha256` is its hash. HEAD returns only the headers.
 #[utoipa::path(
     get,
     path = "/download/asman",
@@ -86,7 +86,7 @@ pub(crate) struct Machine {
                 ("x-asman-sha256" = String, description = "SHA-256 of the body, in hex."),
             ),
         ),
-        (status = 404, description = "There is none for this machine.", body = Sentence),
+        (status = 404, description = "There is no program for this machine.", body = Sentence),
         Refusals,
     ),
 )]
@@ -95,8 +95,9 @@ pub(crate) async fn program(
     machine: Result<Query<Machine>, axum::extract::rejection::QueryRejection>,
     caller: Caller,
 ) -> Result<Response, ApiError> {
-    let Query(machine) =
-        machine.map_err(|_| ApiError::refused(ErrorCode::InvalidParameter, "say for which os and arch".to_owned()))?;
+    let Query(machine) = machine.map_err(|_| {
+        ApiError::refused(ErrorCode::InvalidParameter, "the parameters os and arch are missing; give both".to_owned())
+    })?;
     app.meters.upload(&caller)?;
     let mut response = match give(&app, &machine).await {
         Err(error @ ApiError::Refused(ErrorCode::NoProgram, _)) => error.into_response(),
@@ -110,7 +111,7 @@ async fn give(app: &AppState, machine: &Machine) -> Result<Response, ApiError> {
     if (machine.os.as_str(), machine.arch.as_str()) != (std::env::consts::OS, std::env::consts::ARCH) {
         return Err(ApiError::refused(
             ErrorCode::NoProgram,
-            "this API runs on another kind of machine and has no program for yours",
+            "this API runs on another kind of machine and does not have a program for yours",
         ));
     }
     let (file, length, sha256) = app.program.open().await?;

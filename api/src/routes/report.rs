@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use crate::access::Reader;
 use crate::app::AppState;
-use crate::description::answers::Refusals;
+use crate::description::schemas::Refusals;
 use crate::error::ApiError;
 use crate::extract::{Parameters, QueuePath};
 use crate::report::ShownReport;
@@ -23,9 +23,8 @@ pub(crate) struct SpanParameter {
     span: Span,
 }
 
-/// `GET /q/:queue/report.json?span=`: a queue in numbers. How many jobs wait and run, how many ended how in each interval and how
-/// long they waited and ran, and the workers with their load. Costs the same whatever the size of the queue; a report may be two
-/// seconds old.
+/// `GET /q/:queue/report.json?span=`: a queue in numbers. How many jobs wait and run, the outcomes and times of each interval,
+/// and the workers with their load. It costs the same for queues of any size; a report may be two seconds old.
 #[utoipa::path(
     get,
     path = "/q/{queue}/report.json",

@@ -1,5 +1,5 @@
-//! A job as the text that clients get, put together from the texts that are stored: parsing what a stranger's job left would take
-//! several times its size.
+//! A job as JSON text for clients, built from stored texts: parsing a stranger's result would take several times its size in
+//! memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -66,14 +66,14 @@ pub(super) async fn full_job(app: &App, qid: Qid, id: &str, own: &OwnAddress) ->
     Ok(Some(Shown { state: job.state, text }))
 }
 
-/// The end of a log, which a result shows: the run's, or what pull or build said of a job that never ran.
+/// The end of a log for a result: the run's log, or the log of pull and build for a job that never ran.
 #[derive(Debug, Default)]
 struct ShownLog {
     tail: LogTail,
     is_build: bool,
 }
 
-/// A stored result with the end of its log, as clients know it.
+/// A stored result with the end of its log, in the form for clients.
 fn with_log(stored: &str, shown: &ShownLog, own: &OwnAddress) -> Result<Box<RawValue>, ApiError> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -106,7 +106,7 @@ fn with_log(stored: &str, shown: &ShownLog, own: &OwnAddress) -> Result<Box<RawV
     RawValue::from_string(text).map_err(unreadable)
 }
 
-/// Outputs with an address in the place of a key of ours, which clients would have to know what to do with.
+/// Outputs with an address in place of a key, so that clients need not know about keys.
 fn with_addresses<'a>(outputs: &'a str, own: &OwnAddress) -> Result<Cow<'a, str>, ApiError> {
     if !outputs.contains("\"key\"") {
         return Ok(Cow::Borrowed(outputs));
@@ -118,7 +118,7 @@ fn with_addresses<'a>(outputs: &'a str, own: &OwnAddress) -> Result<Cow<'a, str>
 }
 
 fn with_address<'a>(value: &'a RawValue, own: &OwnAddress) -> Result<Cow<'a, RawValue>, ApiError> {
-    // Only a reference to a stored file is short and has the word.
+    // Only a reference to a stored file is short and contains this word.
     let is_candidate = value.get().contains("\"key\"");
     let Some(mut reference) = is_candidate.then(|| serde_json::from_str::<Map<String, Value>>(value.get()).ok()).flatten() else {
         return Ok(Cow::Borrowed(value));

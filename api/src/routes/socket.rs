@@ -1,8 +1,8 @@
-//! What the sockets of browsers and of workers have in common: the upgrade, sending within a bound, signs of life, and the
-//! queue's messages.
+//! The common parts of browsers' and workers' sockets: the upgrade, sending with a timeout, signs of life, and the queue's
+//! messages.
 //!
-//! A socket that does not take a message within [`Config::send_timeout`](crate::Config) is closed, and so is one that gives no sign of life, that
-//! floods us, or whose queue has come to ask for another token; one that lags behind the hub gets a fresh snapshot.
+//! A socket is closed when it does not accept a message within [`Config::send_timeout`](crate::Config), gives no sign of life,
+//! sends too much, or when its queue requires another token. A socket that lags behind the hub gets a fresh snapshot.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,42 +20,42 @@ use crate::access::{Caller, Right};
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::hub::{text_of, workers_message};
-use crate::limits::{MessageBucket, Passage, Place};
+use crate::limits::{MessageBucket, Passage, SocketSlot};
 
 /// Bounds of the time between two pings.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(30);
 const LOOK_AT_GUESTS: Duration = Duration::from_secs(3);
 
-/// One connected socket, and what it is for.
+/// One connected socket and its purpose.
 pub(super) struct Connection {
     pub(super) app: AppState,
     pub(super) queue: QueueName,
     pub(super) socket: WebSocket,
-    /// Who asked for it.
+    /// The caller that opened it.
     pub(super) caller: Caller,
-    /// What the caller must be allowed for as long as it lives.
+    /// The permission that the caller needs for as long as the socket lives.
     right: Right,
-    /// How many messages it may send; workers may send as many as their jobs say lines.
+    /// How many messages it may send. Workers are not limited, because their jobs' logs come as messages.
     messages: Option<MessageBucket>,
-    /// By which ids its client knows its jobs.
+    /// The ids that its client uses for its jobs.
     names: Names,
     last_heard: Instant,
-    _place: Place,
+    _slot: SocketSlot,
 }
 
-/// The socket is closed, or shall be.
+/// The socket is closed or must be closed.
 pub(super) struct Closed;
 
-/// What one kind of socket does with its connection.
+/// The behaviour of one kind of socket.
 pub(super) trait Session: Send + 'static {
-    /// Goes on until the socket is closed, or shall be.
+    /// Runs until the socket is closed or must be closed.
     fn serve(&mut self) -> impl Future<Output = Result<(), Closed>> + Send;
     /// Its connection.
     fn connection(&mut self) -> &mut Connection;
 }
 
-/// A request that asks for a socket, let through the queue's door.
+/// A request for a socket, after the check of its permission.
 pub(super) struct Opening {
     pub(super) app: AppState,
     pub(super) queue: QueueName,
@@ -66,8 +66,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Takes a place among the sockets and answers with the upgrade; then the session is served to its end, or told that the
-    /// server goes away.
+    /// Takes a socket slot and answers with the upgrade. Then the session is served until it ends or the server stops.
     pub(super) fn open<S: Session>(
         self,
         upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -84,7 +83,7 @@ impl Opening {
         }))
     }
 
-    fn connected(self, socket: WebSocket, place: Place) -> Connection {
+    fn connected(self, socket: WebSocket, slot: SocketSlot) -> Connection {
         let Self { app, queue, caller, right, messages, .. } = self;
         Connection {
             app,
@@ -95,44 +94,49 @@ impl Opening {
             messages,
             names: Names::default(),
             last_heard: Instant::now(),
-            _place: place,
+            _slot: slot,
         }
     }
 }
 
-/// The upgrade with every buffer bounded.
+/// The upgrade, with a limit for every buffer.
 pub(super) fn bounded(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     message_bytes_max: usize,
 ) -> Result<WebSocketUpgrade, ApiError> {
     Ok(upgrade
-        .map_err(|rejection| ApiError::refused(ErrorCode::NotAWebsocket, format!("this route is a WebSocket: {rejection}")))?
+        .map_err(|rejection| {
+            ApiError::refused(
+                ErrorCode::NotAWebsocket,
+                format!("this route is a WebSocket; open it with a WebSocket client: {rejection}"),
+            )
+        })?
         .max_message_size(message_bytes_max)
         .max_frame_size(message_bytes_max)
         .max_write_buffer_size(2 * limits::RESULT_BYTES_MAX))
 }
 
-/// Counts a message that was not understood.
+/// Counts a message that could not be read.
 pub(super) fn ignore() {
     metrics::counter!("asman_socket_messages_ignored_total").increment(1);
 }
 
-/// Counts a message that was understood and not obeyed.
+/// Counts a message that was refused.
 pub(super) fn refuse() {
     metrics::counter!("asman_socket_messages_refused_total").increment(1);
 }
 
 impl Connection {
-    /// Tells the other end that the server goes away.
+    /// Tells the client that the server stops.
     async fn close(&mut self) {
         let _ = self.send_frame(Message::Close(None)).await;
     }
 
-    /// The text of a frame, if it has one that counts.
+    /// The text of a frame, if it has one and is within the limits.
     pub(super) async fn take(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, Closed> {
         let Some(Ok(frame)) = frame else { return Err(Closed) };
         self.last_heard = Instant::now();
-        // Pings are answered, so they count; pongs are answers and come one for each of ours.
+        // Pings cause answers, so they count. Pongs only answer our own pings.
         if !matches!(frame, Message::Pong(_) | Message::Close(_))
             && let Some(messages) = &mut self.messages
         {
@@ -151,17 +155,17 @@ impl Connection {
         Ok(None)
     }
 
-    /// When [`Connection::look`] is to look: three times before a silent socket is closed, and not at once, which would forgive a
-    /// flood in its midst.
+    /// When [`Connection::look`] runs: three times before a silent socket is closed, and not at once, because that would reset
+    /// the count of a flood.
     pub(super) fn looks(&self) -> Interval {
         let idle = self.app.config.limits.socket_idle.0;
-        // A guest is to be gone soon after the consent.
+        // A guest must be disconnected soon after its consent was revoked.
         let most = if self.caller.guest.is_some() { LOOK_AT_GUESTS } else { LOOK_MAX };
         let every = if idle.is_zero() { most } else { (idle / 3).clamp(LOOK_MIN, most) };
         interval_at(Instant::now() + every, every)
     }
 
-    /// Asks for a sign of life, and ends a socket that gave none or that may not be here any more.
+    /// Sends a ping, and ends a socket that gave no sign of life or has lost its permission.
     pub(super) async fn look(&mut self) -> Result<(), Closed> {
         let idle = self.app.config.limits.socket_idle.0;
         if !idle.is_zero() && self.last_heard.elapsed() > idle {
@@ -169,10 +173,10 @@ impl Connection {
             return self.end(close_code::AWAY, "no sign of life").await;
         }
         if !self.app.consents.still_admits(self.caller.guest) {
-            return self.end(close_code::POLICY, "the consent for pages of this origin was taken back").await;
+            return self.end(close_code::POLICY, "the consent for pages of this origin was revoked").await;
         }
         if matches!(self.app.policies.may(self.queue.qid(), self.right, &self.caller).await, Ok(false)) {
-            return self.end(close_code::POLICY, "the queue asks for another token").await;
+            return self.end(close_code::POLICY, "the queue requires another token").await;
         }
         if let Some(messages) = &mut self.messages {
             messages.forgive();
@@ -180,7 +184,7 @@ impl Connection {
         self.send_frame(Message::Ping(Bytes::new())).await
     }
 
-    /// Sends within the time that a living reader needs at most.
+    /// Sends with a timeout.
     async fn send_frame(&mut self, frame: Message) -> Result<(), Closed> {
         match tokio::time::timeout(self.app.config.send_timeout.0, self.socket.send(frame)).await {
             Ok(Ok(())) => Ok(()),
@@ -231,27 +235,27 @@ impl Connection {
         Ok(())
     }
 
-    /// The id under which the queue has a job. From now on its client is told of that job by the id that it sent.
+    /// The id under which the queue stores a job. From now on messages to this client name the job by the id that it sent.
     pub(super) async fn row_id(&mut self, sent_id: &JobId) -> Result<String, ApiError> {
         let row_id = self.app.db.row_id(self.queue.qid(), sent_id.as_str()).await?;
         self.names.note(&row_id, sent_id.as_str());
         Ok(row_id)
     }
 
-    /// The same, where the id is known.
+    /// The same for a known id.
     pub(super) fn note_name(&mut self, row_id: &str, sent_id: &str) {
         self.names.note(row_id, sent_id);
     }
 
     pub(super) async fn send_snapshot(&mut self) -> Result<(), Closed> {
-        // A database that is away for a moment is no reason to close: the next whole tick brings a snapshot.
+        // A short outage of the database does not close the socket: the next full tick sends a snapshot.
         match self.app.hub.snapshot(self.queue.qid()).await {
             Ok(text) => self.send(text).await,
             Err(_) => Ok(()),
         }
     }
 
-    /// `JobStateUpdates` with that job, or without any when it is unknown.
+    /// `JobStateUpdates` with that job; without any job when it is unknown.
     pub(super) async fn send_job(&mut self, job_id: &JobId) -> Result<(), Closed> {
         let Ok(row_id) = self.row_id(job_id).await else { return Ok(()) };
         let Ok(row) = self.app.db.get_job(self.queue.qid(), &row_id).await else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! `/q/:queue/status` and `/q/:queue/metrics`: one queue at a glance, for people and autoscalers.
+//! `/q/:queue/status` and `/q/:queue/metrics`: an overview of one queue, for people and autoscalers.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,14 +9,14 @@ use sql::{Counts, JobRow, Needs, WorkerRow};
 
 use crate::access::Reader;
 use crate::app::{App, AppState};
-use crate::description::answers::{QueueStatus, Refusals};
+use crate::description::schemas::{QueueStatus, Refusals};
 use crate::error::ApiError;
 use crate::extract::QueuePath;
 
-/// Waiting jobs that `waiting` explains.
+/// Most waiting jobs that `waiting` explains.
 const EXPLAINED_MAX: usize = 100;
 
-/// `GET /q/:queue/status`, `/:queue/status`: a queue at a glance. Jobs, workers, and what each waiting job waits for.
+/// `GET /q/:queue/status`, `/:queue/status`: an overview of a queue: jobs, workers, and what each waiting job waits for.
 #[utoipa::path(
     get,
     path = "/q/{queue}/status",
@@ -50,7 +50,7 @@ pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -
     })))
 }
 
-/// Without the point that a double would get.
+/// Written without a decimal point.
 #[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
 const fn whole(number: f64) -> i64 {
     number as i64
@@ -79,21 +79,21 @@ fn worker_entry(worker: &WorkerRow) -> Value {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Waiting {
     pub(crate) job_id: String,
-    /// Its place among the waiting jobs, from 1.
+    /// Its position among the waiting jobs, from 1.
     pub(crate) position: usize,
     pub(crate) code: &'static str,
-    /// In words.
+    /// The reason as a sentence.
     pub(crate) why: String,
 }
 
 impl Waiting {
-    /// Whether a name is among the words, which the job's sender chose.
+    /// Whether the sentence contains a name that the job's sender chose.
     pub(crate) fn has_name(&self) -> bool {
         matches!(self.code, "no-tag" | "no-secret" | "no-platform")
     }
 }
 
-/// Why each of the next jobs still waits. Rows come class by class, jobs run in the order of their submission.
+/// Why each of the next jobs still waits. The rows come class by class, but jobs run in the order of their submission.
 fn waiting(rows: &[JobRow], workers: &[WorkerRow], is_paused: bool) -> Vec<Waiting> {
     let all = in_order(rows).into_iter().take(EXPLAINED_MAX).enumerate();
     all.map(|(before, row)| explain(before, row, workers, is_paused)).collect()
@@ -110,7 +110,7 @@ fn explain(before: usize, row: &JobRow, workers: &[WorkerRow], is_paused: bool) 
     Waiting { job_id: row.job_id.clone(), position: before + 1, code, why }
 }
 
-/// Why one job still waits; `None` for one that does not, and beyond what a list of the queue holds.
+/// Why one job still waits; `None` if it does not wait or is beyond the queue's list.
 pub(crate) async fn why_waiting(app: &App, qid: Qid, job_id: &str) -> Result<Option<Waiting>, ApiError> {
     let rows = app.large.read(app.db.list_jobs(qid)).await?;
     let place = in_order(&rows).into_iter().enumerate().find(|(_, row)| row.job_id == job_id);
@@ -120,7 +120,8 @@ pub(crate) async fn why_waiting(app: &App, qid: Qid, job_id: &str) -> Result<Opt
     Ok(Some(explain(before, row, &workers, is_paused)))
 }
 
-/// What keeps the connected workers from running a job: what none of them has is named, with what the best of them has.
+/// Why the connected workers cannot run a job: the requirement that none of them meets, with the largest value that one of them
+/// offers.
 fn why(row: &JobRow, workers: &[WorkerRow]) -> (&'static str, String) {
     let needs = row.needs();
     let none = |fits: &dyn Fn(&WorkerRow) -> bool| !workers.iter().any(fits);
@@ -150,18 +151,19 @@ fn why(row: &JobRow, workers: &[WorkerRow]) -> (&'static str, String) {
         return ("no-memory", format!("no connected worker has enough memory: it needs {memory_bytes} bytes"));
     }
     if none(&|worker| worker.runs_for(seconds)) {
-        return ("no-time", "no connected worker allows a run as long as it asks for".to_owned());
+        return ("no-time", "no connected worker allows a run of this length".to_owned());
     }
     if none(&fits) {
-        return ("no-worker-fits", "no connected worker has all that it needs at once".to_owned());
+        return ("no-worker-fits", "no single connected worker has everything that it needs".to_owned());
     }
     match row.n_released {
         0 => ("workers-busy", "every worker that could run it is busy".to_owned()),
-        n => ("given-back", format!("workers gave it back {n} times, for reasons that were not its own; it is tried again")),
+        n => ("given-back", format!("workers gave it back {n} times for reasons outside of the job; it is tried again")),
     }
 }
 
-/// `GET /q/:queue/metrics`, `/:queue/metrics`: the numbers of one queue, for Prometheus. `queue_length` is read by existing autoscalers.
+/// `GET /q/:queue/metrics`, `/:queue/metrics`: the metrics of one queue, for Prometheus. `queue_length` is read by existing
+/// autoscalers.
 #[utoipa::path(
     get,
     path = "/q/{queue}/metrics",
@@ -176,12 +178,12 @@ pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) 
         ("asman_queue_running_jobs", "Jobs running.", counts.n_running as f64),
         (
             "asman_queue_items",
-            "Items of the task-queue API that are no container jobs, waiting and claimed.",
+            "Items of the task-queue API that are not container jobs, waiting and claimed.",
             counts.n_items as f64,
         ),
         (
             "asman_queue_wanted_cpus",
-            "Cpus that queued and running jobs need; queued ones need none in a paused queue.",
+            "Cpus that queued and running jobs need; in a paused queue only running jobs count.",
             counts.cpus,
         ),
         ("asman_queue_wanted_gpus", "Gpus likewise.", counts.gpus as f64),
@@ -189,7 +191,7 @@ pub(crate) async fn metrics(State(app): State<AppState>, Reader(queue): Reader) 
     Ok(queue_length(&counts) + &lines.into_iter().map(gauge).collect::<String>())
 }
 
-/// The one number that existing autoscalers read.
+/// The number that existing autoscalers read.
 pub(super) fn queue_length(counts: &Counts) -> String {
     gauge(("queue_length", "Jobs queued and running.", (counts.n_queued + counts.n_running) as f64))
 }

@@ -1,6 +1,6 @@
 //! `GET /q/:queue/j/:id/stream`: one job's log and states as server-sent events, from the first line to the end.
 //!
-//! Event ids are `<build lines>.<run lines>`: a client that reconnects with `Last-Event-ID` goes on where it stopped, on any
+//! Event ids are `<build lines>.<run lines>`: a client that reconnects with `Last-Event-ID` continues where it stopped, on any
 //! process. Every line of a job is stored before its end, so `final` comes after the last line.
 
 use std::convert::Infallible;
@@ -18,14 +18,14 @@ use sql::LogPlace;
 use super::job::NO_JOB;
 use crate::access::{Caller, ReaderOfJob, Right};
 use crate::app::AppState;
-use crate::description::answers::{Missing, Refusals};
+use crate::description::schemas::{Missing, Refusals};
 use crate::error::ApiError;
 use crate::extract::JobPath;
 
-/// How often the job is looked at without a hint.
+/// How often the job is read without a hint.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How far a reader has come.
+/// The position of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cursor {
     build: LogPlace,
@@ -52,9 +52,9 @@ impl Cursor {
     }
 }
 
-/// `GET /q/:queue/j/:id/stream`: one job's log and states as server-sent events. Everything known is replayed, then follows what
-/// comes: `build-log` and `run-log` with `{"lines", "cursor"}`, `state` with `{"state"}` for every state that the job had, and at the
-/// end `final` with `{"state", "reason"}`, after which the stream is closed. `Last-Event-ID` resumes.
+/// `GET /q/:queue/j/:id/stream`: one job's log and states as server-sent events. First everything so far is sent, then everything
+/// new: `build-log` and `run-log` with `{"lines", "cursor"}`, `state` with `{"state"}` for every state that the job had, and at
+/// the end `final` with `{"state", "reason"}`, after which the stream is closed. `Last-Event-ID` resumes.
 #[utoipa::path(
     get,
     path = "/q/{queue}/j/{id}/stream",
@@ -64,7 +64,7 @@ impl Cursor {
         (
             "last-event-id" = Option<String>,
             Header,
-            description = "Id of the last event that was read: the stream goes on behind it.",
+            description = "Id of the last event that was read: the stream continues after it.",
         ),
     ),
     responses(
@@ -86,7 +86,7 @@ pub(crate) async fn stream(
     Ok((AS_THEY_COME, events).into_response())
 }
 
-/// Proxies that would collect events until a buffer is full, or compress them, hand them on at once.
+/// With these headers, proxies neither buffer nor compress events.
 const AS_THEY_COME: [(HeaderName, &str); 2] =
     [(HeaderName::from_static("x-accel-buffering"), "no"), (header::CACHE_CONTROL, "no-cache, no-transform")];
 
@@ -102,10 +102,10 @@ fn follow(
         let mut told = Told { has_been_here: cursor != Cursor::default(), ..Told::default() };
         loop {
             watch.borrow_and_update();
-            // The policy may have changed since the reader came.
+            // The policy may have changed since the reader connected.
             if matches!(app.policies.may(qid, Right::Read, &caller).await, Ok(false)) { return }
             if !app.consents.still_admits(caller.guest) { return }
-            // The state before the lines: see the header. A failed look is a look that is tried again.
+            // The state is read before the lines: see the header. A failed read is repeated.
             let Ok(job) = app.db.get_job(qid, &id).await else {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 if app.shutdown.is_cancelled() { return }
@@ -141,18 +141,18 @@ fn follow(
     }
 }
 
-/// The states of one submission that a reader was told of, but its end.
+/// The states of one submission that were sent to a reader, except its end.
 #[derive(Debug, Default)]
 struct Told {
-    /// When the job was submitted, and how often it was claimed, when it was looked at last.
+    /// When the job was submitted, and how often it was claimed, at the last read.
     seen: Option<(i64, i16, JobState)>,
     n_states: usize,
-    /// The reader was here before: what the job was before it came back is no news.
+    /// The reader has reconnected: earlier states are not sent again.
     has_been_here: bool,
 }
 
 impl Told {
-    /// The states that came since the last look, in order.
+    /// The states since the last read, in order.
     async fn news(&mut self, app: &AppState, job: &sql::JobRow) -> Vec<JobState> {
         let now = (job.queued_ms(), job.attempt, job.state());
         let Some(seen) = self.seen.replace(now).filter(|seen| seen.0 == now.0) else {
@@ -166,7 +166,7 @@ impl Told {
         let history = app.db.job_history(job.qid, &job.job_id).await.unwrap_or_default();
         let first = history.iter().rposition(|entry| entry.event == "queued").unwrap_or(0);
         let mut states: Vec<JobState> = history[first..].iter().map(|entry| entry.state).collect();
-        // What happened to it long ago may be forgotten.
+        // Old events may be deleted.
         if states.is_empty() {
             states.push(job.state());
         }
@@ -181,7 +181,7 @@ impl Told {
     }
 }
 
-/// The lines after a cursor as events, the cursor behind them, and whether more are there.
+/// The lines after a cursor as events, the next cursor, and whether there are more.
 async fn next_lines(app: &AppState, job: &sql::JobRow, mut cursor: Cursor) -> Result<(Vec<Event>, Cursor, bool), ApiError> {
     let mut events = Vec::new();
     let build = app.large.read(app.db.read_log(job, false, cursor.build)).await?;

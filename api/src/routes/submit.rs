@@ -1,4 +1,4 @@
-//! Submission: from a body, or from a socket's message, to a row in the queue.
+//! Submissions: from a request body or a socket's message to a row in the queue.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use sql::{OwedCallbacks, Submission};
 
 use crate::access::Submitter;
 use crate::app::{App, AppState};
-use crate::description::answers::{Limited, Refusals, Submitted, TooLarge};
+use crate::description::schemas::{Limited, Refusals, Submitted, TooLarge};
 use crate::error::ApiError;
 use crate::extract::{Body, QueuePath};
 
@@ -20,7 +20,7 @@ use crate::extract::{Body, QueuePath};
     tag = "clients",
     params(QueuePath),
     request_body(content = EnqueueJob, example = json!({"definition": {"image": "alpine:3.20", "command": "echo hello"}})),
-    responses((status = 200, description = "The job is queued, or was already known.", body = Submitted), Limited, TooLarge, Refusals),
+    responses((status = 200, description = "The job is queued, or the queue had it already.", body = Submitted), Limited, TooLarge, Refusals),
 )]
 pub(crate) async fn submit(
     State(app): State<AppState>,
@@ -31,8 +31,8 @@ pub(crate) async fn submit(
     Ok(Json(json!({"success": true, "jobId": job_id})))
 }
 
-/// Checks and queues a job. Gives its id, and whether it was there before. A client may send any id; one that is the hash of the
-/// definition by either rule is that of the definition, and what it is told later names the job as it did.
+/// Checks and queues a job. Returns its id, and whether the queue had it before. A client may send any id. If the id is the hash
+/// of the definition by either rule, it counts as the definition's, and later messages use the id that the client sent.
 pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Result<sql::Submitted, ApiError> {
     let definition = ParsedDefinition::parse(job.definition.get()).map_err(ApiError::invalid)?;
     let control = job.control.unwrap_or_default();

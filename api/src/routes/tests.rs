@@ -12,7 +12,7 @@ use crate::description::DESCRIPTION;
 
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
-/// Method and path of everything that the router serves. axum lists its routes nowhere but in its `Debug`.
+/// Method and path of everything that the router serves. axum lists its routes only in its `Debug` output.
 fn served() -> BTreeSet<(String, String)> {
     let text = format!("{:?}", axum::Router::from(described()));
     let (router, _) = text.split_once("fallback_router:").expect("axum's Debug ends with the fallbacks");
@@ -30,7 +30,7 @@ fn served() -> BTreeSet<(String, String)> {
     served
 }
 
-/// Puts the routes of the task-queue API, which takes paths apart by itself, in the place of what the router has of it.
+/// Replaces the router's patterns of the task-queue API, which parses paths by itself, by its routes.
 fn below_mounts(served: &mut BTreeSet<(String, String)>) {
     for mount in [MOUNT, MOUNT_OF_QUEUE] {
         for end in ENDS {
@@ -44,7 +44,7 @@ fn below_mounts(served: &mut BTreeSet<(String, String)>) {
     }
 }
 
-/// What stands behind each `RouteId(number): `.
+/// The text after each `RouteId(number): `.
 fn by_number(text: &str) -> BTreeMap<&str, &str> {
     text.split("RouteId(").skip(1).filter_map(|entry| entry.split_once("): ")).collect()
 }

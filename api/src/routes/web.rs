@@ -1,11 +1,13 @@
 //! The web client, which is part of the program: its page for people's browsers, and the files that the page loads.
 //!
 //! Invariants:
-//! - A file below `assets/` has the hash of its content in its name and may be kept for ever; the page itself is asked for anew.
-//! - The page loads code from this server only, and may lie in a frame of any other page: that is what a metaframe is for.
-//! - A path that names a script, a text or an icon is that or nothing. The service worker of another client that had this address
-//!   before finds one that ends it (`/sw.js`, `/registerSW.js`).
-//! - Every address in it is relative, so that a proxy may put any path before it. The page of a deeper path gets its `../`s here.
+//! - A file below `assets/` has the hash of its content in its name and may be cached for ever; the page itself is always
+//!   requested again.
+//! - The page loads code from this server only, and any other page may show it in a frame, as a metaframe.
+//! - A path that names a script, a text or an icon never returns the page. A service worker of an earlier client at this address
+//!   gets one that removes it (`/sw.js`, `/registerSW.js`).
+//! - Every address in it is relative, so that it works behind a proxy at any path. The page of a deeper path gets its `../`s
+//!   here.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -15,7 +17,7 @@ use protocol::ErrorCode;
 
 use crate::error::ApiError;
 
-/// One file of the client, as it is and compressed where that makes it smaller.
+/// One file of the client, plain and, if that is smaller, compressed.
 struct File {
     path: &'static str,
     bytes: &'static [u8],
@@ -25,31 +27,32 @@ struct File {
 
 include!(concat!(env!("OUT_DIR"), "/web.rs"));
 
-/// What a browser gets from a program that was built without the client.
+/// The page of a program that was built without the client.
 const PLAIN: &str = include_str!("../../../web/plain.html");
-/// Styles may stand in the page: the terminal and the editor make theirs as they run. Connections go anywhere, because a queue may
-/// be another server's and files lie in object storages. Files of jobs are shown from memory (`blob:`) and never run.
+/// Inline styles are allowed, because the terminal and the editor create styles while they run. Connections may go anywhere,
+/// because a queue may be on another server and files in object storages. Files of jobs are shown from memory (`blob:`) and never
+/// run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; \
     media-src blob:; frame-src blob:; font-src 'self'; connect-src http: https: ws: wss:; worker-src 'self'; manifest-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors *";
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
-/// Ends of paths that are never the page's own.
+/// Endings of paths that never return the page.
 const FILE_ENDINGS: [&str; 5] = [".js", ".sh", ".md", ".txt", ".ico"];
 
 fn find(path: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.path == path)
 }
 
-/// Marks a response as the client's page: an API of one machine alone writes there that it is one.
+/// Marks a response as the client's page, so that a local API can add that it is local.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientPage;
 
-/// What the page says of its server, and what it says where the server is one machine's own.
+/// The marker in the page, and its value for a local API.
 pub(crate) const INSTANCE: (&str, &str) =
     (r#"name="asman-instance" content="public""#, r#"name="asman-instance" content="local""#);
 
-/// The page, for a path of so many slashes after the first: `/` has none, `/j/<id>` has one.
+/// The page for a path with this many slashes after the first: `/` has none, `/j/<id>` has one.
 pub(super) fn page(depth: usize) -> Response {
     let html = find("index.html").and_then(|file| str::from_utf8(file.bytes).ok()).unwrap_or(PLAIN);
     let html = if depth == 0 { html.to_owned() } else { html.replace("\"./", &format!("\"{}", "../".repeat(depth))) };
@@ -64,20 +67,21 @@ pub(super) fn page(depth: usize) -> Response {
     response
 }
 
-/// What a browser gets for a path that is not of the API: a file of the client, else the page.
+/// The answer for a path outside of the API: a file of the client, else the page.
 pub(super) fn answer(path: &str, headers: &HeaderMap) -> Response {
     let name = path.strip_prefix('/').unwrap_or(path);
     match find(name) {
         Some(file) if file.path != "index.html" => send(file, headers),
-        // A page that was opened before an upgrade: HTML in place of its code would be an error that nobody understands.
+        // For a page that was opened before an upgrade: HTML in place of its code would cause an obscure error.
         None if name.starts_with("assets/") => {
             ApiError::refused(ErrorCode::NoPage, "this file is of another version of the page; reload it").into_response()
         }
-        // A program that asks for one of these would take the page for it.
-        None if FILE_ENDINGS.iter().any(|ending| name.ends_with(ending)) => {
-            ApiError::refused(ErrorCode::NoPage, "there is no such file; the page is at /, and what programs may read at /docs")
-                .into_response()
-        }
+        // A program that requests one of these would misread the page.
+        None if FILE_ENDINGS.iter().any(|ending| name.ends_with(ending)) => ApiError::refused(
+            ErrorCode::NoPage,
+            "there is no such file; the page is at /, and the routes for programs are at /docs",
+        )
+        .into_response(),
         _ => page(name.matches('/').count()),
     }
 }

@@ -15,12 +15,12 @@ use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, HeldState, NewChunk, ORPHAN
 
 use crate::access::{WorkerOf, WorkerOfJob};
 use crate::app::{App, AppState};
-use crate::description::answers::{Nothing, Refusals, Stale, TooLarge};
+use crate::description::schemas::{Nothing, Refusals, Stale, TooLarge};
 use crate::error::ApiError;
 use crate::extract::{Body, JobPath, QueuePath};
 use crate::hint::Kinds;
 
-/// `POST /q/:queue/claim`: claim jobs, waiting for some that fit what is free.
+/// `POST /q/:queue/claim`: claim jobs, and wait for jobs that fit the free capacity.
 #[utoipa::path(
     post,
     path = "/q/{queue}/claim",
@@ -56,7 +56,7 @@ pub(crate) async fn claim(
     if free.jobs == 0 {
         return Ok(Json(ClaimAnswer { jobs: Vec::new(), is_paused: app.policies.is_paused(qid).await? }));
     }
-    // Shorter than the lease: when a silent worker loses its jobs, no old question of its is there to get them again.
+    // Shorter than the lease, so that a silent worker that loses its jobs has no old request waiting that would get them again.
     let wait = request.wait.0.min(limits::WAIT_MAX).min(app.config.lease.0 / 2);
     let rows = tokio::select! {
         rows = app.dispatcher.claim(qid, request.worker, free, wait) => rows?,
@@ -73,7 +73,7 @@ pub(super) fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
     if has_bad_text || has_bad_tag || worker.tags.len() > limits::TAGS_MAX || !worker.cpus.is_finite() {
         return Err(ApiError::refused(
             ErrorCode::InvalidWorker,
-            "the worker's version, executor, tags or cpus are not usable".to_owned(),
+            "the worker's version, executor, tags or cpus are invalid".to_owned(),
         ));
     }
     let are_too_many = worker.secrets.len().max(worker.platforms.len()) > limits::WORKER_NAMES_MAX;
@@ -81,7 +81,7 @@ pub(super) fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
     if are_too_many || has_bad_secret || worker.platforms.iter().any(|platform| platform.len() > 255) {
         let max = limits::WORKER_NAMES_MAX;
         let sentence = format!(
-            "the worker's secrets or platforms are not usable; name at most {max} of each, secrets as environment variables"
+            "the worker's secrets or platforms are invalid; name at most {max} of each, secrets as environment variables"
         );
         return Err(ApiError::refused(ErrorCode::InvalidWorker, sentence));
     }
@@ -109,8 +109,8 @@ fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
     })
 }
 
-/// `POST /q/:queue/heartbeat`: say that a worker lives, and learn which of its jobs must end. Answers at once when one must. A
-/// worker that ends sends `isLeaving` with its last one, and counts as gone from then on.
+/// `POST /q/:queue/heartbeat`: report that a worker lives, and learn which of its jobs must end. It answers at once when a job
+/// must end. A worker that stops sends `isLeaving` with its last heartbeat and then counts as disconnected.
 #[utoipa::path(
     post,
     path = "/q/{queue}/heartbeat",
@@ -155,7 +155,7 @@ pub(crate) async fn heartbeat(
     }
 }
 
-/// The last heartbeat of a worker that ends. No answer to a claim is on its way to it any more.
+/// The last heartbeat of a worker that stops. No answer to one of its claims is in transit.
 async fn part(app: &App, qid: Qid, request: &HeartbeatRequest) -> Result<HeartbeatAnswer, ApiError> {
     let answer = compare(app, qid, request, Duration::ZERO).await?;
     if app.db.leave(qid, request.worker_id.as_str()).await? {
@@ -187,7 +187,7 @@ async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest, grace: Duratio
     Ok(answer)
 }
 
-/// `POST /q/:queue/j/:id/logs`: keep a chunk of log lines. A repeated chunk is ignored.
+/// `POST /q/:queue/j/:id/logs`: store a chunk of log lines. A repeated chunk is ignored.
 #[utoipa::path(
     post,
     path = "/q/{queue}/j/{id}/logs",
@@ -197,7 +197,7 @@ async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest, grace: Duratio
         content = LogsRequest,
         example = json!({"epoch": 17, "seq": 0, "step": "Running", "lines": [["hello", 1_700_000_000_000_i64]]}),
     ),
-    responses((status = 200, description = "The lines are kept.", body = Nothing), Stale, TooLarge, Refusals),
+    responses((status = 200, description = "The lines are stored.", body = Nothing), Stale, TooLarge, Refusals),
 )]
 pub(crate) async fn logs(
     State(app): State<AppState>,
@@ -260,7 +260,7 @@ pub(super) fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<
     } else {
         Why::read(request.code, request.fault, request.message)?
     };
-    // Log lines came by themselves; stored here they would be kept twice.
+    // The log lines were sent before. They are not stored twice.
     let result = JobResult { logs: Vec::new(), logs_of: None, logs_omitted: None, ..request.result };
     Ok(FinishRow {
         key: ClaimKey { qid, job_id: id.into(), epoch: request.epoch },
@@ -274,7 +274,7 @@ pub(super) fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<
     })
 }
 
-/// Why a claim ended without a success, as its worker says.
+/// Why a claim ended without success, as its worker reports.
 struct Why {
     code: Option<String>,
     fault: Option<EndFault>,
@@ -282,7 +282,7 @@ struct Why {
 }
 
 impl Why {
-    /// A known code tells its fault by itself; one of a later release comes with it.
+    /// A known code implies its fault. A code of a later release comes with its fault.
     fn read(code: Option<String>, fault: Option<EndFault>, message: Option<String>) -> Result<Self, ApiError> {
         if let Some(code) = code.as_deref().filter(|code| !is_end_code(code)) {
             let shown: String = code.chars().take(80).collect();
@@ -302,8 +302,8 @@ fn shortened(mut text: String) -> String {
     text
 }
 
-/// `POST /q/:queue/j/:id/release`: put a job back into the queue. Without a code it goes to its old place and has no penalty. With
-/// one it waits a while and goes behind the others, and the fifth such release ends it as an `Error`.
+/// `POST /q/:queue/j/:id/release`: put a job back into the queue. Without a code it returns to its old position without a
+/// penalty. With a code it waits for a while and goes behind the others, and the fifth such release ends it as an `Error`.
 #[utoipa::path(
     post,
     path = "/q/{queue}/j/{id}/release",

@@ -1,4 +1,4 @@
-//! What a receiver gets: the body, and the headers that name and sign it.
+//! The message for a receiver: the body, and the headers with its id and signature.
 
 use hmac::{Hmac, Mac};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +11,7 @@ const DELIVERY: HeaderName = HeaderName::from_static("x-asman-delivery");
 const EVENT: HeaderName = HeaderName::from_static("x-asman-event");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-asman-signature");
 
-/// The body, in the order in which it is written.
+/// The body, in the order of its members.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Message<'a> {
@@ -23,7 +23,7 @@ struct Message<'a> {
     end: Option<End<'a>>,
 }
 
-/// What `finished` says on top.
+/// The additional members of `finished`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct End<'a> {
@@ -50,7 +50,7 @@ fn result_url(due: &DueWebhook, public_url: Option<&str>) -> String {
     format!("{}/q/{}/j/{}/result.json", public_url.unwrap_or_default(), segment(&due.queue), segment(&due.job_id))
 }
 
-/// What stands for itself in a segment of any URL (RFC 3986, 2.3) stays; the rest is percent-encoded.
+/// Unreserved characters (RFC 3986, 2.3) stay; the rest is percent-encoded.
 fn segment(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     let piece = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
@@ -75,7 +75,7 @@ pub(super) fn headers_of(due: &DueWebhook, body: &[u8]) -> HeaderMap {
 }
 
 fn sign(key: &[u8], body: &[u8]) -> Vec<u8> {
-    // A key of any length will do: the error is of other algorithms.
+    // A key of any length is valid: the error occurs only with other algorithms.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
     mac.update(body);
     mac.finalize().into_bytes().to_vec()

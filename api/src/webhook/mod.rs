@@ -1,14 +1,15 @@
-//! Tells submitters what became of their jobs.
+//! Tells submitters about the states of their jobs.
 //!
 //! Comes in: deliveries that are due, from the outbox that `asman.submit` and the end of a job fill in their own transactions.
-//! Goes out: one POST a try. Any process takes any delivery: a row that is taken is left alone for [`Config::webhook_lease`], so
-//! that one whose sender died comes back by itself. At least once, with the same id at every try.
+//! Goes out: one POST a try. Any process takes any delivery: the others leave a taken row alone for [`Config::webhook_lease`], so
+//! that the delivery of a dead sender becomes available again. Deliveries happen at least once, with the same id at every try.
 //!
-//! Invariants: a delivery is seen after the commit that made it due, never before; no transaction is open while a receiver is
-//! waited for; a row is taken only when its try can begin at once; hosts have their turns, so a slow one does not starve others.
-//! Bounds: [`FLIGHTS_MAX`] tries under way, [`FLIGHTS_PER_HOST`] of them of one host, the time-out of [`GuardedClient`] each. A failed delivery
-//! is tried again after a pause that doubles up to [`PAUSE_MAX`], and given up a day after it was due first. A receiver that answers
-//! 429 or 503 with `Retry-After` is waited for so long, within that day; one that answers 410 is told nothing more.
+//! Invariants: a delivery is visible only after the commit that made it due; no transaction is open during a request to a
+//! receiver; a row is taken only when its try can begin at once; hosts take turns, so a slow host does not block others. Bounds:
+//! [`FLIGHTS_MAX`] tries at once, [`FLIGHTS_PER_HOST`] of them to one host, each with the timeout of [`GuardedClient`]. A failed
+//! delivery is tried again after a pause that doubles up to [`PAUSE_MAX`], and given up a day after it was first due. If a
+//! receiver answers 429 or 503 with `Retry-After`, the pause has that length, within that day. After a 410 there are no more
+//! tries.
 //!
 //! [`Config::webhook_lease`]: crate::Config::webhook_lease
 
@@ -26,21 +27,21 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::background::Background;
 use crate::batcher::{Batcher, Bounds, Weight};
-use crate::guard::{Failure, GuardedClient};
+use crate::guard::{GuardedClient, RequestError};
 
-/// Tries under way in this process.
+/// Most tries at once in this process.
 const FLIGHTS_MAX: usize = 128;
-/// Tries of one host under way in this process.
+/// Most tries to one host at once in this process.
 const FLIGHTS_PER_HOST: i32 = 16;
-/// How often the outbox is looked at without a hint.
+/// How often the outbox is read without a hint.
 const POLL: Duration = Duration::from_secs(1);
-/// After a look that found nothing, hints wait this long: most of them are of jobs that nobody wants to hear of.
+/// After a read that found nothing, hints wait this long: most of them are about jobs without webhooks.
 const REST: Duration = Duration::from_millis(20);
 /// Longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_hours(1);
 /// How often the size of the outbox is measured.
 const MEASURE: Duration = Duration::from_secs(15);
-/// A result of a try that cannot be noted is kept for this many seconds; then the try is repeated.
+/// How many seconds a try's result is kept that cannot be stored; then the try is repeated.
 const NOTE_TRIES: u32 = 5;
 
 const NOTES: Bounds = Bounds { items_max: 500, weight_max: usize::MAX, in_flight: 1 };
@@ -51,7 +52,7 @@ impl Weight for WebhookTry {
     }
 }
 
-/// Door to the statement that notes how tries went: whether the delivery was given up, or that nothing could be noted.
+/// Handle of the batcher that stores the results of tries: whether the delivery was given up, or that nothing could be stored.
 type Notes = Batcher<WebhookTry, Option<bool>>;
 
 /// The sender of this process.
@@ -59,18 +60,18 @@ struct Sender {
     app: Arc<App>,
     client: GuardedClient,
     notes: Arc<Notes>,
-    /// One task a try. Gives back the host.
+    /// One task for each try. It returns the host.
     flights: JoinSet<String>,
     busy: HashMap<String, i32>,
     /// Hosts up to this one had their turn.
     after: String,
-    /// Whether the last look found something, or could not look everywhere.
+    /// Whether the last read found something, or could not read everything.
     has_more: bool,
-    /// No look at a hint before this.
+    /// Hints are ignored before this time.
     rest_until: Instant,
 }
 
-/// Sends until the process stops, then ends what is under way.
+/// Sends until the process stops, then finishes the tries in progress.
 pub(crate) async fn send(background: Background, app: Arc<App>, client: GuardedClient) {
     let (db, first) = (app.db.clone(), app.config.webhook_backoff.0);
     let notes =
@@ -98,7 +99,7 @@ impl Sender {
         loop {
             tokio::select! {
                 () = app.webhooks_due.notified() => {
-                    // A rest is short, and a stop comes through right after.
+                    // The pause is short, and a stop signal is handled right after it.
                     tokio::time::sleep_until(self.rest_until).await;
                     self.look().await;
                 }
@@ -115,7 +116,7 @@ impl Sender {
         }
     }
 
-    /// Lands what else has landed, takes what there is room for, and lets it fly.
+    /// Collects the finished tries, takes as many deliveries as fit, and starts their tries.
     async fn look(&mut self) {
         while let Some(landed) = self.flights.try_join_next() {
             self.land(landed.ok());
@@ -131,7 +132,7 @@ impl Sender {
             Ok(rows) => rows,
             Err(error) => {
                 self.has_more = false;
-                tracing::debug!(%error, "the outbox of webhooks cannot be read; it is looked at again");
+                tracing::debug!(%error, "the outbox of webhooks cannot be read; it is read again soon");
                 return;
             }
         };
@@ -142,14 +143,14 @@ impl Sender {
         }
     }
 
-    /// Where to look next, and whether there is reason to do so before the next hint.
+    /// Where to read next, and whether to do so before the next hint.
     fn note_look(&mut self, rows: &[DueWebhook], room: usize) {
         let was_whole = self.after.is_empty();
         let is_cut = rows.len() >= room;
         self.after =
             if is_cut { rows.iter().map(|due| due.host.as_str()).max().unwrap_or_default().to_owned() } else { String::new() };
         if !was_whole && !is_cut {
-            // The hosts before the one it began with have not been looked at.
+            // The hosts before the starting host were not read yet.
             self.app.webhooks_due.notify_one();
         }
         self.has_more = !rows.is_empty() || self.busy.values().any(|n| *n >= FLIGHTS_PER_HOST);
@@ -158,15 +159,15 @@ impl Sender {
         }
     }
 
-    /// Whether a look is worth a statement: while all hosts are busy, more tries will land, and the poll comes in any case.
+    /// Whether a read is worth a statement. While all hosts are busy, further tries will end, and the poll comes in any case.
     fn has_half_a_host(&self) -> bool {
         self.busy.is_empty() || self.busy.values().any(|n| *n <= FLIGHTS_PER_HOST / 2)
     }
 
     fn land(&mut self, host: Option<String>) {
         let Some(host) = host else {
-            // A task that broke does not say whose it was: count anew from nothing, the leases bound what is taken too much.
-            tracing::error!("the task of a webhook broke");
+            // A task that panicked does not report its host, so the counts restart from zero. The leases bound the excess.
+            tracing::error!("the task of a webhook failed");
             self.busy.clear();
             return;
         };
@@ -179,7 +180,7 @@ impl Sender {
     }
 }
 
-/// One try, to the note of how it went.
+/// One try, up to storing its result.
 async fn deliver(client: GuardedClient, notes: Arc<Notes>, app: Arc<App>, due: DueWebhook) -> String {
     let body = message::body_of(&due, app.config.public_url.as_deref());
     let headers = message::headers_of(&due, &body);
@@ -191,7 +192,7 @@ async fn deliver(client: GuardedClient, notes: Arc<Notes>, app: Arc<App>, due: D
     let word = match error {
         _ if is_given_up => "given_up",
         None => "delivered",
-        Some(Failure::Forbidden(_)) => "forbidden",
+        Some(RequestError::Forbidden(_)) => "forbidden",
         Some(_) => "failed",
     };
     metrics::counter!("asman_webhook_tries_total", "outcome" => word).increment(1);
@@ -201,14 +202,14 @@ async fn deliver(client: GuardedClient, notes: Arc<Notes>, app: Arc<App>, due: D
     due.host
 }
 
-/// Notes how a try went, again while the database is away. Gives whether the delivery was given up.
-async fn keep_noting(notes: &Notes, due: &DueWebhook, error: Option<Failure>) -> bool {
+/// Stores the result of a try, and repeats this while the database cannot be reached. Returns whether the delivery was given up.
+async fn keep_noting(notes: &Notes, due: &DueWebhook, error: Option<RequestError>) -> bool {
     let tried = WebhookTry {
         id: due.id,
         n_attempts: due.n_attempts,
         error: error.map(|cause| cause.to_string()),
         pause: error.and_then(pause_asked),
-        is_refused: matches!(error, Some(Failure::Status(StatusCode::GONE, _))),
+        is_refused: matches!(error, Some(RequestError::Status(StatusCode::GONE, _))),
     };
     for _ in 0..NOTE_TRIES {
         if let Some(is_given_up) = notes.call(tried.clone()).await.flatten() {
@@ -219,10 +220,10 @@ async fn keep_noting(notes: &Notes, due: &DueWebhook, error: Option<Failure>) ->
     false
 }
 
-/// How long a receiver that has too much to do asks to be left alone.
-fn pause_asked(failure: Failure) -> Option<Duration> {
+/// How long an overloaded receiver asks to wait.
+fn pause_asked(failure: RequestError) -> Option<Duration> {
     match failure {
-        Failure::Status(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, wait) => wait,
+        RequestError::Status(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, wait) => wait,
         _ => None,
     }
 }
@@ -234,7 +235,7 @@ async fn note(db: Db, tries: Vec<WebhookTry>, first: Duration) -> Vec<Option<boo
             tries.iter().map(|tried| Some(given_up.contains(&tried.id))).collect()
         }
         Err(error) => {
-            tracing::debug!(%error, "tries of webhooks were not noted");
+            tracing::debug!(%error, "results of webhooks' tries were not stored");
             vec![None; tries.len()]
         }
     }

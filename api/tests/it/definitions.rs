@@ -1,4 +1,4 @@
-//! What a definition may hold, alike through REST, sockets and SQL: `protocol/vectors/definitions.json`.
+//! The allowed content of a definition, the same through REST, sockets and SQL: `protocol/vectors/definitions.json`.
 
 use protocol::{Coded, ErrorCode, ParsedDefinition};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ async fn rest_and_sockets_refuse_it_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn an_id_that_urls_lose_on_the_way_is_refused_at_every_door() {
+async fn an_id_that_urls_lose_on_the_way_is_refused_everywhere() {
     let api = TestApi::new().await;
     let mut socket = Socket::connect(&api, "/q/q/client").await;
     for id in [".", "..", "%2e%2e", ".%2E", r"a\\b", "a/b", ""] {

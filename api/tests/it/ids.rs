@@ -1,4 +1,4 @@
-//! One definition has the same ids, whoever computes them: Rust, SQL, and the page's own code in Node.
+//! One definition has the same ids in Rust, in SQL, and in the page's own code in Node.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl Random {
         usize::try_from(n).ok().and_then(|n| texts.get(n)).copied().unwrap_or_default().to_owned()
     }
 
-    /// A number as somebody may write it; none that is infinite when it is read.
+    /// A random spelling of a number that is finite when it is read.
     fn number(&mut self) -> String {
         match self.below(8) {
             0 => self.below(1_000).to_string(),
@@ -104,13 +104,13 @@ impl Random {
         }
     }
 
-    /// One of these names as a key, each at most once in an object: some of them are known, some are none of a definition's.
+    /// One of these names as a key, each at most once in an object: some of them are known members of a definition, some are not.
     fn members(&mut self, names: &[&str], value: fn(&mut Self) -> String) -> String {
         let chosen: Vec<&&str> = names.iter().filter(|_| self.0.rotate_left(7) & 3 != 0 && self.below(3) > 0).collect();
         format!("{{{}}}", chosen.into_iter().map(|name| format!("\"{name}\":{}", value(self))).collect::<Vec<_>>().join(","))
     }
 
-    /// What a member may be besides what it should: nothing, nothing in it, or something else.
+    /// An unusual value of a member: missing, empty, or of another type.
     fn or_odd(&mut self, value: String) -> String {
         match self.below(8) {
             0 => "null".to_owned(),
@@ -151,7 +151,7 @@ impl Random {
 
     fn definition(&mut self) -> String {
         if self.below(6) == 0 {
-            // Nothing but what counts by either rule.
+            // Only members that count by either rule.
             return format!("{{\"command\":{},\"image\":{},\"v\":{}}}", self.text(), self.text(), self.number());
         }
         let plain = |name: &str, text: String| format!("\"{name}\":{text}");
@@ -185,7 +185,7 @@ fn web() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("web")
 }
 
-/// Both ids of each definition as the page computes them; none where its packages are not installed.
+/// Both ids of each definition from the page's code; none if its packages are not installed.
 fn of_page(definitions: &[String]) -> Option<Vec<String>> {
     let bundler = web().join("node_modules/.bin/rolldown");
     if !bundler.exists() {
@@ -249,7 +249,7 @@ async fn ten_thousand_random_definitions_have_the_same_ids_in_rust_in_sql_and_on
 }
 
 #[tokio::test]
-async fn half_a_surrogate_pair_has_no_id_at_any_door() {
+async fn half_a_surrogate_pair_has_no_id_anywhere() {
     let api = TestApi::new().await;
     for text in [r#"{"image":"a\ud800"}"#, r#"{"image":"a","env":{"\udc00":"x"}}"#] {
         assert!(serde_json::from_str::<Value>(text).is_err());

@@ -1,4 +1,4 @@
-//! The API through its public door: HTTP and sockets, over a database of each test's own.
+//! The API through its public interfaces, HTTP and sockets; each test has its own database.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 

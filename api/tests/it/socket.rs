@@ -14,7 +14,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Connects and takes the first two messages, which everybody gets.
+    /// Connects and takes the first two messages, which every client gets.
     pub(crate) async fn connect(api: &TestApi, path: &str) -> Self {
         let mut socket = Self::connect_raw(api, path).await;
         assert_eq!(socket.next().await["type"], "Workers");
@@ -82,7 +82,7 @@ impl Socket {
         self.stream.send(Message::text(text)).await.unwrap();
     }
 
-    /// Proves that the socket lives and that everything sent before was dealt with.
+    /// Proves that the socket lives and that everything sent before was handled.
     pub(crate) async fn ping(&mut self) {
         self.send_text("PING").await;
         self.until(|message| (message == "PONG").then_some(())).await;

@@ -246,7 +246,7 @@ async fn the_queues_policy_and_its_webhooks_hold_for_sql_too() {
     let owed = "select count(*) from asman.webhook where queue = 'q' and kind = 'finished' and url = 'https://example.com/x' and payload ->> 'a' = '1'";
     assert_eq!(api.count(owed).await, 1);
     let (_, error) = psql(&api, r#"select asman.enqueue('q', '{"image": "b"}')"#);
-    assert!(error.contains("no place for another job"), "{error}");
+    assert!(error.contains("no room for another job"), "{error}");
 }
 
 const PRIVATE: &str = "https://me:T0KEN@host.example/a/b.git";

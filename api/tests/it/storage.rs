@@ -59,7 +59,7 @@ impl Storage {
                 });
                 tokio::spawn(async move {
                     let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    // A connection that a test cuts is no failure of the storage.
+                    // A connection that a test closes is not a failure of the storage.
                     let _ = http.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
@@ -67,7 +67,7 @@ impl Storage {
         Self { url, folder }
     }
 
-    /// How to get in.
+    /// The credentials.
     pub(crate) fn config(&self) -> S3Config {
         S3Config {
             s3_bucket: Some("files".to_owned()),
@@ -95,11 +95,11 @@ fn refusal() -> Response<s3s::Body> {
     Response::builder().status(400).body(s3s::Body::from(text.to_owned())).unwrap()
 }
 
-/// Where an API under test keeps its files.
+/// Where an API under test stores its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
     Directory,
-    /// Clients are sent to the storage.
+    /// Clients are redirected to the storage.
     S3,
     /// The bytes pass through the API.
     S3Proxied,

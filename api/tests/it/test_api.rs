@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Everything that a test waits for comes within this time, or the test fails.
+/// A test fails if something that it waits for takes longer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What is pushed and not polled for comes within this time.
+/// Pushed messages arrive within this time.
 pub(crate) const PROMPT: Duration = Duration::from_secs(1);
 
 /// A serving API.
@@ -118,7 +118,7 @@ impl TestApi {
         self.post(&format!("/q/q/j/{job}/finish"), body).await.0
     }
 
-    /// State of a job as `x-asman-state` says it.
+    /// State of a job from `x-asman-state`.
     pub(crate) async fn state(&self, job: &str) -> String {
         let response = self.fetch(&format!("/q/q/j/{job}/result.json")).await;
         response.headers()["x-asman-state"].to_str().unwrap().to_owned()
@@ -134,7 +134,7 @@ impl TestApi {
         self.database().await.fetch_one(sql).await.unwrap().get(0)
     }
 
-    /// Changes the database behind the API's back.
+    /// Changes the database directly.
     pub(crate) async fn execute(&self, sql: &'static str) {
         self.database().await.execute(sql).await.unwrap();
     }

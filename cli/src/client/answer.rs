@@ -1,8 +1,7 @@
-//! What an answer that is not a success means, and how long it is worth to ask again.
+//! What an unsuccessful answer means, and how long to repeat the request.
 //!
-//! Decisions follow the status and the code in the body, never its words. A body that is not JSON was not written by the API: it
-//! is a page of some proxy on the way, and is never shown.
-//! Bounds: [`TRIED_FOR`] in all, a body of [`BODY_BYTES_MAX`].
+//! Decisions use the status and the code in the body, never the sentence. A body that is not JSON does not come from the API: it
+//! is the page of a proxy, and is never shown. Bounds: [`TRIED_FOR`] in total, a body of [`BODY_BYTES_MAX`].
 
 use std::time::Duration;
 
@@ -13,33 +12,33 @@ use tokio::time::Instant;
 
 use super::Error;
 
-/// For how long an answer that passes is waited out.
+/// How long temporary errors are retried.
 const TRIED_FOR: Duration = Duration::from_secs(20);
 const WAIT_MIN: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(3);
-/// Of an error's body that are read.
+/// Most bytes of an error's body that are read.
 const BODY_BYTES_MAX: usize = 16 * 1024;
-/// Of its sentence that are shown.
+/// Most characters of its sentence that are shown.
 const SENTENCE_CHARS_MAX: usize = 2_000;
-/// How a token is given here; the API only knows headers.
+/// How to give a token here; the API's sentence only names the header.
 const TOKEN_HINT: &str = "; here it comes from --token or ASMAN_TOKEN";
-/// The code of a job that the queue does not know.
+/// The code for an unknown job.
 const NO_JOB: &str = protocol::ErrorCode::NoJob.as_str();
 
-/// An answer that may be another one soon.
+/// A temporary error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Passing {
-    /// When the API says to come again.
+    /// When the API says to try again.
     after: Option<Duration>,
 }
 
-/// What is left of the time for trying.
-pub(super) struct Patience {
+/// The remaining time for retries.
+pub(super) struct Retries {
     until: Instant,
     next: Duration,
 }
 
-impl Patience {
+impl Retries {
     pub(super) fn new() -> Self {
         Self { until: Instant::now() + TRIED_FOR, next: WAIT_MIN }
     }
@@ -58,16 +57,16 @@ impl Patience {
     }
 }
 
-/// The body of a refusal of the API's.
+/// The body of a refusal by the API.
 #[derive(Debug, Default, Deserialize)]
 struct Refusal {
     error: Option<String>,
-    /// A cancel of an unknown job has it instead, as existing clients know it.
+    /// The answer to a cancel of an unknown job has it instead, as existing clients expect.
     message: Option<String>,
     code: Option<String>,
 }
 
-/// An answer that is a success, or what else it means and whether it passes.
+/// A successful answer, or its meaning and whether it is temporary.
 pub(super) async fn check(response: Response) -> Result<Response, (Error, Option<Passing>)> {
     let status = response.status();
     if status.is_success() {
@@ -78,23 +77,23 @@ pub(super) async fn check(response: Response) -> Result<Response, (Error, Option
     if refusal.code.as_deref() == Some(NO_JOB) {
         return Err((Error::UnknownJob, None));
     }
-    // Too many requests and a request that took too long are nobody's typing mistake.
+    // 429 and 408 are not mistakes of the user.
     let is_refused = status.is_client_error() && passing.is_none();
     let said = match refusal.error.or(refusal.message) {
         Some(said) if matches!(status.as_u16(), 401 | 403) => said + TOKEN_HINT,
         Some(said) => said,
-        None => format!("{status}, from something on the way that is not an API of Asman"),
+        None => format!("{status}, from a server that is not an Asman API; check --api and the proxy"),
     };
     let said = said.trim().chars().take(SENTENCE_CHARS_MAX).collect();
     Err((if is_refused { Error::Refused { said, status } } else { Error::Broken(said) }, passing))
 }
 
-/// What a gateway says while what is behind it starts again, and a server that has too much to do.
+/// The statuses of a gateway whose server restarts, and of an overloaded server.
 fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 502 | 503 | 504)
 }
 
-/// Seconds; the other form, a date, is not one that the API or a common gateway sends.
+/// In seconds; the API and common gateways do not send the other form, a date.
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
@@ -116,16 +115,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_ends_and_the_server_says_how_long_a_wait_is() {
-        let (mut patience, began) = (Patience::new(), Instant::now());
+    fn retries_end_and_the_server_says_how_long_a_wait_is() {
+        let (mut retries, began) = (Retries::new(), Instant::now());
         let mut now = began;
-        while let Some(wait) = patience.next(now, Passing::default()) {
+        while let Some(wait) = retries.next(now, Passing::default()) {
             now += wait;
         }
         let waited = now - began;
         assert!(waited <= TRIED_FOR && waited > TRIED_FOR / 2, "{waited:?}");
         let after = |seconds| Passing { after: Some(Duration::from_secs(seconds)) };
-        assert_eq!(Patience::new().next(began, after(7)), Some(Duration::from_secs(7)));
-        assert_eq!(Patience::new().next(began, after(60)), None, "later than anybody waits");
+        assert_eq!(Retries::new().next(began, after(7)), Some(Duration::from_secs(7)));
+        assert_eq!(Retries::new().next(began, after(60)), None, "longer than the client waits");
     }
 }

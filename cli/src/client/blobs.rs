@@ -8,11 +8,11 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::answer::check;
 use super::{Client, Error, SILENCE_TIMEOUT};
 
-/// Slowest upload that is not given up, after a minute's allowance.
+/// The slowest upload that is not given up, after one minute of tolerance.
 const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 
 impl Client {
-    /// `GET /f/:key` through the API itself, whatever stores it.
+    /// `GET /f/:key` through the API itself, for any storage.
     pub(crate) async fn proxied_blob(&self, key: &str) -> Result<Response, Error> {
         self.send(self.http.get(self.proxied_blob_url(key)?)).await
     }
@@ -26,18 +26,18 @@ impl Client {
         }
     }
 
-    /// `PUT /f/:key` of `length` bytes. When the store takes the bytes itself, gives its address: send them there.
+    /// `PUT /f/:key` of `length` bytes. If the storage accepts the bytes directly, returns its address: send them there.
     pub(crate) async fn put_blob(&self, url: Url, length: u64, body: reqwest::Body) -> Result<Option<Url>, Error> {
         let timeout = SILENCE_TIMEOUT + Duration::from_secs(length / UPLOAD_BYTES_PER_SECOND_MIN);
         let response = self.uploads.put(url).timeout(timeout).header(CONTENT_LENGTH, length).body(body).send().await;
         let response = response.map_err(|error| self.broken(&error))?;
-        // A body that has flowed away must be opened again before it goes elsewhere.
+        // A streamed body must be opened again before it is sent elsewhere.
         if response.status() != StatusCode::TEMPORARY_REDIRECT {
             return check(response).await.map(|_| None).map_err(|(error, _)| error);
         }
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let url = location.and_then(|location| response.url().join(location).ok());
-        url.map(Some).ok_or_else(|| Error::Broken("a redirect leads nowhere".to_owned()))
+        url.map(Some).ok_or_else(|| Error::Broken("a redirect has no valid address".to_owned()))
     }
 
     /// The address of a blob.
@@ -45,7 +45,7 @@ impl Client {
         self.url(&["f", key])
     }
 
-    /// The same, where the API takes the bytes itself whatever stores them.
+    /// The same, where the API accepts the bytes itself for any storage.
     pub(crate) fn proxied_blob_url(&self, key: &str) -> Result<Url, Error> {
         let mut url = self.blob_url(key)?;
         url.set_query(Some("proxy=1"));

@@ -35,7 +35,7 @@ impl Client {
         Ok(self.json::<Data<_>>(request).await?.data)
     }
 
-    /// `GET …/result.json`: the finished job, or the word for why there is none (`queued`, `running`).
+    /// `GET …/result.json`: the finished job, or the state of a job without one (`queued`, `running`).
     pub(crate) async fn result(&self, queue: &QueueName, id: &JobId) -> Result<Result<Job, String>, Error> {
         let response = self.send(self.job(Method::GET, queue, id, &["result.json"])?).await?;
         let state = response.headers().get("x-asman-state").and_then(|value| value.to_str().ok());
@@ -47,7 +47,7 @@ impl Client {
         }
     }
 
-    /// Why a job waits, as `GET /q/:queue/status` has it; nothing when it does not wait.
+    /// Why a job waits, from `GET /q/:queue/status`; nothing when it does not wait.
     pub(crate) async fn why_waiting(&self, queue: &QueueName, id: &JobId) -> Result<Option<String>, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]

@@ -7,7 +7,7 @@ use reqwest::{Method, Response};
 use super::{Client, Error};
 
 impl Client {
-    /// Sends one message. The answer is given whatever its status: what refuses a message is a message too.
+    /// Sends one message. Returns the answer with any status: a refusal is a message too.
     pub(crate) async fn send_message(
         &self,
         queue: Option<&QueueName>,
@@ -18,7 +18,7 @@ impl Client {
         if let Some(queue) = queue {
             url.query_pairs_mut().append_pair("queue", queue.as_str());
         }
-        // A call may be silent for as long as it waits, which the client for ordinary requests takes for a broken connection.
+        // A call may send nothing while it waits. The client for ordinary requests would treat that as a broken connection.
         let request = self.uploads.request(Method::POST, url).headers(headers).body(body);
         let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = request.header(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));

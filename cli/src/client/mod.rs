@@ -1,6 +1,7 @@
-//! The API as the commands see it: one method per route they use, typed, and errors that say whose fault it is.
+//! The API's client for the commands: one typed method for each route, and errors that say whose fault it is.
 //!
-//! Holds a queue's name only to put it into a URL; no error text carries a URL's path. The routes are in `jobs`, `policy`, `blobs` and `mcp`.
+//! It uses a queue's name only in URLs. No error text contains a URL's path. The routes are in `jobs`, `policy`, `blobs` and
+//! `mcp`.
 
 mod answer;
 mod blobs;
@@ -17,35 +18,35 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
-use answer::{Passing, Patience, check};
+use answer::{Passing, Retries, check};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Silence after which a connection is given up. The server sends a comment on a quiet stream more often than that.
+/// Silence after which a connection is given up. On a quiet stream the server sends comments more often.
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
-/// Why a call gave no answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Nothing answers at the address.
+    /// No server answers at the address.
     #[error("no API answers at {0}; start one with `asman up`, or give its address with --api")]
     Unreachable(String),
-    /// Nothing answers there through a proxy.
+    /// No server answers through a proxy.
     #[error("no API answers at {address} through the proxy {proxy}; unset that variable, or name the host in NO_PROXY")]
     BehindProxy {
-        /// Of the API.
+        /// Address of the API.
         address: String,
-        /// With the variable that names it.
+        /// The proxy, with its environment variable.
         proxy: String,
     },
-    /// The API refuses the request (4xx) in its own words. Sending it again changes nothing.
+    /// The API refuses the request (4xx). Sending it again does not help.
     #[error("{said}")]
     Refused {
-        /// In the API's words, or in ours where the request cannot be made.
+        /// The API's sentence, or ours if the request cannot be made.
         said: String,
-        /// HTTP's; 400 where the request cannot be made.
+        /// The HTTP status; 400 if the request cannot be made.
         status: StatusCode,
     },
     /// There is no such job.
-    #[error("the queue knows no such job")]
+    #[error("the queue has no such job")]
     UnknownJob,
     /// The API failed (5xx), or the connection broke. Sending it again may help.
     #[error("the API failed: {0}")]
@@ -79,18 +80,18 @@ struct Data<T> {
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    /// For uploads: follows no redirect, and has no timeout for reading, which would also count the time that sending takes.
+    /// For uploads: it follows no redirects, and has no read timeout, which would include the time of sending.
     uploads: reqwest::Client,
     base: Url,
-    /// On the way to the API.
+    /// The proxy on the way to the API.
     proxy: Option<String>,
     token: Option<String>,
 }
 
 impl Client {
-    /// Checks the address; connects to nothing yet.
+    /// Checks the address. It does not connect yet.
     pub(crate) fn new(base: &str) -> Result<Self, Failure> {
-        let invalid = || Failure::BadInput(format!("{base:?} is no address of an API; write it as http://localhost:8000"));
+        let invalid = || Failure::BadInput(format!("{base:?} is not an address of an API; write it as http://localhost:8000"));
         let base = Url::parse(base.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(invalid)?;
         let proxies = worker::Proxies::of_environment();
         let builder = || {
@@ -104,11 +105,14 @@ impl Client {
         Ok(Self { http, uploads, base, proxy, token: None })
     }
 
-    /// Sends a token along, to the API alone.
+    /// Sends a token with every request to the API, and only there.
     pub(crate) fn with_token(mut self, token: Option<String>) -> Result<Self, Failure> {
         self.token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         if self.token.as_ref().is_some_and(|token| HeaderValue::from_str(token).is_err()) {
-            return Err(Failure::BadInput("the token holds a character that no request can carry".to_owned()));
+            return Err(Failure::BadInput(
+                "the token contains a character that cannot be sent in a header; check for line breaks and non-ASCII characters"
+                    .to_owned(),
+            ));
         }
         Ok(self)
     }
@@ -120,7 +124,7 @@ impl Client {
     }
 
     fn url(&self, segments: &[&str]) -> Result<Url, Error> {
-        // A URL swallows these two whatever the escaping, and the request would reach another route.
+        // URL parsers remove these two even when they are escaped, so the request would reach another route.
         if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
             return Err(Error::impossible("a name cannot be . or .."));
         }
@@ -148,28 +152,28 @@ impl Client {
         read(self.send(request).await?).await
     }
 
-    /// Sends a request, and again while the answer is one that passes and there is patience left. Every request of this client may
-    /// be sent twice.
+    /// Sends a request, and repeats it after temporary errors while there is time. Every request of this client may be sent
+    /// twice.
     async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
-        let mut patience = Patience::new();
+        let mut retries = Retries::new();
         loop {
-            // None: its body flows and is gone after the first attempt.
+            // None: its streamed body is consumed by the first attempt.
             let Some(again) = request.try_clone() else { return self.send_once(request).await.map_err(|(error, _)| error) };
             match self.send_once(again).await {
                 Ok(response) => return Ok(response),
                 Err((error, passing)) => match passing {
-                    Some(passing) if patience.wait(passing).await => (),
+                    Some(passing) if retries.wait(passing).await => (),
                     _ => return Err(error),
                 },
             }
         }
     }
 
-    /// One attempt, and whether another may do better.
+    /// One attempt, and whether another one may succeed.
     async fn send_once(&self, request: RequestBuilder) -> Result<Response, (Error, Option<Passing>)> {
         match request.send().await {
             Ok(response) => {
-                // A storage that the API pointed to is not waited for: the API itself has the file too.
+                // It does not wait for a storage that the API named, because the API itself has the file too.
                 let is_api = response.url().origin() == self.base.origin();
                 check(response).await.map_err(|(error, passing)| (error, passing.filter(|_| is_api)))
             }
@@ -190,7 +194,7 @@ impl Client {
     }
 }
 
-/// The innermost cause, without the URL: its path holds the queue's name.
+/// The innermost cause, without the URL, whose path contains the queue's name.
 pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

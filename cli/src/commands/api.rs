@@ -13,11 +13,11 @@ pub(crate) struct Args {
     config: api::Config,
 }
 
-/// Serves until a signal comes, then lets the open requests end; a second signal ends it at once.
+/// Serves until a signal comes, then finishes the open requests. A second signal ends it at once.
 pub(crate) async fn run(mut args: Args) -> Result<(), Failure> {
     args.config.executable = own_program();
-    if args.config.door.local && args.config.door.consent_file.is_none() {
-        args.config.door.consent_file = Some(consent::file_in(&DataArgs::at(None).path()?));
+    if args.config.local_access.local && args.config.local_access.consent_file.is_none() {
+        args.config.local_access.consent_file = Some(consent::file_in(&DataArgs::at(None).path()?));
     }
     let signals = Signals::listen()?;
     let listener = bind(args.config.listen).await?;
@@ -29,13 +29,13 @@ pub(crate) async fn run(mut args: Args) -> Result<(), Failure> {
     }
 }
 
-/// What this process runs, and goes on to run when the file is replaced meanwhile.
+/// The program of this process, which stays the same when the file is replaced.
 pub(crate) fn own_program() -> Option<std::path::PathBuf> {
     let running = std::path::PathBuf::from("/proc/self/exe");
     if running.exists() { Some(running) } else { std::env::current_exe().ok() }
 }
 
-/// Takes the port, or names it when somebody else has it.
+/// Opens the port, or names it in the error when another process uses it.
 pub(crate) async fn bind(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener, Failure> {
     tokio::net::TcpListener::bind(address).await.map_err(|error| {
         Failure::Failed(match error.kind() {

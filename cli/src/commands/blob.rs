@@ -9,17 +9,17 @@ use crate::say;
 /// Verbs of `asman blob`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Make the bucket where it is missing and prepare it: web pages may use it, old files expire. Safe to run again.
+    /// Create the bucket if it is missing and prepare it: web pages may use it, old files expire. Safe to run again.
     #[command(after_help = "Example:\n  asman blob init --s3-bucket asman --s3-endpoint https://s3.example --s3-path-style\n\n\
-                            Exits with 1 when the storage refuses a step; the others are done all the same.")]
+                            Exits with 1 when the storage refuses a step. The other steps are still done.")]
     Init(S3Config),
 }
 
-/// Runs one verb.
+/// Runs one command.
 pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure> {
     let Command::Init(config) = command;
     if config.s3_bucket.is_none() {
-        return Err(Failure::BadInput("no bucket is named; give --s3-bucket".to_owned()));
+        return Err(Failure::BadInput("no bucket is configured; give --s3-bucket".to_owned()));
     }
     let steps = api::set_up_blobs(&config).await;
     if global.json {
@@ -35,7 +35,7 @@ pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure
         }
     }
     if steps.iter().any(|step| step.done == Done::Refused) {
-        return Err(Failure::Failed("the bucket is not as it should be".to_owned()));
+        return Err(Failure::Failed("the bucket is not set up completely; see the refused steps above".to_owned()));
     }
     Ok(())
 }

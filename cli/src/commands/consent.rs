@@ -1,5 +1,5 @@
-//! `asman consent`: which web pages of other origins may use the API of this machine. It changes the file that the API reads, so it
-//! works whether that runs or not, and counts for one that runs at once.
+//! `asman consent`: which web pages of other origins may use the API of this machine. It changes the file that the API reads, so
+//! it works with and without a running API, and takes effect at once.
 
 use api::{Consent, ConsentError, ConsentFile};
 
@@ -24,7 +24,7 @@ same for as long as it runs. An API with another --consent-file is looked after 
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    /// The file that keeps consents [default: consent.json in the data directory].
+    /// The file with the consents [default: consent.json in the data directory].
     #[arg(long, global = true, env = "ASMAN_CONSENT_FILE", value_name = "FILE")]
     consent_file: Option<std::path::PathBuf>,
     /// The data directory of `asman up` [default: /var/lib/asman for root, else ~/.local/share/asman].
@@ -37,25 +37,25 @@ pub(crate) struct Args {
 enum Verb {
     /// Show the origins whose pages may use this machine, oldest first.
     List,
-    /// Let pages of an origin use this machine.
+    /// Allow pages of an origin to use this machine.
     Allow(Origin),
-    /// Take that back. An origin that is not let in is no error.
+    /// Revoke that. An origin that is not allowed is not an error.
     Revoke(Origin),
 }
 
 #[derive(Debug, clap::Args)]
 struct Origin {
-    /// Scheme and host, such as `https://page.example`, and the port where it is not the scheme's own.
+    /// Scheme and host, such as `https://page.example`, and the port if it is not the scheme's default.
     #[arg(value_parser = api::parse_origin)]
     origin: String,
 }
 
-/// Where an API of this data directory keeps them.
+/// The file of an API with this data directory.
 pub(crate) fn file_in(data: &std::path::Path) -> std::path::PathBuf {
     data.join("consent.json")
 }
 
-/// Runs one verb.
+/// Runs one command.
 pub(crate) fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let path = match args.consent_file {
         Some(path) => path,
@@ -67,15 +67,15 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<(), Failure> {
         Verb::List => list(&file.list().map_err(failed)?, global),
         Verb::Allow(Origin { origin }) if origin == "null" => {
             return Err(Failure::BadInput(
-                "pages of the origin `null` have no name, so they cannot be told from others".to_owned(),
+                "pages of the origin `null` cannot be told from other pages, so they cannot be allowed; serve the page from a host".to_owned(),
             ));
         }
         Verb::Allow(Origin { origin }) => {
             let word = if file.allow(&origin).map_err(failed)? { "may use this machine now" } else { "might already" };
-            say::note(&format!("Pages of {origin} {word}; take it back with `asman consent revoke {origin}`"));
+            say::note(&format!("Pages of {origin} {word}; revoke it with `asman consent revoke {origin}`"));
         }
         Verb::Revoke(Origin { origin }) => {
-            let word = if file.revoke(&origin).map_err(failed)? { "may use this machine no more" } else { "were not let in" };
+            let word = if file.revoke(&origin).map_err(failed)? { "may no longer use this machine" } else { "were not allowed" };
             say::note(&format!("Pages of {origin} {word}"));
         }
     }
@@ -87,7 +87,7 @@ fn list(consents: &[Consent], global: &Global) {
         return say::json(&consents);
     }
     if consents.is_empty() {
-        say::note("No page of another origin may use this machine");
+        say::note("No pages of other origins may use this machine");
     }
     for consent in consents {
         say::result(&format!("{:<40}  since {}", say::name(&consent.origin), consent.since_text()));

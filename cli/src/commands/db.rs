@@ -1,4 +1,4 @@
-//! `asman db`: migrate, look, maintain; and the private Postgres alone.
+//! `asman db`: migrate, show status, maintain; and run only the private Postgres.
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -18,12 +18,12 @@ pub(crate) enum Command {
     Migrate(UrlArgs),
     /// List the migrations and when each was applied.
     Status(UrlArgs),
-    /// To be run once after a dump was restored, or the server set back to a moment in time: brings the schema up to date, and
-    /// issues no epoch a second time, so that workers which claimed jobs before the restore cannot end those that others claim after it.
+    /// Run this once after you restored a dump, or recovered the server to a point in time. It updates the schema and makes sure
+    /// that no epoch is issued twice, so that workers with claims from before the restore cannot end later claims of others.
     AfterRestore(UrlArgs),
-    /// Make and drop partitions, expire what is old. The API and `pg_cron` do it by themselves.
+    /// Create and drop partitions, delete expired data. The API and `pg_cron` also do this by themselves.
     Maintain(UrlArgs),
-    /// Run only the private Postgres of `asman up`, and print its URL: for psql, `pg_dump` or an API started by hand.
+    /// Run only the private Postgres of `asman up`, and print its URL: for psql, `pg_dump` or an API that you start yourself.
     #[command(after_help = "Example:\n  asman db run &   # prints postgres://…\n  psql 'postgres://…' -c 'select 1'")]
     Run(DataArgs),
 }
@@ -36,14 +36,14 @@ pub(crate) struct UrlArgs {
     database_url: String,
 }
 
-/// Runs one verb.
+/// Runs one command.
 pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure> {
     match command {
         Command::Migrate(args) => print_applied(&migrate(&args.database_url).await?, global.json),
         Command::Status(args) => status(&args.database_url, global.json).await?,
         Command::AfterRestore(args) => {
             migrations::after_restore(&args.database_url).await.map_err(|error| failure(&error))?;
-            say::note("The restored database is up to date, and its epochs go on from a number that was never issued");
+            say::note("The restored database is up to date, and its epochs continue from a number that was never issued");
         }
         Command::Maintain(args) => {
             migrations::maintain(&args.database_url).await.map_err(|error| failure(&error))?;
@@ -54,7 +54,7 @@ pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure
     Ok(())
 }
 
-/// Applies what is missing; gives the names of what was applied.
+/// Applies the missing migrations and prints their names.
 pub(crate) async fn migrate(url: &str) -> Result<Vec<String>, Failure> {
     migrations::migrate(url).await.map_err(|error| failure(&error))
 }
@@ -84,13 +84,13 @@ async fn status(url: &str, is_json: bool) -> Result<(), Failure> {
     for row in rows {
         say::result(&format!("V{:03}  {:<30}  {}", row.version, row.name, row.applied_on.as_deref().unwrap_or("not applied")));
     }
-    // Before the first migration there is nothing that could say it.
+    // Before the first migration this is not known.
     match migrations::cron_run(url).await {
         Ok(Some(migrations::CronRun::Failed(why))) => {
-            say::note(&format!("pg_cron cannot run maintenance, so the API alone does: {why}"));
+            say::note(&format!("pg_cron cannot run maintenance, so only the API does: {why}"));
         }
         Ok(Some(migrations::CronRun::Succeeded)) => say::note("pg_cron runs maintenance, and so does the API"),
-        Ok(Some(migrations::CronRun::None)) => say::note("pg_cron has not run maintenance yet; the API does"),
+        Ok(Some(migrations::CronRun::None)) => say::note("pg_cron has not run maintenance yet; the API runs it"),
         Ok(None) | Err(_) => {}
     }
     Ok(())

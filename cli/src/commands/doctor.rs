@@ -1,4 +1,4 @@
-//! `asman doctor`: one line for each thing the product needs, with the command that mends it.
+//! `asman doctor`: one line for each requirement, with the command that fixes it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use crate::data::DataArgs;
 use crate::failure::Failure;
 use crate::{postgres, say};
 
-/// Images and results want at least this much.
+/// Images and results need at least this much.
 const DISK_BYTES_MIN: u64 = 2 * 1024 * 1024 * 1024;
 const GIB: u64 = 1024 * 1024 * 1024;
 
-const NO_GVISOR: &str = "the Docker engine knows no runtime `runsc`; `asman worker run --untrusted` does not start without it; ";
-const NO_IPTABLES: &str = "not on the PATH; jobs can reach this machine and its private networks, and --untrusted does not start; get it \
+const NO_GVISOR: &str = "the Docker engine has no runtime `runsc`; `asman worker run --untrusted` does not start without it; ";
+const NO_IPTABLES: &str = "not on the PATH; jobs can reach this machine and its private networks, and --untrusted does not start; install it \
                            with `sudo apt-get install iptables` or your system's like";
-const NO_GPUS: &str = "not asked for; `asman doctor --gpus 1` looks whether a container gets one";
+const NO_GPUS: &str = "not checked; `asman doctor --gpus 1` checks whether a container gets one";
 const NO_GIT: &str = "not on the PATH; jobs that build from a git repository fail; get it with `sudo apt-get install git` or your \
                       system's like";
 
 /// What `asman doctor` takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exits with 3 when something that `asman up` or jobs need is missing. A container of a tiny image made here shows what \
-                        the engine gives to jobs."
+    after_help = "Exits with 3 when something that `asman up` or jobs need is missing. It starts a container of a tiny image to \
+                        see what the engine gives to jobs."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -42,15 +42,15 @@ pub(crate) struct Args {
     gpus: worker::Gpus,
 }
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
     /// There.
     Ok,
-    /// Not there, and `asman up` starts it or does without.
+    /// Missing, but `asman up` starts it or works without it.
     Note,
-    /// Not there, and needed.
+    /// Missing and required.
     Missing,
 }
 
@@ -59,7 +59,7 @@ enum Verdict {
 struct Check {
     name: &'static str,
     verdict: Verdict,
-    /// What was found, or what is missing with its mend.
+    /// What was found, or what is missing and how to fix it.
     text: String,
 }
 
@@ -111,7 +111,7 @@ async fn docker() -> Check {
     Check { name: "Docker", verdict, text }
 }
 
-/// What the environment puts between this machine and the API.
+/// The proxy between this machine and the API.
 fn proxies(global: &Global) -> Option<Check> {
     let proxies = worker::Proxies::of_environment();
     let all = proxies.all();
@@ -120,20 +120,22 @@ fn proxies(global: &Global) -> Option<Check> {
     (!all.is_empty()).then(|| Check { name: "proxy", verdict: Verdict::Note, text: format!("{}; {way}", all.join(", ")) })
 }
 
-/// Which web pages elsewhere may use `asman up` of this machine.
+/// Which web pages of other origins may use `asman up` of this machine.
 fn pages(data: &Path) -> Check {
     let (verdict, text) = match api::ConsentFile::at(consent::file_in(data)).list() {
-        Ok(consents) if consents.is_empty() => (Verdict::Ok, "only this machine's own may use it".to_owned()),
+        Ok(consents) if consents.is_empty() => (Verdict::Ok, "only this machine's own pages may use it".to_owned()),
         Ok(consents) => {
             let names: Vec<_> = consents.iter().map(|consent| say::name(&consent.origin)).collect();
-            (Verdict::Ok, format!("those of {} may use it; take that back with `asman consent revoke ORIGIN`", names.join(", ")))
+            (Verdict::Ok, format!("pages of {} may use it; revoke that with `asman consent revoke ORIGIN`", names.join(", ")))
         }
-        Err(error) => (Verdict::Note, format!("which may use this machine cannot be read, so only its own may: {error}")),
+        Err(error) => {
+            (Verdict::Note, format!("the consents cannot be read, so only this machine's own pages may use it: {error}"))
+        }
     };
     Check { name: "pages", verdict, text }
 }
 
-/// What a worker would find at its start.
+/// The checks of a worker's start.
 async fn jobs(args: &Args, data: &Path) -> Vec<Check> {
     let Ok(queue) = "doctor".parse::<protocol::QueueName>() else { return Vec::new() };
     let mut config = worker::Config::for_queue(queue, "http://localhost:8000");
@@ -141,7 +143,7 @@ async fn jobs(args: &Args, data: &Path) -> Vec<Check> {
     config.gpus = args.gpus.clone();
     let found = match worker::examine(&config).await {
         Ok(found) => found,
-        // The line of the engine has said it.
+        // The engine's line reports it already.
         Err(worker::Error::NoDocker { .. }) => return Vec::new(),
         Err(error) => return vec![Check { name: "jobs", verdict: Verdict::Missing, text: error.to_string() }],
     };
@@ -173,7 +175,7 @@ fn check(name: &'static str, finding: worker::Finding) -> Check {
     Check { name, verdict, text }
 }
 
-/// For workers that serve strangers.
+/// Checks for workers that serve strangers.
 async fn gvisor() -> Check {
     let name = "gVisor";
     let Ok(runtimes) = worker::docker_runtimes().await else {
@@ -183,12 +185,12 @@ async fn gvisor() -> Check {
     if runtimes.iter().any(|runtime| runtime == "runsc") {
         return Check { name, verdict: Verdict::Ok, text: "registered with the Docker engine as runsc".to_owned() };
     }
-    let mend = if find("runsc").is_some() {
+    let fix = if find("runsc").is_some() {
         "register it with `sudo runsc install && sudo systemctl reload docker`"
     } else {
-        "get it from https://gvisor.dev/docs/user_guide/install, then `sudo runsc install && sudo systemctl reload docker`"
+        "install it from https://gvisor.dev/docs/user_guide/install, then `sudo runsc install && sudo systemctl reload docker`"
     };
-    Check { name, verdict: Verdict::Note, text: format!("{NO_GVISOR}{mend}") }
+    Check { name, verdict: Verdict::Note, text: format!("{NO_GVISOR}{fix}") }
 }
 
 /// A program that only some jobs need.
@@ -201,7 +203,7 @@ fn program(name: &'static str, without: &str) -> Check {
 
 fn find(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    // Where the worker looks too: a user's path may not say.
+    // The worker searches these folders too: a user's PATH may not contain them.
     let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
     std::env::split_paths(&folders).chain(system).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
@@ -214,7 +216,7 @@ async fn api(global: &Global) -> Check {
     let (verdict, text) = if is_there {
         (Verdict::Ok, format!("answers at {}", global.api))
     } else {
-        (Verdict::Note, format!("nothing answers at {}; start it with `asman up`, or give --api", global.api))
+        (Verdict::Note, format!("no API answers at {}; start it with `asman up`, or give --api", global.api))
     };
     Check { name: "API", verdict, text }
 }
@@ -234,7 +236,7 @@ fn disk(name: &'static str, data: &Path) -> Check {
         Ok(found) => {
             let free = found.f_bavail.saturating_mul(found.f_frsize);
             let verdict = if free < DISK_BYTES_MIN { Verdict::Missing } else { Verdict::Ok };
-            let want = if free < DISK_BYTES_MIN { "; make room, 2 GiB is the least that works" } else { "" };
+            let want = if free < DISK_BYTES_MIN { "; free some space: at least 2 GiB are needed" } else { "" };
             (verdict, format!("{} GiB free at {}{want}", free / GIB, there.display()))
         }
     };

@@ -8,15 +8,15 @@ use serde_json::json;
 use crate::args::Global;
 use crate::data::DataArgs;
 use crate::failure::Failure;
-use crate::lock::{Holder, holder};
+use crate::lock::{LockOwner, lock_owner};
 use crate::say;
 
-/// More than the worker, the API and Postgres may take together.
+/// Longer than the worker, the API and Postgres take together.
 const TIMEOUT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(50);
 
 const AFTER_HELP: &str = "\
-What stays on this machine, for the next `asman up`:
+These stay on this machine for the next `asman up`:
   the data directory     database, files of jobs, results, caches, logs
   images in Docker       asman/demo, those that jobs have pulled, and asman/build
 
@@ -36,11 +36,11 @@ pub(crate) struct Args {
     data: DataArgs,
 }
 
-/// Asks the holder of the lock to stop, and waits until the lock is free.
+/// Asks the process with the lock to stop, and waits until the lock is free.
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let path = args.data.path()?;
     let stopped = tokio::time::timeout(TIMEOUT, stop(&path)).await;
-    let pid = stopped.map_err(|_| Failure::Failed(format!("the asman on {} does not stop", path.display())))??;
+    let pid = stopped.map_err(|_| Failure::Failed(format!("the asman that uses {} does not stop", path.display())))??;
     if global.json {
         say::json(&json!({ "stopped": pid.map(Pid::as_raw_nonzero) }));
     }
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         Some(_) if global.json => {}
         Some(pid) => say::note(&format!("Stopped process {}; its data stays in {}", pid.as_raw_nonzero(), path.display())),
         None => {
-            let sentence = format!("nothing runs on {}; name the right folder with --data-directory", path.display());
+            let sentence = format!("no asman uses {}; give the right folder with --data-directory", path.display());
             return Err(Failure::Failed(sentence));
         }
     }
@@ -59,15 +59,15 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
 async fn stop(path: &std::path::Path) -> Result<Option<Pid>, Failure> {
     let mut asked = None;
     loop {
-        match holder(path)? {
-            Holder::Nobody => return Ok(asked),
-            Holder::Elsewhere => {
+        match lock_owner(path)? {
+            LockOwner::Nobody => return Ok(asked),
+            LockOwner::Elsewhere => {
                 let path = path.display();
-                let sentence = format!("the asman on {path} runs in a container or on another machine; stop it there");
+                let sentence = format!("the asman that uses {path} runs in a container or on another machine; stop it there");
                 return Err(Failure::Failed(sentence));
             }
-            // Asked once: a second signal would cut the running jobs' clean end short.
-            Holder::Process(pid) if asked != Some(pid) => {
+            // It is asked once: a second signal would interrupt the orderly end of running jobs.
+            LockOwner::Process(pid) if asked != Some(pid) => {
                 kill_process(pid, Signal::TERM)
                     .map_err(|error| Failure::Failed(format!("cannot stop process {}: {error}", pid.as_raw_nonzero())))?;
                 asked = Some(pid);

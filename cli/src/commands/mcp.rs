@@ -1,11 +1,11 @@
 //! `asman mcp`: the tools of an API for an agent that speaks the Model Context Protocol on standard input and output.
 //!
-//! A line is a message. Each goes to `/mcp` of the API as it is, and what comes back goes out as lines: the tools are there once, in
-//! the API. Nothing is kept here but the version that was agreed on, and which calls are under way.
+//! Each line is a message. It goes to `/mcp` of the API unchanged, and the answers are printed as lines: the tools exist only in
+//! the API. This process keeps only the agreed version and the calls in progress.
 //!
-//! Invariants: standard output holds nothing but messages. A message that asks for an answer gets one, whatever became of the API;
-//! what a tool cannot do because the API is away is a tool's error, which the agent can read.
-//! Bounds: [`LINE_BYTES_MAX`] of a line, [`CALLS_MAX`] messages under way.
+//! Invariants: standard output contains only messages. A message that expects an answer gets one, even if the API fails. If the
+//! API cannot be reached, the answer to a tool's call is a tool error, which the agent can read. Bounds: [`LINE_BYTES_MAX`] of a
+//! line, [`CALLS_MAX`] messages in progress.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
@@ -31,9 +31,9 @@ use crate::sse::Parser;
 
 const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const CALLS_MAX: usize = 64;
-/// For calls that are under way when standard input ends.
-const END_PATIENCE: Duration = Duration::from_secs(10);
-/// An API that starts anew is back by then.
+/// Time for the calls in progress when standard input ends.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// A restarted API answers again by then.
 const TRIES: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_millis(600), Duration::from_secs(2), Duration::from_secs(4)];
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -45,17 +45,16 @@ const HELP: &str = "\
 Example of an agent's settings:
   {\"mcpServers\": {\"asman\": {\"command\": \"asman\", \"args\": [\"mcp\", \"--queue\", \"my-queue\", \"--api\", \"https://queue.example\"]}}}
 
-The same tools are at /mcp of the API for agents that speak HTTP, and at /mcp/ws. A queue's name is its key: with --queue the agent
-need not know it. Without it each call names its queue.";
+The same tools are at /mcp of the API for agents that speak HTTP, and at /mcp/ws. A queue's name is its key: with --queue the agent does not need to know it. Without it each call names its queue.";
 
 /// What `asman mcp` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Queue of the calls that name none.
+    /// Queue of calls that do not name one.
     #[arg(long, env = "ASMAN_QUEUE", hide_env_values = true)]
     queue: Option<QueueName>,
-    /// Token that the queue's policy asks for. Better in the variable: every user of the machine can read an argument.
+    /// Token that the queue's policy requires. Every user of the machine can read arguments, so use the environment variable.
     #[arg(long, env = "ASMAN_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -78,7 +77,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
             Ok(line) if line.trim().is_empty() => {}
             Ok(line) => bridge.take(line).await,
             Err(LinesCodecError::MaxLineLengthExceeded) => {
-                let sentence = format!("a message may have {LINE_BYTES_MAX} bytes; upload large files by HTTP");
+                let sentence = format!("a message may have at most {LINE_BYTES_MAX} bytes; upload large files by HTTP");
                 bridge.write(&error_of(&Value::Null, -32600, &sentence)).await;
             }
             Err(LinesCodecError::Io(_)) => break,
@@ -88,7 +87,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Standard input or output as a file that does not hold up the other tasks.
+/// Standard input or output as a file that does not block the other tasks.
 fn opened(stream: &impl AsFd) -> Result<File, Failure> {
     let descriptor = stream
         .as_fd()
@@ -101,9 +100,9 @@ fn opened(stream: &impl AsFd) -> Result<File, Failure> {
 struct Bridge {
     client: Client,
     queue: Option<QueueName>,
-    /// What client and API agreed on.
+    /// The version that client and API agreed on.
     version: Mutex<Option<String>>,
-    /// Requests under way by their id.
+    /// Requests in progress, by their id.
     calls: Mutex<HashMap<String, AbortHandle>>,
     tasks: TaskTracker,
     room: Semaphore,
@@ -111,7 +110,7 @@ struct Bridge {
 }
 
 impl Bridge {
-    /// Sends a message on its way. The next one need not wait for its answer.
+    /// Sends a message. The next one does not wait for its answer.
     async fn take(self: &Arc<Self>, line: String) {
         let message: Value = match serde_json::from_str(&line) {
             Ok(message) => message,
@@ -120,7 +119,7 @@ impl Bridge {
             }
         };
         if message["method"] == "notifications/cancelled" {
-            // The API ends what it does for a request whose connection is gone.
+            // The API stops the work of a request whose connection is closed.
             let id = message["params"]["requestId"].to_string();
             if let Some(call) = self.calls().remove(&id) {
                 call.abort();
@@ -132,7 +131,7 @@ impl Bridge {
         let is_initialize = message["method"] == "initialize";
         let task = self.tasks.spawn(async move { bridge.forward(line, message).await });
         if is_initialize {
-            // The version that it agrees on goes along with what follows.
+            // The agreed version is sent with all later messages.
             let _ = task.await;
             return;
         }
@@ -155,7 +154,7 @@ impl Bridge {
         }
     }
 
-    /// A connection that cannot be made is tried again: nothing has been sent.
+    /// A connection that cannot be opened is tried again, because nothing was sent.
     async fn send(&self, line: &str, message: &Value) -> Result<Response, Error> {
         let headers = self.headers(message);
         for pause in TRIES {
@@ -181,7 +180,7 @@ impl Bridge {
         headers
     }
 
-    /// Writes what the API answers: one message, or those of an event stream.
+    /// Writes the API's answer: one message, or the messages of an event stream.
     async fn pass_on(&self, response: Response, message: &Value) -> Result<(), String> {
         let status = response.status();
         let is_stream =
@@ -198,7 +197,7 @@ impl Bridge {
             self.write(&answer).await;
             return Ok(());
         }
-        // A refusal in the API's own form: no token, too much at once.
+        // A refusal in the API's own form, such as a missing token or a limit.
         Err(answer["error"].as_str().map_or_else(|| format!("the API answers {status}"), ToOwned::to_owned))
     }
 
@@ -217,7 +216,7 @@ impl Bridge {
         if is_answered { Ok(()) } else { Err(broken()) }
     }
 
-    /// Keeps the version that an answer to `initialize` names.
+    /// Stores the version in an answer to `initialize`.
     fn learn(&self, message: &Value, answer: &Value) {
         if message["method"] == "initialize"
             && let Some(version) = answer["result"]["protocolVersion"].as_str()
@@ -228,7 +227,7 @@ impl Bridge {
 
     async fn write(&self, message: &Value) {
         let mut output = self.output.lock().await;
-        // A reader that is gone also ends standard input.
+        // If the reader is gone, standard input ends too.
         let _ = output.write_all(format!("{message}\n").as_bytes()).await;
         let _ = output.flush().await;
     }
@@ -237,10 +236,10 @@ impl Bridge {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets what is under way end, for a script that closes its side after the last message; not for ever.
+    /// Waits for the calls in progress, for scripts that close their side after the last message. The wait has a limit.
     async fn end(&self) {
         self.tasks.close();
-        let _ = tokio::time::timeout(END_PATIENCE, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(END_TIMEOUT, self.tasks.wait()).await;
         self.calls().drain().for_each(|(_, call)| call.abort());
     }
 }
@@ -253,7 +252,7 @@ fn error_of(id: &Value, code: i32, message: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
 }
 
-/// The answer to a request that the API gave none to: of a tool its error, which agents show, of others one of the protocol.
+/// The answer to a request that the API did not answer: for a tool a tool error, which agents show, otherwise a protocol error.
 fn refusal(message: &Value, sentence: &str) -> Value {
     let id = &message["id"];
     if message["method"] != "tools/call" {

@@ -1,4 +1,4 @@
-//! The user that Postgres runs as. It refuses to run as root, so root lends it `postgres` or `nobody`.
+//! The user that runs Postgres. Postgres refuses to run as root, so root runs it as `postgres` or `nobody`.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -23,8 +23,7 @@ impl Account {
         }
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let found = ["postgres", "nobody"].iter().find_map(|name| lookup(&passwd, name));
-        let missing =
-            "PostgreSQL refuses to run as root and there is no user postgres or nobody; add one with `useradd -r postgres`";
+        let missing = "PostgreSQL refuses to run as root and the users postgres and nobody do not exist; add one with `useradd -r postgres`";
         found.map(Some).ok_or_else(|| Failure::Missing(missing.to_owned()))
     }
 
@@ -34,8 +33,8 @@ impl Account {
             .map_err(|error| Failure::io("change the owner of", path, &error))
     }
 
-    /// Says so when this user cannot pass through one of the folders above `path`: Postgres's own message for it
-    /// names neither the user nor the folder.
+    /// Reports when this user cannot enter one of the folders above `path`: Postgres's own message contains neither the user nor
+    /// the folder.
     pub(crate) fn check_reach(&self, path: &Path) -> Result<(), Failure> {
         let closed = path.ancestors().find(|folder| !self.may_enter(folder));
         closed.map_or(Ok(()), |folder| {
@@ -65,7 +64,7 @@ impl Account {
     }
 }
 
-/// Runs `command` as `account`, or as ourselves. Supplementary groups of root are dropped by `uid`.
+/// Runs `command` as `account`, or as the present user. `uid` drops the supplementary groups of root.
 pub(crate) fn lend(account: Option<&Account>, command: &mut Command) {
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);

@@ -1,7 +1,7 @@
 //! Finds the programs of Postgres on this machine.
 //!
-//! A database must be run by the major version that made it, so a version already in use is preferred, and named when it
-//! is gone. Otherwise the highest wins.
+//! A database needs the major version that created it, so that version is used, and the error names it when it is missing.
+//! Otherwise the highest version is used.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use crate::data::DataDirectory;
 use crate::failure::Failure;
 
-/// The oldest major version whose SQL we use.
+/// The oldest supported major version.
 const MAJOR_MIN: u32 = 15;
-const MEND: &str = "install it (Debian and Ubuntu: `apt-get install postgresql`), or give --database-url";
+const FIX: &str = "install it (Debian and Ubuntu: `apt-get install postgresql`), or give --database-url";
 
 /// A folder with `initdb` and `postgres` in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,21 +36,21 @@ fn choose(found: Vec<Binaries>, in_use: Option<u32>) -> Result<Binaries, Failure
     if let Some(major) = in_use {
         return found.into_iter().find(|binaries| binaries.major == major).ok_or_else(|| {
             Failure::Missing(format!(
-                "the database was made by PostgreSQL {major}, which is not installed; install it (Debian and Ubuntu: `apt-get install postgresql-{major}`)"
+                "the database was created by PostgreSQL {major}, which is not installed; install it (Debian and Ubuntu: `apt-get install postgresql-{major}`)"
             ))
         });
     }
     let newest = found.iter().map(|binaries| binaries.major).max();
     match newest {
-        None => Err(Failure::Missing(format!("PostgreSQL is not installed; {MEND}"))),
+        None => Err(Failure::Missing(format!("PostgreSQL is not installed; {FIX}"))),
         Some(major) if major < MAJOR_MIN => {
-            Err(Failure::Missing(format!("PostgreSQL {major} is too old, {MAJOR_MIN} is the oldest that works; {MEND}")))
+            Err(Failure::Missing(format!("PostgreSQL {major} is too old, {MAJOR_MIN} is the oldest supported version; {FIX}")))
         }
-        Some(major) => found.into_iter().find(|binaries| binaries.major == major).ok_or_else(|| Failure::Missing(MEND.into())),
+        Some(major) => found.into_iter().find(|binaries| binaries.major == major).ok_or_else(|| Failure::Missing(FIX.into())),
     }
 }
 
-/// Where to look, in order. `ASMAN_POSTGRES_BIN` names the only place when it is set.
+/// The folders to search, in order. If `ASMAN_POSTGRES_BIN` is set, it is the only one.
 fn places(data: Option<&DataDirectory>) -> Vec<PathBuf> {
     if let Some(only) = std::env::var_os("ASMAN_POSTGRES_BIN") {
         return vec![PathBuf::from(only)];

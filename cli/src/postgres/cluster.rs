@@ -11,8 +11,8 @@ use crate::data::{DataDirectory, make_private};
 use crate::failure::Failure;
 use crate::say;
 
-/// Gives the folder of an initialised database. `initdb` runs in a folder of another name that is renamed when whole, so
-/// a kill in the middle leaves nothing that looks like a database.
+/// Returns the folder of an initialised database. `initdb` runs in a folder with another name, which is renamed when it is
+/// complete, so a kill in the middle leaves nothing that looks like a database.
 pub(crate) async fn ensure(data: &DataDirectory, binaries: &Binaries, account: Option<&Account>) -> Result<PathBuf, Failure> {
     if let Some(account) = account {
         account.check_reach(data.root())?;
@@ -21,7 +21,7 @@ pub(crate) async fn ensure(data: &DataDirectory, binaries: &Binaries, account: O
     if folder.join("PG_VERSION").is_file() {
         return Ok(folder);
     }
-    say::note(&format!("Making a database in {} (PostgreSQL {})", folder.display(), binaries.version));
+    say::note(&format!("Creating a database in {} (PostgreSQL {})", folder.display(), binaries.version));
     let new = data.join("database.new");
     make_empty(&new, account)?;
     init(&new, data, binaries, account).await?;
@@ -39,12 +39,12 @@ fn make_empty(folder: &Path, account: Option<&Account>) -> Result<(), Failure> {
 }
 
 async fn init(new: &Path, data: &DataDirectory, binaries: &Binaries, account: Option<&Account>) -> Result<(), Failure> {
-    // Other systems spell this locale otherwise or lack it; plain C orders text the same way.
+    // Some systems spell this locale differently or lack it. Plain C sorts text in the same way.
     let locale = if cfg!(target_os = "linux") { "--locale=C.UTF-8" } else { "--locale=C" };
     let mut command = Command::new(binaries.folder.join("initdb"));
     command.arg("-D").arg(new).args(["-U", "asman", "-E", "UTF8", locale, "--no-instructions"]);
     command.args(["--auth-local=trust", "--auth-host=reject"]);
-    // The folder we were started in may be closed to the account, and initdb insists on returning to it.
+    // The account may not be able to enter the current folder, and initdb returns to it.
     command.current_dir(data.root()).stdin(Stdio::null());
     lend(account, &mut command);
     let output = command.output().await.map_err(|error| Failure::Failed(format!("cannot run initdb: {error}")))?;
@@ -53,5 +53,5 @@ async fn init(new: &Path, data: &DataDirectory, binaries: &Binaries, account: Op
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let reason = said.lines().find(|line| line.contains("error") || line.contains("FATAL")).unwrap_or("no reason given");
-    Err(Failure::Failed(format!("cannot make a database: {reason}")))
+    Err(Failure::Failed(format!("cannot create a database: {reason}")))
 }

@@ -1,8 +1,7 @@
 //! A server that outlived its `asman up` (killed with -9) is stopped before a new one starts.
 //!
-//! The caller holds the data directory's lock, so no living `asman` owns the server found here. A server that runs where its process
-//! cannot be seen, as in a container, still holds a lock that it has inherited ([`Claim`]): two servers on one database would
-//! destroy it.
+//! The caller has the data directory's lock, so no living `asman` owns the server found here. A server whose process cannot be
+//! seen, for example in a container, still has an inherited lock ([`Claim`]): two servers on one database would destroy it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -14,18 +13,18 @@ use crate::failure::Failure;
 use crate::say;
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Its processes end a moment after it.
+/// Its child processes end a moment later.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 
-/// The lock of a database, which a server inherits and so holds as long as any of its processes lives.
+/// The lock of a database. A server inherits it and has it as long as any of its processes lives.
 #[derive(Debug)]
 pub(crate) struct Claim {
     file: File,
 }
 
 impl Claim {
-    /// Takes it, when the last process of a server that was stopped has let it go.
+    /// Takes it as soon as the last process of a stopped server has released it.
     async fn take(folder: &Path) -> Result<Self, Failure> {
         let path = folder.with_extension("lock");
         let failed = |error: &std::io::Error| Failure::io("lock", &path, error);
@@ -39,21 +38,21 @@ impl Claim {
         match locked {
             Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(Failure::Failed(format!(
-                "a PostgreSQL that cannot be seen from here runs on {}, in a container perhaps; stop it there",
+                "a PostgreSQL that cannot be seen from here uses {}, possibly in a container; stop it there",
                 folder.display()
             ))),
             Err(TryLockError::Error(error)) => Err(failed(&error)),
         }
     }
 
-    /// Lets the next process that is started have it.
+    /// Passes the lock to the next process that is started.
     pub(crate) fn pass_on(&self) -> Result<(), Failure> {
         let passed = rustix::io::fcntl_setfd(&self.file, rustix::io::FdFlags::empty());
-        passed.map_err(|error| Failure::Failed(format!("cannot pass the lock of the database on: {error}")))
+        passed.map_err(|error| Failure::Failed(format!("cannot pass on the lock of the database: {error}")))
     }
 }
 
-/// Stops the server on the database at `folder`, if one runs, and takes the database for the next one.
+/// Stops the server on the database at `folder`, if one runs, and takes the lock for the next one.
 pub(crate) async fn stop(folder: &Path) -> Result<Claim, Failure> {
     stop_visible(folder).await?;
     let claim = Claim::take(folder).await?;
@@ -72,20 +71,20 @@ async fn stop_visible(folder: &Path) -> Result<(), Failure> {
         say::note("Stopping the PostgreSQL that an earlier asman left behind");
         return stop_process(pid, folder).await;
     }
-    // The id may have passed to an unrelated process, at the sight of which PostgreSQL refuses to start: the file goes, once nobody
-    // has the database.
+    // The id may now belong to an unrelated process, and then PostgreSQL refuses to start. So the file is deleted when no process
+    // uses the database.
     Ok(())
 }
 
 async fn stop_process(pid: Pid, folder: &Path) -> Result<(), Failure> {
-    // Fast shutdown first; immediate shutdown, after which the next start recovers, when that takes too long.
+    // First a fast shutdown. If it takes too long, an immediate shutdown, after which the next start recovers.
     for signal in [Signal::INT, Signal::QUIT] {
         let _ = kill_process(pid, signal);
         if tokio::time::timeout(STOP_TIMEOUT, gone(pid, folder)).await.is_ok() {
             return Ok(());
         }
     }
-    Err(Failure::Failed(format!("PostgreSQL process {} does not stop; kill it by hand", pid.as_raw_nonzero())))
+    Err(Failure::Failed(format!("PostgreSQL process {} does not stop; kill it yourself", pid.as_raw_nonzero())))
 }
 
 async fn gone(pid: Pid, folder: &Path) {
@@ -94,7 +93,7 @@ async fn gone(pid: Pid, folder: &Path) {
     }
 }
 
-/// A Postgres server's working directory is its database. Without `/proc` the program's name must do.
+/// A Postgres server's working directory is its database. Without `/proc` the program's name is checked.
 fn is_server_on(pid: Pid, folder: &Path) -> bool {
     let pid = pid.as_raw_nonzero();
     if Path::new("/proc/self/cwd").exists() {

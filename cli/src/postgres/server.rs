@@ -1,4 +1,4 @@
-//! The running server: our direct child in a process group of its own, so that Ctrl-C at the terminal reaches us first.
+//! The running server: our direct child in a separate process group, so that Ctrl-C at the terminal reaches this process first.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ use crate::failure::Failure;
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(30);
-/// A log larger than this is begun anew at the next start.
+/// A larger log is started again at the next start.
 const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
-/// Modest: a laptop's first job must not wait for memory, and a production database is named by `--database-url`.
+/// Small values for a laptop; a production database is given by `--database-url`.
 const SETTINGS: [&str; 10] = [
     "listen_addresses=",
     "unix_socket_permissions=0700",
@@ -36,18 +36,18 @@ const SETTINGS: [&str; 10] = [
     "cluster_name=asman",
 ];
 
-/// A started Postgres. Ends with [`Server::stop`]; dropping it only asks it to stop.
+/// A started Postgres. [`Server::stop`] ends it; dropping it only asks it to stop.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Of the product's database.
+    /// URL of the product's database.
     url: String,
     /// The folder of the socket: empty, and removed, once the server has stopped.
     socket: PathBuf,
 }
 
 impl Server {
-    /// Starts the server of `data`, whose lock the caller holds, and waits until it answers.
+    /// Starts the server of `data`, whose lock the caller has, and waits until it answers.
     pub(crate) async fn start(data: &DataDirectory) -> Result<Self, Failure> {
         let binaries = binaries::find(Some(data))?;
         let account = Account::to_lend()?;
@@ -70,18 +70,18 @@ impl Server {
         &self.url
     }
 
-    /// What to type to reach that database.
+    /// The command that opens that database.
     pub(crate) fn psql(&self) -> String {
         format!("psql -h {} -U asman asman", shell_words::quote(&self.socket.to_string_lossy()))
     }
 
-    /// Waits until the server ends by itself, which it should not.
+    /// Waits until the server ends unexpectedly.
     pub(crate) async fn ended(&mut self) -> Failure {
         let status = self.child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
-        Failure::Failed(format!("PostgreSQL ended by itself ({status}); its log is postgres.log in the data directory"))
+        Failure::Failed(format!("PostgreSQL ended unexpectedly ({status}); its log is postgres.log in the data directory"))
     }
 
-    /// Stops the server and waits for its end. `hurry` ends all patience.
+    /// Stops the server and waits for its end. `hurry` stops it at once.
     pub(crate) async fn stop(mut self, hurry: &CancellationToken) -> Result<(), Failure> {
         self.signal(Signal::INT);
         let ended = tokio::select! {
@@ -125,7 +125,7 @@ fn spawn(binaries: &Binaries, folder: &Path, socket: &Path, log: &Path, account:
     let log_file = open_log(log).map_err(|error| Failure::io("write", log, &error))?;
     let mut command = Command::new(binaries.folder.join("postgres"));
     command.arg("-D").arg(folder).args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
-    // A list whose entries may be quoted, which keeps a comma in the path from ending it.
+    // A list with quoted entries, so that the path may contain a comma.
     command.arg("-c").arg(format!("unix_socket_directories=\"{}\"", socket.display()));
     command.current_dir(folder.parent().unwrap_or(folder)).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
@@ -140,7 +140,7 @@ fn open_log(path: &Path) -> std::io::Result<std::fs::File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// Tries until it succeeds; the caller bounds it.
+/// Tries until it succeeds. The caller sets the time limit.
 async fn connect(url: &str) -> tokio_postgres::Client {
     loop {
         if let Ok((client, connection)) = tokio_postgres::connect(url, NoTls).await {

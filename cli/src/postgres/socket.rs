@@ -1,4 +1,4 @@
-//! Where the socket lies, and the URL that leads to it.
+//! The folder of the socket, and its URL.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,26 +7,26 @@ use super::account::Account;
 use crate::data::{DataDirectory, make_private};
 use crate::failure::Failure;
 
-/// A socket's address holds 107 bytes; the file's own name takes the rest.
+/// A socket's address has at most 107 bytes; the file's own name takes the rest.
 const FOLDER_BYTES_MAX: usize = 85;
 
-/// The folder of the socket, made where it is missing and entered by nobody but the server's user and root.
+/// The folder of the socket. It is created if it is missing, and only the server's user and root may enter it.
 pub(crate) fn make_folder(data: &DataDirectory, account: Option<&Account>) -> Result<PathBuf, Failure> {
     let folder = folder_for(data.root());
     make_private(&folder).map_err(|error| Failure::io("create", &folder, &error))?;
     if let Some(account) = account {
         account.own(&folder)?;
     }
-    // In a shared temporary folder somebody else could have put a folder or a link in our place.
+    // In a shared temporary folder another user could have created a folder or a link with this name.
     let metadata = folder.symlink_metadata().map_err(|error| Failure::io("read", &folder, &error))?;
     let is_ours = account.map_or(metadata.uid() == rustix::process::geteuid().as_raw(), |account| account.owns(&metadata));
     if !metadata.is_dir() || !is_ours {
-        return Err(Failure::Failed(format!("{} belongs to somebody else; remove it", folder.display())));
+        return Err(Failure::Failed(format!("{} belongs to another user; remove it", folder.display())));
     }
     Ok(folder)
 }
 
-/// `socket` in the data directory, or a short place in the temporary folder when that is too long for a socket.
+/// `socket` in the data directory, or a short path in the temporary folder if that is too long for a socket.
 fn folder_for(root: &Path) -> PathBuf {
     let folder = root.join("socket");
     if folder.as_os_str().len() <= FOLDER_BYTES_MAX {

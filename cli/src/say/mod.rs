@@ -1,8 +1,8 @@
-//! The two voices of the program: results on stdout, everything else on stderr.
+//! The two outputs of the program: results on stdout, everything else on stderr.
 //!
-//! Nothing else in the program prints. What goes to a terminal is made harmless first ([`terminal`]), because much of it was written
-//! by strangers; what goes to a file or a pipe, or anywhere with `--raw`, stays as it is.
-//! A reader that closed its end (`asman … | head`) is no failure, so errors of writing are dropped.
+//! Nothing else in the program prints. Text for a terminal is made harmless first ([`terminal`]), because strangers wrote much of
+//! it. Text for a file or a pipe, or with `--raw`, stays unchanged. A reader that closed its end (`asman … | head`) is not an
+//! error, so write errors are ignored.
 
 mod terminal;
 
@@ -19,7 +19,7 @@ use terminal::{Kind, LogLines, harmless};
 /// `--raw`.
 static IS_RAW: AtomicBool = AtomicBool::new(false);
 
-/// Lets everything through, even to a terminal.
+/// Prints everything unchanged, even to a terminal.
 pub(crate) fn be_raw() {
     IS_RAW.store(true, Ordering::Relaxed);
 }
@@ -38,7 +38,7 @@ pub(crate) fn result(line: &str) {
     write(&mut std::io::stdout().lock(), line);
 }
 
-/// A path of the result: for a script as it is, for a person without what is not shown in its place.
+/// A path of the result: unchanged for a script, without invisible characters for a person.
 pub(crate) fn path(path: &Path) {
     let mut stdout = std::io::stdout().lock();
     let _ = if is_for_a_person(&stdout) {
@@ -55,7 +55,7 @@ pub(crate) fn json(value: &impl Serialize) {
     }
 }
 
-/// A line about what is going on.
+/// A line about the progress.
 pub(crate) fn note(line: &str) {
     write(&mut std::io::stderr().lock(), line);
 }
@@ -65,7 +65,7 @@ pub(crate) fn name(name: &str) -> Cow<'_, str> {
     harmless(name, Kind::Name)
 }
 
-/// Where the program's log goes.
+/// The target of the program's log.
 pub(crate) fn log() -> impl Write {
     LogLines::new(std::io::stderr())
 }

@@ -1,8 +1,8 @@
-//! What may reach a terminal of what strangers wrote.
+//! Filters strangers' text for a terminal.
 //!
-//! A job's output, its messages and its names can hold the sequences that set a window's title, fill the clipboard, clear the
-//! screen, or turn the direction of text. Of all that only colours pass; the rest is shown as `\u001b`, which is also how JSON
-//! writes it, so that a JSON text stays one.
+//! A job's output, messages and names can contain sequences that set a window's title, fill the clipboard, clear the screen, or
+//! change the direction of text. Only colours pass. The rest is shown as `\u001b`, which is also JSON's notation, so that a JSON
+//! text stays valid.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,16 +12,16 @@ const RESET: &str = "\x1b[0m";
 /// Longest sequence that sets colours.
 const COLOUR_CHARS_MAX: usize = 64;
 
-/// How strictly a text is read.
+/// How strictly a text is filtered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Text of several lines: colours, tabs and newlines pass.
     Lines,
-    /// A name within a sentence: nothing passes that is not shown in its place.
+    /// A name within a sentence: only visible characters pass.
     Name,
 }
 
-/// The text as a terminal may have it.
+/// The filtered text.
 pub(crate) fn harmless(text: &str, kind: Kind) -> Cow<'_, str> {
     // A progress bar's return at the end of its line has no effect before the newline that follows.
     let text = if kind == Kind::Lines { text.strip_suffix('\r').unwrap_or(text) } else { text };
@@ -56,7 +56,7 @@ pub(crate) fn harmless(text: &str, kind: Kind) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// As JSON does it: two of them above the first plane.
+/// As in JSON: two escapes for characters above the first plane.
 fn escape(shown: &mut String, character: char) {
     let mut units = [0; 2];
     for unit in character.encode_utf16(&mut units) {
@@ -64,7 +64,7 @@ fn escape(shown: &mut String, character: char) {
     }
 }
 
-/// Whether a character does something other than being shown. Tab and newline do not count.
+/// Whether a character has another effect than being shown. Tab and newline do not count.
 fn is_harmful(character: char) -> bool {
     let is_control = character.is_control() && !matches!(character, '\t' | '\n');
     // Direction of text, separators of lines, what has no width, and tags.
@@ -81,7 +81,7 @@ fn colour_at(text: &str) -> Option<&str> {
     (numbers[end..].starts_with('m') && end < COLOUR_CHARS_MAX).then(|| &text[..end + 3])
 }
 
-/// A writer of whole lines, such as those of a log, that lets through what [`harmless`] does and no second line in one write.
+/// A writer of whole lines, such as those of a log. It filters like [`harmless`] and allows only one line in each write.
 #[derive(Debug)]
 pub(crate) struct LogLines<W> {
     inner: W,

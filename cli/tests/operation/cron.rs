@@ -1,4 +1,4 @@
-//! `pg_cron` in the database: what is said of it is what it does.
+//! `pg_cron` in the database: the messages about it match its behaviour.
 
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ async fn maintenance_names_the_partition_that_it_leaves_and_who_holds_it() {
     let url = database.url.clone();
     let said = tokio::task::spawn_blocking(move || on(&url, &["db", "maintain"])).await.unwrap().unwrap();
     assert!(
-        said.contains("partition finished_20200106 of finished is left to the next call") && said.contains("held it for"),
+        said.contains("partition finished_20200106 of finished is left to the next call") && said.contains("used it for"),
         "{said}"
     );
     reader.batch_execute("commit").await.unwrap();

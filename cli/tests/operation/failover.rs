@@ -1,4 +1,4 @@
-//! A server that takes no writes any more, and the one that takes its place.
+//! A server that no longer accepts writes, and the server that replaces it.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ async fn a_server_that_takes_no_writes_is_waited_for() {
     let response = request.send().await.unwrap();
     assert_eq!(response.status().as_u16(), 503);
     assert!(response.headers().contains_key("retry-after"));
-    assert_eq!(api.get(&format!("/q/q/j/{id}")).await.0, 503, "what an old server still shows may be stale");
+    assert_eq!(api.get(&format!("/q/q/j/{id}")).await.0, 503, "an old server's data may be stale");
     assert_eq!(api.get("/healthz").await.0, 200);
     set_read_only(&cluster, false);
     eventually("the process is ready again", async || api.get("/readyz").await.0 == 200).await;

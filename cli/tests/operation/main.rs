@@ -1,4 +1,4 @@
-//! The API over PostgreSQL as people run it: behind poolers, through fail-overs, restores and restarts. No container is needed.
+//! The API over PostgreSQL in operation: behind poolers, through fail-overs, restores and restarts. No container is needed.
 //!
 //! `OPERATION_KILLS` (3) says how often the server is killed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
@@ -103,7 +103,7 @@ fn on(database_url: &str, arguments: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(said) } else { Err(said) }
 }
 
-/// Asks again and again until it is so.
+/// Repeats a check until it succeeds.
 async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
     let deadline = std::time::Instant::now() + support::DEADLINE;
     while !ask().await {

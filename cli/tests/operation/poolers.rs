@@ -1,4 +1,4 @@
-//! Through a pooler: it works, loses nothing, or says in one sentence why it cannot.
+//! Through a pooler: it works without losses, or one sentence says why it cannot.
 
 use crate::pooler::Pooler;
 use crate::support::cluster::Cluster;
@@ -22,7 +22,7 @@ async fn everything_works_through_a_pooler_in_transaction_mode() {
     first.process.wait_until_said("behind a pooler in transaction mode");
     first.process.wait_until_said("notifications arrive");
     let mut second = Api::start(&pooler.url(), blobs.path(), &[]);
-    second.process.wait_until_said("no LISTEN through a pooler");
+    second.process.wait_until_said("LISTEN does not work through a pooler");
     for n in 0..20 {
         let id = first.submit(n).await.expect("acknowledged");
         let (job, epoch) = second.claim("w").await;
@@ -34,7 +34,7 @@ async fn everything_works_through_a_pooler_in_transaction_mode() {
     let settings = "select current_setting('synchronous_commit') || current_setting('enable_seqscan') || current_setting('enable_sort') \
                     || current_setting('plan_cache_mode')";
     for _ in 0..20 {
-        assert_eq!(cluster.sql_in(&pooler.url(), settings), "onononauto", "nothing is left on a connection of the pooler");
+        assert_eq!(cluster.sql_in(&pooler.url(), settings), "onononauto", "no setting remains on a connection of the pooler");
     }
 }
 
@@ -80,7 +80,7 @@ async fn a_pooler_in_statement_mode_is_refused_in_one_sentence() {
     let blobs = data_directory();
     let blobs = blobs.path().to_string_lossy().into_owned();
     let said = on(&pooler.url(), &["api", "--listen", "127.0.0.1:0", "--blob-directory", &blobs]).unwrap_err();
-    assert!(said.contains("needs transaction or session mode"), "{said}");
+    assert!(said.contains("set it to transaction or session mode"), "{said}");
 }
 
 #[tokio::test]

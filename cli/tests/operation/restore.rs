@@ -1,4 +1,4 @@
-//! A dump of a database that goes on being used, restored by an owner who is no superuser.
+//! A dump of a database in use, restored by an owner who is not a superuser.
 
 use std::process::Stdio;
 
@@ -6,7 +6,7 @@ use crate::support::cluster::Cluster;
 use crate::support::{data_directory, text};
 use crate::{Api, on};
 
-/// A cluster with a database of an owner who may nothing else.
+/// A cluster with a database whose owner has no other rights.
 fn owned(databases: &[&str]) -> Cluster {
     let cluster = Cluster::start();
     cluster.sql("create role owner login nosuperuser nocreaterole nocreatedb");
@@ -33,7 +33,7 @@ fn copy(from: &Cluster, from_url: &str, to: &Cluster, to_url: &str) {
 async fn a_claim_made_after_the_dump_does_not_end_the_one_made_after_the_restore() {
     let (cluster, fresh) = (owned(&["live"]), owned(&["restored"]));
     let live = cluster.url_of("owner", "live");
-    on(&live, &["db", "migrate"]).expect("an owner who is no superuser migrates");
+    on(&live, &["db", "migrate"]).expect("an owner who is not a superuser migrates");
     let blobs = data_directory();
     let api = Api::start(&live, blobs.path(), &[]);
     let first = api.submit(1).await.unwrap();

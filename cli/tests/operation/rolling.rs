@@ -1,4 +1,4 @@
-//! Two API processes behind a proxy are replaced one after the other, and no client notices.
+//! Two API processes behind a proxy are replaced one after the other, without a failed request.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Proxy {
         Self { folder, process, url }
     }
 
-    /// What nginx says of servers that did not answer.
+    /// nginx's log lines about servers that did not answer.
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! PostgreSQL over TCP with certificates as people make them: every door reads an address alike, and as libpq means it.
+//! PostgreSQL over TCP with common kinds of certificates: all commands read an address in the same way, as libpq does.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ impl Server {
         format!("postgres://postgres@{host}:{}/postgres{parameters}", self.port)
     }
 
-    /// What both programs say of an address: `asman db status`, and `asman api` once it is ready. They must agree.
+    /// The output of both programs for an address: `asman db status`, and `asman api` once it is ready. They must agree.
     async fn try_all(&self, url: &str, environment: &[(&str, &str)]) -> Result<(), String> {
         let by_status = outcome(asman().args(["db", "status"]).env("DATABASE_URL", url).envs(environment.iter().copied()));
         let by_api = if by_status.is_ok() {
@@ -87,7 +87,7 @@ impl Server {
         self.try_all(url, environment).await.unwrap_or_else(|said| panic!("{url}: {said}"));
     }
 
-    /// Refused by both, with a sentence that holds this.
+    /// Refused by both, with a sentence that contains this.
     async fn refuses(&self, url: &str, sentence: &str) {
         let said = self.try_all(url, &[]).await.expect_err(url);
         assert_eq!(said.matches(sentence).count(), 2, "{url}: {said}");
@@ -119,7 +119,7 @@ fn signed(folder: &Path, name: &str, extensions: &str) {
     );
 }
 
-/// The server reads its key only when it is its own and nobody else's.
+/// The server reads its key only if no other user can read it.
 fn own(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -155,7 +155,7 @@ async fn a_stock_self_signed_certificate_is_judged_as_libpq_does_it() {
     server.takes(&keywords, &[]).await;
     server.takes(&at_number, &[("PGSSLMODE", "verify-ca"), ("PGSSLROOTCERT", &own)]).await;
     let wrong_name = format!("{at_number}?sslmode=verify-full&sslrootcert={own}");
-    server.refuses(&wrong_name, "`sslmode=verify-full` wants this name in the server's certificate").await;
+    server.refuses(&wrong_name, "`sslmode=verify-full` requires this name in the server's certificate").await;
     for parameters in ["?sslmode=verify-full", &format!("?sslmode=verify-ca&sslrootcert={other}")] {
         server.refuses(&at_name(parameters), "no authority of `sslrootcert` has signed").await;
     }
@@ -198,7 +198,7 @@ async fn a_certificate_of_an_authority_is_judged_as_libpq_does_it() {
     server.use_certificate("elsewhere");
     server.takes(&url(&format!("?sslmode=verify-ca&sslrootcert={root}")), &[]).await;
     let wrong_name = format!("?sslmode=verify-full&sslrootcert={root}");
-    server.refuses(&url(&wrong_name), "`sslmode=verify-full` wants this name").await;
+    server.refuses(&url(&wrong_name), "`sslmode=verify-full` requires this name").await;
     std::fs::write(server.file("named"), "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
     signed(server.folder.path(), "here", " -extfile named");
     server.use_certificate("here");

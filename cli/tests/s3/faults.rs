@@ -1,4 +1,4 @@
-//! What a storage refuses is told in one sentence that says what to do.
+//! A refusal of the storage is reported in one sentence that says what to do.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ fn init(garage: &Garage) -> Command {
 }
 
 /// Runs it, sees it fail, and gives what it said of its last step.
-fn complaint(command: &mut Command) -> String {
+fn error_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     text(&output.stdout).lines().last().unwrap().to_owned()
@@ -37,14 +37,14 @@ fn wrong_keys_keys_that_ran_out_and_missing_rights_are_told_apart() {
     let garage = Garage::start();
     assert!(init(&garage).output().unwrap().status.success());
     for (name, value) in [("ASMAN_S3_ACCESS_KEY_ID", "GK0123456789abcdef00000000"), ("ASMAN_S3_SECRET_ACCESS_KEY", "guess")] {
-        let said = complaint(init(&garage).env(name, value));
+        let said = error_of(init(&garage).env(name, value));
         assert!(said.contains("refuses the credentials") && !said.contains("guess"), "{said}");
     }
     garage.forbid_writing("files");
-    let said = complaint(&mut init(&garage));
+    let said = error_of(&mut init(&garage));
     assert!(said.contains("its rights on the bucket"), "{said}");
     garage.expire_key();
-    let said = complaint(&mut init(&garage));
+    let said = error_of(&mut init(&garage));
     assert!(said.contains("have expired") && said.contains("renew them"), "{said}");
 }
 
@@ -52,7 +52,7 @@ fn wrong_keys_keys_that_ran_out_and_missing_rights_are_told_apart() {
 fn a_clock_that_is_days_late_is_named() {
     let garage = Garage::start();
     assert!(init(&garage).output().unwrap().status.success());
-    let said = complaint(&mut at("-2d", &init(&garage)));
+    let said = error_of(&mut at("-2d", &init(&garage)));
     assert!(said.contains("clock") && said.contains("NTP"), "{said}");
     let database_url = test_database();
     assert!(asman().args(["db", "migrate", "--database-url", &database_url]).output().unwrap().status.success());

@@ -11,7 +11,7 @@ use crate::support::until;
 use crate::{House, hash_of, location};
 
 const MIB: usize = 1 << 20;
-/// More than any number of bytes in 32 bits that has a sign.
+/// More bytes than a signed 32-bit number can count.
 const LARGE_MIB: usize = 2048;
 
 /// The large file, a MiB at a time, each other than the one before.

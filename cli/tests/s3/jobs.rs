@@ -13,18 +13,18 @@ const INPUT_BYTES: usize = 3_000_000;
 const TOKEN: &str = "for-the-api-alone";
 
 /// The storage's address for clients and workers, and all that they sent there.
-struct Door {
+struct CountingProxy {
     url: String,
     heard: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Door {
-    /// Opens on a port of its own; leads nowhere until it is told where to.
+impl CountingProxy {
+    /// Opens on its own port; it forwards only after its target is set.
     fn open() -> (Self, Arc<Mutex<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (heard, behind) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::<Mutex<String>>::default());
-        let door = Self { url, heard: heard.clone() };
+        let proxy = Self { url, heard: heard.clone() };
         let target = behind.clone();
         std::thread::spawn(move || {
             for inside in listener.incoming() {
@@ -32,7 +32,7 @@ impl Door {
                 pass(inside.unwrap(), TcpStream::connect(address).unwrap(), heard.clone());
             }
         });
-        (door, behind)
+        (proxy, behind)
     }
 }
 
@@ -79,13 +79,13 @@ fn run_job(house: &House) {
 
 #[test]
 fn a_jobs_files_go_past_the_api_and_no_token_goes_with_them() {
-    let (door, behind) = Door::open();
+    let (proxy, behind) = CountingProxy::open();
     let house = House::start_with(|api| {
-        api.env("ASMAN_S3_PUBLIC_ENDPOINT", &door.url);
+        api.env("ASMAN_S3_PUBLIC_ENDPOINT", &proxy.url);
     });
     house.garage.url.trim_start_matches("http://").clone_into(&mut behind.lock().unwrap());
     run_job(&house);
-    let heard = door.heard.lock().unwrap();
+    let heard = proxy.heard.lock().unwrap();
     // The input once and the output once; what was fetched shows in the requests.
     assert!((3 * INPUT_BYTES..4 * INPUT_BYTES).contains(&heard.len()), "{} bytes", heard.len());
     assert!(has(&heard, "PUT /files/") && has(&heard, "GET /files/"));

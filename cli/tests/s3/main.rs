@@ -1,4 +1,4 @@
-//! The files of `/f` in a real object storage, through the real program. `./x test-s3` runs it.
+//! The files of `/f` in a real object storage, with the real program. `./x test-s3` runs it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod faults;

@@ -1,5 +1,5 @@
-//! Clients that send jobs, cancel some, and look at every result as soon as it is there. The API may be away at any time: they ask
-//! again, as clients do.
+//! Clients that send jobs, cancel some, and look at every result as soon as it is there. The API may be down at any time: they
+//! ask again, as clients do.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::kinds::{self, Kind};
 
 pub const QUEUE: &str = "soak";
 /// Of one job, outages included.
-const PATIENCE: Duration = Duration::from_mins(5);
+const JOB_TIMEOUT: Duration = Duration::from_mins(5);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What all clients share.
@@ -33,7 +33,7 @@ pub struct Seen {
     pub ids: BTreeMap<usize, String>,
     pub kinds: BTreeMap<Kind, usize>,
     pub events: BTreeMap<String, usize>,
-    pub complaints: Vec<String>,
+    pub problems: Vec<String>,
 }
 
 impl Clients {
@@ -53,9 +53,9 @@ impl Clients {
             if n >= self.n_jobs {
                 return;
             }
-            if let Err(complaint) = self.one(n).await {
-                println!("job {n}: {complaint}");
-                self.seen.lock().unwrap().complaints.push(format!("job {n}: {complaint}"));
+            if let Err(problem) = self.one(n).await {
+                println!("job {n}: {problem}");
+                self.seen.lock().unwrap().problems.push(format!("job {n}: {problem}"));
             }
             self.n_done.fetch_add(1, Ordering::Relaxed);
         }
@@ -92,7 +92,7 @@ impl Clients {
             }
         }
         let given_up = self.is_given_up(&job, &result).await?;
-        kinds::complaint(n, &result).filter(|_| !given_up).map_or(Ok(()), |complaint| Err(format!("{id}: {complaint}")))
+        kinds::problem(n, &result).filter(|_| !given_up).map_or(Ok(()), |problem| Err(format!("{id}: {problem}")))
     }
 
     /// A job that met three killed workers before it had a container has ended as it must.
@@ -115,7 +115,7 @@ impl Clients {
             let is_one = count("queued") == 1 && count("finished") == 1 && events.last().is_some_and(|last| last == "finished");
             let mut seen = self.seen.lock().unwrap();
             if !is_one {
-                seen.complaints.push(format!("job {n}: {id}: its history is {events:?}"));
+                seen.problems.push(format!("job {n}: {id}: its history is {events:?}"));
             }
             events.into_iter().for_each(|event| *seen.events.entry(event).or_default() += 1);
         }
@@ -129,7 +129,7 @@ impl Clients {
 
     /// Asks until the answer is the one.
     async fn until(&self, path: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value, String> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + JOB_TIMEOUT;
         loop {
             let said = self.json(|| self.http.get(format!("{}{path}", self.api))).await?;
             if is_it(&said) {
@@ -150,7 +150,7 @@ impl Clients {
 
     /// Asks until the API answers. A refusal is an answer.
     async fn insist(&self, ask: impl Fn() -> reqwest::RequestBuilder) -> Result<reqwest::Response, String> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + JOB_TIMEOUT;
         loop {
             let why = match ask().send().await {
                 Ok(answer) if answer.status().is_success() => return Ok(answer),

@@ -1,4 +1,4 @@
-//! An engine of the test's own, and what it still holds at the end.
+//! The test's own engine, and what remains in it at the end.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -63,7 +63,7 @@ fn said(program: &str, line: &str) -> Vec<String> {
     lines
 }
 
-/// A layer that the engine finishes for a build whose worker or connection is gone already: nobody is told of it.
+/// A layer that the engine finishes for a build whose worker or connection is already gone, so no worker learns of it.
 const UNTOLD: &str = "<none>:<none>";
 
 /// What workers that have ended left in the engine and in the packet filter, one sentence each. Built images are meant to stay, and

@@ -33,7 +33,7 @@ kinds![
     BadImage,
 ];
 
-/// Where the registry listens that has no image.
+/// The address of the registry without images.
 pub const REGISTRY: &str = "127.0.0.1:5000";
 
 /// The kind of the job with this number.
@@ -96,8 +96,8 @@ pub fn large_output(n: usize) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Why the result is not what it must be, if so. `job` is the data of `result.json`.
-pub fn complaint(n: usize, job: &Value) -> Option<String> {
+/// Why the result is wrong, if it is. `job` is the data of `result.json`.
+pub fn problem(n: usize, job: &Value) -> Option<String> {
     let kind = kind_of(n);
     let finished = &job["finished"];
     let says = |part: &str| finished["message"].as_str().is_some_and(|said| said.contains(part));
@@ -105,7 +105,7 @@ pub fn complaint(n: usize, job: &Value) -> Option<String> {
         CancelledEarly | CancelledLate => ("Cancelled", None, None),
         ExitCode => ("Success", Some(3), None),
         TimedOut | IgnoresTerm => ("TimedOut", None, Some("ran longer than")),
-        // The engine may lose the kernel's word about a container that ends at once; the result then says what it does know.
+        // The engine may miss the kernel's message about a container that ends at once; the result then contains what it knows.
         OutOfMemory if says("does not report that memory ran out") => ("Success", Some(137), None),
         OutOfMemory => ("Error", Some(137), Some("out of memory")),
         BadImage => ("Error", None, Some("none:v1")),

@@ -1,7 +1,7 @@
 //! Many jobs of every kind on two workers, while processes are killed, drained and restarted and a disk is full: `./x soak`.
 //!
-//! `SOAK_JOBS` (1000) jobs. The engine, the API and the workers live in namespaces of their own (network, mounts, processes), so that
-//! nothing of this machine's engine is touched and nothing stays, however it ends. Needs root.
+//! `SOAK_JOBS` (1000) jobs. The engine, the API and the workers live in namespaces of their own (network, mounts, processes), so
+//! that this machine's engine is not affected and nothing remains after any kind of end. Needs root.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 #![allow(missing_docs, unreachable_pub, reason = "parts of one test")]
 
@@ -25,17 +25,17 @@ use support::house::{House, test_database};
 use support::registry::Registry;
 use trouble::Trouble;
 
-/// Where the test goes on in its namespaces.
+/// Marks that the test runs in its namespaces.
 const FOLDER: &str = "SOAK_FOLDER";
 /// Jobs that wait or run at any time: twice what the workers run at once, and as much again.
 const N_CLIENTS: usize = 24;
-/// At most one job in so many is given to a worker that has just taken its question back.
+/// At most one of this many jobs is given to a worker that has just cancelled its request.
 const CROSSED: usize = 10;
 /// Longest time without a job that ends.
 const STALL: Duration = Duration::from_mins(6);
 
 /// Makes the namespaces ready: the loopback device, and a /sys that shows their network. The shell is the first process there and
-/// waits for whatever nobody else does.
+/// reaps orphaned processes.
 const ENTER: &str = r#"set -e
 ip link set lo up
 mkdir "$SOAK_FOLDER/cgroup"
@@ -99,20 +99,20 @@ fn soak(folder: &Path) {
     let n_kills = trouble.n_kills;
     let count = |event: &str| seen.events.get(event).copied().unwrap_or_default();
     let (n_lost, n_released) = (count("requeued"), count("released"));
-    // A claim is taken back as lost only when its worker was killed: no more than a worker's jobs for each kill.
+    // A claim is lost only when its worker was killed: at most a worker's jobs for each kill.
     if n_lost > trouble::JOBS_AT_ONCE * n_kills {
-        seen.complaints.push(format!("{n_lost} claims were lost by {n_kills} kills"));
+        seen.problems.push(format!("{n_lost} claims were lost by {n_kills} kills"));
     }
-    // Each trouble may give back what all workers run and what they were given just then; beside that, an answer crosses with a
-    // question that is taken back. More would be jobs that go round.
+    // Each trouble may release the jobs that all workers run and were just given. In addition an answer may cross with a
+    // cancelled request. More releases would mean that jobs go in circles.
     let n_troubles = n_kills + trouble::N_ONCE;
     if n_released > 2 * trouble::N_WORKERS * trouble::JOBS_AT_ONCE * n_troubles + n_jobs / CROSSED {
-        seen.complaints.push(format!("{n_released} claims were given back in {n_troubles} troubles"));
+        seen.problems.push(format!("{n_released} claims were given back in {n_troubles} troubles"));
     }
-    let troubles = trouble.end(&mut seen.complaints);
-    seen.complaints.extend(left_behind(n_builds, n_troubles));
+    let troubles = trouble.end(&mut seen.problems);
+    seen.problems.extend(left_behind(n_builds, n_troubles));
     println!("{}", summary(n_jobs, took, &seen, &troubles));
-    assert!(seen.complaints.is_empty(), "{} complaints:\n{}", seen.complaints.len(), seen.complaints.join("\n"));
+    assert!(seen.problems.is_empty(), "{} problems:\n{}", seen.problems.len(), seen.problems.join("\n"));
     assert_eq!(seen.ids.len(), n_jobs);
 }
 
@@ -120,9 +120,9 @@ fn summary(n_jobs: usize, took: Duration, seen: &Seen, troubles: &str) -> String
     let list = |entries: Vec<String>| entries.join(", ");
     let kinds = list(seen.kinds.iter().map(|(kind, n)| format!("{n} {kind:?}")).collect());
     let events = list(seen.events.iter().map(|(event, n)| format!("{n} {event}")).collect());
-    let (seconds, complaints) = (took.as_secs_f64(), seen.complaints.len());
+    let (seconds, problems) = (took.as_secs_f64(), seen.problems.len());
     let rate = n_jobs as f64 / seconds;
     format!(
-        "soak: {n_jobs} jobs in {seconds:.0} s, {rate:.2} jobs/s ({kinds}); {troubles}; events: {events}; {complaints} complaints"
+        "soak: {n_jobs} jobs in {seconds:.0} s, {rate:.2} jobs/s ({kinds}); {troubles}; events: {events}; {problems} problems"
     )
 }

@@ -32,7 +32,7 @@ pub const N_ONCE: usize = ONCE.len();
 const ONCE: [(f64, Act); 4] =
     [(0.2, Trouble::kill_api), (0.4, Trouble::drain_worker), (0.55, Trouble::restart_engine), (0.7, Trouble::fill_disk)];
 
-/// One worker and where it is kept.
+/// One worker and its folder.
 struct Worker {
     id: &'static str,
     data: PathBuf,
@@ -51,7 +51,7 @@ pub struct Trouble {
     n_once: usize,
     last_kill: Instant,
     pub n_kills: usize,
-    complaints: Vec<String>,
+    problems: Vec<String>,
 }
 
 impl Trouble {
@@ -69,14 +69,14 @@ impl Trouble {
             Worker { id, data, log, port, running }
         });
         let last_kill = Instant::now();
-        Self { house, workers: workers.into(), api, engine, n_once: 0, last_kill, n_kills: 0, complaints: Vec::new() }
+        Self { house, workers: workers.into(), api, engine, n_once: 0, last_kill, n_kills: 0, problems: Vec::new() }
     }
 
     /// Does what is due when this share of the jobs has ended.
     pub fn make(&mut self, share: f64) {
         for worker in &mut self.workers {
             if !is_alive(worker.running.pid().as_raw_nonzero().get()) {
-                self.complaints.push(format!("worker {} ended by itself: {:?}", worker.id, worker.running.wait()));
+                self.problems.push(format!("worker {} ended by itself: {:?}", worker.id, worker.running.wait()));
                 worker.restart(&self.house);
             }
         }
@@ -104,7 +104,7 @@ impl Trouble {
         let worker = &mut self.workers[0];
         let status = worker.running.stop();
         if !status.success() {
-            self.complaints.push(format!("worker {} drained with {status}", worker.id));
+            self.problems.push(format!("worker {} drained with {status}", worker.id));
         }
         worker.restart(&self.house);
     }
@@ -132,26 +132,26 @@ impl Trouble {
     }
 
     /// Ends the workers as an operator does, looks at what they leave on disk, and says what was done.
-    pub fn end(mut self, complaints: &mut Vec<String>) -> String {
+    pub fn end(mut self, problems: &mut Vec<String>) -> String {
         let mut n_adopted = 0;
         for worker in &mut self.workers {
             let status = worker.running.stop();
             if !status.success() {
-                self.complaints.push(format!("worker {} ended with {status}", worker.id));
+                self.problems.push(format!("worker {} ended with {status}", worker.id));
             }
             for name in ["jobs", "spool"] {
                 let left = std::fs::read_dir(worker.data.join(name)).unwrap().map(|entry| entry.unwrap().file_name());
                 let left: Vec<_> = left.collect();
                 if !left.is_empty() {
-                    self.complaints.push(format!("worker {} left in {name}: {left:?}", worker.id));
+                    self.problems.push(format!("worker {} left in {name}: {left:?}", worker.id));
                 }
             }
             n_adopted += std::fs::read_to_string(&worker.log).unwrap().matches("a job of an earlier run continues").count();
         }
         if self.n_once < ONCE.len() {
-            self.complaints.push(format!("only {} of the troubles happened", self.n_once));
+            self.problems.push(format!("only {} of the troubles happened", self.n_once));
         }
-        complaints.append(&mut self.complaints);
+        problems.append(&mut self.problems);
         // The engine is looked at by the caller, and ends with the namespace.
         std::mem::forget(self.engine);
         let n_kills = self.n_kills;
@@ -164,7 +164,7 @@ impl Trouble {
 impl Worker {
     fn restart(&mut self, house: &House) {
         self.running = start_worker(house, self.id, &self.data, &self.log, self.port);
-        // One that meets no engine at its start ends at once, as it should.
+        // A worker without an engine at its start ends at once, as it should.
         until(|| self.health());
     }
 
@@ -174,7 +174,7 @@ impl Worker {
     }
 }
 
-/// Its words go to a file, where they are found when the test has failed.
+/// Its output goes to a file, for the analysis of a failed test.
 fn start_worker(house: &House, id: &str, data: &Path, log: &Path, port: u16) -> Running {
     let mut worker = asman();
     worker.args([

@@ -42,7 +42,7 @@ impl Cluster {
         self.control(&["-m", "fast", "restart"]);
     }
 
-    /// As a power cut does it: nothing is written out, recovery replays the log.
+    /// Like a power failure: nothing is written, and recovery replays the log.
     pub fn crash_and_start(&self) {
         self.control(&["-m", "immediate", "stop"]);
         self.control(&["start"]);

@@ -1,8 +1,8 @@
-//! Where a database is and how to reach it: the one reading of `DATABASE_URL`, with libpq's meaning.
+//! The address of a database: the only parser of `DATABASE_URL`, with libpq's meaning.
 //!
-//! Comes in: a URL (`postgres://…`) or a list of keywords (`host=… dbname=…`), and the environment (`PGHOST`, `PGPASSWORD`, …) for
-//! what it leaves out. Goes out: an [`Address`], from which every driver gets the same settings. A parameter is honoured, known
-//! to make no difference here, or refused by its name; none is passed over in silence. Errors never show a value that may be a
+//! Comes in: a URL (`postgres://…`) or a list of keywords (`host=… dbname=…`), and the environment (`PGHOST`, `PGPASSWORD`, …)
+//! for missing parts. Goes out: an [`Address`], from which every driver gets the same settings. Each parameter is used, or is
+//! known to have no effect here, or is refused by name; none is ignored silently. Errors never show a value that may be a
 //! password.
 
 mod keywords;
@@ -26,10 +26,10 @@ pub enum AddressError {
     /// Neither form.
     #[error("the database's address cannot be read: {0}")]
     Form(&'static str),
-    /// A parameter that nobody knows.
+    /// An unknown parameter.
     #[error("the database's address has the parameter `{0}`, which is unknown; remove it")]
     Unknown(String),
-    /// A parameter that libpq knows and that would make a difference.
+    /// A parameter of libpq that is not supported here.
     #[error("the database's address has `{name}={value}`, which is not supported here; {hint}")]
     Unsupported {
         /// The parameter.
@@ -39,7 +39,7 @@ pub enum AddressError {
         /// What to do.
         hint: &'static str,
     },
-    /// A value that the parameter does not take.
+    /// A wrong value of a parameter.
     #[error("the database's address has a wrong `{name}`: {why}")]
     Value {
         /// The parameter.
@@ -54,7 +54,7 @@ pub enum AddressError {
 pub enum Host {
     /// The folder of a unix socket.
     Socket(PathBuf),
-    /// A name or a number.
+    /// A host name or an address.
     Name(String),
 }
 
@@ -63,19 +63,19 @@ pub enum Host {
 pub enum TlsMode {
     /// Never.
     Disable,
-    /// Only where the server insists.
+    /// Only if the server requires it.
     Allow,
-    /// Where the server offers it.
+    /// If the server offers it.
     Prefer,
-    /// Always; the certificate is not judged.
+    /// Always; the certificate is not checked.
     Require,
-    /// Always; the certificate is of a known authority.
+    /// Always; the certificate is from a known authority.
     VerifyCa,
-    /// Always; the certificate is of a known authority and names the host.
+    /// Always; the certificate is from a known authority and names the host.
     VerifyFull,
 }
 
-/// Which authorities are known.
+/// Which authorities are trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Roots {
     /// Those of the machine.
@@ -84,18 +84,18 @@ pub enum Roots {
     File(PathBuf),
 }
 
-/// How an idle or silent connection over TCP is treated. What is absent is left to the system.
+/// Keep-alive settings of TCP connections. Missing values are left to the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Whether an idle connection is asked for a sign of life.
+    /// Whether an idle connection is probed.
     pub is_on: bool,
-    /// How long it may be idle before that.
+    /// Idle time before the first probe.
     pub idle: Option<Duration>,
-    /// Time between two such questions.
+    /// Time between two probes.
     pub interval: Option<Duration>,
-    /// Questions without an answer until it is given up.
+    /// Unanswered probes until the connection is given up.
     pub count: Option<u32>,
-    /// Longest time that sent bytes may stay without a receipt.
+    /// Longest time that sent bytes may stay unacknowledged.
     pub user_timeout: Option<Duration>,
 }
 
@@ -118,7 +118,7 @@ pub struct Address {
     pub database: String,
     /// Whether to encrypt.
     pub tls: TlsMode,
-    /// Who may have signed the server's certificate.
+    /// Which authorities may have signed the server's certificate.
     pub roots: Roots,
     /// Our own certificate and its key.
     pub certificate: Option<(PathBuf, PathBuf)>,
@@ -128,7 +128,7 @@ pub struct Address {
     pub options: Option<String>,
     /// Longest wait for a connection.
     pub connect_timeout: Option<Duration>,
-    /// Signs of life.
+    /// Keep-alives.
     pub keepalive: Keepalive,
 }
 
@@ -139,7 +139,7 @@ impl std::fmt::Debug for Address {
 }
 
 impl Address {
-    /// Reads an address, with the environment of this process for what it leaves out.
+    /// Reads an address, with the environment of this process for missing parts.
     ///
     /// # Errors
     /// When it cannot be used; the sentence names the parameter.
@@ -148,7 +148,7 @@ impl Address {
     }
 
     fn read_with(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, AddressError> {
-        // A value that comes out of a file often ends in a newline.
+        // A value from a file often ends in a newline.
         let text = text.trim();
         let given = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             url::parameters(text)?

@@ -1,11 +1,11 @@
-//! What each of libpq's parameters means here.
+//! The meaning of each of libpq's parameters here.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Address, AddressError, Host, Keepalive, Parameters, Roots, TlsMode, options, pass_file};
 
-/// Parameters that make a difference, with the variable that stands for each.
+/// Parameters that have an effect, with the environment variable of each.
 const HONOURED: [(&str, &str); 22] = [
     ("application_name", "PGAPPNAME"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
@@ -28,12 +28,12 @@ const HONOURED: [(&str, &str); 22] = [
     ("target_session_attrs", "PGTARGETSESSIONATTRS"),
     ("tcp_user_timeout", ""),
     ("user", "PGUSER"),
-    // Both drivers speak UTF-8 whatever it says; see IRRELEVANT for other values.
+    // Both drivers always use UTF-8; see IRRELEVANT for other values.
     ("client_encoding", ""),
 ];
 
-/// Parameters that may have these values only, because this is what happens here. No value at all: any will do, the connection
-/// is neither more nor less than what was asked for.
+/// Parameters that may have only these values, because the connection always behaves like this. An empty list: every value is
+/// accepted, because it changes nothing.
 const IRRELEVANT: [(&str, &[&str], &str); 17] = [
     ("channel_binding", &["disable", "prefer"], "leave it out"),
     ("client_encoding", &["utf8", "UTF8", "UTF-8", "utf-8", "auto", "unicode", "UNICODE"], "it is always UTF8"),
@@ -54,7 +54,7 @@ const IRRELEVANT: [(&str, &[&str], &str); 17] = [
     ("target_session_attrs", &["any", "read-write", "primary"], "this program writes"),
 ];
 
-/// Parameters that ask for a check which is not made here, or name what is not read.
+/// Parameters that require an unsupported check, or name files that are not read.
 const REFUSED: [(&str, &str); 8] = [
     ("require_auth", "leave it out, or use sslmode=verify-full"),
     ("requirepeer", "leave it out"),
@@ -66,7 +66,7 @@ const REFUSED: [(&str, &str); 8] = [
     ("sslpassword", "give a key without a password"),
 ];
 
-/// Variables that ask for what is judged by the two lists above.
+/// Environment variables that the two lists above also check.
 const JUDGED: [(&str, &str); 10] = [
     ("channel_binding", "PGCHANNELBINDING"),
     ("gssencmode", "PGGSSENCMODE"),
@@ -84,7 +84,7 @@ const JUDGED: [(&str, &str); 10] = [
 pub(super) fn check(given: &Parameters) -> Result<(), AddressError> {
     for (name, value) in given {
         let unsupported = |hint| {
-            // None of these holds a secret, but for one.
+            // None of these contains a secret, except one.
             let value = if name == "sslpassword" { "…".to_owned() } else { value.clone() };
             Err(AddressError::Unsupported { name: name.clone(), value, hint })
         };
@@ -102,7 +102,7 @@ pub(super) fn check(given: &Parameters) -> Result<(), AddressError> {
     Ok(())
 }
 
-/// What the environment says.
+/// The values from the environment.
 pub(super) fn of_environment(environment: &impl Fn(&str) -> Option<String>) -> Parameters {
     let value_of = |(name, variable): &(&str, &str)| {
         let value = environment(variable).filter(|value| !variable.is_empty() && !value.is_empty())?;
@@ -111,12 +111,12 @@ pub(super) fn of_environment(environment: &impl Fn(&str) -> Option<String>) -> P
     HONOURED.iter().chain(&JUDGED).filter_map(value_of).collect()
 }
 
-/// The address that the parameters name. What nobody gave has libpq's default.
+/// The address of the parameters. Missing parts have libpq's defaults.
 pub(super) fn address(all: &Parameters, environment: &impl Fn(&str) -> Option<String>) -> Result<Address, AddressError> {
     let get = |name: &str| all.get(name).filter(|value| !value.is_empty()).cloned();
     let home = environment("HOME").map(PathBuf::from).unwrap_or_default();
     let Some(user) = get("user").or_else(|| os_user(environment)) else {
-        return Err(AddressError::Value { name: "user", why: "there is none; write one".to_owned() });
+        return Err(AddressError::Value { name: "user", why: "it is missing; give one".to_owned() });
     };
     let database = get("dbname").unwrap_or_else(|| user.clone());
     if let (Some(value), Some(_), Some("verify-full")) = (get("hostaddr"), get("host"), get("sslmode").as_deref()) {
@@ -170,7 +170,7 @@ fn host_of(text: &str) -> Host {
     if text.starts_with('/') { Host::Socket(PathBuf::from(text)) } else { Host::Name(text.to_owned()) }
 }
 
-/// Where the distributions put the socket; else this machine by its name.
+/// The socket's folder in common distributions; else this machine's host name.
 fn default_host() -> String {
     let places = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
     let has_socket = |place: &&&str| Path::new(place).join(".s.PGSQL.5432").exists();
@@ -191,7 +191,7 @@ fn number(name: &'static str, text: Option<String>) -> Result<Option<u32>, Addre
     Ok(u32::try_from(number).ok().filter(|number| *number > 0))
 }
 
-/// `require` with a file of authorities checks them: libpq has kept that for its own past.
+/// `require` with a file of authorities checks the certificate: libpq keeps this for compatibility.
 fn tls(mode: Option<&str>, roots: Option<String>, home: &Path) -> Result<(TlsMode, Roots), AddressError> {
     let of_system = roots.as_deref() == Some("system");
     let mode = match mode.unwrap_or(if of_system { "verify-full" } else { "prefer" }) {
@@ -222,7 +222,7 @@ fn tls(mode: Option<&str>, roots: Option<String>, home: &Path) -> Result<(TlsMod
         return Err(AddressError::Value { name: "sslrootcert", why });
     }
     if mode == TlsMode::VerifyCa && file.is_none() {
-        // Anybody gets a certificate of a public authority.
+        // Everyone can get a certificate from a public authority.
         let why = "verify-ca needs the file of its authorities in sslrootcert; or use verify-full".to_owned();
         return Err(AddressError::Value { name: "sslmode", why });
     }

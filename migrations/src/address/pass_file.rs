@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Host;
 
-/// The password of the first line that fits. A file that others can read is passed over, as libpq does.
+/// The password of the first matching line. A file that others can read is ignored, as in libpq.
 pub(super) fn password(file: &Path, host: &Host, port: u16, database: &str, user: &str) -> Option<String> {
     let mode = file.metadata().ok()?.permissions().mode();
     if mode & 0o077 != 0 {

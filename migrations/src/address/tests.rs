@@ -1,4 +1,4 @@
-//! One table of cases: what is written, and what it means.
+//! One table of cases: the text, and its meaning.
 
 use super::*;
 

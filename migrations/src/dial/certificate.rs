@@ -1,4 +1,4 @@
-//! What a certificate says, also one of X.509's first version, which the web's rules do not read.
+//! Reads certificates, including X.509 version 1, which the usual web libraries do not read.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::verify_server_name;
@@ -13,7 +13,7 @@ use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, SubjectAltName};
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// A certificate that was read.
+/// A parsed certificate.
 pub(super) struct Certificate(x509_cert::Certificate);
 
 impl Certificate {
@@ -25,7 +25,7 @@ impl Certificate {
         self.0.tbs_certificate.subject == self.0.tbs_certificate.issuer
     }
 
-    /// Whether it has no extensions, as one of the first version, or is an authority's, and in neither case is bound to a purpose.
+    /// Whether it has no extensions, as in version 1, or belongs to an authority, and is not restricted to a purpose.
     pub(super) fn is_unread_by_the_webs_rules(&self) -> bool {
         let tbs = &self.0.tbs_certificate;
         let is_authority = || matches!(tbs.get::<BasicConstraints>(), Ok(Some((_, constraints))) if constraints.ca);
@@ -64,7 +64,7 @@ impl Certificate {
         signed.issuer == by.subject && fitting.any(|algorithm| algorithm.verify_signature(key, &message, signature).is_ok())
     }
 
-    /// Whether it names the host: by its alternative names, or, when it has no fitting kind of them, by its subject.
+    /// Whether it names the host: by its alternative names or, if it has none of a suitable kind, by its subject.
     pub(super) fn judge_name(&self, der: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
         let names = self.alternative_names();
         let is_kind = |alternative: &GeneralName| match name {
@@ -120,7 +120,7 @@ fn content(der: &[u8]) -> &[u8] {
     der.get(2..).unwrap_or_default()
 }
 
-/// A name of a certificate against a host's. A star stands for the host's first part alone.
+/// Compares a certificate's name with a host name. A star matches only the first part of the host name.
 fn is_name_of(pattern: &str, host: &str) -> bool {
     let is_same = |a: &str, b: &str| !a.is_empty() && a.eq_ignore_ascii_case(b);
     match (pattern.strip_prefix("*."), host.split_once('.')) {

@@ -1,9 +1,9 @@
-//! How a server's certificate is judged: as OpenSSL does it for libpq, which is kinder than the web's rules.
+//! Checks a server's certificate as OpenSSL does it for libpq, which is less strict than web browsers.
 //!
-//! Beyond what the web's rules accept: a certificate that is itself in the file of authorities (`openssl req -x509` makes an authority
-//! of it), one without extensions or that could be an authority itself when an authority of the file has signed it, and a name that
-//! stands only in the subject. `sslmode`
-//! below `verify-ca` judges nothing, but the server must still hold the certificate's key.
+//! Beyond the web's rules it accepts: a certificate that is itself in the file of authorities (`openssl req -x509` makes it an
+//! authority); a certificate without extensions, or one that could be an authority, if an authority of the file has signed it;
+//! and a name that is only in the subject. With an `sslmode` below `verify-ca` nothing is checked, but the server must still have
+//! the certificate's key.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use super::certificate::Certificate;
 use crate::{Address, Error, Roots, TlsMode};
 
-/// What rustls needs to know for the servers of an address.
+/// The TLS configuration for the servers of an address.
 pub(super) fn client_config(address: &Address) -> Result<ClientConfig, Error> {
     let wrong = |error: &dyn std::error::Error| Error::Connect(crate::chain(error));
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -34,11 +34,11 @@ pub(super) fn client_config(address: &Address) -> Result<ClientConfig, Error> {
     builder.with_client_auth_cert(chain, key).map_err(|error| Error::Connect(format!("sslcert and sslkey: {error}")))
 }
 
-/// Judges a server's certificate.
+/// Checks a server's certificate.
 #[derive(Debug)]
 struct Judge {
     mode: TlsMode,
-    /// The authorities, and how to follow a chain to one; none where nothing is judged.
+    /// The authorities, and the verifier of chains; none when nothing is checked.
     known: Option<(Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>)>,
     provider: Arc<CryptoProvider>,
 }
@@ -51,14 +51,14 @@ impl Judge {
         }
         let authorities = authorities(&address.roots)?;
         let mut store = RootCertStore::empty();
-        // A certificate that cannot be read as an authority is one that nobody's chain ends at.
+        // A certificate that cannot be read as an authority cannot end a chain.
         store.add_parsable_certificates(authorities.iter().cloned());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build();
         let verifier = verifier.map_err(|error| Error::Connect(format!("sslrootcert: {error}")))?;
         Ok(Self { mode, known: Some((authorities, verifier)), provider })
     }
 
-    /// Whether an authority that we know vouches for it.
+    /// Whether a known authority has signed it.
     fn judge_chain(
         &self,
         der: &CertificateDer<'_>,
@@ -80,7 +80,7 @@ impl Judge {
             return if is_signed { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) };
         }
         match verifier.verify_server_cert(der, intermediates, name, &[], now) {
-            // The chain is judged before the name is, and the name is our own matter.
+            // The chain is checked before the name, and this code checks the name itself.
             Ok(_)
             | Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -95,7 +95,7 @@ fn authorities(roots: &Roots) -> Result<Vec<CertificateDer<'static>>, Error> {
     let unread = |error: &dyn std::fmt::Display| Error::Connect(format!("sslrootcert {}: {error}", file.display()));
     let all = CertificateDer::pem_file_iter(file).map_err(|error| unread(&error))?;
     let all = all.collect::<Result<Vec<_>, _>>().map_err(|error| unread(&error))?;
-    if all.is_empty() { Err(unread(&"it holds no certificate")) } else { Ok(all) }
+    if all.is_empty() { Err(unread(&"it contains no certificate")) } else { Ok(all) }
 }
 
 impl ServerCertVerifier for Judge {

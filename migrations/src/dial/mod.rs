@@ -1,11 +1,11 @@
-//! One connection to a server as libpq makes it, for drivers that have their own idea of `sslmode` or none of a parameter.
+//! Opens one connection to a server as libpq does, for drivers that treat `sslmode` differently or do not support a parameter.
 //!
-//! A driver speaks to a [`Dialer`] in the clear, within this process. The dialer reads the driver's first message, connects to the
-//! server as the address says (encrypted, judged, kept alive), repeats that message there and then passes bytes both ways. What
-//! goes wrong before the server's first answer reaches the driver as a server's refusal with the code 08001 and one sentence, so
-//! that every driver tells it alike.
+//! A driver talks to a [`Dialer`] unencrypted, within this process. The dialer reads the driver's first message, connects to the
+//! server with the address's settings (encryption, certificates, keep-alives), repeats the message there and then copies bytes
+//! both ways. An error before the server's first answer reaches the driver as a server's refusal with the code 08001 and one
+//! sentence, so that every driver reports it in the same way.
 //!
-//! Bounds: a first message of [`STARTUP_MAX`] bytes, [`PATIENCE`] for the whole of connecting where the address has no
+//! Bounds: a first message of [`STARTUP_MAX`] bytes, [`CONNECT_TIMEOUT`] for the whole connection attempt if the address has no
 //! `connect_timeout`.
 
 mod certificate;
@@ -24,10 +24,10 @@ use tokio_rustls::TlsConnector;
 
 use crate::{Address, Error, Host, Keepalive, TlsMode};
 
-/// Most bytes of a driver's first message; a server takes 10,000.
+/// Most bytes of a driver's first message; a server accepts 10,000.
 const STARTUP_MAX: usize = 16 * 1024;
-/// Longest wait for a server's first answer where the address names none.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Longest wait for a server's first answer if the address has no timeout.
+const CONNECT_TIMEOUT: Duration = Duration::from_mins(2);
 /// Asks a server whether it encrypts: length and code.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// First byte of a server's refusal.
@@ -38,16 +38,16 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// How one try speaks.
+/// The encryption of one try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Voice {
     Clear,
-    /// In the clear where the server does not encrypt.
+    /// Unencrypted if the server does not support TLS.
     EncryptedIfOffered,
     Encrypted,
 }
 
-/// A server's connection and the first byte of its answer; none when it closed without one.
+/// A server's connection and the first byte of its answer; none if it closed without an answer.
 struct Answered {
     stream: Box<dyn Stream>,
     first: Option<u8>,
@@ -59,7 +59,7 @@ pub struct Dialer {
     mode: TlsMode,
     tls: TlsConnector,
     keepalive: Keepalive,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl std::fmt::Debug for Dialer {
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    /// Reads the certificates that the address names.
+    /// Reads the certificate files of the address.
     ///
     /// # Errors
     /// When one of them cannot be read.
@@ -78,14 +78,14 @@ impl Dialer {
             mode: address.tls,
             tls: TlsConnector::from(Arc::new(judge::client_config(address)?)),
             keepalive: address.keepalive,
-            patience: address.connect_timeout.unwrap_or(PATIENCE),
+            timeout: address.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         })
     }
 
     /// Serves one driver's connection until either side ends it.
     pub async fn serve(&self, mut driver: impl AsyncRead + AsyncWrite + Unpin, host: &Host, port: u16) {
         let Ok(startup) = first_message(&mut driver).await else { return };
-        let answered = match tokio::time::timeout(self.patience, self.call(host, port, &startup)).await {
+        let answered = match tokio::time::timeout(self.timeout, self.call(host, port, &startup)).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(why)) => return refuse(&mut driver, host, port, &why).await,
             Err(_) => return refuse(&mut driver, host, port, &io::ErrorKind::TimedOut.into()).await,
@@ -94,12 +94,12 @@ impl Dialer {
         if let Some(first) = first
             && driver.write_all(&[first]).await.is_ok()
         {
-            // Either side's end is the end; both know what it means to them.
+            // The end of either side ends the connection.
             let _ = tokio::io::copy_bidirectional(&mut driver, &mut stream).await;
         }
     }
 
-    /// Tries the ways that the mode allows, in libpq's order. Of two refusals the first is the one that is passed on.
+    /// Tries the encryptions that the mode allows, in libpq's order. Of two refusals the first one is returned.
     async fn call(&self, host: &Host, port: u16, startup: &[u8]) -> io::Result<Answered> {
         let voices: &[Voice] = match (host, self.mode) {
             (Host::Socket(_), _) | (_, TlsMode::Disable) => &[Voice::Clear],
@@ -111,7 +111,7 @@ impl Dialer {
         for voice in voices {
             match self.try_once(host, port, startup, *voice).await {
                 Ok(answered) if answered.first != Some(REFUSAL) => return Ok(answered),
-                // A server that is not there is not there in another voice either.
+                // If the server cannot be reached, the other encryption would not help.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Err(error),
                 outcome => refused = refused.or(Some(outcome)),
             }
@@ -147,12 +147,12 @@ impl Dialer {
             (_, Voice::EncryptedIfOffered) => return Ok(Box::new(stream)),
             _ => return Err(io::Error::other("sslmode: the server does not encrypt; set ssl=on there, or sslmode=prefer here")),
         }
-        let server = ServerName::try_from(name.clone()).map_err(|_| io::Error::other("the host's name cannot be one"))?;
+        let server = ServerName::try_from(name.clone()).map_err(|_| io::Error::other("the host's name is not a valid name"))?;
         Ok(Box::new(self.tls.connect(server, stream).await?))
     }
 }
 
-/// The driver's first message: four bytes that say how long it is, themselves included, and the rest.
+/// The driver's first message: four bytes with its length, including themselves, and the rest.
 async fn first_message(driver: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = driver.read_u32().await?;
     let size = usize::try_from(length).unwrap_or(usize::MAX);
@@ -165,35 +165,35 @@ async fn first_message(driver: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<
     Ok(message)
 }
 
-/// Tells the driver what went wrong as a server would.
+/// Sends the error to the driver in the form of a server's error.
 async fn refuse(driver: &mut (impl AsyncWrite + Unpin), host: &Host, port: u16, why: &io::Error) {
     let place = match host {
         Host::Socket(folder) => folder.display().to_string(),
         Host::Name(name) => name.clone(),
     };
-    // A server that is not there may be on its way up, for which drivers wait.
+    // A server that cannot be reached may be starting, and drivers wait for that.
     let is_down = matches!(why.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
     let code = if is_down { "57P03" } else { "08001" };
     let fields = format!("SFATAL\0VFATAL\0C{code}\0M{}\0\0", sentence(&place, port, why).replace('\0', " "));
     let mut message = vec![REFUSAL];
     message.extend(u32::try_from(fields.len() + 4).unwrap_or_default().to_be_bytes());
     message.extend(fields.as_bytes());
-    // A driver that is gone needs no answer.
+    // A driver that has closed needs no answer.
     let _ = driver.write_all(&message).await;
     let _ = driver.shutdown().await;
 }
 
-/// What went wrong; of a certificate also the parameter that asked for it.
+/// The error; for a certificate also the parameter that required the check.
 fn sentence(place: &str, port: u16, why: &io::Error) -> String {
     let judged = why.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let hint = match judged {
         Some(rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "; `sslmode=verify-full` wants this name in the server's certificate",
+        )) => "; `sslmode=verify-full` requires this name in the server's certificate",
         Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             "; no authority of `sslrootcert` has signed the server's certificate"
         }
-        Some(rustls::Error::InvalidCertificate(_)) => "; `sslmode` asks that the server's certificate be judged",
+        Some(rustls::Error::InvalidCertificate(_)) => "; `sslmode` requires a check of the server's certificate",
         _ => "",
     };
     format!("{place}, port {port}: {why}{hint}")

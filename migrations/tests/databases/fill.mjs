@@ -2,8 +2,8 @@
 //
 //   node fill.mjs http://localhost:8000 > answers.json
 //
-// Run with the program of a release, before a release that changes the schema: `pg_dump --no-owner --inserts` of its database, without
-// the lines that begin with a backslash, and these answers are what the next release's upgrade is tested with.
+// Run it with the program of one release, before a release that changes the schema: `pg_dump --no-owner --inserts` of its
+// database, without the lines that begin with a backslash, and these answers are what the next release's upgrade is tested with.
 
 const api = process.argv[2]
 
@@ -18,7 +18,7 @@ async function call(method, path, body) {
 const submit = async (definition, control, id) => (await call("POST", "/q/q", { id, definition, control })).jobId
 const items = (path, body) => call("POST", `/q/q/api/v1/queue/${path}`, body)
 
-// What the worker claims lives for a day, so that it still runs after the upgrade.
+// The worker's claims live for a day, so that they are still live after the upgrade.
 async function claim(tags = []) {
   const worker = { id: "w", version: "0", cpus: 4, gpus: 1, memory: 8e9, tags, maxJobDuration: "1h", executor: "docker" }
   const free = { cpus: 4, gpus: 1, memory: 8e9, jobs: 1 }
@@ -61,7 +61,7 @@ await finish(await claim(), "TimedOut", { ...result(137), isTimedOut: true })
 jobs.cancelled = await submit(plain("cancelled"))
 await call("POST", `/q/q/j/${jobs.cancelled}/cancel`, {})
 
-// Sent by a page that computes ids by another rule: its id is none of this job by this release's rule.
+// Sent by a page with another rule for ids: by this release's rule the id does not belong to this job.
 jobs.byPage = await submit({ ...plain("by a page"), env: {} }, undefined, "a".repeat(64))
 await finish(await claim(), "Success", result(0))
 

@@ -16,9 +16,9 @@ use protocol::is_sha256;
 
 /// An upload must begin, and a download too, within this time after the redirect.
 const REDIRECT_LIFETIME: Duration = Duration::from_mins(15);
-/// An address that is handed out before anything is sent.
+/// An address that a client gets before it sends anything.
 const UPLOAD_LIFETIME: Duration = Duration::from_hours(1);
-/// An address that ends up in a job, which may wait: the longest that the protocol signs.
+/// An address that becomes part of a job, which may wait: the longest lifetime that the protocol allows.
 const DOWNLOAD_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 impl S3 {
@@ -51,8 +51,8 @@ impl S3 {
         self.signer.put_object().bucket(&self.bucket).key(self.object(key))
     }
 
-    /// The hash stands in the address, where the signature covers it and the storage reads it as the header of that name: whoever
-    /// follows a redirect sends the headers that it had, so it could not send one that we ask for.
+    /// The hash is part of the address, where the signature covers it and the storage reads it like the header of that name. A
+    /// client that follows a redirect repeats its own headers, so it could not send an extra header that we ask for.
     pub(super) async fn sign_put(&self, put: PutObjectFluentBuilder, key: &str, lifetime: Duration) -> Result<String, ApiError> {
         let hash = is_sha256(key).then(|| hex::decode(key).ok()).flatten().map(|hash| STANDARD.encode(hash));
         let put = put.customize().mutate_request(move |request| {
@@ -78,7 +78,7 @@ impl S3 {
 
     #[expect(clippy::needless_pass_by_value, reason = "it is used up")]
     fn address(&self, signed: PresignedRequest) -> Result<String, ApiError> {
-        // Without one the address would be good for anything.
+        // Without it the address would be valid for any content.
         if !signed.uri().contains("X-Amz-Signature=") {
             return Err(self.report(Fault::NoCredentials));
         }

@@ -1,4 +1,4 @@
-//! Where the object storage is and how to get in.
+//! Where the object storage is, and with which credentials.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -11,52 +11,52 @@ use super::fault::Fault;
 use super::upload::PART_BYTES;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for a request and the head of its answer.
+/// Time limit for a request and the head of its answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same for requests with a part of a file in them: 64 KiB in a second, on a line that is slow.
+/// The same for requests that contain a part of a file: 64 KiB a second, for slow connections.
 const SEND_TIMEOUT: Duration = Duration::from_secs(READ_TIMEOUT.as_secs() + PART_BYTES as u64 / (64 * 1024));
-/// Most stores that are not Amazon's take this name for any region.
+/// Most storage systems other than Amazon's accept this name for any region.
 const REGION_DEFAULT: &str = "us-east-1";
 
-/// Object storage for the files of /f: Amazon S3 or anything that speaks its protocol.
+/// Object storage for the files of /f: Amazon S3 or any storage with the same protocol.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[group(skip)]
 #[command(next_help_heading = "Object storage")]
 pub struct S3Config {
-    /// Keep the files of /f in this bucket, not in a folder. `asman blob init` makes and prepares it.
+    /// Store the files of /f in this bucket instead of a folder. `asman blob init` creates and prepares it.
     #[arg(long, env = "ASMAN_S3_BUCKET", value_name = "NAME")]
     pub s3_bucket: Option<String>,
-    /// Address of the storage as the API sees it [default: Amazon's for the region].
+    /// Address of the storage for the API [default: Amazon's for the region].
     #[arg(long, env = "ASMAN_S3_ENDPOINT", value_name = "URL")]
     pub s3_endpoint: Option<String>,
-    /// Address of the storage as clients and workers see it, when it is another one.
+    /// Address of the storage for clients and workers, if it differs.
     #[arg(long, env = "ASMAN_S3_PUBLIC_ENDPOINT", value_name = "URL")]
     pub s3_public_endpoint: Option<String>,
     /// Region of the bucket [default: the one of the AWS environment, else us-east-1].
     #[arg(long, env = "ASMAN_S3_REGION", value_name = "NAME")]
     pub s3_region: Option<String>,
-    /// Name the bucket in the path, not in the host name: what most storage of one's own wants.
+    /// Name the bucket in the path instead of the host name, as most self-hosted storage requires.
     #[arg(long, env = "ASMAN_S3_PATH_STYLE", value_parser = clap::builder::FalseyValueParser::new())]
     pub s3_path_style: bool,
     /// Put this before the name of every object, such as `asman/`.
     #[arg(long, env = "ASMAN_S3_PREFIX", default_value = "", value_name = "TEXT")]
     pub s3_prefix: String,
-    /// Access key [default: what AWS's own tools would use].
+    /// Access key [default: the one that AWS's own tools would use].
     #[arg(long, env = "ASMAN_S3_ACCESS_KEY_ID", hide_env_values = true, value_name = "ID")]
     pub s3_access_key_id: Option<String>,
-    /// Secret of the access key. Every user of the machine can read arguments: prefer the variable.
+    /// Secret of the access key. Every user of the machine can read the arguments of a process, so use the environment variable.
     #[arg(long, env = "ASMAN_S3_SECRET_ACCESS_KEY", hide_env_values = true, value_name = "SECRET")]
     pub s3_secret_access_key: Option<String>,
-    /// Let all bytes pass through the API: for storage that clients cannot reach, or that does not check hashes.
+    /// Send all bytes through the API: for storage that clients cannot reach, or that does not check hashes.
     #[arg(long, env = "ASMAN_S3_PROXY", value_parser = clap::builder::FalseyValueParser::new())]
     pub s3_proxy: bool,
-    /// A file that is asked for this long after it was stored or renewed gets its whole time again [default: 24h].
+    /// When a file is asked for this long after it was stored or renewed, its lifetime starts again [default: 24h].
     #[arg(long, env = "ASMAN_S3_RENEW_AFTER", hide = true)]
     pub s3_renew_after: Option<protocol::Duration>,
 }
 
 impl S3Config {
-    /// The same settings as environment variables, for a process that takes over.
+    /// The same settings as environment variables, for a child process.
     pub fn to_environment(&self) -> Vec<(&'static str, String)> {
         let texts = [
             ("ASMAN_S3_BUCKET", self.s3_bucket.clone()),
@@ -73,9 +73,9 @@ impl S3Config {
         texts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
-    /// The two clients: the first talks to the storage, the second signs addresses for others and sends nothing.
+    /// The two clients: the first talks to the storage, the second only signs addresses for others.
     pub(super) async fn clients(&self) -> Result<(Client, Client), Fault> {
-        // A value that comes out of a file often ends in a newline, which a signature would hold.
+        // A value that comes from a file often ends in a newline, which would become part of the signature.
         let text = |given: &Option<String>| given.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         let keys = match (text(&self.s3_access_key_id), text(&self.s3_secret_access_key)) {
             (Some(id), Some(secret)) => Some(Credentials::new(id, secret, None, None, "flags")),
@@ -100,13 +100,13 @@ impl S3Config {
                 .region(region.clone())
                 .force_path_style(self.s3_path_style)
                 .timeout_config(timeouts.clone())
-                // What older and other storage refuses; hashes are bound where they matter.
+                // Older and other storage refuses these checksums. Hashes are bound where they matter.
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-                // It would mend this process's own requests and no address that it signs for others: with a clock so wrong it must
-                // not look as if all were well.
+                // The correction would fix this process's own requests, but not the addresses that it signs for others. With such
+                // a wrong clock the errors must stay visible.
                 .disable_clock_skew_correction(true)
-                // A volunteer's line may be slow; silence has its own bound.
+                // A client's connection may be slow. Silence has its own time limit.
                 .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             if let Some(endpoint) = endpoint {
                 builder = builder.endpoint_url(endpoint);
@@ -118,7 +118,7 @@ impl S3Config {
     }
 }
 
-/// What differs for requests that carry a part of a file.
+/// The settings of requests that contain a part of a file.
 pub(super) fn while_sending() -> aws_sdk_s3::config::Builder {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SEND_TIMEOUT).build();
     aws_sdk_s3::config::Builder::new().timeout_config(timeouts)
@@ -130,7 +130,7 @@ fn check_endpoint(address: &str) -> Result<(), Fault> {
     if is_good {
         Ok(())
     } else {
-        Err(Fault::Setting(format!("{address:?} is no address of a storage; write it as https://s3.example")))
+        Err(Fault::Setting(format!("{address:?} is not an address of a storage; write it as https://s3.example")))
     }
 }
 

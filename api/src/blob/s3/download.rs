@@ -20,7 +20,7 @@ use crate::blob::{FileName, guard};
 use crate::error::ApiError;
 
 const ABSENT: ApiError = ApiError::Refused(ErrorCode::NoFile, Cow::Borrowed("no file is stored under this key"));
-/// A storage that is silent this long in the middle of a file has failed.
+/// If a storage sends nothing for this long in the middle of a file, it has failed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl S3 {
@@ -37,7 +37,7 @@ impl S3 {
         if is_proxied || self.is_proxied {
             return self.pass_through(key, name, &asked.headers).await;
         }
-        // The storage's own 404 would be XML, and only after a redirect.
+        // The storage's own 404 would come only after a redirect, and as XML.
         self.head(key).await?.ok_or(ABSENT)?;
         let location = HeaderValue::try_from(self.redirect_get(key, name).await?).map_err(ApiError::bad_request)?;
         let no_store = HeaderValue::from_static("no-store");
@@ -54,7 +54,7 @@ impl S3 {
 
     async fn pass_through(&self, key: &str, name: Option<&FileName>, asked: &HeaderMap) -> Result<Response, ApiError> {
         let text = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        // The protocol has no If-Range; the whole file is always a right answer to it.
+        // S3 does not support If-Range. The whole file is always a correct answer to it.
         let range = if asked.contains_key(header::IF_RANGE) { None } else { text(header::RANGE) };
         let get = self.client.get_object().bucket(&self.bucket).key(self.object(key));
         let get = get.set_range(range).set_if_none_match(text(header::IF_NONE_MATCH));
@@ -91,7 +91,7 @@ fn send(key: &str, name: Option<&FileName>, found: GetObjectOutput) -> Response 
     (status, headers, flow(found.body)).into_response()
 }
 
-/// The bytes as they come. A break in the middle breaks the answer, so that nobody takes a part for the whole.
+/// Streams the bytes. An error in the middle breaks the answer, so that no client takes a part for the whole.
 fn flow(bytes: ByteStream) -> Body {
     Body::from_stream(stream::try_unfold(bytes, async |mut bytes| {
         let next = tokio::time::timeout(IDLE_TIMEOUT, bytes.next()).await;

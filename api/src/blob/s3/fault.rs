@@ -1,45 +1,45 @@
-//! What can be wrong with an object storage, each in one sentence with its mend.
+//! What can be wrong with an object storage. Each problem is one sentence with its fix.
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-/// What storage says of a wrong clock under codes that mean many things.
+/// Messages about a wrong clock that come with unspecific codes.
 const OF_CLOCKS: [&str; 4] = ["Date is too old", "Date is in the future", "Request has expired", "Signature expired"];
 
-/// Why the storage did not do what was asked.
+/// Why the storage refused or failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     /// The settings contradict themselves.
     #[error("{0}")]
     Setting(String),
-    /// Nothing answers, or not in time.
+    /// The storage does not answer, or not in time.
     #[error("no object storage answers at the configured address ({0}); check --s3-endpoint and the network")]
     Unreachable(String),
     /// No credentials were found where AWS's tools look.
     #[error("there are no credentials for the object storage; give --s3-access-key-id and --s3-secret-access-key")]
     NoCredentials,
-    /// Wrong key, wrong secret, or no right to do it.
+    /// The key or the secret is wrong, or the key has no right to do this.
     #[error("the object storage refuses the credentials ({0}); check the access key, its secret and its rights on the bucket")]
     Credentials(String),
-    /// Credentials that ran out.
+    /// The credentials have expired.
     #[error("the credentials for the object storage have expired ({0}); renew them")]
     Expired(String),
-    /// Our clock or theirs is wrong.
+    /// This machine's clock or the storage's is wrong.
     #[error("this machine's clock and the object storage's differ too much ({0}); set the clock, by NTP for example")]
     ClockSkew(String),
-    /// The bucket is not there.
-    #[error("the bucket does not exist at the object storage; make it with `asman blob init`")]
+    /// The bucket does not exist.
+    #[error("the bucket does not exist at the object storage; create it with `asman blob init`")]
     NoBucket,
     /// The bucket is in another region.
     #[error("the bucket is in another region ({0}); set --s3-region")]
     Region(String),
-    /// Anything else that it says.
+    /// Any other error of the storage.
     #[error("the object storage failed: {0}")]
     Other(String),
 }
 
 impl Fault {
-    /// Sorts what the SDK says.
+    /// Classifies an error of the SDK.
     pub(super) fn of<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E, HttpResponse>) -> Self {
         let Some(service) = error.as_service_error() else { return Self::of_transport(error) };
         let status = error.raw_response().map_or(0, |response| response.status().as_u16());
@@ -50,7 +50,7 @@ impl Fault {
             "RequestTimeTooSkewed" | "RequestExpired" => Self::ClockSkew(said),
             _ if OF_CLOCKS.iter().any(|part| message.contains(part)) => Self::ClockSkew(said),
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Self::Expired(said),
-            // Where a key itself has an end, it is told from a wrong one by the message alone.
+            // For keys that can expire, only the message tells an expired key from a wrong one.
             "AccessDenied" if message.contains("key") && message.contains("expired") => Self::Expired(said),
             "NoSuchBucket" => Self::NoBucket,
             "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => Self::Region(said),
@@ -63,14 +63,14 @@ impl Fault {
         }
     }
 
-    /// The code of an answer that will be the same the next time: the request is one that this storage, as it is set up, does not
-    /// take. None for all that passes, and for what is wrong with this API's own access.
+    /// The code of a permanent refusal: this storage, with its present setup, does not accept such a request. None for temporary
+    /// errors, and for problems with this API's own access.
     pub(super) fn refusal<E: ProvideErrorMetadata + std::error::Error + 'static>(
         error: &SdkError<E, HttpResponse>,
     ) -> Option<String> {
         let status = error.raw_response()?.status().as_u16();
         let code = error.as_service_error()?.code().unwrap_or("no code");
-        // Broken bodies and races come under statuses that mean something else elsewhere.
+        // Broken bodies and races have statuses that mean something else elsewhere.
         let is_passing = matches!(code, "RequestTimeout" | "IncompleteBody" | "BadDigest" | "OperationAborted" | "NoSuchUpload");
         let is_final = match Self::of(error) {
             Self::Other(_) => matches!(status, 400 | 402 | 405 | 406 | 411..=413 | 415..=417 | 422 | 501),

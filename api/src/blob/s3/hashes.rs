@@ -1,7 +1,8 @@
-//! Whether the storage holds uploads to the hash that their address was signed for. Where it was not seen to, files that are named
-//! by their hash pass through this process, which checks them: else anybody could forge one.
+//! Whether the storage refuses uploads with another hash than the one in their signed address. If it was not observed to do so,
+//! files that are named by their hash go through this process, which checks them. Otherwise anyone could forge such a file.
 //!
-//! Tried once a process, when the first such upload comes; what came of it is kept, a storage that was away is tried again.
+//! Each process tries it once, at the first such upload, and keeps the result. If the storage did not answer, it tries again
+//! later.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const PROBE: &str = "asman: a probe of the storage";
 const PROBE_LIFETIME: Duration = Duration::from_mins(1);
 
 impl S3 {
-    /// Whether a client may be sent to the storage with content for this key.
+    /// Whether clients may send content for this key directly to the storage.
     pub(super) async fn may_redirect(&self, key: &str) -> bool {
         if self.is_proxied || !is_sha256(key) {
             return !self.is_proxied;
@@ -23,16 +24,16 @@ impl S3 {
             let checks = self.try_hashes(&self.client).await?;
             if !checks {
                 tracing::warn!(
-                    "the object storage takes content of any hash; files named by their hash pass through this process"
+                    "the object storage accepts content of any hash; files named by their hash go through this process"
                 );
             }
             Ok::<_, Fault>(checks)
         });
-        // An upload waits this long at most, also behind others that wait for the same.
+        // An upload waits at most this long, also behind others that wait for the same result.
         matches!(tokio::time::timeout(READY_TIMEOUT, tried).await, Ok(Ok(true)))
     }
 
-    /// Sends other content than an address was signed for, which must be refused, and then the right one, which must be taken: a
+    /// Sends wrong content to a signed address, which must be refused, and then the right content, which must be accepted. A
     /// refusal alone may have another cause.
     pub(super) async fn try_hashes(&self, signer: &Client) -> Result<bool, Fault> {
         let key = sha256_hex(PROBE.as_bytes());

@@ -1,9 +1,11 @@
-//! Files of `/f` in a bucket. Clients are sent to it with a signed address; with `--s3-proxy` or `?proxy=1` the bytes pass through.
+//! Files of `/f` in a bucket. Clients are redirected to it with a signed address. With `--s3-proxy` or `?proxy=1` the bytes go
+//! through this process.
 //!
 //! An object is named by its key when that is a SHA-256, else by the SHA-256 of the key: keys come from outside, and a `..` or a
-//! `?` in an address means something else to every program that it passes. Expiry is the bucket's lifecycle. What is referred to
-//! again is copied onto itself once it is older than [`RENEW_AFTER`], which starts its time anew. Bounds: 5 GiB a file,
-//! [`upload::UPLOADS_MAX`] uploads through this process at a time with two parts in memory each; one chunk for a download.
+//! `?` in an address means something else to every program that it passes. The bucket's lifecycle rules expire objects. When an
+//! object is referred to again and is older than [`RENEW_AFTER`], it is copied onto itself, which starts its lifetime again.
+//! Bounds: 5 GiB a file, [`upload::UPLOADS_MAX`] uploads through this process at a time with two parts in memory each; one chunk
+//! for a download.
 
 mod address;
 mod config;
@@ -30,35 +32,35 @@ pub use config::S3Config;
 use fault::Fault;
 pub use setup::{Done, SetupStep, check_blobs, set_up_blobs};
 
-/// An object that is asked for after this long gets its whole time again. The lifecycle keeps it for 28 days.
+/// When an object of this age is asked for, its lifetime starts again. The lifecycle rule keeps objects for 28 days.
 const RENEW_AFTER: Duration = Duration::from_hours(24);
 /// Longest wait for the answer that `/readyz` gives.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Every object is bytes of a stranger.
+/// Every object contains bytes from a stranger.
 const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// A bucket with files in it.
 #[derive(Debug)]
 pub(crate) struct S3 {
     client: Client,
-    /// Signs addresses as clients see the storage.
+    /// Signs addresses with the storage's address for clients.
     signer: Client,
     bucket: String,
     prefix: String,
     is_proxied: bool,
     renew_after: Duration,
     uploads: Semaphore,
-    /// Whether it refuses content of another hash, once that is known.
+    /// Whether the storage refuses content of another hash, once that is known.
     checks_hashes: OnceCell<bool>,
-    /// What was logged last, until something works again.
+    /// The fault that was logged last, until something works again.
     fault: Mutex<Option<Fault>>,
 }
 
 impl S3 {
-    /// Reads the settings. Whether the storage answers is logged and no condition.
+    /// Reads the settings. If the storage does not answer, this is logged and is not an error.
     pub(super) async fn open(config: &S3Config, bucket: &str) -> Result<Self, Fault> {
         let s3 = Self::new(config, bucket).await?;
-        // Says in the log at once what an operator would else learn from the first upload.
+        // Logs a problem at the start, so that the operator need not learn it from the first upload.
         let _ = s3.check_ready().await;
         Ok(s3)
     }
@@ -90,11 +92,11 @@ impl S3 {
         let Some(head) = self.head(key).await? else { return Ok(false) };
         let stored = head.last_modified().and_then(|time| SystemTime::try_from(*time).ok());
         let age = stored.and_then(|stored| stored.elapsed().ok()).unwrap_or_default();
-        // When it cannot be renewed it is better sent again than lost before its job runs.
+        // If the object cannot be renewed, the client should send it again, so that it is not lost before its job runs.
         Ok(age < self.renew_after || self.renew(key).await)
     }
 
-    /// Copies an object onto itself, so that its time starts anew.
+    /// Copies an object onto itself, so that its lifetime starts again.
     async fn renew(&self, key: &str) -> bool {
         let object = self.object(key);
         let copy = self.client.copy_object().bucket(&self.bucket).key(&object);
@@ -111,7 +113,7 @@ impl S3 {
                 Ok(Some(head))
             }
             Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 404) => Ok(None),
-            // The answer to a HEAD has no body that could say why; a list's has.
+            // The answer to a HEAD has no body with a reason. The answer to a list request has one.
             Err(error) => Err(match self.list().await {
                 Ok(()) => self.failed(&error),
                 Err(fault) => self.report(fault),
@@ -119,7 +121,7 @@ impl S3 {
         }
     }
 
-    /// One request that fails in words whenever anything is wrong.
+    /// One request whose error says what is wrong.
     async fn list(&self) -> Result<(), Fault> {
         let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).max_keys(1).send();
         let listed = tokio::time::timeout(READY_TIMEOUT, list).await;
@@ -142,7 +144,7 @@ impl S3 {
         self.report(Fault::of(error))
     }
 
-    /// The same for an upload, which the storage may refuse for good: then trying again is of no use.
+    /// The same for an upload. If the storage refuses it permanently, trying again does not help.
     fn not_stored<E: ProvideErrorMetadata + std::error::Error + 'static>(&self, error: &SdkError<E, HttpResponse>) -> ApiError {
         let refusal = Fault::refusal(error);
         let failed = self.failed(error);

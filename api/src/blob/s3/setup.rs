@@ -1,6 +1,6 @@
-//! Preparing a bucket, as `asman blob init` does it: each step can be repeated and says what it did.
+//! Prepares a bucket, for `asman blob init`. Each step can be repeated and reports what it did.
 //!
-//! Rules of others on the same bucket stay: ours carry their own names.
+//! Rules of other programs on the same bucket stay. Our rules have names of their own.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::fault::Fault;
 use super::{S3, S3Config};
 
-/// As long as results.
+/// As long as results are kept.
 const KEEP_DAYS: i32 = 28;
 const ABORT_DAYS: i32 = 1;
 const RULE_FILES: &str = "asman-files";
@@ -20,19 +20,19 @@ const RULE_UPLOADS: &str = "asman-uploads";
 const RULE_CORS: &str = "asman";
 const PROBE: &[u8] = b"asman: a probe of uploads";
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Done {
-    /// It was right already.
+    /// Nothing had to change.
     Kept,
-    /// It is right now.
+    /// The step changed something.
     Changed,
     /// The storage refuses it.
     Refused,
 }
 
-/// One step and what came of it.
+/// One step and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetupStep {
     /// `bucket`, `cors`, `lifecycle`, `uploads` or `hashes`.
@@ -43,8 +43,8 @@ pub struct SetupStep {
     pub text: String,
 }
 
-/// Makes the bucket where it is missing, opens it to web pages, lets it expire what is old, and tries
-/// whether it takes files and checks hashes.
+/// Creates the bucket if it is missing, opens it to web pages, sets the expiry, and tests whether it accepts files and checks
+/// hashes.
 pub async fn set_up_blobs(config: &S3Config) -> Vec<SetupStep> {
     let s3 = match open(config).await {
         Ok(s3) => s3,
@@ -62,14 +62,15 @@ pub async fn set_up_blobs(config: &S3Config) -> Vec<SetupStep> {
     steps
 }
 
-/// Whether the bucket can be used, in one sentence when not.
+/// Whether the bucket can be used; if not, one sentence says why.
 pub async fn check_blobs(config: &S3Config) -> Result<(), String> {
     let s3 = open(config).await.map_err(|fault| fault.to_string())?;
     s3.list().await.map_err(|fault| fault.to_string())
 }
 
 async fn open(config: &S3Config) -> Result<S3, Fault> {
-    let bucket = config.s3_bucket.as_ref().ok_or_else(|| Fault::Setting("no bucket is named; give --s3-bucket".to_owned()))?;
+    let bucket =
+        config.s3_bucket.as_ref().ok_or_else(|| Fault::Setting("no bucket is configured; give --s3-bucket".to_owned()))?;
     S3::new(config, bucket).await
 }
 
@@ -84,7 +85,7 @@ fn refused(name: &'static str, fault: &Fault) -> SetupStep {
 impl S3 {
     async fn make_bucket(&self, config: &S3Config) -> SetupStep {
         match self.list().await {
-            Ok(()) => step("bucket", Done::Kept, "it is there"),
+            Ok(()) => step("bucket", Done::Kept, "the bucket exists"),
             Err(Fault::NoBucket) => match self.create_bucket(config).await {
                 Ok(()) => step("bucket", Done::Changed, "made"),
                 Err(fault) => refused("bucket", &fault),
@@ -96,7 +97,7 @@ impl S3 {
     async fn create_bucket(&self, config: &S3Config) -> Result<(), Fault> {
         let region = self.client.config().region().map(ToString::to_string).unwrap_or_default();
         let mut create = self.client.create_bucket().bucket(&self.bucket);
-        // Amazon wants every region named but its first; others take their own name at most.
+        // Amazon requires the name of every region except its first. Others accept at most their own name.
         if config.s3_endpoint.is_none() && region != "us-east-1" {
             let place = BucketLocationConstraint::from(region.as_str());
             create = create.create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(place).build());
@@ -133,7 +134,7 @@ impl S3 {
 
     async fn let_expire(&self) -> Result<SetupStep, Fault> {
         let ours = [self.rule_for_files()?, self.rule_for_uploads()?];
-        // The smallest object that a rule moves is a setting beside the rules, lost unless it is sent back.
+        // The smallest object that a rule moves is a setting beside the rules. It would be lost if it were not sent back.
         let (there, smallest) = match self.client.get_bucket_lifecycle_configuration().bucket(&self.bucket).send().await {
             Ok(found) => (found.rules.unwrap_or_default(), found.transition_default_minimum_object_size),
             Err(error) if is_none(&error) => (Vec::new(), None),
@@ -167,17 +168,17 @@ impl S3 {
         rule.map_err(|error| Fault::Other(error.to_string()))
     }
 
-    /// Files that pass through the API take another way than those that are sent to a signed address.
+    /// Files that go through the API are sent in a different way than files that go to a signed address.
     async fn probe_uploads(&self) -> Result<SetupStep, Fault> {
         self.try_uploads(PROBE).await?;
-        Ok(step("uploads", Done::Kept, "files are taken whole and in parts"))
+        Ok(step("uploads", Done::Kept, "files are accepted whole and in parts"))
     }
 
     async fn probe_hashes(&self) -> Result<SetupStep, Fault> {
         if self.try_hashes(&self.signer).await? {
-            return Ok(step("hashes", Done::Kept, "content that is not what its address was signed for is refused"));
+            return Ok(step("hashes", Done::Kept, "content that differs from its signed address is refused"));
         }
-        let text = "this storage takes content of any hash, so files named by their hash pass through the API; --s3-proxy sends all that way";
+        let text = "this storage accepts content of any hash, so files named by their hash go through the API; --s3-proxy sends all files that way";
         Ok(step("hashes", Done::Refused, text))
     }
 }
@@ -187,7 +188,7 @@ fn is_none(error: &impl ProvideErrorMetadata) -> bool {
     matches!(error.code(), Some("NoSuchCORSConfiguration" | "NoSuchLifecycleConfiguration"))
 }
 
-/// Storage fills in or leaves out members that mean nothing here.
+/// Storage adds or leaves out members that do not matter here.
 fn is_same(ours: &LifecycleRule, other: &LifecycleRule) -> bool {
     let prefix = |rule: &LifecycleRule| rule.filter().and_then(|filter| filter.prefix()).unwrap_or_default().to_owned();
     let days = |rule: &LifecycleRule| {

@@ -1,6 +1,6 @@
-//! Storing what passes through this process: small files in one request, large ones in parts, the next part filled while the last
-//! one is sent. Nothing appears under the key before its hash and length are right; what was begun and not ended is aborted. Every
-//! request carries the hash of its content, which buckets with object lock insist on.
+//! Stores files that go through this process: small files in one request, large files in parts. The next part is filled while the
+//! last one is sent. No file appears under the key before its hash and length are right, and unfinished uploads are aborted.
+//! Every request contains the hash of its content, which buckets with object lock require.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -22,7 +22,7 @@ use crate::error::ApiError;
 
 /// 640 parts make the largest file; the protocol allows 10,000, each of 5 MiB at least.
 pub(super) const PART_BYTES: usize = 8 * 1024 * 1024;
-/// Uploads through this process at a time; further ones wait with their bytes unread.
+/// Most uploads through this process at a time. Further uploads wait, and their bytes are not read yet.
 pub(super) const UPLOADS_MAX: usize = 8;
 
 impl S3 {
@@ -110,12 +110,12 @@ impl S3 {
             let part = self.send_part(&upload, 1, Bytes::from_static(content)).await?;
             self.complete(upload, vec![part]).await
         };
-        let refused = |error: ApiError| Fault::Other(format!("it takes no upload in parts ({error})"));
+        let refused = |error: ApiError| Fault::Other(format!("it does not accept uploads in parts ({error})"));
         parts.await.map_err(refused)
     }
 }
 
-/// An upload in parts. Dropped before its end, also because its client hung up, it is aborted.
+/// An upload in parts. If it is dropped before its end, for example because its client hung up, it is aborted.
 struct Multipart {
     client: Client,
     bucket: String,
@@ -133,7 +133,7 @@ impl Drop for Multipart {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.object).upload_id(&self.id);
         runtime.spawn(async move {
             if abort.send().await.is_err() {
-                tracing::warn!("an upload that broke off could not be removed; the bucket's lifecycle removes it in a day");
+                tracing::warn!("an upload that broke off could not be removed; the bucket's lifecycle rule removes it in a day");
             }
         });
     }
@@ -142,7 +142,7 @@ impl Drop for Multipart {
 /// A body cut into parts, counted and hashed on the way.
 struct Content {
     stream: BodyDataStream,
-    /// What came after the end of the last part.
+    /// Bytes that came after the end of the last part.
     rest: Bytes,
     hasher: Sha256,
     n_bytes: u64,
@@ -153,7 +153,7 @@ impl Content {
         Self { stream: body.into_data_stream(), rest: Bytes::new(), hasher: Sha256::new(), n_bytes: 0 }
     }
 
-    /// The next [`PART_BYTES`], fewer at the end, none after it.
+    /// The next [`PART_BYTES`]; fewer at the end of the body, none after it.
     async fn part(&mut self) -> Result<Bytes, ApiError> {
         let mut part = BytesMut::new();
         let mut chunk = std::mem::take(&mut self.rest);
@@ -181,7 +181,7 @@ impl Content {
         Ok(chunk)
     }
 
-    /// Whether all that came is what was announced. Its hash, as the storage wants it.
+    /// Checks that the whole body is what was announced. Returns its hash in the form that the storage expects.
     fn check(&self, key: &str, n_bytes: Option<u64>) -> Result<String, ApiError> {
         if n_bytes.is_some_and(|announced| announced != self.n_bytes) {
             return Err(broke_off());

@@ -1,8 +1,8 @@
-//! `/docs`: the guide, pages for people. Written in Markdown in `docs/` and made into pages once, at the first request.
+//! `/docs`: the guide, pages for people. It is written in Markdown in `docs/` and rendered once, at the first request.
 //!
-//! Every `sh`, `sql` and `js` block is an example that runs as it is shown, and the `text` block behind it holds lines of what it
-//! prints: `cli/tests/docs.rs` runs them all against a real server and worker. Other blocks are shown only. Links are relative,
-//! so that the pages work below any path that a proxy adds.
+//! Every `sh`, `sql` and `js` block is an example that runs as it is shown. The `text` block after it has lines of what the
+//! example prints: `cli/tests/docs.rs` runs them all against a real server and worker. Other blocks are shown only. Links are
+//! relative, so that the pages work behind a proxy at any path.
 
 mod links;
 
@@ -15,10 +15,10 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use super::codes;
 use super::page::{head, policy_of};
 
-/// The API's reference has the pages' look, and these rules alone differ.
+/// The API's reference looks like the other pages, except for these rules.
 const STYLE: &str = concat!(include_str!("../page.css"), include_str!("guide.css"));
 
-/// Name in the address and text. The order is that of reading.
+/// Name in the address, and text. The order is the reading order.
 const PAGES: [(&str, &str); 17] = [
     ("quick-start", include_str!("../../../../docs/quick-start.md")),
     ("job-definition", include_str!("../../../../docs/job-definition.md")),
@@ -44,9 +44,9 @@ pub(crate) struct Guide {
     pages: Vec<(&'static str, Bytes)>,
     /// The one at `/docs`.
     pub(crate) contents: Bytes,
-    /// What stands at every other name below `/docs`.
+    /// The answer for every other name below `/docs`.
     pub(crate) missing: Bytes,
-    /// What they may load: their own style and nothing else.
+    /// What the pages may load: only their own style.
     pub(crate) policy: String,
     /// Name, title, first paragraph and Markdown of each page, for programs.
     pub(crate) sources: Vec<Source>,
@@ -87,7 +87,7 @@ pub(crate) static GUIDE: LazyLock<Guide> = LazyLock::new(|| {
     Guide { pages, contents, missing, policy: policy_of(STYLE), sources }
 });
 
-/// What the program itself knows, as Markdown.
+/// Facts from the program itself, as Markdown.
 type Table = fn() -> String;
 
 /// The text of a page as the guide has it.
@@ -95,7 +95,7 @@ fn prepared(text: &str) -> String {
     links::within(&with_tables(text), |name| PAGES.iter().any(|(page, _)| *page == name))
 }
 
-/// The text of a page with what the program itself knows in its places.
+/// The text of a page with the program's facts filled in.
 fn with_tables(text: &str) -> String {
     let tables: [(&str, Table); 4] = [
         ("<!-- end codes -->", end_codes),
@@ -111,7 +111,7 @@ fn with_tables(text: &str) -> String {
     )
 }
 
-/// What an agent is told when it connects, as the list that it is.
+/// The facts that an agent gets when it connects, as a list.
 fn agent_facts() -> String {
     let facts = crate::mcp::INSTRUCTIONS.lines().skip_while(|line| !line.starts_with("1. "));
     facts.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
@@ -146,7 +146,7 @@ impl Chapter {
         let sections = name_headings(&mut events);
         let mut html = String::new();
         pulldown_cmark::html::push_html(&mut html, events.into_iter());
-        // What may be wider than the screen is scrolled by keys too.
+        // Elements that may be wider than the screen can also be scrolled with the keyboard.
         let html = html.replace("<pre>", "<pre tabindex=\"0\">").replace("<table>", "<table tabindex=\"0\">");
         Self { name, title, lead, sections, html }
     }
@@ -161,7 +161,7 @@ fn end_codes() -> String {
     table
 }
 
-/// No HTML but what is made here.
+/// Raw HTML is removed: only HTML made here remains.
 fn harmless(event: Event<'_>) -> Event<'_> {
     match event {
         Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
@@ -169,13 +169,13 @@ fn harmless(event: Event<'_>) -> Event<'_> {
     }
 }
 
-/// The words of the first element of a kind.
+/// The text of the first element of a kind.
 fn text_of(events: &[Event<'_>], is_it: impl Fn(&Tag<'_>) -> bool) -> Option<String> {
     let start = events.iter().position(|event| matches!(event, Event::Start(tag) if is_it(tag)))?;
     Some(words(&events[start + 1..]))
 }
 
-/// The words up to the end of the element that the events are within.
+/// The text up to the end of the current element.
 fn words(events: &[Event<'_>]) -> String {
     let is_end = |event: &&Event<'_>| matches!(event, Event::End(TagEnd::Heading(_) | TagEnd::Paragraph));
     let inside = events.iter().take_while(|event| !is_end(event));
@@ -187,7 +187,7 @@ fn words(events: &[Event<'_>]) -> String {
     text.collect()
 }
 
-/// Gives each heading an id made of its words. Gives the ids and words of those below the title.
+/// Gives each heading an id made of its words. Returns the ids and texts of the headings below the title.
 fn name_headings(events: &mut [Event<'_>]) -> Vec<(String, String)> {
     let mut sections = Vec::new();
     for at in 0..events.len() {

@@ -1,7 +1,7 @@
-//! Trying a Dockerfile: a job that builds an image and runs one command in it, told as a build.
+//! Tries a Dockerfile: a job that builds an image and runs one command in it, reported as a build.
 //!
-//! Files of the context travel as a tar of our own making, stored under its hash, in one order and with one time: the same files
-//! are the same job.
+//! The files of the context are packed into a tar, in a fixed order and with a fixed time, and stored under its hash. So the same
+//! files make the same job.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::run::{Submitted, enter, run_to_the_end, wait_of};
-use super::{Entry, Kind, Outcome, entry};
+use super::{Kind, Outcome, RunnableTool, tool};
 use crate::error::ApiError;
 use crate::mcp::answer::Refusal;
 use crate::mcp::call::Call;
 use crate::mcp::definition::Wish;
 
-/// What runs in a built image when the call says nothing.
+/// The command that runs in a built image by default.
 const COMMAND: &str = "true";
 
 /// What `build_image` takes.
@@ -32,28 +32,28 @@ struct BuildArguments {
     queue: Option<String>,
     /// Text of the Dockerfile.
     dockerfile: String,
-    /// Files that COPY and ADD take, by name: texts. For binary files, or more than a megabyte, give `context`.
+    /// Files for COPY and ADD, by name: texts. For binary files, or more than a megabyte, give `context`.
     files: Option<BTreeMap<String, String>>,
     /// Address of a git repository or an archive to build from, in place of `files`.
     context: Option<String>,
     /// Stage of the Dockerfile to build.
     target: Option<String>,
-    /// Values of ARGs of the Dockerfile, by name. They stay in the image: no place for secrets.
+    /// Values of ARGs of the Dockerfile, by name. They stay in the image, so do not put secrets there.
     build_args: Option<BTreeMap<String, String>>,
     /// Platform to build for, such as `linux/arm64`.
     platform: Option<String>,
     /// Command to run in the image once it is built, such as `python -c 'import numpy'`; `true` without it.
     command: Option<String>,
-    /// Build again although a result is stored. Steps that have not changed are still not repeated.
+    /// Build again even if a result is stored. Unchanged steps are still not repeated.
     again: Option<bool>,
-    /// Longest wait, in seconds: 0 to 300, 45 without it. The build goes on after it, and `follow_job` shows how.
+    /// Longest wait, in seconds: 0 to 300, 45 without it. The build continues after it; use `follow_job` to watch it.
     wait_seconds: Option<u64>,
 }
 
-pub(super) fn entries() -> Vec<Entry> {
-    vec![entry(
+pub(super) fn tools() -> Vec<RunnableTool> {
+    vec![tool(
         "build_image",
-        "Builds an image from a Dockerfile on a worker and runs one command in it. The build's log comes as progress and with the answer; mend the Dockerfile and call again until it builds, then use the same `build` in a job: its steps are not repeated.",
+        "Builds an image from a Dockerfile on a worker and runs one command in it. The build's log comes as progress and with the answer. Fix the Dockerfile and call again until it builds, then use the same `build` in a job: its steps are not repeated.",
         Kind::Adds,
         |call, given| Box::pin(build_image(call, given)),
     )]
@@ -73,7 +73,7 @@ async fn build_image(call: &Call<'_>, given: BuildArguments) -> Outcome {
         Some(end) if end.reason == Reason::Success => {
             answer.fact("isBuilt", true).say("The image is built: `build` in the definition of a job uses it.")
         }
-        // The container was there to be started.
+        // The container could be created.
         Some(end)
             if [EndCode::CommandNotFound, EndCode::CommandNotExecutable]
                 .iter()
@@ -116,7 +116,10 @@ async fn members_of(call: &Call<'_>, given: BuildArguments) -> Result<JsonObject
 /// Stores a tar of the files and gives its address.
 async fn pack(call: &Call<'_>, files: &BTreeMap<String, String>) -> Result<String, Refusal> {
     if files.len() > limits::ENTRIES_MAX {
-        return Err(Refusal::of_argument("files", format!("files may have {} entries; give context", limits::ENTRIES_MAX)));
+        return Err(Refusal::of_argument(
+            "files",
+            format!("files may have at most {} entries; give context instead", limits::ENTRIES_MAX),
+        ));
     }
     let bytes = archive(files)?;
     let hash = hex::encode(Sha256::digest(&bytes));
@@ -134,7 +137,7 @@ fn archive(files: &BTreeMap<String, String>) -> Result<Vec<u8>, Refusal> {
         protocol::check_input_path(name).map_err(|error| Refusal::invalid(&argument, error))?;
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
-        // A script is commonly run by its name.
+        // Scripts are usually run by their name.
         header.set_mode(if text.starts_with("#!") { 0o755 } else { 0o644 });
         header.set_mtime(0);
         let added = archive.append_data(&mut header, name, text.as_bytes());

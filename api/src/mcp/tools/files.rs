@@ -1,4 +1,4 @@
-//! Files on their way in: small ones in the call itself, large ones by an address that takes them.
+//! Uploads: small files in the call itself, large ones by a separate address.
 
 use axum::body::Body;
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Entry, Kind, Outcome, entry};
+use super::{Kind, Outcome, RunnableTool, tool};
 use crate::mcp::answer::{Answer, Refusal};
 use crate::mcp::call::Call;
 use crate::routes::files::BASE64;
@@ -23,14 +23,14 @@ struct UploadArguments {
     content: Option<String>,
     /// Content of the file, as base64, where it is not text.
     base64: Option<String>,
-    /// SHA-256 of the content, in hex. Alone it asks for the address that takes a file too large for a call.
+    /// SHA-256 of the content, in hex. Alone, it asks for the upload address of a file that is too large for a call.
     sha256: Option<String>,
 }
 
-pub(super) fn entries() -> Vec<Entry> {
-    vec![entry(
+pub(super) fn tools() -> Vec<RunnableTool> {
+    vec![tool(
         "upload_file",
-        "Stores a file for jobs and answers with the data ref that stands for it in `inputs`. A file of more than about a megabyte goes by HTTP: give its sha256 alone, and the answer says where to.",
+        "Stores a file for jobs and answers with its data ref for `inputs`. A file of more than about a megabyte is sent by HTTP: give only its sha256, and the answer has the address.",
         Kind::Adds,
         |call, given| Box::pin(upload_file(call, given)),
     )]
@@ -68,20 +68,21 @@ async fn store(call: &Call<'_>, bytes: Vec<u8>, said: Option<String>) -> Outcome
     call.app.meters.upload(&call.visitor.caller)?;
     let n_bytes = bytes.len();
     call.app.blobs.put(&hash, Some(n_bytes as u64), Body::from(bytes)).await?;
-    Ok(stored(call, Answer::new("The file is stored; `ref` stands for it in inputs."), &hash).fact("bytes", n_bytes))
+    Ok(stored(call, Answer::new("The file is stored; use `ref` for it in inputs."), &hash).fact("bytes", n_bytes))
 }
 
 fn stored(call: &Call<'_>, answer: Answer, hash: &str) -> Answer {
     answer.fact("ref", json!({"type": "key", "value": hash})).fact("url", call.visitor.own.file(hash))
 }
 
-/// Where a large file goes, unless it is there.
+/// The upload address of a large file, unless it is stored already.
 async fn address(call: &Call<'_>, hash: &str) -> Outcome {
     if call.app.blobs.exists(hash).await? {
-        return Ok(stored(call, Answer::new("The file is stored already; `ref` stands for it in inputs."), hash));
+        return Ok(stored(call, Answer::new("The file is stored already; use `ref` for it in inputs."), hash));
     }
     let url = call.visitor.own.file(hash);
     let sentence = format!("Send the file by PUT, and follow a redirect: curl -L -T FILE {url}");
-    let answer = Answer::new(sentence).say(format!("It may have {BLOB_BYTES_MAX} bytes. Then `ref` stands for it in inputs."));
+    let answer =
+        Answer::new(sentence).say(format!("It may have at most {BLOB_BYTES_MAX} bytes. Then use `ref` for it in inputs."));
     Ok(stored(call, answer, hash).fact("isStored", false))
 }

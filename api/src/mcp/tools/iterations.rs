@@ -1,6 +1,6 @@
-//! Iterations: a job made of another by changes, and the jobs that were made so.
+//! Iterations: jobs that are made from another job by changes, and their list.
 //!
-//! What holds them together is a namespace, of which at most one job lives: a newer iteration replaces one that still runs.
+//! They share a namespace, which has at most one live job: a newer iteration replaces one that still runs.
 
 use protocol::{JobId, Namespace};
 use rmcp::model::JsonObject;
@@ -9,14 +9,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::run::{enter, run_to_the_end, wait_of};
-use super::{Entry, Kind, Outcome, entry};
+use super::{Kind, Outcome, RunnableTool, tool};
 use crate::access::Right;
 use crate::mcp::answer::{Answer, Refusal};
 use crate::mcp::call::{Call, Subject};
 use crate::mcp::definition::Wish;
 use crate::routes::job::NO_JOB;
 
-/// Most iterations of one answer.
+/// Most iterations in one answer.
 const LISTED_MAX: i64 = 50;
 
 /// What `modify_job` takes.
@@ -28,9 +28,11 @@ struct ModifyArguments {
     queue: Option<String>,
     /// Id of the job whose definition is changed. The job itself stays as it is.
     job_id: String,
-    /// What changes, as a JSON merge patch (RFC 7396) of the definition: a member that is null is removed, others replace or join.
+    /// The changes, as a JSON merge patch (RFC 7396) of the definition: a member that is null is removed, others are replaced or
+    /// added.
     changes: JsonObject,
-    /// Namespace of the iterations. Without it that of the job, or one made of its id; an older iteration that still runs is replaced.
+    /// Namespace of the iterations. Without it the job's namespace is used, or one made from its id. An older iteration that
+    /// still runs is replaced.
     namespace: Option<String>,
     /// Longest wait for the new job's end, in seconds: 0 to 300, 45 without it.
     wait_seconds: Option<u64>,
@@ -49,29 +51,29 @@ struct IterationsArguments {
     namespace: Option<String>,
 }
 
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn tools() -> Vec<RunnableTool> {
     vec![
-        entry(
+        tool(
             "modify_job",
-            "Makes a new job of an old one by changes to its definition, queues it and waits for its end: the next iteration.",
+            "Makes a new job from an old one by changing its definition, queues it and waits for its end: the next iteration.",
             Kind::Ends,
             |call, given| Box::pin(modify_job(call, given)),
         ),
-        entry(
+        tool(
             "list_iterations",
-            "The jobs that modify_job made of a job, newest first, with how each ended.",
+            "Lists the jobs that modify_job made from a job, newest first, and how each ended.",
             Kind::Reads,
             |call, given| Box::pin(list_iterations(call, given)),
         ),
     ]
 }
 
-/// The namespace of a job's iterations that nobody gave a name.
+/// The default namespace of a job's iterations.
 fn namespace_of(id: &JobId) -> String {
     format!("iterations-{}", id.as_str().chars().filter(char::is_ascii_alphanumeric).take(16).collect::<String>())
 }
 
-/// The namespace in which a job's iterations are: the first that it has of its own, else one made of its id.
+/// The namespace of a job's iterations: its first own namespace, else one made from its id.
 async fn namespace_for(call: &Call<'_>, subject: &Subject) -> Result<String, Refusal> {
     let row = call.app.db.get_job(subject.qid, subject.id.as_str()).await?;
     let own = row.and_then(|row| row.namespaces.into_iter().find(|name| name.starts_with("iterations-")));
@@ -86,12 +88,14 @@ async fn modify_job(call: &Call<'_>, given: ModifyArguments) -> Outcome {
     let stored = call.app.db.get_definition(subject.qid, subject.id.as_str()).await?;
     let stored = stored.ok_or_else(|| Refusal::from(NO_JOB).by("jobId"))?;
     if stored.login.is_some() {
-        // Whoever names another context would be sent the login of this one.
+        // Otherwise a caller who changes the context would get the login of the old one.
         call.app.admit(subject.qid, Right::Work, &call.visitor.caller).await?;
     }
     let mut definition: Value = serde_json::from_str(&stored.whole()).map_err(crate::error::ApiError::bad_request)?;
     merge(&mut definition, Value::Object(given.changes));
-    let Value::Object(members) = definition else { return Err(Refusal::of_argument("changes", "changes leave no definition")) };
+    let Value::Object(members) = definition else {
+        return Err(Refusal::of_argument("changes", "the changes remove the whole definition"));
+    };
     let namespace = match given.namespace {
         Some(name) => name,
         None => namespace_for(call, &subject).await?,
@@ -142,7 +146,7 @@ async fn list_iterations(call: &Call<'_>, given: IterationsArguments) -> Outcome
             })
         })
         .collect();
-    let sentence = format!("Iterations: {}; get_job_results shows what each left.", list.len());
+    let sentence = format!("Iterations: {}; get_job_results shows the result of each.", list.len());
     Ok(Answer::new(sentence).fact("namespace", namespace).fact("iterations", list))
 }
 

@@ -1,4 +1,4 @@
-//! Jobs that are there: where one stands, which there are, the end of one, the address of one.
+//! Existing jobs: the state of one, their list, the cancel of one, the address of one.
 
 use protocol::{Namespace, Reason, State as JobState};
 use rmcp::schemars::JsonSchema;
@@ -6,17 +6,17 @@ use serde::Deserialize;
 use serde_json::json;
 use sql::CancelOutcome;
 
-use super::{Entry, Kind, Outcome, entry};
+use super::{Kind, Outcome, RunnableTool, tool};
 use crate::access::Right;
 use crate::mcp::answer::{Answer, Refusal};
 use crate::mcp::call::Call;
 use crate::mcp::outputs::job_address;
-use crate::routes::cancel::let_go;
+use crate::routes::cancel::end_hold;
 use crate::routes::job::NO_JOB;
 use crate::routes::jobs::{LIMIT_MAX, List, Page, page};
 use crate::routes::status::why_waiting;
 
-/// What names one job.
+/// The arguments that name one job.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(crate = "rmcp::schemars")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -35,17 +35,17 @@ struct ListArguments {
     /// Name of the queue. Needed unless the address of this server names one.
     queue: Option<String>,
     /// Only jobs of this state: `Queued`, `Running` or `Finished`.
-    state: Option<State>,
+    state: Option<StateFilter>,
     /// Most jobs: 1 to 200, 20 without it.
     limit: Option<i64>,
-    /// `next` of the answer before, for the page behind it.
+    /// `next` of the previous answer, for the following page.
     before: Option<String>,
 }
 
-/// A state that a list can be of.
+/// A state by which a list can be filtered.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[schemars(crate = "rmcp::schemars", inline)]
-enum State {
+enum StateFilter {
     Queued,
     Running,
     Finished,
@@ -60,41 +60,41 @@ struct CancelArguments {
     queue: Option<String>,
     /// Id of the job.
     job_id: String,
-    /// Namespace that lets the job go; it ends when none holds it. Without it `_`; `*` means all.
+    /// Namespace in which the job is cancelled; the job ends when no namespace holds it. `_` without it; `*` means all.
     namespace: Option<String>,
-    /// A sentence for whoever looks at the job, at most 4096 bytes.
+    /// A sentence that is shown with the job, at most 4096 bytes.
     message: Option<String>,
 }
 
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn tools() -> Vec<RunnableTool> {
     vec![
-        entry(
+        tool(
             "get_job_status",
-            "Where a job stands: queued and why it waits, running and on which worker, or how it ended.",
+            "The state of a job: queued and why it waits, running and on which worker, or how it ended.",
             Kind::Reads,
             |call, given| Box::pin(get_job_status(call, given)),
         ),
-        entry(
+        tool(
             "list_jobs",
             "The jobs of a queue, page by page: running ones, then waiting ones, then those that ended, each newest first.",
             Kind::Reads,
             |call, given| Box::pin(list_jobs(call, given)),
         ),
-        entry(
+        tool(
             "cancel_job",
-            "Lets a namespace go of a job, which ends when no other holds it. Done when this answers.",
+            "Cancels a job in one namespace. The job ends when no other namespace holds it. The change is complete when the tool answers.",
             Kind::Ends,
             |call, given| Box::pin(cancel_job(call, given)),
         ),
-        entry(
+        tool(
             "get_job_url",
             "The address of a job's page for people, and of its result for programs.",
             Kind::Reads,
             |call, given| Box::pin(get_job_url(call, given)),
         ),
-        entry(
+        tool(
             "why_waiting",
-            "Why a queued job does not run yet: its place, and what the connected workers lack or whether they are busy.",
+            "Why a queued job does not run yet: its position, and what the connected workers lack or whether they are busy.",
             Kind::Reads,
             |call, given| Box::pin(why(call, given)),
         ),
@@ -121,7 +121,7 @@ async fn get_job_status(call: &Call<'_>, given: JobArguments) -> Outcome {
             None => answer,
         },
         JobState::Running => answer.say("follow_job shows its log as it comes."),
-        JobState::Finished | JobState::Removed => answer.say("get_job_results shows how it ended and what it left."),
+        JobState::Finished | JobState::Removed => answer.say("get_job_results shows how it ended and its outputs."),
     })
 }
 
@@ -130,7 +130,7 @@ async fn why(call: &Call<'_>, given: JobArguments) -> Outcome {
     let row = call.job(&subject).await?;
     let answer = match why_waiting(call.app, subject.qid, subject.id.as_str()).await? {
         Some(waiting) => Answer::new("").waiting(&waiting),
-        None if row.state() == JobState::Queued => Answer::new("It waits behind more jobs than are looked at."),
+        None if row.state() == JobState::Queued => Answer::new("It waits behind more jobs than this tool reads."),
         None => Answer::new(format!("The job does not wait: it is {}.", row.state().as_str().to_lowercase())),
     };
     Ok(answer.fact("jobId", subject.id.as_str()).fact("state", row.state().as_str()))
@@ -139,20 +139,20 @@ async fn why(call: &Call<'_>, given: JobArguments) -> Outcome {
 async fn list_jobs(call: &Call<'_>, given: ListArguments) -> Outcome {
     let queue = call.queue(given.queue.as_deref(), Right::Read).await?;
     let state = given.state.map(|state| match state {
-        State::Queued => List::Queued,
-        State::Running => List::Running,
-        State::Finished => List::Finished,
+        StateFilter::Queued => List::Queued,
+        StateFilter::Running => List::Running,
+        StateFilter::Finished => List::Finished,
     });
     let limit = given.limit.unwrap_or(20);
     if !(1..=i64::from(LIMIT_MAX)).contains(&limit) {
-        return Err(Refusal::of_argument("limit", format!("limit must be 1 to {LIMIT_MAX}; read on with before")));
+        return Err(Refusal::of_argument("limit", format!("limit must be 1 to {LIMIT_MAX}; use before for further pages")));
     }
     let asked = Page { state, before: given.before, limit: Some(limit) };
     let page = page(call.app, queue.qid(), asked).await.map_err(|error| Refusal::from(error).by("before"))?;
     let sentence = match (page.data.len(), &page.next) {
-        (0, _) => "There are no such jobs.".to_owned(),
+        (0, _) => "No jobs match.".to_owned(),
         (n, None) => format!("Jobs: {n}."),
-        (n, Some(_)) => format!("Jobs: {n}; call again with before as next says for more."),
+        (n, Some(_)) => format!("Jobs: {n}; for more, call again with before set to next."),
     };
     Ok(Answer::new(sentence).fact("next", page.next).untrusted("jobs", json!(page.data)))
 }
@@ -162,15 +162,15 @@ async fn cancel_job(call: &Call<'_>, given: CancelArguments) -> Outcome {
     let id = given.job_id.parse().map_err(|error| Refusal::invalid("jobId", error))?;
     let namespace = given.namespace.as_deref().map(|name| name.parse().map_err(|error| Refusal::invalid("namespace", error)));
     let namespace: Namespace = namespace.transpose()?.unwrap_or_default();
-    let outcome = let_go(call.app, &queue, &id, &namespace, Reason::Cancelled, given.message.as_deref()).await?;
+    let outcome = end_hold(call.app, &queue, &id, &namespace, Reason::Cancelled, given.message.as_deref()).await?;
     let (word, sentence) = match outcome {
         CancelOutcome::Ended => ("ended", "The job has ended."),
-        CancelOutcome::Left => ("left", "The namespace has let go; others hold the job, so it goes on."),
+        CancelOutcome::Left => ("left", "The job was cancelled in this namespace; others still hold it, so it continues."),
         CancelOutcome::Absent => {
-            ("absent", "The namespace does not hold the job, so nothing changed; namespace * ends it for all.")
+            ("absent", "The namespace does not hold the job, so nothing changed; use namespace * to end it for all.")
         }
         CancelOutcome::Finished => ("finished", "The job had ended before."),
-        CancelOutcome::Removed => ("removed", "The job had ended before, and its result is thrown away."),
+        CancelOutcome::Removed => ("removed", "The job had ended before, and its result was removed."),
         CancelOutcome::Unknown => return Err(Refusal::from(NO_JOB).by("jobId")),
     };
     Ok(Answer::new(sentence).fact("jobId", id.as_str()).fact("outcome", word))
@@ -180,7 +180,7 @@ async fn get_job_url(call: &Call<'_>, given: JobArguments) -> Outcome {
     let subject = call.subject(given.queue.as_deref(), &given.job_id).await?;
     call.job(&subject).await?;
     let page = format!("{}/j/{}", call.visitor.own.root(), subject.id.as_str());
-    let answer = Answer::new("The page shows the job to people. Whoever has it can read the job, and not the queue.");
+    let answer = Answer::new("The page shows the job to people. Anyone with the address can read the job, but not the queue.");
     let result = format!("{}/result.json", job_address(call, &subject));
     Ok(answer.fact("jobId", subject.id.as_str()).fact("url", page).fact("result", result))
 }

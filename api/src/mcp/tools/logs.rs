@@ -1,6 +1,6 @@
-//! Logs: a part of one, and a search in those of one job or of the latest jobs of a queue.
+//! Logs: a part of one log, and a search in the logs of one job or of the latest jobs of a queue.
 //!
-//! A search is bounded by [`SEARCH_TIME`], [`JOBS_MAX`] and [`HITS_MAX`], and says what it did not look at.
+//! A search is bounded by [`SEARCH_TIME`], [`JOBS_MAX`] and [`HITS_MAX`], and reports what it did not search.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use serde_json::json;
 use sql::{JobRow, LogPlace};
 use tokio::time::Instant;
 
-use super::{Entry, Kind, Outcome, entry};
+use super::{Kind, Outcome, RunnableTool, tool};
 use crate::access::Right;
 use crate::mcp::answer::{Answer, Refusal};
 use crate::mcp::call::{Call, Subject};
 use crate::mcp::follow::{lines_of, text_of};
 use crate::routes::jobs::{Page, page};
 
-/// Lines of one answer.
+/// Most lines of one answer.
 const LINES_MAX: u32 = 2_000;
 const LINES_DEFAULT: u32 = 200;
-/// Bytes of log in one answer.
+/// Most bytes of log in one answer.
 const BYTES_MAX: usize = 64 * 1024;
-/// Jobs whose logs one search looks at.
+/// Most jobs whose logs one search reads.
 const JOBS_MAX: u8 = 50;
 const JOBS_DEFAULT: u8 = 20;
-/// Lines that one search shows.
+/// Most lines that one search shows.
 const HITS_MAX: usize = 200;
 const HITS_DEFAULT: u32 = 50;
 /// A search that takes longer ends.
 const SEARCH_TIME: Duration = Duration::from_secs(20);
-/// Most bytes of a text that is searched for.
+/// Most bytes of a search text.
 const TEXT_BYTES_MAX: usize = 1_000;
 /// Most characters of a line that a search shows.
 const SHOWN_CHARS_MAX: usize = 400;
@@ -56,7 +56,7 @@ struct LogArguments {
     job_id: String,
     /// `run`, the log of the container, or `build`, that of pull and build; `run` without it.
     log: Option<Which>,
-    /// Lines to pass over: `cursor` of the answer before.
+    /// Lines to skip: `cursor` of the previous answer.
     cursor: Option<u32>,
     /// Most lines: 1 to 2000, 200 without it.
     lines: Option<u32>,
@@ -69,27 +69,27 @@ struct LogArguments {
 struct SearchArguments {
     /// Name of the queue. Needed unless the address of this server names one, or the job's id is the true hash of its definition.
     queue: Option<String>,
-    /// Text to look for in the lines, at most 1000 bytes. Capitals and small letters count as the same.
+    /// Text to look for in the lines, at most 1000 bytes. Upper and lower case are treated as the same.
     text: String,
     /// Id of the job to search. Without it the latest jobs of the queue are searched.
     job_id: Option<String>,
     /// Only this log, `build` or `run`; both without it.
     log: Option<Which>,
-    /// Jobs to search where no job is named: 1 to 50, 20 without it.
+    /// Jobs to search if no job is named: 1 to 50, 20 without it.
     jobs: Option<u8>,
     /// Most lines to show: 1 to 200, 50 without it.
     limit: Option<u32>,
 }
 
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn tools() -> Vec<RunnableTool> {
     vec![
-        entry(
+        tool(
             "get_job_logs",
-            "Lines of a job's log behind a cursor: of its run, or of pull and build.",
+            "Lines of a job's log after a cursor: of its run, or of pull and build.",
             Kind::Reads,
             |call, given| Box::pin(get_job_logs(call, given)),
         ),
-        entry(
+        tool(
             "search_logs",
             "Finds a text in the logs of a job, or of the latest jobs of a queue. Each line comes with its job, log and number.",
             Kind::Reads,
@@ -101,7 +101,7 @@ pub(super) fn entries() -> Vec<Entry> {
 async fn get_job_logs(call: &Call<'_>, given: LogArguments) -> Outcome {
     let n_max = given.lines.unwrap_or(LINES_DEFAULT);
     if !(1..=LINES_MAX).contains(&n_max) {
-        return Err(Refusal::of_argument("lines", format!("lines must be 1 to {LINES_MAX}; read on with cursor")));
+        return Err(Refusal::of_argument("lines", format!("lines must be 1 to {LINES_MAX}; use cursor for further lines")));
     }
     let subject = call.subject(given.queue.as_deref(), &given.job_id).await?;
     let job = call.job(&subject).await?;
@@ -125,21 +125,21 @@ async fn get_job_logs(call: &Call<'_>, given: LogArguments) -> Outcome {
     let sentence = match (has_more, is_final) {
         (true, _) => "There are more lines: call again with cursor.",
         (false, true) => "That is the end of the log.",
-        (false, false) => "The job goes on, and more may come: call again with cursor, or follow_job.",
+        (false, false) => "The job is not finished, and more lines may come: call again with cursor, or use follow_job.",
     };
     let answer = Answer::new(sentence).fact("jobId", subject.id.as_str()).fact("state", job.state().as_str());
     let answer = answer.fact("cursor", cursor).fact("isFinal", is_final);
     Ok(answer.data(if is_run { "Run log" } else { "Build log" }, &text_of(&lines)))
 }
 
-/// A search under way.
+/// A search in progress.
 struct Search {
     text: String,
     which: Option<Which>,
     until: Instant,
     n_max: usize,
     hits: Vec<serde_json::Value>,
-    /// Whether it ended before its end.
+    /// Whether it stopped early.
     is_cut: bool,
 }
 
@@ -176,7 +176,7 @@ async fn search_logs(call: &Call<'_>, given: SearchArguments) -> Outcome {
 async fn latest(call: &Call<'_>, queue: Option<&str>, jobs: Option<u8>) -> Result<Vec<JobRow>, Refusal> {
     let n_jobs = jobs.unwrap_or(JOBS_DEFAULT);
     if !(1..=JOBS_MAX).contains(&n_jobs) {
-        return Err(Refusal::of_argument("jobs", format!("jobs must be 1 to {JOBS_MAX}; name a job to search it alone")));
+        return Err(Refusal::of_argument("jobs", format!("jobs must be 1 to {JOBS_MAX}; name a job to search only that one")));
     }
     let queue = call.queue(queue, Right::Read).await?;
     let asked = Page { state: None, before: None, limit: Some(n_jobs.into()) };
@@ -185,7 +185,7 @@ async fn latest(call: &Call<'_>, queue: Option<&str>, jobs: Option<u8>) -> Resul
     for listed in page.data.iter().filter(|listed| !listed.is_item) {
         let Ok(id) = listed.id.parse() else { continue };
         let subject = Subject { qid: queue.qid(), id, queue: None };
-        // One that ended twice is listed twice, and one may be gone by now.
+        // A job that ended twice is listed twice, and a job may have been deleted in the meantime.
         if let Ok(job) = call.job(&subject).await
             && !jobs.iter().any(|known: &JobRow| known.job_id == job.job_id)
         {
@@ -234,7 +234,7 @@ impl Search {
     fn answer(self, n_searched: usize, n_jobs: usize) -> Answer {
         let answer = Answer::new(format!("Lines found: {}, jobs searched: {n_searched}.", self.hits.len()));
         let answer = if self.is_cut || n_searched < n_jobs {
-            answer.say("The search ended before its end: name a job, a log or a rarer text for the rest.")
+            answer.say("The search stopped early: name a job, a log or a rarer text.")
         } else {
             answer
         };

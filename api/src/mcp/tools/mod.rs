@@ -1,4 +1,4 @@
-//! The tools: their names, what they take, what they do. Each is there once, for every way in.
+//! The tools: their names, arguments and functions. Each exists once for all transports.
 
 mod build;
 mod files;
@@ -25,7 +25,7 @@ pub(super) type Outcome = Result<Answer, Refusal>;
 type Run = Box<dyn for<'a> Fn(&'a Call<'a>, JsonObject) -> BoxFuture<'a, Outcome> + Send + Sync>;
 
 /// One tool.
-struct Entry {
+struct RunnableTool {
     tool: Tool,
     run: Run,
 }
@@ -52,12 +52,12 @@ impl Kind {
     }
 }
 
-fn entry<A>(
+fn tool<A>(
     name: &'static str,
     about: &'static str,
     kind: Kind,
     run: for<'a> fn(&'a Call<'a>, A) -> BoxFuture<'a, Outcome>,
-) -> Entry
+) -> RunnableTool
 where
     A: DeserializeOwned + JsonSchema + Send + 'static,
 {
@@ -67,19 +67,19 @@ where
         Ok(read) => run(call, read),
         Err(refusal) => Box::pin(async { Err(refusal) }),
     });
-    Entry { tool, run }
+    RunnableTool { tool, run }
 }
 
-static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+static TOOLS: LazyLock<Vec<RunnableTool>> = LazyLock::new(|| {
     [
-        run::entries(),
-        jobs::entries(),
-        results::entries(),
-        logs::entries(),
-        build::entries(),
-        iterations::entries(),
-        files::entries(),
-        queue::entries(),
+        run::tools(),
+        jobs::tools(),
+        results::tools(),
+        logs::tools(),
+        build::tools(),
+        iterations::tools(),
+        files::tools(),
+        queue::tools(),
     ]
     .into_iter()
     .flatten()
@@ -103,7 +103,7 @@ pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub(super) async fn run(call: &Call<'_>, name: &str, given: JsonObject) -> Outcome {
     let Some(entry) = TOOLS.iter().find(|entry| entry.tool.name == name) else {
         let known: Vec<&str> = TOOLS.iter().map(|entry| entry.tool.name.as_ref()).collect();
-        return Err(Refusal::of_argument("name", format!("there is no such tool; there are {}", known.join(", "))));
+        return Err(Refusal::of_argument("name", format!("there is no such tool; the tools are {}", known.join(", "))));
     };
     metrics::counter!("asman_tool_calls_total", "tool" => entry.tool.name.to_string()).increment(1);
     (entry.run)(call, given).await

@@ -1,4 +1,4 @@
-//! A queue at a glance, and the limits of everything.
+//! An overview of a queue, and all limits.
 
 use protocol::limits;
 use rmcp::schemars::JsonSchema;
@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::json;
 use sql::WorkerRow;
 
-use super::{Entry, Kind, Outcome, entry};
+use super::{Kind, Outcome, RunnableTool, tool};
 use crate::access::Right;
 use crate::mcp::answer::Answer;
 use crate::mcp::call::Call;
 use crate::mcp::follow::{SHOWN_BYTES_MAX, WAIT_MAX};
 
-/// Workers that one answer describes.
+/// Most workers that one answer describes.
 const WORKERS_MAX: usize = 100;
 
 /// What `get_queue_status` takes.
@@ -30,15 +30,15 @@ struct QueueArguments {
 #[serde(deny_unknown_fields)]
 struct NoArguments {}
 
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn tools() -> Vec<RunnableTool> {
     vec![
-        entry(
+        tool(
             "get_queue_status",
-            "A queue at a glance: its workers with what they offer, how many jobs wait and run, whether it is paused. Look here before submitting: without a worker nothing runs.",
+            "An overview of a queue: its workers and their capacity, how many jobs wait and run, whether it is paused. Call this before you submit a job: without a worker nothing runs.",
             Kind::Reads,
             |call, given| Box::pin(get_queue_status(call, given)),
         ),
-        entry(
+        tool(
             "get_limits",
             "Sizes, counts and times that jobs, files, logs and calls may have.",
             Kind::Reads,
@@ -57,7 +57,7 @@ async fn get_queue_status(call: &Call<'_>, given: QueueArguments) -> Outcome {
         n => format!("{n} workers are connected."),
     };
     let answer = Answer::new(sentence).say(format!("Jobs that wait: {}, that run: {}.", counts.n_queued, counts.n_running));
-    let answer = if counts.is_paused { answer.say("The queue is paused: its owner lets nothing run.") } else { answer };
+    let answer = if counts.is_paused { answer.say("The queue is paused by its owner, so nothing runs.") } else { answer };
     let list: Vec<_> = workers.iter().take(WORKERS_MAX).map(described).collect();
     let answer = answer.fact("workerCount", workers.len()).fact("queued", counts.n_queued).fact("running", counts.n_running);
     Ok(answer.fact("isPaused", counts.is_paused).fact("demand", counts.cpus.ceil()).untrusted("workers", list))
@@ -70,7 +70,8 @@ fn described(worker: &WorkerRow) -> serde_json::Value {
 }
 
 fn get_limits() -> Answer {
-    let answer = Answer::new("What is larger or longer is refused with a code, or left out and counted; bytes and seconds.");
+    let answer =
+        Answer::new("Anything beyond these limits is refused with a code, or left out and counted. Units: bytes and seconds.");
     let answer = answer.fact("definitionBytes", limits::DEFINITION_BYTES_MAX).fact("callBytes", crate::mcp::MESSAGE_BYTES_MAX);
     let answer = answer.fact("entriesOfInputsOrEnv", limits::ENTRIES_MAX).fact("inlineFileBytes", limits::INLINE_BYTES_MAX);
     let answer = answer.fact("fileBytes", limits::BLOB_BYTES_MAX).fact("outputs", limits::OUTPUTS_MAX);

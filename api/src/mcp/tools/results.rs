@@ -1,4 +1,4 @@
-//! How a job ended and what it left: texts inline as far as there is room, links to the rest.
+//! How a job ended, and its outputs: short texts inline, links to the rest.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sql::ClaimKey;
 
-use super::{Entry, Kind, Outcome, entry};
+use super::{Kind, Outcome, RunnableTool, tool};
 use crate::error::ApiError;
 use crate::mcp::answer::{Answer, Refusal};
 use crate::mcp::call::{Call, Subject};
 use crate::mcp::follow::Log;
 use crate::mcp::outputs::{Piece, SHOWN_BYTES_MAX, address, described, job_address, link, read};
 
-/// Outputs whose bytes are looked at for one answer.
+/// Most outputs whose bytes are read for one answer.
 const READ_MAX: usize = 20;
-/// Outputs that one answer names.
+/// Most outputs that one answer names.
 const NAMED_MAX: usize = 200;
-/// Bytes of all texts that one answer shows.
+/// Most bytes of all texts in one answer.
 const TEXTS_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of one output that one call reads.
 const PIECE_BYTES_MAX: u32 = 256 * 1024;
 
-/// What names one job.
+/// The arguments that name one job.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(crate = "rmcp::schemars")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -52,15 +52,15 @@ struct InspectArguments {
     bytes: Option<u32>,
 }
 
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn tools() -> Vec<RunnableTool> {
     vec![
-        entry(
+        tool(
             "get_job_results",
             "How a finished job ended: reason, exit code, the end of its log, text outputs inline and links to the others.",
             Kind::Reads,
             |call, given| Box::pin(get_job_results(call, given)),
         ),
-        entry(
+        tool(
             "inspect_outputs",
             "The outputs of a finished job with their sizes and addresses; with `name` the text of one, in parts where it is long.",
             Kind::Reads,
@@ -77,12 +77,12 @@ async fn get_job_results(call: &Call<'_>, given: ResultArguments) -> Outcome {
     }
     let answer = Answer::new("").fact("jobId", subject.id.as_str()).fact("state", job.state().as_str());
     let run = end_of_log(call, &subject, true).await?;
-    // What never ran has a log of its pull or build at most.
+    // A job that never ran has at most a log of its pull or build.
     let log = if run.is_empty() { end_of_log(call, &subject, false).await? } else { run };
     finish(call, &subject, log.show(answer)).await
 }
 
-/// The end of a log of the claim that ended the job.
+/// The end of the log of the claim that ended the job.
 async fn end_of_log(call: &Call<'_>, subject: &Subject, is_run: bool) -> Result<Log, Refusal> {
     let (qid, job_id) = (subject.qid, subject.id.as_str().to_owned());
     let read = async {
@@ -137,21 +137,21 @@ fn sentence(reason: Reason, status_code: Option<i64>) -> String {
         (Reason::Success, Some(code)) => {
             format!("The job ran to its end, but its program failed with exit code {code}.")
         }
-        (Reason::TimedOut, _) => "The job ran longer than it may and was ended.".to_owned(),
+        (Reason::TimedOut, _) => "The job exceeded its time limit and was stopped.".to_owned(),
         (Reason::Cancelled, _) => "The job was cancelled.".to_owned(),
         (Reason::JobReplacedByClient, _) => "A newer job took the job's namespace.".to_owned(),
-        (Reason::Deleted, _) => "The job's result was thrown away.".to_owned(),
+        (Reason::Deleted, _) => "The job's result was removed.".to_owned(),
         (Reason::Error | Reason::WorkerLost, _) => "The job could not run to its end.".to_owned(),
     }
 }
 
-/// Puts outputs into an answer: their names, texts as far as there is room, links to the others.
+/// Adds outputs to an answer: their names, short texts, links to the others.
 async fn show(call: &Call<'_>, subject: &Subject, outputs: &BTreeMap<String, DataRef>, mut answer: Answer) -> Outcome {
     let mut room = TEXTS_BYTES_MAX;
     let mut list = Vec::new();
     for (at, (name, reference)) in outputs.iter().take(NAMED_MAX).enumerate() {
         let url = address(call, subject, name, reference);
-        // One that cannot be read now has its address all the same.
+        // An output that cannot be read now still has its address.
         let piece = if at < READ_MAX { read(call, reference, 0, SHOWN_BYTES_MAX).await.unwrap_or(None) } else { None };
         list.push(described(name, &url, piece.as_ref()));
         answer = match piece.as_ref().and_then(|piece| Some((piece, piece.text().filter(|text| text.len() <= room)?))) {
@@ -171,7 +171,7 @@ async fn show(call: &Call<'_>, subject: &Subject, outputs: &BTreeMap<String, Dat
     Ok(answer.untrusted("outputs", if list.is_empty() { Value::Null } else { list.into() }))
 }
 
-/// A name is a stranger's word: letters that could end a line or a mark are not shown before the mark.
+/// A name comes from a stranger: characters that could end a line or a mark are not shown before the mark.
 fn title(name: &str, piece: &Piece, n_shown: usize) -> String {
     let name: String =
         name.chars().map(|letter| if letter.is_alphanumeric() || "/._-".contains(letter) { letter } else { '_' }).collect();
@@ -196,7 +196,7 @@ async fn inspect_outputs(call: &Call<'_>, given: InspectArguments) -> Outcome {
     };
     let n_max = given.bytes.unwrap_or(SHOWN_BYTES_MAX.try_into().unwrap_or(PIECE_BYTES_MAX));
     if !(1..=PIECE_BYTES_MAX).contains(&n_max) {
-        return Err(Refusal::of_argument("bytes", format!("bytes must be 1 to {PIECE_BYTES_MAX}; read on with offset")));
+        return Err(Refusal::of_argument("bytes", format!("bytes must be 1 to {PIECE_BYTES_MAX}; use offset for further bytes")));
     }
     let reference = outputs.get(&name).ok_or_else(|| {
         let sentence = "the job has no output of this name; call without name for all names";
@@ -210,16 +210,16 @@ async fn inspect_outputs(call: &Call<'_>, given: InspectArguments) -> Outcome {
 /// One part of one output.
 fn part(answer: Answer, name: &str, url: &str, offset: u64, piece: Option<&Piece>) -> Answer {
     let Some(piece) = piece else {
-        return answer.say("The output lies elsewhere; fetch it from its address.").link(link(url, name, None));
+        return answer.say("The output is stored on another server; fetch it from its address.").link(link(url, name, None));
     };
     let Some(text) = piece.text() else {
-        let answer = answer.say("The output is no text; fetch it from its address.").fact("bytes", piece.n_total);
+        let answer = answer.say("The output is not text; fetch it from its address.").fact("bytes", piece.n_total);
         return answer.link(link(url, name, Some(piece.n_total)));
     };
     let end = offset + text.len() as u64;
     let answer = answer.fact("bytes", piece.n_total).fact("offset", offset);
     let answer = if end < piece.n_total {
-        answer.say("There is more: read on with offset as nextOffset says.").fact("nextOffset", end)
+        answer.say("There is more: call again with offset set to nextOffset.").fact("nextOffset", end)
     } else {
         answer.say("This is its end.")
     };

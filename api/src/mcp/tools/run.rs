@@ -1,4 +1,4 @@
-//! Jobs on their way in: checked, submitted, run to their end, followed.
+//! New jobs: check, submit, run to the end, follow.
 
 use protocol::State as JobState;
 use rmcp::schemars::JsonSchema;
@@ -7,7 +7,7 @@ use serde_json::json;
 use sql::SubmitOutcome;
 
 use super::results::finish;
-use super::{Entry, Kind, Outcome, entry};
+use super::{Kind, Outcome, RunnableTool, tool};
 use crate::access::Right;
 use crate::mcp::answer::{Answer, Refusal};
 use crate::mcp::call::{Call, Subject};
@@ -21,7 +21,7 @@ job_arguments! {
     SubmitArguments {
         /// Namespace that holds the job. At most one live job holds a namespace: a newer one replaces it. Without it many may run.
         namespace: Option<String>,
-        /// Run the job again although a result is stored. A job that waits or runs is left as it is.
+        /// Run the job again even if a result is stored. A job that waits or runs stays as it is.
         again: Option<bool>,
     }
 }
@@ -31,9 +31,9 @@ job_arguments! {
     ExecuteArguments {
         /// Namespace that holds the job. At most one live job holds a namespace: a newer one replaces it. Without it many may run.
         namespace: Option<String>,
-        /// Run the job again although a result is stored. A job that waits or runs is left as it is.
+        /// Run the job again even if a result is stored. A job that waits or runs stays as it is.
         again: Option<bool>,
-        /// Longest wait for the job's end, in seconds: 1 to 300, 45 without it. The job goes on after it.
+        /// Longest wait for the job's end, in seconds: 1 to 300, 45 without it. The job continues after it.
         wait_seconds: Option<u64>,
     }
 }
@@ -52,58 +52,58 @@ struct FollowArguments {
     queue: Option<String>,
     /// Id of the job.
     job_id: String,
-    /// Lines of the build log to pass over: `buildCursor` of the answer before.
+    /// Lines of the build log to skip: `buildCursor` of the previous answer.
     build_cursor: Option<u32>,
-    /// Lines of the run log to pass over: `runCursor` of the answer before.
+    /// Lines of the run log to skip: `runCursor` of the previous answer.
     run_cursor: Option<u32>,
     /// Longest wait for the job's end, in seconds: 0 to 300, 45 without it.
     wait_seconds: Option<u64>,
 }
 
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn tools() -> Vec<RunnableTool> {
     vec![
-        entry(
+        tool(
             "submit_job",
-            "Queues a container job and answers at once with its id. The same definition is the same job: one that has a result runs again only with `again`. Submitting is not running: a worker must be there.",
+            "Queues a container job and answers at once with its id. The same definition is the same job: a job with a result runs again only with `again`. The job runs only when a worker is connected.",
             Kind::Adds,
             |call, given| Box::pin(submit_job(call, given)),
         ),
-        entry(
+        tool(
             "execute_job",
-            "Queues a container job and waits for its end, up to `waitSeconds`; log lines come as progress notifications. Answers with its result, or with how to go on following it.",
+            "Queues a container job and waits for its end, up to `waitSeconds`; log lines come as progress notifications. Answers with its result, or with the cursors to continue following it.",
             Kind::Adds,
             |call, given| Box::pin(execute_job(call, given)),
         ),
-        entry(
+        tool(
             "create_job",
-            "Checks a job without queuing it: says what is wrong with its definition, or the id that it will have and whether the queue knows it already.",
+            "Checks a job without queuing it: says what is wrong with its definition, or its id and whether the queue has it already.",
             Kind::Reads,
             |call, given| Box::pin(create_job(call, given)),
         ),
-        entry(
+        tool(
             "follow_job",
-            "Follows a job to its end, up to `waitSeconds`: new log lines come as progress notifications. Answers with the result, or, where the job goes on, with cursors for the next call.",
+            "Follows a job to its end, up to `waitSeconds`: new log lines come as progress notifications. Answers with the result, or, if the job is not finished, with cursors for the next call.",
             Kind::Reads,
             |call, given| Box::pin(follow_job(call, given)),
         ),
     ]
 }
 
-/// A job that was submitted, and what became of that.
+/// A submitted job, and the outcome of the submission.
 pub(super) struct Submitted {
     pub(super) subject: Subject,
     pub(super) outcome: SubmitOutcome,
 }
 
 impl Submitted {
-    /// What the queue did with it: a word, and a sentence.
+    /// The outcome: a word, and a sentence.
     const fn words(&self) -> (&'static str, &'static str) {
         match self.outcome {
             SubmitOutcome::New => ("new", "The job is queued."),
             SubmitOutcome::Queued => ("queued", "The job waits already."),
             SubmitOutcome::Running => ("running", "The job runs already."),
             SubmitOutcome::Finished => {
-                ("finished", "The job has a result already, which get_job_results gives; with `again` it runs once more.")
+                ("finished", "The job has a result already: see get_job_results. With `again` it runs once more.")
             }
             SubmitOutcome::QueueFull | SubmitOutcome::NamespaceFull => ("full", "The queue is full."),
         }
@@ -149,11 +149,11 @@ async fn execute_job(call: &Call<'_>, mut given: ExecuteArguments) -> Outcome {
     run_to_the_end(call, &submitted, seconds).await
 }
 
-/// Follows a submitted job and answers with its result, or with how to go on.
+/// Follows a submitted job and answers with its result, or with cursors to continue.
 pub(super) async fn run_to_the_end(call: &Call<'_>, submitted: &Submitted, seconds: u64) -> Outcome {
-    // A submitter who may not read gets what a submission is answered with.
+    // A submitter without the right to read gets only the answer of a submission.
     if !call.app.policies.may(submitted.subject.qid, Right::Read, &call.visitor.caller).await? {
-        return Ok(submitted.answer(call).say("The token may submit here and not read, so that its end is not shown."));
+        return Ok(submitted.answer(call).say("The token may submit here but not read, so the job's end is not shown."));
     }
     let logs = (Log::after(false, 0), Log::after(true, 0));
     let followed = follow(call, &submitted.subject, logs, seconds).await?;
@@ -168,11 +168,13 @@ async fn create_job(call: &Call<'_>, mut given: CreateArguments) -> Outcome {
     let subject = Subject { qid: queue.qid(), id: parsed.job_id.clone(), queue: Some(queue) };
     let known = call.app.db.get_job(subject.qid, subject.id.as_str()).await?.filter(|row| !row.is_item);
     let answer = match known.as_ref().map(sql::JobRow::state) {
-        None => {
-            Answer::new("The definition is sound and was not queued: execute_job or submit_job with the same arguments runs it.")
+        None => Answer::new(
+            "The definition is valid and was not queued: use execute_job or submit_job with the same arguments to run it.",
+        ),
+        Some(JobState::Finished) => {
+            Answer::new("The definition is valid, and the queue has a result of it: see get_job_results.")
         }
-        Some(JobState::Finished) => Answer::new("The definition is sound, and the queue has a result of it: get_job_results."),
-        Some(_) => Answer::new("The definition is sound, and the job is in the queue already: follow_job."),
+        Some(_) => Answer::new("The definition is valid, and the job is in the queue already: use follow_job."),
     };
     let needs = json!({"cpus": parsed.cpus, "gpus": parsed.gpus, "memoryBytes": parsed.memory_bytes, "tags": parsed.tags});
     let answer = answer.fact("jobId", subject.id.as_str()).fact("needs", needs);
@@ -189,7 +191,7 @@ async fn follow_job(call: &Call<'_>, given: FollowArguments) -> Outcome {
     told(call, &subject, followed, Answer::new("")).await
 }
 
-/// Seconds to wait, within their bounds.
+/// The seconds to wait, checked.
 pub(super) fn wait_of(given: Option<u64>) -> Result<u64, Refusal> {
     let seconds = given.unwrap_or(WAIT_DEFAULT);
     if seconds > WAIT_MAX {
@@ -199,7 +201,7 @@ pub(super) fn wait_of(given: Option<u64>) -> Result<u64, Refusal> {
     Ok(seconds)
 }
 
-/// What was seen of a job: its result with the end of its log, or where it stands.
+/// Adds what was observed: the job's result with the end of its log, or its state.
 pub(super) async fn told(call: &Call<'_>, subject: &Subject, followed: Followed, answer: Answer) -> Outcome {
     let cursors = [("buildCursor", followed.build.cursor()), ("runCursor", followed.run.cursor())];
     let answer = cursors.into_iter().fold(answer, |answer, (name, cursor)| answer.fact(name, cursor));

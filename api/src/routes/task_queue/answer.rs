@@ -1,4 +1,4 @@
-//! Answers in the shape of the task-queue API: compact JSON, and `{"detail": …}` for whatever went wrong.
+//! Answers in the form of the task-queue API: compact JSON, and `{"detail": …}` for errors.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,22 +9,22 @@ use serde_json::json;
 use crate::error::{ApiError, refusal, status_of};
 use crate::request;
 
-/// Everything a call can fail with.
+/// Every error of a call.
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// No such route.
     NotFound,
-    /// No queue is configured for the routes that name none.
+    /// No queue is configured for the routes without a queue.
     NotConfigured,
-    /// The same without its last slash.
+    /// Redirect to the same path without its last slash.
     Moved(HeaderValue),
-    /// The route is there, for these methods.
+    /// The route exists, for these methods.
     Method(String),
     /// Refused for the reason that the code names, with this text.
     Refused(ErrorCode, String),
     /// 422 with these elements, each a JSON text.
     Invalid(Vec<String>),
-    /// Ours, or one of those that all our routes share, such as a missing token.
+    /// An internal error, or one that all our routes share, such as a missing token.
     Failed(ApiError),
 }
 
@@ -43,19 +43,19 @@ impl From<ApiError> for Refusal {
     }
 }
 
-/// A place in a request that is wrong.
-pub(super) struct Problem<'t> {
+/// One mistake in a request.
+pub(super) struct FormProblem<'t> {
     pub(super) kind: &'t str,
-    /// JSON text of the way to it.
+    /// Its path, as JSON text.
     pub(super) place: &'t str,
     pub(super) message: &'t str,
-    /// JSON text of what is there.
+    /// The present value, as JSON text.
     pub(super) input: &'t str,
-    /// JSON text of more about it.
+    /// Further facts, as JSON text.
     pub(super) context: Option<&'t str>,
 }
 
-impl Problem<'_> {
+impl FormProblem<'_> {
     pub(super) fn to_text(&self) -> String {
         let context = self.context.map(|context| format!(",\"ctx\":{context}")).unwrap_or_default();
         let (kind, message) = (text_of(self.kind), text_of(self.message));
@@ -63,8 +63,8 @@ impl Problem<'_> {
     }
 }
 
-impl From<Problem<'_>> for Refusal {
-    fn from(problem: Problem<'_>) -> Self {
+impl From<FormProblem<'_>> for Refusal {
+    fn from(problem: FormProblem<'_>) -> Self {
         Self::Invalid(vec![problem.to_text()])
     }
 }
@@ -76,13 +76,13 @@ pub(super) fn text_of(text: &str) -> String {
 
 /// A 422 about a body, in one sentence.
 pub(super) fn bad_body(message: &str) -> Refusal {
-    Problem { kind: "value_error", place: "[\"body\"]", message, input: "null", context: None }.into()
+    FormProblem { kind: "value_error", place: "[\"body\"]", message, input: "null", context: None }.into()
 }
 
 /// A 422 about a parameter, in one sentence.
 pub(super) fn bad_parameter(name: &str, message: &str) -> Refusal {
     let place = format!("[\"query\",{}]", text_of(name));
-    Problem { kind: "value_error", place: &place, message, input: "null", context: None }.into()
+    FormProblem { kind: "value_error", place: &place, message, input: "null", context: None }.into()
 }
 
 /// The claim is no longer live.
@@ -142,7 +142,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Existing clients know one answer to every fault of a server. It says nothing; the cause is logged here, once.
+/// Existing clients expect one answer to all internal errors. It has no details: the cause is logged here, once.
 fn failed(error: &ApiError) -> Response {
     tracing::error!(id = request::current_id(), cause = %error, "a request of the task-queue API failed");
     let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];

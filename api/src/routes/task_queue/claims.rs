@@ -1,7 +1,7 @@
-//! Claims of items: with `get` for ever, with `claim` for the time of a lease; and their ends.
+//! Claims of items, with `get` for ever and with `claim` for the time of a lease; and the ends of claims.
 //!
-//! A claim is one statement in the database, so no item is claimed twice, however many processes serve the queue. A lease that
-//! runs out puts the item back to WAITING with its attempt counted, and after [`limits::LOST_WORKERS_MAX`] losses to FAIL.
+//! A claim is one statement in the database, so no item is claimed twice, by any number of processes. When a lease ends, the item
+//! goes back to WAITING with its attempt counted, and after [`limits::LOST_WORKERS_MAX`] lost claims to FAIL.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use sql::{ClaimKey, FinishRow, ItemClaim};
 
 use super::Call;
 use super::answer::{Refusal, bad_body, not_in_queue, ok, ok_json, stale, text_of};
-use super::entry::{Entry, item_id, item_number, read};
+use super::body::{ItemBody, item_id, item_number, read};
 use crate::hint::Kinds;
 
-/// Who claims with `get`: its clients have no name.
+/// The worker's name of claims by `get`, whose clients have none.
 const NAMELESS: &str = "task-queue";
 
 /// `GET get/{n_items}`: claims the next items for ever. `[[id, body], …]`.
@@ -27,10 +27,10 @@ pub(super) async fn get(call: Call) -> Result<Response, Refusal> {
     Ok(ok(pairs(items.iter().map(|item| (item.job_id.as_str(), item.body.as_deref())))))
 }
 
-/// A claim that took so long met many classes of jobs that are to be tidied up.
+/// A claim that took this long found many classes of jobs, which should be tidied up.
 const SLOW: Duration = Duration::from_millis(50);
 
-/// `GET peek/{n_items}`: what a `get` would give now.
+/// `GET peek/{n_items}`: the items that a `get` would return now.
 pub(super) async fn peek(call: Call) -> Result<Response, Refusal> {
     let n = item_number(&call.argument)?;
     let items = call.app.db.peek_items(call.qid, n.min(limits::ITEMS_CLAIM_MAX)).await?;
@@ -56,7 +56,7 @@ async fn claim_now(call: &Call, worker_id: &str, n: i64, lease: Option<Duration>
     if start.elapsed() > SLOW {
         let (db, qid) = (call.app.db.clone(), call.qid);
         tokio::spawn(async move {
-            // Maintenance does it too, only later.
+            // Maintenance does it too, but later.
             let _ = db.tidy_classes(qid, false).await;
         });
     }
@@ -74,7 +74,7 @@ pub(crate) struct ClaimBody {
     /// How many at most.
     #[schema(minimum = 1)]
     n_items: i64,
-    /// Who claims.
+    /// The name of the worker.
     #[schema(value_type = WorkerId)]
     worker_id: String,
     /// How long the claims live without a heartbeat, at most 30 days.
@@ -111,7 +111,7 @@ pub(super) async fn claim(mut call: Call) -> Result<Response, Refusal> {
         }
         tokio::select! {
             _ = watch.changed() => {}
-            // Hints may be lost, and back-offs end without one.
+            // Hints may be lost, and pauses of jobs end without a hint.
             () = tokio::time::sleep_until(until.min(tokio::time::Instant::now() + call.app.config.poll.0)) => {}
             () = call.app.shutdown.cancelled() => return Ok(ok("[]".to_owned())),
         }
@@ -145,7 +145,7 @@ pub(crate) struct HeldItem {
     epoch: i64,
 }
 
-/// Which claims to keep alive.
+/// The claims to extend.
 #[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct HeartbeatBody {
@@ -165,7 +165,7 @@ pub(super) async fn heartbeat(mut call: Call) -> Result<Response, Refusal> {
         return Err(bad_body(&format!("a heartbeat may name {} items", limits::HEARTBEAT_JOBS_MAX)));
     }
     let lease = lease_of(body.lease_seconds.unwrap_or(limits::LEASE.as_secs_f64()))?;
-    super::entry::check_ids(body.items.iter().map(|item| item.item_id.as_str()))?;
+    super::body::check_ids(body.items.iter().map(|item| item.item_id.as_str()))?;
     let ids: Vec<&str> = body.items.iter().map(|item| item.item_id.as_str()).collect();
     let epochs: Vec<i64> = body.items.iter().map(|item| item.epoch).collect();
     let held = call.app.db.extend_items(call.qid, &ids, &epochs, lease).await?;
@@ -183,22 +183,22 @@ pub(super) async fn heartbeat(mut call: Call) -> Result<Response, Refusal> {
 pub(crate) struct EndBody {
     /// The claim; absent means the one that is live now.
     epoch: Option<i64>,
-    /// What the item came to.
+    /// The result of the item.
     #[schema(value_type = Value)]
     result: Option<Box<RawValue>>,
-    /// What went wrong.
+    /// The error.
     error: Option<Value>,
-    /// A sentence for whoever looks at the item.
+    /// A sentence that is shown with the item.
     message: Option<String>,
 }
 
-/// `POST success/{item_id}`: ends a claim well. Body, all optional: `{epoch, result, message}`. 409 when the item is not in PROCESSING, or
-/// not under this epoch.
+/// `POST success/{item_id}`: ends a claim with success. Body, all optional: `{epoch, result, message}`. 409 when the item is not
+/// in PROCESSING, or not under this epoch.
 pub(super) async fn success(call: Call) -> Result<Response, Refusal> {
     end(call, Reason::Success).await
 }
 
-/// `POST fail/{item_id}`: ends a claim otherwise. Body, all optional: `{epoch, error, message, result}`.
+/// `POST fail/{item_id}`: ends a claim as failed. Body, all optional: `{epoch, error, message, result}`.
 pub(super) async fn fail(call: Call) -> Result<Response, Refusal> {
     end(call, Reason::Error).await
 }
@@ -222,7 +222,7 @@ async fn end(mut call: Call, reason: Reason) -> Result<Response, Refusal> {
     ok_json(&json!({"item_id": call.argument, "status": stage.number()}))
 }
 
-/// What is kept of an end: a result as container jobs leave it, with the item's own beside.
+/// What is stored for an end: a result like that of a container job, with the item's own result added.
 fn result_text(body: &EndBody, reason: Reason) -> String {
     let said = match (&body.message, &body.error) {
         (Some(message), Some(error)) => json!({"message": message, "error": error}),
@@ -237,22 +237,22 @@ fn result_text(body: &EndBody, reason: Reason) -> String {
 
 async fn read_end(call: &mut Call) -> Result<EndBody, Refusal> {
     let entry = read(call).await?;
-    // A client that sends nothing may still say that it is a form.
+    // A client that sends no body may still declare a form.
     let body: EndBody =
-        if matches!(&entry, Entry::Text(text) if text.trim().is_empty()) { EndBody::default() } else { entry.into_typed()? };
+        if matches!(&entry, ItemBody::Text(text) if text.trim().is_empty()) { EndBody::default() } else { entry.into_typed()? };
     let n_bytes = body.result.as_ref().map_or(0, |result| result.get().len())
         + body.message.as_ref().map_or(0, String::len)
         + body.error.as_ref().map_or(0, |error| error.to_string().len());
     if n_bytes > limits::RESULT_BYTES_MAX {
         return Err(Refusal::Refused(
             ErrorCode::TooLarge,
-            format!("a result may have {} MiB", limits::RESULT_BYTES_MAX / 1024 / 1024),
+            format!("a result may have at most {} MiB", limits::RESULT_BYTES_MAX / 1024 / 1024),
         ));
     }
     Ok(body)
 }
 
-/// The epoch that the caller names, or that of the claim which is live now.
+/// The epoch that the caller names, or the epoch of the live claim.
 async fn live_epoch(call: &Call, named: Option<i64>) -> Result<i64, Refusal> {
     let id = item_id(call)?;
     let item = call.app.db.get_item(call.qid, id).await?.ok_or_else(|| Refusal::Refused(ErrorCode::NoItem, not_in_queue(id)))?;
@@ -269,7 +269,7 @@ async fn live_epoch(call: &Call, named: Option<i64>) -> Result<i64, Refusal> {
     ))
 }
 
-/// `POST release/{item_id}`: back to WAITING, at its old place and without penalty. Body, optional: `{epoch}`.
+/// `POST release/{item_id}`: back to WAITING, at its old position and without a penalty. Body, optional: `{epoch}`.
 pub(super) async fn release(mut call: Call) -> Result<Response, Refusal> {
     let body = read_end(&mut call).await?;
     let epoch = live_epoch(&call, body.epoch).await?;

@@ -1,4 +1,4 @@
-//! The part of the document that tells of the task-queue API, made from [`ROUTES`].
+//! The part of the document about the task-queue API, made from [`ROUTES`].
 
 use serde_json::{Map, Value, json};
 
@@ -30,7 +30,7 @@ pub(crate) fn describe() -> Described {
     described
 }
 
-/// The same operations where the path names no queue.
+/// The same operations for paths without a queue.
 fn under_the_other_mount(item: &Map<String, Value>, chief: &str) -> Value {
     let mut item = item.clone();
     for operation in item.values_mut() {
@@ -64,7 +64,7 @@ fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {
         Takes::Stage => ("stage", "The stage.", json!({"type": "string", "enum": ["WAITING", "PROCESSING", "SUCCESS", "FAIL"]})),
         Takes::Number => ("n_items", "How many items, at most 50,000 at once.", json!({"type": "integer", "minimum": 1})),
         Takes::Id => {
-            ("item_id", "Id of the item. It may hold slashes, but not at its end.", json!({"type": "string", "minLength": 1}))
+            ("item_id", "Id of the item. It may contain slashes, but not at its end.", json!({"type": "string", "minLength": 1}))
         }
     };
     if !name.is_empty() {
@@ -74,7 +74,8 @@ fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {
     all
 }
 
-/// What it gives, and every refusal but those of the doors, which the document adds to all routes of queues.
+/// The answers of an operation, and all its refusals except those about permissions, which the document adds to all routes of
+/// queues.
 fn answers(route: &Route, operation: &Operation, schemas: &mut Schemas) -> Value {
     let mut answers = Map::new();
     let good = json!({"application/json": {"schema": (operation.answer)(schemas)}});
@@ -86,18 +87,18 @@ fn answers(route: &Route, operation: &Operation, schemas: &mut Schemas) -> Value
         answers.insert(status.to_string(), refusal(status));
     }
     let plain = json!({"text/plain": {"schema": {"type": "string"}}});
-    answers.insert("500".to_owned(), json!({"description": "A failure of ours; try again.", "content": plain}));
+    answers.insert("500".to_owned(), json!({"description": "An internal error of the server; try again.", "content": plain}));
     answers.into()
 }
 
 fn refusal(status: u16) -> Value {
     let (description, schema) = match status {
-        404 => ("There is no such item or route, or no queue is configured for the paths that name none.", "Detail"),
+        404 => ("There is no such item or route, or no queue is configured for the paths without a queue.", "Detail"),
         409 => ("The item is not in PROCESSING, or not under this epoch.", "Detail"),
         413 => ("The request or its answer is over a limit.", "Detail"),
         422 => ("The request has the wrong form.", "Problems"),
         429 => ("Over a limit; try again after `Retry-After` seconds.", "Detail"),
-        _ => ("The request breaks a rule, or names an item or a stage that is not there.", "Detail"),
+        _ => ("The request breaks a rule, or names an item or a stage that does not exist.", "Detail"),
     };
     let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
     json!({"description": description, "content": {"application/json": {"schema": schema}}})

@@ -1,6 +1,6 @@
-//! Looking through a queue's items and their events, and taking items away.
+//! Lists a queue's items and their events, and deletes items.
 //!
-//! Pages hold at most [`limits::ITEMS_PAGE_MAX`] entries. Times are epoch milliseconds.
+//! Pages contain at most [`limits::ITEMS_PAGE_MAX`] entries. Times are epoch milliseconds.
 
 use axum::extract::Query;
 use axum::http::Uri;
@@ -14,13 +14,13 @@ use sql::{EventRow, ItemRow, ItemSummary};
 
 use super::Call;
 use super::answer::{Refusal, bad_parameter, not_in_queue, ok, ok_json};
-use super::entry::item_id;
+use super::body::item_id;
 use super::stages::stage_of;
 use crate::hint::Kinds;
 
-/// Items that one statement takes away.
+/// Most items that one statement deletes.
 const PURGE_STEP: i64 = 5_000;
-/// Entries of a page, when the caller does not say.
+/// Default number of entries of a page.
 const PAGE: i64 = 100;
 
 fn parameters<T: DeserializeOwned>(call: &Call) -> Result<T, Refusal> {
@@ -59,7 +59,7 @@ pub(super) async fn list(call: Call) -> Result<Response, Refusal> {
     let limit = page_size(asked.limit)?;
     let prefix = asked.prefix.unwrap_or_default();
     if prefix.contains('\0') || asked.after.as_ref().is_some_and(|after| after.contains('\0')) {
-        return Err(bad_parameter("after", "an item's id must not hold a NUL"));
+        return Err(bad_parameter("after", "an item's id must not contain a NUL"));
     }
     let rows = call.app.db.list_items(call.qid, stage, &prefix, asked.after.as_deref(), limit).await?;
     let is_full = i64::try_from(rows.len()).is_ok_and(|n| n >= limit);
@@ -88,7 +88,7 @@ struct Left {
     error: Option<Value>,
 }
 
-/// `GET item/{item_id}`: all about one item, its body and what it left.
+/// `GET item/{item_id}`: everything about one item, with its body and its result.
 pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
     let id = item_id(&call)?;
     let row = call.app.db.get_item(call.qid, id).await?.ok_or_else(|| Refusal::Refused(ErrorCode::NoItem, not_in_queue(id)))?;
@@ -99,7 +99,7 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
     ok_json(&Shown { summary: summary(&about), item_body, result: left.result, error: left.error })
 }
 
-/// `DELETE item/{item_id}`: takes an item away wherever it stands; whoever holds it is refused from now on.
+/// `DELETE item/{item_id}`: deletes an item in any stage; the worker that has claimed it is refused from now on.
 pub(super) async fn remove(call: Call) -> Result<Response, Refusal> {
     let id = item_id(&call)?;
     if call.app.db.remove_items(call.qid, &[id], None).await?.is_empty() {
@@ -109,7 +109,7 @@ pub(super) async fn remove(call: Call) -> Result<Response, Refusal> {
     Ok(ok("null".to_owned()))
 }
 
-/// `POST purge/{stage}`: takes all items of a stage away. Gives their number.
+/// `POST purge/{stage}`: deletes all items of a stage. Returns their number.
 pub(super) async fn purge(call: Call) -> Result<Response, Refusal> {
     let stage = stage_of(&call)?;
     let mut n_gone = 0;
@@ -121,14 +121,14 @@ pub(super) async fn purge(call: Call) -> Result<Response, Refusal> {
             call.app.touch(call.qid, Kinds::STATES);
         }
         n_gone += gone.len();
-        // None gone: what is left moved on by itself. Items that keep coming are not waited for.
+        // Nothing was deleted: the remaining items left the stage by themselves. It does not wait for items that keep coming.
         if gone.is_empty() || n_gone >= limits::ITEMS_PUT_MAX * 10 {
             return ok_json(&json!({"purged": n_gone}));
         }
     }
 }
 
-/// `GET history/{item_id}`: every transition of one item, oldest first; also of one that was taken away.
+/// `GET history/{item_id}`: every transition of one item, oldest first; also of a deleted item.
 pub(super) async fn history(call: Call) -> Result<Response, Refusal> {
     let id = item_id(&call)?;
     let entries = call.app.db.job_history(call.qid, id).await?;
@@ -160,8 +160,8 @@ pub(crate) struct EventParameters {
     limit: Option<i64>,
 }
 
-/// `GET events?since=&limit=`: transitions of the queue in their order, after `since`, the `cursor` of the last read. None is skipped, and
-/// none comes twice.
+/// `GET events?since=&limit=`: transitions of the queue in their order, after `since`, the `cursor` of the last read. None is
+/// skipped or repeated.
 pub(super) async fn events(call: Call) -> Result<Response, Refusal> {
     let asked: EventParameters = parameters(&call)?;
     let limit = page_size(asked.limit)?;

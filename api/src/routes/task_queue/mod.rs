@@ -2,19 +2,19 @@
 //!
 //! `/api/v1/queue/*` serves the one queue that the process is configured for ([`crate::Config::task_queue`]),
 //! `/q/{queue}/api/v1/queue/*` any. What existing clients use (`size`, `sizes`, `status`, `lookup_state`, `lookup_item`, `describe`,
-//! `get`, `put`, `requeue`) answers them to the byte; the rest is what they lacked: leases, ends, pages, events.
-//! Errors have those clients' shape, `{"detail": …}`, and not that of our other routes.
+//! `get`, `put`, `requeue`) answers byte for byte as they expect; the other routes add leases, ends, pages and events. Errors
+//! have the form that those clients expect, `{"detail": …}`, and not that of our other routes.
 //!
 //! Items are jobs of the queue. They share its claims, leases, events and listings; `get` also claims container jobs, and a
-//! body that is a container definition may be claimed by a container worker. Items are kept as long as results are.
+//! body that is a container definition may be claimed by a container worker. Items are kept as long as results.
 //!
-//! Ids may hold slashes, written as they are or percent-encoded. Paths are taken apart here and not by the router, because wrong
-//! methods, slashes at the end and unknown paths are answered in those clients' shape too.
+//! Ids may contain slashes, plain or percent-encoded. Paths are parsed here and not by the router, because wrong methods, slashes
+//! at the end and unknown paths are also answered in the form for those clients.
 
 mod answer;
+mod body;
 mod claims;
 mod description;
-mod entry;
 mod items;
 mod put;
 mod python;
@@ -42,7 +42,7 @@ use table::{Route, Takes};
 pub(crate) const MOUNT: &str = "/api/v1/queue";
 /// Serves any queue.
 pub(crate) const MOUNT_OF_QUEUE: &str = "/q/{queue}/api/v1/queue";
-/// What the router has below each mount.
+/// The router's pattern below each mount.
 pub(crate) const ENDS: [&str; 3] = ["", "/", "/{*rest}"];
 
 /// Both mounts.
@@ -51,16 +51,16 @@ pub(super) fn routes() -> Router<AppState> {
     paths.fold(Router::new(), |router, path| router.route(&path, any(dispatch)))
 }
 
-/// One request, taken apart.
+/// One parsed request.
 struct Call {
     app: AppState,
     queue: QueueName,
     qid: Qid,
-    /// What follows the route's name, decoded: an id, a stage or a number.
+    /// The part after the route's name, decoded: an id, a stage or a number.
     argument: String,
     query: String,
     headers: HeaderMap,
-    /// Empty but in a POST.
+    /// Empty except in a POST.
     body: Bytes,
 }
 
@@ -107,9 +107,9 @@ async fn answer(app: AppState, uri: &Uri, request: Request) -> Result<Response, 
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, &app).await?;
     app.admit(qid, operation.right, &caller).await?;
-    let body = if is_post { entry::collect(body).await? } else { Bytes::new() };
+    let body = if is_post { body::collect(body).await? } else { Bytes::new() };
     let query = uri.query().unwrap_or_default().to_owned();
-    // A container job may have another true id; an id with a NUL is refused further on.
+    // A container job may have another true id. An id with a NUL is refused later.
     let is_id = matches!(route.takes, Takes::Id) && !argument.contains('\0');
     let argument = if is_id { app.db.row_id(qid, &argument).await? } else { argument };
     let call = Call { app, queue, qid, argument, query, headers: parts.headers, body };
@@ -139,7 +139,7 @@ async fn answer(app: AppState, uri: &Uri, request: Request) -> Result<Response, 
     }
 }
 
-/// A path that is none of ours: with a slash too many it leads to one without.
+/// An unknown path: if it has an extra slash at its end, it redirects to the path without it.
 fn elsewhere(uri: &Uri, rest: &str, headers: &HeaderMap) -> Refusal {
     let Some(bare) = rest.strip_suffix('/').filter(|bare| find(bare).is_some()) else { return Refusal::NotFound };
     let path = &uri.path()[..uri.path().len() - rest.len() + bare.len()];
@@ -149,7 +149,7 @@ fn elsewhere(uri: &Uri, rest: &str, headers: &HeaderMap) -> Refusal {
     HeaderValue::from_str(&format!("{scheme}://{host}{path}{query}")).map_or(Refusal::NotFound, Refusal::Moved)
 }
 
-/// An `OPTIONS` that asks for no other origin's permission is a wrong method here, as everywhere in this API.
+/// An `OPTIONS` request that is not a CORS preflight is a wrong method here, as everywhere in this API.
 pub(super) async fn refuse_plain_options(request: Request, next: Next) -> Response {
     let is_plain = request.method() == Method::OPTIONS && !request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if is_plain && let Some((_, rest)) = take_apart(request.uri().path()) {
@@ -158,13 +158,13 @@ pub(super) async fn refuse_plain_options(request: Request, next: Next) -> Respon
     next.run(request).await
 }
 
-/// Whether a path that no route has is a client's of this API, and not a person's.
+/// Whether an unknown path comes from a client of this API and not from a person.
 pub(super) fn is_near(path: &str) -> bool {
     let bare = path.trim_start_matches('/');
     bare == "api" || bare.starts_with("api/")
 }
 
-/// The answer to a path near ours that leads nowhere.
+/// The answer to an unknown path near our routes.
 pub(super) fn not_found() -> Response {
     Refusal::NotFound.into_response()
 }

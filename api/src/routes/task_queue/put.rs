@@ -1,7 +1,7 @@
-//! Putting items in, and queueing failed ones again.
+//! Adds items, and queues failed ones again.
 //!
-//! Items go to the database in order, in transactions of at most [`limits::ITEMS_CHUNK_MAX`] items: each is there whole or not at all, and
-//! sending the same again is harmless.
+//! Items go to the database in order, in transactions of at most [`limits::ITEMS_CHUNK_MAX`] items: each transaction is stored
+//! whole or not at all, and sending the same again is harmless.
 
 use std::collections::HashSet;
 
@@ -12,11 +12,11 @@ use sql::StagedItem;
 
 use super::Call;
 use super::answer::{Refusal, bad_body, ok, ok_json};
-use super::entry::{check_ids, read};
+use super::body::{check_ids, read};
 use super::python::repr;
 use crate::hint::Kinds;
 
-/// `POST put`: an object from ids to bodies. Ids that are there in any stage are passed over and named; the first body stays.
+/// `POST put`: an object from ids to bodies. Ids that the queue has in any stage are skipped and named; the first body stays.
 pub(super) async fn put(mut call: Call) -> Result<Response, Refusal> {
     let members = read(&mut call).await?.into_members()?;
     check_number(members.len())?;
@@ -28,7 +28,7 @@ pub(super) async fn put(mut call: Call) -> Result<Response, Refusal> {
     for chunk in chunks(&items) {
         let added: HashSet<usize> = call.app.db.add_items(call.qid, chunk, None).await?.into_iter().collect();
         if !added.is_empty() {
-            call.app.touch(call.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
+            call.app.touch(call.qid, Kinds::STATES | Kinds::CLAIMABLE);
         }
         let left = chunk.iter().enumerate().filter(|(n, _)| !added.contains(n));
         skipped.extend(left.map(|(_, staged)| format!("Item {} already in queue. Skipping.", repr(&staged.item.id))));
@@ -36,11 +36,11 @@ pub(super) async fn put(mut call: Call) -> Result<Response, Refusal> {
     told(&skipped)
 }
 
-/// `POST requeue`: one id or a list of them. Those in FAIL wait again, behind all others; the rest is named.
+/// `POST requeue`: one id or a list of them. Items in FAIL wait again, behind all others; the other ids are named.
 pub(super) async fn requeue(mut call: Call) -> Result<Response, Refusal> {
     let ids = read(&mut call).await?.into_ids()?;
     check_number(ids.len())?;
-    // One that is too long to be stored is in no stage.
+    // An id that is too long to be stored is in no stage.
     check_ids(ids.iter().map(String::as_str).filter(|id| id.contains('\0')))?;
     let mut seen = HashSet::new();
     let distinct: Vec<&str> = ids.iter().map(String::as_str).filter(|id| seen.insert(*id)).collect();
@@ -51,7 +51,7 @@ pub(super) async fn requeue(mut call: Call) -> Result<Response, Refusal> {
         let wanted: Vec<&str> = rows.iter().map(String::as_str).filter(|id| met.insert(*id)).collect();
         let again: HashSet<String> = call.app.db.requeue_items(call.qid, &wanted).await?.into_iter().collect();
         if !again.is_empty() {
-            call.app.touch(call.qid, Kinds::STATES.and(Kinds::CLAIMABLE));
+            call.app.touch(call.qid, Kinds::STATES | Kinds::CLAIMABLE);
         }
         let left = chunk.iter().zip(&rows).filter(|(_, row)| !again.contains(*row));
         skipped.extend(left.map(|(id, _)| format!("Item {} not in a FAIL state. Skipping.", repr(id))));
@@ -62,18 +62,18 @@ pub(super) async fn requeue(mut call: Call) -> Result<Response, Refusal> {
 fn check_number(n: usize) -> Result<(), Refusal> {
     let max = limits::ITEMS_PUT_MAX;
     if n > max {
-        Err(Refusal::Refused(ErrorCode::TooLarge, format!("a request may name {max} items; send several")))
+        Err(Refusal::Refused(ErrorCode::TooLarge, format!("a request may name at most {max} items; send several requests")))
     } else {
         Ok(())
     }
 }
 
-/// `null`, or what was passed over.
+/// `null`, or the skipped ids.
 fn told(skipped: &[String]) -> Result<Response, Refusal> {
     if skipped.is_empty() { Ok(ok("null".to_owned())) } else { ok_json(&json!({"detail": skipped})) }
 }
 
-/// Neighbours that go to the database together. A body is bounded by the request's, so bytes bound nothing further.
+/// Items that go to the database together. The request's size already limits their bytes.
 fn chunks(items: &[StagedItem]) -> std::slice::Chunks<'_, StagedItem> {
     items.chunks(limits::ITEMS_CHUNK_MAX)
 }

@@ -1,4 +1,4 @@
-//! What Python's clients see of Python: how it quotes a text, and which spellings of a whole number it reads.
+//! Python's behaviour that clients see: how it quotes a text, and which forms of a whole number it accepts.
 
 /// A text as `repr` shows it.
 pub(super) fn repr(text: &str) -> String {
@@ -22,12 +22,13 @@ pub(super) fn repr(text: &str) -> String {
     out
 }
 
-/// Both languages call the same categories of characters unprintable. Behind a letter, a combining mark is a mark and no start.
+/// Both languages treat the same categories of characters as unprintable. A combining mark after a letter counts as printable.
 fn is_printable(c: char) -> bool {
     format!("a{c}").escape_debug().nth(1) == Some(c)
 }
 
-/// A whole number as a path may spell it: `2`, `+2`, `007`, `1_0`, `2.0`, blanks around. Beyond 64 bits it is the greatest or the least.
+/// A whole number in a path: `2`, `+2`, `007`, `1_0`, `2.0`, with blanks around it. Beyond 64 bits it becomes the largest or the
+/// smallest number.
 pub(super) fn whole_number(text: &str) -> Option<i64> {
     let text = text.trim();
     let text = match text.split_once('.') {

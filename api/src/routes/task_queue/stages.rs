@@ -1,4 +1,4 @@
-//! Where items stand: counts, look-ups, and what this queue is.
+//! Stages of items: counts, look-ups, and a description of the queue.
 
 use axum::response::Response;
 use protocol::{ErrorCode, Stage, limits};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Call;
 use super::answer::{Refusal, not_in_queue, ok, ok_json, text_of};
-use super::entry::item_id;
+use super::body::item_id;
 
 /// The stage of a path.
 pub(super) fn stage_of(call: &Call) -> Result<Stage, Refusal> {
@@ -49,7 +49,7 @@ pub(super) async fn lookup_state(call: Call) -> Result<Response, Refusal> {
     if i64::try_from(ids.len()).unwrap_or(i64::MAX) > max {
         return Err(Refusal::Refused(
             ErrorCode::TooLarge,
-            format!("more than {max} items are in this stage; page through items?stage="),
+            format!("more than {max} items are in this stage; use the pages of items?stage="),
         ));
     }
     ok_json(&ids)
@@ -64,7 +64,7 @@ pub(super) async fn lookup_item(call: Call) -> Result<Response, Refusal> {
     Ok(ok(format!("{{\"item_id\":{id},\"status\":{stage},\"item_body\":{body}}}")))
 }
 
-/// `GET describe`: what the queue is kept in. Where, and under which account, is nobody's business.
+/// `GET describe`: how the queue is stored. The location and the account are not shown.
 pub(super) fn describe(call: &Call) -> Response {
     let arguments = json!({"connection_string": "postgresql://***", "queue_name": call.queue.as_str()});
     ok(json!({"implementation": "SQLQueue", "arguments": arguments}).to_string())

@@ -1,4 +1,4 @@
-//! Every route of the task-queue API, once: the dispatch, the doors and the description are all made from this table.
+//! Every route of the task-queue API, once: the dispatch, the permissions and the description are made from this table.
 
 use protocol::limits;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ pub(crate) struct Route {
 
 /// Schemas that others refer to, by their names.
 pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
-/// Gives the reference to a schema, and the schema with all that it refers to.
+/// Returns the reference to a schema, and adds the schema with everything that it refers to.
 pub(super) type Shape = fn(&mut Schemas) -> Value;
 
 /// One method of a route.
@@ -48,9 +48,9 @@ pub(super) type Shape = fn(&mut Schemas) -> Value;
 pub(crate) struct Operation {
     /// The method.
     pub(crate) method: &'static str,
-    /// What a caller must be allowed: who claims and ends items does a worker's work.
+    /// The permission that a caller needs. Callers that claim and end items need the worker's.
     pub(super) right: Right,
-    /// What it does: the first sentence in a few words, then the rest.
+    /// What it does: a short first sentence, then the rest.
     pub(super) says: &'static str,
     pub(super) query: Option<fn() -> Vec<Value>>,
     pub(super) body: Option<Body>,
@@ -69,7 +69,7 @@ pub(super) struct Body {
 }
 
 impl Route {
-    /// Its methods, as a header names them.
+    /// Its methods, as in the `Allow` header.
     pub(super) fn allow(&self) -> String {
         self.operations.iter().map(|operation| operation.method).collect::<Vec<_>>().join(", ")
     }
@@ -79,7 +79,7 @@ impl Route {
         self.operations.iter().find(|operation| operation.method == method)
     }
 
-    /// The path below a mount, as a document writes it.
+    /// The path below a mount, in the form of the document.
     pub(crate) fn path(&self) -> String {
         match self.takes {
             Takes::Nothing => self.name.to_owned(),
@@ -120,7 +120,7 @@ const fn route(name: &'static str, takes: Takes, operations: &'static [Operation
     Route { name, takes, operations }
 }
 
-/// Every route. The first nine have the answers that existing clients know.
+/// Every route. The first nine have the answers that existing clients expect.
 pub(crate) static ROUTES: [Route; 20] = {
     use Right::{Read, Remove, Submit, Work};
     use Takes::{Id, Nothing, Number, Stage};
@@ -138,14 +138,14 @@ pub(crate) static ROUTES: [Route; 20] = {
             }],
         ),
         route("lookup_item", Id, &[get(Read, shape::<StoredItem>, "One item with its body")]),
-        route("describe", Nothing, &[get(Read, shape::<Described>, "What the queue is kept in")]),
+        route("describe", Nothing, &[get(Read, shape::<Described>, "How the queue is stored")]),
         route(
             "get",
             Number,
             &[get(
                 Work,
                 shape::<ItemPairs>,
-                "Claim the next items for ever. They stay in PROCESSING until somebody ends them; `claim` takes them for the \
+                "Claim the next items for ever. They stay in PROCESSING until a client ends them; `claim` takes them for the \
                  time of a lease instead.",
             )],
         ),
@@ -156,7 +156,7 @@ pub(crate) static ROUTES: [Route; 20] = {
                 Submit,
                 Some(body::<ItemBodies>(r#"{"tile-1": {"zoom": 3}, "tile-2": [1, 2]}"#)),
                 shape::<PassedOver>,
-                "Put items in. Ids that are there in any stage are passed over and named; the first body stays. At most \
+                "Put items in. Ids that the queue has in any stage are skipped and named; the first body stays. At most \
                  100,000 items a request.",
             )],
         ),
@@ -167,10 +167,10 @@ pub(crate) static ROUTES: [Route; 20] = {
                 Submit,
                 Some(body::<OneOrMoreIds>(r#"["tile-1"]"#)),
                 shape::<PassedOver>,
-                "Queue failed items again. They wait behind all others; what is not in FAIL is named.",
+                "Queue failed items again. They wait behind all others; ids that are not in FAIL are named.",
             )],
         ),
-        route("peek", Number, &[get(Read, shape::<ItemPairs>, "What a `get` would give now")]),
+        route("peek", Number, &[get(Read, shape::<ItemPairs>, "The items that a `get` would return now")]),
         route(
             "claim",
             Nothing,
@@ -197,7 +197,7 @@ pub(crate) static ROUTES: [Route; 20] = {
             "success",
             Id,
             &[end(
-                "End a claim well. Without an epoch it ends the claim that is live now.",
+                "End a claim with success. Without an epoch it ends the live claim.",
                 r#"{"epoch": 17, "result": {"rows": 12}}"#,
             )],
         ),
@@ -205,7 +205,7 @@ pub(crate) static ROUTES: [Route; 20] = {
             "fail",
             Id,
             &[end(
-                "End a claim as failed. Without an epoch it ends the claim that is live now.",
+                "End a claim as failed. Without an epoch it ends the live claim.",
                 r#"{"epoch": 17, "error": "no such tile"}"#,
             )],
         ),
@@ -219,11 +219,11 @@ pub(crate) static ROUTES: [Route; 20] = {
                     ..get(
                         Remove,
                         shape::<Taken>,
-                        "Take an item away wherever it stands. Whoever holds it is refused from now on. Container jobs stay. Asks \
-                         for the owner's token where the queue has an owner.",
+                        "Delete an item in any stage. The worker that has claimed it is refused from now on. Container jobs \
+                         stay. Requires the owner's token if the queue has an owner.",
                     )
                 },
-                get(Read, shape::<ShownItem>, "All about one item, its body and what it left"),
+                get(Read, shape::<ShownItem>, "Everything about one item, with its body and its result"),
             ],
         ),
         route(
@@ -241,14 +241,14 @@ pub(crate) static ROUTES: [Route; 20] = {
                 Remove,
                 None,
                 shape::<Purged>,
-                "Take all items of a stage away. A million at most; the answer has their number. Container jobs stay. Asks for \
-                 the owner's token where the queue has an owner.",
+                "Delete all items of a stage, a million at most; the answer has their number. Container jobs stay. Requires the \
+                 owner's token if the queue has an owner.",
             )],
         ),
         route(
             "history",
             Id,
-            &[get(Read, shape::<ItemHistory>, "Every transition of one item, oldest first. Also of one that was taken away.")],
+            &[get(Read, shape::<ItemHistory>, "Every transition of one item, oldest first. Also of a deleted item.")],
         ),
         route(
             "events",
@@ -258,7 +258,7 @@ pub(crate) static ROUTES: [Route; 20] = {
                 ..get(
                     Read,
                     shape::<ItemEvents>,
-                    "Transitions of the queue in their order. None is skipped and none comes twice when each read goes on from \
+                    "Transitions of the queue in their order. None is skipped or repeated when each read continues from \
                      the `cursor` of the last.",
                 )
             }],

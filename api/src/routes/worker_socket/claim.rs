@@ -1,4 +1,4 @@
-//! One named job: taken, and brought to its end.
+//! Claims one named job, and ends it.
 
 use protocol::{ErrorCode, FinishRequest, JobId, LogLine, Reason, StateChange, Step, WorkerId};
 use sql::ClaimKey;
@@ -9,7 +9,7 @@ use crate::hint::Kinds;
 use crate::routes::worker::finish_row;
 
 impl Worker {
-    /// Claims the job if it waits. Asking again for a job that the worker holds is harmless.
+    /// Claims the job if it waits. Claiming a job again that the worker has is harmless.
     pub(super) async fn claim(&mut self, worker: &WorkerId, job_id: &JobId) -> Result<(), ApiError> {
         let (app, qid) = (&self.connection.app, self.connection.queue.qid());
         if app.db.claim_one(qid, job_id.as_str(), worker.as_str()).await?.is_some() {
@@ -20,14 +20,14 @@ impl Worker {
         self.held(worker, job_id).await.map(|_| ())
     }
 
-    /// The claim by which the worker holds the job.
+    /// The worker's claim of the job.
     pub(super) async fn held(&mut self, worker: &WorkerId, job_id: &JobId) -> Result<ClaimKey, ApiError> {
         let (app, qid) = (&self.connection.app, self.connection.queue.qid());
         let epoch = app.db.epoch_of_worker(qid, job_id.as_str(), worker.as_str()).await?.ok_or(ApiError::StaleEpoch)?;
         Ok(ClaimKey { qid, job_id: job_id.as_str().to_owned(), epoch })
     }
 
-    /// Ends the worker's claim. The log that comes with the end counts as far as its lines did not come before.
+    /// Ends the worker's claim. Of the log that comes with the end only lines that were not sent before are stored.
     pub(super) async fn finish(&mut self, worker: &WorkerId, change: StateChange) -> Result<(), ApiError> {
         let key = self.held(worker, &change.job).await?;
         let (Some(reason), result) = (change.value.reason, change.value.result.unwrap_or_default()) else {
@@ -45,7 +45,7 @@ impl Worker {
         self.connection.app.finish(row).await
     }
 
-    /// A job that failed before its container ran: its lines are what pull or build said, most of which came by themselves.
+    /// For a job that failed before its container ran, the lines are those of pull and build, most of which were sent before.
     async fn keep_failure(&mut self, key: &ClaimKey, mut lines: Vec<LogLine>) -> Result<(), ApiError> {
         let db = &self.connection.app.db;
         let (build, run) = (db.read_tail(key, false).await?.lines, db.read_tail(key, true).await?.lines);

@@ -1,5 +1,5 @@
-//! Definitions, to a worker that may want to run them. One with a login in its build context's URL is sent only to the worker that
-//! holds the job, as soon as it does.
+//! Sends definitions to a worker that may want to run them. A definition with a login in its build context's URL is sent only to
+//! the worker that has claimed the job.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use super::Worker;
 use crate::hub::text_of;
 use crate::routes::socket::Closed;
 
-/// Definitions in one message: with the largest, 8 MiB.
+/// Most definitions in one message: with the largest definitions this is 8 MiB.
 const PER_MESSAGE: usize = 8;
-/// Most definitions that one request gets, and that come unasked with one message. A worker asks for the others.
+/// Most definitions that answer one request or come with one message. A worker requests the others.
 const ANSWERED_MAX: usize = 1_000;
 const UNASKED_MAX: usize = 64;
 
 impl Worker {
-    /// Sends the definitions of these jobs as far as they wait or run; nothing when none does.
+    /// Sends the definitions of those jobs that wait or run; nothing when there are none.
     pub(super) async fn send_definitions<T: AsRef<str> + Sync>(&mut self, job_ids: &[T]) -> Result<(), Closed> {
         let job_ids: Vec<&str> = job_ids.iter().map(AsRef::as_ref).take(ANSWERED_MAX).collect();
         for some in job_ids.chunks(PER_MESSAGE) {
             let qid = self.connection.queue.qid();
-            // A database that is away for a moment: the worker asks again.
+            // After a short outage of the database the worker asks again.
             let worker = self.id.as_ref().map(WorkerId::as_str);
             let Ok(rows) = self.connection.app.db.list_definitions(qid, some, worker).await else { return Ok(()) };
             self.send_rows(rows).await?;
@@ -31,7 +31,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What was withheld until now, to the worker that has just claimed the job.
+    /// Sends a withheld definition to the worker that has just claimed its job.
     pub(super) async fn send_withheld(&mut self, worker: &WorkerId, job_id: &JobId) -> Result<(), Closed> {
         let qid = self.connection.queue.qid();
         let listed = self.connection.app.db.list_definitions(qid, &[job_id.as_str()], Some(worker.as_str())).await;
@@ -52,7 +52,7 @@ impl Worker {
 
 type Members = BTreeMap<String, Box<RawValue>>;
 
-/// The definition with the type of every reference said: such workers know of none that goes without saying.
+/// The definition with an explicit type for every reference: such workers do not know a default type.
 fn with_types(text: String) -> String {
     let Ok(mut definition) = serde_json::from_str::<Members>(&text) else { return text };
     let mut is_changed = false;
@@ -72,7 +72,7 @@ fn with_types(text: String) -> String {
     if is_changed { serde_json::to_string(&definition).unwrap_or(text) } else { text }
 }
 
-/// A reference without a type, with the one that it means. None: it has one.
+/// The reference with its default type added. None: it has a type.
 fn typed(reference: &RawValue) -> Option<Box<RawValue>> {
     let mut members = serde_json::from_str::<Members>(reference.get()).ok()?;
     let has_type = members.get("type").is_some_and(|kind| kind.get() != "null");

@@ -8,11 +8,11 @@ use crate::error::ApiError;
 use crate::hint::Kinds;
 use crate::routes::socket::refuse;
 
-/// A number may be taken by another socket of the same worker in between.
+/// Another socket of the same worker may take a number in between.
 const TRIES: usize = 5;
 
 impl Worker {
-    /// Keeps lines of a job that the worker holds.
+    /// Stores lines of a job that the worker has claimed.
     pub(super) async fn keep_logs(&mut self, message: JobStatusLogs) {
         let Some(worker) = self.id.clone() else { return refuse() };
         let kept = match self.held(&worker, &message.job_id).await {
@@ -43,7 +43,7 @@ impl Worker {
                 Appended::Stale => return Err(ApiError::StaleEpoch),
             }
         }
-        Err(ApiError::refused(ErrorCode::InvalidRequest, "the log is written by several at once".to_owned()))
+        Err(ApiError::refused(ErrorCode::InvalidRequest, "several sockets write this log at the same time".to_owned()))
     }
 }
 

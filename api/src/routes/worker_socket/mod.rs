@@ -1,12 +1,12 @@
 //! `/q/:queue/worker`: the socket of published workers, which claim one named job at a time.
 //!
-//! On connect the workers, all jobs, and a question how the worker does; then what the hub says, with the definitions of newly
-//! queued jobs before it. Such a worker asks for a job that it saw queued; the database lets the first who asks have it. What
-//! it sends of a job counts only while it holds that job's claim. Its registrations, about every 10 s, are its heartbeats: a
-//! closed socket is not death, the lease decides.
+//! On connect it sends the workers, all jobs and a status request; then the hub's messages, each after the definitions of its
+//! newly queued jobs. Such a worker asks for a job that it saw queued; the database gives it to the first that asks. Messages
+//! about a job count only while the worker has its claim. Its registrations, about every 10 s, are its heartbeats: a closed
+//! socket does not end a claim, only the lease does.
 //!
-//! Text that is not understood is ignored and counted, and never closes the socket. Items that are no container jobs are never
-//! named here. Bounds: [`limits::WORKER_MESSAGE_BYTES_MAX`] a message, [`definitions`] a few mebibytes an answer.
+//! Text that cannot be read is ignored and counted, and never closes the socket. Items that are not container jobs never appear
+//! here. Bounds: [`limits::WORKER_MESSAGE_BYTES_MAX`] a message, [`definitions`] a few mebibytes an answer.
 
 mod claim;
 mod definitions;
@@ -25,21 +25,21 @@ use super::socket::{Closed, Connection, Opening, Session, ignore, refuse};
 use super::worker::check_worker;
 use crate::access::{Caller, Right, WorkerOf};
 use crate::app::AppState;
-use crate::description::answers::{Limited, Refusals};
+use crate::description::schemas::{Limited, Refusals};
 use crate::error::ApiError;
 use crate::extract::QueuePath;
 use crate::hint::Kinds;
 use crate::hub::{WorkerSocket, text_of};
 
-/// How a message about states ends that jobs have left.
+/// The ending of a message about states that jobs have left.
 const PAST: &str = r#""isPast":true}}"#;
 
 /// One worker, connected.
 struct Worker {
     connection: Connection,
-    /// Who it is, once it has registered.
+    /// Its id, when it has registered.
     id: Option<WorkerId>,
-    /// Tells it from the clients when these are counted.
+    /// Marks it as a worker when clients are counted.
     _counted: WorkerSocket,
 }
 
@@ -97,7 +97,7 @@ impl Session for Worker {
 }
 
 impl Worker {
-    /// The hub's message, after the definitions of the jobs that it shows as queued. A state that a job has left is no work.
+    /// Sends the hub's message, after the definitions of its queued jobs. A state that a job has left needs no definition.
     async fn pass_on(&mut self, text: Arc<str>) -> Result<(), Closed> {
         if text.ends_with(PAST) {
             return Ok(());
@@ -114,7 +114,7 @@ impl Worker {
         }
         match WorkerMessage::parse(text) {
             Ok(Some(WorkerMessage::WorkerRegistration(registration))) => self.register(registration).await,
-            // Boxed: a worker that only listens is not to keep room for a result.
+            // Boxed, so that a worker that only listens does not reserve memory for a result.
             Ok(Some(WorkerMessage::StateChange(change))) => Box::pin(self.change(*change)).await?,
             Ok(Some(WorkerMessage::JobStatusLogs(logs))) => Box::pin(self.keep_logs(logs)).await,
             Ok(Some(WorkerMessage::RequestJobDefinitions(request))) => {
@@ -127,7 +127,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Notes what the worker is and that it lives.
+    /// Stores the worker's description and its sign of life.
     async fn register(&mut self, registration: WorkerRegistration) {
         let worker = registration.describe();
         if check_worker(&worker).is_err() {
@@ -145,12 +145,12 @@ impl Worker {
     /// Any answer is a sign of life.
     async fn beat(&mut self) {
         if let Some(id) = &self.id {
-            // A beat that is not noted is followed by another.
+            // If a heartbeat is not stored, another one follows.
             let _ = self.connection.app.db.heartbeat(self.connection.queue.qid(), id.as_str()).await;
         }
     }
 
-    /// A claim or an end. The answer is the truth about the job: whoever lost it sees that there.
+    /// Handles a claim or an end. The answer is the job's true state, in which a worker sees that its claim is lost.
     async fn change(&mut self, change: StateChange) -> Result<(), Closed> {
         let job_id = change.job.clone();
         let outcome = match (self.speaker(&change), change.state) {
@@ -170,7 +170,7 @@ impl Worker {
         self.connection.send_job(&job_id).await
     }
 
-    /// Who sent it: the registered worker, or before that whom the message names. Nobody when they differ.
+    /// The sender: the registered worker, or before the registration the worker in the message. None when they differ.
     fn speaker(&self, change: &StateChange) -> Option<WorkerId> {
         match (&self.id, &change.value.worker) {
             (Some(id), Some(named)) if id != named => None,

@@ -16,7 +16,7 @@ impl Client {
         Self { socket: Socket::connect_raw(api, &format!("/{queue}/client")).await, jobs: Map::new() }
     }
 
-    /// Takes messages until the table is as wanted.
+    /// Takes messages until the table has the expected state.
     pub(super) async fn until<T>(&mut self, is_so: impl Fn(&Map<String, Value>) -> Option<T>) -> T {
         in_time(async {
             loop {

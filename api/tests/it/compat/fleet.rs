@@ -11,10 +11,10 @@ use crate::test_api::{TestApi, eventually, held};
 
 const JOBS: usize = 200;
 
-/// A worker takes no more than these, so that two of a kind, however quick, leave jobs to the other kind.
+/// Each worker takes at most this many, so that two fast workers of one kind leave jobs to the other kind.
 const SHARE: usize = 75;
 
-/// Asks for what it sees queued; runs what is its own; leaves the rest to others. Gives the jobs that it ran.
+/// Asks for the queued jobs that it sees, and runs those that it gets. Returns the jobs that it ran.
 async fn old_loop(api: Arc<TestApi>, name: &'static str, n_done: Arc<AtomicUsize>) -> Vec<String> {
     let mut worker = OldWorker::connect(&api, "q", name).await;
     worker.socket.send(&json!({"type": "Hello", "payload": {}})).await;
@@ -39,7 +39,7 @@ async fn old_loop(api: Arc<TestApi>, name: &'static str, n_done: Arc<AtomicUsize
     ran
 }
 
-/// Claims over HTTP, finishes, claims again. Gives the jobs that it ran.
+/// Claims over HTTP, finishes, claims again. Returns the jobs that it ran.
 async fn new_loop(api: Arc<TestApi>, name: &'static str, n_done: Arc<AtomicUsize>) -> Vec<String> {
     let mut ran = Vec::new();
     while ran.len() < SHARE && n_done.load(Ordering::SeqCst) < JOBS {
@@ -78,7 +78,7 @@ async fn two_workers_of_each_kind_share_two_hundred_jobs_and_none_is_lost_or_run
     assert_eq!(runs.len(), JOBS);
     assert!(runs.values().all(|n| *n == 1), "{runs:?}");
     assert_eq!(api.count("select count(*) from asman.finished where reason = 'Success'").await, 200);
-    // A claim that came as its asker gave up waiting was put back before anybody had it.
+    // A claim whose request had just given up was released before a worker had it.
     let had = "select count(*) filter (where kind = 'claimed') - count(*) filter (where kind = 'released') from asman.event";
     assert_eq!(api.count(had).await, 200);
     assert_eq!(api.count("select count(*) from asman.event where kind = 'requeued'").await, 0);

@@ -1,4 +1,4 @@
-//! What existing clients and workers do together, step by step.
+//! Existing clients and workers together, step by step.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn a_job_goes_from_an_existing_client_through_an_existing_worker_and_back(
     let finished = &result["data"]["finished"];
     assert_eq!((&finished["worker"], &finished["result"]["StatusCode"]), (&json!("old"), &json!(3)));
     assert_eq!(finished["result"]["logs"], json!([["hello", 5]]));
-    // Sent again, it gives its result and runs nothing.
+    // Sent again, it returns its result and does not run.
     client.submit("job", "echo", "_").await;
     worker.ping().await;
     assert_eq!(client.until_state("job", "Finished").await["finishedReason"], "Success");
@@ -44,7 +44,7 @@ async fn clients_and_workers_of_either_release_understand_each_other_through_us(
         let mut client = Client::connect(&api, "q-long").await;
         let mut worker = OldWorker::connect_as(working, &api, "q-long", "old").await;
         let (id, definition) = asking.job("echo");
-        // The queue has it under the id of today, which is what a worker sees; each client is told of it by its own.
+        // The queue stores it under today's id, which a worker sees; each client gets messages with its own id.
         let (kept, _) = Release::V0_54_85.job("echo");
         client.submit_definition(&id, &definition).await;
         client.until_state(&id, "Queued").await;
@@ -117,7 +117,7 @@ async fn a_worker_that_vanishes_loses_its_job_and_its_late_end_is_refused() {
     other.finish("job", "Success", json!([])).await;
     let finished =
         || async { (api.get("/q/q-long/j/job/result.json").await.1["data"]["finished"]["worker"] == "other").then_some(()) };
-    eventually("the job is finished by its holder", finished).await;
+    eventually("the worker with the claim finishes the job", finished).await;
 }
 
 #[tokio::test]

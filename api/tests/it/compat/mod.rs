@@ -1,5 +1,5 @@
-//! A client and a worker that speak only what existing ones speak, written from the wire's description alone: JSON values and
-//! plain sockets, none of our types.
+//! A client and a worker with the existing wire format, written from its description alone: JSON values and plain sockets, none
+//! of our types.
 
 mod client;
 mod fleet;
@@ -9,7 +9,7 @@ pub(crate) mod old_worker;
 /// The release as which a script speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// Every definition has the `env` that it was sent with, and its hash too.
+    /// Every definition keeps the `env` that it was sent with, and so does its hash.
     V0_54_80,
     /// An empty `env` does not count in the hash of a definition; texts of log entries end as the program ended its lines.
     V0_54_85,

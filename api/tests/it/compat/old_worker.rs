@@ -1,4 +1,4 @@
-//! A worker of the kind that is published: registers, sees queued jobs in `JobStates`, asks for one by saying that it runs.
+//! A worker of the published kind: it registers, sees queued jobs in `JobStates`, and claims one by reporting that it runs.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ impl OldWorker {
         self.socket.send(&json!({"type": "WorkerRegistration", "payload": payload})).await;
     }
 
-    /// Everything sent before was dealt with.
+    /// Everything that was sent before has been handled.
     pub(crate) async fn ping(&mut self) {
         self.socket.send_text("PING").await;
         let pong = format!("PONG {}", self.id);
@@ -54,12 +54,12 @@ impl OldWorker {
         self.answer(id).await
     }
 
-    /// The next update that says who has a job: it shows the job no longer queued, or nothing at all.
+    /// The next update about a claimed job: it shows that the job is no longer queued, or it shows no job.
     pub(crate) async fn answer(&mut self, id: &str) -> Value {
         self.socket
             .until(|message| {
                 let jobs = message["payload"]["state"]["jobs"].as_object()?;
-                // A broadcast from before the question may still show it queued.
+                // A broadcast from before the request may still show it queued.
                 let is_taken = jobs.get(id).is_some_and(|job| job["state"] != "Queued");
                 let is_answer = message["type"] == "JobStateUpdates" && (is_taken || jobs.is_empty());
                 is_answer.then(|| jobs.get(id).cloned().unwrap_or_default())

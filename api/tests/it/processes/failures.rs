@@ -15,7 +15,7 @@ async fn cut_all(api: &TestApi) {
     api.database().await.execute(sql).await.unwrap();
 }
 
-/// Submits as clients do: again, until it is acknowledged.
+/// Submits like a client: it repeats the request until it is acknowledged.
 async fn submit_until_acknowledged(api: &TestApi, n: u32) -> String {
     eventually("the job is acknowledged", || async {
         let (status, body) = api.post("/q/q", json!({"definition": definition(n)})).await;

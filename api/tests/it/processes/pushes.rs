@@ -1,4 +1,4 @@
-//! What one process does, the other's watchers see: at once with notifications, by polling without.
+//! Watchers of one process see the changes of another: at once with notifications, by polling without.
 
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ async fn without_notifications_sockets_and_event_streams_hear_of_the_other_by_po
 #[tokio::test]
 async fn a_burst_of_log_lines_on_one_process_reaches_the_others_sockets_whole() {
     let one = TestApi::new().await;
-    // It looks seldom, so that it has much to tell at once.
+    // It reads rarely, so that it reports many changes at once.
     let two = TestApi::over(&one.database_url, |config| {
         config.notifications = false;
         config.poll = protocol::Duration(Duration::from_secs(2));

@@ -1,4 +1,4 @@
-//! Claims whose worker goes away, and submissions that meet other changes.
+//! Claims whose worker disconnects, and submissions during other changes.
 
 use serde_json::{Value, json};
 use sqlx::Executor;
@@ -43,20 +43,20 @@ async fn a_waiting_claim_whose_worker_goes_away_costs_a_job_nothing() {
     let_the_server_notice(&api).await;
     let id = api.submit("q", 1).await;
     let claim = api.claim("q", "other", 1, "10s").await.remove(0);
-    assert_eq!((held(&claim).0, &claim["attempt"]), (id, &json!(1)), "it was never claimed for the one that had gone");
+    assert_eq!((held(&claim).0, &claim["attempt"]), (id, &json!(1)), "it was never claimed for the worker that had gone");
 }
 
 #[tokio::test]
 async fn a_claim_whose_worker_goes_away_while_it_is_made_is_put_back_at_once() {
     let api = TestApi::new().await;
-    // The worker is known: a new one is first counted as somebody who can run the queue's classes, and that waits for their tidying.
+    // The worker is known. A new worker first marks the classes that it can run, which waits for their tidy-up.
     assert!(api.claim("q", "gone", 1, "0s").await.is_empty());
     let id = api.submit("q", 1).await;
-    // The claim's statement is held up, so that it ends after its worker has gone.
+    // The claim's statement is blocked, so that it ends after its worker has gone.
     let mut connection = api.database().await;
     connection.execute("begin; lock table asman.queued in access exclusive mode").await.unwrap();
     let gone = spawn_claim(&api, "gone");
-    eventually("the claim is under way", || async {
+    eventually("the claim is in progress", || async {
         // Other statements read the table too.
         let waiting = "select count(*) from pg_stat_activity where datname = current_database() \
                        and wait_event_type = 'Lock' and query like '-- Claim waiting jobs %'";
@@ -135,7 +135,7 @@ async fn a_claim_that_is_put_back_goes_to_the_next_waiting_worker_without_a_poll
     let mut connection = api.database().await;
     connection.execute("begin; lock table asman.queued in access exclusive mode").await.unwrap();
     let gone = spawn_claim(&api, "gone");
-    eventually("the claim is under way", || async {
+    eventually("the claim is in progress", || async {
         let waiting = "select count(*) from pg_locks where not granted and relation = 'asman.queued'::regclass";
         (api.count(waiting).await > 0).then_some(())
     })

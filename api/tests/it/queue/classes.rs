@@ -1,4 +1,4 @@
-//! Jobs of many kinds in one queue: what nobody present can run keeps nobody from the rest.
+//! Jobs of many kinds in one queue: jobs that no connected worker can run do not block the others.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn fill(api: &TestApi, n: u32) {
 async fn an_idle_worker_gets_a_plain_job_at_once_beside_a_hundred_thousand_classes_that_nobody_can_run() {
     let api = TestApi::with(|config| config.limits.queue_depth = "200000".parse().unwrap()).await;
     fill(&api, 100_000).await;
-    // Its first look takes those out of its way.
+    // Its first claim tidies up those classes.
     assert!(api.claim("q", "w", 1, "0s").await.is_empty());
     let mut times = Vec::new();
     for n in 0..100 {

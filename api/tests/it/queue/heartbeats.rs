@@ -1,4 +1,4 @@
-//! Heartbeats: what they say, and how soon.
+//! Heartbeats: their content, and how soon they answer.
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -75,7 +75,7 @@ async fn a_claim_that_never_reached_its_worker_is_put_back_after_its_grace() {
     api.execute("update asman.running set claimed_at = claimed_at - interval '16 seconds'").await;
     heartbeat(&api, beat("other", &[], "0s")).await;
     heartbeat(&api, beat("w", &[(&id, epoch)], "0s")).await;
-    assert_eq!(api.state(&id).await, "running", "named, or not this worker's");
+    assert_eq!(api.state(&id).await, "running", "named, or not of this worker");
     heartbeat(&api, beat("w", &[], "0s")).await;
     let again = api.claim("q", "other", 1, "0s").await.remove(0);
     assert_eq!((&again["jobId"], &again["attempt"]), (&json!(id), &json!(2)));
@@ -123,7 +123,7 @@ async fn a_worker_that_says_that_it_ends_is_gone_at_once() {
     until_shown(&mut client, &["other"]).await;
     let (_, report) = api.get("/q/q/report.json").await;
     assert!(!report["workers"].to_string().contains("\"w\""), "{report}");
-    assert_eq!(heartbeat(&api, beat("w", &[], "0s")).await["isUnknown"], true, "if it lives on, it introduces itself anew");
+    assert_eq!(heartbeat(&api, beat("w", &[], "0s")).await["isUnknown"], true, "if it still lives, it registers again");
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn a_worker_that_ends_is_kept_while_it_holds_a_claim_and_one_it_never_hear
     let (unheard, _) = api.claim_one("q", "w").await;
     heartbeat(&api, farewell("w", &[(&held, epoch)])).await;
     assert_eq!((api.state(&held).await, api.state(&unheard).await), ("running".to_owned(), "queued".to_owned()));
-    assert_eq!(present(&api).await, ["w"], "its lease is what its job lives by");
+    assert_eq!(present(&api).await, ["w"], "its job lives as long as its lease");
     assert_eq!(api.finish(&held, epoch).await, 200);
     heartbeat(&api, farewell("w", &[])).await;
     assert!(present(&api).await.is_empty());

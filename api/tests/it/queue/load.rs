@@ -10,7 +10,7 @@ use crate::test_api::{TestApi, held, in_time};
 
 const JOBS: u32 = 2_000;
 
-/// Claims and finishes through whichever process is its own until all jobs are done. Gives its claims.
+/// Claims and finishes through its own process until all jobs are done. Returns its claims.
 async fn work(api: Arc<TestApi>, worker: String, n_done: Arc<AtomicUsize>) -> Vec<(String, i64)> {
     let mut claims = Vec::new();
     while n_done.load(Ordering::Relaxed) < JOBS as usize {
@@ -53,7 +53,7 @@ async fn every_job_runs_once_over_two_processes_and_eight_workers() {
     for (kind, sql) in [
         ("epochs", "select count(distinct epoch) from asman.finished where reason = 'Success'"),
         ("finished", "select count(*) from asman.event where kind = 'finished'"),
-        // One whose poll ended while it was made is put back.
+        // A claim whose poll ended while it was made is released.
         (
             "claimed",
             "select count(distinct epoch) filter (where kind = 'claimed') - count(*) filter (where kind = 'released') from asman.event",

@@ -13,7 +13,7 @@ fn hasty(config: &mut Config) {
     config.poll = protocol::Duration(Duration::from_millis(100));
 }
 
-/// Claims as a worker does, again and again: one question waits for half a lease at most.
+/// Claims repeatedly like a worker: one request waits for half a lease at most.
 async fn patient_claim(api: &TestApi, worker: &str) -> Value {
     eventually("a job", || async { api.claim("q", worker, 1, "15s").await.pop() }).await
 }
@@ -51,7 +51,7 @@ async fn the_third_lost_worker_ends_the_job_with_words() {
     for attempt in 1..=3 {
         let claim = patient_claim(&api, &format!("silent-{attempt}")).await;
         assert_eq!(claim["attempt"], attempt);
-        eventually("the claim is taken back", || async { (api.state(&id).await != "running").then_some(()) }).await;
+        eventually("the claim is lost", || async { (api.state(&id).await != "running").then_some(()) }).await;
         api.execute("update asman.queued set not_before = null").await;
     }
     let (_, result) = api.get(&format!("/q/q/j/{id}/result.json")).await;
@@ -72,7 +72,7 @@ async fn a_job_past_its_deadline_is_taken_back_from_a_worker_that_lives() {
     api.execute("update asman.running set deadline = now() - interval '1 second'").await;
     let body = json!({"workerId": "w", "jobs": [{"jobId": id, "epoch": epoch}], "wait": "15s"});
     let (_, answer) = api.post("/q/q/heartbeat", body).await;
-    assert_eq!(answer["unknown"], json!([{"jobId": id, "epoch": epoch}]), "told as soon as it is so");
+    assert_eq!(answer["unknown"], json!([{"jobId": id, "epoch": epoch}]), "reported at once");
     let (_, history) = api.get(&format!("/q/q/j/{id}/history.json")).await;
     assert_eq!(history["data"][2]["message"], "it ran past its deadline");
 }
@@ -87,7 +87,7 @@ async fn two_processes_that_sweep_take_each_job_back_once() {
     let mut body = crate::test_api::claim_body("silent", 40, "5s");
     body["free"]["cpus"] = json!(40);
     assert_eq!(one.claim_with("q", body).await.len(), 40);
-    eventually("all are taken back", || async { (one.count("select count(*) from asman.queued").await == 40).then_some(()) })
+    eventually("all claims are lost", || async { (one.count("select count(*) from asman.queued").await == 40).then_some(()) })
         .await;
     let events = "select count(*) from asman.event where kind = 'requeued'";
     assert_eq!(one.count(events).await, 40);
@@ -97,7 +97,7 @@ async fn two_processes_that_sweep_take_each_job_back_once() {
 
 #[tokio::test]
 async fn a_process_that_starts_gives_workers_a_lease_to_come_back_first() {
-    // Down for an hour: no heartbeat could be noted, and every worker is still at work.
+    // Down for an hour: no heartbeat could be stored, and every worker still works.
     let before = TestApi::new().await;
     let id = before.submit("q", 1).await;
     let (_, epoch) = before.claim_one("q", "w").await;

@@ -1,4 +1,4 @@
-//! Bodies that no honest client sends: each is answered with a 4xx and leaves the server as it was.
+//! Malformed bodies: each is answered with a 4xx and changes nothing on the server.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ async fn assert_4xx(api: &TestApi, path: &str, body: String) {
     assert_one_sentence(&answer);
 }
 
-/// A body that holds the text in every place in turn where a text may stand.
+/// Bodies with the text in each possible position in turn.
 fn bodies_with(text: &str) -> Vec<(&'static str, String)> {
     let worker = |member: &str| format!(r#"{{"worker":{{"id":"w","cpus":1,{member}}},"free":{{"cpus":1,"jobs":1}}}}"#);
     let enqueue = |member: &str| format!(r#"{{"definition":{{"image":"a"}},{member}}}"#);
@@ -78,7 +78,7 @@ async fn deep_nesting_and_a_hundred_thousand_members_are_refused_not_choked_on()
     let jobs = vec![r#"{"jobId":"x","epoch":1}"#; 50_000].join(",");
     assert_4xx(&api, "/q/q/heartbeat", format!(r#"{{"workerId":"w","jobs":[{jobs}]}}"#)).await;
     assert_eq!(api.count("select count(*) from asman.queued").await, 0);
-    // Members that nobody reads are kept: that many are no harm.
+    // Unknown members are kept: this many do no harm.
     let unread = (0..100_000).map(|n| format!(r#""{n}":1"#)).collect::<Vec<_>>().join(",");
     let (status, answer) = api.post_text("/q/q", format!(r#"{{"definition":{{{unread},"image":"a"}}}}"#)).await;
     assert!(status == 200 || status == 400, "{status} {answer}");
@@ -152,7 +152,7 @@ async fn each_mistake_is_told_in_a_sentence_that_names_its_place_and_none_of_our
     for (path, sentence) in [
         ("/q/q/j/x/run-logs.json?since=x", "the parameter since must be a whole number"),
         ("/j/x/build-logs.json?since=1.5", "the parameter since must be a whole number"),
-        ("/q/q/j/x/run-logs.json?since=1&since=2", "the parameter since is there twice"),
+        ("/q/q/j/x/run-logs.json?since=1&since=2", "the parameter since is given twice; give it once"),
     ] {
         assert_eq!(api.get(path).await, (400, json!({"error": sentence, "code": "invalid-parameter"})), "{path}");
     }

@@ -1,4 +1,4 @@
-//! An object storage that is away or refuses us: the process lives, says what is wrong, and comes back by itself.
+//! An object storage that does not answer or refuses us: the process continues, reports what is wrong, and recovers by itself.
 
 use api::{Done, S3Config, check_blobs, set_up_blobs};
 use axum::Router;
@@ -32,7 +32,7 @@ async fn saying(status: u16, code: &'static str, message: &'static str) -> S3Con
 }
 
 #[tokio::test]
-async fn each_fault_is_one_sentence_with_its_mend() {
+async fn each_fault_is_one_sentence_with_its_fix() {
     for (status, code, part) in [
         (403, "RequestTimeTooSkewed", "set the clock"),
         (403, "InvalidAccessKeyId", "check the access key"),
@@ -60,7 +60,7 @@ async fn each_fault_is_one_sentence_with_its_mend() {
     let half = S3Config { s3_secret_access_key: None, ..nowhere.clone() };
     assert!(check_blobs(&half).await.unwrap_err().contains("give both"));
     let no_address = S3Config { s3_endpoint: Some("localhost".to_owned()), ..nowhere };
-    assert!(check_blobs(&no_address).await.unwrap_err().contains("is no address"));
+    assert!(check_blobs(&no_address).await.unwrap_err().contains("is not an address"));
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_process_whose_storage_is_away_serves_the_rest_and_is_not_ready() {
         let response = api.fetch(path).await;
         assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"1".parse().unwrap()), "{path}");
         let body: serde_json::Value = response.json().await.unwrap();
-        assert_eq!(body["error"], "internal error", "no word of the cause");
+        assert_eq!(body["error"], "internal error", "no word about the cause");
     }
 }
 

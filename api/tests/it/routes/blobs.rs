@@ -1,4 +1,4 @@
-//! `/f/:key`: files whole or not at all, the same whatever keeps them.
+//! `/f/:key`: files whole or not at all, the same for every store.
 
 use futures_util::{StreamExt, stream};
 use reqwest::{Body, Method, Response};
@@ -30,7 +30,7 @@ on_every_store! {
     too_large_a_file_is_refused_before_it_is_sent
 }
 
-/// Sends a PUT, and sends it again where a redirect leads, as a client does that can.
+/// Sends a PUT, and repeats it after a redirect, as a capable client does.
 async fn send(api: &TestApi, path: &str, content: Vec<u8>) -> Response {
     let first = api.request(Method::PUT, path).body(content.clone()).send().await.unwrap();
     match location(&first) {
@@ -87,7 +87,7 @@ async fn a_file_is_stored_found_and_replaced(Stored { api, store, storage: _stor
     assert_eq!(response.headers()["content-length"], "4");
     assert_eq!(response.headers()["content-type"], "application/octet-stream");
     match store {
-        // It is the storage that answers: it is told to send an attachment.
+        // The storage answers: it is told to send an attachment.
         Store::S3 => assert_eq!(response.headers()["content-disposition"], "attachment"),
         _ => assert_eq!(response.headers()["x-content-type-options"], "nosniff"),
     }
@@ -112,7 +112,7 @@ async fn a_part_of_a_file_can_be_read(Stored { api, storage: _storage, .. }: Sto
 
 async fn a_key_that_looks_like_a_hash_must_be_the_contents(Stored { api, storage: _storage, .. }: Stored) {
     let hash = hash_of(b"content");
-    // This storage takes content of any hash, so no client is sent to it; the real one of `./x test-s3` refuses it.
+    // This storage accepts content of any hash, so clients are not redirected to it; the real one of `./x test-s3` refuses it.
     let path = format!("/f/{hash}");
     let first = api.request(Method::PUT, &path).body("content of another hash").send().await.unwrap();
     assert_eq!((first.status().as_u16(), location(&first)), (400, None));
@@ -176,7 +176,7 @@ async fn odd_keys_are_names_and_never_paths(Stored { api, storage: _storage, .. 
     }
     let long = "k".repeat(256);
     assert_eq!(put(&api, &long, "").await.0, 400);
-    // As raw as it comes: the client library would tidy it up.
+    // Raw bytes, because the client library would correct them.
     let own = api.url.strip_prefix("http://").unwrap();
     let dots = "PUT /f/..?proxy=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\ndots";
     let dots = raw(own, dots).await;

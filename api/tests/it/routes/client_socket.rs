@@ -17,7 +17,7 @@ async fn workers_come_first_and_then_all_jobs_on_every_alias() {
     let running = api.claim_one("q", "w").await.0;
     assert_eq!(running, id);
     for path in ["/q/q/client", "/q/q/browser", "/q/client", "/q/browser"] {
-        // The short forms name a queue too: here the queue `q`.
+        // The short paths also name a queue: here the queue `q`.
         let path = if path.starts_with("/q/q/") { path.to_owned() } else { path.replacen("/q/", "/long-name/", 1) };
         let mut socket = Socket::connect_raw(&api, &path).await;
         let workers = socket.next().await;
@@ -50,7 +50,7 @@ async fn a_job_is_followed_from_submission_to_its_end() {
     assert!(finished.get("finished").is_none(), "results are not broadcast");
 }
 
-/// The states in which messages show a job, in order, up to its end.
+/// The states of a job in the messages, in order, up to its end.
 async fn states_of(socket: &mut Socket, id: &str) -> Vec<String> {
     let mut states: Vec<String> = Vec::new();
     while states.last().is_none_or(|last| last != "Finished") {
@@ -110,7 +110,7 @@ async fn a_worker_of_the_existing_kind_hears_of_no_work_that_is_gone() {
             return;
         }
     }
-    panic!("clients hear of states that a job has left");
+    panic!("clients get states that a job has left");
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn a_whole_snapshot_comes_every_ten_seconds_to_clients_and_to_workers() {
     let api = TestApi::new().await;
     let mut client = Socket::connect(&api, "/q/q/client").await;
     let mut worker = Socket::connect(&api, "/q/q/worker").await;
-    // Nothing happens, and yet: existing clients and workers reconnect after 20 s without one.
+    // A snapshot comes even if nothing happens: existing clients and workers reconnect after 20 s without one.
     let whole = |m: &Value| (m["type"] == "JobStates" && m["payload"]["isSubset"] == false).then_some(());
     tokio::join!(client.until(whole), worker.until(whole));
 }
@@ -353,7 +353,7 @@ async fn a_reader_that_never_reads_disturbs_nobody() {
 async fn a_change_behind_thousands_of_others_of_one_transaction_is_shown_at_once() {
     let api = TestApi::new().await;
     let mut socket = Socket::connect(&api, "/q/q/client").await;
-    // Without a hint: it is the next change that brings them all.
+    // Without a hint: the next change sends them all.
     api.execute(include_str!("many_events.sql")).await;
     let id = api.submit("q", 1).await;
     let start = tokio::time::Instant::now();

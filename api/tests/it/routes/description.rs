@@ -1,4 +1,4 @@
-//! `/openapi.json` and `/docs`: complete, true, and readable without anybody else's server.
+//! `/openapi.json` and `/docs`: complete, correct, and readable without other servers.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::test_api::{TestApi, body_of, definition};
 
-/// Every operation as (method, path, what is told of it).
+/// Every operation as (method, path, description).
 fn operations(document: &Value) -> Vec<(String, String, &Value)> {
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -94,7 +94,7 @@ async fn the_page_names_every_operation_and_loads_nothing_from_elsewhere() {
         assert!(page.contains(&path.replace('/', "/<wbr>")), "{path} is not on the page");
     }
     let says_its_type = "/api/v1/queue/put&quot; -H 'content-type: application/json'";
-    assert!(page.contains(says_its_type), "the task-queue API takes for text what does not say that it is JSON");
+    assert!(page.contains(says_its_type), "the task-queue API reads a body without the JSON type as text");
     let flattened = page.split("id=\"shape-ShownItem\"").nth(1).unwrap().split("</section>").next().unwrap();
     assert!(flattened.contains("#shape-ItemStanding") && flattened.contains("item_body"), "{flattened}");
     for loading in ["<script", "<link", "<img", "<iframe", "src=", "@import", "url(", "href=\"http", "href=\"//"] {
@@ -106,7 +106,7 @@ async fn the_page_names_every_operation_and_loads_nothing_from_elsewhere() {
 async fn old_paths_are_not_told_for_names_that_the_root_gives_to_other_routes() {
     let api = TestApi::new().await;
     let (_, document) = api.get("/openapi.json").await;
-    assert_eq!(api.get("/f/metrics").await.0, 404, "a file that is not there, and no queue");
+    assert_eq!(api.get("/f/metrics").await.0, 404, "a missing file, and no queue");
     assert_eq!(api.get("/q/f/metrics").await.0, 200, "the queue of that name");
     for path in ["/{queue}/metrics", "/{queue}/status"] {
         let queue = &document["paths"][path]["get"]["parameters"][0]["schema"];
@@ -153,11 +153,11 @@ async fn an_item_is_shown_as_a_job_whatever_json_it_is() {
     }
 }
 
-/// Fails where a part of a schema contradicts another: a text that is an object is nothing.
+/// Fails if parts of a schema contradict each other: no value is both a text and an object.
 fn assert_possible(document: &Value, schema: &Value, at: &str) {
     if let Some(parts) = schema["allOf"].as_array() {
         let kinds: BTreeSet<_> = parts.iter().filter_map(|part| resolved(document, part)["type"].as_str()).collect();
-        assert!(kinds.len() <= 1, "{at} is told to be all of {kinds:?}");
+        assert!(kinds.len() <= 1, "{at} is described as all of {kinds:?}");
     }
     match schema {
         Value::Object(members) => {
@@ -240,7 +240,7 @@ fn whole(document: &Value, schema: &Value) -> Value {
     whole
 }
 
-/// The word of JSON Schema for a value, which a whole number shares with others.
+/// The type of a value in JSON Schema; a whole number has two.
 fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -253,7 +253,7 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// Fails where a value is of another type than its schema, has members that the schema does not name, or lacks required ones.
+/// Fails if a value has another type than its schema, has unknown members, or lacks required ones.
 fn assert_told(document: &Value, schema: &Value, value: &Value, at: &str) {
     let schema = &whole(document, resolved(document, schema));
     let kinds: Vec<&str> = match &schema["type"] {
@@ -261,14 +261,14 @@ fn assert_told(document: &Value, schema: &Value, value: &Value, at: &str) {
         kind => kind.as_str().into_iter().collect(),
     };
     let is_one = |kind: &&str| *kind == type_of(value) || (*kind == "number" && value.is_number());
-    assert!(kinds.is_empty() || kinds.iter().any(is_one), "{at} is told to be {kinds:?} and is {value}");
+    assert!(kinds.is_empty() || kinds.iter().any(is_one), "{at} is described as {kinds:?} and is {value}");
     if let Some(choices) = schema["oneOf"].as_array().filter(|_| value.is_object()) {
         let chosen = choices.iter().find(|choice| {
             let choice = resolved(document, choice);
             let required = choice["required"].as_array().into_iter().flatten();
             choice["type"] == "object" && required.into_iter().all(|name| value.get(name.as_str().unwrap()).is_some())
         });
-        let chosen = chosen.unwrap_or_else(|| panic!("{at} is none of what is told: {value}"));
+        let chosen = chosen.unwrap_or_else(|| panic!("{at} matches none of the described types: {value}"));
         return assert_told(document, chosen, value, at);
     }
     if let Some(first) = schema["anyOf"].get(0).filter(|_| value.is_object()) {

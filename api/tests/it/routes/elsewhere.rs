@@ -1,4 +1,4 @@
-//! What holds for every route: CORS, the referrer, and paths that are none.
+//! Rules for every route: CORS, the referrer, and unknown paths.
 
 use reqwest::Method;
 use serde_json::json;
@@ -31,7 +31,7 @@ async fn any_page_may_call_every_route_and_no_route_leaks_its_url() {
     }
 }
 
-/// Method and path of every route that the API describes, with something in the place of each parameter.
+/// Method and path of every described route, with a value for each parameter.
 async fn described(api: &TestApi) -> Vec<(String, String)> {
     let (_, document) = api.get("/openapi.json").await;
     let filled =
@@ -87,7 +87,7 @@ async fn unknown_paths_of_programs_are_404_json_and_any_other_is_the_page() {
         assert_eq!(status, 404, "{path}");
         assert_one_sentence(&body);
     }
-    // Who sends something to a page has forgotten the `/q`.
+    // A client that posts to a page has forgotten the `/q`.
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let (status, body) =
             body_of(api.request(method, "/my-queue").json(&json!({"definition": definition(1)})).send().await.unwrap()).await;

@@ -1,4 +1,4 @@
-//! Whose fault an end was: what answers a later submission, what a release costs, and when a job is given up.
+//! Whose fault an end was: which ends are reused, what a release costs, and when a job is given up.
 
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ async fn a_job_that_workers_give_back_waits_behind_the_others_and_at_last_ends()
     assert!(end["message"].as_str().unwrap().ends_with("the registry answered 503"), "{end}");
     assert_eq!(end["result"]["error"]["json"]["code"], "pull-failed");
     api.submit("q", 1).await;
-    assert_eq!(api.state(&bad).await, "queued", "it answers nothing, and the count begins again");
+    assert_eq!(api.state(&bad).await, "queued", "it is not reused, and the count starts again");
     assert_eq!(api.count("select n_released::int8 from asman.queued").await, 0);
     let (_, history) = api.get(&format!("/q/q/j/{bad}/history.json")).await;
     let released = history["data"].as_array().unwrap().iter().filter(|entry| entry["event"] == "released");
@@ -111,7 +111,7 @@ async fn a_release_without_a_code_costs_a_job_nothing_however_often() {
     api.submit("q", 2).await;
     for _ in 0..8 {
         let (job, epoch) = api.claim_one("q", "w").await;
-        assert_eq!(job, id, "at its old place");
+        assert_eq!(job, id, "at its old position");
         assert_eq!(api.post(&format!("/q/q/j/{id}/release"), json!({"epoch": epoch})).await.0, 200);
     }
 }

@@ -1,4 +1,4 @@
-//! Every refusal has a code beside its sentence, whatever refuses.
+//! Every refusal has a code beside its sentence.
 
 use protocol::ErrorCode;
 use reqwest::Method;
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 use super::policy::{OWNER, put};
 use crate::test_api::{TestApi, body_of};
 
-/// Fails where a refusal has no code, or one of another status. Gives the code of a refusal.
+/// Fails if a refusal has no code, or one of another status. Returns the code of a refusal.
 fn code_in(what: &str, status: u16, body: &Value) -> Option<ErrorCode> {
     if !(400..500).contains(&status) && status != 503 {
         return None;
     }
-    // What speaks JSON-RPC has the form of its errors, with the code in their data.
+    // JSON-RPC routes have their own form of errors, with the code in the data.
     let error = &body["error"];
     let own = (body["jsonrpc"] == "2.0").then(|| json!({"code": error["data"]["code"], "error": error["message"]}));
     let body = own.as_ref().unwrap_or(body);
     let word = body["code"].as_str().unwrap_or_else(|| panic!("{what} answers {status} without a code: {body}"));
-    let code = ErrorCode::named(word).unwrap_or_else(|| panic!("{what}: the table does not know {word}"));
+    let code = ErrorCode::named(word).unwrap_or_else(|| panic!("{what}: the table does not contain {word}"));
     assert_eq!(code.status(), status, "{what}: {body}");
     let sentence = body.get("error").or(body.get("detail")).unwrap_or_else(|| panic!("{what}: {body}"));
     assert!(sentence.is_array() || sentence.as_str().is_some_and(|text| !text.is_empty()), "{what}: {body}");
@@ -36,7 +36,7 @@ async fn routes(api: &TestApi) -> Vec<(Method, String)> {
     routes
 }
 
-/// A path with something in its places: what is there or not, and what cannot be read.
+/// A path with values for its parameters: existing, missing and unreadable ones.
 fn filled(path: &str) -> [String; 3] {
     let fill = |queue: &str, id: &str, rest: &str| {
         let path = path.replace("{queue}", queue).replace("{id}", id).replace("{key}", id).replace("{item_id}", id);

@@ -44,7 +44,7 @@ async fn check(api: &TestApi, base: &str) {
     assert_eq!(api.get(&format!("{base}/broken.bin")).await.0, broken);
     let absent = api.fetch(&format!("{base}/a")).await;
     assert_eq!(absent.status(), 404);
-    assert_eq!(absent.json::<Value>().await.unwrap(), json!({"error": "no such file", "code": "no-file"}));
+    assert_eq!(absent.json::<Value>().await.unwrap(), json!({"error": "there is no such file", "code": "no-file"}));
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn addresses_begin_with_the_public_url_and_else_with_what_the_request_call
         let path = format!("/q/q/j/{id}/outputs/a.csv");
         let answer = api.request(reqwest::Method::GET, &path).header("host", host).send().await.unwrap();
         assert_eq!(answer.headers()["location"], format!("{expected}/f/{key}?name=a.csv"));
-        assert_eq!(answer.headers()["cache-control"], "no-store", "nobody else gets it");
+        assert_eq!(answer.headers()["cache-control"], "no-store", "other callers do not get it");
     }
     let result = api.request(reqwest::Method::GET, &format!("/j/{id}/result.json")).header("host", "evil.example");
     assert_eq!(result.send().await.unwrap().headers()["cache-control"], "no-store");
@@ -136,7 +136,7 @@ async fn addresses_begin_with_the_public_url_and_else_with_what_the_request_call
 
 #[tokio::test]
 async fn an_api_of_one_machine_gives_the_bytes_themselves() {
-    let (api, id, key) = with_stored_output(|config| config.door.local = true).await;
+    let (api, id, key) = with_stored_output(|config| config.local_access.local = true).await;
     for file in ["outputs/a.csv", "inputs/in.csv"] {
         for base in [format!("/q/q/j/{id}"), format!("/j/{id}")] {
             let answer = api.fetch(&format!("{base}/{file}")).await;
@@ -220,7 +220,7 @@ async fn an_item_that_is_no_definition_has_no_files() {
         assert_eq!(status, 200, "{answer}");
         for kind in ["inputs", "outputs"] {
             let file = api.fetch(&format!("/q/q/j/{id}/{kind}/x")).await;
-            assert_eq!(body_of(file).await, (404, json!({"error": "no such file", "code": "no-file"})), "{kind} {body}");
+            assert_eq!(body_of(file).await, (404, json!({"error": "there is no such file", "code": "no-file"})), "{kind} {body}");
         }
     }
 }

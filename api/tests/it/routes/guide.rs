@@ -1,4 +1,4 @@
-//! `/docs`: pages that hang together and need nobody else's server. What they say is run by `cli/tests/docs.rs`.
+//! `/docs`: pages with valid links that need no other server. `cli/tests/docs.rs` runs their examples.
 
 use std::collections::BTreeSet;
 
@@ -26,11 +26,11 @@ async fn every_link_of_the_guide_leads_somewhere_below_whatever_path_it_hangs() 
         for loading in ["<script", "<link", "<img", "<iframe", "@import", "url("] {
             assert!(!page.contains(loading), "{path} has {loading}");
         }
-        // As a browser resolves them where a proxy has put the server below a path.
+        // As a browser resolves them behind a proxy with a path.
         let here = reqwest::Url::parse(&format!("http://host/below/it/{path}")).unwrap();
         for link in links(&page) {
             let target = here.join(link).unwrap();
-            let below = target.path().strip_prefix("/below/it/").unwrap_or_else(|| panic!("{link} of {path} leads out"));
+            let below = target.path().strip_prefix("/below/it/").unwrap_or_else(|| panic!("{link} of {path} leads outside"));
             assert!(target.host_str() == Some("host"), "{link} of {path}");
             if let Some(id) = target.fragment().filter(|_| below == path) {
                 assert!(page.contains(&format!("id=\"{id}\"")), "{link} of {path}");

@@ -31,7 +31,7 @@ async fn without_its_database_a_process_lives_but_is_not_ready_and_comes_back_by
     assert_eq!(api.get("/readyz").await, (503, json!({"ready": false, "missing": ["database"]})));
     assert_eq!(api.get("/healthz").await.0, 200);
     let (status, body) = api.post("/q/q", json!({"definition": definition(1)})).await;
-    assert_eq!((status, &body["error"]), (503, &json!("internal error")), "try again, and no word of the cause");
+    assert_eq!((status, &body["error"]), (503, &json!("internal error")), "try again, and no word about the cause");
     assert_eq!((body["id"].is_string(), &body["code"]), (true, &json!("no-database")));
     admin.execute(allow(true)).await.unwrap();
     eventually("the process is ready again", || async { (api.get("/readyz").await.0 == 200).then_some(()) }).await;
@@ -106,7 +106,7 @@ async fn every_metric_of_a_living_process_and_of_a_queue_is_in_the_operators_tab
     assert_eq!(api.finish(&id, epoch + 1).await, 409);
     assert_eq!(api.finish(&id, epoch).await, 200);
     socket.until_job(&id, "Finished").await;
-    // Gauges are set, and its own echo is heard, a while after the start.
+    // Gauges are set, and the first echo arrives, a while after the start.
     let all = [
         "asman_client_sockets",
         "asman_database_connections",

@@ -235,7 +235,7 @@ async fn a_job_is_found_without_its_queue_by_its_true_id_alone() {
 #[tokio::test]
 async fn a_job_in_several_queues_is_found_in_the_one_that_had_it_first() {
     let api = TestApi::new().await;
-    // A forger was there before, under another definition.
+    // A forger has queued this id before, with another definition.
     let id = api.submit("first", 1).await;
     api.submit_job("forger", json!({"id": id, "definition": definition(2)})).await;
     api.execute("update asman.queued set queued_at = queued_at - interval '1 hour' where not is_true_id").await;
@@ -287,7 +287,7 @@ async fn a_job_with_a_login_is_copied_whole_for_those_who_may_be_its_worker() {
     let policy = json!({"ownerToken": "owner-0123456789", "workerToken": "worker-0123456789"});
     let put = api.request(reqwest::Method::PUT, "/q/q/policy").json(&policy).send().await.unwrap();
     assert_eq!(put.status(), 200);
-    assert_eq!(api.post(&path, body.clone()).await.0, 401, "a reader must not send the login to a worker of his own");
+    assert_eq!(api.post(&path, body.clone()).await.0, 401, "a reader must not be able to send the login to their own worker");
     let allowed = api.request(reqwest::Method::POST, &path).bearer_auth("worker-0123456789");
     assert_eq!(allowed.json(&body).send().await.unwrap().status(), 200);
 }

@@ -1,4 +1,4 @@
-//! What one address, queue or socket may ask for. Tests come from loopback, which is not counted, and speak for others as a
+//! Limits for one address, queue or socket. Tests come from loopback, which is not counted, and speak for others as a
 //! trusted proxy does.
 
 use std::time::Duration;
@@ -90,7 +90,7 @@ async fn loopback_is_not_counted_by_address_but_by_queue() {
         api.submit("q", n).await;
     }
     let (status, body) = api.post("/q/q", json!({"definition": definition(9)})).await;
-    assert_eq!((status, &body["code"]), (429, &json!("queue-limit")), "a proxy on this machine may speak for others");
+    assert_eq!((status, &body["code"]), (429, &json!("queue-limit")), "a proxy on this machine may forward for others");
     api.submit("another", 1).await;
 }
 
@@ -142,7 +142,7 @@ async fn sockets_have_places_by_address_and_by_queue_that_become_free_again() {
     let _second = connect_from(&api, "203.0.113.2", "q").await.ok().unwrap();
     assert_eq!(connect_from(&api, "203.0.113.3", "q").await.err(), Some(429));
     drop(first);
-    let again = crate::test_api::eventually("the place is free", || async { connect_from(&api, "203.0.113.1", "q").await.ok() });
+    let again = crate::test_api::eventually("the slot is free", || async { connect_from(&api, "203.0.113.1", "q").await.ok() });
     again.await;
     assert!(metric(&api, "sockets_per_address").await >= 1 && metric(&api, "sockets_per_queue").await >= 1);
 }

@@ -1,4 +1,4 @@
-//! An API that serves one machine alone: what browsers, other names and programs get of it.
+//! An API that serves one machine alone: access by browsers, other names and programs.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -13,8 +13,8 @@ const EVIL: &str = "https://evil.example";
 async fn local(allowed: &[&str]) -> TestApi {
     let allowed: Vec<String> = allowed.iter().map(|origin| (*origin).to_owned()).collect();
     TestApi::with(|config| {
-        config.door.local = true;
-        config.door.allow_origin = allowed;
+        config.local_access.local = true;
+        config.local_access.allow_origin = allowed;
     })
     .await
 }
@@ -47,7 +47,7 @@ async fn a_foreign_name_for_this_machine_is_misdirected() {
             assert_eq!(get(&api, path, &[("host", host)]).await, 421, "{host} {path}");
         }
     }
-    // A tunnel may lead from another port.
+    // A tunnel may use another port.
     for host in ["localhost", "localhost:9999", "127.0.0.1:8000", "[::1]:8000", "asman.localhost"] {
         assert_eq!(get(&api, "/healthz", &[("host", host)]).await, 200, "{host}");
     }
@@ -87,10 +87,10 @@ async fn our_own_page_and_allowed_ones_and_programs_may() {
     let preflight = api.request(Method::OPTIONS, "/q/local").header("access-control-request-method", "POST");
     let answer = preflight.header("origin", "https://page.example").send().await.unwrap();
     assert!(answer.status().is_success() && answer.headers().contains_key("access-control-allow-origin"));
-    // As a tunnel's end calls itself.
+    // The name at the end of a tunnel.
     let tunnel = [("host", "localhost:9000"), ("origin", "http://localhost:9000")];
     assert_eq!(get(&api, "/q/local", &tunnel).await, 200);
-    assert_eq!(api.get("/q/local").await.0, 200, "a program names no origin");
+    assert_eq!(api.get("/q/local").await.0, 200, "a program sends no origin");
     assert_eq!(get(&api, "/q/local", &[("origin", "https://page.example.evil.example")]).await, 403);
 }
 
@@ -140,7 +140,7 @@ async fn a_public_api_takes_any_name_and_any_origin() {
     assert_eq!(get(&api, "/q/local", &[("host", "queue.example"), ("origin", EVIL)]).await, 200);
 }
 
-/// The page as a browser gets it: whether it says that it is one machine's own, its policy, and its opener policy.
+/// The page for a browser: whether it is marked as local, its content policy, and its opener policy.
 async fn page(api: &TestApi, path: &str) -> (bool, String, Option<String>) {
     let response = with(api.request(Method::GET, path), &[("accept", "text/html")]).send().await.unwrap();
     assert_eq!(response.status(), 200, "{path}");
@@ -169,20 +169,20 @@ async fn the_page_learns_whose_it_is_from_its_own_document_and_only_the_first_ma
     }
 }
 
-/// A page elsewhere that asks.
+/// A page of another origin that asks.
 const PAGE: &str = "https://page.example";
 
 /// A local API that keeps consents, and their file's folder.
 async fn keeping(folder: &std::path::Path) -> TestApi {
     let file = folder.join("consent.json");
     TestApi::with(|config| {
-        config.door.local = true;
-        config.door.consent_file = Some(file);
+        config.local_access.local = true;
+        config.local_access.consent_file = Some(file);
     })
     .await
 }
 
-/// The consent page as the person at the machine sees it.
+/// The consent page for the user of the machine.
 async fn consent_page(api: &TestApi, query: &str) -> String {
     let visit = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
     let page = with(api.request(Method::GET, &format!("/consent{query}")), &visit).send().await.unwrap();
@@ -212,7 +212,7 @@ fn own(api: &TestApi) -> String {
     format!("http://localhost:{}", port(api))
 }
 
-/// Lets the page in, as a person does.
+/// Allows the page, as a user does.
 async fn let_in(api: &TestApi) {
     let html = consent_page(api, "?origin=https%3A%2F%2Fpage.example").await;
     let fields = [("origin", PAGE), ("token", &tokens(&html)[0]), ("sure", "yes"), ("answer", "allow")];
@@ -286,19 +286,19 @@ async fn nobody_but_the_person_at_the_machine_gives_a_consent() {
     for origin in [EVIL, PAGE, "null", &other_port] {
         assert_eq!(sent(origin, form("yes", token)).await.0, 403, "a form of {origin}");
     }
-    // By a name that was made to lead here, in a frame's or an image's request, and without a browser's word.
+    // With a forged host name, in a frame's or an image's request, and without browser headers.
     let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
     let form_of = "origin=https%3A%2F%2Fpage.example&sure=yes&answer=allow";
     let post = |headers: &[(&str, &str)]| with(api.request(Method::POST, "/consent").body(form_of), headers).send();
     assert_eq!(post(&rebound).await.unwrap().status(), 421);
     assert_eq!(post(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]).await.unwrap().status(), 403);
-    // Ours, but with a token that was never given out, or without the second act.
+    // From our page, but with an unknown token, or without the second action.
     let own = own(&api);
     for bad in ["", "00000000-0000-4000-8000-000000000000"] {
         assert_eq!(sent(&own, form("yes", bad)).await.0, 200, "the page again");
     }
     assert!(sent(&own, form("", token)).await.1.contains("Tick the box first"));
-    assert!(sent(&own, form("yes", token)).await.1.contains("not open any more"), "a token counts once");
+    assert!(sent(&own, form("yes", token)).await.1.contains("has expired"), "a token counts once");
     assert_eq!(get(&api, "/q/local", &[("origin", PAGE)]).await, 403);
     assert!(!folder.path().join("consent.json").exists(), "nothing was kept");
     for origin in ["null", "page.example", "javascript:alert(1)", "https://page.example/path"] {
@@ -334,7 +334,7 @@ async fn what_is_taken_back_counts_at_once_for_requests_and_soon_for_what_is_ope
     assert_eq!(get(&api, "/q/local", &[("origin", PAGE)]).await, 403);
     socket.send(&crate::socket::submission("late", &definition(1))).await;
     assert_eq!(socket.closed().await, Some(1008));
-    assert_eq!(api.count("select count(*) from asman.queued").await, 0, "what it sent meanwhile is not taken");
+    assert_eq!(api.count("select count(*) from asman.queued").await, 0, "what it sent meanwhile is not accepted");
     // By the command line, which writes the same file.
     let file = api::ConsentFile::at(folder.path().join("consent.json"));
     file.allow(PAGE).unwrap();

@@ -95,7 +95,7 @@ async fn the_result_of_a_job_that_never_ran_has_what_pull_and_build_said() {
     assert_eq!(result["logs"], json!([["pulling a\n", 1], ["step 1\n", 1], ["no such file\n", 1]]));
     assert_eq!(result["logsOf"], "build");
     assert_eq!(texts(&read(&api, &id, "run", 0).await).len(), 0);
-    // One that ran has its run's, whatever its end.
+    // A job that ran has its run's log, for every end.
     let ran = api.submit("q", 2).await;
     let (_, epoch) = api.claim_one("q", "w").await;
     api.log(&ran, epoch, 0, "docker build", &["built\n"]).await;

@@ -173,7 +173,7 @@ async fn tokens_of_the_policy_open_the_same_doors_as_by_rest() {
     assert_eq!(code(&api.tool_with("get_job_status", json!({"queue": "q", "jobId": id}), Some(&submit)).await), "wrong-token");
     let seen = api.tool_with("get_job_status", json!({"queue": "q", "jobId": id}), Some(&read)).await;
     assert_eq!(seen["structuredContent"]["state"], "Queued");
-    // By its id alone it is not there for one who may not read.
+    // By its id alone it is hidden from a caller that may not read.
     assert_eq!(code(&api.tool("get_job_status", json!({"jobId": id})).await), "no-job");
     assert_eq!(api.tool_with("get_job_status", json!({"jobId": id}), Some(&read)).await["isError"], false);
     for (tool, arguments) in [
@@ -344,7 +344,7 @@ async fn a_build_has_its_files_and_says_what_to_do_next() {
 async fn followers_take_the_places_of_sockets() {
     let api = TestApi::with(|config| config.limits.sockets_per_queue = "1".parse().unwrap()).await;
     let id = api.submit("q", 1).await;
-    // Tried again where the other one has the place for a moment.
+    // It is tried again while the other one has the slot for a moment.
     let first = eventually("the end of the job", || async {
         let end = api.tool("follow_job", json!({"queue": "q", "jobId": id, "waitSeconds": 60})).await;
         (end["structuredContent"]["code"] != "queue-limit").then_some(end)

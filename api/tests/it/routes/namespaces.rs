@@ -1,4 +1,4 @@
-//! Namespaces hold one live job each: a newer one ends the older.
+//! Each namespace holds one live job: a newer job ends the older one.
 
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ async fn eight_clients_that_hammer_three_namespaces_at_two_processes_leave_one_l
         let api = if c.is_multiple_of(2) { &one } else { &two };
         async move {
             for n in 0..40 {
-                // Few jobs, so that they are taken up again too.
+                // Few jobs, so that some are submitted again.
                 let body =
                     json!({"definition": definition((n * 7 + c) % 12), "control": {"namespace": format!("n{}", (n + c) % 3)}});
                 let (status, answer) = api.post("/q/q", body).await;

@@ -1,4 +1,4 @@
-//! `/q/:queue/policy`: who may write it, what it shows, and what it does to jobs.
+//! `/q/:queue/policy`: who may change it, what it shows, and its effect on jobs.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -117,13 +117,13 @@ async fn a_paused_queue_takes_jobs_and_a_resume_wakes_a_waiting_claim_at_once() 
     let slow = |config: &mut api::Config| config.poll = "5m".parse().unwrap();
     let api = TestApi::with(slow).await;
     let other = TestApi::over(&api.database_url, slow).await;
-    for door in [&api, &other] {
+    for process in [&api, &other] {
         put(&api, json!({"paused": true})).await;
         let id = api.submit("q", 1).await;
         assert!(api.claim("q", "w", 1, "0s").await.is_empty());
         let (_, status) = api.get("/q/q/status").await;
         assert_eq!((&status["waiting"][0]["why"], &status["demand"]), (&json!("the queue is paused"), &json!(0)));
-        let request = door.request(Method::POST, "/q/q/claim").json(&claim_body("waiting", 1, "15s"));
+        let request = process.request(Method::POST, "/q/q/claim").json(&claim_body("waiting", 1, "15s"));
         let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
         eventually("the worker waits", || async {
             (api.count("select count(*) from asman.worker where worker_id = 'waiting'").await == 1).then_some(())
@@ -156,9 +156,9 @@ async fn a_full_queue_answers_429_and_stores_nothing_of_what_it_refuses() {
     assert_eq!((status, (1..=60).contains(&seconds)), (429, true));
     assert_one_sentence(&answer);
     assert_eq!(api.count(stored).await, before);
-    assert_eq!(api.submit("q", 1).await, first, "a job that is there already takes no new place");
+    assert_eq!(api.submit("q", 1).await, first, "a job that the queue has already does not count again");
     api.submit("another", 3).await;
-    // A place that became free is given away once.
+    // A free slot is given away only once.
     api.claim_one("q", "w").await;
     let both = [json!({"definition": definition(4)}), json!({"definition": definition(5)})];
     let statuses = futures_util::future::join_all(both.map(|body| api.post("/q/q", body))).await;
@@ -173,8 +173,8 @@ async fn a_hundred_submissions_at_once_through_two_processes_do_not_exceed_the_l
     let other = TestApi::over(&api.database_url, |_| {}).await;
     put(&api, json!({"maxQueued": 20})).await;
     let submits = (0..100).map(|n| {
-        let door = if n % 2 == 0 { &api } else { &other };
-        door.post("/q/q", json!({"definition": definition(n)}))
+        let process = if n % 2 == 0 { &api } else { &other };
+        process.post("/q/q", json!({"definition": definition(n)}))
     });
     let answers = futures_util::future::join_all(submits).await;
     assert_eq!(answers.iter().filter(|(status, _)| *status == 200).count(), 20);
@@ -248,17 +248,17 @@ async fn a_change_is_known_to_every_process_at_once_or_after_a_moment_without_no
     let api = TestApi::new().await;
     let told = TestApi::over(&api.database_url, |_| {}).await;
     let deaf = TestApi::over(&api.database_url, |config| config.notifications = false).await;
-    for door in [&told, &deaf] {
-        assert_eq!(door.get("/q/q").await.0, 200);
+    for process in [&told, &deaf] {
+        assert_eq!(process.get("/q/q").await.0, 200);
     }
     put(&api, json!({"readToken": "r-0123456789abcdef"})).await;
     assert_eq!(api.get("/q/q").await.0, 401, "the process that took the change");
-    let knows = |door: &TestApi| {
-        let request = door.request(Method::GET, "/q/q");
+    let knows = |process: &TestApi| {
+        let request = process.request(Method::GET, "/q/q");
         async move { (request.send().await.unwrap().status() == 401).then_some(()) }
     };
     tokio::time::timeout(PROMPT * 3, eventually("the other process knows", || knows(&told))).await.expect("it was told");
-    eventually("the deaf process looks again", || knows(&deaf)).await;
+    eventually("the process without notifications reads again", || knows(&deaf)).await;
 }
 
 #[tokio::test]

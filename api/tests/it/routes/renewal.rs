@@ -1,4 +1,4 @@
-//! A file in a bucket that is asked for again after a day gets its whole time anew.
+//! When a file in a bucket is asked for again after a day, its lifetime starts again.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

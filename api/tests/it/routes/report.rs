@@ -53,7 +53,7 @@ async fn a_report_counts_what_waits_runs_and_ended_and_how_long_it_took() {
         assert_eq!((&worker["id"], &worker["jobs"], &worker["cpusUsed"]), (&json!("w"), &json!(1), &json!(1.0)));
         assert_eq!((&worker["cpus"], &worker["isAlive"], &worker["maxJobDuration"]), (&json!(16.0), &json!(true), &json!("1h")));
     }
-    assert_eq!(sum(&report(&api, "q", "").await, "finished"), 3, "an hour when nobody says");
+    assert_eq!(sum(&report(&api, "q", "").await, "finished"), 3, "an hour by default");
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_queue_that_nobody_ever_used_has_a_report_too() {
     assert_eq!((sum(&report, "finished"), &report["workers"]), (0, &json!([])));
     assert_eq!(report["depth"]["oldestQueuedTime"], json!(null));
     assert!(report["intervals"].as_array().unwrap().iter().all(|one| one["waiting"].is_null()));
-    assert!(!report.to_string().contains("never-used"), "no queue's name is in a report");
+    assert!(!report.to_string().contains("never-used"), "a report contains no queue's name");
     for bad in ["?span=year", "?span=", "?span=hour&span=day"] {
         let (status, body) = api.get(&format!("/q/never-used/report.json{bad}")).await;
         assert_eq!(status, 400, "{bad}");
@@ -94,6 +94,6 @@ async fn reports_of_two_queues_and_doors_are_apart() {
     assert_eq!(sum(&report(&api, "q", "").await, "finished"), 1);
     assert_eq!(sum(&report(&api, "other", "").await, "finished"), 0);
     put(&api, json!({"readToken": "read-token-0123456789"})).await;
-    assert_eq!(api.get("/q/q/report.json").await.0, 401, "a report that is known already is behind the door all the same");
+    assert_eq!(api.get("/q/q/report.json").await.0, 401, "a cached report still needs the permission");
     assert_eq!(send(&api, reqwest::Method::GET, "/q/q/report.json", OWNER, json!(null)).await.0, 200);
 }

@@ -98,11 +98,11 @@ async fn what_no_worker_has_is_named() {
             "no-memory",
             "no connected worker has enough memory: it needs 2147483648 bytes",
         ),
-        (json!({"requirements": {"maxDuration": "2h"}}), "no-time", "no connected worker allows a run as long as it asks for"),
+        (json!({"requirements": {"maxDuration": "2h"}}), "no-time", "no connected worker allows a run of this length"),
         (
             json!({"tags": ["lab"], "requirements": {"gpus": 1}}),
             "no-worker-fits",
-            "no connected worker has all that it needs at once",
+            "no single connected worker has everything that it needs",
         ),
         (json!({"tags": ["lab"]}), "workers-busy", "every worker that could run it is busy"),
     ] {

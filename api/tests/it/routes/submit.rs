@@ -1,10 +1,10 @@
-//! `POST /q/:queue`: what is queued, and what is refused without leaving a trace.
+//! `POST /q/:queue`: accepted submissions, and refused ones, which leave no trace.
 
 use serde_json::{Value, json};
 
 use crate::test_api::{TestApi, assert_one_sentence, definition};
 
-/// Sends a body that must be refused, and looks for traces of it.
+/// Sends a body that must be refused, and checks that nothing is stored.
 async fn assert_refused(api: &TestApi, what: &str, body: String, expected: u16) {
     let (status, answer) = api.post_text("/q/q", body).await;
     assert_eq!(status, expected, "{what}: {answer}");
@@ -94,7 +94,7 @@ async fn bodies_that_are_no_submission_are_refused_and_leave_nothing() {
     ] {
         assert_refused(&api, what, body.to_owned(), 400).await;
     }
-    assert_refused(&api, "bytes that are no text", "\u{1}\u{2}".to_owned(), 400).await;
+    assert_refused(&api, "bytes that are not text", "\u{1}\u{2}".to_owned(), 400).await;
 }
 
 #[tokio::test]

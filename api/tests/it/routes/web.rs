@@ -1,4 +1,4 @@
-//! The web client as the server hands it out. It must have been built (`just web`).
+//! The web client from the server. It must have been built (`just web`).
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING};

@@ -1,4 +1,4 @@
-//! The worker API: claims that fit, heartbeats that tell, writes that a stale claim cannot make.
+//! The worker API: claims that fit, heartbeats, and writes of stale claims, which are refused.
 
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ async fn a_claim_takes_what_fits_what_is_free_and_leaves_the_rest() {
     let nothing = json!({});
     assert!(api.claim_with("q", offer("w", 9, 0.5, &nothing)).await.is_empty());
     let halves = json!({"worker": {"tags": ["lab"], "maxJobDuration": "119m"}, "free": {"memory": (2_u64 << 30) - 1}});
-    assert!(api.claim_with("q", offer("w", 9, 2.0, &halves)).await.is_empty(), "almost is not enough");
+    assert!(api.claim_with("q", offer("w", 9, 2.0, &halves)).await.is_empty(), "almost enough is not enough");
     assert_eq!(commands(&api.claim_with("q", offer("w", 9, 3.0, &nothing)).await), ["cpus"]);
     let one = |more: Value| offer("w", 9, 1.0, &more);
     assert_eq!(commands(&api.claim_with("q", one(json!({"free": {"gpus": 1}}))).await), ["gpus"]);
@@ -190,7 +190,7 @@ async fn a_finish_is_idempotent_and_a_stale_one_refused() {
     }
     let other = json!({"epoch": epoch, "reason": "Error", "message": "second thoughts"});
     let (status, body) = api.post(&format!("/q/q/j/{id}/finish"), other).await;
-    assert_eq!(status, 409, "another end is no repetition");
+    assert_eq!(status, 409, "another end is not a repetition");
     assert_one_sentence(&body);
     assert_eq!(api.count("select count(*) from asman.finished").await, 1);
 }

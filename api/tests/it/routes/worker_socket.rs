@@ -237,7 +237,7 @@ async fn a_definition_with_a_login_goes_to_the_worker_that_holds_the_job_and_to_
     assert_eq!(seen[&id], sent);
     holder.socket.send(&request).await;
     let seen = holder.socket.until(|m| definitions(m).filter(|d| d.len() == 2)).await;
-    assert_eq!(seen[&id], sent, "asked again, by the holder");
+    assert_eq!(seen[&id], sent, "claimed again, by the same worker");
     other.socket.send(&request).await;
     let seen = other.socket.until(|m| definitions(m).filter(|d| d.contains_key(&plain))).await;
     assert!(!seen.contains_key(&id), "{seen:?}");

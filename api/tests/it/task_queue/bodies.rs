@@ -1,4 +1,4 @@
-//! What a body may be, and what is said of those that may not.
+//! Valid bodies, and the errors for invalid ones.
 
 use reqwest::Method;
 
@@ -74,7 +74,7 @@ async fn what_cannot_be_put_is_named_with_its_place() {
     ] {
         assert_eq!(post(&api, "put", body).await, (422, format!("{{\"detail\":[{element}]}}")), "{body}");
     }
-    let nul = r#"{"detail":[{"type":"value_error","loc":["body","a\u0000"],"msg":"an item's id must not hold a NUL","input":"a\u0000"}]}"#;
+    let nul = r#"{"detail":[{"type":"value_error","loc":["body","a\u0000"],"msg":"an item's id must not contain a NUL","input":"a\u0000"}]}"#;
     assert_eq!(post(&api, "put", r#"{"good":1,"a\u0000":2}"#).await, (422, nul.to_owned()));
     assert_eq!(post(&api, "requeue", r#"["a\u0000"]"#).await, (422, nul.to_owned()));
     assert_eq!(post(&api, "put", &format!("{{\"{}\":1}}", "x".repeat(1025))).await.0, 422);

@@ -27,7 +27,7 @@ async fn ends_need_a_live_claim_and_its_epoch() {
     assert_eq!(ok(post(&api, "success/a", &body)).await, r#"{"item_id":"a","status":2}"#);
     assert_eq!(ok(post(&api, "success/a", &body)).await, r#"{"item_id":"a","status":2}"#, "a repeated end is harmless");
     assert_eq!(post(&api, "success/a", "").await, conflict("a", "SUCCESS"));
-    assert_eq!(post(&api, "fail/a", &body).await, stale, "it cannot end otherwise");
+    assert_eq!(post(&api, "fail/a", &body).await, stale, "it cannot end in another way");
     let shown = read(&ok(get(&api, "item/a")).await);
     assert_eq!((&shown["result"], &shown["message"], &shown["worker_id"]), (&json!({"score": 1}), &json!("fine"), &json!("w")));
     ok(post(&api, "fail/b", r#"{"error":"broken"}"#)).await;

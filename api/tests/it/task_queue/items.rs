@@ -91,7 +91,10 @@ async fn browsers_see_items_that_are_container_jobs_come_and_go() {
         let jobs = &m["payload"]["state"]["jobs"];
         (m["type"] == "JobStates" && jobs.get("a").is_none() && jobs.get("b").is_some()).then(|| jobs.get("number").is_some())
     };
-    assert!(!socket.until(is_gone).await, "what is no container job is shown to nobody who takes it for one");
+    assert!(
+        !socket.until(is_gone).await,
+        "items that are not container jobs are hidden from clients that would take them for jobs"
+    );
     let (_, listed) = api.get("/q/q").await;
     assert_eq!(listed["data"].as_object().unwrap().keys().collect::<Vec<_>>(), ["b"]);
     let metrics = api.fetch("/q/q/metrics").await.text().await.unwrap();

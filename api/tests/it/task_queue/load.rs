@@ -10,10 +10,10 @@ use super::{get, ok, post};
 use crate::test_api::TestApi;
 
 const ITEMS: usize = 10_000;
-/// What existing clients wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long existing clients wait for an answer.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A busy machine takes its time; what may hang is ended.
+/// A busy machine is slow; requests that may hang are ended.
 async fn in_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(100), what).await.expect("came in time")
 }
@@ -52,7 +52,7 @@ async fn every_item_is_delivered_once_over_two_processes_and_eight_clients() {
         let said: Value = serde_json::from_str(&in_time(put).await.unwrap()).unwrap();
         n_skipped += said["detail"].as_array().map_or(0, Vec::len);
     }
-    assert_eq!(n_skipped, ITEMS, "each is told once that it was there");
+    assert_eq!(n_skipped, ITEMS, "each is reported once as existing");
     println!("eight overlapping puts: {:?}", start.elapsed());
     for round in ["put", "requeue"] {
         let start = Instant::now();
@@ -80,7 +80,7 @@ async fn every_item_is_delivered_once_over_two_processes_and_eight_clients() {
 }
 
 #[tokio::test]
-async fn ten_thousand_items_are_put_and_a_thousand_claimed_within_a_clients_patience() {
+async fn ten_thousand_items_are_put_and_a_thousand_claimed_within_a_clients_timeout() {
     let api = TestApi::new().await;
     let body = put_body(0, ITEMS);
     let start = Instant::now();
@@ -96,7 +96,7 @@ async fn ten_thousand_items_are_put_and_a_thousand_claimed_within_a_clients_pati
     let start = Instant::now();
     ok(post(&api, "put", &body)).await;
     let again = start.elapsed();
-    // As after a vacuum of a queue that was worked off: its pages are still there, its rows are not.
+    // As after a vacuum of an emptied queue: its pages still exist, its rows do not.
     api.execute("update pg_class set relpages = greatest(relpages, 200), reltuples = 0 where oid = 'asman.queued'::regclass")
         .await;
     let start = Instant::now();
@@ -104,5 +104,5 @@ async fn ten_thousand_items_are_put_and_a_thousand_claimed_within_a_clients_pati
     let emptied = start.elapsed();
     println!("put of {ITEMS}: {put:?}; get/1000: {get_time:?}; the same put again: {again:?}, by old statistics: {emptied:?}");
     let all = [put, get_time, again, emptied];
-    assert!(all.iter().all(|took| *took < PATIENCE), "{all:?}");
+    assert!(all.iter().all(|took| *took < CLIENT_TIMEOUT), "{all:?}");
 }

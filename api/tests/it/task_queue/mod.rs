@@ -1,4 +1,4 @@
-//! The task-queue API, as its existing clients and its new ones speak it.
+//! The task-queue API, for its existing and its new clients.
 
 mod bodies;
 mod claims;
@@ -25,7 +25,7 @@ pub(crate) async fn exact(api: &TestApi, method: Method, path: &str, body: Optio
     (status, without_code(status, response.text().await.unwrap()))
 }
 
-/// The body as existing clients know it: a refusal ends with a code that they pass over.
+/// The body in the form for existing clients: a refusal ends with a code that they ignore.
 pub(crate) fn without_code(status: u16, text: String) -> String {
     if !(400..500).contains(&status) || text.is_empty() {
         return text;

@@ -1,6 +1,6 @@
 //! A definition may have two true ids: by the rule of today, and by that of clients up to 0.54.80. Its job is one job by either.
 
-mod doors;
+mod interfaces;
 mod upgrade;
 
 use protocol::{job_id_of, old_job_id_of};
@@ -18,7 +18,7 @@ fn ids(definition: &Value) -> [String; 2] {
     ids
 }
 
-/// What there is to read of a job below its queue and without it, but for its files.
+/// All routes that read a job, with and without its queue, except its files.
 const READS: [&str; 8] = [
     "",
     "/definition.json",

@@ -1,4 +1,4 @@
-//! A database that the release before the rule of today has filled: its rows have the ids of then.
+//! A database of a release before today's rule: its rows have the old ids.
 
 use migrations::migrate;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::{READS, ids, with_two_ids};
 use crate::socket::{Socket, submission};
 use crate::test_api::{TestApi, held};
 
-/// Gives the rows of a job the id that the release before would have given them.
+/// Gives the rows of a job the id of that earlier release.
 async fn date_back(api: &TestApi, new: &str, old: &str) {
     for table in ["queued", "running", "finished", "event", "log_chunk", "webhook", "hold"] {
         let statement = format!("update asman.{table} set job_id = '{old}' where job_id = '{new}'");
@@ -16,13 +16,13 @@ async fn date_back(api: &TestApi, new: &str, old: &str) {
     }
 }
 
-/// The schema as the release before has it, so far as ids go.
+/// The schema of the earlier release, as far as ids are concerned.
 const BEFORE: &str = "drop function asman.submit_within_limits, asman.submit; drop table asman.alias; \
     alter table asman.webhook drop column sent_id; delete from asman.migration where version = 9; \
     create or replace function asman.job_id(definition jsonb) returns text language sql as 'select asman.old_job_id(definition)'";
 
-/// No heartbeats come: the claim of this test lives however slow its machine is.
-fn patient(config: &mut api::Config) {
+/// There are no heartbeats: the claim of this test must live even on a slow machine.
+fn with_long_lease(config: &mut api::Config) {
     config.lease = protocol::Duration(std::time::Duration::from_hours(1));
 }
 
@@ -34,7 +34,7 @@ async fn run(api: &TestApi, claim: &Value) {
     assert_eq!(api.post(&format!("/q/q/j/{id}/finish"), finish).await.0, 200);
 }
 
-/// Whatever there is to read of the job is there under both of its ids.
+/// Everything about the job can be read by both of its ids.
 async fn assert_read_by_both(api: &TestApi, definition: &Value) {
     let [new, old] = ids(definition);
     for (base, below) in ["/q/q/j", "/j"].into_iter().flat_map(|base| READS.map(|below| (base, below))) {
@@ -46,7 +46,7 @@ async fn assert_read_by_both(api: &TestApi, definition: &Value) {
 
 #[tokio::test]
 async fn jobs_of_the_release_before_are_found_by_either_id_and_nothing_runs_twice() {
-    let before = TestApi::with(patient).await;
+    let before = TestApi::with(with_long_lease).await;
     let [done, waits, runs, by_page] = ["done", "waits", "runs", "by page"].map(with_two_ids);
     // Done, and one that a page of today had sent: its id was none by the rule of then.
     for definition in [&done, &by_page] {
@@ -62,14 +62,14 @@ async fn jobs_of_the_release_before_are_found_by_either_id_and_nothing_runs_twic
     }
     let unknowing = format!("update asman.finished set is_true_id = false where job_id = '{}'", ids(&by_page)[0]);
     before.database().await.execute(AssertSqlSafe(unknowing)).await.unwrap();
-    // An item's body may be anything, and so may what is stored of it.
+    // An item's body may be anything, and so may its stored text.
     before.execute("insert into asman.definition (hash, body) values (sha256('1'), '{\"image\": \"\\ud800\"}'), (sha256('2'), '{\"image\": 1e999}')").await;
     before.execute(BEFORE).await;
     let url = before.database_url.clone();
     drop(before);
 
     assert_eq!(migrate(&url).await.unwrap(), ["V009 aliases"]);
-    let api = TestApi::over(&url, patient).await;
+    let api = TestApi::over(&url, with_long_lease).await;
     assert_eq!(api.count("select count(*) from asman.alias").await, 4);
 
     // Links and results.
@@ -82,7 +82,7 @@ async fn jobs_of_the_release_before_are_found_by_either_id_and_nothing_runs_twic
         }
     }
 
-    // Resubmissions, under either id, without one, and of another text of the same work: each is answered by the row that is there.
+    // Resubmissions, under either id, without one, and of another text of the same work: each is answered by the existing row.
     for definition in [&done, &waits, &runs, &by_page] {
         let [new, old] = ids(definition);
         let mut bare = definition.clone();
@@ -103,7 +103,7 @@ async fn jobs_of_the_release_before_are_found_by_either_id_and_nothing_runs_twic
     let rows = "select (select count(*) from asman.queued) * 100 + (select count(*) from asman.running) * 10 + (select count(*) from asman.finished)";
     assert_eq!(api.count(rows).await, 112, "as they were");
 
-    // What ran goes on to its end under the id that its worker knows, and is told by the other too.
+    // A running job continues to its end under the id that its worker uses, and the other id also works.
     let [new, old] = ids(&runs);
     let mut socket = Socket::connect(&api, "/q/q/client").await;
     socket.send(&json!({"type": "QueryJob", "payload": {"jobId": new}})).await;

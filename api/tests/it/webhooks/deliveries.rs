@@ -1,4 +1,4 @@
-//! What is delivered, in which order, and what is owed to whom.
+//! Deliveries, their order, and their receivers.
 
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ async fn a_submission_that_is_sent_again_owes_nothing_new() {
     receiver.until(1).await;
     let (_, epoch) = api.claim_one("q", "w").await;
     api.submit_job("q", body).await;
-    assert_eq!(api.count(OWED).await, 1, "the end alone is owed");
+    assert_eq!(api.count(OWED).await, 1, "only the end is delivered");
     assert_eq!(api.finish(&id, epoch).await, 200);
     outbox_is_empty(&api).await;
     let events: Vec<_> = receiver.got().iter().map(|got| got.event().to_owned()).collect();
@@ -145,7 +145,7 @@ async fn nothing_is_delivered_before_the_commit() {
     let api = TestApi::with(open).await;
     let id = api.submit_job("q", submission(1, "_", &receiver.url)).await;
     receiver.until(1).await;
-    // The job ends in a transaction that stays open: the trigger has made the delivery due, and nobody may see it.
+    // The job ends in a transaction that stays open: the trigger has made the delivery due, but it is not visible yet.
     let mut database = api.database().await;
     let mut transaction = database.begin().await.unwrap();
     let cancel = "select asman.cancel(asman.qid('q'), $1, '_', 'Cancelled', null)";
@@ -153,7 +153,7 @@ async fn nothing_is_delivered_before_the_commit() {
     // Another job's deliveries come and go meanwhile, so the outbox was looked at.
     api.submit_job("q", submission(2, "_", &receiver.url)).await;
     let got = receiver.until(2).await;
-    assert!(got.iter().all(|delivery| delivery.event() == "queued"), "the open transaction has told nobody");
+    assert!(got.iter().all(|delivery| delivery.event() == "queued"), "the open transaction has caused no delivery");
     transaction.commit().await.unwrap();
     assert_eq!(receiver.until(3).await[2].body["jobId"], *id);
 }

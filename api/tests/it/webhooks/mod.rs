@@ -18,7 +18,7 @@ fn open(config: &mut Config) {
     config.webhook_backoff = protocol::Duration(Duration::from_millis(50));
 }
 
-/// A submission that wants to know all about its job.
+/// A submission with all callbacks.
 fn submission(n: u32, namespace: &str, url: &str) -> Value {
     json!({"definition": definition(n), "control": {"namespace": namespace, "callbacks": {
         "queued": {"url": url, "payload": {"n": n}}, "finished": {"url": url, "payload": [n, "done"]}}}})

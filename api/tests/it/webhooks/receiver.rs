@@ -1,4 +1,4 @@
-//! A small HTTP server that notes what it gets and answers as the test says.
+//! A small HTTP server that records requests and answers as the test requires.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -49,8 +49,8 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// Answers each request with what `answer` says of its number and path: a status, and perhaps where to go
-    /// instead, or with 429 and 503 when to come again.
+    /// Answers each request with the result of `answer` for its number and path: a status, and optionally a redirect, or with 429
+    /// and 503 a time to try again.
     pub(super) async fn new(answer: impl Fn(usize, &str) -> (u16, Option<String>) + Send + Sync + 'static) -> Self {
         let shared = Shared { got: Arc::default(), answer: Arc::new(answer) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Callbacks that are refused at the door, and addresses that are refused at delivery.
+//! Callbacks that are refused at submission, and addresses that are refused at delivery.
 
 use serde_json::{Value, json};
 
@@ -60,13 +60,13 @@ async fn a_name_is_judged_by_what_it_means_at_delivery() {
     let api = TestApi::new().await;
     let url = format!("http://localhost:{}/", receiver.port);
     api.submit_job("q", submission(1, "_", &url)).await;
-    let refused = "select count(*) from asman.webhook where last_error = 'the URL names an address that is not public'";
+    let refused = "select count(*) from asman.webhook where last_error = 'the URL points to an address that is not public'";
     eventually("the address is refused", || async { (api.count(refused).await == 1).then_some(()) }).await;
     assert!(receiver.got().is_empty(), "nothing was sent");
     // The same name, where the operator permits it.
     let open = TestApi::over(&api.database_url, open).await;
     open.submit_job("q", submission(2, "_", &url)).await;
-    // Whatever the closed process takes first comes back for the open one.
+    // Deliveries that the restricted process takes first come back for the other one.
     let soon = "update asman.webhook set due_at = now() where due_at > now() + interval '1 second'";
     eventually("an open process delivers it", || async {
         api.execute(soon).await;

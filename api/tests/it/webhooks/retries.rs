@@ -1,4 +1,4 @@
-//! Receivers that fail, redirect, sleep or are not there.
+//! Receivers that fail, redirect, sleep or do not exist.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn a_delivery_keeps_its_id_and_its_body_until_it_is_taken() {
     api.submit_job("q", told(1, &receiver.url)).await;
     let got = receiver.until(4).await;
     assert!(got.iter().all(|g| g.id() == got[0].id() && g.raw == got[0].raw));
-    eventually("it is forgotten", || async { (api.count("select count(*) from asman.webhook").await == 0).then_some(()) }).await;
+    eventually("it is deleted", || async { (api.count("select count(*) from asman.webhook").await == 0).then_some(()) }).await;
     assert_eq!(receiver.got().len(), 4);
 }
 
@@ -39,8 +39,8 @@ async fn pauses_double_from_ten_seconds_to_an_hour_and_end_after_a_day() {
              and last_error is not null and due_at < now() + interval '2 hours' and not due_at between now() + interval '25 seconds' \
              and now() + interval '30 seconds'"
         );
-        // Noted a moment after the answer. Between 25 and 30 s it may be the lease: no pause of the rule lies there for long.
-        let row = eventually("the failure is noted", || {
+        // Stored a moment after the answer. Between 25 and 30 s it may be the lease: no regular pause has that length for long.
+        let row = eventually("the failure is stored", || {
             let sql = sql.clone();
             async { api.database().await.fetch_optional(sqlx::AssertSqlSafe(sql)).await.unwrap() }
         })
@@ -103,7 +103,7 @@ async fn half_of_all_fail_and_all_arrive() {
         *taken.entry(got.body["jobId"].to_string()).or_default() += 1;
     }
     assert_eq!(taken.len(), 100);
-    assert!(taken.values().all(|n| *n == 1), "nobody was told twice: no sender died");
+    assert!(taken.values().all(|n| *n == 1), "no delivery came twice: no sender died");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn redirects_are_followed_on_the_same_host_alone() {
 
 #[tokio::test]
 async fn a_receiver_that_does_not_answer_holds_up_nobody_else() {
-    // Takes connections and says nothing.
+    // Accepts connections and sends nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
     let slow_url = format!("http://{}/", silent.local_addr().unwrap());
     let receiver = Receiver::taking_all().await;
@@ -163,7 +163,7 @@ async fn what_a_dead_sender_had_taken_is_delivered_by_another() {
     api.submit_job("q", told(1, "https://queue.invalid/")).await;
     let failed = "select count(*) from asman.webhook where last_error = 'cannot be connected to'";
     eventually("a name without an address fails", || async { (api.count(failed).await == 1).then_some(()) }).await;
-    // As a sender leaves it that died with the delivery in hand.
+    // The state after a sender died during the delivery.
     let url = format!("{}/", receiver.url);
     let sql = "update asman.webhook set url = $1, last_error = null, due_at = now() + interval '300 milliseconds'";
     sqlx::query(sql).bind(&url).execute(&mut api.database().await).await.unwrap();

@@ -17,7 +17,7 @@ use crate::say;
 /// What `asman job add` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct AddArgs {
-    /// Name of the queue: whoever knows it may use it.
+    /// Name of the queue. Everyone who knows it may use the queue.
     pub(crate) queue: QueueName,
     /// Image to run, such as `python:3.12`.
     #[arg(short, long)]
@@ -33,10 +33,10 @@ pub(crate) struct AddArgs {
     /// Entrypoint instead of the image's, quoted likewise.
     #[arg(long)]
     pub(super) entrypoint: Option<String>,
-    /// Environment variable; may be given again.
+    /// Environment variable; the flag may be repeated.
     #[arg(short, long, value_name = "K=V")]
     pub(super) env: Vec<String>,
-    /// File to put into /inputs, under its own base name or NAME; may be given again.
+    /// File to put into /inputs, under its own base name or NAME; the flag may be repeated.
     #[arg(short, long = "file", value_name = "PATH or NAME=PATH", num_args = 1..)]
     pub(super) files: Vec<String>,
     /// Working directory in the container.
@@ -54,13 +54,13 @@ pub(crate) struct AddArgs {
     /// Longest run, such as 90s, 20m or 1h30m.
     #[arg(long, allow_hyphen_values = true)]
     pub(super) max_duration: Option<String>,
-    /// Only workers that carry all of these tags may run it: `a,b`.
+    /// Only workers with all of these tags may run it: `a,b`.
     #[arg(long, value_delimiter = ',')]
     pub(super) tags: Vec<String>,
-    /// Label that holds the job; a newer job of the same label replaces it.
+    /// Namespace of the job; a newer job of the same namespace replaces it.
     #[arg(long)]
     pub(super) namespace: Option<Namespace>,
-    /// Secret of the worker that the job needs, by name; may be repeated.
+    /// Name of a worker's secret that the job needs; the flag may be repeated.
     #[arg(long = "secret", value_name = "NAME")]
     pub(super) secrets: Vec<String>,
     /// Size of /dev/shm, such as 1g.
@@ -69,7 +69,7 @@ pub(crate) struct AddArgs {
     /// Take the definition from a JSON file, or from standard input with `-`; the other flags change it.
     #[arg(long, value_name = "FILE.json|-")]
     pub(super) definition: Option<PathBuf>,
-    /// Run the job again, however it ended before. One that waits or runs is left as it is.
+    /// Run the job again in spite of an earlier result. A job that waits or runs stays as it is.
     #[arg(long)]
     pub(super) again: bool,
     /// Follow the job to its end, fetch its outputs, exit with its exit code.
@@ -116,19 +116,19 @@ fn read_cpus(text: &str) -> Result<f64, &'static str> {
 /// A job that the API has acknowledged.
 pub(crate) struct Submitted {
     pub(crate) id: JobId,
-    /// When it ended, if it ran before and nothing runs now. Only looked for when its end is waited for.
+    /// When it ended, if an earlier result is reused. Only known when the command waits for the end.
     ended: Option<SystemTime>,
 }
 
 impl Submitted {
-    /// Why its result is there at once, for whoever wonders.
+    /// Explains why the result is available at once.
     pub(crate) fn why_nothing_runs(&self) -> Option<String> {
         let ago = ago(self.ended?.elapsed().unwrap_or_default());
-        Some(format!("This job ran before, {ago}: nothing runs, and this is its result. With --again it runs again"))
+        Some(format!("This job ran before, {ago}: this is its earlier result. Use --again to run it again"))
     }
 }
 
-/// In the largest unit alone.
+/// In the largest unit only.
 fn ago(age: Duration) -> String {
     let seconds = age.as_secs().max(1);
     let units = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
@@ -152,14 +152,14 @@ pub(super) async fn run(client: &Client, args: &AddArgs, is_json: bool) -> Resul
     }
     let options = WaitOptions { has_run_before: submitted.ended.is_some(), ..options };
     let waited = wait::run(client, &args.queue, id, &options, is_json).await;
-    // It is queued and nothing was heard of it, as with a token that opens no reader's door: its id must not be lost.
+    // The job is queued but cannot be read, for example because the token has no permission to read. Its id must not be lost.
     if matches!(waited, Err(Failure::BadInput(_) | Failure::Missing(_))) {
         print();
     }
     waited
 }
 
-/// Uploads the files and queues the job, which is durable then.
+/// Uploads the files and queues the job, which is then durable.
 pub(crate) async fn submit(client: &Client, args: &AddArgs, is_quiet: bool) -> Result<Submitted, Failure> {
     let mut members = definition::members(args)?;
     let files = inputs::read(&args.files)?;
@@ -180,17 +180,17 @@ pub(crate) async fn submit(client: &Client, args: &AddArgs, is_quiet: bool) -> R
     let body = serde_json::to_string(&job).map_err(|error| Failure::BadInput(error.to_string()))?;
     let before = if args.is_waiting { end_of(client, &args.queue, &parsed.job_id).await } else { None };
     let id = client.submit(&args.queue, body).await?;
-    // The same end as before: the submission has changed nothing. Another one, or none, is that of a new run.
+    // The same end as before means that the submission changed nothing. Otherwise there is a new run.
     let ended = if before.is_some() { end_of(client, &args.queue, &id).await.filter(|end| Some(*end) == before) } else { None };
     Ok(Submitted { id, ended: ended.map(|ms| UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or(0))) })
 }
 
-/// When the job ended last, epoch milliseconds of the API. Whoever may not read the queue does without.
+/// When the job ended last, epoch milliseconds of the API. None if the caller may not read the queue.
 async fn end_of(client: &Client, queue: &QueueName, id: &JobId) -> Option<i64> {
     client.result(queue, id).await.ok()?.ok()?.finished.map(|finished| finished.time)
 }
 
-/// What is wrong, with the flag that mends it.
+/// The problem, with the flag that fixes it.
 fn hint(error: &protocol::InvalidDefinition) -> String {
     match error {
         protocol::InvalidDefinition::NoImage => {

@@ -1,8 +1,8 @@
 //! `--dockerfile`, `--build-context` and what goes with them: the definition's build block.
 //!
-//! A folder of this machine travels as a tar through `/f`, named by its SHA-256. It holds names, contents and whether a file may be
-//! executed, in one order and with one time, so that the same files are the same job. What `.dockerignore` excludes is left out by
-//! the worker.
+//! A folder of this machine is sent as a tar through `/f`, named by its SHA-256. The tar contains names, contents and the
+//! executable bit, in a fixed order and with a fixed time, so that the same files make the same job. The worker leaves out what
+//! `.dockerignore` excludes.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::failure::Failure;
 use crate::text_file;
 
-/// Most bytes of a Dockerfile, as workers have it.
+/// Most bytes of a Dockerfile, the same as in workers.
 const DOCKERFILE_BYTES_MAX: usize = 256 * 1024;
 /// Most files and folders of a context.
 const ENTRIES_MAX: usize = 100_000;
@@ -24,19 +24,19 @@ const CHUNK_BYTES: usize = 256 * 1024;
 
 /// How to build the image of a job.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Instead of --image: build one")]
+#[command(next_help_heading = "Instead of --image: build an image")]
 pub(crate) struct BuildArgs {
     /// Build the job's image from this Dockerfile; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     dockerfile: Option<PathBuf>,
-    /// What COPY takes its files from: a folder of this machine, or the URL of a git repository or an archive. Without
+    /// The source of files for COPY: a folder of this machine, or the URL of a git repository or an archive. Without
     /// --dockerfile, the context's own Dockerfile is built.
     #[arg(long = "build-context", value_name = "FOLDER|URL")]
     context: Option<String>,
     /// Stage of the Dockerfile to build.
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
-    /// Value of an ARG of the Dockerfile; may be given again. Everybody who knows the queue can read it.
+    /// Value of an ARG of the Dockerfile; the flag may be repeated. Everyone who knows the queue can read it.
     #[arg(long = "build-arg", value_name = "K=V")]
     values: Vec<String>,
     /// Platform to build for, such as linux/arm64.
@@ -44,7 +44,7 @@ pub(crate) struct BuildArgs {
     platform: Option<String>,
 }
 
-/// A folder on its way.
+/// A packed folder.
 #[derive(Debug)]
 pub(super) struct PackedContext(InputFile, #[expect(dead_code, reason = "removed when it is dropped")] tempfile::NamedTempFile);
 
@@ -61,25 +61,25 @@ impl BuildArgs {
         dockerfile.is_some() || context.is_some() || target.is_some() || !values.is_empty() || platform.is_some()
     }
 
-    /// Whether these flags name an image to build.
+    /// Whether these flags describe an image to build.
     fn is_whole(&self) -> bool {
         self.dockerfile.is_some() || self.context.is_some()
     }
 
-    /// Puts the block into a definition, and packs the folder that is its context.
+    /// Adds the build block to a definition, and packs the folder of its context.
     pub(super) fn add_to(&self, members: &mut Map<String, Value>, client: &Client) -> Result<Option<PackedContext>, Failure> {
         if !self.is_given() {
             return Ok(None);
         }
         let refuse = |sentence: &str| Err(Failure::BadInput(sentence.to_owned()));
         if members.get("image").is_some_and(|image| !image.is_null()) {
-            return refuse("the job has an image and is to build one; give --image, or --dockerfile and --build-context");
+            return refuse("the job has an image and also builds one; give either --image, or --dockerfile and --build-context");
         }
         if !self.is_whole() && members.get("build").is_none_or(Value::is_null) {
             return refuse("--target, --build-arg and --platform say how to build; give --dockerfile or --build-context too");
         }
         let block = members.entry("build").or_insert_with(|| json!({}));
-        let Some(block) = block.as_object_mut() else { return refuse("`build` of the definition is no object") };
+        let Some(block) = block.as_object_mut() else { return refuse("`build` of the definition is not an object") };
         if let Some(path) = &self.dockerfile {
             block.insert("dockerfile".to_owned(), json!(read_dockerfile(path)?));
         }
@@ -114,7 +114,7 @@ fn read_dockerfile(path: &Path) -> Result<String, Failure> {
 /// A tar of a folder, and its SHA-256.
 fn pack(folder: &Path) -> Result<(tempfile::NamedTempFile, String), Failure> {
     if !folder.is_dir() {
-        let sentence = "is no folder and no URL; give a folder, or the URL of a git repository or an archive";
+        let sentence = "is neither a folder nor a URL; give a folder, or the URL of a git repository or an archive";
         return Err(Failure::BadInput(format!("--build-context {} {sentence}", folder.display())));
     }
     let mut file = tempfile::NamedTempFile::new().map_err(|error| Failure::io("write in", &std::env::temp_dir(), &error))?;
@@ -199,9 +199,9 @@ mod tests {
         let changed = json!({"build": {"context": "x", "target": "t", "buildArgs": ["A=b=c"]}});
         assert_eq!(add(&args, json!({"build": {"context": "x"}})).unwrap(), changed);
         assert!(add(&args, json!({})).unwrap_err().contains("give --dockerfile or --build-context too"));
-        assert!(add(&url, json!({"image": "a"})).unwrap_err().contains("has an image and is to build one"));
+        assert!(add(&url, json!({"image": "a"})).unwrap_err().contains("has an image and also builds one"));
         let nothing = BuildArgs { context: Some("/no/such".to_owned()), ..BuildArgs::default() };
-        assert!(add(&nothing, json!({})).unwrap_err().contains("is no folder and no URL"));
+        assert!(add(&nothing, json!({})).unwrap_err().contains("is neither a folder nor a URL"));
     }
 
     #[test]

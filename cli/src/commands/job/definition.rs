@@ -1,4 +1,4 @@
-//! Makes a definition out of flags, on top of a JSON file when one is given.
+//! Builds a definition from flags, based on a JSON file if one is given.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use super::inputs::InputFile;
 use crate::failure::Failure;
 use crate::text_file;
 
-/// The image that says that a script is named.
+/// The image of definitions that name a script.
 const NO_IMAGE: &str = protocol::labels::SCRIPT_IMAGE;
 
-/// The members that the flags ask for, without files.
+/// The members that the flags set, without files.
 pub(super) fn members(args: &AddArgs) -> Result<Map<String, Value>, Failure> {
     let mut members = args.definition.as_deref().map_or_else(|| Ok(Map::new()), read)?;
     let command = args.script.as_ref().or(args.command.as_ref());
@@ -47,7 +47,7 @@ pub(super) fn add_inputs(members: &mut Map<String, Value>, files: &[InputFile]) 
     Ok(())
 }
 
-/// Leaves out maps with nothing in them, as everything of ours that sends does: one job, one id, whichever way it came.
+/// Removes empty maps, as all our clients do, so that the same job gets the same id from each of them.
 pub(super) fn drop_empty(members: &mut Map<String, Value>) {
     for name in ["env", "inputs", "configFiles", "requirements"] {
         if members.get(name).and_then(Value::as_object).is_some_and(Map::is_empty) {
@@ -58,7 +58,7 @@ pub(super) fn drop_empty(members: &mut Map<String, Value>) {
 
 fn read(path: &Path) -> Result<Map<String, Value>, Failure> {
     let text = text_file::read(path, DEFINITION_BYTES_MAX)?;
-    serde_json::from_str(&text).map_err(|error| Failure::BadInput(format!("{} holds no JSON object: {error}", path.display())))
+    serde_json::from_str(&text).map_err(|error| Failure::BadInput(format!("{} is not a JSON object: {error}", path.display())))
 }
 
 fn set(members: &mut Map<String, Value>, name: &str, value: Option<&str>) {
@@ -69,7 +69,7 @@ fn set(members: &mut Map<String, Value>, name: &str, value: Option<&str>) {
 
 fn object<'a>(members: &'a mut Map<String, Value>, name: &str) -> Result<&'a mut Map<String, Value>, Failure> {
     let value = members.entry(name).or_insert_with(|| json!({}));
-    value.as_object_mut().ok_or_else(|| Failure::BadInput(format!("`{name}` of the definition is no object")))
+    value.as_object_mut().ok_or_else(|| Failure::BadInput(format!("`{name}` of the definition is not an object")))
 }
 
 fn add_env(members: &mut Map<String, Value>, env: &[String]) -> Result<(), Failure> {

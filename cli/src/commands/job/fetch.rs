@@ -1,7 +1,7 @@
 //! Fetches the outputs of a job into a folder.
 //!
-//! The names come from a stranger's worker: each is checked before anything is written, all of them before the first. A file
-//! appears under its name only when it is whole, and, when it is named by its SHA-256, only when it has that hash.
+//! The names come from a stranger's worker, so all names are checked before the first file is written. A file appears under its
+//! name only when it is complete and, if it is named by its SHA-256, only when it has that hash.
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -46,7 +46,7 @@ pub(super) async fn all(
     Ok(written)
 }
 
-/// A nameless neighbour of `path`, with the mode that the user's mask leaves.
+/// A temporary file beside `path`, with the mode of the user's umask.
 fn create(path: &Path) -> Result<NamedTempFile, Failure> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|error| Failure::io("create", folder, &error))?;
@@ -58,13 +58,13 @@ fn create(path: &Path) -> Result<NamedTempFile, Failure> {
         .map_err(|error| Failure::io("write in", folder, &error))
 }
 
-/// The bytes that the reference itself holds, if it does.
+/// The bytes inside the reference, if it contains them.
 fn inline(reference: &DataRef) -> Option<Result<Vec<u8>, Failure>> {
     let text = reference.value.as_str();
     match (reference.kind.unwrap_or_default(), text) {
         (DataRefType::Utf8, Some(text)) => Some(Ok(text.as_bytes().to_vec())),
         (DataRefType::Base64, Some(text)) => {
-            Some(STANDARD.decode(text).map_err(|error| Failure::Failed(format!("an output is no base64: {error}"))))
+            Some(STANDARD.decode(text).map_err(|error| Failure::Failed(format!("an output is not base64: {error}"))))
         }
         (DataRefType::Json, _) => Some(Ok(reference.value.to_string().into_bytes())),
         _ => None,
@@ -82,7 +82,7 @@ async fn download(
     let key = stored_key(reference);
     let mut saved = save(client.output(queue, id, name).await, file).await?;
     if let (Err(_), Some(key)) = (&saved, key) {
-        // The store may be out of reach from here while the API reaches it.
+        // This machine may not reach the storage although the API does.
         saved = save(client.proxied_blob(key).await, file).await?;
     }
     let hash = saved?;
@@ -94,7 +94,7 @@ async fn download(
     }
 }
 
-/// Under which key the API keeps the file. It tells the key itself, or the address that ends with it.
+/// The key of the file in the API. The reference is the key itself or an address that ends with it.
 fn stored_key(reference: &DataRef) -> Option<&str> {
     let value = reference.value.as_str()?;
     match reference.kind {
@@ -104,8 +104,7 @@ fn stored_key(reference: &DataRef) -> Option<&str> {
     }
 }
 
-/// Makes an answer's body the file's content and gives its SHA-256. What went wrong on the way is kept apart from what went wrong
-/// with the disk.
+/// Writes an answer's body into the file and returns its SHA-256. Network errors and disk errors are kept apart.
 async fn save(answer: Result<Response, Error>, file: &mut NamedTempFile) -> Result<Result<String, Error>, Failure> {
     let mut bytes = match answer {
         Ok(response) => response.bytes_stream(),

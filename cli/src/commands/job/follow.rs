@@ -1,7 +1,7 @@
 //! Follows a job through its event stream to the end, over any number of broken connections.
 //!
-//! No line is given twice: the stream is resumed after the last event, and because every log event says up to which line it
-//! reaches (`cursor`), lines that come again all the same are dropped.
+//! No line is shown twice: the stream resumes after the last event, and every log event says up to which line it reaches
+//! (`cursor`), so repeated lines are dropped.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::sse::{Event, Parser};
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// Which log a line is of.
+/// The log of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LogKind {
     /// Pull, clone and build.
     Build,
-    /// The container's own words.
+    /// The container's output.
     Run,
 }
 
@@ -60,18 +60,18 @@ fn unreadable(error: serde_json::Error) -> Error {
     Error::Broken(format!("its log cannot be read: {error}"))
 }
 
-/// What has been seen so far.
+/// The position in the stream.
 #[derive(Debug, Default)]
 struct Progress {
     last_id: Option<String>,
     build_cursor: u64,
     run_cursor: u64,
     is_final: bool,
-    /// Whether this connection has brought anything.
+    /// Whether this connection has received anything.
     is_fresh: bool,
 }
 
-/// Gives every log line and every state to `sink`, in order, until the job has ended. Fails only when the API refuses.
+/// Passes every log line and every state to `sink`, in order, until the job has ended. It fails only when the API refuses.
 pub(super) async fn follow(client: &Client, queue: &QueueName, id: &JobId, sink: &mut impl FnMut(Seen<'_>)) -> Result<(), Error> {
     let mut progress = Progress::default();
     let mut wait = RETRY_MIN;
@@ -88,7 +88,7 @@ pub(super) async fn follow(client: &Client, queue: &QueueName, id: &JobId, sink:
             (wait, is_told) = (RETRY_MIN, false);
         }
         if !std::mem::replace(&mut is_told, wait > RETRY_MIN) && wait > RETRY_MIN {
-            say::note(&format!("Lost the API ({error}); trying again until it is back. The job goes on."));
+            say::note(&format!("Lost the connection to the API ({error}); trying again until it is back. The job continues."));
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);
@@ -129,7 +129,7 @@ impl Progress {
             "final" => self.is_final = true,
             _ => {}
         }
-        // Only now: an event that could not be read must come again.
+        // Only now, because an event that could not be read must come again.
         if event.id.is_some() {
             self.last_id.clone_from(&event.id);
         }

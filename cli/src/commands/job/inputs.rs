@@ -1,5 +1,5 @@
-//! Files of the submitter: small ones travel inside the definition, large ones through `/f`, named by their SHA-256 so that
-//! the same file is sent once.
+//! Files of the submitter: small files are part of the definition, large ones go through `/f`, named by their SHA-256 so that the
+//! same file is sent once.
 
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::failure::Failure;
 
 const CHUNK_BYTES: usize = 256 * 1024;
-/// An upload that is over sooner shows no progress bar.
+/// A shorter upload shows no progress bar.
 const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 
 /// One file, read or hashed.
@@ -26,25 +26,25 @@ const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 pub(super) struct InputFile {
     /// Its name below `/inputs`.
     pub(super) name: String,
-    /// What the definition says of it.
+    /// Its data ref for the definition.
     pub(super) reference: DataRef,
     path: PathBuf,
     length: u64,
 }
 
 impl InputFile {
-    /// A file that goes to the store under its hash, whatever its size.
+    /// A file of any size that is stored under its hash.
     pub(super) fn packed(name: &str, sha256: String, path: &Path) -> std::io::Result<Self> {
         Ok(Self { name: name.to_owned(), reference: by_key(sha256), length: path.metadata()?.len(), path: path.to_owned() })
     }
 
-    /// The key to upload it under, when it is not inside the definition.
+    /// The upload key, when the file is not inside the definition.
     fn key(&self) -> Option<&str> {
         self.reference.value.as_str().filter(|_| self.reference.kind == Some(DataRefType::Key))
     }
 }
 
-/// Reads what `-f` named.
+/// Reads the files of `-f`.
 pub(super) fn read(arguments: &[String]) -> Result<Vec<InputFile>, Failure> {
     let files = arguments.iter().map(|argument| read_one(argument)).collect::<Result<Vec<_>, _>>()?;
     let mut names = std::collections::HashSet::new();
@@ -62,7 +62,7 @@ fn read_one(argument: &str) -> Result<InputFile, Failure> {
     let failed = |error: std::io::Error| Failure::BadInput(format!("cannot read {}: {error}", path.display()));
     let metadata = path.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(Failure::BadInput(format!("{} is no file; name each file, or pack the folder", path.display())));
+        return Err(Failure::BadInput(format!("{} is not a file; name each file, or pack the folder", path.display())));
     }
     if metadata.len() > BLOB_BYTES_MAX {
         return Err(Failure::BadInput(format!("{} is larger than {} GiB", path.display(), BLOB_BYTES_MAX >> 30)));
@@ -75,7 +75,7 @@ fn read_one(argument: &str) -> Result<InputFile, Failure> {
     Ok(InputFile { name, reference, length: metadata.len(), path })
 }
 
-/// `NAME=PATH`, unless a file of that whole name is there.
+/// `NAME=PATH`, unless a file with that whole name exists.
 fn split(argument: &str) -> Result<(String, PathBuf), Failure> {
     if let Some((name, path)) = argument.split_once('=').filter(|_| !Path::new(argument).exists()) {
         return Ok((name.to_owned(), PathBuf::from(path)));
@@ -87,7 +87,7 @@ fn split(argument: &str) -> Result<(String, PathBuf), Failure> {
 }
 
 fn inline(bytes: Vec<u8>) -> DataRef {
-    // PostgreSQL and JSON readers alike stumble over a NUL in text.
+    // PostgreSQL and some JSON parsers do not accept a NUL in text.
     match String::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => DataRef { value: text.into(), kind: Some(DataRefType::Utf8), hash: None },
         Ok(text) => base64_ref(text.as_bytes()),
@@ -115,7 +115,7 @@ fn hash(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// Sends the files that the store has not got yet.
+/// Sends the files that are not stored yet.
 pub(super) async fn upload(client: &Client, files: &[InputFile], is_quiet: bool) -> Result<(), Failure> {
     for file in files {
         if let Some(key) = file.key()
@@ -134,12 +134,12 @@ async fn send(client: &Client, file: &InputFile, key: &str, is_quiet: bool) -> R
         progress.reset();
         let sent = client.put_blob(store, file.length, body(file, &progress, is_quiet).await?).await;
         if !matches!(sent, Ok(None)) {
-            // The store may be out of reach from here, or send us on, while the API reaches it.
+            // This machine may not reach the storage, or may be redirected, although the API reaches it.
             progress.reset();
             let own = client.proxied_blob_url(key)?;
             let sent = client.put_blob(own, file.length, body(file, &progress, is_quiet).await?).await?;
             if sent.is_some() {
-                return Err(Failure::Failed("the API does not take what its storage does not take either".to_owned()));
+                return Err(Failure::Failed("the API does not accept a file that its storage refuses".to_owned()));
             }
         }
     }

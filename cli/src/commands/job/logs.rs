@@ -1,4 +1,4 @@
-//! `asman job logs`: the log is the result, so it goes to stdout.
+//! `asman job logs`: prints a log to stdout, because the log is the result here.
 
 use protocol::{JobId, LogLine, QueueName};
 use serde_json::json;
@@ -12,14 +12,14 @@ use crate::say;
 /// What `asman job logs` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Go on until the job has ended.
+    /// Follow the log until the job has ended.
     #[arg(short, long)]
     follow: bool,
     #[command(flatten)]
     job: JobArgs,
 }
 
-/// Prints what pull and build said, then what the container said.
+/// Prints the log of pull and build, then that of the container.
 pub(super) async fn run(client: &Client, args: &Args, is_json: bool) -> Result<(), Failure> {
     let JobArgs { queue, id } = &args.job;
     let mut sink = |kind: LogKind, line: &LogLine| print(kind, line, is_json);

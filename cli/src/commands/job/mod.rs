@@ -1,4 +1,4 @@
-//! `asman job`: submit jobs, follow them, fetch what they leave.
+//! `asman job`: submit jobs, follow them, fetch their outputs.
 
 mod add;
 mod build;
@@ -28,14 +28,13 @@ Examples:
   asman job add my-queue --build-context https://github.com/owner/repo/tree/main --build-arg V=3 --wait
   asman job add my-queue --script 'fit.py 3' --wait
 
-A job has an image (-i), or builds one on its worker, or is a script that its worker has (`--executor process`).
-The container finds the files in /inputs and leaves its own in /outputs. The log goes to stderr; the paths of the fetched
-files go to stdout. Submitting the same job again gives the result that is there already.";
+A job has an image (-i), builds one on its worker, or is a script that its worker has (`--executor process`).
+The container finds its input files in /inputs and writes outputs to /outputs. The log goes to stderr; the paths of the fetched files go to stdout. Submitting the same job again returns the earlier result.";
 
 /// What `asman job` takes before or after its verb.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Token that the queue's policy asks for. Better in the variable: every user of the machine can read an argument.
+    /// Token that the queue's policy requires. Every user of the machine can read arguments, so use the environment variable.
     #[arg(long, global = true, env = "ASMAN_TOKEN", hide_env_values = true)]
     token: Option<String>,
     #[command(subcommand)]
@@ -92,15 +91,15 @@ pub(crate) struct ListArgs {
 pub(crate) struct CancelArgs {
     #[command(flatten)]
     job: JobArgs,
-    /// Let go of the job in this namespace only; `*` means all.
+    /// Cancel the job in this namespace only; `*` means all.
     #[arg(long, default_value = "_")]
     namespace: Namespace,
-    /// Why, for those who look at the job later.
+    /// The reason, shown with the job.
     #[arg(long)]
     message: Option<String>,
 }
 
-/// Runs one verb.
+/// Runs one command.
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let client = Client::new(&global.api)?.with_token(args.token)?;
     match args.command {

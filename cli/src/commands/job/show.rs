@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::failure::Failure;
 use crate::say;
 
-/// One line per job: id, state, how long it has been in it, worker. On a terminal with a heading.
+/// One line per job: id, state, time in the state, worker. On a terminal there is a heading.
 pub(super) async fn list(client: &Client, queue: &QueueName, is_json: bool) -> Result<(), Failure> {
     let jobs = client.list(queue).await?;
     if is_json {
@@ -21,7 +21,7 @@ pub(super) async fn list(client: &Client, queue: &QueueName, is_json: bool) -> R
     if jobs.is_empty() {
         say::note("No job is queued or running");
     }
-    // Scripts that read the table have no use for it.
+    // Scripts that read the table do not need it.
     if !jobs.is_empty() && std::io::stdout().is_terminal() {
         say::result(&format!("{:<64}  {:<9}  {:>8}  {}", "JOB", "STATE", "SINCE", "WORKER"));
     }
@@ -30,7 +30,7 @@ pub(super) async fn list(client: &Client, queue: &QueueName, is_json: bool) -> R
         let job: Job = serde_json::from_value(job).map_err(|error| Failure::Failed(format!("a job cannot be read: {error}")))?;
         let word = job.finished_reason.map_or(job.state.as_str(), protocol::Reason::as_str);
         let since = Duration::from_millis(u64::try_from(job.time).unwrap_or(0));
-        // Whole seconds, and never none: "0ms" would claim a precision that is not there.
+        // Whole seconds, at least "0s": "0ms" would suggest too much precision.
         let age = Duration::from_secs(now.saturating_sub(since).as_secs().max(1));
         let (id, worker) = (say::name(&id), say::name(&job.worker));
         say::result(&format!("{id:<64}  {word:<9}  {:>8}  {worker}", format_duration(age)));
@@ -38,7 +38,7 @@ pub(super) async fn list(client: &Client, queue: &QueueName, is_json: bool) -> R
     Ok(())
 }
 
-/// Cancels, and says what became of it.
+/// Cancels, and prints the outcome.
 pub(super) async fn cancel(
     client: &Client,
     job: &JobArgs,

@@ -1,4 +1,4 @@
-//! Waits for a job to end, with its log on stderr, and fetches what it left.
+//! Waits for a job to end, with its log on stderr, and fetches its outputs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::program::how_to_call;
 use crate::say;
 
 const RETRY: Duration = Duration::from_secs(1);
-/// A job that waits for longer than this is asked for the reason, and again every so often.
+/// After a job has waited for this long, the reason is printed, and again at this interval.
 const WAITS_LONG: Duration = Duration::from_secs(1);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// Leading characters of the id that name the default folder of outputs.
+/// The first characters of the id name the default folder of outputs.
 const FOLDER_CHARS: usize = 12;
 
 /// How to wait.
@@ -28,7 +28,7 @@ pub(crate) struct WaitArgs {
     /// Put the outputs here [default: a folder named by the first 12 characters of the job's id].
     #[arg(short, long, value_name = "DIR")]
     output_directory: Option<PathBuf>,
-    /// Show no log and no progress.
+    /// Do not show the log and the progress.
     #[arg(short, long)]
     quiet: bool,
 }
@@ -50,15 +50,15 @@ impl WaitArgs {
 pub(crate) struct WaitOptions {
     /// Where outputs go; absent means a folder named by the job's id.
     pub(crate) output_directory: Option<PathBuf>,
-    /// Shows no log.
+    /// Does not show the log.
     pub(crate) is_quiet: bool,
-    /// Says why the job still waits.
+    /// Prints why the job still waits.
     pub(crate) tells_why: bool,
-    /// Whether the result was there before the job was submitted.
+    /// Whether the result existed before the job was submitted.
     pub(crate) has_run_before: bool,
 }
 
-/// How a job ended, and what was fetched.
+/// How a job ended, and which files were fetched.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Outcome {
@@ -70,16 +70,16 @@ pub(crate) struct Outcome {
     /// Whose fault that is.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<EndFault>,
-    /// Of the container.
+    /// Exit code of the container.
     exit_code: Option<i64>,
     duration_ms: Option<f64>,
     message: Option<String>,
-    /// Nothing ran: the result was there when the job was submitted.
+    /// Nothing ran, because the result existed when the job was submitted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     has_run_before: bool,
     /// Files that were written here.
     pub(crate) outputs: Vec<PathBuf>,
-    /// What the result lacks.
+    /// The outputs that the result lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<Missing>,
 }
@@ -96,7 +96,7 @@ pub(super) async fn run(
     let outcome = tokio::select! {
         outcome = wait_for(client, queue, id, options) => outcome?,
         _ = signal::ctrl_c() => {
-            say::note(&format!("The job goes on; wait for it with `{} job await <queue> {id}`", how_to_call()));
+            say::note(&format!("The job continues; wait for it with `{} job await <queue> {id}`", how_to_call()));
             return Err(Failure::Interrupted);
         }
     };
@@ -123,7 +123,8 @@ pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, opt
         () = tell_why(client, queue, id, waiting), if options.tells_why => {}
     }
     let job = result(client, queue, id).await?;
-    let finished = job.finished.ok_or_else(|| Failure::Failed("the API knows no end of the job".to_owned()))?;
+    let finished =
+        job.finished.ok_or_else(|| Failure::Failed("the API does not report the job's end; try again later".to_owned()))?;
     let left: JobResult = finished.result.unwrap_or_default();
     let folder = options.output_directory.clone().unwrap_or_else(|| default_folder(id));
     let outputs = fetch::all(client, queue, id, &left.outputs, &folder).await?;
@@ -142,12 +143,12 @@ pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, opt
     })
 }
 
-/// Says why the job waits, once for each reason. Ends never while somebody follows the job.
+/// Prints why the job waits, once for each reason. It runs for as long as the job is followed.
 async fn tell_why(client: &Client, queue: &QueueName, id: &JobId, mut is_queued: watch::Receiver<bool>) {
     let mut told = String::new();
     while is_queued.wait_for(|is_queued| *is_queued).await.is_ok() {
         tokio::time::sleep(if told.is_empty() { WAITS_LONG } else { ASK_AGAIN }).await;
-        // Whoever may not read the queue's status does without.
+        // Without the permission to read the queue's status nothing is printed.
         let why = client.why_waiting(queue, id).await.ok().flatten().unwrap_or_default();
         let still_waits = *is_queued.borrow();
         if still_waits && !why.is_empty() && why != told {
@@ -158,7 +159,7 @@ async fn tell_why(client: &Client, queue: &QueueName, id: &JobId, mut is_queued:
     std::future::pending::<()>().await;
 }
 
-/// The job has ended, so its result is there; only the way to it may break.
+/// The job has ended, so its result exists. Only the connection may fail.
 async fn result(client: &Client, queue: &QueueName, id: &JobId) -> Result<Job, Failure> {
     loop {
         match client.result(queue, id).await {
@@ -185,14 +186,14 @@ fn error_message(error: &serde_json::Value) -> Option<String> {
     error.pointer("/json/message")?.as_str().map(str::to_owned)
 }
 
-/// A client may have chosen the id, so only harmless characters of it become a name.
+/// A client may have chosen the id, so only its harmless characters are used in the name.
 fn default_folder(id: &JobId) -> PathBuf {
     let harmless = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     PathBuf::from(id.as_str().chars().take(FOLDER_CHARS).map(harmless).collect::<String>())
 }
 
 impl Outcome {
-    /// Success of the job and of its container, or the exit code that says which of the two failed.
+    /// Success of the job and its container, or the exit code of the one that failed.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.reason != Reason::Success {
             let message = self.message.as_ref().map(|message| format!(": {}", say::name(message))).unwrap_or_default();
@@ -200,14 +201,14 @@ impl Outcome {
             return Err(match self.fault {
                 None | Some(EndFault::Job) => Failure::Failed(sentence),
                 Some(fault) => Failure::NotRun(format!(
-                    "{sentence}; this was not the job's fault but that of the {}: send it again to try again",
+                    "{sentence}; the cause was not the job but the {}: submit it again to retry",
                     fault.as_str()
                 )),
             });
         }
         match self.exit_code.unwrap_or(0) {
             0 => self.missing.as_ref().map_or(Ok(()), |missing| Err(Failure::Incomplete(missing.sentence()))),
-            // A process here can only say 0 to 255.
+            // An exit code here can only be 0 to 255.
             code => Err(Failure::Container(u8::try_from(code).unwrap_or(1))),
         }
     }

@@ -1,7 +1,7 @@
 //! `asman queue import`: from an existing `sqlqueue` table into a queue.
 //!
-//! Reads and writes [`STEP`] rows at a time, so memory is bounded by a step's bodies. Items that are in the target already, in any
-//! stage, are passed over, and each event is known by its number: a second run adds nothing. The source is only read.
+//! Reads and writes [`STEP`] rows at a time, so memory is bounded by a step's bodies. Items that the target has already, in any
+//! stage, are skipped, and each event is identified by its number: a second run adds nothing. The source is only read.
 
 use std::collections::HashSet;
 
@@ -25,22 +25,22 @@ const STEP: i64 = 1_000;
 /// What `asman queue import` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
-    /// URL of the database that holds the tables `sqlqueue` and, perhaps, `sqleventstore`.
+    /// URL of the database with the tables `sqlqueue` and, optionally, `sqleventstore`.
     #[arg(long, env = "SQL_QUEUE_CONNECTION_STRING", hide_env_values = true, value_name = "URL")]
     from_sqlqueue: String,
     /// Queue of that table [default: its only one].
     #[arg(long, value_name = "NAME")]
     queue_name: Option<String>,
-    /// Name of the queue to bring the items into.
+    /// Name of the target queue.
     #[arg(long, value_name = "QUEUE")]
     to: QueueName,
     /// URL of the database of this system.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: String,
-    /// Import claimed items as claimed, and not as waiting.
+    /// Import claimed items as claimed instead of as waiting.
     #[arg(long)]
     keep_processing: bool,
-    /// Say what would be imported, and import nothing.
+    /// Print what would be imported, and import nothing.
     #[arg(long)]
     dry_run: bool,
 }
@@ -55,7 +55,7 @@ struct Tally {
     n_events: u64,
 }
 
-/// Imports, and says what was.
+/// Imports, and prints what was imported.
 pub(crate) async fn run(args: ImportArgs, is_json: bool) -> Result<(), Failure> {
     // SQLAlchemy names its driver in the scheme.
     let url = args.from_sqlqueue.replacen("postgresql+psycopg2://", "postgresql://", 1).replacen(
@@ -121,7 +121,7 @@ async fn import_items(source: &Client, target: &Db, name: &str, args: &ImportArg
     }
 }
 
-/// An item, and whether its claim is given up.
+/// An item, and whether it loses its claim.
 fn item_of(row: &Row, keep_processing: bool) -> Result<(StagedItem, bool), String> {
     let stage = Stage::numbered(row.get("stage")).ok_or("its stage is unknown")?;
     let is_given_up = stage == Stage::Processing && !keep_processing;
@@ -131,7 +131,7 @@ fn item_of(row: &Row, keep_processing: bool) -> Result<(StagedItem, bool), Strin
     Ok((StagedItem { item, stage }, is_given_up))
 }
 
-/// The body of a stored value: of a string, what it holds when that is JSON again; of anything else, the value.
+/// The body of a stored value: for a string that contains JSON, that JSON; otherwise the value.
 fn body_of(stored: &str) -> Result<String, String> {
     let outer = ItemJson::parse(stored).map_err(|error| error.to_string())?;
     if let ItemJson::String(inner) = &outer
@@ -148,7 +148,7 @@ async fn add(target: &Db, args: &ImportArgs, items: Vec<(StagedItem, bool)>, tal
     let added: HashSet<usize> = if args.dry_run {
         let ids: Vec<&str> = items.iter().map(|staged| staged.item.id.as_str()).collect();
         let known: HashSet<String> =
-            target.known_items(qid, &ids).await.map_err(|error| of_target(&error))?.into_iter().collect();
+            target.existing_items(qid, &ids).await.map_err(|error| of_target(&error))?.into_iter().collect();
         (0..items.len()).filter(|n| !known.contains(&items[*n].item.id)).collect()
     } else {
         let message = Some("imported from sqlqueue");
@@ -170,7 +170,7 @@ async fn has_events(source: &Client) -> Result<bool, Failure> {
     Ok(row.get("has_events"))
 }
 
-/// What an existing event says of an item. An ADD has no stages.
+/// The data of an existing event. An ADD has no stages.
 #[derive(Deserialize)]
 struct Said {
     queue_index_key: String,
@@ -179,7 +179,7 @@ struct Said {
 }
 
 impl Said {
-    /// Our word for it, with how the item ended.
+    /// Our kind of event, and how the item ended.
     fn kind(&self) -> Option<(&'static str, Option<&'static str>)> {
         Some(match (self.stage_from, self.stage_to) {
             (None, None) => ("queued", None),
@@ -192,7 +192,7 @@ impl Said {
     }
 }
 
-/// Events of items that are in the target. Their time is in their words: the store kept it without a zone.
+/// Events of items that the target has. Their time is in their message, because the store kept it without a zone.
 async fn import_events(source: &Client, target: &Db, args: &ImportArgs, tally: &mut Tally) -> Result<(), Failure> {
     let qid = args.to.qid();
     let mut last = i64::MIN;
@@ -202,7 +202,7 @@ async fn import_events(source: &Client, target: &Db, args: &ImportArgs, tally: &
         last = end.get("id");
         let said: Vec<(Said, String)> = rows.iter().filter_map(event_of).collect();
         let ids: Vec<&str> = said.iter().map(|(said, _)| said.queue_index_key.as_str()).collect();
-        let known = target.known_items(qid, &ids).await.map_err(|error| of_target(&error))?;
+        let known = target.existing_items(qid, &ids).await.map_err(|error| of_target(&error))?;
         let known: HashSet<&str> = known.iter().map(String::as_str).collect();
         let kept = said.iter().filter(|(said, _)| known.contains(said.queue_index_key.as_str()));
         let events: Vec<_> = kept

@@ -1,4 +1,4 @@
--- Which queues an existing table holds.
+-- The queues in an existing table.
 -- in:    nothing
 -- out:   queue_name text, at most 100
 -- locks: none

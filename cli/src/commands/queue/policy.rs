@@ -1,4 +1,4 @@
-//! `asman queue policy`: what a queue's owner wants of it.
+//! `asman queue policy`: the settings of a queue's owner.
 //!
 //! Tokens and secrets come from the environment or from files, never from the argument list, which every user of the machine can
 //! read; none is printed.
@@ -22,29 +22,29 @@ Examples:
   asman queue policy set my-queue --max-queued 1000 --retention 7d
   asman queue policy set my-queue --pause
 
-The queue's owner token comes from ASMAN_TOKEN or --token-file. The first who names an owner token owns the policy; until
-somebody does, whoever knows the queue's name may change it, other tokens or not.
-Whoever has a queue's submit token but not its read token cannot follow his jobs: give both the same token if he should.";
+The owner's token comes from ASMAN_TOKEN or --token-file. The first caller that sets an owner token owns the policy. Until then everyone who knows the queue's name may change it, even if other tokens are set.
+With only the submit token a user cannot follow jobs: to allow that, use the same token for both.";
 
-/// A token is far shorter.
+/// A token is much shorter.
 const SECRET_BYTES_MAX: usize = 64 * 1024;
-const NO_OWNER: &str = "Nobody owns this policy: whoever knows the queue's name may change it. Name an owner with --owner-token.";
+const NO_OWNER: &str =
+    "This policy has no owner: everyone who knows the queue's name may change it. Set an owner with --owner-token.";
 
 /// Verbs of `asman queue policy`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Show the policy. Of tokens and secrets only whether there is one.
+    /// Show the policy. Tokens and secrets are not shown, only whether they are set.
     #[command(after_help = "Example:\n  ASMAN_TOKEN=… asman queue policy get my-queue")]
     Get(QueueArgs),
-    /// Change what is named and leave the rest as it is.
+    /// Change the named parts and keep the rest.
     #[command(after_help = SET_HELP)]
     Set(Box<SetArgs>),
-    /// Back to the defaults: open to everybody who knows the queue's name.
+    /// Reset to the defaults: the queue is open to everyone who knows its name.
     #[command(after_help = "Example:\n  ASMAN_TOKEN=… asman queue policy clear my-queue")]
     Clear(QueueArgs),
 }
 
-/// Names one queue, and where its owner's token is.
+/// Names one queue, and the source of its owner's token.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct QueueArgs {
     /// Name of the queue.
@@ -66,7 +66,7 @@ pub(crate) struct SetArgs {
     /// End the pause.
     #[arg(long)]
     resume: bool,
-    /// Token that opens everything: `env:NAME`, `file:PATH`, or `none` to remove it.
+    /// Token that gives every permission: `env:NAME`, `file:PATH`, or `none` to remove it.
     #[arg(long, value_name = "SOURCE")]
     owner_token: Option<Source>,
     /// Token of the queue's workers.
@@ -75,7 +75,7 @@ pub(crate) struct SetArgs {
     /// Token for submissions and cancels.
     #[arg(long, value_name = "SOURCE")]
     submit_token: Option<Source>,
-    /// Token for those who read.
+    /// Token for readers.
     #[arg(long, value_name = "SOURCE")]
     read_token: Option<Source>,
     /// Secret that signs deliveries.
@@ -121,8 +121,8 @@ impl std::str::FromStr for Source {
             Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
             _ if text == "none" => Ok(Self::None),
-            // Not repeated: it may be the token itself.
-            _ => Err("say where it is: env:NAME, file:PATH, or none to remove it"),
+            // The value is not repeated, because it may be the token itself.
+            _ => Err("give its source: env:NAME, file:PATH, or none to remove it"),
         }
     }
 }
@@ -173,14 +173,14 @@ impl SetArgs {
         }
         if body.is_empty() {
             return Err(Failure::BadInput(
-                "nothing to change; name at least one part, see `asman queue policy set --help`".to_owned(),
+                "nothing to change; give at least one setting, see `asman queue policy set --help`".to_owned(),
             ));
         }
         Ok(body)
     }
 }
 
-/// Runs one verb.
+/// Runs one command.
 pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure> {
     let policy = match command {
         Command::Get(args) => client(&args, global)?.policy(&args.queue).await?,
@@ -211,7 +211,7 @@ pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure
     Ok(())
 }
 
-/// The API speaks of its JSON.
+/// The API's sentence is about its JSON.
 fn in_words_of_the_flags(error: Error) -> Error {
     match error {
         Error::Refused { said, status: StatusCode::BAD_REQUEST } => {

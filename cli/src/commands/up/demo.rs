@@ -13,7 +13,7 @@ use super::demo_image::IMAGE;
 /// What runs in the container.
 const SCRIPT: &str = include_str!("demo.sh");
 
-/// Submits the job, shows its log, fetches its output into `demo` of the data directory and shows it.
+/// Submits the job, shows its log, fetches its output into `demo` in the data directory and shows it.
 pub(super) async fn run(file: &Path, data: &DataDirectory, api_url: &str) -> Result<(), Failure> {
     let queue = "local".parse().map_err(|error: protocol::InvalidName| Failure::Failed(error.to_string()))?;
     let client = Client::new(api_url)?;

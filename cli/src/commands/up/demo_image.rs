@@ -1,5 +1,5 @@
-//! The image `asman/demo`: one static busybox with a link for each of its tools, made here because no registry is needed
-//! for a first job.
+//! The image `asman/demo`: one static busybox with a link for each of its tools. It is made here, so that a first job needs no
+//! registry.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,23 +11,23 @@ use crate::say;
 
 /// Its name.
 pub(super) const IMAGE: &str = "asman/demo:latest";
-/// The engine answers from its own memory.
+/// The engine answers from memory.
 const TIMEOUT: Duration = Duration::from_secs(5);
-const MEND: &str = "install one (Debian and Ubuntu: `apt-get install busybox-static`) and start again";
+const FIX: &str = "install one (Debian and Ubuntu: `apt-get install busybox-static`) and start again";
 
-/// Makes the image where it is missing.
+/// Makes the image if it is missing.
 pub(super) async fn ensure() -> Result<(), Failure> {
     if is_there().await {
         return Ok(());
     }
-    let busybox = find().ok_or_else(|| Failure::Missing(format!("no static busybox was found; {MEND}")))?;
+    let busybox = find().ok_or_else(|| Failure::Missing(format!("no static busybox was found; {FIX}")))?;
     let rootfs = rootfs(&busybox).map_err(|error| Failure::io("read", &busybox, &error))?;
     worker::import_image(IMAGE, rootfs).await.map_err(|error| failure(&error))?;
     say::note(&format!("Made the image {IMAGE}"));
     Ok(())
 }
 
-/// Asks the engine itself. Making the image again would leave the old one behind without a name, at every start.
+/// Asks the engine. Making the image again at every start would leave untagged images behind.
 async fn is_there() -> bool {
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
     let builder = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
@@ -48,7 +48,7 @@ fn find() -> Option<PathBuf> {
     places.into_iter().find(|place| std::fs::read(place).is_ok_and(|bytes| is_static(&bytes)))
 }
 
-/// Whether a 64-bit ELF program names no interpreter (`PT_INTERP`): the image has no C library to load.
+/// Whether a 64-bit ELF program has no interpreter (`PT_INTERP`), because the image contains no C library.
 fn is_static(elf: &[u8]) -> bool {
     const PT_INTERP: u64 = 3;
     let number = |at: usize, length: usize| -> Option<u64> {

@@ -1,6 +1,6 @@
-//! `asman up --detach`: the same program again, in a session of its own, with its output in `up.log`.
+//! `asman up --detach`: starts the same program in a separate session, with its output in `up.log`.
 //!
-//! The running stack writes its address to `up.json` once it is healthy; the process that waits for it reads that.
+//! The running stack writes its address to `up.json` when it is healthy. The waiting process reads that file.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,19 +13,19 @@ use super::Args;
 use crate::args::Global;
 use crate::data::DataDirectory;
 use crate::failure::Failure;
-use crate::lock::{Holder, Lock, holder};
+use crate::lock::{Lock, LockOwner, lock_owner};
 use crate::program::how_to_stop;
 use crate::say;
 
-/// A first start makes a database and migrates it.
+/// The first start creates a database and migrates it.
 const TIMEOUT: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(50);
 const ADDRESS: &str = "up.json";
 const LOG: &str = "up.log";
-/// Log lines shown of a start that failed.
+/// Log lines that are shown after a failed start.
 const LOG_LINES_SHOWN: usize = 20;
 
-/// Where a running stack is to be found.
+/// The addresses of a running stack.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Address {
@@ -33,14 +33,14 @@ pub(super) struct Address {
     pub(super) pid: u32,
     /// Its API.
     pub(super) api: String,
-    /// What to type to reach its private database, when it has one.
+    /// The command to open its private database, if it has one.
     pub(super) psql: Option<String>,
     /// Whether jobs of the queue `local` will run.
     pub(super) has_worker: bool,
 }
 
 impl Address {
-    /// Whether it is what another `up` would have started.
+    /// Whether it matches what another `up` would start.
     pub(super) fn is_as_asked(&self, args: &Args) -> bool {
         args.port == 0 || self.api.ends_with(&format!(":{}", args.port))
     }
@@ -64,7 +64,7 @@ impl Address {
 
 /// The healthy stack that runs on the data directory at `root`.
 pub(super) fn running(root: &Path) -> Result<Option<Address>, Failure> {
-    let Holder::Process(pid) = holder(root)? else { return Ok(None) };
+    let LockOwner::Process(pid) = lock_owner(root)? else { return Ok(None) };
     let address = read_address(root).filter(|address| i64::from(address.pid) == i64::from(pid.as_raw_nonzero().get()));
     Ok(address)
 }
@@ -80,35 +80,35 @@ pub(super) fn refuse_second(root: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Starts the background process and waits until it is healthy or dead. One that is there already is as good.
+/// Starts the background process and waits until it is healthy or has ended. A stack that runs already is used as it is.
 pub(super) async fn start(args: &Args, data: &DataDirectory, global: &Global) -> Result<(), Failure> {
     if let Some(running) = running(data.root())?.filter(|running| running.is_as_asked(args)) {
         running.tell(&data.join(LOG), data.root(), &running.sentence(), global);
         return Ok(());
     }
     refuse_second(data.root())?;
-    // Fails here when something is about to run; given back at once for the child to take.
+    // Fails here if another process has the lock. The lock is released at once, so that the child can take it.
     drop(Lock::take(data)?);
     forget_address(data);
     let log = data.join(LOG);
     let mut child = spawn(args, data, &log)?;
     let Ok(ended) = tokio::time::timeout(TIMEOUT, wait(&mut child, data)).await else {
-        return Err(Failure::Failed(format!("asman does not become healthy; see {}", log.display())));
+        return Err(Failure::Failed(format!("asman did not become healthy in time; see {}", log.display())));
     };
     let address = ended.map_err(|status| did_not_start(status, &log))?;
     address.tell(&log, data.root(), &format!("Asman is up in the background: {}", address.api), global);
-    // Here, where somebody sees it.
+    // Reported here, where the user sees it.
     super::show_demo(args, data, &address).await;
     Ok(())
 }
 
-/// Leaves the terminal's session, so that closing the terminal does not end us. Allowed because a process started by
-/// `spawn` leads no process group.
+/// Leaves the terminal's session, so that closing the terminal does not end this process. This is allowed because a process that
+/// `spawn` started is not the leader of a process group.
 pub(super) fn leave_terminal() -> Result<(), Failure> {
     rustix::process::setsid().map(drop).map_err(|error| Failure::Failed(format!("cannot go to the background: {error}")))
 }
 
-/// Says to whoever waits that the stack is healthy.
+/// Reports to the waiting process that the stack is healthy.
 pub(super) fn write_address(data: &DataDirectory, address: &Address) -> Result<(), Failure> {
     let path = data.join(ADDRESS);
     let address = json!(address);
@@ -121,7 +121,7 @@ fn read_address(root: &Path) -> Option<Address> {
     serde_json::from_slice(&std::fs::read(root.join(ADDRESS)).ok()?).ok()
 }
 
-/// Removes the address of a stack that is gone.
+/// Removes the address of a stack that has ended.
 pub(super) fn forget_address(data: &DataDirectory) {
     let _ = std::fs::remove_file(data.join(ADDRESS));
 }
@@ -139,7 +139,7 @@ fn spawn(args: &Args, data: &DataDirectory, log: &Path) -> Result<Child, Failure
         command.arg("--allow-private-webhooks");
     }
     command.arg("--data-directory").arg(data.root());
-    // Not as an argument: every user of the machine can read those, and the URL may hold a password.
+    // Not as an argument: every user of the machine can read arguments, and the URL may contain a password.
     if let Some(url) = &args.database_url {
         command.env("DATABASE_URL", url);
     }

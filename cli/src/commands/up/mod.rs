@@ -1,8 +1,8 @@
 //! `asman up`: everything on this machine, in one process, until a signal comes.
 //!
-//! Order: lock, Postgres, migrations, port, API, demo image, worker, demo job. It ends in the opposite order, and the lock
-//! is given back last, so whoever gets it finds nothing running. What is missing is said in one sentence; the rest starts
-//! anyway.
+//! Order: lock, Postgres, migrations, port, API, demo image, worker, demo job. It stops in the opposite order and releases the
+//! lock last, so the next process with the lock finds nothing running. If something is missing, one sentence says so, and the
+//! rest starts anyway.
 
 mod demo;
 mod demo_image;
@@ -30,10 +30,10 @@ Examples:
   asman up --demo               and run a first job at once
   asman up --detach; asman down
   asman up --database-url postgres://user@host/asman   your own PostgreSQL instead of a private one
-  asman up --allow-origin https://page.example         a web page elsewhere may use this API
+  asman up --allow-origin https://page.example         a web page of another origin may use this API
   asman up --s3-bucket asman --s3-endpoint http://…    files in object storage, not in a folder
 
-Ctrl-C stops everything, running jobs included; they are queued again and run at the next start.";
+Ctrl-C stops everything, including running jobs: they are queued again and run at the next start.";
 
 /// What `asman up` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,11 +43,11 @@ pub(crate) struct Args {
     /// Port of the API and the web page. 0 takes any free one.
     #[arg(long, default_value_t = 8000, env = "ASMAN_PORT")]
     port: u16,
-    /// Address to listen on. On any but a loopback address other machines can reach the API, and requests are no longer held
-    /// to this machine's names and to the pages of its own.
+    /// Address to listen on. On an address other than loopback, other machines can reach the API, and requests are no longer
+    /// restricted to this machine's names and pages.
     #[arg(long, env = "ASMAN_UP_LISTEN", default_value = "127.0.0.1", value_name = "ADDRESS")]
     listen: IpAddr,
-    /// An origin, such as `https://page.example`, whose web pages may use the API beside its own. May be repeated.
+    /// An origin, such as `https://page.example`, whose web pages may also use the API. The flag may be repeated.
     #[arg(long, env = "ASMAN_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN", value_parser = api::parse_origin)]
     allow_origin: Vec<String>,
     #[command(flatten)]
@@ -61,7 +61,7 @@ pub(crate) struct Args {
     /// Let webhooks reach loopback and private addresses, such as a receiver on this machine.
     #[arg(long, env = "ASMAN_ALLOW_PRIVATE_WEBHOOKS", value_parser = clap::builder::FalseyValueParser::new())]
     allow_private_webhooks: bool,
-    /// Go on in the background; `asman down` stops it.
+    /// Run in the background; `asman down` stops it.
     #[arg(long)]
     detach: bool,
     /// Submit a first job that counts the packages in a Cargo.lock, and show its log and its output.
@@ -70,14 +70,14 @@ pub(crate) struct Args {
     /// Set by `--detach` for the process that it starts.
     #[arg(long, hide = true)]
     detached: bool,
-    /// Start nothing; where it runs already, write to stdout what `up` would say, and exit as it would. For the script `x`, which
-    /// asks before it builds.
+    /// Start nothing. If it runs already, print what `up` would print, and exit in the same way. For the script `x`, which checks
+    /// before it builds.
     #[arg(long, hide = true)]
     tell_running: bool,
-    /// Settings of the worker where they are not the defaults.
+    /// Settings of the worker that differ from the defaults.
     #[arg(skip)]
     worker: Option<Box<worker::Config>>,
-    // The last: its heading would stand above whatever follows.
+    // Last, because its heading would apply to everything after it.
     #[command(flatten)]
     s3: api::S3Config,
 }
@@ -117,7 +117,7 @@ pub(crate) async fn run_for_worker(
 /// Runs in the foreground, or starts itself in the background.
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     if let Some(file) = args.demo.as_ref().filter(|file| !file.is_file()) {
-        return Err(Failure::BadInput(format!("the demo's input {} is no file; name one with --demo FILE", file.display())));
+        return Err(Failure::BadInput(format!("the demo's input {} is not a file; name one with --demo FILE", file.display())));
     }
     if args.tell_running {
         return tell_running(&args);
@@ -152,7 +152,7 @@ async fn serve(args: &Args, data: &DataDirectory, signals: &Signals, global: &Gl
     let address = stack.address();
     let result = tokio::select! {
         result = stack.ended(signals) => result,
-        // When it went well, this branch is over and the other one goes on.
+        // After success this branch ends and the other one continues.
         Err(failure) = greet(args, data, &address, global) => Err(failure),
     };
     say::note("Stopping");
@@ -167,11 +167,11 @@ async fn greet(args: &Args, data: &DataDirectory, address: &Address, global: &Gl
     Ok(())
 }
 
-/// Runs the demo where one is asked for.
+/// Runs the demo if it was requested.
 async fn show_demo(args: &Args, data: &DataDirectory, address: &Address) {
     match &args.demo {
         Some(_) if !address.has_worker => say::note("The demo job needs a worker, so it was not submitted."),
-        // The stack is of use without its demo.
+        // The stack is useful without the demo.
         Some(file) => {
             demo::run(file, data, &address.api).await.unwrap_or_else(|failure| say::note(&format!("The demo job: {failure}")));
         }
@@ -196,7 +196,8 @@ fn announce(address: &Address, data: &DataDirectory, global: &Global) {
     say::note(&format!("  stop      Ctrl-C, or {}", how_to_stop(data.root())));
 }
 
-/// The page with our queue in it. To the page `local` is the queue at port 8000 of this machine; anywhere else it is named whole.
+/// The page with our queue in its address. For the page `local` means the queue at port 8000 of this machine; at another port the
+/// full address is used.
 fn page_of(api_url: &str) -> String {
     let queue = if api_url == "http://localhost:8000" {
         "local".to_owned()

@@ -21,7 +21,7 @@ use crate::signals::Signals;
 
 const HEALTHY_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
-/// A worker that is told to stop kills its containers; open requests end within their own limits.
+/// A worker that gets the stop signal kills its containers. Open requests end within their own limits.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A part that runs in this process until its token is cancelled.
@@ -43,7 +43,7 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// Starts the parts in order. A signal in the middle ends it; what has started by then is stopped.
+    /// Starts the parts in order. A signal in the middle stops the parts that have started.
     pub(super) async fn start(args: &Args, data: &DataDirectory, signals: &Signals) -> Result<Self, Failure> {
         let server = match &args.database_url {
             Some(_) => None,
@@ -62,7 +62,7 @@ impl Stack {
         }
     }
 
-    /// What people are told of it.
+    /// The text for people.
     pub(super) fn address(&self) -> Address {
         Address {
             pid: std::process::id(),
@@ -108,16 +108,16 @@ impl Stack {
 }
 
 impl Part {
-    /// The failure of a part that should not end.
+    /// The error of a part that ended unexpectedly.
     async fn ended(&mut self) -> Failure {
         match (&mut self.task).await {
             Ok(Err(failure)) => failure,
-            Ok(Ok(())) => Failure::Failed(format!("the {} ended by itself", self.name)),
+            Ok(Ok(())) => Failure::Failed(format!("the {} ended unexpectedly", self.name)),
             Err(error) => Failure::Failed(format!("the {} broke: {error}", self.name)),
         }
     }
 
-    /// Asks it to stop, and gives up waiting after the bound or at the second signal. It may have ended already.
+    /// Asks it to stop, and waits until the time limit or the second signal. It may have ended already.
     async fn stop(mut self, hurry: &CancellationToken) {
         self.stop.cancel();
         if self.task.is_finished() {
@@ -146,14 +146,14 @@ async fn start_api(url: &str, args: &Args, data: &DataDirectory) -> Result<(Stri
     let address = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
     let is_local = args.listen.is_loopback();
     if !is_local {
-        say::note(&format!("Other machines can reach {address}: anybody who knows a queue's name can use it from there"));
+        say::note(&format!("Other machines can reach {address}: everyone who knows a queue's name can use it from there"));
     }
     let api_url = format!("http://{}:{}", name_of(args.listen), address.port());
     let mut config = api::Config::for_database(url.to_owned(), data.private_folder("blobs")?);
     config.public_url = Some(api_url.clone());
     config.allow_private_webhooks = args.allow_private_webhooks;
     config.s3 = args.s3.clone();
-    config.door = api::LocalDoor {
+    config.local_access = api::LocalAccess {
         local: is_local,
         allow_origin: args.allow_origin.clone(),
         consent_file: Some(consent::file_in(data.root())),
@@ -168,11 +168,11 @@ async fn start_api(url: &str, args: &Args, data: &DataDirectory) -> Result<(Stri
     tokio::select! {
         () = healthy(&client) => Ok((api_url, api)),
         failure = api.ended() => Err(failure),
-        () = tokio::time::sleep(HEALTHY_TIMEOUT) => Err(Failure::Failed("the API does not become healthy".to_owned())),
+        () = tokio::time::sleep(HEALTHY_TIMEOUT) => Err(Failure::Failed("the API did not become healthy".to_owned())),
     }
 }
 
-/// How this machine calls the API.
+/// The address of the API on this machine.
 fn name_of(listen: IpAddr) -> String {
     match listen {
         listen if listen == Ipv4Addr::LOCALHOST || listen.is_unspecified() => "localhost".to_owned(),
@@ -181,7 +181,7 @@ fn name_of(listen: IpAddr) -> String {
     }
 }
 
-/// `0.0.0.0` is an address to listen on, and none to call.
+/// `0.0.0.0` is an address for listening, not for requests.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let loopback: IpAddr = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
     if address.ip().is_unspecified() { SocketAddr::new(loopback, address.port()) } else { address }
@@ -193,7 +193,7 @@ async fn healthy(client: &Client) {
     }
 }
 
-/// The queue `local`, and what else the settings name.
+/// The queue `local`, and the other queues of the settings.
 fn worker_config(args: &Args) -> Result<worker::Config, Failure> {
     let queue = "local".parse::<QueueName>().map_err(|error| Failure::Failed(error.to_string()))?;
     let Some(given) = args.worker.as_deref() else { return Ok(worker::Config::for_queue(queue, "")) };
@@ -206,10 +206,10 @@ fn worker_config(args: &Args) -> Result<worker::Config, Failure> {
     Ok(config)
 }
 
-/// No engine is no failure: the API and its queues are of use without a worker here.
+/// A missing engine is not an error: the API and its queues are useful without a worker here.
 async fn start_worker(api_url: &str, args: &Args, data: &DataDirectory) -> Result<Option<Part>, Failure> {
     if let Err(error) = worker::docker_version().await {
-        say::note(&format!("No worker here: {error}. Everything else runs; start again once it is there."));
+        say::note(&format!("No worker here: {error}. Everything else runs. Start again when this is fixed."));
         return Ok(None);
     }
     if let Err(failure) = demo_image::ensure().await {
@@ -219,7 +219,7 @@ async fn start_worker(api_url: &str, args: &Args, data: &DataDirectory) -> Resul
     api_url.clone_into(&mut config.api);
     config.data_directory = Some(data.private_folder("worker")?);
     let stop = CancellationToken::new();
-    // Both tokens at once: whoever stops `up` wants its containers gone, not waited for.
+    // Both tokens at once: stopping `up` removes its containers without waiting for them.
     let task = tokio::spawn(work(config, stop.clone(), stop.clone()));
     Ok(Some(Part { name: "worker", task, stop }))
 }

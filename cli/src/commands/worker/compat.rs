@@ -1,13 +1,13 @@
 //! Settings of the worker that this one replaces: its short flags, `--api-address`, and `METAPAGE_IO_WORKER_…`.
 //!
-//! A variable of theirs becomes the default of our flag, so that our flag and our variable win. What no flag takes is asked for
-//! here by name.
+//! An old variable becomes the default of our flag, so that our flag and our variable have priority. Settings without a flag are
+//! read here by name.
 
 use clap::Command;
 
 const PREFIX: &str = "METAPAGE_IO_WORKER_";
 
-/// Our flag, their short form of it, and their variable where a default can be made of it.
+/// Our flag, the old short form, and the old variable if it can become a default.
 const FLAGS: [(&str, char, Option<&str>); 7] = [
     ("cpus", 'c', Some("CPUS")),
     ("gpus", 'g', Some("GPUS")),
@@ -17,10 +17,10 @@ const FLAGS: [(&str, char, Option<&str>); 7] = [
     ("api", 'a', Some("API_ADDRESS")),
     ("port", 'p', None),
 ];
-/// The first of these that is set names the queue; their own deployments set the second.
+/// The first of these that is set names the queue. Existing deployments set the second.
 const QUEUES: [&str; 2] = ["QUEUE", "QUEUE_ID"];
 
-/// The whole command line, with theirs understood.
+/// The whole command line, with the old settings added.
 pub(crate) fn understand(command: Command) -> Command {
     command.mut_subcommand("worker", |worker| worker.mut_subcommand("run", understand_run))
 }
@@ -39,7 +39,7 @@ fn understand_run(run: Command) -> Command {
     let run = run.mut_arg("api", |arg| arg.alias("api-address"));
     let is_ours_set = std::env::var_os("ASMAN_WORKER_QUEUE").is_some_and(|list| !list.is_empty());
     match QUEUES.into_iter().find_map(value).filter(|_| !is_ours_set) {
-        // A queue's name is a secret, and help is shown to anybody.
+        // A queue's name is a secret, and anyone can see the help.
         Some(queue) => run.mut_arg("queue", |arg| arg.default_value(queue).hide_default_value(true)),
         None => run,
     }
@@ -49,22 +49,22 @@ fn text(name: &str) -> Option<String> {
     std::env::var(format!("{PREFIX}{name}")).ok().filter(|value| !value.is_empty())
 }
 
-/// For the whole life of the process, as the command line wants it.
+/// Leaked for the life of the process, as the command line parser requires.
 fn value(name: &str) -> Option<&'static str> {
     text(name).map(|value| &*value.leak())
 }
 
-/// Whether theirs is set to anything at all.
+/// Whether the old variable is set to any value.
 pub(super) fn is_set(name: &str) -> bool {
     text(name).is_some()
 }
 
-/// Whether theirs is switched on.
+/// Whether the old switch is on.
 pub(super) fn is_on(name: &str) -> bool {
     text(name).is_some_and(|value| value == "true" || value == "1")
 }
 
-/// Their port, which only a local API has.
+/// The old port, which only a local API has.
 pub(super) fn local_port() -> Option<u16> {
     text("PORT")?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! `asman worker run`, for queues of an API elsewhere or on this machine alone.
+//! `asman worker run`, for queues of a remote API or of this machine only.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -19,7 +19,8 @@ const LOCAL_PORT: u16 = 8000;
 enum Mode {
     /// At --api.
     Remote,
-    /// In this process, with a private PostgreSQL: nothing leaves the machine. The queue is `local`; those named are served too.
+    /// In this process, with a private PostgreSQL: nothing leaves the machine. The queue is `local`; the named queues are served
+    /// too.
     Local,
 }
 
@@ -31,11 +32,11 @@ pub(crate) struct Args {
     /// Where the API is.
     #[arg(long, env = "ASMAN_WORKER_MODE", value_enum, default_value = "remote")]
     mode: Mode,
-    /// Port on 127.0.0.1: with --mode local that of the API and the web page [default: 8000], else that of /healthz and /metrics,
-    /// which are not served without it.
+    /// Port on 127.0.0.1: with --mode local the port of the API and the web page [default: 8000]; otherwise the port of /healthz
+    /// and /metrics, which are not served without it.
     #[arg(long, env = "ASMAN_WORKER_PORT")]
     port: Option<u16>,
-    /// With --mode local: an origin, such as `https://page.example`, whose web pages may use the API. May be repeated.
+    /// With --mode local: an origin, such as `https://page.example`, whose web pages may use the API. The flag may be repeated.
     #[arg(long, env = "ASMAN_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN", value_parser = api::parse_origin)]
     allow_origin: Vec<String>,
     /// Start a Docker engine for this worker and stop it at the end, in a container or virtual machine that has none. Needs root.
@@ -56,13 +57,13 @@ impl Args {
     }
 }
 
-/// Runs until a signal comes, or as long as the settings say.
+/// Runs until a signal comes, or until the settings end it.
 pub(super) async fn run(mut args: Args, global: &Global) -> Result<(), Failure> {
     if args.config.id.is_none() && compat::is_set("GENERATE_WORKER_ID") {
         args.config.id = Some(uuid::Uuid::new_v4().to_string());
     }
     if args.is_with_engine() {
-        // Heard from now on, so that none leaves the engine behind.
+        // Signals are handled from now on, so that the engine is always stopped.
         let signals = Signals::listen()?;
         let engine = tokio::select! {
             engine = worker::Dockerd::start(&args.config) => engine.map_err(|error| failure(&error))?,
@@ -84,7 +85,7 @@ async fn work_as(mut args: Args, signals: Signals, global: &Global) -> Result<()
         return up::run_for_worker(args.config, port, args.allow_origin, &signals, global).await;
     }
     if !args.allow_origin.is_empty() {
-        say::note("--allow-origin is of use with --mode local only");
+        say::note("--allow-origin works only with --mode local");
     }
     if let Some(port) = args.port {
         args.config.life.health_address.get_or_insert(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));

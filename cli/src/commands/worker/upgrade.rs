@@ -1,7 +1,7 @@
-//! `asman worker upgrade`: the program that the API runs, in the place of this one.
+//! `asman worker upgrade`: replaces this program by the one that the API runs.
 //!
-//! The API gives its own executable. What came is checked against the hash that came with it, tried once, and put in place by a
-//! rename: whoever starts the program finds the old one or the new one, never a part.
+//! The API serves its own executable. The download is checked against its hash, started once as a test, and put in place by a
+//! rename: a user who starts the program gets the old or the new one, never a part.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -22,24 +22,22 @@ Examples:
   asman worker upgrade --api https://queue.example
   asman worker upgrade --check
 
-Exits with 0 when the program is the API's own or has become it, with 1 when --check finds another one or it cannot be replaced,
-with 3 when the API does not answer or has no program for this machine. A worker that runs goes on with the old program; restart
-it to let it run the new one: its first SIGTERM lets running jobs end.";
+Exits with 0 when the program is now the same as the API's, with 1 when --check finds another one or it cannot be replaced, with 3 when the API does not answer or has no program for this machine. A running worker keeps the old program until you restart it. After its first SIGTERM running jobs may finish.";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A download that stands still this long has failed.
+/// A download without progress for this long has failed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const PROGRAM_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// What `asman worker upgrade` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only tell whether there is another program.
+    /// Only report whether the API runs another program.
     #[arg(long)]
     check: bool,
 }
 
-/// What the API says of its program.
+/// What the API reports about its program.
 struct Offer {
     version: String,
     sha256: String,
@@ -84,7 +82,7 @@ fn tell(offer: &Offer, place: &Path, is_current: bool, is_check: bool, global: &
         say::result(&format!("this is {ours}; the API runs {}, another program", offer.version));
     } else {
         say::result(&format!("{} is now what the API runs: {}", place.display(), offer.version));
-        say::note("Workers that run go on with the old one until they are restarted; SIGTERM lets their jobs end first.");
+        say::note("Running workers keep the old program until they are restarted; after a SIGTERM their jobs may finish first.");
     }
 }
 
@@ -100,7 +98,7 @@ async fn ask(client: &reqwest::Client, method: Method, global: &Global) -> Resul
     }
     let sentence = match status.as_u16() {
         404 => format!("the API at {base} has no program for {} on {}", std::env::consts::OS, std::env::consts::ARCH),
-        _ => format!("the API at {base} gives no program: {}", worker::sentence_of(response).await),
+        _ => format!("the API at {base} does not serve its program: {}", worker::sentence_of(response).await),
     };
     Err(if status.as_u16() == 404 { Failure::Missing(sentence) } else { Failure::Failed(sentence) })
 }
@@ -109,7 +107,7 @@ fn offer_of(response: &Response) -> Result<Offer, Failure> {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     match (header("x-asman-version"), header("x-asman-sha256")) {
         (Some(version), Some(sha256)) => Ok(Offer { version, sha256 }),
-        _ => Err(Failure::Missing("what answers there is no Asman API that gives its program".to_owned())),
+        _ => Err(Failure::Missing("the server there is not an Asman API that serves its program; check --api".to_owned())),
     }
 }
 
@@ -120,7 +118,7 @@ fn hash_of(path: &Path) -> Result<String, Failure> {
     Ok(hex::encode(hash.finalize()))
 }
 
-/// Writes the program beside the old one. It is whole, on the disk and what the hash says when this returns.
+/// Writes the program beside the old one. When this returns, it is complete, synced to disk and checked against the hash.
 async fn fetch(mut response: Response, offer: &Offer, place: &Path) -> Result<PathBuf, Failure> {
     let new = place.with_file_name(format!(".asman-new-{}", std::process::id()));
     let failed = |error: &std::io::Error| Failure::io("write", &new, error);
@@ -132,13 +130,13 @@ async fn fetch(mut response: Response, offer: &Offer, place: &Path) -> Result<Pa
         while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error.without_url()))? {
             length += chunk.len() as u64;
             if length > PROGRAM_BYTES_MAX {
-                return Err(Failure::Failed("the API's program is too large to be one".to_owned()));
+                return Err(Failure::Failed("the API's program is larger than this command accepts; check --api".to_owned()));
             }
             hash.update(&chunk);
             file.write_all(&chunk).map_err(|error| failed(&error))?;
         }
         let is_whole = hex::encode(hash.finalize()) == offer.sha256;
-        let wrong = || Failure::Failed("what came is not what the API says it gave; nothing was changed".to_owned());
+        let wrong = || Failure::Failed("the download does not match the API's hash; nothing was changed, try again".to_owned());
         is_whole.then_some(()).ok_or_else(wrong)?;
         file.sync_all().map_err(|error| failed(&error))
     };
@@ -154,7 +152,7 @@ fn broken(error: &reqwest::Error) -> Failure {
     Failure::Failed(format!("the download broke off: {error}; nothing was changed"))
 }
 
-/// A program that does not even tell its version here would be no help.
+/// The program must at least print its version on this machine.
 fn put_in_place(new: &Path, place: &Path) -> Result<(), Failure> {
     let tried = std::process::Command::new(new).arg("--version").output();
     if !tried.is_ok_and(|output| output.status.success() && output.stdout.starts_with(b"asman ")) {

@@ -1,13 +1,13 @@
-//! A pool whose statements run with the settings that their plans need, whatever stands between us and the server.
+//! A pool whose statements run with the settings that their plans need, with or without a pooler before the server.
 //!
-//! On a connection of our own the settings are made once, when it opens. A pooler in transaction mode gives each transaction
-//! another connection, and whatever is left on one meets a stranger there: then each statement runs in a transaction that makes the
-//! settings for itself alone and is prepared without a name. That costs three more turns to the pooler a statement.
+//! On a direct connection the settings are made once, when it opens. A pooler in transaction mode gives each transaction another
+//! connection, and settings that remain on it would affect other clients. So with a pooler each statement runs in a transaction
+//! that makes the settings only for itself, and is prepared without a name. This costs three more round trips to the pooler for
+//! each statement.
 //!
-//! Nothing that decides about durability is ever left on a connection: statements that do not wait for the disk say so themselves.
+//! Settings about durability never remain on a connection: statements that do not wait for the disk set this themselves.
 //!
-//! A server that turns out to be read-only is one that was demoted: its connections are dropped, reads too, until a new one may
-//! write.
+//! A read-only server counts as demoted: all its connections are dropped, also for reads, until a new connection may write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,18 +21,18 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgSt
 use sqlx::{AssertSqlSafe, Connection, Either, Error, Execute, Executor, PgConnection, PgPool, Postgres, Row, SqlStr};
 
 use crate::READ_ONLY;
-use crate::address::Place;
+use crate::address::Endpoint;
 
-/// What all pools of one process know of their server.
+/// The state of the server that all pools of one process share.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// Where it may be, in the order in which places are tried.
-    places: Vec<Place>,
-    /// Connections at the first place, then at the next, and so on.
+    /// Its possible endpoints, in the order in which they are tried.
+    endpoints: Vec<Endpoint>,
+    /// Connections at the first endpoint, then at the next, and so on.
     turn: AtomicUsize,
     /// A pooler gives each transaction another connection.
     is_pooled: AtomicBool,
-    /// It refused a write: nothing is trusted before a connection may write again.
+    /// It refused a write: no connection is trusted until one may write again.
     is_suspect: AtomicBool,
     /// Connections opened before this many milliseconds after `start` are dropped.
     fence: std::sync::atomic::AtomicU64,
@@ -40,9 +40,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(places: Vec<Place>, is_pooled: bool) -> Self {
+    pub(crate) fn new(endpoints: Vec<Endpoint>, is_pooled: bool) -> Self {
         Self {
-            places,
+            endpoints,
             turn: AtomicUsize::new(0),
             is_pooled: AtomicBool::new(is_pooled),
             is_suspect: AtomicBool::new(false),
@@ -55,14 +55,14 @@ impl Server {
         self.is_pooled.load(Ordering::Relaxed)
     }
 
-    /// Where to connect now.
-    pub(crate) fn place(&self) -> PgConnectOptions {
-        self.places[self.turn.load(Ordering::Relaxed) % self.places.len()].options.clone()
+    /// The present endpoint.
+    pub(crate) fn endpoint(&self) -> PgConnectOptions {
+        self.endpoints[self.turn.load(Ordering::Relaxed) % self.endpoints.len()].options.clone()
     }
 
-    /// Begins with a place that was found to answer.
-    pub(crate) fn start_at(&self, place: usize) {
-        self.turn.store(place, Ordering::Relaxed);
+    /// Begins with an endpoint that was found to answer.
+    pub(crate) fn start_at(&self, endpoint: usize) {
+        self.turn.store(endpoint, Ordering::Relaxed);
     }
 
     fn millis(&self) -> u64 {
@@ -74,7 +74,7 @@ impl Server {
         opened < self.fence.load(Ordering::Relaxed)
     }
 
-    /// No connection that is open now is used again.
+    /// Makes sure that no connection that is open now is used again.
     fn raise_fence(&self) {
         self.fence.store(self.millis() + 1, Ordering::Relaxed);
     }
@@ -82,30 +82,30 @@ impl Server {
     fn suspect(&self) {
         if !self.is_suspect.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the database takes no writes: it is read-only, as a server that was demoted is; waiting for one that may write"
+                "the database does not accept writes: it is read-only, like a demoted server; waiting for a server that accepts writes"
             );
         }
         self.raise_fence();
         self.turn.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What a caller is told, who then tries again.
+    /// The error for a caller, who then tries again.
     pub(crate) fn refuse_read_only(&self) -> Error {
         self.suspect();
-        Error::Configuration("the server takes no writes".into())
+        Error::Configuration("the server does not accept writes".into())
     }
 
     fn trust(&self) {
         if self.is_suspect.swap(false, Ordering::Relaxed) {
-            tracing::info!("the database takes writes again");
+            tracing::info!("the database accepts writes again");
         }
     }
 
-    /// A statement that was prepared here is not there: another connection got it.
+    /// A prepared statement is missing, because a pooler used another connection.
     fn note_pooler(&self) {
         if !self.is_pooled.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the database is behind a pooler in transaction mode, which was not seen before; each statement has a transaction now"
+                "the database is behind a pooler in transaction mode, which was not detected before; from now on each statement gets its own transaction"
             );
             self.raise_fence();
         }
@@ -114,17 +114,17 @@ impl Server {
 
 /// One pool with its settings. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Lane {
+pub(crate) struct TunedPool {
     pool: PgPool,
     server: Arc<Server>,
     /// Opens a transaction with the settings in force for it alone.
     begin: Arc<str>,
 }
 
-/// What the steps of a statement give.
+/// The results of a statement's steps.
 type Step = Either<PgQueryResult, PgRow>;
 
-impl Lane {
+impl TunedPool {
     /// `settings` are statements `set name = value`, separated by semicolons.
     pub(crate) fn new(server: &Arc<Server>, max: u32, wait: Duration, settings: &'static str) -> Self {
         let (opened, kept) = (Arc::clone(server), Arc::clone(server));
@@ -136,7 +136,7 @@ impl Lane {
             .before_acquire(move |_, metadata: PoolConnectionMetadata| {
                 std::future::ready(Ok(!kept.is_before_the_fence(metadata.age))).boxed()
             })
-            .connect_lazy_with(server.place());
+            .connect_lazy_with(server.endpoint());
         let begin = format!("begin; {}", settings.replace("set ", "set local ")).into();
         Self { pool, server: Arc::clone(server), begin }
     }
@@ -149,15 +149,15 @@ impl Lane {
     async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
         let acquired = self.pool.acquire().await;
         if let Err(error) = &acquired
-            && self.server.places.len() > 1
+            && self.server.endpoints.len() > 1
             && is_away(error)
         {
             self.server.turn.fetch_add(1, Ordering::Relaxed);
-            self.pool.set_connect_options(self.server.place());
+            self.pool.set_connect_options(self.server.endpoint());
         }
         let mut connection = acquired?;
         if self.server.is_suspect.load(Ordering::Relaxed) {
-            self.pool.set_connect_options(self.server.place());
+            self.pool.set_connect_options(self.server.endpoint());
             if !may_write(&mut connection).await? {
                 connection.close_on_drop();
                 return Err(self.server.refuse_read_only());
@@ -184,7 +184,7 @@ impl Lane {
     where
         E: Execute<'q, Postgres> + 'q,
     {
-        // It holds the names and values of our own constants.
+        // It contains only our own constants.
         let mut transaction = connection.begin_with(AssertSqlSafe(Arc::clone(&self.begin))).await?;
         let steps = (&mut *transaction).fetch_many(Unnamed(query)).try_collect().await?;
         transaction.commit().await?;
@@ -193,7 +193,7 @@ impl Lane {
 
     /// Whether a connection may be used again after this refusal.
     fn judge(&self, code: &str, connection: &mut PoolConnection<Postgres>) {
-        // 0A000: a plan that was made before a migration. 26000, 42P05: a prepared statement that is not there, or is already.
+        // 0A000: a plan from before a migration. 26000, 42P05: a prepared statement that does not exist, or exists already.
         match code {
             READ_ONLY => self.server.suspect(),
             "26000" | "42P05" => self.server.note_pooler(),
@@ -205,7 +205,7 @@ impl Lane {
     }
 }
 
-/// Settings of a connection that is ours alone.
+/// Makes the settings of a direct connection.
 async fn set_up(server: Arc<Server>, connection: &mut PgConnection, settings: &'static str) -> Result<(), Error> {
     if !server.is_pooled() {
         sqlx::raw_sql(settings).execute(connection).await?;
@@ -213,7 +213,7 @@ async fn set_up(server: Arc<Server>, connection: &mut PgConnection, settings: &'
     Ok(())
 }
 
-/// Whether no connection was to be had there. The code is the dialer's.
+/// Whether no connection could be opened. The code is the dialer's.
 fn is_away(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::PoolTimedOut => true,
@@ -248,7 +248,7 @@ impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
     }
 }
 
-impl<'c> Executor<'c> for &'c Lane {
+impl<'c> Executor<'c> for &'c TunedPool {
     type Database = Postgres;
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step, Error>>

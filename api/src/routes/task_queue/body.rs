@@ -1,4 +1,4 @@
-//! What comes in: bodies and numbers, with the refusals that existing clients know. A body has a bound.
+//! Reads bodies and numbers, with the refusals that existing clients expect. The size of a body is limited.
 
 use axum::body::{Body, Bytes};
 use axum::http::header;
@@ -6,14 +6,14 @@ use protocol::limits::ITEMS_BODY_BYTES_MAX;
 use protocol::{ErrorCode, InvalidItemJson, ItemJson, check_item_id};
 use serde::de::DeserializeOwned;
 
-use super::answer::{Problem, Refusal, bad_body, text_of};
+use super::answer::{FormProblem, Refusal, bad_body, text_of};
 use super::{Call, python};
 
-/// Bodies above this size are read on a thread of their own, so that they hold nobody up.
+/// Bodies above this size are parsed on a separate thread, so that they do not block other requests.
 const SMALL_BYTES: usize = 64 * 1024;
 
-/// What a request's body says.
-pub(super) enum Entry {
+/// The content of a request's body.
+pub(super) enum ItemBody {
     /// Nothing: no body, or `null`.
     Missing,
     /// JSON.
@@ -22,8 +22,8 @@ pub(super) enum Entry {
     Text(String),
 }
 
-fn missing() -> Problem<'static> {
-    Problem { kind: "missing", place: "[\"body\"]", message: "Field required", input: "null", context: None }
+fn missing() -> FormProblem<'static> {
+    FormProblem { kind: "missing", place: "[\"body\"]", message: "Field required", input: "null", context: None }
 }
 
 fn unreadable() -> Refusal {
@@ -39,15 +39,15 @@ pub(super) async fn collect(body: Body) -> Result<Bytes, Refusal> {
     })
 }
 
-/// Takes the body, and reads what it says.
-pub(super) async fn read(call: &mut Call) -> Result<Entry, Refusal> {
+/// Takes and reads the body.
+pub(super) async fn read(call: &mut Call) -> Result<ItemBody, Refusal> {
     let bytes = std::mem::take(&mut call.body);
     if bytes.is_empty() {
-        return Ok(Entry::Missing);
+        return Ok(ItemBody::Missing);
     }
     let text = String::from_utf8(bytes.to_vec()).map_err(|_| unreadable())?;
     if !is_json(call) {
-        return Ok(Entry::Text(text));
+        return Ok(ItemBody::Text(text));
     }
     let parsed = if text.len() > SMALL_BYTES {
         tokio::task::spawn_blocking(move || ItemJson::parse(&text)).await.map_err(|_| unreadable())?
@@ -55,12 +55,12 @@ pub(super) async fn read(call: &mut Call) -> Result<Entry, Refusal> {
         ItemJson::parse(&text)
     };
     match parsed.map_err(|error| bad_json(&error))? {
-        ItemJson::Other(text) if text == "null" => Ok(Entry::Missing),
-        json => Ok(Entry::Json(json)),
+        ItemJson::Other(text) if text == "null" => Ok(ItemBody::Missing),
+        json => Ok(ItemBody::Json(json)),
     }
 }
 
-/// Without a type a body is taken for JSON.
+/// A body without a content type is read as JSON.
 fn is_json(call: &Call) -> bool {
     let Some(value) = call.headers.get(header::CONTENT_TYPE) else { return true };
     let kind = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -71,11 +71,11 @@ fn bad_json(error: &InvalidItemJson) -> Refusal {
     let place = format!("[\"body\",{}]", error.offset);
     let context = format!("{{\"error\":{}}}", text_of(error.problem));
     let message = "JSON decode error";
-    Problem { kind: "json_invalid", place: &place, message, input: "{}", context: Some(&context) }.into()
+    FormProblem { kind: "json_invalid", place: &place, message, input: "{}", context: Some(&context) }.into()
 }
 
-impl Entry {
-    /// The JSON text of what came.
+impl ItemBody {
+    /// The JSON text of the body.
     pub(super) fn to_text(&self) -> String {
         match self {
             Self::Missing => "null".to_owned(),
@@ -92,7 +92,7 @@ impl Entry {
             other => {
                 let message = "Input should be a valid dictionary";
                 let input = other.to_text();
-                Err(Problem { kind: "dict_type", place: "[\"body\"]", message, input: &input, context: None }.into())
+                Err(FormProblem { kind: "dict_type", place: "[\"body\"]", message, input: &input, context: None }.into())
             }
         }
     }
@@ -106,7 +106,7 @@ impl Entry {
         };
         let string = |place: &str, input: &str| {
             let message = "Input should be a valid string";
-            Problem { kind: "string_type", place, message, input, context: None }.to_text()
+            FormProblem { kind: "string_type", place, message, input, context: None }.to_text()
         };
         let text = whole.to_text();
         let mut problems = vec![string("[\"body\",\"str\"]", &text)];
@@ -119,19 +119,19 @@ impl Entry {
         } else {
             let message = "Input should be a valid list";
             let place = "[\"body\",\"list[str]\"]";
-            problems.push(Problem { kind: "list_type", place, message, input: &text, context: None }.to_text());
+            problems.push(FormProblem { kind: "list_type", place, message, input: &text, context: None }.to_text());
         }
         Err(Refusal::Invalid(problems))
     }
 
-    /// A body of ours; without one, `T`'s default.
+    /// A typed body; `T`'s default without one.
     pub(super) fn into_typed<T: DeserializeOwned + Default>(self) -> Result<T, Refusal> {
         match self {
             Self::Missing => Ok(T::default()),
             Self::Json(json @ ItemJson::Object(_)) => {
                 serde_json::from_str(&json.to_text()).map_err(|error| bad_body(&format!("the body cannot be used: {error}")))
             }
-            _ => Err(bad_body("the body is no JSON object")),
+            _ => Err(bad_body("the body is not a JSON object")),
         }
     }
 }
@@ -143,7 +143,7 @@ pub(super) fn check_ids<'t>(ids: impl IntoIterator<Item = &'t str>) -> Result<()
             let shown: String = id.chars().take(80).collect();
             let (shown, message) = (text_of(&shown), error.to_string());
             let place = format!("[\"body\",{shown}]");
-            Refusal::from(Problem { kind: "value_error", place: &place, message: &message, input: &shown, context: None })
+            Refusal::from(FormProblem { kind: "value_error", place: &place, message: &message, input: &shown, context: None })
         })?;
     }
     Ok(())
@@ -154,11 +154,11 @@ pub(super) fn item_number(text: &str) -> Result<i64, Refusal> {
     let (input, place) = (text_of(text), "[\"path\",\"n_items\"]");
     let Some(number) = python::whole_number(text) else {
         let message = "Input should be a valid integer, unable to parse string as an integer";
-        return Err(Problem { kind: "int_parsing", place, message, input: &input, context: None }.into());
+        return Err(FormProblem { kind: "int_parsing", place, message, input: &input, context: None }.into());
     };
     if number <= 0 {
         let message = "Input should be greater than 0";
-        return Err(Problem { kind: "greater_than", place, message, input: &input, context: Some("{\"gt\":0}") }.into());
+        return Err(FormProblem { kind: "greater_than", place, message, input: &input, context: Some("{\"gt\":0}") }.into());
     }
     Ok(number)
 }
@@ -167,8 +167,8 @@ pub(super) fn item_number(text: &str) -> Result<i64, Refusal> {
 pub(super) fn item_id(call: &Call) -> Result<&str, Refusal> {
     if call.argument.contains('\0') {
         let input = text_of(&call.argument);
-        let (place, message) = ("[\"path\",\"item_id\"]", "an item's id must not hold a NUL");
-        return Err(Problem { kind: "value_error", place, message, input: &input, context: None }.into());
+        let (place, message) = ("[\"path\",\"item_id\"]", "an item's id must not contain a NUL");
+        return Err(FormProblem { kind: "value_error", place, message, input: &input, context: None }.into());
     }
     Ok(&call.argument)
 }

@@ -1,4 +1,4 @@
-//! Clients that do not finish what they began: heads, bodies and sockets.
+//! Clients that do not finish heads, bodies or messages.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::socket::Socket;
 use crate::test_api::{TestApi, eventually, in_time};
 
-async fn impatient() -> TestApi {
-    TestApi::with(|config| config.patience = protocol::Duration(Duration::from_millis(500))).await
+async fn with_short_timeout() -> TestApi {
+    TestApi::with(|config| config.request_timeout = protocol::Duration(Duration::from_millis(500))).await
 }
 
 async fn dial(api: &TestApi) -> TcpStream {
@@ -28,7 +28,7 @@ async fn rest(mut stream: TcpStream) -> String {
 
 #[tokio::test]
 async fn a_head_that_trickles_in_is_cut_off_and_others_are_served() {
-    let api = impatient().await;
+    let api = with_short_timeout().await;
     let mut slow = dial(&api).await;
     slow.write_all(b"GET /q/q HTTP/1.1\r\nhost: a\r\n").await.unwrap();
     let silent = dial(&api).await;
@@ -45,14 +45,14 @@ async fn a_head_that_trickles_in_is_cut_off_and_others_are_served() {
     });
     let mut said = Vec::new();
     let _ = in_time(reader.read_to_end(&mut said)).await;
-    assert!(in_time(trickle).await.unwrap(), "cut off although something came again and again");
+    assert!(in_time(trickle).await.unwrap(), "disconnected although some bytes came again and again");
     assert_eq!(rest(silent).await, "");
     assert_eq!(api.get("/q/q").await.0, 200);
 }
 
 #[tokio::test]
 async fn a_body_that_stops_coming_is_answered_with_a_sentence_and_leaves_nothing() {
-    let api = impatient().await;
+    let api = with_short_timeout().await;
     let mut slow = dial(&api).await;
     slow.write_all(b"POST /q/q HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n{\"definition\":").await.unwrap();
     let said = rest(slow).await;
@@ -75,8 +75,8 @@ async fn a_body_that_breaks_off_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_long_poll_and_an_open_socket_outlast_the_patience() {
-    let api = impatient().await;
+async fn a_long_poll_and_an_open_socket_outlast_the_request_timeout() {
+    let api = with_short_timeout().await;
     let mut socket = Socket::connect(&api, "/q/q/client").await;
     assert!(api.claim("q", "w", 1, "2s").await.is_empty(), "answered, not cut off");
     socket.ping().await;
@@ -113,7 +113,7 @@ async fn a_socket_that_never_reads_is_closed_and_memory_stays_bounded() {
         () = eventually("the stuck ones are closed", only_the_reader) => {}
         () = watch => {}
     }
-    // 200 answers of two mebibytes were asked for. Each socket may hold one on its way; 39 MiB were measured.
+    // 200 answers of two mebibytes were asked for. Each socket may have one in transit; 39 MiB were measured.
     let grown = resident_kib().saturating_sub(before);
     assert!(grown < 100 * 1024, "{grown} KiB");
     drop(stuck);

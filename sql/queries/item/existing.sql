@@ -1,4 +1,4 @@
--- Which of these ids are in a queue, in any stage.
+-- The ids that a queue has, in any stage.
 -- in:    $1 qid uuid, $2 job_ids text[]
 -- out:   job_id text
 -- locks: none

@@ -1,9 +1,9 @@
-//! Forms of answers that handlers write as JSON.
+//! The schemas of the answers that handlers write as JSON.
 //!
-//! The types are read by the macros alone: handlers build their answers member by member, and a test holds the two together
+//! Only the macros read these types: handlers build their answers member by member, and a test compares the two
 //! (`api/tests/it/routes/description.rs`).
 
-#![allow(dead_code, reason = "read by the macros alone")]
+#![allow(dead_code, reason = "only the macros read it")]
 
 use std::collections::BTreeMap;
 
@@ -14,23 +14,23 @@ use utoipa::{PartialSchema, ToSchema};
 
 pub(crate) use super::refusals::{Limited, Missing, Refusals, Sentence, Stale, TooLarge};
 
-/// An answer that says only that it was done.
+/// An answer that only confirms that it was done.
 #[derive(ToSchema)]
 pub(crate) struct Nothing {}
 
 /// Whether requests can be served.
 #[derive(ToSchema)]
 pub(crate) struct Readiness {
-    /// Whether nothing is missing.
+    /// True when nothing is missing.
     ready: bool,
-    /// What is: `database`, `blob store`, `stopping`.
+    /// What is missing: `database`, `blob store`, `stopping`.
     missing: Vec<String>,
-    /// What to do about it, where somebody has to do something.
+    /// What to do about it, if an operator has to act.
     #[schema(required = false)]
     why: Option<String>,
 }
 
-/// A job that is queued or was already known.
+/// A job that was queued now or before.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct Submitted {
@@ -54,11 +54,11 @@ pub(crate) struct ShownJob {
     data: DefinitionAndJob,
 }
 
-/// A definition and what became of it.
+/// A definition and its job.
 #[derive(ToSchema)]
 pub(crate) struct DefinitionAndJob {
     definition: DefinitionOrBody,
-    /// The job, with its result once it has one.
+    /// The job, with its result when it has one.
     #[schema(required = true)]
     results: Option<Job>,
 }
@@ -71,7 +71,9 @@ impl PartialSchema for DefinitionOrBody {
         let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).build();
         let either = AnyOfBuilder::new().item(Ref::from_schema_name("Definition")).item(any);
         either
-            .description(Some("The definition as it was submitted; of an item of the task-queue API its body, any JSON."))
+            .description(Some(
+                "The definition as it was submitted. For an item of the task-queue API it is the item's body, any JSON.",
+            ))
             .into()
     }
 }
@@ -119,26 +121,26 @@ pub(crate) struct LogSlice {
     data: Vec<LogLine>,
     /// Number of the first line.
     slice_start: i64,
-    /// What to give as `since` next.
+    /// The value for `since` in the next request.
     next_cursor: i64,
-    /// Whether no line will follow.
+    /// True when no further line will come.
     is_final: bool,
 }
 
-/// What came of a cancel.
+/// The outcome of a cancel.
 #[derive(ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Cancelled {
-    /// The namespace has let go.
-    Done(LetGo),
+    /// The job was cancelled in the namespace.
+    Done(CancelDone),
     /// There was nothing to cancel.
     Already(Message),
 }
 
-/// The namespace has let go of the job.
+/// The job was cancelled in the namespace.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub(crate) struct LetGo {
+pub(crate) struct CancelDone {
     /// Always true.
     success: bool,
     /// Id of the job.
@@ -152,7 +154,7 @@ pub(crate) struct LetGo {
 pub(crate) struct Message {
     /// `Job not found` or `Job already Finished|Removed`.
     message: String,
-    /// `no-job`, where there is none.
+    /// `no-job`, if there is no such job.
     #[schema(nullable = false)]
     code: Option<ErrorCode>,
 }
@@ -172,10 +174,10 @@ pub(crate) struct Stored {
 pub(crate) struct Exists {
     /// Whether it is.
     exists: bool,
-    /// A sentence, where it is not.
+    /// A sentence, if it is not stored.
     #[schema(nullable = false)]
     error: Option<String>,
-    /// `no-file`, where it is not.
+    /// `no-file`, if it is not stored.
     #[schema(nullable = false)]
     code: Option<ErrorCode>,
 }
@@ -185,31 +187,31 @@ pub(crate) struct Exists {
 pub(crate) struct FileAddress {
     /// The address.
     url: String,
-    /// What stands for the file in a definition.
+    /// The data ref of the file for a definition.
     r#ref: protocol::DataRef,
 }
 
 /// What a queue's owner wants.
 #[derive(ToSchema)]
 pub(crate) struct ShownPolicy {
-    /// The parts. No token and no secret is shown, only whether there is one.
+    /// The parts. Tokens and secrets are not shown, only whether they are set.
     data: PolicyParts,
 }
 
-/// The parts of a policy; null where it says nothing.
+/// The parts of a policy; null for parts that are not set.
 #[derive(ToSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "each says whether there is a token")]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether a token is set")]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct PolicyParts {
     /// Whether workers get no jobs.
     paused: bool,
-    /// Whether changes of the policy ask for a token, which opens every other door too.
+    /// Whether changes of the policy require a token, which gives every other permission too.
     owner_token: bool,
-    /// Whether the worker API asks for a token.
+    /// Whether the worker API requires a token.
     worker_token: bool,
-    /// Whether submitting and cancelling ask for a token.
+    /// Whether submitting and cancelling require a token.
     submit_token: bool,
-    /// Whether reading asks for a token.
+    /// Whether reading requires a token.
     read_token: bool,
     /// Most jobs that may wait.
     #[schema(required = true)]
@@ -237,9 +239,9 @@ pub(crate) struct QueueStatus {
     other_servers: BTreeMap<String, String>,
     /// Workers by their id.
     local_workers: BTreeMap<String, BriefWorker>,
-    /// Clients whose sockets this process serves.
+    /// Clients with a socket to this process.
     client_count: usize,
-    /// The counts once more, as old clients read them.
+    /// The counts again, in the form that old clients read.
     queue_info: QueueInfo,
     /// Slots that queued and running jobs need, for autoscalers.
     demand: f64,
@@ -258,7 +260,7 @@ pub(crate) struct BriefJob {
     finished_reason: Option<Reason>,
 }
 
-/// A worker and what it holds.
+/// A worker and its jobs.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct BriefWorker {
@@ -272,17 +274,17 @@ pub(crate) struct BriefWorker {
     gpus: u32,
     /// Longest run it allows.
     max_job_duration: String,
-    /// Jobs that it holds, by their id.
+    /// Its jobs, by their id.
     queue: BTreeMap<String, HeldBrief>,
 }
 
-/// A job that a worker holds.
+/// A job of a worker.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct HeldBrief {
     /// Its id.
     job_id: String,
-    /// Always false: a finished job is held no more.
+    /// Always false: a worker has no finished jobs.
     finished: bool,
 }
 
@@ -292,7 +294,7 @@ pub(crate) struct HeldBrief {
 pub(crate) struct QueueInfo {
     /// The queue's name, as the caller gave it.
     address: String,
-    /// The process that answers, one of any number.
+    /// The name of the process that answers.
     server_id: String,
     /// Jobs listed.
     job_count: usize,
@@ -300,7 +302,7 @@ pub(crate) struct QueueInfo {
     local_worker_count: usize,
     /// Always 0.
     other_worker_count: usize,
-    /// Clients whose sockets this process serves.
+    /// Clients with a socket to this process.
     client_count: usize,
     /// State of each listed job.
     job_states: Vec<State>,
@@ -312,11 +314,11 @@ pub(crate) struct QueueInfo {
 pub(crate) struct Waiting {
     /// Its id.
     job_id: String,
-    /// Its place, from 1.
+    /// Its position, from 1.
     position: usize,
     /// Why it waits, as programs read it: `queue-paused`, `given-back`, `no-worker`, `no-tag`, `no-secret`,
     /// `no-executor`, `no-platform`, `no-builder`, `no-gpus`, `no-cpus`, `no-memory`,
-    /// `no-time`, `no-worker-fits`, `workers-busy`, and maybe others later.
+    /// `no-time`, `no-worker-fits`, `workers-busy`, and possibly others later.
     code: String,
     /// Why it waits.
     why: String,

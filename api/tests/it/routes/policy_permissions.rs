@@ -1,4 +1,4 @@
-//! Every door of a queue, with no token, a wrong one and the right one.
+//! Every permission of a queue, with no token, a wrong one and the right one.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -16,8 +16,8 @@ async fn lock(api: &TestApi) {
     put(api, json!({"readToken": READ, "submitToken": SUBMIT, "workerToken": WORK})).await;
 }
 
-/// Method and path of every route that names a queue, as the API itself describes them: a new route is tested before anybody
-/// thinks of it.
+/// Method and path of every route that names a queue, as the API itself describes them, so that a new route is tested
+/// automatically.
 async fn routes(api: &TestApi) -> Vec<(Method, String)> {
     let (_, document) = api.get("/openapi.json").await;
     let paths = document["paths"].as_object().unwrap();
@@ -48,7 +48,7 @@ async fn no_route_of_a_queue_opens_without_a_token_or_with_a_wrong_one() {
             assert_eq!(response.headers().contains_key("www-authenticate"), status == 401, "{method} {path}");
             let (answered, body) = body_of(response).await;
             assert_eq!(answered, status, "{method} {path} {body}");
-            // Clients of the task-queue API know another member.
+            // Clients of the task-queue API use another member.
             let member = if path.contains("/api/v1/queue/") { "detail" } else { "error" };
             let sentence = body.get(member).unwrap_or_else(|| panic!("{method} {path} {body}"));
             assert_one_sentence(&json!({"error": sentence, "code": body["code"]}));
@@ -63,14 +63,14 @@ async fn no_route_of_a_queue_opens_without_a_token_or_with_a_wrong_one() {
 async fn each_token_opens_its_own_door_and_the_owner_every_one() {
     let api = TestApi::new().await;
     lock(&api).await;
-    let doors: [(Method, &str, Value, &str); 5] = [
+    let permissions: [(Method, &str, Value, &str); 5] = [
         (Method::POST, "/q/q", json!({"definition": definition(1)}), SUBMIT),
         (Method::POST, "/q/q/j/nope/cancel", json!({}), SUBMIT),
         (Method::GET, "/q/q", json!(null), READ),
         (Method::GET, "/q/q/status", json!(null), READ),
         (Method::POST, "/q/q/claim", claim_body("w", 0, "0s"), WORK),
     ];
-    for (method, path, body, right) in doors {
+    for (method, path, body, right) in permissions {
         for token in [READ, SUBMIT, WORK, OWNER] {
             let (status, answer) = send(&api, method.clone(), path, token, body.clone()).await;
             assert_eq!(status != 403, token == right || token == OWNER, "{method} {path} {answer}");
@@ -103,7 +103,7 @@ async fn what_takes_items_away_asks_for_the_owner_where_there_is_one_and_touches
         }
     }
     let job = format!("/q/q/api/v1/queue/item/{waits}");
-    assert_eq!(send(&api, Method::DELETE, &job, OWNER, json!(null)).await.0, 404, "a container job is no item");
+    assert_eq!(send(&api, Method::DELETE, &job, OWNER, json!(null)).await.0, 404, "a container job is not an item");
     assert_eq!(send(&api, Method::DELETE, "/q/q/api/v1/queue/item/a", OWNER, json!(null)).await.0, 200);
     let purged = send(&api, Method::POST, "/q/q/api/v1/queue/purge/WAITING", OWNER, json!(null)).await;
     assert_eq!(purged, (200, json!({"purged": 1})));

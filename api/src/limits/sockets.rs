@@ -1,4 +1,4 @@
-//! Sockets that are open now, by address and by queue.
+//! The open sockets, by address and by queue.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,12 +11,12 @@ use protocol::{ErrorCode, Qid};
 use super::{Count, limited};
 use crate::error::ApiError;
 
-/// When to try again where every place is taken.
+/// How long a client should wait when every slot is taken.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Places for sockets. A key is there only while somebody holds a place of it.
+/// Counts the open sockets of each key. A key exists only while at least one of its slots is taken.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct SocketSlots {
     taken: Mutex<Taken>,
     per_address: Count,
     per_queue: Count,
@@ -28,20 +28,20 @@ struct Taken {
     by_queue: HashMap<Qid, u32>,
 }
 
-/// A socket's place, free again when it is dropped.
+/// The slot of one open socket. Dropping it frees the slot.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct SocketSlot {
+    slots: Arc<SocketSlots>,
     address: Option<IpAddr>,
     qid: Qid,
 }
 
-impl Places {
+impl SocketSlots {
     pub(super) fn new(per_address: Count, per_queue: Count) -> Self {
         Self { taken: Mutex::default(), per_address, per_queue }
     }
 
-    pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>, qid: Qid) -> Result<Place, ApiError> {
+    pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>, qid: Qid) -> Result<SocketSlot, ApiError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if address.is_some_and(|address| is_full(&taken.by_address, &address, self.per_address)) {
             return Err(limited(
@@ -63,13 +63,13 @@ impl Places {
             *taken.by_address.entry(address).or_default() += 1;
         }
         *taken.by_queue.entry(qid).or_default() += 1;
-        Ok(Place { places: Arc::clone(self), address, qid })
+        Ok(SocketSlot { slots: Arc::clone(self), address, qid })
     }
 }
 
-impl Drop for Place {
+impl Drop for SocketSlot {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(address) = self.address {
             leave(&mut taken.by_address, &address);
         }

@@ -1,10 +1,10 @@
-//! Tokens: how they are sent, and what every route of a queue answers without the right one.
+//! Tokens: how they are sent, and what every route of a queue answers without the right token.
 //!
-//! Told here for all routes at once, by their paths, so that none can lack it.
+//! Added here to all routes at once, by their paths, so that none lacks it.
 
 use serde_json::{Map, Value, json};
 
-/// Where a queue is configured and not named.
+/// Paths whose queue is configured and not named.
 const TASK_QUEUE: &str = "/api/v1/queue/";
 
 /// The ways to send a token.
@@ -12,17 +12,17 @@ pub(super) fn schemes() -> Value {
     json!({
         "bearer": {
             "type": "http", "scheme": "bearer",
-            "description": "A token of the queue's policy, for the door in question or the owner's.",
+            "description": "A token of the queue's policy: the one for this permission, or the owner's.",
         },
         "token": {
             "type": "apiKey", "in": "query", "name": "token",
             "description": "The same in the address, for sockets and event streams of browsers, which cannot set headers. \
-                Addresses are kept in many places: send a header where you can.",
+                Addresses end up in logs and histories: send a header if you can.",
         },
     })
 }
 
-/// What an operation says of tokens.
+/// Adds tokens to the description of an operation.
 pub(super) fn tell(path: &str, operation: &mut Map<String, Value>) {
     let is_of_queue = path.contains("{queue}") || path.starts_with(TASK_QUEUE) || path == "/j/{id}/copy";
     if !is_of_queue && !path.starts_with("/j/{id}") {
@@ -39,8 +39,8 @@ pub(super) fn tell(path: &str, operation: &mut Map<String, Value>) {
             let answer = json!({"description": description, "content": {"application/json": {"schema": schema}}});
             answers.insert(status.to_owned(), answer);
         };
-        add("401", "The queue's policy asks for a token and none came along.");
-        add("403", "The token does not open this door of the queue.");
+        add("401", "The queue's policy requires a token, and the request has none.");
+        add("403", "The token does not give this permission on the queue.");
         answers.sort_keys();
     }
 }

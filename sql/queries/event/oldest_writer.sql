@@ -1,7 +1,7 @@
--- The transaction that holds the events back: of those that write anywhere in the cluster the oldest. Events after its beginning are
--- not settled while it goes on.
+-- The oldest transaction that writes anywhere in the cluster. The order of events that began after it is not final until it ends.
 -- in:    nothing
--- out:   pid int4: 0 for a prepared transaction, age_seconds float8: null where this role may not know; no row when nobody writes
+-- out:   pid int4: 0 for a prepared transaction, age_seconds float8: null when this role may not read it; no row when no
+--        transaction writes
 -- locks: none
 -- index: none
 select h.pid, extract(epoch from now() - h.since)::float8 as age_seconds

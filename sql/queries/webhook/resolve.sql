@@ -1,4 +1,4 @@
--- Note how tries went. The work is in asman.settle_webhooks.
+-- Store the results of tries. The work is in asman.settle_webhooks.
 -- in:    $1 id uuid[], $2 n_attempts int4[]: which try it was, $3 error text[]: null when delivered;
 --        $4 pause_seconds float8[]: what the receiver asked for; null: the usual, $5 is_refused bool[]: no further try;
 --        $6 first_seconds float8, $7 most_seconds float8: the usual pause after the first try doubles up to this

@@ -1,4 +1,4 @@
-//! Through whichever door a job comes, and by whichever of its ids.
+//! Jobs through every interface, and by each of their ids.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ async fn every_vector_has_its_id_by_rest_and_by_sql_and_is_found_by_both() {
         let definition = &vector["definition"];
         let (status, answer) = api.post("/q/rest", json!({"definition": definition})).await;
         if status == 400 {
-            // No worker can run it, whatever its id is.
+            // No worker can run it, with either id.
             assert!(["no-image", "invalid-number", "invalid-image"].contains(&answer["code"].as_str().unwrap()), "{answer}");
             continue;
         }
@@ -70,7 +70,7 @@ async fn a_job_runs_once_whichever_way_and_by_whichever_id_it_comes() {
     let listed = api.get("/q/q").await.1["data"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(listed, std::slice::from_ref(&new));
 
-    // The first that came has decided the text, and nothing else.
+    // The first submission decided only the text.
     let (claimed, epoch) = api.claim_one("q", "w").await;
     assert_eq!(claimed, new);
     page.until_job(&new, "Running").await;
@@ -98,7 +98,7 @@ async fn a_job_runs_once_whichever_way_and_by_whichever_id_it_comes() {
     let stream = api.fetch(&format!("/q/q/j/{old}/stream")).await.text().await.unwrap();
     assert!(stream.contains("hello") && stream.contains("final"), "{stream}");
     assert_eq!(api.get(&format!("/q/q/api/v1/queue/item/{old}")).await.1["item_id"], new);
-    // Its result answers, and nothing runs again.
+    // Its result is reused, and nothing runs again.
     for id in [&new, &old] {
         assert_eq!(api.submit_job("q", json!({"id": id, "definition": sent})).await, new);
     }
@@ -167,7 +167,7 @@ async fn an_id_that_no_rule_gives_is_kept_to_its_queue() {
         assert_eq!(api.submit_job("q", json!({"id": id, "definition": sent})).await, id);
         assert_eq!((api.get(&format!("/j/{id}")).await.0, api.get(&format!("/q/q/j/{id}")).await.0), (404, 200));
     }
-    // Nor does a definition of another make it one, before or after.
+    // A definition of another job does not change that, before or after.
     api.submit_job("other", json!({"definition": with_two_ids("2")})).await;
     assert_eq!(api.get(&format!("/q/q/j/{foreign}/definition.json")).await.1["data"], sent);
     assert_eq!(api.get(&format!("/j/{foreign}/definition.json")).await.1["data"], with_two_ids("2"));
