@@ -51,7 +51,7 @@ test("the queue panel tells of each job what it is, whose, where and which place
   await row("sleep 300").getByText("of somebody").waitFor()
   await row("sleep 300").getByRole("link", { name: running.slice(0, 8) }).waitFor()
   await row("sleep 301").getByText("Waiting, 1 of 2").waitFor()
-  await row("sleep 301").getByText("every worker that could run it is busy").waitFor()
+  await row("sleep 301").getByText("a worker that can run it takes it as soon as it has room").waitFor()
   await row("sleep 302").getByText("Waiting, 2 of 2").waitFor()
   await row("sleep 302").getByText("of anyone").waitFor()
   assert.match(await row("sleep 302").innerText(), new RegExp(IMAGE))

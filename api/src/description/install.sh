@@ -18,10 +18,10 @@ if ! command -v asman >/dev/null 2>&1; then
   if curl -fsSL "$root/download/asman?os=$system&arch=$(uname -m)" -o "$folder/scripts/asman.part"; then
     chmod +x "$folder/scripts/asman.part"
     mv "$folder/scripts/asman.part" "$folder/scripts/asman"
-    echo "asman: $folder/scripts/asman; put its folder into PATH, and ASMAN_API=$root into the environment"
+    echo "asman: $folder/scripts/asman; put its folder into PATH"
   else
     rm -f "$folder/scripts/asman.part"
     echo "this server does not offer an asman program for this machine; the skill's tools over HTTP work without it" >&2
   fi
 fi
-echo "skill: $folder"
+echo "skill: $folder; its examples use the server $root"

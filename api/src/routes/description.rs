@@ -143,7 +143,7 @@ pub(crate) async fn skill_file(Parts(SkillPath { file }): Parts<SkillPath>, own:
             let headers = [(header::CONTENT_TYPE, "text/x-shellscript; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
             (headers, skill::installer(own.root())).into_response()
         }
-        _ => skill::file(&file).map_or_else(
+        _ => skill::file(&file, own.root()).map_or_else(
             || ApiError::refused(ErrorCode::NoPage, "the skill has no such file; install.sh lists all of them").into_response(),
             markdown,
         ),

@@ -157,7 +157,7 @@ fn why(row: &JobRow, workers: &[WorkerRow]) -> (&'static str, String) {
         return ("no-worker-fits", "no single connected worker has everything that it needs".to_owned());
     }
     match row.n_released {
-        0 => ("workers-busy", "every worker that could run it is busy".to_owned()),
+        0 => ("workers-busy", "a worker that can run it takes it as soon as it has room".to_owned()),
         n => ("given-back", format!("workers gave it back {n} times for reasons outside of the job; it is tried again")),
     }
 }

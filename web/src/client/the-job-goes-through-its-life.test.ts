@@ -229,13 +229,13 @@ test("the wait is explained with the server's reason", async () => {
   const id = idOf("x")
   server.answers = () => Response.json({
     jobs: { a: { state: "Queued" }, b: { state: "Queued" }, [id]: { state: "Queued" } }, localWorkers: { w: {}, v: {} },
-    waiting: [{ jobId: id, position: 3, why: "every worker that could run it is busy" }],
+    waiting: [{ jobId: id, position: 3, why: "a worker that can run it takes it as soon as it has room" }],
   })
   server.opens()
   server.tells({ [id]: { state: "Queued" } }, false)
   expect(client.job.explanation).toBe("No worker is connected to this queue. Start one: the command is in the queue panel.")
   await wait(500)
-  expect(client.job.explanation).toBe("Position 3 of 3. 2 workers are connected; every worker that could run it is busy.")
+  expect(client.job.explanation).toBe("Position 3 of 3. 2 workers are connected; a worker that can run it takes it as soon as it has room.")
 })
 
 test("a job that left the list while it was active is requested, and its replacement is shown", async () => {

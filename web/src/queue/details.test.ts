@@ -10,7 +10,7 @@ afterEach(() => { vi.useRealTimers() })
 const job = (state: Job["state"]): Job => ({ state, time: 1, queuedTime: 1, worker: "", namespaces: ["_"] })
 const ANSWERS: Record<string, unknown> = {
   "jobs?limit=200": { data: [{ id: "a", image: "alpine", command: "x", isBuild: false, isItem: false }] },
-  "status": { waiting: [{ jobId: "a", position: 1, why: "every worker that could run it is busy" }] },
+  "status": { waiting: [{ jobId: "a", position: 1, why: "a worker that can run it takes it as soon as it has room" }] },
   "report.json": { data: { workers: [{ id: "w", cpusUsed: 1.5, jobs: 2, tags: ["gpu", 3], isAlive: true, time: 5 }] } },
 }
 

@@ -72,7 +72,7 @@ async fn each_waiting_job_is_told_its_place_and_what_it_waits_for() {
     let why: Vec<_> = waiting(&with_worker).iter().map(|entry| entry["why"].as_str().unwrap().to_owned()).collect();
     let gpus = "no connected worker has enough gpus: it needs 1, the most is 0";
     let cpus = "no connected worker has enough cpus: it needs 100, the most is 16";
-    assert_eq!(why[..3], ["every worker that could run it is busy", gpus, cpus]);
+    assert_eq!(why[..3], ["a worker that can run it takes it as soon as it has room", gpus, cpus]);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn what_no_worker_has_is_named() {
             "no-worker-fits",
             "no single connected worker has everything that it needs",
         ),
-        (json!({"tags": ["lab"]}), "workers-busy", "every worker that could run it is busy"),
+        (json!({"tags": ["lab"]}), "workers-busy", "a worker that can run it takes it as soon as it has room"),
     ] {
         let mut whole = definition.clone();
         whole["image"] = json!("a");
