@@ -66,6 +66,7 @@ pub mod address;
 mod build_block;
 mod canonical;
 pub mod command_line;
+mod data_url;
 mod definition;
 mod duplicate;
 mod duration;
@@ -97,6 +98,7 @@ mod worker_message;
 
 pub use build_block::{BuildBlock, InvalidBuild, check_dockerfile};
 pub use canonical::{canonical_json, is_sha256, job_id_of, old_job_id_of, sha256_hex};
+pub use data_url::{InvalidDataUrl, data_url_bytes, decode_base64};
 pub use definition::{Build, Callback, Callbacks, Control, DataRef, DataRefType, Definition, EnqueueJob, Requirements};
 pub use duration::{Duration, InvalidDuration, format_duration, parse_duration};
 pub use end_code::{END_CODE_BYTES_MAX, EndCode, EndFault, UnknownEnd, is_end_code};
@@ -117,7 +119,7 @@ pub use missing::{Missing, MissingCode, MissingFor, MissingOutputs};
 pub use name::{InvalidName, JobId, Namespace, Qid, QueueName, WorkerId};
 pub use parsed::ParsedDefinition;
 pub use path::{InvalidPath, check_config_path, check_input_path};
-pub use runnable::{nested_file, standard_base64};
+pub use runnable::nested_file;
 pub use secret::{InvalidSecretName, check_secret_name};
 pub use size::{InvalidSize, parse_size};
 pub use worker_api::{

@@ -129,13 +129,3 @@ fn is_base64(text: &str) -> bool {
         && n_letters % 4 != 1
         && (n_padding == 0 || (n_padding <= 2 && compact.len().is_multiple_of(4)))
 }
-
-/// The base64 of a definition in a form for decoders: without white space, in the standard alphabet.
-pub fn standard_base64(text: &str) -> String {
-    let standard = |letter| match letter {
-        '-' => '+',
-        '_' => '/',
-        letter => letter,
-    };
-    text.chars().filter(|letter| !letter.is_ascii_whitespace()).map(standard).collect()
-}

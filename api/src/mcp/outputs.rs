@@ -4,7 +4,6 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
-use base64::Engine as _;
 use protocol::{DataRef, DataRefType, ErrorCode};
 use rmcp::model::Resource;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use super::answer::Refusal;
 use super::call::{Call, Subject};
 use crate::error::ApiError;
-use crate::routes::files::{BASE64, encode, is_unreserved};
+use crate::routes::files::{encode, is_unreserved};
 
 /// Bytes of a text output that an answer shows.
 pub(super) const SHOWN_BYTES_MAX: usize = 16 * 1024;
@@ -50,16 +49,21 @@ enum Location<'a> {
     Elsewhere,
 }
 
+fn unreadable(sentence: &'static str) -> Refusal {
+    Refusal::from(ApiError::refused(ErrorCode::UnreadableValue, sentence))
+}
+
 fn location<'a>(call: &Call<'_>, reference: &'a DataRef) -> Result<Location<'a>, Refusal> {
     let text = reference.value.as_str().unwrap_or_default();
     Ok(match reference.kind.unwrap_or_default() {
         DataRefType::Key => Location::Stored(text),
-        DataRefType::Url => call.visitor.own.key_of(text).map_or(Location::Elsewhere, Location::Stored),
-        DataRefType::Base64 => Location::Here(
-            BASE64
-                .decode(protocol::standard_base64(text))
-                .map_err(|_| Refusal::from(ApiError::refused(ErrorCode::UnreadableValue, "the stored value is not base64")))?,
-        ),
+        DataRefType::Url => match protocol::data_url_bytes(text) {
+            Some(read) => Location::Here(read.map_err(|_| unreadable("the stored value is not a data URL that can be read"))?),
+            None => call.visitor.own.key_of(text).map_or(Location::Elsewhere, Location::Stored),
+        },
+        DataRefType::Base64 => {
+            Location::Here(protocol::decode_base64(text).ok_or_else(|| unreadable("the stored value is not base64"))?)
+        }
         DataRefType::Json => Location::Here(reference.value.to_string().into_bytes()),
         DataRefType::Utf8 => Location::Here(match &reference.value {
             Value::String(text) => text.clone().into_bytes(),

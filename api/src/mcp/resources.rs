@@ -10,9 +10,10 @@ use super::outputs::{self, job_address};
 use crate::access::Right;
 use crate::description::guide::{GUIDE, Source};
 use crate::error::ApiError;
-use crate::routes::files::{BASE64, encode, is_unreserved};
+use crate::routes::files::{encode, is_unreserved};
 use crate::routes::jobs::{Page, page};
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use protocol::ErrorCode;
 
 const QUEUE: &str = "queue://";
@@ -125,6 +126,6 @@ async fn output(call: &Call<'_>, uri: &str, queue: &str, id: &str, name: &str) -
     let kind = mime_guess::from_path(name).first_or_octet_stream().essence_str().to_owned();
     Ok(match piece.text() {
         Some(text) => ResourceContents::text(text, uri).with_mime_type(kind),
-        None => ResourceContents::blob(BASE64.encode(&piece.bytes), uri).with_mime_type(kind),
+        None => ResourceContents::blob(STANDARD.encode(&piece.bytes), uri).with_mime_type(kind),
     })
 }

@@ -5,8 +5,6 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use protocol::{DataRef, DataRefType, Definition, ErrorCode, JobId, Qid};
 use serde_json::Value;
 
@@ -19,12 +17,6 @@ use crate::description::schemas::{Refusals, Sentence};
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobPath, Parts};
 use crate::own_address::OwnAddress;
-
-/// Base64 may have padding and line breaks or not. Workers accept all forms, and so does this route.
-pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
-);
 
 /// `GET /q/:queue/j/:id/inputs/*name`: one input or config file of a job. The name may contain slashes.
 #[utoipa::path(
@@ -180,15 +172,19 @@ async fn send(app: &App, reference: DataRef, asked: Asked) -> Result<Response, A
     match reference.kind.unwrap_or_default() {
         DataRefType::Url => {
             let url = text();
+            if let Some(read) = protocol::data_url_bytes(&url) {
+                let bytes = read.map_err(|_| unreadable("the stored value is not a data URL that can be read"))?;
+                return Ok(bytes_of(&name, bytes));
+            }
             match asked.own.key_of(&url) {
                 Some(key) => stored(app, key, asked).await,
                 None => redirect(&encode(&with_name(url, &name), |b| b.is_ascii_graphic())),
             }
         }
         DataRefType::Key => stored(app, &text(), asked).await,
-        DataRefType::Base64 => match BASE64.decode(protocol::standard_base64(&text())) {
-            Ok(bytes) => Ok(bytes_of(&name, bytes)),
-            Err(_) => Err(unreadable("the stored value is not base64")),
+        DataRefType::Base64 => match protocol::decode_base64(&text()) {
+            Some(bytes) => Ok(bytes_of(&name, bytes)),
+            None => Err(unreadable("the stored value is not base64")),
         },
         DataRefType::Json => Ok(axum::Json(&reference.value).into_response()),
         DataRefType::Utf8 => Ok(match &reference.value {

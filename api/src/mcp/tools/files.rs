@@ -1,7 +1,6 @@
 //! Uploads: small files in the call itself, large ones by a separate address.
 
 use axum::body::Body;
-use base64::Engine as _;
 use protocol::ErrorCode;
 use protocol::limits::BLOB_BYTES_MAX;
 use rmcp::schemars::JsonSchema;
@@ -12,7 +11,6 @@ use sha2::{Digest, Sha256};
 use super::{Kind, Outcome, RunnableTool, tool};
 use crate::mcp::answer::{Answer, Refusal};
 use crate::mcp::call::Call;
-use crate::routes::files::BASE64;
 
 /// What `upload_file` takes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -55,7 +53,7 @@ async fn upload_file(call: &Call<'_>, given: UploadArguments) -> Outcome {
 }
 
 fn decoded(text: &str) -> Result<Vec<u8>, Refusal> {
-    BASE64.decode(protocol::standard_base64(text)).map_err(|_| Refusal::of_argument("base64", "base64 cannot be decoded"))
+    protocol::decode_base64(text).ok_or_else(|| Refusal::of_argument("base64", "base64 cannot be decoded"))
 }
 
 async fn store(call: &Call<'_>, bytes: Vec<u8>, said: Option<String>) -> Outcome {

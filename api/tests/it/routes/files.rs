@@ -14,6 +14,7 @@ fn refs() -> Value {
         "data.json": {"type": "json", "value": {"b": 1, "a": [2]}},
         "far.bin": {"type": "url", "value": "https://example.org/x?y=1#z"},
         "stored.bin": {"type": "key", "value": "some key/ü?#%41"},
+        "here.bin": {"type": "url", "value": "data:;base64,aGk="},
         "unpadded.bin": {"type": "base64", "value": "a\nGk"},
         "broken.bin": {"type": "base64", "value": "a"},
     })
@@ -26,6 +27,7 @@ async fn check(api: &TestApi, base: &str) {
     assert_eq!(png.headers()["content-length"], "2");
     assert_eq!(png.headers()["content-disposition"], "attachment; filename=\"b c.png\"");
     assert_eq!(png.text().await.unwrap(), "hi");
+    assert_eq!(api.fetch(&format!("{base}/here.bin")).await.text().await.unwrap(), "hi", "a data URL holds the file itself");
     let plain = api.fetch(&format!("{base}/plain.txt")).await;
     assert!(plain.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
     assert_eq!(plain.text().await.unwrap(), "h\u{e9}llo");

@@ -3,14 +3,11 @@
 //! `files` decides the path of each file and refuses invalid names. `fetch` downloads files that are not in the definition itself.
 //! Bounds: 8 transfers at a time, 5 GiB each.
 
-mod data_url;
 mod fetch;
 mod files;
 
 use std::io;
 
-use base64::Engine as _;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use protocol::{DataRefType, EndCode, Step};
 use serde_json::Value;
@@ -21,11 +18,6 @@ use crate::executor::Mount;
 use files::{InputFile, InputFiles};
 
 const TRANSFERS_MAX: usize = 8;
-/// Reads base64 with and without padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
-);
 
 /// Writes all files of the job. Returns the mounts of those with absolute names.
 pub(super) async fn write(task: &Task<'_>) -> Result<Vec<Mount>, RunError> {
@@ -53,10 +45,8 @@ async fn write_one(task: &Task<'_>, place: InputFile<'_>) -> Result<(), RunError
             other => other.to_string().into_bytes(),
         },
         DataRefType::Json => reference.value.to_string().into_bytes(),
-        DataRefType::Base64 => {
-            BASE64.decode(protocol::standard_base64(text()?)).map_err(|_| unreadable("its value is not base64"))?
-        }
-        DataRefType::Url => match data_url::bytes_of(text()?) {
+        DataRefType::Base64 => protocol::decode_base64(text()?).ok_or_else(|| unreadable("its value is not base64"))?,
+        DataRefType::Url => match protocol::data_url_bytes(text()?) {
             Some(read) => read.map_err(|error| unreadable(&error.to_string()))?,
             None => return fetch::url(task, &place, text()?).await,
         },

@@ -1,13 +1,29 @@
-//! `data:` URLs (RFC 2397), which contain the file itself, percent-encoded or in base64.
+//! Bytes that a text contains: base64 as people write it, and `data:` URLs (RFC 2397), which contain the file itself.
 
 use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use percent_encoding::percent_decode_str;
 
-use super::BASE64;
+/// Reads base64 with and without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+);
+
+/// The bytes of a base64 text in either alphabet, with and without padding and white space. None for any other text.
+pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let standard = |letter| match letter {
+        '-' => '+',
+        '_' => '/',
+        letter => letter,
+    };
+    let compact: String = text.chars().filter(|letter| !letter.is_ascii_whitespace()).map(standard).collect();
+    BASE64.decode(compact).ok()
+}
 
 /// Why a `data:` URL cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum InvalidDataUrl {
+pub enum InvalidDataUrl {
     /// It has no comma, after which the data begin.
     #[error("its value is a data URL without a comma")]
     NoComma,
@@ -17,7 +33,7 @@ pub(super) enum InvalidDataUrl {
 }
 
 /// The bytes of a `data:` URL. None for any other text. A fragment is not part of the data.
-pub(super) fn bytes_of(text: &str) -> Option<Result<Vec<u8>, InvalidDataUrl>> {
+pub fn data_url_bytes(text: &str) -> Option<Result<Vec<u8>, InvalidDataUrl>> {
     let is_data = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
     is_data.then(|| decode(&text[5..]))
 }
@@ -30,7 +46,7 @@ fn decode(text: &str) -> Result<Vec<u8>, InvalidDataUrl> {
         return Ok(bytes);
     }
     let text = String::from_utf8(bytes).map_err(|_| InvalidDataUrl::Base64)?;
-    BASE64.decode(protocol::standard_base64(&text)).map_err(|_| InvalidDataUrl::Base64)
+    decode_base64(&text).ok_or(InvalidDataUrl::Base64)
 }
 
 #[cfg(test)]
@@ -47,10 +63,10 @@ mod tests {
             ("data:text/plain;base64,aG%6B%3D", b"hi"),
             ("data:,", b""),
         ] {
-            assert_eq!(bytes_of(text).unwrap().unwrap(), bytes, "{text}");
+            assert_eq!(data_url_bytes(text).unwrap().unwrap(), bytes, "{text}");
         }
-        assert_eq!(bytes_of("data:nothing").unwrap(), Err(InvalidDataUrl::NoComma));
-        assert_eq!(bytes_of("data:;base64,a").unwrap(), Err(InvalidDataUrl::Base64));
-        assert!(bytes_of("https://host/data:,x").is_none() && bytes_of("").is_none());
+        assert_eq!(data_url_bytes("data:nothing").unwrap(), Err(InvalidDataUrl::NoComma));
+        assert_eq!(data_url_bytes("data:;base64,a").unwrap(), Err(InvalidDataUrl::Base64));
+        assert!(data_url_bytes("https://host/data:,x").is_none() && data_url_bytes("").is_none());
     }
 }
