@@ -93,7 +93,7 @@ async fn submodules_come_along_at_their_commits_or_the_build_is_refused() {
     assert_eq!(said(&worker, &context).await, "old\nbottom");
     assert_eq!(said(&worker, &format!("{context}?submodules=false")).await, "none");
     for (url, sentence) in [
-        ("git@github.com:a/b.git", "an ssh URL has no key here"),
+        ("git@github.com:a/b.git", "the worker has no key for ssh URLs"),
         ("file:///etc", "not an https URL"),
         ("../none.git", "cannot be fetched"),
     ] {
