@@ -107,7 +107,7 @@ fn a_server_that_dies_is_reported() {
     let server = rustix::process::Pid::from_raw(postmaster(data.path()).unwrap()).unwrap();
     rustix::process::kill_process(server, Signal::QUIT).unwrap();
     assert_eq!(running.wait().code(), Some(1));
-    assert!(running.said.iter().any(|line| line.contains("ended by itself")), "{:?}", running.said);
+    assert!(running.said.iter().any(|line| line.contains("ended unexpectedly")), "{:?}", running.said);
 }
 
 #[test]
