@@ -49,6 +49,14 @@ fn help_of_a_command_shows_an_example() {
 }
 
 #[test]
+fn help_of_a_worker_names_what_an_owner_may_have_to_change() {
+    let help = text(&run(&["worker", "run", "--help"]).stdout);
+    for flag in ["--pull-patience", "--disk", "--data-directory", "--exit-when-idle", "--allow-registry", "--gpus"] {
+        assert!(help.contains(flag), "{flag} in {help}");
+    }
+}
+
+#[test]
 fn what_cannot_be_understood_exits_with_2() {
     for arguments in [
         &["nonsense"][..],

@@ -116,3 +116,21 @@ const READ_ONLY: &str = "25006";
 
 /// Result of every call here.
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use super::is_passing;
+
+    #[test]
+    fn what_another_try_may_get_over_is_told_from_what_stays_refused() {
+        // Disk full, out of memory, too many connections, a cancelled statement, a lock timeout, read-only, stopping, deadlock.
+        for code in ["53100", "53200", "53300", "57014", "55P03", "25006", "57P01", "40P01", "08006", "58030"] {
+            assert!(is_passing(Some(code)), "{code}");
+        }
+        // A broken constraint, a missing table, a refused right, a text of another encoding.
+        for code in ["23505", "42P01", "42501", "22021"] {
+            assert!(!is_passing(Some(code)), "{code}");
+        }
+        assert!(!is_passing(None));
+    }
+}

@@ -158,7 +158,10 @@ fn why(row: &JobRow, workers: &[WorkerRow]) -> (&'static str, String) {
     }
     match row.n_released {
         0 => ("workers-busy", "a worker that can run it takes it as soon as it has room".to_owned()),
-        n => ("given-back", format!("workers gave it back {n} times for reasons outside of the job; it is tried again")),
+        n => {
+            let times = if n == 1 { "once".to_owned() } else { format!("{n} times") };
+            ("given-back", format!("it was given back {times} for reasons outside of the job, and is tried again"))
+        }
     }
 }
 

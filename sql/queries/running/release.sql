@@ -13,7 +13,7 @@ gone as (
   delete from asman.running r using back b
   where (r.job_id, r.qid) between (b.job_id, b.qid) and (b.job_id, b.qid) and r.epoch = b.epoch
   returning r.*, b.code, b.fault, b.message, b.code is not null and r.n_released + 1 >= $7::int2 as is_final,
-    format('given up after %s workers gave it back; the last: %s', r.n_released + 1, coalesce(b.message, b.code)) as farewell),
+    format('given up after it was given back %s times; the last cause: %s', r.n_released + 1, coalesce(b.message, b.code)) as farewell),
 again as (
   insert into asman.queued (qid, class, priority, seq, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus,
     memory_bytes, required_seconds, max_seconds, tags, attempt, n_lost, n_released, not_before, queued_at)
