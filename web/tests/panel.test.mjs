@@ -134,7 +134,7 @@ test("each end says what to do next", async () => {
   await page.goto(stack.page({ queue: stack.queue, job: shell("echo", { tags: ["nobody-has-it"] }) }))
   await press(page, "Run")
   await showsState(page, "Queued")
-  await why(page, "Take the tag out of the settings")
+  await why(page, "Remove the tag in the settings")
   await press(page, "Stop")
   await closePage(page)
 })

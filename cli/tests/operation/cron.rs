@@ -38,7 +38,7 @@ fn what_is_said_of_pg_cron_is_how_its_last_run_went_and_the_owner_can_dump() {
         }
         std::thread::park_timeout(Duration::from_secs(1));
     };
-    assert!(status.contains("pg_cron cannot run maintenance, so the API alone does: connection failed"), "{status}");
+    assert!(status.contains("pg_cron cannot run maintenance, so only the API does: connection failed"), "{status}");
     let told = on(&owner, &["db", "migrate"]).unwrap();
     assert!(told.contains("cannot run asman.maintain()") && told.contains("connection failed"), "{told}");
     let dump = cluster.program("pg_dump").args(["-xO", "-n", "asman", "-n", "report", "-d", &owner]).output().unwrap();
