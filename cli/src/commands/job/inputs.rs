@@ -191,6 +191,6 @@ mod tests {
         assert_eq!(named.name, "data/n.txt");
         assert_eq!(named.key(), Some(protocol::sha256_hex("x".repeat(INLINE_BYTES_MAX + 1).as_bytes()).as_str()));
         assert!(read_one(&format!("../n={argument}")).is_err());
-        assert!(read_one(folder.path().to_str().unwrap()).unwrap_err().to_string().contains("no file"));
+        assert!(read_one(folder.path().to_str().unwrap()).unwrap_err().to_string().contains("not a file"));
     }
 }
