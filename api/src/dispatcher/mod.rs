@@ -34,9 +34,11 @@ const SLOTS_PER_STATEMENT: usize = 1_000;
 
 /// Time between the starts of two tidy-ups. Each scans the classes of its queues and usually finds nothing to do.
 const TIDY_PAUSE: Duration = Duration::from_secs(1);
-/// One claim statement in so many looks which of its queues are to be tidied up, by chance, so that every queue has its share:
-/// looking costs a descent of an index for each queue, a tenth of the claim.
+/// Of the claim statements for many queues, one in so many looks which of its queues need a tidy-up, by chance, so that every
+/// queue has its share: a look costs an index descent for each queue, a tenth of the claim.
 const LOOKS: u32 = 8;
+/// A statement for at most so many queues always looks, because its look costs little.
+const QUEUES_ALWAYS_LOOKED_AT: usize = 16;
 
 /// One worker's request.
 #[derive(Debug)]
@@ -210,7 +212,7 @@ fn jittered(poll: Duration) -> Duration {
 
 async fn fly(db: Db, batch: Batch) -> (Batch, Option<Claims>) {
     let start = std::time::Instant::now();
-    let is_looking = rand::rng().random_ratio(1, LOOKS);
+    let is_looking = batch.wants.len() <= QUEUES_ALWAYS_LOOKED_AT || rand::rng().random_ratio(1, LOOKS);
     let result = db.claim_and_look(&batch.wants, is_looking).await;
     metrics::histogram!("asman_claim_statement_seconds").record(start.elapsed().as_secs_f64());
     match result {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::Instant;
 
-use crate::test_api::{PROMPT, TestApi, claim_body, held, in_time};
+use crate::test_api::{PROMPT, TestApi, claim_body, eventually, held, in_time};
 
 /// Starts a claim that waits.
 fn spawn_claim(api: &TestApi, body: &Value) -> tokio::task::JoinHandle<Value> {
@@ -29,6 +29,11 @@ async fn an_idle_worker_gets_a_plain_job_at_once_beside_a_hundred_thousand_class
     fill(&api, 100_000).await;
     // Its first claim tidies up those classes.
     assert!(api.claim("q", "w", 1, "0s").await.is_empty());
+    eventually("the classes are tidied up", || async {
+        let offered = "select count(*) from asman.waiting_class where offered_qid is not null";
+        (api.count(offered).await == 0).then_some(())
+    })
+    .await;
     let mut times = Vec::new();
     for n in 0..100 {
         let waiting = spawn_claim(&api, &claim_body("w", 1, "20s"));
