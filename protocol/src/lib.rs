@@ -113,7 +113,7 @@ pub use log::{LogLine, Step};
 pub use login::{SplitDefinition, split_login, with_login, without_login};
 pub use message::{
     ClearMessage, ClientMessage, DefinitionsMessage, JobQuery, Jobs, JobsMessage, LogsMessage, ServerMessage, StateChange,
-    StateChangeValue, WorkersMessage,
+    StateChangeValue, StateCursor, WorkersMessage,
 };
 pub use missing::{Missing, MissingCode, MissingFor, MissingOutputs};
 pub use name::{InvalidName, JobId, Namespace, Qid, QueueName, WorkerId};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
@@ -155,6 +155,31 @@ pub struct JobsMessage {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<bool>"))]
     pub is_past: bool,
+    /// When the jobs were read, see [`StateCursor`]. Absent from past states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<StateCursor>,
+}
+
+/// A place in the history of the database: how many of its transactions had ended when something was read.
+///
+/// Of two states of a job, the one with the larger cursor is the newer one, whether they came by a socket or by a request, from one
+/// process or from two. On the wire it is a decimal number in a string, because it may exceed what a double can hold. Compare cursors
+/// as numbers, and only within one connection: a database that was restored from a dump counts from the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
+pub struct StateCursor(pub u64);
+
+impl Serialize for StateCursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for StateCursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 /// Payload of `Workers`.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use protocol::{HistoryEntry, Job, Qid, State};
+use protocol::{HistoryEntry, Job, Qid, State, StateCursor};
 
 use crate::queued::column;
 use crate::{Db, Result};
@@ -123,6 +123,11 @@ impl EventCursor {
         Self { qid, snapshot, reading: None }
     }
 
+    /// The place in the history of the database. What is read later contains everything before it.
+    pub fn state_cursor(&self) -> Option<StateCursor> {
+        cursor_of(&self.snapshot)
+    }
+
     fn place(&self) -> (&str, i64) {
         self.reading.as_ref().map_or(("0", 0), |reading| (reading.xid.as_str(), reading.seq))
     }
@@ -135,6 +140,15 @@ impl EventCursor {
         }
         Self { reading: Some(Reading { xid: last.xid.clone(), seq: last.seq, began }), ..self }
     }
+}
+
+/// How many transactions had ended in a snapshot, `xmin:xmax:xip,…`: those before xmax, except those that were under way. A snapshot
+/// that sees more has a larger number.
+pub(crate) fn cursor_of(snapshot: &str) -> Option<StateCursor> {
+    let mut parts = snapshot.splitn(3, ':').skip(1);
+    let end: u64 = parts.next()?.parse().ok()?;
+    let n_under_way = parts.next()?.split(',').filter(|xid| !xid.is_empty()).count();
+    Some(StateCursor(end.saturating_sub(n_under_way as u64)))
 }
 
 /// The oldest transaction that writes.
@@ -214,5 +228,18 @@ impl Db {
     /// The oldest transaction of the cluster that writes. It delays events after its beginning.
     pub async fn oldest_writer(&self) -> Result<Option<OldestWriter>> {
         Ok(sqlx::query_as(OLDEST_WRITER).fetch_optional(&self.pool).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_that_sees_more_has_a_larger_cursor() {
+        let in_order = ["10:10:", "10:12:10", "10:13:10", "13:13:", "13:20:13,14,15,16,17"];
+        let cursors = in_order.map(|snapshot| cursor_of(snapshot).unwrap().0);
+        assert_eq!(cursors, [10, 11, 12, 13, 15]);
+        assert_eq!(cursor_of(""), None);
     }
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use protocol::labels::{labels_of, own_tags};
-use protocol::{Finished, Job, JobResult, LogLine, Qid, Reason, Requirements, State, limits};
+use protocol::{Finished, Job, JobResult, LogLine, Qid, Reason, Requirements, State, StateCursor, limits};
 
+use crate::event::cursor_of;
 use crate::running::reason_of;
 use crate::{Db, Error, Result};
 
@@ -57,6 +58,9 @@ pub struct JobRow {
     /// How often a worker released it for a reason outside of the job; in listings.
     #[sqlx(default)]
     pub n_released: i16,
+    /// The snapshot in which it was read; never in listings.
+    #[sqlx(default)]
+    snapshot: String,
 }
 
 impl JobRow {
@@ -72,6 +76,11 @@ impl JobRow {
     /// When it was submitted, epoch milliseconds.
     pub fn queued_ms(&self) -> i64 {
         self.queued_ms
+    }
+
+    /// When it was read; never in listings, which begin at an [`EventCursor`](crate::EventCursor).
+    pub fn cursor(&self) -> Option<StateCursor> {
+        cursor_of(&self.snapshot)
     }
 
     /// How it ended.

@@ -465,6 +465,8 @@ export type JobsMessage = {
   isSubset: boolean,
   /** The jobs are in newer states by now, and a later message has those. This message is sent so that the client sees every state. */
   isPast?: boolean,
+  /** When the jobs were read, see [`StateCursor`]. Absent from past states. */
+  cursor?: StateCursor,
 }
 
 /** A job in a list. */
@@ -683,6 +685,15 @@ export type StateChangeValue = {
   /** The job's result, when a worker finished it. */
   result?: JobResult,
 }
+
+/**
+ * A place in the history of the database: how many of its transactions had ended when something was read.
+ *
+ * Of two states of a job, the one with the larger cursor is the newer one, whether they came by a socket or by a request, from one
+ * process or from two. On the wire it is a decimal number in a string, because it may exceed what a double can hold. Compare cursors
+ * as numbers, and only within one connection: a database that was restored from a dump counts from the beginning.
+ */
+export type StateCursor = string
 
 /** What a job was doing when it wrote a line. */
 export type Step = "docker image pull" | "cloning repo" | "docker build" | "Running" | "docker image push"

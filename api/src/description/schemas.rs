@@ -61,6 +61,9 @@ pub(crate) struct DefinitionAndJob {
     /// The job, with its result when it has one.
     #[schema(required = true)]
     results: Option<Job>,
+    /// When it was read: of two states of a job, the one with the larger cursor is the newer one. A decimal number, as in the messages
+    /// of `/q/{queue}/client`.
+    cursor: Option<String>,
 }
 
 /// What was submitted.

@@ -4,26 +4,22 @@
 //! read may come twice, which is harmless. Clients get every state that a job had, in order: the states that it has left by the
 //! time of the read come first. When a job disappears from listings, clients get a whole snapshot, as existing clients expect.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use protocol::{ClearMessage, Job, Jobs, JobsMessage, LogsMessage, Namespace, Qid, Reason, ServerMessage, State, WorkersMessage};
-use sql::{ChangedRow, Db, EventCursor, JobRow, Result};
+use protocol::{ClearMessage, Jobs, JobsMessage, Namespace, Qid, Reason, ServerMessage, State};
+use sql::{Db, EventCursor, JobRow, Result};
 
-use super::{Channel, Hub};
+use super::message::{joined, text_of, without_times, workers_message};
+use super::told::Told;
+use super::{Channel, Hub, message::jobs_message};
 use crate::hint::Kinds;
 
 /// Hints within this time become one message.
 const TICK: Duration = Duration::from_millis(5);
 /// How often every socket gets a whole snapshot. Existing workers and clients reconnect after 20 s without one.
 const SNAPSHOT: Duration = Duration::from_secs(10);
-
-/// A log message with this many lines gets no further chunk.
-const LINES_JOINED_MAX: usize = 1_000;
-
-/// A whole snapshot as text, shared by all sockets that need one.
-pub(crate) type Snapshot = Arc<str>;
 
 impl Hub {
     /// Makes messages until dropped.
@@ -63,40 +59,6 @@ impl Hub {
         });
         self.wake.notify_one();
         Ok(())
-    }
-
-    /// All jobs of a queue as one message, kept until the next hint.
-    pub(crate) async fn snapshot(&self, qid: Qid) -> Result<Snapshot> {
-        let kept = || self.with(|channels| channels.get(&qid).and_then(|channel| channel.feed.snapshot.clone()));
-        if let Some(kept) = kept() {
-            return Ok(kept);
-        }
-        // Many sockets that connect or lag at the same time share one read, which must not be older than their request.
-        let asked = Instant::now();
-        let reading = self.with(|channels| channels.get(&qid).map(|channel| Arc::clone(&channel.reading))).unwrap_or_default();
-        let mut last = reading.lock().await;
-        if let Some((_, text)) = last.as_ref().filter(|(began, _)| *began >= asked) {
-            return Ok(Arc::clone(text));
-        }
-        let _turn = self.snapshots.acquire().await;
-        let began = Instant::now();
-        let text = self.read_snapshot(qid).await?;
-        *last = Some((began, Arc::clone(&text)));
-        Ok(text)
-    }
-
-    async fn read_snapshot(&self, qid: Qid) -> Result<Snapshot> {
-        let marks = self.with(|channels| channels.get(&qid).map(|channel| *channel.marks.borrow()));
-        let rows = self.db.list_jobs(qid).await?;
-        let text = text_of(&ServerMessage::JobStates(jobs_message(&rows)));
-        self.with(|channels| {
-            let Some(channel) = channels.get_mut(&qid) else { return };
-            // It is kept only if nothing happened during the read.
-            if Some(*channel.marks.borrow()) == marks {
-                channel.feed.snapshot = Some(Arc::clone(&text));
-            }
-        });
-        Ok(text)
     }
 
     /// Every queue with sockets gets a whole snapshot, and its workers when they changed.
@@ -142,7 +104,7 @@ impl Hub {
             let mut rows = self.db.get_jobs(&keys).await?;
             let told = Told::of(&changes.rows, &rows);
             for (qid, jobs) in told.left {
-                let message = JobsMessage { state: Jobs { jobs }, is_subset: true, is_past: true };
+                let message = JobsMessage { state: Jobs { jobs }, is_subset: true, is_past: true, cursor: None };
                 self.send(qid, text_of(&ServerMessage::JobStateUpdates(message)));
             }
             let found: HashSet<(Qid, &str)> = rows.iter().map(|row| (row.qid, row.job_id.as_str())).collect();
@@ -170,6 +132,7 @@ impl Hub {
     }
 
     async fn send_changed(&self, rows: Vec<JobRow>) -> Result<()> {
+        let cursor = rows.first().and_then(JobRow::cursor);
         let mut by_queue: HashMap<Qid, Vec<JobRow>> = HashMap::new();
         for row in rows {
             by_queue.entry(row.qid).or_default().push(row);
@@ -192,7 +155,7 @@ impl Hub {
                 self.send(qid, text_of(&ServerMessage::ClearJobCache(message)));
             }
             if !listed.is_empty() {
-                let message = JobsMessage { is_subset: true, ..jobs_message(&listed) };
+                let message = JobsMessage { is_subset: true, ..jobs_message(&listed, cursor) };
                 self.send(qid, text_of(&ServerMessage::JobStateUpdates(message)));
             }
             if has_vanished {
@@ -247,88 +210,9 @@ impl Channel {
     }
 }
 
-/// One message for neighbouring chunks of one job and step: a burst must not push earlier messages out of the ring.
-fn joined(rows: Vec<sql::NewerRow>) -> Result<Vec<LogsMessage>> {
-    let mut messages: Vec<LogsMessage> = Vec::new();
-    for row in rows {
-        let mut logs = row.lines()?;
-        match messages.last_mut() {
-            Some(last) if last.job_id == row.job_id && last.step == row.step && last.logs.len() < LINES_JOINED_MAX => {
-                last.logs.append(&mut logs);
-                last.cursor = Some(row.lines_after);
-            }
-            _ => messages.push(LogsMessage { job_id: row.job_id, step: row.step, logs, cursor: Some(row.lines_after) }),
-        }
-    }
-    Ok(messages)
-}
-
 /// Cursors behind all present lines.
 async fn read_to_the_end(db: &Db, qid: Qid, running: &HashMap<String, i64>) -> Result<HashMap<String, (i64, i32)>> {
     let job_ids: Vec<&str> = running.keys().map(String::as_str).collect();
     let last = db.last_logs(qid, &job_ids).await?;
     Ok(last.into_iter().map(|(job_id, epoch, seq)| (job_id, (epoch, seq))).collect())
-}
-
-/// A message for these jobs.
-fn jobs_message(rows: &[JobRow]) -> JobsMessage {
-    let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
-    JobsMessage { state: Jobs { jobs }, is_subset: false, is_past: false }
-}
-
-/// The earlier states of jobs, in addition to the present ones.
-#[derive(Debug, Default)]
-struct Told {
-    /// The states that the jobs had and have left again, in messages in the same order.
-    left: Vec<(Qid, BTreeMap<String, Job>)>,
-    /// Jobs whose newest change came after the events were read: its own event will report it.
-    ahead: HashSet<(Qid, String)>,
-}
-
-impl Told {
-    fn of(changes: &[ChangedRow], rows: &[JobRow]) -> Self {
-        let now: HashMap<_, &JobRow> =
-            rows.iter().filter(|row| !row.is_item).map(|row| ((row.qid, row.job_id.as_str()), row)).collect();
-        let mut had: HashMap<(Qid, &str), Vec<&ChangedRow>> = HashMap::new();
-        for change in changes.iter().filter(|change| change.state().is_some()) {
-            let states = had.entry((change.qid, change.job_id.as_str())).or_default();
-            states.pop_if(|last| last.state() == change.state());
-            states.push(change);
-        }
-        let (mut messages, mut ahead) = (BTreeMap::<(usize, Qid), BTreeMap<String, Job>>::new(), HashSet::new());
-        for (key, mut states) in had {
-            let Some(row) = now.get(&key) else { continue };
-            if states.pop_if(|last| last.state() == Some(row.state())).is_none() {
-                ahead.insert((key.0, key.1.to_owned()));
-            }
-            let left = states.iter().map(|change| change.job_then(row.to_job()));
-            let listed = left.filter(|job| job.finished_reason.is_none_or(Reason::is_listed));
-            for (n, job) in listed.enumerate() {
-                messages.entry((n, key.0)).or_default().insert(key.1.to_owned(), job);
-            }
-        }
-        Self { left: messages.into_iter().map(|((_, qid), jobs)| (qid, jobs)).collect(), ahead }
-    }
-}
-
-/// The workers of a queue as one message.
-pub(crate) async fn workers_message(db: &Db, qid: Qid, lease: Duration) -> Result<Arc<str>> {
-    let rows = db.list_workers(qid, lease).await?;
-    let workers = rows.iter().map(sql::WorkerRow::to_info).collect();
-    Ok(text_of(&ServerMessage::Workers(WorkersMessage { workers })))
-}
-
-/// The part of the message that decides whether anything changed: every heartbeat changes `time`.
-fn without_times(text: &str) -> Arc<str> {
-    let mut value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-    let workers = value.pointer_mut("/payload/workers").and_then(|workers| workers.as_array_mut());
-    for worker in workers.into_iter().flatten() {
-        worker["time"] = 0.into();
-    }
-    value.to_string().into()
-}
-
-/// A server message as a text frame.
-pub(crate) fn text_of(message: &ServerMessage) -> Arc<str> {
-    serde_json::to_string(message).unwrap_or_default().into()
 }

@@ -10,7 +10,10 @@
 
 mod feed;
 mod listen;
+mod message;
 mod position;
+mod snapshot;
+mod told;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +24,8 @@ use sql::Db;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::hint::Kinds;
-pub(crate) use feed::{text_of, workers_message};
 pub(crate) use listen::{Listening, listen};
+pub(crate) use message::{text_of, workers_message};
 
 /// Most messages that a slow socket may be behind.
 const RING: usize = 64;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use protocol::State;
 use sql::{EventCursor, JobRow, LogCursor};
 
-use super::feed::Snapshot;
+use super::snapshot::Snapshot;
 
 /// The position in one queue's messages.
 #[derive(Debug, Default)]

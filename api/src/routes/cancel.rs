@@ -1,4 +1,4 @@
-//! Cancelling: a namespace ends its hold on a job.
+//! Cancelling and clearing: a namespace ends its hold on a job.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde_json::json;
 use sql::CancelOutcome;
 
+use super::job::NO_JOB;
 use crate::access::SubmitterOfJob;
 use crate::app::{App, AppState};
 use crate::description::parameters::{MessageParameter, NamespacePath};
-use crate::description::schemas::{Cancelled, Limited, Refusals};
+use crate::description::schemas::{Cancelled, Limited, Missing, Refusals};
 use crate::error::ApiError;
 use crate::extract::{JobPath, Parameters, Parts};
 use crate::hint::Kinds;
@@ -89,6 +90,27 @@ async fn answer(
             Json(json!({"success": true, "jobId": id, "namespace": namespace})).into_response()
         }
     })
+}
+
+/// `DELETE /q/:queue/j/:id?namespace=&message=`: remove the result of a job. A job that has not ended ends in the namespace, as with
+/// `cancel`. Returns when the change is durable. Doing it again is harmless.
+#[utoipa::path(
+    delete,
+    path = "/q/{queue}/j/{id}",
+    tag = "clients",
+    params(JobPath, CancelParameters),
+    responses((status = 200, description = "The queue does not have the result any more.", body = Cancelled), Missing, Limited, Refusals),
+)]
+pub(crate) async fn clear(
+    State(app): State<AppState>,
+    SubmitterOfJob(queue, id): SubmitterOfJob,
+    Parameters(parameters): Parameters<CancelParameters>,
+) -> Result<Response, ApiError> {
+    let namespace = parameters.namespace.unwrap_or_default();
+    match end_hold(&app, &queue, &id, &namespace, Reason::Deleted, parameters.message.as_deref()).await? {
+        CancelOutcome::Unknown => Err(NO_JOB),
+        _ => Ok(Json(json!({"success": true, "jobId": id, "namespace": namespace})).into_response()),
+    }
 }
 
 /// Ends a namespace's hold on a job, to cancel it or to remove its result, and notifies all clients.

@@ -164,7 +164,9 @@ async fn shown_text(app: &App, qid: Qid, id: &str, own: &OwnAddress) -> Result<S
     // A definition that an earlier release stored may still contain its login.
     let definition = without_login(text);
     let results = job.as_ref().map_or("null", |job| job.text.get());
-    Ok(format!("{{\"data\":{{\"definition\":{definition},\"results\":{results}}}}}"))
+    let cursor =
+        job.as_ref().and_then(|job| job.cursor).map(|cursor| format!(",\"cursor\":\"{}\"", cursor.0)).unwrap_or_default();
+    Ok(format!("{{\"data\":{{\"definition\":{definition},\"results\":{results}{cursor}}}}}"))
 }
 
 /// `GET …/definition.json`: the definition of a job as it was submitted, without a login in its build context's URL; or null.

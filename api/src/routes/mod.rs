@@ -114,7 +114,7 @@ fn queue_routes() -> OpenApiRouter<AppState> {
 
 fn job_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(job::get))
+        .routes(routes!(job::get, cancel::clear))
         .routes(routes!(job::definition))
         .routes(routes!(job::result))
         .routes(also("/q/{queue}/j/{id}/results.json", routes!(job::result)))

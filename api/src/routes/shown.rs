@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use protocol::{Finished, Job, LogLine, OmittedLines, Qid, Reason, State as JobState};
+use protocol::{Finished, Job, LogLine, OmittedLines, Qid, Reason, State as JobState, StateCursor};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -18,6 +18,8 @@ use crate::own_address::OwnAddress;
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) state: JobState,
+    /// When it was read.
+    pub(super) cursor: Option<StateCursor>,
     pub(super) text: Box<RawValue>,
 }
 
@@ -63,7 +65,7 @@ pub(super) async fn full_job(app: &App, qid: Qid, id: &str, own: &OwnAddress) ->
     }
     let finished = finished.as_ref().map(|finished| WithResult { finished, result: result.as_deref() });
     let text = serde_json::value::to_raw_value(&WithEnd { job: &job, finished }).map_err(unreadable)?;
-    Ok(Some(Shown { state: job.state, text }))
+    Ok(Some(Shown { state: job.state, cursor: row.cursor(), text }))
 }
 
 /// The end of a log for a result: the run's log, or the log of pull and build for a job that never ran.

@@ -148,11 +148,18 @@ impl Connection {
         }
         match frame {
             Message::Text(text) => return Ok(Some(text)),
-            Message::Close(_) => return Err(Closed),
+            Message::Close(_) => return self.answer_close().await,
             Message::Binary(_) => ignore(),
             Message::Ping(_) | Message::Pong(_) => {}
         }
         Ok(None)
+    }
+
+    /// The client closes the socket: its own Close frame, which the library has prepared, is sent back.
+    async fn answer_close(&mut self) -> Result<Option<Utf8Bytes>, Closed> {
+        let end = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        let _ = tokio::time::timeout(self.app.config.send_timeout.0, end).await;
+        Err(Closed)
     }
 
     /// When [`Connection::look`] runs: three times before a silent socket is closed, and not at once, because that would reset
@@ -259,8 +266,9 @@ impl Connection {
     pub(super) async fn send_job(&mut self, job_id: &JobId) -> Result<(), Closed> {
         let Ok(row_id) = self.row_id(job_id).await else { return Ok(()) };
         let Ok(row) = self.app.db.get_job(self.queue.qid(), &row_id).await else { return Ok(()) };
+        let cursor = row.as_ref().and_then(sql::JobRow::cursor);
         let listed = row.filter(|row| row.is_listed() && !row.is_item).map(|row| (row.job_id.clone(), row.to_job()));
-        let message = JobsMessage { state: Jobs { jobs: listed.into_iter().collect() }, is_subset: true, is_past: false };
+        let message = JobsMessage { state: Jobs { jobs: listed.into_iter().collect() }, is_subset: true, is_past: false, cursor };
         self.send(text_of(&ServerMessage::JobStateUpdates(message))).await
     }
 }

@@ -1,10 +1,11 @@
 -- The present state of these jobs. If a job ended and was queued again, its newest state counts.
 -- in:    $1 qid uuid[], $2 job_id text[]
 -- out:   qid uuid, job_id text, state text, queued_ms int8, since_ms int8, worker_id text, namespaces text[], tags text[], cpus float8,
---        gpus int4, memory_bytes int8, is_debug bool, reason text, attempt int2, is_item bool, namespace text
+--        gpus int4, memory_bytes int8, is_debug bool, reason text, attempt int2, is_item bool, namespace text,
+--        snapshot text
 -- locks: none
 -- index: running_pkey, queued_job, finished_pkey
-select n.*
+select n.*, pg_current_snapshot()::text as snapshot
 from unnest($1::uuid[], $2::text[]) as w (qid, job_id)
 cross join lateral (
   (select r.qid, r.job_id, 'Running' as state, (extract(epoch from r.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from r.claimed_at) * 1000)::int8 as since_ms,

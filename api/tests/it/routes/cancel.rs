@@ -1,8 +1,9 @@
 //! Cancelling: by namespace, by all, in both URL forms.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::test_api::{TestApi, definition};
+use crate::test_api::{TestApi, body_of, definition};
 
 async fn cancel(api: &TestApi, path: &str) -> (u16, Value) {
     api.post(&format!("/q/q/j/{path}"), json!({})).await
@@ -92,4 +93,37 @@ async fn a_bad_namespace_or_message_is_refused_and_the_job_lives_on() {
         crate::test_api::assert_one_sentence(&body);
     }
     assert_eq!(api.state(&id).await, "queued");
+}
+
+async fn clear(api: &TestApi, path: &str) -> (u16, Value) {
+    body_of(api.request(Method::DELETE, &format!("/q/q/j/{path}")).send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn a_result_is_removed_by_a_request_that_may_be_repeated() {
+    let api = TestApi::new().await;
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.finish(&id, epoch).await;
+    for _ in 0..2 {
+        assert_eq!(clear(&api, &id).await, (200, json!({"success": true, "jobId": id, "namespace": "_"})));
+        assert_eq!(api.get(&format!("/q/q/j/{id}")).await.1["data"]["results"]["finishedReason"], "Deleted");
+    }
+    api.submit("q", 1).await;
+    assert_eq!(api.state(&id).await, "queued", "its result is forgotten");
+    let (status, answer) = clear(&api, "nope").await;
+    assert_eq!((status, &answer["code"]), (404, &json!("no-job")));
+}
+
+#[tokio::test]
+async fn a_job_that_has_not_ended_is_cleared_in_one_namespace() {
+    let api = TestApi::new().await;
+    let mut id = String::new();
+    for namespace in ["a", "b"] {
+        id = api.submit_job("q", json!({"definition": definition(1), "control": {"namespace": namespace}})).await;
+    }
+    assert_eq!(clear(&api, &format!("{id}?namespace=a")).await.0, 200);
+    assert_eq!(api.state(&id).await, "queued");
+    assert_eq!(clear(&api, &format!("{id}?namespace=b")).await.0, 200);
+    assert!(api.claim("q", "w", 1, "0s").await.is_empty());
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use futures_util::SinkExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::compat::old_worker::OldWorker;
 use crate::socket::{Socket, ending, submission};
@@ -368,4 +370,44 @@ async fn a_socket_that_leaves_is_no_longer_counted() {
     assert_eq!(api.get("/q/q/status").await.1["clientCount"], 1);
     drop(socket);
     eventually("the socket is gone", || async { (api.get("/q/q/status").await.1["clientCount"] == 0).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn states_say_when_they_were_read_and_later_reads_have_larger_cursors() {
+    let cursor = |payload: &Value| payload["cursor"].as_str().map(|cursor| cursor.parse::<u64>().unwrap());
+    let api = TestApi::new().await;
+    let mut socket = Socket::connect_raw(&api, "/q/q/client").await;
+    let mut last = socket.until(|m| (m["type"] == "JobStates").then(|| cursor(&m["payload"]).unwrap())).await;
+    let id = api.submit("q", 1).await;
+    let (_, epoch) = api.claim_one("q", "w").await;
+    api.finish(&id, epoch).await;
+    loop {
+        let payload = socket.until(|m| m["payload"]["state"]["jobs"].get(&id).map(|_| m["payload"].clone())).await;
+        let Some(read) = cursor(&payload) else {
+            assert_eq!(payload["isPast"], true);
+            continue;
+        };
+        assert!(read >= last, "{read} {last}");
+        last = read;
+        if payload["state"]["jobs"][&id]["state"] == "Finished" {
+            break;
+        }
+    }
+    let read = cursor(&api.get(&format!("/q/q/j/{id}")).await.1["data"]).unwrap();
+    assert!(read >= last, "{read} {last}");
+    api.submit("other", 2).await;
+    socket.send(&json!({"type": "QueryJob", "payload": {"jobId": id}})).await;
+    let asked = socket.until(|m| m["payload"]["state"]["jobs"].get(&id).map(|_| cursor(&m["payload"]).unwrap())).await;
+    assert!(asked > read, "{asked} {read}");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_socket_gets_its_close_frame_back() {
+    let api = TestApi::new().await;
+    for path in ["/q/q/client", "/q/q/worker"] {
+        let mut socket = Socket::connect_raw(&api, path).await;
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        socket.stream.close(Some(frame)).await.unwrap();
+        assert_eq!(socket.closed().await, Some(1000), "{path}");
+    }
 }
