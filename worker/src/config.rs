@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use protocol::{Duration, QueueName, WorkerId, parse_size};
 
+use crate::claim::queues::Queues;
 use crate::disk::DiskConfig;
+use crate::engine::Gpus;
+use crate::engine::Init;
+use crate::engine::IsolationConfig;
 use crate::error::Error;
-use crate::gpus::Gpus;
-use crate::isolation::IsolationConfig;
-use crate::queues::Queues;
-use crate::run::Init;
 
 const API_DEFAULT: &str = "http://localhost:8000";
 /// Most jobs that a heartbeat can name.

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::atomic_file::{remove_unfinished, write_durably, write_whole};
+use crate::engine::{LABEL_LOCK, LABEL_OWNER};
 use crate::error::Error;
-use crate::executor::{LABEL_LOCK, LABEL_OWNER};
 use crate::owner::Owner;
 
 /// Characters of a job id in the names of its files: enough for people to tell jobs apart. The epoch makes the name unique.

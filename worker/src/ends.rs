@@ -13,8 +13,8 @@
 use protocol::{EndCode, EndFault};
 
 use crate::api::ApiError;
-use crate::executor::Fault;
-use crate::image::ImageReference;
+use crate::engine::Fault;
+use crate::engine::images::ImageReference;
 
 /// What the worker does with a job that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

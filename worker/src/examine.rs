@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
+use crate::engine::Docker;
+use crate::engine::Init;
+use crate::engine::Need;
+use crate::engine::isolation::{Isolation, Network, Wants};
 use crate::error::Error;
-use crate::executor::Docker;
-use crate::isolation::{Isolation, Network, Wants};
-use crate::probe::Need;
-use crate::run::Init;
 
 /// The result of one check, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ async fn examine_in(config: &Config, docker: &Docker, folder: &Path) -> Result<(
     let found = Isolation::examine(&config.isolation, &config.api, docker, &data, wants).await?;
     let _ = docker.remove_sandbox_image().await;
     let missing = found.unfit.as_ref().map(|unfit| unfit.need);
-    let fine = crate::probe::NEEDS.into_iter().filter(|need| missing.is_none_or(|missing| *need < missing));
+    let fine = crate::engine::probe::NEEDS.into_iter().filter(|need| missing.is_none_or(|missing| *need < missing));
     let fine = fine.filter(|need| *need != Need::Gpus || config.gpus.count() > 0);
     let mut needs: Vec<_> = fine.map(|need| (need, Finding::Fine(fine_sentence(need).to_owned()))).collect();
     needs.extend(found.unfit.map(|unfit| (unfit.need, Finding::Problem(unfit.sentence))));

@@ -16,8 +16,8 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::claim::Common;
 use crate::error::Error;
-use crate::session::Common;
 use crate::status::Look;
 
 #[derive(Clone)]

@@ -3,23 +3,22 @@
 //! In: a [`Config`] and a [`Shutdown`]. Out: [`run()`] ends when the worker has drained. A worker needs only the API's address and a
 //! queue's name: no database, no inbound port. The glossary in [`protocol`] explains the words.
 //!
-//! # Map
+//! # Rooms
 //!
-//! - `config`, `error`, `shutdown`: the public types.
-//! - `session`: claim loop, heartbeats, drain. They share `capacity` (the ledger) and `claims` (the held claims). `queues`: the queues of a
-//!   worker.
-//! - `status`, `stats`, `health`: the worker's state, its counts, and the server that reports them. `dockerd`: an engine that the worker
-//!   starts itself.
-//! - `run`: one claimed job, from its definition to its finish request. `ends`: what each failure means.
-//! - `log`: a container's bytes to lines, lines to numbered chunks, with back pressure.
-//! - `isolation`: stance, network with its firewall rules, sandboxes, secrets.
-//! - `executor`: runs containers or scripts. Only `executor/docker/` uses the engine's client.
-//! - `image`: pulls and logins. `build`: from a definition's build block to an image.
+//! Each room is a folder whose `mod.rs` says what comes in, what goes out and whose errors there are.
+//!
+//! - `claim`: claims jobs while there is capacity, keeps their leases, and sees each claim to its end.
+//! - `run`: one claimed job, from its definition to its finish request: inputs, log, outputs.
+//! - `engine`: what runs jobs: containers or scripts, their images and builds, their confinement.
+//! - `disk`: room on the machine's disks, caches, and the images to keep.
+//! - `network`: what jobs may reach, and the client for URLs that strangers chose.
+//!
+//! # Beside the rooms
+//!
+//! - `config`, `error`, `shutdown`, `secrets`: the public types. `examine`: the checks of a start, for `asman doctor`.
+//! - `status`, `stats`, `health`: the worker's state, its counts, and the server that reports them.
+//! - `ends`: what each failure means.
 //! - `owner`: which worker owns an object on the machine, and whether that worker is certainly dead.
-//! - `guard`: the client for URLs that strangers chose. `proxy`: the proxies of the environment.
-//! - `probe`: checks that jobs can run here before the first is claimed. `examine`: the same checks for `asman doctor`.
-//! - `folder_access`: access to files that a container wrote, for a worker that is not root.
-//! - `disk`: room on the machine's disks, images, job caches. `content`: the cache of inputs.
 //! - `api`: the HTTP calls. `data_directory`, `spool`, `atomic_file`: files on disk.
 //!
 //! # Invariants
@@ -35,50 +34,33 @@
 mod api;
 mod atomic_file;
 mod backoff;
-mod build;
-mod capacity;
-mod claims;
+mod claim;
 mod config;
-mod content;
 mod data_directory;
 mod disk;
-mod dockerd;
 mod ends;
+mod engine;
 mod error;
 mod examine;
-mod executor;
-mod folder_access;
-mod gpus;
-mod guard;
 mod health;
-mod image;
-mod isolation;
-mod log;
+mod network;
 mod owner;
-mod probe;
-mod proxy;
-mod queues;
 mod run;
-mod session;
+mod secrets;
 mod shutdown;
 mod spool;
 mod stats;
 mod status;
 
 pub use api::sentence_of;
+pub use claim::queues::{InvalidShare, QueueShare, Queues};
+pub use claim::run;
 pub use config::{Config, DockerLogin, ExecutorKind, Life};
 pub use disk::{DiskConfig, InvalidMark, Mark};
-pub use dockerd::Dockerd;
+pub use engine::{Dockerd, Gpus, Init, InvalidGpus, IsolationConfig, Need, Network};
+pub use engine::{docker_runtimes, docker_version, import_image};
 pub use error::Error;
 pub use examine::{Finding, Findings, examine};
-pub use executor::{docker_runtimes, docker_version, import_image};
-pub use gpus::{Gpus, InvalidGpus};
-pub use isolation::{
-    Destination, InvalidDestination, InvalidRegistryHost, InvalidSecret, IsolationConfig, Network, RegistryHost, SecretSource,
-};
-pub use probe::Need;
-pub use proxy::Proxies;
-pub use queues::{InvalidShare, QueueShare, Queues};
-pub use run::Init;
-pub use session::run;
+pub use network::{Destination, InvalidDestination, InvalidRegistryHost, Proxies, RegistryHost};
+pub use secrets::{InvalidSecret, SecretSource};
 pub use shutdown::Shutdown;

@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::guard::Guarded;
-use crate::proxy::Proxies;
+use crate::network::Guarded;
+use crate::network::Proxies;
 use crate::stats::Stats;
 use crate::status::{Obstacle, Status};
 pub use answer::sentence_of;

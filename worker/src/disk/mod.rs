@@ -7,11 +7,20 @@
 //!
 //! The worker never removes an image that it did not store itself, an image that a container uses, or the cache of a queue while a job of
 //! that queue runs. It removes nothing from an engine on another machine, because it cannot see that disk.
+//!
+//! `room` measures a file system, and `tree_size` a folder. `contents` is the cache of inputs, `job_caches` the caches of jobs, `images`
+//! the record of images, and `writers` what the running jobs write.
+//!
+//! # Errors
+//!
+//! A disk that cannot be measured counts as one with room: the write that fails says more. A removal that fails is logged and tried again.
 
+mod contents;
 mod images;
 mod job_caches;
 mod room;
 mod settings;
+mod tree_size;
 mod writers;
 
 use std::os::unix::fs::MetadataExt;
@@ -21,16 +30,17 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::content::Contents;
 use crate::data_directory::DataDirectory;
+use crate::engine::{Docker, Fault};
 use crate::error::Error;
-use crate::executor::{Docker, Fault};
+pub(crate) use contents::{Contents, PartFile, move_or_copy};
 use images::Candidate;
 pub(crate) use images::Images;
 pub(crate) use job_caches::{CacheInUse, JobCaches};
-pub(crate) use room::Room;
 use room::gibibytes;
+pub(crate) use room::{Room, mib};
 pub use settings::{DiskConfig, InvalidMark, Mark};
+pub(crate) use tree_size::size_of;
 pub(crate) use writers::{Writer, Writers};
 
 /// Pause between two checks for room.

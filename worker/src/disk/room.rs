@@ -47,6 +47,12 @@ pub(super) fn gibibytes(bytes: u64) -> String {
     if gib >= 0.1 || bytes == 0 { format!("{gib:.1} GiB") } else { format!("{:.1} MiB", gib * 1024.0) }
 }
 
+/// Mebibytes with one decimal.
+pub(crate) fn mib(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) / (1024 * 1024);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

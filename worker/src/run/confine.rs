@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use protocol::{EndCode, Step};
 
 use super::{RunError, Task, broken};
-use crate::executor::{ContainerSpec, Fault, ImageFacts, Mount};
-use crate::isolation::{Containers, PendingStart};
-use crate::log::Redactor;
+use crate::engine::isolation::{Containers, PendingStart};
+use crate::engine::{ContainerSpec, Fault, ImageFacts, Mount};
+use crate::run::log::Redactor;
 
 /// Folder of a job's secrets in the container.
 const SECRETS_FOLDER: &str = "/run/secrets";

@@ -10,8 +10,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::watch::Watch;
 use super::{Ended, RunError, Task, broken, image, inputs, signalled, trial};
 use crate::ends::Phase;
-use crate::executor::{ContainerSpec, Fault};
-use crate::log::Written;
+use crate::engine::{ContainerSpec, Fault};
+use crate::run::log::Written;
 
 /// The task that reads a container's output into the log.
 type Pump = AbortOnDropHandle<Result<Written, Fault>>;

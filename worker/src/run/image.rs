@@ -11,9 +11,9 @@ use protocol::{EndCode, EndFault, InvalidBuild, Step};
 use tokio::time::Instant;
 
 use super::{RunError, Task};
-use crate::build::{self, Block};
-use crate::image::{ImageReference, InvalidImage, pull};
-use crate::isolation::ForbiddenRegistry;
+use crate::engine::build::{self, Block};
+use crate::engine::images::{ImageReference, InvalidImage, pull};
+use crate::network::ForbiddenRegistry;
 
 /// The pause doubles with each attempt, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Runs one claimed job, from its definition to its finish request.
 //!
-//! In: a [`Task`]. Out: a [`FinishRequest`], or why there is none. This module calls the API only for files. The session handles claims,
-//! leases and the spool.
+//! In: a [`Task`]. Out: a [`FinishRequest`], or why there is none. This room calls the API only for files and the log. The room `claim`
+//! handles claims, leases and the spool.
 //!
 //! Order: inputs and image, container, output to the log, outputs. Every step ends early when the job must stop. The caller removes the
 //! container on every path, after the outputs were read and the finish is safe.
@@ -13,21 +13,17 @@ mod confine;
 mod container;
 mod environment;
 mod image;
-mod init;
 mod inputs;
+pub(crate) mod log;
 mod output_access;
 mod outputs;
 mod program;
 mod signalled;
 mod spec;
-mod tree_size;
 mod trial;
 mod watch;
 
 pub(crate) use image::forbidden;
-pub use init::Init;
-pub(crate) use tree_size::size_of;
-pub(crate) use watch::mib;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -36,11 +32,12 @@ use protocol::{Claim, EndCode, FinishRequest, JobResult, ParsedDefinition, Reaso
 use serde_json::json;
 
 use crate::api::Api;
-use crate::claims::StopSignal;
+use crate::claim::claims::StopSignal;
 use crate::data_directory::Scratch;
-use crate::executor::{Executor, Fault, RunEnd};
-use crate::isolation::{Containers, SecretSource};
-use crate::log::{Log, Written};
+use crate::engine::isolation::Containers;
+use crate::engine::{Executor, Fault, RunEnd};
+use crate::secrets::SecretSource;
+use log::{Log, Written};
 
 /// Why a job has no result.
 #[derive(Debug, thiserror::Error)]
@@ -113,14 +110,14 @@ pub(crate) struct Host {
     pub(crate) api: Arc<Api>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) worker: WorkerId,
-    /// Value of the label [`LABEL_DATA`](crate::executor::LABEL_DATA).
+    /// Value of the label [`LABEL_DATA`](crate::engine::LABEL_DATA).
     pub(crate) data_label: String,
     /// Memory limit of a job that states no memory.
     pub(crate) memory_bytes: u64,
     pub(crate) max_job_duration: Duration,
     pub(crate) stop_grace: Duration,
     /// Whether a container gets an init.
-    pub(crate) init: Init,
+    pub(crate) init: crate::engine::Init,
     /// A job that writes to stderr has failed.
     pub(crate) stderr_fails: bool,
     /// Secrets that jobs may ask for by name.
@@ -128,12 +125,12 @@ pub(crate) struct Host {
     /// None: the executor runs jobs without containers.
     pub(crate) containers: Option<Containers>,
     /// The cache of inputs.
-    pub(crate) contents: Arc<crate::content::Contents>,
+    pub(crate) contents: Arc<crate::disk::Contents>,
     /// The record of images that were pulled or built for jobs.
     pub(crate) images: Arc<crate::disk::Images>,
-    pub(crate) builds: crate::build::Settings,
+    pub(crate) builds: crate::engine::build::Settings,
     /// A trial container that this machine could not start, although nothing in it comes from a definition.
-    pub(crate) failed_trial: std::sync::Mutex<Option<crate::executor::ContainerSpec>>,
+    pub(crate) failed_trial: std::sync::Mutex<Option<crate::engine::ContainerSpec>>,
 }
 
 /// One job to run.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{RunError, Task, broken};
-use crate::folder_access;
+use crate::engine::folder_access;
 
 impl Task<'_> {
     /// Lets this worker read all outputs, because root in a container makes files that the worker's user may not read.

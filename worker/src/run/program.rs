@@ -7,7 +7,7 @@
 use protocol::{EndCode, Step};
 
 use super::{RunError, Task};
-use crate::executor::{Docker, Fault, Head, Program};
+use crate::engine::{Docker, Fault, Head, Program};
 use futures_util::StreamExt;
 
 /// Most files that are checked.

@@ -9,7 +9,7 @@ use protocol::{EndCode, Step};
 use tokio::time::{Instant, sleep};
 
 use super::RunError;
-use crate::executor::{Executor, RunEnd};
+use crate::engine::{Executor, RunEnd};
 
 /// `SIGTERM` and `SIGKILL`, as shells and engines count them.
 const CODES: [i64; 2] = [143, 137];

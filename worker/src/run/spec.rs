@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use protocol::{EndCode, Step};
 
 use super::{RunError, Task, command, environment};
-use crate::executor::{Confinement, ContainerSpec, LABEL_DATA, LABEL_EPOCH, LABEL_JOB, LABEL_WORKER, Mount};
+use crate::engine::{Confinement, ContainerSpec, LABEL_DATA, LABEL_EPOCH, LABEL_JOB, LABEL_WORKER, Mount};
 
 impl Task<'_> {
     /// The settings for a present image and written files, without isolation.

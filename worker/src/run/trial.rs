@@ -11,7 +11,7 @@ use protocol::{EndCode, Step};
 
 use super::{Host, RunError, Task, broken};
 use crate::ends::{self, Phase};
-use crate::executor::{ContainerSpec, Executor, Fault, ImageFacts, LABEL_DATA, Mount};
+use crate::engine::{ContainerSpec, Executor, Fault, ImageFacts, LABEL_DATA, Mount};
 
 /// Longest wait for a removal. After it, the removal continues in the background.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -86,7 +86,7 @@ fn blank(spec: &ContainerSpec) -> ContainerSpec {
         gpus: spec.gpus.clone(),
         has_init: true,
         labels: std::collections::HashMap::new(),
-        confinement: crate::executor::Confinement::default(),
+        confinement: crate::engine::Confinement::default(),
     }
 }
 

@@ -21,10 +21,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Task;
-use super::tree_size::size_of;
-use crate::disk::{Room, Writer};
-use crate::executor::ContainerLocation;
-use crate::isolation::Containers;
+use crate::disk::{Room, Writer, mib, size_of};
+use crate::engine::ContainerLocation;
+use crate::engine::isolation::Containers;
 
 const PAUSE_LEAST: Duration = Duration::from_millis(500);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
@@ -171,12 +170,6 @@ fn sentence(usage: Usage, most: u64, room: Option<Room>) -> String {
     let Usage { outputs, rootfs, volumes, cache } = usage;
     let places = [("outputs", outputs), ("root file system", rootfs), ("volumes", volumes), ("cache", cache)];
     format!("{why}: {}", places.map(|(place, bytes)| format!("{place} {}", mib(bytes))).join(", "))
-}
-
-/// Mebibytes with one decimal.
-pub(crate) fn mib(bytes: u64) -> String {
-    let tenths = bytes.saturating_mul(10) / (1024 * 1024);
-    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
 /// The file in which the kernel counts the processes that it refused to a container. None when it cannot be read here.

@@ -11,11 +11,12 @@ use protocol::{EndCode, Step, is_sha256};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, Url};
 
+use super::download::{Download, Progress, TransferFailure};
 use super::files::InputFile;
 use super::{RunError, Task, disk};
 use crate::api::ApiError;
 use crate::backoff::Backoff;
-use crate::content::{Contents, Download, PartFile, Progress, TransferFailure, move_or_copy};
+use crate::disk::{Contents, PartFile, move_or_copy};
 use crate::ends;
 
 /// After this many answers in a row without a byte from a URL the job fails: about ten seconds.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use protocol::{DataRef, Definition, nested_file};
 
 use crate::data_directory::Scratch;
-use crate::executor::Mount;
+use crate::engine::Mount;
 
 /// Folders that cannot contain a config file, and why. A config file in `/inputs` counts as an input.
 const RESERVED: [(&str, &str); 5] = [

@@ -3,6 +3,7 @@
 //! `files` decides the path of each file and refuses invalid names. `fetch` downloads files that are not in the definition itself.
 //! Bounds: 8 transfers at a time, 5 GiB each.
 
+mod download;
 mod fetch;
 mod files;
 
@@ -14,7 +15,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 use super::{RunError, Task};
-use crate::executor::Mount;
+use crate::engine::Mount;
 use files::{InputFile, InputFiles};
 
 const TRANSFERS_MAX: usize = 8;

@@ -1,0 +1,122 @@
+//! One claim from its start to its end: finished, released or revoked.
+
+use std::sync::{Arc, OnceLock};
+
+use futures_util::FutureExt;
+use protocol::{Claim, FinishRequest, HeldJob, InvalidDefinition, ParsedDefinition, Step};
+use tokio::task::JoinHandle;
+
+use super::Session;
+use super::cleanup::Cleanup;
+use crate::claim::capacity::Slot;
+use crate::claim::claims::HeldClaim;
+use crate::data_directory::{KeptClaim, Scratch};
+use crate::ends::{self, Course};
+use crate::run::log::{KeptChunk, Log};
+use crate::run::{RunError, Task, failed, timed_out};
+use crate::spool::SpooledFinish;
+
+/// A claim and everything that its job needs.
+pub(super) struct Work {
+    pub(super) claim: Claim,
+    pub(super) parsed: Result<ParsedDefinition, InvalidDefinition>,
+    pub(super) slot: Slot,
+    pub(super) held: HeldClaim,
+    /// The container that an earlier worker process started, and the log until then.
+    pub(super) running: Option<(String, Option<KeptChunk>)>,
+}
+
+/// Runs the job of one claim. Its capacity is free when the container has ended. The claim stays held until the API has the finish.
+pub(super) async fn work(session: Arc<Session>, work: Work) {
+    let Work { claim, parsed, slot, held, running } = work;
+    let (running, kept) = running.map_or((None, None), |(id, kept)| (Some(id), kept));
+    let path = session.data.scratch(&held.job).log();
+    let (log, uploader) = Log::open(Arc::clone(&session.api), session.queue.clone(), &held, path, kept);
+    let container = running.clone().map_or_else(OnceLock::new, OnceLock::from);
+    let cache_in_use = session.disks.job_caches.enter(session.queue.qid()).await;
+    let folders = session.folders(&claim, &slot, &held.job);
+    let result = match (parsed, folders) {
+        (Err(error), _) => Err(RunError::job(Step::Running, error.to_string())),
+        (_, Err(error)) => Err(RunError::Host(format!("scratch folder: {error}"))),
+        (Ok(parsed), Ok((scratch, cache))) => {
+            let (claim, parsed, gpus, stop) = (&claim, &parsed, &slot.gpus[..], &*held.stop);
+            let log = log.clone();
+            let host = &session.host;
+            let task = Task { host, claim, parsed, gpus, scratch, cache, log, stop, container: &container };
+            task.run(running.as_deref()).await
+        }
+    };
+    // After a failure the container may still run.
+    let has_ended = result.is_ok();
+    let result = close_log(result, claim.epoch, log, uploader).await;
+    let cleanup = Cleanup { job: held.job.clone(), container: container.into_inner(), has_ended, share: (slot, cache_in_use) };
+    match result {
+        Ok(finish) if !held.stop.is_revoked() => {
+            held.stop.close();
+            let finish = SpooledFinish { queue: session.queue.clone(), job_id: claim.job_id, finish };
+            let kept = session.keep(&finish).shared();
+            let deliver = async {
+                session.deliver(&finish, kept.clone()).await;
+                drop(held);
+            };
+            tokio::join!(session.clean_up(cleanup, kept.clone()), deliver);
+        }
+        // Release the claim before the cleanup is done, so that another worker can take the job.
+        result => {
+            tokio::join!(session.clean_up(cleanup, std::future::ready(())), session.release_failed(result.err(), held));
+        }
+    }
+}
+
+/// Turns a failure that ends the job into the request that finishes it, and returns when the API has the whole log.
+async fn close_log(
+    result: Result<FinishRequest, RunError>,
+    epoch: i64,
+    log: Log,
+    uploader: JoinHandle<()>,
+) -> Result<FinishRequest, RunError> {
+    let result = match result {
+        Err(RunError::Failed { code, step, status, message }) => {
+            log.error(step, &message).await;
+            match ends::course(code) {
+                Course::End => Ok(failed(epoch, code, status, &message)),
+                _ => Err(RunError::Failed { code, step, status, message }),
+            }
+        }
+        Err(RunError::TimedOut { code, step, message }) => {
+            log.error(step, &message).await;
+            Ok(timed_out(epoch, code, &message))
+        }
+        other => other,
+    };
+    drop(log);
+    // Joining fails only after a panic, which was reported already.
+    let _ = uploader.await;
+    result
+}
+
+impl Session {
+    fn folders(&self, claim: &Claim, slot: &Slot, job: &HeldJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
+        let scratch = self.data.make_scratch(job)?;
+        scratch.keep_claim(&KeptClaim { queue: self.queue.clone(), claim: claim.clone(), gpus: slot.gpus.clone() })?;
+        // Jobs of strangers share no folder, not even with jobs of the same stranger.
+        let is_untrusted = self.host.containers.as_ref().is_some_and(|containers| containers.isolation.is_untrusted());
+        let cache = if is_untrusted { scratch.own_cache() } else { self.data.cache(self.queue.qid()) };
+        Ok((scratch, cache?))
+    }
+
+    /// Releases a job that has no result, unless its claim was revoked.
+    async fn release_failed(&self, error: Option<RunError>, held: HeldClaim) {
+        let why = error.as_ref().and_then(|error| Some((error.code()?, error.to_string())));
+        if let Some((code, cause)) = &why {
+            let (job, fault) = (&held.job.job_id, code.fault().as_str());
+            tracing::error!(%job, %code, fault, %cause, "the job failed here and goes back to the queue");
+            if matches!(ends::course(*code), Course::ReleaseAndRest | Course::ReleaseAndStop) {
+                self.is_unwell.notify_one();
+            }
+        }
+        if !held.stop.is_revoked() {
+            self.release(&held, why).await;
+        }
+    }
+}

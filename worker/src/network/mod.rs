@@ -1,0 +1,36 @@
+//! What jobs and the worker may reach on the network.
+//!
+//! In: addresses and URLs that strangers chose, and what the owner permits. Out: rules of the kernel's packet filter, name servers for
+//! jobs, and a client that connects only where it may.
+//!
+//! - `firewall`, with `addresses`, `destination` and `jumps`: what the containers behind one bridge reach. The engine makes the bridge;
+//!   this room only names it.
+//! - `resolvers`: the name servers of jobs. `registries`: the registries that jobs of strangers may use.
+//! - `guard`: the client for URLs that strangers chose. `proxy`: the proxies of the environment.
+//!
+//! # Invariants
+//!
+//! - A URL of a stranger is resolved, judged and connected to by one address, so a second answer of a name server changes nothing.
+//! - An installation of rules replaces the old ones at once. There is no moment without rules.
+//!
+//! # Errors
+//!
+//! A refused URL is the job's fault or the owner's settings, and the error says which. A failure of the packet filter is the machine's.
+
+mod addresses;
+mod destination;
+mod firewall;
+mod guard;
+mod jumps;
+mod proxy;
+mod registries;
+mod resolvers;
+
+pub(crate) use addresses::is_public;
+pub use destination::{Destination, InvalidDestination};
+pub(crate) use firewall::Firewall;
+pub(crate) use guard::Guarded;
+pub use proxy::Proxies;
+pub(crate) use registries::{ForbiddenRegistry, check as check_registry};
+pub use registries::{InvalidRegistryHost, RegistryHost};
+pub(crate) use resolvers::Resolvers;
