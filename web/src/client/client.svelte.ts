@@ -17,11 +17,12 @@ import { Delivery } from "../metaframe/delivery.ts"
 import { Frame } from "../metaframe/frame.svelte.ts"
 import { openParent, type Parent, type ParentListener } from "../metaframe/parent.ts"
 import { Queue, type QueueOptions } from "../queue/queue.svelte.ts"
-import type { DataRef, Job } from "../wire.ts"
+import type { Job } from "../wire.ts"
 import type { Client, InputFile, KeptEdits, PastRun, Phase, Problem } from "./client.ts"
 import { Problems, sentenceOf } from "./problems.svelte.ts"
 import { UserFiles } from "./files.svelte.ts"
 import { type Guard, openGuard, REFUSALS, type Refused } from "./guard.svelte.ts"
+import { withInputsOf, withoutInputs } from "./job-inputs.ts"
 import { linkOf } from "./link.ts"
 
 /** Inputs and parameters that come within this time cause one rebuild. */
@@ -47,7 +48,7 @@ class AsmanClient implements Client {
   readonly params: ParamStore
   readonly queue: Queue
   readonly job: Current
-  readonly metaframe: Frame
+  readonly metaframe = new Frame()
   readonly guard: Guard
   readonly #history: History
   readonly #edits: Edits
@@ -55,7 +56,7 @@ class AsmanClient implements Client {
   readonly #delivery: Delivery
   readonly #parent: Parent
   readonly #resolver = new DefinitionResolver()
-  readonly #userFiles: UserFiles
+  readonly #userFiles = new UserFiles(this.#problems)
   #arrived: readonly InputFile[] = $state.raw([])
   #generation = 0
   #isSettingJob = false
@@ -73,9 +74,7 @@ class AsmanClient implements Client {
     this.#history = new History(database)
     this.#edits = new Edits(database, () => this.#place())
     this.#arrivals = new Arrivals(problems)
-    this.#userFiles = new UserFiles(problems)
     this.job = this.#makeJob(database)
-    this.metaframe = new Frame()
     this.#parent = (options.openParent ?? openParent)({
       onConnected: () => this.#connected(),
       onInputs: (values) => this.#take(values),
@@ -116,7 +115,7 @@ class AsmanClient implements Client {
 
   /** Whether the user's last action counts. */
   #acts(kind: "press" | "files" = "press"): boolean {
-    // It counts for the queue that the parameters name now.
+    // It counts for the queue that the parameters name now, even if that was set just before.
     this.params.flush()
     if (this.queue.use(this.params)) this.#queueChanged()
     return this.guard.act(kind)
@@ -145,11 +144,8 @@ class AsmanClient implements Client {
 
   /** Removes inputs from the job itself. */
   #dropInputs(names: readonly string[]): void {
-    const { job } = this.params
-    const left = Object.entries(job?.inputs ?? {}).filter(([name]) => !names.includes(name))
-    if (!job?.inputs || left.length === Object.keys(job.inputs).length) return
-    const { inputs: _, ...rest } = job
-    this.params.setJob(left.length > 0 ? { ...rest, inputs: Object.fromEntries(left) } : rest)
+    const left = withoutInputs(this.params.job, names)
+    if (left) this.params.setJob(left)
   }
 
   /**
@@ -163,9 +159,9 @@ class AsmanClient implements Client {
     // Files that were replaced or removed in the meantime belong to the next definition.
     const now = new Map(this.#userFiles.inputs())
     if (!job || allowsetjob || this.job.id !== id || !sent.every(([name, file]) => now.get(name) === file)) return
-    const refs = sent.map(([name]): [string, DataRef | undefined] => [name, definition.inputs?.[name]])
-    this.params.setJob({ ...job, inputs: { ...job.inputs, ...Object.fromEntries(refs.filter(isReferred)) } })
-    this.#userFiles.markSaved(sent.map(([name]) => name))
+    const names = sent.map(([name]) => name)
+    this.params.setJob(withInputsOf(job, definition, names))
+    this.#userFiles.markSaved(names)
   }
 
   say(key: string, text: string, fix?: string): void { this.#problems.say(key, text, fix) }
@@ -273,27 +269,23 @@ class AsmanClient implements Client {
     this.job.restart()
   }
 
-  async #run(isAnew: boolean): Promise<void> {
-    this.params.flush()
-    // A queue that was set just before, for example by the first click, counts at once.
-    if (this.queue.use(this.params)) this.#queueChanged()
+  async #run(isAgain: boolean): Promise<void> {
     if (!isRunnable(this.params.job) || !this.queue.address) return
     this.job.prepare()
     if (this.#timer !== undefined) this.#rebuildNow()
     // A stale rebuild is followed by a newer one.
     for (let building; building !== this.#building;) await (building = this.#building)
     if (this.#problems.list.some(({ key }) => key === "definition")) return this.job.giveUp()
-    this.job.run(isAnew)
+    this.job.run(isAgain)
   }
 
   #finished(jobId: string, record: Job): void {
     const { address } = this.queue
     const result = record.finished?.result
     if (!address || !result) return
-    const { resolverefs, allowsetjob } = this.params
+    const { resolverefs: resolves, allowsetjob: tellsStatus } = this.params
     const url = `${address.url}/j/${jobId}`
-    const { base } = address
-    this.#delivery.offer({ jobId, result, base, token: this.queue.token, url, resolves: resolverefs, tellsStatus: allowsetjob })
+    this.#delivery.offer({ jobId, result, base: address.base, token: this.queue.token, url, resolves, tellsStatus })
   }
 
   #phaseChanged(phase: Phase): void {
@@ -304,8 +296,4 @@ class AsmanClient implements Client {
     const isTold = !["empty", "no-queue", "ready", "uploading", "submitting"].includes(phase)
     if (isTold) this.#history.update(id, this.queue.name, phase, this.job.result?.duration)
   }
-}
-
-function isReferred(entry: [string, DataRef | undefined]): entry is [string, DataRef] {
-  return entry[1] !== undefined
 }

@@ -19,7 +19,7 @@ export type Phase =
   | "ready"
   /** A run was requested, and large inputs are being uploaded first. */
   | "uploading"
-  /** Sent, not yet confirmed. */
+  /** A run was requested, and the server has not shown it yet. */
   | "submitting"
   | "queued"
   /** A worker pulls or builds the image. */

@@ -128,8 +128,7 @@ test("the longest run of the parameter goes into the control, where it does not 
   client.run()
   await wait(300)
   expect(client.job.id).toBe(idOf("x"))
-  expect(server.changes()[0]).toMatchObject({ value: { enqueued: { control: { namespace: "_", maxDuration: "5m" },
-    debug: true } } })
+  expect(server.changes()[0]).toMatchObject({ job: { control: { namespace: "_", maxDuration: "5m" }, debug: true } })
 })
 
 test("a variable that alone changes leads to another job", async () => {

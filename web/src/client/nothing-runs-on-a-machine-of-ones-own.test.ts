@@ -1,11 +1,11 @@
 import { expect, test } from "vitest"
-import type { ClientMessage } from "../wire.ts"
+import type { FakeServer } from "../queue/server.fake.ts"
 import { Guard } from "./guard.svelte.ts"
 import { b64, fragment, idOf, inFakeTime, wait, world } from "./world.fake.ts"
 
 inFakeTime()
 
-const changes = (messages: ClientMessage[]): string[] => messages.filter(({ type }) => type === "StateChange").map(({ type }) => type)
+const changes = (server: FakeServer): string[] => server.changes().map(({ is }) => is)
 
 /** A client of a local instance at https://host. `now` is how long its window is in front. */
 async function own(hash: string, { isFramed = false, now = { ms: 10_000 } } = {}) {
@@ -25,7 +25,7 @@ test("neither an autostart link nor the parent's inputs and job run or upload an
     parent.listener.onInputs({ "a.txt": "x".repeat(5_000), job: JSON.stringify({ image: "a", command: "theirs" }) })
     await wait(5_000)
     expect(client.job.definition).toMatchObject({ command: "theirs" })
-    expect(changes(server.messages())).toEqual([])
+    expect(changes(server)).toEqual([])
     expect(server.requests.filter(({ init }) => init.method === "POST" || init.method === "PUT")).toEqual([])
   }
 })
@@ -39,7 +39,7 @@ test("in a frame no press counts, and the page says why", async () => {
   client.addFiles([new File(["secret".repeat(1_000)], "secret.txt")])
   client.queue.cancel(idOf("x"))
   await wait(5_000)
-  expect(changes(server.messages())).toEqual([])
+  expect(changes(server)).toEqual([])
   expect(server.requests.filter(({ init }) => (init.method ?? "GET") !== "GET")).toEqual([])
   expect(client.files).toEqual([])
   expect(client.problems.map(({ key }) => key)).toEqual(["guard"])
@@ -53,11 +53,11 @@ test("in a separate window a press runs the job, but not at the moment when the 
   await wait(3_000)
   client.run()
   await wait(500)
-  expect([changes(server.messages()), client.job.phase]).toEqual([[], "ready"])
+  expect([changes(server), client.job.phase]).toEqual([[], "ready"])
   now.ms = 10_000
   client.run()
   await wait(500)
-  expect(changes(server.messages())).toEqual(["StateChange"])
+  expect(changes(server)).toEqual(["submit"])
   expect(client.problems).toEqual([])
 })
 
@@ -85,5 +85,5 @@ test("a queue that the parent sets on this machine is restricted on every server
   server.opens()
   server.tells({}, false)
   await wait(5_000)
-  expect(changes(server.messages())).toEqual([])
+  expect(changes(server)).toEqual([])
 })

@@ -9,14 +9,14 @@ import type { ResolvedDefinition } from "../definition/resolve.ts"
 import { Uploader } from "../definition/upload.ts"
 import { Lines } from "../log/lines.ts"
 import type { ReadLines } from "../log/whole.ts"
-import { endChange, type Queue, type QueueListener } from "../queue/queue.svelte.ts"
+import type { Queue, QueueListener } from "../queue/queue.svelte.ts"
 import { bearerOfFile } from "../queue/token.ts"
-import type { Definition, Fault, Job, JobResult, LogsMessage, StateChange } from "../wire.ts"
+import type { Definition, Fault, Job, JobResult, LogsMessage } from "../wire.ts"
 import type { Database } from "./database.ts"
 import { explain } from "./explain.ts"
 import { LogFollower, readLogPage } from "./follower.ts"
 import { hasResult, isActive, phaseOf } from "./phase.ts"
-import { controlOf, type Terms } from "./submit.ts"
+import { namespaceOf, type Terms } from "./submit.ts"
 import { JobRecord } from "./job-record.svelte.ts"
 import type { Stage } from "./stage.ts"
 import { Submission } from "./submission.svelte.ts"
@@ -69,12 +69,11 @@ export class Current implements CurrentJob, QueueListener {
     this.#follower = new LogFollower(this.log, (path, signal) => this.#queue.read(path, signal))
     this.#submission = new Submission({
       queue: this.#queue, problems: options.problems, terms: options.terms, uploader: this.#uploader,
-      onChange: () => this.#tellPhase(), onRecord: (record) => this.#jobRecord.consider(record), onEnd: () => {},
+      onChange: () => this.#tellPhase(),
     })
     this.#jobRecord = new JobRecord({
       queue: this.#queue, problems: options.problems, database: options.database, submission: this.#submission,
       follower: this.#follower, log: this.log,
-      isDue: () => this.#timers.has("submit"),
       onChange: () => this.#tellPhase(), onResult: options.onResult,
     })
     this.#queue.listener = this
@@ -104,7 +103,7 @@ export class Current implements CurrentJob, QueueListener {
       phase: this.phase, connection: this.#queue.connection, record: this.record, result: this.result,
       waiting: this.#jobRecord.waiting,
       nWorkers: this.#queue.workers.length, nUploads: Object.keys(this.uploads).length,
-      isWaiting: this.#submission.isWaiting, hasNoResult: this.#jobRecord.hasNoResult,
+      isWaiting: this.#submission.isWaiting, isRetrying: this.#submission.isRetrying, hasNoResult: this.#jobRecord.hasNoResult,
       stage: this.#jobRecord.stage, definition: this.definition,
     })
   }
@@ -158,7 +157,7 @@ export class Current implements CurrentJob, QueueListener {
     this.#tellPhase()
   }
 
-  // Messages of the socket.
+  // News of the feed.
 
   onOpen(): void {
     this.#isAnswered = false
@@ -187,11 +186,6 @@ export class Current implements CurrentJob, QueueListener {
     if (jobId === this.id && !this.#submission.isUnderWay) void this.#jobRecord.vanished()
   }
 
-  onUnconfirmed(change: StateChange): void {
-    const { enqueued } = change.value
-    if (change.job === this.id && enqueued) void this.#submission.confirm(enqueued, this.#life.signal)
-  }
-
   // Requests of the user.
 
   /** Shows at once that a run was requested; `run` or `giveUp` follows. */
@@ -203,47 +197,58 @@ export class Current implements CurrentJob, QueueListener {
     this.#submission.end()
   }
 
-  /** Submits the job. With `isAnew` an earlier result is removed on the server; here it stays until the new one comes. */
-  run(isAnew = false): void {
+  /** Submits the job. With `isAgain` it runs even if it has a result, which stays here until the new one comes. */
+  run(isAgain = false): void {
     const resolved = this.#resolved
     if (!resolved || !this.#queue.address) return this.giveUp()
     this.prepare()
     this.#isStarted = true
     this.#isStopped = false
-    this.#timers.after("submit", SUBMIT_MS, () => void this.#submit(isAnew))
+    this.#timers.after("submit", SUBMIT_MS, () => void this.#submit(isAgain))
   }
 
-  /** Stops it, here at once. A change that was not sent yet is never sent. */
+  /** Stops it, here at once. A submission that was not sent yet is never sent. */
   stop(): void {
     const id = this.id
     const hasEnded = hasResult(this.record) && !this.#submission.isUnderWay
     if (id === undefined || hasEnded) return
-    this.#timers.end("submit")
     this.#life.abort()
     this.#life = new AbortController()
     this.#jobRecord.follow(id, this.#life.signal)
-    this.#isStopped = true
-    this.giveUp()
-    this.#queue.outbox.post([endChange(id, "Cancelled", this.#namespace)])
-    this.#jobRecord.mark("Cancelled")
+    void this.#end(id, "cancel")
   }
 
   /** Removes the result, here and on the server. */
   clear(): void {
     const id = this.id
-    if (id === undefined || !this.#queue.address) return
-    this.#queue.outbox.post([endChange(id, "Deleted", this.#namespace)])
+    if (id !== undefined && this.#queue.address) void this.#end(id, "clear")
+  }
+
+  /** Shows the end at once, and sends it until the server acknowledges it. */
+  async #end(id: string, how: "cancel" | "clear"): Promise<void> {
+    const { signal } = this.#life
+    this.#timers.end("submit")
     this.#isStopped = true
+    this.#jobRecord.mark(how === "clear" ? "Deleted" : "Cancelled")
     this.giveUp()
-    this.#jobRecord.mark("Deleted")
+    const outcome = await this.#queue.end(id, how, namespaceOf(this.#options.terms()))
+    if (signal.aborted) return
+    if ("why" in outcome) {
+      this.#options.problems.say(how, `The ${how === "clear" ? "removal of the result" : "stop"} was not sent: ${outcome.why}.`)
+      return this.#jobRecord.unmark()
+    }
+    this.#options.problems.clear(how)
+    this.#jobRecord.settle()
+    this.#query()
   }
 
   /** Checks whether the job should start automatically. Also called when the parameter changes. */
   autostart(): void {
     const record = this.record
+    // A job that the server had is not started when it is cancelled, replaced or cleared elsewhere.
+    if (isActive(record) || hasResult(record)) this.#isStarted = true
     const isWanted = this.#options.isAutostart() && this.#resolved !== undefined && !this.#isStarted && !this.#isStopped
-    const isKnown = record !== undefined && (isActive(record) || hasResult(record))
-    if (isWanted && this.#isAnswered && this.#queue.connection === "open" && !isKnown) this.run()
+    if (isWanted && this.#isAnswered && this.#queue.connection === "open") this.run()
   }
 
   /** Uploads dropped files before a run is requested. Returns whether the server has all of them. */
@@ -258,10 +263,6 @@ export class Current implements CurrentJob, QueueListener {
     this.#timers.endAll()
   }
 
-  get #namespace(): string {
-    return controlOf(this.#options.terms(), undefined).namespace ?? "_"
-  }
-
   #tellPhase(): void {
     const { phase, id } = this
     const told = `${phase} ${id}`
@@ -271,7 +272,7 @@ export class Current implements CurrentJob, QueueListener {
   }
 
   #query(): void {
-    if (this.id === undefined || !this.#queue.send({ type: "QueryJob", payload: { jobId: this.id } })) return
+    if (this.id === undefined || !this.#queue.query(this.id)) return
     if (!this.#isAnswered) this.#timers.after("answer", ANSWER_MS, () => this.#answered())
   }
 
@@ -281,14 +282,14 @@ export class Current implements CurrentJob, QueueListener {
     this.autostart()
   }
 
-  async #submit(isAnew: boolean): Promise<void> {
+  async #submit(isAgain: boolean): Promise<void> {
     const resolved = this.#resolved!
     const { signal } = this.#life
     if (!(await this.#submission.prepare(resolved, signal)) || signal.aborted) return
-    const old = isAnew && hasResult(this.record) ? this.record : undefined
+    const before = this.record
     this.#jobRecord.makeWay()
     this.#options.onSubmit(resolved)
-    this.#submission.submit(resolved, old, signal)
+    void this.#submission.submit(resolved, before, isAgain && hasResult(before), signal)
     this.#tellPhase()
   }
 }

@@ -40,6 +40,8 @@ export interface Situation {
   readonly nUploads: number
   /** Whether an upload waits for the connection. */
   readonly isWaiting: boolean
+  /** Whether a try to send the job failed, and another one follows. */
+  readonly isRetrying: boolean
   readonly hasNoResult: boolean
   readonly stage: Stage | undefined
   readonly definition: Definition | undefined
@@ -57,8 +59,7 @@ export function explain(now: Situation): string {
     case "no-queue": return "Set the queue that should run it."
     case "ready": return now.record?.finishedReason === "Deleted" ? "Its result was cleared." : ""
     case "uploading": return uploadText(now)
-    case "submitting": return now.connection === "open" ? "The queue has not confirmed it yet."
-      : "It will be sent as soon as the queue is connected."
+    case "submitting": return now.isRetrying ? "It will be sent as soon as the server can be reached." : "It is being sent to the queue."
     case "queued": return waitingText(now.waiting, now.nWorkers)
     case "building": return `${onWorker(now.record)} ${stageText(now.stage)}.`
     case "running": return `${onWorker(now.record)} runs it.`

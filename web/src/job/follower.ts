@@ -1,14 +1,12 @@
 /**
- * The log of the current job while it runs. The socket sends only new lines, so a page that opens late, or was disconnected for a
- * moment, first reads the log so far and then continues where it ends.
- *
- * Lines have numbers, separately for the build and the run, and a message says with which number it ends. So a repeated line is
- * shown once, a gap is noticed and read, and lines are never compared. A message without a number comes from another kind of
- * server: if the log can be read, it only means that there is more to read.
+ * The log of the current job while it runs. The feed sends only new lines, so a page that opens late, or was disconnected for a
+ * moment, first reads the log so far and then continues where it ends; a gap is read too. A message without a number comes from
+ * another kind of server: if the log can be read, it only means that there is more to read.
  */
 import { isObject } from "../definition/shape.ts"
 import type { LogPart, LogStore } from "../log/store.ts"
 import { readLines } from "../queue/frames.ts"
+import { JoinedLines } from "../queue/joined.ts"
 import type { LogLine, LogsMessage, Step } from "../wire.ts"
 import { StageReader } from "./stage.ts"
 
@@ -46,8 +44,7 @@ export class LogFollower {
   readonly #read: Read
   /** Ends the present read of the log so far. */
   #reading = new AbortController()
-  /** How many lines of each log were received, by the server's numbers. */
-  #seen = { build: 0, run: 0 }
+  readonly #lines = new JoinedLines()
   /** Whether the server has a readable log, if that was tried. */
   #hasLog: boolean | undefined
   #signal: AbortSignal = AbortSignal.abort()
@@ -73,12 +70,12 @@ export class LogFollower {
   clear(): void {
     this.#reading.abort()
     this.#waiting = undefined
-    this.#seen = { build: 0, run: 0 }
+    this.#lines.restart()
     this.stages.clear()
     this.#log.clear()
   }
 
-  /** Takes lines from the socket. Returns false if they are not needed: of another job, or of a step after the run. */
+  /** Takes lines from the feed. Returns false if they are not needed: of another job, or of a step after the run. */
   take(message: LogsMessage): boolean {
     const { jobId, step, logs } = message
     if (jobId !== this.#jobId || step === "docker image push" || logs.length === 0) return false
@@ -116,8 +113,8 @@ export class LogFollower {
 
   /** Reads the missing lines of the run, from the beginning if there are gaps. Returns false if they cannot be read. */
   async #readRest(signal: AbortSignal): Promise<boolean> {
-    if (!this.#log.isWhole || this.#seen.run === 0) {
-      this.#seen.run = 0
+    if (!this.#log.isWhole || this.#lines.seen("run") === 0) {
+      this.#lines.restart("run")
       this.#log.replace("run", [])
     }
     return this.#readOn("run", signal)
@@ -130,23 +127,19 @@ export class LogFollower {
     this.#log.append("run", run)
   }
 
-  /** Whether the message continues where the log here ends, or contains nothing new. */
+  /** Whether no line is missing before the message. */
   #isNext(message: LogsMessage): boolean {
     const { cursor, logs } = message
-    return cursor === undefined ? this.#hasLog !== true : cursor - logs.length <= this.#seen[partOf(message)]
+    return cursor === undefined ? this.#hasLog !== true : this.#lines.missing(partOf(message), logs.length, cursor) === 0
   }
 
   /** Appends the new lines of a message. Missing lines before it are reported. */
   #place(message: LogsMessage): void {
     const part = partOf(message)
-    const { logs } = message
-    const seen = this.#seen[part]
-    const end = message.cursor ?? seen + logs.length
-    const first = end - logs.length
-    if (end <= seen) return
-    if (first > seen) this.#log.note(part, first - seen)
-    this.#log.append(part, first < seen ? logs.slice(seen - first) : logs)
-    this.#seen[part] = end
+    const { logs, cursor } = message
+    const nMissing = cursor === undefined ? 0 : this.#lines.missing(part, logs.length, cursor)
+    if (nMissing > 0) this.#log.note(part, nMissing)
+    this.#log.append(part, this.#lines.take(part, logs, cursor))
   }
 
   /** Reads until all waiting messages continue where the log here ends. Returns false if a newer read has ended it. */
@@ -178,10 +171,9 @@ export class LogFollower {
   async #readOn(part: LogPart, signal: AbortSignal): Promise<boolean> {
     try {
       for (let n = 0; n < ANSWERS_MAX; n++) {
-        const page = await readLogPage(this.#read, this.#jobId, part, this.#seen[part], signal)
+        const page = await readLogPage(this.#read, this.#jobId, part, this.#lines.seen(part), signal)
         if (!page || signal.aborted) return false
-        this.#log.append(part, page.lines)
-        this.#seen[part] = page.next
+        this.#log.append(part, this.#lines.take(part, page.lines, page.next))
         if (page.isLast) break
       }
       return true

@@ -1,19 +1,19 @@
 /**
- * What is known about the current job: the server's record and ours, its result, its position in the queue. `follow` switches to
- * another job; the earlier signal ends all work for the earlier job.
+ * What is known about the current job: the server's record, its result, its position in the queue. `follow` switches to another
+ * job; the earlier signal ends all work for the earlier job.
+ *
+ * Two records of our own may stand in for the server's: the result that this browser stored, and the end that the user asked for.
  */
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import { sha256Hex } from "../definition/sha256.ts"
 import type { Lines } from "../log/lines.ts"
 import type { Queue } from "../queue/queue.svelte.ts"
-import { winner } from "../queue/winner.ts"
 import type { Job, JobResult, LogsMessage } from "../wire.ts"
 import type { Database } from "./database.ts"
 import { readWaiting, type Waiting } from "./explain.ts"
 import type { LogFollower } from "./follower.ts"
-import { recordOf } from "./submit.ts"
 import { omittedLines, loadResult } from "./load.ts"
-import { hasResult, isActive } from "./phase.ts"
+import { hasResult, isActive, isLive } from "./phase.ts"
 import type { Stage } from "./stage.ts"
 import type { Submission } from "./submission.svelte.ts"
 import { Timers } from "./timers.ts"
@@ -23,6 +23,8 @@ const LOOK_MS = 4_000
 const FIRST_LOOK_MS = 300
 /** After this time without build output, a commit whose image exists counts as running. */
 const QUIET_MS = 15_000
+/** The submission of a run that the server has not shown yet. */
+const UNKNOWN = -1
 
 export interface JobRecordOptions {
   readonly queue: Queue
@@ -31,8 +33,6 @@ export interface JobRecordOptions {
   readonly submission: Submission
   readonly follower: LogFollower
   readonly log: Lines
-  /** Whether a submission was requested and is not sent yet. */
-  readonly isDue: () => boolean
   /** Something changed that the phase depends on. */
   readonly onChange: () => void
   /** The result of the job was loaded. */
@@ -49,8 +49,10 @@ export class JobRecord {
   isOnServer = $state(false)
   /** The progress of the image; undefined when it is ready. */
   stage: Stage | undefined = $state.raw(undefined)
-  /** Our own record: from the database, or of a cancel that the server may not know yet. */
-  #ours: Job | undefined
+  /** The result that this browser has stored. */
+  #kept: Job | undefined
+  /** The end that the user asked for, which the server may not know yet. */
+  #mark: Job | undefined
   #loading: Job | undefined
   #id = ""
   #signal: AbortSignal = AbortSignal.abort()
@@ -71,35 +73,34 @@ export class JobRecord {
   /** Forgets everything, only here. */
   forget(): void {
     this.#timers.endAll()
-    this.record = this.result = this.waiting = this.#ours = this.#loading = undefined
+    this.record = this.result = this.waiting = this.#kept = this.#mark = this.#loading = undefined
     this.stage = undefined
     this.hasNoResult = this.isOnServer = false
   }
 
   /** Prepares for a new run: an old result stays visible, but is no longer stored. */
   makeWay(): void {
-    this.#ours = undefined
+    this.#mark = undefined
     this.forgetKept()
     if (!hasResult(this.record)) this.record = undefined
   }
 
   /** Deletes the result that this browser stores. */
   forgetKept(): void {
+    this.#kept = undefined
     void this.#options.database.forgetResult(this.#key)
   }
 
-  /** Takes the job's record from a list of the server, whole or not; or none. */
+  /** Takes the job's record from the server's list, whole or not; or none. */
   tell(record: Job | undefined, isWhole: boolean): void {
-    if (!record && this.#ours?.finishedReason === "Deleted") this.#ours = undefined
     if (record) this.consider(record)
-    else if (isWhole && isActive(this.record) && !this.#options.queue.outbox.has(this.#id)) void this.#askEnd()
+    else if (isWhole && isActive(this.record) && !this.#options.queue.isChanging(this.#id)) void this.#askEnd()
   }
 
   /** Takes lines of the log while the job is active. */
   takeLogs(logs: LogsMessage): void {
     const { follower } = this.#options
-    const isLive = this.record?.state === "Running" || this.record?.state === "Queued"
-    if (logs.jobId !== this.#id || !isLive || !follower.take(logs)) return
+    if (logs.jobId !== this.#id || !isLive(this.record) || !follower.take(logs)) return
     this.#showStage()
     this.#options.onChange()
   }
@@ -128,27 +129,25 @@ export class JobRecord {
     const id = this.#id
     const signal = this.#signal
     const kept = await this.#options.database.result(this.#key)
-    if (signal.aborted || !kept || this.#ours || this.#options.submission.isUnderWay) return
-    this.#ours = kept
+    if (signal.aborted || !kept || this.#mark || hasResult(this.record) || this.#options.submission.isUnderWay) return
+    this.#kept = kept
     this.consider(this.#options.queue.jobOf(id))
   }
 
-  /** Merges the server's record and ours, and shows the one that counts. */
+  /** Shows the server's record, or the one of ours that stands in for it. */
   consider(server: Job | undefined): void {
-    const { old, isUnderWay, isUploading } = this.#options.submission
-    if (server || hasResult(this.#ours)) this.isOnServer = true
-    if (server && server.state === "Finished" && server.queuedTime === old?.queuedTime) return
-    // Submitted again since, for example in another tab: the stored data belong to the earlier run.
-    if (server && this.#ours && server.queuedTime > this.#ours.queuedTime) this.#ours = undefined
-    const record = server && this.#ours ? winner(server, this.#ours) : (server ?? this.#ours)
+    if (server || this.#kept) this.isOnServer = true
+    // Of a run that is requested, and of the earlier one, only the former is of interest.
+    const isEarlier = server?.state === "Finished" && server.queuedTime === this.#options.submission.old?.queuedTime
+    if (isEarlier) return
+    if (server && this.#mark && !isHidden(server, this.#mark)) this.#mark = undefined
+    if (server && this.#kept && isOutdated(this.#kept, server)) this.#kept = undefined
+    const record = this.#mark ?? this.#kept ?? server
     if (!record) return
-    // Of two equal records ours wins; the server's still shows that it has the job.
-    const isKnown = server !== undefined && (record === server || hasResult(server))
-    const isConfirmed = isKnown && isUnderWay && !isUploading && !this.#options.isDue()
-    if (isConfirmed) this.#options.submission.confirmed()
+    const isSeen = server !== undefined && this.#options.submission.see(server)
     this.#show(record)
     // A record that is shown already, for example of a result that the server had, is still news.
-    if (isConfirmed) this.#options.onChange()
+    if (isSeen) this.#options.onChange()
   }
 
   #show(record: Job): void {
@@ -202,9 +201,8 @@ export class JobRecord {
   async #askEnd(): Promise<void> {
     const signal = this.#signal
     const before = this.record
-    const record = await recordOf(this.#options.queue, this.#id, signal)
-    if (signal.aborted || this.record !== before) return
-    if (record) return this.consider(record)
+    const record = await this.#options.queue.readJob(this.#id, signal)
+    if (record || signal.aborted || this.record !== before) return
     // A result stays visible if the server does not say.
     if (hasResult(before)) return
     this.record = undefined
@@ -244,7 +242,7 @@ export class JobRecord {
     const id = this.#id
     this.#options.problems.clear("result")
     this.#options.submission.old = undefined
-    this.#ours = record
+    this.#kept = record
     this.record = record
     this.result = result
     // The output of pull and build is in the build's log, which is read as a whole.
@@ -255,14 +253,37 @@ export class JobRecord {
     this.#options.onResult(id, record)
   }
 
-  /** Our own end of the job, shown at once: it is newer than all messages of the server. */
+  /** Shows at once the end that the user asked for. */
   mark(reason: "Cancelled" | "Deleted"): void {
-    const before = this.record
-    const time = before ? before.time + 1 : Date.now()
-    this.#ours = {
-      state: "Finished", finishedReason: reason, time, queuedTime: before?.queuedTime ?? time, worker: before?.worker ?? "",
-      namespaces: before?.namespaces ?? [],
-    }
-    this.#show(this.#ours)
+    const { queuedTime = UNKNOWN, worker = "", namespaces = [] } = this.record ?? {}
+    const ofRun = this.#options.submission.isUnderWay ? UNKNOWN : queuedTime
+    this.#mark = { state: "Finished", finishedReason: reason, time: Date.now(), queuedTime: ofRun, worker, namespaces }
+    this.#kept = undefined
+    this.#show(this.#mark)
   }
+
+  /** The server has done it. From now on it says how a run ended of which nothing was known. */
+  settle(): void {
+    if (this.#mark?.queuedTime === UNKNOWN) this.#mark = { ...this.#mark, queuedTime: 0 }
+  }
+
+  /** The server did not take the change, so its own record counts. */
+  unmark(): void {
+    if (!this.#mark) return
+    this.record = this.#mark = undefined
+    this.consider(this.#options.queue.jobOf(this.#id))
+    this.#options.onChange()
+  }
+}
+
+/** Whether the end that the user asked for stands in for the server's record: it is of the same run, and the server may not know. */
+function isHidden(server: Job, mark: Job): boolean {
+  const isSameRun = mark.queuedTime === UNKNOWN || server.queuedTime <= mark.queuedTime
+  return isSameRun && (isActive(server) || (mark.finishedReason === "Deleted" && hasResult(server)))
+}
+
+/** Whether the stored result is not that of the server's present record. */
+function isOutdated(kept: Job, server: Job): boolean {
+  if (server.queuedTime !== kept.queuedTime) return server.queuedTime > kept.queuedTime
+  return !isActive(server) && server.finishedReason !== kept.finishedReason
 }

@@ -5,7 +5,7 @@ import type { Job, JobResult } from "../wire.ts"
 export interface Knowledge {
   readonly isRunnable: boolean
   readonly hasQueue: boolean
-  /** Requested here, and not confirmed by the server. */
+  /** Requested here, and not shown by the server yet. */
   readonly isSubmitting: boolean
   readonly isUploading: boolean
   readonly record: Job | undefined
@@ -51,7 +51,12 @@ export function hasResult(record: Job | undefined): record is Job {
   return record?.state === "Finished" && (reason === "Success" || reason === "Error" || reason === "TimedOut")
 }
 
+/** Whether it waits or runs. */
+export function isLive(record: Job | undefined): boolean {
+  return record?.state === "Queued" || record?.state === "Running"
+}
+
 /** Whether a worker runs it or will run it. */
 export function isActive(record: Job | undefined): boolean {
-  return record?.state === "Queued" || record?.state === "Running" || record?.finishedReason === "WorkerLost"
+  return isLive(record) || record?.finishedReason === "WorkerLost"
 }

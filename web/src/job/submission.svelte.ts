@@ -1,5 +1,5 @@
 /**
- * The submission of one job: its uploads are stored first, then it is sent, until the server confirms it.
+ * The submission of one job: its uploads are stored first, then it is sent until the server acknowledges it.
  *
  * At most one is in progress; the signal of its start ends it.
  */
@@ -7,10 +7,8 @@ import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import type { ResolvedDefinition, Upload } from "../definition/resolve.ts"
 import { type Progress, Uploader } from "../definition/upload.ts"
 import type { Queue } from "../queue/queue.svelte.ts"
-import type { EnqueueJob, Job } from "../wire.ts"
-import { confirm, controlOf, removeOldRecord, submissionOf, submit, takesAgain, type Terms } from "./submit.ts"
-
-const KEPT = "The server kept the old result, so the job did not run again."
+import type { Job } from "../wire.ts"
+import { submissionOf, type Terms } from "./submit.ts"
 
 export interface SubmissionOptions {
   readonly queue: Queue
@@ -18,23 +16,23 @@ export interface SubmissionOptions {
   readonly terms: () => Terms
   readonly uploader: Uploader
   readonly onChange: () => void
-  /** A request returned the job's state. */
-  readonly onRecord: (record: Job) => void
-  /** It ended: it was refused, or an upload failed. */
-  readonly onEnd: () => void
 }
 
 export class Submission {
   readonly #options: SubmissionOptions
-  /** Requested and not confirmed. */
+  /** Requested, and the server has not shown it yet. */
   isUnderWay = $state(false)
+  /** Whether a try to send it failed, and another one follows. */
+  isRetrying = $state(false)
   isUploading = $state(false)
   uploads: Readonly<Record<string, number>> = $state.raw({})
   /** Whether an upload waits for the connection. */
   isWaiting = $state(false)
   since: number | undefined = $state.raw(undefined)
-  /** The record of the earlier run, while a new run is requested. */
+  /** The record of the earlier run, while the job is requested to run again. */
   old: Job | undefined
+  /** Only a submission after this time is this one; undefined before it is sent. */
+  #after: number | undefined
 
   constructor(options: SubmissionOptions) {
     this.#options = options
@@ -43,28 +41,31 @@ export class Submission {
   /** Shows at once that a run was requested. */
   begin(): void {
     this.isUnderWay = true
+    this.#after = undefined
     this.since = Date.now()
     this.#options.onChange()
   }
 
   /** Nothing is requested any more. */
   end(): void {
-    this.isUnderWay = this.isUploading = this.isWaiting = false
-    this.old = undefined
+    this.isUnderWay = this.isUploading = this.isWaiting = this.isRetrying = false
+    this.old = this.#after = undefined
+    this.#options.problems.clear("submit")
     this.#options.onChange()
   }
 
-  /** The server has the job. */
-  confirmed(): void {
-    this.isUnderWay = false
+  /** Takes the server's record of the job. Returns whether it shows what was requested, which is then not under way. */
+  see({ queuedTime }: Job): boolean {
+    if (!this.isUnderWay || this.#after === undefined || queuedTime <= this.#after) return false
+    this.isUnderWay = this.isRetrying = false
     this.#options.problems.clear("submit")
+    return true
   }
 
   /** Forgets the uploads that were shown: they belong to another job. */
   forget(): void {
     this.uploads = {}
     this.end()
-    this.#options.problems.clear("submit")
   }
 
   /** Stores missing uploads of the job. Returns whether all of them are stored. */
@@ -72,44 +73,42 @@ export class Submission {
     const missing = resolved.uploads.filter((upload) => !this.#options.uploader.isKnown(upload))
     if (missing.length === 0) return true
     const isDone = await this.store(missing, signal)
-    if (!isDone && !signal.aborted) this.#give("")
+    if (!isDone && !signal.aborted) this.end()
     return isDone
   }
 
-  /** Sends the job. With `old`, its present record, the job runs again. */
-  submit(resolved: ResolvedDefinition, old: Job | undefined, signal: AbortSignal): void {
-    const { queue, terms } = this.#options
-    const change = submissionOf(resolved, terms(), takesAgain(old))
-    this.old = old
-    const namespace = controlOf(terms(), undefined).namespace ?? "_"
-    if (!submit(queue, change, old, namespace)) void this.#request(change.value.enqueued!, old, namespace, signal)
-  }
-
-  /** Submits only by request; an old record is removed first. */
-  async #request(job: EnqueueJob, old: Job | undefined, namespace: string, signal: AbortSignal): Promise<void> {
-    const { queue, problems } = this.#options
-    const mayPost = !old || takesAgain(old) || (await removeOldRecord(queue, job.id!, old, namespace, signal))
-    if (signal.aborted) return
-    if (mayPost) return this.confirm(job, signal)
-    problems.say("submit", KEPT)
-    this.#give(job.id!)
-  }
-
-  /** Submits by request a job that the socket did not confirm. */
-  async confirm(job: EnqueueJob, signal: AbortSignal): Promise<void> {
-    const { queue, problems } = this.#options
-    const outcome = await confirm(queue, job, this.old, problems, signal)
-    if (signal.aborted || outcome.is === "given-up") return
-    if (outcome.is === "refused") {
-      problems.say("submit", `The queue refuses the job: ${outcome.why}.`)
-      this.#give(job.id!)
-    } else if (this.old && outcome.record?.queuedTime === this.old.queuedTime) {
-      problems.say("submit", KEPT)
-      this.#give(job.id!)
-    } else if (outcome.record) {
-      queue.outbox.confirm(job.id!)
-      this.#options.onRecord(outcome.record)
+  /** Sends the job, known as `before`, and reads what became of it. With `isAgain` it runs even if it has a result. */
+  async submit(resolved: ResolvedDefinition, before: Job | undefined, isAgain: boolean, signal: AbortSignal): Promise<void> {
+    const { queue, problems, terms } = this.#options
+    const after = before?.queuedTime ?? -1
+    this.old = isAgain ? before : undefined
+    this.#after = after
+    const onTrouble = (why: string): void => this.#retry(why)
+    // A second request to run again would run it once more, if the first one arrived.
+    const isDone = async (): Promise<boolean> =>
+      !this.isUnderWay || (isAgain && ((await queue.readJob(resolved.id, signal))?.queuedTime ?? after) > after)
+    const outcome = await queue.submit(submissionOf(resolved, terms(), isAgain), isDone, { signal, onTrouble })
+    if (signal.aborted || !this.isUnderWay) return
+    if ("why" in outcome) return this.#fail(`The job was not sent: ${outcome.why}.`)
+    problems.clear("submit")
+    this.isRetrying = false
+    // The queue may have had the job, or its result, before.
+    if (!this.old) this.#after = -1
+    const record = await queue.readJob(resolved.id, signal)
+    if (this.old && record && this.isUnderWay && !signal.aborted) {
+      this.#fail("The server kept the old result, so the job did not run again.")
     }
+  }
+
+  #retry(why: string): void {
+    if (!this.isUnderWay) return
+    this.isRetrying = true
+    this.#options.problems.say("submit", `The job is not sent yet: ${why}.`, "It will be sent again automatically.")
+  }
+
+  #fail(text: string): void {
+    this.end()
+    this.#options.problems.say("submit", text)
   }
 
   /** Stores bytes, and shows the progress. Returns false if some failed, which is reported, or the signal fired. */
@@ -145,11 +144,5 @@ export class Submission {
         "Press Run to try again.")
       return false
     }
-  }
-
-  #give(id: string): void {
-    if (id !== "") this.#options.queue.outbox.confirm(id)
-    this.end()
-    this.#options.onEnd()
   }
 }

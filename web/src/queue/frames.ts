@@ -1,6 +1,7 @@
 /** The messages of a server on the socket. Everything is checked, because the server is not trusted. */
 import { isObject } from "../definition/shape.ts"
 import type { Fault, Job, LogLine, LogsMessage, Missing, MissingCode, Reason, State, Step, Worker } from "../wire.ts"
+import type { Cursor } from "./joined.ts"
 
 /** Most UTF-16 units of one frame; larger ones are dropped. A snapshot of 10,000 jobs has about 3 MiB. */
 const FRAME_CHARS_MAX = 16 * 1024 * 1024
@@ -11,7 +12,7 @@ const WORKERS_MAX = 10_000
 const NAME_CHARS_MAX = 1_024
 
 export type Frame =
-  | { readonly type: "jobs"; readonly jobs: Readonly<Record<string, Job>>; readonly isWhole: boolean }
+  | { readonly type: "jobs"; readonly jobs: Readonly<Record<string, Job>>; readonly isWhole: boolean; readonly cursor: Cursor }
   | { readonly type: "workers"; readonly workers: readonly Worker[] }
   | { readonly type: "logs"; readonly logs: LogsMessage }
   | { readonly type: "vanished"; readonly jobId: string }
@@ -51,7 +52,7 @@ function parsed(text: string): unknown {
  * The page shows the present state of jobs. A past state may come after a snapshot that has the present one, and the message with
  * the present state follows.
  */
-function jobsOf({ state, isPast }: Record<string, unknown>, isWhole: boolean): Frame | undefined {
+function jobsOf({ state, isPast, cursor }: Record<string, unknown>, isWhole: boolean): Frame | undefined {
   if (isPast === true) return undefined
   if (!isObject(state) || !isObject(state.jobs)) return undefined
   const entries = Object.entries(state.jobs).slice(0, JOBS_MAX)
@@ -59,7 +60,12 @@ function jobsOf({ state, isPast }: Record<string, unknown>, isWhole: boolean): F
     const read = id.length <= NAME_CHARS_MAX ? readJob(job) : undefined
     return read ? [[id, read] as const] : []
   })
-  return { type: "jobs", jobs: Object.fromEntries(sound), isWhole }
+  return { type: "jobs", jobs: Object.fromEntries(sound), isWhole, cursor: readCursor(cursor) }
+}
+
+/** A cursor of states; undefined if it is not one. */
+export function readCursor(value: unknown): Cursor {
+  return typeof value === "string" && /^\d{1,20}$/.test(value) ? BigInt(value) : undefined
 }
 
 /** A value as a job, with defaults for members that other servers leave out; undefined if it is not a job. */

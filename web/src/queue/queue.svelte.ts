@@ -1,16 +1,19 @@
 /**
- * The queue of the jobs: its address, its socket, and the server's data about it.
+ * The queue of the jobs: its address, the changes that go to it by requests, and the feed of its socket. What requests read is
+ * joined with the feed here.
  *
  * Another address or token means another connection; the earlier jobs and workers are forgotten.
  */
 import type { Guard } from "../client/guard.svelte.ts"
 import type { Connection, DetailsPart, QueueDetails, QueueState } from "../client/client.ts"
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
-import type { ClientMessage, Job, LogsMessage, StateChange, Worker } from "../wire.ts"
+import { isObject } from "../definition/shape.ts"
+import type { EnqueueJob, Job, LogsMessage, Worker } from "../wire.ts"
 import { type QueueAddress, type QueueParams, resolveQueue, toggledLocal } from "./address.ts"
+import { type Change, Changes, type Outcome } from "./changes.ts"
 import { Details } from "./details.svelte.ts"
-import { type Frame, JOBS_MAX } from "./frames.ts"
-import { Outbox } from "./outbox.ts"
+import { type Frame, JOBS_MAX, readCursor, readJob } from "./frames.ts"
+import { type Cursor, JoinedJobs } from "./joined.ts"
 import { askOnce, type Fetch, read, Refusal } from "./requests.ts"
 import { type Connect, QueueSocket } from "./socket.ts"
 import { browserStorage, Tokens } from "./token.ts"
@@ -18,17 +21,16 @@ import { browserStorage, Tokens } from "./token.ts"
 /** A burst of updates is shown once. */
 const SHOW_MS = 50
 
-/** Listeners for the socket's messages. */
+/** Listeners for the feed's news. */
 export interface QueueListener {
   /** A connection is open: now the listener sends its queries. */
   onOpen(): void
   onClose(): void
+  /** Jobs in their newest states: all listed ones, or some. No job answers a query for an unknown one. */
   onJobs(jobs: Readonly<Record<string, Job>>, isWhole: boolean): void
   onLogs(logs: LogsMessage): void
   /** The last namespace ended its hold on a job: it was cancelled, or its result was removed. */
   onVanished(jobId: string): void
-  /** Sent, but the server did not confirm it. */
-  onUnconfirmed(change: StateChange): void
 }
 
 export interface QueueOptions {
@@ -46,7 +48,6 @@ export interface QueueOptions {
 export class Queue implements QueueState {
   readonly #options: QueueOptions
   readonly #tokens: Tokens
-  readonly outbox: Outbox
   listener: QueueListener | undefined
   #address: QueueAddress | undefined = $state.raw(undefined)
   #connection: Connection = $state("none")
@@ -55,7 +56,8 @@ export class Queue implements QueueState {
   #needsToken = $state(false)
   /** How often a token was set: readers of the token react to it. */
   #nTokens = $state(0)
-  readonly #jobs = new Map<string, Job>()
+  readonly #jobs = new JoinedJobs(JOBS_MAX)
+  readonly #changes = new Changes()
   readonly #details: Details
   #showing: ReturnType<typeof setTimeout> | undefined
   #socket: QueueSocket | undefined
@@ -63,14 +65,10 @@ export class Queue implements QueueState {
   constructor(options: QueueOptions) {
     this.#options = options
     this.#tokens = options.tokens ?? new Tokens()
-    this.outbox = new Outbox({
-      send: (message) => this.send(message),
-      onUnconfirmed: (change) => this.listener?.onUnconfirmed(change),
-    })
     this.#details = new Details({
       ask: (path, signal) => this.#asked(askOnce(`${this.#address?.url}/${path}`, this.token, { signal }, options.fetcher)),
       mayAsk: () => this.#connection === "open" && !this.#needsToken,
-      jobs: () => this.#jobs,
+      jobs: () => this.#jobs.all,
       nWorkers: () => this.#workers.length,
     })
   }
@@ -92,7 +90,7 @@ export class Queue implements QueueState {
 
   /** The server's record of a job, without the delay of `jobs`. */
   jobOf(id: string): Job | undefined {
-    return this.#jobs.get(id)
+    return this.#jobs.all.get(id)
   }
 
   /** Switches to the queue of the parameters. Returns whether it has changed. */
@@ -130,7 +128,9 @@ export class Queue implements QueueState {
 
   cancel(jobId: string): void {
     if (this.#options.guard?.act() === false) return
-    this.outbox.post([endChange(jobId, "Cancelled", "*")])
+    void this.end(jobId, "cancel", "*").then((outcome) => {
+      if ("why" in outcome) this.#options.problems.say("cancel", `The job was not cancelled: ${outcome.why}.`)
+    })
   }
 
   /** Whether a change may be sent. */
@@ -138,10 +138,41 @@ export class Queue implements QueueState {
     return this.#options.guard?.mayChange !== false
   }
 
-  /** Sends on the socket; false when it is not open. */
-  send(message: ClientMessage): boolean {
-    if (message.type === "StateChange" && !this.mayChange) return false
-    return this.#socket?.send(message) ?? false
+  /** Whether a change of the job is not acknowledged yet. */
+  isChanging(jobId: string): boolean {
+    return this.#changes.has(jobId)
+  }
+
+  /** Submits a job. `isDone` is asked before it is sent another time: the server may have it. */
+  submit(job: EnqueueJob, isDone: () => Promise<boolean>, more: Omit<Change, "send">): Promise<Outcome> {
+    const init = { method: "POST", body: JSON.stringify(job), headers: { "Content-Type": "application/json" } }
+    const ask = this.#asker("", init)
+    let n = 0
+    return this.#changes.send(job.id!, { ...more, send: async () => (n++ > 0 && (await isDone())) || (await ask()) })
+  }
+
+  /** Ends the hold of a namespace on a job: cancels the job there, or removes its result. */
+  end(jobId: string, how: "cancel" | "clear", namespace: string): Promise<Outcome> {
+    const query = `namespace=${encodeURIComponent(namespace)}`
+    const path = `/j/${encodeURIComponent(jobId)}`
+    const ask = how === "clear" ? this.#asker(`${path}?${query}`, { method: "DELETE" })
+      : this.#asker(`${path}/cancel?${query}&message=Job%20cancelled%20by%20client`, { method: "POST" })
+    // A job that the server does not have any more needs no end.
+    const send = (): Promise<unknown> => ask().catch((error: Refusal) => { if (error.code !== "no-job") throw error })
+    return this.#changes.send(jobId, { send })
+  }
+
+  /** Asks the feed for the state of a job; `onJobs` gets the answer. Returns false if the feed is not open. */
+  query(jobId: string): boolean {
+    return this.#socket?.send({ type: "QueryJob", payload: { jobId } }) ?? false
+  }
+
+  /** Reads a job's state by a request, and joins it with the feed. Undefined if there is none or the server does not say. */
+  async readJob(id: string, signal: AbortSignal): Promise<Job | undefined> {
+    const answer = await this.read(`j/${encodeURIComponent(id)}`, signal).catch(() => undefined)
+    const data = isObject(answer) && isObject(answer.data) ? answer.data : {}
+    const job = signal.aborted ? undefined : readJob(data.results)
+    return job && this.#take({ [id]: job }, false, readCursor(data.cursor))[id]
   }
 
   /** Reads JSON at a path below the queue, with some tries. Rejects with a `Refusal`. */
@@ -149,22 +180,23 @@ export class Queue implements QueueState {
     return this.#asked(read(`${this.#address?.url}/${path}`, this.token, signal, this.#options.fetcher))
   }
 
-  /** Posts JSON to the queue. Rejects with a `Refusal`. */
-  post(body: unknown): Promise<unknown> {
-    if (!this.mayChange) return Promise.reject(new Refusal(403, "nothing is changed on this machine without your own action"))
-    const init = { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }
-    return this.#asked(askOnce(this.#address?.url ?? "", this.token, init, this.#options.fetcher))
-  }
-
   dispose(): void {
     clearTimeout(this.#showing)
     this.#socket?.dispose()
-    this.outbox.dispose()
+    this.#changes.dispose()
     this.#details.dispose()
   }
 
-  async #asked(answer: Promise<unknown>): Promise<unknown> {
-    const url = this.#address?.url
+  /** Sends a change to the present queue, also when the page has another queue by then. */
+  #asker(path: string, init: RequestInit): () => Promise<unknown> {
+    const url = this.#address?.url ?? ""
+    return () => {
+      if (!this.mayChange) return Promise.reject(new Refusal(403, "nothing is changed on this machine without your own action", "guard"))
+      return this.#asked(askOnce(url + path, this.#tokens.get(url), init, this.#options.fetcher), url)
+    }
+  }
+
+  async #asked(answer: Promise<unknown>, url = this.#address?.url): Promise<unknown> {
     try {
       return await answer
     } catch (error) {
@@ -181,7 +213,6 @@ export class Queue implements QueueState {
   #connect(): void {
     this.#socket?.dispose()
     this.#socket = undefined
-    this.outbox.dispose()
     this.#jobs.clear()
     this.#workers = []
     this.#details.forget()
@@ -208,13 +239,13 @@ export class Queue implements QueueState {
     this.#connection = "open"
     this.#needsToken = false
     this.#options.problems.clear("token")
-    this.outbox.onOpen()
+    this.#jobs.restart()
+    this.#changes.wake()
     this.listener?.onOpen()
   }
 
   #closed(wasOpen: boolean): void {
     this.#connection = "reconnecting"
-    this.outbox.onClose()
     this.listener?.onClose()
     // A browser does not report why a socket did not open; a request does.
     if (!wasOpen && this.#address) void this.read("j/0/namespaces.json", AbortSignal.timeout(5_000)).catch(() => {})
@@ -224,33 +255,19 @@ export class Queue implements QueueState {
     if (frame.type === "workers") this.#workers = frame.workers
     else if (frame.type === "logs") this.listener?.onLogs(frame.logs)
     else if (frame.type === "vanished") this.listener?.onVanished(frame.jobId)
-    else this.#merge(frame.jobs, frame.isWhole)
+    else this.#take(frame.jobs, frame.isWhole, frame.cursor)
   }
 
-  #merge(jobs: Readonly<Record<string, Job>>, isWhole: boolean): void {
-    if (isWhole) this.#jobs.clear()
-    for (const [id, job] of Object.entries(jobs)) {
-      this.#jobs.delete(id)
-      this.#jobs.set(id, job)
-    }
-    for (const id of this.#jobs.keys()) {
-      if (this.#jobs.size <= JOBS_MAX) break
-      this.#jobs.delete(id)
-    }
+  #take(jobs: Readonly<Record<string, Job>>, isWhole: boolean, cursor: Cursor): Readonly<Record<string, Job>> {
+    const newest = this.#jobs.take(jobs, isWhole, cursor)
     this.#showing ??= setTimeout(() => this.#show(), SHOW_MS)
-    this.outbox.onJobs(jobs, isWhole)
-    this.listener?.onJobs(jobs, isWhole)
+    this.listener?.onJobs(newest, isWhole)
+    return newest
   }
 
   #show(): void {
     clearTimeout(this.#showing)
     this.#showing = undefined
-    this.#shown = Object.fromEntries(this.#jobs)
+    this.#shown = Object.fromEntries(this.#jobs.all)
   }
-}
-
-/** The change by which a namespace ends its hold on a job: it cancels the job, or removes its result. */
-export function endChange(jobId: string, reason: "Cancelled" | "Deleted", namespace: string): StateChange {
-  const message = reason === "Cancelled" ? { message: "Job cancelled by client" } : {}
-  return { tag: "", state: "Finished", job: jobId, value: { type: "Finished", reason, time: Date.now(), namespace, ...message } }
 }

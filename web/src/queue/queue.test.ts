@@ -1,13 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import { Problems } from "../client/problems.svelte.ts"
-import type { EnqueueJob, Job, StateChange } from "../wire.ts"
+import type { Job } from "../wire.ts"
 import { resolveQueue, toggledLocal } from "./address.ts"
 import { readFrame, readJob, readLines } from "./frames.ts"
-import { CONFIRM_MS } from "./outbox.ts"
+import { TRIED_FOR_MS } from "./changes.ts"
 import { Queue } from "./queue.svelte.ts"
 import { FakeServer } from "./server.fake.ts"
 import { Tokens } from "./token.ts"
-import { winner } from "./winner.ts"
 
 const ROOT = new URL("https://host/sub/")
 const at = (queue: string, queueOverride = "", ignoreQueueOverride = false) =>
@@ -48,8 +47,12 @@ test("hostile frames are ignored or corrected, and none throws", () => {
   const past = { type: "JobStateUpdates", payload: { state: { jobs }, isSubset: true, isPast: true } }
   expect(readFrame(JSON.stringify(past)), "a past state does not replace a later one").toBeUndefined()
   expect(readFrame(JSON.stringify({ type: "JobStates", payload: { state: { jobs } } }))).toEqual({
-    type: "jobs", isWhole: true, jobs: { d: { state: "Queued", time: 1, queuedTime: 1, worker: "", namespaces: [] } },
+    type: "jobs", isWhole: true, cursor: undefined, jobs: { d: { state: "Queued", time: 1, queuedTime: 1, worker: "", namespaces: [] } },
   })
+  const cursor = (value: unknown): unknown =>
+    readFrame(JSON.stringify({ type: "JobStates", payload: { state: { jobs: {} }, cursor: value } }))
+  expect(cursor("18446744073709551615")).toMatchObject({ cursor: 18446744073709551615n })
+  for (const bad of ["", "-1", "1.5", "0x1", "9".repeat(21), 7, null, {}]) expect(cursor(bad)).toMatchObject({ cursor: undefined })
   expect(readFrame(JSON.stringify({ type: "Workers", payload: { workers: [1, { id: "w", cpus: "x" }] } }))).toEqual({
     type: "workers", workers: [{ id: "w", version: "", cpus: 0, gpus: 0, time: 0, maxJobDuration: "" }],
   })
@@ -84,29 +87,8 @@ test("a log of more lines than the page shows at once is read to its last line",
   expect(readLines(lines).at(-1)).toEqual(["line 150000", 150_000])
 })
 
-test("the winner of two records is the one that the table names", () => {
-  const job = (kind: string, time: number, worker = "w"): Job => {
-    const [state, finishedReason] = kind.split(" ") as [Job["state"], Job["finishedReason"]]
-    return { state, time, queuedTime: 0, worker, namespaces: [], ...(finishedReason && { finishedReason }) }
-  }
-  const wins = (a: Job, b: Job): string => (winner(a, b) === a ? "A" : "B")
-  expect(wins(job("Queued", 1), job("Queued", 2)) + wins(job("Queued", 1), job("Queued", 1))).toBe("AB")
-  expect(wins(job("Running", 9, "a"), job("Running", 1, "b")) + wins(job("Running", 1, "b"), job("Running", 1, "b"))).toBe("AB")
-  expect(wins(job("Running", 9), job("Finished Cancelled", 1))).toBe("B")
-  const cancelled = (time: number) => job("Finished Cancelled", time)
-  expect([1, 2, 3].map((time) => wins(job("Queued", time), cancelled(2)))).toEqual(["B", "B", "A"])
-  expect([1, 2, 3].map((time) => wins(cancelled(2), job("Queued", time)))).toEqual(["A", "A", "B"])
-  expect(wins(job("Finished Success", 1), job("Queued", 9))).toBe("A")
-  expect(wins(job("Finished Success", 1), job("Finished Deleted", 1))).toBe("B")
-  expect(wins(job("Removed", 1), job("Removed", 2)) + wins(job("Removed", 1), job("Queued", 1))).toBe("AB")
-})
-
 beforeEach(() => { vi.useFakeTimers() })
 afterEach(() => { vi.useRealTimers() })
-
-const submission = (job: string): StateChange =>
-  ({ tag: "", job, state: "Queued",
-    value: { type: "Queued", time: 1, enqueued: { id: job, definition: { image: "a" } } satisfies EnqueueJob } })
 
 function open(queue = "q"): { server: FakeServer; queue: Queue; problems: Problems } {
   const server = new FakeServer()
@@ -144,47 +126,66 @@ test("whole lists replace, updates merge, and another queue forgets all", async 
     "wss://host/sub/q/other/client"])
 })
 
-test("a job submitted while the socket is closed is sent when it opens, and a flapping socket sends it once", async () => {
+const JOB = { id: "j", definition: { image: "a" } }
+const no = (): Promise<boolean> => Promise.resolve(false)
+const unreachable = (): Response => { throw new TypeError("no network") }
+
+test("a change is sent again until the server acknowledges it, at once when the feed is open, and then never", async () => {
   const { server, queue } = open()
-  queue.outbox.post([submission("j")])
-  for (let n = 0; n < 20; n++) {
-    server.opens()
-    await vi.advanceTimersByTimeAsync(500)
-    server.closes()
-    await vi.advanceTimersByTimeAsync(10_000)
-  }
-  expect(server.changes()).toHaveLength(1)
+  server.answers = unreachable
+  const troubles = vi.fn()
+  const outcome = queue.submit(JOB, no, { onTrouble: troubles })
+  await vi.advanceTimersByTimeAsync(8_000)
+  expect([server.changes().length, troubles.mock.lastCall]).toEqual([4, ["the server cannot be reached"]])
+  server.answers = () => Response.json({ success: true })
   server.opens()
-  server.tells({}, false)
-  expect(server.changes()).toHaveLength(2)
-  server.tells({ j: { state: "Queued" } }, false)
-  expect(queue.outbox.has("j")).toBe(false)
+  expect(await outcome).toEqual({ is: "sent" })
+  await vi.advanceTimersByTimeAsync(60_000)
+  expect([server.changes().length, queue.isChanging("j")]).toEqual([5, false])
 })
 
-test("a cancel made while the socket is closed is sent when it opens, until the job is gone", async () => {
+test("a change that the server refuses, or that it cannot be told in time, says why", async () => {
   const { server, queue } = open()
+  server.answers = () => Response.json({ error: "the queue is full" }, { status: 400 })
+  expect(await queue.submit(JOB, no, {})).toEqual({ is: "refused", why: "the queue is full" })
+  server.answers = () => Response.json({ error: "Job not found", code: "no-job" }, { status: 404 })
+  expect(await queue.end("j", "clear", "_"), "there is nothing to be cleared").toEqual({ is: "sent" })
+  server.answers = unreachable
+  const outcome = queue.end("j", "cancel", "_")
+  await vi.advanceTimersByTimeAsync(TRIED_FOR_MS)
+  expect(await outcome).toEqual({ is: "given-up", why: "the server cannot be reached" })
+})
+
+test("changes of one job come one after another, those of two jobs at once, and a withdrawn one never", async () => {
+  const { server, queue } = open()
+  let answer = (_: Response): void => {}
+  server.answers = (url, { method }) =>
+    method === "POST" && url.endsWith("/q/q") ? new Promise((resolve) => { answer = resolve }) : Response.json({})
+  const withdrawn = new AbortController()
+  void queue.submit(JOB, no, {})
+  const second = queue.submit({ ...JOB, definition: { image: "b" } }, no, { signal: withdrawn.signal })
+  void queue.end("j", "clear", "mine")
+  queue.cancel("other")
+  withdrawn.abort()
+  await vi.advanceTimersByTimeAsync(100)
+  expect(server.changes().map(({ is, path }) => `${is} ${path}`)).toEqual(["submit /sub/q/q", "cancel /sub/q/q/j/other/cancel"])
+  answer(Response.json({}))
+  await vi.advanceTimersByTimeAsync(100)
+  expect(await second).toEqual({ is: "withdrawn" })
+  expect(server.changes().at(-1)).toMatchObject({ is: "clear", path: "/sub/q/q/j/j", namespace: "mine" })
+  expect(server.changes()).toHaveLength(3)
+})
+
+test("a change goes to the queue of its time, and a cancel that is refused is reported", async () => {
+  const { server, queue, problems } = open()
+  server.answers = unreachable
   queue.cancel("j")
-  server.opens()
-  expect(server.changes()[0]).toMatchObject({ job: "j", value: { reason: "Cancelled", namespace: "*" } })
-  server.tells({ j: { state: "Running" } }, true)
-  expect(queue.outbox.has("j")).toBe(true)
-  server.tells({ other: { state: "Running" } }, true)
-  expect(queue.outbox.has("j")).toBe(false)
-})
-
-test("running again is confirmed by a new record only, and an unconfirmed change is reported", async () => {
-  const { server, queue } = open()
-  const unconfirmed = vi.fn()
-  queue.listener = { onOpen() {}, onClose() {}, onJobs() {}, onLogs() {}, onVanished() {}, onUnconfirmed: unconfirmed }
-  server.opens()
-  const old: Job = { state: "Finished", finishedReason: "Success", time: 5, queuedTime: 3, worker: "", namespaces: [] }
-  queue.outbox.post([submission("j")], old)
-  server.tells({ j: { ...old } }, true)
-  expect(queue.outbox.has("j")).toBe(true)
-  await vi.advanceTimersByTimeAsync(CONFIRM_MS)
-  expect(unconfirmed).toHaveBeenCalledTimes(1)
-  server.tells({ j: { ...old, time: 9, queuedTime: 8 } }, false)
-  expect(queue.outbox.has("j")).toBe(false)
+  await vi.advanceTimersByTimeAsync(10)
+  queue.use({ queue: "other", queueOverride: "", ignoreQueueOverride: false })
+  server.answers = () => Response.json({ error: "not now" }, { status: 400 })
+  await vi.advanceTimersByTimeAsync(5_000)
+  expect(server.changes().map(({ path }) => path)).toEqual(["/sub/q/q/j/j/cancel", "/sub/q/q/j/j/cancel"])
+  expect(problems.list.map(({ text }) => text)).toEqual(["The job was not cancelled: not now."])
 })
 
 test("a queue that requires a token says so, and the token goes with the socket and never into the fragment", async () => {

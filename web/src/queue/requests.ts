@@ -21,6 +21,11 @@ export class Refusal extends Error {
     this.code = code
   }
 
+  /** Whether the same request may succeed later: the server was not reached, is busy or fails. */
+  get mayPass(): boolean {
+    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500
+  }
+
   get wantsToken(): boolean {
     if (this.code !== undefined) return this.code === "no-token" || this.code === "wrong-token"
     return this.status === 401 || this.status === 403
@@ -61,9 +66,7 @@ export async function read(
       return await askOnce(url, token, { signal }, fetcher)
     } catch (error) {
       signal.throwIfAborted()
-      const { status } = error as Refusal
-      const mayHelp = status === 0 || status === 429 || status >= 500
-      if (!mayHelp || n >= TRIES_MAX) throw error
+      if (!(error as Refusal).mayPass || n >= TRIES_MAX) throw error
       await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
       signal.throwIfAborted()
     }

@@ -1,7 +1,15 @@
 /** A queue's server for tests: one socket at a time, and requests. */
-import type { ClientMessage, Job, StateChange } from "../wire.ts"
+import type { ClientMessage, EnqueueJob, Job } from "../wire.ts"
 import type { Fetch } from "./requests.ts"
 import type { SocketLike } from "./socket.ts"
+
+/** A change that came by a request. */
+export interface FakeChange {
+  readonly is: "submit" | "cancel" | "clear"
+  readonly path: string
+  readonly namespace: string | null
+  readonly job: EnqueueJob | undefined
+}
 
 export class FakeServer {
   readonly urls: string[] = []
@@ -37,11 +45,11 @@ export class FakeServer {
   }
 
   /** Sends jobs, with defaults for members that do not matter to a test. */
-  tells(jobs: Record<string, Partial<Job>>, isWhole: boolean): void {
+  tells(jobs: Record<string, Partial<Job>>, isWhole: boolean, cursor?: number): void {
     const whole = Object.fromEntries(Object.entries(jobs).map(([id, job]) =>
       [id, { time: 1, queuedTime: 1, worker: "", namespaces: ["_"], ...job }]))
     this.says(JSON.stringify({ type: isWhole ? "JobStates" : "JobStateUpdates",
-      payload: { state: { jobs: whole }, isSubset: !isWhole } }))
+      payload: { state: { jobs: whole }, isSubset: !isWhole, ...(cursor !== undefined && { cursor: `${cursor}` }) } }))
   }
 
   logs(jobId: string, step: string, ...lines: string[]): void {
@@ -58,8 +66,13 @@ export class FakeServer {
     return this.sent.filter((text) => text.startsWith("{")).map((text) => JSON.parse(text) as ClientMessage)
   }
 
-  changes(): StateChange[] {
-    return this.messages().flatMap((message) => (message.type === "StateChange" ? [message.payload] : []))
+  changes(): FakeChange[] {
+    return this.requests.flatMap(({ url, init: { method, body } }) => {
+      const { pathname: path, searchParams } = new URL(url)
+      if (method !== "DELETE" && method !== "POST") return []
+      const is = method === "DELETE" ? "clear" : path.endsWith("/cancel") ? "cancel" : "submit"
+      return [{ is, path, namespace: searchParams.get("namespace"), job: body ? JSON.parse(String(body)) as EnqueueJob : undefined }]
+    })
   }
 
   #call(name: "onopen" | "onclose" | "onmessage", event: object): void {

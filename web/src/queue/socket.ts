@@ -1,6 +1,6 @@
 /**
- * The socket of a queue: it opens it, keeps it open and reports messages. It does not store unsent messages; the sender is told
- * about each opening and knows what is pending.
+ * The socket of a queue, on which the feed comes: it opens it, keeps it open and reports messages. It sends only questions, and
+ * stores none of them: who asks is told about each opening. Changes go by requests, see `changes.ts`.
  */
 import { type Frame, readFrame } from "./frames.ts"
 

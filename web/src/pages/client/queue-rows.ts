@@ -1,5 +1,6 @@
 /** The jobs of the queue for the panel's list. */
 import type { PastRun, QueueDetails } from "../../client/client.ts"
+import { isLive } from "../../job/phase.ts"
 import { plainLine } from "../../log/sanitise.ts"
 import { durationText } from "../../ui/format.ts"
 import type { Job } from "../../wire.ts"
@@ -53,7 +54,7 @@ export function rowsOf(jobs: Readonly<Record<string, Job>>, details: QueueDetail
     const standing = standingAt(job, hasEnd ? (brief.code ?? 0) : undefined)
     const text = position === undefined ? standing.text : `Waiting, ${position} of ${Math.max(position, order.length)}`
     return {
-      id, job, standing: { ...standing, text }, isActive: job.state === "Queued" || job.state === "Running",
+      id, job, standing: { ...standing, text }, isActive: isLive(job),
       what: whatOf(brief ?? known.get(id) ?? {}),
       why: job.state === "Queued" ? plainLine(place?.why ?? "") : "",
     }
@@ -84,5 +85,5 @@ function nameText(namespace: string): string {
 /** How long a job has been in its state, or since when it has ended. */
 export function ageText(job: Job, now: number): string {
   const since = durationText(now - (job.state === "Queued" ? job.queuedTime : job.time))
-  return job.state === "Queued" || job.state === "Running" ? `for ${since}` : `${since} ago`
+  return isLive(job) ? `for ${since}` : `${since} ago`
 }

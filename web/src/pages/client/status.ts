@@ -19,7 +19,7 @@ const LOOKS: Readonly<Record<Phase, Look>> = {
   "no-queue": { text: "No queue yet", icon: "queue", tone: "soft" },
   "ready": { text: "Ready to run", icon: "play", tone: "soft" },
   "uploading": { text: "Uploading files", icon: "again", tone: "active" },
-  "submitting": { text: "Submitting", icon: "again", tone: "active" },
+  "submitting": { text: "Sending", icon: "again", tone: "active" },
   "queued": { text: "Queued", icon: "hourglass", tone: "active" },
   "building": { text: "Preparing the image", icon: "again", tone: "active" },
   "running": { text: "Running", icon: "again", tone: "active" },

@@ -1,5 +1,6 @@
 import { Lines } from "../../log/lines.ts"
 import type { ReadLines } from "../../log/whole.ts"
+import { JoinedLines } from "../../queue/joined.ts"
 import { Refusal } from "../../queue/requests.ts"
 import type { Definition, HistoryEntry, Job, LogLine, State } from "../../wire.ts"
 import { cancelJob, type Cancelled } from "../shared/cancel.ts"
@@ -36,7 +37,7 @@ export class FollowedJob {
   #token: string | undefined
   #stop = new AbortController()
   #eventId = ""
-  readonly #since = { build: 0, run: 0 }
+  readonly #lines = new JoinedLines()
 
   constructor(address: JobAddress, token?: string, recall?: Recall) {
     this.#address = address
@@ -113,7 +114,7 @@ export class FollowedJob {
   #turnTo(address: JobAddress): void {
     this.#before = this.#address
     this.#address = address
-    this.#eventId = `${this.#since.build}.${this.#since.run}`
+    this.#eventId = `${this.#lines.seen("build")}.${this.#lines.seen("run")}`
   }
 
   #restart(): void {
@@ -179,8 +180,7 @@ export class FollowedJob {
         if (event.name === "final") return "over"
         if (event.name === "build-log" || event.name === "run-log") {
           const part = event.name === "run-log" ? "run" : "build"
-          this.log.append(part, data.lines ?? [])
-          this.#since[part] = data.cursor ?? this.#since[part]
+          this.log.append(part, this.#lines.take(part, data.lines ?? [], data.cursor))
         }
         if (event.name === "state" && data.state !== this.#record?.state) await this.#load(signal)
       }
@@ -200,14 +200,11 @@ export class FollowedJob {
   async #read(part: "build" | "run", signal: AbortSignal): Promise<RequestFailure | "over" | undefined> {
     for (;;) {
       const answer =
-        await ask<Slice>(`${this.address.below}/${part}-logs.json?since=${this.#since[part]}`, { token: this.#token, signal })
+        await ask<Slice>(`${this.address.below}/${part}-logs.json?since=${this.#lines.seen(part)}`, { token: this.#token, signal })
       if (answer.failure) return answer.failure
       const { data, nextCursor, isFinal } = answer.data
-      const isNew = Array.isArray(data) && data.length > 0 && nextCursor > this.#since[part]
-      if (isNew) {
-        this.log.append(part, data)
-        this.#since[part] = nextCursor
-      }
+      const isNew = Array.isArray(data) && data.length > 0 && nextCursor > this.#lines.seen(part)
+      if (isNew) this.log.append(part, this.#lines.take(part, data, nextCursor))
       if (isFinal) return "over"
       if (!isNew) return undefined
     }
