@@ -60,15 +60,17 @@ async fn beside(arguments: &Arguments, database: &Database, table: &mut Table) -
 fn jobs_sql(queue: &str, id: &str, n_jobs: i64) -> String {
     // The classes by one statement of their own: the trigger would look each of a million up.
     format!(
-        "set session_replication_role = replica;
-         insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes,
-           required_seconds, max_seconds)
-         select asman.qid({queue}), 7, encode(sha256(({id})::bytea), 'hex'), sha256('d'), false, '{{_}}', 1, 0, 0, 0, 60
-         from generate_series(1, {n_jobs}) n;
+        "insert into asman.class (class, kind, cpus, gpus, memory_bytes, required_seconds, tags, labels)
+         values (7, 'container', 1, 0, 0, 0, '{{}}', '{{executor:container}}') on conflict do nothing;
+         set session_replication_role = replica;
+         with jobs as (
+           insert into asman.job (qid, job_id, definition_hash, class, max_seconds, is_true_id, namespaces)
+           select asman.qid({queue}), encode(sha256(({id})::bytea), 'hex'), sha256('d'), 7, 60, false, '{{_}}'
+           from generate_series(1, {n_jobs}) n returning *)
+         insert into asman.queued (qid, class, priority, seq, job_key) select qid, class, priority, seq, key from jobs;
          set session_replication_role = default;
-         insert into asman.waiting_class (qid, class, priority, seq, cpus, gpus, memory_bytes, required_seconds, is_item, labels)
-         select q.qid, 7, 0, min(q.seq), 1, 0, 0, 0, false, '{{executor:container}}' from asman.queued q group by q.qid
-         on conflict do nothing"
+         insert into asman.waiting_class (qid, class, priority, seq)
+         select q.qid, 7, 0, min(q.seq) from asman.queued q group by q.qid on conflict do nothing"
     )
 }
 

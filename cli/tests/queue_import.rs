@@ -74,9 +74,10 @@ async fn an_old_queue_comes_over_once_with_its_bodies_and_events() {
         ("waiting", "0 {\"x\":1.0,\"a\":\"é\\u0000\"}"),
     ];
     assert_eq!(rows(&target, BODIES).await, expected.map(|(id, body)| (id.to_owned(), body.to_owned())));
-    let order = "select string_agg(job_id, ' ' order by seq), '' from asman.queued";
+    let order = "select string_agg(job_id, ' ' order by seq), '' from asman.queued_job";
     assert_eq!(rows(&target, order).await[0].0, "waiting claimed native bare empty");
-    let events = "select kind, message from asman.event where job_id = 'failed' and message like 'imported event%' order by seq";
+    let events =
+        "select kind, message from report.event where job_id = 'failed' and message like 'imported event%' order by number";
     let kinds: Vec<String> = rows(&target, events).await.into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds, ["queued", "claimed", "finished"]);
     let again = import(&source, &target, &[]);
@@ -88,7 +89,7 @@ async fn an_old_queue_comes_over_once_with_its_bodies_and_events() {
 async fn claimed_items_stay_claimed_when_asked_to() {
     let (source, target) = (source().await, TestDatabase::new().await);
     assert_eq!(import(&source, &target, &["--keep-processing"])["imported"]["PROCESSING"], 1);
-    let claims = "select job_id, worker_id from asman.running where deadline = 'infinity' and by_deadline";
+    let claims = "select job_id, worker_id from asman.running_job where deadline = 'infinity' and by_deadline";
     assert_eq!(rows(&target, claims).await, [("claimed".to_owned(), "task-queue".to_owned())]);
 }
 

@@ -109,14 +109,14 @@ async fn whole_flow(api: &Api, database: &sqlx::PgPool, receiver_port: u16) {
 
 /// An internal error: the answer contains the id under which the log has the cause.
 async fn server_error(api: &Api, database: &sqlx::PgPool, q: &str) {
-    database.execute("alter table asman.queued rename to away").await.unwrap();
+    database.execute("alter table asman.waiting_class rename to away").await.unwrap();
     let request = api.http.get(format!("{}{q}", api.url)).header("x-request-id", "my-id.1").bearer_auth(TOKEN);
     let answer = request.send().await.unwrap();
     assert_eq!((answer.status().as_u16(), &answer.headers()["x-request-id"]), (500, &"my-id.1".parse().unwrap()));
     assert_eq!(answer.json::<Value>().await.unwrap(), json!({"error": "internal error", "id": "my-id.1"}));
     let body = json!({"definition": {"image": "a", "command": TOKEN}});
     assert_eq!(api.post(q, &body).await.0, 500);
-    database.execute("alter table asman.away rename to queued").await.unwrap();
+    database.execute("alter table asman.away rename to waiting_class").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,10 +46,10 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
     let event = headers["x-asman-event"].to_str().unwrap();
     // A connection of its own sees nothing but what is committed.
     let sql = match event {
-        "finished" => "select exists (select from asman.finished where job_id = $1 and reason = 'Success')",
+        "finished" => "select exists (select from asman.finished_job where job_id = $1 and reason = 'Success')",
         _ => {
-            "select exists (select from asman.queued where job_id = $1) or exists (select from asman.running where job_id = $1) \
-              or exists (select from asman.finished where job_id = $1)"
+            "select exists (select from asman.queued_job where job_id = $1) or exists (select from asman.running_job where job_id = $1) \
+              or exists (select from asman.finished_job where job_id = $1)"
         }
     };
     let job = body["jobId"].as_str().unwrap();

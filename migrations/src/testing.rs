@@ -51,6 +51,25 @@ impl TestDatabase {
     }
 }
 
+/// The beginning of a statement that stores jobs and their classes: the caller goes on with what is done with `jobs`, the rows of
+/// `asman.job`. `rows` is a select with the columns `qid`, `job_id`, `class`, `cpus` and `tags`.
+pub fn with_jobs(rows: &str) -> String {
+    format!(
+        "with given as materialized ({rows}), \
+         classes as (insert into asman.class (class, kind, cpus, gpus, memory_bytes, required_seconds, tags, labels) \
+           select distinct on (class) class, case class when 0 then 'item' else 'container' end, cpus, 0, 0, 0, tags::text[], \
+             case class when 0 then '{{}}' else asman.labels_of(tags::text[]) end from given order by class on conflict do nothing), \
+         jobs as (insert into asman.job (qid, job_id, definition_hash, class, max_seconds, is_true_id, namespaces) \
+           select qid, job_id, sha256('d'), class, 60, false, '{{_}}' from given returning *) "
+    )
+}
+
+/// A statement that queues such jobs.
+pub fn queue_jobs(rows: &str) -> String {
+    with_jobs(rows)
+        + "insert into asman.queued (qid, class, priority, seq, job_key) select qid, class, priority, seq, key from jobs"
+}
+
 /// URL of the throw-away server's own database, as superuser.
 ///
 /// # Panics

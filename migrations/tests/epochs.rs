@@ -3,16 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use migrations::connect;
-use migrations::testing::TestDatabase;
+use migrations::testing::{TestDatabase, with_jobs};
 use tokio_postgres::Client;
 
 /// Claims a job as any statement does, and gives the epoch.
 async fn claim(client: &Client, job: &str) -> i64 {
-    let claim = "insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, \
-                 is_true_id, is_debug, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, queued_at) \
-                 select asman.qid('q'), $1, nextval('asman.epoch_seq'), 'w', 1, now(), 0, 0, 0, sha256('d'), true, false, '{_}', 1, 0, 0, \
-                 0, 60, '{}', 0, now() returning epoch";
-    client.query_one(claim, &[&job]).await.unwrap().get(0)
+    let rows = format!("select asman.qid('q') as qid, '{job}' as job_id, 7 as class, 1 as cpus, '{{}}' as tags");
+    let claim = with_jobs(&rows)
+        + "insert into asman.running (job_key, epoch, deadline, qid, worker_id, attempt) \
+           select key, nextval('asman.epoch_seq'), now(), qid, 'w', 1 from jobs returning epoch";
+    client.query_one(&claim, &[]).await.unwrap().get(0)
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use migrations::testing::TestDatabase;
+use migrations::testing::{TestDatabase, queue_jobs, with_jobs};
 use migrations::{connect, maintain, migrate, status};
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn rows_that_found_no_partition_move_to_theirs_when_it_is_made() {
     let client = connect(&database.url).await.unwrap();
     let lost = "do $$ declare t text; begin for t in select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid \
                 where i.inhparent = 'asman.event'::regclass and c.relname !~ 'default' loop execute 'drop table asman.' || t; end loop; end $$; \
-                insert into asman.event (qid, job_id, kind) values (asman.qid('q'), 'j', 'queued')";
+                insert into asman.event (qid, job_keys, kind) values (asman.qid('q'), array[1], 'queued')";
     client.batch_execute(lost).await.unwrap();
     maintain(&database.url).await.unwrap();
     let rows = client.query_one("select count(*) from only asman.event_default", &[]).await.unwrap();
@@ -72,12 +72,11 @@ async fn rows_that_found_no_partition_move_to_theirs_when_it_is_made() {
 async fn a_job_that_waited_too_long_ends_and_says_why() {
     let database = TestDatabase::new().await;
     let client = connect(&database.url).await.unwrap();
-    let waiting = "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, \
-                   required_seconds, max_seconds, queued_at) values (asman.qid('q'), 0, 'old', sha256('x'), false, '{_}', 1, 0, 0, 0, 60, \
-                   now() - interval '29 days')";
-    client.batch_execute(waiting).await.unwrap();
+    let waiting = queue_jobs("select asman.qid('q') as qid, 'old' as job_id, 7 as class, 1 as cpus, '{}' as tags")
+        + "; update asman.job set queued_at = now() - interval '29 days'";
+    client.batch_execute(&waiting).await.unwrap();
     maintain(&database.url).await.unwrap();
-    let row = client.query_one("select reason, message from asman.finished where job_id = 'old'", &[]).await.unwrap();
+    let row = client.query_one("select reason, message from asman.finished_job where job_id = 'old'", &[]).await.unwrap();
     assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("Cancelled", "it waited too long for a worker"));
 }
 
@@ -96,18 +95,22 @@ async fn definitions_go_when_nobody_can_refer_to_them() {
 async fn every_reporting_view_tells_of_a_job() {
     let database = TestDatabase::new().await;
     let client = connect(&database.url).await.unwrap();
-    let job = "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, \
-               required_seconds, max_seconds) values (asman.qid('q'), 0, 'waits', sha256('x'), false, '{_}', 2, 0, 0, 0, 60); \
-               insert into asman.finished (qid, job_id, epoch, attempt, reason, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus, \
-               memory_bytes, tags, queued_at, claimed_at, status_code, duration_ms) values (asman.qid('q'), 'ended', 1, 1, 'Success', \
-               sha256('x'), false, false, '{_}', 1, 0, 0, '{}', now() - interval '3 seconds', now() - interval '1 second', 1, 900); \
-               insert into asman.worker (qid, worker_id, version, executor, cpus, gpus, memory_bytes, max_seconds, tags) \
-               values (asman.qid('q'), 'w', '1', 'docker', 4, 0, 0, 60, '{}')";
-    client.batch_execute(job).await.unwrap();
+    let rows = |id: &str| format!("select asman.qid('q') as qid, '{id}' as job_id, 7 as class, 2 as cpus, '{{}}' as tags");
+    let job = format!(
+        "{}; {} insert into asman.finished (job_key, qid, epoch, attempt, is_item, reason, queued_at, claimed_at, status_code, duration_ms) \
+         select key, qid, 1, 1, false, 'Success', now() - interval '3 seconds', now() - interval '1 second', 1, 900 from jobs; \
+         insert into asman.event (qid, job_keys, epochs, kind) select qid, array[key], array[1], 'claimed' from asman.job; \
+         insert into asman.worker (qid, worker_id, version, executor, cpus, gpus, memory_bytes, max_seconds, tags) \
+         values (asman.qid('q'), 'w', '1', 'docker', 4, 0, 0, 60, '{{}}')",
+        queue_jobs(&rows("waits")),
+        with_jobs(&rows("ended"))
+    );
+    client.batch_execute(&job).await.unwrap();
     for (view, is_told) in [
         ("queue_depth", "qid = asman.qid('q') and n_queued = 1 and n_running = 0 and cpus_wanted = 2"),
         ("waiting_time", "qid = asman.qid('q') and n_jobs = 1 and p50_seconds between 1.9 and 2.1"),
         ("throughput", "n_finished = 1 and n_success = 1"),
+        ("event", "qid = asman.qid('q') and job_id = 'waits' and kind = 'claimed' and epoch = 1 and number >= 1024"),
         ("worker_load", "worker_id = 'w' and is_alive and n_running = 0"),
         ("outcomes_per_day", "reason = 'Success' and is_program_failure and n_jobs = 1"),
     ] {
@@ -212,15 +215,20 @@ async fn events_of_a_dump_from_a_cluster_with_greater_transaction_numbers_come_b
     let (old, new) = (TestDatabase::new().await, TestDatabase::empty().await);
     let client = connect(&old.url).await.unwrap();
     // As in a cluster with nine billion transactions.
-    let far = "insert into asman.event (qid, job_id, kind, xid) values (asman.qid('q'), 'before', 'queued', '9000000000'); \
+    let far = "insert into asman.event (qid, job_keys, kind, message, xid) values (asman.qid('q'), array[1], 'queued', 'before', '9000000000'); \
                delete from asman.cluster; insert into asman.cluster values (1)";
     client.batch_execute(far).await.unwrap();
     let dump = program("pg_dump", &["--no-owner", &old.url], b"");
     program("psql", &["-XqAt", "-v", "ON_ERROR_STOP=1", &new.url], &dump);
     migrate(&new.url).await.unwrap();
     let client = connect(&new.url).await.unwrap();
-    client.batch_execute("insert into asman.event (qid, job_id, kind) values (asman.qid('q'), 'after', 'queued')").await.unwrap();
-    let shown = "select string_agg(e.job_id, ' ' order by e.xid, e.seq) from asman.event e \
+    client
+        .batch_execute(
+            "insert into asman.event (qid, job_keys, kind, message) values (asman.qid('q'), array[1], 'queued', 'after')",
+        )
+        .await
+        .unwrap();
+    let shown = "select string_agg(e.message, ' ' order by e.xid, e.seq) from asman.event e \
                  where e.xid < asman.event_xid(pg_snapshot_xmin(pg_current_snapshot()))";
     // The order is final when no older transaction of the cluster, such as another test's, is open.
     for _ in 0..500 {

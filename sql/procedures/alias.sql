@@ -6,7 +6,7 @@
 -- be reused, then the id that was asked for.
 -- out:   the job_id of the row
 -- locks: none
--- index: alias_old, alias_job, running_pkey, queued_job, finished_pkey
+-- index: alias_old, alias_job, job_name, running_pkey, queued_job_key, finished_pkey
 create or replace function asman.row_id(qid_in uuid, id_in text) returns text
 language plpgsql stable strict set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
@@ -15,14 +15,16 @@ begin
   candidate as materialized (
     select n.job_id, true as is_new from name n
     union select a.old_id, false from name n cross join lateral (select b.old_id from asman.alias b where b.job_id = n.job_id) a)
-  select c.job_id from candidate c cross join lateral (
-    select 2 as rank from asman.running r where (r.job_id, r.qid) between (c.job_id, qid_in) and (c.job_id, qid_in) and (c.is_new or r.is_true_id)
+  select c.job_id from candidate c
+  cross join lateral asman.job_named(qid_in, c.job_id) j
+  cross join lateral (
+    (select 2 as rank from asman.running r where r.job_key = j.key limit 1)
     union all
-    select 2 from asman.queued q where (q.job_id, q.qid) between (c.job_id, qid_in) and (c.job_id, qid_in) and (c.is_new or q.is_true_id)
+    (select 2 from asman.queued q where q.job_key = j.key limit 1)
     union all
     (select case when f.reason = 'Success' or (f.reason in ('Error', 'TimedOut') and f.fault = 'job') then 1 else 0 end
-     from asman.finished f where f.job_id = c.job_id and f.qid = qid_in and (c.is_new or f.is_true_id)
-     order by f.finished_at desc limit 1)) p
+     from asman.finished f where f.job_key = j.key order by f.finished_at desc limit 1)) p
+  where c.is_new or j.is_true_id
   order by p.rank desc, c.job_id = id_in desc, c.is_new desc limit 1);
 end $$;
 

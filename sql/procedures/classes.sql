@@ -33,12 +33,9 @@ begin
     where (select true from asman.waiting_class c where c.class = f.class and (c.qid, c.priority, c.seq) >= (f.qid, '-32768', 0)
            and (c.qid, c.priority, c.seq) <= (f.qid, '32767', 9223372036854775807) limit 1) order by 1) k;
 
-  insert into asman.waiting_class (qid, class, priority, seq, cpus, gpus, memory_bytes, required_seconds, is_item, labels)
-  select f.qid, f.class, f.priority, f.seq, f.cpus, f.gpus, f.memory_bytes, f.required_seconds, f.is_item, asman.labels_of(f.tags)
-  from (
-    select n.qid, n.class, n.priority, min(n.seq) as seq, min(n.cpus) as cpus, min(n.gpus) as gpus, min(n.memory_bytes) as memory_bytes,
-      min(n.required_seconds) as required_seconds, bool_and(n.is_item) as is_item, min(n.tags) as tags
-    from fresh n group by n.qid, n.class, n.priority) f
+  insert into asman.waiting_class (qid, class, priority, seq)
+  select f.qid, f.class, f.priority, f.seq
+  from (select n.qid, n.class, n.priority, min(n.seq) as seq from fresh n group by n.qid, n.class, n.priority) f
   where (select true from asman.waiting_class c where c.class = f.class and (c.qid, c.priority, c.seq) >= (f.qid, '-32768', 0)
          and (c.qid, c.priority, c.seq) <= (f.qid, f.priority, f.seq) limit 1) is null
   on conflict do nothing;
@@ -49,16 +46,16 @@ end $$;
 -- in:    the worker, as it is registered
 -- out:   whether the queue has so many runnable classes that they should be tidied up before claims scan them
 -- locks: the queue's lock for marking; the rows that it marks
--- index: worker_pkey, waiting_class_place
+-- index: worker_pkey, waiting_class_place, class_class
 create or replace function asman.count_worker(qid_in uuid, worker_id_in text) returns bool
 language plpgsql set enable_seqscan = off set jit = off as $$
 begin
   perform pg_advisory_xact_lock(asman.worker_lock(qid_in));
   update asman.waiting_class c set is_runnable = true
-  from asman.worker w
-  where w.qid = qid_in and w.worker_id = worker_id_in and c.qid = qid_in and not c.is_runnable
-    and c.cpus <= w.most_cpus and c.gpus <= w.most_gpus and c.memory_bytes <= w.most_memory and c.required_seconds <= w.most_seconds
-    and c.labels <@ w.labels;
+  from asman.worker w, asman.class k
+  where w.qid = qid_in and w.worker_id = worker_id_in and c.qid = qid_in and not c.is_runnable and k.class = any (array[c.class])
+    and k.cpus <= w.most_cpus and k.gpus <= w.most_gpus and k.memory_bytes <= w.most_memory and k.required_seconds <= w.most_seconds
+    and k.labels <@ w.labels;
   update asman.worker w set is_counted = true where w.qid = qid_in and w.worker_id = worker_id_in and not w.is_counted;
   return (select count(*) > 200 from (
     select from asman.waiting_class c where c.offered_qid = qid_in
@@ -70,7 +67,7 @@ end $$;
 -- in:    the queue; the most rows to check; whether to skip the classes that no worker can run
 -- out:   rows that were checked
 -- locks: the queue's locks, each only if it is free: no submission and no new worker is in progress then
--- index: waiting_class_offered or waiting_class_place, waiting_class_pkey, queued_pkey, worker_pkey
+-- index: waiting_class_offered or waiting_class_place, waiting_class_pkey, class_class, queued_pkey, worker_pkey
 create or replace function asman.tidy_classes(qid_in uuid, n_max int, only_runnable bool) returns int
 language plpgsql set enable_seqscan = off set enable_sort = off set jit = off as $$
 declare
@@ -100,9 +97,10 @@ begin
     select distinct w.labels, w.most_cpus, w.most_gpus, w.most_memory, w.most_seconds from asman.worker w where w.qid = qid_in),
   seen as materialized (
     select o.class, o.priority, o.seq, h.priority as head_priority, h.seq as head_seq, n.rows, n.seq = o.seq as is_first,
-      c.is_item or exists (select from profile p where c.cpus <= p.most_cpus and c.gpus <= p.most_gpus
-        and c.memory_bytes <= p.most_memory and c.required_seconds <= p.most_seconds and c.labels <@ p.labels) as is_runnable
+      k.kind = 'item' or exists (select from profile p where k.cpus <= p.most_cpus and k.gpus <= p.most_gpus
+        and k.memory_bytes <= p.most_memory and k.required_seconds <= p.most_seconds and k.labels <@ p.labels) as is_runnable
     from unnest(classes, priorities, seqs) as o (class, priority, seq)
+    cross join lateral (select a.* from asman.class a where a.class = o.class limit 1) k
     join asman.waiting_class c on (c.class, c.qid, c.priority, c.seq) = (o.class, qid_in, o.priority, o.seq)
     left join lateral (
       select q.priority, q.seq from asman.queued q where q.qid = qid_in and q.class = o.class

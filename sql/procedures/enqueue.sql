@@ -34,11 +34,10 @@ begin
   if old_id <> id then perform asman.keep_aliases(array[hash], array[old_id], array[id]); end if;
   needs := asman.needs_of(definition);
   longest := asman.run_seconds(control -> 'maxDuration', 'control.maxDuration');
-  select s.outcome, s.job_id into result, id from asman.submit_within_limits(array[key], array[id], array[hash], array[text_of_it],
-     array[held_by], array[true], array[false], array[needs.class], array[0::int2], array[needs.cpus], array[needs.gpus],
-    array[needs.memory_bytes], array[needs.required_seconds], array[least(needs.max_seconds, ceil(longest)::int4)],
-    array[array_to_string(needs.tags, '/')], array[false], array[case when owed is not null then queue end], array[owed::text],
-    array[(control ->> 'again')::bool]) s;
+  select s.outcome, s.job_id into result, id from asman.submit_within_limits(array[row(key, id, hash, text_of_it, held_by, true, false,
+    needs.class, 0, needs.cpus, needs.gpus, needs.memory_bytes, needs.required_seconds, least(needs.max_seconds, ceil(longest)::int4),
+    array_to_string(needs.tags, '/'), case when owed is not null then queue end, owed::text, (control ->> 'again')::bool,
+    null)::asman.submission]) s;
   if result in ('queue full', 'namespace full') then
     raise exception 'the % has no room for another job; try again later', replace(result, ' full', '')
       using errcode = 'program_limit_exceeded', detail = replace(result, ' ', '-');

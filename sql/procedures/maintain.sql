@@ -1,6 +1,7 @@
--- Maintenance: it ends jobs that waited too long; it deletes unused definitions, results past their queue's retention, holds and
--- deliveries without a job, and workers that left long ago; last, it creates coming partitions and drops expired ones. It does
--- not take back the claims of lost workers: only an API process knows its lease, and since when heartbeats could be stored.
+-- Maintenance: it ends jobs that waited too long; it deletes results past their queue's retention, jobs of which nothing is left,
+-- unused definitions and classes, claims of namespaces and deliveries without a job, and workers that left long ago; last, it creates
+-- coming partitions and drops expired ones. It does not take back the claims of lost workers: only an API process knows its lease, and
+-- since when heartbeats could be stored.
 
 -- One step of asman.maintain. Each step is short and independent of the others.
 create or replace function asman.maintain_step(step text, keep_results interval, keep_queued interval) returns void
@@ -8,27 +9,28 @@ language plpgsql as $$
 begin
   if step = 'waiting jobs' then
     with late as (
-      select q.qid, q.class, q.priority, q.seq from asman.queued q where q.queued_at < now() - keep_queued
-      limit 10000 for update skip locked),
+      select q.job_key from asman.queued q join asman.job j on j.key = q.job_key where j.queued_at < now() - keep_queued
+      limit 10000 for update of q skip locked),
     gone as (
-      delete from asman.queued q using late l where (q.qid, q.class, q.priority, q.seq) = (l.qid, l.class, l.priority, l.seq)
-      returning q.*),
+      delete from asman.queued q using late l where q.job_key = l.job_key returning q.*),
+    whole as materialized (select g.*, j.queued_at from gone g join asman.job j on j.key = g.job_key),
     ended as (
-      insert into asman.finished (qid, job_id, epoch, attempt, reason, message, definition_hash, is_true_id, is_debug, is_item,
-        class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at)
-      select qid, job_id, 0, attempt, 'Cancelled', 'it waited too long for a worker', definition_hash, is_true_id, is_debug, is_item,
-        class, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, queued_at from gone)
-    insert into asman.event (qid, job_id, kind, reason, message)
-    select qid, job_id, 'expired', 'Cancelled', 'it waited too long for a worker' from gone;
+      insert into asman.finished (job_key, epoch, queued_at, qid, attempt, is_item, reason, code, message)
+      select job_key, 0, queued_at, qid, attempt, class = 0, 'Cancelled', 'expired', 'it waited too long for a worker' from whole)
+    insert into asman.event (qid, job_keys, epochs, kind, reason, code, message)
+    select qid, array[job_key], array[null::int8], 'expired', 'Cancelled', 'expired', 'it waited too long for a worker' from whole;
   end if;
   if step = 'definitions' then
     -- A definition is last used by a submission. After that its job waits, runs (30 days at most) and is kept.
     with old as (
       select d.hash from asman.definition d where d.used_at < now() - keep_queued - keep_results - interval '31 days'
         -- The claim of an item may last for ever.
-        and not exists (select from asman.running r where r.definition_hash = d.hash)
+        and not exists (select from asman.running r join asman.job j on j.key = r.job_key where j.definition_hash = d.hash)
       order by d.used_at limit 10000 for update skip locked)
     delete from asman.definition d using old where d.hash = old.hash;
+    delete from asman.class c using asman.class d where d.class = c.class and d.ctid < c.ctid;
+    delete from asman.class c where c.used_at < now() - keep_queued - keep_results - interval '31 days' and c.class <> 0
+      and not exists (select from asman.running r join asman.job j on j.key = r.job_key where j.class = c.class);
     -- A login is stored shortly before its definition.
     delete from asman.alias a where a.kept_at < now() - interval '1 day'
       and not exists (select from asman.definition d where d.hash = a.definition_hash);
@@ -38,12 +40,26 @@ begin
   if step = 'results' then
     -- Queues whose retention is shorter than the default.
     with old as (
-      select f.job_id, f.qid, f.finished_at from asman.queue q join asman.finished f on f.qid = q.qid
-      where q.retention_days is not null and f.finished_at < now() - make_interval(days => q.retention_days) limit 10000),
+      select f.job_key, f.finished_at from asman.policy p join asman.finished f on f.qid = p.qid
+      where p.retention_days is not null and f.finished_at < now() - make_interval(days => p.retention_days) limit 10000),
     lines as (
-      delete from asman.log_chunk l using old o where l.job_id = o.job_id and l.qid = o.qid
-        and not exists (select from asman.running r where r.job_id = o.job_id and r.qid = o.qid))
-    delete from asman.finished f using old o where (f.job_id, f.qid, f.finished_at) = (o.job_id, o.qid, o.finished_at);
+      delete from asman.log_chunk l using (
+        select j.job_id, j.qid from old o join asman.job j on j.key = o.job_key
+        where not exists (select from asman.running r where r.job_key = o.job_key)) o
+      where l.job_id = o.job_id and l.qid = o.qid)
+    delete from asman.finished f using old o where (f.job_key, f.finished_at) = (o.job_key, o.finished_at);
+  end if;
+  if step = 'jobs' then
+    -- Those of which nothing is left: their last end was dropped with its partition, or deleted. A submission that is under way has
+    -- locked its row.
+    with old as (
+      select j.key from asman.job j where j.queued_at < now() - keep_results
+        and not exists (select from asman.queued q where q.job_key = j.key)
+        and not exists (select from asman.running r where r.job_key = j.key)
+        and not exists (select from asman.finished f where f.job_key = j.key)
+        and not exists (select from asman.webhook w where w.job_key = j.key)
+      limit 10000 for update of j skip locked)
+    delete from asman.job j using old o where j.key = o.key;
   end if;
   if step = 'holds and deliveries' then
     -- No job waits and runs for longer than that, so a hold or a delivery of this age has no job any more.
@@ -56,13 +72,12 @@ begin
   if step = 'missed deliveries' then
     -- Deliveries that were armed at the same moment in which their job ended, so that the end did not see them.
     with missed as materialized (
-      select w.id, w.job_id, w.qid from asman.webhook w where w.due_at is null and w.armed_at < now() - interval '1 minute'
-        and not exists (select from asman.queued q where q.job_id = w.job_id and q.qid = w.qid)
-        and not exists (select from asman.running r where r.job_id = w.job_id and r.qid = w.qid) limit 10000)
+      select w.id, w.job_key from asman.webhook w where w.due_at is null and w.armed_at < now() - interval '1 minute'
+        and not exists (select from asman.queued q where q.job_key = w.job_key)
+        and not exists (select from asman.running r where r.job_key = w.job_key) limit 10000)
     update asman.webhook w set due_at = now(), expires_at = now() + interval '24 hours', reason = f.reason, status_code = f.status_code
     from missed m cross join lateral (
-      select f.reason, f.status_code from asman.finished f where f.job_id = m.job_id and f.qid = m.qid
-      order by f.finished_at desc limit 1) f
+      select f.reason, f.status_code from asman.finished f where f.job_key = m.job_key order by f.finished_at desc limit 1) f
     where w.id = m.id and w.due_at is null;
   end if;
   if step = 'workers' then
@@ -94,7 +109,8 @@ declare
   due record;
   is_done bool;
 begin
-  foreach one in array array['waiting jobs', 'definitions', 'results', 'holds and deliveries', 'missed deliveries', 'workers'] loop
+  foreach one in array array['waiting jobs', 'results', 'jobs', 'definitions', 'holds and deliveries', 'missed deliveries',
+    'workers'] loop
     if not asman.may_maintain('1s') then return; end if;
     begin
       perform asman.maintain_step(one, keep_results, keep_queued);

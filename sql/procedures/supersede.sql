@@ -8,7 +8,7 @@ return hashtextextended(job_id, ('x' || left(qid::text, 8))::bit(32)::int8);
 -- in:    arrays of one length, one element a submission, in order; the last one of a namespace counts
 -- out:   nothing; asman.supersession lists the jobs that will end
 -- locks: the namespaces' hold rows, in order
--- index: hold_pkey, running_pkey, supersession_pkey
+-- index: hold_pkey, job_name, running_pkey, supersession_pkey
 create or replace function asman.take_holds(qids uuid[], namespaces text[], job_ids text[]) returns void
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
@@ -35,7 +35,7 @@ begin
       when r.claimed_at < now() - interval '60 seconds' then interval '8 seconds'
       when r.claimed_at < now() - interval '20 seconds' then interval '4 seconds' else interval '0' end
     from older o join newest n using (qid, namespace)
-    left join asman.running r on (r.job_id, r.qid) between (o.job_id, o.qid) and (o.job_id, o.qid)
+    left join lateral asman.running_named(o.qid, o.job_id) r on true
     where o.job_id <> n.job_id
     on conflict do nothing)
   update asman.hold h set job_id = n.job_id, since = now() from newest n

@@ -10,7 +10,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 begin
   update asman.webhook w
   set due_at = now(), expires_at = now() + interval '24 hours', reason = e.reason, status_code = e.status_code
-  from ended e where w.job_id = e.job_id and w.qid = e.qid and w.kind = 'finished' and w.due_at is null;
+  from ended e where w.job_key = e.job_key and w.kind = 'finished' and w.due_at is null;
   return null;
 end $$;
 
@@ -49,7 +49,7 @@ begin
     cross join lateral (
       select w.id from asman.webhook w where w.host = h.host and w.due_at <= now()
         and not exists (
-          select from asman.webhook s where w.kind = 'finished' and s.job_id = w.job_id and s.qid = w.qid and s.due_at is not null
+          select from asman.webhook s where w.kind = 'finished' and s.job_key = w.job_key and s.due_at is not null
             and s.namespace = w.namespace and s.kind = 'queued' and s.last_error is null)
       order by w.due_at limit greatest(n_host_max - coalesce(b.n, 0), 0) for update of w skip locked) d
     limit n_max),
@@ -58,7 +58,7 @@ begin
     from pick p where w.id = p.id
     returning w.*)
   select t.id, coalesce(t.sent_id, t.job_id), t.queue, t.namespace, t.kind, t.url, t.host, t.payload::text, t.reason, t.status_code, t.n_attempts,
-    (select q.webhook_secret from asman.queue q where q.qid = t.qid)
+    (select p.webhook_secret from asman.policy p where p.qid = t.qid)
   from taken t;
 end $$;
 
@@ -89,12 +89,3 @@ begin
     from said s where w.id = s.id and s.error is not null and w.n_attempts = s.n_attempts and not s.is_refused and w.expires_at > now())
   select g.id, g.is_given_up from gone g;
 end $$;
-
--- Processes of the previous release call this while they are replaced.
-create or replace function asman.settle_webhooks(
-  ids uuid[], tries int4[], errors text[], first_seconds float8, most_seconds float8)
-returns table (id uuid, is_given_up bool)
-language sql as $$
-  select * from asman.settle_webhooks(ids, tries, errors, array_fill(null::float8, array[cardinality(ids)]),
-    array_fill(false, array[cardinality(ids)]), first_seconds, most_seconds)
-$$;

@@ -181,7 +181,6 @@ impl Db {
             .bind(column(items, StagedItem::job_id))
             .bind(column(items, StagedItem::hash))
             .bind(column(items, StagedItem::stored_body))
-            .bind(column(items, |i| i.job().is_none()))
             .bind(column(items, StagedItem::is_true_id))
             .bind(column(items, |i| i.job().map_or(ITEM_CLASS, class_of)))
             .bind(column(items, |i| i.job().map_or(0.0, |job| job.cpus)))

@@ -14,8 +14,8 @@ mod item;
 mod job;
 mod log_chunk;
 mod page;
+mod policy;
 mod pooler;
-mod queue;
 mod queued;
 mod relay;
 mod report;
@@ -33,7 +33,7 @@ pub use item::{EventRow, ItemClaim, ItemRow, ItemSummary, PeekedItem, StageCount
 pub use job::{CancelOutcome, Counts, JobRow, LISTED_FAILED, LISTED_FAILED_MAX, Needs, ResultRow};
 pub use log_chunk::{Appended, LogCursor, LogPage, LogPlace, LogTail, NewChunk, NewerRow};
 pub use page::{PageCursor, PageRow};
-pub use queue::{PolicyChange, PolicyRow};
+pub use policy::{PolicyChange, PolicyRow};
 pub use queued::{ClaimedRow, Claims, OwedCallbacks, Slot, Submission, SubmitOutcome, Submitted, Want};
 pub use report::{DEPTH_MAX, DepthRow, Intervals, LoadRow, OutcomeRow, TimesRow};
 pub use running::{ClaimKey, CompareRow, FinishRow, HeldState, ORPHAN_GRACE, ReleaseRow, SweptRow};

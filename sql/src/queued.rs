@@ -198,7 +198,6 @@ impl Db {
             .bind(column(batch, Submission::required_seconds))
             .bind(column(batch, |s| seconds(s.max_duration)))
             .bind(column(batch, |s| s.definition.stored_tags().join("/")))
-            .bind(vec![false; batch.len()])
             .bind(column(batch, |s| s.callbacks.as_ref().map(|owed| owed.queue.as_str())))
             .bind(column(batch, |s| s.callbacks.as_ref().map(OwedCallbacks::to_json)))
             .bind(column(batch, |s| s.is_again))

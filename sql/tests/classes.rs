@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use migrations::testing::TestDatabase;
+use migrations::testing::{TestDatabase, queue_jobs};
 use protocol::{Free, ParsedDefinition, Qid, QueueName, WorkerDescription};
 use serde_json::{Value, json};
 use sql::{ClaimKey, ClaimedRow, Db, Settings, Slot, Submission, Want};
@@ -58,11 +58,10 @@ async fn claim(db: &Db, qid: Qid, worker: &WorkerDescription, n: usize) -> Vec<C
 
 /// Jobs, each with a tag that no worker has, inserted directly into the table.
 fn strangers(n: i64) -> String {
-    format!(
-        "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, required_seconds, \
-         max_seconds, tags) select asman.qid('q'), n, 'strange-' || n, sha256('d'), false, '{{_}}', 1, 0, 0, 0, 60, array['nobody-' || n] \
+    queue_jobs(&format!(
+        "select asman.qid('q') as qid, 'strange-' || n as job_id, n as class, 1 as cpus, array['nobody-' || n] as tags \
          from generate_series(1, {n}) n"
-    )
+    ))
 }
 
 /// Pages that one claim touches, by its plan on a connection like the product's.
@@ -292,7 +291,7 @@ async fn rust_and_sql_compute_the_same_needs() {
         assert_eq!(row.get::<Vec<String>, _>("tags"), stored, "{definition}");
         assert_eq!(row.get::<Vec<String>, _>("labels"), protocol::labels::labels_of(&stored), "{definition}");
         db.submit(&[job(queue("q"), &definition)]).await.unwrap();
-        let class: i64 = sqlx::query_scalar("select class from asman.queued where job_id = $1")
+        let class: i64 = sqlx::query_scalar("select class from asman.job where job_id = $1")
             .bind(parsed.job_id.as_str())
             .fetch_one(&mut connection)
             .await
@@ -306,7 +305,7 @@ async fn two_hundred_jobs_are_enqueued_and_cancelled_in_a_plain_session_beside_a
     let (_, _database, mut connection) = open().await;
     // Statistics of a time when the tables were empty.
     connection.execute("vacuum analyze").await.unwrap();
-    connection.execute(AssertSqlSafe(strangers(104_000).replace(", n, 'strange", ", 7, 'strange"))).await.unwrap();
+    connection.execute(AssertSqlSafe(strangers(104_000).replace("n as class", "7 as class"))).await.unwrap();
     let start = Instant::now();
     let enqueue = "create temporary table mine as select asman.enqueue('q', jsonb_build_object('image', 'a', 'command', n::text)) as id \
                    from generate_series(1, 200) n";

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use migrations::testing::TestDatabase;
+use migrations::testing::{TestDatabase, with_jobs};
 use protocol::QueueName;
 use sql::{Db, EventCursor, Settings};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -10,9 +10,10 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 const XID: &str = "select pg_current_xact_id()";
 
 fn events(n: u32) -> AssertSqlSafe<String> {
-    AssertSqlSafe(format!(
-        "insert into asman.event (qid, job_id, kind) select asman.qid('q'), 'job-' || n, 'queued' from generate_series(1, {n}) n"
-    ))
+    let rows = format!(
+        "select asman.qid('q') as qid, gen_random_uuid()::text as job_id, 7 as class, 1 as cpus, '{{}}' as tags from generate_series(1, {n})"
+    );
+    AssertSqlSafe(with_jobs(&rows) + "insert into asman.event (qid, job_keys, kind) select qid, array[key], 'queued' from jobs")
 }
 
 /// Reads to the end; gives how many rows and pages that took, and the cursor behind them.

@@ -7,25 +7,26 @@
 
 use std::time::Instant;
 
-use migrations::testing::TestDatabase;
+use migrations::testing::{TestDatabase, queue_jobs};
 use serde_json::Value;
 use sql::{Db, Settings, Slot, Want};
-use sqlx::{Connection, Executor, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use uuid::Uuid;
 
 const CLAIM: &str = include_str!("../queries/queued/claim.sql");
 
 async fn fill(connection: &mut PgConnection, queues: i64, jobs: i64) {
     // The classes by one statement of their own: the trigger looks each of a million up.
-    let sql = format!(
-        "set session_replication_role = replica; insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, \
-         cpus, gpus, memory_bytes, required_seconds, max_seconds) select asman.qid('q' || (n % {queues})), 7, 'job-' || n, sha256('d'), \
-         false, '{{_}}', 1, 0, 0, 0, 60 from generate_series(1, {jobs}) n; set session_replication_role = default; \
-         insert into asman.waiting_class (qid, class, priority, seq, cpus, gpus, memory_bytes, required_seconds, is_item, labels) \
-         select q.qid, 7, 0, min(q.seq), 1, 0, 0, 0, false, '{{executor:container}}' from asman.queued q group by q.qid; \
-         analyze asman.queued, asman.waiting_class"
+    let rows = format!(
+        "select asman.qid('q' || (n % {queues})) as qid, 'job-' || n as job_id, 7 as class, 1 as cpus, '{{}}' as tags from generate_series(1, {jobs}) n"
     );
-    connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    let sql = format!(
+        "set session_replication_role = replica; {}; set session_replication_role = default; \
+         insert into asman.waiting_class (qid, class, priority, seq) select q.qid, 7, 0, min(q.seq) from asman.queued q group by q.qid; \
+         analyze asman.queued, asman.waiting_class, asman.job",
+        queue_jobs(&rows)
+    );
+    connection.execute(AssertSqlSafe(sql)).await.unwrap();
 }
 
 /// Every node of a plan, with whether a sort stands above it.
@@ -42,7 +43,7 @@ fn nodes<'a>(plan: &'a Value, under_sort: bool, into: &mut Vec<(&'a Value, bool)
 async fn check_claim_plan(connection: &mut PgConnection) {
     connection.execute(sql::settings_of("queued/claim.sql")).await.unwrap();
     let prepare = format!("prepare claim as {}", CLAIM.trim_end().trim_end_matches(';'));
-    connection.execute(sqlx::AssertSqlSafe(prepare)).await.unwrap();
+    connection.execute(AssertSqlSafe(prepare)).await.unwrap();
     let explain = "explain (analyze, buffers, format json) execute claim (array[asman.qid('q1')], array[10], array['executor:container'], \
                    array[64], array[0], array[0], array[86400], array[1], array_fill('w'::text, array[10]), array_fill(64::float8, array[10]), \
                    array_fill(0, array[10]), array_fill(0::int8, array[10]), 3600, true)";
@@ -83,9 +84,8 @@ async fn the_claim_uses_its_index_among_a_million_queues() {
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
     fill(&mut connection, 1_000_000, 1_000_000).await;
     check_claim_plan(&mut connection).await;
-    let newcomers = "do $$ begin for n in 1 .. 100 loop insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, \
-                     namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds) values (asman.qid('new' || n), 7, 'job', \
-                     sha256('d'), false, '{_}', 1, 0, 0, 0, 60); end loop; end $$";
+    let newcomer = queue_jobs("select asman.qid('new' || n) as qid, 'job' as job_id, 7 as class, 1 as cpus, '{}' as tags");
+    let newcomers = AssertSqlSafe(format!("do $$ begin for n in 1 .. 100 loop {newcomer}; end loop; end $$"));
     let start = Instant::now();
     connection.execute(newcomers).await.unwrap();
     assert!(start.elapsed().as_millis() < 1_000, "a hundred new queues took {:?}", start.elapsed());

@@ -115,12 +115,11 @@ async fn an_id_that_urls_lose_on_the_way_is_refused_everywhere() {
         assert!(matches!(code, ErrorCode::InvalidName | ErrorCode::InvalidDuration), "{call} {code}");
     }
     let dots = sqlx::query(
-        "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, \
-         memory_bytes, required_seconds, max_seconds, tags) select asman.qid('q'), 0, '..', ''::bytea, false, false, false, '{_}', \
-         1, 0, 0, 0, 1, '{}'",
+        "insert into asman.job (qid, job_id, definition_hash, class, max_seconds, is_true_id, namespaces) \
+         values (asman.qid('q'), '..', sha256('d'), 7, 1, false, '{_}')",
     );
     let error = dots.execute(&mut db).await.unwrap_err().to_string();
-    assert!(error.contains("queued_job_id_is_a_segment"), "{error}");
+    assert!(error.contains("job_id_is_a_segment"), "{error}");
 }
 
 #[tokio::test]

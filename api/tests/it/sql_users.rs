@@ -151,8 +151,7 @@ async fn ids_and_canonical_texts_equal_those_of_browsers() {
 }
 
 /// The columns of a `queued` row that describe its job, without its queue and its position.
-const ROW: &str =
-    "select to_jsonb(q) - array['qid', 'seq', 'queued_at'] from asman.queued q where qid = asman.qid($1) and job_id = $2";
+const ROW: &str = "select to_jsonb(q) - array['qid', 'seq', 'queued_at', 'job_key'] from asman.queued_job q where qid = asman.qid($1) and job_id = $2";
 
 #[tokio::test]
 async fn both_doors_queue_the_same_row() {
@@ -238,11 +237,11 @@ async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing
 #[tokio::test]
 async fn the_queues_policy_and_its_webhooks_hold_for_sql_too() {
     let api = TestApi::new().await;
-    api.execute("insert into asman.queue (qid, n_queued_max, max_seconds) values (asman.qid('q'), 1, 90)").await;
+    api.execute("insert into asman.policy (qid, n_queued_max, max_seconds) values (asman.qid('q'), 1, 90)").await;
     let callbacks = r#"{"callbacks": {"queued": null, "finished": {"url": "https://example.com/x", "payload": {"a": 1}}}}"#;
     let (id, error) = psql(&api, &format!("select asman.enqueue('q', '{{\"image\": \"a\"}}', '{callbacks}')"));
     assert_eq!((id.len(), error.as_str()), (64, ""));
-    assert_eq!(api.count("select max_seconds::int8 from asman.queued").await, 90);
+    assert_eq!(api.count("select max_seconds::int8 from asman.job").await, 90);
     let owed = "select count(*) from asman.webhook where queue = 'q' and kind = 'finished' and url = 'https://example.com/x' and payload ->> 'a' = '1'";
     assert_eq!(api.count(owed).await, 1);
     let (_, error) = psql(&api, r#"select asman.enqueue('q', '{"image": "b"}')"#);
@@ -255,7 +254,7 @@ const PRIVATE: &str = "https://me:T0KEN@host.example/a/b.git";
 fn as_reader(api: &TestApi, name: &str, statement: &str) -> (String, String) {
     let grants = format!(
         "do $$ begin create role {name}; exception when duplicate_object then null; end $$; grant usage on schema asman to {name}; \
-         grant select on asman.definition, asman.queued, asman.running, asman.finished, asman.event, asman.webhook to {name}; \
+         grant select on asman.definition, asman.class, asman.job, asman.queued, asman.running, asman.finished, asman.event, asman.webhook to {name}; \
          grant asman_read to {name}; set role {name}; {statement}"
     );
     let (shown, error) = psql(api, &grants);

@@ -66,7 +66,7 @@ async fn no_acknowledged_job_is_lost_behind_a_pooler_when_the_server_is_killed()
         assert_eq!(acknowledged.len(), 20, "round {round}");
         cluster.kill_and_start();
         let ids = acknowledged.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
-        let found = cluster.sql(&format!("select count(*) from asman.queued where job_id in ({ids})"));
+        let found = cluster.sql(&format!("select count(*) from asman.queued_job where job_id in ({ids})"));
         assert_eq!(found, "20", "round {round}: jobs that were acknowledged are gone");
         eventually("the API is ready again", async || api.get("/readyz").await.0 == 200).await;
     }

@@ -2,7 +2,7 @@
 -- in:    $1 qid uuid
 -- out:   waiting int8, processing int8, success int8, fail int8
 -- locks: none
--- index: queued_pkey, running_worker, finished_queue, finished_pkey
+-- index: queued_pkey, running_worker, finished_queue, finished_pkey, job_pkey
 select (select count(*) from asman.queued q where q.qid = $1) as waiting,
   (select count(*) from asman.running r where r.qid = $1) as processing,
   e.success, e.fail

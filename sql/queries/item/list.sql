@@ -3,7 +3,7 @@
 -- out:   job_id text, stage int4, is_item bool, attempt int2, n_lost int2, epoch int8, worker_id text, deadline_ms int8, reason text,
 --        message text, queued_ms int8, claimed_ms int8, finished_ms int8
 -- locks: none
--- index: queued_pkey, running_worker, finished_queue, finished_pkey: reads the queue's items of the stage
+-- index: queued_pkey, running_worker, finished_queue, finished_pkey, job_pkey: reads the queue's items of the stage
 select i.job_id, i.stage, i.is_item, i.attempt, i.n_lost, i.epoch, i.worker_id,
   case when isfinite(i.deadline) then (extract(epoch from i.deadline) * 1000)::int8 end as deadline_ms, i.reason, i.message,
   (extract(epoch from i.queued_at) * 1000)::int8 as queued_ms, (extract(epoch from i.claimed_at) * 1000)::int8 as claimed_ms,

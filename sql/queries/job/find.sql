@@ -4,19 +4,17 @@
 -- in:    $1 job_id text, $2 has_token bool
 -- out:   qid uuid, job_id text: a hundred rows at most
 -- locks: none
--- index: alias_old, alias_job, alias_pkey, running_pkey, queued_job, finished_pkey, queue_pkey
+-- index: alias_old, alias_job, alias_pkey, job_name, running_pkey, queued_job_key, finished_pkey, policy_pkey
 with name as materialized (
   select coalesce((select a.job_id from asman.alias a where a.old_id = $1 limit 1), $1) as job_id),
 candidate as materialized (
   select n.job_id from name n
   union select a.old_id from name n cross join lateral (
     select b.old_id from asman.alias b where b.job_id = n.job_id order by b.job_id limit 100) a)
-select n.qid, n.job_id from candidate c cross join lateral (
-  select r.qid, r.job_id, r.queued_at, r.is_true_id, r.definition_hash from asman.running r where r.job_id = c.job_id
-  union all
-  select q.qid, q.job_id, q.queued_at, q.is_true_id, q.definition_hash from asman.queued q where q.job_id = c.job_id
-  union all
-  select f.qid, f.job_id, f.queued_at, f.is_true_id, f.definition_hash from asman.finished f where f.job_id = c.job_id) n
+select n.qid, n.job_id from candidate c
+cross join lateral (select j.* from asman.job j where j.job_id = c.job_id order by j.job_id) n
 where (n.is_true_id or (select true from asman.alias a where a.definition_hash = n.definition_hash and a.job_id = n.job_id limit 1))
-  and ($2 or not exists (select from asman.queue p where p.qid = n.qid and p.read_token_hash is not null))
+  and ($2 or not exists (select from asman.policy p where p.qid = n.qid and p.read_token_hash is not null))
+  and ((select true from asman.running r where r.job_key = n.key limit 1) or (select true from asman.queued q where q.job_key = n.key limit 1)
+    or (select true from asman.finished f where f.job_key = n.key limit 1))
 order by n.queued_at limit 100;

@@ -6,7 +6,7 @@
 --        queued_ms int8, claimed_ms int8, finished_ms int8, worker_id text, attempt int2, reason text, message text, status_code
 --        int8, duration_ms float8
 -- locks: none
--- index: queued_pkey, definition_pkey: reads one page of each of the first 1,000 lists at most
+-- index: queued_pkey, job_pkey, definition_pkey: reads one page of each of the first 1,000 lists at most
 with recursive list as (
   (select q.class, q.priority, 1 as n from asman.queued q where q.qid = $1 order by q.class, q.priority limit 1)
   union all
@@ -24,4 +24,7 @@ select p.job_id, p.is_item, (select e.body from asman.definition e
     where e.hash = p.definition_hash and octet_length(e.body) <= $4::int4 and not p.is_item) as body,
   p.seq as place, (extract(epoch from p.queued_at) * 1000)::int8 as queued_ms, null::int8 as claimed_ms, null::int8 as finished_ms,
   null::text as worker_id, p.attempt, null::text as reason, null::text as message, null::int8 as status_code, null::float8 as duration_ms
-from page p order by p.seq desc;
+from (
+  select g.seq, g.attempt, j.job_id, j.class = 0 as is_item, j.definition_hash, j.queued_at
+  from page g cross join lateral (select k.* from asman.job k where k.key = g.job_key limit 1) j) p
+order by p.seq desc;

@@ -2,7 +2,7 @@
 -- in:    $1 qid uuid, $2 job_id text
 -- out:   epoch int8, reason text, code text, fault text, message text, namespace text, worker_id text, finished_ms int8, result text: no row, or one
 -- locks: none
--- index: finished_pkey
+-- index: job_name, finished_pkey, class_class
 select f.epoch, f.reason, f.code, f.fault, f.message, f.namespace, f.worker_id, (extract(epoch from f.finished_at) * 1000)::int8 as finished_ms,
   f.result::text as result
-from asman.finished f where f.job_id = $2 and f.qid = $1 order by f.finished_at desc limit 1;
+from asman.finished_named($1, $2) f;

@@ -3,9 +3,10 @@
 --        $9 bytes_max int8: what one submission of a job may log in all
 -- out:   outcome text: 'stored', 'repeated', 'full' or 'stale'
 -- locks: none that other statements wait for
--- index: running_pkey, log_chunk_pkey
+-- index: job_name, running_pkey, log_chunk_pkey
 with held as (
-  select r.claimed_at, r.queued_at from asman.running r where (r.job_id, r.qid) between ($2, $1) and ($2, $1) and r.epoch = $3),
+  select r.claimed_at, j.queued_at from asman.job_named($1, $2) j
+  cross join lateral (select k.claimed_at from asman.running k where k.job_key = j.key and k.epoch = $3 limit 1) r),
 last as (
   select l.epoch, l.seq, l.build_lines_after, l.run_lines_after,
     case when l.claimed_at >= (select h.queued_at from held h) then l.bytes_after else 0 end as bytes_after

@@ -11,33 +11,37 @@
 --        and one row with only qid and an empty job_id for each queue whose classes should be tidied up
 -- locks: the claimed queued rows and rows looked at that did not fit, for this statement; rows that another claim has locked are
 --        skipped
--- index: waiting_class_offered, waiting_class_pkey, queued_pkey, definition_pkey, login_pkey
+-- index: waiting_class_offered, class_class, queued_pkey, job_pkey, running_pkey, definition_pkey, login_pkey
 with want as materialized (
   select w.qid, w.jobs, string_to_array(w.labels, '/') as labels, w.free_cpus, w.free_gpus, w.free_bytes, w.worker_seconds,
     w.first_slot, w.want_no
   from unnest($1::uuid[], $2::int4[], $3::text[], $4::float8[], $5::int4[], $6::int8[], $7::int4[], $8::int4[]) with ordinality
     as w (qid, jobs, labels, free_cpus, free_gpus, free_bytes, worker_seconds, first_slot, want_no)
-  where (select p.is_paused from asman.queue p where p.qid = w.qid) is not true),
+  where (select p.is_paused from asman.policy p where p.qid = w.qid) is not true),
 -- The first job of each class that a connected worker can run and that fits. It looks at the 500 classes that may have the oldest
 -- jobs. A class with several rows has the same first job in each.
 head as (
-  select w.want_no, w.qid, w.jobs, w.first_slot, w.worker_seconds, h.class
+  select w.want_no, w.qid, w.jobs, w.first_slot, w.worker_seconds, h.class, h.cpus, h.gpus, h.memory_bytes
   from want w cross join lateral (
-    select distinct k.priority, k.seq, k.class from (
-      select c.class, f.priority, f.seq
-      from asman.waiting_class c cross join lateral (
+    select distinct k.priority, k.seq, k.class, k.cpus, k.gpus, k.memory_bytes from (
+      select c.class, f.priority, f.seq, n.cpus, n.gpus, n.memory_bytes
+      from asman.waiting_class c
+      cross join lateral (
+        select k.cpus, k.gpus, k.memory_bytes from asman.class k
+        where k.class = c.class and k.cpus <= w.free_cpus and k.gpus <= w.free_gpus and k.memory_bytes <= w.free_bytes
+          and k.required_seconds <= w.worker_seconds and k.labels <@ w.labels limit 1) n
+      cross join lateral (
         select q.priority, q.seq from asman.queued q
         where q.qid = w.qid and q.class = c.class and (q.not_before is null or q.not_before <= now())
         order by q.class, q.priority, q.seq limit 1) f
-      where c.offered_qid = w.qid and c.cpus <= w.free_cpus and c.gpus <= w.free_gpus
-        and c.memory_bytes <= w.free_bytes and c.required_seconds <= w.worker_seconds and c.labels <@ w.labels
+      where c.offered_qid = w.qid
       order by c.priority, c.seq limit 500) k
     order by k.priority, k.seq limit least(w.jobs + 4, 100)) h),
 pick as materialized (
-  select h.want_no, h.first_slot, h.worker_seconds, q.*
+  select h.want_no, h.first_slot, h.worker_seconds, h.cpus, h.gpus, h.memory_bytes, q.*
   from head h cross join lateral (
-    select q.ctid as row_ctid, q.priority, q.seq, q.cpus, q.gpus, q.memory_bytes from asman.queued q
-    where q.qid = h.qid and q.class = h.class and not q.is_item and (q.not_before is null or q.not_before <= now())
+    select q.ctid as row_ctid, q.priority, q.seq from asman.queued q
+    where q.qid = h.qid and q.class = h.class and (q.not_before is null or q.not_before <= now())
     order by q.class, q.priority, q.seq limit h.jobs for update skip locked) q),
 numbered as (
   select p.*, (p.first_slot + row_number() over (partition by p.want_no order by p.priority, p.seq) - 1)::int4 as slot from pick p),
@@ -51,25 +55,24 @@ fit as materialized (
 -- A picked row is locked, so it stays where it is until this statement ends. One that another statement changed just before is not
 -- seen there and waits for the next claim.
 gone as (
-  delete from asman.queued q using fit f
-  where q.ctid = f.row_ctid and f.fits
-  returning q.*, f.worker_id, least(q.max_seconds, f.worker_seconds) as run_seconds),
+  delete from asman.queued q using fit f where q.ctid = f.row_ctid and f.fits returning q.*, f.worker_id, f.worker_seconds),
 claimed as (
-  insert into asman.running (qid, job_id, epoch, worker_id, attempt, deadline, class, priority, seq, definition_hash, is_true_id,
-    is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds, tags, n_lost, n_released, queued_at)
-  select qid, job_id, nextval('asman.epoch_seq'), worker_id, attempt + 1, now() + make_interval(secs => run_seconds + $13::int4),
-    class, priority, seq, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes, required_seconds,
-    max_seconds, tags, n_lost, n_released, queued_at
-  from gone on conflict (job_id, qid) do nothing
+  insert into asman.running (job_key, epoch, deadline, qid, worker_id, attempt, n_lost, n_released)
+  select g.job_key, nextval('asman.epoch_seq'), now() + make_interval(secs => least(j.max_seconds, g.worker_seconds) + $13::int4), g.qid,
+    g.worker_id, g.attempt + 1, g.n_lost, g.n_released
+  from gone g cross join lateral (select k.max_seconds from asman.job k where k.key = g.job_key limit 1) j
+  -- A twin of a running job would break the key and with it the claims of everybody. It is dropped.
+  where (select true from asman.running r where r.job_key = g.job_key limit 1) is null
   returning *),
 noted as (
-  insert into asman.event (qid, job_id, kind, worker_id, attempt, epoch)
-  select qid, job_id, 'claimed', worker_id, attempt, epoch from claimed)
-select c.qid, c.worker_id, c.job_id, c.epoch, c.attempt, (extract(epoch from c.deadline) * 1000)::int8 as deadline_ms,
+  insert into asman.event (qid, kind, worker_id, attempt, job_keys, epochs)
+  select c.qid, 'claimed', c.worker_id, c.attempt, array_agg(c.job_key), array_agg(c.epoch)
+  from (select r.*, (row_number() over () - 1) / 100 as part from claimed r) c group by c.qid, c.worker_id, c.attempt, c.part)
+select c.qid, c.worker_id, j.job_id, c.epoch, c.attempt, (extract(epoch from c.deadline) * 1000)::int8 as deadline_ms,
   (extract(epoch from c.deadline - c.claimed_at))::int4 - $13::int4 as max_seconds,
-  (select d.body from asman.definition d where d.hash = c.definition_hash) as body,
-  (select l.login from asman.login l where l.hash = c.definition_hash) as login, c.namespaces, c.is_debug, c.priority, c.seq
-from claimed c
+  (select d.body from asman.definition d where d.hash = j.definition_hash) as body,
+  (select l.login from asman.login l where l.hash = j.definition_hash) as login, j.namespaces, j.is_debug, j.priority, j.seq
+from claimed c cross join lateral (select k.* from asman.job k where k.key = c.job_key limit 1) j
 union all
 select w.qid, '', '', 0, 0::int2, 0, 0, null, null, '{}', false, 0::int2, 0
 from want w where $14::bool and (select count(*) from (

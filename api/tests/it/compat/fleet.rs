@@ -79,9 +79,9 @@ async fn two_workers_of_each_kind_share_two_hundred_jobs_and_none_is_lost_or_run
     assert!(runs.values().all(|n| *n == 1), "{runs:?}");
     assert_eq!(api.count("select count(*) from asman.finished where reason = 'Success'").await, 200);
     // A claim whose request had just given up was released before a worker had it.
-    let had = "select count(*) filter (where kind = 'claimed') - count(*) filter (where kind = 'released') from asman.event";
+    let had = "select count(*) filter (where kind = 'claimed') - count(*) filter (where kind = 'released') from report.event";
     assert_eq!(api.count(had).await, 200);
-    assert_eq!(api.count("select count(*) from asman.event where kind = 'requeued'").await, 0);
+    assert_eq!(api.count("select count(*) from report.event where kind = 'requeued'").await, 0);
     let by_old = api.count("select count(*) from asman.finished where worker_id like 'old-%'").await;
     assert!((50..=150).contains(&by_old), "each kind had its share: {by_old} by the old ones");
 }

@@ -1,5 +1,6 @@
 //! Jobs of many kinds in one queue: jobs that no connected worker can run do not block the others.
 
+use migrations::testing::queue_jobs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,11 +16,10 @@ fn spawn_claim(api: &TestApi, body: &Value) -> tokio::task::JoinHandle<Value> {
 }
 
 async fn fill(api: &TestApi, n: u32) {
-    let strangers = format!(
-        "insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, required_seconds, \
-         max_seconds, tags) select asman.qid('q'), n, 'strange-' || n, sha256('d'), false, '{{_}}', 1, 0, 0, 0, 60, array['nobody-' || n] \
+    let strangers = queue_jobs(&format!(
+        "select asman.qid('q') as qid, 'strange-' || n as job_id, n as class, 1 as cpus, array['nobody-' || n] as tags \
          from generate_series(1, {n}) n"
-    );
+    ));
     api.database().await.execute(AssertSqlSafe(strangers)).await.unwrap();
 }
 

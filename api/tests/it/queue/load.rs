@@ -52,11 +52,11 @@ async fn every_job_runs_once_over_two_processes_and_eight_workers() {
     let api = &apis[0];
     for (kind, sql) in [
         ("epochs", "select count(distinct epoch) from asman.finished where reason = 'Success'"),
-        ("finished", "select count(*) from asman.event where kind = 'finished'"),
+        ("finished", "select count(*) from report.event where kind = 'finished'"),
         // A claim whose poll ended while it was made is released.
         (
             "claimed",
-            "select count(distinct epoch) filter (where kind = 'claimed') - count(*) filter (where kind = 'released') from asman.event",
+            "select count(distinct epoch) filter (where kind = 'claimed') - count(*) filter (where kind = 'released') from report.event",
         ),
     ] {
         assert_eq!(api.count(sql).await, i64::from(JOBS), "{kind}");

@@ -89,7 +89,7 @@ async fn two_processes_that_sweep_take_each_job_back_once() {
     assert_eq!(one.claim_with("q", body).await.len(), 40);
     eventually("all claims are lost", || async { (one.count("select count(*) from asman.queued").await == 40).then_some(()) })
         .await;
-    let events = "select count(*) from asman.event where kind = 'requeued'";
+    let events = "select count(*) from report.event where kind = 'requeued'";
     assert_eq!(one.count(events).await, 40);
     assert_eq!(one.count("select count(*) from asman.queued where n_lost = 1 and attempt = 1").await, 40);
     assert_eq!(one.count("select count(*) from asman.running").await, 0);

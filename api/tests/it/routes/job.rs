@@ -23,7 +23,9 @@ async fn a_list_shows_waiting_running_and_just_ended_jobs_but_none_that_was_dele
     let cancelled = api.submit("q", 4).await;
     api.post(&format!("/q/q/j/{cancelled}/cancel"), json!({})).await;
     let deleted = api.submit_job("q", json!({"definition": definition(5), "control": {"namespace": "n"}})).await;
-    api.execute("update asman.queued set namespaces = '{n}', priority = -1 where namespaces = '{n}'").await;
+    api.execute("update asman.job set priority = -1 where namespaces = '{n}'").await;
+    api.execute("update asman.queued q set priority = -1 from asman.job j where j.key = q.job_key and j.namespaces = '{n}'")
+        .await;
     let (_, epoch) = api.claim_one("q", "w").await;
     api.finish(&deleted, epoch).await;
     let mut socket = crate::socket::Socket::connect(&api, "/q/q/client").await;
@@ -238,7 +240,7 @@ async fn a_job_in_several_queues_is_found_in_the_one_that_had_it_first() {
     // A forger has queued this id before, with another definition.
     let id = api.submit("first", 1).await;
     api.submit_job("forger", json!({"id": id, "definition": definition(2)})).await;
-    api.execute("update asman.queued set queued_at = queued_at - interval '1 hour' where not is_true_id").await;
+    api.execute("update asman.job set queued_at = queued_at - interval '1 hour' where not is_true_id").await;
     api.submit("second", 1).await;
     api.claim_one("second", "late").await;
     let (_, body) = api.get(&format!("/j/{id}")).await;

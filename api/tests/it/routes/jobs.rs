@@ -1,5 +1,7 @@
 //! `/q/:queue/jobs`: every job of a queue, page by page.
 
+use migrations::testing::with_jobs;
+use sqlx::{AssertSqlSafe, Executor};
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -95,12 +97,11 @@ async fn a_queue_is_paged_to_its_last_job_while_jobs_end_and_come() {
 #[tokio::test]
 async fn jobs_that_ended_in_the_same_moment_are_each_there_once() {
     let api = TestApi::new().await;
-    api.execute(
-        "insert into asman.finished (qid, job_id, epoch, attempt, reason, definition_hash, is_true_id, is_debug, namespaces, cpus, gpus, \
-         memory_bytes, tags, queued_at, finished_at) select asman.qid('q'), 'job.' || n || ' ä', 0, 0, 'Cancelled', sha256('d'), false, false, \
-         '{_}', 1, 0, 0, '{}', now(), date_trunc('second', now()) from generate_series(1, 25) n",
-    )
-    .await;
+    let rows = "select asman.qid('q') as qid, 'job.' || n || ' ä' as job_id, 7 as class, 1 as cpus, '{}' as tags from generate_series(1, 25) n";
+    let ended = with_jobs(rows)
+        + "insert into asman.finished (job_key, qid, epoch, attempt, is_item, reason, queued_at, finished_at) \
+           select key, qid, 0, 0, false, 'Cancelled', now(), date_trunc('second', now()) from jobs";
+    api.database().await.execute(AssertSqlSafe(ended)).await.unwrap();
     let rows = all(&api, Some("Finished"), "4").await;
     assert_eq!((rows.len(), ids(&rows).into_iter().collect::<BTreeSet<_>>().len()), (25, 25));
     assert!(rows.iter().all(|row| row.get("image").is_none() && row["isItem"] == false), "without a definition nothing is shown");

@@ -1,6 +1,8 @@
 //! Limits for one address, queue or socket. Tests come from loopback, which is not counted, and speak for others as a
 //! trusted proxy does.
 
+use migrations::testing::queue_jobs;
+use sqlx::{AssertSqlSafe, Executor};
 use std::time::Duration;
 
 use api::Config;
@@ -119,8 +121,9 @@ async fn uploads_have_a_limit_too() {
 #[tokio::test]
 async fn a_queue_without_a_policy_is_full_at_the_instances_depth() {
     let api = TestApi::with(|config| config.limits.queue_depth = "2".parse().unwrap()).await;
-    api.execute("insert into asman.queued (qid, class, job_id, definition_hash, is_true_id, namespaces, cpus, gpus, memory_bytes, required_seconds, max_seconds)
-        select asman.qid('q'), 0, n::text, sha256('x'), false, '{_}', 1, 0, 0, 0, 60 from generate_series(1, 2) n").await;
+    let rows =
+        "select asman.qid('q') as qid, n::text as job_id, 7 as class, 1 as cpus, '{}' as tags from generate_series(1, 2) n";
+    api.database().await.execute(AssertSqlSafe(queue_jobs(rows))).await.unwrap();
     let response = api.request(Method::POST, "/q/q").json(&json!({"definition": definition(1)})).send().await.unwrap();
     assert!(response.headers().contains_key("retry-after"));
     assert_eq!(response.status(), 429);

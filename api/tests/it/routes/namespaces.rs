@@ -111,11 +111,11 @@ async fn eight_clients_that_hammer_three_namespaces_at_two_processes_leave_one_l
     futures_util::future::join_all((0..8).map(client)).await;
     let due = "select count(*) from asman.supersession";
     eventually("all that is due has ended", || async { (one.count(due).await == 0).then_some(()) }).await;
-    let held = "select count(*) from (select unnest(namespaces) as n from asman.queued \
-        union all select unnest(namespaces) from asman.running) h where n like 'n_'";
+    let held = "select count(*) from (select unnest(namespaces) as n from asman.queued_job \
+        union all select unnest(namespaces) from asman.running_job) h where n like 'n_'";
     assert_eq!(one.count(held).await, 3);
-    let distinct = "select count(distinct n) from (select unnest(namespaces) as n from asman.queued \
-        union all select unnest(namespaces) from asman.running) h where n like 'n_'";
+    let distinct = "select count(distinct n) from (select unnest(namespaces) as n from asman.queued_job \
+        union all select unnest(namespaces) from asman.running_job) h where n like 'n_'";
     assert_eq!(one.count(distinct).await, 3);
     let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
     assert_eq!(one.count(deadlocks).await, 0);

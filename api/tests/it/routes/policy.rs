@@ -44,7 +44,7 @@ async fn a_policy_shows_whether_there_are_tokens_and_never_which() {
     put(&api, json!({"workerToken": null, "paused": true})).await;
     let (_, policy) = send(&api, Method::GET, "/q/q/policy", OWNER, json!(null)).await;
     assert_eq!((&policy["data"]["workerToken"], &policy["data"]["maxQueued"]), (&json!(false), &json!(5)));
-    assert_eq!(api.count("select count(*) from asman.queue q where q::text like '%owner-token%'").await, 0, "hashed at rest");
+    assert_eq!(api.count("select count(*) from asman.policy q where q::text like '%owner-token%'").await, 0, "hashed at rest");
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn only_the_owner_writes_reads_and_clears_a_policy_that_has_one() {
     }
     assert_eq!(send(&api, Method::DELETE, "/q/q/policy", OWNER, json!({})).await.0, 200);
     assert_eq!(api.get("/q/q/policy").await.1["data"]["ownerToken"], false);
-    assert_eq!(api.count("select count(*) from asman.queue").await, 0);
+    assert_eq!(api.count("select count(*) from asman.policy").await, 0);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_policy_that_makes_no_sense_is_refused_and_changes_nothing() {
         assert_eq!(status, 400, "{body} {answer}");
         assert_one_sentence(&answer);
     }
-    assert_eq!(api.count("select count(*) from asman.queue").await, 0);
+    assert_eq!(api.count("select count(*) from asman.policy").await, 0);
 }
 
 #[tokio::test]

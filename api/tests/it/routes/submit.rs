@@ -158,7 +158,7 @@ async fn a_queue_name_with_control_characters_or_256_characters_is_refused() {
 async fn the_thousand_and_first_namespace_of_a_job_is_refused_and_the_others_stay() {
     let api = TestApi::new().await;
     let id = api.submit("q", 1).await;
-    api.execute("update asman.queued set namespaces = array(select 'n' || n from generate_series(1, 1000) n)").await;
+    api.execute("update asman.job set namespaces = array(select 'n' || n from generate_series(1, 1000) n)").await;
     let body = json!({"definition": definition(1), "control": {"namespace": "one-more"}});
     let (status, answer) = api.post("/q/q", body).await;
     assert_eq!(status, 400);

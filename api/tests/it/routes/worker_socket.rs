@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor};
 
 use crate::compat::old_worker::OldWorker;
 use crate::socket::Socket;
@@ -36,7 +37,7 @@ async fn the_first_who_asks_has_the_job_and_asking_again_is_harmless() {
     assert_eq!(first.claim(&id).await["worker"], "first");
     assert_eq!(second.claim(&id).await["worker"], "first");
     assert_eq!(first.claim(&id).await["worker"], "first");
-    assert_eq!(api.count("select count(*) from asman.event where kind = 'claimed'").await, 1);
+    assert_eq!(api.count("select count(*) from report.event where kind = 'claimed'").await, 1);
     second.finish(&id, "Success", json!([])).await;
     second.log(&id, "Running", &["not mine"]).await;
     second.ping().await;
@@ -90,7 +91,7 @@ async fn two_that_ask_at_once_do_not_both_get_it() {
         let own = answers.iter().enumerate().filter(|(n, job)| job["worker"] == format!("w{n}")).count();
         assert_eq!(own, 1, "{answers:?}");
     }
-    assert_eq!(api.count("select count(*) from asman.event where kind = 'claimed'").await, 10);
+    assert_eq!(api.count("select count(*) from report.event where kind = 'claimed'").await, 10);
 }
 
 #[tokio::test]
@@ -104,7 +105,9 @@ async fn definitions_of_new_jobs_come_unasked_and_of_others_on_request_but_never
     let new = api.submit("q", 2).await;
     assert_eq!(worker.socket.until(definitions).await, json!({new.as_str(): definition(2)}));
     worker.socket.until_job(&new, "Queued").await;
-    api.execute("update asman.queued set is_item = true").await;
+    for table in ["job", "queued", "waiting_class"] {
+        api.database().await.execute(AssertSqlSafe(format!("update asman.{table} set class = 0"))).await.unwrap();
+    }
     worker.socket.send(&json!({"type": "RequestJobDefinitions", "payload": {"jobIds": [before]}})).await;
     worker.ask(&before).await;
     worker.ping().await;
@@ -165,11 +168,11 @@ async fn a_paused_queue_a_tag_and_too_many_gpus_are_not_for_it() {
         worker.ping().await;
         assert_eq!(api.state(id).await, "queued");
     }
-    api.execute("insert into asman.queue (qid, is_paused) values (asman.qid('q'), true)").await;
+    api.execute("insert into asman.policy (qid, is_paused) values (asman.qid('q'), true)").await;
     worker.ask(&plain).await;
     worker.ping().await;
     assert_eq!(api.state(&plain).await, "queued");
-    api.execute("update asman.queue set is_paused = false").await;
+    api.execute("update asman.policy set is_paused = false").await;
     assert_eq!(worker.claim(&plain).await["state"], "Running");
 }
 
@@ -190,7 +193,7 @@ async fn registrations_keep_the_claim_and_a_closed_socket_is_not_death() {
     worker.finish(&id, "Success", json!([])).await;
     let finished = || async { (api.state(&id).await == "finished").then_some(()) };
     eventually("it is finished", finished).await;
-    assert_eq!(api.count("select count(*) from asman.event where kind = 'requeued'").await, 0);
+    assert_eq!(api.count("select count(*) from report.event where kind = 'requeued'").await, 0);
 }
 
 #[tokio::test]

@@ -64,7 +64,9 @@ async fn every_item_is_delivered_once_over_two_processes_and_eight_clients() {
         println!("claims after {round}: {:?}", start.elapsed());
         assert_eq!(delivered.len(), ITEMS, "none twice after {round}");
         assert_eq!(delivered.iter().collect::<HashSet<_>>().len(), ITEMS, "none lost after {round}");
-        apis[0].execute("with gone as (delete from asman.running returning *) insert into asman.finished (qid, job_id, epoch, attempt, reason, definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes, tags, queued_at, claimed_at) select qid, job_id, epoch, attempt, 'Error', definition_hash, is_true_id, is_debug, is_item, namespaces, cpus, gpus, memory_bytes, tags, queued_at, claimed_at from gone").await;
+        let fail = "with gone as (delete from asman.running returning *) insert into asman.finished (job_key, qid, epoch, attempt, is_item, \
+                    reason, queued_at, claimed_at) select job_key, qid, epoch, attempt, true, 'Error', claimed_at, claimed_at from gone";
+        apis[0].execute(fail).await;
         let ids = serde_json::to_string(&delivered).unwrap();
         let requeues = (0..2).map(|n| (Arc::clone(&apis[n]), ids.clone()));
         let requeues: Vec<_> =

@@ -41,7 +41,7 @@ async fn every_vector_has_its_id_by_rest_and_by_sql_and_is_found_by_both() {
     }
     let distinct: std::collections::HashSet<&str> = vectors.iter().filter_map(|vector| vector["id"].as_str()).collect();
     assert!(n_taken >= 20 && distinct.len() >= 15, "{n_taken} {}", distinct.len());
-    let doubled = "select count(*) from (select from asman.queued group by qid, job_id having count(*) > 1) d";
+    let doubled = "select count(*) from (select from asman.queued_job group by qid, job_id having count(*) > 1) d";
     assert_eq!(api.count(doubled).await, 0);
 }
 
@@ -174,7 +174,7 @@ async fn an_id_that_no_rule_gives_is_kept_to_its_queue() {
     assert_eq!((api.get(&format!("/j/{new}")).await.0, api.get(&format!("/j/{old}")).await.0), (404, 404));
     let plain = definition(3);
     assert_eq!(api.submit_job("q", json!({"id": "x", "definition": plain})).await, "x");
-    assert_eq!(api.count("select count(*) from asman.queued where job_id in ('mine', 'x')").await, 2);
+    assert_eq!(api.count("select count(*) from asman.queued_job where job_id in ('mine', 'x')").await, 2);
 }
 
 #[tokio::test]
@@ -192,10 +192,10 @@ async fn what_counts_in_the_id_is_what_a_worker_is_asked_for() {
             ("sql", enqueue(&api, "sql", &definition).await),
         ] {
             assert_eq!(id, protocol::job_id_of(&definition));
-            let query = "select tags::text from asman.queued where qid = asman.qid($1) and job_id = $2";
+            let query = "select tags::text from asman.queued_job where qid = asman.qid($1) and job_id = $2";
             let row: String = sqlx::query_scalar(query).bind(queue).bind(&id).fetch_one(&mut api.database().await).await.unwrap();
             assert_eq!(row, labels, "{queue} {definition}");
         }
     }
-    assert_eq!(api.count("select count(distinct job_id) from asman.queued").await, 3);
+    assert_eq!(api.count("select count(distinct job_id) from asman.queued_job").await, 3);
 }

@@ -10,7 +10,7 @@ use crate::test_api::{TestApi, held};
 
 /// Gives the rows of a job the id of that earlier release.
 async fn date_back(api: &TestApi, new: &str, old: &str) {
-    for table in ["queued", "running", "finished", "event", "log_chunk", "webhook", "hold"] {
+    for table in ["job", "log_chunk", "webhook", "hold"] {
         let statement = format!("update asman.{table} set job_id = '{old}' where job_id = '{new}'");
         api.database().await.execute(AssertSqlSafe(statement)).await.unwrap();
     }
@@ -60,7 +60,7 @@ async fn jobs_of_the_release_before_are_found_by_either_id_and_nothing_runs_twic
         let [new, old] = ids(definition);
         date_back(&before, &new, &old).await;
     }
-    let unknowing = format!("update asman.finished set is_true_id = false where job_id = '{}'", ids(&by_page)[0]);
+    let unknowing = format!("update asman.job set is_true_id = false where job_id = '{}'", ids(&by_page)[0]);
     before.database().await.execute(AssertSqlSafe(unknowing)).await.unwrap();
     // An item's body may be anything, and so may its stored text.
     before.execute("insert into asman.definition (hash, body) values (sha256('1'), '{\"image\": \"\\ud800\"}'), (sha256('2'), '{\"image\": 1e999}')").await;

@@ -46,7 +46,7 @@ async fn a_submitter_hears_that_its_job_is_queued_and_then_how_it_ended() {
 async fn a_queue_with_a_secret_signs_the_body() {
     let receiver = Receiver::taking_all().await;
     let api = TestApi::with(open).await;
-    api.execute("insert into asman.queue (qid, webhook_secret) values (asman.qid('q'), 'the secret')").await;
+    api.execute("insert into asman.policy (qid, webhook_secret) values (asman.qid('q'), 'the secret')").await;
     api.submit_job("q", submission(1, "_", &receiver.url)).await;
     let got = receiver.until(1).await.remove(0);
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"the secret").unwrap();

@@ -187,8 +187,8 @@ async fn the_end_of_a_job_that_its_delivery_missed_is_found_by_maintenance() {
     receiver.until(1).await;
     api.execute("create table kept as table asman.webhook; delete from asman.webhook").await;
     assert_eq!(api.finish(&id, epoch).await, 200);
-    let back = "insert into asman.webhook (qid, job_id, queue, namespace, kind, url, payload, armed_at) \
-                select qid, job_id, queue, namespace, kind, url, payload, now() - interval '2 minutes' from kept";
+    let back = "insert into asman.webhook (qid, job_id, job_key, queue, namespace, kind, url, payload, armed_at) \
+                select qid, job_id, job_key, queue, namespace, kind, url, payload, now() - interval '2 minutes' from kept";
     api.execute(back).await;
     api.execute("call asman.maintain()").await;
     assert_eq!(receiver.until(2).await[1].body["reason"], "Success");

@@ -5,12 +5,12 @@
 --        $9 webhook_secret text, $10 n_queued_max int4, $11 n_namespace_max int4, $12 max_seconds int4, $13 retention_days int4
 -- out:   is_changed bool: one row, or none when the owner has changed
 -- locks: the policy's row
--- index: queue_pkey
-insert into asman.queue as p (qid, is_paused, owner_token_hash, worker_token_hash, submit_token_hash, read_token_hash, webhook_secret,
+-- index: policy_pkey
+insert into asman.policy as p (qid, is_paused, owner_token_hash, worker_token_hash, submit_token_hash, read_token_hash, webhook_secret,
   n_queued_max, n_namespace_max, max_seconds, retention_days)
 -- A policy that was deleted does not have an owner, so a writer that an owner's token authorized may not change it.
 select $1, coalesce($4, false), $5, $6, $7, $8, $9, $10, $11, $12, $13
-where $2::bytea is null or exists (select from asman.queue q where q.qid = $1)
+where $2::bytea is null or exists (select from asman.policy q where q.qid = $1)
 on conflict (qid) do update set
   is_paused = case when 'is_paused' = any ($3::text[]) then excluded.is_paused else p.is_paused end,
   owner_token_hash = case when 'owner_token_hash' = any ($3) then excluded.owner_token_hash else p.owner_token_hash end,

@@ -4,10 +4,10 @@ use protocol::Qid;
 
 use crate::{Db, Result};
 
-const POLICY: &str = include_str!("../queries/queue/policy.sql");
-const CHANGE: &str = include_str!("../queries/queue/change.sql");
-const CLEAR: &str = include_str!("../queries/queue/clear.sql");
-const DEPTH: &str = include_str!("../queries/queue/depth.sql");
+const POLICY: &str = include_str!("../queries/policy/policy.sql");
+const CHANGE: &str = include_str!("../queries/policy/change.sql");
+const CLEAR: &str = include_str!("../queries/policy/clear.sql");
+const DEPTH: &str = include_str!("../queries/queued/depth.sql");
 
 /// The settings of a queue's owner. The default is a queue without a policy: open to everyone who knows its name.
 #[derive(Clone, Default, PartialEq, Eq, sqlx::FromRow)]
