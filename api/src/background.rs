@@ -84,7 +84,7 @@ mod tests {
 
     /// Places that start a task for one request, one connection or one try, which is either awaited or may be lost. Everything
     /// else goes through [`Background::start`].
-    const OTHERS: [&str; 5] = ["batcher.rs", "large.rs", "mcp/socket.rs", "routes/blobs.rs", "routes/task_queue/claims.rs"];
+    const OTHERS: [&str; 5] = ["batcher.rs", "large.rs", "mcp/socket.rs", "routes/blobs.rs", "compat/task_queue/claims.rs"];
 
     #[test]
     fn nothing_runs_in_the_background_unseen() {

@@ -26,6 +26,7 @@ mod app;
 mod background;
 mod batcher;
 mod blob;
+mod compat;
 mod config;
 mod connections;
 mod consent;

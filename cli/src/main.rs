@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod commands;
+mod compat;
 mod data;
 mod environment;
 mod failure;
@@ -49,7 +50,7 @@ fn prepare_and_run() -> anyhow::Result<ExitCode> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("cannot choose a cryptography provider");
     }
-    let matches = commands::worker::compat::understand(Cli::command()).get_matches();
+    let matches = compat::worker_settings::understand(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if cli.global.raw {
         say::be_raw();

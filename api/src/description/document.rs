@@ -6,7 +6,7 @@ use utoipa::openapi::OpenApi;
 
 use super::permissions;
 use super::refusals::{Detail, FormProblem, Problems, Sentence, ServerFailure};
-use crate::routes::task_queue::Described;
+use crate::compat::task_queue::Described;
 
 const ABOUT: &str = "Compute queues on PostgreSQL. Anyone who knows a queue's name can send it a container job. Any worker that \
     serves that name runs it, streams its log and returns its output files.\n\n\

@@ -7,7 +7,6 @@
 mod codes;
 mod document;
 pub(crate) mod guide;
-pub(crate) mod items;
 mod page;
 pub(crate) mod parameters;
 mod permissions;
@@ -41,7 +40,7 @@ pub(crate) struct Description {
 
 /// The description of the routes in this program.
 pub(crate) static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| {
-    let document = document::of(crate::routes::described().into_openapi(), crate::routes::task_queue::describe());
+    let document = document::of(crate::routes::described().into_openapi(), crate::compat::task_queue::describe());
     let page = page::of(&document);
     Description { json: document.to_string().into(), html: page.html.into(), policy: page.policy }
 });

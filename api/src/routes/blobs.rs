@@ -1,4 +1,4 @@
-//! `/f/:key`: large inputs and outputs, and two older routes that give addresses of them.
+//! `/f/:key`: large inputs and outputs.
 
 use std::time::Duration;
 
@@ -11,17 +11,16 @@ use futures_util::StreamExt;
 use protocol::limits::BLOB_BYTES_MAX;
 use protocol::{ErrorCode, JobId};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::access::Caller;
 use crate::app::AppState;
 use crate::blob::FileName;
 use crate::description::parameters::KeyPath;
-use crate::description::schemas::{Exists, FileAddress, Limited, Missing, Refusals, Stored, TooLarge};
+use crate::description::schemas::{Exists, Limited, Missing, Refusals, Stored, TooLarge};
 use crate::error::{ApiError, refusal};
 use crate::extract::{Parameters, Parts};
-use crate::own_address::OwnAddress;
 
 /// How long a client is read that keeps sending after its answer.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -53,7 +52,7 @@ impl Way {
 }
 
 /// Keys have the form of job ids: 1 to 255 characters, no slash, no control character.
-pub(super) fn check(key: &str) -> Result<(), ApiError> {
+pub(crate) fn check(key: &str) -> Result<(), ApiError> {
     key.parse::<JobId>().map(|_| ()).map_err(|_| {
         ApiError::refused(
             ErrorCode::InvalidKey,
@@ -171,48 +170,6 @@ pub(crate) async fn exists(State(app): State<AppState>, Parts(key): Parts<String
     }
     let body = json!({"exists": false, "error": "no file is stored under this key", "code": ErrorCode::NoFile});
     Ok(refusal(ErrorCode::NoFile, &body))
-}
-
-/// `GET /upload/:key`: an address to PUT to, and the reference to it. Kept for old clients.
-#[utoipa::path(
-    get,
-    path = "/upload/{key}",
-    tag = "files",
-    params(KeyPath),
-    responses((status = 200, description = "The address.", body = FileAddress), Refusals),
-)]
-pub(crate) async fn upload(
-    State(app): State<AppState>,
-    Parts(key): Parts<String>,
-    own: OwnAddress,
-) -> Result<Json<Value>, ApiError> {
-    check(&key)?;
-    let url = match app.blobs.foreign_upload(&key).await? {
-        Some(url) => url,
-        None => own.file(&key),
-    };
-    Ok(Json(json!({"url": url, "ref": {"value": key, "type": "key"}})))
-}
-
-/// `GET /download/:key`: an address to GET from, and the reference to it. Kept for old clients.
-#[utoipa::path(
-    get,
-    path = "/download/{key}",
-    tag = "files",
-    params(KeyPath),
-    responses((status = 200, description = "The address.", body = FileAddress), Refusals),
-)]
-pub(crate) async fn download(
-    State(app): State<AppState>,
-    Parts(key): Parts<String>,
-    own: OwnAddress,
-) -> Result<Json<Value>, ApiError> {
-    check(&key)?;
-    let url = match app.blobs.foreign_download(&key).await? {
-        Some(url) => url,
-        None => own.file(&key),
-    };
-    Ok(Json(json!({"url": url, "ref": {"value": url, "type": "url"}})))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The routes. One file for each family; the first line of each handler names its route.
 
-mod blobs;
+pub(crate) mod blobs;
 pub(crate) mod cancel;
-mod client_socket;
+pub(crate) mod client_socket;
 mod consent;
 mod copy;
-mod description;
+pub(crate) mod description;
 pub(crate) mod files;
 mod health;
 mod history;
@@ -19,16 +19,14 @@ mod policy;
 pub(crate) mod program;
 mod report;
 mod shown;
-mod socket;
+pub(crate) mod socket;
 pub(crate) mod status;
 mod stream;
 pub(crate) mod submit;
-pub(crate) mod task_queue;
 #[cfg(test)]
 mod tests;
 pub(crate) mod web;
-mod worker;
-mod worker_socket;
+pub(crate) mod worker;
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -41,7 +39,8 @@ use utoipa_axum::routes;
 use protocol::ErrorCode;
 
 use crate::app::AppState;
-use crate::description::{also, deprecated, outdated};
+use crate::compat::{self, task_queue};
+use crate::description::also;
 use crate::error::{self, ApiError};
 
 /// Every route of the process.
@@ -68,7 +67,6 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(description::openapi))
         .routes(routes!(description::docs))
         .routes(routes!(description::docs_page))
-        .routes(outdated(routes!(description::old_guide)))
         .routes(routes!(metaframe::metaframe))
         .routes(routes!(consent::ask, consent::answer))
         .merge(agent_routes())
@@ -76,11 +74,9 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .merge(job_routes())
         .merge(jobs_anywhere())
         .merge(worker_routes())
-        .merge(task_queue::routes().into())
+        .merge(compat::routes())
         .routes(routes!(blobs::put, blobs::get))
         .routes(routes!(blobs::exists))
-        .routes(outdated(routes!(blobs::upload)))
-        .routes(outdated(routes!(blobs::download)))
 }
 
 fn agent_routes() -> OpenApiRouter<AppState> {
@@ -103,13 +99,6 @@ fn queue_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(report::report))
         .routes(routes!(jobs::jobs))
         .routes(routes!(client_socket::connect))
-        .routes(also("/q/{queue}/browser", routes!(client_socket::connect)))
-        .routes(also("/{queue}/client", routes!(client_socket::connect)))
-        .routes(also("/{queue}/browser", routes!(client_socket::connect)))
-        .routes(routes!(worker_socket::connect))
-        .routes(also("/{queue}/worker", routes!(worker_socket::connect)))
-        .routes(deprecated("/{queue}/status", routes!(status::status)))
-        .routes(deprecated("/{queue}/metrics", routes!(status::metrics)))
 }
 
 fn job_routes() -> OpenApiRouter<AppState> {
@@ -117,7 +106,6 @@ fn job_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(job::get, cancel::clear))
         .routes(routes!(job::definition))
         .routes(routes!(job::result))
-        .routes(also("/q/{queue}/j/{id}/results.json", routes!(job::result)))
         .routes(routes!(job::namespaces))
         .routes(routes!(history::history))
         .routes(routes!(files::input))
@@ -135,7 +123,6 @@ fn jobs_anywhere() -> OpenApiRouter<AppState> {
         .routes(routes!(copy::copy))
         .routes(routes!(job::definition_anywhere))
         .routes(routes!(job::result_anywhere))
-        .routes(also("/j/{id}/results.json", routes!(job::result_anywhere)))
         .routes(routes!(history::history_anywhere))
         .routes(routes!(files::input_anywhere))
         .routes(routes!(files::output_anywhere))

@@ -28,12 +28,12 @@ const LOOK_MAX: Duration = Duration::from_secs(30);
 const LOOK_AT_GUESTS: Duration = Duration::from_secs(3);
 
 /// One connected socket and its purpose.
-pub(super) struct Connection {
-    pub(super) app: AppState,
-    pub(super) queue: QueueName,
-    pub(super) socket: WebSocket,
+pub(crate) struct Connection {
+    pub(crate) app: AppState,
+    pub(crate) queue: QueueName,
+    pub(crate) socket: WebSocket,
     /// The caller that opened it.
-    pub(super) caller: Caller,
+    pub(crate) caller: Caller,
     /// The permission that the caller needs for as long as the socket lives.
     right: Right,
     /// How many messages it may send. Workers are not limited, because their jobs' logs come as messages.
@@ -45,10 +45,10 @@ pub(super) struct Connection {
 }
 
 /// The socket is closed or must be closed.
-pub(super) struct Closed;
+pub(crate) struct Closed;
 
 /// The behaviour of one kind of socket.
-pub(super) trait Session: Send + 'static {
+pub(crate) trait Session: Send + 'static {
     /// Runs until the socket is closed or must be closed.
     fn serve(&mut self) -> impl Future<Output = Result<(), Closed>> + Send;
     /// Its connection.
@@ -56,18 +56,18 @@ pub(super) trait Session: Send + 'static {
 }
 
 /// A request for a socket, after the check of its permission.
-pub(super) struct Opening {
-    pub(super) app: AppState,
-    pub(super) queue: QueueName,
-    pub(super) caller: Caller,
-    pub(super) right: Right,
-    pub(super) messages: Option<MessageBucket>,
-    pub(super) message_bytes_max: usize,
+pub(crate) struct Opening {
+    pub(crate) app: AppState,
+    pub(crate) queue: QueueName,
+    pub(crate) caller: Caller,
+    pub(crate) right: Right,
+    pub(crate) messages: Option<MessageBucket>,
+    pub(crate) message_bytes_max: usize,
 }
 
 impl Opening {
     /// Takes a socket slot and answers with the upgrade. Then the session is served until it ends or the server stops.
-    pub(super) fn open<S: Session>(
+    pub(crate) fn open<S: Session>(
         self,
         upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
         begin: impl FnOnce(Connection) -> S + Send + 'static,
@@ -100,7 +100,7 @@ impl Opening {
 }
 
 /// The upgrade, with a limit for every buffer.
-pub(super) fn bounded(
+pub(crate) fn bounded(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     message_bytes_max: usize,
 ) -> Result<WebSocketUpgrade, ApiError> {
@@ -117,12 +117,12 @@ pub(super) fn bounded(
 }
 
 /// Counts a message that could not be read.
-pub(super) fn ignore() {
+pub(crate) fn ignore() {
     metrics::counter!("asman_socket_messages_ignored_total").increment(1);
 }
 
 /// Counts a message that was refused.
-pub(super) fn refuse() {
+pub(crate) fn refuse() {
     metrics::counter!("asman_socket_messages_refused_total").increment(1);
 }
 
@@ -133,7 +133,7 @@ impl Connection {
     }
 
     /// The text of a frame, if it has one and is within the limits.
-    pub(super) async fn take(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, Closed> {
+    pub(crate) async fn take(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, Closed> {
         let Some(Ok(frame)) = frame else { return Err(Closed) };
         self.last_heard = Instant::now();
         // Pings cause answers, so they count. Pongs only answer our own pings.
@@ -164,7 +164,7 @@ impl Connection {
 
     /// When [`Connection::look`] runs: three times before a silent socket is closed, and not at once, because that would reset
     /// the count of a flood.
-    pub(super) fn looks(&self) -> Interval {
+    pub(crate) fn looks(&self) -> Interval {
         let idle = self.app.config.limits.socket_idle.0;
         // A guest must be disconnected soon after its consent was revoked.
         let most = if self.caller.guest.is_some() { LOOK_AT_GUESTS } else { LOOK_MAX };
@@ -173,7 +173,7 @@ impl Connection {
     }
 
     /// Sends a ping, and ends a socket that gave no sign of life or has lost its permission.
-    pub(super) async fn look(&mut self) -> Result<(), Closed> {
+    pub(crate) async fn look(&mut self) -> Result<(), Closed> {
         let idle = self.app.config.limits.socket_idle.0;
         if !idle.is_zero() && self.last_heard.elapsed() > idle {
             metrics::counter!("asman_limited_total", "limit" => "socket_idle").increment(1);
@@ -206,7 +206,7 @@ impl Connection {
     }
 
     /// Subscribes to the queue, then sends its workers and all its jobs.
-    pub(super) async fn greet(&mut self) -> Result<Receiver<Arc<str>>, Closed> {
+    pub(crate) async fn greet(&mut self) -> Result<Receiver<Arc<str>>, Closed> {
         let qid = self.queue.qid();
         let messages = self.app.hub.subscribe(qid).await.map_err(|_| Closed)?;
         let workers = workers_message(&self.app.db, qid, self.app.config.lease.0).await.map_err(|_| Closed)?;
@@ -216,7 +216,7 @@ impl Connection {
     }
 
     /// The hub's next message. `None` after a lag, when a fresh snapshot was sent instead.
-    pub(super) async fn catch_up(
+    pub(crate) async fn catch_up(
         &mut self,
         message: Result<Arc<str>, RecvError>,
         messages: &mut Receiver<Arc<str>>,
@@ -233,7 +233,7 @@ impl Connection {
         }
     }
 
-    pub(super) async fn send(&mut self, text: Arc<str>) -> Result<(), Closed> {
+    pub(crate) async fn send(&mut self, text: Arc<str>) -> Result<(), Closed> {
         let large = self.app.large.clone();
         for text in self.names.translate(text) {
             let _room = large.frame(text.len()).await;
@@ -243,18 +243,18 @@ impl Connection {
     }
 
     /// The id under which the queue stores a job. From now on messages to this client name the job by the id that it sent.
-    pub(super) async fn row_id(&mut self, sent_id: &JobId) -> Result<String, ApiError> {
+    pub(crate) async fn row_id(&mut self, sent_id: &JobId) -> Result<String, ApiError> {
         let row_id = self.app.db.row_id(self.queue.qid(), sent_id.as_str()).await?;
         self.names.note(&row_id, sent_id.as_str());
         Ok(row_id)
     }
 
     /// The same for a known id.
-    pub(super) fn note_name(&mut self, row_id: &str, sent_id: &str) {
+    pub(crate) fn note_name(&mut self, row_id: &str, sent_id: &str) {
         self.names.note(row_id, sent_id);
     }
 
-    pub(super) async fn send_snapshot(&mut self) -> Result<(), Closed> {
+    pub(crate) async fn send_snapshot(&mut self) -> Result<(), Closed> {
         // A short outage of the database does not close the socket: the next full tick sends a snapshot.
         match self.app.hub.snapshot(self.queue.qid()).await {
             Ok(text) => self.send(text).await,
@@ -263,7 +263,7 @@ impl Connection {
     }
 
     /// `JobStateUpdates` with that job; without any job when it is unknown.
-    pub(super) async fn send_job(&mut self, job_id: &JobId) -> Result<(), Closed> {
+    pub(crate) async fn send_job(&mut self, job_id: &JobId) -> Result<(), Closed> {
         let Ok(row_id) = self.row_id(job_id).await else { return Ok(()) };
         let Ok(row) = self.app.db.get_job(self.queue.qid(), &row_id).await else { return Ok(()) };
         let cursor = row.as_ref().and_then(sql::JobRow::cursor);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::described;
-use super::task_queue::{ENDS, MOUNT, MOUNT_OF_QUEUE, ROUTES};
+use crate::compat::task_queue::{ENDS, MOUNT, MOUNT_OF_QUEUE, ROUTES};
 use crate::description::DESCRIPTION;
 
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];

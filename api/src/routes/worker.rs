@@ -67,7 +67,7 @@ pub(crate) async fn claim(
     Ok(Json(ClaimAnswer { jobs, is_paused }))
 }
 
-pub(super) fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
+pub(crate) fn check_worker(worker: &WorkerDescription) -> Result<(), ApiError> {
     let has_bad_text = [&worker.version, &worker.executor].iter().any(|text| text.len() > 255 || text.contains('\0'));
     let has_bad_tag = worker.tags.iter().any(|tag| tag.parse::<protocol::Namespace>().is_err());
     if has_bad_text || has_bad_tag || worker.tags.len() > limits::TAGS_MAX || !worker.cpus.is_finite() {
@@ -242,7 +242,7 @@ pub(crate) async fn finish(
     Ok(Json(json!({})))
 }
 
-pub(super) fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<FinishRow, ApiError> {
+pub(crate) fn finish_row(qid: Qid, id: JobId, request: FinishRequest) -> Result<FinishRow, ApiError> {
     if !matches!(request.reason, Reason::Success | Reason::Error | Reason::TimedOut) {
         return Err(ApiError::refused(
             ErrorCode::InvalidResult,

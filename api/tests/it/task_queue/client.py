@@ -69,7 +69,7 @@ with warnings.catch_warnings(record=True) as seen:
     client.put({"item-7": 0, "it's": [1]})
     assert [str(w.message) for w in seen] == ["Item 'item-7' already in queue. Skipping."], seen
     client.requeue("it's")
-    assert str(seen[-1].message) == "Item \"it's\" not in a FAIL state. Skipping.", seen[-1]
+    assert str(seen[-1].message) == "Item 'it's' not in a FAIL state. Skipping.", seen[-1]
     client.requeue([])
 assert client.call("sizes") == {"WAITING": 101, "PROCESSING": 0, "SUCCESS": 0, "FAIL": 0}
 got = client.get(2)

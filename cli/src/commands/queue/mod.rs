@@ -1,9 +1,9 @@
 //! `asman queue`: commands for a whole queue.
 
-mod import;
 mod policy;
 
 use crate::args::Global;
+use crate::compat::sqlqueue;
 use crate::failure::Failure;
 
 const IMPORT_HELP: &str = "\
@@ -19,7 +19,7 @@ Running it again imports only what is new.";
 pub(crate) enum Command {
     /// Import the items of an existing `sqlqueue` table, and the events of its `sqleventstore`, into a queue.
     #[command(after_help = IMPORT_HELP)]
-    Import(import::ImportArgs),
+    Import(sqlqueue::ImportArgs),
     /// Show, change or clear a queue's policy: its tokens, limits, retention and pause.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -28,7 +28,7 @@ pub(crate) enum Command {
 /// Runs one command.
 pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure> {
     match command {
-        Command::Import(args) => import::run(args, global.json).await,
+        Command::Import(args) => sqlqueue::run(args, global.json).await,
         Command::Policy(command) => policy::run(command, global).await,
     }
 }

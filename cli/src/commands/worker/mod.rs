@@ -1,6 +1,5 @@
 //! `asman worker`: claim jobs of queues and run them in Docker; keep the program as new as its API.
 
-pub(crate) mod compat;
 mod run;
 mod upgrade;
 

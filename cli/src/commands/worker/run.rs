@@ -4,9 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::builder::FalseyValueParser;
 
-use super::{compat, failure, work};
+use super::{failure, work};
 use crate::args::Global;
 use crate::commands::up;
+use crate::compat::worker_settings;
 use crate::failure::Failure;
 use crate::say;
 use crate::signals::Signals;
@@ -49,17 +50,17 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn is_debug(&self) -> bool {
-        self.debug || compat::is_on("DEBUG")
+        self.debug || worker_settings::is_on("DEBUG")
     }
 
     fn is_with_engine(&self) -> bool {
-        self.start_docker || compat::is_on("RUN_STANDALONE")
+        self.start_docker || worker_settings::is_on("RUN_STANDALONE")
     }
 }
 
 /// Runs until a signal comes, or until the settings end it.
 pub(super) async fn run(mut args: Args, global: &Global) -> Result<(), Failure> {
-    if args.config.id.is_none() && compat::is_set("GENERATE_WORKER_ID") {
+    if args.config.id.is_none() && worker_settings::is_set("GENERATE_WORKER_ID") {
         args.config.id = Some(uuid::Uuid::new_v4().to_string());
     }
     if args.is_with_engine() {
@@ -81,7 +82,7 @@ pub(super) async fn run(mut args: Args, global: &Global) -> Result<(), Failure> 
 
 async fn work_as(mut args: Args, signals: Signals, global: &Global) -> Result<(), Failure> {
     if args.mode == Mode::Local {
-        let port = args.port.or_else(compat::local_port).unwrap_or(LOCAL_PORT);
+        let port = args.port.or_else(worker_settings::local_port).unwrap_or(LOCAL_PORT);
         return up::run_for_worker(args.config, port, args.allow_origin, &signals, global).await;
     }
     if !args.allow_origin.is_empty() {

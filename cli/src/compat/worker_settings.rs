@@ -55,16 +55,16 @@ fn value(name: &str) -> Option<&'static str> {
 }
 
 /// Whether the old variable is set to any value.
-pub(super) fn is_set(name: &str) -> bool {
+pub(crate) fn is_set(name: &str) -> bool {
     text(name).is_some()
 }
 
 /// Whether the old switch is on.
-pub(super) fn is_on(name: &str) -> bool {
+pub(crate) fn is_on(name: &str) -> bool {
     text(name).is_some_and(|value| value == "true" || value == "1")
 }
 
 /// The old port, which only a local API has.
-pub(super) fn local_port() -> Option<u16> {
+pub(crate) fn local_port() -> Option<u16> {
     text("PORT")?.parse().ok()
 }

@@ -21,8 +21,6 @@ use axum::response::Response;
 use protocol::{ErrorCode, ServerMessage, State as JobState, StateChange, WorkerId, WorkerMessage, WorkerRegistration, limits};
 use sql::WorkerSeen;
 
-use super::socket::{Closed, Connection, Opening, Session, ignore, refuse};
-use super::worker::check_worker;
 use crate::access::{Caller, Right, WorkerOf};
 use crate::app::AppState;
 use crate::description::schemas::{Limited, Refusals};
@@ -30,6 +28,8 @@ use crate::error::ApiError;
 use crate::extract::QueuePath;
 use crate::hint::Kinds;
 use crate::hub::{WorkerSocket, text_of};
+use crate::routes::socket::{Closed, Connection, Opening, Session, ignore, refuse};
+use crate::routes::worker::check_worker;
 
 /// The ending of a message about states that jobs have left.
 const PAST: &str = r#""isPast":true}}"#;

@@ -7,11 +7,11 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::claims::{ClaimBody, EndBody, HeartbeatBody};
 use super::items::{EventParameters, ListParameters};
-use crate::access::Right;
-use crate::description::items::{
+use super::schemas::{
     ClaimedItems, Described, EndedItem, ExtendedItems, ItemBodies, ItemEvents, ItemHistory, ItemIds, ItemPage, ItemPairs,
     OneOrMoreIds, PassedOver, Purged, ShownItem, Size, Sizes, StageNumber, StoredItem, Taken,
 };
+use crate::access::Right;
 use crate::description::parameters_of;
 
 /// What follows the name of a route.

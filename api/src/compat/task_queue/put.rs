@@ -13,7 +13,6 @@ use sql::StagedItem;
 use super::Call;
 use super::answer::{Refusal, bad_body, ok, ok_json};
 use super::body::{check_ids, read};
-use super::python::repr;
 use crate::hint::Kinds;
 
 /// `POST put`: an object from ids to bodies. Ids that the queue has in any stage are skipped and named; the first body stays.
@@ -31,7 +30,7 @@ pub(super) async fn put(mut call: Call) -> Result<Response, Refusal> {
             call.app.touch(call.qid, Kinds::STATES | Kinds::CLAIMABLE);
         }
         let left = chunk.iter().enumerate().filter(|(n, _)| !added.contains(n));
-        skipped.extend(left.map(|(_, staged)| format!("Item {} already in queue. Skipping.", repr(&staged.item.id))));
+        skipped.extend(left.map(|(_, staged)| format!("Item '{}' already in queue. Skipping.", staged.item.id)));
     }
     told(&skipped)
 }
@@ -54,7 +53,7 @@ pub(super) async fn requeue(mut call: Call) -> Result<Response, Refusal> {
             call.app.touch(call.qid, Kinds::STATES | Kinds::CLAIMABLE);
         }
         let left = chunk.iter().zip(&rows).filter(|(_, row)| !again.contains(*row));
-        skipped.extend(left.map(|(id, _)| format!("Item {} not in a FAIL state. Skipping.", repr(id))));
+        skipped.extend(left.map(|(id, _)| format!("Item '{id}' not in a FAIL state. Skipping.")));
     }
     told(&skipped)
 }

@@ -16,8 +16,9 @@ mod body;
 mod claims;
 mod description;
 mod items;
+mod number;
 mod put;
-mod python;
+mod schemas;
 mod stages;
 mod table;
 
@@ -46,7 +47,7 @@ pub(crate) const MOUNT_OF_QUEUE: &str = "/q/{queue}/api/v1/queue";
 pub(crate) const ENDS: [&str; 3] = ["", "/", "/{*rest}"];
 
 /// Both mounts.
-pub(super) fn routes() -> Router<AppState> {
+pub(crate) fn routes() -> Router<AppState> {
     let paths = [MOUNT, MOUNT_OF_QUEUE].into_iter().flat_map(|mount| ENDS.map(|end| format!("{mount}{end}")));
     paths.fold(Router::new(), |router, path| router.route(&path, any(dispatch)))
 }
@@ -150,7 +151,7 @@ fn elsewhere(uri: &Uri, rest: &str, headers: &HeaderMap) -> Refusal {
 }
 
 /// An `OPTIONS` request that is not a CORS preflight is a wrong method here, as everywhere in this API.
-pub(super) async fn refuse_plain_options(request: Request, next: Next) -> Response {
+pub(crate) async fn refuse_plain_options(request: Request, next: Next) -> Response {
     let is_plain = request.method() == Method::OPTIONS && !request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if is_plain && let Some((_, rest)) = take_apart(request.uri().path()) {
         return find(rest).map_or(Refusal::NotFound, |(route, _)| Refusal::Method(route.allow())).into_response();
@@ -159,12 +160,12 @@ pub(super) async fn refuse_plain_options(request: Request, next: Next) -> Respon
 }
 
 /// Whether an unknown path comes from a client of this API and not from a person.
-pub(super) fn is_near(path: &str) -> bool {
+pub(crate) fn is_near(path: &str) -> bool {
     let bare = path.trim_start_matches('/');
     bare == "api" || bare.starts_with("api/")
 }
 
 /// The answer to an unknown path near our routes.
-pub(super) fn not_found() -> Response {
+pub(crate) fn not_found() -> Response {
     Refusal::NotFound.into_response()
 }

@@ -7,7 +7,7 @@ use protocol::{ErrorCode, InvalidItemJson, ItemJson, check_item_id};
 use serde::de::DeserializeOwned;
 
 use super::answer::{FormProblem, Refusal, bad_body, text_of};
-use super::{Call, python};
+use super::{Call, number};
 
 /// Bodies above this size are parsed on a separate thread, so that they do not block other requests.
 const SMALL_BYTES: usize = 64 * 1024;
@@ -152,7 +152,7 @@ pub(super) fn check_ids<'t>(ids: impl IntoIterator<Item = &'t str>) -> Result<()
 /// The number of items in a path.
 pub(super) fn item_number(text: &str) -> Result<i64, Refusal> {
     let (input, place) = (text_of(text), "[\"path\",\"n_items\"]");
-    let Some(number) = python::whole_number(text) else {
+    let Some(number) = number::whole_number(text) else {
         let message = "Input should be a valid integer, unable to parse string as an integer";
         return Err(FormProblem { kind: "int_parsing", place, message, input: &input, context: None }.into());
     };

@@ -263,10 +263,7 @@ async fn live_epoch(call: &Call, named: Option<i64>) -> Result<i64, Refusal> {
     if stage == Stage::Processing {
         return Ok(item.summary.epoch);
     }
-    Err(Refusal::Refused(
-        ErrorCode::WrongStage,
-        format!("Item {} is in {}, not in PROCESSING", super::python::repr(id), stage.as_str()),
-    ))
+    Err(Refusal::Refused(ErrorCode::WrongStage, format!("Item '{id}' is in {}, not in PROCESSING", stage.as_str())))
 }
 
 /// `POST release/{item_id}`: back to WAITING, at its old position and without a penalty. Body, optional: `{epoch}`.
