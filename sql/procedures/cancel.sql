@@ -31,7 +31,7 @@ begin
         update asman.job set namespaces = left_over where key = key_in;
         insert into asman.event (qid, job_keys, kind, reason, namespace, message)
         values (qid_in, array[key_in], 'left', reason_in, namespace_in, message_in);
-        update asman.webhook set due_at = now(), expires_at = now() + interval '24 hours', reason = reason_in
+        update asman.webhook set due_at = now(), expires_at = now() + asman.delivery_lifetime(), reason = reason_in
         where job_key = key_in and namespace = namespace_in and kind = 'finished' and due_at is null;
         return 'left';
       end if;

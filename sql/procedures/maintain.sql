@@ -23,13 +23,13 @@ begin
   if step = 'definitions' then
     -- A definition is last used by a submission. After that its job waits, runs (30 days at most) and is kept.
     with old as (
-      select d.hash from asman.definition d where d.used_at < now() - keep_queued - keep_results - interval '31 days'
+      select d.hash from asman.definition d where d.used_at < now() - keep_queued - keep_results - asman.longest_run()
         -- The claim of an item may last for ever.
         and not exists (select from asman.running r join asman.job j on j.key = r.job_key where j.definition_hash = d.hash)
       order by d.used_at limit 10000 for update skip locked)
     delete from asman.definition d using old where d.hash = old.hash;
     delete from asman.class c using asman.class d where d.class = c.class and d.ctid < c.ctid;
-    delete from asman.class c where c.used_at < now() - keep_queued - keep_results - interval '31 days' and c.class <> 0
+    delete from asman.class c where c.used_at < now() - keep_queued - keep_results - asman.longest_run() and c.class <> 0
       and not exists (select from asman.running r join asman.job j on j.key = r.job_key where j.class = c.class);
     -- A login is stored shortly before its definition.
     delete from asman.alias a where a.kept_at < now() - interval '1 day'
@@ -63,8 +63,8 @@ begin
   end if;
   if step = 'holds and deliveries' then
     -- No job waits and runs for longer than that, so a hold or a delivery of this age has no job any more.
-    delete from asman.hold h where h.since < now() - keep_queued - interval '31 days';
-    delete from asman.webhook w where w.due_at is null and w.armed_at < now() - keep_queued - interval '33 days';
+    delete from asman.hold h where h.since < now() - keep_queued - asman.longest_run();
+    delete from asman.webhook w where w.due_at is null and w.armed_at < now() - keep_queued - asman.longest_run() - asman.delivery_lifetime();
 
     -- Senders give up by themselves. This deletes deliveries that no sender could try for another day.
     delete from asman.webhook w where w.expires_at < now() - interval '1 day';
@@ -75,13 +75,13 @@ begin
       select w.id, w.job_key from asman.webhook w where w.due_at is null and w.armed_at < now() - interval '1 minute'
         and not exists (select from asman.queued q where q.job_key = w.job_key)
         and not exists (select from asman.running r where r.job_key = w.job_key) limit 10000)
-    update asman.webhook w set due_at = now(), expires_at = now() + interval '24 hours', reason = f.reason, status_code = f.status_code
+    update asman.webhook w set due_at = now(), expires_at = now() + asman.delivery_lifetime(), reason = f.reason, status_code = f.status_code
     from missed m cross join lateral (
       select f.reason, f.status_code from asman.finished f where f.job_key = m.job_key order by f.finished_at desc limit 1) f
     where w.id = m.id and w.due_at is null;
   end if;
   if step = 'workers' then
-    delete from asman.worker w where w.last_seen < now() - interval '1 hour'
+    delete from asman.worker w where w.last_seen < now() - asman.worker_memory()
       and not exists (select from asman.running r where r.qid = w.qid and r.worker_id = w.worker_id);
   end if;
 end $$;

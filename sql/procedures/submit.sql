@@ -81,7 +81,7 @@ begin
   armed as (
     insert into asman.webhook (qid, job_id, job_key, sent_id, queue, namespace, kind, url, payload, due_at, expires_at, reason, status_code)
     select o.qid, o.job_id, o.owed_key, nullif(o.sent_id, o.job_id), o.queue, o.namespace, o.kind, o.callback ->> 'url',
-      o.callback -> 'payload', case when is_due then now() end, case when is_due then now() + interval '24 hours' end, e.reason,
+      o.callback -> 'payload', case when is_due then now() end, case when is_due then now() + asman.delivery_lifetime() end, e.reason,
       e.status_code
     from owed o
     cross join lateral (select o.kind = 'queued' or o.outcome = 'finished' as is_due) d

@@ -4,7 +4,7 @@ language sql immutable parallel safe
 return hashtextextended(job_id, ('x' || left(qid::text, 8))::bit(32)::int8);
 
 -- Give these jobs the holds of their namespaces. A namespace other than `_` holds one live job. The jobs that it held before will
--- end: at once when they wait or have run for less than 20 s, else after 4 s (8 s when they have run for 60 s).
+-- end: see asman.supersession_grace.
 -- in:    arrays of one length, one element a submission, in order; the last one of a namespace counts
 -- out:   nothing; asman.supersession lists the jobs that will end
 -- locks: the namespaces' hold rows, in order
@@ -31,9 +31,7 @@ begin
     union select h.qid, h.namespace, h.job_id from newest n join asman.hold h using (qid, namespace)),
   ending as (
     insert into asman.supersession (qid, job_id, namespace, due_at)
-    select o.qid, o.job_id, o.namespace, now() + case
-      when r.claimed_at < now() - interval '60 seconds' then interval '8 seconds'
-      when r.claimed_at < now() - interval '20 seconds' then interval '4 seconds' else interval '0' end
+    select o.qid, o.job_id, o.namespace, now() + asman.supersession_grace(r.claimed_at)
     from older o join newest n using (qid, namespace)
     left join lateral asman.running_named(o.qid, o.job_id) r on true
     where o.job_id <> n.job_id

@@ -23,7 +23,7 @@ whole as materialized (
 again as (
   insert into asman.queued (qid, class, priority, seq, job_key, attempt, n_lost, n_released, not_before)
   select qid, class, priority, seq, job_key, attempt, n_lost + 1, n_released,
-    now() + make_interval(secs => power(2, n_lost) * (0.75 + random() / 2))
+    now() + asman.pause_after(1, n_lost)
   from whole where not is_final
   on conflict do nothing),
 ended as (

@@ -9,7 +9,7 @@ language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   update asman.webhook w
-  set due_at = now(), expires_at = now() + interval '24 hours', reason = e.reason, status_code = e.status_code
+  set due_at = now(), expires_at = now() + asman.delivery_lifetime(), reason = e.reason, status_code = e.status_code
   from ended e where w.job_key = e.job_key and w.kind = 'finished' and w.due_at is null;
   return null;
 end $$;

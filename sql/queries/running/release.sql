@@ -21,7 +21,7 @@ whole as materialized (
 again as (
   insert into asman.queued (qid, class, priority, seq, job_key, attempt, n_lost, n_released, not_before)
   select qid, class, priority, seq, job_key, attempt, n_lost, n_released + (code is not null)::int4,
-    case when code is not null then now() + make_interval(secs => 3 * power(2, least(n_released, 10)) * (0.75 + random() / 2)) end
+    case when code is not null then now() + asman.pause_after(3, n_released) end
   from whole where not is_final on conflict do nothing),
 moved as (
   update asman.job j set seq = w.seq from whole w where j.key = any (array[w.job_key]) and w.code is not null and not w.is_final),
