@@ -7,9 +7,7 @@ use protocol::{Duration, QueueName, WorkerId, parse_size};
 
 use crate::claim::queues::Queues;
 use crate::disk::DiskConfig;
-use crate::engine::Gpus;
-use crate::engine::Init;
-use crate::engine::IsolationConfig;
+use crate::engine::{Gpus, ImageConfig, Init, IsolationConfig};
 use crate::error::Error;
 
 const API_DEFAULT: &str = "http://localhost:8000";
@@ -26,16 +24,6 @@ pub enum ExecutorKind {
     Docker,
     /// Scripts of a folder, as processes of this machine. Use it only for people who may run anything on this machine.
     Process,
-}
-
-/// For which jobs the worker uses its owner's logins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum DockerLogin {
-    /// For every job of this worker.
-    #[default]
-    Jobs,
-    /// For no job.
-    None,
 }
 
 /// Settings of one worker.
@@ -98,32 +86,9 @@ pub struct Config {
     /// http. Use it only for a queue of your own: on a public queue it opens that network to strangers.
     #[arg(long, env = "ASMAN_WORKER_ALLOW_PRIVATE_URLS")]
     pub allow_private_urls: bool,
-    /// Build no images, so that jobs with a build block fail. (A build gets its job's cpus and memory, but at most 2 GiB of memory.)
-    #[arg(long, env = "ASMAN_WORKER_NO_BUILD")]
-    pub no_build: bool,
-    /// More platforms to build images for, such as linux/arm64. The machine must emulate them.
-    #[arg(long, env = "ASMAN_WORKER_PLATFORMS", value_delimiter = ',', value_name = "PLATFORM")]
-    pub platforms: Vec<String>,
-    /// Registry to keep built images in, as HOST/PREFIX: the other workers pull an image that one worker has built. The worker uses
-    /// the login of `docker login` [default: none, built images stay in this engine].
-    #[arg(long, env = "ASMAN_WORKER_BUILD_REGISTRY")]
-    pub build_registry: Option<String>,
-    /// For which jobs the worker uses the logins of `docker login`, in pulls and in builds. A worker with --untrusted never uses
-    /// them.
-    #[arg(long, env = "ASMAN_WORKER_DOCKER_LOGIN", value_enum, default_value_t)]
-    pub docker_login: DockerLogin,
-    /// Folder with the config.json of `docker login` [default: .docker in the home of the worker's user].
-    #[arg(long, env = "DOCKER_CONFIG", value_name = "FOLDER")]
-    pub docker_config: Option<PathBuf>,
-    /// The git program.
-    #[arg(long, default_value = "git", hide = true)]
-    pub git: PathBuf,
-    /// Time that a registry may stay silent during a pull. The engine may take five times as long to unpack [default: 2m].
-    #[arg(long = "pull-patience", env = "ASMAN_WORKER_PULL_PATIENCE")]
-    pub pull_timeout: Option<Duration>,
-    /// How long the worker tries again when a registry or another server fails, before the job goes back to the queue [default: 30s].
-    #[arg(long, env = "ASMAN_WORKER_RETRY_FOR")]
-    pub retry_for: Option<Duration>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the help of the whole command")]
+    pub images: ImageConfig,
     /// Time between heartbeats.
     #[arg(long, default_value = "5s", hide = true)]
     pub heartbeat: Duration,
@@ -188,14 +153,7 @@ impl Config {
             init: Init::default(),
             stderr_fails: false,
             allow_private_urls: false,
-            no_build: false,
-            platforms: Vec::new(),
-            build_registry: None,
-            docker_login: DockerLogin::default(),
-            docker_config: None,
-            git: PathBuf::from("git"),
-            pull_timeout: None,
-            retry_for: None,
+            images: ImageConfig::default(),
             heartbeat: Duration(protocol::limits::HEARTBEAT),
             isolation: IsolationConfig::default(),
             disk: DiskConfig::default(),
@@ -235,9 +193,7 @@ impl Config {
         if self.heartbeat.0.is_zero() || self.heartbeat.0 > protocol::limits::WAIT_MAX {
             return refuse("--heartbeat must be above 0 and at most 30s");
         }
-        if let Some(platform) = self.platforms.iter().find(|text| protocol::labels::platform_label(text).is_none()) {
-            return refuse(&format!("--platforms: {platform:?} is not a platform; write it as linux/arm64"));
-        }
+        self.images.check()?;
         self.isolation.check()?;
         self.disk.check()?;
         self.queue.shares()?;

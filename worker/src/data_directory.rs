@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::atomic_file::{remove_unfinished, write_durably, write_whole};
-use crate::engine::{LABEL_LOCK, LABEL_OWNER};
 use crate::error::Error;
+use crate::labels::{LABEL_LOCK, LABEL_OWNER};
 use crate::owner::Owner;
 
 /// Characters of a job id in the names of its files: enough for people to tell jobs apart. The epoch makes the name unique.
@@ -136,7 +136,7 @@ impl DataDirectory {
         Ok(path)
     }
 
-    /// Records of running process groups, for the executor of scripts.
+    /// Records of running process groups, for the engine of scripts.
     pub(crate) fn processes(&self) -> PathBuf {
         self.path.join("processes")
     }

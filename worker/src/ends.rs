@@ -1,20 +1,71 @@
-//! The table of failures: from the failed action and the engine's status or the exit code to an end code, and from an end code to what
-//! the worker does with the job.
+//! Why a job has no result, and what the worker does with it then.
 //!
-//! # Invariants
+//! A [`RunError`] has a code of the list in [`protocol::EndCode`]. [`course`] says what each code means for the job. The rooms find the
+//! code: `engine` for refusals of the engine, a registry or git, `run` for inputs and outputs.
 //!
-//! - Statuses, exit codes and phases decide. The engine's sentences quote the definition (its working directory, variables and
-//!   command), so a phrase in a sentence proves nothing.
-//! - The worker reads words only where it has nothing else: an engine passes on a registry's answer in words ([`pull`], [`base`]), and
-//!   so does git ([`git`]). It removes names from the words first, and uses them only to tell a server's final answer from a temporary
-//!   one. A server that lies in this way harms only the jobs that name it: none of these codes keeps a worker from other jobs.
-//! - A failure that is not in the table is not the job's fault.
+//! A failure without a code of its own is not the job's fault.
 
-use protocol::{EndCode, EndFault};
+use protocol::{EndCode, EndFault, Step};
 
-use crate::api::ApiError;
-use crate::engine::Fault;
-use crate::engine::images::ImageReference;
+use crate::answer::ApiError;
+
+/// Why a job has no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// It failed. The code decides whether the job ends or is released.
+    #[error("{message}")]
+    Failed {
+        /// Why.
+        code: EndCode,
+        /// What the job was doing.
+        step: Step,
+        /// HTTP status for the result. 400 when there was no other status.
+        status: u16,
+        /// For the job's author.
+        message: String,
+    },
+    /// Its time limit was over before it ran.
+    #[error("{message}")]
+    TimedOut {
+        /// Why.
+        code: EndCode,
+        /// What the job was doing.
+        step: Step,
+        /// Which limit, for the job's author.
+        message: String,
+    },
+    /// This machine failed, so the worker releases the claim.
+    #[error("{0}")]
+    Host(String),
+    /// The job was told to stop.
+    #[error("the worker stopped the job")]
+    Stopped,
+}
+
+impl RunError {
+    pub(crate) fn failed(code: EndCode, step: Step, message: impl Into<String>) -> Self {
+        Self::Failed { code, step, status: 400, message: message.into() }
+    }
+
+    /// A failure of the job itself, when no code says more.
+    pub(crate) fn job(step: Step, message: impl Into<String>) -> Self {
+        let code = match step {
+            Step::Clone => EndCode::BuildContextInvalid,
+            Step::Build => EndCode::BuildFailed,
+            _ => EndCode::DefinitionInvalid,
+        };
+        Self::failed(code, step, message)
+    }
+
+    /// The end code of the failure.
+    pub(crate) const fn code(&self) -> Option<EndCode> {
+        match self {
+            Self::Failed { code, .. } | Self::TimedOut { code, .. } => Some(*code),
+            Self::Host(_) => Some(EndCode::WorkerBroken),
+            Self::Stopped => None,
+        }
+    }
+}
 
 /// What the worker does with a job that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,101 +99,6 @@ pub(crate) const fn course(code: EndCode) -> Course {
     }
 }
 
-/// What the worker asked the engine to do with a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Create,
-    Start,
-}
-
-/// What the refusal of a container means before anything else is tried. None when only a trial can tell.
-pub(crate) fn container(phase: Phase, fault: &Fault, exit_code: Option<i64>) -> Option<EndCode> {
-    match (phase, fault, exit_code) {
-        (_, Fault::Host(_), _) => Some(EndCode::EngineGone),
-        // The engine reports these codes, like a shell, for the program itself. Every other failure to start is 128.
-        (Phase::Start, _, Some(127)) => Some(EndCode::CommandNotFound),
-        (Phase::Start, _, Some(126)) => Some(EndCode::CommandNotExecutable),
-        // The image, the network or the sandbox was removed a moment ago.
-        (Phase::Create, Fault::Refused { status: 404, .. }, _) => Some(EndCode::ImageVanished),
-        (_, Fault::Refused { status: 404 | 409, .. }, _) => Some(EndCode::EngineRefused),
-        _ => None,
-    }
-}
-
-/// What the refusal means after this machine has started a trial container with the same limits and without the definition's words.
-/// None when the engine should be asked once more, because the problem may have passed.
-pub(crate) const fn container_after_trial(fault: &Fault, is_second: bool) -> Option<EndCode> {
-    match fault {
-        Fault::Host(_) => Some(EndCode::EngineGone),
-        // The engine refuses this container and accepts the trial.
-        Fault::Refused { status: 400..=499, .. } => Some(EndCode::ContainerRefused),
-        Fault::Refused { .. } if is_second => Some(EndCode::ContainerRefused),
-        Fault::Refused { .. } => None,
-    }
-}
-
-/// What a failed pull means. Docker 20.10 answers 404 when the registry does not know or does not give the image. It passes on all
-/// other answers in words: as a 500, or inside the stream.
-pub(crate) fn pull(fault: &Fault, image: &ImageReference) -> EndCode {
-    let Fault::Refused { status, message } = fault else { return EndCode::EngineGone };
-    let words = message.replace(&image.to_string(), "").replace(&image.name, "");
-    of_registry(*status, &words)
-}
-
-/// The same for a base image. The Dockerfile gives its name, so every text that looks like a name is removed.
-pub(crate) fn base(message: &str) -> EndCode {
-    let is_name = |word: &&str| word.contains(['/', ':', '@']) && !word.ends_with(':');
-    let words: Vec<&str> = message.split(' ').filter(|word| !is_name(word)).collect();
-    // This is how BuildKit reports an image that the registry does not know.
-    let is_unknown = message.starts_with("failed to solve") && message.ends_with(": not found");
-    match of_registry(500, &words.join(" ")) {
-        EndCode::PullFailed if is_unknown => EndCode::ImageNotFound,
-        EndCode::PullFailed => EndCode::BuildBaseUnreachable,
-        code => code,
-    }
-}
-
-fn of_registry(status: u16, words: &str) -> EndCode {
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
-    let is_denied = || {
-        says(&["pull access denied", "no basic auth credentials", "insufficient_scope"]) || words.starts_with("unauthorized: ")
-    };
-    match status {
-        400 => EndCode::ImageReferenceInvalid,
-        401 | 403 => EndCode::ImageDenied,
-        _ if is_denied() => EndCode::ImageDenied,
-        404 => EndCode::ImageNotFound,
-        _ if says(&["no matching manifest for", "no match for platform in manifest"]) => EndCode::ImageNoPlatform,
-        _ if says(&["not found: manifest unknown", "not found: name unknown", "failed to resolve reference : not found"]) => {
-            EndCode::ImageNotFound
-        }
-        _ => EndCode::PullFailed,
-    }
-}
-
-/// What a failed build by the classic builder means. `step` is the builder's line about the current instruction.
-pub(crate) fn build(fault: &Fault, step: Option<&str>) -> EndCode {
-    let Fault::Refused { status, message } = fault else { return EndCode::BuildBroken };
-    let instruction = step.and_then(|step| step.split_once(" : ")).map_or("", |(_, rest)| rest.trim_start());
-    let is_at = |word: &str| instruction.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-    match status {
-        // The Dockerfile could not be read, or a command failed.
-        400..=499 => EndCode::BuildFailed,
-        _ if is_at("FROM ") => base(message),
-        // The file comes from a server.
-        _ if is_at("ADD ") && instruction.contains("://") => EndCode::BuildContextUnreachable,
-        // The engine names the failed instruction before it quotes anything.
-        _ if message.starts_with("COPY failed: ") || message.starts_with("ADD failed: ") => EndCode::BuildFailed,
-        _ => EndCode::EngineRefused,
-    }
-}
-
-/// What git's stderr means. The exit code is the same for all errors. The phrases have blanks, so no URL contains one.
-pub(crate) fn git(stderr: &str) -> EndCode {
-    let is_final = ["not our ref", "find remote ref"].iter().any(|phrase| stderr.contains(phrase));
-    if is_final { EndCode::BuildContextNotFound } else { EndCode::BuildContextUnreachable }
-}
-
 /// What a failed fetch of something that the job names means: `found` when the server's answer is final, else `passing`.
 pub(crate) const fn fetch(error: &ApiError, found: EndCode, passing: EndCode) -> EndCode {
     match error {
@@ -156,62 +112,6 @@ pub(crate) const fn fetch(error: &ApiError, found: EndCode, passing: EndCode) ->
 mod tests {
     use super::*;
 
-    fn refused(status: u16, message: &str) -> Fault {
-        Fault::Refused { status, message: message.to_owned() }
-    }
-
-    #[test]
-    fn only_a_registrys_final_answers_are_the_jobs() {
-        let image: ImageReference = "127.0.0.1:5000/no-such-host/a:v1".parse().unwrap();
-        for (status, words, code) in [
-            (404, "manifest for 127.0.0.1:5000/no-such-host/a:v1 not found: manifest unknown: words", EndCode::ImageNotFound),
-            (404, "repository 127.0.0.1:5000/no-such-host/a not found: name unknown: words", EndCode::ImageNotFound),
-            (404, "pull access denied for x, repository does not exist or may require 'docker login'", EndCode::ImageDenied),
-            (500, "unauthorized: authentication required", EndCode::ImageDenied),
-            (500, "Head \"https://h/v2/a/manifests/v1\": no basic auth credentials", EndCode::ImageDenied),
-            (500, "no matching manifest for linux/amd64 in the manifest list entries", EndCode::ImageNoPlatform),
-            (500, "toomanyrequests: words", EndCode::PullFailed),
-            (500, "received unexpected HTTP status: 503 Service Unavailable", EndCode::PullFailed),
-            (500, "Head \"http://127.0.0.1:5000/v2/a/manifests/v1\": EOF", EndCode::PullFailed),
-            (500, "dial tcp: lookup nowhere.invalid: no such host", EndCode::PullFailed),
-            (500, "unavailable: words", EndCode::PullFailed),
-        ] {
-            assert_eq!(pull(&refused(status, words), &image), code, "{words}");
-        }
-        assert_eq!(pull(&Fault::Host("gone".to_owned()), &image), EndCode::EngineGone);
-    }
-
-    #[test]
-    fn a_build_fails_for_its_base_its_commands_or_the_machine() {
-        let from = Some("1/2 : FROM 127.0.0.1:5000/a:v1");
-        assert_eq!(
-            build(&refused(500, "received unexpected HTTP status: 503 Service Unavailable"), from),
-            EndCode::BuildBaseUnreachable
-        );
-        assert_eq!(
-            build(&refused(500, "manifest for 127.0.0.1:5000/a:v1 not found: manifest unknown: x"), from),
-            EndCode::ImageNotFound
-        );
-        assert_eq!(
-            build(&refused(400, "The command '/bin/sh -c no space left on device' returned 1"), from),
-            EndCode::BuildFailed
-        );
-        assert_eq!(build(&refused(500, "write /x: no space left on device"), Some("2/2 : COPY a b")), EndCode::EngineRefused);
-        assert_eq!(
-            build(&refused(500, "COPY failed: file not found in build context"), Some("2/2 : COPY a b")),
-            EndCode::BuildFailed
-        );
-        assert_eq!(build(&refused(400, "dockerfile parse error"), None), EndCode::BuildFailed);
-        assert_eq!(build(&Fault::Host("gone".to_owned()), from), EndCode::BuildBroken);
-        let by_buildkit =
-            "failed to solve with frontend dockerfile.v0: failed to create LLB definition: 127.0.0.1:5000/a:v1: not found";
-        assert_eq!(build(&refused(500, by_buildkit), Some("1 : FROM 127.0.0.1:5000/a:v1")), EndCode::ImageNotFound);
-        let elsewhere = "failed to solve: 127.0.0.1:5000/a:v1: no match for platform in manifest: not found";
-        assert_eq!(build(&refused(500, elsewhere), Some("1 : FROM 127.0.0.1:5000/a:v1")), EndCode::ImageNoPlatform);
-        let away = "failed to solve with frontend dockerfile.v0: failed to do request: Head \"http://h/v2\": connection refused";
-        assert_eq!(build(&refused(500, away), Some("1 : FROM h/a:v1")), EndCode::BuildBaseUnreachable);
-    }
-
     #[test]
     fn a_failed_fetch_is_the_fault_of_the_job_the_network_or_the_settings() {
         let fetch = |error: &ApiError| fetch(error, EndCode::InputNotFound, EndCode::InputUnreachable);
@@ -223,19 +123,6 @@ mod tests {
         for error in [refused(408), refused(429), refused(500), refused(503), ApiError::Away(String::new())] {
             assert_eq!(fetch(&error), EndCode::InputUnreachable, "{error:?}");
         }
-    }
-
-    #[test]
-    fn the_engines_words_about_a_container_decide_nothing() {
-        for words in
-            ["no space left on device", "No such image", "network asman-x", "context canceled", "dial unix", "storage-opt"]
-        {
-            assert_eq!(container(Phase::Create, &refused(400, words), None), None);
-            assert_eq!(container_after_trial(&refused(400, words), false), Some(EndCode::ContainerRefused));
-            assert_eq!(container_after_trial(&refused(500, words), false), None);
-        }
-        assert_eq!(container(Phase::Start, &refused(400, "x"), Some(127)), Some(EndCode::CommandNotFound));
-        assert_eq!(container(Phase::Create, &refused(400, "x"), Some(127)), None, "nothing has started");
     }
 
     #[test]

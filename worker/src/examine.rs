@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
+use crate::disk::ImageStore;
 use crate::engine::Docker;
 use crate::engine::Init;
 use crate::engine::Need;
@@ -36,7 +37,7 @@ pub struct Findings {
 /// an engine.
 pub async fn examine(config: &Config) -> Result<Findings, Error> {
     let docker = Docker::connect().await?;
-    let images = if Docker::is_local() { docker.root_folder().await } else { None };
+    let images = ImageStore::folder(&docker).await;
     // A separate folder, because a running worker may have locked the data directory.
     let folder = beside(&config.data_directory()?);
     let result = examine_in(config, &docker, &folder).await;

@@ -5,21 +5,27 @@
 //!
 //! # Rooms
 //!
-//! Each room is a folder whose `mod.rs` says what comes in, what goes out and whose errors there are.
+//! Each room is a folder whose `mod.rs` says what comes in, what goes out and whose errors there are. A room uses only rooms below it.
 //!
-//! - `claim`: claims jobs while there is capacity, keeps their leases, and sees each claim to its end.
-//! - `run`: one claimed job, from its definition to its finish request: inputs, log, outputs.
-//! - `engine`: what runs jobs: containers or scripts, their images and builds, their confinement.
-//! - `disk`: room on the machine's disks, caches, and the images to keep.
-//! - `network`: what jobs may reach, and the client for URLs that strangers chose.
+//! ```text
+//!        start          opens everything as the settings say
+//!          |
+//!        claim          claims jobs while there is capacity, keeps their leases, sees each claim to its end
+//!          |
+//!         run           one claimed job, from its definition to its finish request: inputs, log, outputs
+//!          |
+//!        engine         what runs jobs: containers or scripts, their images and builds, their confinement
+//!        /    \
+//!    disk    network    room on the disks and caches; what jobs may reach, and URLs that strangers chose
+//! ```
 //!
 //! # Beside the rooms
 //!
-//! - `config`, `error`, `shutdown`, `secrets`: the public types. `examine`: the checks of a start, for `asman doctor`.
-//! - `status`, `stats`, `health`: the worker's state, its counts, and the server that reports them.
-//! - `ends`: what each failure means.
-//! - `owner`: which worker owns an object on the machine, and whether that worker is certainly dead.
-//! - `api`: the HTTP calls. `data_directory`, `spool`, `atomic_file`: files on disk.
+//! - Above them: `start`, `config`, `health` (the server that reports the worker's state), `examine` (the checks of a start, for
+//!   `asman doctor`).
+//! - Below them: `api` and `answer` (the HTTP calls and what an answer means), `ends` (why a job has no result, and what follows from
+//!   it), `data_directory`, `spool` and `atomic_file` (files on disk), `owner` and `labels` (which worker owns an object on the
+//!   machine), `status` and `stats` (the worker's state and its counts), `error`, `secrets`, `shutdown`, `backoff`.
 //!
 //! # Invariants
 //!
@@ -31,6 +37,7 @@
 //! - Everything that a job can make larger has a bound: log lines and bytes, buffered chunks, output files, inline bytes.
 //! - No log line contains a queue's name.
 
+mod answer;
 mod api;
 mod atomic_file;
 mod backoff;
@@ -43,24 +50,26 @@ mod engine;
 mod error;
 mod examine;
 mod health;
+mod labels;
 mod network;
 mod owner;
 mod run;
 mod secrets;
 mod shutdown;
 mod spool;
+mod start;
 mod stats;
 mod status;
 
-pub use api::sentence_of;
+pub use answer::sentence_of;
 pub use claim::queues::{InvalidShare, QueueShare, Queues};
-pub use claim::run;
-pub use config::{Config, DockerLogin, ExecutorKind, Life};
+pub use config::{Config, ExecutorKind, Life};
 pub use disk::{DiskConfig, InvalidMark, Mark};
-pub use engine::{Dockerd, Gpus, Init, InvalidGpus, IsolationConfig, Need, Network};
+pub use engine::{DockerLogin, Dockerd, Gpus, ImageConfig, Init, InvalidGpus, IsolationConfig, Need, Network};
 pub use engine::{docker_runtimes, docker_version, import_image};
 pub use error::Error;
 pub use examine::{Finding, Findings, examine};
 pub use network::{Destination, InvalidDestination, InvalidRegistryHost, Proxies, RegistryHost};
 pub use secrets::{InvalidSecret, SecretSource};
 pub use shutdown::Shutdown;
+pub use start::{run, start_docker};

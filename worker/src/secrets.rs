@@ -13,8 +13,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::run::log::SECRET_BYTES_MIN;
 
+/// Fewest bytes of a value, or of a line of it, that is removed from logs.
+pub(crate) const HIDDEN_BYTES_MIN: usize = 6;
 /// Most bytes of one value: the kernel accepts no environment variable above 128 KiB.
 const VALUE_BYTES_MAX: u64 = 64 * 1024;
 /// Beginnings of names with another meaning in a job: its own variables, and variables that hooks and loaders read.
@@ -103,8 +104,8 @@ pub(crate) fn check_sources(sources: &[SecretSource]) -> Result<(), Error> {
             return Err(Error::Config(format!("--secret {} is given twice", source.name)));
         }
         let value = source.read().map_err(|error| Error::Config(format!("--secret {}: {error}", source.name)))?;
-        if value.trim_ascii().len() < SECRET_BYTES_MIN {
-            tracing::warn!(secret = %source.name, "the secret is shorter than {SECRET_BYTES_MIN} bytes, so it is not removed from logs");
+        if value.trim_ascii().len() < HIDDEN_BYTES_MIN {
+            tracing::warn!(secret = %source.name, "the secret is shorter than {HIDDEN_BYTES_MIN} bytes, so it is not removed from logs");
         }
     }
     Ok(())

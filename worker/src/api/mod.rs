@@ -3,8 +3,6 @@
 //! The caller tries again after [`ApiError::Away`], drops the claim after [`ApiError::Stale`], and gives up after [`ApiError::Refused`].
 //! An outage is logged once when it begins and once when it ends. URLs contain the queue's name, so no error text contains a URL.
 
-mod answer;
-
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,14 +16,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::answer::{ApiError, away, is_passing, sort};
 use crate::error::Error;
 use crate::network::Guarded;
 use crate::network::Proxies;
 use crate::stats::Stats;
 use crate::status::{Obstacle, Status};
-pub use answer::sentence_of;
-pub(crate) use answer::{ApiError, cause_of, sort};
-use answer::{away, is_passing};
 
 /// Time for an answer, in addition to the wait that a request asks for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -9,18 +9,18 @@ use std::sync::Arc;
 use protocol::{HeldJob, ParsedDefinition};
 
 use super::Session;
+use super::capacity::Needs;
 use super::cleanup::remove_scratch;
 use super::job::{Work, work};
-use super::machine::Machine;
-use crate::claim::capacity::Needs;
 use crate::data_directory::{DataDirectory, KeptClaim};
-use crate::engine::{Fault, LABEL_EPOCH, LABEL_JOB, Left};
+use crate::engine::{Engine, Fault, Left};
 use crate::error::Error;
+use crate::labels::{LABEL_EPOCH, LABEL_JOB};
 use crate::run::log::KeptChunk;
 
 /// A container and the claim that it runs for.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     container: String,
     kept: KeptClaim,
     log: Option<KeptChunk>,
@@ -33,22 +33,20 @@ impl Running {
 }
 
 /// Finds the containers that can continue and removes the others.
-pub(super) async fn sort(machine: &Machine, data: &DataDirectory) -> Result<Vec<Running>, Error> {
-    let executor = &*machine.executor;
+pub(crate) async fn sort(engine: &dyn Engine, data: &DataDirectory) -> Result<Vec<Running>, Error> {
     let refused = |fault: Fault| Error::Docker(fault.to_string());
     let mut all = Vec::new();
-    for left in executor.list(&data.label()).await.map_err(refused)? {
+    for left in engine.list().await.map_err(refused)? {
         if let Some(running) = running(data, &left) {
             all.push(running);
         } else {
             tracing::warn!(container = %left.id, "removing a container of an earlier run");
-            executor.remove(&left.id).await.map_err(refused)?;
+            engine.remove(&left.id).await.map_err(refused)?;
         }
     }
     let jobs: Vec<_> = all.iter().map(Running::job).collect();
-    let docker = machine.docker();
     for folder in data.left_scratch(&jobs) {
-        remove_scratch(docker.as_ref(), folder, &data.label()).await;
+        remove_scratch(engine, folder).await;
     }
     Ok(all)
 }
@@ -78,15 +76,15 @@ pub(super) fn take_over(sessions: &[Arc<Session>], left: Vec<Running>) {
         };
         let parsed = ParsedDefinition::parse_stored(running.kept.claim.definition.get());
         let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
-        let slot = session.ledger.retake(needs, &running.kept.gpus);
+        let slot = session.common.ledger.retake(needs, &running.kept.gpus);
         tracing::info!(job = %job.job_id, epoch = job.epoch, "a job of an earlier run continues");
         let claim = running.kept.claim;
         let work_left = Work { claim, parsed, slot, held, running: Some((running.container, running.log)) };
-        session.tasks.spawn(work(Arc::clone(session), work_left));
+        session.common.tasks.spawn(work(Arc::clone(session), work_left));
     }
 }
 
 fn discard(session: Arc<Session>, job: HeldJob, container: String) {
-    let tasks = session.tasks.clone();
+    let tasks = session.common.tasks.clone();
     tasks.spawn(async move { session.remove(&job, Some(&container)).await });
 }

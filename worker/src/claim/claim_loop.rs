@@ -17,15 +17,15 @@ use futures_util::{FutureExt, StreamExt};
 use protocol::{Claim, ClaimAnswer, ClaimRequest, Free, HeldJob, ParsedDefinition, limits};
 use tokio::time::{Instant, sleep_until};
 
+use super::capacity::Needs;
 use super::delivery::{Leftover, deliver_leftovers};
 use super::fair_share::FairShare;
 use super::job::{Work, work};
+use super::queues::QueueShare;
 use super::recovery::Recovery;
 use super::{Common, Session};
-use crate::api::ApiError;
+use crate::answer::ApiError;
 use crate::backoff::Backoff;
-use crate::claim::capacity::Needs;
-use crate::claim::queues::QueueShare;
 use crate::status::Obstacle;
 
 /// Pause after a claim that the API refused, as for a wrong token: somebody has to change a setting first.
@@ -145,7 +145,7 @@ impl Asker {
             let session = &self.shares.turns[index].session;
             let request = ClaimRequest { wait: protocol::Duration(Duration::ZERO), ..request(session, Free { jobs, ..free }) };
             let asked = Instant::now();
-            let answer = session.api.claim(&session.queue, &request).await;
+            let answer = session.common.api.claim(&session.queue, &request).await;
             let is_full = matches!(self.resolve((index, asked, answer), false), Answered::Jobs(n) if n >= jobs as usize);
             if !is_full {
                 candidates.retain(|other| *other != index);
@@ -180,7 +180,7 @@ impl Asker {
             }
             let request = request(&session, Free { jobs, ..free });
             let asked = Instant::now();
-            let answer = session.api.claim(&session.queue, &request).await;
+            let answer = session.common.api.claim(&session.queue, &request).await;
             (index, asked, answer)
         }
     }
@@ -191,7 +191,7 @@ impl Asker {
         let pace = &mut self.paces[index];
         match answer {
             Ok(answer) if answer.jobs.is_empty() => {
-                session.api.status.cleared(Obstacle::Refusal, index);
+                session.common.api.status.cleared(Obstacle::Refusal, index);
                 note_pause(&session, index, answer.is_paused);
                 if is_waited_for && asked.elapsed() < PROMPT {
                     pace.wait();
@@ -201,7 +201,7 @@ impl Asker {
                 Answered::Nothing
             }
             Ok(answer) => {
-                session.api.status.cleared(Obstacle::Refusal, index);
+                session.common.api.status.cleared(Obstacle::Refusal, index);
                 note_pause(&session, index, false);
                 *pace = Pace::new();
                 let n_jobs = answer.jobs.len();
@@ -219,7 +219,7 @@ impl Asker {
             Err(error) => {
                 let fix = if error.is_about_the_token() { "; set ASMAN_WORKER_TOKEN to the queue's worker token" } else { "" };
                 let sentence = format!("the API refuses the claim: {error}{fix}");
-                session.api.status.blocked(Obstacle::Refusal, index, &sentence);
+                session.common.api.status.blocked(Obstacle::Refusal, index, &sentence);
                 pace.not_before = Some(Instant::now() + REFUSED_PAUSE);
                 Answered::Nothing
             }
@@ -230,16 +230,16 @@ impl Asker {
 /// Reports whether the queue is paused.
 fn note_pause(session: &Session, index: usize, is_paused: bool) {
     if is_paused {
-        session.api.status.blocked(Obstacle::Pause, index, "the queue's owner has paused it");
+        session.common.api.status.blocked(Obstacle::Pause, index, "the queue's owner has paused it");
     } else {
-        session.api.status.cleared(Obstacle::Pause, index);
+        session.common.api.status.cleared(Obstacle::Pause, index);
     }
 }
 
 /// A claim request for the free capacity. With `free.jobs` 0 it only describes the worker.
 pub(super) fn request(session: &Session, free: Free) -> ClaimRequest {
     let wait = if free.jobs == 0 { Duration::ZERO } else { limits::WAIT_MAX };
-    ClaimRequest { worker: session.description.clone(), free, wait: protocol::Duration(wait) }
+    ClaimRequest { worker: session.common.description.clone(), free, wait: protocol::Duration(wait) }
 }
 
 impl Common {
@@ -261,14 +261,15 @@ fn admit(session: &Arc<Session>, claim: Claim) -> bool {
     let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();
     tracing::info!(job = %claim.job_id, epoch = claim.epoch, attempt = claim.attempt, "job claimed");
     let session = Arc::clone(session);
-    let tasks = session.tasks.clone();
-    let is_wanted = || session.jobs_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
-    let Some(slot) = session.ledger.take(needs).filter(|_| is_wanted()) else {
+    let tasks = session.common.tasks.clone();
+    let is_wanted =
+        || session.common.jobs_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+    let Some(slot) = session.common.ledger.take(needs).filter(|_| is_wanted()) else {
         // The API gave more than was asked for: release the job at once, so that another worker gets it.
         tasks.spawn(async move { session.release(&held, None).await });
         return false;
     };
-    session.api.stats.claims.add(1);
+    session.common.api.stats.claims.add(1);
     tasks.spawn(work(session, Work { claim, parsed, slot, held, running: None }));
     true
 }

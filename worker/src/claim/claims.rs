@@ -1,58 +1,15 @@
 //! The claims that this worker holds.
 //!
 //! A [`HeldClaim`] lives from the claim until the API has taken the finish, or until the claim was released or revoked. Every heartbeat
-//! names all held claims, because the API queues a job again when a heartbeat leaves its claim out. A [`StopSignal`] tells a job to end
-//! early.
+//! names all held claims, because the API queues a job again when a heartbeat leaves its claim out.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::HeldJob;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-/// Tells one job to end early, and says whether its claim was revoked.
-#[derive(Debug, Default)]
-pub(crate) struct StopSignal {
-    token: CancellationToken,
-    is_revoked: AtomicBool,
-    is_closing: AtomicBool,
-}
-
-impl StopSignal {
-    /// The API has ended the claim: the job stops, and the worker sends nothing more about it. Returns false when the claim was
-    /// revoked before.
-    pub(crate) fn revoke(&self) -> bool {
-        self.token.cancel();
-        !self.is_revoked.swap(true, Ordering::SeqCst)
-    }
-
-    /// The worker ends: the job stops, and the worker releases its claim.
-    pub(crate) fn request(&self) {
-        self.token.cancel();
-    }
-
-    /// The worker is sending its last message about the claim. The answer to that message says whether it came in time.
-    pub(crate) fn close(&self) {
-        self.is_closing.store(true, Ordering::SeqCst);
-    }
-
-    /// Returns when the job must stop.
-    pub(crate) async fn requested(&self) {
-        self.token.cancelled().await;
-    }
-
-    /// Whether the job must stop.
-    pub(crate) fn is_requested(&self) -> bool {
-        self.token.is_cancelled()
-    }
-
-    /// Whether the API has ended the claim.
-    pub(crate) fn is_revoked(&self) -> bool {
-        self.is_revoked.load(Ordering::SeqCst)
-    }
-}
+use crate::run::StopSignal;
 
 /// All claims that one worker holds in one queue.
 #[derive(Debug)]
@@ -92,7 +49,7 @@ impl Claims {
 
     /// The API has ended a claim. Returns whether it was held until now and the worker was not about to end it itself.
     pub(crate) fn revoke(&self, job: &HeldJob) -> bool {
-        self.lock().get(job).is_some_and(|stop| stop.revoke() && !stop.is_closing.load(Ordering::SeqCst))
+        self.lock().get(job).is_some_and(|stop| stop.revoke() && !stop.is_closing())
     }
 
     /// Tells every job to stop.

@@ -13,11 +13,10 @@ use std::path::PathBuf;
 use protocol::HeldJob;
 
 use super::Session;
+use super::capacity::Slot;
 use crate::backoff::Backoff;
-use crate::claim::capacity::Slot;
 use crate::disk::CacheInUse;
-use crate::engine::folder_access;
-use crate::engine::{Docker, Fault};
+use crate::engine::{Engine, Fault};
 
 /// Most ended containers whose share is free before they are removed.
 pub(super) const REMOVALS_MAX: usize = 16;
@@ -42,7 +41,7 @@ impl Session {
         let mut room = None;
         if has_ended {
             // The semaphore is never closed.
-            room = self.removals.acquire().await.ok();
+            room = self.common.removals.acquire().await.ok();
             share = None;
         }
         kept.await;
@@ -57,8 +56,7 @@ impl Session {
         {
             tracing::warn!(%fault, job = %job.job_id, "cannot remove a container; the next start of this worker removes it");
         }
-        let docker = self.host.containers.as_ref().map(|containers| &containers.docker);
-        remove_scratch(docker, self.data.scratch(job).folder(), &self.host.data_label).await;
+        remove_scratch(&*self.common.host.engine, self.common.data.scratch(job).folder()).await;
     }
 
     /// Tries again until the worker ends, because the container may still use its share of the machine.
@@ -66,22 +64,22 @@ impl Session {
         let mut backoff = Backoff::new();
         let mut n_refusals = 0;
         loop {
-            let Err(fault) = self.host.executor.remove(id).await else { return Ok(()) };
+            let Err(fault) = self.common.host.engine.remove(id).await else { return Ok(()) };
             n_refusals += u32::from(matches!(fault, Fault::Refused { .. }));
-            if n_refusals == REFUSALS_MAX || self.is_leaving.is_cancelled() {
+            if n_refusals == REFUSALS_MAX || self.common.is_leaving.is_cancelled() {
                 return Err(fault);
             }
             tokio::select! {
                 () = backoff.wait() => (),
-                () = self.is_leaving.cancelled() => (),
+                () = self.common.is_leaving.cancelled() => (),
             }
         }
     }
 }
 
 /// Removes a scratch folder if that is possible.
-pub(super) async fn remove_scratch(docker: Option<&Docker>, folder: PathBuf, data_label: &str) {
-    if !folder_access::remove(docker, folder.clone(), data_label).await {
+pub(super) async fn remove_scratch(engine: &dyn Engine, folder: PathBuf) {
+    if !engine.files().remove(folder.clone()).await {
         tracing::warn!(path = %folder.display(), "cannot remove a scratch folder; remove it with `sudo rm -r`");
     }
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use protocol::{EndCode, JobId, Reason, ReleaseRequest};
 
 use super::Session;
-use crate::api::ApiError;
+use super::claims::HeldClaim;
+use crate::answer::ApiError;
 use crate::backoff::Backoff;
-use crate::claim::claims::HeldClaim;
 use crate::spool::SpooledFinish;
 
 const LAST_ATTEMPT: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub(super) fn leftovers(sessions: &[Arc<Session>]) -> Vec<Leftover> {
         Some(session) => Some((Arc::clone(session), Some(session.claims.add(finish.job())?), finish)),
         None => Some((Arc::clone(first), None, finish)),
     };
-    first.spool.list().into_iter().filter_map(leftover).collect()
+    first.common.spool.list().into_iter().filter_map(leftover).collect()
 }
 
 /// Sends each leftover once. Those that failed are sent again while new jobs run.
@@ -38,7 +38,7 @@ pub(super) async fn deliver_leftovers(leftovers: Vec<Leftover>) {
     for (session, held, finish) in leftovers {
         match session.send(LastMessage::Finish(&finish)).await {
             Err(ApiError::Away(_)) => {
-                let tasks = session.tasks.clone();
+                let tasks = session.common.tasks.clone();
                 tasks.spawn(async move {
                     session.deliver(&finish, std::future::ready(())).await;
                     drop(held);
@@ -59,7 +59,7 @@ enum LastMessage<'a> {
 impl Session {
     /// Writes a finish to disk. The finish is sent even when the disk is full.
     pub(super) async fn keep(&self, finish: &SpooledFinish) {
-        if let Err(error) = self.spool.keep(finish).await {
+        if let Err(error) = self.common.spool.keep(finish).await {
             tracing::error!(%error, job = %finish.job_id, "cannot write the finish to disk; a crash before it is sent would lose it");
         }
     }
@@ -83,7 +83,7 @@ impl Session {
         let request = ReleaseRequest { epoch: held.job.epoch, code, fault, message };
         match self.until_answered(LastMessage::Release(job, &request)).await {
             Some(Ok(())) => {
-                self.api.stats.released.add(1);
+                self.common.api.stats.released.add(1);
                 tracing::info!(%job, "job released");
             }
             Some(Err(error)) => tracing::warn!(%job, %error, "the API refused the release"),
@@ -96,7 +96,7 @@ impl Session {
         let job = &finish.job_id;
         match answer {
             Ok(()) => {
-                let stats = &self.api.stats;
+                let stats = &self.common.api.stats;
                 let count = match finish.finish.reason {
                     Reason::Success => &stats.succeeded,
                     Reason::TimedOut => &stats.timed_out,
@@ -107,17 +107,17 @@ impl Session {
                 tracing::info!(%job, reason, exit_code, "job finished");
             }
             Err(error) => {
-                self.api.stats.lost.add(1);
+                self.common.api.stats.lost.add(1);
                 tracing::warn!(%job, %error, "the API refused the finish; the worker drops it");
             }
         }
-        self.spool.remove(&finish.job());
+        self.common.spool.remove(&finish.job());
     }
 
     async fn send(&self, message: LastMessage<'_>) -> Result<(), ApiError> {
         match message {
-            LastMessage::Finish(it) => self.api.finish(&it.queue, &it.job_id, &it.finish).await,
-            LastMessage::Release(job, request) => self.api.release(&self.queue, job, request).await,
+            LastMessage::Finish(it) => self.common.api.finish(&it.queue, &it.job_id, &it.finish).await,
+            LastMessage::Release(job, request) => self.common.api.release(&self.queue, job, request).await,
         }
     }
 
@@ -125,7 +125,7 @@ impl Session {
     async fn until_answered(&self, message: LastMessage<'_>) -> Option<Result<(), ApiError>> {
         let mut backoff = Backoff::new();
         loop {
-            let is_last = self.is_leaving.is_cancelled();
+            let is_last = self.common.is_leaving.is_cancelled();
             let answer = tokio::select! {
                 answer = self.send(message) => answer,
                 () = self.overdue() => return None,
@@ -137,13 +137,13 @@ impl Session {
             }
             tokio::select! {
                 () = backoff.wait() => (),
-                () = self.is_leaving.cancelled() => (),
+                () = self.common.is_leaving.cancelled() => (),
             }
         }
     }
 
     async fn overdue(&self) {
-        self.is_leaving.cancelled().await;
+        self.common.is_leaving.cancelled().await;
         tokio::time::sleep(LAST_ATTEMPT).await;
     }
 }

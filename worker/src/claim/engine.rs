@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::Common;
 use crate::backoff::Backoff;
-use crate::engine::Fault;
 use crate::status::Obstacle;
 
 /// Time between checks. The worker releases a job that it claims in between, without a penalty for the job.
@@ -19,7 +18,7 @@ const TRIAL_PAUSE_MAX: Duration = Duration::from_mins(1);
 pub(super) async fn watch(common: Arc<Common>) {
     loop {
         tokio::time::sleep(EVERY).await;
-        if common.host.executor.ping().await.is_err() {
+        if common.host.engine.ping().await.is_err() {
             // The worker sends no claim until the engine was checked.
             common.is_engine_there.send_if_modified(|is_there| std::mem::replace(is_there, false));
             until_there(&common).await;
@@ -27,21 +26,14 @@ pub(super) async fn watch(common: Arc<Common>) {
     }
 }
 
-/// Returns when the container of the last failed trial starts. Returns at once when no trial has failed.
+/// Returns when what failed for this machine's fault works again. Returns at once when nothing has failed.
 pub(super) async fn until_it_runs(common: &Common) {
-    let Some(trial) = common.host.take_failed_trial() else { return };
     let mut pause = TRIAL_PAUSE;
-    loop {
-        match common.host.try_out(&trial).await {
-            // The image was removed, so this trial proves nothing: the next job will.
-            Ok(()) | Err(Fault::Refused { status: 404, .. }) => break,
-            Err(fault) => {
-                let sentence = format!(
-                    "Docker cannot run a container with the limits and gpus that this worker offers ({fault}); see `asman doctor`"
-                );
-                common.api.status.blocked(Obstacle::Machine, 0, &sentence);
-            }
-        }
+    while let Err(fault) = common.host.engine.try_again().await {
+        let sentence = format!(
+            "Docker cannot run a container with the limits and gpus that this worker offers ({fault}); see `asman doctor`"
+        );
+        common.api.status.blocked(Obstacle::Machine, 0, &sentence);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(TRIAL_PAUSE_MAX);
     }
@@ -62,10 +54,7 @@ pub(super) async fn until_there(common: &Common) {
 
 /// Also checks that jobs can run: another engine may answer now, and a fault that failed one job may fail the next.
 async fn check(common: &Common) -> Result<(), String> {
-    let executor = &common.host.executor;
-    executor.ping().await.map_err(|fault| format!("Docker does not answer ({fault}); see `asman doctor`"))?;
-    match &common.host.containers {
-        Some(containers) => containers.isolation.prove(&common.data).await,
-        None => Ok(()),
-    }
+    let engine = &common.host.engine;
+    engine.ping().await.map_err(|fault| format!("Docker does not answer ({fault}); see `asman doctor`"))?;
+    engine.prove().await
 }

@@ -33,15 +33,15 @@ pub(super) async fn run(session: Arc<Session>) {
     loop {
         changed.mark_unchanged();
         let request = HeartbeatRequest {
-            worker_id: session.description.id.clone(),
+            worker_id: session.common.description.id.clone(),
             jobs: session.claims.list(),
-            wait: protocol::Duration(session.heartbeat_every),
+            wait: protocol::Duration(session.common.heartbeat_every),
             is_leaving: false,
         };
         let sent = Instant::now();
         let answer = tokio::select! {
             biased;
-            answer = session.api.heartbeat(&session.queue, &request) => answer,
+            answer = session.common.api.heartbeat(&session.queue, &request) => answer,
             _ = changed.changed() => {
                 sleep(GATHER).await;
                 continue;
@@ -58,7 +58,7 @@ pub(super) async fn run(session: Arc<Session>) {
             introduce(&session).await;
         }
         // If the API answers without waiting, the worker waits here.
-        let next = if has_news { sent + GATHER } else { sent + session.heartbeat_every };
+        let next = if has_news { sent + GATHER } else { sent + session.common.heartbeat_every };
         tokio::select! {
             () = sleep_until(next) => (),
             _ = changed.changed() => sleep(GATHER).await,
@@ -68,8 +68,8 @@ pub(super) async fn run(session: Arc<Session>) {
 
 /// Describes the worker to the API without asking for jobs.
 async fn introduce(session: &Session) {
-    let introduction = request(session, Free { jobs: 0, ..session.ledger.free() });
-    let _ = timeout(INTRODUCTION_MAX, session.api.claim(&session.queue, &introduction)).await;
+    let introduction = request(session, Free { jobs: 0, ..session.common.ledger.free() });
+    let _ = timeout(INTRODUCTION_MAX, session.common.api.claim(&session.queue, &introduction)).await;
 }
 
 /// Sends the last heartbeat. Call it when every job has ended and no other heartbeat is under way, since a later heartbeat would
@@ -77,17 +77,17 @@ async fn introduce(session: &Session) {
 /// not read. Without the last heartbeat both happen when the lease runs out. The last heartbeat names the claims whose finish is kept
 /// for the next start, so they stay.
 pub(super) async fn last(sessions: &[Arc<Session>]) {
-    let kept = sessions.first().map(|session| session.spool.list()).unwrap_or_default();
+    let kept = sessions.first().map(|session| session.common.spool.list()).unwrap_or_default();
     let kept_of =
         &|session: &Session| kept.iter().filter(|finish| finish.queue == session.queue).map(SpooledFinish::job).collect();
     let beats = sessions.iter().map(|session| async move {
         let request = HeartbeatRequest {
-            worker_id: session.description.id.clone(),
+            worker_id: session.common.description.id.clone(),
             jobs: kept_of(session),
             wait: protocol::Duration(Duration::ZERO),
             is_leaving: true,
         };
-        let is_heard = matches!(timeout(FAREWELL_MAX, session.api.heartbeat(&session.queue, &request)).await, Ok(Ok(_)));
+        let is_heard = matches!(timeout(FAREWELL_MAX, session.common.api.heartbeat(&session.queue, &request)).await, Ok(Ok(_)));
         if !is_heard {
             tracing::debug!("the last heartbeat did not reach the API; it counts the worker as gone when the lease runs out");
         }
@@ -100,13 +100,13 @@ fn apply(session: &Session, answer: &HeartbeatAnswer) -> bool {
     for ended in &answer.end {
         let held = protocol::HeldJob { job_id: ended.job_id.clone(), epoch: ended.epoch };
         if session.claims.revoke(&held) {
-            session.api.stats.ended.add(1);
+            session.common.api.stats.ended.add(1);
             tracing::debug!(job = %ended.job_id, reason = ended.reason.as_str(), "the API ended the job");
         }
     }
     for unknown in &answer.unknown {
         if session.claims.revoke(unknown) {
-            session.api.stats.lost.add(1);
+            session.common.api.stats.lost.add(1);
             tracing::warn!(job = %unknown.job_id, epoch = unknown.epoch, "claim lost: the API does not know it any more");
         }
     }

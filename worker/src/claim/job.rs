@@ -7,13 +7,13 @@ use protocol::{Claim, FinishRequest, HeldJob, InvalidDefinition, ParsedDefinitio
 use tokio::task::JoinHandle;
 
 use super::Session;
+use super::capacity::Slot;
+use super::claims::HeldClaim;
 use super::cleanup::Cleanup;
-use crate::claim::capacity::Slot;
-use crate::claim::claims::HeldClaim;
 use crate::data_directory::{KeptClaim, Scratch};
-use crate::ends::{self, Course};
+use crate::ends::{self, Course, RunError};
 use crate::run::log::{KeptChunk, Log};
-use crate::run::{RunError, Task, failed, timed_out};
+use crate::run::{Order, Task, failed, timed_out};
 use crate::spool::SpooledFinish;
 
 /// A claim and everything that its job needs.
@@ -30,20 +30,20 @@ pub(super) struct Work {
 pub(super) async fn work(session: Arc<Session>, work: Work) {
     let Work { claim, parsed, slot, held, running } = work;
     let (running, kept) = running.map_or((None, None), |(id, kept)| (Some(id), kept));
-    let path = session.data.scratch(&held.job).log();
-    let (log, uploader) = Log::open(Arc::clone(&session.api), session.queue.clone(), &held, path, kept);
+    let path = session.common.data.scratch(&held.job).log();
+    let (api, stop) = (Arc::clone(&session.common.api), Arc::clone(&held.stop));
+    let (log, uploader) = Log::open(api, session.queue.clone(), held.job.clone(), stop, path, kept);
     let container = running.clone().map_or_else(OnceLock::new, OnceLock::from);
-    let cache_in_use = session.disks.job_caches.enter(session.queue.qid()).await;
+    let cache_in_use = session.common.disks.job_caches.enter(session.queue.qid()).await;
     let folders = session.folders(&claim, &slot, &held.job);
     let result = match (parsed, folders) {
         (Err(error), _) => Err(RunError::job(Step::Running, error.to_string())),
         (_, Err(error)) => Err(RunError::Host(format!("scratch folder: {error}"))),
         (Ok(parsed), Ok((scratch, cache))) => {
             let (claim, parsed, gpus, stop) = (&claim, &parsed, &slot.gpus[..], &*held.stop);
-            let log = log.clone();
-            let host = &session.host;
-            let task = Task { host, claim, parsed, gpus, scratch, cache, log, stop, container: &container };
-            task.run(running.as_deref()).await
+            let (log, cache) = (log.clone(), &cache);
+            let order = Order { claim, parsed, gpus, scratch, cache, log, stop, container: &container };
+            Task::new(&session.common.host, order).run(running.as_deref()).await
         }
     };
     // After a failure the container may still run.
@@ -97,11 +97,10 @@ async fn close_log(
 
 impl Session {
     fn folders(&self, claim: &Claim, slot: &Slot, job: &HeldJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
-        let scratch = self.data.make_scratch(job)?;
+        let scratch = self.common.data.make_scratch(job)?;
         scratch.keep_claim(&KeptClaim { queue: self.queue.clone(), claim: claim.clone(), gpus: slot.gpus.clone() })?;
         // Jobs of strangers share no folder, not even with jobs of the same stranger.
-        let is_untrusted = self.host.containers.as_ref().is_some_and(|containers| containers.isolation.is_untrusted());
-        let cache = if is_untrusted { scratch.own_cache() } else { self.data.cache(self.queue.qid()) };
+        let cache = if self.common.is_untrusted { scratch.own_cache() } else { self.common.data.cache(self.queue.qid()) };
         Ok((scratch, cache?))
     }
 
@@ -112,7 +111,7 @@ impl Session {
             let (job, fault) = (&held.job.job_id, code.fault().as_str());
             tracing::error!(%job, %code, fault, %cause, "the job failed here and goes back to the queue");
             if matches!(ends::course(*code), Course::ReleaseAndRest | Course::ReleaseAndStop) {
-                self.is_unwell.notify_one();
+                self.common.is_unwell.notify_one();
             }
         }
         if !held.stop.is_revoked() {

@@ -1,6 +1,6 @@
 //! Claims jobs while there is capacity, keeps their leases, and sees each claim to its end: finished, released or revoked.
 //!
-//! In: a [`Config`] and a [`Shutdown`]. Out: [`run`] returns when the worker has drained.
+//! In: what a start has prepared ([`Setup`]), and a [`Shutdown`]. Out: [`run`] returns when the worker has drained.
 //!
 //! `claim_loop` claims jobs of all queues while the one ledger has capacity; `fair_share` says which queue is next. A `heartbeat` for
 //! each queue tells the API that the worker lives, and learns which jobs must end. `engine` checks that Docker answers. Each claimed
@@ -14,8 +14,7 @@
 //!
 //! # Errors
 //!
-//! A start that fails is the machine's or the settings' fault and ends the worker. Later failures are the API's or the engine's, and the
-//! worker tries again.
+//! Failures here are the API's or the engine's, and the worker tries again. A failed job is finished or released: its code decides.
 
 mod adoption;
 pub(crate) mod capacity;
@@ -28,64 +27,52 @@ mod fair_share;
 mod heartbeat;
 mod idle;
 mod job;
-mod machine;
 pub(crate) mod queues;
 mod recovery;
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use protocol::{QueueName, WorkerDescription};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use adoption::Running;
-use capacity::Ledger;
-use claims::Claims;
-use machine::Machine;
-use queues::QueueShare;
-
 use crate::api::Api;
-use crate::config::Config;
 use crate::data_directory::DataDirectory;
 use crate::disk::Disks;
 use crate::error::Error;
-use crate::health;
 use crate::run::Host;
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
+pub(crate) use adoption::{Running, sort};
+use capacity::Ledger;
+use claims::Claims;
+use queues::QueueShare;
 
-/// One queue's part of a worker. It derefs to what all queues of the worker share.
+/// One queue's part of a worker.
 struct Session {
     queue: QueueName,
     /// Held claims of this queue.
     claims: Arc<Claims>,
+    /// What all queues of the worker share.
     common: Arc<Common>,
-}
-
-impl Deref for Session {
-    type Target = Common;
-
-    fn deref(&self) -> &Common {
-        &self.common
-    }
 }
 
 /// What the tasks of one worker share.
 pub(crate) struct Common {
     pub(crate) api: Arc<Api>,
-    data: DataDirectory,
+    data: Arc<DataDirectory>,
     pub(crate) spool: Spool,
     host: Host,
     pub(crate) description: WorkerDescription,
-    heartbeat_every: std::time::Duration,
+    heartbeat_every: Duration,
     pub(crate) ledger: Arc<Ledger>,
     /// The disk: images, caches, and whether there is room for a job.
     disks: Arc<Disks>,
     /// Every job and every delivery. The drain waits for them.
-    pub(crate) tasks: TaskTracker,
+    tasks: TaskTracker,
     /// One permit for each ended container whose share is free before it is removed.
     removals: Semaphore,
     /// This machine failed a job: the worker claims no more until the machine works again.
@@ -96,23 +83,43 @@ pub(crate) struct Common {
     jobs_left: AtomicU64,
     /// Number of queues of this worker.
     pub(crate) n_queues: usize,
+    /// Jobs of strangers run here.
+    is_untrusted: bool,
     /// The worker is ending: no more retries, and the spool keeps what cannot be sent now.
     is_leaving: CancellationToken,
 }
 
-/// Runs a worker until `shutdown` is signalled or `config.life` ends it, then drains.
-pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    config.check()?;
-    let shares = config.queue.shares()?;
-    let listener = match config.life.health_address {
-        Some(address) => Some(health::bind(address).await?),
-        None => None,
-    };
-    let (common, left) = Common::start(&config).await?;
-    let common = Arc::new(common);
+/// What a start prepares.
+pub(crate) struct Setup {
+    pub(crate) data: Arc<DataDirectory>,
+    pub(crate) host: Host,
+    pub(crate) description: WorkerDescription,
+    pub(crate) heartbeat_every: Duration,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) disks: Arc<Disks>,
+    /// Tasks that the drain waits for.
+    pub(crate) tasks: TaskTracker,
+    /// Most jobs of the worker's whole life.
+    pub(crate) jobs_max: Option<u64>,
+    pub(crate) n_queues: usize,
+    pub(crate) is_untrusted: bool,
+}
+
+/// What [`run`] serves, and when it ends by itself.
+pub(crate) struct Service {
+    pub(crate) shares: Vec<QueueShare>,
+    /// Containers that an earlier process left running.
+    pub(crate) left: Vec<Running>,
+    pub(crate) exit_when_idle: Option<protocol::Duration>,
+    /// Time that running jobs get when the worker ends.
+    pub(crate) drain_timeout: Duration,
+}
+
+/// Serves the queues until `shutdown` is signalled or the service ends by itself, then drains.
+pub(crate) async fn run(common: Arc<Common>, service: Service, shutdown: &Shutdown) -> Result<(), Error> {
+    let Service { shares, left, exit_when_idle, drain_timeout } = service;
     let sessions = common.sessions(shares.clone());
     let _stop = StopOnDrop(sessions.clone());
-    let _health = listener.map(|listener| health::serve(listener, Arc::clone(&common)));
     let leftovers = delivery::leftovers(&sessions);
     adoption::take_over(&sessions, left);
     let beat = |session: &Arc<Session>| AbortOnDropHandle::new(tokio::spawn(heartbeat::run(Arc::clone(session))));
@@ -123,19 +130,17 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     tracing::info!(worker = %common.description.id, cpus = common.description.cpus, n_queues = sessions.len(), "worker is ready");
     let mut unheard = None;
     tokio::select! {
-        () = claim_loop::run(&sessions, shares, leftovers) => common.until_done(&shutdown).await,
-        () = idle::run(&sessions, config.life.exit_when_idle) => {
+        () = claim_loop::run(&sessions, shares, leftovers) => common.until_done(shutdown).await,
+        () = idle::run(&sessions, exit_when_idle) => {
             tracing::info!("no job came within the time of --exit-when-idle");
             unheard = common.api.status.unheard();
         }
         () = shutdown.begun() => (),
     }
-    drain(&sessions, &shutdown, config.drain_timeout.0).await;
+    drain(&sessions, shutdown, drain_timeout).await;
     drop((heartbeats, watch));
     heartbeat::last(&sessions).await;
-    if let Some(containers) = &common.host.containers {
-        containers.isolation.close().await;
-    }
+    common.host.engine.close().await;
     tracing::info!(worker = %common.description.id, "worker has ended");
     unheard.map_or(Ok(()), |why| Err(Error::Unheard(why)))
 }
@@ -149,95 +154,27 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// The parts of a start that may fail after the network of jobs was made. On failure the network is removed again.
-struct Begun {
-    left: Vec<Running>,
-    disks: Arc<Disks>,
-    tasks: TaskTracker,
-    builds: crate::engine::build::Settings,
-}
-
-impl Begun {
-    async fn on(machine: &Machine, config: &Config, data: &DataDirectory) -> Result<Self, Error> {
-        let left = adoption::sort(machine, data).await?;
-        let disks = Arc::new(Disks::open(config.disk.clone(), data, machine.docker()).await?);
-        // An earlier process left jobs or finishes: they come first, even on a full disk, and only claims wait for room.
-        if left.is_empty() && Spool::of(data).depth() == 0 {
-            disks.make_room().await?;
-        }
-        let tasks = TaskTracker::new();
-        let builds = crate::engine::build::Settings::of(config, tasks.clone())?;
-        Ok(Self { left, disks, tasks, builds })
-    }
-}
-
 impl Common {
-    /// Starts the shared parts. Also returns the containers that an earlier process left running.
-    async fn start(config: &Config) -> Result<(Self, Vec<Running>), Error> {
-        let api = Arc::new(Api::new(&config.api, config.token.clone())?.allowing_private_urls(config.allow_private_urls)?);
-        let data = DataDirectory::open(&config.data_directory()?)?;
-        let worker = config.worker_id()?.map_or_else(|| data.worker_id(), Ok)?;
-        let (memory_asked, n_queues) = (config.memory_bytes()?, config.queue.shares()?.len());
-        let machine = Machine::open(config, &data).await?;
-        let begun = match Begun::on(&machine, config, &data).await {
-            Ok(begun) => begun,
-            Err(error) => {
-                machine.close().await;
-                return Err(error);
-            }
-        };
-        let Begun { left, disks, tasks, builds } = begun;
-        let cpus = config.cpus.unwrap_or(machine.cpus);
-        let memory_bytes = memory_asked.unwrap_or(machine.memory_bytes);
-        let jobs = config.jobs.unwrap_or_else(|| whole(cpus));
-        let description = WorkerDescription {
-            id: worker.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            cpus,
-            gpus: config.gpus.count(),
-            memory: memory_bytes,
-            tags: config.tags.clone(),
-            max_job_duration: config.max_job_duration,
-            executor: machine.executor.name().to_owned(),
-            secrets: config.isolation.secrets.iter().map(|secret| secret.name.clone()).collect(),
-            platforms: machine.platforms(config),
-            builds: machine.builds(config),
-        };
-        let host = Host {
-            api: Arc::clone(&api),
-            executor: machine.executor,
-            worker,
-            data_label: data.label(),
-            memory_bytes,
-            max_job_duration: config.max_job_duration.0,
-            stop_grace: config.stop_grace.0,
-            init: config.init,
-            stderr_fails: config.stderr_fails,
-            secrets: config.isolation.secrets.clone(),
-            containers: machine.containers,
-            contents: Arc::clone(&disks.contents),
-            images: Arc::clone(&disks.images),
-            builds,
-            failed_trial: std::sync::Mutex::default(),
-        };
-        let common = Self {
-            api,
+    pub(crate) fn new(setup: Setup) -> Self {
+        let Setup { data, host, description, heartbeat_every, ledger, disks, tasks, jobs_max, n_queues, is_untrusted } = setup;
+        Self {
+            api: Arc::clone(&host.api),
             spool: Spool::of(&data),
             data,
             host,
             description,
-            heartbeat_every: config.heartbeat.0,
-            ledger: Ledger::new(cpus, &config.gpus, memory_bytes, jobs),
+            heartbeat_every,
+            ledger,
             disks,
             tasks,
             removals: Semaphore::new(cleanup::REMOVALS_MAX),
             is_unwell: Notify::new(),
             is_engine_there: watch::Sender::new(true),
-            jobs_left: AtomicU64::new(config.life.max_jobs.unwrap_or(u64::MAX)),
+            jobs_left: AtomicU64::new(jobs_max.unwrap_or(u64::MAX)),
             n_queues,
+            is_untrusted,
             is_leaving: CancellationToken::new(),
-        };
-        Ok((common, left))
+        }
     }
 
     fn sessions(self: &Arc<Self>, shares: Vec<QueueShare>) -> Vec<Arc<Session>> {
@@ -264,30 +201,25 @@ impl Common {
 /// Lets the running jobs finish until the drain timeout, then stops the rest.
 async fn drain(sessions: &[Arc<Session>], shutdown: &Shutdown, timeout: std::time::Duration) {
     let Some(first) = sessions.first() else { return };
-    first.api.status.drains();
-    first.tasks.close();
+    first.common.api.status.drains();
+    first.common.tasks.close();
     let n_jobs: usize = sessions.iter().map(|session| session.claims.list().len()).sum();
     tracing::info!(
         n_jobs,
         "the worker drains: it claims no more jobs and waits for the running ones; a second signal releases them at once"
     );
     tokio::select! {
-        () = first.tasks.wait() => return,
+        () = first.common.tasks.wait() => return,
         () = tokio::time::sleep(timeout) => tracing::warn!("the drain timeout is over: running jobs go back to the queue"),
         () = shutdown.stop.cancelled() => (),
     }
     stop_jobs(sessions);
-    first.tasks.wait().await;
+    first.common.tasks.wait().await;
 }
 
 fn stop_jobs(sessions: &[Arc<Session>]) {
     for session in sessions {
-        session.is_leaving.cancel();
+        session.common.is_leaving.cancel();
         session.claims.stop_all();
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie above 0 and below CPUS_MAX")]
-fn whole(cpus: f64) -> u32 {
-    cpus.ceil() as u32
 }

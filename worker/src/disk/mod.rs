@@ -1,6 +1,6 @@
 //! The machine's disk: the worker removes what it stored there when the disk is full, and claims no job without room for one.
 //!
-//! In: the data directory, the engine, and the marks of [`DiskConfig`]. Every few seconds [`Disks::run`] looks at the disk of the data
+//! In: the data directory, the [`ImageStore`] of the engine, and the marks of [`DiskConfig`]. Every few seconds [`Disks::run`] looks at the disk of the data
 //! directory and at the engine's disk. When a disk is fuller than the high mark, or has less free space than the reserve, the worker
 //! removes files until the low mark is met: first kept inputs, then images, then the engine's build cache, then job caches. In each
 //! group the least recently used go first.
@@ -8,7 +8,7 @@
 //! The worker never removes an image that it did not store itself, an image that a container uses, or the cache of a queue while a job of
 //! that queue runs. It removes nothing from an engine on another machine, because it cannot see that disk.
 //!
-//! `room` measures a file system, and `tree_size` a folder. `contents` is the cache of inputs, `job_caches` the caches of jobs, `images`
+//! `room` measures a file system, and `tree_size` a folder. `contents` is the cache of inputs, `job_caches` the caches of jobs, `image_record`
 //! the record of images, and `writers` what the running jobs write.
 //!
 //! # Errors
@@ -16,7 +16,8 @@
 //! A disk that cannot be measured counts as one with room: the write that fails says more. A removal that fails is logged and tried again.
 
 mod contents;
-mod images;
+mod image_record;
+mod image_store;
 mod job_caches;
 mod room;
 mod settings;
@@ -31,11 +32,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::data_directory::DataDirectory;
-use crate::engine::{Docker, Fault};
 use crate::error::Error;
 pub(crate) use contents::{Contents, PartFile, move_or_copy};
-use images::Candidate;
-pub(crate) use images::Images;
+use image_record::Candidate;
+pub(crate) use image_record::{ImageRecord, InUse};
+pub(crate) use image_store::ImageStore;
 pub(crate) use job_caches::{CacheInUse, JobCaches};
 use room::gibibytes;
 pub(crate) use room::{Room, mib};
@@ -62,23 +63,27 @@ struct Disk {
 pub(crate) struct Disks {
     config: DiskConfig,
     list: Vec<Disk>,
-    /// None: jobs run without containers.
-    docker: Option<Docker>,
-    pub(crate) images: Arc<Images>,
+    /// None: no images are on these disks.
+    store: Option<Arc<dyn ImageStore>>,
+    images: Arc<ImageRecord>,
     pub(crate) contents: Arc<Contents>,
     pub(crate) job_caches: JobCaches,
 }
 
 impl Disks {
     /// Reads the caches and finds the disks that they are on.
-    pub(crate) async fn open(config: DiskConfig, data: &DataDirectory, docker: Option<Docker>) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        config: DiskConfig,
+        data: &DataDirectory,
+        images: Arc<ImageRecord>,
+        store: Option<Arc<dyn ImageStore>>,
+    ) -> Result<Self, Error> {
         let folder = data.content_folder();
         let contents = Contents::open(folder.clone(), config.input_cache);
         let contents = contents.map_err(|source| Error::DataDirectory { path: folder, source })?;
-        // When the engine is on another machine, a local folder of this name is not the engine's.
-        let root = match &docker {
-            Some(docker) if Docker::is_local() => docker.root_folder().await,
-            _ => None,
+        let root = match &store {
+            Some(store) => store.folder().await,
+            None => None,
         };
         if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
             let root = root.display();
@@ -86,8 +91,8 @@ impl Disks {
         }
         Ok(Self {
             list: disks_of(data.path(), root),
-            docker,
-            images: Arc::new(Images::open(data.images_file())),
+            store,
+            images,
             contents: Arc::new(contents),
             job_caches: JobCaches::new(data.cache_folder(), config.job_cache_max),
             config,
@@ -173,11 +178,11 @@ impl Disks {
                 tracing::info!(freed_mib = freed >> 20, "the disk is full: the worker removed kept inputs");
             }
         }
-        if let Some(docker) = self.docker.as_ref().filter(|_| disk.holds_images && self.rest(disk) > 0) {
-            self.remove_images(docker, disk).await;
+        if let Some(store) = self.store.as_deref().filter(|_| disk.holds_images && self.rest(disk) > 0) {
+            self.remove_images(store, disk).await;
             if self.rest(disk) > 0 && build_cache_at.is_none_or(|at| at.elapsed() > BUILD_CACHE_EVERY) {
                 *build_cache_at = Some(Instant::now());
-                self.prune_builds(docker).await;
+                self.prune_builds(store).await;
             }
         }
         if disk.holds_data && self.rest(disk) > 0 {
@@ -186,8 +191,8 @@ impl Disks {
         self.rest(disk) == 0
     }
 
-    async fn remove_images(&self, docker: &Docker, disk: &Disk) {
-        let containers = match docker.images_of_containers().await {
+    async fn remove_images(&self, store: &dyn ImageStore, disk: &Disk) {
+        let containers = match store.in_use().await {
             Ok(containers) => containers,
             Err(fault) => return tracing::debug!(%fault, "no image was removed: the engine does not say which images are in use"),
         };
@@ -195,27 +200,27 @@ impl Disks {
             if self.rest(disk) == 0 {
                 return;
             }
-            if let Err(fault) = self.remove_image(docker, &candidate).await {
+            if let Err(fault) = self.remove_image(store, &candidate).await {
                 return tracing::warn!(%fault, image = %candidate.name, "cannot remove an image");
             }
         }
     }
 
     /// Removes an image if its name still means the image that the worker stored, and no job uses it.
-    async fn remove_image(&self, docker: &Docker, Candidate { name, id }: &Candidate) -> Result<(), Fault> {
-        if docker.id_of(name).await?.as_ref() != Some(id) {
+    async fn remove_image(&self, store: &dyn ImageStore, Candidate { name, id }: &Candidate) -> Result<(), String> {
+        if store.id_of(name).await?.as_ref() != Some(id) {
             self.images.forget(name);
             return Ok(());
         }
-        if !self.images.is_in_use(id) && docker.remove_image(name).await? {
+        if !self.images.is_in_use(id) && store.remove(name).await? {
             tracing::info!(image = %name, "the disk is full: the worker removed an image that no job used lately");
             self.images.forget(name);
         }
         Ok(())
     }
 
-    async fn prune_builds(&self, docker: &Docker) {
-        match docker.prune_build_cache(self.config.build_cache_min_age.0).await {
+    async fn prune_builds(&self, store: &dyn ImageStore) {
+        match store.prune_builds(self.config.build_cache_min_age.0).await {
             Ok(0) => (),
             Ok(freed) => {
                 tracing::info!(

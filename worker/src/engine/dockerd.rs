@@ -13,7 +13,6 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 
-use crate::config::Config;
 use crate::engine::docker_version;
 use crate::error::Error;
 
@@ -37,7 +36,7 @@ pub struct Dockerd {
 
 impl Dockerd {
     /// Starts an engine and waits until it answers. Returns None when an engine answers already.
-    pub async fn start(config: &Config) -> Result<Option<Self>, Error> {
+    pub(crate) async fn start(data: impl FnOnce() -> Result<PathBuf, Error>) -> Result<Option<Self>, Error> {
         if let Ok(version) = docker_version().await {
             tracing::info!(version, "a Docker engine answers already, so the worker does not start one");
             return Ok(None);
@@ -46,7 +45,7 @@ impl Dockerd {
             let sentence = "only root can start a Docker engine; run the worker as root, or start an engine yourself and leave out --start-docker";
             return Err(Error::NoDockerd(sentence.to_owned()));
         }
-        let data = config.data_directory()?;
+        let data = data()?;
         let (mut command, runtime) = command(&find()?, &socket()?, &data)?;
         let mut child = command.spawn().map_err(|error| Error::NoDockerd(format!("cannot start dockerd: {error}")))?;
         let log_path = data.join("dockerd.log");

@@ -22,7 +22,7 @@ use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use tokio::net::TcpStream;
 use url::Host;
 
-use crate::api::{ApiError, sort};
+use crate::answer::{ApiError, sort};
 use crate::network::Proxies;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -219,7 +219,7 @@ fn is_same_host(one: Option<&str>, other: Option<&str>) -> bool {
 }
 
 fn away(error: reqwest::Error) -> ApiError {
-    ApiError::Away(crate::api::cause_of(error))
+    ApiError::Away(crate::answer::cause_of(error))
 }
 
 fn redirect_of(response: &Response, from: &Url) -> Option<Url> {

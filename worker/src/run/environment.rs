@@ -6,6 +6,7 @@ use protocol::{Definition, JobId};
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::engine::Places;
 
 /// Names of the variables that describe a job to its own program.
 pub(super) const GIVEN: [&str; 9] = [
@@ -20,16 +21,8 @@ pub(super) const GIVEN: [&str; 9] = [
     "CUDA_VISIBLE_DEVICES",
 ];
 
-/// The paths at which a job finds its folders.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Folders {
-    pub(super) inputs: String,
-    pub(super) outputs: String,
-    pub(super) cache: String,
-}
-
 /// The variables as `NAME=value`. Those that describe the job win over those of its definition.
-pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus: &[String], folders: Folders) -> Vec<String> {
+pub(super) fn environment(definition: &Definition, api: &Api, job: &JobId, gpus: &[String], folders: Places) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let own = definition.env.iter().flatten().map(|(name, value)| (name.clone(), text(value)));
     let mut all: BTreeMap<String, String> = own.collect();
@@ -63,7 +56,7 @@ mod tests {
     fn gpus_are_numbered_from_zero_inside() {
         let api = Api::new("http://host", None).unwrap();
         let job = "a b".parse().unwrap();
-        let folders = Folders::default;
+        let folders = Places::default;
         let all = environment(&Definition::default(), &api, &job, &["3".to_owned(), "GPU-a".to_owned()], folders());
         assert!(all.contains(&"CUDA_VISIBLE_DEVICES=0,1".to_owned()));
         assert!(all.contains(&"JOB_URL_PREFIX=http://host/j/a%20b".to_owned()));

@@ -14,7 +14,7 @@ async fn for_strangers(registries: &[&str]) -> TestWorker {
         config.isolation.untrusted = true;
         config.isolation.runtime = Some("runc".to_owned());
         config.isolation.allow_registry = registries;
-        config.retry_for = Some("1s".parse().unwrap());
+        config.images.retry_for = Some("1s".parse().unwrap());
     })
     .await
 }

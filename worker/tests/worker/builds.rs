@@ -287,7 +287,7 @@ async fn a_built_image_is_kept_in_the_owners_registry_and_fetched_from_there() {
     ensure_image().await;
     let registry = Registry::start();
     let prefix = format!("{}/lab/builds", registry.address);
-    let worker = TestWorker::start_with(|config| config.build_registry = Some(prefix.clone())).await;
+    let worker = TestWorker::start_with(|config| config.images.build_registry = Some(prefix.clone())).await;
     let text = dockerfile(&nonce(), "RUN echo kept > /kept");
     let definition = json!({ "build": { "dockerfile": text }, "command": "cat /kept" });
     let (job, finish) = worker.run(&definition).await;
@@ -312,7 +312,7 @@ async fn a_built_image_is_kept_in_the_owners_registry_and_fetched_from_there() {
 
 #[tokio::test]
 async fn an_owner_can_turn_builds_off() {
-    let worker = TestWorker::start_with(|config| config.no_build = true).await;
+    let worker = TestWorker::start_with(|config| config.images.no_build = true).await;
     let message = failure(&worker, json!({ "dockerfile": format!("FROM {IMAGE}") })).await;
     assert!(message.contains("turned builds off"), "{message}");
     // Some clients send an empty block beside an image.

@@ -137,7 +137,7 @@ async fn so_does_the_registry_of_a_builds_base() {
 
 #[tokio::test]
 async fn a_registry_that_does_not_come_back_gives_the_job_back() {
-    let worker = TestWorker::start_with(|config| config.retry_for = Some("1s".parse().unwrap())).await;
+    let worker = TestWorker::start_with(|config| config.images.retry_for = Some("1s".parse().unwrap())).await;
     let registry = Flaky::start(&[Failure::Status(503); 20]).await;
     let flaky = format!("{}/none:v1", registry.address);
     for (definition, code) in [
@@ -355,7 +355,7 @@ async fn unpacking() {
         word.len()
     );
     let _engine = play("/images/create", "fromImage", said.leak());
-    let worker = TestWorker::start_with(|config| config.pull_timeout = Some("500ms".parse().unwrap())).await;
+    let worker = TestWorker::start_with(|config| config.images.pull_timeout = Some("500ms".parse().unwrap())).await;
     let job = worker.api.submit(&json!({ "image": "127.0.0.1:1/slow:v1", "command": "true" }));
     let release = worker.api.release_of(&job).await;
     assert_eq!((release.code.as_deref(), release.fault), (Some("unpack-stalled"), Some(EndFault::Machine)));

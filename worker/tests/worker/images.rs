@@ -7,7 +7,7 @@ use crate::harness::{IMAGE, Registry, TestWorker, docker, ensure_image, rootfs};
 
 #[tokio::test]
 async fn a_pull_that_fails_gives_the_registrys_words() {
-    let worker = TestWorker::start_with(|config| config.retry_for = Some("2s".parse().unwrap())).await;
+    let worker = TestWorker::start_with(|config| config.images.retry_for = Some("2s".parse().unwrap())).await;
     // Nothing listens there.
     let job = worker.api.submit(&json!({ "image": "127.0.0.1:1/none:v1", "command": "true" }));
     let release = worker.api.release_of(&job).await;
@@ -112,7 +112,8 @@ async fn an_image_that_the_registry_has_for_other_platforms_goes_back_and_both_a
 async fn a_registry_that_says_nothing_is_given_up() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let worker =
-        TestWorker::start_with(|config| config.pull_timeout = Some(protocol::Duration(std::time::Duration::from_secs(2)))).await;
+        TestWorker::start_with(|config| config.images.pull_timeout = Some(protocol::Duration(std::time::Duration::from_secs(2))))
+            .await;
     let image = format!("{}/none:v1", silent.local_addr().unwrap());
     let job = worker.api.submit(&json!({ "image": image, "command": "true" }));
     let release = worker.api.release_of(&job).await;

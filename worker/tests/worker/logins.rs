@@ -51,7 +51,7 @@ fn keeper(folder: &Path, registry: &str) {
 async fn worker_with(folder: &TempDir, change: impl FnOnce(&mut worker::Config)) -> TestWorker {
     let folder = folder.path().to_owned();
     TestWorker::start_with(move |config| {
-        config.docker_config = Some(folder);
+        config.images.docker_config = Some(folder);
         change(config);
     })
     .await
@@ -122,7 +122,7 @@ async fn a_login_that_a_program_keeps_is_asked_for_there() {
 #[ignore = "run by the test that sets its path"]
 async fn with_a_program() {
     let [folder, image] = ["TEST_DOCKER_CONFIG", "TEST_PRIVATE_IMAGE"].map(|name| std::env::var(name).unwrap());
-    let worker = TestWorker::start_with(|config| config.docker_config = Some(folder.into())).await;
+    let worker = TestWorker::start_with(|config| config.images.docker_config = Some(folder.into())).await;
     runs(&worker, &image).await;
     for step in STEPS {
         let (job, _) = builds_from(&worker, &image, step).await;
@@ -144,7 +144,7 @@ async fn strangers_and_owners_who_say_so_get_nothing_of_the_login() {
         config.isolation.allow_registry = vec![allowed];
     })
     .await;
-    let without = worker_with(&folder, |config| config.docker_login = worker::DockerLogin::None).await;
+    let without = worker_with(&folder, |config| config.images.docker_login = worker::DockerLogin::None).await;
     for worker in [for_strangers, without] {
         for definition in [
             json!({ "image": image, "command": "true" }),

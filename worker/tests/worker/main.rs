@@ -36,6 +36,7 @@ mod removals;
 mod repositories;
 mod repository_parts;
 mod rights;
+mod rooms;
 mod sandboxes;
 mod secrets;
 mod start;

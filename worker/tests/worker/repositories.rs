@@ -173,7 +173,7 @@ async fn git_speaks_https_to_public_addresses_only_unless_the_owner_opens_the_ne
 async fn without_git_the_sentence_says_what_mends_it() {
     let worker = TestWorker::start_with(|config| {
         config.allow_private_urls = true;
-        config.git = "/nonexistent/git".into();
+        config.images.git = "/nonexistent/git".into();
     })
     .await;
     let message = failure(&worker, json!({ "context": "http://127.0.0.1:1/repo.git" })).await;

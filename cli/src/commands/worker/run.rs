@@ -67,7 +67,7 @@ pub(super) async fn run(mut args: Args, global: &Global) -> Result<(), Failure> 
         // Signals are handled from now on, so that the engine is always stopped.
         let signals = Signals::listen()?;
         let engine = tokio::select! {
-            engine = worker::Dockerd::start(&args.config) => engine.map_err(|error| failure(&error))?,
+            engine = worker::start_docker(&args.config) => engine.map_err(|error| failure(&error))?,
             () = signals.first.cancelled() => return Err(Failure::Interrupted),
         };
         let result = work_as(args, signals, global).await;

@@ -9,11 +9,10 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::source::Source;
-use crate::api::{ApiError, cause_of};
+use crate::answer::{ApiError, cause_of};
 use crate::backoff::Backoff;
-use crate::ends;
+use crate::ends::{self, RunError};
 use crate::network::Guarded;
-use crate::run::RunError;
 
 const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Most attempts, which take about ten seconds.

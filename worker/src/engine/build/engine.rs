@@ -19,12 +19,10 @@ use super::disk::Bounds;
 use super::progress::Progress;
 use super::settings::Settings;
 use super::steps::{self, Limits};
-use crate::ends;
+use crate::ends::RunError;
 use crate::engine::images::{ImageReference, Turn};
 use crate::engine::isolation::BuildGuard;
-use crate::engine::{BuildOptions, Docker};
-use crate::run::RunError;
-use crate::run::log::Log;
+use crate::engine::{BuildOptions, Docker, JobLog, refusals};
 
 /// Buffer for the context's bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -35,7 +33,7 @@ const HELD_PAUSE: Duration = Duration::from_millis(200);
 /// One build.
 pub(super) struct Build {
     pub(super) docker: Docker,
-    pub(super) log: Log,
+    pub(super) log: JobLog,
     pub(super) options: BuildOptions,
     pub(super) plan: Plan,
     pub(super) bounds: Bounds,
@@ -89,7 +87,7 @@ impl Build {
         let Self { docker, log, options, plan, bounds, held } = self;
         let limits = Limits { memory_bytes: options.memory_bytes, cpus: options.cpus };
         let place = if options.is_buildkit { steps::place(&docker).await } else { None };
-        let before = docker.nameless_images().await.map_err(|fault| RunError::of(Step::Build, fault))?;
+        let before = docker.nameless_images().await.map_err(|fault| fault.during(Step::Build))?;
         let mut progress = Progress::default();
         let made = progress.made.clone();
         let result = tokio::select! {
@@ -115,14 +113,20 @@ fn exceeded(sentence: String) -> Result<(), RunError> {
     Err(RunError::failed(EndCode::BuildExceeded, Step::Build, sentence))
 }
 
-async fn follow(docker: &Docker, log: &Log, options: &BuildOptions, plan: Plan, progress: &mut Progress) -> Result<(), RunError> {
+async fn follow(
+    docker: &Docker,
+    log: &JobLog,
+    options: &BuildOptions,
+    plan: Plan,
+    progress: &mut Progress,
+) -> Result<(), RunError> {
     let builder = docker.builder();
     let mut words = std::pin::pin!(builder.build(options, stream(plan)));
     while let Some(word) = words.next().await {
         match word {
             Ok(word) => progress.take(log, word).await,
             Err(fault) => {
-                let code = ends::build(&fault, progress.step());
+                let code = refusals::build(&fault, progress.step());
                 return Err(RunError::failed(code, Step::Build, format!("the build failed{}: {fault}", progress.place())));
             }
         }

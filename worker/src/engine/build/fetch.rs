@@ -10,8 +10,8 @@ use super::context::{ContextError, Plan, Wrapping};
 use super::git::{self, Git, GitError};
 use super::source::{Kind, Source};
 use super::{Work, download};
-use crate::ends;
-use crate::run::RunError;
+use crate::ends::RunError;
+use crate::engine::refusals;
 
 /// Longest time to fetch a context.
 const CONTEXT_TIMEOUT: Duration = Duration::from_mins(15);
@@ -33,7 +33,7 @@ impl Work<'_> {
 
     /// Git for the context, if it is a repository.
     pub(super) async fn git(&self) -> Result<Option<Git<'_>>, RunError> {
-        let guarded = self.task.host.api.guarded();
+        let guarded = self.containers.api.guarded();
         let Some(source) = &self.block.source else { return Ok(None) };
         let is_git = match source.kind(guarded) {
             Kind::Git => true,
@@ -43,22 +43,22 @@ impl Work<'_> {
         if !is_git {
             return Ok(None);
         }
-        let git = Git::new(&self.task.host.builds.git, &self.folder, source.repository(), guarded).await;
+        let git = Git::new(&self.containers.settings.git, &self.folder, source.repository(), guarded).await;
         git.map(Some).map_err(of_git)
     }
 
     /// Finds out exactly what to build, and a text that identifies it.
     pub(super) async fn locate(&self, git: Option<&Git<'_>>) -> Result<(Origin, String), RunError> {
         let Some(source) = &self.block.source else { return Ok((Origin::Text, String::new())) };
-        self.task.log.line(Step::Clone, format!("fetching {}", source.shown())).await;
+        self.job.log.line(Step::Clone, format!("fetching {}", source.shown())).await;
         if let Some(git) = git {
             let resolved = within(CONTEXT_TIMEOUT, git.resolve()).await?.map_err(of_git)?;
-            self.task.log.line(Step::Clone, format!("the commit is {}", resolved.commit)).await;
+            self.job.log.line(Step::Clone, format!("the commit is {}", resolved.commit)).await;
             let folder = resolved.folder.clone().unwrap_or_default();
             let place = format!("git {} {} {folder}", url_for_key(source), resolved.commit);
             return Ok((Origin::Commit(resolved), place));
         }
-        let hash = within(CONTEXT_TIMEOUT, download::download(self.task.host.api.guarded(), source, &self.archive())).await??;
+        let hash = within(CONTEXT_TIMEOUT, download::download(self.containers.api.guarded(), source, &self.archive())).await??;
         Ok((Origin::Archive, format!("archive {hash}")))
     }
 
@@ -82,7 +82,7 @@ impl Work<'_> {
         })?;
         if !plan.left_out.is_empty() {
             let line = format!("the archive's one folder {:?} is left out of the names", plan.left_out.trim_end_matches('/'));
-            self.task.log.line(Step::Clone, line).await;
+            self.job.log.line(Step::Clone, line).await;
         }
         Ok(plan)
     }
@@ -90,7 +90,7 @@ impl Work<'_> {
     fn wrapping(&self, git: Option<&Git<'_>>) -> Wrapping {
         match &self.block.source {
             _ if git.is_some() => Wrapping::Never,
-            Some(source) if self.task.host.api.guarded().is_own(source.full_url()) => Wrapping::Own,
+            Some(source) if self.containers.api.guarded().is_own(source.full_url()) => Wrapping::Own,
             Some(source) if source.is_of_forge() => Wrapping::Forge,
             _ => Wrapping::Foreign,
         }
@@ -119,7 +119,7 @@ fn of_git(error: GitError) -> RunError {
             RunError::failed(EndCode::BuildContextNotFound, Step::Clone, error.to_string())
         }
         GitError::Unreachable(_) | GitError::Failed(_) => {
-            RunError::failed(ends::git(&error.to_string()), Step::Clone, error.to_string())
+            RunError::failed(refusals::git(&error.to_string()), Step::Clone, error.to_string())
         }
         error => RunError::job(Step::Clone, error.to_string()),
     }

@@ -1,6 +1,6 @@
 //! Builds an image from a definition's build block.
 //!
-//! In: a checked [`Block`] and its task. Out: the id of a present image.
+//! In: a checked [`Block`] and its job. Out: the id of a present image.
 //!
 //! 1. `source`, `fetch`, `git`, `download`: from the context's URL to a commit or an archive on disk.
 //! 2. The key: a hash of the block, in which the commit or the archive's hash replaces the parts of the URL that may change. If this engine
@@ -43,10 +43,10 @@ use std::time::Duration;
 use protocol::{EndCode, Step, sha256_hex};
 use serde_json::json;
 
-use crate::engine::images::{DEFAULT_REGISTRY, ImageReference, Version, login_for, one_at_a_time, other_platforms};
-use crate::engine::isolation::{BuildGuard, Containers};
-use crate::engine::{BuildOptions, Login};
-use crate::run::{RunError, Task, forbidden};
+use crate::ends::RunError;
+use crate::engine::images::{DEFAULT_REGISTRY, ImageReference, Version, forbidden, login_for, one_at_a_time, other_platforms};
+use crate::engine::isolation::BuildGuard;
+use crate::engine::{BuildOptions, Containers, Job, Login, TimeLimit};
 use bases::UnclearBase;
 pub(crate) use block::Block;
 use context::Plan;
@@ -69,8 +69,8 @@ const REGISTRIES_MAX: usize = 16;
 const BASES_NAMED_MAX: usize = 4;
 
 /// Makes the image of a block present. Returns its id.
-pub(crate) async fn ensure(task: &Task<'_>, containers: &Containers, block: Block) -> Result<String, RunError> {
-    if !task.host.builds.is_on {
+pub(crate) async fn ensure(job: &Job<'_>, containers: &Containers, block: Block) -> Result<String, RunError> {
+    if !containers.settings.is_on {
         let message =
             "this worker does not build images, because its owner has turned builds off; give an image instead of a build block";
         return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
@@ -79,20 +79,20 @@ pub(crate) async fn ensure(task: &Task<'_>, containers: &Containers, block: Bloc
         let message = "this worker builds no images for strangers, because its engine's builder would run them outside gVisor; give an image";
         return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
     }
-    let (limit, whose, code) = limit_of(task);
+    let (limit, whose, code) = limit_of(job);
     let too_long = |_| {
         let message =
             format!("the image was not built within {}, {whose}, and the build was stopped", protocol::format_duration(limit));
         RunError::TimedOut { code, step: Step::Build, message }
     };
-    tokio::time::timeout(limit, Work { task, containers, block: &block, folder: task.scratch.build() }.ensure())
+    tokio::time::timeout(limit, Work { job, containers, block: &block, folder: job.scratch.build() }.ensure())
         .await
         .map_err(too_long)?
 }
 
 /// The shortest time limit of a build, whose limit it is, and the end code when the time is over.
-fn limit_of(task: &Task<'_>) -> (Duration, &'static str, EndCode) {
-    let (run, whose, code) = task.time_limit();
+fn limit_of(job: &Job<'_>) -> (Duration, &'static str, EndCode) {
+    let TimeLimit { time: run, whose, code } = job.limit;
     let setup = protocol::limits::SETUP_ALLOWANCE;
     if setup < run {
         return (setup, "the time for the preparation of a job", EndCode::BuildTimedOut);
@@ -101,7 +101,7 @@ fn limit_of(task: &Task<'_>) -> (Duration, &'static str, EndCode) {
 }
 
 struct Work<'a> {
-    task: &'a Task<'a>,
+    job: &'a Job<'a>,
     containers: &'a Containers,
     block: &'a Block,
     /// Scratch folder.
@@ -125,33 +125,33 @@ impl Work<'_> {
         if self.fetch_built(&key, &image).await
             && let Some(id) = self.present(&image).await?
         {
-            self.task.host.images.made(&image.to_string(), &id);
+            self.containers.record.made(&image.to_string(), &id);
             return Ok(id);
         }
         let mut plan = self.plan(origin, git.as_ref()).await?;
         let reading = self.read(&mut plan).await?;
         let docker = self.containers.docker.clone();
-        let files = reading.files.clone().map(|image| engine::Files::new(docker.clone(), image, &self.task.host.builds.tasks));
+        let files = reading.files.clone().map(|image| engine::Files::new(docker.clone(), image, &self.containers.settings.tasks));
         if self.containers.isolation.is_untrusted() {
             self.check_bases(&plan).await?;
         }
-        let network = self.containers.isolation.network().await.map_err(|fault| RunError::of(Step::Build, fault))?;
+        let network = self.containers.isolation.network().await.map_err(|fault| fault.during(Step::Build))?;
         let alone = if reading.is_buildkit { Some(one_at_a_time(BUILDKIT).await) } else { None };
         let guard = self.guard(reading.is_buildkit).await?;
         let bases = self.bases(&plan).unwrap_or_default();
         let options = self.options(&key, &image, &plan, network, self.logins(&plan).await, reading)?;
-        self.task.log.line(Step::Build, format!("building {image}")).await;
+        self.job.log.line(Step::Build, format!("building {image}")).await;
         let isolation = &self.containers.isolation;
         let writers = std::sync::Arc::clone(&isolation.writers);
         let bounds = disk::Bounds { bytes: isolation.disk_bytes, writers, folder: self.folder.clone() };
         let held = engine::Held { turn, _alone: alone, files, guard };
-        let build = engine::Build { docker, log: self.task.log.clone(), options, plan, bounds, held };
-        if let Err(error) = build.run(&self.task.host.builds).await {
+        let build = engine::Build { docker, log: self.job.log.clone(), options, plan, bounds, held };
+        if let Err(error) = build.run(&self.containers.settings).await {
             return Err(self.naming_platforms(error, &bases).await);
         }
         let id = self.present(&image).await?;
         let id = id.ok_or_else(|| RunError::failed(EndCode::BuildBroken, Step::Build, "the build ended without an image"))?;
-        self.task.host.images.made(&image.to_string(), &id);
+        self.containers.record.made(&image.to_string(), &id);
         self.keep_built(&key, &image).await;
         Ok(id)
     }
@@ -160,13 +160,13 @@ impl Work<'_> {
     async fn built(&self, image: &ImageReference) -> Result<Option<String>, RunError> {
         let id = self.present(image).await?;
         if id.is_some() {
-            self.task.log.line(Step::Build, format!("{image} was built before")).await;
+            self.job.log.line(Step::Build, format!("{image} was built before")).await;
         }
         Ok(id)
     }
 
     async fn present(&self, image: &ImageReference) -> Result<Option<String>, RunError> {
-        self.containers.docker.image_id(image).await.map_err(|fault| RunError::of(Step::Build, fault))
+        self.containers.docker.image_id(image).await.map_err(|fault| fault.during(Step::Build))
     }
 
     /// Hash of everything that makes one image differ from another. A login is part of it, so that knowing the commit is not enough to get
@@ -196,7 +196,7 @@ impl Work<'_> {
         let (isolation, docker) = (&self.containers.isolation, &self.containers.docker);
         if steps::place(docker).await.is_none() {
             let line = "the steps of this build have no limits of memory, cpus and disk, because the worker is not root on the engine's machine";
-            self.task.log.line(Step::Build, line).await;
+            self.job.log.line(Step::Build, line).await;
         }
         let guard = isolation.guard_build(docker).await;
         guard.map_err(|why| RunError::Host(format!("cannot guard the network of a BuildKit build: {why}")))
@@ -226,7 +226,7 @@ impl Work<'_> {
     async fn naming_platforms(&self, error: RunError, bases: &[ImageReference]) -> RunError {
         let RunError::Failed { code: EndCode::ImageNoPlatform, step, status, mut message } = error else { return error };
         for base in bases.iter().take(BASES_NAMED_MAX) {
-            let login = login_for(&self.task.log, &self.task.host.builds.logins, base.registry()).await;
+            let login = login_for(&self.job.log, &self.containers.settings.logins, base.registry()).await;
             message += &format!("; {}", other_platforms(&self.containers.docker, base, login.as_ref()).await);
         }
         RunError::Failed { code: EndCode::ImageNoPlatform, step, status, message }
@@ -234,7 +234,7 @@ impl Work<'_> {
 
     /// The owner's logins for the registries that the Dockerfile names. If they cannot be read, all logins.
     async fn logins(&self, plan: &Plan) -> Vec<Login> {
-        let logins = &self.task.host.builds.logins;
+        let logins = &self.containers.settings.logins;
         let named = match self.bases(plan) {
             Some(images) => images.iter().map(|image| image.registry().unwrap_or(DEFAULT_REGISTRY).to_owned()).collect(),
             None => logins.registries().await,
@@ -242,7 +242,7 @@ impl Work<'_> {
         let named: BTreeSet<String> = named.into_iter().collect();
         let mut found = Vec::new();
         for registry in named.iter().take(REGISTRIES_MAX) {
-            found.extend(login_for(&self.task.log, logins, Some(registry)).await);
+            found.extend(login_for(&self.job.log, logins, Some(registry)).await);
         }
         found
     }
@@ -256,8 +256,7 @@ impl Work<'_> {
         logins: Vec<Login>,
         reading: Reading,
     ) -> Result<BuildOptions, RunError> {
-        let (task, block) = (self.task, self.block);
-        let memory = task.parsed.memory_bytes;
+        let (job, block) = (self.job, self.block);
         Ok(BuildOptions {
             tag: image.to_string(),
             dockerfile: plan.dockerfile.clone(),
@@ -266,9 +265,9 @@ impl Work<'_> {
             args: reading.args,
             labels: HashMap::from([(LABEL_BUILD.to_owned(), key.to_owned())]),
             network: Some(network),
-            cpus: task.parsed.cpus.clamp(0.01, f64::from(self.containers.docker.cpus)),
-            memory_bytes: if memory == 0 { task.host.memory_bytes } else { memory },
-            shm_bytes: task.shm_bytes()?,
+            cpus: job.parsed.cpus.clamp(0.01, f64::from(self.containers.docker.cpus)),
+            memory_bytes: job.memory_bytes,
+            shm_bytes: job.shm_bytes()?,
             logins,
             is_buildkit: reading.is_buildkit,
         })

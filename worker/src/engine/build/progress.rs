@@ -9,8 +9,7 @@ use protocol::Step;
 
 use super::disk::Made;
 use super::traced::Traced;
-use crate::engine::BuildWord;
-use crate::run::log::Log;
+use crate::engine::{BuildWord, JobLog};
 
 const LINE_BYTES_MAX: usize = protocol::limits::LOG_LINE_BYTES_MAX;
 const PULLED_MAX: usize = 1_000;
@@ -34,7 +33,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Takes a message, and logs the lines that it completes.
-    pub(super) async fn take(&mut self, log: &Log, word: BuildWord) {
+    pub(super) async fn take(&mut self, log: &JobLog, word: BuildWord) {
         match word {
             BuildWord::Output(text) => {
                 for line in self.lines(&text) {
@@ -62,7 +61,7 @@ impl Progress {
     }
 
     /// Logs the unfinished line.
-    pub(super) async fn end(&mut self, log: &Log) {
+    pub(super) async fn end(&mut self, log: &JobLog) {
         let line = std::mem::take(&mut self.unfinished);
         for line in self.traced.end().into_iter().chain((!line.is_empty()).then_some(line)) {
             log.line(Step::Build, line).await;

@@ -10,8 +10,8 @@ use protocol::{EndCode, Step};
 use super::Work;
 use super::context::Plan;
 use super::dockerfile::{File, InvalidDockerfile, Lowered, Platforms, decode, lower};
+use crate::ends::RunError;
 use crate::engine::images::{ImageReference, Version};
-use crate::run::RunError;
 
 /// Name of the images with the here-documents of running builds.
 const FILES: &str = "asman/files";
@@ -82,7 +82,7 @@ impl Work<'_> {
             let message = format!("{what}; this worker's engine does not have BuildKit; write the line without it");
             return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
         }
-        self.task.log.line(Step::Build, format!("{what}: the engine's BuildKit builds the image")).await;
+        self.job.log.line(Step::Build, format!("{what}: the engine's BuildKit builds the image")).await;
         Ok(true)
     }
 
@@ -91,7 +91,7 @@ impl Work<'_> {
             return Ok(None);
         }
         let tar = tar_of(files).map_err(|error| RunError::Host(format!("here-documents: {error}")))?;
-        self.containers.docker.import(&image, tar).await.map_err(|fault| RunError::of(Step::Build, fault))?;
+        self.containers.docker.import(&image, tar).await.map_err(|fault| fault.during(Step::Build))?;
         Ok(Some(image))
     }
 }

@@ -15,8 +15,8 @@ const REGISTRY_TIMEOUT: Duration = Duration::from_mins(2);
 impl Work<'_> {
     /// Pulls a built image from the registry. Returns whether the registry has it.
     pub(super) async fn fetch_built(&self, key: &str, image: &ImageReference) -> bool {
-        let Some(registry) = &self.task.host.builds.registry else { return false };
-        let (docker, log, there) = (&self.containers.docker, &self.task.log, registry.image(key));
+        let Some(registry) = &self.containers.settings.registry else { return false };
+        let (docker, log, there) = (&self.containers.docker, &self.job.log, registry.image(key));
         log.line(Step::Pull, format!("looking for {there}")).await;
         let login = registry.login().await;
         if let Err(error) = follow_pull(log, &there, docker.pull_as(&there, login.as_ref()), REGISTRY_TIMEOUT).await {
@@ -32,9 +32,9 @@ impl Work<'_> {
 
     /// Pushes the image to the registry. A failure is logged and the job continues.
     pub(super) async fn keep_built(&self, key: &str, image: &ImageReference) {
-        let Some(registry) = &self.task.host.builds.registry else { return };
+        let Some(registry) = &self.containers.settings.registry else { return };
         let there = registry.image(key);
-        self.task.log.line(Step::Push, format!("pushing {there}")).await;
+        self.job.log.line(Step::Push, format!("pushing {there}")).await;
         let pushed = async {
             self.containers.docker.tag(image, &there).await?;
             let pushed = self.push(&there, registry.login().await.as_ref()).await;
@@ -42,10 +42,10 @@ impl Work<'_> {
             pushed
         };
         match pushed.await {
-            Ok(()) => self.task.log.line(Step::Push, format!("pushed {there}")).await,
+            Ok(()) => self.job.log.line(Step::Push, format!("pushed {there}")).await,
             Err(fault) => {
                 let line = format!("the image stays on this worker, because it cannot be pushed: {fault}");
-                self.task.log.error(Step::Push, line).await;
+                self.job.log.error(Step::Push, line).await;
             }
         }
     }
@@ -57,7 +57,7 @@ impl Work<'_> {
         while let Some(word) = tokio::time::timeout(REGISTRY_TIMEOUT, words.next()).await.map_err(silent)? {
             let word = word?;
             if !word.is_empty() && word != last {
-                self.task.log.line(Step::Push, &word).await;
+                self.job.log.line(Step::Push, &word).await;
                 last = word;
             }
         }

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, DockerLogin};
-use crate::engine::Login;
 use crate::engine::images::{ImageReference, Logins, Version};
+use crate::engine::{DockerLogin, ImageConfig, Login};
 use crate::error::Error;
 
 /// The default of `--retry-for`. It is longer than most restarts of a registry.
@@ -43,10 +42,10 @@ pub(super) struct Registry {
 }
 
 impl Settings {
-    pub(crate) fn of(config: &Config, tasks: TaskTracker) -> Result<Self, Error> {
+    pub(crate) fn of(config: &ImageConfig, is_untrusted: bool, tasks: TaskTracker) -> Result<Self, Error> {
         let own = Logins::of(config.docker_config.as_deref());
         let read = |text: &str| Registry::read(text, own.clone());
-        let is_for_jobs = !config.isolation.untrusted && config.docker_login == DockerLogin::Jobs;
+        let is_for_jobs = !is_untrusted && config.docker_login == DockerLogin::Jobs;
         Ok(Self {
             is_on: !config.no_build,
             registry: config.build_registry.as_deref().map(read).transpose()?,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::disk::{Bounds, NAMED_MAX};
-use crate::disk::{Room, mib, size_of};
+use crate::disk::{ImageStore, Room, mib, size_of};
 use crate::engine::Docker;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -42,8 +42,7 @@ struct Running {
 
 /// The folder of running steps. None when the worker cannot limit them.
 pub(super) async fn place(docker: &Docker) -> Option<PathBuf> {
-    let is_here = Docker::is_local() && rustix::process::geteuid().is_root();
-    let root = if is_here { docker.root_folder().await } else { None };
+    let root = if rustix::process::geteuid().is_root() { ImageStore::folder(docker).await } else { None };
     root.filter(|root| root.is_dir()).map(|root| root.join("buildkit/executor"))
 }
 

@@ -14,9 +14,8 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 
 use super::{Bollard, Docker};
-use crate::engine::{
-    Confinement, ContainerLocation, EngineFacts, Fault, ImageFacts, LABEL_LOCK, LABEL_OWNER, NetworkSpec, WorkerNetwork,
-};
+use crate::engine::{Confinement, ContainerLocation, EngineFacts, Fault, ImageFacts, NetworkSpec, WorkerNetwork};
+use crate::labels::{LABEL_LOCK, LABEL_OWNER};
 
 /// Most open files of one process.
 const FILES_MAX: u64 = 65_536;

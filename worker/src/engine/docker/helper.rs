@@ -103,6 +103,7 @@ impl Docker {
                 memory_bytes,
                 shm_bytes: None,
                 gpus: spec.gpus.clone(),
+                secrets: None,
                 has_init: spec.has_init,
                 labels: spec.labels.clone(),
                 confinement: spec.confinement.clone().unwrap_or_else(no_network),

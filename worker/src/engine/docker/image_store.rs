@@ -6,60 +6,76 @@ use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
 use bollard::query_parameters::{CreateImageOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptionsBuilder};
-use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryStreamExt};
 
 use super::Docker;
+use crate::disk::ImageStore;
 use crate::engine::Fault;
 use crate::engine::images::{ImageReference, Version};
 
 /// Label with the SHA-256 of the root file system that an image was made of.
 const LABEL_ROOTFS: &str = "asman.rootfs";
 
+impl ImageStore for Docker {
+    fn folder(&self) -> BoxFuture<'_, Option<PathBuf>> {
+        async {
+            // When the engine is on another machine, a local folder of this name is not the engine's.
+            if !is_local() {
+                return None;
+            }
+            self.client.info().await.ok()?.docker_root_dir.map(PathBuf::from)
+        }
+        .boxed()
+    }
+
+    fn in_use(&self) -> BoxFuture<'_, Result<HashSet<String>, String>> {
+        async {
+            let containers = self.list_containers(None).await.map_err(|fault| fault.to_string())?;
+            Ok(containers.into_iter().map(|container| container.image_id).collect())
+        }
+        .boxed()
+    }
+
+    fn id_of<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
+        async {
+            if !is_plain(name) {
+                return Ok(None);
+            }
+            match self.client.inspect_image(name).await {
+                Ok(found) => Ok(found.id),
+                Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+                Err(error) => Err(words_of(error)),
+            }
+        }
+        .boxed()
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, String>> {
+        async { self.remove_image(name).await.map_err(|fault| fault.to_string()) }.boxed()
+    }
+
+    fn prune_builds(&self, unused: Duration) -> BoxFuture<'_, Result<u64, String>> {
+        async move {
+            let filters = HashMap::from([("until".to_owned(), vec![format!("{}h", unused.as_secs() / 3600)])]);
+            let options = PruneBuildOptionsBuilder::new().filters(&filters).build();
+            let freed = self.client.prune_build(Some(options)).await.map_err(words_of)?.space_reclaimed;
+            Ok(freed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
+        }
+        .boxed()
+    }
+}
+
 impl Docker {
-    /// Whether the worker reaches the engine through a socket of this machine.
-    pub(crate) fn is_local() -> bool {
-        std::env::var("DOCKER_HOST").map_or(true, |host| host.is_empty() || host.starts_with("unix://"))
-    }
-
-    /// The folder of images on the engine's machine.
-    pub(crate) async fn root_folder(&self) -> Option<PathBuf> {
-        self.client.info().await.ok()?.docker_root_dir.map(PathBuf::from)
-    }
-
-    /// Ids of the images of all containers, also of stopped ones and of other workers.
-    pub(crate) async fn images_of_containers(&self) -> Result<HashSet<String>, Fault> {
-        Ok(self.list_containers(None).await?.into_iter().map(|container| container.image_id).collect())
-    }
-
-    /// Id of the image that a recorded name or id means now.
-    pub(crate) async fn id_of(&self, name: &str) -> Result<Option<String>, Fault> {
-        if !is_plain(name) {
-            return Ok(None);
-        }
-        match self.client.inspect_image(name).await {
-            Ok(found) => Ok(found.id),
-            Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Removes a name. With its last name, the engine also removes the image and the layers that only this image uses. Returns false when
     /// the engine refuses because a container uses the image.
-    pub(crate) async fn remove_image(&self, name: &str) -> Result<bool, Fault> {
+    pub(super) async fn remove_image(&self, name: &str) -> Result<bool, Fault> {
         let options = RemoveImageOptionsBuilder::new().force(false).noprune(false).build();
         match self.client.remove_image(name, Some(options), None).await {
             Ok(_) | Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(true),
             Err(Bollard::DockerResponseServerError { status_code: 409, .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Removes build cache that was not used for this long. Returns the number of bytes removed.
-    pub(crate) async fn prune_build_cache(&self, unused: Duration) -> Result<u64, Fault> {
-        let filters = HashMap::from([("until".to_owned(), vec![format!("{}h", unused.as_secs() / 3600)])]);
-        let options = PruneBuildOptionsBuilder::new().filters(&filters).build();
-        let freed = self.client.prune_build(Some(options)).await?.space_reclaimed;
-        Ok(freed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
     }
 
     /// Makes an image from the tar of a root file system. Does nothing if the image of that name was made from the same tar, because
@@ -89,6 +105,15 @@ impl Docker {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn words_of(error: Bollard) -> String {
+    Fault::from(error).to_string()
+}
+
+/// Whether the worker reaches the engine through a socket of this machine.
+fn is_local() -> bool {
+    std::env::var("DOCKER_HOST").map_or(true, |host| host.is_empty() || host.starts_with("unix://"))
 }
 
 /// Whether a name is safe in a URL path: the client does not escape names, and somebody may have edited the record.

@@ -15,7 +15,6 @@
 mod buildkit;
 mod builds;
 mod confine;
-mod executor;
 mod helper;
 mod image_store;
 mod images;
@@ -37,8 +36,9 @@ use futures_util::{Stream, StreamExt};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{ContainerSpec, Fault, Frame, Frames, LABEL_DATA, Left, Mount, RunEnd};
+use super::{ContainerSpec, Fault, Frame, Frames, Left, Mount, RunEnd};
 use crate::error::{Error, innermost};
+use crate::labels::LABEL_DATA;
 pub(crate) use builds::BuildOptions;
 pub(crate) use helper::{Helped, HelperSpec};
 use program::platform;
@@ -116,26 +116,31 @@ impl Docker {
         Ok(!is_podman && minor.is_some_and(|minor| minor >= BUILDKIT_API_MINOR))
     }
 
-    async fn create(&self, spec: ContainerSpec) -> Result<String, Fault> {
+    /// Creates a container. Returns its id.
+    pub(crate) async fn create(&self, spec: ContainerSpec) -> Result<String, Fault> {
         let body = container_body(spec, f64::from(self.cpus));
         Ok(self.client.create_container(None::<CreateContainerOptions>, body).await?.id)
     }
 
-    async fn attach(&self, id: &str) -> Result<Frames, Fault> {
+    /// The output of a container from its start.
+    pub(crate) async fn attach(&self, id: &str) -> Result<Frames, Fault> {
         let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
         Ok(frames(self.client.attach_container(id, Some(options)).await?.output))
     }
 
-    fn recorded(&self, id: &str, follows: bool) -> Frames {
+    /// The recorded output of a container, with its further output if that is followed.
+    pub(crate) fn recorded(&self, id: &str, follows: bool) -> Frames {
         let options = LogsOptionsBuilder::new().follow(follows).stdout(true).stderr(true).tail("all").build();
         frames(self.client.logs(id, Some(options)))
     }
 
-    async fn start(&self, id: &str) -> Result<(), Fault> {
+    /// Starts a container.
+    pub(crate) async fn start(&self, id: &str) -> Result<(), Fault> {
         Ok(self.client.start_container(id, None).await?)
     }
 
-    async fn wait(&self, id: &str) -> Result<(), Fault> {
+    /// Returns when a started container has ended.
+    pub(crate) async fn wait(&self, id: &str) -> Result<(), Fault> {
         let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
         let mut answers = std::pin::pin!(self.client.wait_container(id, Some(options)));
         match answers.next().await {
@@ -145,7 +150,8 @@ impl Docker {
         }
     }
 
-    async fn stop(&self, id: &str, grace: Duration) -> Result<(), Fault> {
+    /// Asks a container to end, and kills it after the grace.
+    pub(crate) async fn stop(&self, id: &str, grace: Duration) -> Result<(), Fault> {
         let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         let patient = self.client.clone().with_timeout(grace + STOP_MARGIN);
@@ -156,7 +162,8 @@ impl Docker {
         }
     }
 
-    async fn end(&self, id: &str) -> Result<RunEnd, Fault> {
+    /// How an ended container ended.
+    pub(crate) async fn end(&self, id: &str) -> Result<RunEnd, Fault> {
         let state = self.client.inspect_container(id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
         let exit_code = state.exit_code.ok_or_else(|| Fault::Host("the engine gives no exit code".to_owned()))?;
         let ran = moment(state.started_at).zip(moment(state.finished_at)).map(|(started, finished)| finished - started);
@@ -164,14 +171,15 @@ impl Docker {
         Ok(RunEnd { exit_code, duration, is_out_of_memory: state.oom_killed.unwrap_or(false) })
     }
 
-    async fn age(&self, id: &str) -> Result<Duration, Fault> {
+    /// How long ago a container started, by this machine's clock.
+    pub(crate) async fn age(&self, id: &str) -> Result<Duration, Fault> {
         let state = self.client.inspect_container(id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
         let started = moment(state.started_at).map(SystemTime::from);
         Ok(started.and_then(|started| started.elapsed().ok()).unwrap_or_default())
     }
 
     /// Removes a container and its sandbox. The sandbox is removed first, because only the container tells which sandbox it has.
-    async fn remove(&self, id: &str) -> Result<(), Fault> {
+    pub(crate) async fn remove(&self, id: &str) -> Result<(), Fault> {
         if let Some(sandbox) = self.sandbox_of(id).await? {
             self.remove_one(&sandbox).await?;
         }
@@ -188,7 +196,8 @@ impl Docker {
         }
     }
 
-    async fn list(&self, data_label: &str) -> Result<Vec<Left>, Fault> {
+    /// The containers that workers of a data directory left.
+    pub(crate) async fn list(&self, data_label: &str) -> Result<Vec<Left>, Fault> {
         let containers = self.list_containers(Some(&format!("{LABEL_DATA}={data_label}"))).await?;
         let left = |container: listing::Listed| {
             let can_go_on = container.has_run();

@@ -9,7 +9,8 @@ use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions}
 use super::listing::Listed;
 use super::{Docker, pause};
 use crate::engine::images::{ImageReference, Version};
-use crate::engine::{Fault, LABEL_OWNER, LABEL_SANDBOX, SandboxSpec};
+use crate::engine::{Fault, SandboxSpec};
+use crate::labels::{LABEL_OWNER, LABEL_SANDBOX};
 
 /// How the engine writes that a container has joined another container's network.
 const JOINED: &str = "container:";

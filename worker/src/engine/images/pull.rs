@@ -10,12 +10,8 @@ use futures_util::{Stream, StreamExt};
 use protocol::{EndCode, Step};
 
 use super::{DEFAULT_REGISTRY, ImageReference, Logins, one_at_a_time};
-use crate::disk::Images;
-use crate::ends;
-use crate::engine::{Docker, Fault, Login, PullProgress};
-use crate::run::RunError;
-use crate::run::log::Log;
-use crate::stats::Stats;
+use crate::ends::RunError;
+use crate::engine::{Containers, Docker, Fault, JobLog, Login, PullProgress, refusals};
 
 /// The engine's words for a layer that has arrived and is being written to the disk.
 const UNPACKING: [&str; 2] = ["Extracting", "Verifying Checksum"];
@@ -27,15 +23,8 @@ const PROGRESS_LINES_MAX: usize = 1_000;
 const PLATFORMS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Pulls an image unless it is present. Returns its id.
-pub(crate) async fn pull(
-    docker: &Docker,
-    images: &Images,
-    stats: &Stats,
-    log: &Log,
-    image: &ImageReference,
-    logins: &Logins,
-    timeout: Option<Duration>,
-) -> Result<String, RunError> {
+pub(crate) async fn pull(containers: &Containers, log: &JobLog, image: &ImageReference) -> Result<String, RunError> {
+    let (docker, settings) = (&containers.docker, &containers.settings);
     if let Some(id) = present(docker, image).await? {
         return Ok(id);
     }
@@ -43,10 +32,11 @@ pub(crate) async fn pull(
     if let Some(id) = present(docker, image).await? {
         return Ok(id);
     }
-    stats.pulls.add(1);
+    containers.api.stats.pulls.add(1);
     log.line(Step::Pull, format!("pulling {image}")).await;
-    let (login, unread) = read_login(log, logins, image.registry()).await;
-    let pulled = follow_pull(log, image, docker.pull_as(image, login.as_ref()), timeout.unwrap_or(SILENCE_MAX)).await;
+    let (login, unread) = read_login(log, &settings.logins, image.registry()).await;
+    let pulled =
+        follow_pull(log, image, docker.pull_as(image, login.as_ref()), settings.pull_timeout.unwrap_or(SILENCE_MAX)).await;
     if let Err(RunError::Failed { code: EndCode::ImageNoPlatform, step, status, .. }) = pulled {
         let message = other_platforms(docker, image, login.as_ref()).await;
         return Err(RunError::Failed { code: EndCode::ImageNoPlatform, step, status, message });
@@ -54,7 +44,7 @@ pub(crate) async fn pull(
     pulled.map_err(|error| blame_login(error, unread))?;
     let id = present(docker, image).await?;
     if let Some(id) = &id {
-        images.made(&image.to_string(), id);
+        containers.record.made(&image.to_string(), id);
     }
     id.ok_or_else(|| {
         RunError::failed(
@@ -76,12 +66,12 @@ pub(crate) async fn other_platforms(docker: &Docker, image: &ImageReference, log
 }
 
 /// The owner's login for a registry. One that cannot be read is said in the log, and the registry is asked without it.
-pub(crate) async fn login_for(log: &Log, logins: &Logins, registry: Option<&str>) -> Option<Login> {
+pub(crate) async fn login_for(log: &JobLog, logins: &Logins, registry: Option<&str>) -> Option<Login> {
     read_login(log, logins, registry).await.0
 }
 
 /// The same, and why a login that is there could not be read.
-async fn read_login(log: &Log, logins: &Logins, registry: Option<&str>) -> (Option<Login>, Option<String>) {
+async fn read_login(log: &JobLog, logins: &Logins, registry: Option<&str>) -> (Option<Login>, Option<String>) {
     match logins.of_registry(registry).await {
         Ok(login) => (login, None),
         Err(error) => {
@@ -103,12 +93,12 @@ fn blame_login(error: RunError, unread: Option<String>) -> RunError {
 }
 
 async fn present(docker: &Docker, image: &ImageReference) -> Result<Option<String>, RunError> {
-    docker.image_id(image).await.map_err(|fault| RunError::of(Step::Pull, fault))
+    docker.image_id(image).await.map_err(|fault| fault.during(Step::Pull))
 }
 
 /// Waits for the end of a pull, and writes a log line for each change of a layer's state.
 pub(crate) async fn follow_pull(
-    log: &Log,
+    log: &JobLog,
     image: &ImageReference,
     words: impl Stream<Item = Result<PullProgress, Fault>>,
     timeout: Duration,
@@ -150,5 +140,5 @@ fn silence(image: &ImageReference, is_unpacking: bool, limit: Duration) -> RunEr
 
 fn refusal(image: &ImageReference, fault: &Fault) -> RunError {
     let status = if let Fault::Refused { status, .. } = fault { *status } else { 500 };
-    RunError::Failed { code: ends::pull(fault, image), step: Step::Pull, status, message: fault.to_string() }
+    RunError::Failed { code: refusals::pull(fault, image), step: Step::Pull, status, message: fault.to_string() }
 }

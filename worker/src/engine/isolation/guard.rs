@@ -15,7 +15,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::abandoned::is_abandoned;
 use crate::data_directory::DataDirectory;
-use crate::engine::{Docker, Fault, LABEL_DATA, NetworkSpec, WorkerNetwork};
+use crate::engine::{Docker, Fault, NetworkSpec, WorkerNetwork};
+use crate::labels::LABEL_DATA;
 use crate::network::{Destination, Firewall, Resolvers, is_public};
 use crate::owner::{Here, Lasts, Life};
 

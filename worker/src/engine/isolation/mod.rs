@@ -51,13 +51,6 @@ const SHARED_KERNEL: [&str; 4] = ["runc", "io.containerd.runc.v2", "crun", "nvid
 /// The user `nobody`, for containers whose root would be root of this machine.
 const NOBODY: &str = "65534:65534";
 
-/// The engine of a worker, and the isolation of its containers.
-#[derive(Debug)]
-pub(crate) struct Containers {
-    pub(crate) docker: Docker,
-    pub(crate) isolation: Isolation,
-}
-
 /// The isolation of all jobs of a worker.
 #[derive(Debug)]
 pub(crate) struct Isolation {

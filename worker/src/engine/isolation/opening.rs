@@ -8,8 +8,9 @@ use super::sandbox::Sandboxes;
 use super::{Isolation, IsolationConfig, Network, SHARED_KERNEL, sandbox, versions};
 use crate::data_directory::DataDirectory;
 use crate::engine::probe::{ContainerStyle, Probe, Unfit};
-use crate::engine::{Confinement, Docker, EngineFacts, Fault, ImageFacts, LABEL_SANDBOX};
+use crate::engine::{Confinement, Docker, EngineFacts, Fault, ImageFacts};
 use crate::error::Error;
+use crate::labels::LABEL_SANDBOX;
 use crate::network::Resolvers;
 
 /// gVisor's runtime, which runs a kernel of its own between a job and this machine's kernel.

@@ -6,7 +6,7 @@
 //!
 //! Invariants: two containers of jobs never run in one sandbox. The worker makes sandboxes one by one, up to [`READY_MAX`], and only while
 //! no container starts, so that it does not slow down starts. A job that finds no sandbox gets a network of its own. A sandbox that a
-//! container has joined is removed with that container ([`Executor::remove`](crate::engine::Executor::remove)). The worker removes the
+//! container has joined is removed with that container ([`Runs::remove`](crate::engine::Runs::remove)). The worker removes the
 //! others at its end. If it was killed, the next start of a worker that can tell removes them. Sandboxes are replaced every [`REFRESH`],
 //! so that other workers can tell from their age that their worker is alive.
 
@@ -20,7 +20,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::abandoned::{REFRESH, is_abandoned};
 use crate::backoff::Backoff;
 use crate::data_directory::DataDirectory;
-use crate::engine::{Docker, Fault, LABEL_SANDBOX, SandboxSpec, UnusedSandbox};
+use crate::engine::{Docker, Fault, SandboxSpec, UnusedSandbox};
+use crate::labels::LABEL_SANDBOX;
 use crate::owner::{Here, Lasts};
 
 /// Most sandboxes that wait for jobs. Each costs the machine a sleeping process and a process of the engine.

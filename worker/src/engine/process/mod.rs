@@ -24,9 +24,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ContainerSpec, Executor, Fault, Frame, Frames, Left, RunEnd};
+use super::{ContainerSpec, Fault, Frame, Frames, Left, Prepared, RunEnd, Runs};
 use record::Record;
 
+mod engine;
 mod record;
 
 /// Interpreters of files that are not executable.
@@ -207,24 +208,11 @@ async fn read(mut pipe: impl AsyncRead + Unpin, is_stderr: bool, frames: mpsc::S
     }
 }
 
-impl Executor for Processes {
-    fn name(&self) -> &'static str {
-        "process"
-    }
-
-    fn place(&self, folder: &Path, _inside: &str) -> String {
-        folder.to_string_lossy().into_owned()
-    }
-
-    fn ping(&self) -> BoxFuture<'_, Result<(), Fault>> {
-        let is_there = self.scripts.is_dir();
-        async move { if is_there { Ok(()) } else { Err(Fault::Host("the folder of scripts is gone".to_owned())) } }.boxed()
-    }
-
-    fn create(&self, spec: ContainerSpec) -> BoxFuture<'_, Result<String, Fault>> {
+impl Runs for Processes {
+    fn create<'a>(&'a self, prepared: &'a mut Prepared) -> BoxFuture<'a, Result<String, Fault>> {
         async move {
             let run = Run {
-                command: Some(self.command(&spec)?),
+                command: Some(self.command(&prepared.spec)?),
                 frames: None,
                 group: None,
                 ended: watch::Sender::new(None),
@@ -282,7 +270,7 @@ impl Executor for Processes {
         async { Ok(()) }.boxed()
     }
 
-    fn list<'a>(&'a self, _data_label: &'a str) -> BoxFuture<'a, Result<Vec<Left>, Fault>> {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Left>, Fault>> {
         let names = std::fs::read_dir(&self.records).into_iter().flatten().flatten();
         let ids = names.filter_map(|entry| entry.file_name().into_string().ok());
         let left = ids.map(|id| Left { id, labels: HashMap::new(), can_go_on: false }).collect();

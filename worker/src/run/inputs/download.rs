@@ -17,7 +17,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::api::{ApiError, cause_of};
+use crate::answer::{ApiError, cause_of};
 use crate::run::log::Log;
 
 const FIRST_LINE_AFTER: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use reqwest::{Method, Response, Url};
 use super::download::{Download, Progress, TransferFailure};
 use super::files::InputFile;
 use super::{RunError, Task, disk};
-use crate::api::ApiError;
+use crate::answer::ApiError;
 use crate::backoff::Backoff;
 use crate::disk::{Contents, PartFile, move_or_copy};
 use crate::ends;

@@ -22,7 +22,7 @@ const TRANSFERS_MAX: usize = 8;
 
 /// Writes all files of the job. Returns the mounts of those with absolute names.
 pub(super) async fn write(task: &Task<'_>) -> Result<Vec<Mount>, RunError> {
-    let files = InputFiles::of(&task.parsed.definition, &task.scratch);
+    let files = InputFiles::of(&task.job.parsed.definition, &task.job.scratch);
     let InputFiles { files, mounts } =
         files.map_err(|sentence| RunError::failed(EndCode::InputInvalid, Step::Running, sentence))?;
     let mut writes = Vec::new();

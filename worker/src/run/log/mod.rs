@@ -19,17 +19,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt;
-use protocol::{LogLine, QueueName, Step};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use protocol::{HeldJob, LogLine, QueueName, Step};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
-use crate::claim::claims::HeldClaim;
-use crate::engine::{Fault, Frames};
+use crate::engine::{Fault, Frames, Lines};
+use crate::run::StopSignal;
 use chunk::{Chunker, Progress};
 use lines::LineSplitter;
-pub(crate) use redact::{BYTES_MIN as SECRET_BYTES_MIN, Redactor};
+pub(crate) use redact::Redactor;
 pub(crate) use upload::KeptChunk;
 use upload::Uploader;
 
@@ -77,12 +78,13 @@ impl Log {
     pub(crate) fn open(
         api: Arc<Api>,
         queue: QueueName,
-        held: &HeldClaim,
+        job: HeldJob,
+        stop: Arc<StopSignal>,
         path: PathBuf,
         kept: Option<KeptChunk>,
     ) -> (Self, JoinHandle<()>) {
         let (batches, waiting) = mpsc::channel(BATCHES_MAX);
-        let uploader = Uploader { api, queue, job: held.job.clone(), stop: Arc::clone(&held.stop), path };
+        let uploader = Uploader { api, queue, job, stop, path };
         let resumed = kept.as_ref().map(|kept| kept.progress);
         let task = tokio::spawn(uploader.run(Chunker::new(waiting, resumed.unwrap_or_default()), kept));
         (Self { batches, resumed, redactor: Arc::default() }, task)
@@ -147,6 +149,12 @@ impl Log {
 impl Written {
     fn note(&mut self, lines: &[LogLine]) {
         self.has_stderr |= lines.iter().any(|line| line.is_stderr);
+    }
+}
+
+impl Lines for Log {
+    fn write_line(&self, step: Step, text: String, is_failure: bool) -> BoxFuture<'_, ()> {
+        async move { if is_failure { self.error(step, text).await } else { self.line(step, text).await } }.boxed()
     }
 }
 

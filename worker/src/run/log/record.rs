@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::position::{Gap, Position, Skip};
 use super::{Log, Origin, Reader, Written};
 use crate::backoff::Backoff;
-use crate::engine::{Executor, Fault, Frames};
+use crate::engine::{Fault, Frames, Runs};
 
 const READINGS_MAX: usize = 6;
 /// Time for the engine to report the end of a run whose record has ended.
@@ -57,31 +57,31 @@ struct Taking<'a> {
 
 impl Log {
     /// Continues the log of a run that another worker process began, until the run's end.
-    pub(crate) async fn resume(self, executor: Arc<dyn Executor>, id: String) -> Result<Written, Fault> {
+    pub(crate) async fn resume(self, runs: Arc<dyn Runs>, id: String) -> Result<Written, Fault> {
         let position = self.resumed.unwrap_or_default().position;
         let mut taking = Taking { log: &self, position, written: Written::default(), is_found: false };
         loop {
-            match taking.read(executor.replay(&id).await?, End::Open).await {
+            match taking.read(runs.replay(&id).await?, End::Open).await {
                 Ok(()) => (),
                 Err(Unread::Gap(Gap)) => taking.begin_again().await,
                 Err(Unread::Engine(fault)) => tracing::debug!(%fault, container = %id, "the engine's record broke off"),
             }
-            if let Ok(ended) = timeout(END_TIMEOUT, executor.wait(&id)).await {
+            if let Ok(ended) = timeout(END_TIMEOUT, runs.wait(&id)).await {
                 ended?;
                 break;
             }
         }
-        taking.read_to_end(&*executor, &id).await?;
+        taking.read_to_end(&*runs, &id).await?;
         Ok(taking.written)
     }
 }
 
 impl Taking<'_> {
     /// Reads the lines that the followed record did not give.
-    async fn read_to_end(&mut self, executor: &dyn Executor, id: &str) -> Result<(), Fault> {
+    async fn read_to_end(&mut self, runs: &dyn Runs, id: &str) -> Result<(), Fault> {
         let mut backoff = Backoff::new();
         for n in 1.. {
-            match self.read(executor.record(id).await?, End::Final).await {
+            match self.read(runs.record(id).await?, End::Final).await {
                 Ok(()) => break,
                 Err(Unread::Gap(Gap)) if self.is_found => {
                     self.log.break_off(UNSURE).await;

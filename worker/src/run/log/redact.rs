@@ -4,7 +4,7 @@
 //! alphabets and at each of its three shifts (so also inside a longer encoded text such as `user:password`), hex in both cases,
 //! percent-encoding, JSON escapes, shell quotes and XML escapes.
 //!
-//! A form shorter than [`BYTES_MIN`] is not removed, because that would destroy the log, and the holes would reveal the value. This
+//! A form shorter than [`HIDDEN_BYTES_MIN`] is not removed, because that would destroy the log, and the holes would reveal the value. This
 //! protects only against accidents: a program that wants to print a secret can always find another form.
 
 use std::borrow::Cow;
@@ -13,8 +13,8 @@ use aho_corasick::AhoCorasick;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Fewest bytes of a value, or of a line of it, that is removed.
-pub(crate) const BYTES_MIN: usize = 6;
+use crate::secrets::HIDDEN_BYTES_MIN;
+
 /// The text that replaces a value.
 const MARK: &str = "***";
 /// Characters that percent-encoding does not change.
@@ -35,7 +35,7 @@ impl Redactor {
     /// A redactor for these values.
     pub(crate) fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut forms: Vec<Vec<u8>> = values.into_iter().flat_map(forms_of).collect();
-        forms.retain(|form| form.len() >= BYTES_MIN);
+        forms.retain(|form| form.len() >= HIDDEN_BYTES_MIN);
         forms.sort();
         forms.dedup();
         // This fails only for much more text than the secrets' size limit allows.
@@ -83,18 +83,18 @@ fn forms_of(value: &[u8]) -> Vec<Vec<u8>> {
     let whole = value.trim_ascii();
     let mut forms = encodings(whole);
     // A program that encodes the whole file also encodes the newline at its end.
-    if whole.len() < value.len() && whole.len() >= BYTES_MIN {
+    if whole.len() < value.len() && whole.len() >= HIDDEN_BYTES_MIN {
         forms.extend(encodings(value));
     }
     let lines = whole.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
-    for line in lines.filter(|line| line.len() >= BYTES_MIN && line.len() < whole.len()) {
+    for line in lines.filter(|line| line.len() >= HIDDEN_BYTES_MIN && line.len() < whole.len()) {
         forms.extend(encodings(line));
     }
     forms
 }
 
 fn encodings(value: &[u8]) -> Vec<Vec<u8>> {
-    if value.len() < BYTES_MIN {
+    if value.len() < HIDDEN_BYTES_MIN {
         return Vec::new();
     }
     let mut forms = vec![value.to_vec(), hex::encode(value).into_bytes(), hex::encode_upper(value).into_bytes()];

@@ -10,10 +10,11 @@ use protocol::{HeldJob, LogsRequest, QueueName};
 use serde::{Deserialize, Serialize};
 
 use super::chunk::{Chunker, Progress};
-use crate::api::{Api, ApiError};
+use crate::answer::ApiError;
+use crate::api::Api;
 use crate::atomic_file::write_whole;
 use crate::backoff::Backoff;
-use crate::claim::claims::StopSignal;
+use crate::run::StopSignal;
 
 /// The last chunk that was sent or was about to be sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -7,7 +7,6 @@
 //! Bounds: 10,000 files, 5 GiB each, 100 GiB in total (a sparse file counts by its length), 1 MiB inline in total, a result under 7 MiB,
 //! 4 transfers at a time, a million names.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use base64::Engine as _;
@@ -18,6 +17,7 @@ use protocol::{DataRef, DataRefType, Missing, MissingCode, Step};
 use sha2::{Digest, Sha256};
 
 use super::{RunError, Task};
+use crate::engine::Outputs;
 use walk::{Found, walk};
 
 mod folder;
@@ -27,16 +27,9 @@ mod walk;
 const TRANSFERS_MAX: usize = 4;
 const INLINE_TOTAL_MAX: u64 = 1024 * 1024;
 
-/// The outputs in a result, and those that are missing from it.
-#[derive(Debug, Default)]
-pub(super) struct Outputs {
-    pub(super) stored: BTreeMap<String, DataRef>,
-    pub(super) missing: Option<Missing>,
-}
-
 /// Stores all outputs.
 pub(super) async fn collect(task: &Task<'_>) -> Result<Outputs, RunError> {
-    let folder = task.scratch.outputs();
+    let folder = task.job.scratch.outputs();
     let walked = tokio::task::spawn_blocking(move || walk(&folder)).await;
     let broken = |error: io::Error| RunError::Host(format!("reading outputs: {error}"));
     let walked = walked.map_err(|error| broken(io::Error::other(error)))?.map_err(broken)?;

@@ -13,9 +13,10 @@ use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use tokio_util::io::ReaderStream;
 
 use super::Found;
-use crate::api::{ApiError, sort};
+use crate::answer::{ApiError, sort};
 use crate::backoff::Backoff;
-use crate::run::{RunError, Task};
+use crate::ends::RunError;
+use crate::run::Task;
 
 /// The job fails after this many refusals of the storage. One refusal may just mean that the signed address has expired.
 const REFUSALS_MAX: usize = 5;

@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::parts::RepositoryPart;
 use super::{BYTES_MAX, Git, GitError};
-use crate::api::ApiError;
+use crate::answer::ApiError;
 use crate::engine::build::archive::{Archive, ArchiveError, Kind};
 
 const FILES_MAX: usize = 10_000;

@@ -31,7 +31,7 @@ pub(super) struct Candidate {
 }
 
 #[derive(Debug, Default)]
-struct ImagesState {
+struct RecordState {
     /// By reference, or by id for an image without one.
     made: BTreeMap<String, Made>,
     /// Jobs by image id.
@@ -41,15 +41,15 @@ struct ImagesState {
 
 /// The record of one data directory.
 #[derive(Debug)]
-pub(crate) struct Images {
+pub(crate) struct ImageRecord {
     path: PathBuf,
-    state: Mutex<ImagesState>,
+    state: Mutex<RecordState>,
 }
 
 /// One job's use of an image.
 #[derive(Debug)]
 pub(crate) struct InUse {
-    images: Arc<Images>,
+    images: Arc<ImageRecord>,
     id: String,
 }
 
@@ -66,7 +66,7 @@ impl Drop for InUse {
     }
 }
 
-impl ImagesState {
+impl RecordState {
     fn note_use(&mut self, id: &str) {
         let now = now();
         for made in self.made.values_mut().filter(|made| made.id == id) {
@@ -76,9 +76,9 @@ impl ImagesState {
     }
 }
 
-impl Images {
+impl ImageRecord {
     /// Reads the record. When it cannot be read, starts an empty one: the images of the old record stay.
-    pub(super) fn open(path: PathBuf) -> Self {
+    pub(crate) fn open(path: PathBuf) -> Self {
         let made = std::fs::read(&path).ok().and_then(|bytes| match serde_json::from_slice(&bytes) {
             Ok(made) => Some(made),
             Err(error) => {
@@ -86,11 +86,11 @@ impl Images {
                 None
             }
         });
-        let state = ImagesState { made: made.unwrap_or_default(), ..ImagesState::default() };
+        let state = RecordState { made: made.unwrap_or_default(), ..RecordState::default() };
         Self { path, state: Mutex::new(state) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ImagesState> {
+    fn lock(&self) -> MutexGuard<'_, RecordState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -162,7 +162,7 @@ fn now() -> u64 {
 mod tests {
     use super::*;
 
-    fn names(images: &Images, containers: &[&str]) -> Vec<String> {
+    fn names(images: &ImageRecord, containers: &[&str]) -> Vec<String> {
         let ids = containers.iter().map(|id| (*id).to_owned()).collect();
         images.idle(Duration::ZERO, &ids).into_iter().map(|candidate| candidate.name).collect()
     }
@@ -172,7 +172,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("images.json");
         std::fs::write(&path, r#"{"b:1":{"id":"sha256:b","used":5},"a:1":{"id":"sha256:a","used":9}}"#).unwrap();
-        let images = Arc::new(Images::open(path.clone()));
+        let images = Arc::new(ImageRecord::open(path.clone()));
         assert_eq!(names(&images, &[]), ["b:1", "a:1"]);
         assert_eq!(names(&images, &["sha256:b"]), ["a:1"]);
         let in_use = images.used("sha256:b");
@@ -180,17 +180,17 @@ mod tests {
         drop(in_use);
         assert_eq!(names(&images, &[]), ["a:1", "b:1"], "used just now");
         images.made("c:1", "sha256:c");
-        assert_eq!(names(&Images::open(path), &[]), ["a:1", "b:1", "c:1"]);
+        assert_eq!(names(&ImageRecord::open(path), &[]), ["a:1", "b:1", "c:1"]);
         assert!(images.idle(Duration::from_hours(1), &HashSet::new()).iter().all(|candidate| candidate.name == "a:1"));
     }
 
     #[test]
     fn an_image_that_is_not_ours_is_never_a_candidate() {
         let folder = tempfile::tempdir().unwrap();
-        let images = Arc::new(Images::open(folder.path().join("images.json")));
+        let images = Arc::new(ImageRecord::open(folder.path().join("images.json")));
         drop(images.used("sha256:theirs"));
         assert_eq!(names(&images, &[]), Vec::<String>::new());
         std::fs::write(folder.path().join("images.json"), "{").unwrap();
-        assert_eq!(names(&Images::open(folder.path().join("images.json")), &[]), Vec::<String>::new());
+        assert_eq!(names(&ImageRecord::open(folder.path().join("images.json")), &[]), Vec::<String>::new());
     }
 }

@@ -4,11 +4,12 @@
 //! for which its init uses the exit codes of a shell. The container's files decide whether the program could be run, never its output.
 //! For the job's author, this module also looks for the files that the command names. A check that fails reports nothing.
 
+use futures_util::StreamExt;
 use protocol::{EndCode, Step};
 
-use super::{RunError, Task};
-use crate::engine::{Docker, Fault, Head, Program};
-use futures_util::StreamExt;
+use super::Containers;
+use crate::ends::RunError;
+use crate::engine::{Docker, Fault, Head, Job, Program};
 
 /// Most files that are checked.
 const FILES_MAX: usize = 8;
@@ -20,15 +21,17 @@ const FOREIGN: &str = "exec format error";
 /// How the message of the engine's init begins when it could not run a program.
 const INIT: &str = "[fatal tini (";
 
-impl Task<'_> {
+impl Containers {
     /// A sentence for the author about an exit code that means that a program was not run. Fails when the program is the container's own
     /// and when the image is made for another platform.
-    pub(super) async fn program_note(&self, id: &str, exit_code: i64) -> Result<Option<String>, RunError> {
-        let Some(containers) = self.host.containers.as_ref().filter(|_| exit_code != 0) else { return Ok(None) };
-        let docker = &containers.docker;
+    pub(super) async fn program_note(&self, job: &Job<'_>, id: &str, exit_code: i64) -> Result<Option<String>, RunError> {
+        if exit_code == 0 {
+            return Ok(None);
+        }
+        let docker = &self.docker;
         // If the container cannot be inspected, there is nothing to report.
         let Ok(program) = docker.program(id).await else { return Ok(None) };
-        if let Some(sentence) = self.foreign(docker, id, &program).await {
+        if let Some(sentence) = self.foreign(id, &program).await {
             return Err(RunError::failed(EndCode::ImagePlatformMismatch, Step::Running, sentence));
         }
         if !matches!(exit_code, 126 | 127) {
@@ -41,24 +44,24 @@ impl Task<'_> {
         }
         let note = why_not_run(&looked, exit_code).await.unwrap_or_default();
         if let Some(note) = &note {
-            self.log.error(Step::Running, note).await;
+            job.log.error(Step::Running, note).await;
         }
         Ok(note)
     }
 
     /// Why the program is made for another platform. An engine may emulate other platforms, so the image alone proves nothing: the kernel
     /// must have refused the program. A job that only prints these words harms only itself, because this failure is not cached.
-    async fn foreign(&self, docker: &Docker, id: &str, program: &Program) -> Option<String> {
+    async fn foreign(&self, id: &str, program: &Program) -> Option<String> {
         let said = self.said(id).await.to_ascii_lowercase();
         // An init lets a shell run what the kernel refused. Without a shell in the image, the init has no better message.
         let by_init = said.contains(INIT) && said.contains(" failed: ");
         if !said.contains(FOREIGN) && !by_init {
             return None;
         }
-        let image = docker.image_platform(&program.image).await.ok()?;
-        let own = &docker.platform;
+        let image = self.docker.image_platform(&program.image).await.ok()?;
+        let own = &self.docker.platform;
         let is_other = |platform: &str| !platform.is_empty() && !own.is_empty() && platform != own;
-        let of_file = machine_of(docker, id, program).await.filter(|platform| is_other(platform));
+        let of_file = machine_of(&self.docker, id, program).await.filter(|platform| is_other(platform));
         if of_file.is_none() && !said.contains(FOREIGN) {
             return None;
         }
@@ -83,12 +86,11 @@ impl Task<'_> {
     /// The beginning of a container's output.
     async fn said(&self, id: &str) -> String {
         let mut text = Vec::new();
-        if let Ok(mut frames) = self.host.executor.record(id).await {
-            while let Some(Ok(frame)) = frames.next().await {
-                text.extend_from_slice(&frame.bytes);
-                if text.len() > RECORD_BYTES_MAX {
-                    break;
-                }
+        let mut frames = self.docker.recorded(id, false);
+        while let Some(Ok(frame)) = frames.next().await {
+            text.extend_from_slice(&frame.bytes);
+            if text.len() > RECORD_BYTES_MAX {
+                break;
             }
         }
         String::from_utf8_lossy(&text).into_owned()

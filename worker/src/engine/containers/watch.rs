@@ -18,12 +18,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::Task;
+use super::Containers;
 use crate::disk::{Room, Writer, mib, size_of};
-use crate::engine::ContainerLocation;
-use crate::engine::isolation::Containers;
+use crate::engine::{ContainerLocation, Job, Watch};
 
 const PAUSE_LEAST: Duration = Duration::from_millis(500);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
@@ -34,13 +35,14 @@ const PIDS_PAUSE: Duration = Duration::from_millis(100);
 /// Pause between two questions to the engine.
 const PIDS_PAUSE_ASKED: Duration = Duration::from_secs(2);
 
-/// What the watch found out about one container.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
+/// Watches one container.
+pub(super) struct ContainerWatch<'a> {
+    containers: &'a Containers,
+    job: &'a Job<'a>,
     /// A sentence, once the job has written more than it may.
     over_disk: OnceLock<String>,
     is_at_pids: AtomicBool,
-    /// The job's cache, until the watch begins. None for a job without a container.
+    /// The job's cache, until the watch begins.
     cache: Option<Cache>,
 }
 
@@ -72,39 +74,29 @@ struct Cache {
     added: u64,
 }
 
-impl Watch {
+impl<'a> ContainerWatch<'a> {
     /// Opens a watch. Call it before the container starts, because the content of the cache until then does not count for the job.
-    pub(super) async fn open(task: &Task<'_>) -> Self {
-        let cache = match &task.host.containers {
-            Some(containers) => Some(Cache::open(containers.isolation.writers.add(&task.cache), task.cache.clone()).await),
-            None => None,
-        };
-        Self { cache, ..Self::default() }
+    pub(super) async fn open(containers: &'a Containers, job: &'a Job<'a>) -> Self {
+        let writer = containers.isolation.writers.add(job.cache);
+        let cache = Some(Cache::open(writer, job.cache.to_owned()).await);
+        Self { containers, job, over_disk: OnceLock::new(), is_at_pids: AtomicBool::new(false), cache }
     }
 
-    /// Returns when the container has written more than it may. Otherwise never returns.
-    pub(super) async fn until_over(&mut self, task: &Task<'_>, id: &str) {
-        let (Some(containers), Some(cache)) = (&task.host.containers, self.cache.take()) else { return pending().await };
-        let Some(location) = location(task, containers, id).await else { return pending().await };
+    async fn watch(&mut self, id: &str) {
+        let Some(cache) = self.cache.take() else { return pending().await };
+        let Some(location) = self.location(id).await else { return pending().await };
         tokio::select! {
-            () = self.watch_disk(task, containers, id, &location, cache) => (),
-            () = self.watch_pids(containers, id, location.pid) => (),
+            () = self.watch_disk(id, &location, cache) => (),
+            () = self.watch_pids(id, location.pid) => (),
         }
     }
 
-    async fn watch_disk(
-        &self,
-        task: &Task<'_>,
-        containers: &Containers,
-        id: &str,
-        location: &ContainerLocation,
-        mut cache: Cache,
-    ) {
-        let most = containers.isolation.disk_bytes;
-        let outputs = task.scratch.outputs();
+    async fn watch_disk(&self, id: &str, location: &ContainerLocation, mut cache: Cache) {
+        let most = self.containers.isolation.disk_bytes;
+        let outputs = self.job.scratch.outputs();
         loop {
             let began = Instant::now();
-            let usage = measure(task, containers, id, location, most).await.with_cache(cache.look(most).await);
+            let usage = self.measure(id, location).await.with_cache(cache.look(most).await);
             let room = Room::scarcest([outputs.as_path()].into_iter().chain(location.rootfs.as_deref()));
             let must_yield = cache.writer.must_yield(usage.total(), room);
             if usage.total() > most || must_yield {
@@ -117,12 +109,12 @@ impl Watch {
     }
 
     /// Watches for the limit of processes. Never returns.
-    async fn watch_pids(&self, containers: &Containers, id: &str, pid: i64) {
+    async fn watch_pids(&self, id: &str, pid: i64) {
         let counter = refusals_file(pid, id);
         while !self.is_at_pids.load(Ordering::Relaxed) {
             let (is_at_limit, pause) = match &counter {
                 Some(path) => (has_refused(path), PIDS_PAUSE),
-                None => (pids_stand_at_limit(containers, id).await, PIDS_PAUSE_ASKED),
+                None => (self.pids_stand_at_limit(id).await, PIDS_PAUSE_ASKED),
             };
             self.is_at_pids.store(is_at_limit, Ordering::Relaxed);
             tokio::time::sleep(pause).await;
@@ -130,32 +122,55 @@ impl Watch {
         pending::<()>().await;
     }
 
-    /// Why the container was stopped, if it wrote too much.
-    pub(super) fn over_disk(&self) -> Option<&String> {
-        self.over_disk.get()
+    /// Whether the container has as many processes as it may. When the engine does not answer, the answer is no, and the caller asks again.
+    async fn pids_stand_at_limit(&self, id: &str) -> bool {
+        let most = u64::from(self.containers.isolation.pids());
+        self.containers.docker.pids(id).await.is_ok_and(|pids| pids >= most)
     }
 
-    /// A sentence for the job's author.
-    pub(super) fn note(&self, most_pids: u32) -> Option<String> {
-        let is_at_pids = self.is_at_pids.load(Ordering::Relaxed);
-        is_at_pids.then(|| format!("the job reached its limit of {most_pids} processes and threads"))
+    /// Where the container is. None when it is gone.
+    async fn location(&self, id: &str) -> Option<ContainerLocation> {
+        match self.containers.docker.location(id).await {
+            Ok(mut found) => {
+                // The path is one of the engine's machine. If it cannot be read here, the worker asks the engine for the size instead.
+                found.rootfs = found.rootfs.filter(|path| std::fs::read_dir(path).is_ok());
+                Some(found)
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, job = %self.job.claim.job_id, "cannot watch what the job writes to disk");
+                None
+            }
+        }
+    }
+
+    async fn measure(&self, id: &str, written: &ContainerLocation) -> Usage {
+        let most = self.containers.isolation.disk_bytes;
+        let rootfs = match &written.rootfs {
+            Some(path) => size_of(vec![path.clone()], most).await,
+            None => self.containers.docker.rootfs_bytes(id).await.unwrap_or(0),
+        };
+        Usage {
+            outputs: size_of(vec![self.job.scratch.outputs()], most).await,
+            rootfs,
+            volumes: size_of(written.volumes.clone(), most).await,
+            cache: 0,
+        }
     }
 }
 
-/// What an exit code means, when the program ended by itself and did not run out of memory.
-pub(super) fn signal_note(exit_code: i64) -> Option<String> {
-    let (number, name) = match exit_code {
-        132 => (4, "SIGILL"),
-        134 => (6, "SIGABRT"),
-        135 => (7, "SIGBUS"),
-        136 => (8, "SIGFPE"),
-        137 => (9, "SIGKILL"),
-        139 => (11, "SIGSEGV"),
-        143 => (15, "SIGTERM"),
-        _ => return None,
-    };
-    let cause = if number == 9 { "; the engine does not report that memory ran out" } else { "" };
-    Some(format!("exit code {exit_code} means that signal {number} ({name}) ended the program{cause}"))
+impl Watch for ContainerWatch<'_> {
+    fn until_over<'a>(&'a mut self, id: &'a str) -> BoxFuture<'a, ()> {
+        self.watch(id).boxed()
+    }
+
+    fn over(&self) -> Option<&str> {
+        self.over_disk.get().map(String::as_str)
+    }
+
+    fn note(&self) -> Option<String> {
+        let (is_at_pids, most) = (self.is_at_pids.load(Ordering::Relaxed), self.containers.isolation.pids());
+        is_at_pids.then(|| format!("the job reached its limit of {most} processes and threads"))
+    }
 }
 
 fn sentence(usage: Usage, most: u64, room: Option<Room>) -> String {
@@ -192,40 +207,6 @@ fn has_refused(path: &Path) -> bool {
     std::fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| line.strip_prefix("max ").is_some_and(|n| n != "0")))
 }
 
-/// Whether the container has as many processes as it may. When the engine does not answer, the answer is no, and the caller asks again.
-async fn pids_stand_at_limit(containers: &Containers, id: &str) -> bool {
-    let most = u64::from(containers.isolation.pids());
-    containers.docker.pids(id).await.is_ok_and(|pids| pids >= most)
-}
-
-/// Where the container is. None when it is gone.
-async fn location(task: &Task<'_>, containers: &Containers, id: &str) -> Option<ContainerLocation> {
-    match containers.docker.location(id).await {
-        Ok(mut found) => {
-            // The path is one of the engine's machine. If it cannot be read here, the worker asks the engine for the size instead.
-            found.rootfs = found.rootfs.filter(|path| std::fs::read_dir(path).is_ok());
-            Some(found)
-        }
-        Err(fault) => {
-            tracing::warn!(%fault, job = %task.claim.job_id, "cannot watch what the job writes to disk");
-            None
-        }
-    }
-}
-
-async fn measure(task: &Task<'_>, containers: &Containers, id: &str, written: &ContainerLocation, most: u64) -> Usage {
-    let rootfs = match &written.rootfs {
-        Some(path) => size_of(vec![path.clone()], most).await,
-        None => containers.docker.rootfs_bytes(id).await.unwrap_or(0),
-    };
-    Usage {
-        outputs: size_of(vec![task.scratch.outputs()], most).await,
-        rootfs,
-        volumes: size_of(written.volumes.clone(), most).await,
-        cache: 0,
-    }
-}
-
 impl Cache {
     async fn open(writer: Writer, path: PathBuf) -> Self {
         let last = size_of(vec![path.clone()], u64::MAX).await;
@@ -240,20 +221,5 @@ impl Cache {
         }
         self.last = now;
         self.added
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_by_a_signal_differs_from_an_end_for_memory() {
-        assert_eq!(signal_note(3), None);
-        assert!(
-            signal_note(137)
-                .unwrap()
-                .ends_with("signal 9 (SIGKILL) ended the program; the engine does not report that memory ran out")
-        );
     }
 }

@@ -36,11 +36,11 @@ impl ApiError {
     }
 }
 
-pub(super) fn is_passing(status: StatusCode) -> bool {
+pub(crate) fn is_passing(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-pub(super) fn away(error: reqwest::Error) -> ApiError {
+pub(crate) fn away(error: reqwest::Error) -> ApiError {
     ApiError::Away(cause_of(error))
 }
 

@@ -5,13 +5,15 @@
 //! worker claims no more jobs until such a container starts again. If the trial starts, it is the definition's fault when the engine's
 //! status was 400 to 499, or when the engine refuses a second time.
 
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use protocol::{EndCode, Step};
 
-use super::{Host, RunError, Task, broken};
-use crate::ends::{self, Phase};
-use crate::engine::{ContainerSpec, Executor, Fault, ImageFacts, LABEL_DATA, Mount};
+use super::Containers;
+use crate::ends::RunError;
+use crate::engine::{ContainerSpec, Docker, Fault, ImageFacts, Mount, refusals};
+use crate::labels::LABEL_DATA;
 
 /// Longest wait for a removal. After it, the removal continues in the background.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,33 +22,19 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// Least memory of a trial. The engine refuses less than 6 MiB, and that would be the job's fault.
 const MEMORY_MIN: u64 = 64 * 1024 * 1024;
 
-impl Task<'_> {
+impl Containers {
     /// Finds out what a refusal means. `Ok` means that the cause may have passed and the worker should try once more.
-    pub(super) async fn doubt(
-        &self,
-        phase: Phase,
-        fault: &Fault,
-        id: Option<&str>,
-        spec: &ContainerSpec,
-    ) -> Result<(), RunError> {
-        let exit_code = match id {
-            Some(id) if phase == Phase::Start => self.host.executor.end(id).await.ok().map(|end| end.exit_code),
-            _ => None,
-        };
-        if let Some(code) = ends::container(phase, fault, exit_code) {
-            return Err(refusal(code, fault));
-        }
-        let Some(containers) = &self.host.containers else { return Err(refusal(EndCode::CommandNotFound, fault)) };
+    pub(super) async fn judge(&self, fault: &Fault, spec: &ContainerSpec) -> Result<(), RunError> {
         let mut trial = blank(spec);
-        trial.confinement = containers.isolation.confinement(&ImageFacts::default()).await.map_err(broken)?;
+        trial.confinement = self.isolation.confinement(&ImageFacts::default()).await.map_err(Fault::broken)?;
         // The image's own user may not exist in it.
         trial.confinement.user.get_or_insert_with(|| "0:0".to_owned());
-        trial.labels.insert(LABEL_DATA.to_owned(), self.host.data_label.clone());
-        match self.host.try_out(&trial).await {
-            Ok(()) => ends::container_after_trial(fault, false).map_or(Ok(()), |code| Err(refusal(code, fault))),
+        trial.labels.insert(LABEL_DATA.to_owned(), self.data.label());
+        match self.try_out(&trial).await {
+            Ok(()) => refusals::container_after_trial(fault, false).map_or(Ok(()), |code| Err(fault.refusal(code))),
             Err(Fault::Host(cause)) => Err(RunError::failed(EndCode::EngineGone, Step::Running, cause)),
             Err(Fault::Refused { message, .. }) => {
-                self.host.note_cannot_run(trial);
+                *self.failed_trial() = Some(trial);
                 let message = format!(
                     "this worker's engine cannot run containers with the limits and gpus that the worker offers: {message}"
                 );
@@ -54,17 +42,38 @@ impl Task<'_> {
             }
         }
     }
-}
 
-/// What a second refusal means, after a trial that succeeded.
-pub(super) fn refused_twice(fault: &Fault) -> RunError {
-    let code = ends::container_after_trial(fault, true).unwrap_or(EndCode::EngineRefused);
-    refusal(code, fault)
-}
+    /// Repeats the last failed trial. Until it succeeds, the worker claims no jobs.
+    pub(super) async fn repeat_trial(&self) -> Result<(), Fault> {
+        let Some(trial) = self.failed_trial().take() else { return Ok(()) };
+        match self.try_out(&trial).await {
+            // The image was removed, so this trial proves nothing: the next job will.
+            Ok(()) | Err(Fault::Refused { status: 404, .. }) => Ok(()),
+            Err(fault) => {
+                self.failed_trial().get_or_insert(trial);
+                Err(fault)
+            }
+        }
+    }
 
-fn refusal(code: EndCode, fault: &Fault) -> RunError {
-    let status = if let Fault::Refused { status, .. } = fault { *status } else { 500 };
-    RunError::Failed { code, step: Step::Running, status, message: fault.to_string() }
+    /// Checks whether the machine starts this container, and removes it.
+    async fn try_out(&self, trial: &ContainerSpec) -> Result<(), Fault> {
+        let id = self.docker.create(trial.clone()).await?;
+        let removal = Removal { docker: self.docker.clone(), id: Some(id.clone()) };
+        let started = tokio::time::timeout(TIMEOUT, self.docker.start(&id)).await;
+        let end = self.docker.end(&id).await;
+        removal.now().await;
+        match started {
+            Err(_elapsed) => Err(Fault::Host("a container did not start within a minute".to_owned())),
+            // Without the engine's init, only the program (a folder) could not be started, so everything else works.
+            Ok(Err(_)) if end.is_ok_and(|end| matches!(end.exit_code, 126 | 127)) => Ok(()),
+            Ok(result) => result,
+        }
+    }
+
+    fn failed_trial(&self) -> MutexGuard<'_, Option<ContainerSpec>> {
+        self.failed_trial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The settings of the trial: the same for this machine, without anything from the definition. Its program is a folder, so it ends at
@@ -84,42 +93,16 @@ fn blank(spec: &ContainerSpec) -> ContainerSpec {
         memory_bytes: spec.memory_bytes.max(MEMORY_MIN),
         shm_bytes: None,
         gpus: spec.gpus.clone(),
+        secrets: None,
         has_init: true,
         labels: std::collections::HashMap::new(),
         confinement: crate::engine::Confinement::default(),
     }
 }
 
-impl Host {
-    /// Checks whether the machine starts this container, and removes it.
-    pub(crate) async fn try_out(&self, trial: &ContainerSpec) -> Result<(), Fault> {
-        let id = self.executor.create(trial.clone()).await?;
-        let removal = Removal { executor: std::sync::Arc::clone(&self.executor), id: Some(id.clone()) };
-        let started = tokio::time::timeout(TIMEOUT, self.executor.start(&id)).await;
-        let end = self.executor.end(&id).await;
-        removal.now().await;
-        match started {
-            Err(_elapsed) => Err(Fault::Host("a container did not start within a minute".to_owned())),
-            // Without the engine's init, only the program (a folder) could not be started, so everything else works.
-            Ok(Err(_)) if end.is_ok_and(|end| matches!(end.exit_code, 126 | 127)) => Ok(()),
-            Ok(result) => result,
-        }
-    }
-
-    /// Stores the failed trial. The worker claims no jobs until it succeeds.
-    fn note_cannot_run(&self, trial: ContainerSpec) {
-        *self.failed_trial.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(trial);
-    }
-
-    /// Takes the last failed trial.
-    pub(crate) fn take_failed_trial(&self) -> Option<ContainerSpec> {
-        self.failed_trial.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
-    }
-}
-
 /// Removes a trial's container, even when the waiting task is dropped.
 struct Removal {
-    executor: std::sync::Arc<dyn Executor>,
+    docker: Docker,
     id: Option<String>,
 }
 
@@ -132,9 +115,9 @@ impl Removal {
     }
 
     fn spawn(&self, id: String) -> tokio::task::JoinHandle<()> {
-        let executor = std::sync::Arc::clone(&self.executor);
+        let docker = self.docker.clone();
         tokio::spawn(async move {
-            if let Err(fault) = executor.remove(&id).await {
+            if let Err(fault) = docker.remove(&id).await {
                 tracing::warn!(%fault, container = %id, "cannot remove the container of a trial; the next start of this worker removes it");
             }
         })

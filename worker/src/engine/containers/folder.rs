@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-use crate::engine::{Confinement, Docker, Fault, HelperSpec, LABEL_SANDBOX, Mount};
+use crate::engine::files::remove_tree;
+use crate::engine::{Confinement, Docker, Fault, HelperSpec, Mount};
+use crate::labels::LABEL_SANDBOX;
 
 /// Path of the folder in the helper's container.
 const INSIDE: &str = "/folder";
@@ -20,7 +22,7 @@ const CAPABILITIES: [&str; 2] = ["DAC_OVERRIDE", "FOWNER"];
 const PIDS: u32 = 64;
 
 /// Lets this worker read and remove everything in a folder. Does nothing if it already can.
-pub(crate) async fn open(docker: &Docker, folder: &Path, data_label: &str) -> Result<(), Fault> {
+pub(super) async fn open(docker: &Docker, folder: &Path, data_label: &str) -> Result<(), Fault> {
     let looked_at = folder.to_owned();
     let is_shut = tokio::task::spawn_blocking(move || is_shut(&looked_at)).await.unwrap_or(true);
     if !is_shut || !docker.has_helper() {
@@ -49,19 +51,14 @@ pub(crate) async fn open(docker: &Docker, folder: &Path, data_label: &str) -> Re
 }
 
 /// Removes a folder with everything in it. Returns whether it is removed.
-pub(crate) async fn remove(docker: Option<&Docker>, folder: PathBuf, data_label: &str) -> bool {
-    let (first, again) = (folder.clone(), folder.clone());
-    // Joining fails only when the runtime ends.
-    let is_gone = tokio::task::spawn_blocking(move || is_removed(&first)).await.unwrap_or(false);
-    let Some(docker) = docker.filter(|_| !is_gone) else { return is_gone };
+pub(super) async fn remove(docker: &Docker, folder: PathBuf, data_label: &str) -> bool {
+    if remove_tree(folder.clone()).await {
+        return true;
+    }
     if let Err(fault) = open(docker, &folder, data_label).await {
         tracing::warn!(%fault, path = %folder.display(), "this worker cannot read or remove the files of a job");
     }
-    tokio::task::spawn_blocking(move || is_removed(&again)).await.unwrap_or(false)
-}
-
-fn is_removed(folder: &Path) -> bool {
-    std::fs::remove_dir_all(folder).or_else(|error| if folder.exists() { Err(error) } else { Ok(()) }).is_ok()
+    remove_tree(folder).await
 }
 
 /// Whether this process cannot read or remove something below a folder.
