@@ -1,4 +1,4 @@
-//! Compiles the program of the worker's own image (`helper/main.rs`), which stands alone and so needs no target of its own.
+//! Compiles the program of the worker's own image (`helper/`), which stands alone and so needs no target of its own.
 
 use std::env;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 const SOURCE: &str = "helper/main.rs";
 
 fn main() -> Result<(), String> {
-    println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-changed=helper");
     let setting = |name: &str| env::var(name).map_err(|error| format!("{name}: {error}"));
     let target = Path::new(&setting("OUT_DIR")?).join("helper");
     let is_written_for_it = setting("CARGO_CFG_TARGET_OS")? == "linux"

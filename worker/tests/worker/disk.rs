@@ -7,8 +7,8 @@ use protocol::{Reason, sha256_hex};
 use serde_json::json;
 use worker::{Config, Mark};
 
-use crate::harness::Registry;
 use crate::harness::{IMAGE, TestWorker, docker, ensure_image, eventually, names_in, rootfs, script};
+use crate::registry::Registry;
 use crate::start::refused;
 
 /// Settings with frequent checks, which do not remove build cache of others.

@@ -3,7 +3,8 @@
 use protocol::{EndFault, Reason, Step};
 use serde_json::json;
 
-use crate::harness::{IMAGE, Registry, TestWorker, docker, ensure_image, rootfs};
+use crate::harness::{IMAGE, TestWorker, docker, ensure_image, rootfs};
+use crate::registry::Registry;
 
 #[tokio::test]
 async fn a_pull_that_fails_gives_the_registrys_words() {

@@ -11,7 +11,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::builds::{dockerfile, forget, nonce, succeeded};
-use crate::harness::{IMAGE, REGISTRY_LOGIN, Registry, TestWorker, docker, ensure_image};
+use crate::harness::{IMAGE, TestWorker, docker, ensure_image};
+use crate::registry::{REGISTRY_LOGIN, Registry};
 
 /// Pushes the test's image to a private registry and removes it here.
 fn publish(registry: &Registry) -> String {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::lines::{Heredoc, Instruction, Piece, pieces, words};
+use super::needs::needs_of;
 use super::platform::Platforms;
 use super::scope::Scope;
 use super::{InvalidDockerfile, Need};
@@ -114,7 +115,7 @@ impl<'a> Lowering<'a> {
 
     /// The rewritten lines of an instruction.
     fn take(&mut self, instruction: Instruction) -> Result<Vec<String>, InvalidDockerfile> {
-        self.note_needs(&instruction)?;
+        self.out.needs.extend(needs_of(&instruction)?);
         match instruction.keyword.as_str() {
             "FROM" => Ok(self.from(&instruction)),
             "ARG" => {
@@ -133,39 +134,6 @@ impl<'a> Lowering<'a> {
             "COPY" | "ADD" => self.copy(&instruction),
             _ => Ok(instruction.written),
         }
-    }
-
-    fn note_needs(&mut self, instruction: &Instruction) -> Result<(), InvalidDockerfile> {
-        // An `ONBUILD` instruction runs in another image's build, and is checked like the others.
-        let (keyword, flags): (&str, Vec<&str>) = match instruction.keyword.as_str() {
-            "ONBUILD" => {
-                let mut words = instruction.rest.split_whitespace();
-                let inner = words.next().unwrap_or_default();
-                (inner, words.take_while(|word| word.starts_with("--")).collect())
-            }
-            keyword => (keyword, instruction.flags.iter().map(String::as_str).collect()),
-        };
-        let keyword = keyword.to_ascii_uppercase();
-        for flag in flags {
-            let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
-            let is_forbidden = matches!((name, value.trim_matches('"')), ("--network", "host") | ("--security", "insecure"));
-            if keyword == "RUN" && is_forbidden {
-                return Err(InvalidDockerfile::Forbidden { line: instruction.line, flag: format!("RUN {flag}") });
-            }
-            let is_plain = match (keyword.as_str(), name) {
-                ("COPY" | "ADD", "--chmod") => {
-                    let is_heredocs = words(&instruction.rest, '\\').len() == instruction.heredocs.len() + 1;
-                    is_heredocs && !instruction.heredocs.is_empty()
-                }
-                ("COPY", "--from") | ("COPY" | "ADD", "--chown" | "--link") | ("FROM", "--platform") => true,
-                ("RUN" | "COPY" | "ADD", _) => false,
-                _ => true,
-            };
-            if !is_plain {
-                self.out.needs.push(Need { line: instruction.line, what: format!("{keyword} {name}") });
-            }
-        }
-        Ok(())
     }
 
     fn from(&mut self, instruction: &Instruction) -> Vec<String> {

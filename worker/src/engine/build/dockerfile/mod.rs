@@ -13,6 +13,7 @@
 
 mod lines;
 mod lower;
+mod needs;
 mod platform;
 mod scope;
 
