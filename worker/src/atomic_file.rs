@@ -1,7 +1,8 @@
 //! Files that are complete or absent, even after a crash.
 //!
 //! A file is first written under a name of its own, with the extension `new`, and then renamed. An unfinished file that a crash leaves
-//! is overwritten by the next file of that name, or removed at the next start.
+//! is overwritten by the next file of that name, or removed at the next start. A crate for temporary files would give it a random name,
+//! which the next start could not tell from other files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

@@ -1,4 +1,7 @@
 //! How much room a file system has.
+//!
+//! There is one reserve, `--disk-reserve`, which claims leave free. Whether a file system is nearly full, so that a running job must be
+//! stopped, does not depend on it. Sizes are written here and not by a crate, because two lines each do it.
 
 use std::io;
 use std::path::Path;
@@ -27,17 +30,17 @@ impl Room {
     /// The scarcest of the file systems of these paths.
     pub(crate) fn scarcest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Option<Self> {
         let rooms = paths.into_iter().filter_map(|path| Self::at(path).ok());
-        rooms.min_by_key(|room| room.free.saturating_sub(room.reserve()))
+        rooms.min_by_key(|room| room.free.saturating_sub(room.scarce_below()))
     }
 
     /// Free bytes below which the file system is nearly full.
-    pub(super) fn reserve(&self) -> u64 {
+    pub(super) fn scarce_below(&self) -> u64 {
         SCARCE.min(self.total / 20)
     }
 
     /// Whether the file system is nearly full.
     pub(super) fn is_scarce(&self) -> bool {
-        self.free < self.reserve()
+        self.free < self.scarce_below()
     }
 }
 

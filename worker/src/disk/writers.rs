@@ -63,8 +63,8 @@ impl Writer {
         let Some(room) = room.filter(Room::is_scarce) else { return false };
         let is_largest = state.written.values().all(|other| *other <= written);
         let is_relieved = state.last_stop.is_some_and(|stop| stop.elapsed() < RELIEF);
-        // A job that wrote less than the reserve did not use it up.
-        let must = is_largest && !is_relieved && written >= room.reserve();
+        // A job that wrote less than this did not fill the disk.
+        let must = is_largest && !is_relieved && written >= room.scarce_below();
         if must {
             state.last_stop = Some(Instant::now());
         }
