@@ -2,7 +2,6 @@
 //!
 //! This is the only module that knows both the settings and all rooms.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use protocol::{WorkerDescription, WorkerId};
@@ -13,7 +12,7 @@ use crate::claim::capacity::Ledger;
 use crate::claim::{self, Common, Running, Service, Setup};
 use crate::config::{Config, ExecutorKind};
 use crate::data_directory::DataDirectory;
-use crate::disk::{Disks, ImageRecord};
+use crate::disk::{Contents, Disks, ImageRecord};
 use crate::engine::build::Settings;
 use crate::engine::{ContainerConfig, Containers, Dockerd, Engine, Images, Processes};
 use crate::error::Error;
@@ -94,7 +93,7 @@ impl Start {
             ));
         }
         let missing = || Error::Config("--executor process needs a folder of scripts; give it with --scripts FOLDER".to_owned());
-        let scripts: &PathBuf = config.scripts.as_ref().ok_or_else(missing)?;
+        let scripts = config.scripts.as_ref().ok_or_else(missing)?;
         let failed = |source| Error::Scripts { path: scripts.clone(), source };
         Processes::open(scripts, self.data.processes()).map_err(failed)
     }
@@ -113,7 +112,7 @@ impl Start {
     /// Opens everything. Also returns the containers that an earlier process left running.
     async fn common(self, config: &Config) -> Result<(Common, Vec<Running>), Error> {
         let worker = config.worker_id()?.map_or_else(|| self.data.worker_id(), Ok)?;
-        let memory = config.memory_bytes()?;
+        let (memory, n_queues) = (config.memory_bytes()?, config.queue.shares()?.len());
         let engine = self.engine(config).await?;
         let Begun { left, disks } = match self.begin(config, &*engine).await {
             Ok(begun) => begun,
@@ -122,34 +121,36 @@ impl Start {
                 return Err(error);
             }
         };
-        let memory_bytes = memory.unwrap_or(engine.capacity().memory_bytes);
-        let description = describe(config, &*engine, worker.clone(), memory_bytes);
-        let host = Host {
-            api: self.api,
-            engine,
-            worker,
-            data_label: self.data.label(),
-            memory_bytes,
-            max_job_duration: config.max_job_duration.0,
-            stop_grace: config.stop_grace.0,
-            stderr_fails: config.stderr_fails,
-            secrets: config.isolation.secrets.clone(),
-            contents: Arc::clone(&disks.contents),
-        };
+        let description = describe(config, &*engine, worker, memory.unwrap_or(engine.capacity().memory_bytes));
         let jobs = config.jobs.unwrap_or_else(|| whole(description.cpus));
         let setup = Setup {
-            ledger: Ledger::new(description.cpus, &config.gpus, memory_bytes, jobs),
+            host: self.host(config, engine, Arc::clone(&disks.contents), &description),
+            ledger: Ledger::new(description.cpus, &config.gpus, description.memory, jobs),
             data: self.data,
-            host,
             description,
             heartbeat_every: config.heartbeat.0,
             disks,
             tasks: self.tasks,
             jobs_max: config.life.max_jobs,
-            n_queues: config.queue.shares()?.len(),
+            n_queues,
             is_untrusted: config.isolation.untrusted,
         };
         Ok((Common::new(setup), left))
+    }
+
+    fn host(&self, config: &Config, engine: Arc<dyn Engine>, contents: Arc<Contents>, worker: &WorkerDescription) -> Host {
+        Host {
+            api: Arc::clone(&self.api),
+            engine,
+            worker: worker.id.clone(),
+            data_label: self.data.label(),
+            memory_bytes: worker.memory,
+            max_job_duration: config.max_job_duration.0,
+            stop_grace: config.stop_grace.0,
+            stderr_fails: config.stderr_fails,
+            secrets: config.isolation.secrets.clone(),
+            contents,
+        }
     }
 }
 

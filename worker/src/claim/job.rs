@@ -13,7 +13,7 @@ use super::cleanup::Cleanup;
 use crate::data_directory::{KeptClaim, Scratch};
 use crate::ends::{self, Course, RunError};
 use crate::run::log::{KeptChunk, Log};
-use crate::run::{Order, Task, failed, timed_out};
+use crate::run::{Assignment, Task, failed, timed_out};
 use crate::spool::SpooledFinish;
 
 /// A claim and everything that its job needs.
@@ -42,8 +42,8 @@ pub(super) async fn work(session: Arc<Session>, work: Work) {
         (Ok(parsed), Ok((scratch, cache))) => {
             let (claim, parsed, gpus, stop) = (&claim, &parsed, &slot.gpus[..], &*held.stop);
             let (log, cache) = (log.clone(), &cache);
-            let order = Order { claim, parsed, gpus, scratch, cache, log, stop, container: &container };
-            Task::new(&session.common.host, order).run(running.as_deref()).await
+            let assignment = Assignment { claim, parsed, gpus, scratch, cache, log, stop, container: &container };
+            Task::new(&session.common.host, assignment).run(running.as_deref()).await
         }
     };
     // After a failure the container may still run.

@@ -40,17 +40,17 @@ pub(crate) trait Files: Send + Sync {
     fn places(&self, job: &Job<'_>) -> Places;
 
     /// Brings the inputs to where the job will find them. Returns the mounts that show them.
-    fn bring<'a>(&'a self, job: &'a Job<'_>, worker: &'a dyn Courier) -> BoxFuture<'a, Result<Vec<Mount>, RunError>>;
+    fn bring<'a>(&'a self, job: &'a Job<'_>, worker: &'a dyn LocalFiles) -> BoxFuture<'a, Result<Vec<Mount>, RunError>>;
 
     /// Stores the outputs of an ended run.
-    fn collect<'a>(&'a self, job: &'a Job<'_>, worker: &'a dyn Courier) -> BoxFuture<'a, Result<Outputs, RunError>>;
+    fn collect<'a>(&'a self, job: &'a Job<'_>, worker: &'a dyn LocalFiles) -> BoxFuture<'a, Result<Outputs, RunError>>;
 
     /// Removes the scratch folder of a job. Returns whether it is removed.
     fn remove(&self, scratch: PathBuf) -> BoxFuture<'_, bool>;
 }
 
 /// What the worker does with a job's files on its own disk.
-pub(crate) trait Courier: Send + Sync {
+pub(crate) trait LocalFiles: Send + Sync {
     /// Writes the inputs to the scratch folder. Returns the mounts of those that the job finds elsewhere than in its inputs.
     fn write_inputs(&self) -> BoxFuture<'_, Result<Vec<Mount>, RunError>>;
 
@@ -79,7 +79,7 @@ impl<T: SharedDisk> Files for T {
         }
     }
 
-    fn bring<'a>(&'a self, job: &'a Job<'_>, worker: &'a dyn Courier) -> BoxFuture<'a, Result<Vec<Mount>, RunError>> {
+    fn bring<'a>(&'a self, job: &'a Job<'_>, worker: &'a dyn LocalFiles) -> BoxFuture<'a, Result<Vec<Mount>, RunError>> {
         let folder = |source, target: &str, is_read_only| Mount { source, target: target.to_owned(), is_read_only };
         async move {
             let mut mounts = vec![
@@ -93,7 +93,7 @@ impl<T: SharedDisk> Files for T {
         .boxed()
     }
 
-    fn collect<'a>(&'a self, job: &'a Job<'_>, worker: &'a dyn Courier) -> BoxFuture<'a, Result<Outputs, RunError>> {
+    fn collect<'a>(&'a self, job: &'a Job<'_>, worker: &'a dyn LocalFiles) -> BoxFuture<'a, Result<Outputs, RunError>> {
         async move {
             self.open(&job.scratch.outputs()).await?;
             worker.store_outputs().await

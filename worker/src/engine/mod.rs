@@ -2,7 +2,7 @@
 //!
 //! In: a [`Job`] and a [`ContainerSpec`] for it. Out: the output of a run and how it ended ([`RunEnd`]).
 //!
-//! - `traits`, `files`, `images`: what the rest of the worker knows of an engine: [`Engine`] with the life of its [`Runs`], the way of
+//! - `traits` and `files`: what the rest of the worker knows of an engine: [`Engine`] with the life of its [`Runs`], the way of
 //!   [`Files`], and [`Images`] where it has them. `job`, `spec`, `words`, `fault`: their types. These name no engine.
 //! - `containers`: containers in a Docker engine. `docker` is the only folder with the engine's client. `dockerd` starts an engine.
 //! - `process`: scripts, without an engine.
@@ -46,7 +46,7 @@ pub(crate) use containers::{ContainerConfig, Containers};
 pub(crate) use docker::{BuildOptions, Docker, Head, Helped, HelperSpec, Program, UnusedSandbox};
 pub use dockerd::Dockerd;
 pub(crate) use fault::Fault;
-pub(crate) use files::{Courier, Files, Outputs, Places, SharedDisk};
+pub(crate) use files::{Files, LocalFiles, Outputs, Places, SharedDisk};
 pub use gpus::{Gpus, InvalidGpus};
 pub use images::{DockerLogin, ImageConfig};
 pub(crate) use images::{Images, Present};

@@ -80,27 +80,28 @@ pub(crate) trait Engine: Runs {
     }
 
     /// Makes a run of a job ready to be created: adds what confines it, and refuses what the engine cannot do.
-    fn prepare<'a>(&'a self, job: &'a Job<'_>, spec: ContainerSpec) -> BoxFuture<'a, Result<Prepared, RunError>> {
-        let _ = job;
+    fn prepare<'a>(&'a self, _job: &'a Job<'_>, spec: ContainerSpec) -> BoxFuture<'a, Result<Prepared, RunError>> {
         async { Ok(Prepared::from(spec)) }.boxed()
     }
 
     /// Finds out whose fault a refusal is that can be the definition's. `Ok`: the cause may have passed, and one more attempt is worth
     /// it.
-    fn doubt<'a>(&'a self, fault: &'a Fault, prepared: &'a Prepared) -> BoxFuture<'a, Result<(), RunError>> {
-        let _ = prepared;
+    fn doubt<'a>(&'a self, fault: &'a Fault, _prepared: &'a Prepared) -> BoxFuture<'a, Result<(), RunError>> {
         async { Err(fault.refusal(EndCode::CommandNotFound)) }.boxed()
     }
 
     /// Opens a watch over limits that the engine does not enforce. Call it before the run starts.
-    fn watch<'a>(&'a self, job: &'a Job<'a>) -> BoxFuture<'a, Box<dyn Watch + 'a>> {
-        let _ = job;
+    fn watch<'a>(&'a self, _job: &'a Job<'a>) -> BoxFuture<'a, Box<dyn Watch + 'a>> {
         async { Box::new(Unwatched) as Box<dyn Watch> }.boxed()
     }
 
     /// A sentence for the author about an exit code that means that a program was not run. Fails when the run's own program was not run.
-    fn explain<'a>(&'a self, job: &'a Job<'_>, id: &'a str, exit_code: i64) -> BoxFuture<'a, Result<Option<String>, RunError>> {
-        let _ = (job, id, exit_code);
+    fn explain<'a>(
+        &'a self,
+        _job: &'a Job<'_>,
+        _id: &'a str,
+        _exit_code: i64,
+    ) -> BoxFuture<'a, Result<Option<String>, RunError>> {
         async { Ok(None) }.boxed()
     }
 

@@ -4,9 +4,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::{RunError, Task, inputs, outputs};
-use crate::engine::{Courier, Mount, Outputs};
+use crate::engine::{LocalFiles, Mount, Outputs};
 
-impl Courier for Task<'_> {
+impl LocalFiles for Task<'_> {
     fn write_inputs(&self) -> BoxFuture<'_, Result<Vec<Mount>, RunError>> {
         inputs::write(self).boxed()
     }

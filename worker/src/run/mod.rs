@@ -78,7 +78,7 @@ pub(crate) struct Task<'a> {
 }
 
 /// What the caller knows of a job.
-pub(crate) struct Order<'a> {
+pub(crate) struct Assignment<'a> {
     pub(crate) claim: &'a Claim,
     pub(crate) parsed: &'a ParsedDefinition,
     pub(crate) gpus: &'a [String],
@@ -101,8 +101,8 @@ struct Ended {
 }
 
 impl<'a> Task<'a> {
-    pub(crate) fn new(host: &'a Host, order: Order<'a>) -> Self {
-        let Order { claim, parsed, gpus, scratch, cache, log, stop, container } = order;
+    pub(crate) fn new(host: &'a Host, assignment: Assignment<'a>) -> Self {
+        let Assignment { claim, parsed, gpus, scratch, cache, log, stop, container } = assignment;
         let memory_bytes = if parsed.memory_bytes == 0 { host.memory_bytes } else { parsed.memory_bytes };
         let limit = time_limit(parsed.max_duration, claim.max_duration.0, host.max_job_duration);
         let lines = JobLog(Arc::new(log.clone()));
