@@ -62,3 +62,18 @@ async fn every_statement_prepares_and_its_header_tells_the_truth() {
         }
     }
 }
+
+/// Clocks of clients and of API processes differ from the database's. Numbers of milliseconds are places in a list or a log.
+#[tokio::test]
+async fn no_statement_takes_a_time_from_its_caller() {
+    let database = TestDatabase::new().await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    for (path, text) in statements() {
+        let prepared = (&mut connection).prepare(text.into_sql_str()).await.unwrap();
+        let Some(Either::Left(parameters)) = prepared.parameters() else { continue };
+        for parameter in parameters {
+            let name = parameter.name().to_lowercase();
+            assert!(!name.contains("time") && !name.contains("date"), "{path} takes a {name}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod definitions;
 mod events;
 mod flow;
 mod ids;
+mod invariants;
 mod processes;
 mod queue;
 mod routes;
