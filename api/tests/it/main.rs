@@ -16,6 +16,7 @@ mod sql_users;
 mod storage;
 mod task_queue;
 mod test_api;
+mod thousands;
 mod true_ids;
 mod upgrade;
 mod webhooks;
