@@ -1,5 +1,7 @@
-# Leibniz's series for pi, in $1 steps of 200,000 terms. Progress goes to stderr, the result to stdout and /outputs/pi.txt.
+# Leibniz's series for pi, in $1 steps of 200,000 terms. Progress and the result go to the log, and the result to /outputs/pi.txt.
 set -eu
+# One stream: two have no common order, and the result could come before the end of the bar.
+exec 2>&1
 awk -v steps="$1" 'BEGIN {
   terms = 200000
   for (step = 0; step < steps; step++) {
@@ -8,7 +10,6 @@ awk -v steps="$1" 'BEGIN {
     printf "\r[%-40s] %3d %%", bar, 100 * (step + 1) / steps > "/dev/stderr"
     fflush()
   }
-  # Before the result, which has a stream of its own.
   printf "\n" > "/dev/stderr"
   fflush()
   # The rest of the series after n terms is close to 1 / (2 n).

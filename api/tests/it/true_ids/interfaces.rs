@@ -88,7 +88,7 @@ async fn a_job_runs_once_whichever_way_and_by_whichever_id_it_comes() {
 
     for below in READS {
         for base in ["/q/q/j", "/j"] {
-            let both = [api.get(&format!("{base}/{new}{below}")).await, api.get(&format!("{base}/{old}{below}")).await];
+            let both = super::read_by_both(&api, base, [&new, &old], below).await;
             assert_eq!(both[0], both[1], "{base}…{below}");
             assert_eq!(both[0].0, 200, "{base}…{below}");
         }

@@ -38,7 +38,7 @@ async fn run(api: &TestApi, claim: &Value) {
 async fn assert_read_by_both(api: &TestApi, definition: &Value) {
     let [new, old] = ids(definition);
     for (base, below) in ["/q/q/j", "/j"].into_iter().flat_map(|base| READS.map(|below| (base, below))) {
-        let both = [api.get(&format!("{base}/{new}{below}")).await, api.get(&format!("{base}/{old}{below}")).await];
+        let both = super::read_by_both(api, base, [&new, &old], below).await;
         assert_eq!(both[0], both[1], "{base}…{below}");
         assert_eq!(both[0].0, 200, "{base}…{below} of {definition}");
     }

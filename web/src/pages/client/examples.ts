@@ -12,7 +12,7 @@ export interface Example {
 export const EXAMPLES: readonly Example[] = [
   { id: "words", title: "Count words", text: "A script and a text go in, a table of word frequencies comes out." },
   { id: "sales", title: "Reduce a CSV file", text: "400 sales are grouped by shop: count, sum and mean." },
-  { id: "progress", title: "Watch progress", text: "A long computation of pi draws a progress bar on stderr." },
+  { id: "progress", title: "Watch progress", text: "A long computation of pi draws a progress bar." },
 ]
 
 /** A local server uses its own image without a registry; elsewhere a small public image is used. */
