@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use egress::Guard;
 use std::sync::Arc;
 
 use protocol::{ErrorCode, Namespace, Qid};
@@ -15,7 +16,7 @@ use crate::config::Config;
 use crate::consent::{ConsentFile, Consents};
 use crate::dispatcher::Dispatcher;
 use crate::error::ApiError;
-use crate::guard::{Guard, check_callbacks};
+use crate::guard::check_callbacks;
 use crate::hint::Kinds;
 use crate::hub::Hub;
 use crate::large::Large;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use egress::Guard;
 use sql::{Db, Settings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use crate::app::{App, Signals};
 use crate::background::Background;
 use crate::blob::BlobStore;
 use crate::config::Config;
-use crate::guard::{Guard, GuardedClient};
+use crate::guard::GuardedClient;
 use crate::hub::{Hub, Listening, listen};
 use crate::notifier::Notifier;
 use crate::{connections, local, maintenance, metrics, request, routes, webhook};

@@ -4,15 +4,14 @@
 //! those that repeat the request (307, 308).
 //! Bounds: [`TIMEOUT`] for a whole request; [`ANSWER_BYTES_MAX`] of an answer are read, so that its connection can be used again.
 
-use std::error::Error as StdError;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, StatusCode};
 
-use super::{Forbidden, Guard};
+use egress::{Guard, forbidden_in};
+
+use super::{Forbidden, check};
 
 /// Time limit of one request, from the look-up of the name to the head of the answer.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,23 +21,6 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// Time limit for the rest of an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 const IDLE_PER_HOST: usize = 16;
-
-/// Resolves names, and refuses a name if any of its addresses is not permitted.
-#[derive(Debug)]
-struct JudgingResolver(Guard);
-
-impl Resolve for JudgingResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.0;
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if found.iter().any(|address| !guard.permits(address.ip())) {
-                return Err(Forbidden::Address.into());
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
 
 /// Why a request was not accepted. The message does not contain the URL, which may contain secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +52,7 @@ pub(crate) struct GuardedClient {
 impl GuardedClient {
     pub(crate) fn new(guard: Guard) -> reqwest::Result<Self> {
         let http = Client::builder()
-            .dns_resolver(JudgingResolver(guard))
+            .dns_resolver(guard)
             .no_proxy()
             .redirect(Policy::custom(redirect))
             .referer(false)
@@ -85,7 +67,7 @@ impl GuardedClient {
 
     /// Sends a body with these headers. Any 2xx counts as accepted.
     pub(crate) async fn post(&self, url: &str, headers: reqwest::header::HeaderMap, body: Vec<u8>) -> Result<(), RequestError> {
-        let url = self.guard.check(url)?;
+        let url = check(self.guard, url)?;
         let send = self.http.post(url).headers(headers).body(body).send();
         // A second time limit around everything, because the client's own limit does not always cover the name look-up.
         let answer = tokio::time::timeout(TIMEOUT, send).await.map_err(|_| RequestError::TimedOut)?;
@@ -125,12 +107,8 @@ fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 }
 
 fn failure_of(error: &reqwest::Error) -> RequestError {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
-            return RequestError::Forbidden(*forbidden);
-        }
-        cause = inner.source();
+    if let Some(forbidden) = forbidden_in(error) {
+        return RequestError::Forbidden(forbidden.into());
     }
     match () {
         () if error.is_timeout() => RequestError::TimedOut,

@@ -1,7 +1,6 @@
 //! The client for addresses that a job's author named: build contexts, git remotes and inputs from URLs.
 //!
-//! The guard checks every URL, resolves its name here, and checks every resulting address with [`protocol::address`]. The connection goes
-//! to exactly the checked address. The guard follows at most [`REDIRECTS_MAX`] redirects and checks each of them in the same way.
+//! It connects to what [`egress`] permits. It follows at most [`REDIRECTS_MAX`] redirects and checks each of them in the same way.
 //!
 //! Two origins are trusted: the API's own origin (under any name of this machine, if the API runs here), because the worker calls it
 //! anyway, and the address that a file of the API (`/f/…`) redirects to, because the API chose it. A stranger named everything else
@@ -10,17 +9,13 @@
 //! The guard uses no proxy from the environment, because a proxy would resolve the name itself. Errors contain no URL, because a URL may
 //! contain a secret.
 
-use std::error::Error as StdError;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use protocol::address::{Owner, is_http_port};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use egress::{Guard, forbidden_in};
 use reqwest::header::LOCATION;
 use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use tokio::net::TcpStream;
-use url::Host;
 
 use crate::answer::{ApiError, sort};
 use crate::network::Proxies;
@@ -33,15 +28,9 @@ const REDIRECTS_MAX: usize = 5;
 /// Why the guard does not permit an address. The sentences follow the words "the URL".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Forbidden {
-    /// The URL has another scheme.
-    #[error("is not an http or https URL")]
-    Scheme,
-    /// The port belongs to another protocol.
-    #[error("names a port that is not for HTTP")]
-    Port,
-    /// The address is not public.
-    #[error("names an address that is not public (a worker started with --allow-private-urls reaches its own network)")]
-    Address,
+    /// It may not be connected to.
+    #[error("{0}{hint}", hint = hint(*.0))]
+    Destination(#[from] egress::Forbidden),
     /// The redirect goes from https to http.
     #[error("redirects from https to http")]
     Downgrade,
@@ -50,65 +39,29 @@ pub(crate) enum Forbidden {
     Redirects,
 }
 
+fn hint(forbidden: egress::Forbidden) -> &'static str {
+    match forbidden {
+        egress::Forbidden::Address => " (a worker started with --allow-private-urls reaches its own network)",
+        egress::Forbidden::Scheme | egress::Forbidden::Port => "",
+    }
+}
+
+impl From<egress::Forbidden> for ApiError {
+    fn from(forbidden: egress::Forbidden) -> Self {
+        Forbidden::from(forbidden).into()
+    }
+}
+
 impl From<Forbidden> for ApiError {
     fn from(forbidden: Forbidden) -> Self {
         let sentence = format!("the URL {forbidden}");
         match forbidden {
-            Forbidden::Port | Forbidden::Address => Self::Forbidden(sentence),
+            Forbidden::Destination(egress::Forbidden::Port | egress::Forbidden::Address) => Self::Forbidden(sentence),
             // Every worker refuses these.
-            Forbidden::Scheme | Forbidden::Downgrade | Forbidden::Redirects => Self::Refused { status: 403, sentence },
+            Forbidden::Destination(egress::Forbidden::Scheme) | Forbidden::Downgrade | Forbidden::Redirects => {
+                Self::Refused { status: 403, sentence }
+            }
         }
-    }
-}
-
-/// Which addresses are permitted.
-#[derive(Clone, Copy, Debug)]
-struct Guard {
-    allow_private: bool,
-}
-
-impl Guard {
-    fn permits(self, address: IpAddr) -> bool {
-        Owner::of(address).is_permitted(self.allow_private)
-    }
-
-    fn check_port(self, port: u16) -> Result<(), Forbidden> {
-        let is_permitted = is_http_port(port) || (self.allow_private && port > 0);
-        if is_permitted { Ok(()) } else { Err(Forbidden::Port) }
-    }
-
-    /// Checks a URL. A host name is checked when it is resolved.
-    fn check(self, url: &Url) -> Result<(), Forbidden> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Forbidden::Scheme);
-        }
-        self.check_port(url.port_or_known_default().unwrap_or(0))?;
-        let is_permitted = match url.host() {
-            Some(Host::Ipv4(address)) => self.permits(address.into()),
-            Some(Host::Ipv6(address)) => self.permits(address.into()),
-            Some(Host::Domain(name)) => !name.is_empty(),
-            None => false,
-        };
-        if is_permitted { Ok(()) } else { Err(Forbidden::Address) }
-    }
-
-    /// All addresses of a host. One address that is not permitted makes the name forbidden.
-    async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
-        if found.iter().any(|address| !self.permits(address.ip())) {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, Forbidden::Address));
-        }
-        Ok(found)
-    }
-}
-
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = *self;
-        Box::pin(async move {
-            let found = guard.resolve(name.as_str(), 0).await?;
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
     }
 }
 
@@ -124,7 +77,7 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     pub(crate) fn new(api: &Url, allow_private: bool) -> reqwest::Result<Self> {
-        let guard = Guard { allow_private };
+        let guard = Guard::new(allow_private);
         let builder = || {
             let builder = Client::builder().redirect(redirect::Policy::none()).referer(false);
             builder.connect_timeout(CONNECT_TIMEOUT).read_timeout(IDLE_TIMEOUT)
@@ -135,7 +88,7 @@ impl Guarded {
 
     /// Whether addresses of the worker's own network are permitted.
     pub(crate) fn allows_private(&self) -> bool {
-        self.guard.allow_private
+        self.guard.allows_private()
     }
 
     /// Fetches a URL. The answer is a success and not a redirect.
@@ -225,19 +178,6 @@ fn away(error: reqwest::Error) -> ApiError {
 fn redirect_of(response: &Response, from: &Url) -> Option<Url> {
     let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
     from.join(location.to_str().ok()?).ok()
-}
-
-/// The guard's refusal inside an error of the client, which wraps it several times.
-fn forbidden_in(error: &reqwest::Error) -> Option<Forbidden> {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        let in_io = || inner.downcast_ref::<io::Error>().and_then(|error| error.get_ref()?.downcast_ref::<Forbidden>());
-        if let Some(forbidden) = inner.downcast_ref::<Forbidden>().or_else(in_io) {
-            return Some(*forbidden);
-        }
-        cause = inner.source();
-    }
-    None
 }
 
 #[cfg(test)]
