@@ -46,10 +46,12 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
     let event = headers["x-asman-event"].to_str().unwrap();
     // A connection of its own sees nothing but what is committed.
     let sql = match event {
-        "finished" => "select exists (select from asman.finished_job where job_id = $1 and reason = 'Success')",
+        "finished" => {
+            "select exists (select from asman.job j join asman.finished f on f.job_key = j.key where j.job_id = $1 and f.reason = 'Success')"
+        }
         _ => {
-            "select exists (select from asman.queued_job where job_id = $1) or exists (select from asman.running_job where job_id = $1) \
-              or exists (select from asman.finished_job where job_id = $1)"
+            "select exists (select from asman.job j where j.job_id = $1 and (exists (select from asman.queued q where q.job_key = j.key) \
+              or exists (select from asman.running r where r.job_key = j.key) or exists (select from asman.finished f where f.job_key = j.key)))"
         }
     };
     let job = body["jobId"].as_str().unwrap();
