@@ -125,7 +125,7 @@ pub const LISTED_JOBS_MAX: i64 = 10_000;
 /// How long listings show finished jobs.
 pub const LISTED_FINISHED: Duration = Duration::from_mins(1);
 
-/// Most characters of an item's id in the task-queue API. The tables have this limit too: `queued_job_id_length`.
+/// Most characters of an item's id in the task-queue API. The tables have this limit too: `job_id_length`.
 pub const ITEM_ID_CHARS_MAX: usize = 1024;
 /// Most bytes of an item's id, because an index entry must fit into its page.
 pub const ITEM_ID_BYTES_MAX: usize = 2048;

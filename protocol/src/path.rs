@@ -10,10 +10,10 @@ pub enum InvalidPath {
     #[error("a file name is empty")]
     Empty,
     /// It starts with `/`, but must be relative.
-    #[error("file name {0:?} is absolute; give a path below the folder")]
+    #[error("file name {0:?} is absolute; give a relative path such as a/b.txt")]
     Absolute(String),
     /// It has `..`, `.`, an empty segment, a backslash or a control character.
-    #[error("file name {0:?} would leave its folder; use plain segments such as a/b.txt")]
+    #[error("file name {0:?} points outside its folder; use a path without `..`, such as a/b.txt")]
     Escapes(String),
     /// It is longer than a file system allows.
     #[error("file name {0:?}… is too long")]

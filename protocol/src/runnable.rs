@@ -119,7 +119,7 @@ fn check_build(definition: &Definition) -> Result<(), InvalidDefinition> {
     if is_said || has_text(definition.image.as_deref()) { Ok(()) } else { Err(InvalidBuild::NoDockerfile.into()) }
 }
 
-/// Whether a text can be decoded. White space and missing padding are allowed, and both alphabets.
+/// Whether a text can be decoded. White space and missing padding are allowed, and the standard and the URL-safe alphabet.
 fn is_base64(text: &str) -> bool {
     let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let n_letters = compact.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);

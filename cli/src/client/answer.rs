@@ -61,7 +61,7 @@ impl Retries {
 #[derive(Debug, Default, Deserialize)]
 struct Refusal {
     error: Option<String>,
-    /// The answer to a cancel of an unknown job has it instead, as existing clients expect.
+    /// If a client cancels an unknown job, the sentence is here and not in `error`, as existing clients expect.
     message: Option<String>,
     code: Option<String>,
 }

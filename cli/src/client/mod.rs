@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use answer::{Passing, Retries, check};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Silence after which a connection is given up. On a quiet stream the server sends comments more often.
+/// The client closes a connection that is silent for this long. On a quiet stream the server sends comments more often.
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]

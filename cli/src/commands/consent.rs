@@ -50,7 +50,7 @@ struct Origin {
     origin: String,
 }
 
-/// The file of an API with this data directory.
+/// The consent file of the API that uses this data directory.
 pub(crate) fn file_in(data: &std::path::Path) -> std::path::PathBuf {
     data.join("consent.json")
 }

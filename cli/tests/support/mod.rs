@@ -42,7 +42,7 @@ pub fn asman() -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs `asman` with these arguments and waits until it exits.
 pub fn run(arguments: &[&str]) -> Output {
     asman().args(arguments).output().unwrap()
 }

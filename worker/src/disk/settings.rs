@@ -86,7 +86,7 @@ pub enum Mark {
 
 /// A text that does not say how full a disk is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a disk mark; write the used share of the disk as 85%, or the free size as 20g")]
+#[error("{0:?} is not a disk limit; write used space as a percentage, such as 85%, or free space as a size, such as 20g")]
 pub struct InvalidMark(String);
 
 impl Mark {

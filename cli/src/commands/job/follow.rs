@@ -16,7 +16,7 @@ use crate::sse::{Event, Parser};
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// The log of a line.
+/// Which log a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LogKind {
     /// Pull, clone and build.

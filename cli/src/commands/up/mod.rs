@@ -70,7 +70,7 @@ pub(crate) struct Args {
     /// Set by `--detach` for the process that it starts.
     #[arg(long, hide = true)]
     detached: bool,
-    /// Start nothing. If it runs already, print what `up` would print, and exit in the same way. For the script `x`, which checks
+    /// Do not start anything. If Asman already runs, print the same text as `up` and exit with the same code. For the script `x`, which checks
     /// before it builds.
     #[arg(long, hide = true)]
     tell_running: bool,

@@ -39,7 +39,9 @@ pub(crate) enum InvalidContext {
     #[error("the build context's URL has {0:?}, which this worker does not support; a repository's URL may have {members}", members = query::MEMBERS)]
     Query(String),
     /// Two parts of the URL name different refs or folders.
-    #[error("the build context's URL names a ref or a folder more than once; use only one of path, fragment and query")]
+    #[error(
+        "the build context's URL gives the ref or the folder twice; give it in one place only: the path, after `#`, or after `?`"
+    )]
     Twice,
 }
 
