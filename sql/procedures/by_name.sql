@@ -61,37 +61,25 @@ cross join lateral (select k.* from asman.job k where k.key = f.job_key limit 1)
 cross join lateral (select k.* from asman.class k where k.class = j.class limit 1) c;
 
 -- One job among those that wait: no row, or one.
--- index: job_name, queued_job_key, class_class
+-- index: job_name, queued_job_key, job_pkey, class_class
 create or replace function asman.queued_named(qid_in uuid, job_id_in text) returns setof asman.queued_job
 language sql stable rows 1 as $$
-  select q.qid, j.job_id, q.job_key, q.class, q.priority, q.seq, j.definition_hash, j.is_true_id, j.is_debug, j.class = 0, j.namespaces,
-    c.cpus, c.gpus, c.memory_bytes, c.required_seconds, j.max_seconds, c.tags, q.attempt, q.n_lost, q.n_released, q.not_before,
-    j.queued_at
-  from asman.job_named(qid_in, job_id_in) j
-  cross join lateral (select k.* from asman.queued k where k.job_key = j.key limit 1) q
-  cross join lateral (select k.* from asman.class k where k.class = j.class limit 1) c
+  select q.* from asman.job_named(qid_in, job_id_in) j
+  cross join lateral (select k.* from asman.queued_job k where k.job_key = j.key limit 1) q
 $$;
 
 -- One job among those that run: no row, or one.
--- index: job_name, running_pkey, class_class
+-- index: job_name, running_pkey, job_pkey, class_class
 create or replace function asman.running_named(qid_in uuid, job_id_in text) returns setof asman.running_job
 language sql stable rows 1 as $$
-  select r.qid, j.job_id, r.job_key, r.epoch, r.worker_id, r.attempt, r.claimed_at, r.deadline, r.by_deadline, j.class, j.priority,
-    j.seq, j.definition_hash, j.is_true_id, j.is_debug, j.class = 0, j.namespaces, c.cpus, c.gpus, c.memory_bytes, c.required_seconds,
-    j.max_seconds, c.tags, r.n_lost, r.n_released, j.queued_at
-  from asman.job_named(qid_in, job_id_in) j
-  cross join lateral (select k.* from asman.running k where k.job_key = j.key limit 1) r
-  cross join lateral (select k.* from asman.class k where k.class = j.class limit 1) c
+  select r.* from asman.job_named(qid_in, job_id_in) j
+  cross join lateral (select k.* from asman.running_job k where k.job_key = j.key limit 1) r
 $$;
 
 -- The latest end of one job: no row, or one.
--- index: job_name, finished_pkey, class_class
+-- index: job_name, finished_pkey, job_pkey, class_class
 create or replace function asman.finished_named(qid_in uuid, job_id_in text) returns setof asman.finished_job
 language sql stable rows 1 as $$
-  select f.qid, j.job_id, f.job_key, f.epoch, f.attempt, f.reason, f.code, f.fault, f.message, f.namespace, f.worker_id, j.class,
-    j.definition_hash, j.is_true_id, j.is_debug, f.is_item, j.namespaces, c.cpus, c.gpus, c.memory_bytes, c.required_seconds,
-    j.max_seconds, c.tags, f.queued_at, f.claimed_at, f.finished_at, f.status_code, f.duration_ms, f.result
-  from asman.job_named(qid_in, job_id_in) j
-  cross join lateral (select k.* from asman.finished k where k.job_key = j.key order by k.finished_at desc limit 1) f
-  cross join lateral (select k.* from asman.class k where k.class = j.class limit 1) c
+  select f.* from asman.job_named(qid_in, job_id_in) j
+  cross join lateral (select k.* from asman.finished_job k where k.job_key = j.key order by k.finished_at desc limit 1) f
 $$;

@@ -161,7 +161,7 @@ async fn without_a_configured_queue_the_short_path_says_which_flag_is_missing() 
 #[tokio::test]
 async fn a_database_that_is_gone_is_a_500_that_says_nothing() {
     let api = TestApi::new().await;
-    api.execute("alter table asman.queued rename to queued_elsewhere").await;
+    api.execute("alter table asman.job rename to job_elsewhere").await;
     for path in ["sizes", "size/WAITING", "status/a", "get/1"] {
         assert_eq!(get(&api, path).await, (500, "Internal Server Error".to_owned()), "{path}");
     }
