@@ -282,7 +282,7 @@ mod tests {
             assert!(ParsedDefinition::parse(&definition.to_string()).is_ok(), "{written}");
         }
         assert!(refusal(r#"{"image":"a","secrets":["A B"]}"#).starts_with("secret \"A B\" is not a valid name"));
-        assert!(refusal(r#"{"image":"a","inputs":{"../x":{"value":"y"}}}"#).contains("points outside its folder"));
+        assert!(refusal(r#"{"image":"a","inputs":{"../x":{"value":"y"}}}"#).contains("is not usable"));
         assert!(refusal(r#"{"image":"a","inputs":{"/etc/x":{"value":"y"}}}"#).contains("is absolute"));
     }
 }

@@ -148,21 +148,21 @@ begin
   end if;
 end $$;
 
--- Refuse a file name that would leave its folder.
+-- Refuse a file name that could lie outside its folder.
 create or replace function asman.check_path(path text, is_config bool) returns void
 language plpgsql as $$
 declare
   below constant text := case when is_config then regexp_replace(path, '^/', '') else path end;
 begin
   if not is_config and path like '/%' then
-    perform asman.refuse('invalid-path', format('file name "%s" is absolute; give a path below the folder', path));
+    perform asman.refuse('invalid-path', format('file name "%s" is absolute; give a relative path such as a/b.txt', path));
   end if;
   if below = '' then perform asman.refuse('invalid-path', 'a file name is empty'); end if;
   if octet_length(below) > 1024 or exists (select from regexp_split_to_table(below, '/') s (s) where octet_length(s) > 255) then
     perform asman.refuse('invalid-path', format('file name "%s"… is too long', left(path, 40)));
   end if;
   if below ~ '(^|/)(|\.|\.\.)(/|$)' or below ~ '[\u0001-\u001f\u007f-\u009f\\]' then
-    perform asman.refuse('invalid-path', format('file name "%s" would leave its folder; use plain segments such as a/b.txt', path));
+    perform asman.refuse('invalid-path', format('file name "%s" is not usable: a part of it is empty, . or .., or contains a backslash or a control character; use a path such as a/b.txt', path));
   end if;
 end $$;
 
