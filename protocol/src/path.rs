@@ -13,7 +13,9 @@ pub enum InvalidPath {
     #[error("file name {0:?} is absolute; give a relative path such as a/b.txt")]
     Absolute(String),
     /// It has a segment that is empty, `.` or `..`, or contains a backslash or a control character.
-    #[error("file name {0:?} is not usable: a part of it is empty, . or .., or contains a backslash or a control character; use a path such as a/b.txt")]
+    #[error(
+        "file name {0:?} is not usable: a part of it is empty, . or .., or contains a backslash or a control character; use a path such as a/b.txt"
+    )]
     Escapes(String),
     /// It is longer than a file system allows.
     #[error("file name {0:?}… is too long")]
