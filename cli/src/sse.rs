@@ -1,6 +1,7 @@
 //! Parses server-sent events from a byte stream, as in the HTML standard (section 9.2.6).
 //!
-//! Bound: one event has at most 16 MiB; our server never sends more.
+//! Bound: one event has at most 16 MiB; our server never sends more. This is not `eventsource-stream` or `sse-stream`, because both
+//! store an event of any size, and the latter refuses a field without a colon.
 
 const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
