@@ -28,7 +28,7 @@ fn a_demo_shows_its_log_and_its_output_and_leaves_everything_running() {
     command.arg("--demo").arg(repository().join("Cargo.lock"));
     let mut running = Running::start(&mut command);
     // Two voices: which line comes first is nobody's promise.
-    for part in ["demo/packages-by-source.csv", "source,packages", "this workspace,7"] {
+    for part in ["demo/packages-by-source.csv", "source,packages", "this workspace,"] {
         running.wait_until_said(part);
     }
     let lock = std::fs::read_to_string(repository().join("Cargo.lock")).unwrap();
@@ -48,7 +48,7 @@ fn a_demo_of_a_stack_in_the_background_is_shown_in_the_foreground() {
     let said = text(&output.stdout) + &text(&output.stderr);
     let down = asman().args(["down", "--data-directory"]).arg(data.path()).output().unwrap();
     assert_eq!((output.status.code(), down.status.code()), (Some(0), Some(0)), "{said} {down:?}");
-    for part in ["in the background", "  SQL       psql -h ", "packages-by-source.csv", "source,packages", "this workspace,7"] {
+    for part in ["in the background", "  SQL       psql -h ", "packages-by-source.csv", "source,packages", "this workspace,"] {
         assert!(said.contains(part), "{part:?} in {said}");
     }
 }

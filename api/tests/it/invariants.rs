@@ -41,7 +41,7 @@ async fn an_acknowledged_job_is_never_lost() {
 
 #[tokio::test]
 async fn a_job_runs_on_at_most_one_live_claim() {
-    let short = |config: &mut api::Config| config.lease = protocol::Duration(Duration::from_secs(1));
+    let short = |config: &mut api::Config| config.lease = protocol::Duration(Duration::from_secs(10));
     let one = TestApi::with(short).await;
     let two = TestApi::over(&one.database_url, short).await;
     for n in 0..JOBS {
@@ -50,18 +50,19 @@ async fn a_job_runs_on_at_most_one_live_claim() {
     // The first claims are of workers that stop answering. Their claims are taken from them.
     let old: BTreeMap<String, i64> = one.claim("q", "paused", JOBS, "5s").await.iter().map(held).collect();
     assert_eq!(old.len(), JOBS as usize);
-    let mut live = BTreeMap::new();
-    while live.len() < JOBS as usize {
-        let (a, b) = tokio::join!(one.claim("q", "a", JOBS, "1s"), two.claim("q", "b", JOBS, "1s"));
+    one.execute("update asman.worker set last_seen = now() - interval '1 hour'").await;
+    one.execute("update asman.running set claimed_at = now() - interval '1 hour'").await;
+    let mut again = BTreeSet::new();
+    while again.len() < JOBS as usize {
+        // Few at a time: a claim whose turn comes late on a busy machine must not lose its lease too.
+        let (a, b) = tokio::join!(one.claim("q", "a", 5, "1s"), two.claim("q", "b", 5, "1s"));
         for (id, epoch) in a.iter().chain(&b).map(held) {
-            assert!(live.insert(id, epoch).is_none(), "one live claim a job");
+            assert!(epoch > old[&id]);
+            assert_eq!(two.finish(&id, old[&id]).await, 409, "the paused worker's write is refused");
+            assert_eq!(one.finish(&id, epoch).await, 200);
+            assert_eq!(two.finish(&id, old[&id]).await, 409);
+            assert!(again.insert(id), "one live claim a job");
         }
-    }
-    for (id, epoch) in &live {
-        assert!(*epoch > old[id]);
-        assert_eq!(two.finish(id, old[id]).await, 409, "the paused worker's write is refused");
-        assert_eq!(one.finish(id, *epoch).await, 200);
-        assert_eq!(two.finish(id, old[id]).await, 409);
     }
     assert_eq!(one.count("select count(*) from asman.finished where reason = 'Success'").await, i64::from(JOBS));
     assert_eq!(one.count("select count(distinct job_key) from asman.finished").await, i64::from(JOBS));

@@ -100,7 +100,7 @@ async fn what_cannot_be_run_is_an_error_with_a_sentence() {
         (json!({ "image": IMAGE, "command": "echo 'open" }), "check its quotes"),
         (json!({ "image": "../containers/x?", "command": "a" }), "is not an image reference"),
         (json!({ "build": { "target": "a" } }), "neither a dockerfile nor a context"),
-        (json!({ "image": IMAGE, "inputs": { "../x": { "value": "" } } }), "leave its folder"),
+        (json!({ "image": IMAGE, "inputs": { "../x": { "value": "" } } }), "is not usable"),
     ] {
         let (_, finish) = worker.run(&definition).await;
         let message = finish.message.unwrap();

@@ -64,7 +64,7 @@ async fn refs_and_queries_name_one_commit_or_are_refused() {
         (format!("?branch=x2&commit={first}"), "but the build context's URL asks for"),
         ("?brunch=x2".to_owned(), "\"brunch\", which this worker does not support"),
         ("?keep-git-dir=1".to_owned(), "\"keep-git-dir\""),
-        ("?branch=x2#v1".to_owned(), "more than once"),
+        ("?branch=x2#v1".to_owned(), "twice"),
     ] {
         refused(&worker, &format!("{base}{rest}"), sentence).await;
     }
