@@ -12,8 +12,10 @@ latest as materialized (
   where f.reason not in ('Success', 'Deleted')
     and (select true from asman.queued q where q.job_key = w.key limit 1) is null
     and (select true from asman.running r where r.job_key = w.key limit 1) is null),
+-- The columns of an item are carried along instead of joined again: without statistics such a join compares each item with each.
 gone as (
-  delete from asman.finished f using latest l where f.job_key = any (array[l.key]) returning f.job_key, f.finished_at),
+  delete from asman.finished f using latest l where f.job_key = any (array[l.key])
+  returning l.*, f.finished_at = l.finished_at as is_latest),
 used as (
   update asman.definition d set used_at = now()
   from (select o.hash from latest l join asman.definition o on o.hash = any (array[l.definition_hash])
@@ -21,16 +23,16 @@ used as (
   where d.hash = any (array[o.hash])),
 moved as (
   update asman.job j set seq = l.seq, queued_at = now()
-  from (select a.key, nextval('asman.queued_seq') as seq
-        from (select l.* from latest l where exists (select from gone g where g.job_key = l.key and g.finished_at = l.finished_at) order by l.ord) a) l
+  from (select a.key, a.attempt, nextval('asman.queued_seq') as seq
+        from (select g.* from gone g where g.is_latest order by g.ord) a) l
   where j.key = any (array[l.key])
-  returning j.*),
+  returning j.*, l.attempt),
 again as (
   insert into asman.queued (qid, class, priority, seq, job_key, attempt)
-  select m.qid, m.class, m.priority, m.seq, m.key, l.attempt from moved m join latest l on l.key = m.key order by m.seq
+  select m.qid, m.class, m.priority, m.seq, m.key, m.attempt from moved m order by m.seq
   on conflict (job_key) do nothing
   returning job_key, seq, attempt),
 noted as (
   insert into asman.event (qid, job_keys, kind, attempt, past)
   select $1, array[a.job_key], 'requeued', a.attempt, asman.past_of(a.job_key) from again a order by a.seq)
-select l.job_id from latest l where exists (select from gone g where g.job_key = l.key);
+select g.job_id from gone g where g.is_latest;
