@@ -22,8 +22,8 @@ use crate::hub::Hub;
 use crate::large::Large;
 use crate::limits::{FULL_RETRY, Meters, QUEUE_FULL, limited};
 use crate::notifier::Notifier;
+use crate::program::Program;
 use crate::report::Reports;
-use crate::routes::program::Program;
 
 /// State of the router.
 pub(crate) type AppState = Arc<App>;
@@ -59,9 +59,9 @@ pub(crate) struct App {
     pub(crate) leaving: CancellationToken,
     /// Ends sockets, streams and long polls.
     pub(crate) shutdown: CancellationToken,
-    /// Wakes [`crate::maintenance::supersede`]: a submission may have given a namespace to a newer job.
+    /// Wakes the task that ends superseded holds: a submission may have given a namespace to a newer job.
     pub(crate) superseded: Notify,
-    /// Wakes [`crate::webhook::send`]: a webhook may be due.
+    /// Wakes the sender of webhooks: a webhook may be due.
     pub(crate) webhooks_due: Notify,
     notifier: Notifier,
     submits: Batcher<Submission, Answer<Submitted>>,
@@ -136,7 +136,7 @@ impl App {
     }
 
     /// Notifies this process at once, and the others soon, that a queue changed.
-    pub(crate) fn touch(&self, qid: Qid, kinds: Kinds) {
+    pub(crate) fn hint(&self, qid: Qid, kinds: Kinds) {
         if kinds.intersects(Kinds::CLAIMABLE) {
             self.dispatcher.hint(qid);
         }
@@ -144,7 +144,7 @@ impl App {
             self.webhooks_due.notify_one();
         }
         self.hub.hint(qid, kinds);
-        self.notifier.touch(qid, kinds);
+        self.notifier.hint(qid, kinds);
     }
 
     /// Queues a job. Durable when this returns.
@@ -176,7 +176,7 @@ impl App {
         // A claim skips a row that a repeated submission has locked, so it has to look again.
         let is_waiting = matches!(outcome, SubmitOutcome::New | SubmitOutcome::Queued);
         let kinds = if is_waiting { Kinds::STATES | Kinds::CLAIMABLE } else { Kinds::STATES };
-        self.touch(qid, kinds);
+        self.hint(qid, kinds);
         if is_exclusive {
             self.superseded.notify_one();
         }
@@ -189,7 +189,7 @@ impl App {
         let qid = row.key.qid;
         match self.finishes.call(row).await.ok_or(ApiError::Stopping)?.map_err(ApiError::Database)? {
             Ended::Now => {
-                self.touch(qid, Kinds::STATES);
+                self.hint(qid, Kinds::STATES);
                 metrics::counter!("asman_jobs_finished_total").increment(1);
                 Ok(())
             }
@@ -220,7 +220,7 @@ impl App {
     pub(crate) async fn release(&self, rows: &[ReleaseRow]) -> Result<Vec<ClaimKey>, ApiError> {
         let released = self.db.release(rows).await?;
         for key in &released {
-            self.touch(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
+            self.hint(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
         }
         Ok(released)
     }

@@ -79,9 +79,9 @@ async fn collect<T, R, F>(
     R: Send + 'static,
     F: Future<Output = Vec<R>> + Send + 'static,
 {
-    let flights = Arc::new(Semaphore::new(bounds.in_flight));
+    let permits = Arc::new(Semaphore::new(bounds.in_flight));
     // The permit comes first: items that arrive while no permit is free join the batch.
-    while let Ok(permit) = Arc::clone(&flights).acquire_owned().await {
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         let Some(first) = waiting.recv().await else { return };
         let batch = fill(bounds, first, &mut waiting);
         let run = Arc::clone(&run);

@@ -1,4 +1,4 @@
-//! What handlers take out of a request, checked, with our own sentences for errors. Only [`crate::access`] gives them a queue's
+//! What handlers take out of a request, checked, with our own sentences for errors. Only `access` gives them a queue's
 //! name.
 
 use axum::body::Bytes;
@@ -16,7 +16,7 @@ use crate::error::ApiError;
 pub(crate) struct JobOnly(pub(crate) JobId);
 
 /// Every part of the path, as text, for routes with further parts. The queue is only a placeholder here: use it through
-/// [`crate::access`].
+/// `access`.
 pub(crate) struct Parts<T>(pub(crate) T);
 
 /// The path prefix of everything of a queue.

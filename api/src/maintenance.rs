@@ -44,7 +44,7 @@ pub(crate) async fn sweep(app: Arc<App>) {
         match app.db.sweep(lease, limits::LOST_WORKERS_MAX).await {
             Ok(swept) => {
                 for row in &swept {
-                    app.touch(row.qid, Kinds::STATES | Kinds::CLAIMABLE | Kinds::WORKERS);
+                    app.hint(row.qid, Kinds::STATES | Kinds::CLAIMABLE | Kinds::WORKERS);
                 }
                 if !swept.is_empty() {
                     metrics::counter!("asman_leases_lost_total").increment(swept.len() as u64);
@@ -72,7 +72,7 @@ pub(crate) async fn supersede(app: Arc<App>) {
         }
         loop {
             match app.db.supersede().await {
-                Ok(Some(row)) if row.is_change() => app.touch(row.qid, Kinds::STATES),
+                Ok(Some(row)) if row.is_change() => app.hint(row.qid, Kinds::STATES),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(error) => {

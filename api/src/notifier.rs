@@ -40,7 +40,7 @@ impl Notifier {
     }
 
     /// Records a change for the other processes.
-    pub(crate) fn touch(&self, qid: Qid, kinds: Kinds) {
+    pub(crate) fn hint(&self, qid: Qid, kinds: Kinds) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.len() < PENDING_MAX {
             *pending.entry(qid).or_default() |= kinds;

@@ -11,8 +11,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 
 use crate::app::AppState;
+use crate::encoding;
 use crate::local::is_loopback;
-use crate::routes::files::{encode, is_unreserved};
 
 /// Scheme and host, possibly with a path, without a slash at the end. Empty if neither the operator nor the request names a host:
 /// then addresses are relative.
@@ -27,7 +27,7 @@ impl OwnAddress {
 
     /// The address of a stored file.
     pub(crate) fn file(&self, key: &str) -> String {
-        format!("{}/f/{}", self.0, encode(key, is_unreserved))
+        format!("{}/f/{}", self.0, encoding::segment(key))
     }
 
     /// The beginning of every address of this API.
@@ -56,7 +56,7 @@ fn called(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https")).unwrap_or("http");
     let host = text(header::HOST.as_str()).or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))?;
-    let is_name = !host.is_empty() && host.bytes().all(|byte| is_unreserved(byte) || b":[]".contains(&byte));
+    let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte));
     is_name.then(|| format!("{scheme}://{host}"))
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use protocol::{Qid, QueueName, Reason};
-use sql::{ClaimKey, ClaimedRow, Db, FinishRow, Settings, Slot, Want};
+use sql::{ClaimGroup, ClaimKey, ClaimedRow, Db, FinishRow, Settings, Slot};
 
 use crate::Arguments;
 use crate::database::Database;
@@ -112,9 +112,9 @@ async fn drain(arguments: &Arguments, database: &Database, (n_queues, first): (i
     Ok((done.load(Ordering::Relaxed), start.elapsed()))
 }
 
-fn wants(n_queues: i64, next: &mut i64, batch: u32) -> Vec<Want> {
+fn wants(n_queues: i64, next: &mut i64, batch: u32) -> Vec<ClaimGroup> {
     let slot = Slot { worker_id: "w".into(), cpus: 1e9, gpus: 0, memory_bytes: 0 };
-    let want = |n: i64, n_slots: u32| Want {
+    let want = |n: i64, n_slots: u32| ClaimGroup {
         qid: qid(n % n_queues),
         labels: vec!["executor:container".into()],
         max_seconds: 60,

@@ -14,7 +14,7 @@ use crate::missing::Missing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-pub enum State {
+pub enum JobState {
     /// Waiting for a worker.
     Queued,
     /// A worker has claimed it.
@@ -25,10 +25,7 @@ pub enum State {
     Removed,
 }
 
-/// Same as [`State`]; the longer name reads better outside this crate.
-pub type JobState = State;
-
-impl State {
+impl JobState {
     /// Its name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -101,7 +98,7 @@ impl std::str::FromStr for Reason {
 #[serde(rename_all = "camelCase")]
 pub struct Job {
     /// Its state.
-    pub state: State,
+    pub state: JobState,
     /// When it was submitted, epoch milliseconds.
     pub queued_time: i64,
     /// When it entered its state, epoch milliseconds.
@@ -211,7 +208,7 @@ pub struct OmittedLines {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct HistoryEntry {
     /// State after the transition.
-    pub state: State,
+    pub state: JobState,
     /// When, epoch milliseconds.
     pub time: i64,
     /// What happened: `queued`, `claimed`, `requeued`, `released`, `finished`, …

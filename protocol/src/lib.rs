@@ -23,31 +23,39 @@
 //!   `/outputs`.
 //! - **submit**: a client puts a definition into a queue. A job that has a result is not run again, unless the client asks for it.
 //! - **control**: wishes of the submitter that are not part of the job id ([`Control`]).
-//! - **namespace**: a label that keeps a job alive. A job ends when its last namespace is cancelled.
-//! - **cancel**: a client ends its interest in a job by taking away its namespace.
+//! - **namespace**: a name in a queue under which clients submit jobs. **hold**: the tie between a namespace and a job. A job ends when
+//!   its last hold is cancelled, and a namespace other than `_` holds one live job at a time.
+//! - **cancel**: a client ends the hold of a namespace on a job.
 //! - **clear**: a client deletes the result of a job.
 //! - **copy**: a client submits the definition of a job to another queue.
-//! - **state**: queued, running or finished ([`State`]). **event**: one change of a job's state, stored in order.
+//! - **state**: queued, running or finished ([`JobState`]). **event**: one change of a job's state, stored in order.
+//! - **hint**: a notification that something in a queue changed. It has no content; its receiver reads the database.
 //! - **item**: an entry of the task-queue API: an id with any JSON. Only some items are jobs.
 //!
 //! ## Workers
 //!
 //! - **worker**: a process that claims jobs and runs them.
 //! - **capacity**: the cpus, gpus, memory and number of jobs that a worker offers. A job's **share** is the part that it uses.
-//! - **tag**, **label**: a word that an author puts on a job. A label is a tag or a need that follows from the definition ([`labels`]).
+//! - **tag**: a word that an author puts on a job; only workers with this tag get the job.
+//! - **label**: what a worker must have to get a job: a tag, or a need that follows from the definition ([`labels`]). Labels of an engine's
+//!   objects and of metrics are terms of Docker and Prometheus.
+//! - **class**: all jobs with the same labels and needs. The database looks for work class by class.
 //! - **claim**: one worker's right to run one job. Every write of the worker has the claim's **epoch**, and each later claim has a
 //!   higher epoch.
 //! - **attempt**: how many times a job was claimed, this time included.
-//! - **heartbeat**: a worker's regular message that it lives, with the claims that it holds.
+//! - **heartbeat**: a worker's regular message that it lives, with the claims that it has.
 //! - **lease**: how long a claim lasts without a heartbeat.
 //! - **lost**: a claim whose lease ran out. The job is queued again.
+//! - **orphan**: a claim that the API stored and whose worker never got the answer. The API releases it.
+//! - **adoption**: a worker that starts again continues the containers that its earlier process left running.
 //! - **release**: a worker gives a claim back. The job is queued again.
 //! - **revoked**: seen from the worker, a claim that the API has ended, because its job was cancelled, replaced or deleted, or because it
 //!   was lost.
 //! - **stop**: to end a container, a build or a process. **grace**: the time between the stop signal and the kill.
 //! - **drain**: a worker that ends claims no more jobs and lets the running ones finish.
 //! - **fair share**: how a worker divides its capacity among its queues.
-//! - **executor**, **engine**: the part of a worker that runs jobs, and the program that runs its containers, such as Docker.
+//! - **executor**: what a worker runs jobs with: containers or plain processes (`--executor`). **engine**: the code in the worker for one
+//!   executor, and the program behind it, such as Docker.
 //! - **sandbox**: a prepared network of one container, which a job's container joins.
 //! - **stance**: trusted or untrusted, which decides how strictly a worker isolates jobs.
 //! - **problem**, **fix**: what is wrong, and what a person can do about it. Every error sentence has both if there is a fix.
@@ -107,7 +115,7 @@ pub use image::{DEFAULT_REGISTRY, ImageReference, ImageVersion, InvalidImage, is
 pub use invalid_definition::InvalidDefinition;
 pub use item::{InvalidItemId, Item, Stage, check_item_id};
 pub use item_json::{InvalidItemJson, ItemJson, ItemJsonEntry};
-pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, OmittedLines, Reason, State, WorkerInfo};
+pub use job::{Finished, HistoryEntry, Job, JobResult, JobState, OmittedLines, Reason, WorkerInfo};
 pub use json_error::read_object;
 pub use log::{LogLine, Step};
 pub use login::{SplitDefinition, split_login, with_login, without_login};
@@ -123,7 +131,7 @@ pub use runnable::nested_file;
 pub use secret::{InvalidSecretName, check_secret_name};
 pub use size::{InvalidSize, parse_size};
 pub use worker_api::{
-    Claim, ClaimAnswer, ClaimRequest, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest, HeldJob, LogsRequest,
+    Claim, ClaimAnswer, ClaimRequest, ClaimedJob, EndedJob, FinishRequest, Free, HeartbeatAnswer, HeartbeatRequest, LogsRequest,
     ReleaseRequest, WorkerDescription,
 };
 pub use worker_message::{DefinitionsRequest, JobStatusLogs, WorkerMessage, WorkerRegistration};

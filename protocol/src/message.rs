@@ -8,7 +8,7 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::definition::EnqueueJob;
-use crate::job::{Job, JobResult, Reason, State, WorkerInfo};
+use crate::job::{Job, JobResult, JobState, Reason, WorkerInfo};
 use crate::log::LogLine;
 use crate::name::{JobId, Namespace, WorkerId};
 
@@ -76,7 +76,7 @@ pub struct StateChange {
     /// Which job.
     pub job: JobId,
     /// The new state.
-    pub state: State,
+    pub state: JobState,
     /// Details of the change.
     pub value: StateChangeValue,
 }

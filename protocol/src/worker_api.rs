@@ -145,12 +145,12 @@ pub struct Claim {
     pub debug: bool,
 }
 
-/// A claim that a worker believes it holds.
+/// A claim as its worker names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
-pub struct HeldJob {
+pub struct ClaimedJob {
     /// Which job.
     pub job_id: JobId,
     /// Its claim's epoch.
@@ -165,8 +165,8 @@ pub struct HeldJob {
 pub struct HeartbeatRequest {
     /// The worker.
     pub worker_id: WorkerId,
-    /// Every claim that it holds. The API queues a job of this worker again if its claim is missing here.
-    pub jobs: Vec<HeldJob>,
+    /// Every claim that it has. The API queues a job of this worker again if its claim is missing here.
+    pub jobs: Vec<ClaimedJob>,
     /// How long to wait for a job that must end. Absent means not at all.
     #[serde(default = "no_wait")]
     pub wait: Duration,
@@ -188,7 +188,7 @@ pub struct HeartbeatAnswer {
     /// Claims that the API has ended. The worker stops these jobs and sends no finish.
     pub end: Vec<EndedJob>,
     /// Claims that the API does not know. The worker stops these jobs too.
-    pub unknown: Vec<HeldJob>,
+    pub unknown: Vec<ClaimedJob>,
     /// Whether the API does not know the worker, which must describe itself with its next claim.
     #[serde(default)]
     pub is_unknown: bool,

@@ -4,6 +4,26 @@ create or replace function asman.queue_lock(qid uuid) returns int8
 language sql immutable parallel safe
 return hashtextextended('asman.items:' || qid::text, 0);
 
+-- The classes of a queue whose first jobs come next in its order, container jobs included. The function is inlined into the statements
+-- that use it.
+-- in:    the queue; n_max: the number of jobs that are wanted
+-- out:   class: a few more than n_max, 100 at most; none when the queue is paused
+-- locks: none
+-- index: waiting_class_place, queued_pkey. It looks at the 500 classes that may have the oldest jobs
+create or replace function asman.classes_in_order(qid_in uuid, n_max int8) returns table (class int8)
+language sql stable rows 10 as $$
+  select k.class from (
+    select distinct f.priority, f.seq, c.class
+    from (select w.class, w.priority, w.seq from asman.waiting_class w
+      where w.qid = qid_in and (select p.is_paused from asman.policy p where p.qid = qid_in) is not true
+      order by w.priority, w.seq limit 500) c
+    cross join lateral (
+      select q.priority, q.seq from asman.queued q
+      where q.qid = qid_in and q.class = c.class and (q.not_before is null or q.not_before <= now())
+      order by q.class, q.priority, q.seq limit 1) f) k
+  order by k.priority, k.seq limit least(n_max + 4, 100)
+$$;
+
 -- The items of a queue, each in its newest state, by the stages of the task-queue API: 0 waits, 1 is claimed, 2 ended well, 3
 -- failed. Deleted jobs are left out. The function is inlined into the statements that use it, so that they read only what they
 -- ask for.

@@ -16,7 +16,7 @@ with lost as (
   for update of r skip locked),
 gone as (
   delete from asman.running r using lost l where r.job_key = any (array[l.job_key])
-  returning r.*, l.why, r.n_lost + 1 >= n_lost_max as is_final, format('given up after %s lost workers: %s', r.n_lost + 1, l.why) as farewell),
+  returning r.*, l.why, r.n_lost + 1 >= n_lost_max as is_final, format('given up after %s lost workers: %s', r.n_lost + 1, l.why) as final_message),
 whole as materialized (
   select g.*, j.job_id, j.class, j.priority, j.seq, j.queued_at
   from gone g cross join lateral (select k.* from asman.job k where k.key = g.job_key limit 1) j),
@@ -28,9 +28,9 @@ again as (
   on conflict do nothing),
 ended as (
   insert into asman.finished (job_key, epoch, queued_at, claimed_at, qid, attempt, is_item, reason, code, fault, message, worker_id, result)
-  select job_key, epoch, queued_at, claimed_at, qid, attempt, class = 0, 'Error', 'workers-lost', 'machine', farewell, worker_id,
+  select job_key, epoch, queued_at, claimed_at, qid, attempt, class = 0, 'Error', 'workers-lost', 'machine', final_message, worker_id,
     json_build_object('isTimedOut', false, 'outputs', json_build_object(), 'error', json_build_object('statusCode', null,
-      'json', json_build_object('message', farewell)))
+      'json', json_build_object('message', final_message)))
   from whole where is_final),
 noted as (
   insert into asman.event (qid, job_keys, epochs, kind, reason, code, fault, worker_id, attempt, claimed_at, message)

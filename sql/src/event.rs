@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use protocol::{HistoryEntry, Job, Qid, State, StateCursor};
+use protocol::{HistoryEntry, Job, JobState, Qid, StateCursor};
 
 use crate::queued::column;
 use crate::{Db, Result};
@@ -33,7 +33,7 @@ pub struct HistoryRow {
 
 impl HistoryRow {
     /// The transition in the form for clients; `before` is the state before it.
-    pub fn to_entry(&self, before: State) -> HistoryEntry {
+    pub fn to_entry(&self, before: JobState) -> HistoryEntry {
         HistoryEntry {
             state: state_after(&self.kind).unwrap_or(before),
             time: self.at_ms,
@@ -50,13 +50,13 @@ impl HistoryRow {
 }
 
 /// The state after a kind of event; none if the state does not change.
-fn state_after(kind: &str) -> Option<State> {
+fn state_after(kind: &str) -> Option<JobState> {
     match kind {
-        "queued" | "released" | "requeued" => Some(State::Queued),
-        "claimed" => Some(State::Running),
+        "queued" | "released" | "requeued" => Some(JobState::Queued),
+        "claimed" => Some(JobState::Running),
         "joined" | "left" => None,
-        "removed" => Some(State::Removed),
-        _ => Some(State::Finished),
+        "removed" => Some(JobState::Removed),
+        _ => Some(JobState::Finished),
     }
 }
 
@@ -80,19 +80,23 @@ pub struct ChangedRow {
 
 impl ChangedRow {
     /// The state after the change; none if the state did not change.
-    pub fn state(&self) -> Option<State> {
+    pub fn state(&self) -> Option<JobState> {
         state_after(&self.kind)
     }
 
     /// The job after this change; `now` is its present state.
     pub fn job_then(&self, now: Job) -> Job {
         let state = self.state().unwrap_or(now.state);
-        let worker = if state == State::Queued { None } else { self.worker_id.clone() };
+        let worker = if state == JobState::Queued { None } else { self.worker_id.clone() };
         Job {
             state,
             time: self.at_ms,
             worker: worker.unwrap_or_default(),
-            finished_reason: self.reason.as_deref().filter(|_| state == State::Finished).and_then(|reason| reason.parse().ok()),
+            finished_reason: self
+                .reason
+                .as_deref()
+                .filter(|_| state == JobState::Finished)
+                .and_then(|reason| reason.parse().ok()),
             finished: None,
             ..now
         }
@@ -199,7 +203,7 @@ impl Db {
     pub async fn job_history(&self, qid: Qid, job_id: &str) -> Result<Vec<HistoryEntry>> {
         let query = sqlx::query_as(HISTORY).bind(qid).bind(job_id).bind(HISTORY_MAX);
         let rows: Vec<HistoryRow> = query.fetch_all(&self.pool).await?;
-        let mut state = State::Queued;
+        let mut state = JobState::Queued;
         let entries = rows.iter().map(|row| {
             let entry = row.to_entry(state);
             state = entry.state;

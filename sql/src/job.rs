@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use protocol::labels::{labels_of, own_tags};
-use protocol::{Finished, Job, JobResult, LogLine, Qid, Reason, Requirements, State, StateCursor, limits};
+use protocol::{Finished, Job, JobResult, JobState, LogLine, Qid, Reason, Requirements, StateCursor, limits};
 
 use crate::event::cursor_of;
 use crate::running::reason_of;
@@ -65,11 +65,11 @@ pub struct JobRow {
 
 impl JobRow {
     /// Its state.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> JobState {
         match self.state.as_str() {
-            "Running" => State::Running,
-            "Finished" => State::Finished,
-            _ => State::Queued,
+            "Running" => JobState::Running,
+            "Finished" => JobState::Finished,
+            _ => JobState::Queued,
         }
     }
 
@@ -225,7 +225,7 @@ impl Db {
         let query = query.bind(LISTED_FAILED.as_secs_f64()).bind(LISTED_FAILED_MAX);
         let rows: Vec<JobRow> = query.fetch_all(&self.pool).await?;
         // The present state of a job: its waiting or running row, else its last end.
-        let standing = |row: &JobRow| (row.state() != State::Finished, row.since_ms);
+        let standing = |row: &JobRow| (row.state() != JobState::Finished, row.since_ms);
         let mut newest: HashMap<String, (bool, i64)> = HashMap::with_capacity(rows.len());
         for row in &rows {
             let known = newest.entry(row.job_id.clone()).or_insert((false, i64::MIN));

@@ -34,9 +34,9 @@ pub use job::{CancelOutcome, Counts, JobRow, LISTED_FAILED, LISTED_FAILED_MAX, N
 pub use log_chunk::{Appended, LogCursor, LogPage, LogPlace, LogTail, NewChunk, NewerRow};
 pub use page::{PageCursor, PageRow};
 pub use policy::{PolicyChange, PolicyRow};
-pub use queued::{ClaimedRow, Claims, OwedCallbacks, Slot, Submission, SubmitOutcome, Submitted, Want};
+pub use queued::{ClaimGroup, ClaimedRow, Claims, OwedCallbacks, Slot, Submission, SubmitOutcome, Submitted};
 pub use report::{DEPTH_MAX, DepthRow, Intervals, LoadRow, OutcomeRow, TimesRow};
-pub use running::{ClaimKey, CompareRow, FinishRow, HeldState, ORPHAN_GRACE, ReleaseRow, SweptRow};
+pub use running::{ClaimKey, ClaimStatus, CompareRow, FinishRow, ORPHAN_GRACE, ReleaseRow, SweptRow};
 pub use supersession::SupersededRow;
 pub use webhook::{DueWebhook, SettledWebhook, WebhookBacklog, WebhookRoom, WebhookTry};
 pub use worker::{WorkerRow, WorkerSeen};

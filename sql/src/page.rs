@@ -1,6 +1,6 @@
 //! The jobs of a queue, page by page, newest first: each state is a separate list with its own cursor.
 
-use protocol::{Qid, Reason, State};
+use protocol::{JobState, Qid, Reason};
 
 use crate::{Db, Result};
 
@@ -66,11 +66,11 @@ pub struct NamespaceRow {
 
 impl NamespaceRow {
     /// Its state.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> JobState {
         match self.state.as_str() {
-            "Running" => State::Running,
-            "Finished" => State::Finished,
-            _ => State::Queued,
+            "Running" => JobState::Running,
+            "Finished" => JobState::Finished,
+            _ => JobState::Queued,
         }
     }
 

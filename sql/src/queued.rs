@@ -104,14 +104,15 @@ pub enum SubmitOutcome {
     NamespaceFull,
 }
 
-/// What the workers of one queue can take together in one statement. A statement has at most one want for each queue.
+/// Workers of one queue with the same labels, and the jobs that they can take together in one statement. A statement has at most one
+/// group for each queue.
 #[derive(Clone, Debug)]
-pub struct Want {
+pub struct ClaimGroup {
     /// Which queue.
     pub qid: Qid,
-    /// Labels that every worker of the want has: see `WorkerDescription::labels`.
+    /// Labels that every worker of the group has: see `WorkerDescription::labels`.
     pub labels: Vec<String>,
-    /// Longest run that every worker of the want allows, seconds.
+    /// Longest run that every worker of the group allows, seconds.
     pub max_seconds: i32,
     /// The slots for the first job, the second, …
     pub slots: Vec<Slot>,
@@ -166,7 +167,7 @@ pub struct ClaimedRow {
 pub struct Claims {
     /// The claimed jobs.
     pub rows: Vec<ClaimedRow>,
-    /// Queues of the wants with so many classes of jobs that [`Db::tidy_classes`] should run.
+    /// Queues of the groups with so many classes of jobs that [`Db::tidy_classes`] should run.
     pub crowded: Vec<Qid>,
 }
 
@@ -207,24 +208,24 @@ impl Db {
         rows.into_iter().map(|row| Ok(Submitted { outcome: outcome_of(&row.outcome)?, job_id: row.job_id })).collect()
     }
 
-    /// Claims what fits the wants, in one statement. Rows come in no particular order.
-    pub async fn claim(&self, wants: &[Want]) -> Result<Vec<ClaimedRow>> {
-        Ok(self.claim_and_look(wants, false).await?.rows)
+    /// Claims what fits the groups, in one statement. Rows come in no particular order.
+    pub async fn claim(&self, groups: &[ClaimGroup]) -> Result<Vec<ClaimedRow>> {
+        Ok(self.claim_and_look(groups, false).await?.rows)
     }
 
     /// The same, and, if asked to look, the queues that should be tidied up.
-    pub async fn claim_and_look(&self, wants: &[Want], is_looking: bool) -> Result<Claims> {
-        let slots: Vec<&Slot> = wants.iter().flat_map(|want| &want.slots).collect();
-        let most = |want: &Want, f: fn(&Slot) -> f64| want.slots.iter().map(f).fold(0.0, f64::max);
+    pub async fn claim_and_look(&self, groups: &[ClaimGroup], is_looking: bool) -> Result<Claims> {
+        let slots: Vec<&Slot> = groups.iter().flat_map(|group| &group.slots).collect();
+        let most = |group: &ClaimGroup, f: fn(&Slot) -> f64| group.slots.iter().map(f).fold(0.0, f64::max);
         let rows: Vec<ClaimedRow> = sqlx::query_as(CLAIM)
-            .bind(column(wants, |w| w.qid))
-            .bind(column(wants, |w| i32::try_from(w.slots.len()).unwrap_or(i32::MAX)))
-            .bind(column(wants, |w| w.labels.join("/")))
-            .bind(column(wants, |w| most(w, |s| s.cpus)))
-            .bind(column(wants, |w| w.slots.iter().map(|s| s.gpus).max().unwrap_or(0)))
-            .bind(column(wants, |w| w.slots.iter().map(|s| s.memory_bytes).max().unwrap_or(0)))
-            .bind(column(wants, |w| w.max_seconds))
-            .bind(first_slots(wants))
+            .bind(column(groups, |g| g.qid))
+            .bind(column(groups, |g| i32::try_from(g.slots.len()).unwrap_or(i32::MAX)))
+            .bind(column(groups, |g| g.labels.join("/")))
+            .bind(column(groups, |g| most(g, |s| s.cpus)))
+            .bind(column(groups, |g| g.slots.iter().map(|s| s.gpus).max().unwrap_or(0)))
+            .bind(column(groups, |g| g.slots.iter().map(|s| s.memory_bytes).max().unwrap_or(0)))
+            .bind(column(groups, |g| g.max_seconds))
+            .bind(first_slots(groups))
             .bind(column(&slots, |s| s.worker_id.as_str()))
             .bind(column(&slots, |s| s.cpus))
             .bind(column(&slots, |s| s.gpus))
@@ -251,14 +252,14 @@ pub(crate) fn column<'a, T, U>(batch: &'a [T], of: impl Fn(&'a T) -> U) -> Vec<U
     batch.iter().map(of).collect()
 }
 
-/// Where each want's slots begin among all slots, counted from 1 as arrays of PostgreSQL are.
-fn first_slots(wants: &[Want]) -> Vec<i32> {
-    let begin = |next: &mut i32, want: &Want| {
+/// Where each group's slots begin among all slots, counted from 1 as arrays of PostgreSQL are.
+fn first_slots(groups: &[ClaimGroup]) -> Vec<i32> {
+    let begin = |next: &mut i32, group: &ClaimGroup| {
         let first = *next;
-        *next = next.saturating_add(i32::try_from(want.slots.len()).unwrap_or(i32::MAX));
+        *next = next.saturating_add(i32::try_from(group.slots.len()).unwrap_or(i32::MAX));
         Some(first)
     };
-    wants.iter().scan(1, begin).collect()
+    groups.iter().scan(1, begin).collect()
 }
 
 fn outcome_of(word: &str) -> Result<SubmitOutcome> {

@@ -68,9 +68,9 @@ impl From<ClaimKey> for ReleaseRow {
 
 /// The state of a claim that a worker believes it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeldState {
+pub enum ClaimStatus {
     /// The worker has it.
-    Held,
+    Live,
     /// The job ended without the worker.
     Ended(Reason),
     /// No such claim.
@@ -87,7 +87,7 @@ pub struct CompareRow {
     /// Its epoch.
     pub epoch: i64,
     /// Its true state.
-    pub state: HeldState,
+    pub state: ClaimStatus,
     /// A sentence for people.
     pub message: Option<String>,
 }
@@ -203,10 +203,10 @@ impl TryFrom<RawCompare> for CompareRow {
 
     fn try_from(raw: RawCompare) -> Result<Self> {
         let state = match raw.status.as_str() {
-            "held" => HeldState::Held,
-            "ended" => HeldState::Ended(reason_of(raw.reason.as_deref().unwrap_or_default())?),
-            "orphan" => HeldState::Orphan,
-            _ => HeldState::Unknown,
+            "live" => ClaimStatus::Live,
+            "ended" => ClaimStatus::Ended(reason_of(raw.reason.as_deref().unwrap_or_default())?),
+            "orphan" => ClaimStatus::Orphan,
+            _ => ClaimStatus::Unknown,
         };
         Ok(Self { job_id: raw.job_id, epoch: raw.epoch, state, message: raw.message })
     }

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use migrations::testing::TestDatabase;
-use protocol::{ParsedDefinition, Qid, QueueName, Reason, State};
-use sql::{CancelOutcome, ClaimKey, ClaimedRow, Db, FinishRow, Settings, Slot, Submission, SubmitOutcome, Want};
+use protocol::{JobState, ParsedDefinition, Qid, QueueName, Reason};
+use sql::{CancelOutcome, ClaimGroup, ClaimKey, ClaimedRow, Db, FinishRow, Settings, Slot, Submission, SubmitOutcome};
 use sqlx::{Connection, Executor, PgConnection};
 
 /// Long enough for a claim and a sweep after it.
@@ -46,9 +46,9 @@ async fn outcomes(db: &Db, batch: &[Submission]) -> Vec<SubmitOutcome> {
     db.submit(batch).await.unwrap().into_iter().map(|submitted| submitted.outcome).collect()
 }
 
-fn want(qid: Qid, worker: &str, slots: usize) -> Want {
+fn group(qid: Qid, worker: &str, slots: usize) -> ClaimGroup {
     let slot = Slot { worker_id: worker.into(), cpus: 1e6, gpus: 8, memory_bytes: 1 << 40 };
-    Want { qid, labels: vec!["executor:container".into()], max_seconds: 3600, slots: vec![slot; slots] }
+    ClaimGroup { qid, labels: vec!["executor:container".into()], max_seconds: 3600, slots: vec![slot; slots] }
 }
 
 fn finish_of(row: &ClaimedRow) -> FinishRow {
@@ -84,7 +84,7 @@ async fn eight_processes_of_claimers_take_ten_thousand_jobs_once_each() {
             let db = Db::new(&url, &Settings { connections_max: 2, ..Settings::default() }).unwrap();
             let mut mine = Vec::new();
             loop {
-                let rows = db.claim(&[want(qid, &format!("worker-{process}"), 7 + process)]).await.unwrap();
+                let rows = db.claim(&[group(qid, &format!("worker-{process}"), 7 + process)]).await.unwrap();
                 if rows.is_empty() {
                     return mine;
                 }
@@ -109,8 +109,10 @@ async fn jobs_come_in_the_order_of_their_submission_over_all_classes() {
         let more = [r#","requirements":{"cpus":2}"#, "", r#","tags":["x"]"#][n % 3];
         db.submit(&[submission(qid, n, more)]).await.unwrap();
     }
-    let mut rows =
-        db.claim(&[Want { labels: vec!["executor:container".into(), "tag:x".into()], ..want(qid, "w", 12) }]).await.unwrap();
+    let mut rows = db
+        .claim(&[ClaimGroup { labels: vec!["executor:container".into(), "tag:x".into()], ..group(qid, "w", 12) }])
+        .await
+        .unwrap();
     rows.sort_by_key(|row| row.seq);
     let bodies: Vec<_> = rows.iter().map(|row| row.body.clone().unwrap()).collect();
     assert_eq!(bodies.len(), 12);
@@ -126,7 +128,7 @@ async fn a_job_that_nobody_present_can_run_blocks_nobody() {
     let big: Vec<_> = (0..300).map(|n| submission(qid, n, r#","requirements":{"gpus":64}"#)).collect();
     db.submit(&big).await.unwrap();
     db.submit(&[submission(qid, 1000, r#","tags":["lab"]"#), submission(qid, 1001, "")]).await.unwrap();
-    let rows = db.claim(&[want(qid, "w", 5)]).await.unwrap();
+    let rows = db.claim(&[group(qid, "w", 5)]).await.unwrap();
     assert_eq!(rows.len(), 1);
     assert!(rows[0].body.as_ref().unwrap().contains("1001"));
 }
@@ -139,7 +141,7 @@ async fn a_worker_gets_no_more_than_it_has_free() {
     db.submit(&jobs).await.unwrap();
     let slot = |id: &str| Slot { worker_id: id.into(), cpus: 4.0, gpus: 0, memory_bytes: 0 };
     let slots = vec![slot("a"), slot("b"), slot("a"), slot("b"), slot("a"), slot("b"), slot("a"), slot("b")];
-    let rows = db.claim(&[Want { slots, ..want(qid, "w", 0) }]).await.unwrap();
+    let rows = db.claim(&[ClaimGroup { slots, ..group(qid, "w", 0) }]).await.unwrap();
     let of = |id: &str| rows.iter().filter(|row| row.worker_id == id).count();
     assert_eq!((of("a"), of("b")), (2, 2), "two times 1.5 cpus fit in 4");
     assert_eq!(db.count_jobs(qid).await.unwrap().n_queued, 6, "the rest still waits");
@@ -157,7 +159,7 @@ async fn a_job_sent_many_times_at_once_is_queued_once_even_while_it_is_claimed()
         let claims = (0..2).map(|_| {
             let db = db.clone();
             tokio::spawn(async move {
-                let rows = db.claim(&[want(qid, "w", 4)]).await.unwrap();
+                let rows = db.claim(&[group(qid, "w", 4)]).await.unwrap();
                 db.finish(&rows.iter().map(finish_of).collect::<Vec<_>>()).await.unwrap();
                 rows.len()
             })
@@ -165,7 +167,7 @@ async fn a_job_sent_many_times_at_once_is_queued_once_even_while_it_is_claimed()
         let (sends, claims): (Vec<_>, Vec<_>) = (sends.collect(), claims.collect());
         let outcomes: Vec<_> = futures_util::future::join_all(sends).await.into_iter().map(Result::unwrap).collect();
         let early: usize = futures_util::future::join_all(claims).await.into_iter().map(Result::unwrap).sum();
-        let late = db.claim(&[want(qid, "w", 4)]).await.unwrap();
+        let late = db.claim(&[group(qid, "w", 4)]).await.unwrap();
         db.finish(&late.iter().map(finish_of).collect::<Vec<_>>()).await.unwrap();
         assert_eq!(outcomes.iter().filter(|o| **o == SubmitOutcome::New).count(), 1, "{outcomes:?}");
         assert_eq!(early + late.len(), 1, "it ran once");
@@ -177,7 +179,7 @@ async fn a_swept_claim_runs_again_and_its_first_worker_is_refused() {
     let (db, database) = open().await;
     let qid = queue("q");
     db.submit(&[submission(qid, 1, "")]).await.unwrap();
-    let first = db.claim(&[want(qid, "gone", 1)]).await.unwrap().remove(0);
+    let first = db.claim(&[group(qid, "gone", 1)]).await.unwrap().remove(0);
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
     connection.execute(UNTIL_IT_IS_OLD).await.unwrap();
     assert!(db.sweep(LEASE, 3).await.unwrap().is_empty(), "a claim is a sign of life");
@@ -185,7 +187,7 @@ async fn a_swept_claim_runs_again_and_its_first_worker_is_refused() {
     let swept = db.sweep(LEASE, 3).await.unwrap();
     assert_eq!(swept.len(), 1, "a worker that gives no other sign has lost it");
     connection.execute("update asman.queued set not_before = null").await.unwrap();
-    let second = db.claim(&[want(qid, "other", 1)]).await.unwrap().remove(0);
+    let second = db.claim(&[group(qid, "other", 1)]).await.unwrap().remove(0);
     assert_eq!((second.attempt, second.epoch > first.epoch), (2, true));
     assert!(db.finish(&[finish_of(&first)]).await.unwrap().is_empty(), "the late result is refused");
     assert!(db.ended_by(&[finish_of(&first)]).await.unwrap().is_empty());
@@ -203,7 +205,7 @@ async fn the_third_lost_worker_ends_a_job_with_words() {
     connection.execute(UNTIL_IT_IS_OLD).await.unwrap();
     for lost in 1..=3 {
         connection.execute("update asman.queued set not_before = null").await.unwrap();
-        assert_eq!(db.claim(&[want(qid, "gone", 1)]).await.unwrap().len(), 1);
+        assert_eq!(db.claim(&[group(qid, "gone", 1)]).await.unwrap().len(), 1);
         connection.execute(AGE_CLAIMS).await.unwrap();
         let swept = db.sweep(LEASE, 3).await.unwrap();
         assert_eq!(swept[0].is_final, lost == 3);
@@ -224,14 +226,14 @@ async fn a_job_dies_when_its_last_namespace_lets_go() {
     let cancel = |namespace: &'static str| db.cancel_job(qid, &job.job_id, namespace, Reason::Cancelled, None);
     assert_eq!(cancel("a").await.unwrap(), CancelOutcome::Left);
     assert_eq!(cancel("a").await.unwrap(), CancelOutcome::Absent);
-    let claimed = db.claim(&[want(qid, "w", 1)]).await.unwrap().remove(0);
+    let claimed = db.claim(&[group(qid, "w", 1)]).await.unwrap().remove(0);
     assert_eq!(cancel("b").await.unwrap(), CancelOutcome::Left);
     assert_eq!(cancel("*").await.unwrap(), CancelOutcome::Ended);
     assert_eq!(cancel("c").await.unwrap(), CancelOutcome::Finished);
     assert!(db.finish(&[finish_of(&claimed)]).await.unwrap().is_empty(), "the worker comes too late");
     let again = outcomes(&db, std::slice::from_ref(&job)).await;
     assert_eq!(again, [SubmitOutcome::New], "a cancelled job may run again");
-    assert_eq!(db.get_job(qid, &job.job_id).await.unwrap().unwrap().state(), State::Queued);
+    assert_eq!(db.get_job(qid, &job.job_id).await.unwrap().unwrap().state(), JobState::Queued);
 }
 
 #[tokio::test]
@@ -240,7 +242,7 @@ async fn a_cached_result_answers_until_it_is_deleted() {
     let qid = queue("q");
     let job = submission(qid, 1, "");
     db.submit(std::slice::from_ref(&job)).await.unwrap();
-    let row = db.claim(&[want(qid, "w", 1)]).await.unwrap().remove(0);
+    let row = db.claim(&[group(qid, "w", 1)]).await.unwrap().remove(0);
     db.finish(&[finish_of(&row)]).await.unwrap();
     assert_eq!(outcomes(&db, std::slice::from_ref(&job)).await, [SubmitOutcome::Finished]);
     assert_eq!(outcomes(&db, &[submission(queue("other"), 1, "")]).await, [SubmitOutcome::New], "results belong to a queue");
@@ -258,7 +260,7 @@ async fn a_cancel_finds_its_job_while_it_is_claimed_and_released_all_the_time() 
         let db = db.clone();
         tokio::spawn(async move {
             loop {
-                for row in db.claim(&[want(qid, "w", 4)]).await.unwrap() {
+                for row in db.claim(&[group(qid, "w", 4)]).await.unwrap() {
                     db.release(&[finish_of(&row).key.into()]).await.unwrap();
                 }
             }
@@ -280,8 +282,8 @@ async fn a_released_job_keeps_its_place_and_pays_nothing() {
     for n in 0..3 {
         db.submit(&[submission(qid, n, "")]).await.unwrap();
     }
-    let first = db.claim(&[want(qid, "w", 1)]).await.unwrap().remove(0);
+    let first = db.claim(&[group(qid, "w", 1)]).await.unwrap().remove(0);
     db.release(&[finish_of(&first).key.into()]).await.unwrap();
-    let again = db.claim(&[want(qid, "w", 1)]).await.unwrap().remove(0);
+    let again = db.claim(&[group(qid, "w", 1)]).await.unwrap().remove(0);
     assert_eq!((again.job_id, again.seq), (first.job_id, first.seq));
 }

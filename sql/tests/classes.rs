@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use migrations::testing::{TestDatabase, queue_jobs};
 use protocol::{Free, ParsedDefinition, Qid, QueueName, WorkerDescription};
 use serde_json::{Value, json};
-use sql::{ClaimKey, ClaimedRow, Db, Settings, Slot, Submission, Want};
+use sql::{ClaimGroup, ClaimKey, ClaimedRow, Db, Settings, Slot, Submission};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 const CLAIM: &str = include_str!("../queries/queued/claim.sql");
@@ -45,13 +45,13 @@ fn job(qid: Qid, definition: &Value) -> Submission {
     }
 }
 
-fn want(qid: Qid, worker: &WorkerDescription, n: usize) -> Want {
+fn group(qid: Qid, worker: &WorkerDescription, n: usize) -> ClaimGroup {
     let slot = Slot { worker_id: worker.id.as_str().to_owned(), cpus: worker.cpus, gpus: 0, memory_bytes: 1 << 40 };
-    Want { qid, labels: worker.labels(), max_seconds: 3600, slots: vec![slot; n] }
+    ClaimGroup { qid, labels: worker.labels(), max_seconds: 3600, slots: vec![slot; n] }
 }
 
 async fn claim(db: &Db, qid: Qid, worker: &WorkerDescription, n: usize) -> Vec<ClaimedRow> {
-    let mut rows = db.claim(&[want(qid, worker, n)]).await.unwrap();
+    let mut rows = db.claim(&[group(qid, worker, n)]).await.unwrap();
     rows.sort_by_key(|row| (row.priority, row.seq));
     rows
 }
@@ -90,7 +90,7 @@ async fn check_cost(n: i64) {
     assert_eq!(claim(&db, qid, &own, 1).await.len(), 1);
     let pages = pages_of_a_claim(&mut connection).await;
     assert!(pages < 300, "a claim beside {n} classes that no worker can run touches {pages} pages");
-    let looked = db.claim_and_look(&[want(qid, &own, 1)], true).await.unwrap();
+    let looked = db.claim_and_look(&[group(qid, &own, 1)], true).await.unwrap();
     assert_eq!((looked.rows.len(), looked.crowded.len()), (1, 0));
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use migrations::testing::{TestDatabase, queue_jobs};
 use serde_json::Value;
-use sql::{Db, Settings, Slot, Want};
+use sql::{ClaimGroup, Db, Settings, Slot};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use uuid::Uuid;
 
@@ -92,15 +92,15 @@ async fn the_claim_uses_its_index_among_a_million_queues() {
     // And through the product's own connections. This does not measure milliseconds, it only shows that there is no scan.
     let db = Db::new(&database.url, &Settings::default()).unwrap();
     let slot = Slot { worker_id: "w".into(), cpus: 1.0, gpus: 0, memory_bytes: 0 };
-    let want = |n: u32| Want {
+    let group = |n: u32| ClaimGroup {
         qid: qid(&format!("q{n}")),
         labels: vec!["executor:container".into()],
         max_seconds: 60,
         slots: vec![slot.clone()],
     };
-    db.claim(&[want(1)]).await.unwrap();
+    db.claim(&[group(1)]).await.unwrap();
     let start = Instant::now();
-    let claimed = db.claim(&(2..102).map(want).collect::<Vec<_>>()).await.unwrap();
+    let claimed = db.claim(&(2..102).map(group).collect::<Vec<_>>()).await.unwrap();
     assert_eq!(claimed.len(), 100);
     assert!(start.elapsed().as_millis() < 2_000, "a hundred queues took {:?}", start.elapsed());
 }

@@ -121,6 +121,14 @@ export type ClaimRequest = {
   wait: Duration,
 }
 
+/** A claim as its worker names it. */
+export type ClaimedJob = {
+  /** Which job. */
+  jobId: JobId,
+  /** Its claim's epoch. */
+  epoch: number,
+}
+
 /** Payload of `ClearJobCache`. */
 export type ClearMessage = {
   /** Which job. */
@@ -303,7 +311,7 @@ export type HeartbeatAnswer = {
   /** Claims that the API has ended. The worker stops these jobs and sends no finish. */
   end: Array<EndedJob>,
   /** Claims that the API does not know. The worker stops these jobs too. */
-  unknown: Array<HeldJob>,
+  unknown: Array<ClaimedJob>,
   /** Whether the API does not know the worker, which must describe itself with its next claim. */
   isUnknown: boolean,
 }
@@ -312,8 +320,8 @@ export type HeartbeatAnswer = {
 export type HeartbeatRequest = {
   /** The worker. */
   workerId: WorkerId,
-  /** Every claim that it holds. The API queues a job of this worker again if its claim is missing here. */
-  jobs: Array<HeldJob>,
+  /** Every claim that it has. The API queues a job of this worker again if its claim is missing here. */
+  jobs: Array<ClaimedJob>,
   /** How long to wait for a job that must end. Absent means not at all. */
   wait: Duration,
   /**
@@ -323,18 +331,10 @@ export type HeartbeatRequest = {
   isLeaving?: boolean,
 }
 
-/** A claim that a worker believes it holds. */
-export type HeldJob = {
-  /** Which job. */
-  jobId: JobId,
-  /** Its claim's epoch. */
-  epoch: number,
-}
-
 /** One transition in `history.json`. */
 export type HistoryEntry = {
   /** State after the transition. */
-  state: State,
+  state: JobState,
   /** When, epoch milliseconds. */
   time: number,
   /** What happened: `queued`, `claimed`, `requeued`, `released`, `finished`, … */
@@ -378,7 +378,7 @@ export type Interval = {
 /** A job. `finished` is only in `result.json`, never in a listing or a broadcast. */
 export type Job = {
   /** Its state. */
-  state: State,
+  state: JobState,
   /** When it was submitted, epoch milliseconds. */
   queuedTime: number,
   /** When it entered its state, epoch milliseconds. */
@@ -441,6 +441,9 @@ export type JobResult = {
   missing?: Missing,
 }
 
+/** The state of a job. */
+export type JobState = "Queued" | "Running" | "Finished" | "Removed"
+
 /** Payload of `JobStatusLogs`: `JobStatusPayload` with checked names. */
 export type JobStatusLogs = {
   /** The job of the log. */
@@ -474,7 +477,7 @@ export type ListedJob = {
   /** Its id. */
   id: string,
   /** Its state. */
-  state: State,
+  state: JobState,
   /** How it ended. */
   reason?: Reason,
   /** Its end code. */
@@ -651,9 +654,6 @@ export type ServerMessage = { "type": "JobStates", "payload": JobsMessage } | { 
 /** How far back a report looks. */
 export type Span = "hour" | "day"
 
-/** The state of a job. */
-export type State = "Queued" | "Running" | "Finished" | "Removed"
-
 /** A change of a job's state that one side asks for. */
 export type StateChange = {
   /** Not used; existing clients send `""`. */
@@ -661,7 +661,7 @@ export type StateChange = {
   /** Which job. */
   job: JobId,
   /** The new state. */
-  state: State,
+  state: JobState,
   /** Details of the change. */
   value: StateChangeValue,
 }

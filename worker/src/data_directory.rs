@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::{Claim, HeldJob, Qid, QueueName, WorkerId};
+use protocol::{Claim, ClaimedJob, Qid, QueueName, WorkerId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -108,12 +108,12 @@ impl DataDirectory {
     }
 
     /// The scratch folder of a claim.
-    pub(crate) fn scratch(&self, job: &HeldJob) -> Scratch {
+    pub(crate) fn scratch(&self, job: &ClaimedJob) -> Scratch {
         Scratch { path: self.path.join("jobs").join(file_stem(job)) }
     }
 
     /// Creates the scratch folder of a claim.
-    pub(crate) fn make_scratch(&self, job: &HeldJob) -> io::Result<Scratch> {
+    pub(crate) fn make_scratch(&self, job: &ClaimedJob) -> io::Result<Scratch> {
         let scratch = self.scratch(job);
         for folder in [scratch.inputs(), scratch.outputs(), scratch.configs()] {
             make_open_folder(&folder)?;
@@ -122,7 +122,7 @@ impl DataDirectory {
     }
 
     /// Scratch folders that a crash left, without those of jobs that continue.
-    pub(crate) fn left_scratch(&self, going_on: &[HeldJob]) -> Vec<PathBuf> {
+    pub(crate) fn left_scratch(&self, going_on: &[ClaimedJob]) -> Vec<PathBuf> {
         let kept: Vec<_> = going_on.iter().map(file_stem).collect();
         let entries = fs::read_dir(self.path.join("jobs")).into_iter().flatten().flatten();
         let left = entries.filter(|entry| !kept.iter().any(|name| entry.file_name() == name.as_str()));
@@ -254,7 +254,7 @@ impl Scratch {
 }
 
 /// A file name for a claim. It has plain characters only, because clients choose job ids.
-pub(crate) fn file_stem(job: &HeldJob) -> String {
+pub(crate) fn file_stem(job: &ClaimedJob) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     let id: String = job.job_id.as_str().chars().take(JOB_CHARS).map(plain).collect();
     // Two claims never have the same epoch, so the epoch makes the name unique.
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_clients_job_id_cannot_name_a_path() {
-        let job = HeldJob { job_id: "..weird id.".parse().unwrap(), epoch: 7 };
+        let job = ClaimedJob { job_id: "..weird id.".parse().unwrap(), epoch: 7 };
         assert_eq!(file_stem(&job), "--weird-id--7");
     }
 }

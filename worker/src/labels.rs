@@ -1,4 +1,4 @@
-//! Labels of the objects that a worker makes in an engine.
+//! Labels, in the sense of Docker, of the objects that a worker makes in an engine.
 
 /// Label with the job's id.
 pub(crate) const LABEL_JOB: &str = "asman.job";

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use protocol::{FinishRequest, HeldJob, JobId, QueueName};
+use protocol::{ClaimedJob, FinishRequest, JobId, QueueName};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::write_durably;
@@ -23,8 +23,8 @@ pub(crate) struct SpooledFinish {
 
 impl SpooledFinish {
     /// The claim that the finish ends.
-    pub(crate) fn job(&self) -> HeldJob {
-        HeldJob { job_id: self.job_id.clone(), epoch: self.finish.epoch }
+    pub(crate) fn job(&self) -> ClaimedJob {
+        ClaimedJob { job_id: self.job_id.clone(), epoch: self.finish.epoch }
     }
 }
 
@@ -39,7 +39,7 @@ impl Spool {
         Self { folder: data.spool_folder() }
     }
 
-    fn path(&self, job: &HeldJob) -> PathBuf {
+    fn path(&self, job: &ClaimedJob) -> PathBuf {
         self.folder.join(format!("{}.json", file_stem(job)))
     }
 
@@ -51,7 +51,7 @@ impl Spool {
     }
 
     /// Removes a finish that the API took or refused.
-    pub(crate) fn remove(&self, job: &HeldJob) {
+    pub(crate) fn remove(&self, job: &ClaimedJob) {
         match std::fs::remove_file(self.path(job)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(%error, job = %job.job_id, "cannot remove a delivered finish from the spool; the next start sends it again");

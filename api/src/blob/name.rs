@@ -2,6 +2,8 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
+use crate::encoding;
+
 /// Longest name that is sent along, in bytes.
 const BYTES_MAX: usize = 255;
 
@@ -31,7 +33,7 @@ impl FileName {
         if ascii == self.0 {
             return format!("attachment; filename=\"{ascii}\"");
         }
-        format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", percent_encoded(&self.0))
+        format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", encoding::segment(&self.0))
     }
 
     /// Adds both to an answer.
@@ -43,11 +45,6 @@ impl FileName {
             }
         }
     }
-}
-
-fn percent_encoded(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 #[cfg(test)]

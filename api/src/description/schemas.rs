@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Definition, ErrorCode, Job, JobId, LogLine, Namespace, Reason, State};
+use protocol::{Definition, ErrorCode, Job, JobId, JobState, LogLine, Namespace, Reason};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaType};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -257,7 +257,7 @@ pub(crate) struct QueueStatus {
 #[schema(rename_all = "camelCase")]
 pub(crate) struct BriefJob {
     /// Where it stands.
-    state: State,
+    state: JobState,
     /// How it ended.
     #[schema(nullable = false)]
     finished_reason: Option<Reason>,
@@ -308,7 +308,7 @@ pub(crate) struct QueueInfo {
     /// Clients with a socket to this process.
     client_count: usize,
     /// State of each listed job.
-    job_states: Vec<State>,
+    job_states: Vec<JobState>,
 }
 
 /// Why a job still waits.

@@ -1,11 +1,11 @@
 //! Gives waiting jobs to waiting workers: one statement per tick answers the requests of all queues.
 //!
-//! Comes in: wants of workers (long polls) and hints that a queue has something to claim. Goes out: claims, each to exactly one
-//! request. At most [`FLIGHTS`] claim statements run at once. Wants and hints that arrive meanwhile form the next one, so an idle
-//! system claims at once and a loaded one claims in hundreds. Two statements never claim from the same queue.
+//! Comes in: claim requests of workers (long polls) and hints that a queue has something to claim. Goes out: claims, each to exactly
+//! one request. At most [`STATEMENTS_MAX`] claim statements run at once. Requests and hints that arrive meanwhile form the next one, so
+//! an idle system claims at once and a loaded one claims in hundreds. Two statements never claim from the same queue.
 //!
 //! Invariant: a claim whose client went away is released at once. A claim whose answer is lost on the way is released when the
-//! worker's heartbeat does not name it. Bounds: [`WANTS_MAX`] wants wait, [`SLOTS_PER_STATEMENT`] jobs a statement.
+//! worker's heartbeat does not name it. Bounds: [`REQUESTS_MAX`] requests wait, [`SLOTS_PER_STATEMENT`] jobs a statement.
 
 mod waiting;
 
@@ -26,9 +26,9 @@ use crate::notifier::Notifier;
 use waiting::{Batch, Waiting};
 
 /// Most claim statements at once.
-const FLIGHTS: usize = 2;
-/// Wants and hints between the handlers and the dispatcher.
-const WANTS_MAX: usize = 50_000;
+const STATEMENTS_MAX: usize = 2;
+/// Requests and hints between the handlers and the dispatcher.
+const REQUESTS_MAX: usize = 50_000;
 /// Most jobs that one statement claims.
 const SLOTS_PER_STATEMENT: usize = 1_000;
 
@@ -40,9 +40,9 @@ const LOOKS: u32 = 8;
 /// A statement for at most so many queues always looks, because its look costs little.
 const QUEUES_ALWAYS_LOOKED_AT: usize = 16;
 
-/// One worker's request.
+/// A worker's claim request that waits for jobs.
 #[derive(Debug)]
-pub(crate) struct WorkerWant {
+pub(crate) struct WaitingRequest {
     pub(crate) qid: Qid,
     pub(crate) worker: WorkerDescription,
     pub(crate) free: Free,
@@ -53,7 +53,7 @@ pub(crate) struct WorkerWant {
 
 #[derive(Debug)]
 enum Message {
-    Want(Box<WorkerWant>),
+    Request(Box<WaitingRequest>),
     Claimable(Qid),
     /// Hints were lost: any queue may have something.
     AnyClaimable,
@@ -69,7 +69,7 @@ pub(crate) struct Dispatcher {
 
 /// What the dispatcher works with.
 #[derive(Clone, Debug)]
-struct Means {
+struct Context {
     db: Db,
     hub: Hub,
     notifier: Notifier,
@@ -80,9 +80,9 @@ struct Means {
 impl Dispatcher {
     /// Starts the task. `poll` is how often it looks at queues with waiting workers without a hint.
     pub(crate) fn start(background: &Background, db: Db, hub: Hub, notifier: Notifier, poll: Duration) -> Self {
-        let (messages, inbox) = mpsc::channel(WANTS_MAX);
-        let means = Means { db, hub, notifier, messages: messages.downgrade() };
-        background.start("the dispatcher", run(means, inbox, poll));
+        let (messages, inbox) = mpsc::channel(REQUESTS_MAX);
+        let context = Context { db, hub, notifier, messages: messages.downgrade() };
+        background.start("the dispatcher", run(context, inbox, poll));
         Self { messages }
     }
 
@@ -115,13 +115,13 @@ impl Dispatcher {
     ) -> Result<Vec<ClaimedRow>, ApiError> {
         let (reply, mut claimed) = oneshot::channel();
         let no_wait = wait.is_zero();
-        let want = WorkerWant { qid, worker, free, no_wait, reply };
-        self.messages.send(Message::Want(Box::new(want))).await.map_err(|_| ApiError::Stopping)?;
+        let request = WaitingRequest { qid, worker, free, no_wait, reply };
+        self.messages.send(Message::Request(Box::new(request))).await.map_err(|_| ApiError::Stopping)?;
         // Without a wait there is still one look at the database, which may take some time.
         let timeout = if no_wait { limits::WAIT_MAX } else { wait };
         match tokio::time::timeout(timeout, &mut claimed).await {
             Ok(Ok(rows)) => Ok(rows),
-            // The worker asked again, and its newer want waits instead of this one.
+            // The worker asked again, and its newer request waits instead of this one.
             Ok(Err(_)) if !self.messages.is_closed() => Ok(Vec::new()),
             Ok(Err(_)) => Err(ApiError::Stopping),
             Err(_) => {
@@ -134,12 +134,12 @@ impl Dispatcher {
 }
 
 /// A finished statement, with the rows that it claimed; none when it failed.
-type Landed = (Batch, Option<Claims>);
+type Finished = (Batch, Option<Claims>);
 
-async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
+async fn run(context: Context, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
     let mut waiting = Waiting::default();
-    let mut flights: JoinSet<Landed> = JoinSet::new();
-    let mut returns = JoinSet::new();
+    let mut statements: JoinSet<Finished> = JoinSet::new();
+    let mut releases = JoinSet::new();
     let mut stop = None;
     // Queues with many classes of jobs, and the task that tidies them up.
     let mut crowded: HashSet<Qid> = HashSet::new();
@@ -152,11 +152,11 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
                 Some(message) => stop = stop.or(take(&mut waiting, message)),
                 None => return,
             },
-            Some(_) = returns.join_next() => {}
-            Some(landed) = flights.join_next() => match landed {
+            Some(_) = releases.join_next() => {}
+            Some(finished) = statements.join_next() => match finished {
                 Ok((batch, claims)) => {
                     crowded.extend(claims.iter().flat_map(|claims| claims.crowded.iter().copied()));
-                    land(&means, &mut waiting, &mut returns, batch, claims.map(|claims| claims.rows));
+                    deliver(&context, &mut waiting, &mut releases, batch, claims.map(|claims| claims.rows));
                 }
                 Err(error) => {
                     // Otherwise its queues would never be looked at again.
@@ -167,7 +167,7 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
             Some(tidied) = tidying.join_next() => drop(tidied),
             () = tokio::time::sleep_until(next_poll) => {
                 waiting.mark_all();
-                metrics::gauge!("asman_claims_waiting").set(waiting.n_wants() as f64);
+                metrics::gauge!("asman_claims_waiting").set(waiting.n_requests() as f64);
                 next_poll = tokio::time::Instant::now() + jittered(poll);
             }
         }
@@ -175,20 +175,20 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
             stop = stop.or(take(&mut waiting, message));
         }
         if let Some(done) = stop {
-            while let Some(Ok((batch, claims))) = flights.join_next().await {
-                land(&means, &mut waiting, &mut returns, batch, claims.map(|claims| claims.rows));
+            while let Some(Ok((batch, claims))) = statements.join_next().await {
+                deliver(&context, &mut waiting, &mut releases, batch, claims.map(|claims| claims.rows));
             }
-            while returns.join_next().await.is_some() {}
+            while releases.join_next().await.is_some() {}
             let _ = done.send(());
             return;
         }
         if tidying.is_empty() && !crowded.is_empty() && tidied_at.is_none_or(|at| at.elapsed() >= TIDY_PAUSE) {
             tidied_at = Some(tokio::time::Instant::now());
-            tidying.spawn(tidy(means.db.clone(), std::mem::take(&mut crowded)));
+            tidying.spawn(tidy(context.db.clone(), std::mem::take(&mut crowded)));
         }
-        while flights.len() < FLIGHTS {
+        while statements.len() < STATEMENTS_MAX {
             let Some(batch) = waiting.next_batch(SLOTS_PER_STATEMENT) else { break };
-            flights.spawn(fly(means.db.clone(), batch));
+            statements.spawn(run_statement(context.db.clone(), batch));
         }
     }
 }
@@ -196,7 +196,7 @@ async fn run(means: Means, mut inbox: mpsc::Receiver<Message>, poll: Duration) {
 /// Handles a message. Returns the channel on which to report that everything has ended.
 fn take(waiting: &mut Waiting, message: Message) -> Option<oneshot::Sender<()>> {
     match message {
-        Message::Want(want) => waiting.add(*want),
+        Message::Request(request) => waiting.add(*request),
         Message::Claimable(qid) => waiting.mark(qid),
         Message::AnyClaimable => waiting.mark_all(),
         Message::Stop(done) => return Some(done),
@@ -210,10 +210,10 @@ fn jittered(poll: Duration) -> Duration {
     poll.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
-async fn fly(db: Db, batch: Batch) -> (Batch, Option<Claims>) {
+async fn run_statement(db: Db, batch: Batch) -> (Batch, Option<Claims>) {
     let start = std::time::Instant::now();
-    let is_looking = batch.wants.len() <= QUEUES_ALWAYS_LOOKED_AT || rand::rng().random_ratio(1, LOOKS);
-    let result = db.claim_and_look(&batch.wants, is_looking).await;
+    let is_looking = batch.groups.len() <= QUEUES_ALWAYS_LOOKED_AT || rand::rng().random_ratio(1, LOOKS);
+    let result = db.claim_and_look(&batch.groups, is_looking).await;
     metrics::histogram!("asman_claim_statement_seconds").record(start.elapsed().as_secs_f64());
     match result {
         Ok(claims) => (batch, Some(claims)),
@@ -242,32 +242,32 @@ async fn tidy(db: Db, queues: HashSet<Qid>) {
 }
 
 /// Sends each row to its waiting request, and releases the rows whose client went away.
-fn land(means: &Means, waiting: &mut Waiting, returns: &mut JoinSet<()>, batch: Batch, rows: Option<Vec<ClaimedRow>>) {
+fn deliver(context: &Context, waiting: &mut Waiting, releases: &mut JoinSet<()>, batch: Batch, rows: Option<Vec<ClaimedRow>>) {
     let is_failed = rows.is_none();
     let mut by_worker: HashMap<(Qid, String), Vec<ClaimedRow>> = HashMap::new();
     for row in rows.unwrap_or_default() {
-        means.hub.hint(row.qid, Kinds::STATES);
-        means.notifier.touch(row.qid, Kinds::STATES);
+        context.hub.hint(row.qid, Kinds::STATES);
+        context.notifier.hint(row.qid, Kinds::STATES);
         by_worker.entry((row.qid, row.worker_id.clone())).or_default().push(row);
     }
     let n_claimed: usize = by_worker.values().map(Vec::len).sum();
     metrics::counter!("asman_jobs_claimed_total").increment(n_claimed as u64);
     let orphans = waiting.resolve(batch, by_worker, is_failed);
     if !orphans.is_empty() {
-        returns.spawn(put_back(means.clone(), orphans));
+        releases.spawn(release_orphans(context.clone(), orphans));
     }
 }
 
-async fn put_back(means: Means, orphans: Vec<ClaimedRow>) {
+async fn release_orphans(context: Context, orphans: Vec<ClaimedRow>) {
     let key = |row: ClaimedRow| ClaimKey { qid: row.qid, job_id: row.job_id, epoch: row.epoch };
     let rows: Vec<_> = orphans.into_iter().map(|row| ReleaseRow::from(key(row))).collect();
-    match means.db.release(&rows).await {
+    match context.db.release(&rows).await {
         Ok(released) => {
             for key in released {
-                means.hub.hint(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
-                means.notifier.touch(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
+                context.hub.hint(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
+                context.notifier.hint(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
                 // The notifier tells the other processes. This process's own workers should not wait for the poll.
-                if let Some(messages) = means.messages.upgrade() {
+                if let Some(messages) = context.messages.upgrade() {
                     // It never waits, because the dispatcher may be waiting for it. The poll compensates for a lost hint.
                     let _ = messages.try_send(Message::Claimable(key.qid));
                 }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{ClearMessage, Jobs, JobsMessage, Namespace, Qid, Reason, ServerMessage, State};
+use protocol::{ClearMessage, JobState, Jobs, JobsMessage, Namespace, Qid, Reason, ServerMessage};
 use sql::{Db, EventCursor, JobRow, Result};
 
 use super::message::{joined, text_of, without_times, workers_message};
@@ -47,7 +47,7 @@ impl Hub {
     pub(super) async fn start_feed(&self, qid: Qid) -> Result<()> {
         let cursor = self.db.event_horizon(qid).await?;
         let rows = self.db.list_jobs(qid).await?;
-        let runs = rows.iter().filter(|row| row.state() == State::Running);
+        let runs = rows.iter().filter(|row| row.state() == JobState::Running);
         let running: HashMap<String, i64> = runs.map(|row| (row.job_id.clone(), row.queued_ms())).collect();
         let logs = read_to_the_end(&self.db, qid, &running).await?;
         self.with(|channels| {
@@ -139,7 +139,7 @@ impl Hub {
         }
         for (qid, rows) in by_queue {
             self.with(|channels| channels.get_mut(&qid).map(|channel| channel.feed.note_running(&rows)));
-            if rows.iter().any(|row| row.state() == State::Finished) {
+            if rows.iter().any(|row| row.state() == JobState::Finished) {
                 // The last lines are sent before the end: clients ignore lines after it.
                 self.send_logs(qid).await?;
                 self.with(|channels| channels.get_mut(&qid).map(|channel| channel.feed.forget_ended(&rows)));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use protocol::State;
+use protocol::JobState;
 use sql::{EventCursor, JobRow, LogCursor};
 
 use super::snapshot::Snapshot;
@@ -35,12 +35,12 @@ impl Position {
 
     /// Jobs whose log lines matter: those that run, and those that ended since the last tick.
     pub(super) fn note_running(&mut self, rows: &[JobRow]) {
-        let alive = rows.iter().filter(|row| row.state() != State::Queued);
+        let alive = rows.iter().filter(|row| row.state() != JobState::Queued);
         self.running.extend(alive.map(|row| (row.job_id.clone(), row.queued_ms())));
     }
 
     pub(super) fn forget_ended(&mut self, rows: &[JobRow]) {
-        for row in rows.iter().filter(|row| row.state() == State::Finished) {
+        for row in rows.iter().filter(|row| row.state() == JobState::Finished) {
             self.running.remove(&row.job_id);
             self.logs.remove(&row.job_id);
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use protocol::{LogLine, State as JobState};
+use protocol::{JobState, LogLine};
 use sql::{JobRow, LogPlace};
 use tokio::time::{Instant, timeout_at};
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::answer::Refusal;
 use super::call::{Call, Subject};
+use crate::encoding;
 use crate::error::ApiError;
-use crate::routes::files::{encode, is_unreserved};
 
 /// Bytes of a text output that an answer shows.
 pub(super) const SHOWN_BYTES_MAX: usize = 16 * 1024;
@@ -108,10 +108,10 @@ fn total(response: &Response) -> Option<u64> {
 pub(super) fn address(call: &Call<'_>, subject: &Subject, name: &str, reference: &DataRef) -> String {
     let last = name.rsplit('/').next().unwrap_or(name);
     match location(call, reference) {
-        Ok(Location::Stored(key)) => format!("{}?name={}", call.visitor.own.file(key), encode(last, is_unreserved)),
+        Ok(Location::Stored(key)) => format!("{}?name={}", call.visitor.own.file(key), encoding::segment(last)),
         Ok(Location::Elsewhere) => reference.value.as_str().unwrap_or_default().to_owned(),
         Ok(Location::Here(_)) | Err(_) => {
-            let path = encode(name, |byte| is_unreserved(byte) || byte == b'/');
+            let path = encoding::path(name);
             format!("{}/outputs/{path}", job_address(call, subject))
         }
     }
@@ -119,9 +119,9 @@ pub(super) fn address(call: &Call<'_>, subject: &Subject, name: &str, reference:
 
 /// The address of a job, where a browser gets the job's page.
 pub(super) fn job_address(call: &Call<'_>, subject: &Subject) -> String {
-    let (root, id) = (call.visitor.own.root(), encode(subject.id.as_str(), is_unreserved));
+    let (root, id) = (call.visitor.own.root(), encoding::segment(subject.id.as_str()));
     match subject.queue.as_ref().filter(|queue| call.visitor.queue.as_ref() != Some(*queue)) {
-        Some(queue) => format!("{root}/q/{}/j/{id}", encode(queue.as_str(), is_unreserved)),
+        Some(queue) => format!("{root}/q/{}/j/{id}", encoding::segment(queue.as_str())),
         None => format!("{root}/j/{id}"),
     }
 }

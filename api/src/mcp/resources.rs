@@ -9,8 +9,8 @@ use super::call::{Call, Subject};
 use super::outputs::{self, job_address};
 use crate::access::Right;
 use crate::description::guide::{GUIDE, Source};
+use crate::encoding;
 use crate::error::ApiError;
-use crate::routes::files::{encode, is_unreserved};
 use crate::routes::jobs::{Page, page};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,7 +26,7 @@ const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 pub(super) fn list(queue: Option<&QueueName>) -> Vec<Resource> {
     let mut list: Vec<Resource> = GUIDE.sources.iter().map(guide_page).collect();
     if let Some(queue) = queue {
-        let name = encode(queue.as_str(), is_unreserved);
+        let name = encoding::segment(queue.as_str());
         let mut jobs = Resource::new(format!("{QUEUE}{name}/jobs"), "jobs");
         jobs.title = Some("Jobs of the queue".to_owned());
         jobs.description = Some(format!("Running jobs, waiting ones, and the last that ended. {DATA}"));

@@ -131,7 +131,7 @@ pub(crate) async fn end_hold(
     let id = app.db.row_id(queue.qid(), id.as_str()).await?;
     let outcome = app.db.cancel_job(queue.qid(), &id, namespace.as_str(), reason, message).await?;
     if matches!(outcome, CancelOutcome::Ended | CancelOutcome::Left) {
-        app.touch(queue.qid(), Kinds::STATES);
+        app.hint(queue.qid(), Kinds::STATES);
     }
     Ok(outcome)
 }

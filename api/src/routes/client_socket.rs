@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
-use protocol::{ClientMessage, ErrorCode, Reason, State as JobState, StateChange, limits};
+use protocol::{ClientMessage, ErrorCode, JobState, Reason, StateChange, limits};
 use sql::SubmitOutcome;
 
 use super::cancel::end_hold;

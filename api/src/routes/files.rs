@@ -14,6 +14,7 @@ use crate::app::{App, AppState};
 use crate::blob::FileName;
 use crate::description::parameters::NamePath;
 use crate::description::schemas::{Refusals, Sentence};
+use crate::encoding;
 use crate::error::ApiError;
 use crate::extract::{IdPath, JobPath, Parts};
 use crate::own_address::OwnAddress;
@@ -178,7 +179,7 @@ async fn send(app: &App, reference: DataRef, asked: Asked) -> Result<Response, A
             }
             match asked.own.key_of(&url) {
                 Some(key) => stored(app, key, asked).await,
-                None => redirect(&encode(&with_name(url, &name), |b| b.is_ascii_graphic())),
+                None => redirect(&encoding::address(&with_name(url, &name))),
             }
         }
         DataRefType::Key => stored(app, &text(), asked).await,
@@ -201,21 +202,10 @@ async fn stored(app: &App, key: &str, asked: Asked) -> Result<Response, ApiError
         super::blobs::check(key)?;
         return app.blobs.get(key, Some(FileName::new(last(&name))), request, true).await;
     }
-    let mut answer = redirect(&format!("{}?name={}", own.file(key), encode(last(&name), is_unreserved)))?;
+    let mut answer = redirect(&format!("{}?name={}", own.file(key), encoding::segment(last(&name))))?;
     // It may contain the host name that this client used.
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
-}
-
-/// The unreserved characters of a URL (RFC 3986, 2.3).
-pub(crate) fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// Percent-encodes special characters: a header may not contain spaces or umlauts, a segment neither `?` nor `/`.
-pub(crate) fn encode(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
-    let piece = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(piece).collect()
 }
 
 /// The last segment of a file's name.
@@ -226,7 +216,7 @@ fn last(name: &str) -> &str {
 /// A stored file is known only by its hash, so the name is added to its address. Every other address stays as it is.
 fn with_name(url: String, name: &str) -> String {
     let is_stored = url.rsplit_once("/f/").is_some_and(|(_, key)| protocol::is_sha256(key));
-    if is_stored { format!("{url}?name={}", encode(last(name), is_unreserved)) } else { url }
+    if is_stored { format!("{url}?name={}", encoding::segment(last(name))) } else { url }
 }
 
 fn redirect(location: &str) -> Result<Response, ApiError> {

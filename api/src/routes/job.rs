@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use protocol::{ErrorCode, Qid, State as JobState, without_login};
+use protocol::{ErrorCode, JobState, Qid, without_login};
 use serde_json::{Value, json};
 
 use crate::access::{Caller, Reader, ReaderOfJob, Right};

@@ -7,7 +7,7 @@
 use axum::Json;
 use axum::extract::State;
 use protocol::report::{JobPage, ListedJob};
-use protocol::{ErrorCode, Qid, State as JobState};
+use protocol::{ErrorCode, JobState, Qid};
 use serde::Deserialize;
 use sql::{Db, PageCursor, PageRow};
 use utoipa::{IntoParams, ToSchema};

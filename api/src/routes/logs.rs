@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
-use protocol::{Qid, State as JobState};
+use protocol::{JobState, Qid};
 use serde::Deserialize;
 use sql::{JobRow, LogPage, LogPlace};
 

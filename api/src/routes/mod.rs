@@ -8,6 +8,7 @@ mod copy;
 pub(crate) mod description;
 pub(crate) mod files;
 mod health;
+mod heartbeat;
 mod history;
 pub(crate) mod job;
 pub(crate) mod jobs;
@@ -133,7 +134,7 @@ fn jobs_anywhere() -> OpenApiRouter<AppState> {
 fn worker_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(worker::claim))
-        .routes(routes!(worker::heartbeat))
+        .routes(routes!(heartbeat::heartbeat))
         .routes(routes!(worker::logs))
         .routes(routes!(worker::finish))
         .routes(routes!(worker::release))

@@ -141,7 +141,7 @@ async fn owner_now(app: &App, qid: Qid, caller: &Caller) -> Result<Option<Vec<u8
 /// All processes use the new policy from now on, and check whether a pause has ended.
 async fn tell(app: &App, qid: Qid) {
     app.policies.forget(qid).await;
-    app.touch(qid, Kinds::POLICY | Kinds::CLAIMABLE);
+    app.hint(qid, Kinds::POLICY | Kinds::CLAIMABLE);
 }
 
 impl PolicyBody {

@@ -1,16 +1,11 @@
 //! `/download/asman`: the program itself, so that workers can run the same version as the API.
 
-use std::path::PathBuf;
-
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use tokio::fs::File;
 use tokio::io::AsyncReadExt;
-use tokio::sync::OnceCell;
 use tokio_util::io::ReaderStream;
 use utoipa::IntoParams;
 
@@ -20,44 +15,10 @@ use crate::access::Caller;
 use crate::app::AppState;
 use crate::description::schemas::{Refusals, Sentence};
 use crate::error::ApiError;
+use crate::program::CHUNK_BYTES;
 
 const VERSION: HeaderName = HeaderName::from_static("x-asman-version");
 const SHA256: HeaderName = HeaderName::from_static("x-asman-sha256");
-/// Bytes of one read of the program.
-const CHUNK_BYTES: usize = 256 * 1024;
-
-/// The executable of this process.
-#[derive(Debug)]
-pub(crate) struct Program {
-    path: Option<PathBuf>,
-    /// Length and hash, computed at the first request.
-    sum: OnceCell<(u64, String)>,
-}
-
-impl Program {
-    pub(crate) fn new(path: Option<PathBuf>) -> Self {
-        Self { path, sum: OnceCell::new() }
-    }
-
-    async fn open(&self) -> Result<(File, u64, &str), ApiError> {
-        let path = self.path.as_ref().ok_or(ApiError::refused(ErrorCode::NoProgram, "this API does not offer a program"))?;
-        let (length, sha256) = self.sum.get_or_try_init(|| sum(File::open(path))).await?;
-        Ok((File::open(path).await?, *length, sha256))
-    }
-}
-
-async fn sum(file: impl Future<Output = std::io::Result<File>>) -> std::io::Result<(u64, String)> {
-    let (mut file, mut hash, mut length) = (file.await?, Sha256::new(), 0);
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let n = file.read(&mut chunk).await?;
-        if n == 0 {
-            return Ok((length, hex::encode(hash.finalize())));
-        }
-        hash.update(&chunk[..n]);
-        length += n as u64;
-    }
-}
 
 /// For which machine.
 #[derive(Deserialize, IntoParams)]

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use protocol::{Finished, Job, LogLine, OmittedLines, Qid, Reason, State as JobState, StateCursor};
+use protocol::{Finished, Job, JobState, LogLine, OmittedLines, Qid, Reason, StateCursor};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};

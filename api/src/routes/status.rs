@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use protocol::{Qid, State as JobState};
+use protocol::{JobState, Qid};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sql::{Counts, JobRow, Needs, WorkerRow};

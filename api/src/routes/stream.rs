@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
-use protocol::{Qid, State as JobState};
+use protocol::{JobState, Qid};
 use serde_json::json;
 use sql::LogPlace;
 

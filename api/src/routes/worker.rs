@@ -1,20 +1,19 @@
-//! The worker API: claim, heartbeat, logs, finish, release. Everything is idempotent.
+//! The worker API: claim, logs, finish, release. Everything is idempotent. The heartbeat is in [`super::heartbeat`].
 
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use protocol::{
-    Claim, ClaimAnswer, ClaimRequest, EndCode, EndFault, EndedJob, ErrorCode, FinishRequest, Free, HeartbeatAnswer,
-    HeartbeatRequest, HeldJob, JobId, JobResult, LogsRequest, Qid, Reason, ReleaseRequest, WorkerDescription, is_end_code,
-    limits,
+    Claim, ClaimAnswer, ClaimRequest, EndCode, EndFault, ErrorCode, FinishRequest, Free, JobId, JobResult, LogsRequest, Qid,
+    Reason, ReleaseRequest, WorkerDescription, is_end_code, limits,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, HeldState, NewChunk, ORPHAN_GRACE, ReleaseRow, WorkerSeen};
+use sql::{Appended, ClaimKey, ClaimedRow, FinishRow, NewChunk, ReleaseRow, WorkerSeen};
 
 use crate::access::{WorkerOf, WorkerOfJob};
-use crate::app::{App, AppState};
+use crate::app::AppState;
 use crate::description::schemas::{Nothing, Refusals, Stale, TooLarge};
 use crate::error::ApiError;
 use crate::extract::{Body, JobPath, QueuePath};
@@ -51,7 +50,7 @@ pub(crate) async fn claim(
     let free = check_free(request.free)?;
     let qid = queue.qid();
     if app.db.register_worker(qid, &request.worker, Some(free)).await? == WorkerSeen::Changed {
-        app.touch(qid, Kinds::WORKERS);
+        app.hint(qid, Kinds::WORKERS);
     }
     if free.jobs == 0 {
         return Ok(Json(ClaimAnswer { jobs: Vec::new(), is_paused: app.policies.is_paused(qid).await? }));
@@ -109,84 +108,6 @@ fn claim_of(row: ClaimedRow) -> Result<Claim, ApiError> {
     })
 }
 
-/// `POST /q/:queue/heartbeat`: report that a worker lives, and learn which of its jobs must end. It answers at once when a job
-/// must end. A worker that stops sends `isLeaving` with its last heartbeat and then counts as disconnected.
-#[utoipa::path(
-    post,
-    path = "/q/{queue}/heartbeat",
-    tag = "workers",
-    params(QueuePath),
-    request_body(
-        content = HeartbeatRequest,
-        example = json!({"workerId": "laptop-1", "jobs": [{"jobId": "my-job", "epoch": 17}], "wait": "5s"}),
-    ),
-    responses((status = 200, description = "Which claims have ended.", body = HeartbeatAnswer), TooLarge, Refusals),
-)]
-pub(crate) async fn heartbeat(
-    State(app): State<AppState>,
-    WorkerOf(queue): WorkerOf,
-    Body(request): Body<HeartbeatRequest>,
-) -> Result<Json<HeartbeatAnswer>, ApiError> {
-    if request.jobs.len() > limits::HEARTBEAT_JOBS_MAX {
-        return Err(ApiError::refused(
-            ErrorCode::InvalidRequest,
-            format!("a heartbeat may name {} jobs", limits::HEARTBEAT_JOBS_MAX),
-        ));
-    }
-    let qid = queue.qid();
-    if request.is_leaving {
-        return part(&app, qid, &request).await.map(Json);
-    }
-    let mut watch = app.hub.watch(qid);
-    let is_unknown = !app.db.heartbeat(qid, request.worker_id.as_str()).await?;
-    let until = tokio::time::Instant::now() + request.wait.0.min(limits::WAIT_MAX);
-    loop {
-        watch.borrow_and_update();
-        let mut answer = compare(&app, qid, &request, ORPHAN_GRACE).await?;
-        answer.is_unknown = is_unknown;
-        if !answer.end.is_empty() || !answer.unknown.is_empty() || is_unknown || request.wait.0.is_zero() {
-            return Ok(Json(answer));
-        }
-        tokio::select! {
-            _ = watch.changed() => {}
-            () = tokio::time::sleep_until(until) => return Ok(Json(answer)),
-            () = app.shutdown.cancelled() => return Ok(Json(answer)),
-        }
-    }
-}
-
-/// The last heartbeat of a worker that stops. No answer to one of its claims is in transit.
-async fn part(app: &App, qid: Qid, request: &HeartbeatRequest) -> Result<HeartbeatAnswer, ApiError> {
-    let answer = compare(app, qid, request, Duration::ZERO).await?;
-    if app.db.leave(qid, request.worker_id.as_str()).await? {
-        app.touch(qid, Kinds::WORKERS);
-    }
-    Ok(answer)
-}
-
-async fn compare(app: &App, qid: Qid, request: &HeartbeatRequest, grace: Duration) -> Result<HeartbeatAnswer, ApiError> {
-    let job_ids: Vec<&str> = request.jobs.iter().map(|held| held.job_id.as_str()).collect();
-    let epochs: Vec<i64> = request.jobs.iter().map(|held| held.epoch).collect();
-    let rows = app.db.compare(qid, request.worker_id.as_str(), &job_ids, &epochs, grace).await?;
-    let mut answer = HeartbeatAnswer { lease_seconds: app.config.lease.0.as_secs_f64(), ..HeartbeatAnswer::default() };
-    let mut orphans = Vec::new();
-    for row in rows {
-        let job_id = JobId::try_from(row.job_id).map_err(ApiError::invalid)?;
-        let epoch = row.epoch;
-        match row.state {
-            HeldState::Held => {}
-            HeldState::Ended(reason) => answer.end.push(EndedJob { job_id, epoch, reason, message: row.message }),
-            HeldState::Unknown => answer.unknown.push(HeldJob { job_id, epoch }),
-            HeldState::Orphan => orphans.push(ClaimKey { qid, job_id: job_id.into(), epoch }.into()),
-        }
-    }
-    if !orphans.is_empty() {
-        let n_orphans = app.release(&orphans).await?.len();
-        metrics::counter!("asman_claims_lost_on_the_way_total").increment(n_orphans as u64);
-    }
-    Ok(answer)
-}
-
 /// `POST /q/:queue/j/:id/logs`: store a chunk of log lines. A repeated chunk is ignored.
 #[utoipa::path(
     post,
@@ -214,7 +135,7 @@ pub(crate) async fn logs(
     let key = ClaimKey { qid, job_id: id.into(), epoch: request.epoch };
     let chunk = NewChunk { key, seq: request.seq, step: request.step, lines: &request.lines };
     match app.db.append_log(&chunk).await? {
-        Appended::Stored => app.touch(qid, Kinds::LOGS),
+        Appended::Stored => app.hint(qid, Kinds::LOGS),
         Appended::Repeated | Appended::Full => {}
         Appended::Stale => return Err(ApiError::StaleEpoch),
     }

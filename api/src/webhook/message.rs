@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 use sha2::Sha256;
 use sql::DueWebhook;
 
+use crate::encoding;
+
 const DELIVERY: HeaderName = HeaderName::from_static("x-asman-delivery");
 const EVENT: HeaderName = HeaderName::from_static("x-asman-event");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-asman-signature");
@@ -27,7 +29,7 @@ struct Message<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct End<'a> {
-    state: protocol::State,
+    state: protocol::JobState,
     reason: &'a str,
     status_code: Option<i64>,
     result_url: String,
@@ -36,7 +38,7 @@ struct End<'a> {
 /// The body of a delivery, the same at every try.
 pub(super) fn body_of(due: &DueWebhook, public_url: Option<&str>) -> Vec<u8> {
     let end = (due.kind == "finished").then(|| End {
-        state: protocol::State::Finished,
+        state: protocol::JobState::Finished,
         reason: due.reason.as_deref().unwrap_or_default(),
         status_code: due.status_code,
         result_url: result_url(due, public_url),
@@ -47,14 +49,12 @@ pub(super) fn body_of(due: &DueWebhook, public_url: Option<&str>) -> Vec<u8> {
 }
 
 fn result_url(due: &DueWebhook, public_url: Option<&str>) -> String {
-    format!("{}/q/{}/j/{}/result.json", public_url.unwrap_or_default(), segment(&due.queue), segment(&due.job_id))
-}
-
-/// Unreserved characters (RFC 3986, 2.3) stay; the rest is percent-encoded.
-fn segment(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let piece = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(piece).collect()
+    format!(
+        "{}/q/{}/j/{}/result.json",
+        public_url.unwrap_or_default(),
+        encoding::segment(&due.queue),
+        encoding::segment(&due.job_id)
+    )
 }
 
 /// The headers of a delivery.

@@ -6,7 +6,7 @@
 //!
 //! Invariants: a delivery is visible only after the commit that made it due; no transaction is open during a request to a
 //! receiver; a row is taken only when its try can begin at once; hosts take turns, so a slow host does not block others. Bounds:
-//! [`FLIGHTS_MAX`] tries at once, [`FLIGHTS_PER_HOST`] of them to one host, each with the timeout of [`GuardedClient`]. A failed
+//! [`TRIES_MAX`] tries at once, [`TRIES_PER_HOST`] of them to one host, each with the timeout of [`GuardedClient`]. A failed
 //! delivery is tried again after a pause that doubles up to [`PAUSE_MAX`], and given up a day after it was first due. If a
 //! receiver answers 429 or 503 with `Retry-After`, the pause has that length, within that day. After a 410 there are no more
 //! tries.
@@ -30,9 +30,9 @@ use crate::batcher::{Batcher, Bounds, Weight};
 use crate::guard::{GuardedClient, RequestError};
 
 /// Most tries at once in this process.
-const FLIGHTS_MAX: usize = 128;
+const TRIES_MAX: usize = 128;
 /// Most tries to one host at once in this process.
-const FLIGHTS_PER_HOST: i32 = 16;
+const TRIES_PER_HOST: i32 = 16;
 /// How often the outbox is read without a hint.
 const POLL: Duration = Duration::from_secs(1);
 /// After a read that found nothing, hints wait this long: most of them are about jobs without webhooks.
@@ -61,7 +61,7 @@ struct Sender {
     client: GuardedClient,
     notes: Arc<Notes>,
     /// One task for each try. It returns the host.
-    flights: JoinSet<String>,
+    tries: JoinSet<String>,
     busy: HashMap<String, i32>,
     /// Hosts up to this one had their turn.
     after: String,
@@ -80,14 +80,14 @@ pub(crate) async fn send(background: Background, app: Arc<App>, client: GuardedC
         app,
         client,
         notes,
-        flights: JoinSet::new(),
+        tries: JoinSet::new(),
         busy: HashMap::new(),
         after: String::new(),
         has_more: true,
         rest_until: Instant::now(),
     };
     sender.run().await;
-    while sender.flights.join_next().await.is_some() {}
+    while sender.tries.join_next().await.is_some() {}
 }
 
 impl Sender {
@@ -103,14 +103,14 @@ impl Sender {
                     tokio::time::sleep_until(self.rest_until).await;
                     self.look().await;
                 }
-                Some(landed) = self.flights.join_next() => {
-                    self.land(landed.ok());
+                Some(tried) = self.tries.join_next() => {
+                    self.note_tried(tried.ok());
                     if self.has_more && self.has_half_a_host() {
                         self.look().await;
                     }
                 }
                 _ = poll.tick() => self.look().await,
-                _ = measure.tick() => measure_backlog(&app.db, self.flights.len()).await,
+                _ = measure.tick() => measure_backlog(&app.db, self.tries.len()).await,
                 () = app.shutdown.cancelled() => return,
             }
         }
@@ -118,16 +118,16 @@ impl Sender {
 
     /// Collects the finished tries, takes as many deliveries as fit, and starts their tries.
     async fn look(&mut self) {
-        while let Some(landed) = self.flights.try_join_next() {
-            self.land(landed.ok());
+        while let Some(tried) = self.tries.try_join_next() {
+            self.note_tried(tried.ok());
         }
-        let room = FLIGHTS_MAX.saturating_sub(self.flights.len());
+        let room = TRIES_MAX.saturating_sub(self.tries.len());
         if room == 0 || self.app.shutdown.is_cancelled() {
             return;
         }
         let busy: Vec<(String, i32)> = self.busy.iter().map(|(host, n)| (host.clone(), *n)).collect();
         let max = i32::try_from(room).unwrap_or(i32::MAX);
-        let wanted = WebhookRoom { busy: &busy, host_max: FLIGHTS_PER_HOST, max, after: &self.after };
+        let wanted = WebhookRoom { busy: &busy, host_max: TRIES_PER_HOST, max, after: &self.after };
         let rows = match self.app.db.claim_webhooks(wanted, self.app.config.webhook_lease.0).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -139,7 +139,7 @@ impl Sender {
         self.note_look(&rows, room);
         for due in rows {
             *self.busy.entry(due.host.clone()).or_default() += 1;
-            self.flights.spawn(deliver(self.client.clone(), Arc::clone(&self.notes), Arc::clone(&self.app), due));
+            self.tries.spawn(deliver(self.client.clone(), Arc::clone(&self.notes), Arc::clone(&self.app), due));
         }
     }
 
@@ -153,7 +153,7 @@ impl Sender {
             // The hosts before the starting host were not read yet.
             self.app.webhooks_due.notify_one();
         }
-        self.has_more = !rows.is_empty() || self.busy.values().any(|n| *n >= FLIGHTS_PER_HOST);
+        self.has_more = !rows.is_empty() || self.busy.values().any(|n| *n >= TRIES_PER_HOST);
         if rows.is_empty() {
             self.rest_until = Instant::now() + REST;
         }
@@ -161,10 +161,10 @@ impl Sender {
 
     /// Whether a read is worth a statement. While all hosts are busy, further tries will end, and the poll comes in any case.
     fn has_half_a_host(&self) -> bool {
-        self.busy.is_empty() || self.busy.values().any(|n| *n <= FLIGHTS_PER_HOST / 2)
+        self.busy.is_empty() || self.busy.values().any(|n| *n <= TRIES_PER_HOST / 2)
     }
 
-    fn land(&mut self, host: Option<String>) {
+    fn note_tried(&mut self, host: Option<String>) {
         let Some(host) = host else {
             // A task that panicked does not report its host, so the counts restart from zero. The leases bound the excess.
             tracing::error!("the task of a webhook failed");

@@ -3,6 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+
 use super::account::Account;
 use crate::data::{DataDirectory, make_private};
 use crate::failure::Failure;
@@ -38,14 +40,7 @@ fn folder_for(root: &Path) -> PathBuf {
 
 /// The URL of a database behind the socket in `folder`.
 pub(crate) fn url(folder: &Path, database: &str) -> String {
-    let mut host = String::new();
-    for byte in folder.as_os_str().as_encoded_bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            host.push(char::from(*byte));
-        } else {
-            host.push_str(&format!("%{byte:02X}"));
-        }
-    }
+    let host = percent_encode(folder.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
     format!("postgres://asman@{host}/{database}")
 }
 

@@ -6,19 +6,8 @@
 -- locks: the claimed queued rows, and in a queue of several classes rows looked at, for this statement; rows that another claim
 --        has locked are skipped
 -- index: waiting_class_place, queued_pkey, job_pkey, running_pkey, definition_pkey, login_pkey
-with head as (
-  select k.class from (
-    select distinct f.priority, f.seq, c.class
-    from (select w.class, w.priority, w.seq from asman.waiting_class w
-      where w.qid = $1 and (select p.is_paused from asman.policy p where p.qid = $1) is not true
-      order by w.priority, w.seq limit 500) c
-    cross join lateral (
-      select q.priority, q.seq from asman.queued q
-      where q.qid = $1 and q.class = c.class and (q.not_before is null or q.not_before <= now())
-      order by q.class, q.priority, q.seq limit 1) f) k
-  order by k.priority, k.seq limit least($3::int8 + 4, 100)),
-pick as materialized (
-  select q.*, j.definition_hash from head h
+with pick as materialized (
+  select q.*, j.definition_hash from asman.classes_in_order($1, $3) h
   cross join lateral (
     select q.ctid as row_ctid, q.job_key, q.priority, q.seq from asman.queued q
     where q.qid = $1 and q.class = h.class and (q.not_before is null or q.not_before <= now())

@@ -3,19 +3,8 @@
 -- out:   job_id text, body text
 -- locks: none
 -- index: waiting_class_place, queued_pkey, job_pkey, definition_pkey
-with head as (
-  select k.class from (
-    select distinct f.priority, f.seq, c.class
-    from (select w.class, w.priority, w.seq from asman.waiting_class w
-      where w.qid = $1 and (select p.is_paused from asman.policy p where p.qid = $1) is not true
-      order by w.priority, w.seq limit 500) c
-    cross join lateral (
-      select q.priority, q.seq from asman.queued q
-      where q.qid = $1 and q.class = c.class and (q.not_before is null or q.not_before <= now())
-      order by q.class, q.priority, q.seq limit 1) f) k
-  order by k.priority, k.seq limit least($2::int8 + 4, 100)),
-pick as (
-  select q.*, j.job_id, j.definition_hash from head h
+with pick as (
+  select q.*, j.job_id, j.definition_hash from asman.classes_in_order($1, $2) h
   cross join lateral (
     select q.job_key, q.priority, q.seq from asman.queued q
     where q.qid = $1 and q.class = h.class and (q.not_before is null or q.not_before <= now())

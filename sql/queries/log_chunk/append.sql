@@ -4,12 +4,12 @@
 -- out:   outcome text: 'stored', 'repeated', 'full' or 'stale'
 -- locks: none that other statements wait for
 -- index: job_name, running_pkey, log_chunk_pkey
-with held as (
+with live as (
   select r.claimed_at, j.queued_at from asman.job_named($1, $2) j
   cross join lateral (select k.claimed_at from asman.running k where k.job_key = j.key and k.epoch = $3 limit 1) r),
 last as (
   select l.epoch, l.seq, l.build_lines_after, l.run_lines_after,
-    case when l.claimed_at >= (select h.queued_at from held h) then l.bytes_after else 0 end as bytes_after
+    case when l.claimed_at >= (select h.queued_at from live h) then l.bytes_after else 0 end as bytes_after
   from asman.log_chunk l
   where l.job_id = $2 and l.qid = $1 order by l.epoch desc, l.seq desc limit 1),
 added as (
@@ -18,10 +18,10 @@ added as (
     coalesce(l.build_lines_after, 0) + case when $5 = 'Running' then 0 else $6 end,
     coalesce(l.run_lines_after, 0) + case when $5 = 'Running' then $6 else 0 end,
     coalesce(l.bytes_after, 0) + $7, h.claimed_at
-  from held h left join last l on true
+  from live h left join last l on true
   where (l.epoch is null or (l.epoch, l.seq) < ($3, $4)) and coalesce(l.bytes_after, 0) + $7 <= $9
   on conflict do nothing returning seq)
-select case when not exists (select from held) then 'stale'
+select case when not exists (select from live) then 'stale'
   when exists (select from added) then 'stored'
   when exists (select from last l where (l.epoch, l.seq) >= ($3, $4)) then 'repeated'
   else 'full' end as outcome

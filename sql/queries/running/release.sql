@@ -13,7 +13,7 @@ with back as materialized (
 gone as (
   delete from asman.running r using back b where r.job_key = any (array[b.key]) and r.epoch = b.epoch
   returning r.*, b.job_id, b.code, b.fault, b.message, b.code is not null and r.n_released + 1 >= $7::int2 as is_final,
-    format('given up after it was given back %s times; the last cause: %s', r.n_released + 1, coalesce(b.message, b.code)) as farewell),
+    format('given up after it was given back %s times; the last cause: %s', r.n_released + 1, coalesce(b.message, b.code)) as final_message),
 whole as materialized (
   select g.*, j.class, j.priority, j.queued_at,
     case when g.code is not null and not g.is_final then nextval('asman.queued_seq') else j.seq end as seq
@@ -27,14 +27,14 @@ moved as (
   update asman.job j set seq = w.seq from whole w where j.key = any (array[w.job_key]) and w.code is not null and not w.is_final),
 ended as (
   insert into asman.finished (job_key, epoch, queued_at, claimed_at, qid, attempt, is_item, reason, code, fault, message, worker_id, result)
-  select job_key, epoch, queued_at, claimed_at, qid, attempt, class = 0, 'Error', 'released-too-often', 'machine', farewell, worker_id,
+  select job_key, epoch, queued_at, claimed_at, qid, attempt, class = 0, 'Error', 'released-too-often', 'machine', final_message, worker_id,
     json_build_object('isTimedOut', false, 'outputs', json_build_object(), 'error', json_build_object('statusCode', null,
-      'json', json_build_object('message', farewell, 'code', code, 'fault', fault)))
+      'json', json_build_object('message', final_message, 'code', code, 'fault', fault)))
   from whole where is_final),
 noted as (
   insert into asman.event (qid, job_keys, epochs, kind, reason, code, fault, worker_id, attempt, claimed_at, message)
   select qid, array[job_key], array[epoch], case when is_final then 'finished' else 'released' end, case when is_final then 'Error' end,
     case when is_final then 'released-too-often' else code end, case when is_final then 'machine' else fault end, worker_id, attempt,
-    claimed_at, case when is_final then farewell else message end
+    claimed_at, case when is_final then final_message else message end
   from whole)
 select qid, job_id, epoch from whole;

@@ -54,7 +54,7 @@ type OnProgress = (progress: Progress) => void
 /** The result of one try. `away`: no server answered. */
 type Outcome = { readonly is: "stored" } | { readonly is: "away" } | { readonly is: "refused" | "failed"; readonly why: string }
 
-interface Flight {
+interface ActiveUpload {
   readonly done: Promise<void>
   readonly shares: Set<OnProgress>
   readonly abort: AbortController
@@ -65,7 +65,7 @@ export class Uploader {
   readonly #put: Put
   readonly #headersOf: (url: string) => HeaderValues
   readonly #known = new Set<string>()
-  readonly #flights = new Map<string, Flight>()
+  readonly #active = new Map<string, ActiveUpload>()
   readonly #queue: (() => void)[] = []
   #nBusy = 0
 
@@ -87,27 +87,27 @@ export class Uploader {
   upload(upload: Upload, onShare: OnProgress, signal: AbortSignal): Promise<void> {
     const url = `${upload.base}/f/${upload.hash}`
     if (this.#known.has(url)) return Promise.resolve()
-    const flight = this.#flights.get(url) ?? this.#start(url, upload.body)
-    flight.shares.add(onShare)
-    signal.addEventListener("abort", () => this.#leave(flight, onShare), { once: true })
-    return flight.done
+    const active = this.#active.get(url) ?? this.#start(url, upload.body)
+    active.shares.add(onShare)
+    signal.addEventListener("abort", () => this.#leave(active, onShare), { once: true })
+    return active.done
   }
 
-  #leave({ shares, abort }: Flight, onShare: OnProgress): void {
+  #leave({ shares, abort }: ActiveUpload, onShare: OnProgress): void {
     shares.delete(onShare)
     setTimeout(() => { if (shares.size === 0) abort.abort() }, GRACE_MS)
   }
 
-  #start(url: string, body: Blob): Flight {
+  #start(url: string, body: Blob): ActiveUpload {
     const shares = new Set<OnProgress>()
     const abort = new AbortController()
     const tell = (progress: Progress): void => shares.forEach((listener) => listener(progress))
     const done = this.#turn(() => this.#retry(url, body, tell, abort.signal))
       .then(() => this.#remember(url))
-      .finally(() => this.#flights.delete(url))
-    const flight = { done, shares, abort }
-    this.#flights.set(url, flight)
-    return flight
+      .finally(() => this.#active.delete(url))
+    const active = { done, shares, abort }
+    this.#active.set(url, active)
+    return active
   }
 
   async #turn<T>(work: () => Promise<T>): Promise<T> {

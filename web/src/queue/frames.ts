@@ -1,6 +1,6 @@
 /** The messages of a server on the socket. Everything is checked, because the server is not trusted. */
 import { isObject } from "../definition/shape.ts"
-import type { Fault, Job, LogLine, LogsMessage, Missing, MissingCode, Reason, State, Step, Worker } from "../wire.ts"
+import type { Fault, Job, LogLine, LogsMessage, Missing, MissingCode, Reason, JobState, Step, Worker } from "../wire.ts"
 import type { Cursor } from "./joined.ts"
 
 /** Most UTF-16 units of one frame; larger ones are dropped. A snapshot of 10,000 jobs has about 3 MiB. */
@@ -21,7 +21,7 @@ export type Frame =
 const WHY_MAX = 20
 const CODE = /^[a-z0-9][a-z0-9-]{0,63}$/
 const FAULTS: ReadonlySet<unknown> = new Set<Fault>(["job", "machine", "network", "settings", "cluster"])
-const STATES: ReadonlySet<unknown> = new Set<State>(["Queued", "Running", "Finished", "Removed"])
+const STATES: ReadonlySet<unknown> = new Set<JobState>(["Queued", "Running", "Finished", "Removed"])
 const REASONS: ReadonlySet<unknown> = new Set<Reason>([
   "Success", "Error", "TimedOut", "Cancelled", "WorkerLost", "JobReplacedByClient", "Deleted",
 ])
@@ -76,7 +76,7 @@ export function readJob(value: unknown): Job | undefined {
   if (state === "Finished" && !REASONS.has(reason)) return undefined
   return {
     ...optional(rest),
-    state: state as State,
+    state: state as JobState,
     time,
     queuedTime: isTime(queuedTime) ? queuedTime : time,
     worker: typeof worker === "string" ? worker.slice(0, NAME_CHARS_MAX) : "",

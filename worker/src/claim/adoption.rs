@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use protocol::{HeldJob, ParsedDefinition};
+use protocol::{ClaimedJob, ParsedDefinition};
 
 use super::Session;
 use super::capacity::Needs;
@@ -27,8 +27,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn job(&self) -> HeldJob {
-        HeldJob { job_id: self.kept.claim.job_id.clone(), epoch: self.kept.claim.epoch }
+    fn job(&self) -> ClaimedJob {
+        ClaimedJob { job_id: self.kept.claim.job_id.clone(), epoch: self.kept.claim.epoch }
     }
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn sort(engine: &dyn Engine, data: &DataDirectory) -> Result<Ve
 /// Returns None for a container that has not started, or whose claim or log cannot be read.
 fn running(data: &DataDirectory, left: &Left) -> Option<Running> {
     let job_id = left.labels.get(LABEL_JOB)?.parse().ok()?;
-    let job = HeldJob { job_id, epoch: left.labels.get(LABEL_EPOCH)?.parse().ok()? };
+    let job = ClaimedJob { job_id, epoch: left.labels.get(LABEL_EPOCH)?.parse().ok()? };
     let scratch = data.scratch(&job);
     let kept = scratch.kept_claim().ok().filter(|kept| kept.claim.job_id == job.job_id && kept.claim.epoch == job.epoch)?;
     let log = KeptChunk::read(&scratch.log()).ok()?;
@@ -84,7 +84,7 @@ pub(super) fn take_over(sessions: &[Arc<Session>], left: Vec<Running>) {
     }
 }
 
-fn discard(session: Arc<Session>, job: HeldJob, container: String) {
+fn discard(session: Arc<Session>, job: ClaimedJob, container: String) {
     let tasks = session.common.tasks.clone();
     tasks.spawn(async move { session.remove(&job, Some(&container)).await });
 }

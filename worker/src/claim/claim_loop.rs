@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use protocol::{Claim, ClaimAnswer, ClaimRequest, Free, HeldJob, ParsedDefinition, limits};
+use protocol::{Claim, ClaimAnswer, ClaimRequest, ClaimedJob, Free, ParsedDefinition, limits};
 use tokio::time::{Instant, sleep_until};
 
 use super::capacity::Needs;
 use super::delivery::{Leftover, deliver_leftovers};
 use super::fair_share::FairShare;
+use super::fault_pause::FaultPause;
 use super::job::{Work, work};
 use super::queues::QueueShare;
-use super::recovery::Recovery;
 use super::{Common, Session};
 use crate::answer::ApiError;
 use crate::backoff::Backoff;
@@ -45,7 +45,7 @@ pub(super) async fn run(sessions: &[Arc<Session>], shares: Vec<QueueShare>, left
         common: Arc::clone(&first.common),
         shares: FairShare::new(sessions.iter().cloned().zip(weights)),
         paces: sessions.iter().map(|_| Pace::new()).collect(),
-        recovery: Recovery::new(),
+        fault_pause: FaultPause::new(),
     };
     while asker.common.jobs_left.load(Ordering::Relaxed) > 0 {
         asker.ask().await;
@@ -65,7 +65,7 @@ struct Asker {
     common: Arc<Common>,
     shares: FairShare,
     paces: Vec<Pace>,
-    recovery: Recovery,
+    fault_pause: FaultPause,
 }
 
 /// When a queue may be asked again.
@@ -107,7 +107,7 @@ impl Asker {
         if free.jobs == 0 {
             tokio::select! {
                 _ = freed.changed() => (),
-                () = self.common.is_unwell.notified() => self.recovery.until_well(&self.common).await,
+                () = self.common.is_unwell.notified() => self.fault_pause.until_well(&self.common).await,
             }
             return;
         }
@@ -122,7 +122,7 @@ impl Asker {
             _ = engine.changed() => false,
         };
         if is_unwell {
-            self.recovery.until_well(&common).await;
+            self.fault_pause.until_well(&common).await;
         }
     }
 
@@ -255,7 +255,7 @@ impl Common {
 
 /// Starts a claimed job. Returns false when there is no room for it or the worker holds the claim already.
 fn admit(session: &Arc<Session>, claim: Claim) -> bool {
-    let job = HeldJob { job_id: claim.job_id.clone(), epoch: claim.epoch };
+    let job = ClaimedJob { job_id: claim.job_id.clone(), epoch: claim.epoch };
     let Some(held) = session.claims.add(job) else { return false };
     let parsed = ParsedDefinition::parse_stored(claim.definition.get());
     let needs = parsed.as_ref().map(Needs::from).unwrap_or_default();

@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 
-use protocol::HeldJob;
+use protocol::ClaimedJob;
 
 use super::Session;
 use super::capacity::Slot;
@@ -24,7 +24,7 @@ const REFUSALS_MAX: u32 = 6;
 
 /// What to remove after one job.
 pub(super) struct Cleanup {
-    pub(super) job: HeldJob,
+    pub(super) job: ClaimedJob,
     pub(super) container: Option<String>,
     /// The container has ended.
     pub(super) has_ended: bool,
@@ -50,7 +50,7 @@ impl Session {
     }
 
     /// Removes the container and the scratch folder. The next start removes what could not be removed now.
-    pub(super) async fn remove(&self, job: &HeldJob, container: Option<&String>) {
+    pub(super) async fn remove(&self, job: &ClaimedJob, container: Option<&String>) {
         if let Some(id) = container
             && let Err(fault) = self.remove_container(id).await
         {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use protocol::{EndCode, JobId, Reason, ReleaseRequest};
 
 use super::Session;
-use super::claims::HeldClaim;
+use super::claims::LiveClaim;
 use crate::answer::ApiError;
 use crate::backoff::Backoff;
 use crate::spool::SpooledFinish;
@@ -20,7 +20,7 @@ const LAST_ATTEMPT: Duration = Duration::from_secs(5);
 
 /// A finish of an earlier run with its queue's session, and the held claim that keeps it in the heartbeat. For a queue that this run
 /// does not serve, the session is another queue's and there is no held claim: the finish is sent at once, before the lease runs out.
-pub(super) type Leftover = (Arc<Session>, Option<HeldClaim>, SpooledFinish);
+pub(super) type Leftover = (Arc<Session>, Option<LiveClaim>, SpooledFinish);
 
 /// Adds the claims of finishes that earlier runs could not deliver. Call it before the first heartbeat, because a heartbeat that leaves
 /// out a claim ends the claim.
@@ -75,7 +75,7 @@ impl Session {
     }
 
     /// Releases a claim. Without a reason the release has no penalty for the job.
-    pub(super) async fn release(&self, held: &HeldClaim, why: Option<(EndCode, String)>) {
+    pub(super) async fn release(&self, held: &LiveClaim, why: Option<(EndCode, String)>) {
         let job = &held.job.job_id;
         held.stop.close();
         let (code, message) = why.unzip();

@@ -21,7 +21,7 @@ const GATHER: Duration = Duration::from_millis(50);
 const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
 
 /// Longest wait for the last heartbeat: the worker ends even when the API does not answer.
-const FAREWELL_MAX: Duration = Duration::from_secs(2);
+const LAST_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Sends heartbeats for ever; the caller aborts it.
 pub(super) async fn run(session: Arc<Session>) {
@@ -87,7 +87,8 @@ pub(super) async fn last(sessions: &[Arc<Session>]) {
             wait: protocol::Duration(Duration::ZERO),
             is_leaving: true,
         };
-        let is_heard = matches!(timeout(FAREWELL_MAX, session.common.api.heartbeat(&session.queue, &request)).await, Ok(Ok(_)));
+        let is_heard =
+            matches!(timeout(LAST_HEARTBEAT_TIMEOUT, session.common.api.heartbeat(&session.queue, &request)).await, Ok(Ok(_)));
         if !is_heard {
             tracing::debug!("the last heartbeat did not reach the API; it counts the worker as gone when the lease runs out");
         }
@@ -98,7 +99,7 @@ pub(super) async fn last(sessions: &[Arc<Session>]) {
 /// Stops the jobs whose claims have ended. Returns whether the answer had any news.
 fn apply(session: &Session, answer: &HeartbeatAnswer) -> bool {
     for ended in &answer.end {
-        let held = protocol::HeldJob { job_id: ended.job_id.clone(), epoch: ended.epoch };
+        let held = protocol::ClaimedJob { job_id: ended.job_id.clone(), epoch: ended.epoch };
         if session.claims.revoke(&held) {
             session.common.api.stats.ended.add(1);
             tracing::debug!(job = %ended.job_id, reason = ended.reason.as_str(), "the API ended the job");

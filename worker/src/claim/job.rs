@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
-use protocol::{Claim, FinishRequest, HeldJob, InvalidDefinition, ParsedDefinition, Step};
+use protocol::{Claim, ClaimedJob, FinishRequest, InvalidDefinition, ParsedDefinition, Step};
 use tokio::task::JoinHandle;
 
 use super::Session;
 use super::capacity::Slot;
-use super::claims::HeldClaim;
+use super::claims::LiveClaim;
 use super::cleanup::Cleanup;
 use crate::data_directory::{KeptClaim, Scratch};
 use crate::ends::{self, Course, RunError};
@@ -21,7 +21,7 @@ pub(super) struct Work {
     pub(super) claim: Claim,
     pub(super) parsed: Result<ParsedDefinition, InvalidDefinition>,
     pub(super) slot: Slot,
-    pub(super) held: HeldClaim,
+    pub(super) held: LiveClaim,
     /// The container that an earlier worker process started, and the log until then.
     pub(super) running: Option<(String, Option<KeptChunk>)>,
 }
@@ -96,7 +96,7 @@ async fn close_log(
 }
 
 impl Session {
-    fn folders(&self, claim: &Claim, slot: &Slot, job: &HeldJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
+    fn folders(&self, claim: &Claim, slot: &Slot, job: &ClaimedJob) -> std::io::Result<(Scratch, std::path::PathBuf)> {
         let scratch = self.common.data.make_scratch(job)?;
         scratch.keep_claim(&KeptClaim { queue: self.queue.clone(), claim: claim.clone(), gpus: slot.gpus.clone() })?;
         // Jobs of strangers share no folder, not even with jobs of the same stranger.
@@ -105,7 +105,7 @@ impl Session {
     }
 
     /// Releases a job that has no result, unless its claim was revoked.
-    async fn release_failed(&self, error: Option<RunError>, held: HeldClaim) {
+    async fn release_failed(&self, error: Option<RunError>, held: LiveClaim) {
         let why = error.as_ref().and_then(|error| Some((error.code()?, error.to_string())));
         if let Some((code, cause)) = &why {
             let (job, fault) = (&held.job.job_id, code.fault().as_str());

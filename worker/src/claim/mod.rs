@@ -24,11 +24,11 @@ mod cleanup;
 mod delivery;
 mod engine;
 mod fair_share;
+mod fault_pause;
 mod heartbeat;
 mod idle;
 mod job;
 pub(crate) mod queues;
-mod recovery;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -149,7 +149,7 @@ async fn a_worker_says_that_it_ends_last_of_all_and_once_for_each_queue() {
 async fn an_api_that_does_not_answer_keeps_no_worker_from_its_end() {
     let worker = TestWorker::start().await;
     worker.api.until("a heartbeat", |heard| (!heard.heartbeats.is_empty()).then_some(())).await;
-    worker.api.with(|heard| heard.answers_no_farewell = true);
+    worker.api.with(|heard| heard.answers_no_last_heartbeat = true);
     let start = std::time::Instant::now();
     worker.drain().await;
     assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::fault::Fault;
 use super::{CONTENT_TYPE, S3};
 use crate::blob::{FileName, IMMUTABLE};
+use crate::encoding;
 use crate::error::ApiError;
 use protocol::is_sha256;
 
@@ -59,7 +60,7 @@ impl S3 {
             let Some(hash) = &hash else { return };
             let uri = request.uri();
             let joint = if uri.contains('?') { '&' } else { '?' };
-            let bound = format!("{uri}{joint}x-amz-checksum-sha256={}", encode(hash));
+            let bound = format!("{uri}{joint}x-amz-checksum-sha256={}", encoding::segment(hash));
             // The parts are valid, so this cannot fail.
             let _ = request.set_uri(bound);
         });
@@ -91,16 +92,7 @@ fn config(lifetime: Duration) -> Result<PresigningConfig, ApiError> {
         .map_err(|error| ApiError::from(std::io::Error::other(DisplayErrorContext(error).to_string())))
 }
 
-/// Base64 in a query: three of its characters mean something else there.
-fn encode(base64: &str) -> String {
-    base64.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
-}
-
 /// An object as the source of a copy, percent-encoded.
 pub(super) fn copy_source(bucket: &str, object: &str) -> String {
-    let piece = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    format!("{bucket}/{object}").bytes().map(piece).collect()
+    encoding::path(&format!("{bucket}/{object}"))
 }

@@ -61,7 +61,7 @@ async fn claim_now(call: &Call, worker_id: &str, n: i64, lease: Option<Duration>
         });
     }
     if !items.is_empty() {
-        call.app.touch(call.qid, Kinds::STATES);
+        call.app.hint(call.qid, Kinds::STATES);
         metrics::counter!("asman_jobs_claimed_total").increment(items.len() as u64);
     }
     Ok(items)

@@ -5,7 +5,7 @@
 use axum::extract::Query;
 use axum::http::Uri;
 use axum::response::Response;
-use protocol::{ErrorCode, HistoryEntry, Reason, Stage, State, limits};
+use protocol::{ErrorCode, HistoryEntry, JobState, Reason, Stage, limits};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -105,7 +105,7 @@ pub(super) async fn remove(call: Call) -> Result<Response, Refusal> {
     if call.app.db.remove_items(call.qid, &[id], None).await?.is_empty() {
         return Err(Refusal::Refused(ErrorCode::NoItem, not_in_queue(id)));
     }
-    call.app.touch(call.qid, Kinds::STATES);
+    call.app.hint(call.qid, Kinds::STATES);
     Ok(ok("null".to_owned()))
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn purge(call: Call) -> Result<Response, Refusal> {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let gone = if ids.is_empty() { Vec::new() } else { call.app.db.remove_items(call.qid, &ids, Some(stage)).await? };
         if !gone.is_empty() {
-            call.app.touch(call.qid, Kinds::STATES);
+            call.app.hint(call.qid, Kinds::STATES);
         }
         n_gone += gone.len();
         // Nothing was deleted: the remaining items left the stage by themselves. It does not wait for items that keep coming.
@@ -137,11 +137,11 @@ pub(super) async fn history(call: Call) -> Result<Response, Refusal> {
     }
     let entry = |entry: &HistoryEntry| {
         let stage = match (entry.state, entry.reason) {
-            (State::Queued, _) => Some(Stage::Waiting),
-            (State::Running, _) => Some(Stage::Processing),
-            (State::Finished, Some(Reason::Success)) => Some(Stage::Success),
-            (State::Finished, Some(Reason::Deleted)) | (State::Removed, _) => None,
-            (State::Finished, _) => Some(Stage::Fail),
+            (JobState::Queued, _) => Some(Stage::Waiting),
+            (JobState::Running, _) => Some(Stage::Processing),
+            (JobState::Finished, Some(Reason::Success)) => Some(Stage::Success),
+            (JobState::Finished, Some(Reason::Deleted)) | (JobState::Removed, _) => None,
+            (JobState::Finished, _) => Some(Stage::Fail),
         };
         json!({"event": entry.event, "status": stage.map(Stage::number), "time": entry.time, "attempt": entry.attempt,
             "worker_id": entry.worker, "reason": entry.reason, "message": entry.message})

@@ -27,7 +27,7 @@ pub(super) async fn put(mut call: Call) -> Result<Response, Refusal> {
     for chunk in chunks(&items) {
         let added: HashSet<usize> = call.app.db.add_items(call.qid, chunk, None).await?.into_iter().collect();
         if !added.is_empty() {
-            call.app.touch(call.qid, Kinds::STATES | Kinds::CLAIMABLE);
+            call.app.hint(call.qid, Kinds::STATES | Kinds::CLAIMABLE);
         }
         let left = chunk.iter().enumerate().filter(|(n, _)| !added.contains(n));
         skipped.extend(left.map(|(_, staged)| format!("Item '{}' already in queue. Skipping.", staged.item.id)));
@@ -50,7 +50,7 @@ pub(super) async fn requeue(mut call: Call) -> Result<Response, Refusal> {
         let wanted: Vec<&str> = rows.iter().map(String::as_str).filter(|id| met.insert(*id)).collect();
         let again: HashSet<String> = call.app.db.requeue_items(call.qid, &wanted).await?.into_iter().collect();
         if !again.is_empty() {
-            call.app.touch(call.qid, Kinds::STATES | Kinds::CLAIMABLE);
+            call.app.hint(call.qid, Kinds::STATES | Kinds::CLAIMABLE);
         }
         let left = chunk.iter().zip(&rows).filter(|(_, row)| !again.contains(*row));
         skipped.extend(left.map(|(id, _)| format!("Item '{id}' not in a FAIL state. Skipping.")));

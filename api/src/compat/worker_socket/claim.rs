@@ -14,7 +14,7 @@ impl Worker {
         let (app, qid) = (&self.connection.app, self.connection.queue.qid());
         if app.db.claim_one(qid, job_id.as_str(), worker.as_str()).await?.is_some() {
             metrics::counter!("asman_jobs_claimed_total").increment(1);
-            app.touch(qid, Kinds::STATES);
+            app.hint(qid, Kinds::STATES);
             return Ok(());
         }
         self.held(worker, job_id).await.map(|_| ())

@@ -91,7 +91,7 @@ pub(super) fn newly_queued(text: &str) -> Vec<String> {
         return Vec::new();
     }
     let Ok(ServerMessage::JobStateUpdates(message)) = serde_json::from_str(text) else { return Vec::new() };
-    let queued = message.state.jobs.into_iter().filter(|(_, job)| job.state == protocol::State::Queued);
+    let queued = message.state.jobs.into_iter().filter(|(_, job)| job.state == protocol::JobState::Queued);
     queued.map(|(job_id, _)| job_id).take(UNASKED_MAX).collect()
 }
 

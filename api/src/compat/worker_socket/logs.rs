@@ -29,7 +29,7 @@ impl Worker {
         for lines in chunks(lines) {
             self.append_chunk(key, step, lines).await?;
         }
-        self.connection.app.touch(key.qid, Kinds::LOGS);
+        self.connection.app.hint(key.qid, Kinds::LOGS);
         Ok(())
     }
 

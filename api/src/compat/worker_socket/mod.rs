@@ -18,7 +18,7 @@ use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
-use protocol::{ErrorCode, ServerMessage, State as JobState, StateChange, WorkerId, WorkerMessage, WorkerRegistration, limits};
+use protocol::{ErrorCode, JobState, ServerMessage, StateChange, WorkerId, WorkerMessage, WorkerRegistration, limits};
 use sql::WorkerSeen;
 
 use crate::access::{Caller, Right, WorkerOf};
@@ -136,7 +136,7 @@ impl Worker {
         let (app, qid) = (&self.connection.app, self.connection.queue.qid());
         if let Ok(seen) = app.db.register_worker(qid, &worker, None).await {
             if seen == WorkerSeen::Changed {
-                app.touch(qid, Kinds::WORKERS);
+                app.hint(qid, Kinds::WORKERS);
             }
             self.id = Some(worker.id);
         }

@@ -28,7 +28,7 @@ const PAGES: [(&str, &str); 17] = [
     ("errors", include_str!("../../../../docs/errors.md")),
     ("sockets", include_str!("../../../../docs/sockets.md")),
     ("workers", include_str!("../../../../docs/workers.md")),
-    ("worker", include_str!("../../../../docs/worker.md")),
+    ("worker-reference", include_str!("../../../../docs/worker-reference.md")),
     ("isolation", include_str!("../../../../docs/isolation.md")),
     ("clusters", include_str!("../../../../docs/clusters.md")),
     ("operations", include_str!("../../../../docs/operations.md")),

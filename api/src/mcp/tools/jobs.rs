@@ -1,6 +1,6 @@
 //! Existing jobs: the state of one, their list, the cancel of one, the address of one.
 
-use protocol::{Namespace, Reason, State as JobState};
+use protocol::{JobState, Namespace, Reason};
 use rmcp::schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;

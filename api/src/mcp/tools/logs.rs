@@ -121,7 +121,7 @@ async fn get_job_logs(call: &Call<'_>, given: LogArguments) -> Outcome {
         }
     }
     let cursor = since + i64::try_from(lines.len()).unwrap_or(0);
-    let is_final = job.state() == protocol::State::Finished && !has_more;
+    let is_final = job.state() == protocol::JobState::Finished && !has_more;
     let sentence = match (has_more, is_final) {
         (true, _) => "There are more lines: call again with cursor.",
         (false, true) => "That is the end of the log.",

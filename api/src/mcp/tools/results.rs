@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{DataRef, ErrorCode, Finished, Reason, State as JobState};
+use protocol::{DataRef, ErrorCode, Finished, JobState, Reason};
 use rmcp::schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};

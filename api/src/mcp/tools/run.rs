@@ -1,6 +1,6 @@
 //! New jobs: check, submit, run to the end, follow.
 
-use protocol::State as JobState;
+use protocol::JobState;
 use rmcp::schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;

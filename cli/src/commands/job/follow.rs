@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use protocol::{JobId, LogLine, QueueName, State};
+use protocol::{JobId, JobState, LogLine, QueueName};
 use serde::Deserialize;
 
 use crate::client::{Client, Error, reason};
@@ -41,7 +41,7 @@ pub(super) enum Seen<'a> {
     /// A log line.
     Line(LogKind, &'a LogLine),
     /// The job is in this state now.
-    State(State),
+    State(JobState),
 }
 
 #[derive(Deserialize)]
@@ -52,7 +52,7 @@ struct Lines {
 
 #[derive(Deserialize)]
 struct Now {
-    state: State,
+    state: JobState,
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "so that it can be named in `map_err`")]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use protocol::{EndFault, Job, JobId, JobResult, Missing, QueueName, Reason, State};
+use protocol::{EndFault, Job, JobId, JobResult, JobState, Missing, QueueName, Reason};
 use serde::Serialize;
 use tokio::signal;
 use tokio::sync::watch;
@@ -115,7 +115,7 @@ pub(crate) async fn wait_for(client: &Client, queue: &QueueName, id: &JobId, opt
     let mut sink = |seen: Seen<'_>| match seen {
         Seen::Line(_, line) if !options.is_quiet => say::note(line.shown()),
         Seen::Line(..) => {}
-        Seen::State(state) => drop(is_queued.send_replace(state == State::Queued)),
+        Seen::State(state) => drop(is_queued.send_replace(state == JobState::Queued)),
     };
     let waiting = is_queued.subscribe();
     tokio::select! {

@@ -2,7 +2,7 @@ import { Lines } from "../../log/lines.ts"
 import type { ReadLines } from "../../log/whole.ts"
 import { JoinedLines } from "../../queue/joined.ts"
 import { Refusal } from "../../queue/requests.ts"
-import type { Definition, HistoryEntry, Job, LogLine, State } from "../../wire.ts"
+import type { Definition, HistoryEntry, Job, LogLine, JobState } from "../../wire.ts"
 import { cancelJob, type Cancelled } from "../shared/cancel.ts"
 import { ask, failureOf, headersOf, type RequestFailure } from "../shared/fetch.ts"
 import { tokens } from "../shared/token.ts"
@@ -176,7 +176,7 @@ export class FollowedJob {
       }
       for await (const event of readEvents(response.body)) {
         this.#eventId = event.id || this.#eventId
-        const data = JSON.parse(event.data) as { lines?: LogLine[]; cursor?: number; state?: State }
+        const data = JSON.parse(event.data) as { lines?: LogLine[]; cursor?: number; state?: JobState }
         if (event.name === "final") return "over"
         if (event.name === "build-log" || event.name === "run-log") {
           const part = event.name === "run-log" ? "run" : "build"

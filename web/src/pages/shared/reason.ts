@@ -1,6 +1,6 @@
 import type { IconName } from "../../ui/icons.ts"
 import { isOthersFault } from "../../job/ending.ts"
-import type { Fault, Reason, State } from "../../wire.ts"
+import type { Fault, Reason, JobState } from "../../wire.ts"
 
 /** The state of a job, for people. */
 export interface Standing {
@@ -20,7 +20,7 @@ const ENDS: Readonly<Record<Reason, Standing>> = {
 }
 
 /** The state of a job as text, colour and icon. Unknown states of later servers are shown as they are. */
-export function standingOf(state: State | undefined, reason?: Reason, statusCode?: number, fault?: Fault): Standing {
+export function standingOf(state: JobState | undefined, reason?: Reason, statusCode?: number, fault?: Fault): Standing {
   if (state === "Finished" && reason !== "Success" && isOthersFault(fault)) {
     return { text: "Not the job's fault: run it again", tone: "warn", icon: "again" }
   }

@@ -21,7 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use protocol::{HeldJob, LogLine, QueueName, Step};
+use protocol::{ClaimedJob, LogLine, QueueName, Step};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -78,7 +78,7 @@ impl Log {
     pub(crate) fn open(
         api: Arc<Api>,
         queue: QueueName,
-        job: HeldJob,
+        job: ClaimedJob,
         stop: Arc<StopSignal>,
         path: PathBuf,
         kept: Option<KeptChunk>,

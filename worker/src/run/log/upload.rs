@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use protocol::{HeldJob, LogsRequest, QueueName};
+use protocol::{ClaimedJob, LogsRequest, QueueName};
 use serde::{Deserialize, Serialize};
 
 use super::chunk::{Chunker, Progress};
@@ -45,7 +45,7 @@ impl KeptChunk {
 pub(super) struct Uploader {
     pub(super) api: Arc<Api>,
     pub(super) queue: QueueName,
-    pub(super) job: HeldJob,
+    pub(super) job: ClaimedJob,
     pub(super) stop: Arc<StopSignal>,
     /// File for the last chunk.
     pub(super) path: PathBuf,

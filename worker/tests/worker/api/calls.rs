@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use protocol::{ClaimRequest, EndedJob, FinishRequest, HeartbeatRequest, HeldJob, LogsRequest, ReleaseRequest};
+use protocol::{ClaimRequest, ClaimedJob, EndedJob, FinishRequest, HeartbeatRequest, LogsRequest, ReleaseRequest};
 use serde_json::{Value, json};
 
 use super::FakeApi;
@@ -43,7 +43,7 @@ pub(super) async fn heartbeat(
     let is_unanswered = api.with(|heard| {
         heard.note_held(&queue, &held);
         heard.heartbeats.push(request);
-        is_leaving && heard.answers_no_farewell
+        is_leaving && heard.answers_no_last_heartbeat
     });
     if is_unanswered {
         std::future::pending::<()>().await;
@@ -51,7 +51,7 @@ pub(super) async fn heartbeat(
     let news = |heard: &mut Heard| {
         let end: Vec<EndedJob> =
             heard.end.iter().filter(|ended| held.iter().any(|job| job.job_id == ended.job_id)).cloned().collect();
-        let unknown: Vec<HeldJob> = held.iter().filter(|job| heard.forgotten.contains(job.job_id.as_str())).cloned().collect();
+        let unknown: Vec<ClaimedJob> = held.iter().filter(|job| heard.forgotten.contains(job.job_id.as_str())).cloned().collect();
         let has_news = !end.is_empty() || !unknown.is_empty() || heard.is_worker_unknown;
         has_news.then_some((end, unknown, heard.is_worker_unknown))
     };

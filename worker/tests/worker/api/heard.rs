@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use axum::body::Bytes;
-use protocol::{ClaimRequest, EndedJob, FinishRequest, HeartbeatRequest, HeldJob, LogsRequest, ReleaseRequest};
+use protocol::{ClaimRequest, ClaimedJob, EndedJob, FinishRequest, HeartbeatRequest, LogsRequest, ReleaseRequest};
 use serde_json::{Value, json};
 
 /// The recorded calls, and how to answer.
@@ -40,7 +40,7 @@ pub(crate) struct Heard {
     /// Heartbeats are not answered.
     pub(crate) is_down_but_for_heartbeats: bool,
     /// The last heartbeat of a worker is not answered.
-    pub(crate) answers_no_farewell: bool,
+    pub(crate) answers_no_last_heartbeat: bool,
     /// Log requests wait.
     pub(crate) holds_logs: bool,
     /// Every chunk is stored, but its first answer is lost.
@@ -83,7 +83,7 @@ impl Heard {
     }
 
     /// Queues jobs again whose claim answer was lost.
-    pub(super) fn note_held(&mut self, queue: &str, held: &[HeldJob]) {
+    pub(super) fn note_held(&mut self, queue: &str, held: &[ClaimedJob]) {
         let is_known = |heard: &Self, claim: &Value| {
             let id = claim["jobId"].as_str().unwrap();
             let is_ended = heard.finished.contains_key(id) || heard.released.contains_key(id);

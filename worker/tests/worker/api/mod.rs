@@ -14,7 +14,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use protocol::{EndedJob, FinishRequest, HeldJob, Reason, ReleaseRequest};
+use protocol::{ClaimedJob, EndedJob, FinishRequest, Reason, ReleaseRequest};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -132,7 +132,7 @@ impl FakeApi {
     pub(crate) fn cancel(&self, job: &str) {
         self.with(|heard| {
             let held = heard.heartbeats.iter().flat_map(|beat| &beat.jobs).find(|held| held.job_id.as_str() == job).unwrap();
-            let HeldJob { job_id, epoch } = held.clone();
+            let ClaimedJob { job_id, epoch } = held.clone();
             heard.end.push(EndedJob { job_id, epoch, reason: Reason::Cancelled, message: None });
         });
     }

@@ -1,4 +1,4 @@
-//! Makes a machine that fails jobs wait before it claims more.
+//! The pause after a fault of this machine, before it claims more jobs.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ const UNWELL_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// After this long without a fault the pause is short again.
 const WELL_AFTER: Duration = Duration::from_mins(5);
 
-/// Makes a machine that fails jobs wait before it claims more.
-pub(super) struct Recovery {
+/// The pause of a machine that fails jobs.
+pub(super) struct FaultPause {
     pause: Duration,
     faulted: Option<Instant>,
     /// Jobs that had succeeded at the last fault.
     n_succeeded: u64,
 }
 
-impl Recovery {
+impl FaultPause {
     pub(super) const fn new() -> Self {
         Self { pause: UNWELL_PAUSE, faulted: None, n_succeeded: 0 }
     }
