@@ -39,11 +39,11 @@ async fn unknown_claims_and_unknown_workers_are_told_at_once() {
     let (_, epoch) = api.claim_one("q", "w").await;
     let answer = heartbeat(&api, beat("w", &[(&id, epoch), (&id, epoch + 7), ("nope", 1)], "20s")).await;
     assert_eq!(answer["unknown"], json!([{"jobId": id, "epoch": epoch + 7}, {"jobId": "nope", "epoch": 1}]));
-    assert!(start.elapsed() < PROMPT * 3);
+    assert!(start.elapsed() < PROMPT);
 }
 
 #[tokio::test]
-async fn a_cancel_reaches_the_waiting_worker_within_a_second() {
+async fn a_cancel_reaches_the_waiting_worker_at_once() {
     let api = TestApi::new().await;
     api.submit("q", 1).await;
     let (id, epoch) = api.claim_one("q", "w").await;
@@ -118,7 +118,7 @@ async fn a_worker_that_says_that_it_ends_is_gone_at_once() {
         let answer = heartbeat(&api, farewell("w", &[])).await;
         assert_eq!(answer, json!({"leaseSeconds": 30.0, "end": [], "unknown": [], "isUnknown": false}));
     }
-    assert!(start.elapsed() < PROMPT * 3, "it waits for nothing");
+    assert!(start.elapsed() < PROMPT, "it waits for nothing");
     assert_eq!(present(&api).await, ["other"]);
     until_shown(&mut client, &["other"]).await;
     let (_, report) = api.get("/q/q/report.json").await;

@@ -132,7 +132,7 @@ async fn a_paused_queue_takes_jobs_and_a_resume_wakes_a_waiting_claim_at_once() 
         // The claim looked once and found the queue paused; only then is a resume a resume.
         tokio::task::yield_now().await;
         put(&api, json!({"paused": false})).await;
-        let answer = tokio::time::timeout(PROMPT * 5, waiting).await.expect("the resume woke the claim").unwrap();
+        let answer = tokio::time::timeout(PROMPT, waiting).await.expect("the resume woke the claim").unwrap();
         let (claimed, epoch) = held(&answer["jobs"][0]);
         assert_eq!(claimed, id);
         assert_eq!(send(&api, Method::POST, &format!("/q/q/j/{id}/cancel"), "", json!({})).await.0, 200, "{epoch}");
@@ -257,7 +257,7 @@ async fn a_change_is_known_to_every_process_at_once_or_after_a_moment_without_no
         let request = process.request(Method::GET, "/q/q");
         async move { (request.send().await.unwrap().status() == 401).then_some(()) }
     };
-    tokio::time::timeout(PROMPT * 3, eventually("the other process knows", || knows(&told))).await.expect("it was told");
+    tokio::time::timeout(PROMPT, eventually("the other process knows", || knows(&told))).await.expect("it was told");
     eventually("the process without notifications reads again", || knows(&deaf)).await;
 }
 
