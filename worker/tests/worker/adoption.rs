@@ -35,10 +35,10 @@ fn open_gate(worker: &TestWorker) {
 
 #[tokio::test]
 async fn a_job_outlives_its_worker_and_no_line_is_lost_or_doubled() {
-    // It pauses, because otherwise it would write faster than the engine can read its record.
+    // It pauses, because otherwise it would write faster than the engine can read its record, or more than a log may hold.
     let program = "i=0; while [ ! -e /job-cache/go ]; do i=$((i+1)); echo out $i; echo err $i >&2; \
-                   [ $((i%50)) != 0 ] || usleep 10000; done; echo $i > /outputs/n; exit 7";
-    let (api, folder, job) = killed(&script(program), "out 2000").await;
+                   [ $((i%10)) != 0 ] || usleep 10000; done; echo $i > /outputs/n; exit 7";
+    let (api, folder, job) = killed(&script(program), "out 1000").await;
     let worker = successor(&api, &folder).await;
     let before = api.with(|heard| heard.logs[&job].len());
     api.until("the log to go on", |heard| (heard.logs[&job].len() > before + 2).then_some(())).await;
@@ -47,7 +47,7 @@ async fn a_job_outlives_its_worker_and_no_line_is_lost_or_doubled() {
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(7)));
     let n = STANDARD.decode(finish.result.outputs["n"].value.as_str().unwrap()).unwrap();
     let n: usize = String::from_utf8(n).unwrap().trim().parse().unwrap();
-    assert!(n > 2000);
+    assert!(n > 1000);
     for (is_stderr, word) in [(false, "out"), (true, "err")] {
         let text = api.text(&job, is_stderr);
         let expected = (1..=n).map(|i| format!("{word} {i}"));
@@ -102,7 +102,7 @@ async fn a_job_that_ends_while_no_worker_is_there_is_finished_by_the_next_one() 
 
 #[tokio::test]
 async fn a_job_whose_lease_is_over_is_not_finished_by_its_old_worker() {
-    let (api, folder, job) = killed(&script("echo up; sleep 60"), "up").await;
+    let (api, folder, job) = killed(&script("echo up; sleep 600"), "up").await;
     api.with(|heard| heard.forgotten.insert(job.clone()));
     let worker = successor(&api, &folder).await;
     let is_gone = |heard: &mut Heard| {
@@ -116,7 +116,7 @@ async fn a_job_whose_lease_is_over_is_not_finished_by_its_old_worker() {
 
 #[tokio::test]
 async fn the_time_limit_counts_from_the_start_of_the_container() {
-    let (api, folder, job) = killed_in(&script("echo up; sleep 60"), "up", "2s").await;
+    let (api, folder, job) = killed_in(&script("echo up; sleep 600"), "up", "2s").await;
     let worker = successor(&api, &folder).await;
     let finish = api.finish_of(&job).await;
     assert_eq!(finish.reason, Reason::TimedOut);
@@ -125,7 +125,7 @@ async fn the_time_limit_counts_from_the_start_of_the_container() {
 
 #[tokio::test]
 async fn a_job_taken_over_keeps_its_share_of_the_machine() {
-    let mut definition = script("echo up; sleep 60");
+    let mut definition = script("echo up; sleep 600");
     definition["requirements"] = serde_json::json!({ "cpus": 1.5 });
     let (api, folder, job) = killed(&definition, "up").await;
     api.with(|heard| heard.claims.clear());
@@ -138,7 +138,7 @@ async fn a_job_taken_over_keeps_its_share_of_the_machine() {
 
 #[tokio::test]
 async fn what_never_started_is_removed() {
-    let (api, folder, job) = killed(&script("echo up; sleep 60"), "up").await;
+    let (api, folder, job) = killed(&script("echo up; sleep 600"), "up").await;
     let id = containers_of(&folder.path().join("data"));
     let label = format!("asman.data={}", crate::harness::data_label(&folder.path().join("data")));
     docker(&["rm", "-f", &id]);

@@ -42,7 +42,7 @@ async fn a_job_that_ignores_the_stop_signal_is_killed_at_its_time_limit() {
 #[tokio::test]
 async fn the_workers_own_limit_counts_too() {
     let worker = TestWorker::start_with(|config| config.max_job_duration = "300ms".parse().unwrap()).await;
-    let (_, finish) = worker.run(&script("sleep 60")).await;
+    let (_, finish) = worker.run(&script("sleep 600")).await;
     let told = (finish.reason, finish.code.as_deref(), finish.fault);
     let expected = (Reason::TimedOut, Some("timed-out-by-worker"), Some(EndFault::Settings));
     assert_eq!(told, expected, "another worker may give it longer");
@@ -59,7 +59,7 @@ async fn the_workers_own_limit_counts_too() {
 #[tokio::test]
 async fn a_cancelled_job_is_stopped_and_nothing_is_finished() {
     let worker = TestWorker::start().await;
-    let job = worker.api.submit(&script("echo up; sleep 60"));
+    let job = worker.api.submit(&script("echo up; sleep 600"));
     worker.api.until_logged(&job, "up").await;
     worker.api.cancel(&job);
     // The heartbeat leaves out the job when its container is removed.

@@ -101,7 +101,7 @@ fn an_engine_that_vanishes_gives_its_jobs_back() {
 async fn vanishing() {
     let proxy = Proxy::start(&socket());
     let worker = TestWorker::start().await;
-    let job = worker.api.submit(&script("echo up; sleep 60"));
+    let job = worker.api.submit(&script("echo up; sleep 600"));
     worker.api.until_logged(&job, "up").await;
     drop(proxy);
     worker.api.until("a release", |heard| heard.released.get(&job).map(|_| ())).await;
@@ -162,7 +162,7 @@ impl Engine {
     }
 
     async fn until_ready() {
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+        let deadline = tokio::time::Instant::now() + crate::api::DEADLINE;
         while worker::docker_version().await.is_err() {
             assert!(tokio::time::Instant::now() < deadline, "the engine comes up");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -171,7 +171,7 @@ impl Engine {
 
     async fn end(&mut self, signal: Signal) {
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(40);
+        let deadline = tokio::time::Instant::now() + crate::api::DEADLINE;
         while self.child.try_wait().unwrap().is_none() {
             assert!(tokio::time::Instant::now() < deadline, "the engine ends");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -192,7 +192,7 @@ impl Drop for Engine {
 fn end_containerd(folder: &Path) {
     let Ok(text) = std::fs::read_to_string(folder.join("exec/containerd/containerd.pid")) else { return };
     let pid = Pid::from_raw(text.trim().parse().unwrap()).unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + crate::api::DEADLINE;
     while kill_process(pid, Signal::KILL).is_ok() {
         assert!(std::time::Instant::now() < deadline, "containerd ends");
         std::thread::park_timeout(std::time::Duration::from_millis(10));

@@ -81,7 +81,7 @@ async fn refusing() {
     worker.api.with(|heard| assert_eq!(heard.claims.len(), n_claims));
     // The engine works again, and the job that waited runs. It was not claimed before.
     engine.now(Tamper::Nothing);
-    assert!(succeeded(&worker.api.finish_of_long(&next).await));
+    assert!(succeeded(&worker.api.finish_of(&next).await));
     worker.drain().await;
 }
 

@@ -140,7 +140,7 @@ async fn a_drain_waits_and_a_stop_releases(kind: ExecutorKind) {
     assert_eq!(api.finish_of(&job).await.reason, Reason::Success);
 
     let worker = start(kind).await;
-    let job = worker.api.submit(&script(kind, "echo up; sleep 60"));
+    let job = worker.api.submit(&script(kind, "echo up; sleep 600"));
     worker.api.until_logged(&job, "up").await;
     let (api, data) = (worker.api.clone(), worker.data());
     let _folder = {

@@ -109,7 +109,7 @@ async fn a_registry_that_fails_for_a_while_costs_a_job_nothing_but_time() {
     let image = registry.hold("pulled");
     let worker = TestWorker::start().await;
     let job = worker.api.submit(&json!({ "image": image, "command": "echo pulled" }));
-    let finish = worker.api.finish_of_long(&job).await;
+    let finish = worker.api.finish_of(&job).await;
     assert!(succeeded(&finish), "{:?}", finish.message);
     assert_eq!(registry.n_left(), 0);
     assert!(worker.api.text(&job, true).contains("the worker tries again in 1s"), "{}", worker.api.text(&job, true));
@@ -125,7 +125,7 @@ async fn so_does_the_registry_of_a_builds_base() {
     let worker = TestWorker::start().await;
     let text = format!("FROM {image}\nRUN echo manifest unknown > /built");
     let job = worker.api.submit(&json!({ "build": { "dockerfile": text }, "command": "cat /built" }));
-    let finish = worker.api.finish_of_long(&job).await;
+    let finish = worker.api.finish_of(&job).await;
     assert!(succeeded(&finish), "{:?}", finish.message);
     assert_eq!(registry.n_left(), 0);
     worker.drain().await;

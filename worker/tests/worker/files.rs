@@ -263,7 +263,7 @@ async fn outputs_with_odd_names_holes_and_twins_come_back_also_from_a_job_that_f
 async fn outputs_beyond_what_a_result_holds_are_counted_and_named() {
     let worker = TestWorker::start().await;
     let job = worker.api.submit(&script("mkdir /outputs/d; cd /outputs/d; seq 10020 | xargs touch"));
-    let finish = worker.api.finish_of_long(&job).await;
+    let finish = worker.api.finish_of(&job).await;
     assert_eq!((finish.reason, finish.result.outputs.len()), (Reason::Success, 10_000));
     let missing = finish.result.missing.unwrap();
     let (why, first) = (&missing.why[0], &missing.why[0].names[0]);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use worker::{Config, Error, Shutdown};
 
-use crate::api::FakeApi;
+use crate::api::{DEADLINE, FakeApi};
 
 /// An image with only busybox.
 pub(crate) const IMAGE: &str = "asman-worker-test:busybox";
@@ -63,7 +63,7 @@ pub(crate) fn rootfs(mark: &str) -> Vec<u8> {
 
 /// Checks again and again, because there is no notification of changes of an engine or a disk.
 pub(crate) async fn eventually(what: &str, mut look: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + DEADLINE;
     while !look() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -100,7 +100,13 @@ impl Victim {
     }
 
     /// Kills it with SIGKILL.
-    pub(crate) fn kill(mut self) {
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }

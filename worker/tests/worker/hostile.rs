@@ -22,7 +22,7 @@ fn sentence(finish: &FinishRequest) -> String {
 async fn a_job_that_fills_its_outputs_is_stopped_and_its_neighbour_is_not() {
     let worker = TestWorker::start_with(|config| config.isolation.disk = "40m".to_owned()).await;
     let neighbour = worker.api.submit(&script("until [ -e /job-cache/go ]; do sleep 0.1; done; echo fine"));
-    let (_, finish) = worker.run(&script("dd if=/dev/zero of=/outputs/x bs=1M count=300; sleep 60")).await;
+    let (_, finish) = worker.run(&script("dd if=/dev/zero of=/outputs/x bs=1M count=300; sleep 600")).await;
     let message = sentence(&finish);
     assert!(
         message.contains("of 40.0 MiB, and was stopped: outputs ") && message.contains("root file system 0.0 MiB"),
@@ -38,7 +38,7 @@ async fn a_job_that_fills_its_outputs_is_stopped_and_its_neighbour_is_not() {
 
 #[tokio::test]
 async fn a_job_that_fills_its_root_file_system_is_stopped() {
-    let (worker, finish) = filler("40m", "dd if=/dev/zero of=/x bs=1M count=300; sleep 60").await;
+    let (worker, finish) = filler("40m", "dd if=/dev/zero of=/x bs=1M count=300; sleep 600").await;
     let message = sentence(&finish);
     assert!(message.contains("outputs 0.0 MiB, root file system ") && !message.contains("root file system 0.0"), "{message}");
     worker.drain().await;
@@ -46,7 +46,7 @@ async fn a_job_that_fills_its_root_file_system_is_stopped() {
 
 #[tokio::test]
 async fn a_job_that_fills_its_cache_is_stopped_and_the_next_one_is_not() {
-    let (worker, finish) = filler("40m", "dd if=/dev/zero of=/job-cache/x bs=44M count=1; sleep 60").await;
+    let (worker, finish) = filler("40m", "dd if=/dev/zero of=/job-cache/x bs=44M count=1; sleep 600").await;
     let message = sentence(&finish);
     assert!(message.contains("volumes 0.0 MiB, cache ") && !message.contains("cache 0.0"), "{message}");
     // Older files in the cache do not count for the next job.
@@ -58,7 +58,7 @@ async fn a_job_that_fills_its_cache_is_stopped_and_the_next_one_is_not() {
 async fn a_job_that_fills_a_volume_of_its_image_is_stopped() {
     let image = image_with("volume", "VOLUME /data");
     let worker = TestWorker::start_with(|config| config.isolation.disk = "40m".to_owned()).await;
-    let mut definition = script("dd if=/dev/zero of=/data/x bs=1M count=300; sleep 60");
+    let mut definition = script("dd if=/dev/zero of=/data/x bs=1M count=300; sleep 600");
     definition["image"] = json!(image);
     let message = sentence(&worker.run(&definition).await.1);
     assert!(message.contains("root file system 0.0 MiB, volumes ") && !message.contains("volumes 0.0"), "{message}");
@@ -77,7 +77,7 @@ async fn the_job_that_fills_a_small_disk_is_stopped_and_its_neighbour_is_not() {
     .await;
     let go = "until [ -e /job-cache/go ]; do sleep 0.1; done; echo fine > /outputs/y";
     let neighbour = worker.api.submit(&script(go));
-    let (_, finish) = worker.run(&script("dd if=/dev/zero of=/outputs/x bs=1M count=300; sleep 60")).await;
+    let (_, finish) = worker.run(&script("dd if=/dev/zero of=/outputs/x bs=1M count=300; sleep 600")).await;
     let message = sentence(&finish);
     assert!(message.contains("disk is nearly full") && message.contains("it wrote the most"), "{message}");
     let cache = worker.data().join("cache").join(worker.config.queue.qid().to_string());
@@ -107,7 +107,7 @@ impl Drop for SmallDisk {
 
 #[tokio::test]
 async fn a_flood_of_empty_files_counts_too() {
-    let (worker, finish) = filler("10m", "mkdir /outputs/d; cd /outputs/d; seq 1 15000 | xargs touch; sleep 60").await;
+    let (worker, finish) = filler("10m", "mkdir /outputs/d; cd /outputs/d; seq 1 15000 | xargs touch; sleep 600").await;
     assert!(sentence(&finish).contains("of 10.0 MiB"));
     worker.drain().await;
 }
@@ -161,11 +161,11 @@ async fn in_gvisor_the_bounds_hold_too() {
     assert_eq!(finish.reason, Reason::Success);
     assert!(worker.api.text(&job, false).contains("gVisor"), "{}", worker.api.text(&job, true));
     for (text, place) in [("/outputs/x", "outputs"), ("/x", "root file system"), ("/job-cache/x", "cache")] {
-        let (_, finish) = worker.run(&script(&format!("dd if=/dev/zero of={text} bs=1M count=400; sleep 60"))).await;
+        let (_, finish) = worker.run(&script(&format!("dd if=/dev/zero of={text} bs=1M count=400; sleep 600"))).await;
         let message = sentence(&finish);
         assert!(message.contains("of 60.0 MiB") && !message.contains(&format!("{place} 0.0")), "{message}");
     }
-    let mut definition = script("tail /dev/zero; sleep 60");
+    let mut definition = script("tail /dev/zero; sleep 600");
     definition["requirements"] = json!({ "memory": "128m" });
     let (_, finish) = worker.run(&definition).await;
     let message = finish.message.unwrap();

@@ -26,7 +26,7 @@ async fn health(address: SocketAddr) -> Value {
 
 /// Asks until the worker has this state.
 pub(crate) async fn until_state(address: SocketAddr, state: &str) -> Value {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = tokio::time::Instant::now() + crate::api::DEADLINE;
     loop {
         let said = health(address).await;
         if said["state"] == state {
@@ -131,7 +131,7 @@ async fn metrics_count_jobs_capacity_and_the_api_and_name_no_queue() {
     let worker = TestWorker::start_with(|config| config.life.health_address = Some(address)).await;
     worker.run(&script("echo four")).await;
     worker.run(&json!({ "image": IMAGE, "inputs": { "../x": { "value": "" } } })).await;
-    let job = worker.api.submit(&script("echo up; sleep 60"));
+    let job = worker.api.submit(&script("echo up; sleep 600"));
     worker.api.until_logged(&job, "up").await;
     let (_, text) = get(address, "/metrics").await;
     let value = |series: &str| {

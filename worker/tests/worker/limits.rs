@@ -44,7 +44,7 @@ async fn a_job_that_asks_for_nothing_gets_one_cpu_and_at_most_the_workers_memory
 #[tokio::test]
 async fn the_shorter_of_the_claims_and_the_workers_time_counts() {
     let worker = TestWorker::start_with(|config| config.max_job_duration = "30s".parse().unwrap()).await;
-    let job = worker.api.submit_for(&script("sleep 60"), "400ms");
+    let job = worker.api.submit_for(&script("sleep 600"), "400ms");
     let finish = worker.api.finish_of(&job).await;
     assert_eq!((finish.reason, finish.message.unwrap().as_str()), (Reason::TimedOut, "ran longer than 400ms"));
     let duration = Duration::from_secs_f64(finish.result.duration.unwrap() / 1000.0);

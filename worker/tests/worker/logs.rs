@@ -71,7 +71,7 @@ async fn a_log_over_its_bound_keeps_its_beginning_and_its_end() {
 async fn a_fenced_log_ends_the_job() {
     let worker = TestWorker::start().await;
     worker.api.with(|heard| heard.fences_logs = true);
-    worker.api.submit(&script("echo up; sleep 60"));
+    worker.api.submit(&script("echo up; sleep 600"));
     worker.api.until("a held job", |heard| heard.heartbeats.last().is_some_and(|b| !b.jobs.is_empty()).then_some(())).await;
     worker.api.until("no held job", |heard| heard.heartbeats.last().is_some_and(|b| b.jobs.is_empty()).then_some(())).await;
     worker.api.with(|heard| assert!(heard.finished.is_empty() && heard.released.is_empty()));

@@ -36,7 +36,7 @@ async fn outputs_of(mebibytes: u64) {
          /outputs/$n; done; i=0; while [ $i -lt 2000 ]; do echo $i > /outputs/small-$i; i=$((i + 1)); done; wait"
     );
     let job = api.submit(&script(&text));
-    let finish = api.finish_of_long(&job).await;
+    let finish = api.finish_of(&job).await;
     assert_eq!((finish.reason, finish.result.outputs.len()), (Reason::Success, 2002), "{:?}", finish.message);
     assert_eq!(api.with(|heard| heard.uploaded_bytes), 2 * half * 1024 * 1024 + 4);
     // Its input is closed, so it ends and reports how much memory it used.

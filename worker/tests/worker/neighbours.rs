@@ -59,7 +59,7 @@ async fn without_rights() {
     let (job, finish) =
         worker.run(&script("mkdir -m 700 /outputs/d; touch /outputs/d/f; stat -c %a /job-cache/mine; exit 3")).await;
     assert_eq!((finish.result.status_code, worker.api.text(&job, false)), (Some(3), "700\n".to_owned()));
-    let stopped = worker.api.submit(&script("mkdir -m 700 /outputs/d; touch /outputs/d/f; echo up; sleep 60"));
+    let stopped = worker.api.submit(&script("mkdir -m 700 /outputs/d; touch /outputs/d/f; echo up; sleep 600"));
     worker.api.until_logged(&stopped, "up").await;
     worker.stop().await;
 }

@@ -16,7 +16,7 @@ async fn an_image_for_another_platform_is_told_with_both_and_is_not_the_jobs_fau
         docker(&["load", "-i", file.to_str().unwrap()]);
         let worker = TestWorker::start().await;
         let job = worker.api.submit(&json!({ "image": image, "command": "/program" }));
-        let finish = worker.api.finish_of_long(&job).await;
+        let finish = worker.api.finish_of(&job).await;
         assert_error(&finish, "image-platform-mismatch", EndFault::Machine);
         let message = finish.message.unwrap();
         assert!(message.contains(what) && message.contains("linux/arm64") && message.contains("linux/amd64"), "{message}");

@@ -95,7 +95,7 @@ async fn another_engine() {
     let engine = Engine::start(Tamper::Refuse("\"NanoCpus\":"));
     let waiting = worker.api.submit(&script("echo ran"));
     let mut said = String::new();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + crate::api::DEADLINE;
     while !said.contains("cannot limit a job") {
         assert!(std::time::Instant::now() < deadline, "{said}");
         said = until_state(address, "waiting").await["reason"].to_string();
