@@ -75,7 +75,7 @@ pub struct Config {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would become the help of the whole command")]
     pub local_access: LocalAccess,
-    /// The program that `/download/asman` serves; none if this process is not that program.
+    /// Path of the program `asman`, which `/download/asman` serves. None if this process is another program, such as a test.
     #[arg(skip)]
     pub executable: Option<PathBuf>,
 }

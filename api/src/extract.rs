@@ -15,7 +15,7 @@ use crate::error::ApiError;
 /// The job of a path without a queue.
 pub(crate) struct JobOnly(pub(crate) JobId);
 
-/// Every part of the path, as text, for routes with further parts. The queue is only a placeholder here: use it through
+/// All parameters of the path as text, for routes that have more than a queue and a job. The queue is only a placeholder here: use it through
 /// `access`.
 pub(crate) struct Parts<T>(pub(crate) T);
 

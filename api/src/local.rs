@@ -25,9 +25,9 @@ use axum::response::{IntoResponse, Response};
 use clap::builder::FalseyValueParser;
 use protocol::ErrorCode;
 
+use crate::client_page::{ClientPage, INSTANCE};
 use crate::consent::{Consents, Guest};
 use crate::error::ApiError;
-use crate::routes::web::{ClientPage, INSTANCE};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

@@ -1,8 +1,8 @@
 //! Periodic work, done by the first process that gets to it: ending the claims of silent workers, ending jobs whose namespace has
 //! a newer job, and expiry.
 //!
-//! Every process tries; an advisory lock in the database lets one of them work and the others skip. `pg_cron` may do the same
-//! work.
+//! Every process tries; an advisory lock in the database lets one of them work and the others skip. `pg_cron` may do the
+//! expiry too, but not the ending of claims.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,7 +30,7 @@ const COUNTERS: [(&str, &str); 21] = [
     ("asman_sweep_failures_total", "Sweeps of silent workers that failed."),
     ("asman_claim_statements_failed_total", "Claim statements that failed."),
     ("asman_requests_without_right_total", "Requests refused because their token is missing or wrong."),
-    ("asman_limited_total", "Requests, messages and sockets refused by a limit, by limit."),
+    ("asman_limited_total", "Refused requests, messages and sockets, with the limit as a label."),
 ];
 
 const GAUGES: [(&str, &str); 13] = [

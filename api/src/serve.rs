@@ -15,7 +15,8 @@ use crate::background::Background;
 use crate::blob::BlobStore;
 use crate::config::Config;
 use crate::guard::GuardedClient;
-use crate::hub::{Hub, Listening, listen};
+use crate::hub::Hub;
+use crate::listen::{Listening, listen};
 use crate::notifier::Notifier;
 use crate::{connections, local, maintenance, metrics, request, routes, webhook};
 
@@ -29,7 +30,7 @@ pub enum Error {
     #[error(transparent)]
     Database(#[from] sql::Error),
     /// The blob directory or the object storage cannot be used.
-    #[error("the files of /f cannot be stored: {0}")]
+    #[error("the blob directory or the object storage cannot be used: {0}")]
     BlobStore(std::io::Error),
     /// The client for webhooks cannot be made.
     #[error("the client for webhooks cannot be made: {0}")]

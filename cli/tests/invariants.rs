@@ -1,4 +1,4 @@
-//! The invariants of `docs/architecture.md`: each names its tests, and the one about what a worker needs.
+//! Checks that each invariant in `docs/architecture.md` names tests that exist, and tests the invariant about what a worker needs.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod support;

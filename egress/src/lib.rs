@@ -109,7 +109,7 @@ pub fn forbidden_in(error: &(dyn Error + 'static)) -> Option<Forbidden> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
     use super::*;
 

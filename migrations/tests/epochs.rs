@@ -1,6 +1,6 @@
 //! An epoch is issued once, whatever happened to the database in between.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use migrations::connect;
 use migrations::testing::{TestDatabase, with_jobs};

@@ -1,6 +1,6 @@
 //! The schema is created from nothing, by one or many migrators, and maintenance keeps it in order.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use migrations::testing::{TestDatabase, queue_jobs, with_jobs};
 use migrations::{connect, maintain, migrate, status};

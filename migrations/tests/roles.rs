@@ -1,6 +1,6 @@
 //! Who may read what of the database without being its owner.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use migrations::testing::TestDatabase;
 use migrations::{connect, migrate};

@@ -127,7 +127,7 @@ end_codes! {
     BuildBroken "build-broken" Machine "The engine broke off the build."
     BuildsDisabled "builds-disabled" Settings "The worker's owner has turned builds off."
 
-    InputInvalid "input-invalid" Job "An input cannot be read or placed as the definition gives it."
+    InputInvalid "input-invalid" Job "The definition gives an input with a value that cannot be read, or with a path that cannot be used."
     InputNotFound "input-not-found" Job "The server of an input does not have it or does not give it."
     InputUnreachable "input-unreachable" Network "An input could not be fetched; another try may succeed."
     StorageUnreachable "storage-unreachable" Cluster "A stored input could not be fetched; another try may succeed."

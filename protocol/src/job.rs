@@ -44,7 +44,7 @@ impl JobState {
 pub enum Reason {
     /// The container ran to its end. Its exit code may be other than 0.
     Success,
-    /// The container could not run to its end: no image, failed build, lost inputs, out of memory, policy.
+    /// The container could not run to its end: it had no image or no input, its build failed, or it ran out of memory.
     Error,
     /// The job ran longer than allowed.
     TimedOut,

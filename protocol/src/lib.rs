@@ -22,6 +22,8 @@
 //! - **input**, **config file**, **output**: a file that a job gets in `/inputs`, one that it gets at any path, and one that it leaves in
 //!   `/outputs`.
 //! - **submit**: a client puts a definition into a queue. A job that has a result is not run again, unless the client asks for it.
+//! - **true id**: a hash of a definition's text, by today's rule or by the one of earlier clients. Both stand for one job. A job may also have
+//!   an id that its client chose.
 //! - **control**: wishes of the submitter that are not part of the job id ([`Control`]).
 //! - **namespace**: a name in a queue under which clients submit jobs. **hold**: the tie between a namespace and a job. A job ends when
 //!   its last hold is cancelled, and a namespace other than `_` holds one live job at a time.
@@ -29,7 +31,8 @@
 //! - **clear**: a client deletes the result of a job.
 //! - **copy**: a client submits the definition of a job to another queue.
 //! - **state**: queued, running or finished ([`JobState`]). **event**: one change of a job's state, stored in order.
-//! - **hint**: a notification that something in a queue changed. It has no content; its receiver reads the database.
+//! - **hint**: a notification that something in a queue changed. It says only which queue and in what way; its receiver reads the
+//!   database.
 //! - **item**: an entry of the task-queue API: an id with any JSON. Only some items are jobs.
 //!
 //! ## Workers
@@ -42,6 +45,7 @@
 //! - **class**: all jobs with the same labels and needs. The database looks for work class by class.
 //! - **claim**: one worker's right to run one job. Every write of the worker has the claim's **epoch**, and each later claim has a
 //!   higher epoch.
+//! - **run**: one execution of a job in an engine, as a container or as processes.
 //! - **attempt**: how many times a job was claimed, this time included.
 //! - **heartbeat**: a worker's regular message that it lives, with the claims that it has.
 //! - **lease**: how long a claim lasts without a heartbeat.
@@ -63,7 +67,8 @@
 //! ## Ends
 //!
 //! - **end**: how a job ended: a [`Reason`], and for a failure an **end code** ([`EndCode`]) and a **fault** ([`EndFault`]).
-//! - **fault**: who must act: the job's author, the machine, the network, the settings or the cluster.
+//! - **fault**: who must act: the job's author, the machine, the network, the settings or the cluster, which here means the API with its
+//!   database and storage.
 //! - **result**: what is stored of a finished job: exit code, outputs, error, last log lines ([`JobResult`]).
 //! - **finish**: a worker's last message about a job, with its end and its result.
 //! - **missing output**: a file in `/outputs` that is not in the result ([`Missing`]).

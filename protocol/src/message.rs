@@ -201,7 +201,7 @@ pub struct LogsMessage {
     pub step: String,
     /// The lines.
     pub logs: Vec<LogLine>,
-    /// Number of the last line in the build's or the run's log, as in the cursors of `build-logs.json` and `run-logs.json`.
+    /// The number that the last line of `logs` has in the build's or the run's log, as in the cursors of `build-logs.json` and `run-logs.json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<i64>,
 }

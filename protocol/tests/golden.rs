@@ -1,6 +1,6 @@
 //! Each golden file parses into the type at the start of its name, and is written back as the same JSON.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Job ids equal those of existing clients, by the present rule and by the rule of clients up to 0.54.80.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use protocol::{ParsedDefinition, canonical_json, job_id_of, old_job_id_of, sha256_hex};
 use serde_json::Value;

@@ -1,5 +1,5 @@
 -- Maintenance: it ends jobs that waited too long; it deletes results past their queue's retention, jobs of which nothing is left,
--- unused definitions and classes, claims of namespaces and deliveries without a job, and workers that left long ago; last, it creates
+-- unused definitions and classes, holds and deliveries without a job, and workers that left long ago; last, it creates
 -- coming partitions and drops expired ones. It does not take back the claims of lost workers: only an API process knows its lease, and
 -- since when heartbeats could be stored.
 

@@ -9,7 +9,7 @@
 --        a submission with an old snapshot, taken before another submission's insert and claim, would queue the job a second
 --        time. Then the rows of jobs that the queue already has: a claim, a cancel or a finish that is under way ends first and
 --        is seen, and none begins before the commit. Without these locks a namespace could join a job whose row was just deleted,
---        and the job would be lost. Then the jobs themselves, and the claims of namespaces other than `_`: see asman.take_holds.
+--        and the job would be lost. Then the rows of asman.job, and the holds of namespaces other than `_`: see asman.take_holds.
 -- index: job_name, queued_job_key, running_pkey, finished_pkey, webhook_job, webhook_untold
 create or replace function asman.submit(batch asman.submission[]) returns table (ord int8, outcome text)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$

@@ -57,7 +57,7 @@ impl StagedItem {
         self.job().is_some_and(|job| job.is_true_id(&self.item.id))
     }
 
-    /// A container job under either of its true ids is one job.
+    /// The id under which it is stored: both hashes of a container job (see `old_job_id_of`) stand for one job; another item keeps its id.
     fn job_id(&self) -> &str {
         self.job().filter(|_| self.is_true_id()).map_or(&self.item.id, |job| job.job_id.as_str())
     }

@@ -1,6 +1,6 @@
 //! Claims, finishes and sweeps that happen at the same time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::collections::HashSet;
 use std::time::Duration;

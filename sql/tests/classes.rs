@@ -1,7 +1,7 @@
 //! Classes of waiting jobs: the cost of a claim depends only on the classes that a connected worker can run, and no class is
 //! overlooked.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::time::{Duration, Instant};
 

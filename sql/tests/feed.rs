@@ -1,6 +1,6 @@
 //! What a watcher of a queue reads: each change once, independent of the database's other work.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use migrations::testing::{TestDatabase, with_jobs};
 use protocol::QueueName;

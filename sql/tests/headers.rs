@@ -1,6 +1,6 @@
 //! Every statement can be prepared, and its header describes its parameters and columns correctly.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
 

@@ -3,7 +3,7 @@
 //! Claims run on the product's own connections, with their planner settings; the plan is read back by `auto_explain`-free means:
 //! the statement is prepared and explained on a connection that got the same settings.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
 //! What a queue's page asks for reads its indexes and a bounded number of rows, with a million finished jobs in the queue.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

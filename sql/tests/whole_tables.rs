@@ -4,7 +4,7 @@
 //! vacuum of an empty table is enough. A plan for no rows (the whole table, compared with each element of an array) would cost
 //! the product of both; measured: a second to end a thousand of two thousand claims.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
 

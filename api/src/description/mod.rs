@@ -14,6 +14,7 @@ mod refusals;
 pub(crate) mod schemas;
 mod shape;
 pub(crate) mod skill;
+mod status_schemas;
 
 use std::sync::LazyLock;
 

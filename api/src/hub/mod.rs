@@ -1,6 +1,6 @@
 //! Turns hints into messages for the sockets and wake-ups for the waiting requests of this process.
 //!
-//! Comes in: hints, from this process at once and from the others through one listening connection ([`mod@listen`]). Goes out: a
+//! Comes in: hints, from this process at once and from the others through one listening connection (`listen`). Goes out: a
 //! wake-up to every task that waits on a queue ([`Watch`]) and, for queues with client sockets, the messages themselves, made
 //! once a tick for any number of sockets ([`feed`]).
 //!
@@ -9,7 +9,6 @@
 //! fresh snapshot instead.
 
 mod feed;
-mod listen;
 mod message;
 mod position;
 mod snapshot;
@@ -24,7 +23,6 @@ use sql::Db;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::hint::Kinds;
-pub(crate) use listen::{Listening, listen};
 pub(crate) use message::{text_of, workers_message};
 
 /// Most messages that a slow socket may be behind.

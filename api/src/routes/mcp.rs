@@ -94,7 +94,7 @@ fn settings(app: &App) -> StreamableHttpServerConfig {
     config.with_cancellation_token(app.shutdown.child_token())
 }
 
-/// A JSON-RPC error has its own form and stays as it is.
+/// Marks a refusal, so that the JSON-RPC error in its body is not replaced by an error of this API.
 fn marked(mut response: Response) -> Response {
     if response.status().is_client_error() {
         response.extensions_mut().insert(ErrorCode::InvalidBody);

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 
 use protocol::ErrorCode;
 
+use crate::client_page::ClientPage;
 use crate::error::ApiError;
 
 /// One file of the client, plain and, if that is smaller, compressed.
@@ -43,14 +44,6 @@ const FILE_ENDINGS: [&str; 5] = [".js", ".sh", ".md", ".txt", ".ico"];
 fn find(path: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.path == path)
 }
-
-/// Marks a response as the client's page, so that a local API can add that it is local.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ClientPage;
-
-/// The marker in the page, and its value for a local API.
-pub(crate) const INSTANCE: (&str, &str) =
-    (r#"name="asman-instance" content="public""#, r#"name="asman-instance" content="local""#);
 
 /// The page for a path with this many slashes after the first: `/` has none, `/j/<id>` has one.
 pub(super) fn page(depth: usize) -> Response {

@@ -1,6 +1,6 @@
 //! The API through its public interfaces, HTTP and sockets; each test has its own database.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod compat;
 mod definitions;

@@ -179,7 +179,7 @@ fn check(name: &'static str, finding: worker::Finding) -> Check {
 async fn gvisor() -> Check {
     let name = "gVisor";
     let Ok(runtimes) = worker::docker_runtimes().await else {
-        let text = "not known without a Docker engine; only `asman worker run --untrusted` needs it".to_owned();
+        let text = "cannot be checked without a Docker engine; only `asman worker run --untrusted` needs gVisor".to_owned();
         return Check { name, verdict: Verdict::Note, text };
     };
     if runtimes.iter().any(|runtime| runtime == "runsc") {

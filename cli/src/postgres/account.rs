@@ -23,7 +23,7 @@ impl Account {
         }
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let found = ["postgres", "nobody"].iter().find_map(|name| lookup(&passwd, name));
-        let missing = "PostgreSQL refuses to run as root and the users postgres and nobody do not exist; add one with `useradd -r postgres`";
+        let missing = "PostgreSQL refuses to run as root, and there is neither a user postgres nor a user nobody; add one with `useradd -r postgres`";
         found.map(Some).ok_or_else(|| Failure::Missing(missing.to_owned()))
     }
 

@@ -1,5 +1,5 @@
 //! The files of `/f` in a real object storage, with the real program. `./x test-s3` runs it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod faults;
 mod files;

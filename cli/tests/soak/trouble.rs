@@ -164,7 +164,7 @@ impl Trouble {
 impl Worker {
     fn restart(&mut self, house: &House) {
         self.running = start_worker(house, self.id, &self.data, &self.log, self.port);
-        // A worker without an engine at its start ends at once, as it should.
+        // A worker that starts while the engine is down ends at once, which is right. Then there is no answer yet.
         until(|| self.health());
     }
 

@@ -67,7 +67,7 @@ impl Garage {
     pub fn unfinished_uploads(&self, bucket: &str) -> u64 {
         let info = self.ask(&["bucket", "info", &self.id_of(bucket)]);
         assert!(info.contains("Objects:"), "{info}");
-        // It says nothing of them when there are none.
+        // If there are no unfinished uploads, Garage prints no such line.
         let line = info.lines().find(|line| line.to_lowercase().contains("unfinished"));
         line.map_or(0, |line| line.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{info}")))
     }

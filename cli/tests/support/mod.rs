@@ -218,7 +218,7 @@ pub async fn within<T, F: Future<Output = Option<T>>>(bound: Duration, mut ask: 
             }
         }
     };
-    tokio::time::timeout(bound, asking).await.unwrap_or_else(|_| panic!("nothing happened within {bound:?}"))
+    tokio::time::timeout(bound, asking).await.unwrap_or_else(|_| panic!("what was waited for did not happen within {bound:?}"))
 }
 
 /// Waits until an API says that it can serve.

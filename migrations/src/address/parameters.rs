@@ -222,7 +222,7 @@ fn tls(mode: Option<&str>, roots: Option<String>, home: &Path) -> Result<(TlsMod
         return Err(AddressError::Value { name: "sslrootcert", why });
     }
     if mode == TlsMode::VerifyCa && file.is_none() {
-        // Everyone can get a certificate from a public authority.
+        // verify-ca does not compare the name of the host, so with the authorities of the system every public certificate would do.
         let why = "verify-ca needs the file of its authorities in sslrootcert; or use verify-full".to_owned();
         return Err(AddressError::Value { name: "sslmode", why });
     }

@@ -75,7 +75,7 @@ export function endingHint({ reason, status, code, fault, isExplained, definitio
     case "TimedOut": return timeHint(definition)
     case "Error": return code === "out-of-memory" ? killedHint(definition)
       : code === "timed-out" || code === "build-timed-out" ? timeHint(definition) : hintIn(CODE_HINTS, code)
-    case "WorkerLost": return "If no worker takes it, start one: the command is in the queue panel."
+    case "WorkerLost": return "If no other worker takes the job, start one: the command is in the queue panel."
     case "JobReplacedByClient": return "To keep both, give this frame a namespace of its own: Settings, Advanced."
     default: return ""
   }

@@ -1,7 +1,7 @@
 /**
  * The log of the current job while it runs. The feed sends only new lines, so a page that opens late, or was disconnected for a
- * moment, first reads the log so far and then continues where it ends; a gap is read too. A message without a number comes from
- * another kind of server: if the log can be read, it only means that there is more to read.
+ * moment, first reads the log so far and then continues where it ends; a gap is read too. A server that is not Asman sends messages
+ * without numbers. The page cannot place their lines, so it reads the log again if the server offers it.
  */
 import { isObject } from "../definition/shape.ts"
 import type { LogPart, LogStore } from "../log/store.ts"

@@ -5,7 +5,7 @@
 //! - `traits` and `files`: what the rest of the worker knows of an engine: [`Engine`] with the life of its [`Runs`], the way of
 //!   [`Files`], and [`Images`] where it has them. `job`, `spec`, `words`, `fault`: their types. These name no engine.
 //! - `containers`: containers in a Docker engine. `docker` is the only folder with the engine's client. `dockerd` starts an engine.
-//! - `process`: scripts, without an engine.
+//! - `process`: scripts, as processes of this machine.
 //! - `images`: pulls and logins. `build`: from a definition's build block to an image.
 //! - `isolation`: what confines a container, with its network and sandboxes. `confinement`: the types for that. `init`: whether a
 //!   container gets an init. `gpus`: the gpus to offer.

@@ -95,7 +95,7 @@ pub(crate) fn build(fault: &Fault, step: Option<&str>) -> EndCode {
         _ if is_at("FROM ") => base(message),
         // The file comes from a server.
         _ if is_at("ADD ") && instruction.contains("://") => EndCode::BuildContextUnreachable,
-        // The engine names the failed instruction before it quotes anything.
+        // The engine names the failed instruction first, so text of the build cannot be at the start of the message.
         _ if message.starts_with("COPY failed: ") || message.starts_with("ADD failed: ") => EndCode::BuildFailed,
         _ => EndCode::EngineRefused,
     }

@@ -10,7 +10,8 @@
 //!
 //! # Invariants
 //!
-//! - A URL of a stranger is resolved, judged and connected to by one address, so a second answer of a name server changes nothing.
+//! - The worker resolves the host of a stranger's URL once, checks the address, and connects to this address. A second answer of a name
+//!   server changes nothing.
 //! - An installation of rules replaces the old ones at once. There is no moment without rules.
 //!
 //! # Errors

@@ -150,7 +150,7 @@ impl Worker {
         }
     }
 
-    /// Handles a claim or an end. The answer is the job's true state, in which a worker sees that its claim is lost.
+    /// Handles a claim or an end. The answer is the stored state of the job. A worker that has lost its claim sees it there.
     async fn change(&mut self, change: StateChange) -> Result<(), Closed> {
         let job_id = change.job.clone();
         let outcome = match (self.speaker(&change), change.state) {

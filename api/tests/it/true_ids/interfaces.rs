@@ -23,7 +23,7 @@ async fn every_vector_has_its_id_by_rest_and_by_sql_and_is_found_by_both() {
         let definition = &vector["definition"];
         let (status, answer) = api.post("/q/rest", json!({"definition": definition})).await;
         if status == 400 {
-            // No worker can run it, with either id.
+            // The API refuses what no worker could run. The ids of such a definition do not matter.
             assert!(["no-image", "invalid-number", "invalid-image"].contains(&answer["code"].as_str().unwrap()), "{answer}");
             continue;
         }

@@ -11,7 +11,7 @@ describe("the address of a job", () => {
     const address = jobAddress("j/ab%20c", "", root)
     expect(address).toMatchObject({ id: "ab c", queue: undefined, json: `${root}j/ab%20c.json`, below: `${root}j/ab%20c` })
   })
-  it("takes the queue out of the fragment and leaves it out of the permalink", () => {
+  it("reads the queue from the fragment and does not write it in the permalink", () => {
     const address = jobAddress("j/abc", "#?x=1&queue=my%20key%2F%25", root)
     expect(address).toMatchObject({ queue: "my key/%", json: `${root}q/my%20key%2F%25/j/abc`, permalink: `${root}j/abc` })
   })

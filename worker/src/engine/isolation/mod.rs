@@ -114,7 +114,7 @@ impl Isolation {
         }
     }
 
-    /// Rules around a build on the engine's default bridge. None when jobs have no rules here either, or the build has no network.
+    /// Rules around a build on the engine's default bridge. None if the worker has set no rules.
     pub(crate) async fn guard_build(&self, docker: &Docker) -> Result<Option<BuildGuard>, String> {
         match self.guard.as_ref().and_then(Guard::rules) {
             Some(rules) => BuildGuard::open(rules, docker).await.map(Some),

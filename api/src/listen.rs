@@ -9,10 +9,10 @@ use std::time::Duration;
 use sql::Db;
 use tokio::time::Instant;
 
-use super::Hub;
 use crate::access::Policies;
 use crate::dispatcher::Dispatcher;
 use crate::hint::{self, Kinds};
+use crate::hub::Hub;
 use crate::notifier::Notifier;
 
 const PING: Duration = Duration::from_secs(10);
