@@ -33,7 +33,7 @@ export type EndCode =
   | "build-base-unreachable" // network: The registry of a base image could not be reached or answered with a temporary error.
   | "build-broken" // machine: The engine broke off the build.
   | "builds-disabled" // settings: The worker's owner has turned builds off.
-  | "input-invalid" // job: An input cannot be read or placed as the definition gives it.
+  | "input-invalid" // job: The definition gives an input with a value that cannot be read, or with a path that cannot be used.
   | "input-not-found" // job: The server of an input does not have it or does not give it.
   | "input-unreachable" // network: An input could not be fetched; another try may succeed.
   | "storage-unreachable" // cluster: A stored input could not be fetched; another try may succeed.
@@ -547,7 +547,7 @@ export type LogsMessage = {
   step: string,
   /** The lines. */
   logs: Array<LogLine>,
-  /** Number of the last line in the build's or the run's log, as in the cursors of `build-logs.json` and `run-logs.json`. */
+  /** The number that the last line of `logs` has in the build's or the run's log, as in the cursors of `build-logs.json` and `run-logs.json`. */
   cursor?: number,
 }
 
