@@ -102,7 +102,8 @@ impl Db {
         self.server.is_pooled()
     }
 
-    /// Whether the database answers and has the schema that this program was built with, or one of a newer release.
+    /// Whether the database answers and has the schema that this program was built with, or one of a newer release that keeps it
+    /// working.
     pub async fn check_ready(&self) -> Result<()> {
         let needed = migrations::version();
         let found = match sqlx::query_as::<_, (Option<i32>, bool)>(READY).fetch_one(&self.pool).await {
@@ -112,11 +113,13 @@ impl Db {
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => None,
             Err(error) => return Err(error.into()),
         };
-        if found.is_none_or(|version| version < needed) {
-            return Err(Error::Schema { found, needed });
-        }
+        let Some(version) = found.filter(|version| *version >= needed) else { return Err(Error::Schema { found, needed }) };
         let is_fitting: bool = sqlx::query_scalar(TEXT).bind(&*OWN_TEXT).fetch_one(&self.pool).await?;
-        if is_fitting { Ok(()) } else { Err(Error::Procedures) }
+        match is_fitting {
+            true => Ok(()),
+            false if version > needed => Err(Error::Newer { found: version, known: needed }),
+            false => Err(Error::Procedures),
+        }
     }
 
     /// Sends hints to every API process. A lost hint costs only latency.

@@ -73,6 +73,16 @@ pub enum Error {
         /// The required version.
         needed: i32,
     },
+    /// A migration of a newer release, which this program cannot work with.
+    #[error(
+        "the database's schema is at version {found}, of a newer release that this program, with version {known}, cannot work with; upgrade this program"
+    )]
+    Newer {
+        /// Newest applied migration.
+        found: i32,
+        /// The newest version that this program has.
+        known: i32,
+    },
     /// The procedures and views are older than this program, or belong to another one.
     #[error("the database's procedures and views are not those of this program; run `asman db migrate`")]
     Procedures,

@@ -42,7 +42,8 @@ pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
     if let Err(error) = app.db.check_ready().await {
         missing.push("database");
         // The sentences about the schema contain no host and no user.
-        why = matches!(error, sql::Error::Schema { .. } | sql::Error::Procedures).then(|| error.to_string());
+        why = matches!(error, sql::Error::Schema { .. } | sql::Error::Newer { .. } | sql::Error::Procedures)
+            .then(|| error.to_string());
     }
     if app.blobs.check_ready().await.is_err() {
         missing.push("blob store");

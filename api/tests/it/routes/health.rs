@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::socket::{Socket, submission};
-use crate::test_api::{TestApi, assert_one_sentence, definition, eventually};
+use crate::test_api::{TestApi, assert_one_sentence, claim_body, definition, eventually};
 
 /// Name of the database at the end of its URL.
 fn name_of(api: &TestApi) -> String {
@@ -63,6 +63,36 @@ async fn a_process_is_ready_on_its_own_procedures_and_on_those_of_a_newer_releas
     assert!(asks_for_a_migration(&api).await);
     migrations::migrate(&api.database_url).await.unwrap();
     assert_eq!(api.get("/readyz").await.0, 200);
+}
+
+/// What a migration of a later release may do that this release cannot work with. As `V010` did, it removes all hashes.
+const LATER: &str = "insert into asman.migration (version, name, applied_on, checksum) values (900, 'later', '2030-01-01', '1');
+    delete from asman.schema_text; insert into asman.schema_text (hash) values ('of the later release');
+    alter table asman.queued rename to waiting; alter table asman.running rename to held";
+const NOT_LATER: &str = "delete from asman.migration where version = 900;
+    alter table asman.waiting rename to queued; alter table asman.held rename to running";
+
+#[tokio::test]
+async fn a_process_that_cannot_work_with_the_schema_of_a_newer_release_is_not_ready_and_claims_and_loses_nothing() {
+    let api = TestApi::new().await;
+    api.submit("q", 1).await;
+    let (claimed, epoch) = api.claim_one("q", "w").await;
+    let waiting = api.submit("q", 2).await;
+    api.execute(LATER).await;
+    let (status, body) = api.get("/readyz").await;
+    let why = body["why"].as_str().unwrap_or_default();
+    assert!(status == 503 && why.contains("at version 900") && why.contains("upgrade this program"), "{status} {body}");
+    assert_eq!(api.get("/healthz").await.0, 200, "it is alive, so that nothing restarts it in vain");
+    let (status, answer) = api.post("/q/q/claim", claim_body("w", 1, "0s")).await;
+    assert!(status >= 500 || answer["jobs"] == json!([]), "{status} {answer}");
+    let (submitted, _) = api.post("/q/q", json!({"definition": definition(3)})).await;
+    let finished = api.finish(&claimed, epoch).await;
+    assert!(submitted >= 500 && finished >= 500, "nothing is acknowledged: {submitted}, {finished}");
+    api.execute(NOT_LATER).await;
+    migrations::migrate(&api.database_url).await.unwrap();
+    assert_eq!(api.finish(&claimed, epoch).await, 200, "the claim is still valid");
+    assert_eq!(api.claim_one("q", "w").await.0, waiting);
+    assert_eq!(api.count("select count(*) from asman.queued").await, 0, "what was refused is not stored");
 }
 
 #[tokio::test]
