@@ -161,6 +161,23 @@ test-newest-postgres: web
     POSTGRES_BIN="$(cli/tests/server.sh 18)" cli/tests/postgres.sh cargo nextest run --workspace \
       -E '(package(migrations) & not test(events_of_a_dump)) | package(sql) | (binary(it) & package(api) & test(/routes::(health|submit|worker|job|jobs)|sql_users/))'
 
+# The worker's tests on Podman, as root, without those that worker/tests/podman.txt names with their reasons. `just test-podman --cannot` runs these alone, and fails if one passes. Half an hour.
+[group('check')]
+[positional-arguments]
+test-podman *filter:
+    #!/bin/sh
+    set -eu
+    cargo test --no-run --quiet --workspace --test worker
+    if [ "${1:-}" = --cannot ]; then
+      shift
+      worker/tests/podman.sh cargo nextest run --workspace --no-fail-fast --retries 0 -E "$(worker/tests/podman.sh --cannot)" "$@" 2>&1 | tee /dev/stderr \
+        | if grep -q '^ *PASS '; then echo "these pass now: take them off worker/tests/podman.txt"; exit 1; fi
+      exit
+    fi
+    worker/tests/podman.sh cargo nextest run --workspace --no-fail-fast -E "$(worker/tests/podman.sh --filter)" "$@"
+    echo "These cannot pass on Podman and did not run:"
+    worker/tests/podman.sh --list
+
 # A thousand jobs of every kind while workers, API and engine are killed and restarted and a disk is full; SOAK_JOBS (1000) bounds it. Some minutes, as root.
 [group('check')]
 soak:

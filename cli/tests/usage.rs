@@ -137,7 +137,7 @@ fn doctor_has_a_line_for_each_need_and_a_fix_for_each_problem() {
     assert_eq!(output.status.code(), Some(3));
     let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
     let names: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
-    let machine = ["PostgreSQL", "Docker", "API", "disk", "port"];
+    let machine = ["PostgreSQL", "engine", "API", "disk", "port"];
     let jobs = ["container", "data", "limits", "rights", "gpus", "guard", "images"];
     assert_eq!(names, [&machine[..], &jobs[..], &["gVisor", "iptables", "git", "pages"]].concat());
     assert_eq!(checks[0]["verdict"], "missing");

@@ -19,3 +19,6 @@ pub(crate) const LABEL_LOCK: &str = "asman.lock";
 /// Label of a sandbox, with the value of [`LABEL_DATA`]. A sandbox does not have [`LABEL_DATA`] itself, because it is not a job's
 /// container.
 pub(crate) const LABEL_SANDBOX: &str = "asman.sandbox";
+
+/// Label of a job's container with the sandbox that it has joined, because not every engine lists that.
+pub(crate) const LABEL_JOINED: &str = "asman.joined";

@@ -66,7 +66,7 @@ pub use claim::queues::{InvalidShare, QueueShare, Queues};
 pub use config::{Config, ExecutorKind, Life};
 pub use disk::{DiskConfig, InvalidMark, Mark};
 pub use engine::{DockerLogin, Dockerd, Gpus, ImageConfig, Init, InvalidGpus, IsolationConfig, Need, Network};
-pub use engine::{docker_runtimes, docker_version, import_image};
+pub use engine::{engine_runtimes, engine_version, import_image};
 pub use error::Error;
 pub use examine::{Finding, Findings, examine};
 pub use network::{Destination, InvalidDestination, InvalidRegistryHost, Proxies, RegistryHost};

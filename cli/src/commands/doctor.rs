@@ -17,6 +17,8 @@ const DISK_BYTES_MIN: u64 = 2 * 1024 * 1024 * 1024;
 const GIB: u64 = 1024 * 1024 * 1024;
 
 const NO_GVISOR: &str = "the Docker engine has no runtime `runsc`; `asman worker run --untrusted` does not start without it; ";
+const NO_GVISOR_PODMAN: &str = "not the default runtime of Podman; `asman worker run --untrusted` does not start without it; install it and set \
+                                `runtime = \"runsc\"` under [engine] in Podman's containers.conf";
 const NO_IPTABLES: &str = "not on the PATH; jobs can reach this machine and its private networks, and --untrusted does not start; install it \
                            with `sudo apt-get install iptables` or your system's like";
 const NO_GPUS: &str = "not checked; `asman doctor --gpus 1` checks whether a container gets one";
@@ -66,7 +68,7 @@ struct Check {
 /// Prints every check; fails when one is [`Verdict::Missing`].
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let data = args.data.path()?;
-    let mut checks = vec![postgres(), docker().await, api(global).await, disk("disk", &data), port(args.port)];
+    let mut checks = vec![postgres(), engine().await, api(global).await, disk("disk", &data), port(args.port)];
     checks.extend(jobs(&args, &data).await);
     checks.extend([gvisor().await, program("iptables", NO_IPTABLES), program("git", NO_GIT)]);
     checks.extend(proxies(global));
@@ -103,12 +105,12 @@ fn postgres() -> Check {
     Check { name: "PostgreSQL", verdict, text }
 }
 
-async fn docker() -> Check {
-    let (verdict, text) = match worker::docker_version().await {
+async fn engine() -> Check {
+    let (verdict, text) = match worker::engine_version().await {
         Ok(version) => (Verdict::Ok, version),
         Err(error) => (Verdict::Missing, error.to_string()),
     };
-    Check { name: "Docker", verdict, text }
+    Check { name: "engine", verdict, text }
 }
 
 /// The proxy between this machine and the API.
@@ -178,12 +180,15 @@ fn check(name: &'static str, finding: worker::Finding) -> Check {
 /// Checks for workers that serve strangers.
 async fn gvisor() -> Check {
     let name = "gVisor";
-    let Ok(runtimes) = worker::docker_runtimes().await else {
+    let Ok(runtimes) = worker::engine_runtimes().await else {
         let text = "cannot be checked without a Docker engine; only `asman worker run --untrusted` needs gVisor".to_owned();
         return Check { name, verdict: Verdict::Note, text };
     };
     if runtimes.iter().any(|runtime| runtime == "runsc") {
-        return Check { name, verdict: Verdict::Ok, text: "registered with the Docker engine as runsc".to_owned() };
+        return Check { name, verdict: Verdict::Ok, text: "registered with the engine as runsc".to_owned() };
+    }
+    if worker::engine_version().await.is_ok_and(|engine| engine.starts_with("Podman")) {
+        return Check { name, verdict: Verdict::Note, text: NO_GVISOR_PODMAN.to_owned() };
     }
     let fix = if find("runsc").is_some() {
         "register it with `sudo runsc install && sudo systemctl reload docker`"

@@ -65,6 +65,12 @@ pub(crate) struct WorkerNetwork {
 /// What the engine says about itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EngineFacts {
+    /// Its name and version.
+    pub(crate) name: String,
+    /// The engine in a sentence.
+    pub(crate) noun: &'static str,
+    /// A request chooses the runtime of its container. Otherwise every container has the default runtime.
+    pub(crate) takes_runtime: bool,
     pub(crate) runtimes: Vec<String>,
     pub(crate) default_runtime: String,
     /// Root in a container is another user outside.

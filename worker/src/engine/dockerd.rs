@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 
-use crate::engine::docker_version;
+use crate::engine::engine_version;
 use crate::error::Error;
 
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -37,7 +37,7 @@ pub struct Dockerd {
 impl Dockerd {
     /// Starts an engine and waits until it answers. Returns None when an engine answers already.
     pub(crate) async fn start(data: impl FnOnce() -> Result<PathBuf, Error>) -> Result<Option<Self>, Error> {
-        if let Ok(version) = docker_version().await {
+        if let Ok(version) = engine_version().await {
             tracing::info!(version, "a Docker engine answers already, so the worker does not start one");
             return Ok(None);
         }
@@ -61,7 +61,7 @@ impl Dockerd {
     /// Waits for the engine. Returns why it did not start, or None when it answers.
     async fn until_ready(&mut self) -> Option<String> {
         let deadline = tokio::time::Instant::now() + READY_TIMEOUT;
-        while docker_version().await.is_err() {
+        while engine_version().await.is_err() {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Some(format!("the Docker engine ended during its start ({status})"));
             }

@@ -59,15 +59,15 @@ pub(crate) use spec::{ContainerSpec, Frame, Frames, Left, Mount, RunEnd};
 pub(crate) use traits::{Capacity, Engine, Prepared, Runs, Watch};
 pub(crate) use words::{BuildStep, BuildWord, Login, PullProgress};
 
-/// Version of the Docker engine that a worker uses.
-pub async fn docker_version() -> Result<String, Error> {
-    Docker::connect().await?.version().await.map_err(|fault| Error::Docker(fault.to_string()))
+/// Name and version of the engine that a worker uses, such as `Docker 28.2.2` or `Podman 4.3.1, rootless`.
+pub async fn engine_version() -> Result<String, Error> {
+    Ok(Docker::connect().await?.dialect.to_string())
 }
 
-/// Runtimes of the Docker engine.
-pub async fn docker_runtimes() -> Result<Vec<String>, Error> {
-    let facts = Docker::connect().await?.facts().await.map_err(|fault| Error::Docker(fault.to_string()))?;
-    Ok(facts.runtimes)
+/// Runtimes that the engine gives to a container: all that it has, or only its default.
+pub async fn engine_runtimes() -> Result<Vec<String>, Error> {
+    let facts = Docker::connect().await?.facts;
+    Ok(if facts.takes_runtime { facts.runtimes.clone() } else { vec![facts.default_runtime.clone()] })
 }
 
 /// Makes an image from the tar of a root file system, without a registry.

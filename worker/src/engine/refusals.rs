@@ -68,15 +68,26 @@ pub(crate) fn base(message: &str) -> EndCode {
 
 fn of_registry(status: u16, words: &str) -> EndCode {
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+    // Podman quotes the manifest that it asked for. A name has no blanks, so none of these phrases is a name.
+    let is_podman = says(&["reading manifest "]);
     let is_denied = || {
-        says(&["pull access denied", "no basic auth credentials", "insufficient_scope"]) || words.starts_with("unauthorized: ")
+        says(&["pull access denied", "no basic auth credentials", "insufficient_scope"])
+            || words.starts_with("unauthorized: ")
+            || (is_podman && says(&[": unauthorized: ", ": denied: "]))
     };
+    let platforms = [
+        "no matching manifest for",
+        "no match for platform in manifest",
+        "no image found in manifest list for architecture",
+        "no image found in image index for architecture",
+    ];
     match status {
         400 => EndCode::ImageReferenceInvalid,
         401 | 403 => EndCode::ImageDenied,
         _ if is_denied() => EndCode::ImageDenied,
         404 => EndCode::ImageNotFound,
-        _ if says(&["no matching manifest for", "no match for platform in manifest"]) => EndCode::ImageNoPlatform,
+        _ if says(&platforms) => EndCode::ImageNoPlatform,
+        _ if is_podman && says(&[": manifest unknown", ": name unknown"]) => EndCode::ImageNotFound,
         _ if says(&["not found: manifest unknown", "not found: name unknown", "failed to resolve reference : not found"]) => {
             EndCode::ImageNotFound
         }
@@ -130,6 +141,10 @@ mod tests {
             (500, "Head \"http://127.0.0.1:5000/v2/a/manifests/v1\": EOF", EndCode::PullFailed),
             (500, "dial tcp: lookup nowhere.invalid: no such host", EndCode::PullFailed),
             (500, "unavailable: words", EndCode::PullFailed),
+            (500, "initializing source docker://h/a:v1: reading manifest v1 in h/a: manifest unknown", EndCode::ImageNotFound),
+            (500, "initializing source docker://h/a:v1: reading manifest v1 in h/a: unauthorized: words", EndCode::ImageDenied),
+            (500, "choosing image instance: no image found in manifest list for architecture arm64", EndCode::ImageNoPlatform),
+            (500, "pinging container registry h: Get \"https://h/v2/\": EOF", EndCode::PullFailed),
         ] {
             assert_eq!(pull(&refused(status, words), &image), code, "{words}");
         }

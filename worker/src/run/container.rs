@@ -78,7 +78,11 @@ impl Task<'_> {
     }
 
     async fn start(&self, id: &str) -> Result<Result<Pump, Fault>, RunError> {
-        let frames = self.host.engine.attach(id).await.map_err(Fault::broken)?;
+        let frames = match self.host.engine.attach(id).await {
+            Ok(frames) => frames,
+            // Some engines prepare the container for this call, so it fails for what would fail the start.
+            Err(fault) => return Ok(Err(fault)),
+        };
         let log = self.log.clone();
         let pump = AbortOnDropHandle::new(tokio::spawn(async move { Ok(log.pump(frames).await) }));
         Ok(self.host.engine.start(id).await.map(|()| pump))

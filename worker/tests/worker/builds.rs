@@ -3,7 +3,7 @@
 use protocol::{FinishRequest, Reason, Step};
 use serde_json::{Value, json};
 
-use crate::harness::{IMAGE, TestWorker, docker, ensure_image, remove_image};
+use crate::harness::{IMAGE, TestWorker, docker, ensure_image, is_podman, remove_image};
 use crate::registry::Registry;
 
 /// A name that separates the images of one test run from all others.
@@ -104,12 +104,16 @@ async fn a_build_that_fails_names_the_step_and_the_code_and_leaves_nothing() {
     let worker = TestWorker::start().await;
     let nonce = nonce();
     let message = failure(&worker, json!({ "dockerfile": dockerfile(&nonce, "RUN echo fine\nRUN echo bad; exit 7") })).await;
-    assert!(message.contains("at step 4/5 : RUN echo bad; exit 7") && message.contains("code: 7"), "{message}");
+    assert!(
+        message.contains("at step 4/5 : RUN echo bad; exit 7")
+            && message.contains(if is_podman() { "status 7" } else { "code: 7" }),
+        "{message}"
+    );
     assert_eq!(left_of(&nonce), (String::new(), String::new()));
     let message = failure(&worker, json!({ "dockerfile": dockerfile(&nonce, ""), "target": "none" })).await;
     assert!(message.contains("none"), "{message}");
     let message = failure(&worker, json!({ "dockerfile": "NONSENSE a" })).await;
-    assert!(message.contains("unknown instruction"), "{message}");
+    assert!(message.contains(if is_podman() { "no FROM" } else { "unknown instruction" }), "{message}");
     worker.drain().await;
 }
 

@@ -3,7 +3,7 @@
 use protocol::{EndFault, Reason};
 use serde_json::json;
 
-use crate::harness::{IMAGE, TestWorker, script};
+use crate::harness::{IMAGE, TestWorker, is_podman, script};
 
 #[tokio::test]
 async fn a_non_zero_exit_is_a_success_with_its_code() {
@@ -77,9 +77,17 @@ async fn what_cannot_start_is_an_error_in_dockers_words() {
     assert!(finish.message.unwrap().contains("not a directory"));
     assert!(worker.api.text(&job, true).contains("not a directory"));
     for (command, code, words) in [
-        ("no-such-program", "command-not-found", "exec no-such-program failed: No such file or directory"),
+        (
+            "no-such-program",
+            "command-not-found",
+            if is_podman() {
+                "failed to exec pid1: No such file or directory"
+            } else {
+                "exec no-such-program failed: No such file or directory"
+            },
+        ),
         ("/etc", "command-not-executable", "/etc is a folder"),
-        ("./no/such/path", "command-not-found", "exec ./no/such/path failed"),
+        ("./no/such/path", "command-not-found", if is_podman() { "failed to exec pid1" } else { "exec ./no/such/path failed" }),
     ] {
         let (job, finish) = worker.run(&json!({ "image": IMAGE, "command": command, "workdir": "/" })).await;
         assert_eq!((finish.reason, finish.result.status_code, finish.code.as_deref()), (Reason::Error, None, Some(code)));

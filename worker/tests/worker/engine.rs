@@ -86,7 +86,7 @@ fn without_an_engine_the_error_says_what_mends_it() {
 #[tokio::test]
 #[ignore = "run by without_an_engine_the_error_says_what_mends_it"]
 async fn without_an_engine() {
-    let error = worker::docker_version().await.unwrap_err();
+    let error = worker::engine_version().await.unwrap_err();
     assert!(matches!(error, Error::NoDocker { .. }));
     assert!(error.to_string().contains("DOCKER_HOST"), "{error}");
 }
@@ -163,7 +163,7 @@ impl Engine {
 
     async fn until_ready() {
         let deadline = tokio::time::Instant::now() + crate::api::DEADLINE;
-        while worker::docker_version().await.is_err() {
+        while worker::engine_version().await.is_err() {
             assert!(tokio::time::Instant::now() < deadline, "the engine comes up");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::builds::succeeded;
-use crate::harness::{IMAGE, TestWorker, docker, ensure_image, remove_image, script};
+use crate::harness::{IMAGE, TestWorker, docker, ensure_image, is_podman, remove_image, script};
 use crate::registry::Registry;
 
 /// How a registry fails.
@@ -168,7 +168,8 @@ async fn a_strangers_words_are_not_taken_for_the_engines_trouble() {
         let workdir = json!({ "image": IMAGE, "command": "true", "workdir": words });
         let finish = outcome(&worker, &workdir).await.expect("an end");
         assert_error(&finish, "container-refused", EndFault::Job);
-        assert!(finish.message.unwrap().contains(words));
+        // Podman's runtime does not repeat the folder.
+        assert!(finish.message.unwrap().contains(if is_podman() { "Cwd must be an absolute path" } else { words }));
         let build = json!({ "build": { "dockerfile": format!("FROM {IMAGE}\nARG A\nRUN echo {words}; false"), "buildArgs": [format!("A={words}")] }, "command": "true" });
         let finish = outcome(&worker, &build).await.expect("an end");
         assert_error(&finish, "build-failed", EndFault::Job);

@@ -22,12 +22,19 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// Whether the tests run on Podman, which has other words for the same things.
+pub(crate) fn is_podman() -> bool {
+    docker(&["version", "--format", "{{range .Server.Components}}{{.Name}}{{end}}"]).contains("Podman")
+}
+
 /// Removes an image's name as soon as no container uses it, because a finish comes before the removal of its container.
 pub(crate) async fn remove_image(image: &str) {
     eventually("an image that no container uses", || {
         let output = Command::new("docker").args(["rmi", image]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() || said.contains("is using its referenced image"), "{said}");
+        let is_used =
+            ["is using its referenced image", "image is in use by a container"].iter().any(|words| said.contains(words));
+        assert!(output.status.success() || is_used, "{said}");
         output.status.success()
     })
     .await;

@@ -1,6 +1,5 @@
 //! Podman as the engine, alone and beside a Docker engine, in separate network and mount namespaces.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -9,8 +8,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use worker::{Config, Finding};
 
 use crate::engine::socket;
-use crate::harness::{TestWorker, docker, ready_sandboxes, script};
+use crate::harness::{IMAGE, TestWorker, docker, ready_sandboxes, script};
 use crate::neighbours::{belongings, passed, test_command, until_ended};
+use crate::world::{PUBLIC, World, probe};
 
 /// A server that ends with the test.
 struct Server(Child);
@@ -33,26 +33,16 @@ async fn until_there(socket: &Path) {
 /// Podman's Docker-compatible service with separate storage.
 async fn podman(folder: &Path, socket: &Path) -> Server {
     std::fs::create_dir_all(folder).unwrap();
-    // A root user that may not raise its own limits cannot set the limits that Podman asks for.
-    let runtime = folder.join("runc");
-    let text = r#"#!/bin/sh
-previous=; for word; do case $previous in --bundle|-b) bundle=$word ;; esac; previous=$word; done
-[ -z "$bundle" ] || sed -i 's/,\?{"type":"RLIMIT_NPROC"[^}]*}//' "$bundle/config.json"
-exec runc "$@"
-"#;
-    std::fs::write(&runtime, text).unwrap();
-    std::fs::set_permissions(&runtime, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let settings = format!(
-        "[engine]\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\nruntime=\"here\"\n[engine.runtimes]\nhere=[{:?}]\n",
-        runtime.display().to_string()
-    );
+    let settings = "[engine]\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\nruntime=\"runc\"\n";
     std::fs::write(folder.join("containers.conf"), settings).unwrap();
     let log = std::fs::File::create(folder.join("log")).unwrap();
     let mut command = Command::new("podman");
     for (option, place) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
         command.arg(option).arg(folder.join(place));
     }
-    command.args(["--cgroup-manager", "cgroupfs", "system", "service", "--time=0"]).arg(format!("unix://{}", socket.display()));
+    command
+        .args(["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "system", "service", "--time=0"])
+        .arg(format!("unix://{}", socket.display()));
     command.env("CONTAINERS_CONF", folder.join("containers.conf")).stdout(log.try_clone().unwrap()).stderr(log);
     let server = Server(command.spawn().unwrap());
     until_there(socket).await;
@@ -82,35 +72,87 @@ fn folder() -> PathBuf {
     socket().parent().unwrap().to_owned()
 }
 
+/// The short form of the tests that `just test-podman` runs.
 #[test]
-fn podman_runs_jobs_and_a_guard_that_it_does_not_give_is_not_claimed() {
+fn podman_runs_builds_and_guards_jobs_and_its_restart_loses_none() {
     run_apart("podman::serving");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "run by podman_runs_jobs_and_a_guard_that_it_does_not_give_is_not_claimed"]
+#[ignore = "run by podman_runs_builds_and_guards_jobs_and_its_restart_loses_none"]
 async fn serving() {
-    let _podman = podman(&folder().join("podman"), &socket()).await;
+    let engine = podman(&folder().join("podman"), &socket()).await;
+    is_examined().await;
+    let world = World::new();
+    let worker = TestWorker::start().await;
+    // Podman's lists have their own word for a stopped container.
+    let other = docker(&["create", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", IMAGE, "sh", "-c", "sleep 60"]);
+    docker(&["start", &other]);
+    docker(&["stop", "--time", "0", &other]);
+    runs_jobs(&worker).await;
+    docker(&["rm", &other]);
+    let addresses: Vec<_> = world.guarded().into_iter().chain([format!("{PUBLIC}:80")]).collect();
+    let (job, _) = worker.run(&script(&probe(&addresses))).await;
+    let text = worker.api.text(&job, false);
+    let reached: Vec<_> = text.lines().filter(|line| line.ends_with(" open")).collect();
+    assert_eq!(reached, [format!("{PUBLIC}:80 open")], "{text}");
+    let job = worker.api.submit(&script("echo up; sleep 120"));
+    worker.api.until_logged(&job, "up").await;
+    drop(engine);
+    worker.api.until("a release", |heard| heard.released.get(&job).map(|_| ())).await;
+    let _engine = podman(&folder().join("podman"), &socket()).await;
+    assert_eq!(worker.run(&script("true")).await.1.reason, Reason::Success);
+    worker.drain().await;
+}
+
+/// What a start would find.
+async fn is_examined() {
+    let name = worker::engine_version().await.unwrap();
+    assert!(name.starts_with("Podman ") && !name.contains("rootless"), "{name}");
     let mut config = Config::for_queue("q".parse().unwrap(), "http://localhost:1");
     config.data_directory = Some(folder().join("data"));
     let found = worker::examine(&config).await.unwrap();
-    assert!(found.needs.iter().all(|(_, found)| matches!(found, Finding::Fine(_))), "{:?}", found.needs);
-    assert!(matches!(&found.guard, Finding::Without(text) if text.contains("as Podman does")), "{:?}", found.guard);
+    let all = found.needs.iter().map(|(_, found)| found).chain([&found.guard]);
+    assert!(all.into_iter().all(|found| matches!(found, Finding::Fine(_))), "{found:?}");
     config.isolation.untrusted = true;
-    config.isolation.runtime = Some("here".to_owned());
-    let error = worker::run(config, worker::Shutdown::new()).await.unwrap_err();
-    assert!(error.to_string().contains("as Podman does"), "{error}");
-    let worker = TestWorker::start().await;
-    // Podman's lists have their own word for a stopped container.
-    let other = docker(&["create", "--ulimit", "nofile=1024:1024", crate::harness::IMAGE, "sh", "-c", "sleep 60"]);
-    docker(&["start", &other]);
-    docker(&["stop", "--time", "0", &other]);
+    let error = worker::run(config, worker::Shutdown::new()).await.unwrap_err().to_string();
+    assert!(error.contains("default runtime (runc)") && error.contains("runtime = \"runsc\""), "{error}");
+}
+
+async fn runs_jobs(worker: &TestWorker) {
     let (job, finish) = worker.run(&script("echo hello; mkdir -m 700 /outputs/a; echo x > /outputs/a/b")).await;
     assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
     assert_eq!(worker.api.text(&job, false), "hello\n");
     assert!(finish.result.outputs.contains_key("a/b"));
-    docker(&["rm", &other]);
-    worker.drain().await;
+    let missing = serde_json::json!({ "image": IMAGE, "command": "no-such-program" });
+    let (_, finish) = worker.run(&missing).await;
+    assert!(finish.message.is_some_and(|text| text.contains("has no program")), "the init's own exit code is 1");
+    let text = format!("FROM {IMAGE}\nRUN echo made > /made");
+    let (job, finish) = worker.run(&serde_json::json!({ "build": { "dockerfile": text }, "command": "cat /made" })).await;
+    let said = worker.api.text(&job, false);
+    assert!(finish.reason == Reason::Success && said.ends_with("made\n"), "{:?}: {said}", finish.message);
+    let failing = serde_json::json!({ "build": { "dockerfile": format!("FROM {IMAGE}\nRUN exit 7") }, "command": "true" });
+    let message = worker.run(&failing).await.1.message.unwrap();
+    assert!(message.contains(" : RUN exit 7") && message.contains("exit status 7"), "{message}");
+}
+
+/// Names of tests, each with the reason why it cannot pass.
+#[test]
+fn what_podman_cannot_do_is_listed_with_tests_that_exist_and_a_reason_each() {
+    let listed = Command::new(std::env::current_exe().unwrap()).args(["--list", "--format", "terse"]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let list = include_str!("../podman.txt");
+    let mut names: Vec<_> = list.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_once(' ')).collect();
+    assert!(!names.is_empty());
+    for entry in &names {
+        let (name, reason) = entry.expect("a name and a reason");
+        assert!(listed.contains(&format!("{name}: test\n")), "{name} is not a test");
+        assert!(reason.trim().len() > 10, "{name} needs a reason");
+    }
+    let n = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), n, "each is named once");
 }
 
 #[test]

@@ -9,7 +9,9 @@ use worker::{Config, Error, Finding, Need, Shutdown};
 
 use crate::api::FakeApi;
 use crate::engine::run_apart;
-use crate::harness::{TestWorker, containers_of, docker, ensure_image, names_in, networks_of, rules_of, sandboxes_of, script};
+use crate::harness::{
+    TestWorker, containers_of, docker, ensure_image, is_podman, names_in, networks_of, rules_of, sandboxes_of, script,
+};
 use crate::life::{free_address, until_state};
 use crate::tampering::{Engine, Tamper};
 
@@ -53,7 +55,11 @@ async fn hidden() {
 async fn gpus_that_the_engine_cannot_give_keep_a_worker_from_starting() {
     let folder = tempfile::tempdir().unwrap();
     let said = refused(&folder.path().join("data"), |config| config.gpus = "1".parse().unwrap()).await;
-    assert!(said.contains("the gpus of --gpus") && said.contains("container toolkit"), "{said}");
+    assert!(
+        said.contains("the gpus of --gpus")
+            && said.contains(if is_podman() { "use a Docker engine" } else { "container toolkit" }),
+        "{said}"
+    );
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn worker_config(args: &Args) -> Result<worker::Config, Failure> {
 
 /// A missing engine is not an error: the API and its queues are useful without a worker here.
 async fn start_worker(api_url: &str, args: &Args, data: &DataDirectory) -> Result<Option<Part>, Failure> {
-    if let Err(error) = worker::docker_version().await {
+    if let Err(error) = worker::engine_version().await {
         say::note(&format!("No worker here: {error}. Everything else runs. Start again when this is fixed."));
         return Ok(None);
     }

@@ -20,6 +20,8 @@ const PAUSE_LEAST: Duration = Duration::from_millis(500);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
 /// The pause after a measurement is this many times as long as the measurement.
 const SHARE: u32 = 20;
+/// Podman's builder shortens ids to this.
+const ID_CHARS_MIN: usize = 11;
 /// Most layers, and most containers, of one build.
 pub(super) const NAMED_MAX: usize = 1_000;
 
@@ -55,7 +57,7 @@ impl Made {
 }
 
 fn push(ids: &mut Vec<String>, id: &str) -> bool {
-    let is_id = id.len() >= 12 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_id = id.len() >= ID_CHARS_MIN && id.bytes().all(|b| b.is_ascii_hexdigit());
     let has_room = ids.len() < NAMED_MAX;
     if is_id && has_room {
         ids.push(id.to_owned());

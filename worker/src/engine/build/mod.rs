@@ -85,6 +85,11 @@ pub(crate) async fn ensure(job: &Job<'_>, containers: &Containers, block: Block)
             format!("the image was not built within {}, {whose}, and the build was stopped", protocol::format_duration(limit));
         RunError::TimedOut { code, step: Step::Build, message }
     };
+    if containers.isolation.is_untrusted() && !containers.docker.dialect.bounds_builds() {
+        let message =
+            "this worker builds no images for strangers, because Podman does not end a step with its build; give an image";
+        return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
+    }
     tokio::time::timeout(limit, Work { job, containers, block: &block, folder: job.scratch.build() }.ensure())
         .await
         .map_err(too_long)?
@@ -141,6 +146,10 @@ impl Work<'_> {
         let bases = self.bases(&plan).unwrap_or_default();
         let options = self.options(&key, &image, &plan, network, self.logins(&plan).await, reading)?;
         self.job.log.line(Step::Build, format!("building {image}")).await;
+        if !docker.dialect.bounds_builds() {
+            let line = "Podman does not limit what the steps of this build write, and a step that runs when the build is stopped runs to its end";
+            self.job.log.line(Step::Build, line).await;
+        }
         let isolation = &self.containers.isolation;
         let writers = std::sync::Arc::clone(&isolation.writers);
         let bounds = disk::Bounds { bytes: isolation.disk_bytes, writers, folder: self.folder.clone() };

@@ -93,20 +93,30 @@ impl Progress {
         lines
     }
 
-    /// Reads the classic builder's lines. A command may write the same lines, so nothing may trust what is read from them.
+    /// Reads the lines of the classic builder and of Podman's. A command may write the same lines, so nothing may trust what is read from
+    /// them.
     fn note(&mut self, line: &str) {
-        if let Some(step) = line.strip_prefix("Step ").filter(|step| step.starts_with(|c: char| c.is_ascii_digit())) {
-            self.step = Some(step.chars().take(STEP_CHARS_MAX).collect());
-            self.is_cached =
-                step.split_once(" : ").is_some_and(|(_, rest)| rest.trim_start().to_ascii_uppercase().starts_with("FROM"));
-        } else if line == " ---> Using cache" {
+        if let Some(step) = step_in(line) {
+            let text = step.split_once(" : ").map_or("", |(_, text)| text.trim_start());
+            self.is_cached = text.to_ascii_uppercase().starts_with("FROM");
+            self.step = Some(step);
+        } else if line == " ---> Using cache" || line.starts_with("--> Using cache ") {
             self.is_cached = true;
         } else if let Some(id) = line.strip_prefix(" ---> Running in ") {
             self.made.container(id);
-        } else if let Some(id) = line.strip_prefix(" ---> ").filter(|_| !self.is_cached) {
+        } else if let Some(id) = line.strip_prefix(" ---> ").or_else(|| line.strip_prefix("--> ")).filter(|_| !self.is_cached) {
             self.made.layer(id);
         }
     }
+}
+
+/// The step of a line such as `Step 2/3 : RUN false`, or Podman's `STEP 2/3: RUN false`, in the first form.
+fn step_in(line: &str) -> Option<String> {
+    let step = match line.strip_prefix("STEP ") {
+        Some(step) => step.replacen(": ", " : ", 1),
+        None => line.strip_prefix("Step ")?.to_owned(),
+    };
+    step.starts_with(|c: char| c.is_ascii_digit()).then(|| step.chars().take(STEP_CHARS_MAX).collect())
 }
 
 /// Cuts a line into pieces that fit into log lines.
@@ -138,6 +148,18 @@ mod tests {
         assert!(lines.contains(&"put".to_owned()) && progress.unfinished == "unfin");
         assert_eq!(progress.place(), " at step 4/4 : RUN false");
         assert_eq!(progress.made.layers(), ["aaaaaaaaaaaa"]);
+    }
+
+    #[test]
+    fn step_and_layers_are_read_from_podmans_lines() {
+        let mut progress = Progress::default();
+        let said = "STEP 1/4: FROM a\n--> 111111111111\nSTEP 2/4: RUN echo x: y\nx: y\n--> aaaaaaaaaaa\nSTEP 3/4: RUN y\n--> Using cache \
+                    bbbbbbbbbbbbb\n--> bbbbbbbbbbb\nSTEP 4/4: RUN exit 7\n";
+        for line in progress.lines(said) {
+            progress.note(&line);
+        }
+        assert_eq!(progress.place(), " at step 4/4 : RUN exit 7");
+        assert_eq!(progress.made.layers(), ["aaaaaaaaaaa"]);
     }
 
     #[test]

@@ -78,8 +78,9 @@ impl Work<'_> {
             let message = format!("{what}; {why}; write the line without it");
             return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
         }
-        if !self.containers.docker.has_buildkit {
-            let message = format!("{what}; this worker's engine does not have BuildKit; write the line without it");
+        if !self.containers.docker.dialect.has_buildkit() {
+            let engine = &self.containers.docker.dialect;
+            let message = format!("{what}; this worker's engine ({engine}) does not have BuildKit; write the line without it");
             return Err(RunError::failed(EndCode::BuildsDisabled, Step::Build, message));
         }
         self.job.log.line(Step::Build, format!("{what}: the engine's BuildKit builds the image")).await;

@@ -18,8 +18,8 @@ const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const RECORD_BYTES_MAX: usize = 64 * 1024;
 /// The kernel's words for a program of another architecture.
 const FOREIGN: &str = "exec format error";
-/// How the message of the engine's init begins when it could not run a program.
-const INIT: &str = "[fatal tini (";
+/// How the messages of the engines' inits begin when they could not run a program, and words that follow.
+const INITS: [(&str, &str); 2] = [("[fatal tini (", " failed: "), ("error (catatonit:", "failed to exec ")];
 
 impl Containers {
     /// A sentence for the author about an exit code that means that a program was not run. Fails when the program is the container's own
@@ -34,12 +34,14 @@ impl Containers {
         if let Some(sentence) = self.foreign(id, &program).await {
             return Err(RunError::failed(EndCode::ImagePlatformMismatch, Step::Running, sentence));
         }
-        if !matches!(exit_code, 126 | 127) {
+        let code_of_init =
+            if exit_code == 1 { docker.dialect.init_exit_code(exit_code, &self.said(id).await) } else { exit_code };
+        if !matches!(code_of_init, 126 | 127) {
             return Ok(None);
         }
         let looked = Looked { docker, id, program: &program };
-        if let Ok(Some(why)) = looked.not_run(exit_code).await {
-            let code = if exit_code == 126 { EndCode::CommandNotExecutable } else { EndCode::CommandNotFound };
+        if let Ok(Some(why)) = looked.not_run(code_of_init).await {
+            let code = if code_of_init == 126 { EndCode::CommandNotExecutable } else { EndCode::CommandNotFound };
             return Err(RunError::failed(code, Step::Running, why + &self.words_of_init(id).await));
         }
         let note = why_not_run(&looked, exit_code).await.unwrap_or_default();
@@ -54,7 +56,7 @@ impl Containers {
     async fn foreign(&self, id: &str, program: &Program) -> Option<String> {
         let said = self.said(id).await.to_ascii_lowercase();
         // An init lets a shell run what the kernel refused. Without a shell in the image, the init has no better message.
-        let by_init = said.contains(INIT) && said.contains(" failed: ");
+        let by_init = INITS.iter().any(|(start, words)| said.contains(start) && said.contains(words));
         if !said.contains(FOREIGN) && !by_init {
             return None;
         }
@@ -79,7 +81,7 @@ impl Containers {
     /// The message of the engine's init about the program that it could not run.
     async fn words_of_init(&self, id: &str) -> String {
         let said = self.said(id).await;
-        let line = said.lines().find(|line| line.to_ascii_lowercase().starts_with(INIT));
+        let line = said.lines().find(|line| INITS.iter().any(|(start, _)| line.to_ascii_lowercase().starts_with(start)));
         line.map(|line| format!("; the engine says: {}", line.trim_end())).unwrap_or_default()
     }
 

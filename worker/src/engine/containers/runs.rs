@@ -27,7 +27,7 @@ impl Runs for Containers {
     }
 
     fn replay<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {
-        async { Ok(self.docker.recorded(id, true)) }.boxed()
+        async { Ok(self.docker.followed(id)) }.boxed()
     }
 
     fn record<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Frames, Fault>> {

@@ -19,6 +19,7 @@ use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, Bui
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
+use super::dialect::Dialect;
 use super::images::{credentials, to_end};
 use super::{Docker, Fault, buildkit};
 use crate::engine::{BuildStep, BuildWord, Login};
@@ -56,12 +57,12 @@ pub(crate) struct BuildOptions {
 impl Docker {
     /// A connection for builds, with a long timeout for sending a context.
     pub(crate) fn builder(&self) -> Builder {
-        Builder(self.client.clone().with_timeout(CONTEXT_TIMEOUT))
+        Builder(self.client.clone().with_timeout(CONTEXT_TIMEOUT), self.dialect.clone())
     }
 }
 
 /// See [`Docker::builder`].
-pub(crate) struct Builder(bollard::Docker);
+pub(crate) struct Builder(bollard::Docker, Dialect);
 
 impl Builder {
     /// Builds an image from a context's tar. The image is present when the stream ends without an error. Dropping the stream ends the
@@ -76,26 +77,15 @@ impl Builder {
         } else {
             self.0.build_image(build_image_options(options), logins_of(options), Some(bollard::body_try_stream(context))).boxed()
         };
-        to_end(words).map(|word| word.map(build_word).map_err(fault_of_build))
+        to_end(words).map(|word| word.map(build_word).map_err(|error| fault_of_build(error, &self.1)))
     }
 }
 
 /// A failed step of a build is the job's fault.
-fn fault_of_build(error: Bollard) -> Fault {
-    // How the builders' messages begin when a command fails, or a Dockerfile or a context is invalid.
-    const OF_STEPS: [&str; 8] = [
-        "The command '",
-        "executor failed running [",
-        "failed to solve: process \"",
-        "failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse error",
-        "failed to solve with frontend dockerfile.v0: failed to create LLB definition: Unknown flag",
-        "failed to solve with frontend dockerfile.v0: failed to build LLB: failed to compute cache key: \"",
-        "failed to solve: dockerfile parse error",
-        "failed to compute cache key: \"",
-    ];
+fn fault_of_build(error: Bollard, dialect: &Dialect) -> Fault {
     match error {
-        Bollard::DockerStreamError { error } if OF_STEPS.iter().any(|words| error.starts_with(words)) => {
-            Fault::Refused { status: 400, message: error }
+        Bollard::DockerStreamError { error } if dialect.is_fault_of_build(&error) => {
+            Fault::Refused { status: 400, message: error.trim_end().to_owned() }
         }
         other => other.into(),
     }

@@ -4,21 +4,15 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use bollard::models::{
-    ContainerInspectResponse, EndpointResource, HostConfig, NetworkCreateRequest, ResourcesUlimits, SystemInfo,
-};
-use bollard::query_parameters::{
-    InspectContainerOptions, InspectContainerOptionsBuilder, InspectNetworkOptions, ListNetworksOptionsBuilder,
-    StatsOptionsBuilder,
-};
+use bollard::models::{ContainerInspectResponse, EndpointResource, HostConfig, NetworkCreateRequest, SystemInfo, SystemVersion};
+use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder, StatsOptionsBuilder};
 use futures_util::StreamExt;
 
+use super::dialect::{Dialect, files_max, ulimit};
 use super::{Bollard, Docker};
 use crate::engine::{Confinement, ContainerLocation, EngineFacts, Fault, ImageFacts, NetworkSpec, WorkerNetwork};
 use crate::labels::{LABEL_LOCK, LABEL_OWNER};
 
-/// Most open files of one process.
-const FILES_MAX: u64 = 65_536;
 const CONTAINER_ID_CHARS: usize = 64;
 
 /// Adds the settings that isolate a container from its machine.
@@ -40,36 +34,31 @@ pub(super) fn confine(confinement: &Confinement, config: &mut HostConfig) {
     config.storage_opt = confinement.rootfs_bytes.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())]));
 }
 
-/// An engine that may not raise its own limit can give no more than that limit. The worker assumes the limit of its own process.
-fn files_max() -> i64 {
-    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    i64::try_from(own.unwrap_or(FILES_MAX).min(FILES_MAX)).unwrap_or(i64::MAX)
-}
-
-fn ulimit(name: &str, most: i64) -> ResourcesUlimits {
-    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(most), hard: Some(most) }
+/// What the engine says about itself.
+pub(super) fn facts(dialect: &Dialect, info: SystemInfo, version: SystemVersion) -> EngineFacts {
+    let versions = dialect.parts(version);
+    EngineFacts {
+        name: dialect.to_string(),
+        noun: dialect.noun(),
+        takes_runtime: dialect.takes_runtime(),
+        has_user_namespaces: dialect.is_rootless() || has_user_namespaces(&info),
+        may_bound_rootfs: may_bound_rootfs(&info),
+        runtimes: info.runtimes.unwrap_or_default().into_keys().collect(),
+        default_runtime: dialect.runtime_program(info.default_runtime.unwrap_or_default(), &versions),
+        versions,
+    }
 }
 
 impl Docker {
-    /// What the engine says about itself.
-    pub(crate) async fn facts(&self) -> Result<EngineFacts, Fault> {
-        let (info, version) = tokio::try_join!(self.client.info(), self.client.version())?;
-        let components = version.components.unwrap_or_default().into_iter();
-        Ok(EngineFacts {
-            has_user_namespaces: has_user_namespaces(&info),
-            may_bound_rootfs: may_bound_rootfs(&info),
-            runtimes: info.runtimes.unwrap_or_default().into_keys().collect(),
-            default_runtime: info.default_runtime.unwrap_or_default(),
-            versions: components.map(|part| (part.name, part.version)).collect(),
-        })
-    }
-
     /// Makes a network without traffic between its containers, unless it exists. Returns whether it was made.
     pub(crate) async fn ensure_network(&self, network: &NetworkSpec) -> Result<bool, Fault> {
         match self.client.inspect_network(&network.name, None::<InspectNetworkOptions>).await {
             Ok(_) => return Ok(false),
             Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => (),
             Err(error) => return Err(error.into()),
+        }
+        if self.dialect.has_libpod() {
+            return self.create_podman_network(network).await.map(|()| true);
         }
         let options = bridge_options(network);
         let request = NetworkCreateRequest {
@@ -86,6 +75,9 @@ impl Docker {
 
     /// Whether a network has its own bridge and no traffic between its containers. An engine may ignore options that it does not know.
     pub(crate) async fn is_bridge_as_asked(&self, network: &NetworkSpec) -> Result<bool, Fault> {
+        if self.dialect.has_libpod() {
+            return self.has_podman_bridge(network).await;
+        }
         let found = self.client.inspect_network(&network.name, None::<InspectNetworkOptions>).await?;
         let options = found.options.unwrap_or_default();
         Ok(bridge_options(network).iter().all(|(name, value)| options.get(*name).is_some_and(|found| found == value)))
@@ -118,7 +110,9 @@ impl Docker {
     pub(crate) async fn remove_network(&self, name: &str) -> Result<bool, Fault> {
         match self.client.remove_network(name).await {
             Ok(()) | Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(true),
-            Err(Bollard::DockerResponseServerError { status_code: 403 | 409, .. }) => Ok(false),
+            Err(Bollard::DockerResponseServerError { status_code, .. }) if self.dialect.is_network_in_use(status_code) => {
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -136,7 +130,7 @@ impl Docker {
 
     /// Where a running container is.
     pub(crate) async fn location(&self, id: &str) -> Result<ContainerLocation, Fault> {
-        let found = self.client.inspect_container(id, None::<InspectContainerOptions>).await?;
+        let found = self.inspect(id).await?;
         let upper = |found: &ContainerInspectResponse| Some(PathBuf::from(found.graph_driver.as_ref()?.data.get("UpperDir")?));
         let rootfs = upper(&found);
         let pid = found.state.as_ref().and_then(|state| state.pid).unwrap_or(0);
@@ -147,8 +141,7 @@ impl Docker {
 
     /// Bytes that a container changed in its root file system. The engine reads every file to count them.
     pub(crate) async fn rootfs_bytes(&self, id: &str) -> Result<u64, Fault> {
-        let options = InspectContainerOptionsBuilder::new().size(true).build();
-        let found = self.client.inspect_container(id, Some(options)).await?;
+        let found = self.inspect_with(id, true).await?;
         Ok(found.size_rw.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
     }
 

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
-use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions};
+use bollard::query_parameters::CreateContainerOptions;
 
-use super::{Docker, container_body};
+use super::Docker;
+use super::body::container_body;
 use crate::engine::{Confinement, ContainerSpec, Fault, Mount};
 
 /// Path of the helper in the image.
@@ -74,11 +75,12 @@ impl Docker {
     }
 
     async fn help_once(&self, spec: &HelperSpec) -> Result<Helped, Fault> {
-        let created = self.client.create_container(None::<CreateContainerOptions>, self.helper_body(spec)).await?;
+        let created =
+            self.client.create_container(None::<CreateContainerOptions>, self.dialect.adapt(self.helper_body(spec))).await?;
         let ended = async {
             self.start(&created.id).await?;
             self.wait(&created.id).await?;
-            Ok::<_, Fault>(self.client.inspect_container(&created.id, None::<InspectContainerOptions>).await?)
+            self.inspect(&created.id).await
         };
         let ended = ended.await;
         match tokio::time::timeout(REMOVAL_TIMEOUT, self.remove_one(&created.id)).await {

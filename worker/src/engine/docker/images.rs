@@ -43,7 +43,8 @@ impl Docker {
         let progress = self.client.create_image(Some(options), None, login.map(credentials));
         let word =
             |info: CreateImageInfo| PullProgress { layer: info.id.unwrap_or_default(), status: info.status.unwrap_or_default() };
-        to_end(progress).map_ok(word).map_err(Fault::from)
+        let dialect = self.dialect.clone();
+        to_end(progress).map_ok(word).map_err(move |error| dialect.pull_fault(error.into()))
     }
 
     /// The platforms that a registry has an image for, such as `linux/arm64`.

@@ -4,16 +4,14 @@
 //! An unknown state means that the container neither runs nor has ended.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::Docker;
+use super::plain::Plain;
+use super::sandbox::joined;
 use crate::engine::Fault;
-use crate::error::innermost;
-
-const TIMEOUT: Duration = Duration::from_mins(2);
-const SOCKET: &str = "/var/run/docker.sock";
+use crate::labels::LABEL_JOINED;
 
 /// One container of a list.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -44,8 +42,10 @@ fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::
 }
 
 impl Listed {
-    pub(super) fn network_mode(&self) -> Option<&str> {
-        self.host_config.as_ref()?.network_mode.as_deref()
+    /// The sandbox that the container has joined. An engine whose list does not say it has the label.
+    pub(super) fn sandbox(&self) -> Option<&str> {
+        let mode = self.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
+        joined(mode).or_else(|| self.labels.as_ref()?.get(LABEL_JOINED).map(String::as_str))
     }
 
     /// Whether the container runs, or has run to its end.
@@ -58,30 +58,11 @@ impl Listed {
 impl Docker {
     /// All containers, or those with a label (`name` or `name=value`).
     pub(super) async fn list_containers(&self, label: Option<&str>) -> Result<Vec<Listed>, Fault> {
-        let (client, base) = plain().map_err(|cause| Fault::Host(format!("the engine's list of containers: {cause}")))?;
         let filters = label.map(|label| serde_json::json!({ "label": [label] }).to_string());
-        let query = filters.map(|filters| [("filters", filters)]);
-        let mut url = base;
-        url.set_path("/containers/json");
-        url.query_pairs_mut().append_pair("all", "true").extend_pairs(query.iter().flatten());
-        let failed = |error: reqwest::Error| Fault::Host(format!("the engine's list of containers: {}", innermost(&error)));
-        let answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
-        answer.json().await.map_err(failed)
+        let mut query = vec![("all", "true")];
+        query.extend(filters.as_deref().map(|filters| ("filters", filters)));
+        Plain::new("the engine's list of containers", reqwest::Method::GET, "/containers/json", &query)?.send().await
     }
-}
-
-/// A plain HTTP client for the same engine.
-fn plain() -> Result<(reqwest::Client, reqwest::Url), String> {
-    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    let host = host.unwrap_or_else(|| format!("unix://{SOCKET}"));
-    let builder = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
-    let (builder, base) = match host.split_once("://") {
-        Some(("unix", path)) => (builder.unix_socket(path), "http://localhost".to_owned()),
-        Some((_, address)) => (builder, format!("http://{address}")),
-        None => return Err(format!("DOCKER_HOST ({host}) is not an address such as unix:///var/run/docker.sock")),
-    };
-    let client = builder.build().map_err(|error| innermost(&error))?;
-    Ok((client, base.parse().map_err(|_| format!("DOCKER_HOST ({host}) is not an address"))?))
 }
 
 #[cfg(test)]
@@ -94,6 +75,7 @@ mod tests {
             {"Id":"b","State":"no such","Labels":{"x":"y"},"HostConfig":{"NetworkMode":"container:a"},"Created":"?"}]"#;
         let listed: Vec<Listed> = serde_json::from_str(text).unwrap();
         assert!(listed[0].has_run() && listed[0].created == 7 && listed[0].image_id == "i");
-        assert!(!listed[1].has_run() && listed[1].network_mode() == Some("container:a") && listed[1].created == i64::MAX);
+        assert!(listed[0].sandbox().is_none());
+        assert!(!listed[1].has_run() && listed[1].sandbox() == Some("a") && listed[1].created == i64::MAX);
     }
 }

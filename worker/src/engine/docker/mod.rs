@@ -12,34 +12,41 @@
 //! - A followed record (seen with 20.10) first gives the output up to the moment of the call. If the container ends in the meantime, the
 //!   stream ends there without an error, and the later output is not given. The record itself is complete when `wait` returns.
 
+mod body;
 mod buildkit;
 mod builds;
 mod confine;
+mod dialect;
 mod helper;
 mod image_store;
 mod images;
+mod inspect;
+mod libpod;
 mod listing;
 mod pause;
+mod plain;
 mod program;
 mod sandbox;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bollard::container::LogOutput;
 use bollard::errors::Error as Bollard;
-use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, HostConfigLogConfig, Mount as BollardMount, MountType};
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptions, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{ContainerSpec, Fault, Frame, Frames, Left, Mount, RunEnd};
+use super::{ContainerSpec, EngineFacts, Fault, Frame, Frames, Left, RunEnd};
 use crate::error::{Error, innermost};
 use crate::labels::LABEL_DATA;
+use body::container_body;
 pub(crate) use builds::BuildOptions;
+use dialect::Dialect;
 pub(crate) use helper::{Helped, HelperSpec};
 use program::platform;
 pub(crate) use program::{Head, Program};
@@ -47,8 +54,9 @@ pub(crate) use sandbox::{UnusedSandbox, network_in};
 
 /// Time for the engine's answer to the first ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Minor version of the first API (1.39) in which `BuildKit` is not experimental.
-const BUILDKIT_API_MINOR: u32 = 39;
+const NO_ANSWER: &str = "no answer for 10 seconds";
+/// Pause before a removal is tried again.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(200);
 /// Time for the engine to report that a container stopped, in addition to the container's grace.
 const STOP_MARGIN: Duration = Duration::from_mins(1);
 
@@ -64,8 +72,10 @@ pub(crate) struct Docker {
     architecture: String,
     /// Platform of the engine's machine, such as `linux/amd64`. Empty when the engine does not say.
     pub(crate) platform: String,
-    /// Whether the engine has `BuildKit`.
-    pub(crate) has_buildkit: bool,
+    /// Which engine it is.
+    pub(crate) dialect: Dialect,
+    /// What the engine said about itself when the worker connected.
+    pub(crate) facts: Arc<EngineFacts>,
 }
 
 impl From<Bollard> for Fault {
@@ -84,48 +94,49 @@ impl Docker {
     pub(crate) async fn connect() -> Result<Self, Error> {
         let no_docker = |error: Bollard| Error::NoDocker { cause: innermost(&error) };
         let client = bollard::Docker::connect_with_defaults().map_err(no_docker)?;
-        let (architecture, unknown) = (String::new(), String::new());
-        let mut docker = Self { client, cpus: 1, memory_bytes: 0, architecture, platform: unknown, has_buildkit: false };
-        docker.ping().await.map_err(|fault| Error::NoDocker { cause: fault.to_string() })?;
-        let info = docker.client.info().await.map_err(no_docker)?;
-        docker.cpus = info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1);
-        docker.platform = platform(info.os_type, info.architecture.clone());
-        docker.architecture = info.architecture.unwrap_or_default();
-        docker.has_buildkit = docker.looks_like_buildkit().await.map_err(|fault| Error::NoDocker { cause: fault.to_string() })?;
-        docker.memory_bytes = info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        Ok(docker)
+        let pinged = tokio::time::timeout(PING_TIMEOUT, client.ping()).await;
+        pinged.map_err(|_elapsed| Error::NoDocker { cause: NO_ANSWER.to_owned() })?.map_err(no_docker)?;
+        let (info, version) = tokio::try_join!(client.info(), client.version()).map_err(no_docker)?;
+        let mut dialect = Dialect::read(&version, &info);
+        if dialect.is_podman() {
+            // An older version does not say it.
+            dialect.is_rootless |= libpod::is_rootless().await.unwrap_or(false);
+        }
+        Ok(Self {
+            client,
+            cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
+            memory_bytes: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            platform: platform(info.os_type.clone(), info.architecture.clone()),
+            architecture: info.architecture.clone().unwrap_or_default(),
+            facts: Arc::new(confine::facts(&dialect, info, version)),
+            dialect,
+        })
     }
 
     /// Checks that the engine answers.
     pub(crate) async fn ping(&self) -> Result<(), Fault> {
         match tokio::time::timeout(PING_TIMEOUT, self.client.ping()).await {
             Ok(answer) => Ok(answer.map(|_| ())?),
-            Err(_elapsed) => Err(Fault::Host("no answer for 10 seconds".to_owned())),
+            Err(_elapsed) => Err(Fault::Host(NO_ANSWER.to_owned())),
         }
-    }
-
-    pub(crate) async fn version(&self) -> Result<String, Fault> {
-        Ok(self.client.version().await?.version.unwrap_or_else(|| "unknown".to_owned()))
-    }
-
-    /// Whether the engine's API version has `BuildKit`. Podman has the same API and its own builder.
-    async fn looks_like_buildkit(&self) -> Result<bool, Fault> {
-        let version = self.client.version().await?;
-        let is_podman = version.components.unwrap_or_default().iter().any(|part| part.name.to_lowercase().contains("podman"));
-        let minor = version.api_version.and_then(|text| text.strip_prefix("1.")?.parse::<u32>().ok());
-        Ok(!is_podman && minor.is_some_and(|minor| minor >= BUILDKIT_API_MINOR))
     }
 
     /// Creates a container. Returns its id.
     pub(crate) async fn create(&self, spec: ContainerSpec) -> Result<String, Fault> {
-        let body = container_body(spec, f64::from(self.cpus));
+        let body = self.dialect.adapt(container_body(spec, f64::from(self.cpus)));
         Ok(self.client.create_container(None::<CreateContainerOptions>, body).await?.id)
     }
 
     /// The output of a container from its start.
     pub(crate) async fn attach(&self, id: &str) -> Result<Frames, Fault> {
         let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
-        Ok(frames(self.client.attach_container(id, Some(options)).await?.output))
+        let attached = self.client.attach_container(id, Some(options)).await;
+        Ok(frames(attached.map_err(|error| self.dialect.attach_fault(error.into()))?.output))
+    }
+
+    /// The recorded output of a container, with its further output where the engine gives that without gaps.
+    pub(crate) fn followed(&self, id: &str) -> Frames {
+        self.recorded(id, self.dialect.follows_records())
     }
 
     /// The recorded output of a container, with its further output if that is followed.
@@ -164,7 +175,7 @@ impl Docker {
 
     /// How an ended container ended.
     pub(crate) async fn end(&self, id: &str) -> Result<RunEnd, Fault> {
-        let state = self.client.inspect_container(id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
+        let state = self.inspect(id).await?.state.unwrap_or_default();
         let exit_code = state.exit_code.ok_or_else(|| Fault::Host("the engine gives no exit code".to_owned()))?;
         let ran = moment(state.started_at).zip(moment(state.finished_at)).map(|(started, finished)| finished - started);
         let duration = ran.and_then(|ran| Duration::try_from(ran).ok()).unwrap_or_default();
@@ -173,21 +184,33 @@ impl Docker {
 
     /// How long ago a container started, by this machine's clock.
     pub(crate) async fn age(&self, id: &str) -> Result<Duration, Fault> {
-        let state = self.client.inspect_container(id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
+        let state = self.inspect(id).await?.state.unwrap_or_default();
         let started = moment(state.started_at).map(SystemTime::from);
         Ok(started.and_then(|started| started.elapsed().ok()).unwrap_or_default())
     }
 
-    /// Removes a container and its sandbox. The sandbox is removed first, because only the container tells which sandbox it has.
+    /// Removes a container and its sandbox. Only the container tells which sandbox it has, so the sandbox is removed first where the engine
+    /// allows that. A sandbox without its container is unused, and the next start removes it.
     pub(crate) async fn remove(&self, id: &str) -> Result<(), Fault> {
-        if let Some(sandbox) = self.sandbox_of(id).await? {
-            self.remove_one(&sandbox).await?;
-        }
-        self.remove_one(id).await
+        let Some(sandbox) = self.sandbox_of(id).await? else { return self.remove_one(id).await };
+        let sandbox = sandbox.as_str();
+        let [first, last] = if self.dialect.removes_sandboxes_last() { [id, sandbox] } else { [sandbox, id] };
+        self.remove_one(first).await?;
+        self.remove_one(last).await
     }
 
     /// Removes one container with its anonymous volumes.
     pub(crate) async fn remove_one(&self, id: &str) -> Result<(), Fault> {
+        for _ in 1..self.dialect.removal_attempts() {
+            match self.remove_once(id).await {
+                Err(Fault::Refused { .. }) => tokio::time::sleep(REMOVAL_PAUSE).await,
+                result => return result,
+            }
+        }
+        self.remove_once(id).await
+    }
+
+    async fn remove_once(&self, id: &str) -> Result<(), Fault> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self.client.remove_container(id, Some(options)).await {
             // It does not exist, or is being removed.
@@ -219,70 +242,4 @@ fn frames(output: impl Stream<Item = Result<LogOutput, Bollard>> + Send + 'stati
         Ok(Frame { is_stderr, bytes: output.into_bytes() })
     };
     output.map(frame).boxed()
-}
-
-fn container_body(spec: ContainerSpec, machine_cpus: f64) -> ContainerCreateBody {
-    let mut host_config = host_config(&spec, machine_cpus);
-    confine::confine(&spec.confinement, &mut host_config);
-    ContainerCreateBody {
-        image: Some(spec.image),
-        entrypoint: spec.entrypoint,
-        cmd: spec.command,
-        working_dir: spec.workdir,
-        user: spec.confinement.user,
-        env: Some(spec.env),
-        labels: Some(spec.labels),
-        attach_stdin: Some(false),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        host_config: Some(host_config),
-        ..ContainerCreateBody::default()
-    }
-}
-
-fn host_config(spec: &ContainerSpec, machine_cpus: f64) -> HostConfig {
-    let memory = i64::try_from(spec.memory_bytes).unwrap_or(i64::MAX);
-    HostConfig {
-        // The engine refuses more cpus than the machine has, and takes 0 as no limit.
-        nano_cpus: Some(nano(spec.cpus.clamp(0.01, machine_cpus))),
-        memory: Some(memory),
-        memory_swap: Some(memory),
-        init: Some(spec.has_init),
-        log_config: Some(record()),
-        mounts: Some(spec.mounts.iter().map(bind).collect()),
-        shm_size: spec.shm_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
-        device_requests: (!spec.gpus.is_empty()).then(|| vec![device_request(&spec.gpus)]),
-        ..HostConfig::default()
-    }
-}
-
-/// Settings of the engine's record of the output.
-fn record() -> HostConfigLogConfig {
-    let options = [("max-size", "32m"), ("max-file", "2")];
-    let config = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(config) }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "bounded by the cpus of a machine")]
-fn nano(cpus: f64) -> i64 {
-    (cpus * 1e9) as i64
-}
-
-fn bind(mount: &Mount) -> BollardMount {
-    BollardMount {
-        typ: Some(MountType::BIND),
-        source: Some(mount.source.to_string_lossy().into_owned()),
-        target: Some(mount.target.clone()),
-        read_only: Some(mount.is_read_only),
-        ..BollardMount::default()
-    }
-}
-
-fn device_request(gpus: &[String]) -> DeviceRequest {
-    DeviceRequest {
-        driver: Some(String::new()),
-        device_ids: Some(gpus.to_vec()),
-        capabilities: Some(vec![vec!["gpu".to_owned()]]),
-        ..DeviceRequest::default()
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, InspectContainerOptions};
+use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use futures_util::StreamExt;
 
 use super::Docker;
@@ -38,12 +38,12 @@ pub(crate) struct Head {
 impl Docker {
     /// The program that a container should run.
     pub(crate) async fn program(&self, id: &str) -> Result<Program, Fault> {
-        let found = self.client.inspect_container(id, None::<InspectContainerOptions>).await?;
+        let found = self.inspect(id).await?;
         let config = found.config.unwrap_or_default();
         let words = found.path.into_iter().chain(found.args.unwrap_or_default());
         Ok(Program {
             image: found.image.unwrap_or_default(),
-            words: words.filter(|word| !word.is_empty()).collect(),
+            words: self.dialect.behind_init(words.filter(|word| !word.is_empty()).collect()),
             workdir: config.working_dir.filter(|folder| !folder.is_empty()).unwrap_or_else(|| "/".to_owned()),
             env: config.env.unwrap_or_default(),
         })

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use bollard::errors::Error as Bollard;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig};
-use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions};
+use bollard::query_parameters::CreateContainerOptions;
 
 use super::listing::Listed;
 use super::{Docker, pause};
@@ -76,7 +75,7 @@ impl Docker {
             host_config: Some(host_config),
             ..ContainerCreateBody::default()
         };
-        let id = self.client.create_container(None::<CreateContainerOptions>, body).await?.id;
+        let id = self.client.create_container(None::<CreateContainerOptions>, self.dialect.adapt(body)).await?.id;
         match self.start(&id).await {
             Ok(()) => Ok(id),
             Err(fault) => {
@@ -85,6 +84,14 @@ impl Docker {
                 Err(fault)
             }
         }
+    }
+
+    /// Starts a first container in a network, where the engine makes the network's bridge with it. Returns its id.
+    pub(crate) async fn make_bridge(&self, spec: &SandboxSpec) -> Result<Option<String>, Fault> {
+        if self.dialect.has_bridges_at_once() || !self.ensure_sandbox_image().await? {
+            return Ok(None);
+        }
+        self.open_sandbox(spec).await.map(Some)
     }
 
     /// Whether a container runs.
@@ -101,17 +108,17 @@ impl Docker {
 
     /// Returns None when the container is gone.
     async fn find(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Fault> {
-        match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
+        match self.inspect(id).await {
             Ok(found) => Ok(Some(found)),
-            Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(Fault::Refused { status: 404, .. }) => Ok(None),
+            Err(fault) => Err(fault),
         }
     }
 
     /// All sandboxes of this engine that no container has joined, of every worker.
     pub(crate) async fn unused_sandboxes(&self) -> Result<Vec<UnusedSandbox>, Fault> {
         let containers = self.list_containers(None).await?;
-        let used: HashSet<String> = containers.iter().filter_map(|one| joined(one.network_mode()).map(str::to_owned)).collect();
+        let used: HashSet<String> = containers.iter().filter_map(|one| one.sandbox().map(str::to_owned)).collect();
         let unused = |container: Listed| {
             let mut labels = container.labels.unwrap_or_default();
             let data_label = labels.remove(LABEL_SANDBOX).filter(|_| !used.contains(&container.id))?;
@@ -121,6 +128,7 @@ impl Docker {
     }
 }
 
-fn joined(network_mode: Option<&str>) -> Option<&str> {
+/// The container in an engine's words for a network that another container has.
+pub(super) fn joined(network_mode: Option<&str>) -> Option<&str> {
     network_mode?.strip_prefix(JOINED)
 }

@@ -15,8 +15,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::abandoned::is_abandoned;
 use crate::data_directory::DataDirectory;
-use crate::engine::{Docker, Fault, NetworkSpec, WorkerNetwork};
-use crate::labels::LABEL_DATA;
+use crate::engine::{Docker, Fault, NetworkSpec, SandboxSpec, WorkerNetwork};
+use crate::labels::{LABEL_DATA, LABEL_SANDBOX};
 use crate::network::{Destination, Firewall, Resolvers, is_public};
 use crate::owner::{Here, Lasts, Life};
 
@@ -108,7 +108,8 @@ impl Guard {
         let Some(rules) = &self.firewall else { return Ok(()) };
         let missing = |fault: Fault| format!("cannot make the network of jobs ({fault}); see `asman doctor`");
         self.ensure().await.map_err(missing)?;
-        if !self.docker.is_bridge_as_asked(&self.network).await.map_err(missing)? || !is_there(&self.network.bridge) {
+        let is_as_asked = self.docker.is_bridge_as_asked(&self.network).await.map_err(missing)?;
+        if !is_as_asked || !is_visible(&self.docker, &self.network).await.map_err(missing)? {
             return Err("another engine answers now, and the worker cannot guard its network; start the worker again".to_owned());
         }
         rules.restore().await;
@@ -185,18 +186,37 @@ async fn install(
     network: &NetworkSpec,
     openings: Openings,
 ) -> Result<Result<Firewall, Problem>, Fault> {
+    let engine = docker.dialect.noun();
+    if docker.dialect.is_rootless() {
+        return Ok(Err(format!(
+            "{engine} runs without root, so the worker cannot set rules for its networks; use an engine that runs as root"
+        )));
+    }
     if !docker.is_bridge_as_asked(network).await? {
-        let problem =
-            "the engine made their network without a bridge that rules can be set for, as Podman does; use a Docker engine";
-        return Ok(Err(problem.to_owned()));
+        return Ok(Err(format!(
+            "{engine} made their network without a bridge that rules can be set for; use a Docker engine, or Podman from version 4"
+        )));
+    }
+    if !is_visible(docker, network).await? {
+        return Ok(Err(format!("the networks of {engine} are not on this machine; run the worker beside the engine")));
     }
     Ok(set_rules(data, network, openings).await)
 }
 
-async fn set_rules(data: &DataDirectory, network: &NetworkSpec, openings: Openings) -> Result<Firewall, Problem> {
-    if !is_there(&network.bridge) {
-        return Err("the Docker engine's networks are not on this machine; run the worker beside the engine".to_owned());
+/// Whether this process's network has the bridge. Podman makes a bridge with its first container, and its own rules with it.
+async fn is_visible(docker: &Docker, network: &NetworkSpec) -> Result<bool, Fault> {
+    let mut labels = network.labels.clone();
+    let data = labels.remove(LABEL_DATA).unwrap_or_default();
+    labels.insert(LABEL_SANDBOX.to_owned(), data);
+    let first = docker.make_bridge(&SandboxSpec { network: network.name.clone(), dns: Vec::new(), labels }).await?;
+    let is_visible = is_there(&network.bridge);
+    if let Some(id) = first {
+        docker.remove_one(&id).await?;
     }
+    Ok(is_visible)
+}
+
+async fn set_rules(data: &DataDirectory, network: &NetworkSpec, openings: Openings) -> Result<Firewall, Problem> {
     if !rustix::process::geteuid().is_root() {
         return Err("the worker may not set firewall rules; run it as root".to_owned());
     }

@@ -43,7 +43,7 @@ impl Isolation {
         data: &DataDirectory,
         wants: Wants,
     ) -> Result<Self, Error> {
-        let engine = docker.facts().await.map_err(refused)?;
+        let engine = Arc::clone(&docker.facts);
         let mut isolation = Self::choose(config, &engine)?;
         let probe = isolation.probe(docker, data, wants, &engine);
         probe.run(data).await.map_err(refused)?.map_err(|unfit| Error::Machine(unfit.sentence))?;
@@ -109,7 +109,7 @@ impl Isolation {
         data: &DataDirectory,
         wants: Wants,
     ) -> Result<Found, Error> {
-        let engine = docker.facts().await.map_err(refused)?;
+        let engine = Arc::clone(&docker.facts);
         let isolation = Self::choose(config, &engine)?;
         let probed = isolation.probe(docker, data, wants, &engine).run(data).await.map_err(refused)?;
         if let Err(unfit) = probed {
@@ -175,7 +175,7 @@ impl Isolation {
             (Network::None, _) => "none",
             (Network::Open, _) => "open",
         };
-        tracing::info!(stance, runtime, network, disk = %self.config.disk, pids = self.config.pids, "jobs are isolated");
+        tracing::info!(engine = engine.name, stance, runtime, network, disk = %self.config.disk, pids = self.config.pids, "jobs are isolated");
         if self.config.untrusted && shares_kernel(self.runtime.as_deref(), engine) {
             tracing::warn!(
                 runtime,
@@ -206,17 +206,25 @@ fn unguarded(problem: Problem) -> String {
 
 fn choose_runtime(config: &IsolationConfig, engine: &EngineFacts) -> Result<Option<String>, Error> {
     let is_there = |name: &str| engine.runtimes.iter().any(|runtime| runtime == name);
-    match &config.runtime {
-        Some(name) if is_there(name) => Ok(Some(name.clone())),
-        Some(name) => Err(Error::Machine(format!("the Docker engine does not have the runtime {name:?} of --runtime; it has {}", engine.runtimes.join(", ")))),
-        None if !config.untrusted => Ok(None),
-        None if is_there(GVISOR) => Ok(Some(GVISOR.to_owned())),
-        None => Err(Error::Machine(
+    let asked = match &config.runtime {
+        Some(name) if !is_there(name) => return Err(Error::Machine(format!("{} does not have the runtime {name:?} of --runtime; it has {}", engine.noun, engine.runtimes.join(", ")))),
+        Some(name) => name.as_str(),
+        None if !config.untrusted => return Ok(None),
+        None if is_there(GVISOR) || !engine.takes_runtime => GVISOR,
+        None => return Err(Error::Machine(
             "--untrusted needs gVisor: install `runsc` and register it with the Docker engine (`runsc install`, then restart the \
              engine), or name another runtime with --runtime; runc shares this machine's kernel with strangers"
                 .to_owned(),
         )),
+    };
+    if engine.takes_runtime || asked == engine.default_runtime {
+        return Ok(Some(asked.to_owned()));
     }
+    Err(Error::Machine(format!(
+        "{} runs every container with its default runtime ({}) and not with {asked}; set `runtime = \"{asked}\"` under [engine] in its \
+         containers.conf and start it again, or name {} with --runtime",
+        engine.noun, engine.default_runtime, engine.default_runtime
+    )))
 }
 
 fn shares_kernel(runtime: Option<&str>, engine: &EngineFacts) -> bool {
@@ -229,11 +237,32 @@ mod tests {
 
     fn engine(runtimes: &[&str]) -> EngineFacts {
         let runtimes: Vec<_> = runtimes.iter().map(|name| (*name).to_owned()).collect();
-        EngineFacts { default_runtime: "runc".to_owned(), runtimes, ..EngineFacts::default() }
+        EngineFacts {
+            default_runtime: "runc".to_owned(),
+            runtimes,
+            takes_runtime: true,
+            noun: "the engine",
+            ..EngineFacts::default()
+        }
     }
 
     fn config(untrusted: bool, runtime: Option<&str>) -> IsolationConfig {
         IsolationConfig { untrusted, runtime: runtime.map(str::to_owned), ..IsolationConfig::default() }
+    }
+
+    #[test]
+    fn an_engine_that_takes_no_runtime_must_have_it_as_its_default() {
+        let choose = |untrusted, runtime, default: &str| {
+            let facts = EngineFacts { default_runtime: default.to_owned(), takes_runtime: false, ..engine(&["runc", "runsc"]) };
+            choose_runtime(&config(untrusted, runtime), &facts)
+        };
+        assert_eq!(choose(false, None, "runc").unwrap(), None);
+        assert_eq!(choose(true, None, "runsc").unwrap().as_deref(), Some("runsc"));
+        assert_eq!(choose(true, Some("runc"), "runc").unwrap().as_deref(), Some("runc"));
+        for (untrusted, runtime) in [(true, None), (false, Some("runsc"))] {
+            let problem = choose(untrusted, runtime, "runc").unwrap_err().to_string();
+            assert!(problem.contains("default runtime (runc)") && problem.contains("`runtime = \"runsc\"`"), "{problem}");
+        }
     }
 
     #[test]

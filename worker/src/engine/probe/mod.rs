@@ -114,6 +114,9 @@ impl Probe {
     }
 
     async fn attempt_in(&self, last: Need, folder: &Path) -> Result<(), ProbeFailure> {
+        if last >= Need::Gpus && !self.docker.dialect.gives_gpus() {
+            return Err(ProbeFailure::of(Need::Gpus, "it ignores a request for gpus"));
+        }
         let token = uuid::Uuid::new_v4().to_string();
         let written = std::fs::write(folder.join("in"), &token);
         written.map_err(|error| ProbeFailure::of(Need::Data, error.to_string()))?;
@@ -154,28 +157,19 @@ impl Probe {
     }
 
     fn unfit(&self, need: Need, cause: &str) -> Unfit {
-        let data = self.data.display();
+        let (data, engine) = (self.data.display(), &self.docker.dialect);
+        let (noun, run) = (engine.noun(), engine.program());
         let sentence = match need {
-            Need::Container => {
-                format!("the Docker engine cannot run a container ({cause}); see the engine's own log, and try `docker run`")
-            }
+            Need::Container => format!("{noun} cannot run a container ({cause}); see the engine's own log, and try `{run} run`"),
             Need::Data => format!(
-                "the Docker engine does not see the data directory {data} as this worker does ({cause}); mount the data directory at \
-                 the same path for both (`docker run -v {data}:{data}`), or name a folder of the engine's machine with --data-directory"
+                "{noun} does not see the data directory {data} as this worker does ({cause}); mount the data directory at \
+                 the same path for both (`{run} run -v {data}:{data}`), or name a folder of the engine's machine with --data-directory"
             ),
-            Need::Limits => format!(
-                "the Docker engine cannot limit a job ({cause}); enable the kernel's cgroup controllers cpu, memory and \
-                 pids (`cgroup_enable=memory` on some kernels' command line, delegation for an engine without root)"
-            ),
+            Need::Limits => format!("{noun} cannot limit a job ({cause}); {}", engine.mend_of_limits()),
             Need::Confinement => {
-                format!(
-                    "the Docker engine cannot run a container with the isolation of jobs ({cause}); check --runtime, --cap-add, --user and --init"
-                )
+                format!("{noun} cannot run a container with the isolation of jobs ({cause}); {}", engine.mend_of_confinement())
             }
-            Need::Gpus => format!(
-                "the Docker engine cannot give a container the gpus of --gpus ({cause}); install the vendor's container toolkit and \
-                 register it (`sudo nvidia-ctk runtime configure`, then restart the engine), or leave out --gpus"
-            ),
+            Need::Gpus => format!("{noun} cannot give a container the gpus of --gpus ({cause}); {}", engine.mend_of_gpus()),
         };
         Unfit { need, sentence }
     }

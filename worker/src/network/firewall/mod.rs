@@ -1,6 +1,6 @@
 //! Rules of the kernel's packet filter for one bridge: they decide what its containers may reach.
 //!
-//! A worker has two chains, named after its data directory. `FORWARD` and the engine's `DOCKER-USER` jump to the first chain, for packets
+//! A worker has two chains, named after its data directory. `FORWARD` and the engine's [`USER_CHAINS`] jump to the first chain, for packets
 //! that a container sends elsewhere. `INPUT` jumps to the second chain, for packets that a container sends to this machine. Only packets
 //! from the bridge reach the chains. Each jump has a comment that names the worker as its [`Owner`]. All IPv6 is blocked: the bridge has
 //! no IPv6, so this rule is for a container that sets up its own.
@@ -28,6 +28,12 @@ use crate::owner::Owner;
 /// Seconds that a call waits for the lock of another call.
 const LOCK_SECONDS: &str = "10";
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Chains that engines keep for the rules of others and read before their own, with the rule that leads to each: Docker's, and that of
+/// Podman's plugin of the packet filter.
+const USER_CHAINS: [(&str, &[&str]); 2] = [
+    ("DOCKER-USER", &["FORWARD", "-j", "DOCKER-USER"]),
+    ("CNI-ADMIN", &["CNI-FORWARD", "-m", "comment", "--comment", "CNI firewall plugin admin overrides", "-j", "CNI-ADMIN"]),
+];
 /// Begins the comment of every jump. The owner follows.
 const COMMENT: &str = "asman jobs";
 /// Begins the comment of the jumps for builds. The time at which they expire follows.
@@ -185,10 +191,16 @@ impl Firewall {
     /// The jumps from the system's chains to our chains.
     async fn jumps(&self, family: Family) -> Vec<(&'static str, String)> {
         let (out, host) = (self.chain("OUT"), self.chain("HOST"));
-        // The engine has this chain for IPv6 only if it manages IPv6. A chain that an earlier engine left is not used.
-        let has_user_chain = family == Family::V4 && self.call(family, &["-C", "FORWARD", "-j", "DOCKER-USER"]).await.is_ok();
-        let user = has_user_chain.then(|| ("DOCKER-USER", out.clone()));
-        user.into_iter().chain([("FORWARD", out), ("INPUT", host)]).collect()
+        let mut jumps = vec![("FORWARD", out.clone()), ("INPUT", host)];
+        // Engines manage these chains for IPv6 only if they manage IPv6.
+        for (chain, jump) in USER_CHAINS.iter().filter(|_| family == Family::V4) {
+            let arguments: Vec<_> = ["-C"].iter().chain(*jump).copied().collect();
+            // A chain that an earlier engine left is not used.
+            if self.call(family, &arguments).await.is_ok() {
+                jumps.insert(0, (*chain, out.clone()));
+            }
+        }
+        jumps
     }
 
     fn chain(&self, direction: &str) -> String {
