@@ -88,7 +88,7 @@ pub(crate) async fn guard(State(local): State<LocalGuard>, mut request: Request,
                 answer.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
             }
             if asks_for_private {
-                // A page of the Internet asks to reach this machine. The check above has decided about it.
+                // A page of the Internet asks to reach this machine. The check above has allowed it.
                 answer.headers_mut().insert(ALLOWS_PRIVATE, HeaderValue::from_static("true"));
             }
             answer

@@ -58,7 +58,7 @@ impl Lock {
     }
 }
 
-/// A caller of [`lock_owner`] has the lock for a moment.
+/// Takes the lock. A caller of [`lock_owner`] may have it for a moment, so it tries several times.
 fn take(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOOKS_MAX {
         match file.try_lock() {

@@ -226,7 +226,7 @@ pub struct Callback {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct EnqueueJob {
-    /// Id that the client chooses. Absent means the hash of the definition. The hash by the older rule means the same job.
+    /// Id that the client chooses. Absent means the hash of the definition. The hash by the older rule stands for the same job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<JobId>,
     /// The definition's text, byte for byte.

@@ -96,8 +96,8 @@ end $$;
 
 -- Runs the steps one by one, each in its own transaction. When a step fails, the others still run, and the failure is raised at
 -- the end. Partitions come last, because such a change needs an exclusive lock on a table: it waits three times for a twentieth
--- of a second, then reports which process uses the table and leaves the change to the next call. So no other statement waits
--- behind it for longer. The procedure is idempotent. pg_cron and the API may both call it, but not inside a transaction.
+-- of a second, then reports which process uses the table and leaves the change to the next call. Other statements wait behind
+-- it for no longer than that. The procedure is idempotent. pg_cron and the API may both call it, but not inside a transaction.
 -- in:    how long results (and events) and logs are kept; how long a job may wait
 -- locks: a transaction-level advisory lock in each step, so that one call works and the others return at once
 create or replace procedure asman.maintain(

@@ -240,7 +240,7 @@ export type EndedJob = {
 
 /** Body of a submission. */
 export type EnqueueJob = {
-  /** Id that the client chooses. Absent means the hash of the definition. The hash by the older rule means the same job. */
+  /** Id that the client chooses. Absent means the hash of the definition. The hash by the older rule stands for the same job. */
   id?: JobId,
   /** The definition's text, byte for byte. */
   definition: Definition,

@@ -34,8 +34,8 @@ const SLOTS_PER_STATEMENT: usize = 1_000;
 
 /// Time between the starts of two tidy-ups. Each scans the classes of its queues and usually finds nothing to do.
 const TIDY_PAUSE: Duration = Duration::from_secs(1);
-/// Of the claim statements for many queues, one in so many looks which of its queues need a tidy-up, by chance, so that every
-/// queue has its share: a look costs an index descent for each queue, a tenth of the claim.
+/// Of the claim statements for many queues, a random one in so many also looks which of its queues need a tidy-up. A look costs an
+/// index descent for each queue, which is a tenth of the claim.
 const LOOKS: u32 = 8;
 /// A statement for at most so many queues always looks, because its look costs little.
 const QUEUES_ALWAYS_LOOKED_AT: usize = 16;

@@ -9,7 +9,7 @@ use url::Url;
 
 pub(crate) use client::{GuardedClient, RequestError};
 
-/// Why an address is not fetched. The sentences are for the user who gave it.
+/// Why an address is not fetched. The sentences are for the user who gave the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Forbidden {
     /// It is not a URL.

@@ -1,4 +1,4 @@
-//! `asman db`: migrate, show status, maintain; and run only the private Postgres.
+//! `asman db`: migrates, shows the status, runs maintenance, and runs the private Postgres alone.
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

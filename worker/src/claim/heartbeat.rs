@@ -25,7 +25,7 @@ const LAST_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Sends heartbeats for ever; the caller aborts it.
 pub(super) async fn run(session: Arc<Session>) {
-    // The introduction comes first. The API answers the heartbeat of an unknown worker with `unknown`, and the worker would then drop
+    // The worker introduces itself before its first heartbeat. The API answers the heartbeat of an unknown worker with `unknown`, and the worker would then drop
     // its first claim request, and with it a job that it was just given.
     introduce(&session).await;
     let mut changed = session.claims.changed();

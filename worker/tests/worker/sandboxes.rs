@@ -119,7 +119,7 @@ async fn a_start_that_fails_leaves_nothing_on_the_machine() {
     let failed = worker::run(config.clone(), worker::Shutdown::new()).await.unwrap_err();
     assert!(failed.to_string().contains("content"), "{failed}");
     assert_eq!((sandboxes_of(&data), networks_of(&data), rules_of(&data)), Default::default());
-    // A port in use is found before that.
+    // A port in use is found before anything is made.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     config.life.health_address = Some(taken.local_addr().unwrap());
     let failed = worker::run(config, worker::Shutdown::new()).await.unwrap_err();

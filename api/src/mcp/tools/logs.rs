@@ -73,7 +73,7 @@ struct SearchArguments {
     text: String,
     /// Id of the job to search. Without it the latest jobs of the queue are searched.
     job_id: Option<String>,
-    /// Only this log, `build` or `run`; both without it.
+    /// Only this log, `build` or `run`. Without it both are searched.
     log: Option<Which>,
     /// Jobs to search if no job is named: 1 to 50, 20 without it.
     jobs: Option<u8>,

@@ -110,7 +110,7 @@ impl Log {
         self.write(Step::Running, vec![LogLine { text: text.to_owned(), time: now_ms(), is_stderr: true }], Origin::Break).await;
     }
 
-    /// Removes secrets from lines. This comes before the count, which is of the sent lines.
+    /// Removes secrets from lines. It comes before lines are counted, because the lines that are sent are counted.
     fn redact(&self, lines: &mut [LogLine]) {
         if let Some(redactor) = self.redactor.get() {
             lines.iter_mut().for_each(|line| redactor.redact_line(line));
