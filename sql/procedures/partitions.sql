@@ -34,7 +34,7 @@ union all
   order by t.lower_bound)
 $$;
 
--- Makes one change that is due. Rows without a partition of their own are in the default partition. They move when theirs is
+-- Makes one change, if it is still due; the caller has the lock of maintenance. Rows without a partition of their own are in the default partition. They move when theirs is
 -- created.
 -- in:    parent; the other columns of asman.due_partitions
 -- locks: access exclusive on the parent (drop) or its default partition (make), at the end; other statements that need the table
@@ -45,6 +45,8 @@ language plpgsql as $$
 declare
   key constant text := case parent when 'finished' then 'finished_at' when 'log_chunk' then 'claimed_at' else 'at' end;
 begin
+  -- Another call may have made this change since it was listed.
+  if (action = 'drop') = (to_regclass(format('asman.%I', child)) is null) then return; end if;
   if action = 'default' then
     execute format('create table asman.%I partition of asman.%I default', child, parent);
     return;
