@@ -42,7 +42,7 @@ pub(crate) struct App {
     pub(crate) hub: Hub,
     /// Who may do what.
     pub(crate) policies: Policies,
-    /// And how much of it.
+    /// The limits on how much callers may do.
     pub(crate) meters: Meters,
     /// The budget for large answers.
     pub(crate) large: Large,
@@ -173,7 +173,8 @@ impl App {
             }
             SubmitOutcome::New | SubmitOutcome::Queued | SubmitOutcome::Running | SubmitOutcome::Finished => {}
         }
-        // A claim skips a row that a repeated submission has locked, so it has to look again.
+        // A claim skips a row that a repeated submission has locked. So claims are tried again after every submission of a
+        // waiting job.
         let is_waiting = matches!(outcome, SubmitOutcome::New | SubmitOutcome::Queued);
         let kinds = if is_waiting { Kinds::STATES | Kinds::CLAIMABLE } else { Kinds::STATES };
         self.hint(qid, kinds);

@@ -1,8 +1,8 @@
 //! The background tasks that a process needs, and what happens when one of them ends.
 //!
 //! Each runs until the process stops. If one panics or returns early, the process would look healthy and do only half of its
-//! work. So [`Background::broken`] names the task, and `serve` ends the process. All such tasks are started here: a test looks
-//! for others.
+//! work. So [`Background::broken`] names the task, and `serve` ends the process. All such tasks are started here, and a test
+//! finds tasks that are started elsewhere.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -82,8 +82,8 @@ mod tests {
         assert_eq!(background.broken().await, "the notifier");
     }
 
-    /// Places that start a task for one request, one connection or one try, which is either awaited or may be lost. Everything
-    /// else goes through [`Background::start`].
+    /// Files that start a task for one request, one connection or one try. Such a task is either awaited or may be lost. All
+    /// other tasks go through [`Background::start`].
     const OTHERS: [&str; 5] = ["batcher.rs", "large.rs", "mcp/socket.rs", "routes/blobs.rs", "compat/task_queue/claims.rs"];
 
     #[test]

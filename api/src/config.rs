@@ -80,7 +80,7 @@ pub struct Config {
     pub executable: Option<PathBuf>,
 }
 
-/// Removes the slash at the end.
+/// Checks a public URL, and removes the slash at its end.
 fn public_url(text: &str) -> Result<String, &'static str> {
     let url = url::Url::parse(text).map_err(|_| "it is not a URL; write it as https://queue.example")?;
     if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {

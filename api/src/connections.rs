@@ -94,8 +94,8 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }
 
-/// Before the process stops, every answer closes its connection. Otherwise a proxy could send the next request on it at the
-/// moment when it closes.
+/// Before the process stops, every answer closes its connection. Otherwise a proxy could send the next request on the
+/// connection at the moment when this process closes it.
 pub(crate) async fn close_when_leaving(State(leaving): State<CancellationToken>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if leaving.is_cancelled() {

@@ -26,7 +26,7 @@ pub(crate) enum ApiError {
     /// The token is not the one that the permission requires.
     #[error("the token does not give this permission on the queue; ask the queue's owner for the right one")]
     WrongToken,
-    /// Over a limit of the server or of the queue's policy. The request may succeed later.
+    /// The request is over a limit of the server or of the queue's policy. It may succeed later.
     #[error("{sentence}")]
     TooMany {
         /// Which limit.
@@ -36,7 +36,7 @@ pub(crate) enum ApiError {
         /// When to try again.
         retry_after: std::time::Duration,
     },
-    /// The route exists, for another method.
+    /// The route exists, but not for this method.
     #[error("this route does not support this method")]
     Method,
     /// The worker no longer has the claim.
@@ -194,8 +194,8 @@ pub(crate) fn refusal(code: ErrorCode, body: &Value) -> Response {
 /// Most bytes of a plain-text body that becomes the sentence of a refusal.
 const SENTENCE_BYTES_MAX: usize = 1_000;
 
-/// The outermost layer: it adds a sentence and a code to refusals that were not made by [`refusal`], such as those of libraries.
-/// Pages for people stay as they are.
+/// The outermost layer: it adds a sentence and a code to refusals that were not made by [`refusal`], such as those of
+/// libraries. Pages for people are returned unchanged.
 pub(crate) async fn complete(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     if !response.status().is_client_error()

@@ -1,5 +1,5 @@
-//! What handlers take out of a request, checked, with our own sentences for errors. Only `access` gives them a queue's
-//! name.
+//! The checked values that handlers take out of a request, with our own sentences for errors. Only `access` gives them a
+//! queue's name.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -15,8 +15,8 @@ use crate::error::ApiError;
 /// The job of a path without a queue.
 pub(crate) struct JobOnly(pub(crate) JobId);
 
-/// All parameters of the path as text, for routes that have more than a queue and a job. The queue is only a placeholder here: use it through
-/// `access`.
+/// All parameters of the path as text, for routes that have more than a queue and a job. Do not use the name of the queue from
+/// here: get it through `access`, which checks the permission.
 pub(crate) struct Parts<T>(pub(crate) T);
 
 /// The path prefix of everything of a queue.
@@ -81,7 +81,7 @@ impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for B
     }
 }
 
-/// A body as it is, with any content type. At most `MAX` bytes.
+/// The bytes of a body, with any content type. At most `MAX` bytes.
 pub(crate) struct RawBody<const MAX: usize>(pub(crate) Bytes);
 
 impl<S: Send + Sync, const MAX: usize> FromRequest<S> for RawBody<MAX> {

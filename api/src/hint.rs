@@ -9,7 +9,7 @@ use protocol::Qid;
 use uuid::Uuid;
 
 bitflags::bitflags! {
-    /// In what way a queue changed. All of them together say that anything may have changed: after a gap.
+    /// In what way a queue changed. All kinds together mean that anything may have changed, for example after a gap.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(crate) struct Kinds: u8 {
         /// Jobs changed their state.

@@ -20,11 +20,11 @@ use tokio::time::timeout;
 use crate::error::ApiError;
 use crate::limits::limited;
 
-/// Fewer than the connections of the ordinary pool.
+/// Most requests that read at a time: fewer than the connections of the ordinary pool.
 const READERS_MAX: usize = 4;
 /// An answer up to this size does not count.
 const UNIT_BYTES: usize = 64 * 1024;
-/// 64 MiB.
+/// Most units at a time: 64 MiB.
 const UNITS_MAX: u32 = 1024;
 /// Units of an answer of unknown size: the pieces that wait, and the piece that is being made.
 const UNITS_OF_STREAM: u32 = 32;
@@ -90,7 +90,7 @@ impl Large {
         Self { readers: of(READERS_MAX), units: of(UNITS_MAX as usize), frames: of(UNITS_MAX as usize), room_timeout }
     }
 
-    /// Does work that reads much data, when it is its turn.
+    /// Does work that reads much data, as soon as one of the [`READERS_MAX`] permits is free.
     pub(crate) async fn read<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, ApiError>
     where
         ApiError: From<E>,
@@ -107,7 +107,7 @@ impl Large {
             return Ok(json(Body::from(text)));
         }
         let units = u32::try_from(text.len().div_ceil(UNIT_BYTES)).unwrap_or(UNITS_MAX).min(UNITS_MAX);
-        // The turn is kept, so that the turns also bound the data that was read and has no space yet.
+        // The reader's permit is kept until then, so that the permits also bound the data that was read and has no space yet.
         let taken = self.room(&self.units, units).await?;
         drop(turn);
         let length = HeaderValue::from(text.len());

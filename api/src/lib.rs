@@ -1,4 +1,4 @@
-//! The API process: REST, sockets, events, the worker API, and the background work that needs no owner.
+//! The API process: REST, sockets, events, the worker API, and the background work that any of the processes can do.
 //!
 //! Comes in: HTTP from clients and workers. Goes out: statements to PostgreSQL (through `sql`), files to the blob store, hints to
 //! the other API processes. Handlers contain no SQL. The crate never runs a job and never talks to Docker.

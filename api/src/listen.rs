@@ -17,7 +17,7 @@ use crate::notifier::Notifier;
 
 const PING: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(25);
-/// Longest delay of a notification.
+/// How long this process waits for its own first notification.
 const ECHO: Duration = Duration::from_secs(3);
 /// A connection without an echo is replaced after this time.
 const NO_ECHO_RETRY: Duration = Duration::from_mins(1);
@@ -65,7 +65,7 @@ pub(crate) async fn listen(to: Listening, url: Option<String>, poll: Duration) {
     }
 }
 
-/// The state of a connection.
+/// How an attempt to listen ended.
 enum Heard {
     Nothing(sql::Error),
     NoEcho,
@@ -94,8 +94,8 @@ impl Listening {
         Heard::End(drain(&self.hub, &self.policies, &self.dispatcher, &self.notifier, &self.db, &mut listener).await)
     }
 
-    /// Whether our own notification comes back. Other notifications that arrive meanwhile are dropped, because everything is read
-    /// after it.
+    /// Whether our own notification comes back. Other notifications that arrive meanwhile are dropped, because everything is
+    /// read after the echo.
     async fn has_echo(&self, listener: &mut sqlx::postgres::PgListener) -> bool {
         let ping = self.notifier.ping();
         if self.db.notify(&ping).await.is_err() {
@@ -163,7 +163,7 @@ async fn pass_on(hub: &Hub, policies: &Policies, dispatcher: &Dispatcher, notifi
     }
     metrics::counter!("asman_notifications_received_total").increment(1);
     for (qid, kinds) in hints {
-        // First, so that woken tasks use the new policy.
+        // The old policy is forgotten first, so that woken tasks use the new one.
         if kinds.intersects(Kinds::POLICY) {
             policies.forget(qid).await;
         }

@@ -9,8 +9,9 @@
 //! Programs that are not browsers send no `Origin` and are not restricted.
 //!
 //! Our own page passes this check, so it must not act for a stranger. Its own document, which no other page can write, tells it
-//! that it belongs to a local API. It then runs and changes nothing without an action of the user. Only the page at `/` may be
-//! shown in a frame, where it displays and runs nothing. A page that opened ours in a window cannot access that window.
+//! that it belongs to a local API. The page then runs and changes nothing without an action of the user. Only the page at `/`
+//! may be shown in a frame, where it displays nothing and runs nothing. A page that opened ours in a window cannot access that
+//! window.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -32,14 +33,15 @@ use crate::error::ApiError;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
-/// Chromium's request header before a page of the Internet reaches this machine, and the header of the answer.
+/// Before a page of the Internet may reach this machine, Chromium asks with the first header, and the answer allows it with the
+/// second.
 const ASKS_FOR_PRIVATE: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOWS_PRIVATE: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 /// The path where the user allows pages.
 pub(crate) const CONSENT_PATH: &str = "/consent";
 /// Length limit of an origin that can be allowed.
 pub(crate) const ORIGIN_BYTES_MAX: usize = 300;
-/// The page has a few kilobytes.
+/// Size limit of our page, which has a few kilobytes.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Whether an API serves this machine alone, and which web pages other than its own may use it.
@@ -123,7 +125,7 @@ impl Refused {
     }
 }
 
-/// Our page, marked as the page of a local API.
+/// If the response is our page, marks it as the page of a local API.
 async fn own(response: Response, is_framable: bool) -> Response {
     if response.extensions().get::<ClientPage>().is_none() {
         return response;
@@ -154,7 +156,7 @@ struct Asker {
     address: String,
 }
 
-/// The caller, if it is a guest.
+/// Checks a request. Returns the caller if it is a guest.
 fn judge(local: &LocalGuard, request: &Request) -> Result<Option<Guest>, Refused> {
     let (method, headers) = (request.method(), request.headers());
     let port = own_port(request.uri().authority(), headers).ok_or(Refused::Host)?;
@@ -199,23 +201,25 @@ fn own_port(target: Option<&Authority>, headers: &HeaderMap) -> Option<u16> {
     is_called.then(|| host.port_u16().unwrap_or(80))
 }
 
-/// Names that always mean this machine, independent of any name server.
+/// Whether a host name always means this machine, independent of any name server.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.ends_with(".localhost") || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Another page on this machine has another port.
+/// Whether an origin is that of our own page. Another page on this machine has another port.
 fn is_ours(origin: &str, port: u16) -> bool {
     let Ok(url) = url::Url::parse(origin) else { return false };
     let is_web = matches!(url.scheme(), "http" | "https");
     is_web && url.host_str().is_some_and(is_loopback) && url.port_or_known_default() == Some(port)
 }
 
-/// Browsers send no origin when a page only displays something, such as an image. They do send where such a request comes from,
-/// and a user who follows a link may come from anywhere. If other pages are allowed by a flag, their requests look like a
-/// stranger's. An allowed page displays what it has fetched, and a fetch names its origin.
+/// Checks a request without an origin. Browsers send no origin when a page only displays something, such as an image, but they
+/// send whether the request comes from a page of another site. Such a request is refused, with two exceptions. A user who
+/// follows a link may come from anywhere. If a flag allows other pages, they may display something from here, and so may any
+/// other page, because these requests do not name their page. Pages that the user has allowed need no exception: they display
+/// what they have fetched, and a fetch names its origin.
 fn judge_without_origin(may_be_foreign: bool, method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
     let word = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let is_foreign = matches!(word(SEC_FETCH_SITE), "cross-site" | "same-site");

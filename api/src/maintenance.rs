@@ -19,7 +19,7 @@ const MAINTAIN: Duration = Duration::from_mins(5);
 const MEASURE: Duration = Duration::from_secs(10);
 /// A transaction that is open for this long is named in the log.
 const OLD_TRANSACTION: Duration = Duration::from_secs(30);
-/// How often it looks for superseded holds without a hint.
+/// How often this process looks for superseded holds without a hint.
 const SUPERSEDE: Duration = Duration::from_secs(1);
 /// Files of `/f` are kept as long as results are.
 const KEEP_BLOBS: Duration = Duration::from_hours(28 * 24);
@@ -60,8 +60,8 @@ pub(crate) async fn sweep(app: Arc<App>) {
     }
 }
 
-/// Ends superseded holds until dropped: those that are due at once without delay, those with a grace period within [`SUPERSEDE`],
-/// no matter which process accepted the newer job.
+/// Ends superseded holds until dropped. A hold that is due at once ends without delay, because the process that accepted the
+/// newer job wakes this task. Any process ends a hold with a grace period, at most [`SUPERSEDE`] after it is due.
 pub(crate) async fn supersede(app: Arc<App>) {
     let mut tick = tokio::time::interval(SUPERSEDE);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -84,7 +84,7 @@ pub(crate) async fn supersede(app: Arc<App>) {
     }
 }
 
-/// Maintains until dropped.
+/// Runs the maintenance until dropped.
 pub(crate) async fn maintain(app: Arc<App>) {
     let mut tick = tokio::time::interval(MAINTAIN);
     loop {

@@ -63,7 +63,7 @@ const HISTOGRAMS: [(&str, &str); 5] = [
     ("asman_http_request_seconds", "Time to the head of the answer, by method and route. Long polls wait by design."),
 ];
 
-/// Installs the recorder once a process, however many servers it holds.
+/// Installs the recorder once for the process, even if several servers run in it.
 pub(crate) fn install() -> Option<&'static PrometheusHandle> {
     let make = || {
         let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS);

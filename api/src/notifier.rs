@@ -1,4 +1,4 @@
-//! Tells this process's hub at once, and the other processes soon, which queues changed.
+//! Informs the other processes, soon after a change, which queues changed.
 //!
 //! Changed queues are collected for [`COLLECT`] and sent as one notification, in a transaction of its own with
 //! `synchronous_commit=off`: inside the writing transaction a notification would cost twelve times as much (1,023 against 12,270
@@ -49,7 +49,7 @@ impl Notifier {
         self.wake.notify_one();
     }
 
-    /// Queues of which the other processes were not notified yet.
+    /// The number of queues of which the other processes were not notified yet.
     pub(crate) fn n_pending(&self) -> usize {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).len()
     }

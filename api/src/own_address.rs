@@ -1,8 +1,8 @@
 //! The address of this API for the client of a request: the beginning of every absolute address in an answer.
 //!
 //! The operator's public URL decides. Without one, or with one that works only on this machine, the address of the request is
-//! used, also behind a proxy that ends TLS. A client may send any host name and gets it back only in its own answer. It is not
-//! stored, and an answer with it may not be cached for others.
+//! used, also behind a proxy that ends TLS. A client may send any host name and gets it back only in its own answer. This name
+//! is not stored, and an answer with it may not be cached for others.
 
 use std::convert::Infallible;
 

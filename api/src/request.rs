@@ -20,7 +20,7 @@ tokio::task_local! {
     static ID: String;
 }
 
-/// The id of the request that this task answers, or a new one outside of any.
+/// The id of the request that this task answers, or a new id outside of any request.
 pub(crate) fn current_id() -> String {
     ID.try_with(Clone::clone).unwrap_or_else(|_| Uuid::new_v4().to_string())
 }
@@ -54,7 +54,7 @@ fn is_usable(text: &str) -> bool {
     (1..=ID_CHARS_MAX).contains(&text.len()) && text.chars().all(is_plain)
 }
 
-/// Clients can invent methods, and each would become a separate series.
+/// The method as a label of metrics. Clients can invent methods, and each would become a separate series.
 fn word_of(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

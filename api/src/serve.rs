@@ -63,7 +63,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
 
     let serving = connections::serve(listener, router_of(&app), app.config.request_timeout.0, stop.clone());
     let broken = end_in_order(&background, serving, &shutdown, app.config.stop_delay.0, &stop).await;
-    // After the stop signal it accepts nothing new, but may finish what it has begun.
+    // After the stop signal the sender of webhooks begins nothing new, but may finish what it has begun.
     if tokio::time::timeout(DRAIN_MAX, sent).await.is_err() {
         tracing::warn!("webhooks in progress are left to their next try");
     }

@@ -1,7 +1,7 @@
 //! Claim and complete per second, by batch, in one queue and among a million.
 //!
-//! Two loops at a time, as one API process has two claim statements in flight; each claims a batch and finishes it, through the
-//! very statements of the product. Both commits reach the disk.
+//! Two loops run at a time, because one API process has two claim statements in flight. Each loop claims a batch and finishes it, with the
+//! product's own statements. The commit of the claim and the commit of the finish both reach the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,14 +15,14 @@ use crate::Arguments;
 use crate::database::Database;
 use crate::table::Table;
 
-/// Loops at a time.
+/// Loops that run at the same time.
 const LOOPS: i64 = 2;
 
 pub(crate) async fn measure(arguments: &Arguments, table: &mut Table) -> Result<()> {
     for n_queues in [1, arguments.queues] {
         let database = fill(arguments, n_queues).await?;
         for (case, batch) in [(0, 1), (1, 100), (2, 1000)] {
-            // Queues that no case before has emptied.
+            // Start at queues that no earlier case has emptied.
             let first = case * n_queues / 6;
             let (n_jobs, elapsed) = drain(arguments, &database, (n_queues, first), batch).await?;
             let rate = n_jobs as f64 / elapsed.as_secs_f64();
@@ -44,8 +44,9 @@ pub(crate) async fn measure(arguments: &Arguments, table: &mut Table) -> Result<
     Ok(())
 }
 
-/// One deep queue in the database of the many. Without a checkpoint before it, as the last case of one queue alone had none: after
-/// one, every page of the large indexes goes into the log whole when it is first changed.
+/// Measures one deep queue in the database that also has the many queues. There is no checkpoint directly before it, because there is none
+/// before the last case of one queue alone either: after a checkpoint, PostgreSQL writes every page of the large indexes whole to its log
+/// when the page is first changed.
 async fn beside(arguments: &Arguments, database: &Database, table: &mut Table) -> Result<()> {
     database.execute(&jobs_sql("'q0'", "'beside' || n", arguments.jobs)).await?;
     database.execute("vacuum analyze").await?;
@@ -56,9 +57,9 @@ async fn beside(arguments: &Arguments, database: &Database, table: &mut Table) -
     Ok(())
 }
 
-/// Waiting jobs whose queue and id are SQL expressions of `n`.
+/// SQL that inserts waiting jobs. Their queue and id are SQL expressions of `n`.
 fn jobs_sql(queue: &str, id: &str, n_jobs: i64) -> String {
-    // The classes by one statement of their own: the trigger would look each of a million up.
+    // A separate statement inserts the class, because the trigger would look it up for each of a million jobs.
     format!(
         "insert into asman.class (class, kind, cpus, gpus, memory_bytes, required_seconds, tags, labels)
          values (7, 'container', 1, 0, 0, 0, '{{}}', '{{executor:container}}') on conflict do nothing;
@@ -74,7 +75,7 @@ fn jobs_sql(queue: &str, id: &str, n_jobs: i64) -> String {
     )
 }
 
-/// Waiting jobs: enough for all batches in one queue, or one in each of many queues.
+/// Makes a database with waiting jobs: enough for all batches in one queue, or at least one in each of many queues.
 async fn fill(arguments: &Arguments, n_queues: i64) -> Result<Database> {
     let database = Database::make(&arguments.database_url).await?;
     let n_jobs = n_queues.max(arguments.jobs * 3);
@@ -95,7 +96,7 @@ async fn drain(arguments: &Arguments, database: &Database, (n_queues, first): (i
         let db = Db::new(&database.url, &Settings::default())?;
         let (done, n_jobs) = (Arc::clone(&done), arguments.jobs);
         loops.push(tokio::spawn(async move {
-            // Each loop walks queues of its own, from where the last case stopped.
+            // Each loop goes through its own queues, which no earlier case has used.
             let mut next = first + number * n_queues / LOOPS;
             while Instant::now() < end && done.load(Ordering::Relaxed) < n_jobs {
                 let rows = db.claim(&wants(n_queues, &mut next, batch)).await?;

@@ -1,7 +1,7 @@
-//! What a job costs over its bare container, and whether a worker's slots stay busy.
+//! How much longer a job takes than its bare container, and whether a worker's slots stay busy.
 //!
-//! API and worker are the release binary in processes of their own, as a user has them. Bare round trips and jobs take turns, so
-//! that a busy moment of the machine hits both.
+//! API and worker are separate processes of the release binary, as they are for a user. Bare round trips and jobs take turns, so that a
+//! busy moment of the machine hits both.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ async fn wait_until_ready(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// Submits a job; the number makes it another one than those before.
+/// Submits a job. The number `n` makes it differ from the jobs before it.
 async fn submit(server: &Server, command: &str, n: usize) -> Result<String> {
     let body = format!(r#"{{"definition":{{"image":"{IMAGE}","command":"{command}","env":{{"N":"{n}"}}}}}}"#);
     let answer = server.http.post(format!("{}/q/bench", server.url)).body(body).send().await?.error_for_status()?;
@@ -72,7 +72,7 @@ async fn submit(server: &Server, command: &str, n: usize) -> Result<String> {
     Ok(answer["jobId"].as_str().context("a job has an id")?.to_owned())
 }
 
-/// Returns when the job's stream of events has ended, which is with its result.
+/// Returns when the job's stream of events has ended. The stream ends with the job's result.
 async fn end_of(server: &Server, id: &str) -> Result<()> {
     let stream = server.http.get(format!("{}/q/bench/j/{id}/stream", server.url)).send().await?.error_for_status()?;
     let events = stream.text().await?;
@@ -85,7 +85,7 @@ fn median(mut taken: Vec<Duration>) -> f64 {
     taken[taken.len() / 2].as_secs_f64() * 1e3
 }
 
-/// The same no-op in turns: bare, bare with the settings of a job's container, and as a job.
+/// Measures the same no-op in turns: bare, bare with the settings of a job's container, and as a job.
 async fn overhead(engine: &Engine, server: &Server, table: &mut Table) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (plain, confined) = (json!({}), engine.settings_of_a_job(folder.path()).await?);
@@ -96,7 +96,7 @@ async fn overhead(engine: &Engine, server: &Server, table: &mut Table) -> Result
         if n > 0 {
             taken.iter_mut().zip(turns).for_each(|(all, one)| all.push(one));
         }
-        // The job's own container is removed after its result: let that not fall into the next bare trip.
+        // The worker removes the job's container after the result. Wait for this, so that it does not slow the next bare round trip.
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     engine.remove_network().await?;
@@ -123,7 +123,7 @@ async fn job(server: &Server, n: usize) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// Fifty sleeping jobs on eight slots: the share of the slots' time that is used while jobs wait.
+/// Runs fifty sleeping jobs on eight slots, and measures which share of the slots' time is used while jobs wait.
 async fn slots(server: &Server, table: &mut Table) -> Result<()> {
     let mut ids = Vec::new();
     for n in 0..PARALLEL_JOBS {
@@ -135,7 +135,7 @@ async fn slots(server: &Server, table: &mut Table) -> Result<()> {
         spans.push(span(server, id).await?);
     }
     let first = spans.iter().map(|span| span.0).fold(f64::MAX, f64::min);
-    // From here on no job waits, and slots may be idle.
+    // After this time no job waits, so slots may be idle.
     let last = spans.iter().map(|span| span.0).fold(0.0, f64::max);
     let busy: f64 = spans.iter().map(|(start, end)| end.min(last) - start).sum();
     let share = busy / (SLOTS as f64 * (last - first));
@@ -144,7 +144,7 @@ async fn slots(server: &Server, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// When a job was claimed and when it had finished, milliseconds of the database's clock.
+/// When a job was claimed and when it had finished, in milliseconds of the database's clock.
 async fn span(server: &Server, id: &str) -> Result<(f64, f64)> {
     let history = get(server, &format!("/q/bench/j/{id}/history.json")).await?;
     let entries = history["data"].as_array().context("a job has a history")?;

@@ -12,7 +12,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Makes and migrates one on the server.
+    /// Makes a database on the server and migrates it.
     pub(crate) async fn make(server: &str) -> Result<Self> {
         let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
         connect(server).await?.batch_execute(&format!("create database {name}")).await?;
@@ -23,7 +23,7 @@ impl Database {
         Ok(Self { server: server.to_owned(), name, url })
     }
 
-    /// Runs SQL that fills or settles the database.
+    /// Runs SQL, for example to fill the database or to vacuum it.
     pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
         Ok(connect(&self.url).await?.batch_execute(sql).await?)
     }

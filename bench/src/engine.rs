@@ -6,18 +6,18 @@ use anyhow::{Context, Result, ensure};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-/// One static busybox, with `true` and `sleep`.
+/// An image with one static busybox, as `true`, `sleep` and `sh`.
 pub(crate) const IMAGE: &str = "asman-bench:busybox";
 const NETWORK: &str = "asman-bench";
 
-/// The engine's API, spoken to as directly as can be.
+/// A client that calls the engine's API directly.
 #[derive(Debug)]
 pub(crate) struct Engine {
     http: Client,
 }
 
 impl Engine {
-    /// Connects to the local socket and makes the image unless it is there.
+    /// Connects to the local socket, and makes the image if the engine does not have it.
     pub(crate) async fn connect() -> Result<Self> {
         let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
         let socket = host.strip_prefix("unix://").context("DOCKER_HOST must be a unix socket here")?;
@@ -41,7 +41,7 @@ impl Engine {
     }
 
     /// Settings like those that a worker gives a job's container: a network of its own, limits, folders, a record of the output. The
-    /// rights are left out: they cost nothing.
+    /// container's rights are left out, because they cost no time.
     pub(crate) async fn settings_of_a_job(&self, folder: &Path) -> Result<Value> {
         let network =
             json!({ "Name": NETWORK, "Driver": "bridge", "Options": { "com.docker.network.bridge.enable_icc": "false" } });
@@ -66,7 +66,7 @@ impl Engine {
         self.call(Method::DELETE, &format!("/networks/{NETWORK}"), None).await.map(|_| ())
     }
 
-    /// Creates, starts and awaits a container of the image; removes it after `done` has been told.
+    /// Creates a container of the image, starts it and waits for its end. Then it calls `done`, and removes the container last.
     pub(crate) async fn round_trip(&self, command: &[&str], settings: &Value, done: impl FnOnce()) -> Result<()> {
         let body = json!({ "Image": IMAGE, "Cmd": command, "HostConfig": settings });
         let created = self.call(Method::POST, "/containers/create", Some(&body)).await?;

@@ -1,4 +1,4 @@
-//! From a submission to the claim of an idle worker that waits for it, through HTTP.
+//! Time over HTTP from a submission until an idle worker that waits for a job has claimed it.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::table::Table;
 
 const ROUNDS: u32 = 1_000;
 
-/// An API of its own, in this process.
+/// An API server in this process.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
@@ -24,7 +24,7 @@ impl Server {
     pub(crate) async fn start(database_url: &str) -> Result<Self> {
         let blobs = tempfile::tempdir()?;
         let mut config = api::Config::for_database(database_url.to_owned(), blobs.path().to_owned());
-        // The limits are off, because the benchmark measures the product and not them.
+        // This limit is off, because the benchmark measures the product and not the limit.
         config.limits.submits_per_queue = "off".parse()?;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -54,12 +54,12 @@ pub(crate) async fn measure(server_url: &str, table: &mut Table) -> Result<()> {
     database.drop_now().await
 }
 
-/// One job: the worker waits first, then the job is submitted; time runs from the submission to the claim's answer.
+/// Measures one job: the worker waits first, then the job is submitted. The time runs from the submission to the claim's answer.
 async fn round(server: &Server, n: u32) -> Result<Duration> {
     let queue = format!("{}/q/latency", server.url);
     let claim = r#"{"worker":{"id":"w","cpus":1},"free":{"cpus":1,"jobs":1},"wait":"20s"}"#;
     let waiting = tokio::spawn(server.http.post(format!("{queue}/claim")).body(claim).send());
-    // Long enough for the claim's first, empty look at the database.
+    // Wait until the claim has queried the database once and has found no job.
     tokio::time::sleep(Duration::from_millis(15)).await;
     let start = Instant::now();
     let body = format!(r#"{{"definition":{{"image":"a","command":"echo {n}"}}}}"#);

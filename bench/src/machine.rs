@@ -3,7 +3,7 @@
 use anyhow::Result;
 use migrations::connect;
 
-/// Processor, cores, PostgreSQL and whether it commits to disk, in one line.
+/// One line with the processor, the number of cores, the version of PostgreSQL, and whether PostgreSQL commits to disk.
 pub(crate) async fn describe(database_url: &str) -> Result<String> {
     let client = connect(database_url).await?;
     let setting =

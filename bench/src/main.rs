@@ -1,6 +1,6 @@
 //! Measures what the design promises, on a PostgreSQL that commits to disk, and prints one table.
 //!
-//! `./x bench` starts such a server and calls this. Every number is of this machine and this moment: compare rows of one run.
+//! `./x bench` starts such a server and calls this. Every number depends on this machine and this moment, so compare only rows of one run.
 //! Databases are made for the run and dropped after it.
 
 mod claims;
@@ -57,7 +57,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // Two providers are compiled in; one must be chosen before the first TLS connection.
+    // Two TLS providers are compiled in; one must be chosen before the first TLS connection.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arguments = Arguments::parse();
     let mut table = Table::new(machine::describe(&arguments.database_url).await?);

@@ -14,7 +14,7 @@ impl Table {
         Self { machine, rows: Vec::new() }
     }
 
-    /// Adds a row and says it, since the whole takes minutes.
+    /// Adds a row and prints it at once, because the whole run takes minutes.
     pub(crate) fn add(&mut self, what: impl Into<String>, measured: impl Into<String>, reach: &str) {
         let (what, measured) = (what.into(), measured.into());
         eprintln!("{what}: {measured}");

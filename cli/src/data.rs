@@ -23,7 +23,7 @@ pub(crate) struct DataArgs {
 pub(crate) struct DataDirectory(PathBuf);
 
 impl DataArgs {
-    /// The arguments of a command with a fixed data directory.
+    /// The given directory; if none is given, the one in `ASMAN_DATA_DIRECTORY`.
     pub(crate) fn at(data_directory: Option<PathBuf>) -> Self {
         let named = || std::env::var_os("ASMAN_DATA_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from);
         Self { data_directory: data_directory.or_else(named) }

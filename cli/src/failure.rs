@@ -20,7 +20,7 @@ pub(crate) enum Failure {
     /// The job succeeded, but its result lacks outputs: exit 4.
     #[error("{0}")]
     Incomplete(String),
-    /// The container's exit code, which was already reported with the job: that code.
+    /// The container failed, and this was already reported with the job: exit with the container's code.
     #[error("the container ended with exit code {0}")]
     Container(u8),
     /// Ctrl-C: exit 130, as in shells.

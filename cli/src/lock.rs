@@ -18,7 +18,7 @@ use crate::program::how_to_stop;
 
 const NAME: &str = "up.lock";
 const BYTES_MAX: u64 = 256;
-/// Longer than a check of the lock takes, and how often to wait for it.
+/// The pause between two attempts to take the lock. A check by [`lock_owner`] has the lock for a shorter time.
 const LOOK: Duration = Duration::from_millis(10);
 const LOOKS_MAX: u32 = 10;
 
@@ -37,7 +37,7 @@ pub(crate) enum LockOwner {
     Starting,
     /// A process in a container or on another machine, which cannot be named from here.
     Elsewhere,
-    /// This process.
+    /// The process with this id.
     Process(Pid),
 }
 

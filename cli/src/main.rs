@@ -1,8 +1,8 @@
 //! The binary `asman`: the API, the worker, the embedded stack, and the commands for people and scripts.
 //!
 //! Reading order: [`args`] names every command, `commands/` has one file or folder per command, [`failure`] the exit
-//! codes. Results go to stdout, everything else to stderr. `api`, `worker` and `migrations` are named only in the command of the
-//! same name and in `commands/up`.
+//! codes. Results go to stdout, everything else to stderr. The work itself is in the crates `api`, `worker` and `migrations`, which
+//! the commands call.
 
 mod args;
 mod client;
@@ -31,7 +31,7 @@ use failure::Failure;
 /// Libraries whose info messages do not help an operator.
 const LOG_DEFAULT: &str = "info,refinery=warn,refinery_core=warn,tokio_postgres=warn,sqlx=warn,sqlx_core::pool=error";
 
-/// For `--debug`. The libraries below HTTP would log every address, and with it names of queues.
+/// For `--debug`. The libraries below HTTP stay at their level, because they would log every address, and with it names of queues.
 const LOG_DEBUG: &str = "info,worker=debug,api=debug,cli=debug,refinery=warn,refinery_core=warn,tokio_postgres=warn,sqlx=warn";
 
 fn main() -> ExitCode {
@@ -65,7 +65,7 @@ fn prepare_and_run() -> anyhow::Result<ExitCode> {
 
 fn exit_code(result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
-    // Both were reported already: by the job's summary, and by the user who pressed Ctrl-C.
+    // The job's summary has reported the first already, and the user caused the second with Ctrl-C.
     if !matches!(failure, Failure::Container(_) | Failure::Interrupted) {
         say::note(&format!("asman: {failure}"));
     }
@@ -75,9 +75,9 @@ fn exit_code(result: Result<(), Failure>) -> ExitCode {
 fn start_logging(cli: &Cli) -> anyhow::Result<()> {
     let default = if cli.command.is_debug() { LOG_DEBUG } else { LOG_DEFAULT };
     let words = std::env::var("ASMAN_LOG").unwrap_or_else(|_| default.to_owned());
-    // It logs the hosts of webhooks, which may be secret, like a queue's name.
+    // `reqwest::connect` logs the hosts of webhooks, which may be secret, like a queue's name.
     let filter = EnvFilter::try_new(words)?.add_directive("reqwest::connect=warn".parse()?);
-    // It logs what callers send, including names of queues.
+    // `rmcp` logs what callers send, including names of queues.
     let filter = filter.add_directive("rmcp=error".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(say::log);
     if cli.global.log_json {

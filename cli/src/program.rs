@@ -1,4 +1,4 @@
-//! The command that runs this program, so that printed hints work as they are.
+//! The command that runs this program, so that users can copy printed hints.
 
 use std::path::{Path, PathBuf};
 

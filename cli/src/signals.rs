@@ -15,7 +15,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From now on signals no longer kill the process.
+    /// After this call these signals no longer kill the process.
     pub(crate) fn listen() -> Result<Self, Failure> {
         let open = |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
         let streams = [open(SignalKind::interrupt())?, open(SignalKind::terminate())?, open(SignalKind::hangup())?];

@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The text of UTF-8 or, by its mark or its zeros, of UTF-16.
+/// Decodes UTF-8, or UTF-16 if a byte order mark or zero bytes show it.
 pub(crate) fn decode(bytes: &[u8]) -> Option<String> {
     let text = match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
@@ -50,7 +50,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     rest.is_empty().then_some(text)
 }
 
-/// With the line ends that programs in containers expect.
+/// The text with the line ends that programs in containers expect.
 pub(crate) fn with_unix_lines(text: String) -> String {
     if text.contains('\r') { text.replace("\r\n", "\n") } else { text }
 }

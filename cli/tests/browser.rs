@@ -1,5 +1,5 @@
-//! The user's view: the web client in a real Chromium, with the real API, worker, PostgreSQL and Docker. Each test here runs
-//! one file of `web/tests`, whose own tests say what they show.
+//! The user's view: the web client in a real Chromium, with the real API, worker, PostgreSQL and Docker. Each test here runs one
+//! file of `web/tests`; the names of the tests in that file say what they show.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;

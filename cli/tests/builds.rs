@@ -40,7 +40,7 @@ impl Mark {
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        // Names first: layers go with them.
+        // Removes the images; their layers are removed with them.
         let _ = Command::new("sh")
             .args(["-c", &format!("docker rmi -f $(docker images -q --filter {}) >/dev/null 2>&1", self.filter())])
             .output();
@@ -94,7 +94,7 @@ fn a_dockerfile_and_a_folder_become_an_image_and_the_same_files_the_same_job() {
     let alone = write(folder.path(), "alone", &mark.dockerfile("RUN echo made > /made"));
     let id = add(&house, &["--dockerfile", &alone, "-c", "cat /made"]);
     assert_eq!(lines(&house, &id), ["made"]);
-    // A Dockerfile beside the context that it copies from.
+    // The Dockerfile is in another folder than the context from which it copies.
     let id = add(&house, &["--dockerfile", &dockerfile, "--build-context", context, "-c", "cat /context/kept"]);
     assert_eq!(lines(&house, &id), ["other"]);
 }
@@ -135,7 +135,7 @@ fn a_worker_that_is_killed_in_a_build_leaves_nothing_and_the_job_is_built_once_m
     until(|| house.get(&log).filter(|body| body["data"].as_array().unwrap().iter().any(|line| line[0] == "begun\n")));
     assert_ne!(mark.containers(), "", "its step runs");
     victim.signal(Signal::KILL);
-    // The engine ends a build whose client is gone.
+    // The engine ends a build whose client has gone.
     until(|| mark.containers().is_empty().then_some(()));
     let _again = house.start_worker("q", "first");
     assert_eq!(lines(&house, &id), ["built"]);

@@ -1,4 +1,4 @@
-//! Processes are killed, stopped and restarted in the middle of a job: nothing is lost, nothing comes twice.
+//! Processes are killed, stopped and restarted in the middle of a job: nothing is lost, and nothing comes twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -35,7 +35,7 @@ fn a_job_whose_worker_is_killed_runs_again_elsewhere() {
     assert_eq!(result["worker"], "second");
     assert_eq!(House::lines(&result), ["begun", "done"], "the result contains only the last attempt");
     assert_eq!(house.events("q", &id), ["queued", "claimed", "requeued", "claimed", "finished"]);
-    // It may come back: it removes its container and continues.
+    // The killed worker may start again: then it removes its container and continues.
     let mut again = house.start_worker("q", "first");
     assert_eq!(house.events("q", &id).len(), 5);
     again.stop();
@@ -54,7 +54,7 @@ fn a_worker_that_slept_beyond_its_lease_cannot_overwrite_the_result() {
     sleeper.signal(Signal::CONT);
     let result = house.result("q", &id);
     assert_eq!((&result["worker"], &result["finishedReason"]), (&"second".into(), &"Success".into()));
-    // Both continue, and the job has ended once.
+    // Both processes continue, and the job has ended only once.
     for n in 0..4 {
         let next = house.add("q", &format!("echo next {n}"));
         assert_eq!(house.result("q", &next)["finishedReason"], "Success");
@@ -125,14 +125,14 @@ fn a_result_that_cannot_be_delivered_waits_on_disk_and_arrives() {
     let house = House::over(test_database());
     let mut api = house.start_api();
     let mut worker = house.start_worker("q", "w");
-    // Its lines arrive before the API goes: a result goes to disk once its log is delivered.
+    // The job's lines must arrive before the API goes, because the worker writes a result to disk only after its log is delivered.
     let id = house.add("q", "echo begun; sleep 3");
     let log = format!("/q/q/j/{id}/run-logs.json");
     until(|| house.get(&log).filter(|body| body["nextCursor"] == 1));
     api.signal(Signal::KILL);
     api.wait();
     let spool = house.folder.path().join("w/spool");
-    // Until the file has its name, the finish is not on disk.
+    // The finish is completely on disk only when the file has its final name.
     let is_kept = |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|e| e.path().extension() == Some("json".as_ref()));
     until(|| std::fs::read_dir(&spool).ok()?.any(is_kept).then_some(()));
     // Even a worker that was killed before it sent the result delivers it after a restart, if its claim still lives.

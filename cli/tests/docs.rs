@@ -1,8 +1,8 @@
 //! Every example of the guide at `/docs` runs as it is shown, and prints the lines of the `text` block after it. Every link of the
-//! repository's Markdown leads somewhere.
+//! repository's Markdown has a target that exists.
 //!
-//! The examples of a page are one session of a shell in a folder of its own: what one sets, the next ones have. SQL goes to the
-//! database of the same server, JavaScript to Node.
+//! The examples of a page run in one shell session in a folder of their own, so that each can use what earlier ones have set. SQL
+//! goes to the database of the same server, JavaScript to Node.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -33,12 +33,12 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// What separates the output of one example from that of the next.
+/// The line that separates the output of one example from that of the next.
 fn mark(at: usize) -> String {
     format!("-----8<----- {at}")
 }
 
-/// The examples of a page as one script. An answer that refuses is a failure, which curl would pass over.
+/// The examples of a page as one script. In it, curl fails when the API refuses a request; without an option it would not.
 fn script(blocks: &[Block]) -> String {
     let mut script = "set -eu\nexec 2>&1\ncurl() { command curl --fail-with-body \"$@\"; }\n".to_owned();
     for (at, block) in blocks.iter().enumerate() {
@@ -55,13 +55,13 @@ fn script(blocks: &[Block]) -> String {
     script
 }
 
-/// The program that runs the JavaScript of the pages, which building the web client needs too. Node 20 has sockets behind a flag.
+/// Node with the options that the JavaScript of the pages needs: Node 20 has WebSockets only with an option.
 fn node() -> &'static str {
     let has_sockets = Command::new("node").args(["-e", "new WebSocket('ws://127.0.0.1:1')"]).stderr(Stdio::null()).status();
     if has_sockets.unwrap().success() { "node" } else { "node --experimental-websocket" }
 }
 
-/// Runs the examples of a page. Says whether it has any.
+/// Runs the examples of a page. Returns whether the page has any.
 fn run(page: &str, stack: &Stack, data: &Path) -> bool {
     let source = std::fs::read_to_string(repository().join("docs").join(page)).unwrap();
     let blocks = blocks(&source);
@@ -87,7 +87,7 @@ fn run(page: &str, stack: &Stack, data: &Path) -> bool {
     true
 }
 
-/// The pages assume a connected worker; it connects a moment after the API.
+/// Whether a worker is connected. The pages assume one, and it connects a moment after the API has started.
 fn has_worker(api: &str) -> bool {
     let ask = r#"{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_queue_status"}}"#;
     let output = Command::new("curl").args(["-sS", &format!("{api}/mcp?queue=local"), "-d", ask]).output().unwrap();
@@ -102,7 +102,7 @@ fn pages(api: &str) -> Vec<String> {
     names.map(|(name, _)| format!("{name}.md")).collect()
 }
 
-/// What the check of links says of a folder, and whether it is content.
+/// The output of the check of links for a folder, and whether the check succeeded.
 fn check_links(folder: &Path) -> (bool, String) {
     let output = Command::new(repository().join("docs/links.sh")).arg(folder).output().unwrap();
     (output.status.success(), text(&output.stdout))

@@ -1,4 +1,4 @@
-//! `asman job` against an API whose files lie elsewhere: at a storage that answers, one that is out of reach, and one that sends on.
+//! `asman job` against an API that keeps its files in a storage: one that answers, one that cannot be reached, and one that redirects.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -24,7 +24,7 @@ const INPUT_BYTES: usize = 3_000_000;
 enum Form {
     #[default]
     Url,
-    /// As earlier releases did.
+    /// By its key, as earlier releases did.
     Key,
 }
 
@@ -34,7 +34,7 @@ struct Seen {
     form: Form,
     /// Where the API redirects requests for a file.
     place: String,
-    /// Method and path of what came to the storage.
+    /// Method and path of the requests to the storage.
     at_storage: Vec<String>,
     /// The same for files that went through the API.
     through_api: Vec<String>,
@@ -52,7 +52,7 @@ async fn listen(router: Router) -> String {
     format!("http://{address}")
 }
 
-/// Starts both; gives their addresses.
+/// Starts the API and the storage. Returns their addresses.
 async fn start() -> (String, String, Shared) {
     let seen = Shared::default();
     let api = Router::new()
@@ -135,13 +135,13 @@ async fn store(State(seen): State<Shared>, Path(key): Path<String>, body: Bytes)
     StatusCode::OK
 }
 
-/// Reads everything, so that only the answer is wrong.
+/// Reads the whole body, so that the redirect is the only unusual part of the answer.
 async fn on(body: Bytes) -> impl IntoResponse {
     assert_eq!(body.len(), INPUT_BYTES);
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/nowhere")])
 }
 
-/// Sends a job with a large file, waits for its end and fetches what it made.
+/// Sends a job with a large file, waits for its end and fetches its output.
 async fn run(place: impl Fn(&str) -> String) -> Shared {
     run_with(Form::Url, place).await
 }

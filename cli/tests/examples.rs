@@ -1,4 +1,4 @@
-//! Every example runs by the very command that its README shows, and prints what the README says.
+//! Every example runs by the command that its README shows, and prints what the README says.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;

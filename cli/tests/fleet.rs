@@ -1,6 +1,6 @@
-//! A worker of the existing kind and ours on one queue: every log is complete, every state is reported, no job runs twice. The
-//! existing kind is scripted from the wire's description, JSON over a socket; ours is the real program with real containers and
-//! builds.
+//! A worker of the existing kind and a worker of Asman on one queue: every log is complete, every state is reported, and no job runs
+//! twice. The existing worker is a script that follows the description of its messages, JSON over a socket. The worker of Asman is
+//! the real program with real containers and builds.
 //!
 //! `./x test-fleet` sends 200 jobs; the short form sends 40.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 const QUEUE: &str = "fleet";
-/// Jobs that the worker of the existing kind runs at a time, each for a moment, so that ours gets its share.
+/// How many jobs the scripted worker runs at a time. Each takes a moment, so that the real worker gets its share.
 const AT_A_TIME: usize = 2;
 const RUN: Duration = Duration::from_millis(700);
 /// Time for the whole fleet to run one job.
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// `nonce` keeps builds of an earlier run from being known.
+    /// The definition of job number `n`. `nonce` keeps builds of an earlier run from being found.
     fn definition(self, n: usize, nonce: &str) -> Value {
         let command = format!("sh -c 'printf \"job {n}\\r\\npart\"; echo err {n} >&2; echo {n} > /outputs/out.txt'");
         let build = |end: &str| json!({"dockerfile": format!("FROM {IMAGE}\nRUN echo building {n} of {nonce}; {end}\n")});
@@ -76,7 +76,7 @@ impl Kind {
     }
 }
 
-/// One job that the scripted worker runs: its log by the way, then its end.
+/// Runs one job as the scripted worker does: sends its log, then its end.
 async fn work(socket: &mut Socket, id: &str, definition: &Value) {
     let number = definition["command"].as_str().unwrap().split(&[' ', '\\'][..]).nth(4).unwrap().to_owned();
     let dockerfile = definition["build"]["dockerfile"].as_str();
@@ -100,7 +100,7 @@ async fn work(socket: &mut Socket, id: &str, definition: &Value) {
     send(socket, "StateChange", json!({"tag": "", "job": id, "state": "Finished", "value": value})).await;
 }
 
-/// A worker of the existing kind: registers, asks for what it sees queued, and runs what is its own. Gives the jobs that it ran.
+/// A worker of the existing kind. It registers, asks for the jobs that it sees queued, and runs those that it gets. Returns them.
 async fn existing_worker(mut socket: Socket, mut is_over: watch::Receiver<bool>) -> Vec<String> {
     let registration = json!({"id": "existing", "version": "0.54.85", "cpus": 4, "gpus": 0, "time": 1, "maxJobDuration": "1h"});
     let mut beat = tokio::time::interval(Duration::from_secs(5));
@@ -140,7 +140,7 @@ async fn existing_worker(mut socket: Socket, mut is_over: watch::Receiver<bool>)
     }
 }
 
-/// A client of the existing kind: notes every state in which each job is shown, and the log lines of each step.
+/// A client of the existing kind. It records every state in which it was shown each job, and the log lines of each step.
 #[derive(Default)]
 struct Client {
     states: BTreeMap<String, Vec<String>>,
@@ -184,8 +184,8 @@ fn joined(lines: &Value, is_stderr: bool) -> String {
     lines.map(|line| line[0].as_str().unwrap()).collect()
 }
 
-/// Every state that the job had was told, in order, and it ran once. A claim whose answer its worker did not get in time was
-/// released before anything ran.
+/// Checks that the client was told every state of the job, in order, and that the job ran once. A claim may have been released before
+/// anything ran, because its worker did not get the answer in time.
 fn check_history(house: &House, id: &str, told: &[String]) {
     let history = house.get(&format!("/q/{QUEUE}/j/{id}/history.json")).unwrap()["data"].clone();
     let mut had: Vec<&str> = history.as_array().unwrap().iter().map(|entry| entry["state"].as_str().unwrap()).collect();
@@ -196,7 +196,7 @@ fn check_history(house: &House, id: &str, told: &[String]) {
     assert_eq!((n("claimed") - n("released"), n("requeued"), n("finished")), (1, 0, 1), "{id}: {history}");
 }
 
-/// Each log is in the right place, in the stored log and in the result.
+/// Checks that the stored log and the result contain each part of the log in the right place.
 fn check_logs(house: &House, id: &str, n: usize, kind: Kind) {
     let lines = |which: &str| house.get(&format!("/q/{QUEUE}/j/{id}/{which}-logs.json")).unwrap()["data"].clone();
     let (build, run) = (lines("build"), lines("run"));

@@ -46,7 +46,7 @@ fn listening(pid: rustix::process::Pid) -> usize {
         links.filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())).collect();
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
     let sockets = tables.iter().flat_map(|table| table.lines().skip(1)).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    // The fourth column is the state, 0A for listening, the tenth the socket.
+    // The fourth column is the state, where 0A means listening. The tenth column is the socket.
     sockets.filter(|socket| socket[3] == "0A" && own.iter().any(|inode| inode == socket[9])).count()
 }
 
@@ -55,7 +55,7 @@ fn a_worker_needs_only_an_address_and_a_queue() {
     let house = House::over(test_database());
     let _api = house.start_api();
     let mut command = asman();
-    // No credentials: nothing of the environment but where programs are and a home for its files.
+    // The worker gets no credentials: the environment contains only the path of programs, and a home for its files.
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", house.folder.path());
     command.args(["worker", "run", "q", "--api", &house.api_url()]);
     let mut worker = Running::start(&mut command);

@@ -1,4 +1,4 @@
-//! `asman job` against an API of a few canned answers: what goes out, what comes in, and what is refused.
+//! `asman job` against an API of a few canned answers: what it sends, what it prints, and what it refuses.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -22,15 +22,15 @@ const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 /// The API's answers, and the requests to it.
 #[derive(Default)]
 struct Script {
-    /// One per connection to the stream, in order; the last one is repeated.
+    /// One answer for each connection to the stream, in order; the last one is repeated.
     streams: Vec<String>,
     result: Value,
     submitted: Vec<Value>,
     resumed_after: Vec<Option<String>>,
     stored: Vec<(String, usize)>,
-    /// When the job ended, if it did so before it was submitted; a test may let it end again.
+    /// The times at which the job had ended before, one for each request of its result until a command follows the job.
     ended_before: Vec<i64>,
-    /// What is answered to the next submissions instead, as a gateway does it while the API starts again.
+    /// Answers to the next submissions in place of the API's, such as those of a gateway while the API starts again.
     gateway: Vec<(u16, &'static str)>,
     tokens: Vec<Option<String>>,
     /// Why the job waits: one answer each time it is asked for, the last one again and again.
@@ -374,7 +374,7 @@ async fn a_result_that_lacks_outputs_says_which_and_exits_with_4() {
     assert_eq!((output.status.code(), &said["missing"]["outputs"]), (Some(4), &json!(10_000)));
 }
 
-/// What a terminal gets of a command.
+/// The output of a command in a terminal.
 async fn on_a_terminal(command: String) -> String {
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &command, "/dev/null"]).stdin(std::process::Stdio::null());
@@ -401,7 +401,7 @@ async fn of_what_strangers_wrote_a_terminal_gets_colours_and_nothing_else_that_a
         let left = shown.replace("\u{1b}[31m", "").replace("\u{1b}[0m", "");
         assert!(!left.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']) && shown.contains("\\u001b"), "{verb}: {left:?}");
         let raw = on_a_terminal(format!("{asman} job {verb} --raw --api {api}")).await;
-        // JSON has escapes of its own, and a name in a table is escaped wherever it goes.
+        // JSON has escapes of its own, and names in a table are always escaped.
         let is_escaped = verb.starts_with("result") || verb.starts_with("list");
         assert!(raw.contains(['\u{1b}', '\u{9b}']) || is_escaped, "{verb}: {raw:?}");
         if verb.starts_with("logs") {
@@ -446,7 +446,7 @@ async fn whoever_may_submit_but_not_read_is_told_the_id_before_waiting_fails() {
 #[tokio::test]
 async fn a_job_that_waits_says_why_once_for_each_reason_and_never_in_json() {
     const QUEUED: &str = "event: state\ndata: {\"state\":\"Queued\"}\n\n";
-    // Each connection ends after its event, and the next one comes 200 ms later.
+    // Each connection ends after its event, and the next one begins 200 ms later.
     let script = |n_connections: usize| Script {
         streams: vec![QUEUED.to_owned(); n_connections].into_iter().chain([END.to_owned()]).collect(),
         reasons: vec!["no worker is connected", "the queue is paused"],
@@ -491,7 +491,7 @@ async fn a_result_that_was_there_before_says_that_nothing_ran() {
     let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait", "--json"]).await;
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&json["hasRunBefore"], text(&output.stderr)), (&json!(true), String::new()), "{output:?}");
-    // Its old result was replaced by a new run, or there was none.
+    // A new run has replaced the old result, or there was no old result.
     for ended_before in [vec![ended, ended + 1], vec![ended], vec![]] {
         let (api, _) = serve(script(ended_before)).await;
         let output = run(&api, &folder, &["add", "q", "-i", "x", "--wait", "--json"]).await;

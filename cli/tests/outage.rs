@@ -1,4 +1,4 @@
-//! A registry that fails every request for a while, and a worker with many jobs: none is lost and none ends as an error.
+//! A registry that fails every request for a while, and a worker with many jobs: no job is lost, and none ends as an error.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -16,7 +16,7 @@ fn docker(arguments: &[&str]) {
     assert!(output.status.success(), "docker {arguments:?}: {output:?}");
 }
 
-/// A proxy of the registry that answers 503 until that moment.
+/// A proxy of the registry that answers 503 until the given moment.
 fn failing_registry(behind: String, until: Instant) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -29,14 +29,14 @@ fn failing_registry(behind: String, until: Instant) -> String {
     address
 }
 
-/// One request a connection.
+/// Answers one request of a connection.
 fn answer(mut client: TcpStream, behind: &str, fails: bool) -> Option<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         client.read_exact(&mut byte).ok()?;
         head.push(byte[0]);
-        // An engine that tries TLS first is refused at once.
+        // An engine that tries TLS first gets an error at once.
         if head[0] == 0x16 {
             return None;
         }
@@ -51,7 +51,7 @@ fn answer(mut client: TcpStream, behind: &str, fails: bool) -> Option<()> {
     client.shutdown(Shutdown::Both).ok()
 }
 
-/// Gives how long it took until all had succeeded.
+/// Returns how long it took until all jobs had succeeded.
 fn outlast(outage: Duration, n_jobs: usize) -> Duration {
     let house = House::over(test_database());
     let address = format!("127.0.0.1:{}", free_port());

@@ -1,4 +1,4 @@
-//! `asman queue policy` and tokens, against an API of a few canned answers: what goes out, and what is not shown.
+//! `asman queue policy` and tokens, against an API of a few canned answers: what the command sends, and what it does not show.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -38,7 +38,7 @@ async fn answer(State(asked): State<Asked>, method: Method, headers: HeaderMap, 
     (StatusCode::OK, Json(json!({"data": policy})))
 }
 
-/// Runs it beside the server of this test.
+/// Runs the command against the server of this test.
 async fn run(api: &str, arguments: &[&str], set: &[(&str, &str)]) -> std::process::Output {
     let mut command = asman();
     command.args(arguments).args(["--api", api]).envs(set.iter().copied());

@@ -1,4 +1,4 @@
-//! A queue's name, its tokens and its callbacks appear in no log line of any level, no metric and no notification.
+//! A queue's name, its tokens and its callbacks appear in no log line of any level, in no metric and in no notification.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -22,7 +22,7 @@ struct Api {
 }
 
 impl Api {
-    /// A request of a careless client: with a token, and with a referrer that contains the name.
+    /// Sends a request as a careless client does: with a token, and with a referrer that contains the queue's name.
     async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
         let request = self.http.request(method, format!("{}{path}", self.url)).body(body);
         let request = request.bearer_auth(TOKEN).header("referer", format!("{}/q/{QUEUE}", self.url));
@@ -58,7 +58,7 @@ fn start(database_url: &str, blobs: &std::path::Path) -> (Running, String) {
     (Running::start(&mut command), format!("http://127.0.0.1:{port}"))
 }
 
-/// A job's life, with everything that can go wrong in it.
+/// Takes a job through its whole life, with everything that can go wrong in it.
 async fn whole_flow(api: &Api, database: &sqlx::PgPool, receiver_port: u16) {
     let q = format!("/q/{QUEUE}");
     // One receiver does not exist, one refuses, and one is a name without an address.
@@ -107,7 +107,7 @@ async fn whole_flow(api: &Api, database: &sqlx::PgPool, receiver_port: u16) {
     server_error(api, database, &q).await;
 }
 
-/// An internal error: the answer contains the id under which the log has the cause.
+/// Causes an internal error. Its answer contains the id under which the log has the cause.
 async fn server_error(api: &Api, database: &sqlx::PgPool, q: &str) {
     database.execute("alter table asman.waiting_class rename to away").await.unwrap();
     let request = api.http.get(format!("{}{q}", api.url)).header("x-request-id", "my-id.1").bearer_auth(TOKEN);
@@ -131,7 +131,7 @@ async fn no_secret_is_logged_measured_or_notified_at_debug_level() {
     let refuse = axum::Router::new().fallback(async || axum::http::StatusCode::FORBIDDEN);
     tokio::spawn(async { axum::serve(receiver, refuse).await });
     let (mut running, url) = start(&database_url, folder.path());
-    // A connection each: the server closes the one whose body was too large.
+    // Each request uses a connection of its own, because the server closes the connection with the body that was too large.
     let api = Api { url, http: reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap() };
     support::ready(&api.http, &api.url).await;
 

@@ -70,7 +70,7 @@ fn a_second_up_is_refused_in_one_sentence_with_the_address_of_the_first() {
     assert_eq!(first.stop().code(), Some(0));
 }
 
-/// What the script `x` asks before it builds.
+/// The answer to the question that the script `x` asks before it builds.
 fn told(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output = up(data, arguments).arg("--tell-running").output().unwrap();
     (output.status.code(), text(&output.stdout))

@@ -1,4 +1,4 @@
-//! What the program says of itself, and how it answers what it cannot understand.
+//! What the program prints about itself, and how it answers arguments that it cannot understand.
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -118,7 +118,7 @@ fn a_number_that_cannot_be_is_refused_with_what_can() {
 
 #[test]
 fn an_api_that_is_not_there_exits_with_3_and_no_queue_name() {
-    // A bound and closed port: nothing answers there.
+    // This port was bound and closed, so nothing answers there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let api = format!("http://127.0.0.1:{port}");
     for arguments in

@@ -1,4 +1,4 @@
-//! Ten thousand webhooks to a receiver that fails half of them, while one of the two API processes is killed: all arrive.
+//! Ten thousand webhooks go to a receiver that fails half of the requests, while one of the two API processes is killed: all arrive.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -18,20 +18,20 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use support::{Running, asman, ready, within};
 
-/// Each owes two webhooks.
+/// Number of jobs. Each causes two webhooks.
 const JOBS: usize = 5_000;
-/// All of it, on a busy machine.
+/// Time for the whole test on a busy machine.
 const BOUND: Duration = Duration::from_secs(150);
 
-/// What the receiver notes.
+/// What the receiver records.
 #[derive(Default)]
 struct Noted {
     n_requests: AtomicUsize,
-    /// Times that each delivery was refused, by its id.
+    /// How often each delivery was refused, by its id.
     refused: Mutex<HashMap<String, u32>>,
-    /// Times that each delivery was taken, by its id; with job and event.
+    /// The job and event of each delivery, and how often it was accepted, by its id.
     taken: Mutex<HashMap<String, (String, usize)>>,
-    /// Deliveries whose job was not in the state that they tell of.
+    /// Deliveries that came before the job was in the state that they report.
     early: Mutex<Vec<Value>>,
 }
 
@@ -44,7 +44,7 @@ struct Receiver {
 async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let body: Value = serde_json::from_slice(&body).unwrap();
     let event = headers["x-asman-event"].to_str().unwrap();
-    // A connection of its own sees nothing but what is committed.
+    // A separate connection sees only committed changes.
     let sql = match event {
         "finished" => {
             "select exists (select from asman.job j join asman.finished f on f.job_key = j.key where j.job_id = $1 and f.reason = 'Success')"
@@ -60,7 +60,7 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
     }
     receiver.noted.n_requests.fetch_add(1, Ordering::Relaxed);
     let id = headers["x-asman-delivery"].to_str().unwrap().to_owned();
-    // Half of the deliveries fail at first, half of those again, and so on: half of all requests.
+    // Half of the deliveries fail at the first request, half of those fail again, and so on: in total half of all requests fail.
     let n_failures = u8::from_str_radix(&id[..2], 16).unwrap().trailing_zeros().min(6);
     if let Some(n) = Some(receiver.noted.refused.lock().unwrap().entry(id.clone()).or_default()).filter(|n| **n < n_failures) {
         *n += 1;
@@ -78,7 +78,7 @@ fn start_api(database_url: &str, blobs: &std::path::Path) -> (Running, String) {
     (Running::start(&mut command), format!("http://127.0.0.1:{port}"))
 }
 
-/// Sends to one API, and to the other when that one is gone, as clients do.
+/// Sends a request to one API, and to the other when the first has gone, as clients do.
 async fn post(http: &reqwest::Client, apis: &[String; 2], n: usize, path: &str, body: &Value) -> Value {
     for try_no in 0..20 {
         let url = format!("{}{path}", apis[(n + try_no) % 2]);
@@ -97,7 +97,7 @@ async fn work_off(http: &reqwest::Client, apis: &[String; 2]) {
     while n_done < JOBS {
         let worker = json!({"id": "w", "version": "1", "cpus": 256, "maxJobDuration": "24h"});
         let ask = json!({"worker": worker, "free": {"cpus": 256, "jobs": 256}, "wait": "2s"});
-        // One API for all claims: a claim whose answer is lost with the other one would wait for its lease.
+        // All claims go to the API that stays: if an answer were lost with the other one, the claimed job would wait for its lease.
         let answer = post(http, &[apis[0].clone(), apis[0].clone()], 0, "/q/hooks/claim", &ask).await;
         let jobs = answer["jobs"].as_array().unwrap().clone();
         n_done += jobs.len();
@@ -133,7 +133,7 @@ async fn ten_thousand_webhooks_arrive_though_half_fail_and_a_process_is_killed()
         async move { post(http, apis, n, "/q/hooks", &body).await }
     });
     let killed = async {
-        // In the middle: jobs are still being submitted, and deliveries of this process are on their way.
+        // Kills one process while jobs are still being submitted and its deliveries are in progress.
         within(BOUND, async || (noted.n_requests.load(Ordering::Relaxed) >= 3_000).then_some(())).await;
         two.signal(Signal::KILL);
         noted.n_requests.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! The whole product on this machine: Postgres, API, worker and real containers, through the binary and nothing else.
+//! The whole product on this machine: Postgres, API, worker and real containers, used only through the binary.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -14,7 +14,7 @@ fn job(api: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// The command lines of all containers, ended ones too.
+/// The command lines of all containers, including ended ones.
 fn containers() -> String {
     let output = Command::new("docker").args(["ps", "--all", "--no-trunc", "--format", "{{.Command}}"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -27,7 +27,7 @@ fn a_demo_shows_its_log_and_its_output_and_leaves_everything_running() {
     let mut command = Stack::command(data.path());
     command.arg("--demo").arg(repository().join("Cargo.lock"));
     let mut running = Running::start(&mut command);
-    // Two voices: which line comes first is nobody's promise.
+    // The lines come from two streams, so their order is not defined.
     for part in ["demo/packages-by-source.csv", "source,packages", "this workspace,"] {
         running.wait_until_said(part);
     }

@@ -1,4 +1,4 @@
-//! `asman worker` as a process: how it ends, several queues through the real API, its older settings, and a new program.
+//! `asman worker` as a process: its end, several queues through the real API, its older settings, and a new version of the program.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod support;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use support::house::{House, free_port, test_database};
 use support::{Running, asman, data_directory, run, text, until};
 
-/// A worker of the house with these arguments and settings, known to the API in this queue.
+/// Starts a worker of the house with these arguments and settings, and waits until the API knows it in this queue.
 fn worker(house: &House, id: &str, arguments: &[&str], queue: &str) -> Running {
     let mut command = asman();
     command.args(["worker", "run"]).args(arguments).args(["--id", id, "--heartbeat", "500ms", "--stop-grace", "1s"]);
@@ -29,7 +29,7 @@ fn state(house: &House, queue: &str, id: &str) -> String {
     house.get(&format!("/q/{queue}/j/{id}")).unwrap()["data"]["results"]["state"].as_str().unwrap().to_owned()
 }
 
-/// Waits until the job has said this.
+/// Waits until the job's log contains this text.
 fn until_said(house: &House, queue: &str, id: &str, line: &str) {
     until(|| house.get(&format!("/q/{queue}/j/{id}/run-logs.json"))?.to_string().contains(line).then_some(()));
 }
@@ -101,7 +101,7 @@ fn three_queues_share_one_worker_by_weight_through_the_real_api() {
     }
 }
 
-/// What the worker on this port says of itself.
+/// The health report of the worker on this port.
 fn health(port: &str) -> Option<Value> {
     let output = Command::new("curl").args(["-s", &format!("http://127.0.0.1:{port}/healthz")]).output().unwrap();
     serde_json::from_slice(&output.stdout).ok()
@@ -125,7 +125,7 @@ fn an_idle_worker_of_three_queues_takes_a_job_as_soon_as_one_of_a_single_queue()
     let _one = worker(&house, "one", &["single", "--port", &ports[0]], "single");
     let _three = worker(&house, "three", &["a", "b", "c", "--port", &ports[1]], "c");
     let mut latencies = [Vec::new(), Vec::new()];
-    // In turn, so that both are measured on the same busy machine.
+    // The two workers get jobs in turn, so that both are measured while the machine is equally busy.
     for n in 0..9 {
         for (which, queue) in [(0, "single"), (1, ["a", "b", "c"][n % 3])] {
             until(|| health(&ports[which]).filter(|said| said["jobs"] == 0));
@@ -250,7 +250,7 @@ fn a_worker_of_a_local_api_runs_jobs_and_keeps_web_pages_out() {
     assert_eq!(running.stop().code(), Some(0), "{:?}", running.said);
 }
 
-/// Status of a GET of the queue with these arguments.
+/// The status of a request with these arguments of curl.
 fn curl(api: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("curl");
     command.args(["-s", "-o", "/dev/null", "-w", "%{http_code}"]).args(arguments).arg(format!("{api}/q/local"));
@@ -278,7 +278,7 @@ fn up_is_for_this_machine_alone_unless_it_is_told_to_listen_elsewhere() {
     open.stop();
 }
 
-/// The program with something at its end that changes nothing but its hash.
+/// A copy of the program with additional bytes at its end, which change only its hash.
 fn other_program(folder: &Path) -> std::path::PathBuf {
     let place = folder.join("asman");
     std::fs::copy(env!("CARGO_BIN_EXE_asman"), &place).unwrap();
@@ -314,7 +314,7 @@ fn an_upgrade_brings_the_program_to_what_the_api_runs() {
     assert_eq!(names, ["asman"], "nothing is left beside it");
 }
 
-/// Answers every request as it is told, one connection each, and then ends.
+/// A server that gives this answer to two requests, one for each connection, and then ends.
 fn answer(body: &'static [u8], sha256: String) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -357,8 +357,8 @@ fn a_program_that_is_not_what_it_should_be_is_not_put_in_place() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
-/// A network namespace with a loopback and nothing else: what runs an engine in it disturbs no other engine's bridges. Its mounts go
-/// with it.
+/// A network namespace that has only a loopback device. An engine in it does not disturb the bridges of other engines. Its mounts are
+/// removed with it.
 struct Apart(String);
 
 impl Apart {
@@ -377,7 +377,7 @@ impl Apart {
     }
 
     fn command(&self, program: &str) -> Command {
-        // Not `ip netns exec`, which hides the control groups with the rest of /sys.
+        // `ip netns exec` is not used, because it hides the control groups together with the rest of /sys.
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.0)).args(["unshare", "--mount", program]);
         command
@@ -440,7 +440,7 @@ fn an_engine_that_cannot_be_started_is_named_with_its_fix() {
         command.env("DOCKER_HOST", "tcp://127.0.0.1:1");
     });
     assert!(code == Some(3) && said.contains("DOCKER_HOST"), "{code:?} {said}");
-    // As somebody else than root, who must be able to reach the program.
+    // The program runs as another user than root, who must be able to reach it.
     let reachable = folder.path().join("asman");
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::copy(program, &reachable).unwrap();

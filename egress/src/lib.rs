@@ -1,10 +1,10 @@
-//! Which addresses of strangers we connect to: the API for webhooks, the worker for build contexts, git remotes and inputs.
+//! Decides to which addresses from strangers we connect: the API for webhooks, the worker for build contexts, git remotes and inputs.
 //!
-//! A URL from a stranger may point into our own network. [`Guard`] checks the URL, resolves its name itself, and checks every address.
-//! As the resolver of a client it makes the client connect to exactly these addresses: a check only before the request would not be
-//! enough, because the name may resolve to another address a moment later.
+//! A URL from a stranger may point into our own network. [`Guard`] checks the URL, resolves its name itself, and checks every address. It
+//! is also the resolver of the HTTP client, so the client connects to exactly the checked addresses. A check only before the request would
+//! not be enough, because the name may resolve to another address a moment later.
 //!
-//! What a client may do besides (redirects, proxies, time limits) differs between webhooks and downloads and stays with them.
+//! Redirects, proxies and time limits differ between webhooks and downloads, so their own code handles these.
 //!
 //! Invariant: no connection to an address that [`Guard::permits`] refuses.
 
@@ -16,10 +16,10 @@ use protocol::address::{Owner, is_http_port};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// Why an address is not connected to. The sentences follow the words "the URL".
+/// Why a URL or an address is refused. Each sentence continues the words "the URL".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
-    /// It has another scheme, or no host.
+    /// The URL has another scheme, or no host.
     #[error("is not an http or https URL")]
     Scheme,
     /// The port belongs to another protocol.
@@ -37,8 +37,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// `allow_private`: also those of private networks and of this machine. Those of link-local services, such as the metadata of a cloud,
-    /// are never permitted.
+    /// `allow_private` also permits the addresses of private networks and of this machine. Link-local addresses, such as that of a cloud's
+    /// metadata service, are never permitted.
     pub const fn new(allow_private: bool) -> Self {
         Self { allow_private }
     }
@@ -53,7 +53,7 @@ impl Guard {
         Owner::of(address).is_permitted(self.allow_private)
     }
 
-    /// Checks a port: where private addresses are permitted, any; else one of HTTP.
+    /// Checks a port. It must be a port of HTTP, unless private addresses are permitted.
     pub fn check_port(self, port: u16) -> Result<(), Forbidden> {
         let is_permitted = is_http_port(port) || (self.allow_private && port > 0);
         if is_permitted { Ok(()) } else { Err(Forbidden::Port) }
@@ -74,7 +74,7 @@ impl Guard {
         if is_permitted { Ok(()) } else { Err(Forbidden::Address) }
     }
 
-    /// All addresses of a host. One address that is not permitted makes the name forbidden: an error that contains [`Forbidden`].
+    /// All addresses of a host. If one of them is not permitted, this fails with an error that contains [`Forbidden`].
     pub async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
         if found.iter().any(|address| !self.permits(address.ip())) {
@@ -94,7 +94,7 @@ impl Resolve for Guard {
     }
 }
 
-/// The guard's refusal inside an error of a client, which wraps it several times.
+/// Finds the guard's refusal in an error of an HTTP client. The client wraps the refusal several times.
 pub fn forbidden_in(error: &(dyn Error + 'static)) -> Option<Forbidden> {
     let mut cause = Some(error);
     while let Some(inner) = cause {

@@ -40,7 +40,7 @@ async fn connect_to(address: &Address, dialer: Arc<Dialer>, host: &Host, port: u
     tokio::spawn(async move { dialer.serve(far, &server, port).await });
     let config = config(address);
     let connecting = config.connect_raw(near, NoTls);
-    // The dialer has the same timeout for the server's first answer. The login needs further messages.
+    // The dialer applies this timeout up to the server's first answer. Here it also covers the rest of the login.
     let timeout = address.connect_timeout.unwrap_or(Duration::MAX);
     let connected = tokio::time::timeout(timeout, connecting).await;
     let connected = connected.map_err(|_| Error::Connect("no answer within `connect_timeout`".to_owned()))?;
@@ -49,7 +49,7 @@ async fn connect_to(address: &Address, dialer: Arc<Dialer>, host: &Host, port: u
     Ok(client)
 }
 
-/// Runs the connection to its end, and passes on the server's warnings: what a procedure left undone, it says there.
+/// Runs the connection to its end, and logs the server's warnings, in which a procedure reports what it left undone.
 async fn drive<S>(mut connection: tokio_postgres::Connection<S, NoTlsStream>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -74,7 +74,7 @@ fn config(address: &Address) -> Config {
     let _ = address.password.as_ref().map(|password| config.password(password));
     config.application_name(address.application_name.as_deref().unwrap_or("asman migrate"));
     let _ = address.options.as_ref().map(|options| config.options(options));
-    // The driver itself sees no TLS: the dialer has applied the address's settings.
+    // The driver connects without TLS, because the dialer applies the address's settings.
     config.ssl_mode(tokio_postgres::config::SslMode::Disable);
     config
 }

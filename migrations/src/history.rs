@@ -1,4 +1,4 @@
-//! The numbered files: their list, those that a database has, and the next missing one.
+//! The numbered files: the list of all, those that a database has, and the next missing one.
 //!
 //! The table and its checksums are those of refinery, which reads and names the files at build time.
 
@@ -30,7 +30,7 @@ pub(crate) fn number_of(migration: &refinery::Migration) -> i32 {
     i32::try_from(i64::from(migration.version())).unwrap_or(i32::MAX)
 }
 
-/// What the database has, by number.
+/// The files that the database has, by number.
 pub(crate) async fn applied(client: &Client) -> Result<Vec<Applied>, Error> {
     let read = "select version, name, applied_on, checksum from asman.migration order by version";
     let messages = client.simple_query(read).await?;
@@ -49,7 +49,7 @@ pub(crate) async fn applied(client: &Client) -> Result<Vec<Applied>, Error> {
         .collect())
 }
 
-/// Applies the first file that the database lacks, and gives its name; nothing when it has them all.
+/// Applies the first file that the database lacks. Returns its name, or none if the database has all files.
 pub(crate) async fn apply_next(client: &Client) -> Result<Option<String>, Error> {
     begin(client).await?;
     let applied = applied(client).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn apply_next(client: &Client) -> Result<Option<String>, Error>
     let failed = |error| Error::Migration { name: format!("V{number:03}__{name}"), error };
     client.batch_execute("set local client_min_messages = warning").await?;
     client.batch_execute(next.sql().unwrap_or_default()).await.map_err(failed)?;
-    // A name has only letters, digits and underscores: refinery accepts no other.
+    // No escaping is needed: refinery accepts only names of letters, digits and underscores.
     let note = format!(
         "insert into asman.migration (version, name, applied_on, checksum) values ({number}, '{name}', \
          to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), '{}'); commit",

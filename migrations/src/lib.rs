@@ -4,8 +4,8 @@
 //! `sql/procedures` and, if their text has changed, the views of `sql/views`: these have one current text and no history. Ten
 //! migrators at once on an empty database all succeed: every transaction takes the same advisory lock and checks again.
 //!
-//! Works through a pooler in transaction mode: the lock lives in the transaction, and no statement is prepared by name. Never
-//! reads or writes a job.
+//! All of this works through a pooler in transaction mode: the lock ends with the transaction, and no statement is prepared by
+//! name. Only `asman.maintain()`, which [`migrate`] calls at its end, reads and writes jobs.
 
 mod address;
 mod connect;
@@ -65,7 +65,7 @@ pub enum Error {
     Newer(String),
 }
 
-/// The causes of an error on one line: both libraries say only `db error` at the top.
+/// The causes of an error on one line: the libraries' own message is only `db error`.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -149,7 +149,7 @@ async fn rebuild(client: &Client) -> Result<(), Error> {
         client.batch_execute(&format!("comment on schema report is '{digest}'")).await?;
     }
     client.batch_execute(ROLES).await?;
-    // A hash has only hexadecimal digits.
+    // A hash needs no escaping: it has only hexadecimal digits.
     let note = format!(
         "insert into asman.schema_text (hash) values ('{}') on conflict (hash) do update set last_applied = clock_timestamp()",
         text_hash()
@@ -180,7 +180,8 @@ pub fn version() -> i32 {
     history::own().iter().map(history::number_of).max().unwrap_or_default()
 }
 
-/// Hash of what [`migrate`] applies each time: procedures, views and roles. The database stores the hashes that it got.
+/// Hash of what [`migrate`] applies each time: procedures, views and roles. The database stores the hash of every text that was
+/// applied to it.
 pub fn text_hash() -> String {
     let mut hasher = Sha256::new();
     hasher.update(digest_of(&PROCEDURES));
@@ -213,7 +214,7 @@ pub async fn status(database_url: &str) -> Result<Vec<MigrationStatus>, Error> {
     Ok(own.iter().map(status).collect())
 }
 
-/// The result of the last maintenance run by `pg_cron`; nothing if it is not in the database.
+/// The result of the last maintenance run by `pg_cron`; none if the database does not have `pg_cron`.
 pub async fn cron_run(database_url: &str) -> Result<Option<CronRun>, Error> {
     let client = connect(database_url).await?;
     Ok(schedule::last_run(&client).await?)

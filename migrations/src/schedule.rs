@@ -47,7 +47,7 @@ async fn is_here(client: &Client) -> Result<bool, tokio_postgres::Error> {
     Ok(crate::first_column(&made).next().is_some())
 }
 
-/// The result of the last run by `pg_cron`; nothing if the database does not have it.
+/// The result of the last run by `pg_cron`; none if the database does not have it.
 pub(crate) async fn last_run(client: &Client) -> Result<Option<Run>, tokio_postgres::Error> {
     if !is_here(client).await? {
         return Ok(None);

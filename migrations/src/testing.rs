@@ -1,8 +1,8 @@
 //! A database per test, made from a template, on the throw-away server that `TEST_DATABASE_URL` names.
 //!
-//! A database and not a schema: notification channels and advisory locks belong to a database, so tests cannot wake or block
-//! each other. The template has the hash of the schema in its name and is built once, under a lock, for any number of test
-//! processes.
+//! A test has its own database, not only its own schema, because notification channels and advisory locks belong to a database.
+//! So tests cannot wake or block each other. The template has the hash of the schema in its name and is built once, under a
+//! lock, for any number of test processes.
 
 #![expect(clippy::expect_used, reason = "test scaffolding: a test that cannot start has failed")]
 
@@ -25,7 +25,7 @@ pub struct TestDatabase {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl TestDatabase {
-    /// Makes one.
+    /// Makes one from the template.
     ///
     /// # Panics
     /// When there is no server: `./x test` starts one.
@@ -51,7 +51,7 @@ impl TestDatabase {
     }
 }
 
-/// The beginning of a statement that stores jobs and their classes: the caller goes on with what is done with `jobs`, the rows of
+/// The beginning of a statement that stores jobs and their classes: the caller appends what is done with `jobs`, the new rows of
 /// `asman.job`. `rows` is a select with the columns `qid`, `job_id`, `class`, `cpus` and `tags`.
 pub fn with_jobs(rows: &str) -> String {
     format!(
@@ -94,7 +94,8 @@ fn now_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// It is built under another name and renamed when it is complete, so that a killed builder leaves nothing that looks finished.
+/// Makes the template if it is missing, and returns its name. It is built under another name and renamed when it is complete,
+/// so that a killed builder leaves nothing that looks finished.
 async fn ensure_template(admin: &Client) -> String {
     let template = format!("tpl_{}", &schema_hash()[..16]);
     admin.batch_execute("select pg_advisory_lock(7221)").await.expect("lock the template");
@@ -111,14 +112,15 @@ async fn ensure_template(admin: &Client) -> String {
     template
 }
 
-/// The migrator's connection closes a moment after its client is dropped, and a database in use cannot be renamed.
+/// Ends the migrator's connection first: it closes only a moment after its client is dropped, and a database in use cannot be
+/// renamed.
 async fn rename(admin: &Client, from: &str, to: &str) {
     let others = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1";
     admin.query(others, &[&from]).await.expect("end the migrator's connection");
     admin.batch_execute(&format!("alter database {from} rename to {to}")).await.expect("name the template");
 }
 
-/// Databases of tests that ended more than an hour ago.
+/// Drops databases of tests that began more than an hour ago.
 async fn sweep_leftovers(admin: &Client) {
     let rows = admin.query("select datname from pg_database where datname ~ '^test_\\d+_'", &[]).await.expect("list databases");
     for row in rows {

@@ -1,4 +1,4 @@
-//! An epoch is issued once, whatever happened to the database in between.
+//! No epoch is issued twice, whatever happened to the database in between.
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -6,7 +6,7 @@ use migrations::connect;
 use migrations::testing::{TestDatabase, with_jobs};
 use tokio_postgres::Client;
 
-/// Claims a job as any statement does, and gives the epoch.
+/// Claims a job as every claim does, with an epoch from the sequence. Returns the epoch.
 async fn claim(client: &Client, job: &str) -> i64 {
     let rows = format!("select asman.qid('q') as qid, '{job}' as job_id, 7 as class, 1 as cpus, '{{}}' as tags");
     let claim = with_jobs(&rows)
@@ -24,7 +24,7 @@ async fn epochs_go_on_by_one_while_the_database_stays_where_it_is() {
     assert!(first < 1 << 53, "every client can represent it: {first}");
 }
 
-/// The state of a restored dump: old numbers, and a table with another number in the catalogue.
+/// Makes the state after the restore of a dump: the numbers are old, and the table has another number in the catalogue.
 async fn restore(client: &Client) {
     let restored = "create temp table kept as select * from asman.incarnation; drop table asman.incarnation; \
                     create table asman.incarnation (only_row bool not null default true primary key, place text not null, \

@@ -1,4 +1,4 @@
-//! The schema is created from nothing, by one or many migrators, and maintenance keeps it in order.
+//! One or many migrators create the schema in an empty database, and maintenance keeps it in order.
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -160,7 +160,7 @@ async fn partitions_beside_an_open_report_wait_for_it_and_nobody_waits_for_them(
                insert into asman.definition (hash, body, used_at) values (sha256('old'), '{}', now() - interval '100 days')";
     owner.batch_execute(due).await.unwrap();
     reader.batch_execute("begin; select count(*) from asman.finished; select count(*) from asman.event").await.unwrap();
-    // Measured by the server's own clock, so that a busy machine does not count as a wait for a lock.
+    // The server's own clock measures the wait, so a busy machine does not count as a wait for a lock.
     submitter.batch_execute("set lock_timeout = '200ms'").await.unwrap();
     let maintaining = tokio::spawn(async move { maintain(&database.url).await.map(|()| database) });
     let mut n = 0;
@@ -214,7 +214,7 @@ fn program(name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
 async fn events_of_a_dump_from_a_cluster_with_greater_transaction_numbers_come_before_those_after_the_restore() {
     let (old, new) = (TestDatabase::new().await, TestDatabase::empty().await);
     let client = connect(&old.url).await.unwrap();
-    // As in a cluster with nine billion transactions.
+    // The state in a cluster that has had nine billion transactions.
     let far = "insert into asman.event (qid, job_keys, kind, message, xid) values (asman.qid('q'), array[1], 'queued', 'before', '9000000000'); \
                delete from asman.cluster; insert into asman.cluster values (1)";
     client.batch_execute(far).await.unwrap();
@@ -230,7 +230,7 @@ async fn events_of_a_dump_from_a_cluster_with_greater_transaction_numbers_come_b
         .unwrap();
     let shown = "select string_agg(e.message, ' ' order by e.xid, e.seq) from asman.event e \
                  where e.xid < asman.event_xid(pg_snapshot_xmin(pg_current_snapshot()))";
-    // The order is final when no older transaction of the cluster, such as another test's, is open.
+    // The order is final only when no older transaction of the cluster is open. Another test may have one.
     for _ in 0..500 {
         let row: Option<String> = client.query_one(shown, &[]).await.unwrap().get(0);
         if row.as_deref() == Some("before after") {

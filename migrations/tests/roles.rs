@@ -1,4 +1,4 @@
-//! Who may read what of the database without being its owner.
+//! What users who do not own the database may read in it.
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -6,7 +6,7 @@ use migrations::testing::TestDatabase;
 use migrations::{connect, migrate};
 use tokio_postgres::Client;
 
-/// The refusal of a statement run as a role, or nothing when it ran.
+/// Runs a statement as a role. Returns the refusal, or nothing if the statement succeeded.
 async fn refusal(client: &Client, role: &str, statement: &str) -> Option<String> {
     client.batch_execute(&format!("set role {role}")).await.unwrap();
     let outcome = client.batch_execute(statement).await;

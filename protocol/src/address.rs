@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Ports from 1024 on of other protocols, on which an HTTP request could be taken for commands.
+/// Ports of other protocols from 1024 on, whose servers could mistake an HTTP request for commands.
 const PORTS_OF_OTHERS: [u16; 22] = [
     1719, 1720, 1723, 2049, 3306, 3659, 4045, 4190, 5060, 5061, 5432, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6697,
     10080, 11211,
@@ -75,7 +75,8 @@ pub const PRIVATE_V4: [Range; 5] = [
     Range::of([172, 16, 0, 0], 12),
     Range::of([192, 168, 0, 0], 16),
 ];
-/// This network, link-local with the metadata services of clouds, protocol assignments, benchmarks, multicast, reserved and broadcast.
+/// "This network", link-local with the metadata services of clouds, protocol assignments, benchmarks, multicast, reserved and
+/// broadcast.
 pub const SPECIAL_V4: [Range; 6] = [
     Range::of([0, 0, 0, 0], 8),
     Range::of([169, 254, 0, 0], 16),
@@ -84,8 +85,8 @@ pub const SPECIAL_V4: [Range; 6] = [
     Range::of([224, 0, 0, 0], 4),
     Range::of([240, 0, 0, 0], 4),
 ];
-/// Documentation addresses and former relays of 6to4, at which no host answers. A packet filter may leave them open, and a closed network
-/// may use them as if they were the internet.
+/// Documentation addresses and former relays of 6to4, at which no host answers. A packet filter need not block them. A closed network may
+/// use them in place of public addresses.
 const UNUSED_V4: [Range; 4] = [
     Range::of([192, 0, 2, 0], 24),
     Range::of([192, 88, 99, 0], 24),

@@ -68,7 +68,7 @@ impl Coded for InvalidBuild {
 pub struct BuildBlock {
     /// The Dockerfile's own text.
     pub dockerfile: Option<String>,
-    /// URL of the context. None: the context is only the Dockerfile.
+    /// URL of the context. None means that the context is only the Dockerfile.
     pub context: Option<String>,
     /// Folder in the context to build from.
     pub folder: Option<String>,
@@ -78,7 +78,7 @@ pub struct BuildBlock {
     pub target: Option<String>,
     /// Platform to build for, such as `linux/amd64`.
     pub platform: Option<String>,
-    /// Build arguments by name. The last one of a name counts.
+    /// Build arguments by name. If a name occurs more than once, its last value counts.
     pub args: BTreeMap<String, String>,
 }
 

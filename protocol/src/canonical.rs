@@ -1,7 +1,8 @@
 //! Canonical JSON, and the job id, which is its hash.
 //!
-//! Two definitions that mean the same must give the same id in a browser, in SQL and here. So the text is fixed to the byte: keys sorted by
-//! UTF-16 code units, no spaces, escapes of `JSON.stringify`, and numbers as ECMAScript prints a double.
+//! Two definitions that mean the same must give the same id in a browser, in SQL and here. So every byte of the text is defined: keys are
+//! sorted by UTF-16 code units, there are no spaces, escapes are those of `JSON.stringify`, and numbers are printed as ECMAScript prints a
+//! double.
 //! Two rules decide which members of a definition are hashed: the present rule, which gives the job id, and the rule of clients up to
 //! 0.54.80, whose id also finds the job. `vectors/job-ids.json` has ids that browsers computed by both rules.
 
@@ -36,8 +37,8 @@ const PAGE_VARIABLES: [&str; 6] = ["channel", "CHANNEL", "readonly", "edit", "pa
 
 /// The id of a definition: the hash of the canonical JSON of the members that change the work.
 ///
-/// These are the members that a worker uses, if they are not empty. Of a ref, the type and the value count, without the signature of a
-/// presigned URL. Of `env`, the variables of the page around a client do not count. `secrets` count too; existing clients do not have them.
+/// These are the members that a worker uses, if they are not empty. In a ref, only the type and the value count, without the signature of a
+/// presigned URL. In `env`, the variables of the page around a client do not count. `secrets` count too; existing clients do not send them.
 pub fn job_id_of(definition: &Value) -> String {
     let Value::Object(members) = definition else { return sha256_hex(canonical_json(definition).as_bytes()) };
     let counted = members.iter().filter_map(|(name, value)| Some((name.clone(), counted(name, value)?)));
@@ -134,7 +135,7 @@ fn strip_channel(env: &mut Map<String, Value>) {
     }
 }
 
-/// JavaScript's truth: everything but `null`, `false`, `0` and `""`.
+/// Whether JavaScript treats a value as true: everything but `null`, `false`, `0` and `""`.
 fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,

@@ -21,7 +21,7 @@ pub enum InvalidCommandLine {
     TooLarge,
 }
 
-/// Checks a line. Returns the bytes that its arguments take of a process's room for arguments.
+/// Checks a line. Returns how many bytes of a process's limit for arguments the line uses.
 pub fn check_command_line(text: &str, is_after_entrypoint: bool) -> Result<usize, InvalidCommandLine> {
     let text = text.trim();
     if text.contains('\0') {
@@ -69,7 +69,7 @@ impl Scanner {
         Self { quote: Quote::None, is_escaped: false }
     }
 
-    /// Takes the next character. Returns the quotes around it, or None when it is itself a quote or an escape.
+    /// Takes the next character. Returns the quotes around it, or None when it is itself a quote or an escape, or is escaped.
     pub fn next(&mut self, c: char) -> Option<Quote> {
         if std::mem::take(&mut self.is_escaped) {
             return None;

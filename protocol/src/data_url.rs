@@ -27,7 +27,7 @@ pub enum InvalidDataUrl {
     /// It has no comma, after which the data begin.
     #[error("its value is a data URL without a comma")]
     NoComma,
-    /// It says that it is base64, but is not.
+    /// It says that its data are base64, but they are not.
     #[error("its value is a data URL whose base64 cannot be decoded")]
     Base64,
 }

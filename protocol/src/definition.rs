@@ -119,7 +119,7 @@ pub struct Requirements {
 /// From here on, doubles cannot represent every whole number.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// A number as JavaScript writes it: `4` and not `4.0`.
+/// Writes a number as JavaScript does: `4` and not `4.0`.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
 pub(crate) fn plain_number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     #[expect(clippy::cast_possible_truncation, reason = "a whole number within these bounds is one of i64")]
@@ -130,7 +130,7 @@ pub(crate) fn plain_number<S: Serializer>(number: &f64, serializer: S) -> Result
     }
 }
 
-/// The same for a number that may be absent.
+/// Writes a number that may be absent, as [`plain_number`] does.
 #[expect(clippy::ref_option, reason = "serde gives it so")]
 pub(crate) fn plain_number_or_none<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     match number {

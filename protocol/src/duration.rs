@@ -1,6 +1,6 @@
 //! Durations as people write them: `90s`, `1h30m`, `2 Hrs`, `1w`, `250ms`, `PT1H`; a bare number is milliseconds.
 //!
-//! `asman.duration_seconds` in SQL and the page read the same: `vectors/definitions.json` is tested in all three.
+//! `asman.duration_seconds` in SQL and the page accept the same texts: `vectors/definitions.json` is tested in all three.
 
 use std::fmt;
 

@@ -52,7 +52,7 @@ impl std::str::FromStr for EndFault {
 #[error("this release does not know the code; read the message beside it")]
 pub struct UnknownEnd;
 
-/// Longest code.
+/// Most bytes of a code.
 pub const END_CODE_BYTES_MAX: usize = 64;
 
 /// Whether a text has the form of a code: lowercase words joined by `-`.

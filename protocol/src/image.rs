@@ -1,7 +1,7 @@
 //! Image references, parsed by the grammar of the distribution project.
 //!
-//! The engine's client puts names into URL paths without escaping, so `a/../../containers/x` would reach another call. A reference that
-//! parses here contains no special character of URL paths except `/`, and no `..` segment.
+//! The engine's client puts names into URL paths without escaping, so `a/../../containers/x` would reach another call of the engine. A
+//! reference that parses here contains no special character of URL paths except `/`, and no `..` segment.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ pub enum ImageVersion {
 }
 
 impl ImageReference {
-    /// Host and maybe port of the registry in the name. None: the engine's default.
+    /// Host and maybe port of the registry in the name. None means the engine's default.
     pub fn registry(&self) -> Option<&str> {
         self.name.split_once('/').map(|(first, _)| first).filter(|first| names_registry(first))
     }

@@ -4,7 +4,7 @@ use crate::limits::{ITEM_ID_BYTES_MAX, ITEM_ID_CHARS_MAX};
 use crate::name::JobId;
 use crate::parsed::ParsedDefinition;
 
-/// The stage of an item, in the terms of that API.
+/// The stage of an item, in the terms of the task-queue API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Put, not claimed.
@@ -88,7 +88,7 @@ impl Item {
 }
 
 fn job_of(id: &str, body: &str) -> Option<Box<ParsedDefinition>> {
-    // Most bodies are not jobs, so do not parse them again.
+    // Most bodies are not jobs. This check avoids parsing them again.
     let may_be_job = body.starts_with('{') && (body.contains("\"image\":") || body.contains("\"build\":"));
     if !may_be_job || !id.parse::<JobId>().is_ok_and(|id| id.check_new().is_ok()) {
         return None;

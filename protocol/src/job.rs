@@ -72,13 +72,13 @@ impl Reason {
         }
     }
 
-    /// Whether the result may answer later submissions of the same job without a new run: always for a success, and for the others if
-    /// the job is at fault.
+    /// Whether the result may answer later submissions of the same job without a new run: always for a success, and for `Error` and
+    /// `TimedOut` if the job is at fault.
     pub const fn is_cached(self) -> bool {
         matches!(self, Self::Success | Self::Error | Self::TimedOut)
     }
 
-    /// Whether listings and broadcasts show such a job. Other jobs just vanish, as existing clients expect.
+    /// Whether listings and broadcasts show such a job. Jobs with other reasons vanish from lists, as existing clients expect.
     pub const fn is_listed(self) -> bool {
         self.is_cached() || matches!(self, Self::Cancelled)
     }

@@ -1,4 +1,5 @@
-//! JSON errors: what is wrong with a JSON object from outside, in one sentence that names the member. serde's own errors name our types.
+//! JSON errors: what is wrong with a JSON object from outside, in one sentence that names the member. serde's own errors name our types
+//! instead.
 
 use serde::de::DeserializeOwned;
 
@@ -6,7 +7,7 @@ use serde::de::DeserializeOwned;
 const WORD_CHARS_MAX: usize = 40;
 
 /// Reads an object. On failure, returns a sentence, in which `whole` is the name of the object. Lists are refused, because serde would
-/// take the items of a list for the members of the object.
+/// read the items of a list as the members of the object.
 pub fn read_object<T: DeserializeOwned>(whole: &str, text: &[u8]) -> Result<T, String> {
     let error = match serde_json::from_slice::<T>(text) {
         Ok(value) if text.trim_ascii_start().starts_with(b"{") => return Ok(value),

@@ -5,8 +5,8 @@
 //! for an image to build, and `platform:…` for an image of a named platform.
 //!
 //! Tags are stored with the implicit labels after them, separated by an empty text, which is not a valid tag. `executor:container` is not
-//! stored, because most jobs have it and no other label. `asman.labels_of` and `asman.needs_of` do the same in SQL, and one table of cases
-//! tests both.
+//! stored, because most jobs have only this label. `asman.labels_of` and `asman.needs_of` do the same in SQL, and one table of cases tests
+//! both.
 
 use crate::definition::Definition;
 
@@ -24,7 +24,7 @@ impl Definition {
     }
 }
 
-/// The implicit labels of a definition without `executor:container`, sorted, each once.
+/// The implicit labels of a definition, except `executor:container`. They are sorted, each once.
 pub(crate) fn implicit_labels(definition: &Definition) -> Vec<String> {
     let secrets = definition.secrets.iter().flatten().map(|name| format!("secret:{name}"));
     let platform = definition.build.as_ref().and_then(|build| platform_label(build.platform.as_deref()?));
@@ -36,8 +36,8 @@ pub(crate) fn implicit_labels(definition: &Definition) -> Vec<String> {
     all
 }
 
-/// The label of a platform such as `linux/arm64/v8`, in the engines' spelling. None for a text that names no architecture, and for one
-/// that no engine understands; its worker refuses it with a sentence.
+/// The label of a platform such as `linux/arm64/v8`, in the engines' spelling. None for a text without an architecture, and for one
+/// that no engine understands. The job's worker refuses the latter with a sentence.
 pub fn platform_label(text: &str) -> Option<String> {
     let lower = text.trim().to_ascii_lowercase();
     let parts: Vec<&str> = lower.split('/').collect();
@@ -97,7 +97,7 @@ pub fn labels_of(stored: &[String]) -> Vec<String> {
     all
 }
 
-/// The code of why a job waits when no worker has the label.
+/// The code for a job that waits because no worker has the label.
 pub fn problem_code_of(label: &str) -> &'static str {
     match label.split_once(':') {
         Some(("tag", _)) => "no-tag",

@@ -1,4 +1,4 @@
-//! The types that both ends of every Asman wire share, and the glossary of the project.
+//! The types that both ends of every Asman connection share, and the glossary of the project.
 //!
 //! This crate has typed names ([`QueueName`], [`JobId`]), job definitions and data refs, canonical JSON and the job id, durations and
 //! sizes, every message of the client socket, every body of the worker API, and every limit in one table ([`limits`]).
@@ -31,8 +31,8 @@
 //! - **clear**: a client deletes the result of a job.
 //! - **copy**: a client submits the definition of a job to another queue.
 //! - **state**: queued, running or finished ([`JobState`]). **event**: one change of a job's state, stored in order.
-//! - **hint**: a notification that something in a queue changed. It says only which queue and in what way; its receiver reads the
-//!   database.
+//! - **hint**: a notification that something in a queue changed. It contains only the queue and the kind of change; its receiver
+//!   reads the database.
 //! - **item**: an entry of the task-queue API: an id with any JSON. Only some items are jobs.
 //!
 //! ## Workers
@@ -56,7 +56,7 @@
 //! - **revoked**: seen from the worker, a claim that the API has ended, because its job was cancelled, replaced or deleted, or because it
 //!   was lost.
 //! - **stop**: to end a container, a build or a process. **grace**: the time between the stop signal and the kill.
-//! - **drain**: a worker that ends claims no more jobs and lets the running ones finish.
+//! - **drain**: before a worker ends, it claims no more jobs and lets the running ones finish.
 //! - **fair share**: how a worker divides its capacity among its queues.
 //! - **executor**: what a worker runs jobs with: containers or plain processes (`--executor`). **engine**: the code in the worker for one
 //!   executor, and the program behind it, such as Docker.

@@ -35,7 +35,7 @@ pub const ARGUMENT_BYTES_MAX: usize = 131_071;
 pub const ARGUMENTS_BYTES_MAX: usize = 2 * 1024 * 1024 - 128 * 1024;
 /// Least memory of a container that engines start.
 pub const MEMORY_BYTES_MIN: u64 = 6 * 1024 * 1024;
-/// Shortest time that a job may ask for. A smaller number was meant in another unit.
+/// Shortest time that a job may ask for. A smaller number was probably meant in another unit.
 pub const DURATION_MIN: Duration = Duration::from_secs(1);
 /// Most bytes of a path in a container (`PATH_MAX` of Linux with the NUL at the end).
 pub const WORKDIR_BYTES_MAX: usize = 4_095;
@@ -72,7 +72,7 @@ pub const GPUS_MAX: u32 = 1024;
 pub const DURATION_DEFAULT: Duration = Duration::from_hours(24);
 /// Longest run that a job may ask for.
 pub const DURATION_MAX: Duration = Duration::from_hours(720);
-/// Time of a claim in addition to the run's limit, for pull, build, inputs and outputs.
+/// Time that a claim may last beyond the limit of its run, for pull, build, inputs and outputs.
 pub const SETUP_ALLOWANCE: Duration = Duration::from_hours(1);
 /// A job that lost this many workers ends, because the job itself may kill them.
 pub const LOST_WORKERS_MAX: i16 = 3;
@@ -105,11 +105,11 @@ pub const BUILD_ARGS_MAX: usize = 100;
 /// Most bytes of all build arguments.
 pub const BUILD_ARGS_BYTES_MAX: usize = 64 * 1024;
 
-/// Lines that are kept from the beginning.
+/// Lines of a log that are kept from its beginning.
 pub const LOG_LINES_MAX: usize = 2_000_000;
-/// Bytes of log text that are kept from the end of a longer log. A line gives the count of the lines between.
+/// Bytes of log text that are kept from the end of a longer log. An added line gives the number of lines that were left out.
 pub const LOG_TAIL_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Lines that are kept from the end.
+/// Lines of a longer log that are kept from its end.
 pub const LOG_TAIL_LINES_MAX: usize = 100_000;
 /// Bytes of log text that the database keeps of one job, all its claims together.
 pub const LOG_BYTES_STORED_MAX: usize = 48 * 1024 * 1024;
@@ -135,9 +135,9 @@ pub const ITEMS_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const ITEMS_PUT_MAX: usize = 100_000;
 /// Most items that go to the database in one transaction.
 pub const ITEMS_CHUNK_MAX: usize = 10_000;
-/// Most bytes of bodies that go to the database in one transaction, and that one get claims.
+/// Most bytes of item bodies that go to the database in one transaction, and that one `get` request claims.
 pub const ITEMS_CHUNK_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Most items that one get claims.
+/// Most items that one `get` request claims.
 pub const ITEMS_CLAIM_MAX: i64 = 50_000;
 /// Most ids that one listing of a stage gives.
 pub const ITEMS_LISTED_MAX: i64 = 500_000;

@@ -50,7 +50,7 @@ pub fn with_login(text: String, login: &str) -> String {
     }
 }
 
-/// A definition's text without the login in its build context's URL. Another text is not changed.
+/// A definition's text without the login in its build context's URL. A text without a login is not changed.
 pub fn without_login(text: String) -> String {
     split_login(&text).map_or(text, |split| split.text)
 }

@@ -21,7 +21,7 @@ pub enum InvalidName {
     /// It has more than [`NAME_CHARS_MAX`] characters.
     #[error("{0} is longer than {NAME_CHARS_MAX} characters")]
     TooLong(&'static str),
-    /// URLs take it for this folder or the folder above, and drop it.
+    /// It is `.` or `..`, which parsers of URLs drop.
     #[error("{0} is {DOTS}, which a URL cannot contain; choose another")]
     Dots(&'static str),
     /// It has a character that a URL segment or a log line cannot contain.
@@ -37,7 +37,7 @@ impl Coded for InvalidName {
 
 const DOTS: &str = "one or two dots";
 
-/// Whether parsers of URLs take the text for this folder or the folder above. Percent-encoded dots count too.
+/// Whether parsers of URLs treat the text as `.` or `..`, and drop it. Percent-encoded dots count too.
 fn is_dots(text: &str) -> bool {
     matches!(text.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }

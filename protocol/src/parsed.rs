@@ -34,13 +34,13 @@ pub struct ParsedDefinition {
     pub hash: [u8; 32],
     /// The job id of this definition.
     pub job_id: JobId,
-    /// The job id that clients up to 0.54.80 compute, if it is another one.
+    /// The job id that clients up to 0.54.80 compute, if it differs.
     pub old_job_id: Option<JobId>,
     /// Cpus that the job takes.
     pub cpus: f64,
     /// Gpus that the job takes.
     pub gpus: u32,
-    /// Bytes of memory that the job takes. 0 when it does not say.
+    /// Bytes of memory that the job takes. 0 when the definition does not name any.
     pub memory_bytes: u64,
     /// Least `maxJobDuration` of a worker for this job.
     pub required_duration: std::time::Duration,
@@ -119,7 +119,7 @@ impl ParsedDefinition {
     }
 }
 
-/// The name of a member that is a list and should be an object. serde would take the items of a list for the members of the object.
+/// The name of a member that is a list and should be an object. serde would read the items of a list as the members of the object.
 fn list_for_object(value: &Value) -> Option<&'static str> {
     let is_list = |key: &str| value.get(key).is_some_and(Value::is_array);
     let has_list = |key: &str| value.get(key).and_then(Value::as_object).is_some_and(|map| map.values().any(Value::is_array));

@@ -49,7 +49,7 @@ fn command_line(what: &'static str, text: Option<&str>, is_after_entrypoint: boo
     text.map_or(Ok(0), |text| check_command_line(text, is_after_entrypoint).map_err(wrong))
 }
 
-/// The bytes that the variables take of a process's room for arguments.
+/// How many bytes of a process's limit for arguments the variables use.
 fn environment(env: Option<&BTreeMap<String, Value>>) -> Result<usize, InvalidDefinition> {
     let mut n_bytes = 0;
     for (name, value) in env.into_iter().flatten() {
@@ -119,7 +119,7 @@ fn check_build(definition: &Definition) -> Result<(), InvalidDefinition> {
     if is_said || has_text(definition.image.as_deref()) { Ok(()) } else { Err(InvalidBuild::NoDockerfile.into()) }
 }
 
-/// Whether a text can be decoded. White space and missing padding are allowed, and the standard and the URL-safe alphabet.
+/// Whether a text can be decoded as base64. White space, missing padding, the standard and the URL-safe alphabet are allowed.
 fn is_base64(text: &str) -> bool {
     let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let n_letters = compact.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);

@@ -7,7 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::limits::NAME_CHARS_MAX;
 use crate::{Duration, JobId, LogLine, Namespace, QueueName, WorkerId};
 
-/// A name without slashes and control characters, in the dialect of ECMA-262.
+/// The pattern of a name without slashes and control characters, in the syntax of ECMA-262.
 const NAME_PATTERN: &str = r"^[^/\u0000-\u001f\u007f-\u009f]+$";
 
 macro_rules! named {

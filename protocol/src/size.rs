@@ -1,6 +1,6 @@
 //! Sizes as people write them: `512m`, `4g`, `4GiB`, `512Mi`; a bare number is bytes.
 //!
-//! `asman.size_bytes` in SQL and the page read the same: `vectors/definitions.json` is tested in all three.
+//! `asman.size_bytes` in SQL and the page accept the same texts: `vectors/definitions.json` is tested in all three.
 
 /// Why a text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -57,7 +57,7 @@ impl WorkerDescription {
     }
 }
 
-/// Platforms of workers that do not say.
+/// Platforms of workers that do not name any.
 pub(crate) fn platforms_default() -> Vec<String> {
     vec!["linux/amd64".to_owned()]
 }

@@ -69,7 +69,8 @@ pub struct WorkerRegistration {
 }
 
 impl WorkerRegistration {
-    /// The worker's description in the form of the HTTP API. A limit that cannot be read counts as none.
+    /// The worker's description in the form of the HTTP API. A time limit that cannot be read counts as the longest possible
+    /// one.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float to integer cast saturates")]
     pub fn describe(self) -> WorkerDescription {
         let text = self.max_job_duration.as_str().map_or_else(|| self.max_job_duration.to_string(), ToOwned::to_owned);

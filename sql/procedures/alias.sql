@@ -36,7 +36,7 @@ end $$;
 create or replace function asman.row_ids(qids uuid[], job_ids text[], are_true bool[]) returns text[]
 language plpgsql stable set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
-  -- Most jobs have one true id.
+  -- Without any alias every job has one true id.
   if not exists (select from asman.alias) then return job_ids; end if;
   return (
     select array_agg(case when a.job_id is null then u.job_id else coalesce(asman.row_id(u.qid, a.job_id), a.job_id) end order by u.ord)
@@ -48,7 +48,7 @@ end $$;
 
 -- Store both ids of each definition that has two.
 -- in:    arrays of one length: hashes of the definitions, their ids by the old rule, their ids by today's rule
--- locks: the new rows
+-- locks: the new rows, and rows that were last kept more than an hour ago
 -- index: alias_pkey
 create or replace function asman.keep_aliases(hashes bytea[], old_ids text[], job_ids text[]) returns void
 language sql as $$

@@ -1,11 +1,11 @@
--- Numbers that are policy, each once. They are inlined into the statements that use them. What differs between instances is a
--- parameter of the statement instead.
+-- Numbers that are decisions of the product, each defined once. They are inlined into the statements that use them. A number that
+-- differs between instances is a parameter of the statement instead.
 
 -- How long a delivery is tried.
 create or replace function asman.delivery_lifetime() returns interval
 language sql immutable parallel safe return interval '24 hours';
 
--- The longest run of a container job (`protocol::limits::DURATION_MAX`), and a day.
+-- The longest run of a container job (`protocol::limits::DURATION_MAX`) plus one day.
 create or replace function asman.longest_run() returns interval
 language sql immutable parallel safe return interval '31 days';
 
@@ -13,7 +13,7 @@ language sql immutable parallel safe return interval '31 days';
 create or replace function asman.worker_memory() returns interval
 language sql immutable parallel safe return interval '1 hour';
 
--- How long a job goes on after a newer job took its namespace: somebody may be looking at what ran for long.
+-- How long a job continues after a newer job took its namespace. A user may be watching a job that has run for long.
 -- in:    when it was claimed; null: it waits
 create or replace function asman.supersession_grace(claimed_at timestamptz) returns interval
 language sql stable parallel safe
@@ -22,7 +22,8 @@ return case
   when claimed_at < now() - interval '20 seconds' then interval '4 seconds'
   else interval '0' end;
 
--- The pause after a failure, which doubles with each, a quarter shorter or longer so that jobs of one failure do not come back together.
+-- The pause after a failure. It doubles with each failure. It is randomly up to a quarter shorter or longer, so that jobs of one
+-- failure do not come back together.
 -- in:    the first pause, seconds; how many failures there were before, of which ten count
 create or replace function asman.pause_after(first_seconds float8, n_before int) returns interval
 language sql volatile

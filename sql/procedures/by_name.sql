@@ -1,9 +1,9 @@
--- The rows of one job, and the rows of all jobs with what they share. Every statement reads them through these, so that the way from a
--- job's name to its rows is written once. They are inlined into the statements that use them.
+-- Functions that find the rows of one job by its name, and views that join the rows of all jobs with their job and their class. Every
+-- statement uses these, so that the way from a job's name to its rows is written once. They are inlined into the statements.
 
 -- The row of a job in asman.job.
--- index: job_name. A row between two equal rows is one row of the index, whatever the statistics say; an equality of two columns
---        could be served by another index, or by a scan. The limit keeps it where it stands in the order of joins
+-- index: job_name. For a range between two equal rows the planner uses this index, whatever the statistics say. For an equality of
+--        two columns it could choose another index, or a scan. The limit keeps this look-up at its position in the order of joins
 create or replace function asman.job_named(qid_in uuid, job_id_in text) returns setof asman.job
 language sql stable rows 1 as $$
   select j.* from asman.job j where (j.job_id, j.qid) between (job_id_in, qid_in) and (job_id_in, qid_in) limit 1
@@ -16,8 +16,8 @@ begin
   return (select j.key from asman.job j where (j.job_id, j.qid) between (job_id_in, qid_in) and (job_id_in, qid_in));
 end $$;
 
--- The claims and ends of a job as its history shows them, from its rows in running and finished. Those who delete such rows store this
--- in their event.
+-- The claims and ends of a job as its history shows them, from its rows in running and finished. A statement that deletes such rows
+-- stores this value in its event.
 -- out:   null when there is none
 -- index: running_pkey, finished_pkey
 create or replace function asman.past_of(key_in int8) returns json
@@ -35,7 +35,8 @@ language sql stable set enable_seqscan = off as $$
     from asman.finished f where f.job_key = key_in and f.reason <> 'Deleted') p
 $$;
 
--- Jobs that wait, run and have ended, whole. For reads of a queue: where qid = …
+-- Three views: jobs that wait, jobs that run, and jobs that have ended. Each has all columns of the job and of its class. To read
+-- one queue, add: where qid = …
 create or replace view asman.queued_job as
 select q.qid, j.job_id, q.job_key, q.class, q.priority, q.seq, j.definition_hash, j.is_true_id, j.is_debug, j.class = 0 as is_item,
   j.namespaces, c.cpus, c.gpus, c.memory_bytes, c.required_seconds, j.max_seconds, c.tags, q.attempt, q.n_lost, q.n_released,

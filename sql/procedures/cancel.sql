@@ -54,7 +54,7 @@ begin
       values (qid_in, array[key_in], 'deleted', 'Deleted', namespace_in, message_in, past);
       return 'ended';
     end if;
-    -- One statement sees every job in exactly one table. If this job is in some table, it moved while we looked in another one.
+    -- A single statement sees every job in exactly one table. So if it finds this job, the job moved between the statements above.
     exit when not (exists (select from asman.queued where job_key = key_in) or exists (select from asman.running where job_key = key_in)
       or exists (select from asman.finished where job_key = key_in));
   end loop;

@@ -2,17 +2,19 @@
 -- same.
 --
 -- Keys are sorted by UTF-16 code units, numbers printed as ECMAScript prints a double, strings escaped as JSON.stringify does.
--- What jsonb cannot hold (a NUL, half a surrogate pair) never reaches this code: the cast to jsonb refuses it. Of a key that is
--- given twice the last value counts, as in browsers.
+-- What jsonb cannot hold (a NUL, half a surrogate pair) never reaches this code: the cast to jsonb refuses it. If an object has a
+-- key twice, the last value counts, as in browsers.
 
--- A key in a form whose byte order is the order of UTF-16 code units: astral characters sort before U+E000 to U+FFFF there.
+-- A form of a key whose byte order is the order of UTF-16 code units, in which characters above U+FFFF sort before U+E000 to
+-- U+FFFF.
 create or replace function asman.utf16_order(key text) returns text
 language sql immutable strict parallel safe
 return case when key collate "C" ~ '[\uE000-\uFFFF\U0010FFFF]'
   then regexp_replace(replace(key, U&'\+10FFFF', U&'\+10FFFF\0001') collate "C", '([\uE000-\uFFFF])', U&'\+10FFFF\\1', 'g')
   else key end;
 
--- A number as ECMAScript prints it: shortest digits that read back, `1e+21` from 1e21 on, `1e-7` below 1e-6.
+-- A number as ECMAScript prints it: with the fewest digits that read back to the same double, as `1e+21` from 1e21 on, as `1e-7`
+-- below 1e-6.
 create or replace function asman.ecmascript_number(value numeric) returns text
 language plpgsql immutable strict parallel safe
 set extra_float_digits = 1 as $$
@@ -43,8 +45,8 @@ begin
   digits := trim(both '0' from digits);
   n_digits := length(digits);
   if n_digits = 0 then return '0'; end if;
-  -- PostgreSQL never picks digits at the very edge of the range that reads back to the same double. ECMAScript does when that
-  -- needs fewer digits: 4801626835524160000. An edge has so few digits only between 2^53 and 2^53 times 5^23.
+  -- Many decimal numbers read back to the same double. PostgreSQL never prints the smallest or the largest of them. ECMAScript does
+  -- if that number has fewer digits, as 4801626835524160000. This happens only between 2^53 and 2^53 times 5^23.
   while n_digits > 1 and abs(value) between 9007199254740992 and 1e40 loop
     shorter := null;
     foreach candidate in array array[left(digits, n_digits - 1)::numeric, left(digits, n_digits - 1)::numeric + 1] loop
@@ -80,7 +82,7 @@ begin
 end $$;
 comment on function asman.canonical_json(jsonb) is 'The one text of a JSON value: what browsers and the API hash.';
 
--- A data ref without the parts that do not change the work: its claimed hash, and the signature of a presigned URL.
+-- A data ref without the parts that do not change the work: the member `hash`, and the signature of a presigned URL.
 create or replace function asman.stripped_ref(reference jsonb) returns jsonb
 language plpgsql immutable strict parallel safe as $$
 declare
@@ -97,8 +99,8 @@ begin
   return jsonb_set(reference, '{value}', to_jsonb(url));
 end $$;
 
--- The parts of the files that count: the value and the type of each. Null when there are no files. A value that is not an object
--- stays as it is.
+-- The parts of the files that count in the job's id: the value and the type of each file. Null when there are no files. A value that
+-- is not an object is returned unchanged.
 create or replace function asman.counted_refs(refs jsonb) returns jsonb
 language sql immutable parallel safe as $$
   select case when jsonb_typeof(refs) <> 'object' then refs else (
@@ -108,14 +110,14 @@ language sql immutable parallel safe as $$
     from jsonb_each(refs) r) end
 $$;
 
--- The named members of an object that are not null. Null when there are none. A value that is not an object stays as it is.
+-- The named members of an object that are not null. Null when there are none. A value that is not an object is returned unchanged.
 create or replace function asman.known_members(value jsonb, names text[]) returns jsonb
 language sql immutable parallel safe as $$
   select case when jsonb_typeof(value) = 'object'
     then (select jsonb_object_agg(m.key, m.value) from jsonb_each(value) m where m.key = any (names) and m.value <> 'null') else value end
 $$;
 
--- The parts of a build block that count. Null when there is nothing to build.
+-- The parts of a build block that count in the job's id. Null when there is nothing to build.
 create or replace function asman.known_build(definition jsonb) returns jsonb
 language sql immutable parallel safe as $$
   select nullif(asman.known_members(definition -> 'build',
@@ -135,7 +137,7 @@ language sql immutable parallel safe as $$
       (select jsonb_object_agg(v.key, v.value) from jsonb_each(definition -> name) v
        where v.key !~ '^mp[-_]' and v.key not in ('channel', 'CHANNEL', 'readonly', 'edit', 'parent-metapage-id', 'fs-path'))
     when name = 'env' then definition -> name
-    -- Existing clients do not have this member.
+    -- Existing clients do not send this member, so an empty list must give the same id as no list.
     when name = 'secrets' then nullif(definition -> name, '[]') end, 'null')
 $$;
 
@@ -166,7 +168,7 @@ begin
         (select jsonb_object_agg(r.key, asman.stripped_ref(r.value)) from jsonb_each(definition -> name) r), '{}'));
     end loop;
     if jsonb_typeof(definition -> 'env') = 'object' then
-      -- Removed when true in JavaScript's sense.
+      -- Each is removed if JavaScript counts its value as true.
       foreach name in array array['channel', 'CHANNEL'] loop
         if definition -> 'env' -> name not in ('null', 'false', '0', '""') then stripped := stripped #- array['env', name]; end if;
       end loop;

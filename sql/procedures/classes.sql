@@ -20,11 +20,12 @@ create or replace function asman.worker_lock(qid uuid) returns int8
 language sql immutable parallel safe
 return hashtextextended('asman.workers:' || qid::text, 0);
 
--- After each insert into asman.queued, from any sender: for each class of the new rows asman.waiting_class has a row at or before
--- them.
+-- Runs after each insert into asman.queued, whichever statement inserts. It makes sure that for each class of the new rows
+-- asman.waiting_class has a row at their position or before it.
 -- locks: the advisory lock of the queues that already have such a class, shared, so that no one deletes its row before the commit
--- index: waiting_class_pkey: the class as one condition and a row from the queue on as another. A scan between two rows ends
---        where their first columns differ, and all queues have the same plain class
+-- index: waiting_class_pkey: one condition on the class, another on the row of the other columns, which begins with the queue. Only
+--        the first column of a compared row ends a scan. If that were the class, the scan would read other queues: they have jobs of
+--        the same class
 create or replace function asman.note_classes() returns trigger
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
@@ -62,8 +63,8 @@ begin
     order by c.priority, c.seq limit 201) n);
 end $$;
 
--- Check the classes of a queue that were not checked lately. Classes without a waiting job are deleted. The others move up to
--- their first job, and are marked as runnable when a registered worker can run them.
+-- Check the classes of a queue that were not checked lately. Classes without a waiting job are deleted. The others get the position
+-- of their first job, and are marked as runnable when a registered worker can run them.
 -- in:    the queue; the most rows to check; whether to skip the classes that no worker can run
 -- out:   rows that were checked
 -- locks: the queue's locks, each only if it is free: no submission and no new worker is in progress then
@@ -71,7 +72,7 @@ end $$;
 create or replace function asman.tidy_classes(qid_in uuid, n_max int, only_runnable bool) returns int
 language plpgsql set enable_seqscan = off set enable_sort = off set jit = off as $$
 declare
-  -- The locks are tried here, so that the statements below see everything that was committed before they were free.
+  -- The locks are tried here, so that the statements below see everything that was committed before the locks were free.
   is_still constant bool := pg_try_advisory_xact_lock(asman.queue_lock(qid_in));
   is_counted constant bool := pg_try_advisory_xact_lock(asman.worker_lock(qid_in));
   classes int8[];
@@ -123,7 +124,7 @@ begin
   return cardinality(classes);
 end $$;
 
--- The same for the queues whose classes were not checked for the longest time.
+-- Runs asman.tidy_classes for the queues whose classes were not checked for the longest time.
 -- in:    the most rows from which the queues are taken: each queue takes two locks until the commit
 -- out:   queues looked at
 create or replace function asman.tidy_idle_classes(n_max int) returns int

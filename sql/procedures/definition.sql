@@ -1,5 +1,5 @@
--- The same as `protocol::parsed` in Rust: from a definition to what its job needs of a worker, or a sentence that says what is
--- wrong.
+-- Computes what a definition's job needs of a worker, or refuses the definition with a sentence that says what is wrong. In Rust
+-- `protocol::parsed` does the same.
 
 -- Refuse bad input with one sentence. The exception's detail contains the API's error code.
 create or replace function asman.refuse(code text, sentence text) returns void
@@ -44,7 +44,7 @@ begin
   return ms / 1000;
 end $$;
 
--- The same, but a duration that is shorter than the shortest allowed run is refused.
+-- As asman.duration_seconds, but a duration that is shorter than the shortest allowed run is refused.
 create or replace function asman.run_seconds(value jsonb, what text) returns numeric
 language plpgsql immutable parallel safe as $$
 declare
@@ -109,7 +109,7 @@ declare
   written constant text := btrim(line, E' \t\r\n');
   -- The text outside quotes and escapes. A quote that remains is not closed.
   bare constant text := regexp_replace(written, $re$\\.|'[^']*'|"([^"\\]|\\.)*"$re$, '', 'g');
-  -- The same where `#` begins a comment, which splitting into words leaves out.
+  -- The same text without comments, which begin with `#`: splitting into words leaves them out.
   without_comments constant text := regexp_replace(written, $re$\\.|'[^']*'|"([^"\\]|\\.)*"|(?<![^[:space:]])#[^\n]*$re$, '', 'g');
   unquoted constant text := regexp_replace(bare, $re$['"].*$re$, '');
   is_whole constant bool := unquoted ~ '[|&;<>()]' or (is_after_entrypoint and unquoted ~ '[*?#]');
@@ -175,7 +175,7 @@ begin
   end if;
 end $$;
 
--- Whether a text can be decoded. White space and missing padding are accepted, and so are both alphabets.
+-- Whether a text is base64. White space and missing padding are accepted, and so are both alphabets.
 create or replace function asman.is_base64(value text) returns bool
 language sql immutable parallel safe as $$
   select c ~ '^[A-Za-z0-9+/_-]*={0,2}$' and length(rtrim(c, '=')) % 4 <> 1 and (right(c, 1) <> '=' or length(c) % 4 = 0)
@@ -224,7 +224,8 @@ declare
     from jsonb_object_keys(case when jsonb_typeof(d -> 'configFiles') = 'object' then d -> 'configFiles' else '{}' end) k);
   nested record;
 begin
-  -- The folders of each name, by number of segments, so that the cost grows with the names and not with their pairs.
+  -- For each name this tests the folders above it. So the cost grows with the number of names and not with the number of pairs of
+  -- names.
   select f.folder, n.name into nested
   from unnest(names) n (name), string_to_array(n.name, '/') s (segments),
     lateral (select array_to_string(s.segments[:i], '/') from generate_series(1, cardinality(s.segments) - 1) i) f (folder)

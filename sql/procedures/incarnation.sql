@@ -22,9 +22,9 @@ begin
   return begin_at;
 end $$;
 
--- Before each statement that inserts into asman.running. A connection compares once: a server that was promoted or set back in time
--- opens new connections, or has some that could not claim before, and a table that was restored has another identity. Comparing
--- reads a file of the server, 0.2 ms, which was a fifth of the cost of a claim.
+-- Runs before each statement that inserts into asman.running. Each connection compares the location once. That is enough: after a
+-- promotion or a recovery to a point in time, every connection is new or could not claim before, and a restored table has another
+-- identity. To compare, the server reads a file in 0.2 ms, which was a fifth of the cost of a claim.
 create or replace function asman.guard_epochs() returns trigger language plpgsql as $$
 begin
   if current_setting('asman.place_compared', true) = tg_relid::text then
@@ -32,7 +32,7 @@ begin
   end if;
   if not exists (select from asman.incarnation i where i.place = asman.place()) then
     perform pg_advisory_xact_lock(hashtextextended('asman.incarnation', 0));
-    -- Another claim may have done it in the meantime.
+    -- Another claim may have renewed the epochs in the meantime.
     if not exists (select from asman.incarnation i where i.place = asman.place()) then
       perform asman.renew_epochs();
     end if;

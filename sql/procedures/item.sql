@@ -4,12 +4,12 @@ create or replace function asman.queue_lock(qid uuid) returns int8
 language sql immutable parallel safe
 return hashtextextended('asman.items:' || qid::text, 0);
 
--- The classes of a queue whose first jobs come next in its order, container jobs included. The function is inlined into the statements
--- that use it.
+-- The classes whose first jobs are the next ones in the queue's order, container jobs included. The function is inlined into the
+-- statements that use it.
 -- in:    the queue; n_max: the number of jobs that are wanted
 -- out:   class: a few more than n_max, 100 at most; none when the queue is paused
 -- locks: none
--- index: waiting_class_place, queued_pkey. It looks at the 500 classes that may have the oldest jobs
+-- index: waiting_class_place, queued_pkey: reads the 500 classes that may have the oldest jobs
 create or replace function asman.classes_in_order(qid_in uuid, n_max int8) returns table (class int8)
 language sql stable rows 10 as $$
   select k.class from (
@@ -30,7 +30,7 @@ $$;
 -- in:    the queue
 -- out:   one row an item
 -- locks: none
--- index: queued_pkey, running_worker, finished_queue, job_pkey; finished_pkey, queued_job_key and running_pkey to see what is newest
+-- index: queued_pkey, running_worker, finished_queue, job_pkey; finished_pkey, queued_job_key and running_pkey for the newest state
 create or replace function asman.items(qid_in uuid) returns table (job_id text, stage int4, priority int2, place int8,
   definition_hash bytea, is_item bool, is_true_id bool, attempt int2, n_lost int2, epoch int8, worker_id text,
   deadline timestamptz, reason text, message text, queued_at timestamptz, claimed_at timestamptz, finished_at timestamptz, result json)
@@ -75,7 +75,7 @@ begin
   select array_agg(i.ord order by i.ord) into fresh
   from (select u.job_id, min(u.ord) as ord from unnest(ids) with ordinality as u (job_id, ord) group by 1) as i
   -- One index look-up for each id. Written as `not exists` these would be joins. With statistics from a time when the table was
-  -- empty, the planner would then read all rows for each id: 23 s for ten thousand of each.
+  -- empty, the planner would then read all rows for each id: 23 s for ten thousand ids and as many rows.
   where (select true from asman.running_named(qid_in, i.job_id) limit 1) is null
     and (select true from asman.queued_named(qid_in, i.job_id) limit 1) is null
     and coalesce((select f.reason from asman.finished_named(qid_in, i.job_id) f), 'Deleted') = 'Deleted';

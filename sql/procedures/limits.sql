@@ -6,8 +6,8 @@
 -- locks: the policies' rows of queues with a limit, in order, before every lock of asman.submit. Batches for such queues
 --        therefore run one after the other, and two of them never count the same free slots
 -- index: policy_pkey, queued_pkey, job_name, queued_job_key, running_pkey, finished_pkey
--- The limits may be exceeded by jobs that come back from a lost or drained worker, and by one job for each job that is cancelled
--- between the count and the submission of the same job.
+-- The limits may be exceeded by jobs that come back from a lost or drained worker. They may also be exceeded by one for each job that
+-- is counted as waiting already and is cancelled before asman.submit, which then queues it again.
 create or replace function asman.submit_within_limits(batch asman.submission[]) returns table (ord int8, outcome text, job_id text)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -50,7 +50,8 @@ end $$;
 -- out:   ord from 1, and 'queue full' or 'namespace full'
 -- locks: none; the caller has locked the policies' rows
 -- index: policy_pkey, queued_pkey, job_name, job_pkey, queued_job_key, running_pkey, finished_pkey
--- A count reads the queue's waiting rows, at most as many as its limit for the queue, all of them for a namespace.
+-- The count for the queue's limit reads at most as many waiting rows as the limit. The count for a namespace's limit reads all
+-- waiting rows of the queue.
 create or replace function asman.over_limit(batch asman.submission[]) returns table (ord int8, outcome text)
 language sql set enable_seqscan = off set jit = off as $$
 with item as (

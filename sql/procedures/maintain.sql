@@ -1,7 +1,7 @@
 -- Maintenance: it ends jobs that waited too long; it deletes results past their queue's retention, jobs of which nothing is left,
 -- unused definitions and classes, holds and deliveries without a job, and workers that left long ago; last, it creates
--- coming partitions and drops expired ones. It does not take back the claims of lost workers: only an API process knows its lease, and
--- since when heartbeats could be stored.
+-- coming partitions and drops expired ones. It does not end the claims of lost workers: only an API process knows for how long a
+-- worker may be silent, and since when heartbeats could be stored.
 
 -- One step of asman.maintain. Each step is short and independent of the others.
 create or replace function asman.maintain_step(step text, keep_results interval, keep_queued interval) returns void
@@ -31,7 +31,7 @@ begin
     delete from asman.class c using asman.class d where d.class = c.class and d.ctid < c.ctid;
     delete from asman.class c where c.used_at < now() - keep_queued - keep_results - asman.longest_run() and c.class <> 0
       and not exists (select from asman.running r join asman.job j on j.key = r.job_key where j.class = c.class);
-    -- A login is stored shortly before its definition.
+    -- An alias or a login is stored shortly before its definition, so a young one may have none yet.
     delete from asman.alias a where a.kept_at < now() - interval '1 day'
       and not exists (select from asman.definition d where d.hash = a.definition_hash);
     delete from asman.login l where l.used_at < now() - interval '1 day'
@@ -50,8 +50,8 @@ begin
     delete from asman.finished f using old o where (f.job_key, f.finished_at) = (o.job_key, o.finished_at);
   end if;
   if step = 'jobs' then
-    -- Those of which nothing is left: their last end was dropped with its partition, or deleted. A submission that is under way has
-    -- locked its row.
+    -- Jobs of which nothing is left: their last end was deleted, or dropped with its partition. A submission that is under way has
+    -- locked the row of its job, so `skip locked` protects that row.
     with old as (
       select j.key from asman.job j where j.queued_at < now() - keep_results
         and not exists (select from asman.queued q where q.job_key = j.key)
@@ -62,7 +62,7 @@ begin
     delete from asman.job j using old o where j.key = o.key;
   end if;
   if step = 'holds and deliveries' then
-    -- No job waits and runs for longer than that, so a hold or a delivery of this age has no job any more.
+    -- No job waits and runs for longer than this in total, so a hold or a delivery of this age has no job any more.
     delete from asman.hold h where h.since < now() - keep_queued - asman.longest_run();
     delete from asman.webhook w where w.due_at is null and w.armed_at < now() - keep_queued - asman.longest_run() - asman.delivery_lifetime();
 

@@ -1,8 +1,8 @@
--- Partitions to create and to drop, and the one change that a transaction makes.
+-- The list of partitions to create and to drop, and the function that makes one of these changes in a transaction.
 
 drop function if exists asman.roll_partitions(text, interval, int, interval);
 
--- What is due for one parent table, in order.
+-- The changes that are due for one parent table, in order.
 -- in:    parent such as 'finished'; step '1 week' or '1 day'; n_ahead partitions to come; keep: age at which one is dropped
 -- out:   action 'default', 'make' or 'drop'; the partition's name; its bounds
 -- locks: none
@@ -34,8 +34,8 @@ union all
   order by t.lower_bound)
 $$;
 
--- Makes one change, if it is still due; the caller has the lock of maintenance. Rows without a partition of their own are in the default partition. They move when theirs is
--- created.
+-- Makes one change, if it is still due. The caller has the lock of maintenance. Rows whose partition does not exist yet are in the
+-- default partition. They move when their partition is created.
 -- in:    parent; the other columns of asman.due_partitions
 -- locks: access exclusive on the parent (drop) or its default partition (make), at the end; other statements that need the table
 --        wait behind this one, so the caller sets a short lock_timeout

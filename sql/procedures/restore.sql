@@ -14,10 +14,10 @@ end $$;
 create or replace function asman.event_xid(xid xid8) returns xid8
 language sql stable parallel safe as $$ select (xid::text::int8 + asman.xid_base())::text::xid8 $$;
 
--- Called by each migration: if the database is in another cluster than before, correct the order of events.
+-- Each run of the migrations calls this. If the database is in another cluster than before, correct the order of events.
 -- in:    nothing
 -- out:   whether a base was set
--- locks: access exclusive on event for a moment, where a base is set
+-- locks: access exclusive on event for a moment, if a base is set
 -- index: none: reads all events once, and only in a cluster that is new to this database
 create or replace function asman.notice_restore() returns bool
 language plpgsql as $$

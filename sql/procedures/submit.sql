@@ -17,7 +17,7 @@ language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = fo
 declare
   keys int8[];
 begin
-  -- Items of the queue are added under this lock only: see asman.add_items.
+  -- asman.add_items takes this lock exclusively, so no item is added to these queues before the commit.
   perform pg_advisory_xact_lock_shared(k.key) from (select distinct asman.queue_lock(s.qid) as key from unnest(batch) s order by 1) k;
   perform pg_advisory_xact_lock(k.key) from (select distinct asman.job_lock(s.qid, s.job_id) as key from unnest(batch) s order by 1) k;
 
@@ -68,8 +68,8 @@ begin
     from joiner w
     where w.outcome in ('queued', 'running') and j.key = any (array[w.job_key]) and not j.namespaces @> w.namespaces
     returning j.qid, j.key, w.namespaces),
-  -- A "queued" delivery is due once for each namespace of the job. A "finished" delivery is due once, and at once when an earlier
-  -- result is reused.
+  -- A "queued" delivery is due once for each namespace of the job. A "finished" delivery is due when the job ends, or now if an
+  -- earlier result is reused.
   owed as (
     select distinct on (i.qid, i.job_id, i.namespace, c.key, c.value ->> 'url') i.*, f.outcome, c.key as kind, c.value as callback,
       coalesce(i.job_key, (select n.key from named n where n.job_id = i.job_id and n.qid = i.qid limit 1)) as owed_key
@@ -108,8 +108,8 @@ begin
   end if;
 end $$;
 
--- Store definitions that are not stored yet. Of equal hashes one text is stored.
--- locks: the new rows, and those last used before today
+-- Store definitions that are not stored yet. Of several texts with the same hash, one is stored.
+-- locks: the new rows, and rows that were last used more than a day ago
 -- index: definition_pkey
 create or replace function asman.keep_definitions(hashes bytea[], bodies text[]) returns void
 language sql set enable_seqscan = off as $$
@@ -120,8 +120,8 @@ $$;
 
 -- Store the classes of submissions that are not stored yet. Two transactions that bring the same class at the same time do not wait
 -- for each other: each stores a row, and the rows are alike. maintain() removes the second.
--- locks: the new rows, and those last used before today unless another transaction has locked them. One that maintain() may delete
---        is waited for
+-- locks: the new rows, and rows that were last used more than a day ago. Of these, a row that another transaction has locked is
+--        skipped, unless maintain() may delete it: then this statement waits for the lock
 -- index: class_class
 create or replace function asman.keep_classes(batch asman.submission[]) returns void
 language sql set enable_seqscan = off as $$

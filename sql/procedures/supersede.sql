@@ -12,7 +12,8 @@ return hashtextextended(job_id, ('x' || left(qid::text, 8))::bit(32)::int8);
 create or replace function asman.take_holds(qids uuid[], namespaces text[], job_ids text[]) returns void
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
-  -- A namespace without a hold: of two submissions at the same time the second waits here and then finds the job of the first.
+  -- For namespaces without a hold. If two submissions do this at the same time, the second waits here and then finds the job of the
+  -- first.
   insert into asman.hold (qid, namespace, job_id)
   select distinct on (s.qid, s.namespace) s.qid, s.namespace, s.job_id
   from unnest(qids, namespaces, job_ids) with ordinality as s (qid, namespace, job_id, ord)
@@ -43,7 +44,7 @@ end $$;
 -- End one superseded hold that is due, unless the namespace has submitted the job again in the meantime.
 -- in:    nothing
 -- out:   no row when nothing is due; else qid, and outcome as of asman.cancel, or 'kept'
--- locks: one supersession row (others' are skipped), the job's advisory lock, then as asman.cancel
+-- locks: one supersession row (rows that others have locked are skipped), the job's advisory lock, then as asman.cancel
 -- index: supersession_due, hold_pkey
 create or replace function asman.supersede() returns table (qid uuid, outcome text)
 language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$

@@ -5,7 +5,7 @@
 -- index: webhook_job
 create or replace function asman.make_webhooks_due() returns trigger
 language plpgsql
--- Every finish runs this, and most have no webhook. It costs two index look-ups, regardless of the statistics.
+-- Every finish runs this, and most jobs have no webhook. It costs two index look-ups, regardless of the statistics.
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   update asman.webhook w
@@ -27,7 +27,7 @@ end $$;
 -- in:    hosts, n_busy: tries under way there; n_host_max: most of one host, those included; n_max: most in all; after: hosts up
 --        to this one had their turn
 -- out:   the deliveries, with the queue's secret, if it has one; job_id is the id by which the submitter knows the job
--- locks: the rows taken; others' are skipped
+-- locks: the taken rows; rows that another process has locked are skipped
 -- index: webhook_due: one hop a host, then the first of each; webhook_untold; webhook_pkey
 create or replace function asman.claim_webhooks(
   hosts text[], n_busy int4[], n_host_max int4, n_max int4, after text, lease_seconds float8)
@@ -62,8 +62,9 @@ begin
   from taken t;
 end $$;
 
--- Store the results of tries. What was delivered is deleted. The rest becomes due again later, or is given up when its time is
--- over or the receiver refused further tries. A failed try of a row that another process has taken since is ignored.
+-- Store the results of tries. A delivery that succeeded is deleted. One that failed becomes due again later. It is given up and
+-- deleted when its time is over or the receiver refused further tries. If another process has taken the row since, a failed try is
+-- ignored.
 -- in:    arrays of one length, one element a try; errors: null when delivered; pauses: what receivers asked for, bounded by the
 --        delivery's time; refusals: no further try; the usual pause after the first try, which doubles, and the longest
 -- out:   the rows that are gone

@@ -1,4 +1,4 @@
-//! An address as sqlx takes it.
+//! Converts an address into the form that sqlx accepts.
 
 use migrations::{Address, Host, Keepalive, TlsMode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -9,9 +9,9 @@ use crate::relay::Relay;
 /// A server that the driver can connect to.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    /// How the driver gets there.
+    /// The options with which the driver connects to it.
     pub(crate) options: PgConnectOptions,
-    /// The relay to it; none if the driver can connect by itself.
+    /// The relay to the server; none if the driver can connect by itself.
     _relay: Option<Relay>,
 }
 
@@ -34,14 +34,14 @@ fn endpoint(address: &Address, host: &Host, port: u16) -> Result<Endpoint> {
     }
 }
 
-/// All but the server.
+/// All options except the server.
 fn options(address: &Address) -> PgConnectOptions {
     let options = PgConnectOptions::new_without_pgpass()
         .username(&address.user)
         .password(address.password.as_deref().unwrap_or_default())
         .database(&address.database)
         .application_name(address.application_name.as_deref().unwrap_or("asman"))
-        // The server's default is exact, and poolers refuse parameters that they do not know.
+        // The server's default prints floats exactly, and poolers refuse parameters that they do not know.
         .extra_float_digits(None)
         // The dialer encrypts.
         .ssl_mode(PgSslMode::Disable);

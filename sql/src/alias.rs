@@ -17,7 +17,7 @@ impl Db {
         Ok(self.row_ids(qid, &[id]).await?.pop().unwrap_or_else(|| id.to_owned()))
     }
 
-    /// The same of several ids, in order.
+    /// The same for several ids, in order.
     pub async fn row_ids(&self, qid: Qid, ids: &[&str]) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(ROWS).bind(qid).bind(ids).fetch_all(&self.pool).await?)
     }

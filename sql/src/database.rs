@@ -68,8 +68,8 @@ pub struct Db {
 }
 
 impl Db {
-    /// Creates the pools. They connect at the first statement, so a database that starts later is not an error here. It does not
-    /// detect a pooler in transaction mode: [`Db::open`] does.
+    /// Creates the pools. They connect at the first statement, so a database that starts later is not an error here. This function
+    /// does not detect a pooler in transaction mode: [`Db::open`] does.
     pub fn new(database_url: &str, settings: &Settings) -> Result<Self> {
         let address = Address::read(database_url)?;
         Ok(Self::over(Arc::new(Server::new(address::endpoints(&address)?, false)), settings, &address))
@@ -102,8 +102,8 @@ impl Db {
         self.server.is_pooled()
     }
 
-    /// Whether the database answers and has the schema that this program was built with, or one of a newer release that keeps it
-    /// working.
+    /// Checks that the database answers and that its schema is the one that this program was built with, or a newer one with which
+    /// this program still works.
     pub async fn check_ready(&self) -> Result<()> {
         let needed = migrations::version();
         let found = match sqlx::query_as::<_, (Option<i32>, bool)>(READY).fetch_one(&self.pool).await {

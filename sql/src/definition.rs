@@ -18,7 +18,7 @@ pub struct StoredDefinition {
 }
 
 impl StoredDefinition {
-    /// As it was submitted.
+    /// The text as it was submitted.
     pub fn whole(self) -> String {
         whole(self.body, self.login.as_deref())
     }

@@ -127,7 +127,7 @@ impl EventCursor {
         Self { qid, snapshot, reading: None }
     }
 
-    /// The place in the history of the database. What is read later contains everything before it.
+    /// The snapshot as a position in the history of the database. A read with a larger position sees everything that this one saw.
     pub fn state_cursor(&self) -> Option<StateCursor> {
         cursor_of(&self.snapshot)
     }

@@ -57,7 +57,8 @@ impl StagedItem {
         self.job().is_some_and(|job| job.is_true_id(&self.item.id))
     }
 
-    /// The id under which it is stored: both hashes of a container job (see `old_job_id_of`) stand for one job; another item keeps its id.
+    /// The id under which it is stored. Both hashes of a container job (see `old_job_id_of`) stand for one job. Another item keeps its
+    /// id.
     fn job_id(&self) -> &str {
         self.job().filter(|_| self.is_true_id()).map_or(&self.item.id, |job| job.job_id.as_str())
     }
@@ -72,7 +73,7 @@ pub struct ItemClaim {
     pub epoch: i64,
     /// Which claim of the item this is.
     pub attempt: i16,
-    /// When the lease ends; none: never.
+    /// When the lease ends; none if it never ends.
     pub deadline_ms: Option<i64>,
     /// Its body; absent only if an operator deleted it.
     pub body: Option<String>,
@@ -109,7 +110,7 @@ pub struct ItemSummary {
     pub job_id: String,
     /// Number of its stage.
     pub stage: i32,
-    /// False: a container job.
+    /// False for a container job.
     pub is_item: bool,
     /// How many times it was claimed.
     pub attempt: i16,
@@ -208,7 +209,7 @@ impl Db {
         Ok(items)
     }
 
-    /// The items that such a claim would return.
+    /// The items that [`Db::claim_items`] would return.
     pub async fn peek_items(&self, qid: Qid, n: i64) -> Result<Vec<PeekedItem>> {
         Ok(sqlx::query_as(PEEK).bind(qid).bind(n).bind(bytes_max()).fetch_all(&self.claims).await?)
     }
@@ -241,7 +242,7 @@ impl Db {
         Ok(bound.fetch_all(&self.pool).await?)
     }
 
-    /// Queues failed items again, behind all others. Returns those that were failed.
+    /// Queues failed items again, behind all waiting ones. Returns the ids of those that had failed.
     pub async fn requeue_items(&self, qid: Qid, ids: &[&str]) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(REQUEUE).bind(qid).bind(ids).fetch_all(&self.pool).await?)
     }
@@ -252,7 +253,7 @@ impl Db {
         Ok(bound.fetch_all(&self.pool).await?)
     }
 
-    /// Takes items away, those of one stage or of any. Gives those that were deleted.
+    /// Deletes items, in one stage or in any. Returns the ids of those that were deleted.
     pub async fn remove_items(&self, qid: Qid, ids: &[&str], stage: Option<Stage>) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(REMOVE).bind(qid).bind(ids).bind(stage.map(Stage::number)).fetch_all(&self.pool).await?)
     }

@@ -46,7 +46,7 @@ pub struct JobRow {
     /// Whether it is an item of the task-queue API and not a container job.
     #[sqlx(default)]
     pub is_item: bool,
-    /// The namespace whose cancel ended it; never in listings.
+    /// The namespace whose cancel ended it; absent in listings.
     #[sqlx(default)]
     pub namespace: Option<String>,
     #[sqlx(default)]
@@ -55,10 +55,10 @@ pub struct JobRow {
     seq: i64,
     #[sqlx(default)]
     required_seconds: i32,
-    /// How often a worker released it for a reason outside of the job; in listings.
+    /// How often a worker released it for a reason outside of the job; set only in listings.
     #[sqlx(default)]
     pub n_released: i16,
-    /// The snapshot in which it was read; never in listings.
+    /// The snapshot in which it was read; empty in listings.
     #[sqlx(default)]
     snapshot: String,
 }
@@ -78,7 +78,7 @@ impl JobRow {
         self.queued_ms
     }
 
-    /// When it was read; never in listings, which begin at an [`EventCursor`](crate::EventCursor).
+    /// The state of the database in which it was read. None in listings, which begin at an [`EventCursor`](crate::EventCursor).
     pub fn cursor(&self) -> Option<StateCursor> {
         cursor_of(&self.snapshot)
     }
@@ -88,12 +88,12 @@ impl JobRow {
         self.reason.as_deref().and_then(|reason| reason.parse().ok())
     }
 
-    /// Its position in the queue, in listings: the smaller one runs first.
+    /// Its position in the queue; a job with a smaller one runs first. Set only in listings.
     pub fn place(&self) -> (i16, i64) {
         (self.priority, self.seq)
     }
 
-    /// What it needs of a worker, in listings.
+    /// What it needs of a worker. Complete only in listings.
     pub fn needs(&self) -> Needs {
         let Self { cpus, gpus, memory_bytes, required_seconds, ref tags, .. } = *self;
         Needs { cpus, gpus, memory_bytes, seconds: required_seconds, labels: labels_of(tags) }
@@ -171,7 +171,7 @@ pub struct Counts {
     pub n_running: i64,
     /// Cpus that both need together; while the queue is paused only running jobs count.
     pub cpus: f64,
-    /// Gpus likewise.
+    /// Gpus that both need together, counted likewise.
     pub gpus: i64,
     /// Items of the task-queue API that are not container jobs, waiting and claimed. The other counts do not include them.
     pub n_items: i64,

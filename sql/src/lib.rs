@@ -1,7 +1,7 @@
 //! Every statement that the product sends to `PostgreSQL`, and the thin Rust layer that loads and types it.
 //!
-//! Comes in: checked values of `protocol`. Goes out: rows, one struct for each shape. It does not know HTTP and keeps no state
-//! between calls. Statements are in files (`sql/queries`), never here; none keeps a transaction open for longer than itself.
+//! Input: checked values of `protocol`. Output: rows, one struct for each shape. This crate does not know HTTP and keeps no state
+//! between calls. Statements are in files (`sql/queries`), never here. No transaction stays open after its statement.
 //!
 //! Only the database's clock is used in decisions; durations travel as seconds.
 
@@ -44,10 +44,10 @@ pub use worker::{WorkerRow, WorkerSeen};
 /// Why a statement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its address cannot be used.
+    /// The address of the database cannot be used.
     #[error(transparent)]
     Address(#[from] migrations::AddressError),
-    /// A file or host of its address cannot be used.
+    /// A file or host that the address names cannot be used.
     #[error(transparent)]
     Dial(#[from] migrations::Error),
     /// The pooler gives each statement another connection, which is not supported.
@@ -124,7 +124,7 @@ fn is_passing(code: Option<&str>) -> bool {
 /// SQLSTATE of a write on a read-only server.
 const READ_ONLY: &str = "25006";
 
-/// Result of every call here.
+/// Result of every call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[cfg(test)]

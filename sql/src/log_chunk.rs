@@ -15,7 +15,7 @@ const NEWER: &str = include_str!("../queries/log_chunk/newer.sql");
 
 /// Most chunks of one page.
 const PAGE_CHUNKS_MAX: i64 = 256;
-/// Bytes of text after which a page ends: with the chunk that reaches them and the JSON around short lines, about 1 MiB.
+/// Bytes of text after which a page ends. With the last chunk and with the JSON around short lines, a page may reach about 1 MiB.
 const PAGE_BYTES: i64 = 128 * 1024;
 
 /// One new chunk.
@@ -49,7 +49,7 @@ pub enum Appended {
 pub struct LogPlace {
     /// Lines before this position.
     pub n_lines: i64,
-    /// The chunk that was read last; it only makes the next read cheap.
+    /// The chunk that was read last. The next read needs it only to be cheap.
     chunk: (i64, i32),
 }
 

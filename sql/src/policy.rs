@@ -40,7 +40,7 @@ impl std::fmt::Debug for PolicyRow {
     }
 }
 
-/// Changed parts of a policy. The outer `None` leaves a part as it is, the inner one removes it.
+/// Changed parts of a policy. `None` keeps a part, and `Some(None)` removes it.
 #[derive(Clone, Default)]
 pub struct PolicyChange {
     /// Whether the queue is paused: claims return no jobs.

@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection, Row};
 use crate::address::Endpoint;
 use crate::{Error, Result, address};
 
-/// How often it checks a pooler: other clients may interfere.
+/// How often the check for a pooler is repeated: other clients may hide a pooler from one check.
 const LOOKS: usize = 4;
 
 /// What was found.
@@ -51,7 +51,7 @@ async fn connect(options: &PgConnectOptions, timeout: Option<Duration>) -> sqlx:
     }
 }
 
-/// The same, and whether a pooler in transaction mode is in front of it.
+/// Finds an endpoint as `endpoints` does, and whether a pooler in transaction mode is in front of it.
 pub(crate) async fn look(address: &Address) -> Result<Found> {
     let mut found = endpoints(address).await?;
     let options = &found.endpoints[found.endpoint].options;
@@ -67,7 +67,7 @@ pub(crate) async fn look(address: &Address) -> Result<Found> {
     Ok(found)
 }
 
-/// Whether the first of two open connections lost its process to the second, or got another one.
+/// Whether the first of two open connections lost its process to the second, or got another process.
 async fn share_a_process(first: &mut PgConnection, second: &mut PgConnection) -> Result<bool> {
     const PROCESS: &str = "select pg_backend_pid()::text";
     let of_first = ask(first, PROCESS).await?;

@@ -16,11 +16,11 @@ pub struct Submission {
     pub qid: Qid,
     /// The client's id, or the true one.
     pub job_id: String,
-    /// The submitter's id of the job, which differs from `job_id` if that is the other true id.
+    /// The id that the submitter sent. It differs from `job_id` if the job has two true ids and this is the other one.
     pub sent_id: String,
     /// What to run.
     pub definition: ParsedDefinition,
-    /// The namespaces that hold it.
+    /// The namespace of the submission.
     pub namespace: String,
     /// Longest run.
     pub max_duration: std::time::Duration,
@@ -32,7 +32,8 @@ pub struct Submission {
     pub is_again: bool,
 }
 
-/// Deliveries that a submission asks for. Only here a queue's name is stored in the database, because a delivery contains it.
+/// Deliveries that a submission asks for. They are the only rows of the database that contain a queue's name, because the deliveries
+/// contain it.
 #[derive(Clone, Debug)]
 pub struct OwedCallbacks {
     /// The queue's name.
@@ -42,7 +43,7 @@ pub struct OwedCallbacks {
 }
 
 impl OwedCallbacks {
-    /// In the form for the database.
+    /// The callbacks in the form for the database.
     pub fn to_json(&self) -> String {
         serde_json::to_string(&self.callbacks).unwrap_or_default()
     }
@@ -208,12 +209,12 @@ impl Db {
         rows.into_iter().map(|row| Ok(Submitted { outcome: outcome_of(&row.outcome)?, job_id: row.job_id })).collect()
     }
 
-    /// Claims what fits the groups, in one statement. Rows come in no particular order.
+    /// Claims the jobs that fit the groups, in one statement. The rows have no particular order.
     pub async fn claim(&self, groups: &[ClaimGroup]) -> Result<Vec<ClaimedRow>> {
         Ok(self.claim_and_look(groups, false).await?.rows)
     }
 
-    /// The same, and, if asked to look, the queues that should be tidied up.
+    /// As [`Db::claim`]. If `is_looking`, it also returns the queues that should be tidied up.
     pub async fn claim_and_look(&self, groups: &[ClaimGroup], is_looking: bool) -> Result<Claims> {
         let slots: Vec<&Slot> = groups.iter().flat_map(|group| &group.slots).collect();
         let most = |group: &ClaimGroup, f: fn(&Slot) -> f64| group.slots.iter().map(f).fold(0.0, f64::max);

@@ -116,7 +116,7 @@ pub struct SweptRow {
 pub const ORPHAN_GRACE: Duration = Duration::from_secs(15);
 
 impl Db {
-    /// Ends a batch of claims. Returns those that ended now; durable when this returns.
+    /// Ends a batch of claims. Returns the claims that ended now. The ends are durable when this returns.
     pub async fn finish(&self, batch: &[FinishRow]) -> Result<Vec<ClaimKey>> {
         // In the order in which submissions lock these rows, so that two statements never wait for each other.
         let mut batch: Vec<&FinishRow> = batch.iter().collect();

@@ -22,7 +22,7 @@ impl SupersededRow {
 }
 
 impl Db {
-    /// Ends one hold that is due. `None` when nothing is.
+    /// Ends one hold that is due. `None` when no hold is due.
     pub async fn supersede(&self) -> Result<Option<SupersededRow>> {
         Ok(sqlx::query_as(END_ONE).fetch_optional(&self.pool).await?)
     }

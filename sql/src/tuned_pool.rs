@@ -1,6 +1,6 @@
-//! A pool whose statements run with the settings that their plans need, with or without a pooler before the server.
+//! A pool whose statements run with the settings that their plans need, with or without a pooler in front of the server.
 //!
-//! On a direct connection the settings are made once, when it opens. A pooler in transaction mode gives each transaction another
+//! On a direct connection the settings are made once, when it opens. A pooler in transaction mode may give each transaction another
 //! connection, and settings that remain on it would affect other clients. So with a pooler each statement runs in a transaction
 //! that makes the settings only for itself, and is prepared without a name. This costs three more round trips to the pooler for
 //! each statement.
@@ -28,11 +28,11 @@ use crate::address::Endpoint;
 pub(crate) struct Server {
     /// Its possible endpoints, in the order in which they are tried.
     endpoints: Vec<Endpoint>,
-    /// Connections at the first endpoint, then at the next, and so on.
+    /// Number of the present endpoint. It grows by one for the next endpoint, and wraps around at the end.
     turn: AtomicUsize,
-    /// A pooler gives each transaction another connection.
+    /// Whether a pooler may give each transaction another connection.
     is_pooled: AtomicBool,
-    /// It refused a write: no connection is trusted until one may write again.
+    /// Whether it refused a write: then no connection is used until one may write again.
     is_suspect: AtomicBool,
     /// Connections opened before this many milliseconds after `start` are dropped.
     fence: std::sync::atomic::AtomicU64,
@@ -101,7 +101,7 @@ impl Server {
         }
     }
 
-    /// A prepared statement is missing, because a pooler used another connection.
+    /// Called when a prepared statement is missing or exists already: a pooler has used another connection.
     fn note_pooler(&self) {
         if !self.is_pooled.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -117,11 +117,11 @@ impl Server {
 pub(crate) struct TunedPool {
     pool: PgPool,
     server: Arc<Server>,
-    /// Opens a transaction with the settings in force for it alone.
+    /// The statements that open a transaction with settings for this transaction only.
     begin: Arc<str>,
 }
 
-/// The results of a statement's steps.
+/// One part of a statement's result: a row, or the end of a step.
 type Step = Either<PgQueryResult, PgRow>;
 
 impl TunedPool {
@@ -184,14 +184,14 @@ impl TunedPool {
     where
         E: Execute<'q, Postgres> + 'q,
     {
-        // It contains only our own constants.
+        // The text contains only our own constants.
         let mut transaction = connection.begin_with(AssertSqlSafe(Arc::clone(&self.begin))).await?;
         let steps = (&mut *transaction).fetch_many(Unnamed(query)).try_collect().await?;
         transaction.commit().await?;
         Ok(steps)
     }
 
-    /// Whether a connection may be used again after this refusal.
+    /// Closes the connection if it must not be used again after this refusal.
     fn judge(&self, code: &str, connection: &mut PoolConnection<Postgres>) {
         // 0A000: a plan from before a migration. 26000, 42P05: a prepared statement that does not exist, or exists already.
         match code {
@@ -213,7 +213,7 @@ async fn set_up(server: Arc<Server>, connection: &mut PgConnection, settings: &'
     Ok(())
 }
 
-/// Whether no connection could be opened. The code is the dialer's.
+/// Whether no connection could be opened. The dialer reports this with one of these codes.
 fn is_away(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::PoolTimedOut => true,
@@ -227,7 +227,7 @@ async fn may_write(connection: &mut PgConnection) -> Result<bool, Error> {
     Ok(row.try_get::<String, _>(0)? == "off")
 }
 
-/// A statement that is prepared without a name: the next transaction is on another connection.
+/// A statement that is prepared without a name, because the next transaction may be on another connection.
 struct Unnamed<E>(E);
 
 impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {

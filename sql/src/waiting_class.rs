@@ -11,8 +11,8 @@ const TIDY_IDLE: &str = include_str!("../queries/waiting_class/tidy_idle.sql");
 
 /// Most classes that one statement checks, so that it does not block others for long.
 const TIDIED_AT_ONCE: i32 = 2_000;
-/// Longest time that a new worker's first claim waits for the check of unchecked classes. Without the check, claims would have to
-/// skip them.
+/// Longest time that a new worker's first claim waits for the check of unchecked classes. Without this check every claim would have
+/// to read these classes.
 const TIDY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most queues in one statement of maintenance: each takes two locks.
 const IDLE_AT_ONCE: i32 = 500;
@@ -34,7 +34,7 @@ impl Db {
         Ok(())
     }
 
-    /// The same for the queues whose classes were not checked for the longest time.
+    /// Checks the classes of the queues whose classes were not checked for the longest time.
     pub async fn tidy_idle_classes(&self) -> Result<()> {
         for _ in 0..IDLE_ROUNDS {
             let n_queues: i32 = sqlx::query_scalar(TIDY_IDLE).bind(IDLE_AT_ONCE).fetch_one(&self.pool).await?;

@@ -24,7 +24,7 @@ pub struct DueWebhook {
     pub namespace: String,
     /// `queued` or `finished`.
     pub kind: String,
-    /// The callbacks.
+    /// The callback's URL.
     pub url: String,
     /// The URL's host.
     pub host: String,

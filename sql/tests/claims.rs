@@ -13,7 +13,7 @@ use sqlx::{Connection, Executor, PgConnection};
 /// Long enough for a claim and a sweep after it.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// Nothing is swept within a lease of the server's start, and a run of few tests may begin with it.
+/// Waits: nothing is swept within a lease of the server's start, and a run of few tests may begin right after that start.
 const UNTIL_IT_IS_OLD: &str =
     "select pg_sleep(extract(epoch from greatest(interval '0', pg_postmaster_start_time() + interval '3.1 seconds' - now())))";
 
@@ -80,7 +80,7 @@ async fn eight_processes_of_claimers_take_ten_thousand_jobs_once_each() {
     let claimers = (0..8).map(|process| {
         let url = database.url.clone();
         tokio::spawn(async move {
-            // Pools of its own, as a process has.
+            // Each task has its own pools, like a separate process.
             let db = Db::new(&url, &Settings { connections_max: 2, ..Settings::default() }).unwrap();
             let mut mine = Vec::new();
             loop {

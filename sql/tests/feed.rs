@@ -16,7 +16,7 @@ fn events(n: u32) -> AssertSqlSafe<String> {
     AssertSqlSafe(with_jobs(&rows) + "insert into asman.event (qid, job_keys, kind) select qid, array[key], 'queued' from jobs")
 }
 
-/// Reads to the end; gives how many rows and pages that took, and the cursor behind them.
+/// Reads to the end. Returns the number of rows, the number of pages, and the cursor behind them.
 async fn read_all(db: &Db, from: EventCursor) -> (usize, usize, EventCursor) {
     let (mut cursors, mut n, mut pages, mut seen) = (vec![from.clone()], 0, 0, from);
     while !cursors.is_empty() {

@@ -1,7 +1,7 @@
 //! The claim reads only its index, for queues of any depth and any number of queues.
 //!
-//! Claims run on the product's own connections, with their planner settings; the plan is read back by `auto_explain`-free means:
-//! the statement is prepared and explained on a connection that got the same settings.
+//! Claims run on the product's own connections, with their planner settings. To read the plan without `auto_explain`, the test
+//! prepares and explains the statement on a connection with the same settings.
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 const CLAIM: &str = include_str!("../queries/queued/claim.sql");
 
 async fn fill(connection: &mut PgConnection, queues: i64, jobs: i64) {
-    // The classes by one statement of their own: the trigger looks each of a million up.
+    // One separate statement inserts the classes, because the trigger would do a look-up for each of a million jobs.
     let rows = format!(
         "select asman.qid('q' || (n % {queues})) as qid, 'job-' || n as job_id, 7 as class, 1 as cpus, '{{}}' as tags from generate_series(1, {jobs}) n"
     );
@@ -29,7 +29,7 @@ async fn fill(connection: &mut PgConnection, queues: i64, jobs: i64) {
     connection.execute(AssertSqlSafe(sql)).await.unwrap();
 }
 
-/// Every node of a plan, with whether a sort stands above it.
+/// Collects every node of a plan, and whether a sort is above it.
 fn nodes<'a>(plan: &'a Value, under_sort: bool, into: &mut Vec<(&'a Value, bool)>) {
     into.push((plan, under_sort));
     let kind = plan["Node Type"].as_str().unwrap_or_default();
@@ -53,7 +53,7 @@ async fn check_claim_plan(connection: &mut PgConnection) {
     let scans: Vec<_> =
         all.iter().filter(|(node, _)| node["Relation Name"] == "queued" && node["Node Type"] != "ModifyTable").collect();
     assert!(scans.len() >= 3, "one head, one pick, one delete: {scans:?}");
-    // The delete goes to rows whose place the pick has found.
+    // The delete finds its rows by the ctids that the pick has read.
     let (deletes, reads): (Vec<_>, Vec<_>) = scans.iter().copied().partition(|scan| scan.0["Node Type"] == "Tid Scan");
     assert_eq!(deletes.len(), 1, "{scans:?}");
     for (node, _) in &reads {
@@ -89,7 +89,7 @@ async fn the_claim_uses_its_index_among_a_million_queues() {
     let start = Instant::now();
     connection.execute(newcomers).await.unwrap();
     assert!(start.elapsed().as_millis() < 1_000, "a hundred new queues took {:?}", start.elapsed());
-    // And through the product's own connections. This does not measure milliseconds, it only shows that there is no scan.
+    // The same on the product's own connections. This does not measure milliseconds, it only shows that there is no scan.
     let db = Db::new(&database.url, &Settings::default()).unwrap();
     let slot = Slot { worker_id: "w".into(), cpus: 1.0, gpus: 0, memory_bytes: 0 };
     let group = |n: u32| ClaimGroup {

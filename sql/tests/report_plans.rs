@@ -1,4 +1,4 @@
-//! What a queue's page asks for reads its indexes and a bounded number of rows, with a million finished jobs in the queue.
+//! The statements for a queue's page read indexes and a bounded number of rows, even with a million finished jobs in the queue.
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -19,7 +19,7 @@ const PAGE_QUEUED: &str = include_str!("../queries/job/page_queued.sql");
 const PAGE_RUNNING: &str = include_str!("../queries/job/page_running.sql");
 const PAGE_FINISHED: &str = include_str!("../queries/job/page_finished.sql");
 
-/// As the ordinary pool sets them.
+/// Planner settings of the ordinary pool, except that here the planner may read whole tables.
 const SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set jit = off";
 
 /// One queue with a million jobs that ended within the last day, 150,000 of them within the last hour, and 100,000 waiting of six
@@ -101,7 +101,7 @@ async fn a_report_and_a_page_read_little_and_tell_the_truth_with_a_million_finis
 
 async fn check_plans(connection: &mut PgConnection) {
     connection.execute(SETTINGS).await.unwrap();
-    // A row more or less: `Actual Rows` is a mean over the loops, rounded.
+    // Two rows more than the bound: `Actual Rows` is a rounded mean over the loops.
     for (span, slices) in [("60, 60, 4", 240.0), ("3600, 24, 12", 288.0)] {
         let plan = explain(connection, OUTCOMES, &format!("asman.qid('big'), {span}, 500")).await;
         check("outcomes", &plan, slices * 502.0);
@@ -145,7 +145,7 @@ async fn check_estimates(connection: &mut PgConnection, db: &Db) {
     assert!(times.iter().all(|row| row.wait_p50 == Some(20.0) && row.run_max == Some(10.0)), "{times:?}");
 }
 
-/// Every waiting job is on one page.
+/// Each waiting job is on exactly one page.
 async fn check_pages(db: &Db) {
     let mut seen = HashSet::new();
     let (mut place, mut pages, mut slowest) = (None, 0, Duration::ZERO);

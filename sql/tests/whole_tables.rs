@@ -50,7 +50,8 @@ fn whole_scans(plan: &Value, into: &mut Vec<String>) {
     }
 }
 
-/// An index looks up the job; it is never compared row by row. A hash look-up is neither: newer servers print its columns.
+/// Whether a filter compares jobs row by row, instead of an index that finds them. A look-up in a hash is not such a comparison, but
+/// newer servers print its columns.
 fn compares_jobs(filter: &str) -> bool {
     filter.replace("job_id = (hashed SubPlan", "").contains("job_id = ") || filter.contains("ROW(")
 }
@@ -91,7 +92,7 @@ async fn check(connection: &mut PgConnection) {
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
-/// Five thousand jobs that wait and as many that run, in ten queues, each id in one only.
+/// Five thousand jobs that wait and as many that run, in ten queues. Each id is in only one of the queues.
 fn fill() -> String {
     let rows = "select asman.qid('q' || n % 10) as qid, 'job-' || n as job_id, 7 as class, 1 as cpus, '{}' as tags from generate_series(1, 5000) n";
     let running = with_jobs(&rows.replace("'job-'", "'running-'"));
@@ -126,7 +127,8 @@ async fn no_table_is_read_whole_when_it_is_known_to_be_large() {
     check_after(&[&fill(), "vacuum analyze"]).await;
 }
 
-/// Functions without the setting: inlined into statements that have it, once a migration, or of maintenance.
+/// Functions without the setting: they are inlined into statements that have it, run once for each migration, or belong to
+/// maintenance.
 const PLAIN: [&str; 9] = [
     "classes_in_order",
     "due_partitions",

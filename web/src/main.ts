@@ -6,7 +6,7 @@ import { loadPart } from "./ui/load.ts"
 const target = document.getElementById("app")
 if (target) await begin(target)
 
-/** A page that cannot be loaded says so instead of staying blank. */
+/** Loads and shows the page. If it cannot be loaded, a message appears in place of a blank page. */
 async function begin(target: HTMLElement): Promise<void> {
   try {
     mount(await loadPart(() => page(pagePath())), { target })

@@ -1,4 +1,4 @@
-/** The address of this page's server: an absolute URL that ends in a slash, behind a proxy at any path. */
+/** The address of this page's server: an absolute URL that ends in a slash. A proxy may serve it below any path. */
 export const root: URL = new URL(rootOf(document), location.href)
 
 function rootOf(page: Document): string {

@@ -3,10 +3,10 @@
 //! It uses no C library and no standard library, so the image needs only this file. `build.rs` compiles it for Linux on the worker's own
 //! architecture, and the worker's program contains it.
 //!
-//! - `helper copy SOURCE TARGET [SOURCE TARGET]…`: copies the first bytes of each file. Leaves out a pair whose source cannot be read. The
+//! - `helper copy SOURCE TARGET [SOURCE TARGET]…`: copies the first bytes of each file. Skips a pair whose source cannot be read. The
 //!   exit code is 3 when the first source cannot be read, and 4 when a target cannot be written.
 //! - `helper open FOLDER`: lets every user read and remove everything below a folder. Does not follow links. The exit code is 5 when
-//!   that fails for a file.
+//!   the rights of a file or folder cannot be changed.
 #![no_std]
 #![no_main]
 
@@ -36,7 +36,7 @@ global_asm!(".globl _start", "_start:", "mov x0, sp", "bl {main}", "brk #1", mai
 #[cfg(target_arch = "x86_64")]
 unsafe fn call(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
     let result: isize;
-    // SAFETY: the arguments of each call are given by the functions below, with memory that lives as long as the call.
+    // SAFETY: the functions below give the arguments of each call. The memory that the arguments point to outlives the call.
     unsafe {
         asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
              lateout("rcx") _, lateout("r11") _);
@@ -143,7 +143,7 @@ fn is_dot(name: *const u8) -> bool {
     unsafe { *name == b'.' && (*name.add(1) == 0 || (*name.add(1) == b'.' && *name.add(2) == 0)) }
 }
 
-/// Gives rights to everything in a folder. Returns false when that fails for a file.
+/// Gives every user rights to a folder and everything in it. Returns false when that fails.
 #[inline(never)]
 fn open_below(folder: isize, depth: usize) -> bool {
     let mut is_open = add_rights(folder, 0o777);
@@ -158,7 +158,7 @@ fn open_below(folder: isize, depth: usize) -> bool {
         }
         let mut at = 0;
         while at < n as usize {
-            // SAFETY: the kernel wrote whole entries: 8 bytes each of number and place, 2 of length, 1 of kind, then the name.
+            // SAFETY: the kernel wrote whole entries: the inode (8 bytes), the offset (8), the length (2), the type (1), then the name.
             let (length, name) = unsafe {
                 let entry = buffer.as_ptr().add(at);
                 (u16::from_ne_bytes([*entry.add(16), *entry.add(17)]), entry.add(NAME_AT))
@@ -178,7 +178,7 @@ fn open_entry(folder: isize, name: *const u8, depth: usize) -> bool {
         close(inner);
         return is_open;
     }
-    // A folder or file that cannot be opened is a failure. A link, a socket or a similar file needs no rights.
+    // A folder that cannot be opened is a failure. Other entries that cannot be opened, such as links and sockets, need no rights.
     if inner != NOT_A_FOLDER {
         return false;
     }

@@ -49,7 +49,7 @@ pub(crate) fn cause_of(error: reqwest::Error) -> String {
     innermost(&error.without_url())
 }
 
-/// Sorts an answer. A redirect counts as an answer, for callers that follow redirects themselves.
+/// Sorts an answer. A redirect counts as a success, for callers that follow redirects themselves.
 pub(crate) async fn sort(answer: reqwest::Result<Response>) -> Result<Response, ApiError> {
     let response = match answer {
         Ok(response) => response,
@@ -71,8 +71,8 @@ pub(crate) async fn sort(answer: reqwest::Result<Response>) -> Result<Response, 
     Err(ApiError::Refused { status: status.as_u16(), sentence })
 }
 
-/// What an API says went wrong: the `error` of a JSON body. A body of another form, such as a proxy's page, does not come from this API;
-/// then the sentence is the name of the HTTP status.
+/// The API's sentence about what went wrong: the `error` of a JSON body. A body of another form, such as a proxy's page, does not come from
+/// this API; then the sentence is the name of the HTTP status.
 pub async fn sentence_of(mut response: Response) -> String {
     let status = response.status();
     let mut body = Vec::new();

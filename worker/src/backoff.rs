@@ -1,7 +1,7 @@
 //! Waits between attempts: from 0.2 s, doubling up to 5 s. Each wait is shortened by up to half, so that workers do not all return at the
 //! same time.
 //!
-//! This is not a crate for retries, because most callers wait for the delay or for something else, whichever comes first.
+//! No crate for retries is used, because most callers wait either for the delay or for another event, whichever comes first.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

@@ -26,7 +26,7 @@ use crate::owner::Owner;
 /// Characters of a job id in the names of its files: enough for people to tell jobs apart. The epoch makes the name unique.
 const JOB_CHARS: usize = 16;
 
-/// Longer than another worker's check of the lock takes, and how many times the worker waits for it.
+/// The worker waits this long, at most [`LOOKS_MAX`] times, while another worker checks the lock. A check takes less time than that.
 const LOOK: Duration = Duration::from_millis(10);
 const LOOKS_MAX: u32 = 10;
 
@@ -166,7 +166,8 @@ impl DataDirectory {
     }
 }
 
-/// Locks the file. Another worker that checks whether this one lives locks it for a moment; see [`Owner::life`].
+/// Locks the file. Tries several times, because another worker that checks whether this one lives locks the file for a moment; see
+/// [`Owner::life`].
 fn take(lock: &File) -> Result<(), TryLockError> {
     for _ in 0..LOOKS_MAX {
         match lock.try_lock() {
@@ -237,7 +238,7 @@ impl Scratch {
         self.path.join("secrets")
     }
 
-    /// The job sees it as `/etc/resolv.conf`, if the engine's own does not work for it.
+    /// The job sees it as `/etc/resolv.conf`, if the engine's own file does not work for the job.
     pub(crate) fn resolver_file(&self) -> PathBuf {
         self.path.join("resolv.conf")
     }

@@ -1,7 +1,8 @@
-//! Why a job has no result, and what the worker does with it then.
+//! Why a job has no result, and what the worker does with the job then.
 //!
-//! A [`RunError`] has a code of the list in [`protocol::EndCode`]. [`course`] says what each code means for the job. The rooms find the
-//! code: `engine` for refusals of the engine, a registry or git, `run` for inputs and outputs.
+//! Each failure in a [`RunError`] has a code of [`protocol::EndCode`], and [`course`] maps each code to what the worker does with the job.
+//! The room in which the failure occurs chooses the code: `engine` for refusals of the engine, a registry or git, `run` for inputs and
+//! outputs.
 //!
 //! A failure without a code of its own is not the job's fault.
 
@@ -12,7 +13,7 @@ use crate::answer::ApiError;
 /// Why a job has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    /// It failed. The code decides whether the job ends or is released.
+    /// The job failed. The code decides whether the job ends or is released.
     #[error("{message}")]
     Failed {
         /// Why.
@@ -24,7 +25,7 @@ pub(crate) enum RunError {
         /// For the job's author.
         message: String,
     },
-    /// Its time limit was over before it ran.
+    /// The job's time limit was over before the job ran.
     #[error("{message}")]
     TimedOut {
         /// Why.
@@ -47,7 +48,7 @@ impl RunError {
         Self::Failed { code, step, status: 400, message: message.into() }
     }
 
-    /// A failure of the job itself, when no code says more.
+    /// A failure of the job itself that has no more exact code than its step.
     pub(crate) fn job(step: Step, message: impl Into<String>) -> Self {
         let code = match step {
             Step::Clone => EndCode::BuildContextInvalid,
@@ -99,7 +100,8 @@ pub(crate) const fn course(code: EndCode) -> Course {
     }
 }
 
-/// What a failed fetch of something that the job names means: `found` when the server's answer is final, else `passing`.
+/// The end code for a failed fetch of something that the job names: `found` when the server's answer is final, `passing` when a later fetch
+/// may succeed.
 pub(crate) const fn fetch(error: &ApiError, found: EndCode, passing: EndCode) -> EndCode {
     match error {
         ApiError::Forbidden(_) => EndCode::UrlNotAllowed,

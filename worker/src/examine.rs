@@ -1,4 +1,4 @@
-//! The checks of a worker's start, for people who want to know the result before they start it.
+//! The checks of a worker's start, for people who want to know the results before they start the worker.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub enum Finding {
 /// The results of all checks.
 #[derive(Clone, Debug)]
 pub struct Findings {
-    /// The needs of jobs, in order. After the first problem, the rest is unknown.
+    /// The results for the needs of jobs, in order. After the first problem, the other results are unknown.
     pub needs: Vec<(Need, Finding)>,
     /// The network of jobs.
     pub guard: Finding,
@@ -41,7 +41,7 @@ pub async fn examine(config: &Config) -> Result<Findings, Error> {
     // A separate folder, because a running worker may have locked the data directory.
     let folder = beside(&config.data_directory()?);
     let result = examine_in(config, &docker, &folder).await;
-    // The folder does not exist when it could not be created.
+    // Ignore an error, because the folder does not exist when it could not be created.
     let _ = std::fs::remove_dir_all(&folder);
     let (needs, guard) = result?;
     Ok(Findings { needs, guard, images: images.filter(|path| path.is_dir()) })
@@ -84,7 +84,7 @@ fn fine_sentence(need: Need) -> &'static str {
     }
 }
 
-/// A path for a new folder, as close to the data directory as a folder exists.
+/// A path for a new folder in the closest existing parent of the data directory.
 fn beside(data: &Path) -> PathBuf {
     let there = data.ancestors().skip(1).find(|path| path.is_dir()).unwrap_or(Path::new("/tmp"));
     there.join(format!(".asman-doctor-{}", std::process::id()))

@@ -26,7 +26,7 @@ struct Health {
     started: Instant,
 }
 
-/// Opens the address first, so that the worker reports an address in use before it changes anything.
+/// Opens the address first, so that the worker reports an occupied address before it changes anything.
 pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     let refused = |error| Error::Config(format!("cannot listen on {address} for health and metrics: {error}"));
     TcpListener::bind(address).await.map_err(refused)

@@ -9,8 +9,8 @@ pub(crate) const LABEL_WORKER: &str = "asman.worker";
 /// Label with the hash of the data directory's path. A start finds by it what earlier processes left.
 pub(crate) const LABEL_DATA: &str = "asman.data";
 
-/// Label of a network or sandbox with its worker's [`Owner`](crate::owner::Owner), so that another worker can remove it when its worker
-/// is dead.
+/// Label of a network or sandbox with its worker's [`Owner`](crate::owner::Owner), so that another worker can remove the object when this
+/// worker is dead.
 pub(crate) const LABEL_OWNER: &str = "asman.owner";
 
 /// Label with the lock file of the worker's data directory, for people and for workers of an earlier version.
@@ -20,5 +20,5 @@ pub(crate) const LABEL_LOCK: &str = "asman.lock";
 /// container.
 pub(crate) const LABEL_SANDBOX: &str = "asman.sandbox";
 
-/// Label of a job's container with the sandbox that it has joined, because not every engine lists that.
+/// Label of a job's container with the sandbox that it has joined, because not every engine reports it.
 pub(crate) const LABEL_JOINED: &str = "asman.joined";

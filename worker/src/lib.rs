@@ -5,7 +5,7 @@
 //!
 //! # Rooms
 //!
-//! Each room is a folder whose `mod.rs` says what comes in, what goes out and whose errors there are. A room uses only rooms below it.
+//! Each room is a folder. Its `mod.rs` describes what comes in, what goes out and which errors there are. A room uses only rooms below it.
 //!
 //! ```text
 //!        start          opens everything as the settings say
@@ -23,17 +23,17 @@
 //!
 //! - Above them: `start`, `config`, `health` (the server that reports the worker's state), `examine` (the checks of a start, for
 //!   `asman doctor`).
-//! - Below them: `api` and `answer` (the HTTP calls and what an answer means), `ends` (why a job has no result, and what follows from
-//!   it), `data_directory`, `spool` and `atomic_file` (files on disk), `owner` and `labels` (which worker owns an object on the
-//!   machine), `status` and `stats` (the worker's state and its counts), `error`, `secrets`, `shutdown`, `backoff`.
+//! - Below them: `api` and `answer` (the HTTP calls and what an answer means), `ends` (why a job has no result, and what the worker does
+//!   then), `data_directory`, `spool` and `atomic_file` (files on disk), `owner` and `labels` (which worker owns an object on the machine),
+//!   `status` and `stats` (the worker's state and its counts), `error`, `secrets`, `shutdown`, `backoff`.
 //!
 //! # Invariants
 //!
-//! - Every write to the API has the claim's epoch. When the API refuses the epoch, the job stops here and sends no finish.
-//! - A finish is on disk or with the API before its container is removed. The claim stays in the heartbeat until the API has taken the
-//!   finish.
-//! - No container outlives its job: it is removed on every path. The next start after a crash finds containers by their label, continues
-//!   the jobs that run and removes the rest.
+//! - Every write to the API has the claim's epoch. When the API refuses the epoch, the worker stops the job and sends no finish.
+//! - A finish is on disk, or the API has it, before the worker removes the job's container. The claim stays in the heartbeat until the API
+//!   has taken the finish.
+//! - A container does not outlive its job: the worker removes it on every path. The next start after a crash finds containers by their
+//!   label, continues the jobs that run and removes the rest.
 //! - Everything that a job can make larger has a bound: log lines and bytes, buffered chunks, output files, inline bytes.
 //! - No log line contains a queue's name.
 

@@ -1,8 +1,8 @@
 //! Secrets of the owner that jobs may ask for by name.
 //!
 //! The worker reads a value again for each job that asks for it, so the next job gets the new value of a rotated file. It stores values
-//! nowhere. No definition, label, message or log line of ours contains a value. The `Debug` of these types shows only where values come
-//! from.
+//! nowhere. No definition, label, message or log line of the worker contains a value. The `Debug` of these types shows only where values
+//! come from.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,11 +14,11 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// Fewest bytes of a value, or of a line of it, that is removed from logs.
+/// A value, or a line of it, is removed from logs only if it has at least this many bytes.
 pub(crate) const HIDDEN_BYTES_MIN: usize = 6;
 /// Most bytes of one value: the kernel accepts no environment variable above 128 KiB.
 const VALUE_BYTES_MAX: u64 = 64 * 1024;
-/// Beginnings of names with another meaning in a job: its own variables, and variables that hooks and loaders read.
+/// Prefixes of names that have another meaning in a job: the job's own variables, and variables that hooks and loaders read.
 const RESERVED: [&str; 3] = ["JOB_", "LD_", "NVIDIA_"];
 
 /// The name of a secret, and where its value comes from.

@@ -12,7 +12,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// No signal is given yet.
+    /// Two signals that are not given yet.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,4 +1,4 @@
-//! Starts a worker: opens the data directory, the engine and the disks as the settings say, and runs the room `claim` over them.
+//! Starts a worker: opens the data directory, the engine and the disks as the settings say, and runs the room `claim` with them.
 //!
 //! This is the only module that knows both the settings and all rooms.
 
@@ -102,7 +102,7 @@ impl Start {
         let left = claim::sort(engine, &self.data).await?;
         let store = engine.images().and_then(Images::store);
         let disks = Disks::open(config.disk.clone(), &self.data, Arc::clone(&self.record), store).await?;
-        // An earlier process left jobs or finishes: they come first, even on a full disk, and only claims wait for room.
+        // If an earlier process left jobs or finishes, these come first, even on a full disk, and only claims wait for room.
         if left.is_empty() && Spool::of(&self.data).depth() == 0 {
             disks.make_room().await?;
         }
@@ -154,7 +154,7 @@ impl Start {
     }
 }
 
-/// What the API learns of the worker.
+/// How the worker describes itself to the API.
 fn describe(config: &Config, engine: &dyn Engine, id: WorkerId, memory: u64) -> WorkerDescription {
     let images = engine.images();
     let own_platform = images.map(Images::platform);

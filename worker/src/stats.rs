@@ -29,7 +29,7 @@ pub(crate) struct Stats {
     pub(crate) released: Count,
     /// Jobs that the API ended: cancelled, replaced, deleted.
     pub(crate) ended: Count,
-    /// Lost claims.
+    /// Lost claims, and finishes that the API refused.
     pub(crate) lost: Count,
     /// Bytes of log text that the API took.
     pub(crate) log_bytes: Count,

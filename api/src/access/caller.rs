@@ -16,7 +16,7 @@ use crate::error::ApiError;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
     token: Option<TokenHash>,
-    /// The page of another origin, on a local API.
+    /// The page of another origin that sent the request; only on a local API.
     pub(crate) guest: Option<Guest>,
     /// The address that limits count; `None` for a caller that they do not count.
     pub(crate) address: Option<IpAddr>,
@@ -78,7 +78,7 @@ fn parse(hop: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-/// One customer of a provider usually has a whole /64 of IPv6.
+/// The network that counts as one address: one customer of a provider usually has a whole /64 of IPv6.
 fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

@@ -10,9 +10,9 @@
 //! | worker API | [`WorkerOf`], [`WorkerOfJob`] | `workerToken` |
 //! | policy | [`Owner`] | `ownerToken`, which gives every other permission too |
 //!
-//! If a queue's policy has no token for a permission, everyone who knows the queue's name has it. Routes that name their queue in
-//! the body, or find it by a job, call [`App::admit`] themselves. Sockets and event streams outlive their request: they keep
-//! their [`Caller`] and check [`Policies::may`] again from time to time.
+//! If a queue's policy has no token for a permission, everyone who knows the queue's name has it. Routes that name their queue
+//! in the body call [`App::admit`] themselves, and those that find it by a job call [`Policies::may`]. Sockets and event
+//! streams outlive their request: they keep their [`Caller`] and check [`Policies::may`] again from time to time.
 //!
 //! Invariants: a token is hashed before anything else happens to it and appears in no log line, no error and no `Debug`.
 

@@ -1,9 +1,9 @@
 //! The policies of queues, as this process knows them.
 //!
-//! At most [`KEPT`] are cached, each for [`FRESH`]: in that time a queue costs one look-up by key, with or without a policy. The
-//! process that changed a policy knows the change at once, the others with its notification (milliseconds), and without
-//! notifications after [`FRESH`]. The limits on waiting jobs and the pause are not read from this cache: the statements read
-//! them.
+//! At most [`KEPT`] are cached, each for [`FRESH`]: in that time a queue costs one look-up by key, with or without a policy.
+//! The process that changed a policy uses the new one at once. The others use it when the notification arrives, within
+//! milliseconds, or without notifications after [`FRESH`]. The limits on waiting jobs and the pause do not depend on this
+//! cache: the SQL statements read them from the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use sql::{Db, PolicyRow};
 use super::{Caller, Right};
 use crate::error::ApiError;
 
-/// How old a policy may be that decides about a permission.
+/// How old a cached policy may be when it decides about a permission.
 const FRESH: Duration = Duration::from_secs(5);
 /// Queues whose policies are cached.
 const KEPT: u64 = 50_000;
@@ -37,12 +37,12 @@ impl Policies {
         self.known.try_get_with(qid, look).await.map_err(ApiError::Database)
     }
 
-    /// The policy of a queue changed.
+    /// Forgets the policy of a queue, because it changed.
     pub(crate) async fn forget(&self, qid: Qid) {
         self.known.invalidate(&qid).await;
     }
 
-    /// Any policy may have changed: notifications were lost.
+    /// Forgets all policies: notifications were lost, so any policy may have changed.
     pub(crate) fn forget_all(&self) {
         self.known.invalidate_all();
     }

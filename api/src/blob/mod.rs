@@ -46,7 +46,7 @@ impl BlobStore {
         Directory::open(directory).map(Self::Directory)
     }
 
-    /// The address for a PUT of this many bytes; none when this process takes it.
+    /// The address to which a client sends this many bytes. None means that this process takes them itself.
     pub(crate) async fn redirect_put(&self, key: &str, n_bytes: Option<u64>) -> Result<Option<String>, ApiError> {
         match (self, n_bytes) {
             // An address cannot be bound to a length that is not known yet.
@@ -64,7 +64,7 @@ impl BlobStore {
     }
 
     /// Answers a GET or HEAD with the file or a part of it, or a GET with a redirect to it. The file is sent under `name`, if the
-    /// reader gave one. 404 when it is absent.
+    /// reader gave one. The answer is 404 if the file is absent.
     pub(crate) async fn get(
         &self,
         key: &str,
@@ -122,10 +122,10 @@ impl BlobStore {
     }
 }
 
-/// The content under a hash never changes.
+/// The cache header of a file that is named by its hash, because the content under a hash never changes.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-/// Content from strangers: never shown as one of our own pages.
+/// Adds headers that keep a browser from showing a stranger's file as one of our own pages.
 fn guard(headers: &mut HeaderMap, key: &str, name: Option<&FileName>) {
     if let Some(name) = name.filter(|_| headers.contains_key(header::CONTENT_TYPE)) {
         name.describe(headers);

@@ -12,7 +12,7 @@ const BYTES_MAX: usize = 255;
 pub(crate) struct FileName(String);
 
 impl FileName {
-    /// Control characters, slashes and characters beyond the limit are removed from a name.
+    /// Replaces control characters and slashes with `_`, and cuts the name to `BYTES_MAX`.
     pub(crate) fn new(name: &str) -> Self {
         let mut plain: String = name.chars().map(|c| if c.is_control() || matches!(c, '/' | '\\') { '_' } else { c }).collect();
         while plain.len() > BYTES_MAX {
@@ -21,12 +21,12 @@ impl FileName {
         Self(plain)
     }
 
-    /// The content type that the name suggests; plain bytes when it suggests none.
+    /// The content type that the name suggests, or `application/octet-stream` if it suggests none.
     pub(crate) fn content_type(&self) -> String {
         mime_guess::from_path(&self.0).first_or_octet_stream().to_string()
     }
 
-    /// The browser saves the file and does not show it. Names beyond ASCII are encoded as in RFC 6266.
+    /// The header that makes a browser save the file instead of showing it. Names beyond ASCII are encoded as in RFC 6266.
     pub(crate) fn disposition(&self) -> String {
         let is_plain = |c: char| (' '..='~').contains(&c) && c != '"';
         let ascii: String = self.0.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
@@ -36,7 +36,7 @@ impl FileName {
         format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", encoding::segment(&self.0))
     }
 
-    /// Adds both to an answer.
+    /// Adds the content type and the disposition to an answer.
     pub(crate) fn describe(&self, headers: &mut HeaderMap) {
         let pairs = [(header::CONTENT_TYPE, self.content_type()), (header::CONTENT_DISPOSITION, self.disposition())];
         for (name, text) in pairs {

@@ -1,9 +1,9 @@
 //! What older programs use, as adapters over the native routes: the socket of published workers, the task-queue API, addresses of files,
 //! and paths that have newer names.
 //!
-//! Native modules know nothing of this one, except the list of routes in `routes`. Nothing here has its own state or statements: a worker
-//! behind the socket claims and finishes like any other, and an item of the task-queue API is a job of the queue.
-//! `docs/compatibility.md` says who uses what.
+//! Native modules do not use this one, except the list of routes in `routes` and the description of all routes. Nothing here
+//! has its own state or statements: a worker behind the socket claims and finishes like any other, and an item of the
+//! task-queue API is a job of the queue. `docs/compatibility.md` says who uses what.
 
 mod file_address;
 pub(crate) mod task_queue;

@@ -1,7 +1,7 @@
 //! The file with the origins that the user of this machine has allowed.
 //!
-//! It is written whole or not at all, and only its owner may read it. Every process with its path reads it, so a change by the
-//! command line also applies to a running API. Bound: [`ORIGINS_MAX`].
+//! It is written whole or not at all, and only its owner may read it. Every process that was started with its path reads it, so
+//! a change by the command line also applies to a running API. Bound: [`ORIGINS_MAX`].
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -24,7 +24,7 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// Since when, as text for people.
+    /// The time of the consent, as text for people.
     pub fn since_text(&self) -> String {
         let since = Duration::from_millis(u64::try_from(self.since).unwrap_or(0));
         httpdate::fmt_http_date(UNIX_EPOCH + since)
@@ -59,7 +59,7 @@ struct Kept {
     origins: Vec<Consent>,
 }
 
-/// Identifies one version of the file. None: there is no file.
+/// Identifies one version of the file. None means that there is no file.
 pub(super) type Version = Option<(u64, i64, i64, u64)>;
 
 impl ConsentFile {
@@ -85,7 +85,7 @@ impl ConsentFile {
         }
     }
 
-    /// Allows an origin, in the form of [`crate::parse_origin`]. False: it was allowed before.
+    /// Allows an origin, in the form of [`crate::parse_origin`]. Returns false if it was allowed before.
     pub fn allow(&self, origin: &str) -> Result<bool, ConsentError> {
         let mut origins = self.list()?;
         if origins.iter().any(|consent| consent.origin == origin) {
@@ -99,7 +99,7 @@ impl ConsentFile {
         self.write(origins).map(|()| true)
     }
 
-    /// Revokes an origin. False: it was not allowed.
+    /// Revokes an origin. Returns false if it was not allowed.
     pub fn revoke(&self, origin: &str) -> Result<bool, ConsentError> {
         let mut origins = self.list()?;
         let n_before = origins.len();

@@ -1,9 +1,9 @@
 //! Which web pages of other origins may use an API that serves one machine alone. The user of the machine allows an origin once.
 //! The consent is stored on disk and can be revoked at any time.
 //!
-//! All checks use one answer. Requests ask [`Consents::admits`]. Sockets, event streams and submissions on a socket outlive their
-//! request: they ask [`Consents::still_admits`] with the [`Guest`] that they got. A consent that is revoked, here or by the
-//! command line, ends at once. If the file cannot be read, no page is admitted.
+//! Requests call [`Consents::admits`]. Sockets, event streams and submissions on a socket outlive their request, so they call
+//! [`Consents::still_admits`] with the [`Guest`] that the request got. A consent that this process or the command line revokes
+//! ends at once. If the file cannot be read, no page is admitted.
 //!
 //! A page cannot give the consent to itself: the form at `/consent` accepts requests only from our own pages, outside of frames,
 //! with a one-time token, and requires two actions.
@@ -24,7 +24,7 @@ const REFUSED_MAX: usize = 20;
 const FORMS_MAX: usize = 64;
 const FORM_LIFE: Duration = Duration::from_mins(10);
 
-/// A page of another origin that was admitted, for as long as one of its requests or sockets lives.
+/// The number of another origin that was admitted. Requests and sockets of its pages carry it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Guest(usize);
 
@@ -43,7 +43,7 @@ struct ConsentState {
     /// Every origin that was ever admitted, by its guest's number.
     guests: Vec<String>,
     numbers: HashMap<String, Guest>,
-    /// Lately refused, newest first.
+    /// Origins that were refused lately, newest first.
     refused: VecDeque<String>,
     forms: VecDeque<(Uuid, Instant)>,
 }
@@ -59,7 +59,7 @@ impl Consents {
         self.with(|state| state.admitted.iter().any(|consent| consent.origin == origin).then(|| state.guest(origin)))
     }
 
-    /// Whether a caller may continue. Only a guest may be stopped.
+    /// Whether a caller may continue. A guest may do so only while its origin is allowed, every other caller always.
     pub(crate) fn still_admits(&self, guest: Option<Guest>) -> bool {
         let Some(Guest(number)) = guest else { return true };
         self.with(|state| {
@@ -67,7 +67,7 @@ impl Consents {
         })
     }
 
-    /// Records that a page of this origin was refused. True: for the first time in a while.
+    /// Records that a page of this origin was refused. Returns true if it is not among the lately refused ones.
     pub(crate) fn note_refused(&self, origin: &str) -> bool {
         self.with(|state| {
             let is_known = state.refused.iter().any(|known| known == origin);
@@ -88,7 +88,7 @@ impl Consents {
         })
     }
 
-    /// Allows an origin. It fails without a file.
+    /// Allows an origin. Fails if there is no file.
     pub(crate) fn allow(&self, origin: &str) -> Result<(), ConsentError> {
         self.file.as_ref().map_or(Err(ConsentError::NoFile), |file| file.allow(origin).map(|_| ()))
     }

@@ -15,7 +15,7 @@ pub(super) fn schema() -> Value {
     json!({"type": "string", "enum": words, "description": description})
 }
 
-/// The same as a table in Markdown.
+/// Every code and its meaning, as a table in Markdown.
 pub(super) fn table() -> String {
     let mut table = "| status | code | meaning |\n|---|---|---|\n".to_owned();
     for code in ErrorCode::ALL {

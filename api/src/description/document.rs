@@ -1,4 +1,4 @@
-//! Turns what the macros collected into the document that is sent: texts, ids, shared schemas.
+//! Makes the document that is sent from what the macros collected. Adds texts, ids and shared schemas.
 
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
@@ -56,7 +56,7 @@ pub(super) fn of(collected: OpenApi, task_queue: Described) -> Value {
     schemas["Problem"] = json!(FormProblem::schema());
     schemas["Problems"] = json!(Problems::schema());
     task_queue.schemas.into_iter().for_each(|(name, schema)| schemas[name] = json!(schema));
-    // serde's tag, which the macro does not support on a struct.
+    // The macro does not describe serde's tag of a struct, so it is added here.
     schemas["Finished"]["properties"]["type"] = json!({"type": "string", "enum": ["Finished"], "description": "Always that."});
     document["components"]["securitySchemes"] = permissions::schemes();
     if let Some(paths) = document["paths"].as_object_mut() {
@@ -88,7 +88,8 @@ fn describe(path: &str, item: &mut Value) {
     }
 }
 
-/// Three names below the root belong to our own routes. Queues with these names are found only below `/q`.
+/// Excludes three names from the queues of a path below the root, where they belong to our own routes. Queues with these names
+/// are found only below `/q`.
 fn reserve(operation: &mut Map<String, Value>) {
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for queue in parameters.into_iter().flatten().filter(|one| one["name"] == "queue") {
@@ -120,7 +121,7 @@ fn capital(word: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// Summary and description from a handler's own comment: the first sentence after its routes, and the rest.
+/// The summary is the first sentence of a handler's comment after its routes. The description is the rest.
 fn words(comment: &str) -> (String, String) {
     let comment = comment.split_whitespace().collect::<Vec<_>>().join(" ");
     let said = match comment.split_once("`: ") {

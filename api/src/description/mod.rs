@@ -1,8 +1,8 @@
 //! The description of the API: an OpenAPI 3.1 document made from the handlers, the page that shows it, and the guide.
 //!
 //! Handlers carry `#[utoipa::path]`; `routes!` adds the handler and its description to the router in one step, so neither exists
-//! without the other. The test in `routes/tests.rs` finds routes that were added by a plain `.route()`. Both texts are made once,
-//! at the first request for either. They take a few hundred kilobytes for the life of the process.
+//! without the other. The test in `routes/tests.rs` finds routes that were added by a plain `.route()`. The document and its page
+//! are made once, at the first request for either. They take a few hundred kilobytes for the life of the process.
 
 mod codes;
 mod document;
@@ -26,7 +26,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::app::AppState;
 
-/// Extension member of an operation that also has another path: its main path.
+/// Extension member of an operation under a second path. Its value is the operation's main path.
 pub(crate) const ALIAS: &str = "x-asman-alias-of";
 
 /// The description in its two forms.
@@ -35,7 +35,7 @@ pub(crate) struct Description {
     pub(crate) json: Bytes,
     /// The page.
     pub(crate) html: Bytes,
-    /// What the page may load: only its own style.
+    /// The content policy of the page: it may load only its own style.
     pub(crate) policy: String,
 }
 

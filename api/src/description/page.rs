@@ -1,4 +1,4 @@
-//! The document as a page: no script, one style, and it loads nothing from elsewhere.
+//! Renders the document as a page with one style and no script, which loads nothing from elsewhere.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -76,7 +76,7 @@ pub(super) fn head(title: &str, style: &str) -> Markup {
     }
 }
 
-/// What a page may load: only the style that it contains.
+/// The content policy of a page: it may load only the style that it contains.
 pub(super) fn policy_of(style: &str) -> String {
     let hash = STANDARD.encode(Sha256::digest(style));
     format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -156,7 +156,7 @@ fn address(operation: &Operation<'_>) -> Markup {
     }
 }
 
-/// The members of an object; none for other schemas.
+/// The members of an object; nothing for other values.
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
@@ -198,7 +198,7 @@ fn answer_entry(status: &str, answer: &Value) -> Markup {
     }
 }
 
-/// The example command for it.
+/// The example command for an operation.
 fn curl(operation: &Operation<'_>) -> String {
     let path = operation.path.replace("{queue}", "$QUEUE").replace("{id}", "$JOB").replace("{key}", "my-file");
     let path = path.replace("{item_id}", "tile-1").replace("{stage}", "WAITING").replace("{n_items}", "10");
@@ -216,7 +216,7 @@ fn curl(operation: &Operation<'_>) -> String {
         Some(_) => " --data-binary @file".to_owned(),
         None => String::new(),
     };
-    // Other routes read any body as JSON. This route uses the content type of the client.
+    // The task-queue API uses the content type of the client. Other routes read any body as JSON.
     let is_said = path.contains("/api/v1/queue/") && !body.is_empty();
     let kind = if is_said { " -H 'content-type: application/json'" } else { "" };
     format!("curl {method}\"$ASMAN_API{path}\"{kind}{body}")

@@ -1,10 +1,10 @@
 //! Tokens: how they are sent, and what every route of a queue answers without the right token.
 //!
-//! Added here to all routes at once, by their paths, so that none lacks it.
+//! They are added here to all routes at once, by path, so that no route lacks them.
 
 use serde_json::{Map, Value, json};
 
-/// Paths whose queue is configured and not named.
+/// Start of the paths that do not name a queue, because the configuration names it.
 const TASK_QUEUE: &str = "/api/v1/queue/";
 
 /// The ways to send a token.

@@ -74,7 +74,7 @@ fn response(status: &str, schema: &str, description: &str) -> (String, RefOr<Res
     (status.to_owned(), RefOr::T(response))
 }
 
-/// What every route that reads a queue or a store may answer instead.
+/// The refusals of every route that reads a queue or a store.
 pub(crate) struct Refusals;
 
 impl IntoResponses for Refusals {
@@ -88,7 +88,7 @@ impl IntoResponses for Refusals {
     }
 }
 
-/// Over a limit.
+/// The request is over a limit.
 pub(crate) struct Limited;
 
 impl IntoResponses for Limited {

@@ -67,7 +67,7 @@ pub(crate) struct DefinitionAndJob {
     cursor: Option<String>,
 }
 
-/// What was submitted.
+/// What was submitted: a definition, or the body of an item.
 pub(crate) struct DefinitionOrBody;
 
 impl PartialSchema for DefinitionOrBody {

@@ -56,7 +56,7 @@ pub(super) fn type_of(schema: &Value) -> Markup {
     }
 }
 
-/// What a text or number may be, behind its type.
+/// The bounds of a text or number, in words that follow its type.
 pub(super) fn bounds(schema: &Value) -> String {
     let number = |key: &str| schema[key].as_f64();
     let is_name = schema["pattern"].as_str().is_some_and(|pattern| pattern.starts_with("^[^/"));

@@ -1,5 +1,5 @@
-//! `/llms.txt` and the skill for agents: the guide in the forms that agents look for. Both are made from its pages, so they say
-//! the same.
+//! `/llms.txt` and the skill for agents: the guide in the forms that agents look for. Both are made from the guide's pages, so
+//! they have the same content.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ const PAGE: &str = "agents";
 /// The text by which an agent decides whether the skill is useful.
 const DESCRIPTION: &str = "Run container jobs on Asman compute queues: run a command in an image on a worker, build a Dockerfile, \
     follow logs, fetch outputs. Use it when work needs another machine, a GPU, an isolated container or a shared queue.";
-/// The server of the guide's examples.
+/// Address of the server in the guide's examples.
 const EXAMPLE_ROOT: &str = "http://localhost:8000";
 const INSTALLER: &str = include_str!("install.sh");
 
@@ -42,11 +42,11 @@ pub(crate) fn file(path: &str, root: &str) -> Option<String> {
 /// The skill, made from its page.
 fn of_page(source: &Source, root: &str) -> String {
     let body = linked(&source.text, "references/", "SKILL.md", root);
-    // Quoted, because YAML takes a colon with a space for the start of a value.
+    // The description is quoted, because in YAML a colon with a space would start a value.
     format!("---\nname: asman\ndescription: \"{DESCRIPTION}\"\n---\n\n{body}")
 }
 
-/// Links between pages as links between the skill's files, and all other links and addresses as those of this server.
+/// Turns links between pages into links between the skill's files, and all other links and addresses into those of this server.
 fn linked(text: &str, folder: &str, skill: &str, root: &str) -> String {
     let text = GUIDE.sources.iter().fold(text.to_owned(), |text, Source { name, .. }| {
         let target = if *name == PAGE { skill.to_owned() } else { format!("{folder}{name}.md") };

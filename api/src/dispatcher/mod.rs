@@ -1,8 +1,9 @@
 //! Gives waiting jobs to waiting workers: one statement per tick answers the requests of all queues.
 //!
-//! Comes in: claim requests of workers (long polls) and hints that a queue has something to claim. Goes out: claims, each to exactly
-//! one request. At most [`STATEMENTS_MAX`] claim statements run at once. Requests and hints that arrive meanwhile form the next one, so
-//! an idle system claims at once and a loaded one claims in hundreds. Two statements never claim from the same queue.
+//! Comes in: claim requests of workers (long polls) and hints that a queue has something to claim. Goes out: claims, each to
+//! exactly one request. At most [`STATEMENTS_MAX`] claim statements run at once. Requests and hints that arrive meanwhile form
+//! the next statement, so an idle system claims at once and a loaded one claims hundreds of jobs together. Two statements never
+//! claim from the same queue.
 //!
 //! Invariant: a claim whose client went away is released at once. A claim whose answer is lost on the way is released when the
 //! worker's heartbeat does not name it. Bounds: [`REQUESTS_MAX`] requests wait, [`SLOTS_PER_STATEMENT`] jobs a statement.
@@ -27,17 +28,17 @@ use waiting::{Batch, Waiting};
 
 /// Most claim statements at once.
 const STATEMENTS_MAX: usize = 2;
-/// Requests and hints between the handlers and the dispatcher.
+/// Most requests and hints that wait between the handlers and the dispatcher.
 const REQUESTS_MAX: usize = 50_000;
 /// Most jobs that one statement claims.
 const SLOTS_PER_STATEMENT: usize = 1_000;
 
 /// Time between the starts of two tidy-ups. Each scans the classes of its queues and usually finds nothing to do.
 const TIDY_PAUSE: Duration = Duration::from_secs(1);
-/// Of the claim statements for many queues, a random one in so many also looks which of its queues need a tidy-up. A look costs an
-/// index descent for each queue, which is a tenth of the claim.
+/// Of this many claim statements for many queues, a random one also checks which of its queues need a tidy-up. This check costs
+/// an index descent for each queue, a tenth of the cost of the claim.
 const LOOKS: u32 = 8;
-/// A statement for at most so many queues always looks, because its look costs little.
+/// A statement for at most this many queues always makes this check, because it costs little there.
 const QUEUES_ALWAYS_LOOKED_AT: usize = 16;
 
 /// A worker's claim request that waits for jobs.
@@ -46,7 +47,7 @@ pub(crate) struct WaitingRequest {
     pub(crate) qid: Qid,
     pub(crate) worker: WorkerDescription,
     pub(crate) free: Free,
-    /// Whether to answer after the first look, even without jobs.
+    /// Whether to answer after the first statement, even without jobs.
     pub(crate) no_wait: bool,
     pub(crate) reply: oneshot::Sender<Vec<ClaimedRow>>,
 }
@@ -55,7 +56,7 @@ pub(crate) struct WaitingRequest {
 enum Message {
     Request(Box<WaitingRequest>),
     Claimable(Qid),
-    /// Hints were lost: any queue may have something.
+    /// Hints were lost: any queue may have something to claim.
     AnyClaimable,
     /// The process stops: finish what is in progress, and report it.
     Stop(oneshot::Sender<()>),
@@ -78,7 +79,7 @@ struct Context {
 }
 
 impl Dispatcher {
-    /// Starts the task. `poll` is how often it looks at queues with waiting workers without a hint.
+    /// Starts the task. `poll` is how often it tries the waiting requests without a hint.
     pub(crate) fn start(background: &Background, db: Db, hub: Hub, notifier: Notifier, poll: Duration) -> Self {
         let (messages, inbox) = mpsc::channel(REQUESTS_MAX);
         let context = Context { db, hub, notifier, messages: messages.downgrade() };
@@ -117,7 +118,7 @@ impl Dispatcher {
         let no_wait = wait.is_zero();
         let request = WaitingRequest { qid, worker, free, no_wait, reply };
         self.messages.send(Message::Request(Box::new(request))).await.map_err(|_| ApiError::Stopping)?;
-        // Without a wait there is still one look at the database, which may take some time.
+        // Without a wait the request is still tried in one statement, which may take some time.
         let timeout = if no_wait { limits::WAIT_MAX } else { wait };
         match tokio::time::timeout(timeout, &mut claimed).await {
             Ok(Ok(rows)) => Ok(rows),
@@ -159,7 +160,7 @@ async fn run(context: Context, mut inbox: mpsc::Receiver<Message>, poll: Duratio
                     deliver(&context, &mut waiting, &mut releases, batch, claims.map(|claims| claims.rows));
                 }
                 Err(error) => {
-                    // Otherwise its queues would never be looked at again.
+                    // The dispatcher must end too: the queues of this statement would never be tried again.
                     tracing::error!(%error, "a claim statement's task ended");
                     return;
                 }
@@ -204,8 +205,8 @@ fn take(waiting: &mut Waiting, message: Message) -> Option<oneshot::Sender<()>> 
     None
 }
 
-/// Processes that poll at the same time would reach the database at the same time. The pause is never longer than `poll`, which
-/// bounds the cost of a lost hint.
+/// A random pause, so that the processes do not all poll at the same time. It is never longer than `poll`, which bounds the
+/// cost of a lost hint.
 fn jittered(poll: Duration) -> Duration {
     poll.mul_f64(rand::rng().random_range(0.5..1.0))
 }
@@ -225,7 +226,7 @@ async fn run_statement(db: Db, batch: Batch) -> (Batch, Option<Claims>) {
     }
 }
 
-/// Removes the classes that no connected worker can run, and those without a waiting job, from the claims' way.
+/// Deletes the classes without a waiting job, and hides from claims the classes that no connected worker can run.
 async fn tidy(db: Db, queues: HashSet<Qid>) {
     for qid in queues {
         loop {
@@ -268,7 +269,8 @@ async fn release_orphans(context: Context, orphans: Vec<ClaimedRow>) {
                 context.notifier.hint(key.qid, Kinds::STATES | Kinds::CLAIMABLE);
                 // The notifier tells the other processes. This process's own workers should not wait for the poll.
                 if let Some(messages) = context.messages.upgrade() {
-                    // It never waits, because the dispatcher may be waiting for it. The poll compensates for a lost hint.
+                    // `try_send` does not wait, because the dispatcher may be waiting for this task. The poll compensates for a
+                    // lost hint.
                     let _ = messages.try_send(Message::Claimable(key.qid));
                 }
             }

@@ -42,11 +42,12 @@ pub(super) struct Batch {
     waiters: HashMap<Qid, Vec<Waiter>>,
 }
 
-/// Requests by queue. While a statement works on a queue, its other requests stay here and no second statement starts for it.
+/// Requests by queue. While a statement works on a queue, the queue's other requests stay here and no second statement starts
+/// for the queue.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     queues: HashMap<Qid, Vec<Waiter>>,
-    /// Queues to look at, in order; `is_marked` is the same as a set.
+    /// Queues whose requests must be tried, in order. `is_marked` contains the same queues as a set.
     marked: VecDeque<Qid>,
     is_marked: HashSet<Qid>,
     in_flight: HashSet<Qid>,
@@ -64,7 +65,7 @@ impl Waiting {
         self.enlist(qid);
     }
 
-    /// Something may wait in the queue: its requests must be tried again.
+    /// Marks a queue in which a job may wait: its requests must be tried again.
     pub(super) fn mark(&mut self, qid: Qid) {
         if let Some(waiters) = self.queues.get_mut(&qid) {
             waiters.iter_mut().for_each(|waiter| waiter.tried = Tried::No);
@@ -74,7 +75,7 @@ impl Waiting {
         }
     }
 
-    /// The same for every queue, when the poll compensates for lost hints.
+    /// Marks every queue, because hints may have been lost.
     pub(super) fn mark_all(&mut self) {
         self.queues.retain(|_, waiters| {
             waiters.retain(|waiter| !waiter.request.reply.is_closed());
@@ -176,8 +177,8 @@ impl Waiting {
         orphans
     }
 
-    /// After a statement that found something there may be more. After one that found nothing, other requests of the queue have
-    /// their turn.
+    /// Marks the queue again if a request is left to try. After a statement that found jobs, there may be more. After one that
+    /// found nothing, other requests of the queue have their turn.
     fn look_on(&mut self, qid: Qid, is_served: bool) {
         let is_remarked = self.is_marked.contains(&qid);
         let Some(waiters) = self.queues.get_mut(&qid) else { return };

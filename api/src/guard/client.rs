@@ -28,7 +28,7 @@ pub(crate) enum RequestError {
     /// The request may not be sent.
     #[error("the URL {0}")]
     Forbidden(#[from] Forbidden),
-    /// The receiver did not answer with 2xx. It may have said how long to wait.
+    /// The receiver did not answer with 2xx. The duration is the wait that it asked for, if any.
     #[error("answered with status {}", .0.as_u16())]
     Status(StatusCode, Option<Duration>),
     /// The receiver did not answer in time.

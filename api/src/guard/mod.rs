@@ -1,4 +1,5 @@
-//! The only way to send requests to addresses that users gave: [`GuardedClient`], which connects to what [`egress`] permits.
+//! The only way to send requests to addresses that users gave: [`GuardedClient`], which connects only to addresses that
+//! [`egress`] permits.
 
 mod client;
 
@@ -21,7 +22,7 @@ pub(crate) enum Forbidden {
     /// It contains credentials, which would be stored.
     #[error("contains a user name or a password; remove them")]
     UserInfo,
-    /// It may not be connected to.
+    /// Connections to it are not permitted.
     #[error(transparent)]
     Destination(#[from] egress::Forbidden),
 }
@@ -35,7 +36,7 @@ pub(crate) enum InvalidCallback {
     /// Over the limit.
     #[error("the payload of the callback `{0}` is larger than {max} KiB", max = limits::CALLBACK_PAYLOAD_BYTES_MAX / 1024)]
     PayloadTooLarge(&'static str),
-    /// The database's JSON cannot store it.
+    /// Its payload contains a NUL character, which the database's JSON cannot store.
     #[error("the payload of the callback `{0}` contains a NUL character; remove it")]
     PayloadNul(&'static str),
 }
@@ -63,7 +64,7 @@ pub(crate) fn check_callbacks(callbacks: &mut Callbacks, guard: Guard) -> Result
     for (kind, callback) in [("queued", &mut callbacks.queued), ("finished", &mut callbacks.finished)] {
         let Some(Callback { url, payload }) = callback else { continue };
         *url = check(guard, url).map_err(|cause| InvalidCallback::Url(kind, cause))?.into();
-        // Percent-encoding may have made it longer.
+        // Percent-encoding may have made the URL longer.
         if url.len() > limits::CALLBACK_URL_BYTES_MAX {
             return Err(InvalidCallback::Url(kind, Forbidden::TooLong));
         }

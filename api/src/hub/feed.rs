@@ -1,8 +1,9 @@
 //! The messages of queues with client sockets: made once a tick for any number of sockets.
 //!
-//! Changes are read from the events that each queue's cursor has not seen, each once. A change that is committed during a long
-//! read may come twice, which is harmless. Clients get every state that a job had, in order: the states that it has left by the
-//! time of the read come first. When a job disappears from listings, clients get a whole snapshot, as existing clients expect.
+//! Each event that the cursor of a queue has not seen is read once. A change that is committed during a long read may come
+//! twice, which is harmless. Clients get every state that a job had, in order: first the states that the job has left by the
+//! time of the read, then its present state. When a job disappears from listings, clients get a whole snapshot, as existing
+//! clients expect.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -53,7 +54,7 @@ impl Hub {
         self.with(|channels| {
             if let Some(channel) = channels.get_mut(&qid) {
                 channel.feed.start(cursor, running, logs);
-                // Hints that came before there was a cursor had no effect.
+                // Earlier hints had no effect, because there was no cursor.
                 channel.mark(Kinds::STATES);
             }
         });
@@ -115,7 +116,7 @@ impl Hub {
             }
             rows.retain(|row| !told.ahead.contains(&(row.qid, row.job_id.clone())));
             self.send_changed(rows).await?;
-            // Items may be deleted without a trace.
+            // A deleted item has no row that could be sent, so clients get a snapshot.
             for qid in thinned {
                 let text = self.snapshot(qid).await?;
                 self.send(qid, text);
@@ -147,7 +148,7 @@ impl Hub {
             // Items that are not container jobs are not shown here.
             let (listed, vanished): (Vec<_>, Vec<_>) = rows.into_iter().filter(|row| !row.is_item).partition(JobRow::is_listed);
             let has_vanished = !vanished.is_empty();
-            // Deleted jobs are of no use in a worker's cache.
+            // Workers need not keep vanished and cancelled jobs in their cache.
             let cancelled = listed.iter().filter(|row| row.reason() == Some(Reason::Cancelled));
             for row in vanished.iter().chain(cancelled) {
                 let namespace = row.namespace.clone().unwrap_or_else(|| Namespace::SHARED.to_owned());
@@ -199,7 +200,7 @@ impl Hub {
     }
 
     fn send(&self, qid: Qid, text: Arc<str>) {
-        // No receiver: the last socket has closed in the meantime.
+        // Sending fails only if the last socket has closed in the meantime.
         self.with(|channels| channels.get(&qid).map(|channel| channel.messages.send(text)));
     }
 }
@@ -210,7 +211,7 @@ impl Channel {
     }
 }
 
-/// Cursors behind all present lines.
+/// For each running job, a cursor after its last stored line.
 async fn read_to_the_end(db: &Db, qid: Qid, running: &HashMap<String, i64>) -> Result<HashMap<String, (i64, i32)>> {
     let job_ids: Vec<&str> = running.keys().map(String::as_str).collect();
     let last = db.last_logs(qid, &job_ids).await?;

@@ -10,7 +10,7 @@ use sql::{Db, JobRow, Result};
 /// A log message with this many lines gets no further chunk.
 const LINES_JOINED_MAX: usize = 1_000;
 
-/// A message for these jobs, which were read at this place of the history.
+/// A message for these jobs, which were read at this position in the history.
 pub(super) fn jobs_message(rows: &[JobRow], cursor: Option<StateCursor>) -> JobsMessage {
     let jobs: BTreeMap<_, _> = rows.iter().map(|row| (row.job_id.clone(), row.to_job())).collect();
     JobsMessage { state: Jobs { jobs }, is_subset: false, is_past: false, cursor }
@@ -39,7 +39,7 @@ pub(crate) async fn workers_message(db: &Db, qid: Qid, lease: Duration) -> Resul
     Ok(text_of(&ServerMessage::Workers(WorkersMessage { workers })))
 }
 
-/// The part of the message that decides whether anything changed: every heartbeat changes `time`.
+/// The message without its times, to find out whether anything else changed: every heartbeat changes `time`.
 pub(super) fn without_times(text: &str) -> Arc<str> {
     let mut value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let workers = value.pointer_mut("/payload/workers").and_then(|workers| workers.as_array_mut());

@@ -4,9 +4,9 @@
 //! wake-up to every task that waits on a queue ([`Watch`]) and, for queues with client sockets, the messages themselves, made
 //! once a tick for any number of sockets ([`feed`]).
 //!
-//! Invariants: a message contains what the database contained after the hint; a hint only says where to look. Subscribing comes
-//! before reading, so no change is missed. Each queue's messages wait in a ring of [`RING`]. A socket that lags behind gets a
-//! fresh snapshot instead.
+//! Invariants: a message contains what the database contained after the hint; a hint contains no data, only which queue
+//! changed. Subscribing comes before reading, so no change is missed. Each queue's messages wait in a ring of [`RING`]. A
+//! socket that lags behind gets a fresh snapshot instead.
 
 mod feed;
 mod message;
@@ -27,7 +27,7 @@ pub(crate) use message::{text_of, workers_message};
 
 /// Most messages that a slow socket may be behind.
 const RING: usize = 64;
-/// A snapshot lists thousands of jobs.
+/// Most snapshots that are read at a time: each may list thousands of jobs.
 const SNAPSHOTS_MAX: usize = 2;
 
 /// The hub's state of one watched queue.
@@ -42,7 +42,7 @@ struct Channel {
     feed: position::Position,
     /// The last snapshot, and when its read began; locked during a read.
     reading: Reading,
-    /// Each worker socket among the receivers has a clone.
+    /// Each worker socket has a clone, so that worker sockets can be counted.
     workers: WorkerSocket,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Hub {
     wake: Arc<Notify>,
     db: Db,
     lease: Duration,
-    /// Most snapshots of different queues that are read at a time.
+    /// Limits how many snapshots of different queues are read at a time.
     snapshots: Arc<Semaphore>,
 }
 
@@ -81,7 +81,7 @@ impl Hub {
         work(&mut self.channels.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Something changed in a queue.
+    /// Records that something changed in a queue.
     pub(crate) fn hint(&self, qid: Qid, kinds: Kinds) {
         let is_watched = self.with(|channels| channels.get_mut(&qid).map(|channel| channel.mark(kinds)).is_some());
         if is_watched {
@@ -89,7 +89,7 @@ impl Hub {
         }
     }
 
-    /// Anything may have changed: hints were lost.
+    /// Marks every watched queue, because hints were lost and anything may have changed.
     pub(crate) fn resync(&self) {
         self.with(|channels| channels.values_mut().for_each(|channel| channel.mark(Kinds::all())));
         self.wake.notify_one();

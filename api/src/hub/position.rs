@@ -21,19 +21,19 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// A client watches: events after this position and lines after these cursors matter from now on.
+    /// Starts to watch the queue for a client: from now on events after this position and lines after these cursors matter.
     pub(super) fn start(&mut self, cursor: EventCursor, running: HashMap<String, i64>, logs: HashMap<String, (i64, i32)>) {
         self.cursor.get_or_insert(cursor);
         self.running.extend(running);
         self.logs.extend(logs);
     }
 
-    /// A hint makes the stored snapshot outdated.
+    /// Forgets the stored snapshot, because it is outdated.
     pub(super) fn forget_snapshot(&mut self) {
         self.snapshot = None;
     }
 
-    /// Jobs whose log lines matter: those that run, and those that ended since the last tick.
+    /// Adds the jobs whose log lines matter: those that run, and those that ended since the last tick.
     pub(super) fn note_running(&mut self, rows: &[JobRow]) {
         let alive = rows.iter().filter(|row| row.state() != JobState::Queued);
         self.running.extend(alive.map(|row| (row.job_id.clone(), row.queued_ms())));

@@ -19,7 +19,7 @@ impl Hub {
         if let Some(kept) = kept() {
             return Ok(kept);
         }
-        // Many sockets that connect or lag at the same time share one read, which must not be older than their request.
+        // Many sockets that connect or lag at the same time share one read. It must have begun after their request.
         let asked = Instant::now();
         let reading = self.with(|channels| channels.get(&qid).map(|channel| Arc::clone(&channel.reading))).unwrap_or_default();
         let mut last = reading.lock().await;
@@ -35,13 +35,13 @@ impl Hub {
 
     async fn read_snapshot(&self, qid: Qid) -> Result<Snapshot> {
         let marks = self.with(|channels| channels.get(&qid).map(|channel| *channel.marks.borrow()));
-        // The list contains at least what had happened here.
+        // The list is read after the cursor, so it contains at least everything up to the cursor.
         let cursor = self.db.event_horizon(qid).await?.state_cursor();
         let rows = self.db.list_jobs(qid).await?;
         let text = text_of(&ServerMessage::JobStates(jobs_message(&rows, cursor)));
         self.with(|channels| {
             let Some(channel) = channels.get_mut(&qid) else { return };
-            // It is kept only if nothing happened during the read.
+            // The snapshot is kept only if no hint came during the read.
             if Some(*channel.marks.borrow()) == marks {
                 channel.feed.snapshot = Some(Arc::clone(&text));
             }

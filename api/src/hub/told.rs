@@ -8,9 +8,9 @@ use sql::{ChangedRow, JobRow};
 /// The earlier states of jobs, in addition to the present ones.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// The states that the jobs had and have left again, in messages in the same order.
+    /// The states that the jobs had and have left again, in the order in which their messages are sent.
     pub(super) left: Vec<(Qid, BTreeMap<String, Job>)>,
-    /// Jobs whose newest change came after the events were read: its own event will report it.
+    /// Jobs whose newest change came after the events were read. The event of this change will report it.
     pub(super) ahead: HashSet<(Qid, String)>,
 }
 

@@ -12,7 +12,7 @@ use protocol::ErrorCode;
 
 use crate::error::ApiError;
 
-/// Most keys. Beyond it this limit does not apply to new keys: refusing all of them would help an attacker.
+/// Most keys. While there are this many, the limit does not apply: refusing all new keys would help an attacker.
 const KEYS_MAX: usize = 200_000;
 /// Full buckets are removed after this many uses.
 const CLEAN_EVERY: u32 = 1_024;
@@ -38,7 +38,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         Self { name, code, limiter, clock: DefaultClock::default(), n_uses: AtomicU32::new(0) }
     }
 
-    /// Takes one token, or returns when the next one is available.
+    /// Takes one token. If there is none, refuses with the time until the next one.
     pub(super) fn take(&self, key: &K, sentence: &'static str) -> Result<(), ApiError> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         if self.n_uses.fetch_add(1, Ordering::Relaxed) % CLEAN_EVERY == CLEAN_EVERY - 1 {

@@ -107,7 +107,7 @@ impl Meters {
         }
     }
 
-    /// One submission or cancel.
+    /// Counts one submission or cancel.
     pub(crate) fn submit(&self, caller: &Caller, qid: Qid) -> Result<(), ApiError> {
         if let Some(address) = caller.address {
             self.submits_by_address.take(&address, "this address sends too many requests; slow down")?;
@@ -115,13 +115,13 @@ impl Meters {
         self.submits_by_queue.take(&qid, "this queue gets too many requests; try again later")
     }
 
-    /// One upload.
+    /// Counts one upload.
     pub(crate) fn upload(&self, caller: &Caller) -> Result<(), ApiError> {
         let Some(address) = caller.address else { return Ok(()) };
         self.uploads.take(&address, "this address uploads too many files; slow down")
     }
 
-    /// One more socket, for as long as the slot is kept.
+    /// Counts one more socket, which is open for as long as the caller keeps the slot.
     pub(crate) fn connect(&self, caller: &Caller, qid: Qid) -> Result<SocketSlot, ApiError> {
         if let Some(address) = caller.address {
             self.connects.take(&address, "this address opens sockets too fast; slow down")?;
@@ -129,7 +129,7 @@ impl Meters {
         self.slots.take(caller.address, qid)
     }
 
-    /// One more call that follows a job: it takes a socket's slot for as long as it lasts.
+    /// Takes the slot of a socket for a call that follows a job. The call keeps the slot for as long as it lasts.
     pub(crate) fn follow(&self, caller: &Caller, qid: Qid) -> Result<SocketSlot, ApiError> {
         self.slots.take(caller.address, qid)
     }
@@ -154,7 +154,7 @@ pub(crate) const FULL_RETRY: std::time::Duration = std::time::Duration::from_sec
 /// The sentence for the server's limit and for the limit of the queue's policy.
 pub(crate) const QUEUE_FULL: &str = "the queue is full; submit the job again when some of its waiting jobs have been claimed";
 
-/// A refusal, counted.
+/// Counts a refusal and returns it.
 pub(crate) fn limited(
     limit: &'static str,
     code: ErrorCode,

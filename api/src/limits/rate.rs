@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-/// A number per second, minute or hour, such as `1200/m`. All of them may come at once. A number without a unit is per minute.
+/// A number per second, minute or hour, such as `1200/m`. The whole number may come at once. A number without a unit is per
+/// minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     count: u32,
@@ -65,7 +66,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// A number at the same time; 0 means no limit.
+/// A number of things that exist at the same time; 0 means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count(pub u32);
 

@@ -53,7 +53,7 @@ impl Answer {
         self
     }
 
-    /// Adds a stranger's text between marks. Nothing when it is empty.
+    /// Adds a stranger's text between marks. Adds nothing when the text is empty.
     pub(super) fn data(mut self, what: &str, text: &str) -> Self {
         if !text.is_empty() {
             let (mark, text) = (&self.mark, plain(text));

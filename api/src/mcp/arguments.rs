@@ -15,7 +15,7 @@ pub(super) fn read<A: DeserializeOwned>(arguments: JsonObject) -> Result<A, Refu
     })
 }
 
-/// A sentence that says which argument is wrong, in place of the parser's message.
+/// A sentence that names the wrong argument, in place of the parser's message.
 fn refusal(path: &str, said: &str) -> Refusal {
     let quoted = said.split('`').nth(1).unwrap_or_default();
     let inner = if path == "." { quoted.to_owned() } else { format!("{path}.{quoted}") };
@@ -23,7 +23,7 @@ fn refusal(path: &str, said: &str) -> Refusal {
         return Refusal::of_argument(&inner, format!("the argument {inner} is missing"));
     }
     if said.starts_with("unknown field") {
-        // The path ends with the name already.
+        // The path of this error ends with the name already, so `inner` would repeat it.
         let known = said.split_once("expected ").map_or("", |(_, known)| known).replace('`', "").replacen("one of ", "", 1);
         return Refusal::of_argument(quoted, format!("there is no argument {quoted}; the tool takes {known}"));
     }

@@ -33,7 +33,7 @@ pub(super) struct Subject {
 }
 
 impl Call<'_> {
-    /// The queue of the call or of the address, after the check of its permission.
+    /// The queue that the call or the address names. Fails if the caller does not have this permission on it.
     pub(super) async fn queue(&self, named: Option<&str>, right: Right) -> Result<QueueName, Refusal> {
         let queue = match named {
             Some(name) => name.parse().map_err(|error| Refusal::invalid("queue", error))?,
@@ -58,7 +58,7 @@ impl Call<'_> {
         Ok(Subject { qid: queue.qid(), id, queue: Some(queue) })
     }
 
-    /// Where a job stands.
+    /// The row of a job. An item of the task-queue API counts as missing.
     pub(super) async fn job(&self, subject: &Subject) -> Result<JobRow, Refusal> {
         let row = self.app.db.get_job(subject.qid, subject.id.as_str()).await?;
         row.filter(|row| !row.is_item).ok_or_else(|| Refusal::from(NO_JOB).by("jobId"))
@@ -74,7 +74,7 @@ fn no_queue() -> Refusal {
 pub(super) struct Progress<'a> {
     peer: &'a Peer<RoleServer>,
     token: Option<ProgressToken>,
-    /// The caller has cancelled the call or has left.
+    /// Is cancelled when the caller cancels the call or leaves.
     pub(super) gone: &'a CancellationToken,
     n_sent: AtomicU64,
 }
@@ -85,7 +85,7 @@ impl<'a> Progress<'a> {
         Self { peer: &context.peer, token, gone: &context.ct, n_sent: AtomicU64::new(0) }
     }
 
-    /// Sends a numbered progress report. A caller that has left gets none, and the call notices that by itself.
+    /// Sends a numbered progress report. An error is ignored, because the call notices by itself when the caller has left.
     pub(super) async fn tell(&self, message: String) {
         let Some(token) = self.token.clone() else { return };
         let number = self.n_sent.fetch_add(1, Ordering::Relaxed) + 1;

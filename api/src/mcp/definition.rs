@@ -104,7 +104,7 @@ impl Described {
     }
 }
 
-/// Data refs made from texts and data refs.
+/// The inputs as data refs. A text becomes a data ref, and a data ref stays.
 fn files(inputs: JsonObject) -> Result<Value, Refusal> {
     let mut files = JsonObject::new();
     for (name, value) in inputs {

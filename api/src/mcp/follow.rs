@@ -1,7 +1,7 @@
 //! Follows a job: new log lines and states as they come, until the job's end or the end of the wait.
 //!
 //! The lines of one read are sent as one notification, cut to [`TOLD_BYTES_MAX`]. The answer contains the last
-//! [`SHOWN_BYTES_MAX`] of the new lines. Nothing more of a long log is kept in memory.
+//! [`SHOWN_BYTES_MAX`] of the new lines. No more of a long log is kept in memory.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::routes::status::{Waiting, why_waiting};
 pub(super) const WAIT_MAX: u64 = 300;
 /// The default wait: clients usually give up a call after a minute.
 pub(super) const WAIT_DEFAULT: u64 = 45;
-/// How often the job is read without a hint, and a sign of life is sent.
+/// How often the job is read without a hint, and how often a sign of life is sent.
 const POLL: Duration = Duration::from_secs(5);
 /// Bytes of one notification.
 const TOLD_BYTES_MAX: usize = 8 * 1024;
@@ -44,11 +44,11 @@ impl Log {
         self.place.n_lines
     }
 
-    /// The end of a log, after so many earlier lines.
+    /// The last lines of a log, with the number of lines before them.
     pub(super) fn of_end(is_run: bool, lines: &[LogLine], n_omitted: u64) -> Self {
         let text = text_of(lines);
         let (shown, n_cut) = tail(&text, SHOWN_BYTES_MAX);
-        // Lines whose size in bytes is not known: only their existence matters.
+        // The size of the omitted lines in bytes is not known. Their number can stand for it: only zero matters.
         let n_bytes_omitted = n_cut + usize::try_from(n_omitted).unwrap_or(usize::MAX - n_cut);
         Self { is_run, place: LogPlace::after(0), shown: shown.to_owned(), n_bytes_omitted }
     }
@@ -103,7 +103,7 @@ pub(super) fn text_of(lines: &[LogLine]) -> String {
     text
 }
 
-/// Keeps the end of a text, and returns how many bytes were before it.
+/// Cuts a text to its end, and returns how many bytes were removed.
 fn keep_end(text: &mut String, n_bytes: usize) -> usize {
     let n_omitted = tail(text, n_bytes).1;
     text.drain(..n_omitted);
@@ -123,7 +123,7 @@ impl Followed {
     }
 }
 
-/// Follows a job from these positions until its end or for so many seconds, and reports what is new.
+/// Follows a job from these positions until its end or for at most `seconds`, and reports what is new.
 pub(super) async fn follow(
     call: &Call<'_>,
     subject: &Subject,

@@ -1,16 +1,16 @@
 //! The queue for agents: tools, resources and instructions of the Model Context Protocol.
 //!
-//! Comes in: messages of `POST /mcp` (Streamable HTTP) and of `/mcp/ws`; `asman mcp` forwards those of standard input to the first.
+//! Comes in: messages of `POST /mcp` (Streamable HTTP), to which `asman mcp` forwards standard input, and of `/mcp/ws`.
 //! Goes out: calls of the same functions that the REST handlers call, under the same policies and limits.
 //!
 //! # Invariants
 //!
 //! - Each tool exists once ([`tools`]) for all transports.
 //! - No session is kept: a message of `/mcp` is complete in itself, so any process answers it. A socket keeps only its slot.
-//! - A tool that fails answers with a tool error with a sentence and a code, and names a wrong argument. A message that cannot be
+//! - A tool that fails answers with a tool error: a sentence, a code and the name of a wrong argument. A message that cannot be
 //!   read is answered with a JSON-RPC error. Neither ends the session.
-//! - Text that jobs or other submitters wrote is put between marks that it cannot predict ([`answer`]), never next to our own
-//!   words.
+//! - Text that jobs or other submitters wrote is put between marks that its author cannot predict ([`answer`]), never next to
+//!   our own words.
 //! - A call ends after [`follow::WAIT_MAX`]. As many calls may follow a job at once as sockets may be open.
 
 mod answer;

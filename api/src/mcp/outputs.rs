@@ -104,7 +104,8 @@ fn total(response: &Response) -> Option<u64> {
     of_range.or_else(|| text(header::CONTENT_LENGTH)?.parse().ok())
 }
 
-/// The address of an output: a stored file's own address, else the job's. It contains the queue's name only if the call named it.
+/// The address of an output: the file's own address if there is one, else an address below the job's. The latter contains the
+/// queue's name only if the call named it.
 pub(super) fn address(call: &Call<'_>, subject: &Subject, name: &str, reference: &DataRef) -> String {
     let last = name.rsplit('/').next().unwrap_or(name);
     match location(call, reference) {

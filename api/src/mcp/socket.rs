@@ -1,5 +1,5 @@
-//! The same over a WebSocket: one JSON-RPC message in each text frame. A frame that cannot be read is answered, and the socket
-//! stays open.
+//! The Model Context Protocol over a WebSocket: one JSON-RPC message in each text frame. A frame that cannot be read is
+//! answered, and the socket stays open.
 
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Box<ClientJsonRpcMessage>, Value> {
     })
 }
 
-/// A JSON-RPC error. Its data contains the error code that each of our refusals has.
+/// A JSON-RPC error. Its data contains one of our error codes, as every refusal does.
 fn error_of(id: &Value, code: i32, message: &str) -> Value {
     let data = json!({"code": ErrorCode::InvalidBody});
     json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message, "data": data}})

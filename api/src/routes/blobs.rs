@@ -22,7 +22,7 @@ use crate::description::schemas::{Exists, Limited, Missing, Refusals, Stored, To
 use crate::error::{ApiError, refusal};
 use crate::extract::{Parameters, Parts};
 
-/// How long a client is read that keeps sending after its answer.
+/// How long this process reads from a client that keeps sending after its answer.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// How many bytes of such a client are discarded at most.
 const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -95,7 +95,7 @@ pub(crate) async fn put(
         app.blobs.put(&key, n_bytes, body).await?;
         return Ok(Json(json!({"success": true, "key": key})).into_response());
     };
-    // The redirect answers a client that sent `Expect: 100-continue`. Reading its body would tell it to send the body here.
+    // A client that sent `Expect: 100-continue` waits for this answer. Reading its body would make it send the body here.
     if !headers.contains_key(header::EXPECT) {
         drain(body, &DRAINS);
     }

@@ -94,7 +94,8 @@ impl Client {
         }
     }
 
-    /// Submits, cancels or clears. The broadcast is the answer. If the change fails, the client sends it again.
+    /// Submits, cancels or clears a job. The broadcast of the change is the answer. If the change fails, there is no broadcast,
+    /// and the client sends the change again.
     async fn change(&mut self, change: StateChange) -> Result<(), Closed> {
         let Connection { app, queue, caller, .. } = &self.connection;
         let (app, queue) = (app.clone(), queue.clone());
@@ -110,7 +111,8 @@ impl Client {
                         if submitted.outcome != SubmitOutcome::New {
                             return self.connection.send_job(&sent_id).await;
                         }
-                        // The broadcast of its first event acknowledges a new job. For an older job that event may be long past.
+                        // The broadcast of its first event acknowledges a new job. For an older job this event may be long
+                        // past, so the job was sent above.
                         Ok(())
                     }
                     Err(error) => Err(error),
@@ -119,7 +121,7 @@ impl Client {
             (JobState::Finished, _, Some(reason @ (Reason::Cancelled | Reason::Deleted))) => {
                 let namespace = value.namespace.unwrap_or_default();
                 let message = value.message.as_deref();
-                // The broadcast of its end must have the id that this client uses.
+                // `row_id` also notes the id that this client uses, so that the broadcast of the job's end has this id.
                 match self.connection.row_id(&change.job).await {
                     Ok(_) => end_hold(&app, &queue, &change.job, &namespace, reason, message).await.map(|_| ()),
                     Err(error) => Err(error),

@@ -1,5 +1,5 @@
-//! `/consent`: the page on which the user of a machine allows pages of other origins to use it, and revokes that. See
-//! [`crate::consent`] for the attacks that it prevents.
+//! `/consent`: the page on which the user of a machine allows pages of other origins to use it, and revokes these consents.
+//! [`crate::consent`] describes why no other page can allow itself.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -15,7 +15,7 @@ use crate::error::ApiError;
 use crate::extract::Parameters;
 use crate::local::{CONSENT_PATH, ORIGIN_BYTES_MAX, parse_origin};
 
-/// No script, nothing from elsewhere, and not in a frame.
+/// The page runs no script, loads nothing from elsewhere, and cannot be shown in a frame.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const STYLE: &str = include_str!("consent.css");
 /// Size limit of a form: an origin, a token and two words.
@@ -160,7 +160,7 @@ fn document(view: &View<'_>) -> Markup {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                // With the referrer policy of all other pages a browser would not send where the form comes from.
+                // All other pages have the policy `no-referrer`, with which a browser would not send the origin of the form.
                 meta name="referrer" content="same-origin";
                 title { "Who may use this machine - Asman" }
                 style { (maud::PreEscaped(STYLE)) }

@@ -149,8 +149,8 @@ async fn send_output(app: &App, qid: Qid, id: &str, asked: Asked) -> Result<Resp
     send(app, file, asked).await
 }
 
-/// The file of that name, else the one whose name has an extra slash at its start: config files may have absolute names, and a
-/// URL has a slash before the name anyway.
+/// The file of this name, else one whose name differs only in slashes at its start: config files may have absolute names, and
+/// in a URL there is a slash before every name.
 fn named<'a>(files: &(impl Iterator<Item = (&'a String, &'a DataRef)> + Clone), name: &str) -> Option<&'a DataRef> {
     let bare = |text: &'a str| text.trim_start_matches('/');
     let same = files.clone().find(|(key, _)| *key == name);
@@ -203,7 +203,7 @@ async fn stored(app: &App, key: &str, asked: Asked) -> Result<Response, ApiError
         return app.blobs.get(key, Some(FileName::new(last(&name))), request, true).await;
     }
     let mut answer = redirect(&format!("{}?name={}", own.file(key), encoding::segment(last(&name))))?;
-    // It may contain the host name that this client used.
+    // The address may contain the host name that this client used, so no cache may give it to another client.
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
 }
@@ -213,7 +213,7 @@ fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// A stored file is known only by its hash, so the name is added to its address. Every other address stays as it is.
+/// The address of a stored file contains only its hash, so the name is added. Every other address is returned unchanged.
 fn with_name(url: String, name: &str) -> String {
     let is_stored = url.rsplit_once("/f/").is_some_and(|(_, key)| protocol::is_sha256(key));
     if is_stored { format!("{url}?name={}", encoding::segment(last(name))) } else { url }

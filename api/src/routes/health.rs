@@ -41,7 +41,7 @@ pub(crate) async fn readyz(State(app): State<AppState>) -> Response {
     let mut why = None;
     if let Err(error) = app.db.check_ready().await {
         missing.push("database");
-        // The sentences about the schema contain no host and no user.
+        // Only the sentences of these errors are shown: they contain no host and no user.
         why = matches!(error, sql::Error::Schema { .. } | sql::Error::Newer { .. } | sql::Error::Procedures)
             .then(|| error.to_string());
     }

@@ -60,7 +60,8 @@ pub(crate) async fn heartbeat(
     }
 }
 
-/// The last heartbeat of a worker that stops. No answer to one of its claims is in transit.
+/// The last heartbeat of a worker that stops. No answer to a claim is in transit any more, so claims that the worker does not
+/// name are released without a grace period.
 async fn leave(app: &App, qid: Qid, request: &HeartbeatRequest) -> Result<HeartbeatAnswer, ApiError> {
     let answer = compare_claims(app, qid, request, Duration::ZERO).await?;
     if app.db.leave(qid, request.worker_id.as_str()).await? {

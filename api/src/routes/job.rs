@@ -19,9 +19,9 @@ use crate::own_address::OwnAddress;
 use crate::routes::shown::full_job;
 
 pub(crate) const NO_JOB: ApiError = ApiError::Refused(ErrorCode::NoJob, Cow::Borrowed("Job not found"));
-/// The state of a job, or `unknown`: a header of answers that do not contain it.
+/// The header with the state of a job, or `unknown`, in answers that do not contain the state.
 pub(super) const STATE_HEADER: &str = "x-asman-state";
-/// The path of the list that is a page for browsers.
+/// The path at which a browser gets a page in place of the list.
 const PAGE_OF_QUEUE: &str = "/q/{queue}";
 
 /// `GET /q/:queue`, `/q/:queue/j`: list queued and running jobs, and those that finished in the last minute. The first path gives

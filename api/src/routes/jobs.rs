@@ -1,8 +1,8 @@
 //! `/q/:queue/jobs`: every job of a queue, page by page.
 //!
-//! Running jobs come first, then waiting ones, then those that ended, each newest first. A cursor is the list's letter and the
-//! last row's position in it, so every page costs the same. A job that changes its state in the meantime may appear again in a
-//! later list.
+//! Running jobs come first, then waiting ones, then those that ended, each newest first. A cursor consists of the letter of a
+//! list and the position of the last row in this list, so every page costs the same. A job that changes its state in the
+//! meantime may appear again in a later list.
 
 use axum::Json;
 use axum::extract::State;
@@ -23,7 +23,7 @@ pub(crate) const LIMIT_MAX: u8 = 200;
 const LIMIT_DEFAULT: u8 = 50;
 /// Most characters of an image or a command in a row.
 const SHOWN_CHARS: usize = 200;
-/// Microseconds at the end of the year 9999, near the end of PostgreSQL's range.
+/// Largest number in a cursor: the end of the year 9999 in microseconds since 1970, which PostgreSQL accepts as a time.
 const PLACE_MAX: i64 = 253_402_300_799_999_999;
 
 /// The lists in the order in which they are read.
@@ -87,13 +87,13 @@ fn bad_cursor(what: &str) -> ApiError {
     ApiError::refused(ErrorCode::InvalidParameter, format!("the parameter before {what}; leave it out for the first page"))
 }
 
-/// Fills a page from the cursor's list and those that follow it.
+/// Fills a page from the cursor's list and, unless `only_one`, from the lists after it.
 async fn read(db: &Db, qid: Qid, from: Cursor, only_one: bool, limit: u8) -> Result<JobPage, ApiError> {
     let mut data = Vec::new();
     let mut cursor = Some(from);
     let mut room = limit;
     while let Some(at) = cursor {
-        // One row more than the page needs tells whether another page follows.
+        // One row more than the page needs shows whether another page follows.
         let mut rows = at.list.rows(db, qid, at.place.as_ref(), i64::from(room) + 1).await?;
         if rows.len() > usize::from(room) {
             rows.truncate(room.into());
@@ -139,7 +139,7 @@ impl List {
     }
 }
 
-/// The list and the row after which a page begins; without a row it begins at the list's start.
+/// The list and the row after which a page begins. Without a row the page begins at the start of the list.
 #[derive(Debug, PartialEq, Eq)]
 struct Cursor {
     list: List,

@@ -94,10 +94,10 @@ pub(crate) async fn run_logs_anywhere(
     read(&app, look_for(&app, id.as_str(), &caller).await?, true, from.since).await
 }
 
-/// The lines; none for an unknown job, because existing clients expect an empty log. The header tells it from a job without
-/// lines.
+/// The lines; none for an unknown job, because existing clients expect an empty log. [`STATE_HEADER`] distinguishes an unknown
+/// job from a job without lines.
 async fn read(app: &AppState, found: Option<(Qid, String)>, is_run: bool, since: i64) -> Result<Response, ApiError> {
-    // The state is read first: every line of a finished job was stored before its end.
+    // The state is read before the lines: if the job has ended, all its lines are stored.
     let job = match found {
         Some((qid, id)) => app.db.get_job(qid, &id).await?,
         None => None,

@@ -1,4 +1,5 @@
-//! `/mcp`: the queue for agents, by the Model Context Protocol. Each request is one complete message; or a socket.
+//! `/mcp`: the queue for agents, by the Model Context Protocol. A client sends each message as a separate request, or all of
+//! them over a socket.
 
 use std::sync::{Arc, LazyLock};
 
@@ -88,7 +89,7 @@ pub(crate) async fn call(
 static SESSIONS: LazyLock<Arc<NeverSessionManager>> = LazyLock::new(Arc::default);
 
 fn settings(app: &App) -> StreamableHttpServerConfig {
-    // The check of a local API covers hosts and origins for every route.
+    // A local API already checks the host and the origin of every request.
     let config = StreamableHttpServerConfig::default().disable_allowed_hosts().disable_allowed_origins();
     let config = config.with_legacy_session_mode(false).with_json_response(true).with_max_request_body_bytes(MESSAGE_BYTES_MAX);
     config.with_cancellation_token(app.shutdown.child_token())
@@ -137,7 +138,7 @@ pub(crate) async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     if let Some(queue) = &address.queue {
-        // A wrong token is better refused now than by each call.
+        // A wrong token is refused when the socket opens, and not only by each call.
         let may = app.policies.may(queue.qid(), Right::Read, &caller).await?;
         if !may && !app.policies.may(queue.qid(), Right::Submit, &caller).await? {
             app.policies.check(queue.qid(), Right::Read, &caller).await?;

@@ -1,4 +1,4 @@
-//! `…/metaframe.json`: the file that a page reads first when it embeds ours as a metaframe, below any path.
+//! `…/metaframe.json`, below any path: the file that another page reads first when it embeds our page as a metaframe.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, header};
@@ -6,8 +6,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 const METAFRAME: &str = include_str!("../../../web/public/metaframe.json");
-/// Routes whose last part would read this name as a queue or a job. In routes whose last part names a file it stays the name of a
-/// file.
+/// Routes that would read `metaframe.json` as the name of a queue or the id of a job. Routes for files are not listed: there it
+/// is the name of a file.
 const SHADOWED: [&str; 3] = ["/q/{queue}", "/q/{queue}/j/{id}", "/j/{id}"];
 
 /// `GET /metaframe.json`: the file that a page reads first when it embeds ours. Every other path with this ending answers the
@@ -26,7 +26,7 @@ fn description() -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], METAFRAME).into_response()
 }
 
-/// The layer that answers below every path.
+/// The layer that answers `…/metaframe.json` below every path.
 pub(super) async fn answer_anywhere(request: Request, next: Next) -> Response {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_asked_for = is_read && request.uri().path().ends_with("/metaframe.json");

@@ -50,7 +50,7 @@ pub(crate) fn router(app: AppState) -> Router {
         Router::from(described()).fallback(fallback).method_not_allowed_fallback(async || ApiError::Method).with_state(app);
     // The URL contains the queue's name, which is a secret, so it must not be sent on as a referrer.
     let no_referrer = SetResponseHeaderLayer::overriding(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // Headers are mirrored, because `*` would not include `Authorization`.
+    // Every header that a preflight names is allowed by its name, because `*` would not include `Authorization`.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).expose_headers(Any);
     let cors = cors.allow_headers(AllowHeaders::mirror_request());
     let router = router.layer(axum::middleware::from_fn(metaframe::answer_anywhere));
@@ -58,7 +58,7 @@ pub(crate) fn router(app: AppState) -> Router {
     router.layer(axum::middleware::from_fn(error::complete))
 }
 
-/// Every route with its description. With `.route()` the test in `tests` reports the missing description.
+/// Every route with its description. A route that is added by `.route()` has no description, and the test in `tests` fails.
 pub(crate) fn described() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(health::healthz))

@@ -14,7 +14,7 @@ use crate::hub::text_of;
 /// Most ids that are remembered. The oldest are forgotten, and their jobs are named by the queue's id again.
 const NAMES_MAX: usize = 200;
 
-/// The requested jobs: the job's id in the queue, and the id that the client sent.
+/// For each requested job, its id in the queue and the id that the client sent.
 #[derive(Debug, Default)]
 pub(super) struct Names(VecDeque<(String, String)>);
 
@@ -30,7 +30,8 @@ impl Names {
         self.0.push_back((row_id.to_owned(), sent_id.to_owned()));
     }
 
-    /// The message for this client: usually unchanged, and once for each id if a job has several ids.
+    /// The message for this client, usually unchanged. If the client uses several ids for a job, the result may be one message
+    /// for each id.
     pub(super) fn translate(&self, text: Arc<str>) -> Vec<Arc<str>> {
         let other = self.0.iter().filter(|(row, sent)| row != sent);
         let rows: Vec<&str> = other.map(|(row, _)| row.as_str()).filter(|row| text.contains(*row)).collect();

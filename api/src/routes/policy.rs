@@ -14,12 +14,12 @@ use crate::error::ApiError;
 use crate::extract::{Body, QueuePath};
 use crate::hint::Kinds;
 
-/// Most reads of a policy that another client changes at the same time.
+/// How often a change is tried while other clients change the same policy.
 const TRIES: u32 = 3;
 const DAY_SECONDS: u64 = 86_400;
 const DAY: std::time::Duration = std::time::Duration::from_secs(DAY_SECONDS);
 
-/// A part of a policy: absent leaves it as it is, null removes it.
+/// The change of one part of a policy: absent keeps the part, null removes it.
 type Part<T> = Option<Option<T>>;
 
 /// The changes of a policy: an absent part stays as it is, null removes it.
@@ -131,14 +131,14 @@ pub(crate) async fn delete(State(app): State<AppState>, Owner(queue): Owner, cal
     Err(ApiError::WrongToken)
 }
 
-/// The owner that authorized the caller, read again: the permission check may have used an older policy.
+/// Checks the caller again, because the first check may have used an older policy. Returns the hash of the owner's token.
 async fn owner_now(app: &App, qid: Qid, caller: &Caller) -> Result<Option<Vec<u8>>, ApiError> {
     let policy = app.db.policy(qid).await?;
     judge(&policy, Right::Own, caller)?;
     Ok(policy.owner_token_hash)
 }
 
-/// All processes use the new policy from now on, and check whether a pause has ended.
+/// Makes all processes use the new policy and try claims again, because a pause may have ended.
 async fn tell(app: &App, qid: Qid) {
     app.policies.forget(qid).await;
     app.hint(qid, Kinds::POLICY | Kinds::CLAIMABLE);

@@ -18,7 +18,7 @@ use crate::own_address::OwnAddress;
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) state: JobState,
-    /// When it was read.
+    /// The position in the queue's events at which the job was read.
     pub(super) cursor: Option<StateCursor>,
     pub(super) text: Box<RawValue>,
 }
@@ -120,7 +120,7 @@ fn with_addresses<'a>(outputs: &'a str, own: &OwnAddress) -> Result<Cow<'a, str>
 }
 
 fn with_address<'a>(value: &'a RawValue, own: &OwnAddress) -> Result<Cow<'a, RawValue>, ApiError> {
-    // Only a reference to a stored file is short and contains this word.
+    // Only a value with this word can be a reference to a stored file. All others are not parsed.
     let is_candidate = value.get().contains("\"key\"");
     let Some(mut reference) = is_candidate.then(|| serde_json::from_str::<Map<String, Value>>(value.get()).ok()).flatten() else {
         return Ok(Cow::Borrowed(value));

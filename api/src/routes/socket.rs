@@ -27,7 +27,7 @@ const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(30);
 const LOOK_AT_GUESTS: Duration = Duration::from_secs(3);
 
-/// One connected socket and its purpose.
+/// One connected socket, with its queue and its caller.
 pub(crate) struct Connection {
     pub(crate) app: AppState,
     pub(crate) queue: QueueName,
@@ -36,7 +36,7 @@ pub(crate) struct Connection {
     pub(crate) caller: Caller,
     /// The permission that the caller needs for as long as the socket lives.
     right: Right,
-    /// How many messages it may send. Workers are not limited, because their jobs' logs come as messages.
+    /// Limits the messages that the client may send. `None` for workers, because the logs of their jobs come as messages.
     messages: Option<MessageBucket>,
     /// The ids that its client uses for its jobs.
     names: Names,
@@ -155,15 +155,16 @@ impl Connection {
         Ok(None)
     }
 
-    /// The client closes the socket: its own Close frame, which the library has prepared, is sent back.
+    /// The client closes the socket. The library has prepared the Close frame that answers it, and sends this frame while the
+    /// rest is read.
     async fn answer_close(&mut self) -> Result<Option<Utf8Bytes>, Closed> {
         let end = async { while let Some(Ok(_)) = self.socket.recv().await {} };
         let _ = tokio::time::timeout(self.app.config.send_timeout.0, end).await;
         Err(Closed)
     }
 
-    /// When [`Connection::look`] runs: three times before a silent socket is closed, and not at once, because that would reset
-    /// the count of a flood.
+    /// When [`Connection::look`] runs. It runs three times before a silent socket is closed. The first time is not at once,
+    /// because each run resets the count of ignored messages.
     pub(crate) fn looks(&self) -> Interval {
         let idle = self.app.config.limits.socket_idle.0;
         // A guest must be disconnected soon after its consent was revoked.
@@ -249,20 +250,20 @@ impl Connection {
         Ok(row_id)
     }
 
-    /// The same for a known id.
+    /// Does the same for a caller that knows the id in the queue.
     pub(crate) fn note_name(&mut self, row_id: &str, sent_id: &str) {
         self.names.note(row_id, sent_id);
     }
 
     pub(crate) async fn send_snapshot(&mut self) -> Result<(), Closed> {
-        // A short outage of the database does not close the socket: the next full tick sends a snapshot.
+        // A short outage of the database does not close the socket: the hub regularly sends a snapshot to all sockets.
         match self.app.hub.snapshot(self.queue.qid()).await {
             Ok(text) => self.send(text).await,
             Err(_) => Ok(()),
         }
     }
 
-    /// `JobStateUpdates` with that job; without any job when it is unknown.
+    /// Sends `JobStateUpdates` with this job, or without any job if this one is unknown or not listed.
     pub(crate) async fn send_job(&mut self, job_id: &JobId) -> Result<(), Closed> {
         let Ok(row_id) = self.row_id(job_id).await else { return Ok(()) };
         let Ok(row) = self.app.db.get_job(self.queue.qid(), &row_id).await else { return Ok(()) };

@@ -50,7 +50,7 @@ pub(crate) async fn status(State(app): State<AppState>, Reader(queue): Reader) -
     })))
 }
 
-/// Written without a decimal point.
+/// The number as an integer, which JSON shows without a decimal point.
 #[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
 const fn whole(number: f64) -> i64 {
     number as i64
@@ -93,7 +93,8 @@ impl Waiting {
     }
 }
 
-/// Why each of the next jobs still waits. The rows come class by class, but jobs run in the order of their submission.
+/// Why each of the next jobs still waits. The rows come class by class, so they are first sorted into the order in which jobs
+/// run.
 fn waiting(rows: &[JobRow], workers: &[WorkerRow], is_paused: bool) -> Vec<Waiting> {
     let all = in_order(rows).into_iter().take(EXPLAINED_MAX).enumerate();
     all.map(|(before, row)| explain(before, row, workers, is_paused)).collect()
@@ -110,7 +111,7 @@ fn explain(before: usize, row: &JobRow, workers: &[WorkerRow], is_paused: bool) 
     Waiting { job_id: row.job_id.clone(), position: before + 1, code, why }
 }
 
-/// Why one job still waits; `None` if it does not wait or is beyond the queue's list.
+/// Why one job still waits. `None` if the job does not wait or is not in the queue's list, which has a limit.
 pub(crate) async fn why_waiting(app: &App, qid: Qid, job_id: &str) -> Result<Option<Waiting>, ApiError> {
     let rows = app.large.read(app.db.list_jobs(qid)).await?;
     let place = in_order(&rows).into_iter().enumerate().find(|(_, row)| row.job_id == job_id);

@@ -1,7 +1,7 @@
 //! `GET /q/:queue/j/:id/stream`: one job's log and states as server-sent events, from the first line to the end.
 //!
 //! Event ids are `<build lines>.<run lines>`: a client that reconnects with `Last-Event-ID` continues where it stopped, on any
-//! process. Every line of a job is stored before its end, so `final` comes after the last line.
+//! process. Every line of a job is stored before the job's end, so `final` comes after the last line.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Default for Cursor {
 }
 
 impl Cursor {
-    /// Reads `Last-Event-ID`; anything else starts at the first line.
+    /// Reads `Last-Event-ID`. Without a readable one the stream starts at the first line.
     fn from_headers(headers: &HeaderMap) -> Self {
         let id = headers.get("last-event-id").and_then(|value| value.to_str().ok());
         let (build, run) = id.and_then(|id| id.split_once('.')).unwrap_or_default();
@@ -105,7 +105,7 @@ fn follow(
             // The policy may have changed since the reader connected.
             if matches!(app.policies.may(qid, Right::Read, &caller).await, Ok(false)) { return }
             if !app.consents.still_admits(caller.guest) { return }
-            // The state is read before the lines: see the header. A failed read is repeated.
+            // The state is read before the lines: if the job has ended, all its lines are stored. A failed read is repeated.
             let Ok(job) = app.db.get_job(qid, &id).await else {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 if app.shutdown.is_cancelled() { return }
@@ -141,10 +141,10 @@ fn follow(
     }
 }
 
-/// The states of one submission that were sent to a reader, except its end.
+/// Which states of one submission were sent to a reader. The end is not counted.
 #[derive(Debug, Default)]
 struct Told {
-    /// When the job was submitted, and how often it was claimed, at the last read.
+    /// At the last read: when the job was submitted, how often it was claimed, and its state.
     seen: Option<(i64, i16, JobState)>,
     n_states: usize,
     /// The reader has reconnected: earlier states are not sent again.
@@ -166,7 +166,7 @@ impl Told {
         let history = app.db.job_history(job.qid, &job.job_id).await.unwrap_or_default();
         let first = history.iter().rposition(|entry| entry.event == "queued").unwrap_or(0);
         let mut states: Vec<JobState> = history[first..].iter().map(|entry| entry.state).collect();
-        // Old events may be deleted.
+        // Old events may be deleted. Then only the present state is known.
         if states.is_empty() {
             states.push(job.state());
         }

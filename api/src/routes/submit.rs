@@ -31,8 +31,9 @@ pub(crate) async fn submit(
     Ok(Json(json!({"success": true, "jobId": job_id})))
 }
 
-/// Checks and queues a job. Returns its id, and whether the queue had it before. A client may send any id. If the id is the hash
-/// of the definition by either rule, it counts as the definition's, and later messages use the id that the client sent.
+/// Checks and queues a job. Returns the id under which the queue stores it, and whether the queue had it before. A client may
+/// send any id. If the sent id is the hash of the definition by either rule, the definition's own id replaces it, and later
+/// messages to the client still use the sent id.
 pub(crate) async fn enqueue(app: &App, queue: &QueueName, job: EnqueueJob) -> Result<sql::Submitted, ApiError> {
     let definition = ParsedDefinition::parse(job.definition.get()).map_err(ApiError::invalid)?;
     let control = job.control.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! No route without its description.
+//! Checks that the document describes every route, and only routes that are served.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
@@ -30,7 +30,7 @@ fn served() -> BTreeSet<(String, String)> {
     served
 }
 
-/// Replaces the router's patterns of the task-queue API, which parses paths by itself, by its routes.
+/// Replaces the router's patterns for the task-queue API by the routes of this API, which parses paths by itself.
 fn below_mounts(served: &mut BTreeSet<(String, String)>) {
     for mount in [MOUNT, MOUNT_OF_QUEUE] {
         for end in ENDS {

@@ -4,10 +4,10 @@
 //! - A file below `assets/` has the hash of its content in its name and may be cached for ever; the page itself is always
 //!   requested again.
 //! - The page loads code from this server only, and any other page may show it in a frame, as a metaframe.
-//! - A path that names a script, a text or an icon never returns the page. A service worker of an earlier client at this address
-//!   gets one that removes it (`/sw.js`, `/registerSW.js`).
-//! - Every address in it is relative, so that it works behind a proxy at any path. The page of a deeper path gets its `../`s
-//!   here.
+//! - A path that names a script, a text or an icon never returns the page. `/sw.js` and `/registerSW.js` replace the service
+//!   worker of an earlier client at this address by one that removes it.
+//! - Every address in the page is relative, so that the page works behind a proxy at any path. For a deeper path `page` adds
+//!   `../` to the addresses.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};

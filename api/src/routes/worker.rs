@@ -55,7 +55,8 @@ pub(crate) async fn claim(
     if free.jobs == 0 {
         return Ok(Json(ClaimAnswer { jobs: Vec::new(), is_paused: app.policies.is_paused(qid).await? }));
     }
-    // Shorter than the lease, so that a silent worker that loses its jobs has no old request waiting that would get them again.
+    // The wait is shorter than the lease: when a silent worker loses its jobs, no old request of it is left that would get them
+    // again.
     let wait = request.wait.0.min(limits::WAIT_MAX).min(app.config.lease.0 / 2);
     let rows = tokio::select! {
         rows = app.dispatcher.claim(qid, request.worker, free, wait) => rows?,
@@ -203,7 +204,7 @@ struct Why {
 }
 
 impl Why {
-    /// A known code implies its fault. A code of a later release comes with its fault.
+    /// A known code implies its fault. For a code of a later release, which is unknown here, the worker sends the fault.
     fn read(code: Option<String>, fault: Option<EndFault>, message: Option<String>) -> Result<Self, ApiError> {
         if let Some(code) = code.as_deref().filter(|code| !is_end_code(code)) {
             let shown: String = code.chars().take(80).collect();

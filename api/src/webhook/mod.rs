@@ -1,8 +1,8 @@
 //! Tells submitters about the states of their jobs.
 //!
 //! Comes in: deliveries that are due, from the outbox that `asman.submit` and the end of a job fill in their own transactions.
-//! Goes out: one POST a try. Any process takes any delivery: the others leave a taken row alone for [`Config::webhook_lease`], so
-//! that the delivery of a dead sender becomes available again. Deliveries happen at least once, with the same id at every try.
+//! Goes out: one POST a try. Any process may take any delivery. Others leave a taken row alone for [`Config::webhook_lease`];
+//! then a dead sender's delivery is available again. Deliveries happen at least once, with the same id at every try.
 //!
 //! Invariants: a delivery is visible only after the commit that made it due; no transaction is open during a request to a
 //! receiver; a row is taken only when its try can begin at once; hosts take turns, so a slow host does not block others. Bounds:
@@ -41,7 +41,7 @@ const REST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_hours(1);
 /// How often the size of the outbox is measured.
 const MEASURE: Duration = Duration::from_secs(15);
-/// How many seconds a try's result is kept that cannot be stored; then the try is repeated.
+/// How often storing a try's result is attempted, once a second. After that the result is lost, and the try is repeated.
 const NOTE_TRIES: u32 = 5;
 
 const NOTES: Bounds = Bounds { items_max: 500, weight_max: usize::MAX, in_flight: 1 };
@@ -52,7 +52,7 @@ impl Weight for WebhookTry {
     }
 }
 
-/// Handle of the batcher that stores the results of tries: whether the delivery was given up, or that nothing could be stored.
+/// The batcher that stores the results of tries. It returns whether the delivery was given up, or none if it stored nothing.
 type Notes = Batcher<WebhookTry, Option<bool>>;
 
 /// The sender of this process.
@@ -143,7 +143,7 @@ impl Sender {
         }
     }
 
-    /// Where to read next, and whether to do so before the next hint.
+    /// Records where to read next, and whether to do so before the next hint.
     fn note_look(&mut self, rows: &[DueWebhook], room: usize) {
         let was_whole = self.after.is_empty();
         let is_cut = rows.len() >= room;
@@ -159,14 +159,14 @@ impl Sender {
         }
     }
 
-    /// Whether a read is worth a statement. While all hosts are busy, further tries will end, and the poll comes in any case.
+    /// Whether reading is worth a statement now. If all hosts have many tries, it is better to wait until more of them end.
     fn has_half_a_host(&self) -> bool {
         self.busy.is_empty() || self.busy.values().any(|n| *n <= TRIES_PER_HOST / 2)
     }
 
     fn note_tried(&mut self, host: Option<String>) {
         let Some(host) = host else {
-            // A task that panicked does not report its host, so the counts restart from zero. The leases bound the excess.
+            // A task that panicked does not report its host, so the counts restart from zero. The leases limit the extra tries.
             tracing::error!("the task of a webhook failed");
             self.busy.clear();
             return;

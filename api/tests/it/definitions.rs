@@ -1,4 +1,4 @@
-//! The allowed content of a definition, the same through REST, sockets and SQL: `protocol/vectors/definitions.json`.
+//! The allowed content of a definition. It is the same through REST, sockets and SQL: `protocol/vectors/definitions.json`.
 
 use protocol::{Coded, ErrorCode, ParsedDefinition};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn cases() -> Vec<Value> {
     serde_json::from_str(CASES).unwrap()
 }
 
-/// Sentence and code of an exception.
+/// The sentence and the code of a database error.
 fn refusal(error: &sqlx::Error) -> (String, String) {
     let error = error.as_database_error().unwrap_or_else(|| panic!("{error}")).downcast_ref::<PgDatabaseError>();
     (error.message().to_owned(), error.detail().unwrap_or_default().to_owned())

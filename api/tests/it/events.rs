@@ -16,7 +16,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// Texts of the lines that it carries.
+    /// The texts of the log lines in this event.
     pub(crate) fn lines(&self) -> Vec<String> {
         let lines = self.data["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
         lines.iter().map(|line| line[0].as_str().unwrap().to_owned()).collect()
@@ -57,7 +57,7 @@ impl Events {
         }
     }
 
-    /// Everything up to the end of the stream.
+    /// All events up to the end of the stream.
     pub(crate) async fn rest(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
@@ -67,12 +67,12 @@ impl Events {
     }
 }
 
-/// Lines of all events of one name, in order.
+/// The log lines of all events with this name, in order.
 pub(crate) fn lines_of(events: &[Event], name: &str) -> Vec<String> {
     events.iter().filter(|event| event.name == name).flat_map(Event::lines).collect()
 }
 
-/// Comments, which keep the connection alive, are no event.
+/// Parses an event. Returns `None` for a comment; comments keep the connection alive.
 fn parse(block: &str) -> Option<Event> {
     let field = |name: &str| {
         let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -42,7 +42,7 @@ async fn a_waiting_worker_gets_a_job_the_moment_it_is_submitted() {
     let api = TestApi::new().await;
     let wait = api.http.post(format!("{}/q/q/claim", api.url)).json(&claim_body("w", 1, "20s")).send();
     let waiting = tokio::spawn(wait);
-    // Registered means that the request is being served.
+    // When the worker is registered, its request is being served.
     while api.get("/q/q/status").await.1["localWorkers"].as_object().unwrap().is_empty() {}
     let id = api.submit("q", 1).await;
     let body: serde_json::Value = waiting.await.unwrap().unwrap().json().await.unwrap();

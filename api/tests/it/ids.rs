@@ -9,7 +9,7 @@ use sqlx::Row;
 
 use crate::test_api::TestApi;
 
-/// A small generator, the same in every run.
+/// A small generator of random numbers, which are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -29,7 +29,7 @@ impl Random {
         usize::try_from(n).ok().and_then(|n| texts.get(n)).copied().unwrap_or_default().to_owned()
     }
 
-    /// A random spelling of a number that is finite when it is read.
+    /// A random spelling of a number that is still finite when it is read as a float.
     fn number(&mut self) -> String {
         match self.below(8) {
             0 => self.below(1_000).to_string(),
@@ -46,7 +46,7 @@ impl Random {
         }
     }
 
-    /// A text in quotes, with characters of every plane, some of them escaped.
+    /// A quoted text with characters of every plane, some of them escaped.
     fn text(&mut self) -> String {
         let mut out = "\"".to_owned();
         for _ in 0..self.below(8) {
@@ -80,7 +80,7 @@ impl Random {
         }
     }
 
-    /// Keys in any order, each once: the number at the end of each tells them apart.
+    /// An object with keys in any order. No key comes twice, because each ends in another number.
     fn object(&mut self, depth: u64, value: fn(&mut Self, u64) -> String) -> String {
         let n = self.below(5);
         let start = self.next() % 100;
@@ -104,7 +104,7 @@ impl Random {
         }
     }
 
-    /// One of these names as a key, each at most once in an object: some of them are known members of a definition, some are not.
+    /// An object with some of these names as keys, each at most once. Some of the names are members of a definition, some are not.
     fn members(&mut self, names: &[&str], value: fn(&mut Self) -> String) -> String {
         let chosen: Vec<&&str> = names.iter().filter(|_| self.0.rotate_left(7) & 3 != 0 && self.below(3) > 0).collect();
         format!("{{{}}}", chosen.into_iter().map(|name| format!("\"{name}\":{}", value(self))).collect::<Vec<_>>().join(","))
@@ -151,7 +151,7 @@ impl Random {
 
     fn definition(&mut self) -> String {
         if self.below(6) == 0 {
-            // Only members that count by either rule.
+            // Only members that count by both rules.
             return format!("{{\"command\":{},\"image\":{},\"v\":{}}}", self.text(), self.text(), self.number());
         }
         let plain = |name: &str, text: String| format!("\"{name}\":{text}");
@@ -185,7 +185,7 @@ fn web() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("web")
 }
 
-/// Both ids of each definition from the page's code; none if its packages are not installed.
+/// Both ids of each definition, computed by the page's code. `None` if the page's packages are not installed.
 fn of_page(definitions: &[String]) -> Option<Vec<String>> {
     let bundler = web().join("node_modules/.bin/rolldown");
     if !bundler.exists() {
@@ -241,7 +241,7 @@ async fn three_hundred_random_definitions_have_the_same_ids_in_rust_in_sql_and_o
     agree(300).await;
 }
 
-/// Some minutes: `just ids`.
+/// This test takes some minutes; `just ids` runs it.
 #[tokio::test]
 #[ignore = "ten thousand take some minutes"]
 async fn ten_thousand_random_definitions_have_the_same_ids_in_rust_in_sql_and_on_the_page() {

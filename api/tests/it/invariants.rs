@@ -1,4 +1,4 @@
-//! The invariants of `docs/architecture.md` that can be shown at the door of the API, each by its name.
+//! The invariants of `docs/architecture.md` that can be tested through the API. Each test has the name of its invariant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use serde_json::json;
 
 use crate::test_api::{TestApi, definition, eventually, held};
 
-/// As many as one worker takes.
+/// As many jobs as one worker can claim at once.
 const JOBS: u32 = 16;
 
-/// Ends every other session of the database, as a server does that is stopped or promoted.
+/// Ends every other session of the database, as happens when a server is stopped or promoted.
 const END_SESSIONS: &str =
     "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
 
@@ -47,14 +47,14 @@ async fn a_job_runs_on_at_most_one_live_claim() {
     for n in 0..JOBS {
         one.submit("q", n).await;
     }
-    // The first claims are of workers that stop answering. Their claims are taken from them.
+    // The workers that claim first stop answering, and lose their claims.
     let old: BTreeMap<String, i64> = one.claim("q", "paused", JOBS, "5s").await.iter().map(held).collect();
     assert_eq!(old.len(), JOBS as usize);
     one.execute("update asman.worker set last_seen = now() - interval '1 hour'").await;
     one.execute("update asman.running set claimed_at = now() - interval '1 hour'").await;
     let mut again = BTreeSet::new();
     while again.len() < JOBS as usize {
-        // Few at a time: a claim whose turn comes late on a busy machine must not lose its lease too.
+        // Each claim takes few jobs: on a busy machine, a claim of many jobs could lose its lease before its jobs are finished.
         let (a, b) = tokio::join!(one.claim("q", "a", 5, "1s"), two.claim("q", "b", 5, "1s"));
         for (id, epoch) in a.iter().chain(&b).map(held) {
             assert!(epoch > old[&id]);
@@ -95,7 +95,7 @@ async fn a_lost_notification_costs_time_and_never_a_job() {
     let waiting = api.request(reqwest::Method::POST, "/q/q/claim").json(&crate::test_api::claim_body("w", 1, "15s"));
     let waiting = tokio::spawn(async move { waiting.send().await.unwrap().json::<serde_json::Value>().await.unwrap() });
     eventually("the worker waits", || async { (api.count("select count(*) from asman.worker").await == 1).then_some(()) }).await;
-    // Nobody is told of this job: the statement that tells is left out.
+    // The function that notifies the processes does nothing here, so no process is notified of this job.
     api.execute(
         "begin; set local client_min_messages = warning; create or replace function asman.tell(qid uuid, kinds int) returns void \
                  language sql as 'select'; commit; select asman.enqueue('q', '{\"image\": \"a\"}')",

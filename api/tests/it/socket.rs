@@ -1,4 +1,4 @@
-//! A client's WebSocket, as a test holds it.
+//! A client's WebSocket in a test.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -22,13 +22,13 @@ impl Socket {
         socket
     }
 
-    /// Connects and takes nothing.
+    /// Connects without taking any message.
     pub(crate) async fn connect_raw(api: &TestApi, path: &str) -> Self {
         let (stream, _) = in_time(connect_async(format!("{}{path}", api.url.replace("http", "ws")))).await.unwrap();
         Self { stream }
     }
 
-    /// The next text: JSON, or the text itself when it is none.
+    /// The next text message: as JSON, or as a string if it is not JSON.
     pub(crate) async fn next(&mut self) -> Value {
         loop {
             match in_time(self.stream.next()).await.expect("the socket is open").unwrap() {
@@ -39,7 +39,7 @@ impl Socket {
         }
     }
 
-    /// Waits until the server closes the socket; gives the code that it gave.
+    /// Waits until the server closes the socket. Returns the close code.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
         let end = async {
             loop {
@@ -53,7 +53,7 @@ impl Socket {
         in_time(end).await
     }
 
-    /// The first message that gives something; those before it are dropped.
+    /// Returns what `find` returns for the first message for which it returns something. Earlier messages are dropped.
     pub(crate) async fn until<T>(&mut self, find: impl Fn(&Value) -> Option<T>) -> T {
         let search = async {
             loop {
@@ -65,7 +65,7 @@ impl Socket {
         in_time(search).await
     }
 
-    /// Waits for a message that shows the job, of either kind, and gives the job.
+    /// Waits for a message of either kind that shows the job in this state. Returns the job.
     pub(crate) async fn until_job(&mut self, id: &str, state: &str) -> Value {
         self.until(|message| {
             let job = &message["payload"]["state"]["jobs"][id];
@@ -82,7 +82,7 @@ impl Socket {
         self.stream.send(Message::text(text)).await.unwrap();
     }
 
-    /// Proves that the socket lives and that everything sent before was handled.
+    /// Returns when the server has handled everything that was sent before. Fails if the socket is closed.
     pub(crate) async fn ping(&mut self) {
         self.send_text("PING").await;
         self.until(|message| (message == "PONG").then_some(())).await;

@@ -1,4 +1,4 @@
-//! SQL users: their jobs are the same as those of the API.
+//! Users of SQL: the jobs that they submit are the same as those of the API.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use crate::socket::Socket;
 use crate::test_api::{PROMPT, TestApi, body_of, eventually, held, in_time};
 
-/// Runs a statement in psql as a person would; gives what it printed, and its error.
+/// Runs a statement in psql, as a person would. Returns its output and its error output.
 fn psql(api: &TestApi, statement: &str) -> (String, String) {
     let mut child = Command::new("psql")
         .args(["-XqAt", "-v", "ON_ERROR_STOP=1", &api.database_url])
@@ -39,7 +39,7 @@ async fn a_job_enqueued_in_psql_is_seen_by_a_browser_at_once_runs_and_is_cancell
     let call = r#"select asman.enqueue('q', '{"image": "alpine:3.20", "command": "echo 1"}')"#;
     let (id, error) = psql(&api, call);
     assert_eq!((id.len(), error.as_str()), (64, ""));
-    // No worker waits for it yet: states that follow each other within a tick are shown as one.
+    // No worker waits for the job yet: if states follow each other within a tick, only the last one is shown.
     socket.until_job(&id, "Queued").await;
     let (claimed, epoch) = api.claim_one("q", "w").await;
     assert_eq!(claimed, id);
@@ -54,7 +54,7 @@ async fn a_job_enqueued_in_psql_is_seen_by_a_browser_at_once_runs_and_is_cancell
     assert_eq!(psql(&api, "select asman.cancel('q', 'nope')").0, "unknown");
 }
 
-/// A worker that waits for a job of the queue, after a first claim without a job.
+/// A worker that waits for a job of the queue. Its first claim got no job.
 async fn waiting_worker(api: &TestApi) -> tokio::task::JoinHandle<Value> {
     let request = api.request(reqwest::Method::POST, "/q/q/claim").json(&crate::test_api::claim_body("w", 1, "15s"));
     let waiting = tokio::spawn(async move { body_of(request.send().await.unwrap()).await.1 });
@@ -93,7 +93,7 @@ async fn a_waiting_worker_hears_of_what_was_enqueued_before_anybody_listened() {
     assert_eq!(held(&in_time(waiting).await.unwrap()["jobs"][0]).0, id);
 }
 
-/// A connection path to the database that is closed until it is opened.
+/// A way to the database that passes nothing until the test opens it.
 struct Gate {
     url: String,
     opening: std::sync::Arc<tokio::sync::Notify>,
@@ -206,7 +206,7 @@ async fn what_cannot_be_queued_is_refused_with_the_same_words_and_stores_nothing
         assert_eq!(status, 400);
         assert!(error.contains(&format!("ERROR:  {sentence}\n")), "{sentence:?} {error:?}");
     }
-    // Members of the wrong type: REST and SQL have different sentences.
+    // Members of the wrong type are refused by both, but REST and SQL have different sentences for it.
     for definition in [
         "[]",
         r#"{"image": 1}"#,
@@ -250,7 +250,7 @@ async fn the_queues_policy_and_its_webhooks_hold_for_sql_too() {
 
 const PRIVATE: &str = "https://me:T0KEN@host.example/a/b.git";
 
-/// A user who may read every table that no login is in.
+/// Runs a statement as a user who may read every table that contains no logins.
 fn as_reader(api: &TestApi, name: &str, statement: &str) -> (String, String) {
     let grants = format!(
         "do $$ begin create role {name}; exception when duplicate_object then null; end $$; grant usage on schema asman to {name}; \

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::test_api::TestApi;
 
-/// Real signatures, ranges and uploads in parts, over a folder; ends with the test.
+/// An object storage over a folder, with real signatures, ranges and uploads in parts. It ends with the test.
 pub(crate) struct Storage {
     pub(crate) url: String,
     pub(crate) folder: TempDir,
@@ -23,7 +23,7 @@ impl Storage {
         Self::start_with(false).await
     }
 
-    /// A bucket with object lock, which takes nothing without a hash of it.
+    /// A storage whose bucket has object lock, so it refuses content that is sent without its hash.
     pub(crate) async fn locked() -> Self {
         Self::start_with(true).await
     }
@@ -59,7 +59,7 @@ impl Storage {
                 });
                 tokio::spawn(async move {
                     let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    // A connection that a test closes is not a failure of the storage.
+                    // A test may close its connection, which is not a failure of the storage.
                     let _ = http.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
@@ -67,7 +67,7 @@ impl Storage {
         Self { url, folder }
     }
 
-    /// The credentials.
+    /// The settings with which an API uses this storage.
     pub(crate) fn config(&self) -> S3Config {
         S3Config {
             s3_bucket: Some("files".to_owned()),
@@ -80,7 +80,7 @@ impl Storage {
         }
     }
 
-    /// Names of what is stored, and of what was begun and not ended.
+    /// Names of all stored objects and of all unfinished uploads.
     pub(crate) fn objects(&self) -> Vec<String> {
         let all =
             std::fs::read_dir(self.folder.path()).unwrap().chain(std::fs::read_dir(self.folder.path().join("files")).unwrap());
@@ -105,7 +105,7 @@ pub(crate) enum Store {
     S3Proxied,
 }
 
-/// An API over its store.
+/// An API with one of the stores.
 pub(crate) struct Stored {
     pub(crate) api: TestApi,
     pub(crate) store: Store,

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// A test fails if something that it waits for takes longer.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Pushed messages arrive within this time, which is shorter than any long poll of these tests and than the time between two snapshots,
+/// Pushed messages arrive within this time. It is shorter than any long poll of these tests and than the time between two snapshots,
 /// and fifty times as long as a quiet machine needs.
 pub(crate) const PROMPT: Duration = Duration::from_secs(5);
 
@@ -27,7 +27,7 @@ pub(crate) struct TestApi {
 }
 
 impl TestApi {
-    /// One process over a database of its own.
+    /// One API process over a database of its own.
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -52,37 +52,37 @@ impl TestApi {
         api
     }
 
-    /// A request to be completed and sent by the test.
+    /// A request that the test completes and sends.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    /// Sends a GET and gives the response as it is.
+    /// Sends a GET and returns the unchanged response.
     pub(crate) async fn fetch(&self, path: &str) -> reqwest::Response {
         self.request(Method::GET, path).send().await.unwrap()
     }
 
-    /// Sends a GET and gives status and body.
+    /// Sends a GET and returns status and body.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         body_of(self.fetch(path).await).await
     }
 
-    /// Sends a POST with a JSON body and gives status and body.
+    /// Sends a POST with a JSON body and returns status and body.
     pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         body_of(self.request(Method::POST, path).json(&body).send().await.unwrap()).await
     }
 
-    /// Sends a POST with this text as its body and gives status and body.
+    /// Sends a POST with this text as its body and returns status and body.
     pub(crate) async fn post_text(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
         body_of(self.request(Method::POST, path).body(body).send().await.unwrap()).await
     }
 
-    /// Submits `echo <n>` to a queue and gives its job id.
+    /// Submits `echo <n>` to a queue and returns the id of the job.
     pub(crate) async fn submit(&self, queue: &str, n: u32) -> String {
         self.submit_job(queue, json!({"definition": definition(n)})).await
     }
 
-    /// Submits a whole body and gives the job id.
+    /// Submits a whole body and returns the id of the job.
     pub(crate) async fn submit_job(&self, queue: &str, body: Value) -> String {
         let (status, body) = self.post(&format!("/q/{queue}"), body).await;
         assert_eq!(status, 200, "{body}");
@@ -94,32 +94,32 @@ impl TestApi {
         self.claim_with(queue, claim_body(worker, n, wait)).await
     }
 
-    /// Claims with a whole body.
+    /// Claims with a whole body. Returns the jobs.
     pub(crate) async fn claim_with(&self, queue: &str, body: Value) -> Vec<Value> {
         let (status, body) = self.post(&format!("/q/{queue}/claim"), body).await;
         assert_eq!(status, 200, "{body}");
         body["jobs"].as_array().unwrap().clone()
     }
 
-    /// Claims one job and gives its id and epoch.
+    /// Claims one job and returns its id and epoch.
     pub(crate) async fn claim_one(&self, queue: &str, worker: &str) -> (String, i64) {
         held(&self.claim(queue, worker, 1, "15s").await[0])
     }
 
-    /// Sends log lines of a claim; gives the status.
+    /// Sends log lines of a claim; returns the status.
     pub(crate) async fn log(&self, job: &str, epoch: i64, seq: i32, step: &str, lines: &[&str]) -> u16 {
         let lines: Vec<_> = lines.iter().map(|line| json!([line, 1])).collect();
         let body = json!({"epoch": epoch, "seq": seq, "step": step, "lines": lines});
         self.post(&format!("/q/q/j/{job}/logs"), body).await.0
     }
 
-    /// Finishes a claim with success; gives the status.
+    /// Finishes a claim with success; returns the status.
     pub(crate) async fn finish(&self, job: &str, epoch: i64) -> u16 {
         let body = json!({"epoch": epoch, "reason": "Success", "result": {"StatusCode": 0, "isTimedOut": false, "outputs": {}}});
         self.post(&format!("/q/q/j/{job}/finish"), body).await.0
     }
 
-    /// State of a job from `x-asman-state`.
+    /// The state of a job in the header `x-asman-state`.
     pub(crate) async fn state(&self, job: &str) -> String {
         let response = self.fetch(&format!("/q/q/j/{job}/result.json")).await;
         response.headers()["x-asman-state"].to_str().unwrap().to_owned()
@@ -130,7 +130,7 @@ impl TestApi {
         PgConnection::connect(&self.database_url).await.unwrap()
     }
 
-    /// One number out of the database.
+    /// One number from the database.
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         self.database().await.fetch_one(sql).await.unwrap().get(0)
     }
@@ -160,7 +160,7 @@ pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what).await.expect("came in time")
 }
 
-/// A definition that differs by its number.
+/// A definition that is another one for each number.
 pub(crate) fn definition(n: u32) -> Value {
     json!({"image": "alpine:3.20", "command": format!("echo {n}")})
 }

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use crate::test_api::{TestApi, claim_body, definition};
 
 const MANY: u32 = 1_000;
-/// A plan that reads one of the thousands for each of another takes seconds; these take milliseconds on a quiet machine.
+/// A statement that reads one kind of these things once for each thing of another kind takes seconds. The statements here take
+/// milliseconds on a quiet machine.
 const QUICK: Duration = Duration::from_secs(3);
 /// Most bytes of one answer.
 const BOUND: usize = 8 * 1024 * 1024;
 
-/// Sends one POST for each number, a few at a time. Gives the statuses.
+/// Sends one POST for each number, a few at a time. Returns the statuses.
 async fn post_all(api: &TestApi, of: impl Fn(u32) -> (String, Value)) -> Vec<u16> {
     let posts = (0..MANY).map(|n| {
         let (path, body) = of(n);
@@ -26,7 +27,7 @@ fn all_ok(statuses: &[u16]) -> bool {
     statuses.len() == MANY as usize && statuses.iter().all(|status| *status == 200)
 }
 
-/// Queues, namespaces of one job, classes, aliases, workers, items, deliveries.
+/// Makes queues, namespaces of one job, classes, aliases, workers, items and deliveries.
 async fn make(api: &TestApi) {
     let submit = |n: u32| (format!("/q/other-{n}"), json!({"definition": definition(n)}));
     assert!(all_ok(&post_all(api, submit).await), "queues");
@@ -83,7 +84,7 @@ async fn a_thousand_of_each_thing_that_a_stranger_can_make_leaves_every_answer_q
         let bytes = answer.bytes().await.unwrap().len();
         assert!(start.elapsed() < QUICK && bytes < BOUND, "{path}: {:?}, {bytes} bytes", start.elapsed());
     }
-    // Jobs of all those tags wait for nobody; a plain one behind them is claimed at once.
+    // No worker has the tags of the waiting jobs; a job without tags that was queued after them is claimed at once.
     let start = Instant::now();
     let (claimed, _) = api.claim_one("quiet", "w").await;
     assert_eq!(claimed, id);

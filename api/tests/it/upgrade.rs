@@ -1,4 +1,4 @@
-//! A database that an earlier release filled goes on with this one: nothing is lost, nothing runs twice, and every answer stays.
+//! This release continues with a database that an earlier release filled: nothing is lost, nothing runs twice, and answers stay.
 //!
 //! `migrations/tests/databases/v003.sql` is a dump of what `fill.mjs` beside it made with the release whose newest migration was
 //! V003, and `v003.json` is what that release answered.
@@ -17,7 +17,7 @@ const ANSWERS: &str = include_str!("../../../migrations/tests/databases/v003.jso
 /// The day of the dump.
 const FILLED: &str = "2026-12-01";
 
-/// Every date of the dump, as `2026-12-01` and, in names of partitions, as `20261201`.
+/// Every date in the dump, in the form `2026-12-01` or, in names of partitions, `20261201`.
 fn dates(text: &str) -> BTreeSet<&str> {
     let is_date = |word: &&str| match word.as_bytes() {
         [b'2', b'0', _, _, b'-', _, _, b'-', ..] => true,
@@ -27,13 +27,13 @@ fn dates(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !c.is_ascii_digit() && c != '-').filter(is_date).collect()
 }
 
-/// The dump as if it had been made in the week up to today: whole weeks later, so that each row keeps its partition.
+/// The dump with its dates moved to the week up to today. They move by whole weeks, so that each row keeps its partition.
 async fn dump_of_this_week(connection: &mut PgConnection) -> String {
     let sql = "select replace(d, '-', '') = d as is_name, d, to_char(d::date + (current_date - $2::date) / 7 * 7, 'YYYY-MM-DD') \
                from unnest($1::text[]) d";
     let days: Vec<String> = dates(DUMP).into_iter().map(ToOwned::to_owned).collect();
     let rows = sqlx::query(sql).bind(days).bind(FILLED).fetch_all(connection).await.unwrap();
-    // In one pass over the text, or a day that was moved would be moved again.
+    // The dates are replaced in one pass over the text, because otherwise a moved date would be moved again.
     let moved = rows.iter().map(|row| {
         let (is_name, from, to): (bool, String, String) = (row.get(0), row.get(1), row.get(2));
         (from, if is_name { to.replace('-', "") } else { to })
@@ -48,7 +48,7 @@ async fn dump_of_this_week(connection: &mut PgConnection) -> String {
     text
 }
 
-/// The database of that release, whose workers have sent heartbeats until now.
+/// The database of that release. Its workers count as if they had sent heartbeats until now.
 async fn restored() -> TestDatabase {
     let database = TestDatabase::empty().await;
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_database_of_an_earlier_release_answers_as_before_and_its_jobs_go_on()
         }
     }
 
-    // What ran goes on to its end under its epoch.
+    // The running job continues to its end under its epoch.
     let (id, epoch) = (known["running"]["id"].as_str().unwrap(), known["running"]["epoch"].as_i64().unwrap());
     assert_eq!(api.log(id, epoch, 1, "Running", &["and done\n"]).await, 200);
     assert_eq!(api.finish(id, epoch).await, 200);
@@ -100,7 +100,7 @@ async fn a_database_of_an_earlier_release_answers_as_before_and_its_jobs_go_on()
     let end = json!({"epoch": known["item"]["epoch"]});
     assert_eq!(api.post("/q/q/api/v1/queue/success/held", end).await.0, 200);
 
-    // What waited is claimed once each; what nobody can run waits on.
+    // Each waiting job is claimed once; jobs that no worker can run continue to wait.
     let worker = json!({"id": "w2", "version": "1", "cpus": 4, "gpus": 0, "memory": 8_000_000_000_u64, "tags": ["rare"],
         "maxJobDuration": "2d", "executor": "docker"});
     let free = json!({"cpus": 4, "gpus": 0, "memory": 8_000_000_000_u64, "jobs": 10});
@@ -110,7 +110,7 @@ async fn a_database_of_an_earlier_release_answers_as_before_and_its_jobs_go_on()
     assert_eq!(claimed, BTreeSet::from(waiting));
     assert_eq!(api.state(known["jobs"]["waitingForNobody"]["id"].as_str().unwrap()).await, "queued");
 
-    // What succeeded answers, under the id that it has; what may have failed by a machine's fault runs again.
+    // A succeeded job answers under the id that it has. A job that may have failed by a machine's fault runs again.
     let definition = &known["jobs"]["succeeded"]["definition.json"]["body"]["data"];
     let (_, submitted) = api.post("/q/q", json!({"definition": definition})).await;
     assert_eq!(

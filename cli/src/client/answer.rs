@@ -66,7 +66,7 @@ struct Refusal {
     code: Option<String>,
 }
 
-/// A successful answer, or its meaning and whether it is temporary.
+/// Returns a successful answer. For any other it returns the error, and whether the error is temporary.
 pub(super) async fn check(response: Response) -> Result<Response, (Error, Option<Passing>)> {
     let status = response.status();
     if status.is_success() {
@@ -93,7 +93,7 @@ fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 502 | 503 | 504)
 }
 
-/// In seconds; the API and common gateways do not send the other form, a date.
+/// The header `Retry-After`, in seconds. The API and common gateways do not send its other form, a date.
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))

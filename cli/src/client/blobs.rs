@@ -8,7 +8,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::answer::check;
 use super::{Client, Error, SILENCE_TIMEOUT};
 
-/// The slowest upload that is not given up, after one minute of tolerance.
+/// A slower upload is given up. Every upload may take [`SILENCE_TIMEOUT`] in addition.
 const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 
 impl Client {
@@ -31,7 +31,7 @@ impl Client {
         let timeout = SILENCE_TIMEOUT + Duration::from_secs(length / UPLOAD_BYTES_PER_SECOND_MIN);
         let response = self.uploads.put(url).timeout(timeout).header(CONTENT_LENGTH, length).body(body).send().await;
         let response = response.map_err(|error| self.broken(&error))?;
-        // A streamed body must be opened again before it is sent elsewhere.
+        // The client does not follow this redirect itself, because a streamed body must be opened again for another address.
         if response.status() != StatusCode::TEMPORARY_REDIRECT {
             return check(response).await.map(|_| None).map_err(|(error, _)| error);
         }
@@ -45,7 +45,7 @@ impl Client {
         self.url(&["f", key])
     }
 
-    /// The same, where the API accepts the bytes itself for any storage.
+    /// The address at which the API itself takes and returns the bytes of a blob, for any storage.
     pub(crate) fn proxied_blob_url(&self, key: &str) -> Result<Url, Error> {
         let mut url = self.blob_url(key)?;
         url.set_query(Some("proxy=1"));

@@ -35,7 +35,7 @@ impl Client {
         Ok(self.json::<Data<_>>(request).await?.data)
     }
 
-    /// `GET …/result.json`: the finished job, or the state of a job without one (`queued`, `running`).
+    /// `GET …/result.json`: the finished job, or the state (`queued`, `running`) of a job that has not finished.
     pub(crate) async fn result(&self, queue: &QueueName, id: &JobId) -> Result<Result<Job, String>, Error> {
         let response = self.send(self.job(Method::GET, queue, id, &["result.json"])?).await?;
         let state = response.headers().get("x-asman-state").and_then(|value| value.to_str().ok());
@@ -63,7 +63,7 @@ impl Client {
         Ok(status.waiting.into_iter().find(|waiting| waiting.job_id == id.as_str()).map(|waiting| waiting.why))
     }
 
-    /// `POST …/cancel`: the answer as it is.
+    /// `POST …/cancel`: the API's answer, unchanged.
     pub(crate) async fn cancel(
         &self,
         queue: &QueueName,

@@ -1,6 +1,6 @@
 //! The API's client for the commands: one typed method for each route, and errors that say whose fault it is.
 //!
-//! It uses a queue's name only in URLs. No error text contains a URL's path. The routes are in `jobs`, `policy`, `blobs` and
+//! The client uses a queue's name only in URLs. No error text contains a URL's path. The routes are in `jobs`, `policy`, `blobs` and
 //! `mcp`.
 
 mod answer;
@@ -105,7 +105,7 @@ impl Client {
         Ok(Self { http, uploads, base, proxy, token: None })
     }
 
-    /// Sends a token with every request to the API, and only there.
+    /// Sends a token with every request to the API, and with no other request.
     pub(crate) fn with_token(mut self, token: Option<String>) -> Result<Self, Failure> {
         self.token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         if self.token.as_ref().is_some_and(|token| HeaderValue::from_str(token).is_err()) {
@@ -117,7 +117,7 @@ impl Client {
         Ok(self)
     }
 
-    /// Whether `GET /healthz` says so.
+    /// Whether `GET /healthz` answers with status 200.
     pub(crate) async fn is_healthy(&self) -> bool {
         let Ok(url) = self.url(&["healthz"]) else { return false };
         self.http.get(url).send().await.is_ok_and(|response| response.status() == StatusCode::OK)
@@ -157,7 +157,7 @@ impl Client {
     async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
         let mut retries = Retries::new();
         loop {
-            // None: its streamed body is consumed by the first attempt.
+            // A request with a streamed body cannot be cloned, because the first attempt consumes the body. It is sent once.
             let Some(again) = request.try_clone() else { return self.send_once(request).await.map_err(|(error, _)| error) };
             match self.send_once(again).await {
                 Ok(response) => return Ok(response),
@@ -173,7 +173,7 @@ impl Client {
     async fn send_once(&self, request: RequestBuilder) -> Result<Response, (Error, Option<Passing>)> {
         match request.send().await {
             Ok(response) => {
-                // It does not wait for a storage that the API named, because the API itself has the file too.
+                // An error of a storage to which the API redirects is not retried, because the API itself can serve the file.
                 let is_api = response.url().origin() == self.base.origin();
                 check(response).await.map_err(|(error, passing)| (error, passing.filter(|_| is_api)))
             }

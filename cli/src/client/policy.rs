@@ -15,13 +15,13 @@ impl Client {
         Ok(self.json::<Data<_>>(self.request(Method::GET, &["q", queue.as_str(), "policy"])?).await?.data)
     }
 
-    /// `PUT /q/:queue/policy`: the policy as it is now.
+    /// `PUT /q/:queue/policy`: returns the changed policy.
     pub(crate) async fn change_policy(&self, queue: &QueueName, body: &Policy) -> Result<Policy, Error> {
         let request = self.request(Method::PUT, &["q", queue.as_str(), "policy"])?.json(body);
         Ok(self.json::<Data<_>>(request).await?.data)
     }
 
-    /// `DELETE /q/:queue/policy`: the defaults.
+    /// `DELETE /q/:queue/policy`: returns the defaults.
     pub(crate) async fn clear_policy(&self, queue: &QueueName) -> Result<Policy, Error> {
         Ok(self.json::<Data<_>>(self.request(Method::DELETE, &["q", queue.as_str(), "policy"])?).await?.data)
     }

@@ -84,7 +84,7 @@ async fn status(url: &str, is_json: bool) -> Result<(), Failure> {
     for row in rows {
         say::result(&format!("V{:03}  {:<30}  {}", row.version, row.name, row.applied_on.as_deref().unwrap_or("not applied")));
     }
-    // Before the first migration this is not known.
+    // Before the first migration this fails, and nothing is printed.
     match migrations::cron_run(url).await {
         Ok(Some(migrations::CronRun::Failed(why))) => {
             say::note(&format!("pg_cron cannot run maintenance, so only the API does: {why}"));

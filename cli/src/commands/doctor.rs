@@ -48,7 +48,7 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
-    /// There.
+    /// Found.
     Ok,
     /// Missing, but `asman up` starts it or works without it.
     Note,
@@ -137,7 +137,7 @@ fn pages(data: &Path) -> Check {
     Check { name: "pages", verdict, text }
 }
 
-/// The checks of a worker's start.
+/// The checks that a worker makes when it starts.
 async fn jobs(args: &Args, data: &Path) -> Vec<Check> {
     let Ok(queue) = "doctor".parse::<protocol::QueueName>() else { return Vec::new() };
     let mut config = worker::Config::for_queue(queue, "http://localhost:8000");
@@ -145,7 +145,7 @@ async fn jobs(args: &Args, data: &Path) -> Vec<Check> {
     config.gpus = args.gpus.clone();
     let found = match worker::examine(&config).await {
         Ok(found) => found,
-        // The engine's line reports it already.
+        // The engine's line reports a missing engine already.
         Err(worker::Error::NoDocker { .. }) => return Vec::new(),
         Err(error) => return vec![Check { name: "jobs", verdict: Verdict::Missing, text: error.to_string() }],
     };

@@ -66,7 +66,7 @@ async fn stop(path: &std::path::Path) -> Result<Option<Pid>, Failure> {
                 let sentence = format!("the asman that uses {path} runs in a container or on another machine; stop it there");
                 return Err(Failure::Failed(sentence));
             }
-            // It is asked once: a second signal would interrupt the orderly end of running jobs.
+            // The process gets one signal: a second one would interrupt the orderly end of running jobs.
             LockOwner::Process(pid) if asked != Some(pid) => {
                 kill_process(pid, Signal::TERM)
                     .map_err(|error| Failure::Failed(format!("cannot stop process {}: {error}", pid.as_raw_nonzero())))?;

@@ -4,7 +4,7 @@
 //! the API. This process keeps only the agreed version and the calls in progress.
 //!
 //! Invariants: standard output contains only messages. A message that expects an answer gets one, even if the API fails. If the
-//! API cannot be reached, the answer to a tool's call is a tool error, which the agent can read. Bounds: [`LINE_BYTES_MAX`] of a
+//! API cannot be reached, the answer to a tool's call is a tool error, which the agent can read. Bounds: [`LINE_BYTES_MAX`] for a
 //! line, [`CALLS_MAX`] messages in progress.
 
 use std::collections::HashMap;
@@ -33,7 +33,7 @@ const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const CALLS_MAX: usize = 64;
 /// Time for the calls in progress when standard input ends.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
-/// A restarted API answers again by then.
+/// Pauses between attempts to connect. A restarted API answers again within their sum.
 const TRIES: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_millis(600), Duration::from_secs(2), Duration::from_secs(4)];
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");

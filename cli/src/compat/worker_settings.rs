@@ -49,7 +49,7 @@ fn text(name: &str) -> Option<String> {
     std::env::var(format!("{PREFIX}{name}")).ok().filter(|value| !value.is_empty())
 }
 
-/// Leaked for the life of the process, as the command line parser requires.
+/// The value of an old variable. It is never freed, because the command line parser needs it for the life of the process.
 fn value(name: &str) -> Option<&'static str> {
     text(name).map(|value| &*value.leak())
 }

@@ -27,7 +27,7 @@ impl Account {
         found.map(Some).ok_or_else(|| Failure::Missing(missing.to_owned()))
     }
 
-    /// Gives a folder to this user.
+    /// Makes this user the owner of a folder.
     pub(crate) fn own(&self, path: &Path) -> Result<(), Failure> {
         std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
             .map_err(|error| Failure::io("change the owner of", path, &error))

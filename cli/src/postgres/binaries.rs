@@ -1,7 +1,7 @@
 //! Finds the programs of Postgres on this machine.
 //!
-//! A database needs the major version that created it, so that version is used, and the error names it when it is missing.
-//! Otherwise the highest version is used.
+//! An existing database needs the major version that created it. That version is used, and an error names it if it is missing. A new
+//! database gets the highest version.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::say;
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Its child processes end a moment later.
+/// The child processes of a stopped server have the lock for a moment longer.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -24,7 +24,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Takes it as soon as the last process of a stopped server has released it.
+    /// Takes the lock as soon as the last process of a stopped server has released it.
     async fn take(folder: &Path) -> Result<Self, Failure> {
         let path = folder.with_extension("lock");
         let failed = |error: &std::io::Error| Failure::io("lock", &path, error);
@@ -71,13 +71,13 @@ async fn stop_visible(folder: &Path) -> Result<(), Failure> {
         say::note("Stopping the PostgreSQL that an earlier asman left behind");
         return stop_process(pid, folder).await;
     }
-    // The id may now belong to an unrelated process, and then PostgreSQL refuses to start. So the file is deleted when no process
-    // uses the database.
+    // The id in the file may now belong to an unrelated process, and PostgreSQL would then refuse to start. So the caller deletes the
+    // file when no process uses the database.
     Ok(())
 }
 
 async fn stop_process(pid: Pid, folder: &Path) -> Result<(), Failure> {
-    // First a fast shutdown. If it takes too long, an immediate shutdown, after which the next start recovers.
+    // SIGINT asks for a fast shutdown. If that takes too long, SIGQUIT forces an immediate one, after which the next start recovers.
     for signal in [Signal::INT, Signal::QUIT] {
         let _ = kill_process(pid, signal);
         if tokio::time::timeout(STOP_TIMEOUT, gone(pid, folder)).await.is_ok() {

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(30);
-/// A larger log is started again at the next start.
+/// A larger log is deleted at the next start.
 const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Small values for a laptop; a production database is given by `--database-url`.
 const SETTINGS: [&str; 10] = [
@@ -42,7 +42,7 @@ pub(crate) struct Server {
     child: Child,
     /// URL of the product's database.
     url: String,
-    /// The folder of the socket: empty, and removed, once the server has stopped.
+    /// The folder of the socket. It is removed when the server has stopped.
     socket: PathBuf,
 }
 

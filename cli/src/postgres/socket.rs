@@ -9,7 +9,7 @@ use super::account::Account;
 use crate::data::{DataDirectory, make_private};
 use crate::failure::Failure;
 
-/// A socket's address has at most 107 bytes; the file's own name takes the rest.
+/// Most bytes of the folder's path: a socket's address has at most 107 bytes, and the file's own name needs the rest.
 const FOLDER_BYTES_MAX: usize = 85;
 
 /// The folder of the socket. It is created if it is missing, and only the server's user and root may enter it.

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use terminal::{Kind, LogLines, harmless};
 
-/// `--raw`.
+/// Whether `--raw` is given.
 static IS_RAW: AtomicBool = AtomicBool::new(false);
 
 /// Prints everything unchanged, even to a terminal.

@@ -1,8 +1,8 @@
 //! Filters strangers' text for a terminal.
 //!
 //! A job's output, messages and names can contain sequences that set a window's title, fill the clipboard, clear the screen, or
-//! change the direction of text. Only colours pass. The rest is shown as `\u001b`, which is also JSON's notation, so that a JSON
-//! text stays valid.
+//! change the direction of text. Only colours pass. Other such characters are shown in the form `\u001b`, which is also JSON's
+//! notation, so that a JSON text stays valid.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -56,7 +56,7 @@ pub(crate) fn harmless(text: &str, kind: Kind) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// As in JSON: two escapes for characters above the first plane.
+/// Escapes a character as JSON does, with two escapes for characters above U+FFFF.
 fn escape(shown: &mut String, character: char) {
     let mut units = [0; 2];
     for unit in character.encode_utf16(&mut units) {
@@ -67,7 +67,7 @@ fn escape(shown: &mut String, character: char) {
 /// Whether a character has another effect than being shown. Tab and newline do not count.
 fn is_harmful(character: char) -> bool {
     let is_control = character.is_control() && !matches!(character, '\t' | '\n');
-    // Direction of text, separators of lines, what has no width, and tags.
+    // Characters that set the direction of text, separate lines or have no width, and tags.
     let is_invisible = matches!(character,
         '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');

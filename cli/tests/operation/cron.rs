@@ -6,12 +6,12 @@ use crate::on;
 use crate::support::cluster::Cluster;
 use crate::support::{house::free_port, text};
 
-/// It runs jobs at the beginning of a minute.
+/// `pg_cron` runs jobs at the beginning of a minute, so a test waits longer than one.
 const NEXT_RUN: Duration = Duration::from_secs(150);
 
 #[test]
 fn what_is_said_of_pg_cron_is_how_its_last_run_went_and_the_owner_can_dump() {
-    // Its worker logs in over TCP, where this server wants a password that it does not have.
+    // The worker process of `pg_cron` logs in over TCP. This server asks it for a password, and it has none.
     let port = free_port();
     let cluster = Cluster::start_with(&format!(
         "-c shared_preload_libraries=pg_cron -c cron.database_name=owned -c listen_addresses=localhost -c port={port}"
@@ -28,7 +28,7 @@ fn what_is_said_of_pg_cron_is_how_its_last_run_went_and_the_owner_can_dump() {
     cluster.sql_in(&superuser, "create extension pg_cron; grant usage on schema cron to owner");
     let asked = on(&owner, &["db", "migrate"]).expect("with it");
     assert!(asked.contains("asked to run") && !asked.contains("runs asman.maintain() every five minutes, and"), "{asked}");
-    // Five minutes are long for a test.
+    // The schedule of five minutes is too long for a test.
     cluster.sql_in(&superuser, "select cron.alter_job(jobid, schedule := '* * * * *') from cron.job");
     let deadline = Instant::now() + NEXT_RUN;
     let status = loop {

@@ -6,7 +6,7 @@ use crate::support::cluster::Cluster;
 use crate::support::data_directory;
 use crate::{Api, definition, eventually, on};
 
-/// Makes a server refuse writes, or take them again, as an operator does.
+/// Makes a server refuse writes or accept them again, as an operator does.
 fn set_read_only(cluster: &Cluster, is_read_only: bool) {
     let value = if is_read_only { "on" } else { "off" };
     cluster.sql_in(

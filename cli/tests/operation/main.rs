@@ -1,4 +1,4 @@
-//! The API over PostgreSQL in operation: behind poolers, through fail-overs, restores and restarts. No container is needed.
+//! The API over PostgreSQL in operation: behind poolers, and through fail-overs, restores and restarts. The tests need no container.
 //!
 //! `OPERATION_KILLS` (3) says how often the server is killed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
@@ -28,7 +28,7 @@ struct Api {
 }
 
 impl Api {
-    /// Starts one on a port of its own, with further arguments, and waits until it is ready.
+    /// Starts an API on a port of its own, with further arguments, and waits until it is ready.
     fn start(database_url: &str, blobs: &Path, arguments: &[&str]) -> Self {
         Self::start_at(free_port(), database_url, blobs, arguments)
     }
@@ -37,7 +37,7 @@ impl Api {
         Self::run(port, database_url, blobs, arguments, &[])
     }
 
-    /// The same on any port, with variables of its own.
+    /// The same on any free port, with these environment variables.
     fn start_with_environment(database_url: &str, blobs: &Path, environment: &[(&str, &str)]) -> Self {
         Self::run(free_port(), database_url, blobs, &[], environment)
     }
@@ -62,7 +62,7 @@ impl Api {
         answer(self.http.post(format!("{}{path}", self.url)).json(&body).send().await.unwrap()).await
     }
 
-    /// Submits a job; gives its id when it was acknowledged.
+    /// Submits a job. Returns its id if the API acknowledged it.
     async fn submit(&self, n: u32) -> Option<String> {
         let response =
             self.http.post(format!("{}/q/q", self.url)).json(&json!({"definition": definition(n)})).send().await.ok()?;
@@ -70,7 +70,7 @@ impl Api {
         (status == 200).then(|| body["jobId"].as_str().unwrap().to_owned())
     }
 
-    /// Claims a job and gives its id and epoch.
+    /// Claims a job and returns its id and epoch.
     async fn claim(&self, worker: &str) -> (String, i64) {
         let worker = json!({"id": worker, "version": "1", "cpus": 16, "maxJobDuration": "1h"});
         let (status, body) =
@@ -96,7 +96,7 @@ fn definition(n: u32) -> Value {
     json!({"image": "alpine:3.20", "command": format!("echo {n}")})
 }
 
-/// Runs `asman` with these arguments on a database; gives what it said.
+/// Runs `asman` with these arguments on a database. Returns its output.
 fn on(database_url: &str, arguments: &[&str]) -> Result<String, String> {
     let output = asman().args(arguments).env("DATABASE_URL", database_url).output().unwrap();
     let said = support::text(&output.stdout) + &support::text(&output.stderr);

@@ -1,4 +1,4 @@
-//! A `PgBouncer` of the test's own before a cluster of its own.
+//! A `PgBouncer` of the test in front of a cluster of the test.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -8,14 +8,14 @@ use tempfile::TempDir;
 use crate::support::cluster::{Cluster, server_account};
 use crate::support::{data_directory, text, until};
 
-/// Killed when dropped.
+/// The pooler. It is killed when dropped.
 pub(crate) struct Pooler {
     folder: TempDir,
     process: Child,
 }
 
 impl Pooler {
-    /// Starts one with this `pool_mode` and the settings that it comes with. `PGBOUNCER` names another program than Debian's.
+    /// Starts a pooler with this `pool_mode` and otherwise its default settings. `PGBOUNCER` may name another program than Debian's.
     pub(crate) fn start(cluster: &Cluster, mode: &str) -> Self {
         let folder = data_directory();
         let path = folder.path().display();
@@ -46,7 +46,7 @@ impl Pooler {
         Self { folder, process }
     }
 
-    /// Of the superuser's database, through the pooler.
+    /// The URL of the superuser's database through the pooler.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@{}:6432/postgres", self.folder.path().display().to_string().replace('/', "%2F"))
     }

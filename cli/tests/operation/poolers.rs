@@ -1,4 +1,4 @@
-//! Through a pooler: it works without losses, or one sentence says why it cannot.
+//! Through a pooler, the API works without losses, or says in one sentence why it cannot.
 
 use crate::pooler::Pooler;
 use crate::support::cluster::Cluster;
@@ -44,7 +44,7 @@ async fn a_pooler_in_session_mode_works_as_a_direct_connection_does() {
     let pooler = Pooler::start(&cluster, "session");
     on(&pooler.url(), &["db", "migrate"]).unwrap();
     let blobs = data_directory();
-    // A session pool must be as large as the pools of those who use it: here it is six, so the process asks for less at once.
+    // A session pool must be as large as the pools of its clients together. Here it has six connections, so the API uses fewer at once.
     let api = Api::start(&pooler.url(), blobs.path(), &["--notifications", "false"]);
     assert!(api.submit(1).await.is_some());
 }

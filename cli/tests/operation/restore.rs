@@ -1,4 +1,4 @@
-//! A dump of a database in use, restored by an owner who is not a superuser.
+//! A dump of a database in use, and its restore by an owner who is not a superuser.
 
 use std::process::Stdio;
 
@@ -16,7 +16,7 @@ fn owned(databases: &[&str]) -> Cluster {
     cluster
 }
 
-/// Dumps one database as its owner and restores it in another, with the line of the operator's guide.
+/// Dumps one database as its owner and restores the dump into another, with the command line of the operator's guide.
 fn copy(from: &Cluster, from_url: &str, to: &Cluster, to_url: &str) {
     let dump = from.program("pg_dump").args(["-xO", "-n", "asman", "-n", "report", from_url]).output().unwrap();
     assert!(dump.status.success(), "{}", text(&dump.stderr));

@@ -1,4 +1,4 @@
-//! Two API processes behind a proxy are replaced one after the other, without a failed request.
+//! Two API processes behind a proxy are replaced one after the other, and no request fails.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::support::house::{free_port, test_database};
 use crate::support::{data_directory, until};
 use crate::{Api, definition, on};
 
-/// nginx as `docs/operations.md` sets it. Ended when dropped.
+/// nginx with the settings of `docs/operations.md`. It is ended when dropped.
 struct Proxy {
     folder: TempDir,
     process: Child,

@@ -1,4 +1,4 @@
-//! PostgreSQL over TCP with common kinds of certificates: all commands read an address in the same way, as libpq does.
+//! PostgreSQL over TCP with common kinds of certificates. All commands understand a database URL as libpq does.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ struct Server {
 }
 
 impl Server {
-    /// Encrypts with the certificate that PostgreSQL's manual makes first: signed by itself, for `localhost`.
+    /// Starts a server with the first certificate that PostgreSQL's manual describes: signed by itself, for `localhost`.
     fn start() -> Self {
         let folder = data_directory();
         self_signed(folder.path(), "server");
@@ -41,18 +41,18 @@ impl Server {
         self.cluster.sql_in(&url, statements)
     }
 
-    /// Goes on with a certificate that lies in the folder.
+    /// Switches the server to a certificate in the folder.
     fn use_certificate(&self, name: &str) {
         for kind in ["crt", "key"] {
             std::fs::copy(self.file(&format!("{name}.{kind}")), self.file(&format!("server.{kind}"))).unwrap();
         }
         own(self.folder.path());
         self.sql("select pg_reload_conf()");
-        // New connections are of the settings that a new connection shows.
+        // A new connection makes sure that the server has loaded the new settings.
         self.sql("select 1");
     }
 
-    /// Who may come over TCP: `host`, `hostssl`, `hostnossl`.
+    /// Sets which connections over TCP are allowed: `host`, `hostssl` or `hostnossl`.
     fn admit(&self, kind: &str) {
         let file = Path::new(&self.cluster.socket()).join("data/pg_hba.conf");
         std::fs::write(file, format!("local all all trust\n{kind} all all 127.0.0.1/32 trust\n")).unwrap();
@@ -65,7 +65,7 @@ impl Server {
         format!("postgres://postgres@{host}:{}/postgres{parameters}", self.port)
     }
 
-    /// The output of both programs for an address: `asman db status`, and `asman api` once it is ready. They must agree.
+    /// The result of both commands for an address: `asman db status`, and `asman api` once it is ready. They must agree.
     async fn try_all(&self, url: &str, environment: &[(&str, &str)]) -> Result<(), String> {
         let by_status = outcome(asman().args(["db", "status"]).env("DATABASE_URL", url).envs(environment.iter().copied()));
         let by_api = if by_status.is_ok() {
@@ -87,7 +87,7 @@ impl Server {
         self.try_all(url, environment).await.unwrap_or_else(|said| panic!("{url}: {said}"));
     }
 
-    /// Refused by both, with a sentence that contains this.
+    /// Checks that both commands refuse the address, with a sentence that contains this text.
     async fn refuses(&self, url: &str, sentence: &str) {
         let said = self.try_all(url, &[]).await.expect_err(url);
         assert_eq!(said.matches(sentence).count(), 2, "{url}: {said}");
@@ -104,12 +104,12 @@ fn openssl(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "{arguments}: {}", text(&output.stderr));
 }
 
-/// The manual's first recipe.
+/// Makes a certificate by the manual's first recipe.
 fn self_signed(folder: &Path, name: &str) {
     openssl(folder, &format!("req -new -x509 -days 9 -nodes -text -out {name}.crt -keyout {name}.key -subj /CN=localhost"));
 }
 
-/// The manual's second recipe: an authority, and a certificate that it signs, here with further arguments.
+/// Makes a certificate by the manual's second recipe: an authority, and a certificate that it signs, with further arguments.
 fn signed(folder: &Path, name: &str, extensions: &str) {
     openssl(folder, "req -new -x509 -days 9 -nodes -out root.crt -keyout root.key -subj /CN=root.example");
     openssl(folder, &format!("req -new -nodes -out {name}.csr -keyout {name}.key -subj /CN=localhost"));
@@ -119,7 +119,7 @@ fn signed(folder: &Path, name: &str, extensions: &str) {
     );
 }
 
-/// The server reads its key only if no other user can read it.
+/// Gives the files to the server's account, because the server reads its key only if no other user can read it.
 fn own(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -170,7 +170,7 @@ async fn a_certificate_of_an_authority_is_judged_as_libpq_does_it() {
     let url = |parameters: &str| server.url("localhost", parameters);
     outcome(asman().args(["db", "migrate"]).env("DATABASE_URL", url("?sslmode=require"))).unwrap();
     let root = server.file("root.crt").display().to_string();
-    // Without extensions, as the manual's second recipe makes it with OpenSSL 1 and 3.0.
+    // A certificate without extensions: OpenSSL 1 and 3.0 make it by the manual's second recipe.
     signed(server.folder.path(), "bare", "");
     server.use_certificate("bare");
     for parameters in ["", "?sslmode=require"] {
@@ -185,14 +185,14 @@ async fn a_certificate_of_an_authority_is_judged_as_libpq_does_it() {
     server.sql("select pg_reload_conf()");
     server.sql("select 1");
     status(&url(&format!("?sslmode=verify-full&sslrootcert={root}"))).unwrap();
-    // As a newer way of OpenSSL's makes it, which could sign others.
+    // A certificate as a newer option of OpenSSL makes it. It could sign other certificates.
     let name =
         "req -new -x509 -days 9 -nodes -CA root.crt -CAkey root.key -subj /CN=localhost -out signed.crt -keyout signed.key";
     openssl(server.folder.path(), name);
     server.use_certificate("signed");
     server.takes(&url(&format!("?sslmode=verify-full&sslrootcert={root}")), &[]).await;
     server.refuses(&url("?sslmode=verify-full"), "no authority of `sslrootcert` has signed").await;
-    // Its names stand beside the subject, which then counts no more.
+    // The certificate lists names beside its subject. Then the subject's name does not count any more.
     std::fs::write(server.file("named"), "subjectAltName=DNS:db.example\nbasicConstraints=CA:FALSE\n").unwrap();
     signed(server.folder.path(), "elsewhere", " -extfile named");
     server.use_certificate("elsewhere");
@@ -253,7 +253,7 @@ async fn signs_of_life_are_asked_for_as_the_address_says() {
     ] {
         let _api = Api::start(&server.url("127.0.0.1", parameters), blobs.path(), &[]);
         eprintln!("looking at {parameters}");
-        // A connection with words on their way has another timer for a moment.
+        // While a connection has data in transit, it has another timer for a moment.
         let is_as_told = || {
             let (connections, asked) = timers(server.port);
             (asked == if is_asked { connections } else { 0 }).then_some(())

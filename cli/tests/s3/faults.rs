@@ -1,4 +1,4 @@
-//! A refusal of the storage is reported in one sentence that says what to do.
+//! When the storage refuses something, one sentence reports it and says what to do.
 
 use std::process::Command;
 
@@ -12,14 +12,14 @@ fn init(garage: &Garage) -> Command {
     command
 }
 
-/// Runs it, sees it fail, and gives what it said of its last step.
+/// Runs a command, which must fail. Returns its output about the last step.
 fn error_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     text(&output.stdout).lines().last().unwrap().to_owned()
 }
 
-/// The same process with a clock that is this much off.
+/// The same command with a clock that differs by this offset.
 fn at(offset: &str, command: &Command) -> Command {
     let mut skewed = Command::new("faketime");
     skewed.args(["-f", offset]).arg(command.get_program()).args(command.get_args());

@@ -14,7 +14,7 @@ const MIB: usize = 1 << 20;
 /// More bytes than a signed 32-bit number can count.
 const LARGE_MIB: usize = 2048;
 
-/// The large file, a MiB at a time, each other than the one before.
+/// The content of the large file in pieces of one MiB. Each piece differs from the one before.
 fn large() -> impl Iterator<Item = Vec<u8>> {
     (0..LARGE_MIB).map(|n| n.to_le_bytes().repeat(MIB / size_of::<usize>()))
 }
@@ -23,7 +23,7 @@ fn large_body() -> Body {
     Body::wrap_stream(stream::iter(large().map(Ok::<_, std::io::Error>)))
 }
 
-/// Reads to the end and compares with the large file.
+/// Reads the response to its end and compares it with the large file.
 async fn is_large(response: Response) -> bool {
     let (mut hasher, mut bytes) = (Sha256::new(), response.bytes_stream());
     while let Some(chunk) = bytes.next().await {
@@ -105,7 +105,7 @@ async fn two_gibibytes_pass_at_the_storage_and_through_a_small_api() {
     let house = tokio::task::block_in_place(House::start);
     let before = house.peak_kib();
     let length = LARGE_MIB * MIB;
-    // A body that asks first, as a client does that follows redirects.
+    // A request that asks before it sends its body, as clients do that follow redirects.
     let ask = house.http.put(house.at("/f/direct")).header("content-length", length).header("expect", "100-continue");
     let asked = ask.body(Body::wrap_stream(
         stream::once(tokio::time::sleep(Duration::from_secs(30))).map(|()| Ok::<_, std::io::Error>(Vec::new())),
@@ -134,7 +134,7 @@ async fn clients_are_sent_to_a_storage_that_holds_them_to_the_hash() {
     let house = tokio::task::block_in_place(House::start);
     let hash = hash_of(b"content");
     let put = |path: String| house.http.put(house.at(&path)).body("content").send();
-    // The very first upload of the process already.
+    // Even the first upload to the process is redirected.
     assert!(location(&put(format!("/f/{hash}")).await.unwrap()).starts_with(&house.garage.url));
     assert!(location(&put("/f/name".to_owned()).await.unwrap()).starts_with(&house.garage.url));
     let older: serde_json::Value = house.get(&format!("/upload/{hash}")).await.json().await.unwrap();
@@ -151,7 +151,7 @@ async fn a_file_that_is_asked_for_again_gets_its_time_anew() {
     let house = tokio::task::block_in_place(|| House::start_with(set));
     let content: Vec<u8> = large().take(20).flatten().collect();
     let path = format!("/f/{}", hash_of(&content));
-    // In parts, as the storage keeps large files.
+    // The upload goes in parts, in which the storage keeps large files.
     let put = house.http.put(house.at(&format!("{path}?proxy=1"))).body(content.clone()).send().await.unwrap();
     assert_eq!(put.status(), 200);
     let stored = async || {

@@ -1,4 +1,4 @@
-//! A whole job with large files: the CLI sends and fetches them, a worker fetches and sends them.
+//! A whole job with large files: the CLI sends them and fetches the output, and a worker fetches them and sends the output.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,14 +12,14 @@ use crate::{House, hash_of, location};
 const INPUT_BYTES: usize = 3_000_000;
 const TOKEN: &str = "for-the-api-alone";
 
-/// The storage's address for clients and workers, and all that they sent there.
+/// A proxy whose address clients and workers use as that of the storage. It records everything that they send.
 struct CountingProxy {
     url: String,
     heard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl CountingProxy {
-    /// Opens on its own port; it forwards only after its target is set.
+    /// Opens the proxy on a port of its own; it forwards only after its target is set.
     fn open() -> (Self, Arc<Mutex<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -36,7 +36,7 @@ impl CountingProxy {
     }
 }
 
-/// Passes bytes in both directions and keeps those of the first.
+/// Passes bytes in both directions and keeps those of the first direction.
 fn pass(from: TcpStream, to: TcpStream, heard: Arc<Mutex<Vec<u8>>>) {
     let (mut answers, mut back) = (to.try_clone().unwrap(), from.try_clone().unwrap());
     std::thread::spawn(move || {
@@ -60,7 +60,7 @@ fn has(heard: &[u8], part: &str) -> bool {
     heard.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
 }
 
-/// Runs a job that copies a large file two times into another.
+/// Runs a job that writes a large file twice into another file.
 fn run_job(house: &House) {
     make_image();
     let folder = tempfile::tempdir().unwrap();
@@ -86,7 +86,7 @@ fn a_jobs_files_go_past_the_api_and_no_token_goes_with_them() {
     house.garage.url.trim_start_matches("http://").clone_into(&mut behind.lock().unwrap());
     run_job(&house);
     let heard = proxy.heard.lock().unwrap();
-    // The input once and the output once; what was fetched shows in the requests.
+    // The input and the output were sent once each. Only the requests of the downloads are recorded here, not their answers.
     assert!((3 * INPUT_BYTES..4 * INPUT_BYTES).contains(&heard.len()), "{} bytes", heard.len());
     assert!(has(&heard, "PUT /files/") && has(&heard, "GET /files/"));
     assert!(!has(&heard, "authorization:") && !has(&heard, TOKEN));

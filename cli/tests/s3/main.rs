@@ -17,7 +17,7 @@ use support::garage::{Garage, KEY, SECRET};
 use support::house::{free_port, test_database};
 use support::{Running, until};
 
-/// A storage, a prepared bucket and an API process over them.
+/// A storage, a prepared bucket, and an API process that uses them.
 struct House {
     garage: Garage,
     api: Running,
@@ -30,7 +30,7 @@ impl House {
         Self::start_with(|_| ())
     }
 
-    /// With other settings of the API.
+    /// The same with other settings of the API.
     fn start_with(set: impl FnOnce(&mut Command)) -> Self {
         let garage = Garage::start();
         let made = garage.asman("files").args(["blob", "init"]).output().unwrap();
@@ -48,7 +48,7 @@ impl House {
         Self { garage, api, url, http }
     }
 
-    /// The storage's own view of the bucket.
+    /// A client that shows what the storage itself contains.
     fn storage(&self) -> aws_sdk_s3::Client {
         client(&self.garage)
     }
@@ -57,7 +57,7 @@ impl House {
         format!("{}{path}", self.url)
     }
 
-    /// Most memory that the API process ever had, in KiB.
+    /// The largest amount of memory that the API process has had, in KiB.
     fn peak_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.api.pid().as_raw_nonzero())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -73,7 +73,7 @@ impl House {
     }
 }
 
-/// Talks to the storage without Asman.
+/// A client that uses the storage without Asman.
 fn client(garage: &Garage) -> aws_sdk_s3::Client {
     let keys = aws_sdk_s3::config::Credentials::new(KEY, SECRET, None, None, "test");
     let config = aws_sdk_s3::Config::builder().endpoint_url(&garage.url).region(aws_sdk_s3::config::Region::new("garage"));

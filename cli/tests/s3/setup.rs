@@ -32,7 +32,7 @@ fn init_makes_a_bucket_once_and_says_what_it_did() {
     assert_eq!((code, words(&second)), (Some(0), vec!["kept".to_owned(); 4]), "{second}");
 }
 
-/// Rules of an operator who uses the bucket for other things too.
+/// Sets rules as an operator does who uses the bucket for other things too. Returns them.
 async fn keep_house(storage: &Client) -> (CorsRule, Vec<LifecycleRule>) {
     storage.create_bucket().bucket("shared").send().await.unwrap();
     let page = CorsRule::builder().id("theirs").allowed_origins("https://app.example").allowed_methods("POST");

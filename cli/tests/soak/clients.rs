@@ -1,5 +1,5 @@
-//! Clients that send jobs, cancel some, and look at every result as soon as it is there. The API may be down at any time: they
-//! ask again, as clients do.
+//! Clients that send jobs, cancel some, and check every result as soon as it exists. The API may be down at any time; then they ask
+//! again, as clients do.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::kinds::{self, Kind};
 
 pub const QUEUE: &str = "soak";
-/// Of one job, outages included.
+/// Longest time for one job, outages included.
 const JOB_TIMEOUT: Duration = Duration::from_mins(5);
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -22,12 +22,12 @@ pub struct Clients {
     api: String,
     n_jobs: usize,
     next: AtomicUsize,
-    /// Jobs that have ended and were looked at.
+    /// Jobs that have ended and whose result was checked.
     pub n_done: AtomicUsize,
     seen: Mutex<Seen>,
 }
 
-/// What came out.
+/// What the clients have seen.
 #[derive(Default)]
 pub struct Seen {
     pub ids: BTreeMap<usize, String>,
@@ -95,7 +95,7 @@ impl Clients {
         kinds::problem(n, &result).filter(|_| !given_up).map_or(Ok(()), |problem| Err(format!("{id}: {problem}")))
     }
 
-    /// A job that met three killed workers before it had a container has ended as it must.
+    /// Whether a job was given up, and rightly so: three workers were killed while they had it and before it had a container.
     async fn is_given_up(&self, job: &str, result: &Value) -> Result<bool, String> {
         let message = result["finished"]["message"].as_str().unwrap_or_default();
         if !message.starts_with("given up after 3 lost workers") {
@@ -106,7 +106,7 @@ impl Clients {
         Ok(events.iter().filter(|event| *event == "requeued").count() == 2)
     }
 
-    /// Looks at the history of every job, when all have ended.
+    /// Checks the history of every job after all have ended.
     pub async fn audit(&self) {
         let ids = self.seen.lock().unwrap().ids.clone();
         for (n, id) in ids {
@@ -127,7 +127,7 @@ impl Clients {
         Ok(entries.iter().filter_map(|entry| entry["event"].as_str()).map(str::to_owned).collect())
     }
 
-    /// Asks until the answer is the one.
+    /// Asks until the answer is the expected one.
     async fn until(&self, path: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value, String> {
         let deadline = Instant::now() + JOB_TIMEOUT;
         loop {
@@ -148,7 +148,7 @@ impl Clients {
         self.insist(ask).await?.json().await.map_err(|error| error.to_string())
     }
 
-    /// Asks until the API answers. A refusal is an answer.
+    /// Sends a request until the API answers. A refusal is also an answer.
     async fn insist(&self, ask: impl Fn() -> reqwest::RequestBuilder) -> Result<reqwest::Response, String> {
         let deadline = Instant::now() + JOB_TIMEOUT;
         loop {

@@ -8,14 +8,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::house::IMAGE;
 use crate::support::{text, until};
 
-/// Ended when dropped.
+/// The engine. It is ended when dropped.
 pub struct Engine {
     child: Child,
     folder: PathBuf,
 }
 
 impl Engine {
-    /// Starts it over the folder and waits until it answers at `DOCKER_HOST`.
+    /// Starts an engine over the folder and waits until it answers at `DOCKER_HOST`.
     pub fn start(folder: &Path) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("dockerd.log")).unwrap();
         let mut command = Command::new("dockerd");
@@ -27,7 +27,7 @@ impl Engine {
         engine
     }
 
-    /// As an operator does it: its containers end with it.
+    /// Restarts the engine as an operator does. Its containers end with it.
     pub fn restart(&mut self) {
         kill_process(self.pid(), Signal::TERM).unwrap();
         until(|| self.child.try_wait().unwrap());
@@ -54,7 +54,7 @@ pub fn address(folder: &Path) -> String {
     format!("unix://{}", folder.join("engine.sock").display())
 }
 
-/// What a program says, its lines sorted.
+/// The output lines of a program, sorted.
 fn said(program: &str, line: &str) -> Vec<String> {
     let output = Command::new(program).args(line.split(' ')).output().unwrap();
     assert!(output.status.success(), "{program} {line}: {}", text(&output.stderr));
@@ -63,11 +63,11 @@ fn said(program: &str, line: &str) -> Vec<String> {
     lines
 }
 
-/// A layer that the engine finishes for a build whose worker or connection is already gone, so no worker learns of it.
+/// The name of a layer that the engine finishes after the build's worker or connection has gone, so that no worker learns of it.
 const UNTOLD: &str = "<none>:<none>";
 
-/// What workers that have ended left in the engine and in the packet filter, one sentence each. Built images are meant to stay, and
-/// each trouble in a build may leave one untold layer.
+/// What workers that have ended left in the engine and in the packet filter, one sentence for each thing. Built images are meant to
+/// stay, and each trouble during a build may leave one layer of which no worker learned.
 pub fn left_behind(n_builds: usize, n_troubles: usize) -> Vec<String> {
     let mut left = Vec::new();
     let mut expect = |what: &str, found: Vec<String>, expected: &[&str]| {

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::support::house::IMAGE;
 
-/// The kinds, their names without a prefix, and the order in which jobs take them.
+/// Defines the kinds of jobs, their names without a prefix, and the order in which jobs use them.
 macro_rules! kinds {
     ($($kind:ident),* $(,)?) => {
-        /// What a job is there to show.
+        /// What a job is meant to test.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Kind { $($kind),* }
         use Kind::{$($kind),*};
@@ -33,7 +33,7 @@ kinds![
     BadImage,
 ];
 
-/// The address of the registry without images.
+/// The address of a registry that contains no images.
 pub const REGISTRY: &str = "127.0.0.1:5000";
 
 /// The kind of the job with this number.
@@ -41,12 +41,12 @@ pub const fn kind_of(n: usize) -> Kind {
     KINDS[n % KINDS.len()]
 }
 
-/// The file that the job's input by key names.
+/// The content of the file to which the job's input refers by key.
 pub fn kept_input(n: usize) -> Vec<u8> {
     format!("kept {n} {}\n", "x".repeat(400)).into_bytes()
 }
 
-/// The job's definition: the variable N makes each another one.
+/// The definition of job number `n`. The variable N makes each a different job.
 pub fn definition(n: usize) -> Value {
     let kind = kind_of(n);
     let command = format!("sh -c {}", shell_words::quote(script(kind)));
@@ -90,7 +90,7 @@ const fn script(kind: Kind) -> &'static str {
     }
 }
 
-/// The file of [`Kind::Large`], which is fetched.
+/// The content of the output of [`Kind::Large`], which is fetched.
 pub fn large_output(n: usize) -> String {
     let lines: Vec<_> = (n..=n + 2000).map(|line| line.to_string()).collect();
     lines.join("\n") + "\n"
@@ -105,7 +105,7 @@ pub fn problem(n: usize, job: &Value) -> Option<String> {
         CancelledEarly | CancelledLate => ("Cancelled", None, None),
         ExitCode => ("Success", Some(3), None),
         TimedOut | IgnoresTerm => ("TimedOut", None, Some("ran longer than")),
-        // The engine may miss the kernel's message about a container that ends at once; the result then contains what it knows.
+        // The engine may miss the kernel's message about a container that ends at once; then the result says that it did not report it.
         OutOfMemory if says("does not report that memory ran out") => ("Success", Some(137), None),
         OutOfMemory => ("Error", Some(137), Some("out of memory")),
         BadImage => ("Error", None, Some("none:v1")),
@@ -119,7 +119,7 @@ pub fn problem(n: usize, job: &Value) -> Option<String> {
     if job["state"] != "Finished" || job["finishedReason"] != reason || !is_code || !is_message {
         return Some(format!("{kind:?} must end as {reason} {code:?} {message:?}: {}", brief(job)));
     }
-    // The worker's own sentence: one that is killed as it stops a job may not come to say it.
+    // These lines are the worker's own. A worker that is killed while it stops a job may not write one.
     let (notes, lines): (Vec<_>, Vec<_>) = lines_of(finished).into_iter().partition(|line| line.starts_with(STOPPED));
     if notes.len() > 1 {
         return Some(format!("{kind:?}: its stop is told {} times: {}", notes.len(), brief(job)));
@@ -145,10 +145,10 @@ fn lines_of(finished: &Value) -> Vec<String> {
     logs.filter_map(|line| line[0].as_str()).map(|text| text.trim_end_matches('\n').to_owned()).collect()
 }
 
-/// Begins the line that tells of a job that was stopped for its time.
+/// The beginning of the worker's line about a job that was stopped because its time was over.
 const STOPPED: &str = "the job ran longer than ";
 
-/// All lines of the run, for the kinds that say the same each time.
+/// All lines of the run, for the kinds that always write the same lines.
 fn expected_lines(n: usize) -> Option<Vec<String>> {
     let whole = |text: String| Some(text.lines().map(str::to_owned).collect());
     match kind_of(n) {

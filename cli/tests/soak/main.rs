@@ -1,7 +1,7 @@
-//! Many jobs of every kind on two workers, while processes are killed, drained and restarted and a disk is full: `./x soak`.
+//! Many jobs of every kind on two workers, while processes are killed, drained and restarted and a disk fills up: `./x soak`.
 //!
-//! `SOAK_JOBS` (1000) jobs. The engine, the API and the workers live in namespaces of their own (network, mounts, processes), so
-//! that this machine's engine is not affected and nothing remains after any kind of end. Needs root.
+//! `SOAK_JOBS` (1000) is the number of jobs. The engine, the API and the workers run in separate namespaces (network, mounts,
+//! processes), so that this machine's engine is not affected and nothing remains however the test ends. The test needs root.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 #![allow(missing_docs, unreachable_pub, reason = "parts of one test")]
 
@@ -25,16 +25,16 @@ use support::house::{House, test_database};
 use support::registry::Registry;
 use trouble::Trouble;
 
-/// Marks that the test runs in its namespaces.
+/// The variable that is set when the test runs in its namespaces.
 const FOLDER: &str = "SOAK_FOLDER";
-/// Jobs that wait or run at any time: twice what the workers run at once, and as much again.
+/// Jobs that wait or run at any time: three times as many as the workers run at once.
 const N_CLIENTS: usize = 24;
-/// At most one of this many jobs is given to a worker that has just cancelled its request.
+/// The share of jobs, one in this many, that may be given to a worker that has just cancelled its request.
 const CROSSED: usize = 10;
-/// Longest time without a job that ends.
+/// Longest time in which no job ends.
 const STALL: Duration = Duration::from_mins(6);
 
-/// Makes the namespaces ready: the loopback device, and a /sys that shows their network. The shell is the first process there and
+/// Prepares the namespaces: the loopback device, and a /sys that shows their network. The shell is the first process in them and
 /// reaps orphaned processes.
 const ENTER: &str = r#"set -e
 ip link set lo up
@@ -103,8 +103,8 @@ fn soak(folder: &Path) {
     if n_lost > trouble::JOBS_AT_ONCE * n_kills {
         seen.problems.push(format!("{n_lost} claims were lost by {n_kills} kills"));
     }
-    // Each trouble may release the jobs that all workers run and were just given. In addition an answer may cross with a
-    // cancelled request. More releases would mean that jobs go in circles.
+    // Each trouble may release the jobs that all workers run, and those that they were just given. In addition, an answer may cross
+    // with a cancelled request. More releases would mean that the same jobs are released again and again.
     let n_troubles = n_kills + trouble::N_ONCE;
     if n_released > 2 * trouble::N_WORKERS * trouble::JOBS_AT_ONCE * n_troubles + n_jobs / CROSSED {
         seen.problems.push(format!("{n_released} claims were given back in {n_troubles} troubles"));

@@ -13,22 +13,22 @@ use crate::engine::Engine;
 use crate::support::house::{House, free_port};
 use crate::support::{Running, asman, is_alive, until};
 
-/// Of one worker.
+/// Most jobs that one worker runs at once.
 pub const JOBS_AT_ONCE: usize = 4;
 pub const N_WORKERS: usize = 2;
-/// Between two kills of workers: each lives for twice as long.
+/// Time between two kills of workers. They are killed in turn, so each lives for twice as long.
 const KILL_EVERY: Duration = Duration::from_secs(6);
 const FULL_FOR: Duration = Duration::from_secs(5);
-/// Size of the second worker's disk, what its worker keeps free, and what is left when it is full.
+/// Size of the second worker's disk, what the worker keeps free, and what is left when the disk is full.
 const DISK: u64 = 256 << 20;
 const RESERVE: &str = "64m";
 const LEFT: u64 = 40 << 20;
 
 type Act = fn(&mut Trouble);
 
-/// Troubles beside the kills.
+/// Number of troubles other than kills of workers.
 pub const N_ONCE: usize = ONCE.len();
-/// Each happens once, when this share of the jobs has ended.
+/// The troubles that happen once, each when this share of the jobs has ended.
 const ONCE: [(f64, Act); 4] =
     [(0.2, Trouble::kill_api), (0.4, Trouble::drain_worker), (0.55, Trouble::restart_engine), (0.7, Trouble::fill_disk)];
 
@@ -43,7 +43,7 @@ struct Worker {
 
 /// All processes of the test, and what was done to them.
 pub struct Trouble {
-    // Ended in this order when the test fails.
+    // When the test fails, the processes are ended in this order.
     workers: Vec<Worker>,
     api: Running,
     engine: Engine,
@@ -113,7 +113,7 @@ impl Trouble {
         self.engine.restart();
     }
 
-    /// Leaves less than the reserve, so that no job is taken, and enough for those that run.
+    /// Leaves less disk space than the reserve, so that no job is claimed, but enough for the jobs that run.
     fn fill_disk(&mut self) {
         let worker = &self.workers[1];
         let path = worker.data.parent().unwrap().join("fill");
@@ -123,7 +123,7 @@ impl Trouble {
         while room() > LEFT {
             file.write_all(&piece).unwrap();
         }
-        // An open file would keep its room when it is removed.
+        // The file must be closed, because otherwise its space stays in use after its removal.
         drop(file);
         until(|| worker.health().filter(|said| said["reason"].as_str().is_some_and(|why| why.contains("disk"))));
         std::thread::sleep(FULL_FOR);
@@ -131,7 +131,7 @@ impl Trouble {
         until(|| worker.health().filter(|said| said["state"] == "ready"));
     }
 
-    /// Ends the workers as an operator does, looks at what they leave on disk, and says what was done.
+    /// Ends the workers as an operator does, checks what they leave on disk, and returns a summary of the troubles.
     pub fn end(mut self, problems: &mut Vec<String>) -> String {
         let mut n_adopted = 0;
         for worker in &mut self.workers {
@@ -152,7 +152,7 @@ impl Trouble {
             self.problems.push(format!("only {} of the troubles happened", self.n_once));
         }
         problems.append(&mut self.problems);
-        // The engine is looked at by the caller, and ends with the namespace.
+        // The caller checks what is left in the engine, which ends with the namespace.
         std::mem::forget(self.engine);
         let n_kills = self.n_kills;
         format!(
@@ -164,7 +164,7 @@ impl Trouble {
 impl Worker {
     fn restart(&mut self, house: &House) {
         self.running = start_worker(house, self.id, &self.data, &self.log, self.port);
-        // A worker that starts while the engine is down ends at once, which is right. Then there is no answer yet.
+        // A worker that starts while the engine is down ends at once, as it should. In that case there is no answer yet.
         until(|| self.health());
     }
 
@@ -174,7 +174,7 @@ impl Worker {
     }
 }
 
-/// Its output goes to a file, for the analysis of a failed test.
+/// Starts a worker whose output goes to a file, for the analysis of a failed test.
 fn start_worker(house: &House, id: &str, data: &Path, log: &Path, port: u16) -> Running {
     let mut worker = asman();
     worker.args([

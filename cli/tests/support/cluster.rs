@@ -1,4 +1,4 @@
-//! A PostgreSQL of the test's own, which it may restart or crash. Commits reach the disk.
+//! A PostgreSQL server of the test, which the test may restart or crash. Its commits reach the disk.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::text;
 
-/// Stopped and removed when dropped.
+/// The server. It is stopped and removed when dropped.
 pub struct Cluster {
     folder: TempDir,
     bin: PathBuf,
@@ -20,7 +20,7 @@ impl Cluster {
         Self::start_with("")
     }
 
-    /// With further settings, such as `-c shared_preload_libraries=…`.
+    /// Starts a server with further settings, such as `-c shared_preload_libraries=…`.
     pub fn start_with(settings: &str) -> Self {
         let cluster = Self { folder: super::data_directory(), bin: newest_server(), settings: settings.to_owned() };
         if let Some((uid, gid)) = server_account() {
@@ -37,18 +37,18 @@ impl Cluster {
         format!("postgres://postgres@{folder}/postgres")
     }
 
-    /// As an operator does it: connections are cut, what was committed is kept.
+    /// Restarts the server as an operator does: connections are cut, and committed data is kept.
     pub fn restart(&self) {
         self.control(&["-m", "fast", "restart"]);
     }
 
-    /// Like a power failure: nothing is written, and recovery replays the log.
+    /// Stops the server as a power failure does, without a last write. At the start, recovery replays the log.
     pub fn crash_and_start(&self) {
         self.control(&["-m", "immediate", "stop"]);
         self.control(&["start"]);
     }
 
-    /// As the system does it when memory runs out: every process of the server is killed.
+    /// Kills every process of the server, as the system does when memory runs out, and starts the server.
     pub fn kill_and_start(&self) {
         let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap();
         let postmaster: i32 = file.lines().next().unwrap().parse().unwrap();
@@ -58,16 +58,16 @@ impl Cluster {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
         super::until(|| all.iter().all(|pid| !is_running(*pid)).then_some(()));
-        // A process that was born in that moment holds the memory of the server until it notices.
+        // A process that was created at that moment holds the server's memory until it notices the end.
         super::until(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.control(&["start"]))).ok());
     }
 
-    /// Where the socket lies.
+    /// The folder of the socket.
     pub fn socket(&self) -> String {
         self.folder.path().display().to_string()
     }
 
-    /// The URL of another database, for another user.
+    /// The URL of a database for a user.
     pub fn url_of(&self, user: &str, database: &str) -> String {
         format!("postgres://{user}@{}/{database}", self.socket().replace('/', "%2F"))
     }
@@ -77,7 +77,7 @@ impl Cluster {
         self.sql_in(&self.url(), statements)
     }
 
-    /// Runs statements in a database of this cluster and gives the rows.
+    /// Runs statements in a database of this cluster and returns the rows.
     pub fn sql_in(&self, url: &str, statements: &str) -> String {
         let psql = ["-v", "ON_ERROR_STOP=1", "-qAt", "-c", statements, url];
         let output = Command::new(self.bin.join("psql")).args(psql).output().unwrap();
@@ -110,7 +110,7 @@ impl Cluster {
         if let Some((uid, gid)) = server_account() {
             command.uid(uid).gid(gid);
         }
-        // The server inherits what pg_ctl has open: a pipe would never close.
+        // The server inherits the open files of pg_ctl. If the output were a pipe, it would never close.
         let path = self.folder.path().join("control.log");
         let log = std::fs::File::create(&path).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
@@ -131,7 +131,7 @@ fn children_of(parent: i32) -> Vec<i32> {
     pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
 }
 
-/// Second field after the name, which stands in brackets and may hold anything.
+/// The parent of a process: the second field after its name, which is in brackets and may contain any characters.
 fn parent_of(pid: i32) -> Option<i32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
@@ -142,7 +142,7 @@ fn is_running(pid: i32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
-/// PostgreSQL refuses to run as root: then it runs as its own account.
+/// The account for the server if the test runs as root, because PostgreSQL refuses to run as root.
 pub fn server_account() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;

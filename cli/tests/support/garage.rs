@@ -1,4 +1,4 @@
-//! A real object storage on this machine: one Garage process over a folder that goes with it.
+//! A real object storage on this machine: one Garage process over a folder that is removed with it.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use super::{asman, text, until};
 pub const KEY: &str = "GK0123456789abcdef01234567";
 pub const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-/// Ended and removed when dropped.
+/// The storage. It is ended and removed when dropped.
 pub struct Garage {
     pub url: String,
     child: Child,
@@ -18,7 +18,7 @@ pub struct Garage {
 }
 
 impl Garage {
-    /// Starts it with a key that may make buckets.
+    /// Starts the storage with a key that may create buckets.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (port, rpc) = (super::house::free_port(), super::house::free_port());
@@ -78,7 +78,7 @@ impl Garage {
         text(&command.output().unwrap().stdout)
     }
 
-    /// The binary with the way into this storage and a bucket of this name.
+    /// `asman` with the settings for this storage and for a bucket with this name.
     pub fn asman(&self, bucket: &str) -> Command {
         let mut command = asman();
         command.env("ASMAN_S3_ENDPOINT", &self.url).env("ASMAN_S3_REGION", "garage").env("ASMAN_S3_PATH_STYLE", "1");

@@ -8,10 +8,10 @@ use tempfile::TempDir;
 
 use super::{Running, asman, text, until};
 
-/// Image with busybox in it, made without a registry. The number grows when the content changes: an image that is there is kept.
+/// An image with busybox, made without a registry. An existing image is kept, so the number must grow when the content changes.
 pub const IMAGE: &str = "asman-test/busybox:2";
 
-/// A database, an API address and a folder; processes are started by the test.
+/// A database, an API address and a folder; the test starts the processes.
 pub struct House {
     pub folder: TempDir,
     pub database_url: String,
@@ -31,12 +31,12 @@ impl House {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Starts the API on the house's port and waits until it answers. Its lease outlasts the start of a worker on a busy machine.
+    /// Starts the API on the house's port and waits until it answers. Its lease is longer than a worker's start on a busy machine.
     pub fn start_api(&self) -> Running {
         self.start_api_with_lease("20s")
     }
 
-    /// The same, for tests that wait until a silent worker is lost.
+    /// The same with another lease, for tests that wait until a silent worker is lost.
     pub fn start_api_with_lease(&self, lease: &str) -> Running {
         let mut command = asman();
         command.args(["api", "--lease", lease, "--poll", "300ms", "--database-url", &self.database_url]);
@@ -56,7 +56,7 @@ impl House {
         running
     }
 
-    /// Submits a shell script as a job and gives its id.
+    /// Submits a shell script as a job and returns its id.
     pub fn add(&self, queue: &str, script: &str) -> String {
         let command = format!("sh -c {}", shell_words::quote(script));
         let added = self.job(&["add", queue, "-i", IMAGE, "-c", &command, "--json"]).output().unwrap();
@@ -71,18 +71,18 @@ impl House {
         command
     }
 
-    /// A GET of the API; nothing while it is down.
+    /// Sends a GET to the API. `None` while the API is down.
     pub fn get(&self, path: &str) -> Option<Value> {
         let output = Command::new("curl").args(["-s", "-m", "5", &format!("{}{path}", self.api_url())]).output().unwrap();
         serde_json::from_slice(&output.stdout).ok()
     }
 
-    /// Waits until the job has a result and gives it.
+    /// Waits until the job has a result and returns it.
     pub fn result(&self, queue: &str, id: &str) -> Value {
         until(|| self.get(&format!("/q/{queue}/j/{id}/result.json")).filter(|body| body["data"].is_object()))["data"].clone()
     }
 
-    /// Waits until a worker runs the job and gives its id.
+    /// Waits until a worker runs the job and returns the worker's id.
     pub fn wait_until_running(&self, queue: &str, id: &str) -> String {
         let running = || self.get(&format!("/q/{queue}/j/{id}")).filter(|body| body["data"]["results"]["state"] == "Running");
         until(running)["data"]["results"]["worker"].as_str().unwrap().to_owned()
@@ -101,7 +101,7 @@ impl House {
     }
 }
 
-/// A port that nobody listens on now.
+/// A port on which nobody listens now.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -112,8 +112,8 @@ pub fn test_database() -> String {
     runtime.block_on(migrations::testing::TestDatabase::empty()).url
 }
 
-/// Loads [`IMAGE`] into the engine, once: a second would take the name from the first, which jobs may be about to use. One process
-/// at a time.
+/// Loads [`IMAGE`] into the engine if it is not there. A second image would take the name from the first, which jobs may be about to
+/// use. Only one process does this at a time.
 pub fn make_image() {
     let lock = std::fs::File::create(std::env::temp_dir().join("asman-test-image.lock")).unwrap();
     lock.lock().unwrap();

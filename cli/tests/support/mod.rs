@@ -1,4 +1,4 @@
-//! Spawns the real binary with a clean environment, and waits for what it says with a deadline.
+//! Runs the real binary in a clean environment, and waits for its output with a deadline.
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 /// Longest wait for anything that a test expects.
 pub const DEADLINE: Duration = Duration::from_mins(2);
 
-/// The binary, free of the settings of whoever runs the tests.
+/// The binary without any settings from the environment of the tests.
 pub fn asman() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_asman"));
     for name in [
@@ -58,11 +58,11 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A running `asman`. Asked to stop when dropped, so that a failed test leaves no server behind.
+/// A running `asman`. It is asked to stop when dropped, so that a failed test leaves no server behind.
 pub struct Running {
     child: Child,
     lines: Receiver<String>,
-    /// What has been read of both its voices.
+    /// The lines that were read from its stdout and stderr.
     pub said: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl Running {
         Self { child, lines, said: Vec::new() }
     }
 
-    /// The next line, of either voice, that holds `part`.
+    /// The next line of stdout or stderr that contains `part`.
     pub fn wait_for(&mut self, part: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -96,7 +96,7 @@ impl Running {
         }
     }
 
-    /// Waits for a line that holds `part`, unless there was one already.
+    /// Waits for a line that contains `part`, unless such a line came already.
     pub fn wait_until_said(&mut self, part: &str) {
         if !self.said.iter().any(|line| line.contains(part)) {
             self.wait_for(part);
@@ -111,7 +111,7 @@ impl Running {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Waits for its end, and reads what it still had to say.
+    /// Waits for the end of the process, and reads the rest of its output.
     pub fn wait(&mut self) -> ExitStatus {
         let status = until(|| self.child.try_wait().unwrap());
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
@@ -129,7 +129,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            // What cannot end by itself, such as a worker without its API, is ended: the test is over.
+            // A process that cannot end by itself, such as a worker without its API, is ended, because the test is over.
             let _ = kill_process(self.pid(), Signal::TERM);
             let deadline = Instant::now() + Duration::from_secs(5);
             while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
@@ -141,9 +141,9 @@ impl Drop for Running {
     }
 }
 
-/// A whole running `asman up` with its worker.
+/// A running `asman up` with its API and worker.
 pub struct Stack {
-    /// Where its API answers.
+    /// The address of its API.
     pub api: String,
     running: Running,
     /// Kept for as long as the stack runs.
@@ -151,7 +151,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// `asman up` on a data directory and on any free port.
+    /// `asman up` with a data directory, on any free port.
     pub fn command(data: &Path) -> Command {
         Self::command_on(data, "0")
     }
@@ -162,7 +162,7 @@ impl Stack {
         command
     }
 
-    /// On a data directory of its own.
+    /// Starts it with a data directory of its own.
     pub fn start() -> Self {
         let data = data_directory();
         let mut stack = Self::start_on(data.path());
@@ -185,12 +185,12 @@ impl Stack {
     }
 }
 
-/// The address in the line that says that the stack is up.
+/// The address in the line that reports the start of the stack.
 pub fn address_of(line: &str) -> String {
     line[line.find("http://").unwrap()..].trim().to_owned()
 }
 
-/// Asks until there is an answer. The pause is not what a test rests on: the deadline is.
+/// Asks until there is an answer. Tests depend on the deadline, not on the length of the pause.
 pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -202,7 +202,7 @@ pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The same inside a runtime, whose other tasks go on meanwhile.
+/// The same inside a runtime, whose other tasks continue meanwhile.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(ask: impl FnMut() -> F) -> T {
     within(DEADLINE, ask).await
 }
@@ -221,7 +221,7 @@ pub async fn within<T, F: Future<Output = Option<T>>>(bound: Duration, mut ask: 
     tokio::time::timeout(bound, asking).await.unwrap_or_else(|_| panic!("what was waited for did not happen within {bound:?}"))
 }
 
-/// Waits until an API says that it can serve.
+/// Waits until an API reports that it is ready.
 pub async fn ready(http: &reqwest::Client, api: &str) {
     let is_ready = || async {
         let answer = http.get(format!("{api}/readyz")).send().await;
@@ -236,7 +236,7 @@ pub fn postmaster(data: &Path) -> Option<i32> {
     text.lines().next()?.trim().parse().ok()
 }
 
-/// Whether a process runs. One that has ended and that nobody has waited for has no working directory any more.
+/// Whether a process runs. If it has ended but its parent has not waited for it, it has no working directory any more.
 pub fn is_alive(pid: i32) -> bool {
     std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok()
 }

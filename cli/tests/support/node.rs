@@ -1,4 +1,4 @@
-//! Node on the files of `web/tests`, which are tests of their own.
+//! Runs the files of `web/tests`, which contain tests of their own, with Node.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ pub fn command(arguments: &[&str]) -> Command {
     node
 }
 
-/// Runs one file of tests, with options of node's, against a stack of its own or one that runs at `url` already.
+/// Runs one file of tests with these options of Node. The tests use the stack at `url`, or one of their own if it is empty.
 pub fn run(options: &[&str], file: &str, url: &str) {
     let file = format!("tests/{file}.test.mjs");
     let mut node = command(&[options, &["--test", "--test-reporter=spec", &file]].concat());

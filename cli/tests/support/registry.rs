@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Killed when dropped.
+/// The registry. It is killed when dropped.
 pub struct Registry(Child);
 
 impl Registry {

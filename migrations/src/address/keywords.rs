@@ -2,7 +2,8 @@
 
 use super::{AddressError, Parameters};
 
-/// The parameters of a list of keywords. A value may be in single quotes. A backslash keeps the next character as it is.
+/// The parameters of a list of keywords. A value may be in single quotes. A backslash removes the special meaning of the next
+/// character.
 pub(super) fn parameters(text: &str) -> Result<Parameters, AddressError> {
     let mut found = Parameters::new();
     let mut rest = text.trim_start();

@@ -23,7 +23,7 @@ type Parameters = BTreeMap<String, String>;
 /// Why an address cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Neither form.
+    /// The text has neither form.
     #[error("the database's address cannot be read: {0}")]
     Form(&'static str),
     /// An unknown parameter.
@@ -142,7 +142,7 @@ impl Address {
     /// Reads an address, with the environment of this process for missing parts.
     ///
     /// # Errors
-    /// When it cannot be used; the sentence names the parameter.
+    /// When the address cannot be used. The message names the parameter.
     pub fn read(text: &str) -> Result<Self, AddressError> {
         Self::read_with(text, |name| std::env::var(name).ok())
     }

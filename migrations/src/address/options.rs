@@ -2,7 +2,7 @@
 
 use super::AddressError;
 
-/// The settings in `-c name=value --name=value`, where a backslash takes the next character as it is.
+/// The settings in `-c name=value --name=value`, where a backslash removes the special meaning of the next character.
 pub(super) fn settings(text: &str) -> Result<Vec<(String, String)>, AddressError> {
     let words = words(text);
     let mut words = words.iter().filter(|word| !word.is_empty());

@@ -32,8 +32,8 @@ const HONOURED: [(&str, &str); 22] = [
     ("client_encoding", ""),
 ];
 
-/// Parameters that may have only these values, because the connection always behaves like this. An empty list: every value is
-/// accepted, because it changes nothing.
+/// Parameters that may have only these values, because the connection always behaves in this way. An empty list means that
+/// every value is accepted, because none changes anything.
 const IRRELEVANT: [(&str, &[&str], &str); 17] = [
     ("channel_binding", &["disable", "prefer"], "leave it out"),
     ("client_encoding", &["utf8", "UTF8", "UTF-8", "utf-8", "auto", "unicode", "UNICODE"], "it is always UTF8"),
@@ -66,7 +66,7 @@ const REFUSED: [(&str, &str); 8] = [
     ("sslpassword", "give a key without a password"),
 ];
 
-/// Environment variables that the two lists above also check.
+/// Environment variables of parameters in the two lists above.
 const JUDGED: [(&str, &str); 10] = [
     ("channel_binding", "PGCHANNELBINDING"),
     ("gssencmode", "PGGSSENCMODE"),
@@ -80,11 +80,11 @@ const JUDGED: [(&str, &str); 10] = [
     ("sslnegotiation", "PGSSLNEGOTIATION"),
 ];
 
-/// Whether each parameter is known and its value possible.
+/// Checks that each parameter is known and that its value is possible.
 pub(super) fn check(given: &Parameters) -> Result<(), AddressError> {
     for (name, value) in given {
         let unsupported = |hint| {
-            // None of these contains a secret, except one.
+            // Of these parameters, only `sslpassword` contains a secret.
             let value = if name == "sslpassword" { "…".to_owned() } else { value.clone() };
             Err(AddressError::Unsupported { name: name.clone(), value, hint })
         };
@@ -170,7 +170,7 @@ fn host_of(text: &str) -> Host {
     if text.starts_with('/') { Host::Socket(PathBuf::from(text)) } else { Host::Name(text.to_owned()) }
 }
 
-/// The socket's folder in common distributions; else this machine's host name.
+/// The folder in which common distributions have the server's socket; `localhost` if there is none.
 fn default_host() -> String {
     let places = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
     let has_socket = |place: &&&str| Path::new(place).join(".s.PGSQL.5432").exists();
@@ -183,7 +183,7 @@ fn port(text: &str) -> Result<u16, AddressError> {
     if text.is_empty() { Ok(5432) } else { text.parse().map_err(wrong) }
 }
 
-/// A number; none where it is zero or less, which stands for the default (for `connect_timeout`: no limit).
+/// Reads a number. Zero or less gives none: the default, or no limit for `connect_timeout`.
 fn number(name: &'static str, text: Option<String>) -> Result<Option<u32>, AddressError> {
     let Some(text) = text else { return Ok(None) };
     let wrong = |_| AddressError::Value { name, why: format!("`{text}` is not a whole number") };
@@ -191,7 +191,7 @@ fn number(name: &'static str, text: Option<String>) -> Result<Option<u32>, Addre
     Ok(u32::try_from(number).ok().filter(|number| *number > 0))
 }
 
-/// `require` with a file of authorities checks the certificate: libpq keeps this for compatibility.
+/// The mode and the authorities. `require` with a file of authorities checks the certificate, as libpq does for compatibility.
 fn tls(mode: Option<&str>, roots: Option<String>, home: &Path) -> Result<(TlsMode, Roots), AddressError> {
     let of_system = roots.as_deref() == Some("system");
     let mode = match mode.unwrap_or(if of_system { "verify-full" } else { "prefer" }) {

@@ -1,4 +1,4 @@
-//! Passwords of `~/.pgpass`: lines `host:port:database:user:password`, where `*` stands for anything.
+//! Passwords of `~/.pgpass`: lines `host:port:database:user:password`, where `*` matches anything.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

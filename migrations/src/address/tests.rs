@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Reads with an environment of its own.
+/// Reads an address with these variables instead of the environment of the process.
 fn read(text: &str, environment: &[(&str, &str)]) -> Result<Address, AddressError> {
     Address::read_with(text, |name| {
         let base = [("USER", "me"), ("HOME", "/nowhere")];

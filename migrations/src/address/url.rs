@@ -28,7 +28,7 @@ pub(super) fn parameters(text: &str) -> Result<Parameters, AddressError> {
         let (name, value) = pair.split_once('=').ok_or(AddressError::Form("a parameter after the ? has no ="))?;
         found.insert(decode(name)?, decode(value)?);
     }
-    // Names from drivers of other languages.
+    // Drivers of other languages have this parameter.
     if found.get("ssl").is_some_and(|value| value == "true") {
         found.remove("ssl");
         found.insert("sslmode".to_owned(), "require".to_owned());
@@ -36,7 +36,7 @@ pub(super) fn parameters(text: &str) -> Result<Parameters, AddressError> {
     Ok(found)
 }
 
-/// An address in brackets contains colons.
+/// Splits a host from its port. An IPv6 address is in brackets, because it contains colons.
 fn host_and_port(text: &str) -> (&str, &str) {
     if let Some((host, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         return (host, rest.trim_start_matches(':'));

@@ -25,7 +25,8 @@ impl Certificate {
         self.0.tbs_certificate.subject == self.0.tbs_certificate.issuer
     }
 
-    /// Whether it has no extensions, as in version 1, or belongs to an authority, and is not restricted to a purpose.
+    /// Whether the usual web libraries would refuse its form: it has no extensions, as in version 1, or it belongs to an
+    /// authority and is not restricted to a purpose.
     pub(super) fn is_unread_by_the_webs_rules(&self) -> bool {
         let tbs = &self.0.tbs_certificate;
         let is_authority = || matches!(tbs.get::<BasicConstraints>(), Ok(Some((_, constraints))) if constraints.ca);
@@ -44,7 +45,7 @@ impl Certificate {
         Ok(())
     }
 
-    /// Whether an authority's key made its signature.
+    /// Whether the key of `signer` made this certificate's signature.
     pub(super) fn is_signed_by(&self, signer: &Self, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> bool {
         let (signed, by) = (&self.0.tbs_certificate, &signer.0.tbs_certificate);
         let (Ok(message), Ok(of_key), Ok(of_signature), Some(signature)) = (
@@ -64,7 +65,7 @@ impl Certificate {
         signed.issuer == by.subject && fitting.any(|algorithm| algorithm.verify_signature(key, &message, signature).is_ok())
     }
 
-    /// Whether it names the host: by its alternative names or, if it has none of a suitable kind, by its subject.
+    /// Checks that it names the host: by its alternative names or, if it has none of a suitable kind, by its subject.
     pub(super) fn judge_name(&self, der: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
         let names = self.alternative_names();
         let is_kind = |alternative: &GeneralName| match name {
@@ -95,7 +96,7 @@ impl Certificate {
         der.map(SubjectPublicKeyInfoDer::from).map_err(|_| CertificateError::BadEncoding.into())
     }
 
-    /// Whether the certificate's key made a signature of TLS 1.2's handshake.
+    /// Checks that the certificate's key made a signature of TLS 1.2's handshake.
     pub(super) fn judge_signature(
         &self,
         message: &[u8],
@@ -115,7 +116,7 @@ impl Certificate {
     }
 }
 
-/// An algorithm's identifier without its tag and length, which are two bytes for all that are known here.
+/// An algorithm's identifier without its tag and length, which take two bytes for all algorithms that are known here.
 fn content(der: &[u8]) -> &[u8] {
     der.get(2..).unwrap_or_default()
 }

@@ -51,14 +51,14 @@ impl Judge {
         }
         let authorities = authorities(&address.roots)?;
         let mut store = RootCertStore::empty();
-        // A certificate that cannot be read as an authority cannot end a chain.
+        // Certificates that cannot be read as authorities are left out, because they cannot end a chain.
         store.add_parsable_certificates(authorities.iter().cloned());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build();
         let verifier = verifier.map_err(|error| Error::Connect(format!("sslrootcert: {error}")))?;
         Ok(Self { mode, known: Some((authorities, verifier)), provider })
     }
 
-    /// Whether a known authority has signed it.
+    /// Checks that a known authority has signed the certificate.
     fn judge_chain(
         &self,
         der: &CertificateDer<'_>,
@@ -80,7 +80,8 @@ impl Judge {
             return if is_signed { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) };
         }
         match verifier.verify_server_cert(der, intermediates, name, &[], now) {
-            // The chain is checked before the name, and this code checks the name itself.
+            // The verifier checks the chain before the name, so an error about the name means a good chain. `judge_name` checks
+            // the name.
             Ok(_)
             | Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

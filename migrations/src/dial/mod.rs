@@ -2,8 +2,8 @@
 //!
 //! A driver talks to a [`Dialer`] unencrypted, within this process. The dialer reads the driver's first message, connects to the
 //! server with the address's settings (encryption, certificates, keep-alives), repeats the message there and then copies bytes
-//! both ways. An error before the server's first answer reaches the driver as a server's refusal with the code 08001 and one
-//! sentence, so that every driver reports it in the same way.
+//! both ways. An error before the server's first answer reaches the driver as a server's refusal with one sentence and the code
+//! 08001, or 57P03 if the server may be starting, so that every driver reports it in the same way.
 //!
 //! Bounds: a first message of [`STARTUP_MAX`] bytes, [`CONNECT_TIMEOUT`] for the whole connection attempt if the address has no
 //! `connect_timeout`.

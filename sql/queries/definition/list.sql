@@ -1,4 +1,4 @@
--- The texts of the definitions of these jobs, for those that are container jobs and wait or run.
+-- The texts of the definitions of these jobs. Only container jobs that wait or run are included.
 -- in:    $1 qid uuid, $2 job_id text[], $3 worker_id text: whose claims get their logins; null: none do
 -- out:   job_id text, body text, login text, is_withheld bool (it has a login, which this worker may not see): one row a job
 --        found

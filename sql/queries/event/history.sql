@@ -2,7 +2,7 @@
 -- in:    $1 qid uuid, $2 job_id text, $3 n_max int8
 -- out:   at_ms int8, kind text, reason text, worker_id text, namespace text, attempt int2, code text, fault text, message text
 -- locks: none
--- index: job_name, event_job, running_pkey, finished_pkey. A claim is read from the row of the job that it made or ended
+-- index: job_name, event_job, running_pkey, finished_pkey. Claims are read from the job's rows in running and finished
 with j as materialized (select n.key, n.qid from asman.job_named($1, $2) n),
 other as materialized (
   select e.at, 1 as rank, e.seq, e.kind, e.reason, e.worker_id, e.namespace, e.attempt, e.code, e.fault, e.message, e.claimed_at, e.past
@@ -11,7 +11,8 @@ other as materialized (
 ended as materialized (
   select f.* from j cross join lateral (
     select v.* from asman.finished v where v.job_key = j.key order by v.finished_at desc limit $3) f
-  -- The row that says that a result was removed is not an end. It was written in the transaction of that event.
+  -- A row with the reason `Deleted` records that a result was removed. It is not an end. The transaction that wrote it also wrote the
+  -- event `deleted`.
   where f.reason <> 'Deleted' or not exists (
     select from other o where o.kind = 'deleted' and o.at between f.finished_at - interval '1 minute' and f.finished_at))
 select (extract(epoch from h.at) * 1000)::int8 as at_ms, h.kind, h.reason, h.worker_id, h.namespace, h.attempt, h.code, h.fault, h.message

@@ -1,4 +1,4 @@
--- The oldest transaction that writes anywhere in the cluster. The order of events that began after it is not final until it ends.
+-- The oldest transaction that writes anywhere in the cluster. The order of later events is not final until this transaction ends.
 -- in:    nothing
 -- out:   pid int4: 0 for a prepared transaction, age_seconds float8: null when this role may not read it; no row when no
 --        transaction writes

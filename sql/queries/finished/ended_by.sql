@@ -1,4 +1,4 @@
--- The claims that already ended in the way that their worker reports: a repeated finish, not a stale one.
+-- The claims that already ended in the way that their worker reports. Such a report is a repetition and not a stale one.
 -- in:    $1 qid uuid[], $2 job_id text[], $3 epoch int8[], $4 reason text[]
 -- out:   qid uuid, job_id text, epoch int8: the claims that ended so
 -- locks: none

@@ -1,6 +1,6 @@
--- The rows that may be found by a job id without a queue: only by the hash of the definition, by either rule, the oldest first.
--- Queues that require a token for reading are left out for callers without a token. In a row that was written before today's rule
--- nothing says that its id is the hash by the old rule; its alias says it.
+-- The rows that may be found by a job id without a queue, the oldest first. The id must be the hash of the definition, by today's or
+-- the old rule. Queues that require a token for reading are left out for callers without a token. A row that was written before
+-- today's rule does not record that its id is the hash by the old rule, but its alias does.
 -- in:    $1 job_id text, $2 has_token bool
 -- out:   qid uuid, job_id text: a hundred rows at most
 -- locks: none

@@ -1,6 +1,6 @@
 -- The container jobs of one queue: those that run, those that will run next, those that succeeded lately and those that failed
--- lately. A job may come twice: a row that waits or runs is newer than a row that has ended. A job that failed and has run again
--- since is not among the failed ones. Among the waiting jobs the classes that a connected worker can run come first, and each
+-- lately. A job may have two rows: the one that waits or runs is then newer than the one that has ended. A job that failed and has
+-- run again since is not among the failed ones. Among the waiting jobs the classes that a connected worker can run come first, and each
 -- class has its share of the listing. Other items of the task-queue API are left out: browsers do not show them, and there may be
 -- very many.
 -- in:    $1 qid uuid, $2 n_max int8 (of each kind), $3 finished_seconds float8, $4 failed_seconds float8: how long a job that

@@ -1,5 +1,5 @@
 -- Log chunks of running jobs that came after the chunks already sent, for the live viewers of one queue. Chunks of earlier
--- submissions of the same job are left out. At most 64.
+-- submissions of the same job are left out. At most 64 chunks are returned.
 -- in:    $1 qid uuid, $2 job_id text[], $3 epoch int8[], $4 seq int4[]: the last chunk sent of each job, $5 queued_ms int8[]
 -- out:   job_id text, epoch int8, seq int4, step text, lines_after int8: lines of that log up to and with the chunk, lines text
 -- locks: none

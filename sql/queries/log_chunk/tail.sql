@@ -1,4 +1,4 @@
--- The end of the build's or the run's log of one claim: the newest chunks that contain so many lines and bytes.
+-- The end of the build's or the run's log of one claim: the newest chunks, as many as the wanted lines and bytes need.
 -- in:    $1 qid uuid, $2 job_id text, $3 epoch int8, $4 n_lines int8, $5 n_bytes int8: both at least 1, $6 is_run bool
 -- out:   lines_after int8, lines text: newest first, begins_at int8: lines of earlier claims
 -- locks: none

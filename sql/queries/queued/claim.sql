@@ -1,6 +1,6 @@
 -- Claim waiting jobs for all workers that ask in one tick. There is at most one group per queue, and its slots are dealt to the
--- queue's workers in turn. The columns of a group are carried along instead of joined again: every join here is one index descent a row,
--- never a product.
+-- queue's workers in turn. The columns of a group are carried along instead of joined again. So every join here is one index look-up
+-- for each row, and no join compares all rows with all rows.
 -- in:    groups: $1 qid uuid[], $2 jobs int4[], $3 labels text[] (joined by '/'), $4 cpus float8[], $5 gpus int4[],
 --        $6 memory_bytes int8[], $7 max_seconds int4[] (the most that any one worker of the group has free),
 --        $8 first_slot int4[]: where the group's slots begin in the arrays that follow;
@@ -19,7 +19,7 @@ with claim_group as materialized (
     as r (qid, jobs, labels, free_cpus, free_gpus, free_bytes, worker_seconds, first_slot, group_no)
   where (select p.is_paused from asman.policy p where p.qid = r.qid) is not true),
 -- The first job of each class that a connected worker can run and that fits. It looks at the 500 classes that may have the oldest
--- jobs. A class with several rows has the same first job in each.
+-- jobs. A class with several rows finds the same first job from each, and `distinct` leaves one.
 head as (
   select r.group_no, r.qid, r.jobs, r.first_slot, r.worker_seconds, h.class, h.cpus, h.gpus, h.memory_bytes
   from claim_group r cross join lateral (
@@ -52,8 +52,8 @@ fit as materialized (
     sum(d.cpus) over worker <= ($10::float8[])[d.slot] + 1e-6 and sum(d.gpus) over worker <= ($11::int4[])[d.slot]
       and sum(d.memory_bytes) over worker <= ($12::int8[])[d.slot] as fits
   from dealt d window worker as (partition by d.group_no, d.worker_id order by d.slot)),
--- A picked row is locked, so it stays where it is until this statement ends. One that another statement changed just before is not
--- seen there and waits for the next claim.
+-- A picked row is locked, so its ctid stays valid until this statement ends. A row that another statement has just changed is not
+-- found at its ctid and waits for the next claim.
 gone as (
   delete from asman.queued q using fit f where q.ctid = f.row_ctid and f.fits returning q.*, f.worker_id, f.worker_seconds),
 claimed as (
@@ -61,7 +61,8 @@ claimed as (
   select g.job_key, nextval('asman.epoch_seq'), now() + make_interval(secs => least(j.max_seconds, g.worker_seconds) + $13::int4), g.qid,
     g.worker_id, g.attempt + 1, g.n_lost, g.n_released
   from gone g cross join lateral (select k.max_seconds from asman.job k where k.key = g.job_key limit 1) j
-  -- A twin of a running job would break the key and with it the claims of everybody. It is dropped.
+  -- If a waiting job were also running, a second row in running would violate the primary key and make the claims of all workers
+  -- fail. So such a waiting row is dropped.
   where (select true from asman.running r where r.job_key = g.job_key limit 1) is null
   returning *),
 noted as (

@@ -1,9 +1,11 @@
--- How many jobs of a queue wait and run now, each counted up to a bound, and since when the oldest waiting job waits: it is the
--- first of its class and priority. The order keeps the count on the index, regardless of the statistics of other queues.
+-- How many jobs of a queue wait and run now, each counted up to a bound, and since when the oldest waiting job waits. That job is the
+-- first of its class and priority, so only such jobs are read. The `order by` keeps the counts on their indexes, regardless of the
+-- statistics of other queues.
 -- in:    $1 qid uuid, $2 n_max int8
 -- out:   n_queued int8, n_running int8, oldest_queued_ms int8: null when none waits, now_ms int8
 -- locks: none
--- index: queued_pkey, running_worker, job_pkey; the first two without the table where it is vacuumed; and the first row of each of 1,000 lists at most
+-- index: queued_pkey, running_worker, job_pkey: reads the first two without the table where it is vacuumed, and the first row of each
+--        class and priority, of 1,000 at most
 with recursive list as (
   (select q.class, q.priority, q.job_key, 1 as n from asman.queued q where q.qid = $1 order by q.class, q.priority, q.seq limit 1)
   union all

@@ -1,6 +1,6 @@
 -- How long jobs of a queue waited for their last claim and ran, by the interval in which they ended, up to now. Each interval is
 -- cut into slices, and of a slice at most $5 rows are read, the newest: a sample spread over the interval, whose cost is bounded.
--- A result that was removed had ended before, so it is not counted a second time.
+-- A row that records the removal of a result is left out, because the job had ended before.
 -- in:    $1 qid uuid, $2 interval_seconds float8, $3 n_intervals int4, $4 n_slices int4 (of an interval), $5 n_sampled int8 (of a slice)
 -- out:   interval_ms int8: its beginning, n_sampled int8, n_success int8, n_program_failures int8: of those the ones whose program
 --        exited with another code than 0, wait_p50 float8, wait_p95 float8, wait_max float8, run_p50 float8, run_p95 float8,

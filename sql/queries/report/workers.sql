@@ -3,7 +3,8 @@
 -- out:   worker_id text, version text, executor text, cpus float8, gpus int4, memory_bytes int8, tags text[], max_seconds int4,
 --        last_seen_ms int8, is_alive bool: seen within the lease, n_running int8, cpus_used float8, gpus_used int8
 -- locks: none
--- index: worker_pkey, running_worker, job_pkey, class_class: reads every worker of the queue, of which those that were deleted for an hour are deleted
+-- index: worker_pkey, running_worker, job_pkey, class_class: reads every worker of the queue. Maintenance deletes those that were not
+--        seen for an hour
 select w.worker_id, w.version, w.executor, w.cpus, w.gpus, w.memory_bytes, w.tags, w.max_seconds,
   (extract(epoch from w.last_seen) * 1000)::int8 as last_seen_ms, w.last_seen > now() - make_interval(secs => $2) as is_alive,
   r.n as n_running, r.cpus as cpus_used, r.gpus as gpus_used

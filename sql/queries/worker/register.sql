@@ -1,5 +1,5 @@
--- Store a worker's description and its sign of life. Its present capacity may be smaller than its largest; the classes that it
--- can run follow from the largest.
+-- Store a worker's description and its sign of life. Its present capacity may be smaller than the largest that it has reported. The
+-- classes that it can run follow from the largest.
 -- in:    $1 qid uuid, $2 worker_id text, $3 version text, $4 executor text, $5 cpus float8, $6 gpus int4, $7 memory_bytes int8,
 --        $8 max_seconds int4, $9 tags text[], $10 labels text[], $11 most_cpus float8, $12 most_gpus int4, $13 most_memory int8
 -- out:   is_changed bool: one row; whether clients should get the list of workers again,

@@ -2,7 +2,7 @@
  * Builds the client that the page shows: it connects the fragment, the parent page, the queue and the current job.
  *
  * Every change of the definition leads to a rebuild after a short delay, so that a burst of changes is one rebuild. A newer
- * rebuild makes an older one stale, which the older one checks after each wait.
+ * rebuild makes an older one stale. After each wait, a rebuild checks whether it is stale, and then stops.
  */
 import { build, isRunnable } from "../definition/build.ts"
 import { type ResolvedDefinition, DefinitionResolver } from "../definition/resolve.ts"
@@ -113,9 +113,9 @@ class AsmanClient implements Client {
     return linkOf(this.params.text, this.params.job, inputs)
   }
 
-  /** Whether the user's last action counts. */
+  /** Whether the user's last action counts, see `guard.svelte.ts`. */
   #acts(kind: "press" | "files" = "press"): boolean {
-    // It counts for the queue that the parameters name now, even if that was set just before.
+    // The check concerns the queue that the parameters name now, even if that was set just before.
     this.params.flush()
     if (this.queue.use(this.params)) this.#queueChanged()
     return this.guard.act(kind)
@@ -149,8 +149,8 @@ class AsmanClient implements Client {
   }
 
   /**
-   * Makes the user's files part of the job when the server has them, which does not change the id: then a reload, a link and the
-   * history bring them back. This is not done if the parent sets the job, because the next job would remove them.
+   * When the server has the user's files, makes them part of the job, which does not change the id. Then a reload, a link and the
+   * history bring them back. If the parent sets the job, this is not done, because the parent's next job would remove them.
    */
   async #resolveFiles({ id, definition }: ResolvedDefinition): Promise<void> {
     const sent = this.#userFiles.inputs()
@@ -181,7 +181,7 @@ class AsmanClient implements Client {
     this.params.dispose()
   }
 
-  /** What edits belong to. A metapage gives its frames names. */
+  /** What edits belong to. The window's name is part of it, because a metapage gives each of its frames a name. */
   #place(): unknown {
     const { job, inputs, queue, queueOverride } = this.params
     return [this.metaframe.isEmbedded ? globalThis.window?.name : "", queue, queueOverride, job ?? null, inputs]
@@ -213,7 +213,7 @@ class AsmanClient implements Client {
   }
 
   #paramsChanged(): void {
-    // The rebuild in progress includes it.
+    // If this page sets the job itself, the rebuild in progress includes the change.
     if (!this.#isSettingJob) this.#rebuildSoon(this.params.isEditing ? EDIT_MS : REBUILD_MS)
   }
 
@@ -243,7 +243,7 @@ class AsmanClient implements Client {
       const resolved = await this.#resolver.resolve(draft, queue.base, isStale)
       if (isStale() || !resolved) return
       this.#problems.clear("definition")
-      // The text that existing users look for in the console.
+      // Existing users look for exactly this text in the console.
       if (params.debug && resolved.id !== job.id) console.log("container.mtfm.io DEBUG: newJobDefinition", resolved.definition)
       if (resolved.id !== job.id) this.#delivery.withdraw()
       job.setResolved(resolved)
@@ -254,7 +254,7 @@ class AsmanClient implements Client {
     }
   }
 
-  /** A job from the parent becomes the job of the fragment, so the parent keeps it. */
+  /** Makes a job from the parent the job of the fragment. The parent gets the whole fragment, so it keeps the job too. */
   #setArrivedJob(): void {
     const job = this.params.allowsetjob ? this.#arrivals.takeJob() : undefined
     if (!job) return
@@ -273,7 +273,7 @@ class AsmanClient implements Client {
     if (!isRunnable(this.params.job) || !this.queue.address) return
     this.job.prepare()
     if (this.#timer !== undefined) this.#rebuildNow()
-    // A stale rebuild is followed by a newer one.
+    // If a newer rebuild has started in the meantime, waits for it too.
     for (let building; building !== this.#building;) await (building = this.#building)
     if (this.#problems.list.some(({ key }) => key === "definition")) return this.job.giveUp()
     this.job.run(isAgain)
@@ -292,7 +292,7 @@ class AsmanClient implements Client {
     const id = this.job?.id
     if (id === undefined) return
     if (phase === "queued" || phase === "running" || phase === "building") this.#delivery.withdraw()
-    // A run that is requested and not sent is not in the history yet: the id may still be that of the earlier run.
+    // A run that is requested but not sent yet is not in the history: an entry with the same id would be that of an earlier run.
     const isTold = !["empty", "no-queue", "ready", "uploading", "submitting"].includes(phase)
     if (isTold) this.#history.update(id, this.queue.name, phase, this.job.result?.duration)
   }

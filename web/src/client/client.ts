@@ -9,7 +9,7 @@ import type { LogStore } from "../log/store.ts"
 import type { ReadLines } from "../log/whole.ts"
 import type { JobBrief, QueuePosition, WorkerLoad } from "../queue/details.ts"
 
-/** The phase of the current job, which decides about the buttons. */
+/** The phase of the current job. The page chooses its buttons by the phase. */
 export type Phase =
   /** Neither an image nor a build is set. */
   | "empty"
@@ -102,7 +102,7 @@ export type DetailsPart = "all" | "jobs"
 
 /** The queue that jobs are sent to. */
 export interface QueueState {
-  /** The queue that the user or the parent set, after overrides: a name, `local`, a URL, or nothing. */
+  /** The queue that the user or the parent set; an override replaces it. A name, `local`, a URL, or empty. */
   readonly name: string
   /** Base of `/f` and `/j`, without a trailing slash. */
   readonly base: string
@@ -115,12 +115,12 @@ export interface QueueState {
   /** Whether the server requires a token for this queue (it answered 401 or 403). */
   readonly needsToken: boolean
   /**
-   * The token that this tab keeps for the queue, if any. It is sent only to the queue's own server, in a header: never in a link,
-   * the fragment or to the parent page.
+   * The token that this tab keeps for the queue, if any. It is sent only to the queue's own server. It is never part of a link or
+   * of the fragment, and the parent page never gets it.
    */
   readonly token: string | undefined
   setToken(token: string): void
-  /** Switches to the worker of this machine, or back to the earlier queue. */
+  /** Switches to the queue of this machine, or back to the earlier queue. */
   toggleLocal(): void
   readonly details: QueueDetails
   /** Keeps `details`, or only the jobs' descriptions, up to date until the returned function is called. */
@@ -136,17 +136,17 @@ export interface CurrentJob {
   readonly definition: Definition | undefined
   readonly id: string | undefined
   readonly record: Job | undefined
-  /** Whether the server has the job: only then it has a page there. */
+  /** Whether the server has the job. A job has a page on the server only then. */
   readonly isOnServer: boolean
   /** The progress of the image, in phase `building`. */
   readonly stage: Stage | undefined
-  /** Why it waits or failed, in one or two sentences. */
+  /** Why the job waits or failed, in one or two sentences. */
   readonly explanation: string
   /** The beginning of the phase and of the run, epoch milliseconds, if known. */
   readonly since: number | undefined
   readonly startedAt: number | undefined
   readonly result: JobResult | undefined
-  /** Whose fault it is that it has no result, if the server says so. */
+  /** Whose fault it is that the job has no result, if the server says so. */
   readonly fault: Fault | undefined
   /** Build and run log, bounded. */
   readonly log: LogStore
@@ -156,7 +156,7 @@ export interface CurrentJob {
   readonly uploads: Readonly<Record<string, number>>
 }
 
-/** A file of the job: dropped or chosen by the user and not sent yet, part of the job, or sent by the parent. */
+/** A file of the job: the user dropped or chose it and it is not sent yet, or it is part of the job, or the parent sent it. */
 export interface InputFile {
   readonly name: string
   /** Undefined if only the server knows it. */
@@ -200,7 +200,7 @@ export interface Client {
   readonly metaframe: MetaframeState
   /** What the page may do if the job would run on the user's own machine. */
   readonly guard: { readonly isLocalInstance: boolean; readonly isOn: boolean; readonly isShowOnly: boolean }
-  /** Files beside the text files of `params.inputs`. */
+  /** All files of the job except the text files of `params.inputs`. */
   readonly files: readonly InputFile[]
   readonly history: readonly PastRun[]
 
@@ -214,18 +214,18 @@ export interface Client {
   runAgain(): void
   /** Removes the result here and on the server. */
   clearResult(): void
-  /** Text becomes an entry of `params.inputs` when it is small; anything else is uploaded and becomes an input of the job. */
+  /** A small text becomes an entry of `params.inputs`. Any other file is uploaded and becomes an input of the job. */
   addFiles(files: readonly File[]): void
   removeFile(name: string): void
   dismiss(key: string): void
   /** Brings a past run back into the fragment. */
   reopen(run: PastRun): void
   forgetHistory(): void
-  /** Edits of an earlier visit to the present job, in this frame and for this queue. */
+  /** Unsaved edits that an earlier visit stored for the present job, in this frame and for this queue. */
   keptEdits(): Promise<KeptEdits | undefined>
-  /** Stores edits over a reload; none removes them. Returns whether they are stored. */
+  /** Stores edits, so that they survive a reload; undefined removes the stored ones. Returns whether the edits are stored. */
   keepEdits(edits: KeptEdits | undefined): Promise<boolean>
-  /** Lines of another view, such as the page of one job, go through the same type. */
+  /** Ends all connections, requests and timers of the client. */
   dispose(): void
 }
 

@@ -9,7 +9,7 @@ import type { Problems } from "./problems.svelte.ts"
 
 /** Text up to this size goes into the fragment, where it can be edited and shared. */
 const TEXT_BYTES_MAX = 32 * 1024
-/** The limit for all texts of a fragment with files: encoded they are up to four times as long, and addresses have a limit. */
+/** Limit for all texts together of a fragment with files: encoded they are up to four times as long, and addresses have a limit. */
 const TEXTS_BYTES_MAX = 8 * TEXT_BYTES_MAX
 /** Servers store no larger files. */
 const FILE_BYTES_MAX = 5 * 1024 ** 3
@@ -54,8 +54,8 @@ export class UserFiles {
   }
 
   /**
-   * Takes files; returns those that are short texts, by name, as long as they fit beside the present texts. A file with the same
-   * name is replaced.
+   * Takes files. Returns the short texts among them, by name, as long as they fit into the fragment beside the present texts. A new
+   * file replaces one with the same name.
    */
   async add(files: readonly File[], present: Readonly<Record<string, string>>): Promise<Record<string, string>> {
     let room = TEXTS_BYTES_MAX - Object.values(present).reduce((sum, text) => sum + text.length, 0)

@@ -5,11 +5,11 @@
  * in an invisible frame, or cover it. So there, nothing runs and nothing changes without the user's own action in a window of
  * this page.
  *
- * - The page's own document says whether its server is local. Other pages cannot change it. If it does not say so, it counts as
- *   local.
- * - A queue of another server is on this machine if the server's name always means this machine.
- * - In a frame no click counts as such an action: a frame may be invisible, tiny or covered. The page offers to open in a
- *   separate window with the same job. The frame follows that job and passes on its outputs.
+ * - The page's own document states whether its server is local. Other pages cannot change it. Without this statement the server
+ *   counts as local.
+ * - A queue of another server counts as on this machine if the name of that server always means this machine.
+ * - In a frame no click counts as the user's own action, because a frame may be invisible, tiny or covered. The page offers to
+ *   open a separate window with the same job. The frame follows that job and passes on its outputs.
  * - A click in a window that has only just come to the front does not count either: the window may have been opened under the
  *   user's pointer.
  */
@@ -23,7 +23,7 @@ export interface GuardOptions {
   readonly isFramed: boolean
   /** Base of the page's own server. */
   readonly base: string
-  /** Milliseconds since the window came to the front, or since its address was changed from outside. */
+  /** Milliseconds since the window came to the front. */
   readonly sinceFront: () => number
   /** Whether the user has clicked or typed in this window yet. */
   readonly isPressed: () => boolean
@@ -79,7 +79,7 @@ export class Guard {
     return !this.isOn || (!this.#options.isFramed && this.#hasActed)
   }
 
-  /** Whether the page may only display. */
+  /** Whether the page may only show the job, and may not run or change anything. */
   get isShowOnly(): boolean {
     return this.isOn && this.#options.isFramed
   }
@@ -108,7 +108,7 @@ export function openGuard(base: string): Guard {
 /** The guard of this page. */
 export function windowGuard(root: URL): Guard {
   const said = document.querySelector<HTMLMetaElement>('meta[name="asman-instance"]')?.content
-  // A job that the user creates here does not come from a stranger.
+  // Without a fragment the page opens empty, so a stranger has not chosen its job, and no wait is needed.
   const isLinked = location.hash.length > 1
   let front = performance.now()
   const toFront = (): void => { front = performance.now() }

@@ -9,7 +9,7 @@ export function withoutInputs(job: Definition | undefined, names: readonly strin
   return left.length > 0 ? { ...rest, inputs: Object.fromEntries(left) } : rest
 }
 
-/** The job with those of these inputs that `sent`, the definition for the server, refers to. */
+/** The job with these inputs added, as far as `sent`, the definition for the server, refers to them. */
 export function withInputsOf(job: Definition, sent: Definition, names: readonly string[]): Definition {
   const refs = names.flatMap((name): [string, DataRef][] => {
     const ref = sent.inputs?.[name]

@@ -7,7 +7,7 @@ inFakeTime()
 
 const changes = (server: FakeServer): string[] => server.changes().map(({ is }) => is)
 
-/** A client of a local instance at https://host. `now` is how long its window is in front. */
+/** A client of a local instance at https://host. `now.ms` is for how long its window has been in front. */
 async function own(hash: string, { isFramed = false, now = { ms: 10_000 } } = {}) {
   const guard = new Guard({ isLocalInstance: true, isFramed, base: "https://host", sinceFront: () => now.ms, isPressed: () => true })
   const made = await world(hash, undefined, guard)

@@ -2,7 +2,7 @@ import type { Problem } from "./client.ts"
 
 /** Most problems at a time; the oldest are removed. */
 const PROBLEMS_MAX = 30
-/** Most characters of a problem's text: it may quote strangers. */
+/** Most characters of a problem's text, which may quote text of strangers. */
 const TEXT_CHARS_MAX = 600
 
 /** The present problems, by key: a newer problem replaces one with the same key. */

@@ -225,7 +225,7 @@ test("an end that was not the job's fault looks different from the job's own, an
   await wait(10)
   expect([client.job.phase, client.job.fault]).toEqual(["error", "network"])
   expect(client.job.explanation).toContain("This was not your job's fault")
-  // The answer is lost, and by the next try the job has run: it does not run a third time.
+  // The answer is lost. Before the next try the job has run, so the client does not submit it a second time.
   server.answers = () => { throw new TypeError("no network") }
   client.runAgain()
   await wait(300)

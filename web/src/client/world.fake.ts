@@ -1,4 +1,4 @@
-/** A page's client with fakes: fragment, database, parent page and queue server. For tests, which control the time. */
+/** A page's client whose fragment, database, parent page and queue server are fakes. Tests control the time. */
 import { afterEach, beforeEach, vi } from "vitest"
 import { jobIdOf } from "../definition/canonical.ts"
 import type { Address } from "../hash/address.ts"
@@ -62,7 +62,7 @@ export interface World {
   parent: FakeParent
 }
 
-/** Builds values of the fragment and ids of jobs; each job here is `command` in the image `a`. */
+/** Builds values of the fragment, ids of jobs, and fragments; each job here is `command` in the image `a`. */
 export const b64 = (value: unknown): string => encodeURIComponent(encodeB64Json(value))
 export const idOf = (command: string, more: object = {}): string =>
   jobIdOf({ image: "a", command, ...more } as Definition)
@@ -103,7 +103,7 @@ export function results(server: FakeServer, byId: Record<string, Job>): void {
   }
 }
 
-/** The same, in the form of a socket's message. */
+/** A finished record as a message of the socket contains it: without its result. */
 export const ended = { state: "Finished", finishedReason: "Success", time: 9 } as const
 /** The requested addresses that contain `part`. */
 export const urlsOf = (server: FakeServer, part: string): string[] =>

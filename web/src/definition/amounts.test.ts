@@ -11,7 +11,7 @@ interface Case {
   readonly page?: { readonly duration?: string; readonly memory?: string; readonly size?: string; readonly image?: string }
 }
 
-/** The server's own table: the page accepts and refuses the same values. */
+/** The table with which the server is tested too: the page accepts and refuses the same values. */
 const CASES = JSON.parse(readFileSync(new URL("../../../protocol/vectors/definitions.json", import.meta.url), "utf8")) as Case[]
 const CHECKS = { duration: durationProblem, memory: memoryProblem, size: sizeProblem, image: imageProblem }
 

@@ -8,7 +8,7 @@ const UNITS_MS: readonly (readonly [RegExp, number])[] = [
   [/^(h|hrs?|hours?)$/, 3_600_000], [/^(d|days?)$/, 86_400_000], [/^(w|wks?|weeks?)$/, 604_800_000],
 ]
 const DURATION_MS_MAX = 720 * 3_600_000
-/** A job may not ask for less: a smaller value was meant in another unit. */
+/** A job may not ask for a shorter time: a smaller number was probably meant in another unit. */
 export const DURATION_MS_MIN = 1_000
 /** Containers do not start with less memory. */
 export const MEMORY_BYTES_MIN = 6 * 1024 * 1024

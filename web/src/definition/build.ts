@@ -16,7 +16,7 @@ export interface Sources {
   readonly environment: Readonly<Record<string, string>>
   /** The `inputs` parameter: text by file name. */
   readonly texts: Readonly<Record<string, string>>
-  /** The files of the parent page, then those that the user dropped; of equal names the last wins. */
+  /** The files of the parent page, then those that the user dropped; of two with the same name the last counts. */
   readonly inputs: Iterable<readonly [string, Input]>
 }
 

@@ -10,8 +10,8 @@ import { isObject } from "./shape.ts"
 export const DEPTH_MAX = 120
 
 /**
- * JSON without spaces, keys sorted by UTF-16 code units; members that are undefined, functions or symbols are left out. Throws a
- * `RangeError` when it is nested too deeply (a cycle is) and a `TypeError` for a bigint.
+ * JSON without spaces, with keys sorted by UTF-16 code units. Members that are undefined, functions or symbols are left out. Throws
+ * a `RangeError` for a value that is nested too deeply, such as a cycle, and a `TypeError` for a bigint.
  */
 export function stableText(value: unknown): string {
   return write(value, 0) ?? "null"
@@ -30,22 +30,22 @@ function write(value: unknown, depth: number): string | undefined {
   return `{${pieces.join(",")}}`
 }
 
-/** Members of a definition that count in its id unchanged, if they are not null. */
+/** Members of a definition that become part of its id unchanged, if they are not null. */
 const MEMBERS = new Set(["v", "image", "command", "entrypoint", "workdir", "shmSize", "maxDuration", "tags"])
 const BUILD = new Set(["context", "buildContext", "filename", "target", "dockerfile", "buildArgs", "platform"])
 const REQUIREMENTS = new Set(["cpus", "gpus", "maxDuration", "memory"])
 /**
- * Parameters that an embedding page adds to the client's address for the client only, in addition to those with the prefix `mp-`
- * or `mp_`.
+ * Parameters that an embedding page adds to the client's address only for the client. Parameters with the prefix `mp-` or `mp_`
+ * are such parameters too.
  */
 const OF_PAGE = new Set(["channel", "CHANNEL", "readonly", "edit", "parent-metapage-id", "fs-path"])
 
-/** Whether a variable belongs to the embedding page: it does not belong to the job and does not count in the id. */
+/** Whether a variable belongs to the embedding page. Such a variable does not become part of the job or of its id. */
 export function isOfPage(name: string): boolean {
   return /^mp[-_]/.test(name) || OF_PAGE.has(name)
 }
 
-/** The text whose hash is the id of a definition: the parts of it that change the work. */
+/** The text whose hash is the id of a definition: it contains only the parts that change what the job does. */
 export function canonicalText(definition: Definition): string {
   if (!isObject(definition)) return stableText(definition)
   const counted = Object.entries(definition).map(([name, value]) => [name, countedMember(name, value)] as const)
@@ -58,7 +58,7 @@ export function jobIdOf(definition: Definition): string {
 }
 
 /**
- * The id of a definition by the rule of clients up to 0.54.80, by which the server also finds its job: all members count except
+ * The id of a definition by the rule of clients up to 0.54.80; the server finds the job by this id too. All members count except
  * refs' `hash`, the signatures of presigned URLs, `env.channel` and `env.CHANNEL`.
  */
 export function oldJobIdOf(definition: Definition): string {
@@ -108,7 +108,7 @@ function mapped(refs: Record<string, unknown>, of: (ref: unknown) => unknown): R
   return Object.fromEntries(Object.entries(refs).map(([name, ref]) => [name, of(ref)]))
 }
 
-/** Of a ref its value and its type count. */
+/** The parts of a ref that count in the id: its value and its type. */
 function contentOf(ref: unknown): unknown {
   const bare = bareRef(ref)
   if (!isObject(bare)) return bare

@@ -51,14 +51,14 @@ function ofObject(value: object): Input {
   return { value: plainJson(value), type: "json" }
 }
 
-/** The value as plain JSON, so that it is the same for the id, for the server and for the container. */
+/** The value as plain JSON, so that the id, the server and the container use the same value. */
 function plainJson(value: unknown): unknown {
   const text = JSON.stringify(value) as string | undefined
   if (text === undefined) throw new TypeError("it is not JSON")
   return JSON.parse(text)
 }
 
-/** The head of a `data:` URL: an optional type, and parameters. A text that only begins with `data:` has none. */
+/** The head of a `data:` URL: an optional type, and parameters. It does not match a text that only begins with `data:`. */
 const HEAD = /^data:(?:[\w!#$&^.+-]+\/[\w!#$&^.+*-]+)?((?:;[^,;\s]*)*),/
 const REFERENCE = /^data:text\/x-uri[;,]/
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/
@@ -78,7 +78,7 @@ function ofString(value: string): Input {
   return ofPercentEncoded(body)
 }
 
-/** Percent-encoded text; bytes if it is not text. */
+/** The content of a percent-encoded `data:` URL: text, or bytes if it is not UTF-8. */
 function ofPercentEncoded(body: string): Input {
   try {
     return { value: decodeURIComponent(body), type: "utf8" }
@@ -98,7 +98,7 @@ function decodedUrl(text: string): string {
   }
 }
 
-/** The bytes of an input, as a blob, and the length that decides whether they become part of the definition. */
+/** The bytes of an input, as a blob, and the length by which the upload rule decides. */
 export function bytesOf(input: Input): { length: number; body: () => Blob } | undefined {
   if (input instanceof Blob) return { length: base64Length(input.size), body: () => input }
   const { type, value } = input

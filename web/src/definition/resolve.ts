@@ -6,7 +6,7 @@ import { jobIdOf } from "./canonical.ts"
 import { bytesOf, type Input } from "./inputs.ts"
 import { sha256OfBlob } from "./sha256.ts"
 
-/** Longest text that stays inside, in UTF-16 units; for bytes the length of their base64. */
+/** Longest text that stays in the definition, in UTF-16 units. For bytes, the length of their base64 counts. */
 export const INLINE_CHARS_MAX = 200
 
 /** Bytes that the definition refers to, to be stored before the job is sent. */
@@ -23,7 +23,7 @@ export interface ResolvedDefinition {
   readonly uploads: readonly Upload[]
 }
 
-/** A value to which the rule was applied before: hashing is its only slow part. */
+/** The hash and the bytes of a value. They are kept, because hashing is the only slow part of the rule. */
 interface Hashed { readonly hash: string; readonly body: Blob }
 
 /**
@@ -34,8 +34,8 @@ export class DefinitionResolver {
   #hashed = new Map<unknown, Hashed>()
 
   /**
-   * The definition that is sent to the server at `base`, its id, and the uploads that must come first. Undefined when it became
-   * stale. Throws a `TypeError` for an input that cannot be read, with its name as `cause`.
+   * The definition that is sent to the server at `base`, its id, and the uploads that must come first. Undefined if the draft became
+   * stale in the meantime. Throws a `TypeError` for an input that cannot be read, with its name as `cause`.
    */
   async resolve(draft: Draft, base: string, isStale: () => boolean): Promise<ResolvedDefinition | undefined> {
     const uploads: Upload[] = []
@@ -60,8 +60,8 @@ export class DefinitionResolver {
   }
 
   async #hash(name: string, input: Input, seen: Map<unknown, Hashed>, isStale: () => boolean): Promise<Hashed | undefined> {
-    // Text of config files comes in new references with each edit, so its key is the text. The key of other values is their
-    // identity.
+    // Each edit creates new references for the texts of config files, so the key of a text is the text itself. The key of any
+    // other value is the object.
     const key = !(input instanceof Blob) && input.type === "utf8" ? `utf8:${String(input.value)}` : input
     let hashed = this.#hashed.get(key) ?? seen.get(key)
     if (!hashed) {

@@ -1,22 +1,22 @@
 /**
- * Stores bytes under `/f` before a job that refers to them is sent. Temporary errors are retried some times. While no server
- * answers, an upload waits for as long as it is needed.
+ * Stores bytes under `/f` before a job that refers to them is sent. After a temporary error, an upload is tried again a limited
+ * number of times. While no server answers, an upload waits without a limit.
  */
 import type { Upload } from "./resolve.ts"
 
-/** Most tries of one upload that a server answers, including the first. */
+/** Most tries of one upload that end with an answer of a server, including the first. */
 const TRIES_MAX = 9
 /** Pause before the second try; it doubles with each further one. */
 const FIRST_WAIT_MS = 100
 /** Longest wait without a network; it ends when the browser reports that it is online again. */
 const AWAY_WAIT_MS = 5_000
-/** Permanent refusals. */
+/** Statuses after which no further try is made, with the reason for the user. */
 const FINAL: Readonly<Record<number, string>> = {
   401: "the server requires a token", 403: "the server does not accept the token", 413: "it is larger than the server accepts",
 }
 /** Uploads at a time. */
 const PARALLEL_MAX = 4
-/** Most uploads that are remembered as stored; the oldest are forgotten, and then stored again. */
+/** Most uploads that the page remembers as stored. It forgets the oldest, and would store them again. */
 const KNOWN_MAX = 10_000
 
 export type HeaderValues = Readonly<Record<string, string>>
@@ -26,8 +26,8 @@ export type Put =
   (url: string, body: Blob, headers: HeaderValues, onShare: (share: number) => void, signal: AbortSignal) => Promise<number>
 
 /**
- * `PUT` by XMLHttpRequest: unlike `fetch` it reports its progress. A server may redirect to an object storage of another origin:
- * browsers then follow without `Authorization`, as the Fetch standard requires.
+ * `PUT` by XMLHttpRequest, which reports its progress; `fetch` does not. A server may redirect to an object storage of another
+ * origin. Browsers then follow without `Authorization`, as the Fetch standard requires.
  */
 export const putByXhr: Put = (url, body, headers, onShare, signal) =>
   new Promise((resolve, reject) => {
@@ -60,7 +60,7 @@ interface ActiveUpload {
   readonly abort: AbortController
 }
 
-/** Uploads: each at most once in a page's life, and never twice at a time. */
+/** Uploads of this page. The same bytes are stored at most once, and never by two uploads at a time. */
 export class Uploader {
   readonly #put: Put
   readonly #headersOf: (url: string) => HeaderValues
@@ -69,7 +69,7 @@ export class Uploader {
   readonly #queue: (() => void)[] = []
   #nBusy = 0
 
-  /** `headersOf` returns the headers for an address, at each try: a token may have been added in the meantime. */
+  /** `headersOf` returns the headers for an address. It is called at each try, because a token may have been added. */
   constructor(put: Put = putByXhr, headersOf: (url: string) => HeaderValues = () => ({})) {
     this.#put = put
     this.#headersOf = headersOf
@@ -81,8 +81,8 @@ export class Uploader {
   }
 
   /**
-   * Stores the bytes unless that was done. `onShare` gets the progress. When all tries failed, rejects with an `Error` whose
-   * message says why.
+   * Stores the bytes, unless they are stored already. `onShare` gets the progress. When all tries have failed, rejects with an
+   * `Error` whose message says why.
    */
   upload(upload: Upload, onShare: OnProgress, signal: AbortSignal): Promise<void> {
     const url = `${upload.base}/f/${upload.hash}`
@@ -162,7 +162,7 @@ function isReadable(body: Blob): Promise<boolean> {
   return body.slice(0, 1).arrayBuffer().then(() => true, () => false)
 }
 
-/** Waits, but only until the browser is online again. */
+/** Waits, at most until the browser is online again. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const over = new AbortController()

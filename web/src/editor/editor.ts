@@ -18,7 +18,7 @@ export interface EditorCalls {
 /** A longer document is shown but cannot be edited: each key press would copy it. */
 export const EDITED_CHARS_MAX = 2_000_000
 
-/** One editor of one file in an element; `name` decides its language and is its accessible name. */
+/** The editor of one file in an element. `name` decides the language, and screen readers read it as the editor's name. */
 export class CodeEditor {
   readonly #view: EditorView
   #isSetting = false

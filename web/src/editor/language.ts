@@ -32,7 +32,7 @@ export function modeOf(name: string): string | undefined {
   return mode !== undefined && Object.hasOwn(MODES, mode) ? mode : undefined
 }
 
-/** Loads the mode for a file; a mode that cannot be loaded leaves plain text. */
+/** Loads the mode for a file. If the mode cannot be loaded, the file is shown as plain text. */
 export async function languageOf(name: string): Promise<Extension> {
   const mode = modeOf(name)
   try {

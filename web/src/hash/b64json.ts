@@ -33,7 +33,7 @@ function decodePercent(text: string): string {
   }
 }
 
-/** `atob` that accepts missing padding; white space, which `atob` skips, is refused here. */
+/** `atob` that accepts missing padding, and refuses white space, which `atob` skips. */
 function base64Text(text: string): string {
   const bare = text.replace(/=+$/, "")
   if (!/^[A-Za-z0-9+/]+$/.test(bare)) throw new SyntaxError("it is not base64")

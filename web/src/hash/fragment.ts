@@ -4,11 +4,11 @@
 
 /** Characters of a whole fragment: browsers refuse addresses beyond 2 MiB. */
 export const FRAGMENT_CHARS_MAX = 2_000_000
-/** Most parameters that are read; later ones are ignored, and lost by the next write. */
+/** Most parameters that are read; later ones are ignored, and the next write of the fragment removes them. */
 export const PARAMETERS_MAX = 1_000
 
 /**
- * A parsed fragment. `raw` contains the values as they are written, in the order of the fragment; of equal keys the last wins.
+ * A parsed fragment. `raw` contains the values as they are written, in the order of the fragment; of equal keys the last counts.
  */
 export interface Fragment {
   readonly pre: string
@@ -29,7 +29,7 @@ function split(piece: string): [string, string] {
   return at < 0 ? [piece, ""] : [piece.slice(0, at), piece.slice(at + 1)]
 }
 
-/** Percent-decodes once; what cannot be decoded stays as it is, as in existing clients. `+` does not mean a space. */
+/** Percent-decodes once. Returns text that cannot be decoded unchanged, as existing clients do. `+` does not mean a space. */
 export function decodeValue(raw: string): string {
   try {
     return decodeURIComponent(raw)

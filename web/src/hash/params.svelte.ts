@@ -1,8 +1,8 @@
 /**
  * The parameters of the fragment as a reactive store.
  *
- * Readers of the store see a change at once. The address changes at once for switches and names, and after `EDIT_MS` without a
- * further change for typed text. With the address the parent page gets the whole fragment.
+ * Readers of the store see a change at once. A change of a switch or a name also changes the address at once; typed text changes
+ * it when no edit has come for `EDIT_MS`. Each time the address changes, the parent page gets the whole fragment.
  */
 import type { MetaframeDefinition, Params } from "../client/client.ts"
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
@@ -26,7 +26,7 @@ export class ParamStore implements Params {
   readonly #ends: (() => void)[]
   #fragment: Fragment
   #values: ParamValues = $state.raw({} as ParamValues)
-  /** Set but not yet written, by name. At most as many as there are parameters with a setter. */
+  /** Values that are set but not yet written to the address, by name. At most one for each parameter with a setter. */
   readonly #pending = new Map<string, string | undefined>()
   #timer: ReturnType<typeof setTimeout> | undefined
 
@@ -54,7 +54,7 @@ export class ParamStore implements Params {
   get others(): Readonly<Record<string, string>> { return this.#values.others }
   /** Whether there is an edit that the address does not have yet. */
   get isEditing(): boolean { return this.#pending.size > 0 }
-  /** The whole fragment as it is or will be written. */
+  /** The whole fragment, with edits that are not written yet. */
   get text(): string { return fragmentText(this.#fragment) }
 
   setJob(job: Definition | undefined): void { this.#setJson("job", job, EDIT_MS) }
@@ -118,7 +118,7 @@ export class ParamStore implements Params {
     if (delay === 0) this.flush()
   }
 
-  /** Whether the fragment has this value already, in the form of any version. */
+  /** Whether the fragment contains this value already, possibly in the form of another version. */
   #isSame(name: string, raw: string | undefined): boolean {
     const current = this.#fragment.raw.get(name)
     if (current === raw) return true
@@ -128,7 +128,7 @@ export class ParamStore implements Params {
     return stableText(values[key]) === stableText(this.#values[key])
   }
 
-  /** The address changed, by this page or by others: pending changes stay set. */
+  /** Reads the address after this page or another one has changed it. Changes that are not written yet are kept. */
   #readAddress(): void {
     const found = parseFragment(this.#address.read())
     this.#fragment = this.#pending.size === 0 ? found : withValues(found, this.#pending)
@@ -142,7 +142,7 @@ export class ParamStore implements Params {
       this.#address.write(text)
       this.#problems.clear("hash")
     } catch (error) {
-      // Browsers refuse too many writes in a row. The values still apply in this page, and the next edit writes them.
+      // Browsers refuse too many writes in a row. The new values still apply in this page, and the next edit writes them.
       this.#problems.say("hash", `The address of this page could not be changed: ${sentenceOf(error)}.`)
       this.#fragment = fragment
       this.#read()
@@ -163,7 +163,7 @@ export class ParamStore implements Params {
   }
 }
 
-/** Decoded values keep their identity. The two maps of variables are new at each read, and their order counts. */
+/** Decoded values are the same object while they do not change. Each read makes new maps of variables, in which the order counts. */
 function isEqual(a: unknown, b: unknown): boolean {
   return a === b || (typeof a === "object" && typeof b === "object" && JSON.stringify(a) === JSON.stringify(b))
 }

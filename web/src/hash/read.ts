@@ -12,7 +12,7 @@ const VARIABLE_CHARS_MAX = 131_000
 
 export type ParamValues = ReadParams
 
-/** Values by their written form, so that unchanged values stay the same object. */
+/** Values by their written form, so that an unchanged value is the same object at each read. */
 export type Memory = Map<string, { raw: string; value: unknown; problem?: string }>
 
 const DECODERS: Record<string, (raw: string) => unknown> = {

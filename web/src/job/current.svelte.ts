@@ -1,7 +1,7 @@
 /**
  * The current job of the page: the server's data, the data stored here, and the user's requests.
  *
- * Everything belongs to one id in one queue. When either changes, its signal ends all work for the old one.
+ * Everything here belongs to one id in one queue. When either changes, the signal of the old one ends all work for it.
  */
 import type { CurrentJob, Phase } from "../client/client.ts"
 import type { Problems } from "../client/problems.svelte.ts"
@@ -22,10 +22,10 @@ import type { Stage } from "./stage.ts"
 import { Submission } from "./submission.svelte.ts"
 import { Timers } from "./timers.ts"
 
-/** Changes that come together cause one submission and one query. */
+/** Changes within this time cause one submission, and one query. */
 export const SUBMIT_MS = 200
 const QUERY_MS = 200
-/** A server that has not answered the query for a job by then does not support queries: an automatic start proceeds. */
+/** A server that has not answered the query for a job after this time does not support queries; an automatic start goes ahead. */
 export const ANSWER_MS = 1_500
 
 export interface CurrentOptions {
@@ -138,7 +138,7 @@ export class Current implements CurrentJob, QueueListener {
     if (!isSame) this.restart()
   }
 
-  /** Forgets what is known about the job, and asks again: the id or the queue changed. */
+  /** Forgets what is known about the job, and asks the server again, because the id or the queue changed. */
   restart(): void {
     this.#life.abort()
     this.#life = new AbortController()
@@ -197,7 +197,7 @@ export class Current implements CurrentJob, QueueListener {
     this.#submission.end()
   }
 
-  /** Submits the job. With `isAgain` it runs even if it has a result, which stays here until the new one comes. */
+  /** Submits the job. With `isAgain` it runs even if it has a result; the page shows the old result until the new one comes. */
   run(isAgain = false): void {
     const resolved = this.#resolved
     if (!resolved || !this.#queue.address) return this.giveUp()
@@ -207,7 +207,7 @@ export class Current implements CurrentJob, QueueListener {
     this.#timers.after("submit", SUBMIT_MS, () => void this.#submit(isAgain))
   }
 
-  /** Stops it, here at once. A submission that was not sent yet is never sent. */
+  /** Stops the job, and shows this at once. A submission that is not sent yet is never sent. */
   stop(): void {
     const id = this.id
     const hasEnded = hasResult(this.record) && !this.#submission.isUnderWay
@@ -224,7 +224,7 @@ export class Current implements CurrentJob, QueueListener {
     if (id !== undefined && this.#queue.address) void this.#end(id, "clear")
   }
 
-  /** Shows the end at once, and sends it until the server acknowledges it. */
+  /** Shows at once that the job is cancelled or its result removed, and sends this until the server acknowledges it. */
   async #end(id: string, how: "cancel" | "clear"): Promise<void> {
     const { signal } = this.#life
     this.#timers.end("submit")
@@ -245,7 +245,7 @@ export class Current implements CurrentJob, QueueListener {
   /** Checks whether the job should start automatically. Also called when the parameter changes. */
   autostart(): void {
     const record = this.record
-    // A job that the server had is not started when it is cancelled, replaced or cleared elsewhere.
+    // A job that the server had before does not start automatically after it is cancelled, replaced or cleared elsewhere.
     if (isActive(record) || hasResult(record)) this.#isStarted = true
     const isWanted = this.#options.isAutostart() && this.#resolved !== undefined && !this.#isStarted && !this.#isStopped
     if (isWanted && this.#isAnswered && this.#queue.connection === "open") this.run()

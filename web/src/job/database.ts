@@ -2,7 +2,7 @@
  * Data about jobs in this browser's IndexedDB: results, which can be shown without the server, the history of runs, and unsaved
  * edits.
  *
- * All are bounded and expire. If the database is forbidden, full or broken, only this convenience is lost: nothing here rejects.
+ * All are bounded and expire. If the database is forbidden, full or broken, the page works without this data: nothing here rejects.
  * The package `idb` would save ten lines and add 1 kB to the first load.
  */
 import type { PastRun } from "../client/client.ts"
@@ -116,7 +116,7 @@ function answer<T>(request: IDBRequest): Promise<T> {
   })
 }
 
-/** A full disk is told only at the end of the transaction, after the request's success. */
+/** Waits for the end of the transaction: a full disk is reported only there, after the request has succeeded. */
 function committed(transaction: IDBTransaction): Promise<void> {
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve()
@@ -138,7 +138,7 @@ async function open(): Promise<IDBDatabase | undefined> {
       if (oldVersion < 2) store("edits")
     }
     const database = await answer<IDBDatabase>(request)
-    // Another tab with a newer page is not blocked.
+    // Closes the database for a newer version of the page in another tab, which would otherwise wait.
     database.onversionchange = () => database.close()
     return database
   } catch {

@@ -13,13 +13,13 @@ export class Edits {
   /** The storage key of this page's edits. */
   #key: string | undefined
 
-  /** `place` returns what the edits belong to, as JSON. */
+  /** `place` returns what the edits belong to; it must be possible to write it as JSON. */
   constructor(database: Database, place: () => unknown) {
     this.#database = database
     this.#place = place
   }
 
-  /** The stored edits for the present place. */
+  /** The edits that are stored for the present job, queue and frame. */
   async kept(): Promise<KeptEdits | undefined> {
     const key = this.#present()
     const edits = readEdits(await this.#database.edits(key))
@@ -27,7 +27,7 @@ export class Edits {
     return edits
   }
 
-  /** Stores edits for the present place only; none deletes them. Returns whether they are stored. */
+  /** Stores edits for the present job, queue and frame only; undefined deletes them. Returns whether they are stored. */
   async keep(edits: KeptEdits | undefined): Promise<boolean> {
     const [before, key] = [this.#key, this.#present()]
     this.#key = edits ? key : undefined

@@ -30,7 +30,7 @@ test("the code of an end leads to advice, and the message never does", () => {
   ]
   for (const [code, helps] of cases) expect(hint("Error", { code, fault: "job" }), code).toMatch(helps)
   expect(hint("Error", { code: "from-a-later-release", fault: "job" })).toBe("")
-  // The words that this page used to search for.
+  // An earlier version of the page looked for these words.
   const definition = { image: "x", command: "echo manifest unknown no such host out of memory" }
   expect(hint("Error", { isExplained: true, definition })).toBe("")
 })

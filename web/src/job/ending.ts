@@ -17,7 +17,7 @@ export interface Ending {
   readonly reason: Reason | undefined
   /** The exit code. */
   readonly status: number | undefined
-  /** Why it has no result, as programs read it. */
+  /** Why the job has no result, as a code for programs. */
   readonly code: string | undefined
   readonly fault: Fault | undefined
   /** Whether the worker explained the exit code itself. */
@@ -66,11 +66,11 @@ export function isOthersFault(fault: Fault | undefined): fault is Exclude<Fault,
   return fault !== undefined && fault !== "job"
 }
 
-/** What to do next about an end. */
+/** What the user can do next after a job has ended. */
 export function endingHint({ reason, status, code, fault, isExplained, definition }: Ending): string {
   if (isOthersFault(fault)) return FAULT_TEXTS[fault]
   switch (reason) {
-    // A worker that says why the program was killed has checked whether memory was the cause.
+    // If the worker explained the exit code, it has already checked whether memory was the cause.
     case "Success": return status === 137 ? (isExplained ? "" : killedHint(definition)) : (EXIT_HINTS[status ?? 0] ?? "")
     case "TimedOut": return timeHint(definition)
     case "Error": return code === "out-of-memory" ? killedHint(definition)
@@ -97,13 +97,13 @@ function short(value: unknown): string {
   return String(value).slice(0, 20)
 }
 
-/** The codes come from an untrusted server. */
+/** The hint for a code. The code comes from an untrusted server, so it may be the name of an inherited member. */
 function hintIn(hints: Readonly<Record<string, string>>, code: string | undefined): string {
   return code !== undefined && Object.hasOwn(hints, code) ? hints[code]! : ""
 }
 
 const LESS = "Ask for less in the settings, or start a worker that has it."
-/** Reasons why a job waits, and advice; none if only time helps. */
+/** Advice by the reason why a job waits. A reason for which only time helps has no advice. */
 const WAIT_HINTS: Readonly<Record<string, string>> = {
   "no-tag": "Remove the tag in the settings, or start a worker that has it.",
   "no-gpus": LESS, "no-cpus": LESS, "no-memory": LESS, "no-worker-fits": LESS,

@@ -11,7 +11,7 @@ export interface Waiting {
   readonly nQueued: number
   readonly nWorkers: number
   readonly why: string | undefined
-  /** The same, as programs read it. */
+  /** Why the job waits, as a code for programs. */
   readonly code: string | undefined
 }
 
@@ -40,7 +40,7 @@ export interface Situation {
   readonly nUploads: number
   /** Whether an upload waits for the connection. */
   readonly isWaiting: boolean
-  /** Whether a try to send the job failed, and another one follows. */
+  /** Whether an attempt to send the job failed, and another one follows. */
   readonly isRetrying: boolean
   readonly hasNoResult: boolean
   readonly stage: Stage | undefined
@@ -88,8 +88,8 @@ function stageText(stage: Stage | undefined): string {
 }
 
 /**
- * A job's position in its queue, what it waits for, and advice. `nWorkers` is used if the server does not send the number;
- * `start` says how to start a worker.
+ * A job's position in its queue, what it waits for, and advice. `nWorkers` is used if the server does not send the number of
+ * workers; `start` says how to start a worker.
  */
 export function waitingText(waiting: Waiting | undefined, nWorkers: number, start?: string): string {
   const n = waiting?.nWorkers ?? nWorkers

@@ -9,8 +9,8 @@ const lines = (from: number, to: number): LogLine[] =>
 const words = (from: number, to: number): string[] => lines(from, to).map(([text]) => text)
 
 /**
- * A follower of a job whose run log is on a server: `log` is the present log, `release` answers the waiting requests. With
- * `isOff` the server has no log.
+ * A follower of a job whose run log is on a server: `log` is the log that the server has now, `release` lets the server answer
+ * waiting requests. With `isOff` the server has no log.
  */
 function following({ pageMax = 1_000_000 } = {}) {
   const waiting: (() => void)[] = []
@@ -34,7 +34,7 @@ function following({ pageMax = 1_000_000 } = {}) {
   const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve))
   return {
     follower, server, settle, store,
-    /** Answers waiting requests, and those that follow from them, up to a number. */
+    /** Answers at most `nMax` requests: the waiting ones, and those that follow from them. */
     release: async (nMax = 100) => {
       for (let n = 0; n < nMax && waiting.length > 0; n++) {
         waiting.shift()!()

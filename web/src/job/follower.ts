@@ -1,7 +1,8 @@
 /**
- * The log of the current job while it runs. The feed sends only new lines, so a page that opens late, or was disconnected for a
- * moment, first reads the log so far and then continues where it ends; a gap is read too. A server that is not Asman sends messages
- * without numbers. The page cannot place their lines, so it reads the log again if the server offers it.
+ * The log of the current job while it runs. The feed sends only new lines. A page that opens late, or was disconnected for a
+ * moment, first reads the log so far and then continues where that log ends. If lines are missing in between, it reads them too. A
+ * server that is not Asman sends messages without numbers. The page cannot find the position of their lines, so it reads the log
+ * again if the server offers it.
  */
 import { isObject } from "../definition/shape.ts"
 import type { LogPart, LogStore } from "../log/store.ts"
@@ -12,7 +13,7 @@ import { StageReader } from "./stage.ts"
 
 /** Most answers that are read for one part: each contains many lines, and a server stores about 20 MiB of a job. */
 const ANSWERS_MAX = 2_000
-/** Most lines that wait while the log so far is read; earlier ones are read again. */
+/** Most lines that wait while the log so far is read. Older ones are dropped, and read from the server later. */
 const WAITING_MAX = 20_000
 /** How often missing lines are read before they are reported as missing. */
 const ROUNDS_MAX = 5
@@ -27,7 +28,7 @@ export interface LogPage {
   readonly isLast: boolean
 }
 
-/** Reads lines of a job's log after the first `since`. Undefined: the server has no such log. */
+/** Reads lines of a job's log after the first `since` lines. Undefined means that the server has no such log. */
 export async function readLogPage(
   read: Read, jobId: string, part: LogPart, since: number, signal: AbortSignal,
 ): Promise<LogPage | undefined> {
@@ -45,11 +46,11 @@ export class LogFollower {
   /** Ends the present read of the log so far. */
   #reading = new AbortController()
   readonly #lines = new JoinedLines()
-  /** Whether the server has a readable log, if that was tried. */
+  /** Whether the server has a readable log; undefined until the page has tried to read it. */
   #hasLog: boolean | undefined
   #signal: AbortSignal = AbortSignal.abort()
   #jobId = ""
-  /** Messages that came during a read of the log so far; undefined without a read. */
+  /** Messages that came while the log so far is being read; undefined while it is not being read. */
   #waiting: LogsMessage[] | undefined
   /** The progress of the image, until the run writes its first line. */
   readonly stages = new StageReader()
@@ -75,7 +76,7 @@ export class LogFollower {
     this.#log.clear()
   }
 
-  /** Takes lines from the feed. Returns false if they are not needed: of another job, or of a step after the run. */
+  /** Takes lines from the feed. Returns false if they are not needed: lines of another job, or of a step after the run. */
   take(message: LogsMessage): boolean {
     const { jobId, step, logs } = message
     if (jobId !== this.#jobId || step === "docker image push" || logs.length === 0) return false
@@ -98,7 +99,8 @@ export class LogFollower {
   }
 
   /**
-   * Takes the run log of a result: its end, with so many earlier lines. The build's log is read if it was not shown yet.
+   * Takes the log of a result: `run` are the last lines of the run, and `nOmitted` lines come before them. The build's log is read
+   * unless the page shows it already.
    */
   async finish(run: readonly LogLine[], nOmitted: number, hasBuild: boolean): Promise<void> {
     const signal = this.#signal
@@ -111,7 +113,7 @@ export class LogFollower {
     if (!signal.aborted && build.length > 0) this.#log.replace("build", build)
   }
 
-  /** Reads the missing lines of the run, from the beginning if there are gaps. Returns false if they cannot be read. */
+  /** Reads the rest of the run's log; if lines are missing here, reads it from the beginning. Returns false if that fails. */
   async #readRest(signal: AbortSignal): Promise<boolean> {
     if (!this.#log.isWhole || this.#lines.seen("run") === 0) {
       this.#lines.restart("run")
@@ -120,14 +122,14 @@ export class LogFollower {
     return this.#readOn("run", signal)
   }
 
-  /** The lines of the result, if no more can be read. */
+  /** Shows the lines of the result, if the server's log cannot be read. */
   #showEnd(run: readonly LogLine[], nOmitted: number): void {
     this.#log.replace("run", [])
     this.#log.note("run", nOmitted)
     this.#log.append("run", run)
   }
 
-  /** Whether no line is missing before the message. */
+  /** Whether the lines of the message follow those here without a gap. */
   #isNext(message: LogsMessage): boolean {
     const { cursor, logs } = message
     return cursor === undefined ? this.#hasLog !== true : this.#lines.missing(partOf(message), logs.length, cursor) === 0
@@ -142,15 +144,15 @@ export class LogFollower {
     this.#log.append(part, this.#lines.take(part, logs, cursor))
   }
 
-  /** Reads until all waiting messages continue where the log here ends. Returns false if a newer read has ended it. */
+  /** Reads until the first waiting message continues where the log here ends. Returns false if a newer read has ended this one. */
   async #fill(first: LogsMessage[]): Promise<boolean> {
-    // A newer connection starts again: the lines between the two are in the log that is read now.
+    // After a new connection the read starts again: the log contains the lines that were written between the two connections.
     this.#reading.abort()
     this.#reading = new AbortController()
     const signal = AbortSignal.any([this.#signal, this.#reading.signal])
     this.#waiting = [...(this.#waiting ?? []), ...first]
     for (let n = 0; n < ROUNDS_MAX; n++) {
-      // The log was read after the message came, so a message without a number adds nothing.
+      // The log is read after these messages came, so it contains the lines of those without a number.
       const told = new Set(this.#waiting)
       const isRead = await this.#readOn("build", signal) && await this.#readOn("run", signal)
       if (signal.aborted || !this.#waiting) return false
@@ -162,12 +164,12 @@ export class LogFollower {
     }
     const rest: LogsMessage[] = this.#waiting ?? []
     this.#waiting = undefined
-    // The readable log is read again with the next message, or when the job ends.
+    // Messages without a number are left out here: the log is read again with the next message, or when the job ends.
     for (const message of rest) if (message.cursor !== undefined || this.#hasLog === false) this.#place(message)
     return true
   }
 
-  /** Appends the server's lines after those here. Returns false if they could not be read. */
+  /** Reads the server's lines that follow those here, and appends them. Returns false if they could not be read. */
   async #readOn(part: LogPart, signal: AbortSignal): Promise<boolean> {
     try {
       for (let n = 0; n < ANSWERS_MAX; n++) {
@@ -192,7 +194,7 @@ export class LogFollower {
         since = page.next
       }
     } catch {
-      // The lines that were read are shown; the download reads again.
+      // The lines that were read until now are shown; a download reads the log again.
     }
     return lines
   }

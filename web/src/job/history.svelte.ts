@@ -4,7 +4,7 @@ import type { Database } from "./database.ts"
 
 /** Most stored runs; the oldest are deleted. */
 const RUNS_MAX = 200
-/** Most UTF-16 units of all runs, fragments and definitions; above it the oldest are deleted too. */
+/** Most UTF-16 units of all runs with their fragments and definitions; the oldest runs beyond this are deleted too. */
 const CHARS_MAX = 8 * 1024 * 1024
 
 export interface NewRun {

@@ -1,8 +1,9 @@
 /**
  * What is known about the current job: the server's record, its result, its position in the queue. `follow` switches to another
- * job; the earlier signal ends all work for the earlier job.
+ * job; the signal of the earlier call ends all work for the earlier job.
  *
- * Two records of our own may stand in for the server's: the result that this browser stored, and the end that the user asked for.
+ * The page can show one of its own records in place of the server's: the result that this browser stored, or the end that the user
+ * asked for.
  */
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import { sha256Hex } from "../definition/sha256.ts"
@@ -23,7 +24,7 @@ const LOOK_MS = 4_000
 const FIRST_LOOK_MS = 300
 /** After this time without build output, a commit whose image exists counts as running. */
 const QUIET_MS = 15_000
-/** The submission of a run that the server has not shown yet. */
+/** The time of submission of a run that the server has not shown yet. */
 const UNKNOWN = -1
 
 export interface JobRecordOptions {
@@ -33,9 +34,9 @@ export interface JobRecordOptions {
   readonly submission: Submission
   readonly follower: LogFollower
   readonly log: Lines
-  /** Something changed that the phase depends on. */
+  /** Called when something changed on which the phase depends. */
   readonly onChange: () => void
-  /** The result of the job was loaded. */
+  /** Called when the result of the job was loaded. */
   readonly onResult: (id: string, record: Job) => void
 }
 
@@ -45,7 +46,7 @@ export class JobRecord {
   result: JobResult | undefined = $state.raw(undefined)
   waiting: Waiting | undefined = $state.raw(undefined)
   hasNoResult = $state(false)
-  /** Whether the server sent the job, or the result that is stored here. */
+  /** Whether the server sent the job, or this browser has stored its result. */
   isOnServer = $state(false)
   /** The progress of the image; undefined when it is ready. */
   stage: Stage | undefined = $state.raw(undefined)
@@ -62,7 +63,7 @@ export class JobRecord {
     this.#options = options
   }
 
-  /** Switches to a job until the signal fires. What is known stays, as for a stopped job. */
+  /** Switches to a job until the signal fires. It keeps what is known; a stopped job needs that. */
   follow(id: string, signal: AbortSignal): void {
     this.#id = id
     this.#signal = signal
@@ -70,7 +71,7 @@ export class JobRecord {
     this.#options.follower.follow(id, signal)
   }
 
-  /** Forgets everything, only here. */
+  /** Forgets everything here. The server and the database keep their data. */
   forget(): void {
     this.#timers.endAll()
     this.record = this.result = this.waiting = this.#kept = this.#mark = this.#loading = undefined
@@ -78,7 +79,7 @@ export class JobRecord {
     this.hasNoResult = this.isOnServer = false
   }
 
-  /** Prepares for a new run: an old result stays visible, but is no longer stored. */
+  /** Prepares for a new run: an old result stays visible, but this browser no longer stores it. */
   makeWay(): void {
     this.#mark = undefined
     this.forgetKept()
@@ -91,7 +92,7 @@ export class JobRecord {
     void this.#options.database.forgetResult(this.#key)
   }
 
-  /** Takes the job's record from the server's list, whole or not; or none. */
+  /** Takes the job's record from a list of the server; undefined if the list does not contain it. `isWhole`: the list is complete. */
   tell(record: Job | undefined, isWhole: boolean): void {
     if (record) this.consider(record)
     else if (isWhole && isActive(this.record) && !this.#options.queue.isChanging(this.#id)) void this.#askEnd()
@@ -134,10 +135,10 @@ export class JobRecord {
     this.consider(this.#options.queue.jobOf(id))
   }
 
-  /** Shows the server's record, or the one of ours that stands in for it. */
+  /** Shows the server's record, or one of the page's own in its place. */
   consider(server: Job | undefined): void {
     if (server || this.#kept) this.isOnServer = true
-    // Of a run that is requested, and of the earlier one, only the former is of interest.
+    // While another run is requested, the record of the earlier run is not shown.
     const isEarlier = server?.state === "Finished" && server.queuedTime === this.#options.submission.old?.queuedTime
     if (isEarlier) return
     if (server && this.#mark && !isHidden(server, this.#mark)) this.#mark = undefined
@@ -146,7 +147,7 @@ export class JobRecord {
     if (!record) return
     const isSeen = server !== undefined && this.#options.submission.see(server)
     this.#show(record)
-    // A record that is shown already, for example of a result that the server had, is still news.
+    // If the server's record shows the requested run, the phase changes even if the shown record stays the same.
     if (isSeen) this.#options.onChange()
   }
 
@@ -177,10 +178,10 @@ export class JobRecord {
     this.#timers.after("look", FIRST_LOOK_MS, () => void this.#look())
   }
 
-  /** A page that saw the job queued gets every line; a page that opens later reads the log so far. */
+  /** A page that saw the job waiting gets every line from the feed. A page that opens later reads the log so far. */
   #showRunning(before: Job | undefined): void {
     if (before?.state === "Queued") return
-    // Another run of the job, which this page did not see waiting.
+    // This is another run of the job, and this page did not see it waiting: the lines here are of the earlier run.
     if (before && before.queuedTime !== this.record?.queuedTime) this.#options.follower.clear()
     void this.#options.follower.catchUp().then(() => {
       this.#showStage()
@@ -197,19 +198,19 @@ export class JobRecord {
     this.#timers.after("look", LOOK_MS, () => void this.#look())
   }
 
-  /** The job left the server's list while it was active: ask how it ended. */
+  /** Asks the server how the job ended: it was active, and is not in the server's list any more. */
   async #askEnd(): Promise<void> {
     const signal = this.#signal
     const before = this.record
     const record = await this.#options.queue.readJob(this.#id, signal)
     if (record || signal.aborted || this.record !== before) return
-    // A result stays visible if the server does not say.
+    // If the server does not answer with a record, a result stays visible.
     if (hasResult(before)) return
     this.record = undefined
     this.#options.onChange()
   }
 
-  /** The job was cancelled or its result removed. The server's record says whether a shown result was removed. */
+  /** Called when the job was cancelled or its result removed. If a result is shown, asks the server whether it still exists. */
   async vanished(): Promise<void> {
     if (hasResult(this.record)) await this.#askEnd()
   }
@@ -245,7 +246,7 @@ export class JobRecord {
     this.#kept = record
     this.record = record
     this.result = result
-    // The output of pull and build is in the build's log, which is read as a whole.
+    // If the job ended during the pull or the build, its output is in the build's log, which is read as a whole.
     const isOfBuild = result.logsOf === "build"
     const [run, nOmitted] = isOfBuild ? [[], 0] : [result.logs, omittedLines(result)]
     void this.#options.follower.finish(run, nOmitted, this.#options.log.count("build") > 0)
@@ -262,12 +263,12 @@ export class JobRecord {
     this.#show(this.#mark)
   }
 
-  /** The server has done it. From now on it says how a run ended of which nothing was known. */
+  /** The server has done what the user asked for. If the page did not know the run, it now accepts the server's record of its end. */
   settle(): void {
     if (this.#mark?.queuedTime === UNKNOWN) this.#mark = { ...this.#mark, queuedTime: 0 }
   }
 
-  /** The server did not take the change, so its own record counts. */
+  /** The server did not accept what the user asked for, so its own record is shown again. */
   unmark(): void {
     if (!this.#mark) return
     this.record = this.#mark = undefined
@@ -276,13 +277,13 @@ export class JobRecord {
   }
 }
 
-/** Whether the end that the user asked for stands in for the server's record: it is of the same run, and the server may not know. */
+/** Whether the end that the user asked for is shown in place of the server's record of the same run, which lacks this end. */
 function isHidden(server: Job, mark: Job): boolean {
   const isSameRun = mark.queuedTime === UNKNOWN || server.queuedTime <= mark.queuedTime
   return isSameRun && (isActive(server) || (mark.finishedReason === "Deleted" && hasResult(server)))
 }
 
-/** Whether the stored result is not that of the server's present record. */
+/** Whether the server's present record is newer than the stored result, or has another end. */
 function isOutdated(kept: Job, server: Job): boolean {
   if (server.queuedTime !== kept.queuedTime) return server.queuedTime > kept.queuedTime
   return !isActive(server) && server.finishedReason !== kept.finishedReason

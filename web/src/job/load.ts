@@ -4,17 +4,17 @@ import { readJob } from "../queue/frames.ts"
 import type { Job, JobResult } from "../wire.ts"
 import type { Read } from "./follower.ts"
 
-/** Pauses between requests for a result that is not there yet. */
+/** Most requests for a result that is not there yet, and the pause between them. */
 const TRIES_MAX = 5
 const WAIT_MS = 1_000
 
-/** How many lines of the run's log a result leaves out: of a long log it contains only the end; the rest is read by number. */
+/** How many lines of the run's log a result leaves out. A result contains only the end of a long log. */
 export function omittedLines({ logsOmitted }: JobResult): number {
   const n = logsOmitted?.lines ?? 0
   return Number.isSafeInteger(n) && n > 0 ? n : logsOmitted ? 1 : 0
 }
 
-/** The record with its result; undefined if there is none after some tries. Rejects with a `Refusal` if it is refused. */
+/** The record with its result; undefined if there is none after all tries. Rejects with a `Refusal` if the server refuses. */
 export async function loadResult(read: Read, id: string, signal: AbortSignal): Promise<Job | undefined> {
   for (let n = 0; n < TRIES_MAX && !signal.aborted; n++) {
     const answer = await read(`j/${encodeURIComponent(id)}/result.json`, signal)

@@ -5,14 +5,14 @@ import type { Job, JobResult } from "../wire.ts"
 export interface Knowledge {
   readonly isRunnable: boolean
   readonly hasQueue: boolean
-  /** Requested here, and not shown by the server yet. */
+  /** Whether a run was requested here and the server has not shown it yet. */
   readonly isSubmitting: boolean
   readonly isUploading: boolean
   readonly record: Job | undefined
   readonly result: JobResult | undefined
-  /** The result could not be loaded. */
+  /** Whether the result could not be loaded. */
   readonly hasNoResult: boolean
-  /** The last line came from a pull or a build. */
+  /** Whether the last log line came from a pull or a build. */
   readonly isBuilding: boolean
 }
 
@@ -45,18 +45,18 @@ function ended({ result, hasNoResult }: Knowledge, record: Job): Phase {
   }
 }
 
-/** Whether a result belongs to this record. */
+/** Whether a job with this record has a result. */
 export function hasResult(record: Job | undefined): record is Job {
   const reason = record?.finishedReason
   return record?.state === "Finished" && (reason === "Success" || reason === "Error" || reason === "TimedOut")
 }
 
-/** Whether it waits or runs. */
+/** Whether the job waits or runs. */
 export function isLive(record: Job | undefined): boolean {
   return record?.state === "Queued" || record?.state === "Running"
 }
 
-/** Whether a worker runs it or will run it. */
+/** Whether a worker runs the job or will run it. */
 export function isActive(record: Job | undefined): boolean {
   return isLive(record) || record?.finishedReason === "WorkerLost"
 }

@@ -19,7 +19,7 @@ export interface Stage {
 const KINDS: Partial<Record<Step, StageKind>> = {
   "docker image pull": "pull", "cloning repo": "clone", "docker build": "build", "docker image push": "push",
 }
-/** The first line of each stage, for logs without the step of a line. */
+/** The first line of each stage. It is used for logs that do not contain the step of each line. */
 const BEGINNINGS: readonly (readonly [RegExp, StageKind])[] = [
   [/^(?:pulling|looking for) \S+$/, "pull"], [/^fetching \S+/, "clone"], [/^building \S+$/, "build"], [/^pushing \S+$/, "push"],
 ]
@@ -30,10 +30,10 @@ const STEP = /^Step (\d{1,4})\/(\d{1,4}) : (.*)$/
 const LAYERS_MAX = 1_000
 const WHAT_CHARS_MAX = 120
 
-/** Follows the lines of one claim's build log. */
+/** Follows the lines that one worker writes to the build log of a job. */
 export class StageReader {
   stage: Stage | undefined
-  /** The container may run without further output: other workers use an image that was built before without a message. */
+  /** Whether the container may run already: some workers use an image that was built before, and write no line about it. */
   mayBeOver = false
   /** When the last line was written, epoch milliseconds. */
   time = 0
@@ -47,7 +47,7 @@ export class StageReader {
     this.#layers.clear()
   }
 
-  /** Takes lines of the build log. The socket sends the worker's step, the stored log does not. */
+  /** Takes lines of the build log. The socket sends the worker's step with them; the stored log does not contain it. */
   take(lines: readonly LogLine[], step?: Step): void {
     this.time = lines.at(-1)?.[1] ?? this.time
     for (const [text] of lines) this.#line(plainLine(text.slice(0, 2_000).trimEnd()).trimEnd(), step && KINDS[step])
@@ -57,7 +57,7 @@ export class StageReader {
     if (IS_BUILT.test(text) && this.stage?.kind !== "build") return this.clear()
     const begun = BEGINNINGS.find(([beginning]) => beginning.test(text))?.[1]
     const now = this.stage?.kind
-    // During a build most lines are its commands' output.
+    // During a build most lines are the output of the build's commands, so such a line does not begin another stage.
     const guessed = now === "build" && begun !== "push" ? now : (begun ?? now ?? "build")
     const kind = told ?? guessed
     if (kind !== now || (kind === "pull" && begun === "pull")) this.#begin(kind)
@@ -96,7 +96,7 @@ export class StageReader {
     if (this.#image === "" && /^building \S+$/.test(text)) this.#image = text.slice("building ".length)
     const [, step, total, command] = STEP.exec(text) ?? []
     if (command !== undefined) this.#tell(command, Number(step), Number(total))
-    // The engine leaves out its default registry.
+    // The engine leaves out the name of its default registry.
     const tagged = /^Successfully tagged (\S+)$/.exec(text)?.[1]
     if (tagged !== undefined && this.#image.endsWith(tagged)) this.stage = undefined
   }

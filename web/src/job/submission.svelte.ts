@@ -1,7 +1,7 @@
 /**
  * The submission of one job: its uploads are stored first, then it is sent until the server acknowledges it.
  *
- * At most one is in progress; the signal of its start ends it.
+ * At most one submission is in progress. The signal with which it was started ends it.
  */
 import { type Problems, sentenceOf } from "../client/problems.svelte.ts"
 import type { ResolvedDefinition, Upload } from "../definition/resolve.ts"
@@ -20,18 +20,18 @@ export interface SubmissionOptions {
 
 export class Submission {
   readonly #options: SubmissionOptions
-  /** Requested, and the server has not shown it yet. */
+  /** Whether a run was requested and the server has not shown it yet. */
   isUnderWay = $state(false)
-  /** Whether a try to send it failed, and another one follows. */
+  /** Whether an attempt to send the job failed, and another one follows. */
   isRetrying = $state(false)
   isUploading = $state(false)
   uploads: Readonly<Record<string, number>> = $state.raw({})
   /** Whether an upload waits for the connection. */
   isWaiting = $state(false)
   since: number | undefined = $state.raw(undefined)
-  /** The record of the earlier run, while the job is requested to run again. */
+  /** The record of the earlier run, while another run of the same job is requested. */
   old: Job | undefined
-  /** Only a submission after this time is this one; undefined before it is sent. */
+  /** A record that was queued after this time is of this submission; undefined before the job is sent. */
   #after: number | undefined
 
   constructor(options: SubmissionOptions) {
@@ -46,7 +46,7 @@ export class Submission {
     this.#options.onChange()
   }
 
-  /** Nothing is requested any more. */
+  /** Ends the submission: nothing is requested any more. */
   end(): void {
     this.isUnderWay = this.isUploading = this.isWaiting = this.isRetrying = false
     this.old = this.#after = undefined
@@ -54,7 +54,7 @@ export class Submission {
     this.#options.onChange()
   }
 
-  /** Takes the server's record of the job. Returns whether it shows what was requested, which is then not under way. */
+  /** Takes the server's record of the job. Returns whether it is of the requested run; the submission is then complete. */
   see({ queuedTime }: Job): boolean {
     if (!this.isUnderWay || this.#after === undefined || queuedTime <= this.#after) return false
     this.isUnderWay = this.isRetrying = false
@@ -77,14 +77,14 @@ export class Submission {
     return isDone
   }
 
-  /** Sends the job, known as `before`, and reads what became of it. With `isAgain` it runs even if it has a result. */
+  /** Sends the job, and reads its state afterwards. `before` is its last known record. With `isAgain` it runs despite a result. */
   async submit(resolved: ResolvedDefinition, before: Job | undefined, isAgain: boolean, signal: AbortSignal): Promise<void> {
     const { queue, problems, terms } = this.#options
     const after = before?.queuedTime ?? -1
     this.old = isAgain ? before : undefined
     this.#after = after
     const onTrouble = (why: string): void => this.#retry(why)
-    // A second request to run again would run it once more, if the first one arrived.
+    // If the first request to run again has arrived, a second one would cause one more run.
     const isDone = async (): Promise<boolean> =>
       !this.isUnderWay || (isAgain && ((await queue.readJob(resolved.id, signal))?.queuedTime ?? after) > after)
     const outcome = await queue.submit(submissionOf(resolved, terms(), isAgain), isDone, { signal, onTrouble })
@@ -92,7 +92,7 @@ export class Submission {
     if ("why" in outcome) return this.#fail(`The job was not sent: ${outcome.why}.`)
     problems.clear("submit")
     this.isRetrying = false
-    // The queue may have had the job, or its result, before.
+    // The queue may have had the job, or its result, already: any record of it answers this submission.
     if (!this.old) this.#after = -1
     const record = await queue.readJob(resolved.id, signal)
     if (this.old && record && this.isUnderWay && !signal.aborted) {

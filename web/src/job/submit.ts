@@ -15,18 +15,18 @@ export function namespaceOf({ control }: Terms): string {
 }
 
 /**
- * The control that is sent: the parameter unchanged, with a namespace, and with the longest run if it is not set elsewhere.
+ * The control that is sent: the parameter with a namespace, and with the longest run unless the control or the job sets one.
  */
 export function controlOf(terms: Terms, jobMaxDuration: unknown): Control {
   const { control, maxJobDuration } = terms
   const namespace = namespaceOf(terms)
   const hasOther = control?.maxDuration !== undefined
     || (jobMaxDuration !== undefined && jobMaxDuration !== null && jobMaxDuration !== "")
-  // In the control and not in the definition, where it would change the ids of existing links.
+  // The longest run is not put into the definition, because that would change the ids of existing links.
   return maxJobDuration !== "" && !hasOther ? { ...control, namespace, maxDuration: maxJobDuration } : { ...control, namespace }
 }
 
-/** The submission of a job; `isAgain`: also if it ended before. */
+/** The submission of a job. With `isAgain` the job runs even if it has ended before. */
 export function submissionOf({ id, definition }: ResolvedDefinition, terms: Terms, isAgain: boolean): EnqueueJob {
   const control = { ...controlOf(terms, definition.maxDuration), ...(isAgain && { again: true }) }
   return { id, definition, control, ...(terms.isDebug && { debug: true }) }

@@ -7,7 +7,7 @@ export class Timers {
     this.#timers.set(name, setTimeout(() => { this.#timers.delete(name); then() }, ms))
   }
 
-  /** Whether it is set and not due. */
+  /** Whether the timer is set and has not fired yet. */
   has(name: string): boolean {
     return this.#timers.has(name)
   }

@@ -3,7 +3,7 @@
  * set them again after it.
  */
 
-/** The slot that each parameter resets; 22 resets two of them. */
+/** The slots that each parameter resets; 22 resets two. A slot is one property of the style, such as `bold` or `fg`. */
 const ENDS: Readonly<Record<number, readonly string[]>> = {
   22: ["bold", "dim"], 23: ["italic"], 24: ["underline"], 25: ["blink"], 27: ["inverse"], 28: ["hidden"], 29: ["struck"],
   39: ["fg"], 49: ["bg"], 59: ["line"],
@@ -12,15 +12,15 @@ const STYLES: Readonly<Record<number, string>> = {
   1: "bold", 2: "dim", 3: "italic", 4: "underline", 5: "blink", 6: "blink", 7: "inverse", 8: "hidden", 9: "struck",
   21: "underline",
 }
-/** Colours of many: their first parameter, and the slot. */
+/** Colours that need several parameters: their first parameter, and the slot. */
 const LONG: Readonly<Record<number, string>> = { 38: "fg", 48: "bg", 58: "line" }
 
-/** At most one value for each slot, so its size is bounded for any input. */
+/** The styles in effect. It holds at most one value for each slot, so its size is bounded for any input. */
 export class Colours {
   #set = new Map<string, string>()
   #text = ""
 
-  /** The sequence that sets them again; empty when nothing is set. */
+  /** The sequence that sets these styles again; empty if none is set. */
   get text(): string {
     return this.#text
   }
@@ -32,7 +32,7 @@ export class Colours {
     this.#text = this.#set.size === 0 ? "" : `\x1b[${[...this.#set.values()].join(";")}m`
   }
 
-  /** Takes the parameter at an index; returns how many of the following ones belong to it. */
+  /** Takes the parameter at an index. Returns how many of the parameters after it belong to it. */
   #one(all: readonly string[], at: number): number {
     const word = all[at]!
     const code = Number.parseInt(word === "" ? "0" : word, 10)

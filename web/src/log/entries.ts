@@ -1,6 +1,6 @@
 /**
- * Entries of a log as lines. A worker sends a line without its end, or with `\r` at the end when the next entry overwrites it
- * (progress); other workers send pieces with several lines and their ends.
+ * Entries of a log as lines. An entry of a worker is one line without its end; it ends with `\r` if the next entry overwrites it, as
+ * progress does. Entries of other workers contain several lines with their ends.
  */
 import type { LogEntry, LogStore } from "./store.ts"
 import { cutLine, plainLine } from "./sanitise.ts"
@@ -31,7 +31,7 @@ export function plainEntry(entry: LogEntry): string {
   return linesOf(entry).map((line) => plainLine(cutLine(line).shown)).join("\n")
 }
 
-/** Collects entries as plain text of whole lines, optionally with times. An entry is written when the next one is known. */
+/** Collects entries as plain text of whole lines, optionally with times. It writes an entry when it knows the next one. */
 export class PlainText {
   readonly #time: ((epochMs: number) => string) | undefined
   readonly #pieces: BlobPart[] = []
@@ -42,7 +42,7 @@ export class PlainText {
     this.#time = time
   }
 
-  /** A line of our own. */
+  /** Adds a line of the page's own, in brackets. */
   say(text: string): void {
     this.#piece += `[${text}]\n`
   }

@@ -1,7 +1,8 @@
 /**
- * The lines of one job in memory: a ring of two bounds, lines and characters.
+ * The lines of one job in memory: a ring that is bounded in lines and in characters.
  *
- * When it is full it drops an eighth at once: each time every index changes, and a view of the lines has to start again.
+ * When it is full, it drops an eighth at once. It does not drop single lines, because each drop changes every index, and a view of
+ * the lines then has to start again.
  */
 import type { LogLine } from "../wire.ts"
 import { isSameEntry, type LogEntry, type LogPart, type LogStore } from "./store.ts"
@@ -9,7 +10,7 @@ import { isSameEntry, type LogEntry, type LogPart, type LogStore } from "./store
 export const LINES_MAX = 200_000
 /** UTF-16 units of all lines, two bytes each: 32 MiB. */
 export const CHARS_MAX = 16 * 1024 * 1024
-/** A longer line is cut here; the rest becomes further lines. */
+/** A longer line is cut into pieces of this size, each of which becomes a line. */
 const LINE_CHARS_MAX = 64 * 1024
 
 /** Calls back soon, once for many changes: with the next frame. */
@@ -26,7 +27,7 @@ export class Lines implements LogStore {
   readonly #bounds: LinesBounds
   readonly #schedule: Schedule
   readonly #listeners = new Set<(from: number) => void>()
-  /** Entries are at `#head` and after, wrapping round; the array grows up to the bound. */
+  /** The entries begin at `#head` and continue at the start of the array; the array grows up to the bound. */
   #ring: (LogEntry | undefined)[] = []
   #head = 0
   #length = 0
@@ -76,7 +77,7 @@ export class Lines implements LogStore {
     for (const entry of kept) hasDropped = this.#add(entry) || hasDropped
     if (!isBuildFirst) hasDropped = this.#push(part, lines) || hasDropped
     const from = hadDropped || hasDropped ? 0 : this.#firstOther(all)
-    // A log that is read again after its job's end is usually the same as here: the reader's position stays.
+    // After a job's end its log is read again and is usually the same as here. Then nothing changes, and the reader's position stays.
     if (from < Math.max(all.length, this.#length)) this.#changed(from)
   }
 

@@ -6,7 +6,7 @@ export function terminalTheme(isDark: boolean): ITheme {
   return isDark ? DARK : LIGHT
 }
 
-/** Colours of our own marks. */
+/** Colours of the marks that the page adds to lines. */
 export function rowLook(isDark: boolean, hasTimes: boolean): RowLook {
   return isDark
     ? { hasTimes, stderr: "255;170;140", build: "140;180;255", faint: "150;162;158" }

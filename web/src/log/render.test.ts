@@ -5,7 +5,7 @@ import type { LogEntry } from "./store.ts"
 const LOOK: RowLook = { hasTimes: false, stderr: "1;2;3", build: "4;5;6", faint: "7;8;9" }
 const entry = (text: string, more: Partial<LogEntry> = {}): LogEntry => ({ part: "run", text, time: 1, isStdErr: false, ...more })
 
-/** What each entry becomes. */
+/** What the writer writes for each entry. */
 function written(...entries: LogEntry[]): string[] {
   const writer = new RowWriter()
   return entries.map((one, at) => writer.write(one, entries[at + 1], LOOK))

@@ -19,7 +19,7 @@ const RESET = "\x1b[0m"
 /** Writes entries in order. It remembers whether the last one is still open, so that the next one may overwrite it. */
 export class RowWriter {
   readonly #cursor: Cursor = { depth: 0, rows: 0, colours: new Colours() }
-  /** A terminal keeps a colour after the end of a line; here each stream has its own colours. */
+  /** The colours of each stream. A terminal would keep a colour after the end of a line and use it for the other streams too. */
   readonly #colours = new Map<string, Colours>()
   #last: LogEntry | undefined
 
@@ -30,7 +30,7 @@ export class RowWriter {
     for (const line of linesOf(entry)) sanitise(cutLine(line).shown, "", { ...this.#cursor })
   }
 
-  /** Bytes for the terminal of one entry; nothing for an entry that `next` overwrites at once. */
+  /** The text that the terminal gets for one entry; empty for an entry that `next` overwrites at once. */
   write(entry: LogEntry, next: LogEntry | undefined, look: RowLook): string {
     if (isOverwritten(entry, next)) return ""
     this.#turnTo(entry)
@@ -65,7 +65,7 @@ export class RowWriter {
   }
 }
 
-/** A mark that does not depend on colour alone: `┃` for stderr, `┊` for the build, nothing for stdout. */
+/** The start of a line, with a mark, because colour alone is not enough: `┃` for stderr, `┊` for the build, none for stdout. */
 function prefixOf(entry: LogEntry, look: RowLook): string {
   if (entry.isNote) return `${RESET}\x1b[38;2;${look.faint}m⋯ `
   const colour = entry.isStdErr ? look.stderr : look.build

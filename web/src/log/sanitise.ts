@@ -3,8 +3,8 @@
  * hide a link under another text, fill the clipboard, type an answer into a shell, or reverse text.
  *
  * Allowed: printable text, tab, carriage return, backspace, colours (CSI m), erase line (CSI K), column one (CSI G), and cursor
- * up and down (CSI A, B, F) within the rows that the same block of progress wrote. All else is removed; directional controls
- * become visible. Time and output are linear in the input.
+ * up and down (CSI A, B, F) within the rows that the same block of progress wrote. Everything else is removed, but directional
+ * controls are replaced by visible names. The time and the length of the output are linear in the input.
  */
 
 import type { Colours } from "./colours.ts"
@@ -19,7 +19,7 @@ const SGR_CHARS_MAX = 64
 export interface Cursor {
   /** Rows between the cursor and the last row that was written. */
   depth: number
-  /** Rows written since progress may begin, at most `UP_ROWS_MAX`. */
+  /** Rows written since the start of the present block of progress, at most `UP_ROWS_MAX`. */
   rows: number
   /** The styles that the line's stream has set, in this line or before. */
   colours: Colours
@@ -49,9 +49,9 @@ export function cutLine(line: string): { shown: string; left: number } {
 }
 
 /**
- * One line without its end, made safe for the terminal. `prefix` (ours, trusted) comes before the first text, and again after
- * each return to the first column, so that progress does not overwrite it. It may reset all colours: those that the stream has
- * set are set again after it.
+ * One line without its end, made safe for the terminal. `prefix` is the page's own and trusted. It comes before the first text, and
+ * again after each return to the first column, so that progress does not overwrite it. The prefix may reset all colours: the
+ * colours that the stream has set are set again after it.
  */
 export function sanitise(line: string, prefix: string, cursor: Cursor): string {
   if (!SPECIAL.test(line)) return prefix + cursor.colours.text + line
@@ -68,7 +68,7 @@ export function sanitise(line: string, prefix: string, cursor: Cursor): string {
     text(line.slice(at, match.index))
     at = match.index + match[0].length
     const passed = token(match, cursor)
-    // Colours before a text are set after its prefix. Erased cells get the background colour.
+    // Colours that come before a text are set after its prefix. An erase needs them at once: erased cells get the background colour.
     if (passed.isControl && isAtStart && passed.text.endsWith("K")) out += cursor.colours.text + passed.text
     else if (passed.isControl) out += isAtStart && passed.text.endsWith("m") ? "" : passed.text
     else text(passed.text)

@@ -2,7 +2,7 @@
 import { isOverwritten, plainEntry } from "./entries.ts"
 import type { LogStore } from "./store.ts"
 
-/** Most hits that are kept; with more the count says "10,000+". */
+/** Most hits that are kept. With this many the count is shown as "10,000+". */
 export const HITS_MAX = 10_000
 const SLICE_MS = 8
 const TERM_CHARS_MAX = 1_000

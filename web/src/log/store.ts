@@ -13,7 +13,7 @@ export interface LogEntry {
   readonly isNote?: true
 }
 
-/** Whether two entries say the same. */
+/** Whether two entries are equal. */
 export function isSameEntry(a: LogEntry | undefined, b: LogEntry): boolean {
   return a !== undefined && a.time === b.time && a.text === b.text && a.isStdErr === b.isStdErr && a.part === b.part
     && a.isNote === b.isNote
@@ -30,7 +30,7 @@ export interface LogStore {
   at(index: number): LogEntry | undefined
   append(part: LogPart, lines: readonly LogLine[]): void
   replace(part: LogPart, lines: readonly LogLine[]): void
-  /** Adds a note to the part: how many of its lines are missing here. */
+  /** Adds a note to the part, which says how many of its lines are missing here. */
   note(part: LogPart, nMissing: number): void
   /** How many entries a part has, notes left out. */
   count(part: LogPart): number

@@ -1,9 +1,9 @@
 /**
- * The terminal: a window on a log store. It has a few thousand entries for any size of the store, because each cell of a row
- * takes 12 bytes. While it follows, new lines push old ones out; while the user reads, it does not move and counts the later
- * lines.
+ * The terminal: a window on a log store. It contains at most a few thousand entries, because each cell of a row takes 12 bytes.
+ * While it follows the end of the log, new lines push old ones out. While the user reads earlier lines, it does not move and counts
+ * the lines after it.
  *
- * Writes happen once an animation frame, and only after the terminal has read the last one, so even a flood of lines costs only
+ * It writes once an animation frame, and only after the terminal has processed the last write. So even a flood of lines costs only
  * one screen per frame.
  */
 import { FitAddon } from "@xterm/addon-fit"
@@ -17,10 +17,10 @@ import { isSameEntry, type LogEntry, type LogStore } from "./store.ts"
 
 /** Entries of a new window. */
 const WINDOW = 2_000
-/** A window of this size is replaced while it follows. */
+/** When a window that follows the end of the log exceeds this number of entries, a new one replaces it. */
 const WINDOW_MAX = 6_000
 const ROWS_MAX = 10_000
-/** Entries before a window whose colours may affect it. */
+/** Entries before a window that are read for the colours that they leave for it. */
 const BEFORE_MAX = 1_000
 const CHARS_A_FRAME_MAX = 262_144
 const ENTRIES_A_FRAME_MAX = 1_000
@@ -55,13 +55,13 @@ export class TerminalWindow {
   #lastWritten: LogEntry | undefined
   /** Whether new lines come into view. Only the user's own scrolling and jumps change it. */
   #isFollowing = true
-  /** Writes that the terminal has not read yet. */
+  /** Writes that the terminal has not processed yet. */
   #nPending = 0
   /** Increased with each window; work for an older window is dropped. */
   #generation = 0
   #frame = 0
   #term = ""
-  /** The user drags the scroll bar, or has a selection. */
+  /** Whether the user holds the pointer down, such as on the scroll bar or while selecting. */
   #isHeld = false
   #judging: ReturnType<typeof setTimeout> | undefined
 
@@ -104,7 +104,7 @@ export class TerminalWindow {
     this.#begin(this.#total - WINDOW)
   }
 
-  /** Moves the window half its size towards the beginning. */
+  /** Moves the window towards the beginning by half its size. */
   showEarlier(): void {
     this.#show(this.#first)
   }
@@ -142,7 +142,7 @@ export class TerminalWindow {
     const sizes = new ResizeObserver(() => this.#resize())
     sizes.observe(this.host)
     this.#ends.push(() => sizes.disconnect())
-    // When going down: the terminal keeps the colours of the rows above.
+    // The capture phase comes before the terminal's own handlers, which may stop an event.
     const onUser = (event: Event): void => this.#onUser(event)
     for (const name of USER_EVENTS) this.host.addEventListener(name, onUser, { passive: true, capture: true })
     this.#ends.push(() => { for (const name of USER_EVENTS) this.host.removeEventListener(name, onUser, { capture: true }) })
@@ -158,8 +158,8 @@ export class TerminalWindow {
   }
 
   /**
-   * Scrolling up stops following at once, because the next write would move the view down again. The final position is read
-   * later.
+   * Scrolling up ends the following at once, because the next write would move the view down again. When the scrolling is over,
+   * `#onScrolled` reads the final position.
    */
   #onUser(event: Event): void {
     const isUp = event instanceof WheelEvent
@@ -186,7 +186,7 @@ export class TerminalWindow {
   #onStore(from: number): void {
     const changed = this.store.dropped + from
     const last = this.#lastWritten
-    // A full store drops its beginning: the last written entry tells whether the rest is unchanged.
+    // A full store drops its beginning. If the last written entry is still there, the entries before it have not changed either.
     const isSame = last === undefined || isSameEntry(this.store.at(this.#next - 1 - this.store.dropped), last)
     if (changed < this.#next && !(from === 0 && this.store.dropped > 0 && isSame)) {
       if (this.#isFollowing || changed <= this.#first) this.follow()
@@ -208,7 +208,7 @@ export class TerminalWindow {
     this.#tell()
   }
 
-  /** Begins a window at an entry. An escape sequence clears it, so that text that is still being parsed is cleared too. */
+  /** Begins a window at an entry. It clears the terminal by an escape sequence, which also clears text that is not processed yet. */
   #begin(first: number, end = this.#total, ondone?: () => void): void {
     this.#generation++
     this.#writer = new RowWriter()
@@ -285,7 +285,7 @@ export class TerminalWindow {
   }
 }
 
-/** Addresses that may be opened, without the usual punctuation around them. */
+/** Addresses that may be opened, without the punctuation that usually stands around an address. */
 const LINK = /https?:\/\/[^\s"'<>`{}|\\^⟨⟩]{1,2000}[^\s"'<>`{}|\\^⟨⟩.,:;!?)\]]/
 
 function open(event: MouseEvent, address: string): void {
@@ -295,7 +295,7 @@ function open(event: MouseEvent, address: string): void {
   }
 }
 
-/** The terminal does not handle the keys of the page and the browser. */
+/** Whether a key is for the terminal: it gets only keys that scroll, and not those of the page and the browser. */
 function isForTerminal(event: KeyboardEvent): boolean {
   const isScroll = ["PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown"].includes(event.key)
   return isScroll && !event.ctrlKey && !event.metaKey

@@ -6,11 +6,11 @@ import type { LogPart } from "./store.ts"
 /** Most answers of one part: each contains many lines, and a server stores about 20 MiB of a job's log. */
 const ANSWERS_MAX = 2_000
 
-/** Lines of one part after the first `since`, and the start of the next ones. Undefined: the server has no such log. */
+/** Reads lines of one part after the first `since`, and the start of the next ones. Undefined: the server has no such log. */
 export type ReadLines = (part: LogPart, since: number, signal: AbortSignal) =>
   Promise<{ readonly lines: readonly LogLine[]; readonly next: number; readonly isLast: boolean } | undefined>
 
-/** Every line of the server, as plain text. Rejects if it cannot be read; undefined if there is no such log. */
+/** Every line that the server has, as plain text. Rejects if the log cannot be read; undefined if there is no such log. */
 export async function wholeText(
   read: ReadLines, signal: AbortSignal, time?: (epochMs: number) => string,
 ): Promise<Blob | undefined> {

@@ -6,7 +6,7 @@ import { asDefinition, ENTRIES_MAX } from "../definition/shape.ts"
 import { bytesOf, type Input, inputName, inputOf } from "../definition/inputs.ts"
 import type { Definition } from "../wire.ts"
 
-/** The names under which a parent sends a job; the first is never a file. */
+/** The names under which a parent sends a job. A value named `job` never becomes a file. */
 const JOB = "job"
 const METAFRAME_JOB = "metaframe/job"
 
@@ -21,7 +21,7 @@ export class Arrivals {
     this.#problems = problems
   }
 
-  /** Takes changed values. The user is told about values that cannot be inputs; the others count. */
+  /** Takes changed values. A value that cannot be an input is reported to the user; the others are taken. */
   take(values: Readonly<Record<string, unknown>>): void {
     for (const [name, value] of Object.entries(values)) {
       if (name === JOB || name === METAFRAME_JOB) this.#takeJob(name, value)
@@ -29,7 +29,7 @@ export class Arrivals {
     }
   }
 
-  /** The values that become inputs of the job. A job that may be set from outside is not a file. */
+  /** The values that become inputs of the job. If the parent may set the job, the value that is the job is not one of them. */
   inputs(maySetJob: boolean): [string, Input][] {
     return [...this.#inputs].filter(([name]) => !(maySetJob && name === METAFRAME_JOB))
   }
@@ -38,7 +38,7 @@ export class Arrivals {
     return this.inputs(maySetJob).map(([name, input]) => ({ name: inputName(name), bytes: sizeOf(input), from: "metapage" }))
   }
 
-  /** The last job that arrived, once; undefined if none arrived since. An invalid job is reported. */
+  /** The last job that arrived. It is returned once; undefined if none has arrived since. An invalid job is reported. */
   takeJob(): Definition | undefined {
     const job = this.#newJob
     this.#newJob = undefined
@@ -57,7 +57,7 @@ export class Arrivals {
   #takeJob(name: string, value: unknown): void {
     const job = jobOf(value)
     const text = typeof job === "string" ? job : JSON.stringify(job)
-    // A parent repeats its inputs; only a different job replaces the user's edits.
+    // A parent may send the same job again; only a different job replaces the user's edits.
     if (this.#jobs.get(name) === text) return
     this.#jobs.set(name, text)
     this.#newJob = { value: job }

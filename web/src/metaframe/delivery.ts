@@ -26,7 +26,7 @@ export interface Offer {
   readonly result: JobResult
   /** Base of `/f` at the job's server. */
   readonly base: string
-  /** Sent only to the job's server. */
+  /** The queue's token. It is sent only to the job's server. */
   readonly token?: string | undefined
   /** The job's own address. */
   readonly url: string
@@ -39,7 +39,7 @@ export class Delivery {
   readonly #fetchBytes: FetchBytes
   #offer: Offer | undefined
   #life = new AbortController()
-  /** Names that the parent has from us. */
+  /** Names of the outputs that this page has sent to the parent. */
   #names: readonly string[] = []
 
   constructor(options: DeliveryOptions) {
@@ -48,14 +48,14 @@ export class Delivery {
       options.fetchBytes ?? ((url, signal, headers) => fetch(url, { signal, headers, referrerPolicy: "no-referrer" }))
   }
 
-  /** A job finished. Its outputs are delivered now, or as soon as a parent listens. */
+  /** Takes the outputs of a finished job. They are delivered now, or as soon as a parent listens. */
   offer(offer: Offer): void {
     this.withdraw()
     this.#offer = offer
     void this.flush()
   }
 
-  /** Another job is the current one now, or this one runs again. */
+  /** Ends a delivery, because another job is the current one now, or this one runs again. */
   withdraw(): void {
     this.#life.abort()
     this.#offer = undefined

@@ -4,7 +4,7 @@
  */
 import { Metaframe } from "@metapages/metapage"
 
-/** Pauses between requests to a parent that does not answer; they double. */
+/** First and longest pause between requests to a parent that does not answer; each pause is twice the one before. */
 const FIRST_WAIT_MS = 200
 const WAIT_MAX_MS = 5_000
 
@@ -28,7 +28,7 @@ export interface Parent {
 export function openParent(listener: ParentListener): Parent {
   const frame = new Metaframe()
   const isEmbedded = frame._isIframe
-  // The library adds its listener later, so this takes effect before the first message: the first inputs arrive unchanged.
+  // The library adds its listener later, so this setting is in effect before the first message, and the first inputs arrive unchanged.
   frame.isInputOutputBlobSerialization = false
   const receive = frame.onMessage
   frame.onMessage = (event) => {

@@ -29,7 +29,7 @@ export function referenceOf(ref: DataRef, base: string): DataRef {
 /** Fetches bytes. Rejects if they are not available. */
 export type FetchBytes = (url: string, signal: AbortSignal, headers: Record<string, string>) => Promise<Response>
 
-/** An output with its content: text and JSON unchanged, everything else as bytes in the form that every metapage reads. */
+/** An output with its content: text and JSON are unchanged, other content becomes bytes in a form that every metapage reads. */
 export async function contentOf(
   name: string, ref: DataRef, base: string, token: string | undefined, fetchBytes: FetchBytes, signal: AbortSignal,
 ): Promise<unknown> {
@@ -57,7 +57,7 @@ export function statusOf(result: JobResult, url: string): Record<string, unknown
   return {
     stdout: lines(false), stderr: lines(true), statusCode: result.StatusCode, error: result.error, duration: result.duration,
     isTimedOut: result.isTimedOut, url,
-    // Of a long log a result contains only the end: how many lines come before it, and where the whole log is.
+    // For a long log, a result contains only the last lines. This says how many come before them, and where the whole log is.
     ...(result.logsOmitted && { logsOmitted: result.logsOmitted }),
   }
 }

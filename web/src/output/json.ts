@@ -1,4 +1,4 @@
-/** One line of a JSON tree: the kind of a value and its text when closed. */
+/** One line of a JSON tree: the kind of a value, and the text that stands for it while it is closed. */
 export interface JsonLine {
   kind: "object" | "array" | "string" | "number" | "boolean" | "null"
   text: string
@@ -15,7 +15,7 @@ export function jsonLine(value: unknown): JsonLine {
   return { kind: typeof value === "number" ? "number" : "boolean", text: String(value) }
 }
 
-/** The first `max` members of an object or an array, with how many there are. */
+/** The first `max` members of an object or an array, and the number of all its members. */
 export function members(value: unknown, max: number): { shown: [name: string, value: unknown][]; n: number } {
   if (Array.isArray(value)) {
     return { shown: value.slice(0, max).map((item, at): [string, unknown] => [String(at), item]), n: value.length }

@@ -1,4 +1,4 @@
-/** How an output is shown. The name decides, then the first bytes; neither is trusted for anything else. */
+/** How an output is shown. The name decides first, then the first bytes; they decide nothing else. */
 export type Kind = "image" | "svg" | "json" | "csv" | "audio" | "video" | "pdf" | "text" | "binary"
 
 const BY_ENDING: Readonly<Record<string, Kind>> = {

@@ -5,7 +5,7 @@ export const HEAD_BYTES: Readonly<Record<string, number>> = {
 }
 /** Most text that is put into the page. */
 export const TEXT_CHARS_MAX = 200_000
-/** Most outputs that are listed, and whose size is requested. */
+/** Most outputs that are listed, and most whose size is requested. */
 export const LISTED_MAX = 500
 export const SIZES_MAX = 60
 /** Children of one node of a JSON tree that are shown at once. */

@@ -1,6 +1,6 @@
 /**
- * The source of an output's bytes. A reference comes from a stranger: only http and https addresses are fetched, never more than
- * requested, and the queue's token is sent only for stored files of the queue's own server.
+ * The source of an output's bytes. A reference comes from a stranger: only http and https addresses are fetched, and never more
+ * bytes than requested. The queue's token is sent only for stored files of the queue's own server.
  */
 import { bearerOfFile } from "../queue/token.ts"
 import type { DataRef } from "../wire.ts"
@@ -65,7 +65,7 @@ export async function readHead(source: Source, server: FileServer, max: number, 
   if (source.bytes) return { bytes: source.bytes.subarray(0, max), size: source.bytes.length }
   if (source.url === undefined) throw new Error(source.problem)
   const answer = await ask(source.url, server, signal, { range: `bytes=0-${max - 1}` })
-  // An empty file has no first byte, so no range fits it.
+  // An empty file has no first byte, so the server cannot satisfy any range.
   if (answer.status === 416) return { bytes: new Uint8Array(), size: 0 }
   refuse(answer)
   const size = sizeOf(answer)
@@ -107,7 +107,7 @@ function sizeOf(answer: Response): number | undefined {
   return said === null ? undefined : Number(said)
 }
 
-/** Reads until `max` and closes the connection: a server may ignore the range. */
+/** Reads at most `max` bytes and then closes the connection, because a server may ignore the requested range. */
 async function readMost(answer: Response, max: number): Promise<Uint8Array<ArrayBuffer>> {
   const reader = answer.body?.getReader()
   const pieces: Uint8Array[] = []

@@ -1,6 +1,6 @@
 /**
- * All outputs in one zip. Files are read one after the other, piece by piece, and the zip's own pieces go into blobs, which the
- * browser keeps outside of the page's memory: only one piece is in memory at a time.
+ * All outputs in one zip. Files are read one after the other, piece by piece. The pieces of the zip go into blobs, which the browser
+ * keeps outside of the page's memory, so only one piece is in memory at a time.
  */
 import { Zip, ZipPassThrough } from "fflate"
 import type { DataRef } from "../wire.ts"
@@ -9,7 +9,7 @@ import { readAll, sourceOf, type FileServer } from "./source.ts"
 
 const PIECE_BYTES = 4 * 1024 * 1024
 
-/** A name that stays inside the folder where the zip is unpacked: no drive, no `..`, no absolute path, no control characters. */
+/** A name that stays inside the folder where the zip is unpacked: without drive, `..`, leading slash and control characters. */
 export function zipName(name: string, taken: ReadonlySet<string>): string {
   const parts = name.split(/[/\\]+/).map((part) => part.replace(/[\x00-\x1f\x7f:*?"<>|\u202a-\u202e\u2066-\u2069]/g, "_").trim())
   const safe = parts.filter((part) => part !== "" && part !== "." && part !== "..").join("/").slice(-1_000) || "file"
@@ -47,7 +47,7 @@ class Sink {
   readonly #blobs: Blob[] = []
   readonly zip = new Zip((error, piece) => {
     if (error) throw error
-    // The caller may reuse its buffer; a blob copies it, a list does not.
+    // A copy, because the list would keep the buffer, which the caller may use again.
     this.#bytes.push(piece.slice())
     this.#held += piece.length
     this.n += piece.length

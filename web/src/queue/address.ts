@@ -1,6 +1,6 @@
 /** The queue of the jobs, and the address of its server. */
 
-/** The parameters that define it. */
+/** The parameters that name the queue. */
 export interface QueueParams {
   readonly queue: string
   readonly queueOverride: string
@@ -8,25 +8,25 @@ export interface QueueParams {
 }
 
 export interface QueueAddress {
-  /** As the user or the parent set it. */
+  /** The name as the user or the parent set it. */
   readonly name: string
   /** Base of `/f` and `/j`, without a trailing slash. */
   readonly base: string
-  /** Base of everything of the queue: `<base>/q/<name, percent-encoded>`. */
+  /** The URL below which everything of the queue is: `<base>/q/<name, percent-encoded>`. */
   readonly url: string
   readonly socketUrl: string
   readonly isLocal: boolean
   readonly isOverridden: boolean
 }
 
-/** Characters of a queue's name. */
+/** Most characters of a queue's name. */
 const NAME_CHARS_MAX = 255
 /** The worker of this machine serves the same routes. */
 export const LOCAL_BASE = "http://localhost:8000"
 
 /**
- * The address of the queue in the parameters, on the server at `root` unless they name another. Undefined if they name none.
- * Throws a `TypeError` for a URL that is not a queue's.
+ * The address of the queue that the parameters name, on the server at `root` unless they name another one. Undefined if they name
+ * no queue. Throws a `TypeError` for a URL that is not the URL of a queue.
  */
 export function resolveQueue(params: QueueParams, root: URL): QueueAddress | undefined {
   const isOverridden = !params.ignoreQueueOverride && params.queueOverride !== ""
@@ -38,11 +38,11 @@ export function resolveQueue(params: QueueParams, root: URL): QueueAddress | und
   return { ...address, name, isLocal: false, isOverridden }
 }
 
-/** Refuses what every server refuses, so that the user sees the reason instead of a failed connection. */
+/** Refuses names that every server refuses, so that the user sees the reason instead of a failed connection. */
 function checkName(name: string): void {
   if (name.includes("/")) throw new TypeError("The name of a queue must not contain a slash")
   if (/[\x00-\x1f\x7f-\x9f]/.test(name)) throw new TypeError("The name of a queue must not contain a control character")
-  // In an address these mean the folder itself and the one above, in every encoding.
+  // In a path these mean the same folder and the parent folder, even if they are percent-encoded.
   if (name === "." || name === "..") throw new TypeError("The name of a queue must not be one or two dots")
   if (name.length > NAME_CHARS_MAX) throw new TypeError(`The name of a queue may have at most ${NAME_CHARS_MAX} characters`)
 }
@@ -71,7 +71,7 @@ function decoded(segment: string): string {
   }
 }
 
-/** Whether the server is on this machine: then queue `local` has a worker. */
+/** Whether the server is on this machine. If it is, queue `local` has a worker. */
 export function isOwnMachine(root: URL): boolean {
   return ["localhost", "127.0.0.1", "[::1]"].includes(root.hostname)
 }
@@ -80,8 +80,8 @@ export function isOwnMachine(root: URL): boolean {
 const PREVIOUS_QUEUE = "previous-queue"
 
 /**
- * Returns the queue to set when local mode is entered or left, and stores the present one. If storage is forbidden, the earlier
- * queue is lost.
+ * Returns the queue to set when the user enters or leaves local mode. On entering, it stores the present queue. If storage is
+ * forbidden, that queue is lost.
  */
 export function toggledLocal(queue: string, storage: Storage | undefined): string {
   try {

@@ -1,17 +1,17 @@
 /**
  * Changes of jobs by requests: submissions, cancels, removals of results.
  *
- * A change is tried until the server acknowledges it, which means that it is durable, or refuses it, for a bounded time. Every
+ * A change is tried for a bounded time, until the server acknowledges it, which means that it is durable, or refuses it. Every
  * change may be sent twice. The changes of one job are sent one after another.
  */
 import { Refusal } from "./requests.ts"
 
 /** Pauses between tries; the last one repeats. */
 const PAUSES_MS = [1_000, 2_000, 4_000, 8_000]
-/** How long a change is tried while the server cannot be reached. */
+/** How long a change is tried while the server cannot be reached or is busy. */
 export const TRIED_FOR_MS = 30 * 60_000
 
-/** `sent`: acknowledged. `refused`: the server does not accept it. `given-up`: it was not reached in time. */
+/** `sent`: acknowledged. `refused`: the server does not accept it. `given-up`: no try succeeded in time. */
 export type Outcome =
   | { readonly is: "sent" }
   | { readonly is: "refused" | "given-up"; readonly why: string }
@@ -21,9 +21,9 @@ export type Outcome =
 export interface Change {
   /** Sends it once. Rejects with a `Refusal`. */
   readonly send: () => Promise<unknown>
-  /** Ends further tries; a request that is under way is waited for, because the server may have it. */
+  /** Ends further tries. A request in progress is still waited for, because the server may have received it. */
   readonly signal?: AbortSignal
-  /** A try failed and another one follows. */
+  /** Called when a try failed and another one follows. */
   readonly onTrouble?: (why: string) => void
 }
 
@@ -51,7 +51,7 @@ export class Changes {
     return sent
   }
 
-  /** Ends the pauses: the server can be reached again. */
+  /** Ends the pauses, because the server can be reached again. */
   readonly wake = (): void => {
     for (const end of [...this.#waits]) end()
   }

@@ -1,6 +1,6 @@
 /**
- * Details of a queue that must be requested while they are visible. A route that the server lacks is not requested again, and no
- * route is requested while it has nothing to add.
+ * Details of a queue that must be requested while they are visible. A route that the server lacks is not requested again. A route
+ * is also not requested while it has nothing new, for example positions while no job waits.
  */
 import type { DetailsPart, QueueDetails } from "../client/client.ts"
 import type { Job } from "../wire.ts"
@@ -15,7 +15,7 @@ const PAUSE_MAX_MS = 60_000
 export interface DetailsOptions {
   /** Requests JSON once at a path below the queue. Rejects with a `Refusal`. */
   readonly ask: (path: string, signal: AbortSignal) => Promise<unknown>
-  /** Whether there is a queue for requests. */
+  /** Whether there is a queue to which requests can be sent. */
   readonly mayAsk: () => boolean
   readonly jobs: () => ReadonlyMap<string, Job>
   readonly nWorkers: () => number
@@ -24,11 +24,11 @@ export interface DetailsOptions {
 /** One route, and when it may be requested next. */
 interface Source {
   readonly path: string
-  /** Whether views of only the jobs need it. */
+  /** Whether this route is needed even while only the jobs are visible. */
   readonly isOfJobs: boolean
   readonly pauseMs: number
   readonly isWanted: () => boolean
-  /** Takes an answer to a request for these unknown jobs. Returns false if it cannot be read. */
+  /** Takes an answer; `unknown` are the jobs that were unknown before the request. Returns false if it cannot be read. */
   readonly take: (answer: unknown, unknown: readonly string[]) => boolean
   at: number
   nFailures: number
@@ -41,7 +41,7 @@ export class Details implements QueueDetails {
   #briefs: ReadonlyMap<string, JobBrief> = $state.raw(new Map())
   #positions: ReadonlyMap<string, QueuePosition> = $state.raw(new Map())
   #loads: ReadonlyMap<string, WorkerLoad> = $state.raw(new Map())
-  /** Jobs in their present state that the server does not list. */
+  /** Keys of jobs, see `keyOf`, that the server does not list. They are not requested again. */
   #unlisted = new Set<string>()
   readonly #watchers = new Set<{ readonly part: DetailsPart }>()
   #timer: ReturnType<typeof setInterval> | undefined
@@ -133,7 +133,7 @@ export class Details implements QueueDetails {
     }
   }
 
-  /** Jobs in their present state about which the server has more data: the end of a job is known only afterwards. */
+  /** Keys of jobs about which the server has more data. The exit code of a job is known only after its end, so it is asked again. */
   #unknown(): string[] {
     const isKnown = (id: string, { state, queuedTime }: Job): boolean => {
       const brief = this.#briefs.get(id)
@@ -145,7 +145,7 @@ export class Details implements QueueDetails {
 
   #takeBriefs(briefs: Map<string, JobBrief> | undefined, unknown: readonly string[]): boolean {
     const jobs = this.#options.jobs()
-    // Jobs that left the queue are removed, so that neither map grows beyond the queue.
+    // Jobs that left the queue are removed, so that `#briefs` and `#unlisted` do not grow beyond the queue.
     const kept = [...this.#briefs].filter(([id]) => jobs.has(id) && !briefs?.has(id))
     this.#briefs = new Map([...kept, ...(briefs ?? [])])
     const present = new Set([...jobs].map(([id, job]) => keyOf(id, job)))
@@ -166,7 +166,7 @@ export class Details implements QueueDetails {
   }
 }
 
-/** A job in its present state. */
+/** A key of a job in its present state. */
 function keyOf(id: string, { state, queuedTime }: Job): string {
   return `${state} ${queuedTime} ${id}`
 }

@@ -12,7 +12,7 @@ export interface JobBrief {
   readonly isItem: boolean
   /** The time of the job's submission, epoch milliseconds. */
   readonly queuedTime: number
-  /** Whether it had ended at the server's answer, and its exit code, if it has one. */
+  /** Whether it had ended when the server answered, and its exit code, if it has one. */
   readonly isFinished: boolean
   readonly code: number | undefined
 }
@@ -32,7 +32,7 @@ const ID_CHARS_MAX = 1_024
 const TEXT_CHARS_MAX = 300
 const TAGS_MAX = 32
 
-/** Reads a page of `/q/:queue/jobs`. Of a job that is listed several times the first entry counts, which is the latest. */
+/** Reads a page of `/q/:queue/jobs`. If a job is listed several times, its first entry counts, because it is the latest. */
 export function readBriefs(answer: unknown): Map<string, JobBrief> | undefined {
   const found = new Map<string, JobBrief>()
   for (const [id, job] of entries(isObject(answer) ? answer.data : undefined, "id") ?? []) {
@@ -71,7 +71,7 @@ function loadOf(worker: Record<string, unknown>): WorkerLoad {
   }
 }
 
-/** The objects of a list by one of their members; undefined if it is not a list. */
+/** The objects of a list by the value of one of their members; undefined if `list` is not a list. */
 function entries(list: unknown, key: string): [string, Record<string, unknown>][] | undefined {
   if (!Array.isArray(list)) return undefined
   return list.slice(0, ENTRIES_MAX).filter(isObject).flatMap((entry): [string, Record<string, unknown>][] => {

@@ -5,7 +5,7 @@ import type { Cursor } from "./joined.ts"
 
 /** Most UTF-16 units of one frame; larger ones are dropped. A snapshot of 10,000 jobs has about 3 MiB. */
 const FRAME_CHARS_MAX = 16 * 1024 * 1024
-/** Most jobs of one frame, as many as a server lists. */
+/** Most jobs of one frame; a server lists no more. */
 export const JOBS_MAX = 10_000
 const WORKERS_MAX = 10_000
 /** Most characters of an id or a name. */
@@ -17,7 +17,7 @@ export type Frame =
   | { readonly type: "logs"; readonly logs: LogsMessage }
   | { readonly type: "vanished"; readonly jobId: string }
 
-/** Reasons for which outputs are missing, and names of each. */
+/** Most reasons for missing outputs, and most names for each reason. */
 const WHY_MAX = 20
 const CODE = /^[a-z0-9][a-z0-9-]{0,63}$/
 const FAULTS: ReadonlySet<unknown> = new Set<Fault>(["job", "machine", "network", "settings", "cluster"])
@@ -49,8 +49,8 @@ function parsed(text: string): unknown {
 }
 
 /**
- * The page shows the present state of jobs. A past state may come after a snapshot that has the present one, and the message with
- * the present state follows.
+ * Reads job states. The page shows only present states, so a message with a past state is ignored: such a message may come after a
+ * snapshot that contains the present state already, and another message with the present state follows it.
  */
 function jobsOf({ state, isPast, cursor }: Record<string, unknown>, isWhole: boolean): Frame | undefined {
   if (isPast === true) return undefined
@@ -94,7 +94,7 @@ function optional({ tags, requirements, debug }: Record<string, unknown>): Pick<
   }
 }
 
-/** Adds members to a result that a server left out. Changes nothing else. */
+/** Checks the end of a job. Removes invalid members, adds members that the server left out, and changes nothing else. */
 function isFinished(value: unknown): value is NonNullable<Job["finished"]> {
   if (!isObject(value) || !REASONS.has(value.reason) || !isTime(value.time)) return false
   if (value.message !== undefined && typeof value.message !== "string") delete value.message
@@ -120,7 +120,7 @@ function isFinished(value: unknown): value is NonNullable<Job["finished"]> {
   return true
 }
 
-/** The missing outputs of a result, checked; undefined if none are missing or the result does not say. */
+/** The missing outputs of a result, checked; undefined if none are missing, or the result does not say whether any are. */
 function missingOf(value: unknown): Missing | undefined {
   if (!isObject(value) || !isTime(value.outputs)) return undefined
   const text = (word: unknown): string => (typeof word === "string" ? word.slice(0, NAME_CHARS_MAX) : "")
@@ -154,13 +154,13 @@ function vanishedOf({ jobId }: Record<string, unknown>): Frame | undefined {
 function logsOf({ jobId, step, logs, cursor }: Record<string, unknown>): Frame | undefined {
   if (typeof jobId !== "string" || !STEPS.has(step)) return undefined
   const lines = readLines(logs)
-  // A number that is less than the number of lines is ignored.
+  // A number that is less than the number of lines cannot be right, and is ignored.
   const isWhole = Array.isArray(logs) && logs.length === lines.length
   const isNumbered = isWhole && Number.isSafeInteger(cursor) && lines.length <= Number(cursor)
   return { type: "logs", logs: { jobId, step: step as Step, logs: lines, ...(isNumbered && { cursor: Number(cursor) }) } }
 }
 
-/** All valid log lines: the size of their message is bounded. Invalid lines are left out. */
+/** All valid log lines. Their number needs no limit, because the size of their message is bounded. */
 export function readLines(value: unknown): LogLine[] {
   if (!Array.isArray(value)) return []
   return value.flatMap((line: unknown): LogLine[] => {

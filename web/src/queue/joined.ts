@@ -1,13 +1,14 @@
 /**
- * Joins what was read by requests with what the feed brings: of states the newest counts, of log lines each counts once.
+ * Joins data from requests with data from the feed. Of several states of a job the newest counts, and each log line counts once.
  *
- * A state has a cursor, a place in the history of the server; a state with a smaller cursor than the known one is ignored. A server
- * of another kind sends no cursors: then what comes last counts. Lines have numbers, separately for each part of the log.
+ * A state has a cursor, which is a position in the history of the server; a state with a smaller cursor than the known one is
+ * ignored. A server that is not Asman sends no cursors: then the state that comes last counts. Log lines have numbers, separately
+ * for each part of the log.
  */
 import type { LogPart } from "../log/store.ts"
 import type { Job, LogLine } from "../wire.ts"
 
-/** A place in the history of the server. It is compared within one connection only. */
+/** A position in the history of the server. Cursors are compared only within one connection. */
 export type Cursor = bigint | undefined
 
 type Jobs = Readonly<Record<string, Job>>
@@ -18,7 +19,7 @@ export class JoinedJobs {
   readonly #cursors = new Map<string, bigint>()
   readonly #max: number
 
-  /** Keeps at most so many jobs; the oldest are forgotten. */
+  /** Keeps at most `max` jobs, and forgets the oldest. */
   constructor(max: number) {
     this.#max = max
   }
@@ -27,7 +28,7 @@ export class JoinedJobs {
     return this.#jobs
   }
 
-  /** Takes the whole list, or some jobs. Returns the same jobs, and those that are newer than the list, in their newest states. */
+  /** Takes the whole list, or some jobs. Returns these jobs, and after a whole list also newer ones, all in their newest states. */
   take(jobs: Jobs, isWhole: boolean, cursor: Cursor): Jobs {
     if (isWhole) this.#forget((id) => this.#isNewer(id, cursor))
     const newest = isWhole ? new Map(this.#jobs) : new Map<string, Job>()
@@ -42,7 +43,7 @@ export class JoinedJobs {
     return Object.fromEntries(newest)
   }
 
-  /** A new connection: its first list counts in any case. */
+  /** Forgets the cursors, because a new connection has begun: its first list counts in any case. */
   restart(): void {
     this.#cursors.clear()
   }
@@ -52,14 +53,14 @@ export class JoinedJobs {
     this.#cursors.clear()
   }
 
-  /** Whether the known state of a job is newer than this place. */
+  /** Whether the known state of a job is newer than this cursor. */
   #isNewer(id: string, cursor: Cursor): boolean {
     const known = this.#cursors.get(id)
     return cursor !== undefined && known !== undefined && known > cursor
   }
 
   #set(id: string, job: Job, cursor: Cursor): void {
-    // Deleted first, so that the order is that of the latest changes.
+    // The job is deleted first, so that the map is in the order of the latest changes.
     this.#jobs.delete(id)
     this.#jobs.set(id, job)
     if (cursor === undefined) this.#cursors.delete(id)
@@ -76,21 +77,21 @@ export class JoinedJobs {
   }
 }
 
-/** The numbers of the log lines that are here. */
+/** Counts the log lines that the page has, by their numbers. */
 export class JoinedLines {
   #seen: Record<LogPart, number> = { build: 0, run: 0 }
 
-  /** The number of the last line here, 0 without one. */
+  /** The number of the last line that the page has; 0 if it has none. */
   seen(part: LogPart): number {
     return this.#seen[part]
   }
 
-  /** How many lines are missing between those here and these, of which the last has the number `end`. */
+  /** How many lines are missing between the known lines and `nLines` new ones, of which the last has the number `end`. */
   missing(part: LogPart, nLines: number, end: number): number {
     return Math.max(0, end - nLines - this.#seen[part])
   }
 
-  /** Takes lines, of which the last has the number `end`; without a number they continue those here. Returns the new ones. */
+  /** Takes lines, of which the last has the number `end`; without it they follow the known lines. Returns the new ones. */
   take(part: LogPart, lines: readonly LogLine[], end = this.#seen[part] + lines.length): readonly LogLine[] {
     const nNew = end - this.#seen[part]
     if (nNew <= 0) return []

@@ -1,4 +1,4 @@
-/** Tests whether this machine would run jobs of queue `local` for this page, and shows the fix if not. */
+/** Tests whether this machine would run jobs of queue `local` for this page, and if not, finds the fix. */
 import { isObject } from "../definition/shape.ts"
 import { LOCAL_BASE } from "./address.ts"
 import { askOnce, type Fetch, type Refusal } from "./requests.ts"
@@ -17,7 +17,7 @@ export interface Finding {
   readonly consent?: string
 }
 
-/** Whether the local API itself serves pages of this origin: others need consent. */
+/** Whether the local API itself serves pages of this origin. Pages of other origins need consent. */
 function isOwnPage(origin: string): boolean {
   const url = URL.canParse(origin) ? new URL(origin) : undefined
   return url !== undefined && ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname) && url.port === new URL(LOCAL_BASE).port
@@ -28,7 +28,7 @@ export function localCommand(origin: string): string {
   return `asman worker run --mode local${isOwnPage(origin) ? "" : ` --allow-origin ${origin}`}`
 }
 
-/** Asks the API of this machine, for a page of this origin. */
+/** Tests the API of this machine, for a page of this origin. */
 export async function testLocal(origin: string, fetcher: Fetch = fetch): Promise<Finding> {
   const init = { credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) } as const
   try {
@@ -37,7 +37,7 @@ export async function testLocal(origin: string, fetcher: Fetch = fetch): Promise
     const { status, wantsToken } = error as Refusal
     if (wantsToken) return refused(origin)
     if (status !== 0) return foreign(origin)
-    // A page does not learn the reason: a server may run there even if the page gets no answer.
+    // The page gets no answer and no reason, but a server may run there: a request without a readable answer shows whether one does.
     const isThere = await fetcher(STATUS, { ...init, mode: "no-cors" }).then(() => true, () => false)
     return isThere ? refused(origin) : absent(origin)
   }
@@ -77,7 +77,7 @@ function refused(origin: string): Finding {
   }
 }
 
-/** Whether the browser's settings keep pages of this site from this machine. */
+/** Whether the browser's settings forbid pages of this site to reach this machine. */
 async function isForbidden(): Promise<boolean> {
   for (const name of ["loopback-network", "local-network-access"]) {
     const status = await globalThis.navigator?.permissions?.query({ name: name as PermissionName }).catch(() => undefined)

@@ -1,8 +1,8 @@
 /**
- * The queue of the jobs: its address, the changes that go to it by requests, and the feed of its socket. What requests read is
- * joined with the feed here.
+ * The queue of the jobs: its address, the changes that are sent to it by requests, and the feed of its socket. Answers to requests
+ * are joined with the feed here.
  *
- * Another address or token means another connection; the earlier jobs and workers are forgotten.
+ * With another address or token it opens another connection, and forgets the earlier jobs and workers.
  */
 import type { Guard } from "../client/guard.svelte.ts"
 import type { Connection, DetailsPart, QueueDetails, QueueState } from "../client/client.ts"
@@ -18,15 +18,15 @@ import { askOnce, type Fetch, read, Refusal } from "./requests.ts"
 import { type Connect, QueueSocket } from "./socket.ts"
 import { browserStorage, Tokens } from "./token.ts"
 
-/** A burst of updates is shown once. */
+/** How long the queue collects updates before it shows them. */
 const SHOW_MS = 50
 
-/** Listeners for the feed's news. */
+/** Called with what the feed brings. */
 export interface QueueListener {
-  /** A connection is open: now the listener sends its queries. */
+  /** A connection is open. The listener should send its queries now. */
   onOpen(): void
   onClose(): void
-  /** Jobs in their newest states: all listed ones, or some. No job answers a query for an unknown one. */
+  /** Jobs in their newest states: all that the server lists, or some. An empty list answers a query for an unknown job. */
   onJobs(jobs: Readonly<Record<string, Job>>, isWhole: boolean): void
   onLogs(logs: LogsMessage): void
   /** The last namespace ended its hold on a job: it was cancelled, or its result was removed. */
@@ -54,7 +54,7 @@ export class Queue implements QueueState {
   #workers: readonly Worker[] = $state.raw([])
   #shown: Readonly<Record<string, Job>> = $state.raw({})
   #needsToken = $state(false)
-  /** How often a token was set: readers of the token react to it. */
+  /** How often a token was set. It makes the readers of the token reactive. */
   #nTokens = $state(0)
   readonly #jobs = new JoinedJobs(JOBS_MAX)
   readonly #changes = new Changes()
@@ -88,7 +88,7 @@ export class Queue implements QueueState {
     return this.#address && this.#tokens.get(this.#address.url)
   }
 
-  /** The server's record of a job, without the delay of `jobs`. */
+  /** The server's record of a job. It is newer than `jobs`, which shows updates after a delay. */
   jobOf(id: string): Job | undefined {
     return this.#jobs.all.get(id)
   }
@@ -143,7 +143,7 @@ export class Queue implements QueueState {
     return this.#changes.has(jobId)
   }
 
-  /** Submits a job. `isDone` is asked before it is sent another time: the server may have it. */
+  /** Submits a job. Before each further try, `isDone` is asked whether the server has the job already. */
   submit(job: EnqueueJob, isDone: () => Promise<boolean>, more: Omit<Change, "send">): Promise<Outcome> {
     const init = { method: "POST", body: JSON.stringify(job), headers: { "Content-Type": "application/json" } }
     const ask = this.#asker("", init)
@@ -157,7 +157,7 @@ export class Queue implements QueueState {
     const path = `/j/${encodeURIComponent(jobId)}`
     const ask = how === "clear" ? this.#asker(`${path}?${query}`, { method: "DELETE" })
       : this.#asker(`${path}/cancel?${query}&message=Job%20cancelled%20by%20client`, { method: "POST" })
-    // A job that the server does not have any more needs no end.
+    // If the server does not have the job any more, there is nothing to end.
     const send = (): Promise<unknown> => ask().catch((error: Refusal) => { if (error.code !== "no-job") throw error })
     return this.#changes.send(jobId, { send })
   }
@@ -167,7 +167,7 @@ export class Queue implements QueueState {
     return this.#socket?.send({ type: "QueryJob", payload: { jobId } }) ?? false
   }
 
-  /** Reads a job's state by a request, and joins it with the feed. Undefined if there is none or the server does not say. */
+  /** Reads a job's state by a request, and joins it with the feed. Undefined if the server has no such job or does not answer. */
   async readJob(id: string, signal: AbortSignal): Promise<Job | undefined> {
     const answer = await this.read(`j/${encodeURIComponent(id)}`, signal).catch(() => undefined)
     const data = isObject(answer) && isObject(answer.data) ? answer.data : {}
@@ -175,7 +175,7 @@ export class Queue implements QueueState {
     return job && this.#take({ [id]: job }, false, readCursor(data.cursor))[id]
   }
 
-  /** Reads JSON at a path below the queue, with some tries. Rejects with a `Refusal`. */
+  /** Reads JSON at a path below the queue, with several tries. Rejects with a `Refusal`. */
   read(path: string, signal: AbortSignal): Promise<unknown> {
     return this.#asked(read(`${this.#address?.url}/${path}`, this.token, signal, this.#options.fetcher))
   }
@@ -187,7 +187,7 @@ export class Queue implements QueueState {
     this.#details.dispose()
   }
 
-  /** Sends a change to the present queue, also when the page has another queue by then. */
+  /** Returns a function that sends a change to the present queue, even if the page has another queue when it is called. */
   #asker(path: string, init: RequestInit): () => Promise<unknown> {
     const url = this.#address?.url ?? ""
     return () => {
@@ -247,7 +247,7 @@ export class Queue implements QueueState {
   #closed(wasOpen: boolean): void {
     this.#connection = "reconnecting"
     this.listener?.onClose()
-    // A browser does not report why a socket did not open; a request does.
+    // A browser does not report why a socket did not open; the answer to a request shows the reason.
     if (!wasOpen && this.#address) void this.read("j/0/namespaces.json", AbortSignal.timeout(5_000)).catch(() => {})
   }
 

@@ -9,7 +9,7 @@ const TIMEOUT_MS = 30_000
 const TRIES_MAX = 6
 const WAIT_MS = 800
 
-/** The server refused, or cannot be reached (status 0). The message is for a person. */
+/** The server refused a request, or could not be reached (status 0). The message is for people. */
 export class Refusal extends Error {
   readonly status: number
   /** The code for programs, if the server sent it. */
@@ -21,7 +21,7 @@ export class Refusal extends Error {
     this.code = code
   }
 
-  /** Whether the same request may succeed later: the server was not reached, is busy or fails. */
+  /** Whether the same request may succeed later, because the server was not reached, was busy or failed. */
   get mayPass(): boolean {
     return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500
   }
@@ -57,7 +57,7 @@ export async function askOnce(
   throw new Refusal(response.status, said, isObject(body) && typeof body.code === "string" ? body.code : undefined)
 }
 
-/** Reads, and tries again if the network or the server fails; a refusal is final. */
+/** Sends a read, and tries again if the network or the server fails; a refusal is final. */
 export async function read(
   url: string, token: string | undefined, signal: AbortSignal, fetcher: Fetch = fetch,
 ): Promise<unknown> {

@@ -3,7 +3,7 @@ import type { ClientMessage, EnqueueJob, Job } from "../wire.ts"
 import type { Fetch } from "./requests.ts"
 import type { SocketLike } from "./socket.ts"
 
-/** A change that came by a request. */
+/** A change that a request made. */
 export interface FakeChange {
   readonly is: "submit" | "cancel" | "clear"
   readonly path: string
@@ -56,7 +56,7 @@ export class FakeServer {
     this.says(JSON.stringify({ type: "JobStatusPayload", payload: { jobId, step, logs: lines.map((line, i) => [line, i]) } }))
   }
 
-  /** The same, the last of them with this number. */
+  /** Sends lines of a log; the last of them has the number `cursor`. */
   numbered(jobId: string, step: string, cursor: number, ...lines: string[]): void {
     const logs = lines.map((line, i) => [line, i])
     this.says(JSON.stringify({ type: "JobStatusPayload", payload: { jobId, step, logs, cursor } }))

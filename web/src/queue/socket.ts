@@ -1,12 +1,13 @@
 /**
- * The socket of a queue, on which the feed comes: it opens it, keeps it open and reports messages. It sends only questions, and
- * stores none of them: who asks is told about each opening. Changes go by requests, see `changes.ts`.
+ * The socket of a queue, on which the feed comes. This class opens it, keeps it open and reports messages. Only queries are sent on
+ * it, and none is stored: each time the socket opens, the listener is called and can send them again. Changes go by requests, see
+ * `changes.ts`.
  */
 import { type Frame, readFrame } from "./frames.ts"
 
-/** After a `PONG`, the next `PING`. */
+/** Pause between a `PONG` and the next `PING`. */
 const PING_MS = 5_000
-/** Without a `PONG` for this long after a `PING`, the connection is dead. */
+/** If no `PONG` comes for this long after a `PING`, the connection counts as lost. */
 const DEAD_MS = 10_000
 /** A connection that does not open in this time is tried again. */
 const OPEN_MS = 4_000
@@ -14,13 +15,13 @@ const FIRST_WAIT_MS = 1_000
 const FIRST_WAIT_SPREAD_MS = 2_000
 const WAIT_GROWTH = 1.5
 const WAIT_MAX_MS = 10_000
-/** After a connection of this length the next pause is short again. */
+/** After a connection that lasted this long, the next pause is short again. */
 const GOOD_MS = 10_000
 
 export interface SocketListener {
   onOpen(): void
   onFrame(frame: Frame): void
-  /** Closed; `wasOpen` says whether it ever opened. Another try follows automatically. */
+  /** The socket closed; `wasOpen` says whether it was open before. Another try follows automatically. */
   onClose(wasOpen: boolean): void
 }
 
@@ -46,7 +47,7 @@ export class QueueSocket {
   #dead: Timer | undefined
   #isDisposed = false
 
-  /** `url` is called at each try: a token may have been added. */
+  /** `url` is called at each try, because a token may have been added. */
   constructor(url: () => string, listener: SocketListener, connect: Connect = (address) => new WebSocket(address)) {
     this.#url = url
     this.#listener = listener
@@ -59,12 +60,12 @@ export class QueueSocket {
     return this.#isOpen
   }
 
-  /** Sends a message as JSON. Returns false if the socket is not open; the message is then not stored. */
+  /** Sends a message as JSON. If the socket is not open, returns false and drops the message. */
   send(message: unknown): boolean {
     return this.#sendText(JSON.stringify(message))
   }
 
-  /** Tries again at once, such as with a new token. */
+  /** Tries again at once, for example with a new token. */
   reconnect(): void {
     this.#nFailures = 0
     this.#drop()
@@ -77,7 +78,7 @@ export class QueueSocket {
     this.#drop()
   }
 
-  /** The browser is online again: the long pause ends. */
+  /** Called when the browser is online again: it ends a long pause. */
   readonly #back = (): void => {
     if (!this.#isOpen) this.reconnect()
   }

@@ -1,4 +1,4 @@
-/** The token of a queue, for the life of the tab. It is never put into the fragment, which users share. */
+/** The token of a queue, stored as long as the tab is open. It is never put into the fragment, because users share that. */
 
 const PREFIX = "asman-token:"
 /** Longest token that a server accepts. */
@@ -22,7 +22,7 @@ export function browserStorage(): Storage | undefined {
   }
 }
 
-/** Tokens by the URL of their queue, also kept for the page's life without storage; at most one token for each queue. */
+/** Tokens by the URL of their queue, at most one for each. Without storage they are kept until the page is left. */
 export class Tokens {
   readonly #storage: Storage | undefined
   readonly #here = new Map<string, string>()
@@ -54,8 +54,8 @@ export class Tokens {
 }
 
 /**
- * The headers for a file at `url`: the token is sent for stored files of the server at `base`, where inputs and outputs are. The
- * address may come from a stranger, so the token is not sent anywhere else, and not to the rest of that server either.
+ * The headers for a file at `url`. The token is sent only for stored files of the server at `base`, where inputs and outputs are. The
+ * address may come from a stranger, so the token is not sent to other servers, nor to other routes of this server.
  */
 export function bearerOfFile(url: string, base: string, token: string | undefined): Record<string, string> {
   return URL.canParse(url) && new URL(url).href.startsWith(`${base}/f/`) ? bearer(token) : {}

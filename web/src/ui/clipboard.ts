@@ -1,6 +1,6 @@
 /**
- * Copies a text to the clipboard. A frame without the permission uses the old way, through a selection. Returns whether it
- * worked.
+ * Copies a text to the clipboard. In a frame without the permission it uses the old way: it selects the text and copies the
+ * selection. Returns whether it worked.
  */
 export async function copyText(text: string): Promise<boolean> {
   try {
@@ -26,7 +26,7 @@ function copySelected(text: string): boolean {
 }
 
 /**
- * Starts a download of a file. The blob's URL is released a minute later, when the browser has begun to read it.
+ * Starts a download of a file. The blob's URL is released a minute later, when the browser has surely begun to read it.
  */
 export function saveFile(name: string, content: Blob): void {
   const link = document.createElement("a")

@@ -1,8 +1,8 @@
 const WAITS_MS = [300, 1_500]
 
 /**
- * Loads a part of the page, and tries twice more when the network fails for a moment, for example when a laptop changes networks.
- * Browsers that remember a failed module fail at once each time; then the last error is thrown.
+ * Loads a part of the page. If the network fails for a moment, for example when a laptop changes networks, tries twice more. Some
+ * browsers remember that a module failed and fail at once at each try; then the last error is thrown.
  */
 export async function loadPart<T>(load: () => Promise<T>): Promise<T> {
   for (const wait of WAITS_MS) {

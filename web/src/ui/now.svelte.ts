@@ -1,4 +1,4 @@
-/** The time, updated each half second while the calling component lives. Call it while a component is created. */
+/** The time, updated each half second while the calling component exists. Call it only while a component is being created. */
 export function ticking(): { readonly now: number } {
   let now = $state(Date.now())
   $effect(() => {

@@ -1,4 +1,4 @@
-/** Reads a small setting of this browser. A frame may have no storage: then every setting has its default. */
+/** Reads a small setting of this browser. A frame may have no storage; then every setting has its default. */
 export function stored(key: string): string | undefined {
   try {
     return localStorage.getItem(`asman-${key}`) ?? undefined

@@ -11,7 +11,7 @@ export const theme = {
   get isDark(): boolean {
     return choice === "auto" ? isSystemDark : choice === "dark"
   },
-  /** Chooses the other one; choosing the system's setting removes the choice. */
+  /** Switches to the other theme. If that is the system's setting, the stored choice is removed. */
   toggle(): void {
     const wanted = this.isDark ? "light" : "dark"
     choice = (wanted === "dark") === isSystemDark ? "auto" : wanted

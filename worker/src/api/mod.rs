@@ -28,7 +28,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A download that brings no byte for this long has failed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-/// Longest `Retry-After` that the worker follows. If it were silent for longer, it would lose its claims.
+/// Longest `Retry-After` that the worker follows. A worker that is silent for longer loses its claims.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// A client for one API address, with one token.
@@ -107,7 +107,7 @@ impl Api {
         let is_plain = url.origin() == self.base.origin() && url.query().is_none() && url.username().is_empty();
         let mut segments: Vec<_> = url.path_segments()?.collect();
         let encoded = segments.pop().filter(|_| is_plain)?;
-        // Only keys that need no escaping, which includes all keys that the worker writes.
+        // Accept only keys that need no escaping. No key that the worker writes needs it.
         let is_key = !encoded.is_empty() && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
         (is_key && self.url(&["f", encoded]) == *url).then(|| encoded.to_owned())
     }

@@ -61,8 +61,7 @@ fn running(data: &DataDirectory, left: &Left) -> Option<Running> {
     left.can_go_on.then(|| Running { container: left.id.clone(), kept, log })
 }
 
-/// Continues the jobs of these containers. Call it before the first heartbeat, because a heartbeat that leaves out a claim ends the
-/// claim.
+/// Continues the jobs of these containers. Call it before the first heartbeat, because the API ends a claim that a heartbeat leaves out.
 pub(super) fn take_over(sessions: &[Arc<Session>], left: Vec<Running>) {
     let Some(first) = sessions.first() else { return };
     for running in left {
@@ -70,7 +69,7 @@ pub(super) fn take_over(sessions: &[Arc<Session>], left: Vec<Running>) {
         let session = sessions.iter().find(|session| session.queue == running.kept.queue);
         let held = session.and_then(|session| Some((session, session.claims.add(job.clone())?)));
         let Some((session, held)) = held else {
-            // The job has finished and its finish is in the spool, or this run does not serve its queue.
+            // The job has finished and its finish is in the spool, or this process does not serve its queue.
             discard(Arc::clone(first), job, running.container);
             continue;
         };

@@ -43,7 +43,7 @@ pub(crate) struct Ledger {
     state: Mutex<LedgerState>,
     /// Most jobs at once.
     jobs: u32,
-    /// Counts the shares that became free. Tasks that wait for capacity wait for a change of it.
+    /// Counts the shares that became free. Tasks that wait for capacity wait until this count changes.
     freed: watch::Sender<u64>,
 }
 
@@ -70,7 +70,7 @@ impl Ledger {
         self.jobs.saturating_sub(self.lock().jobs)
     }
 
-    /// Takes a job's share, if there is room for it.
+    /// Takes a job's share, if enough capacity is free.
     pub(crate) fn take(self: &Arc<Self>, needs: Needs) -> Option<Slot> {
         let mut state = self.lock();
         let fits = state.jobs > 0
@@ -87,7 +87,8 @@ impl Ledger {
         Some(self.slot(needs, 1, taken))
     }
 
-    /// Takes the share of a job that runs already, as far as there is room: this worker may offer less than the one before it.
+    /// Takes the share of a job that runs already. This process may offer less than the process before it, so the share may get less memory
+    /// than the job needs, and the free cpus may become negative.
     pub(crate) fn retake(self: &Arc<Self>, needs: Needs, gpus: &[String]) -> Slot {
         let mut state = self.lock();
         let jobs = state.jobs.min(1);
@@ -116,7 +117,7 @@ impl Ledger {
 pub(crate) struct Slot {
     ledger: Arc<Ledger>,
     needs: Needs,
-    /// One, or zero when the worker took the job over and had no room for it.
+    /// One, or zero when the worker took the job over while it already had as many jobs as it may have.
     jobs: u32,
     /// See [`LedgerState::gpus`].
     taken: BTreeMap<usize, String>,

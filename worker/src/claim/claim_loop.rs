@@ -1,12 +1,11 @@
 //! Claims jobs while there is capacity, and starts a task for each.
 //!
-//! All queues share one ledger, and the worker must not offer the same capacity twice. So it asks the queues one after the other,
-//! without waiting, each for the number of jobs that is its share, until all queues are empty. Only then does it send all queues a
-//! request that waits, for one job each. The first answer ends the other requests, and the worker asks in turn again with the capacity
-//! that is left. Two answers may still arrive together and exceed what is free: the worker releases the second job, and the release
-//! has no penalty.
+//! All queues share one ledger, and the worker must not offer the same capacity twice. So it asks the queues one after the other for their
+//! share of jobs. These requests do not wait. Only when all queues are empty does the worker send each queue a request that waits for one
+//! job. The first answer ends the other requests, and the worker asks in turn again with the capacity that is left. Two answers may still
+//! arrive together and exceed the free capacity. Then the worker releases the second job, and the release has no penalty for the job.
 //!
-//! A worker with a single queue takes no turns: its request waits for as many jobs as there is room for.
+//! A worker with a single queue does not ask in turn: its request waits for as many jobs as fit.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,13 +29,13 @@ use crate::status::Obstacle;
 
 /// Pause after a claim that the API refused, as for a wrong token: somebody has to change a setting first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
-/// The API did not wait for a job if an empty answer comes sooner than this.
+/// If an empty answer comes sooner than this, the API did not wait for a job.
 const PROMPT: Duration = Duration::from_millis(100);
 /// Pause between two checks whether the disk has room again.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
 
-/// Claims jobs until the worker has taken as many as it may. The caller drops this future to stop sooner. First sends the finishes that
-/// earlier runs could not deliver.
+/// Sends the finishes that earlier runs could not deliver, then claims jobs until the worker has taken as many as it may. The caller drops
+/// this future to stop sooner.
 pub(super) async fn run(sessions: &[Arc<Session>], shares: Vec<QueueShare>, leftovers: Vec<Leftover>) {
     deliver_leftovers(leftovers).await;
     let Some(first) = sessions.first() else { return };
@@ -112,7 +111,7 @@ impl Asker {
             return;
         }
         let common = Arc::clone(&self.common);
-        // If this drops a claim request, the API puts the job back, because it cannot send the answer.
+        // If this drops a claim request whose job is claimed already, the API cannot send the answer, so it puts the job back in the queue.
         let is_unwell = tokio::select! {
             biased;
             () = common.is_unwell.notified() => true,
@@ -253,7 +252,7 @@ impl Common {
     }
 }
 
-/// Starts a claimed job. Returns false when there is no room for it or the worker holds the claim already.
+/// Starts a claimed job. Returns false when the worker cannot take the job or holds the claim already.
 fn admit(session: &Arc<Session>, claim: Claim) -> bool {
     let job = ClaimedJob { job_id: claim.job_id.clone(), epoch: claim.epoch };
     let Some(held) = session.claims.add(job) else { return false };

@@ -28,7 +28,7 @@ impl Claims {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a claim. Returns None when it is there already, as when the API repeats an answer.
+    /// Adds a claim. Returns None when the worker holds it already, for example because the API repeated an answer.
     pub(crate) fn add(self: &Arc<Self>, job: ClaimedJob) -> Option<LiveClaim> {
         let stop = Arc::new(StopSignal::default());
         let mut live = self.lock();
@@ -47,7 +47,8 @@ impl Claims {
         self.lock().iter().filter(|(_, stop)| !stop.is_revoked()).map(|(job, _)| job.clone()).collect()
     }
 
-    /// The API has ended a claim. Returns whether it was live until now and the worker was not about to end it itself.
+    /// Revokes a claim that the API has ended. Returns true when the claim was live until now and the worker was not about to end it
+    /// itself.
     pub(crate) fn revoke(&self, job: &ClaimedJob) -> bool {
         self.lock().get(job).is_some_and(|stop| stop.revoke() && !stop.is_closing())
     }

@@ -1,12 +1,12 @@
 //! Removes what a job leaves on the machine: its container and its scratch folder.
 //!
-//! A container that has ended uses no cpu, memory or gpu. So its share becomes free before the engine has removed the container, and
-//! the next job can start. At most [`REMOVALS_MAX`] shares are free in this way; further jobs keep their share until a container is
-//! removed. A container that may still run keeps its share until it is removed.
+//! A container that has ended uses no cpu, memory or gpu. So its share becomes free before the engine has removed the container, and the
+//! next job can start. At most [`REMOVALS_MAX`] shares are free in this way; further ended jobs keep their share until one of these
+//! containers is removed. A container that may still run keeps its share until it is removed.
 //!
 //! The worker repeats a removal while the engine does not answer, and up to [`REFUSALS_MAX`] times when the engine refuses. The engine
-//! refuses while a process of this machine has files of the container open. A removal is part of its job's task, so the drain waits for
-//! it. The next start finds by its label what was not removed.
+//! refuses a removal while a process of this machine has files of the container open. A removal is part of its job's task, so the drain
+//! waits for it. The next start finds the remaining containers by their label.
 
 use std::path::PathBuf;
 
@@ -33,8 +33,8 @@ pub(super) struct Cleanup {
 }
 
 impl Session {
-    /// Removes everything and frees the share, but waits for `kept` first: until the finish is on disk, the container is the only
-    /// copy of the job's end.
+    /// Frees the share and removes everything. The removal waits for `kept`: until the finish is on disk, only the container shows how the
+    /// job ended.
     pub(super) async fn clean_up(&self, cleanup: Cleanup, kept: impl Future<Output = ()>) {
         let Cleanup { job, container, has_ended, share } = cleanup;
         let mut share = Some(share);
@@ -59,7 +59,8 @@ impl Session {
         remove_scratch(&*self.common.host.engine, self.common.data.scratch(job).folder()).await;
     }
 
-    /// Tries again until the worker ends, because the container may still use its share of the machine.
+    /// Removes a container. Tries again until the worker ends or the engine has refused too often, because the container may still use its
+    /// share of the machine.
     async fn remove_container(&self, id: &str) -> Result<(), Fault> {
         let mut backoff = Backoff::new();
         let mut n_refusals = 0;

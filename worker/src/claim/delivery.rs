@@ -22,8 +22,8 @@ const LAST_ATTEMPT: Duration = Duration::from_secs(5);
 /// does not serve, the session is another queue's and there is no held claim: the finish is sent at once, before the lease runs out.
 pub(super) type Leftover = (Arc<Session>, Option<LiveClaim>, SpooledFinish);
 
-/// Adds the claims of finishes that earlier runs could not deliver. Call it before the first heartbeat, because a heartbeat that leaves
-/// out a claim ends the claim.
+/// Adds the claims of finishes that earlier runs could not deliver. Call it before the first heartbeat, because the API ends a claim that a
+/// heartbeat leaves out.
 pub(super) fn leftovers(sessions: &[Arc<Session>]) -> Vec<Leftover> {
     let Some(first) = sessions.first() else { return Vec::new() };
     let leftover = |finish: SpooledFinish| match sessions.iter().find(|session| session.queue == finish.queue) {

@@ -7,7 +7,8 @@ use super::Common;
 use crate::backoff::Backoff;
 use crate::status::Obstacle;
 
-/// Time between checks. The worker releases a job that it claims in between, without a penalty for the job.
+/// Time between checks. If the engine goes away between two checks, the worker releases the jobs that it claims, without a penalty for
+/// these jobs.
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Time between two trials of a container that this machine could not start.
@@ -26,7 +27,7 @@ pub(super) async fn watch(common: Arc<Common>) {
     }
 }
 
-/// Returns when what failed for this machine's fault works again. Returns at once when nothing has failed.
+/// Returns when this machine can start the container again that it could not start. Returns at once when no start has failed.
 pub(super) async fn until_it_runs(common: &Common) {
     let mut pause = TRIAL_PAUSE;
     while let Err(fault) = common.host.engine.try_again().await {
@@ -52,7 +53,8 @@ pub(super) async fn until_there(common: &Common) {
     common.is_engine_there.send_if_modified(|is_there| !std::mem::replace(is_there, true));
 }
 
-/// Also checks that jobs can run: another engine may answer now, and a fault that failed one job may fail the next.
+/// Checks that the engine answers and that jobs can run. A different engine may answer now, and a fault that made one job fail may make the
+/// next one fail.
 async fn check(common: &Common) -> Result<(), String> {
     let engine = &common.host.engine;
     engine.ping().await.map_err(|fault| format!("Docker does not answer ({fault}); see `asman doctor`"))?;

@@ -11,14 +11,14 @@ use std::sync::Arc;
 pub(super) struct Turn {
     pub(super) session: Arc<Session>,
     weight: f64,
-    /// Where its last job ends, counted in jobs of weight 1.
+    /// The virtual time at which its last job ends, counted in jobs of weight 1.
     tag: f64,
 }
 
 /// The queues of a worker.
 pub(super) struct FairShare {
     pub(super) turns: Vec<Turn>,
-    /// Start of the job that was claimed last.
+    /// The virtual time at which the job that was claimed last starts.
     now: f64,
 }
 

@@ -25,8 +25,8 @@ impl FaultPause {
         Self { pause: UNWELL_PAUSE, faulted: None, n_succeeded: 0 }
     }
 
-    /// Waits for the pause, then until the engine answers, then until it starts the container that it could not start. Without this, the
-    /// worker would claim jobs only to release them.
+    /// Waits for the pause, then until the engine answers, then until the engine can start the container that it could not start. Without
+    /// this, the worker would claim jobs only to release them.
     pub(super) async fn until_well(&mut self, common: &Common) {
         // Jobs that fail must not stop a machine on which other jobs succeed.
         let n_succeeded = common.api.stats.succeeded.get();

@@ -25,8 +25,8 @@ const LAST_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Sends heartbeats for ever; the caller aborts it.
 pub(super) async fn run(session: Arc<Session>) {
-    // The worker introduces itself before its first heartbeat. The API answers the heartbeat of an unknown worker with `unknown`, and the worker would then drop
-    // its first claim request, and with it a job that it was just given.
+    // The worker introduces itself before its first heartbeat. The API answers the heartbeat of a worker that it does not know with
+    // `unknown`. The worker would then drop its first claim request, and with it a job that it had just got.
     introduce(&session).await;
     let mut changed = session.claims.changed();
     let mut backoff = Backoff::new();
@@ -72,10 +72,10 @@ async fn introduce(session: &Session) {
     let _ = timeout(INTRODUCTION_MAX, session.common.api.claim(&session.queue, &introduction)).await;
 }
 
-/// Sends the last heartbeat. Call it when every job has ended and no other heartbeat is under way, since a later heartbeat would
-/// introduce the worker again. From then on the API counts the worker as gone and queues jobs again whose claim answer the worker did
-/// not read. Without the last heartbeat both happen when the lease runs out. The last heartbeat names the claims whose finish is kept
-/// for the next start, so they stay.
+/// Sends the last heartbeat. Call it when every job has ended and no other heartbeat is under way, since a later heartbeat would introduce
+/// the worker again. After the last heartbeat, the API counts the worker as gone, and queues the jobs again whose claim answer the worker
+/// did not read. Without it, both happen when the lease runs out. It names the claims whose finish is kept for the next start, so these
+/// claims stay.
 pub(super) async fn last(sessions: &[Arc<Session>]) {
     let kept = sessions.first().map(|session| session.common.spool.list()).unwrap_or_default();
     let kept_of =

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use super::Session;
 
-/// Returns when the worker held no claim for all of `timeout`. Without a timeout, never returns. A claim whose finish is not delivered
-/// counts as held.
+/// Returns when the worker has held no claim for the whole `timeout`. Without a timeout, never returns. A claim whose finish is not
+/// delivered counts as held.
 pub(super) async fn run(sessions: &[Arc<Session>], timeout: Option<protocol::Duration>) {
     let Some(protocol::Duration(timeout)) = timeout else { return std::future::pending().await };
     let mut changes: Vec<_> = sessions.iter().map(|session| session.claims.changed()).collect();

@@ -26,7 +26,8 @@ pub(super) struct Work {
     pub(super) running: Option<(String, Option<KeptChunk>)>,
 }
 
-/// Runs the job of one claim. Its capacity is free when the container has ended. The claim stays held until the API has the finish.
+/// Runs the job of one claim. The job's capacity becomes free when its container has ended. The claim stays held until the API has the
+/// finish.
 pub(super) async fn work(session: Arc<Session>, work: Work) {
     let Work { claim, parsed, slot, held, running } = work;
     let (running, kept) = running.map_or((None, None), |(id, kept)| (Some(id), kept));

@@ -2,10 +2,10 @@
 //!
 //! In: what a start has prepared ([`Setup`]), and a [`Shutdown`]. Out: [`run`] returns when the worker has drained.
 //!
-//! `claim_loop` claims jobs of all queues while the one ledger has capacity; `fair_share` says which queue is next. A `heartbeat` for
-//! each queue tells the API that the worker lives, and learns which jobs must end. `engine` checks that Docker answers. Each claimed
-//! job is a task (`job`). [`run`] returns when all tasks have ended. `capacity` is the ledger of the machine, `claims` the claims that
-//! this worker holds, `queues` the queues that it serves.
+//! `claim_loop` claims jobs of all queues while the one ledger has capacity; `fair_share` chooses the next queue. A `heartbeat` for each
+//! queue tells the API that the worker lives, and learns which jobs must end. `engine` checks that Docker answers. Each claimed job is a
+//! task (`job`). [`run`] returns when all tasks have ended. `capacity` is the ledger of the machine, `claims` the claims that this worker
+//! holds, `queues` the queues that it serves.
 //!
 //! # Invariants
 //!
@@ -14,7 +14,8 @@
 //!
 //! # Errors
 //!
-//! Failures here are the API's or the engine's, and the worker tries again. A failed job is finished or released: its code decides.
+//! Calls to the API and to the engine may fail here, and the worker repeats them. The end code of a failed job decides whether the worker
+//! finishes or releases the job.
 
 mod adoption;
 pub(crate) mod capacity;
@@ -75,7 +76,7 @@ pub(crate) struct Common {
     tasks: TaskTracker,
     /// One permit for each ended container whose share is free before it is removed.
     removals: Semaphore,
-    /// This machine failed a job: the worker claims no more until the machine works again.
+    /// Notified when this machine made a job fail: the worker claims no more jobs until the machine works again.
     is_unwell: Notify,
     /// Whether the engine answered the last check.
     is_engine_there: watch::Sender<bool>,
@@ -187,7 +188,7 @@ impl Common {
         self.ledger.n_taken()
     }
 
-    /// The worker has taken all the jobs that it may. Waits until they have ended or the worker must end.
+    /// Called when the worker has taken all the jobs that it may. Waits until these jobs have ended or the worker must end.
     async fn until_done(&self, shutdown: &Shutdown) {
         self.tasks.close();
         tracing::info!("the worker has taken as many jobs as --max-jobs allows, and ends after the last of them");

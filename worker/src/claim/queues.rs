@@ -1,6 +1,6 @@
 //! The queues of one worker, and their weights.
 //!
-//! A queue is written as `name` or `name/weight`. A queue's name contains no slash, so nothing needs quotes.
+//! A queue is written as `name` or `name/weight`. A queue's name contains no slash, so the name needs no quotes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,10 +26,10 @@ pub struct QueueShare {
 /// Why a text is not a queue with a weight.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidShare {
-    /// The part before the slash.
+    /// The part before the slash is invalid.
     #[error(transparent)]
     Name(#[from] protocol::InvalidName),
-    /// The part after it.
+    /// The part after the slash is invalid.
     #[error("the weight of a queue must be a whole number from 1 to {WEIGHT_MAX}, as in my-queue/3")]
     Weight,
 }
@@ -59,11 +59,11 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// The queues, each once. Fails when a word is not a queue or there is none.
+    /// The queues, each once. Fails when a word is not a queue or there are no words.
     pub fn shares(&self) -> Result<Vec<QueueShare>, Error> {
         let mut shares: Vec<QueueShare> = Vec::new();
         for word in self.listed() {
-            // The sentence contains the rule, never the name.
+            // The error's sentence contains the rule for names, never the name itself.
             let share: QueueShare = word.parse().map_err(|error: InvalidShare| Error::Config(error.to_string()))?;
             if matches!(share.queue.as_str(), "." | "..") {
                 return Err(Error::Config(

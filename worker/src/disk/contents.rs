@@ -137,7 +137,7 @@ impl Contents {
         if bytes > self.bytes_max {
             return move_or_copy(part, target);
         }
-        // After a crash, a name without its bytes must not be left.
+        // Write the bytes to disk before the file gets its name, so that a crash does not leave a name without its bytes.
         file.sync_all()?;
         link_or_copy(part, target)?;
         fs::rename(part, self.folder.join(sha256))?;
@@ -186,7 +186,7 @@ fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(()),
         Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Err(error),
-        // Another file system, too many links, or a file system without links.
+        // The target is on another file system, the file has too many links, or the file system has no links.
         Err(_) => copy(from, to),
     }
 }
@@ -203,7 +203,7 @@ pub(crate) fn move_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-/// Sets the access time. If this fails, the file only counts as older than it is after a restart.
+/// Sets the access time. If this fails, the worker takes the last use for earlier than it was, but only after a restart.
 fn note_use(path: &Path, at: SystemTime) {
     let _ = File::open(path).and_then(|file| file.set_times(FileTimes::new().set_accessed(at)));
 }

@@ -32,9 +32,9 @@ pub(super) struct Candidate {
 
 #[derive(Debug, Default)]
 struct RecordState {
-    /// By reference, or by id for an image without one.
+    /// Images by reference, or by id for an image without a reference.
     made: BTreeMap<String, Made>,
-    /// Jobs by image id.
+    /// Number of jobs that use an image, by image id.
     in_use: HashMap<String, usize>,
     is_changed: bool,
 }
@@ -130,7 +130,7 @@ impl ImageRecord {
         self.lock().in_use.contains_key(id)
     }
 
-    /// Drops an image that is gone, or whose name now means another image.
+    /// Drops the entry of an image that is gone, or whose name now means another image.
     pub(super) fn forget(&self, name: &str) {
         let mut state = self.lock();
         state.made.remove(name);

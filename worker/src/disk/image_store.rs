@@ -1,4 +1,4 @@
-//! What an engine does when its disk is full.
+//! What an engine provides so that the worker can make room on its disk.
 
 use std::collections::HashSet;
 use std::fmt::Debug;

@@ -18,7 +18,7 @@ const FILES_MAX: usize = 200_000;
 
 #[derive(Debug)]
 struct Queue {
-    /// Jobs take it for reading, the removal of files for writing.
+    /// Jobs lock it for reading; the removal of files locks it for writing.
     jobs: Arc<RwLock<()>>,
     /// A job has run since the last measurement.
     is_changed: AtomicBool,

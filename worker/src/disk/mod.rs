@@ -1,19 +1,21 @@
-//! The machine's disk: the worker removes what it stored there when the disk is full, and claims no job without room for one.
+//! The machine's disk: the worker removes what it stored there when the disk is full, and claims no jobs while the disk has too little
+//! room.
 //!
-//! In: the data directory, the [`ImageStore`] of the engine, and the marks of [`DiskConfig`]. Every few seconds [`Disks::run`] looks at the disk of the data
-//! directory and at the engine's disk. When a disk is fuller than the high mark, or has less free space than the reserve, the worker
-//! removes files until the low mark is met: first kept inputs, then images, then the engine's build cache, then job caches. In each
+//! In: the data directory, the [`ImageStore`] of the engine, and the marks of [`DiskConfig`]. Every few seconds [`Disks::run`] checks the
+//! disk of the data directory and the engine's disk. When a disk is fuller than the high mark, or has less free space than the reserve, the
+//! worker removes files until the low mark is met: first kept inputs, then images, then the engine's build cache, then job caches. In each
 //! group the least recently used go first.
 //!
 //! The worker never removes an image that it did not store itself, an image that a container uses, or the cache of a queue while a job of
 //! that queue runs. It removes nothing from an engine on another machine, because it cannot see that disk.
 //!
-//! `room` measures a file system, and `tree_size` a folder. `contents` is the cache of inputs, `job_caches` the caches of jobs, `image_record`
-//! the record of images, and `writers` what the running jobs write.
+//! `room` measures a file system, and `tree_size` a folder. `contents` is the cache of inputs, `job_caches` the caches of jobs,
+//! `image_record` the record of images, and `writers` what the running jobs write.
 //!
 //! # Errors
 //!
-//! A disk that cannot be measured counts as one with room: the write that fails says more. A removal that fails is logged and tried again.
+//! A disk that cannot be measured counts as one with enough room, because the error of a failed write explains more. A removal that fails
+//! is logged and tried again.
 
 mod contents;
 mod image_record;
@@ -63,7 +65,7 @@ struct Disk {
 pub(crate) struct Disks {
     config: DiskConfig,
     list: Vec<Disk>,
-    /// None: no images are on these disks.
+    /// None means that no images are on these disks.
     store: Option<Arc<dyn ImageStore>>,
     images: Arc<ImageRecord>,
     pub(crate) contents: Arc<Contents>,

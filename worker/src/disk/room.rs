@@ -1,7 +1,8 @@
 //! How much room a file system has.
 //!
-//! There is one reserve, `--disk-reserve`, which claims leave free. Whether a file system is nearly full, so that a running job must be
-//! stopped, does not depend on it. Sizes are written here and not by a crate, because two lines each do it.
+//! There is one reserve, `--disk-reserve`: the worker claims no jobs while less than this is free. A running job must be stopped when a
+//! file system is nearly full, which does not depend on the reserve. No crate formats the sizes, because each function needs only two
+//! lines.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::path::Path;
 /// A file system with less free space than this, and less than a twentieth of its size, is nearly full.
 const SCARCE: u64 = 1024 * 1024 * 1024;
 
-/// Room of one file system for a user who is not root: space that is reserved for root counts as used.
+/// Room of one file system for a user who is not root: space that is reserved for root counts neither as used nor as free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     /// Used and free bytes together.
@@ -44,7 +45,7 @@ impl Room {
     }
 }
 
-/// `0.4 GiB`.
+/// A size such as `0.4 GiB`, in MiB when it is below 0.1 GiB.
 pub(super) fn gibibytes(bytes: u64) -> String {
     let gib = bytes as f64 / 1024.0 / 1024.0 / 1024.0;
     if gib >= 0.1 || bytes == 0 { format!("{gib:.1} GiB") } else { format!("{:.1} MiB", gib * 1024.0) }

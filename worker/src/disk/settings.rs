@@ -62,7 +62,7 @@ impl DiskConfig {
         let is_reversed = match (self.disk_high, self.disk_low) {
             (Mark::Used(high), Mark::Used(low)) => low > high,
             (Mark::Free(high), Mark::Free(low)) => low < high,
-            // Which of the two is higher depends on the size of the disk, so both are allowed.
+            // With a share and a size, the size of the disk decides which mark is higher, so both orders are allowed.
             _ => false,
         };
         if is_reversed {
@@ -84,7 +84,7 @@ pub enum Mark {
     Free(u64),
 }
 
-/// A text that does not say how full a disk is.
+/// A text that is not a [`Mark`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a disk limit; write used space as a percentage, such as 85%, or free space as a size, such as 20g")]
 pub struct InvalidMark(String);

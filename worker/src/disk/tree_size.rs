@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-/// Least bytes that a file counts, so that a flood of empty files counts too.
+/// A file counts as at least this many bytes, so that a flood of empty files counts too.
 const ENTRY_BYTES: u64 = 1024;
 
 /// Bytes that folders take on disk. Stops counting above the bound.

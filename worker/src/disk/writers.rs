@@ -21,7 +21,7 @@ struct WriterStates {
     next: u64,
     /// Bytes by job.
     written: HashMap<u64, u64>,
-    /// How many jobs have a cache folder.
+    /// Number of jobs that use a cache folder, by folder.
     cache_users: HashMap<PathBuf, usize>,
     last_stop: Option<Instant>,
 }
@@ -56,7 +56,8 @@ impl Writer {
         self.writers.lock().cache_users.get(&self.cache).is_some_and(|users| *users == 1)
     }
 
-    /// Records what the job has written so far. Returns whether this job must be stopped to make room on a disk with this much room.
+    /// Records what the job has written so far. Returns whether this job must be stopped because its disk, with this `room`, is nearly full
+    /// and the job has written the most.
     pub(crate) fn must_yield(&self, written: u64, room: Option<Room>) -> bool {
         let mut state = self.writers.lock();
         state.written.insert(self.number, written);

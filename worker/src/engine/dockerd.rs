@@ -25,7 +25,7 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// Folders to search besides `PATH`, because services often run without them in `PATH`.
 const PLACES: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
-/// A running engine. [`Dockerd::stop`] ends it in order; dropping it kills it.
+/// A running engine. [`Dockerd::stop`] lets the engine stop its containers first. Dropping this value kills the engine.
 #[derive(Debug)]
 pub struct Dockerd {
     child: Child,
@@ -123,18 +123,18 @@ fn command(dockerd: &Path, socket: &Path, data: &Path) -> Result<(Command, PathB
     let failed = |source| Error::DataDirectory { path: data.to_owned(), source };
     std::fs::create_dir_all(data).map_err(failed)?;
     let data = data.canonicalize().map_err(failed)?;
-    // A short path, because sockets are in it, and a different one for each data directory.
+    // The path is short, because paths of sockets must be short, and each data directory has its own.
     let name = protocol::sha256_hex(data.as_os_str().as_encoded_bytes());
     let runtime = PathBuf::from(format!("/run/asman-docker-{}", &name[..12]));
     let pid_file = runtime.join("docker.pid");
     std::fs::create_dir_all(&runtime).map_err(|source| Error::DataDirectory { path: runtime.clone(), source })?;
-    // No engine answers, so an old pid file names a process that is gone, or another program by now.
+    // No engine answers, so the process of an old pid file is gone, and another program may have its number by now.
     let _ = std::fs::remove_file(&pid_file);
     let mut command = Command::new(dockerd);
     command.arg("--host").arg(format!("unix://{}", socket.display()));
     command.arg("--data-root").arg(data.join("docker")).arg("--exec-root").arg(&runtime).arg("--pidfile").arg(pid_file);
-    // It has its own process group, so that Ctrl-C reaches only the worker, which lets its jobs end first. When its start fails, it
-    // is killed.
+    // The engine has its own process group, so that Ctrl-C reaches only the worker, which lets its jobs end first. If the worker drops
+    // the child, the engine is killed.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     Ok((command, runtime))
 }

@@ -7,12 +7,12 @@ use crate::ends::RunError;
 /// Why a call to the engine failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    /// The engine refused. The status and the call decide whose fault it is: see [`ends`](crate::ends).
+    /// The engine refused the call. `refusals` finds the end code from the call and the status: see [`ends`](crate::ends).
     #[error("{message}")]
     Refused {
         /// HTTP status of the engine. 500 for a failure inside a stream.
         status: u16,
-        /// What the engine said.
+        /// The engine's message.
         message: String,
     },
     /// The engine gave no answer, because it is gone or broken. Another machine may succeed.

@@ -1,8 +1,8 @@
 //! How a job's files get to it and back. Engines differ in this more than in anything else.
 //!
-//! An engine that has this worker's disk implements [`SharedDisk`]: the worker fills folders and reads them, and the engine only shows
-//! them to the job. An engine that has not implements [`Files`] itself: the job's own side fetches the inputs of [`Job::parsed`] and
-//! stores the outputs, and [`Files::collect`] returns what it stored. The room `run` knows only [`Files`].
+//! An engine whose jobs see this worker's disk implements [`SharedDisk`]: the worker fills folders and reads them, and the engine only
+//! shows them to the job. Another engine implements [`Files`] itself: it fetches the inputs of [`Job::parsed`] and stores the outputs on
+//! the job's machine, and [`Files::collect`] returns the stored outputs. The module `run` uses only [`Files`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use protocol::{DataRef, Missing};
 use super::{Job, Mount};
 use crate::ends::RunError;
 
-/// Folders of a job.
+/// Paths of a job's folders in a container.
 const INPUTS: &str = "/inputs";
 const OUTPUTS: &str = "/outputs";
 const CACHE: &str = "/job-cache";
@@ -34,7 +34,7 @@ pub(crate) struct Places {
     pub(crate) cache: String,
 }
 
-/// The way of files to a job and back.
+/// Brings files to a job, and collects its outputs.
 pub(crate) trait Files: Send + Sync {
     /// The paths at which a job finds its folders.
     fn places(&self, job: &Job<'_>) -> Places;
@@ -51,7 +51,7 @@ pub(crate) trait Files: Send + Sync {
 
 /// What the worker does with a job's files on its own disk.
 pub(crate) trait LocalFiles: Send + Sync {
-    /// Writes the inputs to the scratch folder. Returns the mounts of those that the job finds elsewhere than in its inputs.
+    /// Writes the inputs to the scratch folder. Returns mounts for the inputs that the job finds outside its folder of inputs.
     fn write_inputs(&self) -> BoxFuture<'_, Result<Vec<Mount>, RunError>>;
 
     /// Stores the files of the folder of outputs.

@@ -10,8 +10,8 @@ const ID_BYTES_MAX: usize = 128;
 
 /// The gpus of `--gpus`: a number, or a list of devices.
 ///
-/// Reads `2` (the first two in the order of `nvidia-smi`), `device=1,3` and `device=GPU-3a23c669,MIG-…`, also in the double quotes that
-/// Docker's flag needs around a list.
+/// The text is `2` (the first two in the order of `nvidia-smi`), `device=1,3` or `device=GPU-3a23c669,MIG-…`. It may be in the double
+/// quotes that Docker's flag needs around a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gpus {
     /// The engine's names of the gpus: indices or UUIDs.

@@ -41,7 +41,7 @@ pub enum Init {
 }
 
 impl Init {
-    /// Whether the answer depends on the image.
+    /// Whether [`is_given`](Self::is_given) depends on the image.
     pub(crate) fn needs_image(self) -> bool {
         self == Self::Auto
     }
@@ -64,7 +64,7 @@ fn program<'a>(spec: &'a ContainerSpec, image: &'a ImageFacts) -> Option<&'a str
     behind_env(words.map(String::as_str))
 }
 
-/// The program after `env A=b`, which replaces itself by that program as `exec` does.
+/// The program itself, or the program that `env A=b` starts. `env` replaces itself by that program as `exec` does.
 fn behind_env<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let first = words.next()?;
     if file_name(first) == "env" { words.find(|word| !word.starts_with('-') && !word.contains('=')) } else { Some(first) }

@@ -19,9 +19,9 @@ pub(crate) struct Job<'a> {
     /// The gpus of the job, by index or UUID.
     pub(crate) gpus: &'a [String],
     pub(crate) scratch: Scratch,
-    /// `/job-cache`.
+    /// The folder of this machine that a container sees as `/job-cache`.
     pub(crate) cache: &'a Path,
-    /// Memory limit. The worker's own, if the job states no memory.
+    /// Memory limit. If the job states no memory, it is the worker's own limit.
     pub(crate) memory_bytes: u64,
     pub(crate) limit: TimeLimit,
     pub(crate) log: JobLog,

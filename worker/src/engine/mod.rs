@@ -2,8 +2,9 @@
 //!
 //! In: a [`Job`] and a [`ContainerSpec`] for it. Out: the output of a run and how it ended ([`RunEnd`]).
 //!
-//! - `traits` and `files`: what the rest of the worker knows of an engine: [`Engine`] with the life of its [`Runs`], the way of
-//!   [`Files`], and [`Images`] where it has them. `job`, `spec`, `words`, `fault`: their types. These name no engine.
+//! - `traits` and `files`: the traits through which the rest of the worker uses an engine: [`Engine`], [`Runs`] for the life of a run,
+//!   [`Files`] for the files of a job, and [`Images`] for an engine that has images. `job`, `spec`, `words`, `fault`: the types of these
+//!   traits. None of these files names a particular engine.
 //! - `containers`: containers in a Docker engine. `docker` is the only folder with the engine's client. `dockerd` starts an engine.
 //! - `process`: scripts, as processes of this machine.
 //! - `images`: pulls and logins. `build`: from a definition's build block to an image.
@@ -13,13 +14,14 @@
 //!
 //! # Invariants
 //!
-//! - No container outlives its job. The next start after a crash finds what this one left by its labels.
-//! - A definition never reaches an engine unchecked: references by the grammar of images, paths by the grammar of mounts.
-//! - The room `run` knows traits, never one engine.
+//! - No container outlives its job. After a crash, the next start of the worker finds the remaining containers by their labels.
+//! - A definition never reaches an engine unchecked: the worker checks references by the grammar of images, and paths by the grammar of
+//!   mounts.
+//! - The module `run` uses only the traits, never a particular engine.
 //!
 //! # Errors
 //!
-//! A [`Fault`] says whether the engine refused or is gone. `refusals` decides whose fault that is.
+//! A [`Fault`] says whether the engine refused or is gone. `refusals` finds its end code, which says whose fault it is.
 
 pub(crate) mod build;
 mod confinement;
@@ -64,7 +66,7 @@ pub async fn engine_version() -> Result<String, Error> {
     Ok(Docker::connect().await?.dialect.to_string())
 }
 
-/// Runtimes that the engine gives to a container: all that it has, or only its default.
+/// Runtimes that a container can have: all of the engine's, or only the default one if a request cannot choose.
 pub async fn engine_runtimes() -> Result<Vec<String>, Error> {
     let facts = Docker::connect().await?.facts;
     Ok(if facts.takes_runtime { facts.runtimes.clone() } else { vec![facts.default_runtime.clone()] })

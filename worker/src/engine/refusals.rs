@@ -1,12 +1,13 @@
-//! What a refusal means: from the failed action and the engine's status or the exit code to an end code.
+//! Finds the end code of a refusal from the failed action and the engine's status or the exit code.
 //!
 //! # Invariants
 //!
 //! - Statuses, exit codes and phases decide. The engine's sentences quote the definition (its working directory, variables and
 //!   command), so a phrase in a sentence proves nothing.
-//! - The worker reads words only where it has nothing else: an engine passes on a registry's answer in words ([`pull`], [`base`]), and
-//!   so does git ([`git`]). It removes names from the words first, and uses them only to tell a server's final answer from a temporary
-//!   one. A server that lies in this way harms only the jobs that name it: none of these codes keeps a worker from other jobs.
+//! - The worker reads a message only where it has nothing else: an engine reports a registry's answer only as text ([`pull`], [`base`]),
+//!   and git reports a server's answer only as text ([`git`]). The text only distinguishes a server's final answer from a temporary one,
+//!   and names in it never count. A server that sends a misleading text harms only the jobs that name this server, because none of
+//!   these codes stops the worker from running other jobs.
 
 use protocol::{EndCode, ImageReference};
 
@@ -19,7 +20,7 @@ pub(crate) enum Phase {
     Start,
 }
 
-/// What the refusal of a container means before anything else is tried. None when only a trial can tell.
+/// What the refusal of a container means before anything else is tried. None when only a trial can show that.
 pub(crate) fn container(phase: Phase, fault: &Fault, exit_code: Option<i64>) -> Option<EndCode> {
     match (phase, fault, exit_code) {
         (_, Fault::Host(_), _) => Some(EndCode::EngineGone),
@@ -33,7 +34,7 @@ pub(crate) fn container(phase: Phase, fault: &Fault, exit_code: Option<i64>) -> 
     }
 }
 
-/// What the refusal means after this machine has started a trial container with the same limits and without the definition's words.
+/// What the refusal means after this machine has started a trial container with the same limits and without the definition's text.
 /// None when the engine should be asked once more, because the problem may have passed.
 pub(crate) const fn container_after_trial(fault: &Fault, is_second: bool) -> Option<EndCode> {
     match fault {
@@ -45,15 +46,15 @@ pub(crate) const fn container_after_trial(fault: &Fault, is_second: bool) -> Opt
     }
 }
 
-/// What a failed pull means. Docker 20.10 answers 404 when the registry does not know or does not give the image. It passes on all
-/// other answers in words: as a 500, or inside the stream.
+/// What a failed pull means. Docker 20.10 answers 404 when the registry does not know the image or denies it. It reports all other
+/// answers as text, with status 500 or inside the stream.
 pub(crate) fn pull(fault: &Fault, image: &ImageReference) -> EndCode {
     let Fault::Refused { status, message } = fault else { return EndCode::EngineGone };
     let words = message.replace(&image.to_string(), "").replace(&image.name, "");
     of_registry(*status, &words)
 }
 
-/// The same for a base image. The Dockerfile gives its name, so every text that looks like a name is removed.
+/// What a failed pull of a base image means. Its name is known only to the Dockerfile, so every word that looks like a name is removed.
 pub(crate) fn base(message: &str) -> EndCode {
     let is_name = |word: &&str| word.contains(['/', ':', '@']) && !word.ends_with(':');
     let words: Vec<&str> = message.split(' ').filter(|word| !is_name(word)).collect();
@@ -68,7 +69,7 @@ pub(crate) fn base(message: &str) -> EndCode {
 
 fn of_registry(status: u16, words: &str) -> EndCode {
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
-    // Podman quotes the manifest that it asked for. A name has no blanks, so none of these phrases is a name.
+    // Podman quotes the manifest that it asked for. All these phrases contain blanks, so they cannot come from a name.
     let is_podman = says(&["reading manifest "]);
     let is_denied = || {
         says(&["pull access denied", "no basic auth credentials", "insufficient_scope"])
@@ -104,7 +105,7 @@ pub(crate) fn build(fault: &Fault, step: Option<&str>) -> EndCode {
         // The Dockerfile could not be read, or a command failed.
         400..=499 => EndCode::BuildFailed,
         _ if is_at("FROM ") => base(message),
-        // The file comes from a server.
+        // `ADD` gets the file from a server.
         _ if is_at("ADD ") && instruction.contains("://") => EndCode::BuildContextUnreachable,
         // The engine names the failed instruction first, so text of the build cannot be at the start of the message.
         _ if message.starts_with("COPY failed: ") || message.starts_with("ADD failed: ") => EndCode::BuildFailed,
@@ -112,7 +113,7 @@ pub(crate) fn build(fault: &Fault, step: Option<&str>) -> EndCode {
     }
 }
 
-/// What git's stderr means. The exit code is the same for all errors. The phrases have blanks, so no URL contains one.
+/// What git's stderr means. Git's exit code is the same for all errors. The phrases contain blanks, so they cannot come from a URL.
 pub(crate) fn git(stderr: &str) -> EndCode {
     let is_final = ["not our ref", "find remote ref"].iter().any(|phrase| stderr.contains(phrase));
     if is_final { EndCode::BuildContextNotFound } else { EndCode::BuildContextUnreachable }

@@ -22,7 +22,7 @@ pub(crate) struct Left {
     pub(crate) can_go_on: bool,
 }
 
-/// A file or folder of the host in the container.
+/// A file or folder of the host that a container sees.
 #[derive(Clone, Debug)]
 pub(crate) struct Mount {
     pub(crate) source: PathBuf,
@@ -35,9 +35,9 @@ pub(crate) struct Mount {
 pub(crate) struct ContainerSpec {
     /// Id of a present image. Empty for an engine without images.
     pub(crate) image: String,
-    /// None: the image's entrypoint.
+    /// None means the image's entrypoint.
     pub(crate) entrypoint: Option<Vec<String>>,
-    /// None: the image's command.
+    /// None means the image's command.
     pub(crate) command: Option<Vec<String>>,
     pub(crate) workdir: Option<String>,
     /// `NAME=value` each.
@@ -47,7 +47,7 @@ pub(crate) struct ContainerSpec {
     pub(crate) cpus: f64,
     /// Memory and swap together.
     pub(crate) memory_bytes: u64,
-    /// None: 64 MiB.
+    /// None means 64 MiB.
     pub(crate) shm_bytes: Option<u64>,
     /// The folder with the job's secrets, for an engine that can mount it.
     pub(crate) secrets: Option<Mount>,

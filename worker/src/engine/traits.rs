@@ -1,4 +1,4 @@
-//! What the rest of the worker knows of an engine.
+//! The traits through which the rest of the worker uses an engine.
 
 use std::fmt::Debug;
 use std::future::pending;
@@ -12,7 +12,7 @@ use super::isolation::PendingStart;
 use super::{ContainerSpec, Fault, Files, Frames, Images, Job, Left, RunEnd};
 use crate::ends::RunError;
 
-/// The life of runs, each a container, a process group or a job of a cluster.
+/// The life of runs. A run is a container, a process group or a job of a cluster.
 ///
 /// The calls of one run come in this order: create, attach, start, wait (maybe with a stop during it), end, remove. Ids come from
 /// `create` and `list`. Every call with an id may fail with [`Fault::Host`] when the run does not exist any more.
@@ -52,29 +52,30 @@ pub(crate) trait Runs: Debug + Send + Sync {
     fn list(&self) -> BoxFuture<'_, Result<Vec<Left>, Fault>>;
 }
 
-/// Something that runs jobs. A method with a body is for what not every engine has.
+/// Something that runs jobs. The default bodies are for engines that do not have the feature.
 pub(crate) trait Engine: Runs {
     /// The engine's name in the worker's description.
     fn name(&self) -> &'static str;
 
-    /// What the machines have on which it runs jobs.
+    /// Cpus and memory of the machines on which the engine runs jobs.
     fn capacity(&self) -> Capacity;
 
     /// How files get to a job and back.
     fn files(&self) -> &dyn Files;
 
-    /// The images of its jobs. None: its jobs are scripts.
+    /// The images of its jobs. None means that its jobs are scripts.
     fn images(&self) -> Option<&dyn Images>;
 
     /// Checks that the engine answers.
     fn ping(&self) -> BoxFuture<'_, Result<(), Fault>>;
 
-    /// Checks that jobs can run: after an outage, another engine may answer. An error is a sentence for the worker's owner.
+    /// Checks that jobs can still run, because another engine may answer after an outage. An error is a sentence for the worker's owner.
     fn prove(&self) -> BoxFuture<'_, Result<(), String>> {
         async { Ok(()) }.boxed()
     }
 
-    /// Tries again what failed for the machine's fault, without anything of the job. Succeeds when nothing has failed.
+    /// Repeats the last attempt that failed through the machine's fault, without anything of the job. Succeeds if there was no such
+    /// failure.
     fn try_again(&self) -> BoxFuture<'_, Result<(), Fault>> {
         async { Ok(()) }.boxed()
     }
@@ -84,18 +85,18 @@ pub(crate) trait Engine: Runs {
         async { Ok(Prepared::from(spec)) }.boxed()
     }
 
-    /// Finds out whose fault a refusal is that can be the definition's. `Ok`: the cause may have passed, and one more attempt is worth
-    /// it.
+    /// Finds out whether a refusal is the definition's fault. `Ok` means that the cause may have passed and the caller should try once
+    /// more.
     fn doubt<'a>(&'a self, fault: &'a Fault, _prepared: &'a Prepared) -> BoxFuture<'a, Result<(), RunError>> {
         async { Err(fault.refusal(EndCode::CommandNotFound)) }.boxed()
     }
 
-    /// Opens a watch over limits that the engine does not enforce. Call it before the run starts.
+    /// Opens a watch over limits that the engine does not enforce. Call it before a new run starts.
     fn watch<'a>(&'a self, _job: &'a Job<'a>) -> BoxFuture<'a, Box<dyn Watch + 'a>> {
         async { Box::new(Unwatched) as Box<dyn Watch> }.boxed()
     }
 
-    /// A sentence for the author about an exit code that means that a program was not run. Fails when the run's own program was not run.
+    /// Explains to the job's author an exit code that means that a program could not be run. Fails if that program is the run's own.
     fn explain<'a>(
         &'a self,
         _job: &'a Job<'_>,
@@ -115,7 +116,7 @@ pub(crate) trait Engine: Runs {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
     pub(crate) cpus: f64,
-    /// 0 when the engine does not say.
+    /// 0 when the engine does not report it.
     pub(crate) memory_bytes: u64,
 }
 
@@ -123,7 +124,7 @@ pub(crate) struct Capacity {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) spec: ContainerSpec,
-    /// The start that the sandboxes wait for.
+    /// The announced start. While a start is pending, the worker makes no sandboxes.
     pub(super) start: Option<PendingStart>,
 }
 

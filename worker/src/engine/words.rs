@@ -17,7 +17,7 @@ pub(crate) enum BuildWord {
     Progress(String),
     /// Steps of `BuildKit`.
     Steps(Vec<BuildStep>),
-    /// None of these.
+    /// A message with nothing to report.
     Nothing,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Login {
     pub(crate) registry: String,
     pub(crate) user: String,
     pub(crate) password: String,
-    /// The password is a token that stands for a user.
+    /// The password is an identity token, so the user name is empty.
     pub(crate) is_token: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A private address, with or without a port, that jobs may reach.
+//! Private addresses that jobs may reach, with or without a port.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub struct Destination {
     address: Ipv4Addr,
     bits: u8,
-    /// None: every port and protocol.
+    /// None means every port and protocol.
     pub(crate) port: Option<u16>,
 }
 

@@ -2,12 +2,12 @@
 //!
 //! It connects to what [`egress`] permits. It follows at most [`REDIRECTS_MAX`] redirects and checks each of them in the same way.
 //!
-//! Two origins are trusted: the API's own origin (under any name of this machine, if the API runs here), because the worker calls it
-//! anyway, and the address that a file of the API (`/f/…`) redirects to, because the API chose it. A stranger named everything else
-//! that the API redirects to, so that is checked.
+//! Two kinds of addresses are trusted. The API's own origin is trusted, because the worker calls it anyway. If the API runs on this
+//! machine, this includes every name of the machine. The address that a file of the API (`/f/…`) redirects to is trusted, because the API
+//! chose it. Other redirects of the API go to addresses that a stranger named, so they are checked.
 //!
-//! The guard uses no proxy from the environment, because a proxy would resolve the name itself. Errors contain no URL, because a URL may
-//! contain a secret.
+//! Requests to addresses that are not trusted use no proxy from the environment, because a proxy would resolve the name itself. Errors
+//! contain no URL, because a URL may contain a secret.
 
 use std::io;
 use std::time::Duration;
@@ -28,7 +28,7 @@ const REDIRECTS_MAX: usize = 5;
 /// Why the guard does not permit an address. The sentences follow the words "the URL".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Forbidden {
-    /// It may not be connected to.
+    /// The worker does not connect to it.
     #[error("{0}{hint}", hint = hint(*.0))]
     Destination(#[from] egress::Forbidden),
     /// The redirect goes from https to http.

@@ -4,7 +4,7 @@
 //! jobs, and a client that connects only where it may.
 //!
 //! - `firewall`, with `addresses`, `destination` and `jumps`: what the containers behind one bridge reach. The engine makes the bridge;
-//!   this room only names it.
+//!   this module only knows its name.
 //! - `resolvers`: the name servers of jobs. `registries`: the registries that jobs of strangers may use.
 //! - `guard`: the client for URLs that strangers chose. `proxy`: the proxies of the environment.
 //!
@@ -16,7 +16,8 @@
 //!
 //! # Errors
 //!
-//! A refused URL is the job's fault or the owner's settings, and the error says which. A failure of the packet filter is the machine's.
+//! A URL is refused because of the job or because of the owner's settings, and the error says which. A failure of the packet filter is a
+//! fault of the machine.
 
 mod addresses;
 mod destination;

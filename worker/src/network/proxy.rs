@@ -1,8 +1,8 @@
 //! Which proxy a request goes through, from the environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in capital or small
 //! letters.
 //!
-//! Invariant: requests to this machine never go through a proxy. The proxy's loopback is another machine's, and a proxy is meant for
-//! other machines.
+//! Invariant: requests to this machine never go through a proxy. A proxy on another machine would connect to its own loopback address
+//! instead of ours.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Proxies {
             let value = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
             Some(Setting { variable, address: Url::parse(&value).ok()? })
         };
-        // A CGI program's client can set HTTP_PROXY through a header.
+        // In a CGI program, which has REQUEST_METHOD, the client can set HTTP_PROXY through a header.
         let http = if variable("REQUEST_METHOD").is_some() { None } else { setting("HTTP_PROXY") };
         let direct = value("NO_PROXY").map(|(list, _)| list).unwrap_or_default();
         Self {
@@ -69,12 +69,12 @@ impl Proxies {
         if url.scheme() == "https" { self.https.as_ref() } else { self.http.as_ref() }
     }
 
-    /// The proxy for an address and the variable that names it, for a sentence.
+    /// The proxy for an address and the variable that names it, as words for a message.
     pub fn on_the_way_to(&self, url: &Url) -> Option<String> {
         self.setting_for(url).map(Setting::describe)
     }
 
-    /// All proxies that are set, each for a sentence.
+    /// All proxies that are set, each as words for a message.
     pub fn all(&self) -> Vec<String> {
         let mut all: Vec<_> = self.http.iter().chain(&self.https).map(Setting::describe).collect();
         all.dedup();

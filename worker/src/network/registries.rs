@@ -1,8 +1,8 @@
 //! Registries that a stranger's job may use. The engine pulls through this machine's own network, so it could reach private registries.
 //!
-//! A registry's host is checked like every URL of strangers: an address directly, a name by all addresses that it has here. There is a
-//! limit to this check: the engine resolves the name again and follows redirects of a public registry. If jobs must not reach a private
-//! network in this way either, put a firewall or a proxy around the engine.
+//! A registry's host is checked like every URL of strangers. If it is a name, all addresses to which it resolves on this machine are
+//! checked. There is a limit to this check: the engine resolves the name again and follows redirects of a public registry. If jobs must not
+//! reach a private network in this way either, put a firewall or a proxy around the engine.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use protocol::address::Owner;
 use protocol::{ImageReference, is_registry};
 
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Any port: it is only needed to resolve the name.
+/// The lookup of a name needs a port. Which one does not matter.
 const PORT: u16 = 443;
 
 /// Host and maybe port of a registry, in the form of image references.

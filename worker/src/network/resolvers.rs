@@ -1,7 +1,7 @@
 //! Name servers of jobs.
 //!
 //! The engine's resolver has the address 127.0.0.11 in every container of a network. It asks the machine's name servers *from within the
-//! container's network*, so a private name server needs an opening in the guard. A runtime with its own network stack does not see that
+//! container's network*, so a private name server needs a rule that allows it. A runtime with its own network stack does not see that
 //! resolver, so its containers get a `resolv.conf` with the name servers themselves.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -47,7 +47,7 @@ impl Resolvers {
     }
 }
 
-/// The servers in a `resolv.conf` that a container can reach: not those on the machine's loopback.
+/// The servers in a `resolv.conf` that a container can reach: those with IPv4 addresses, except on the machine's loopback.
 fn servers_in(text: &str) -> Vec<IpAddr> {
     let words = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")).map(str::trim);
     words.filter_map(|word| word.parse().ok()).filter(|server: &IpAddr| server.is_ipv4() && !server.is_loopback()).collect()

@@ -28,7 +28,7 @@ pub(super) struct Process {
 }
 
 impl Here {
-    /// Returns None when the system does not say, as without `/proc` or with the `/proc` of another namespace.
+    /// Returns None when the system does not provide these facts, for example without `/proc` or with the `/proc` of another namespace.
     pub(crate) fn look() -> Option<Self> {
         let pid = i32::try_from(std::process::id()).ok()?;
         if fs::read_link("/proc/self").ok()?.to_str() != Some(&pid.to_string()) {

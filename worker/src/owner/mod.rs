@@ -1,11 +1,11 @@
 //! Which worker owns an object of the engine or of the packet filter, and whether that worker is dead.
 //!
-//! A worker that starts finds networks, sandboxes and rules of other workers. It may remove them only if it is certain that their worker
-//! is dead. A lock file that it cannot see proves nothing, and neither does a process of another namespace, an engine that does not know a
-//! network, or another machine. So every object has the text of an [`Owner`], which says what can be checked: the lock file counts only if
+//! A worker that starts finds networks, sandboxes and rules of other workers. It may remove them only if it is certain that their worker is
+//! dead. None of the following proves this: a lock file that it cannot see, a process of another namespace, an engine that does not know a
+//! network, another machine. So every object has the text of an [`Owner`], with the facts that can be checked: the lock file counts only if
 //! it is the same file (device and inode) on the same kernel (boot id), and the process counts only in the same process namespace.
 //!
-//! Invariant: [`Owner::life`] is [`Life::Dead`] only when a live worker could not look the same.
+//! Invariant: [`Owner::life`] is [`Life::Dead`] only when the same findings are impossible for a live worker.
 
 mod here;
 
@@ -113,7 +113,8 @@ impl Owner {
         }
     }
 
-    /// Whether this user may remove the objects of that worker: its own, and root those of all users of its machine.
+    /// Whether this user may remove the objects of that worker. A user may remove the objects of its own workers. Root may remove the
+    /// objects of all users of its machine.
     pub(crate) fn is_in_reach(&self, here: Option<&Here>) -> bool {
         here.is_some_and(|here| here.uid == self.uid || (here.uid == 0 && here.boot == self.boot))
     }

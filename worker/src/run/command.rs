@@ -1,15 +1,15 @@
-//! A definition's command line to arguments.
+//! Turns a definition's command line into arguments.
 //!
 //! The rules are those of existing workers, because published jobs rely on them. No shell runs here.
 //!
 //! - Words are split by shell quoting.
-//! - `$NAME` and `${NAME}` outside single quotes become the value of that name in the definition's `env`. The value is never more than one
-//!   word, and a name without a value becomes nothing. Names that every job has in its environment, such as `JOB_OUTPUTS`, are not
-//!   replaced. Variables for the container's own shell go in single quotes: `sh -c 'echo $HOME'`.
+//! - `$NAME` and `${NAME}` outside single quotes become the value of that name in the definition's `env`. A value stays one word. A name
+//!   without a value is removed. Names that every job has in its environment, such as `JOB_OUTPUTS`, are not replaced. Variables for the
+//!   container's own shell go in single quotes: `sh -c 'echo $HOME'`.
 //! - A line with an unquoted operator is one argument, because `["a", "&&", "b"]` would give the program arguments that its author did not
-//!   mean. Nothing is replaced in such a line: it is for a shell, which does that.
-//! - After an entrypoint of the definition (`sh -c`), a line with an unquoted wildcard or comment is one argument too. Without an entrypoint
-//!   the program gets these characters unchanged: `curl http://host/?a=1`.
+//!   mean. Nothing is replaced in such a line, because it is for a shell, which replaces names itself.
+//! - After an entrypoint of the definition (`sh -c`), a line with an unquoted wildcard or comment is one argument too. Without an
+//!   entrypoint the program gets these characters unchanged: `curl http://host/?a=1`.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +51,7 @@ struct CommandLine<'a> {
     is_after_entrypoint: bool,
 }
 
-/// Splits a line. An empty line means the image's own.
+/// Splits a line. None means the image's own, as for an empty line.
 fn split(line: CommandLine<'_>) -> Result<Option<Vec<String>>, InvalidCommand> {
     let Some(text) = line.text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     if is_whole(text, line.is_after_entrypoint) {

@@ -38,7 +38,7 @@ impl Task<'_> {
         match self.host.engine.images() {
             Some(images) => images.ensure(&self.job).await.map(Some),
             None if self.job.parsed.definition.is_script() => Ok(None),
-            // The API gives such a job to no worker that runs scripts. An API of an older release may.
+            // The API does not give such a job to a worker that runs scripts, but an API of an older release may.
             None => Err(RunError::Host("this worker runs only scripts, and the job needs a container".to_owned())),
         }
     }
@@ -66,7 +66,7 @@ impl Task<'_> {
         }
     }
 
-    /// Starts the container and the reading of its output, with a second attempt as above.
+    /// Starts the container and the reading of its output, with a second attempt if the cause of a refusal may have passed.
     async fn start_twice(&self, id: &str, prepared: &Prepared) -> Result<Pump, RunError> {
         match self.start(id).await? {
             Ok(pump) => Ok(pump),
@@ -80,7 +80,7 @@ impl Task<'_> {
     async fn start(&self, id: &str) -> Result<Result<Pump, Fault>, RunError> {
         let frames = match self.host.engine.attach(id).await {
             Ok(frames) => frames,
-            // Some engines prepare the container for this call, so it fails for what would fail the start.
+            // Some engines prepare the container for this call, so it fails for the same causes as the start.
             Err(fault) => return Ok(Err(fault)),
         };
         let log = self.log.clone();
@@ -91,7 +91,7 @@ impl Task<'_> {
     /// Waits for the end of a container that an earlier worker process started.
     pub(super) async fn go_on(&self, id: &str) -> Result<Ended, RunError> {
         self.hide_given_secrets().await?;
-        // The image stays, because its container uses it.
+        // Nothing has to keep the image, because its container uses it.
         let pump = tokio::spawn(self.log.clone().resume(Arc::clone(&self.host.engine) as Arc<dyn Runs>, id.to_owned()));
         let age = self.host.engine.age(id).await.map_err(Fault::broken)?;
         let watch = self.host.engine.watch(&self.job).await;
@@ -148,7 +148,7 @@ impl Task<'_> {
         };
         engine.stop(id, self.host.stop_grace).await.map_err(Fault::broken)?;
         // Write the line after the stop, because a blocked log must not let the job continue. If no time was left at the beginning, an
-        // earlier worker stopped the container and most likely wrote the line. The result's message says it in any case.
+        // earlier worker stopped the container and most likely wrote the line. The result's message names the time limit in any case.
         if is_timed_out && !time_left.is_zero() {
             let line = format!("the job ran longer than {} and was stopped", protocol::format_duration(self.job.limit.time));
             self.log.error(Step::Running, line).await;

@@ -6,9 +6,9 @@
 //! Order: inputs and image, container, output to the log, outputs. Every step ends early when the job must stop. The caller removes the
 //! container on every path, after the outputs were read and the finish is safe.
 //!
-//! - `container`: a run from its creation to its end. `spec`, `command`, `environment`, `secrets`: what it gets.
-//! - `inputs`, `outputs`: the files of a job on this machine's disk. `files`: when the engine asks for them.
-//! - `log`: an output's bytes to lines, lines to numbered chunks, with back pressure. `stop`: tells a job to end early.
+//! - `container`: a run from its creation to its end. `spec`, `command`, `environment`, `secrets`: what the container gets.
+//! - `inputs`, `outputs`: the files of a job on this machine's disk. `files`: the calls with which the engine asks for them.
+//! - `log`: turns an output's bytes into lines and lines into numbered chunks, with back pressure. `stop`: tells a job to end early.
 //!
 //! # Invariants
 //!
@@ -59,7 +59,7 @@ pub(crate) struct Host {
     pub(crate) memory_bytes: u64,
     pub(crate) max_job_duration: Duration,
     pub(crate) stop_grace: Duration,
-    /// A job that writes to stderr has failed.
+    /// Whether a job that writes to stderr counts as failed.
     pub(crate) stderr_fails: bool,
     /// Secrets that jobs may ask for by name.
     pub(crate) secrets: Vec<SecretSource>,

@@ -47,7 +47,7 @@ impl Task<'_> {
                 .unwrap_or_else(|error| Err(io::Error::other(error)))
         };
         written.map_err(|error| RunError::Host(format!("writing secrets: {error}")))?;
-        // A value that a variable cannot contain is only in its file. The last newline of a file is not part of the value.
+        // A value that a variable cannot contain is only in the secret's file. The variable does not get the newline at the value's end.
         let text = |value: Vec<u8>| String::from_utf8(value).ok().filter(|text| !text.contains('\0'));
         let env = values.into_iter().filter_map(|(name, value)| Some((name, text(value)?)));
         let env = env.map(|(name, value)| {

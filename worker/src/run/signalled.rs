@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::RunError;
 use crate::engine::{Engine, RunEnd};
 
-/// `SIGTERM` and `SIGKILL`, as shells and engines count them.
+/// Exit codes after `SIGTERM` and `SIGKILL`, as shells and engines report them.
 const CODES: [i64; 2] = [143, 137];
 /// Time in which a stopping engine closes its socket, unless another container delays it.
 const WATCHED: Duration = Duration::from_secs(2);

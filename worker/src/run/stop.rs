@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-/// Tells one job to end early, and says whether its claim was revoked.
+/// Tells one job to end early, and records whether its claim was revoked.
 #[derive(Debug, Default)]
 pub(crate) struct StopSignal {
     token: CancellationToken,
@@ -25,7 +25,7 @@ impl StopSignal {
         self.token.cancel();
     }
 
-    /// The worker is sending its last message about the claim. The answer to that message says whether it came in time.
+    /// The worker is sending its last message about the claim. The answer to that message shows whether the message came in time.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::SeqCst);
     }

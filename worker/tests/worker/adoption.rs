@@ -1,4 +1,4 @@
-//! Jobs that outlive their worker: the worker is killed with SIGKILL, and another one starts in its data directory.
+//! Jobs that outlive their worker: the worker is killed with SIGKILL, and another one starts with the same data directory.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +35,7 @@ fn open_gate(worker: &TestWorker) {
 
 #[tokio::test]
 async fn a_job_outlives_its_worker_and_no_line_is_lost_or_doubled() {
-    // It pauses, because otherwise it would write faster than the engine can read its record, or more than a log may hold.
+    // The program pauses, because otherwise it would write faster than the engine can read its record, or more than a log may contain.
     let program = "i=0; while [ ! -e /job-cache/go ]; do i=$((i+1)); echo out $i; echo err $i >&2; \
                    [ $((i%10)) != 0 ] || usleep 10000; done; echo $i > /outputs/n; exit 7";
     let (api, folder, job) = killed(&script(program), "out 1000").await;
@@ -76,7 +76,7 @@ async fn what_a_job_writes_while_its_record_is_read_is_not_lost() {
     eventually("the flood's end", || cache.join("flooded").exists()).await;
     let worker = successor(&api, &folder).await;
     api.until("the log to go on", |heard| (heard.logs[&job].len() > 1).then_some(())).await;
-    // The engine is still busy with the flood.
+    // Lets the job end while the engine is still busy with the many lines.
     open_gate(&worker);
     let finish = api.finish_of(&job).await;
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(0)));

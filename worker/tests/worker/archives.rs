@@ -1,4 +1,4 @@
-//! Builds from archives: as common programs pack them, and as strangers do.
+//! Builds from archives: from those that common programs make, and from those that an attacker makes.
 
 use protocol::Step;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::builds::{dockerfile, failure, forget, lines_of, nonce, succeeded};
 use crate::contexts::{gzip, tar, zip};
 use crate::harness::{IMAGE, TestWorker};
 
-/// Builds from an archive in the API. Returns the output of the container.
+/// Builds from an archive that the API stores. Returns the output of the container.
 async fn said(worker: &TestWorker, archive: Vec<u8>, build: Value, command: &str) -> (String, String) {
     worker.api.with(|heard| heard.blobs.insert("packed".to_owned(), archive.into()));
     let mut build = build;
@@ -28,7 +28,7 @@ async fn a_context_of_one_folder_keeps_it_in_the_names() {
     assert!(names.contains("/x/app/main.py") && !told.contains("left out"), "{names}{told}");
     let (names, _) = said(&worker, archive, json!({ "dockerfile": text, "buildContext": "app" }), "find /x -type f").await;
     assert!(names.contains("/x/main.py"), "{names}");
-    // If the Dockerfile is in the folder, somebody else has put the folder around everything, and the log says that it is left out.
+    // If the folder contains the Dockerfile, the folder is only a wrapper around everything. The log says that the worker left it out.
     let archive = gzip(&tar(&[("app/Dockerfile", &text), ("app/main.py", "print(1)\n")]));
     let (names, told) = said(&worker, archive, json!({}), "find /x -type f").await;
     assert!(names.contains("/x/main.py") && told.contains("one folder \"app\" is left out"), "{names}{told}");
@@ -84,7 +84,7 @@ async fn archives_are_known_by_their_bytes_and_taken_with_or_without_a_folder_at
         let build = json!({ "context": context, "buildContext": folder });
         let (job, finish) = worker.run(&json!({ "build": build, "command": "ls -A /context" })).await;
         assert!(succeeded(&finish), "{name}: {:?}", finish.message);
-        // An empty folder may be sent or not.
+        // Some programs put an empty folder into the archive, and some do not.
         let listing = lines_of(&worker, &job, Step::Running);
         assert_eq!(listing.replace("a\n", ""), listed.replace("a\n", ""), "{name}");
         assert!(lines_of(&worker, &job, Step::Clone).contains(&format!("fetching {context}")));
@@ -181,7 +181,7 @@ async fn a_context_and_an_input_may_not_come_from_the_workers_own_network() {
         let message = worker.run(&definition).await.1.message.unwrap();
         assert!(message.contains("not public"), "{url}: {message}");
     }
-    // The API's own files may be on a private address, and the worker's owner may open its network.
+    // The API's own files may be at a private address, and the worker's owner may allow private addresses.
     worker.api.with(|heard| heard.redirects_downloads = Some(heard_elsewhere(&elsewhere)));
     let own = format!("{}/f/context", worker.api.url);
     let (job, finish) = worker.run(&json!({ "build": { "context": own }, "command": "true" })).await;

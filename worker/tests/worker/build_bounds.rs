@@ -1,4 +1,4 @@
-//! The limits of builds, and what an image and a Dockerfile of a stranger may name.
+//! The limits of builds, and which names a stranger's image and Dockerfile may contain.
 
 use protocol::Reason;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ async fn a_build_that_writes_more_than_it_may_in_one_step_or_in_many_is_stopped_
         assert!(message.contains("more than its limit of") && message.contains("24.0 MiB, and was stopped"), "{message}");
         assert_eq!(left_of(&nonce), (String::new(), String::new()));
     }
-    // Within its limit, a step may print the builder's words without an effect.
+    // Within the limit, a step may print the same words as the builder, without an effect.
     let nonce = nonce();
     let said = format!("{}; echo ' ---> Running in 0123456789ab'; echo ' ---> aaaaaaaaaaaa'; sleep 1", fill(5));
     let (job, finish) = worker.run(&json!({ "build": { "dockerfile": dockerfile(&nonce, &said) }, "command": "true" })).await;
@@ -63,7 +63,7 @@ async fn a_stranger_names_no_registry_of_the_workers_network_unless_its_owner_di
     }
     let message = refusal(&worker, &json!({ "build": { "dockerfile": "FROM scratch\nADD http://10.0.0.1/x /x" } })).await;
     assert!(message.contains("does not fetch URLs for ADD"), "{message}");
-    // The engine tries the address itself and finds no server.
+    // The engine tries this address itself and finds no server there.
     for definition in
         [json!({ "image": "127.0.0.1:1/x", "command": "true" }), json!({ "build": { "dockerfile": "FROM 127.0.0.1:1/x" } })]
     {

@@ -1,4 +1,4 @@
-//! Builds from a Dockerfile's text, and where built images are kept.
+//! Builds from the text of a Dockerfile, and where built images are kept.
 
 use protocol::{FinishRequest, Reason, Step};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ pub(crate) fn nonce() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// A Dockerfile whose layers and containers have a label from the first step on.
+/// A Dockerfile whose layers and containers have a label, because its first step sets one.
 pub(crate) fn dockerfile(nonce: &str, rest: &str) -> String {
     format!("FROM {IMAGE}\nLABEL asman.test={nonce}\n{rest}\n")
 }
@@ -37,7 +37,7 @@ pub(crate) fn lines_of(worker: &TestWorker, job: &str, step: Step) -> String {
     })
 }
 
-/// Whether the build log says only this.
+/// Whether the only line of the build log says that the image was built before.
 fn was_built_before(worker: &TestWorker, job: &str) -> bool {
     let said = lines_of(worker, job, Step::Build);
     said.starts_with("asman/build:") && said.ends_with(" was built before\n") && said.lines().count() == 1
@@ -166,7 +166,7 @@ async fn a_built_image_is_kept_in_the_owners_registry_and_fetched_from_there() {
     assert!(succeeded(&finish) && lines_of(&worker, &again, Step::Build).is_empty(), "{}", worker.api.text(&again, true));
     assert!(lines_of(&worker, &again, Step::Running).contains("kept"));
     assert_eq!(docker(&["images", "-q", &prefix]), "", "only the key's own name stays");
-    // A registry that is gone causes a log line, and the job still runs.
+    // When the registry has gone, the log says so in one line, and the job still runs.
     drop(registry);
     remove_image(&built).await;
     let (third, finish) = worker.run(&definition).await;
@@ -181,7 +181,7 @@ async fn an_owner_can_turn_builds_off() {
     let worker = TestWorker::start_with(|config| config.images.no_build = true).await;
     let message = failure(&worker, json!({ "dockerfile": format!("FROM {IMAGE}") })).await;
     assert!(message.contains("turned builds off"), "{message}");
-    // Some clients send an empty block beside an image.
+    // Some clients send an empty `build` together with an image.
     let definition = json!({ "image": IMAGE, "build": {}, "command": "echo runs" });
     let (job, finish) = worker.run(&definition).await;
     assert!(succeeded(&finish) && worker.api.text(&job, false) == "runs\n");

@@ -30,7 +30,7 @@ async fn a_shell_as_the_entrypoint_gets_its_script_whole() {
         });
         let (job, finish) = worker.run(&definition).await;
         assert_eq!(finish.result.status_code, Some(0), "{command}");
-        // The last line becomes two words, and the shell takes the first as its script.
+        // In the last case the command becomes two words, and the shell takes the first one, `echo`, as its script.
         assert_eq!(worker.api.text(&job, false).trim_end_matches('\n'), said.trim_end_matches('\n'), "{command}");
     }
     worker.drain().await;

@@ -18,7 +18,7 @@ fn with_input(text: &str, reference: &Value) -> Value {
     definition
 }
 
-/// The test's own servers are on this machine.
+/// Starts a worker that may use private addresses, because the test's own servers are on this machine.
 async fn start() -> TestWorker {
     TestWorker::start_with(|config| config.allow_private_urls = true).await
 }
@@ -75,7 +75,7 @@ async fn a_file_of_the_queue_is_found_whatever_address_its_url_has() {
     let worker = start().await;
     let key = sha256_hex(b"uploaded by a browser");
     worker.api.with(|heard| heard.blobs.insert(key.clone(), "uploaded by a browser".into()));
-    // Nothing listens there, like the localhost of a browser on another machine.
+    // Nothing listens at this address, as at the localhost of a browser on another machine.
     let url = format!("http://127.0.0.1:1/f/{key}");
     let (job, finish) = worker.run(&with_input("cat /inputs/a", &json!({ "type": "url", "value": url, "hash": key }))).await;
     assert_eq!((finish.reason, worker.api.text(&job, false).as_str()), (Reason::Success, "uploaded by a browser\n"));

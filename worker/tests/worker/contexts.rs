@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-/// A tar of files. The text `-> target` makes a symbolic link.
+/// A tar of files. A file with the text `-> target` becomes a symbolic link.
 pub(crate) fn tar(files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, text) in files {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
-        // Exactly the given names: the crate's own functions refuse names that an attacker would use.
+        // Writes exactly the given name: the crate's own functions refuse names that an attacker would use.
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
         if let Some(target) = text.strip_prefix("-> ") {
             header.set_entry_type(tar::EntryType::Symlink);
@@ -53,14 +53,14 @@ pub(crate) fn zip(files: &[(&str, &str)]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// A repository with a working tree to commit from.
+/// A repository with a working tree in which commits are made.
 pub(crate) struct Repository {
     tree: PathBuf,
     bare: PathBuf,
 }
 
 impl Repository {
-    /// Writes files, commits them and publishes the branch that is checked out.
+    /// Writes files, commits them, and publishes the current branch.
     pub(crate) fn commit(&self, files: &[(&str, &str)]) -> String {
         for (name, text) in files {
             let path = self.tree.join(name);
@@ -83,7 +83,7 @@ impl Repository {
         git_in(&self.tree, arguments)
     }
 
-    /// Publishes the commit that is checked out under any ref.
+    /// Publishes the current commit under any ref.
     pub(crate) fn publish_as(&self, name: &str) {
         self.git(&["push", "--quiet", "--force", self.bare.to_str().unwrap(), &format!("HEAD:{name}")]);
     }
@@ -112,7 +112,7 @@ struct Served {
     paths: Arc<Mutex<Vec<String>>>,
 }
 
-/// Repositories at `/smart/<name>`, `/old/<name>` (the protocol of plain files) and `/private/<name>` (only with [`LOGIN`]).
+/// Serves repositories at `/smart/<name>`, `/old/<name>` (the protocol of plain files) and `/private/<name>` (only with [`LOGIN`]).
 pub(crate) struct GitServer {
     pub(crate) url: String,
     folder: TempDir,
@@ -144,7 +144,7 @@ impl GitServer {
         Repository { tree, bare }
     }
 
-    /// Puts a file into the storage of large files. Returns its pointer for a repository.
+    /// Puts a file into the storage of large files. Returns the pointer to it that a repository contains.
     pub(crate) fn keep_large(&self, bytes: &[u8]) -> String {
         let oid = protocol::sha256_hex(bytes);
         self.served.large.lock().unwrap().insert(oid.clone(), bytes.to_vec());

@@ -1,4 +1,4 @@
-//! The machine's disk: what is removed when it is full, what stays, and no claims without room.
+//! The machine's disk: what a worker removes when it is full, what stays, and that the worker claims nothing without free space.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,11 +11,11 @@ use crate::harness::{IMAGE, TestWorker, docker, ensure_image, eventually, names_
 use crate::registry::Registry;
 use crate::start::refused;
 
-/// Settings with frequent checks, which do not remove build cache of others.
+/// Settings with frequent checks. With them, the worker does not remove the build cache of others.
 fn watchful(config: &mut Config) {
     config.disk.check_every = "100ms".parse().unwrap();
     config.disk.build_cache_min_age = "720h".parse().unwrap();
-    // The disk of this machine may be in any state.
+    // With these marks, the test does not depend on how full the disk of this machine is.
     (config.disk.disk_high, config.disk.disk_low) = (Mark::Used(100.0), Mark::Used(100.0));
 }
 
@@ -35,7 +35,7 @@ async fn a_full_disk_costs_the_images_that_jobs_pulled_and_no_others() {
     }
     let worker = TestWorker::start_with(|config| {
         watchful(config);
-        // Every disk is fuller than this.
+        // With these marks, every disk counts as too full.
         (config.disk.disk_high, config.disk.disk_low) = (Mark::Used(0.0), Mark::Used(0.0));
         config.disk.image_min_age = "0s".parse().unwrap();
     })

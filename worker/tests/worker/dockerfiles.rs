@@ -129,7 +129,7 @@ async fn a_step_of_buildkit_reaches_what_a_job_may_reach_and_other_containers_lo
     let text = dockerfile(&nonce(), &format!("RUN --mount=type=cache,target=/c <<\"EOF\"\n{script}\nsleep 2\nEOF"));
     let job = worker.api.submit(&json!({ "build": { "dockerfile": text }, "command": "true" }));
     worker.api.until_logged(&job, &format!("{public} open")).await;
-    // The rules do not apply to another container on the same bridge.
+    // The rules do not apply to another container on the same bridge, so it reaches the address.
     let reached = docker(&["exec", &beside, "sh", "-c", &probe(&[format!("{}:80", crate::world::GUARDED[1])])]);
     assert!(reached.contains("open"), "{reached}");
     let finish = worker.api.finish_of(&job).await;
@@ -140,7 +140,7 @@ async fn a_step_of_buildkit_reaches_what_a_job_may_reach_and_other_containers_lo
     }
     forget(&worker, &job).await;
     docker(&["kill", &beside]);
-    // Only this worker's rules, because another test may be building at the same time.
+    // Looks only for this worker's rules, because another test may be building at the same time.
     let label = data_label(&worker.data());
     worker.drain().await;
     assert!(!rules_by("iptables", &label).contains("ASMANB-"), "the rules went with the build");

@@ -95,7 +95,7 @@ async fn what_cannot_start_is_an_error_in_dockers_words() {
         assert!(message.contains(words), "the engine's words: {message}");
         assert!(worker.api.text(&job, true).contains(words));
     }
-    // A program that a shell does not find is a normal result of the shell.
+    // A shell that does not find a program ends with an exit code of its own, so the result is a normal one.
     let (_, finish) = worker.run(&script("no-such-program")).await;
     assert_eq!((finish.reason, finish.result.status_code), (Reason::Success, Some(127)));
     worker.drain().await;

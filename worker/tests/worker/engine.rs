@@ -1,6 +1,6 @@
-//! An engine that does not answer, or goes away.
+//! An engine that does not answer, or stops.
 //!
-//! The engine's address comes from the environment, so each test runs again in a process with its own socket as `DOCKER_HOST`.
+//! The engine's address comes from the environment, so each test runs itself again in a process whose `DOCKER_HOST` is its own socket.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +18,7 @@ use crate::harness::{TestWorker, script};
 use crate::life::{free_address, until_state};
 use crate::tampering::{self, Tamper};
 
-/// Runs an ignored test of this file with its own socket as the engine.
+/// Runs an ignored test of this file in a process whose engine is at the test's own socket.
 pub(crate) fn run_apart(test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let socket = format!("unix://{}", folder.path().join("engine.sock").display());
@@ -32,7 +32,7 @@ pub(crate) fn socket() -> PathBuf {
     PathBuf::from(std::env::var("DOCKER_HOST").unwrap().strip_prefix("unix://").unwrap())
 }
 
-/// Passes everything on to the real engine until it is dropped.
+/// Passes everything to the real engine until it is dropped.
 struct Proxy {
     task: tokio::task::JoinHandle<()>,
 }
@@ -117,7 +117,7 @@ fn a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told() {
     run_apart("engine::gpus");
 }
 
-/// This needs no gpu: the test checks the requests, and the real engine is not asked for gpus.
+/// This test needs no GPU: it checks the requests, and the real engine does not get the part about GPUs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by a_job_with_gpus_is_given_its_own_by_the_names_that_the_worker_was_told"]
 async fn gpus() {
@@ -188,7 +188,7 @@ impl Drop for Engine {
     }
 }
 
-/// Removes what a killed engine leaves, because a new engine would wait for it.
+/// Ends the containerd that a killed engine leaves, because a new engine would wait for it.
 fn end_containerd(folder: &Path) {
     let Ok(text) = std::fs::read_to_string(folder.join("exec/containerd/containerd.pid")) else { return };
     let pid = Pid::from_raw(text.trim().parse().unwrap()).unwrap();
@@ -231,7 +231,7 @@ async fn restarting() {
     engine.end(Signal::TERM).await;
 }
 
-/// A program that ends itself by a signal has a normal result.
+/// A program that ends itself with a signal has a normal result.
 #[tokio::test]
 async fn a_program_that_kills_itself_has_a_result() {
     let worker = TestWorker::start().await;

@@ -1,4 +1,4 @@
-//! Engines that refuse what every job needs, or say nothing for long.
+//! Engines that refuse something that every job needs, or do not answer for a long time.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::harness::{TestWorker, script};
 use crate::life::{free_address, until_state};
 use crate::tampering::{self, Tamper};
 
-/// Passes every request on to the real engine, except requests to this path with this text, which get this answer.
+/// Passes every request to the real engine, except requests to `path` that contain `holds`: these get the answer `said`.
 fn play(path: &'static str, holds: &'static str, said: &'static str) -> tokio::task::JoinHandle<()> {
     let listener = UnixListener::bind(socket()).unwrap();
     tokio::spawn(async move {
@@ -79,7 +79,7 @@ async fn refusing() {
     let next = worker.api.submit(&script("true"));
     assert_eq!(until_state(address, "waiting").await["jobs"], 0);
     worker.api.with(|heard| assert_eq!(heard.claims.len(), n_claims));
-    // The engine works again, and the job that waited runs. It was not claimed before.
+    // The engine works again, so the worker claims and runs the job that waited. It did not claim it before.
     engine.now(Tamper::Nothing);
     assert!(succeeded(&worker.api.finish_of(&next).await));
     worker.drain().await;

@@ -1,4 +1,4 @@
-//! Tests for every executor: the same scripts in containers and as processes of this machine.
+//! Tests of every executor: the same scripts run in containers and as processes of this machine.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -33,7 +33,7 @@ on_each_executor!(
     what_cannot_start_is_the_jobs_fault,
 );
 
-/// A folder of scripts with a shell in it, so that both executors run the same command lines.
+/// Sets the executor, and a folder of scripts that contains a shell, so that both executors run the same command lines.
 fn choose(config: &mut Config, kind: ExecutorKind) {
     config.executor = kind;
     if kind == ExecutorKind::Process {
@@ -49,7 +49,7 @@ fn choose(config: &mut Config, kind: ExecutorKind) {
     }
 }
 
-/// What names a script, and what names an image.
+/// The image of a job: an image for containers, and a word that has no meaning for processes.
 fn image(kind: ExecutorKind) -> &'static str {
     if kind == ExecutorKind::Process { "none" } else { IMAGE }
 }
@@ -118,7 +118,7 @@ async fn a_cancelled_job_ends_with_all_its_processes(kind: ExecutorKind) {
     worker.api.until_logged(&job, "up").await;
     worker.api.with(|heard| heard.claims.clear());
     worker.api.cancel(&job);
-    // Its share of the machine is free when all its processes have ended.
+    // The job's share of the machine becomes free when all its processes have ended.
     let whole = |heard: &mut Heard| heard.claims.last().is_some_and(|claim| claim.free.cpus > 1.5).then_some(());
     worker.api.until("a claim with all that the worker has", whole).await;
     let beat = worker.data().join("cache").join(worker.config.queue.qid().to_string()).join("beat");

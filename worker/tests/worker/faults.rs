@@ -1,4 +1,4 @@
-//! Whose fault a failure is: registries that fail for a while, and words of a stranger that prove nothing.
+//! Whose fault a failure is: registries that fail for a while, and words of a stranger, which prove nothing.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ enum Failure {
     Eof,
 }
 
-/// A registry behind a proxy that fails some requests for a manifest, then passes all on.
+/// A registry behind a proxy that fails some requests for a manifest and then passes on all requests.
 struct Flaky {
     address: String,
     failures: Arc<Mutex<VecDeque<Failure>>>,
@@ -43,7 +43,7 @@ impl Flaky {
         Self { address, failures, registry }
     }
 
-    /// Pushes the test's image, which the proxy does not disturb.
+    /// Pushes the test's image directly to the registry, not through the proxy.
     fn hold(&self, name: &str) -> String {
         let image = format!("{}/{name}:v1", self.registry.address);
         docker(&["tag", IMAGE, &image]);
@@ -61,7 +61,7 @@ impl Flaky {
 async fn answer(mut client: TcpStream, behind: String, failures: Arc<Mutex<VecDeque<Failure>>>) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        // An engine that begins with TLS gets an error at once.
+        // An engine that tries TLS first gets an error at once.
         if client.read_buf(&mut head).await? == 0 || head.starts_with(&[0x16]) {
             return Ok(());
         }
@@ -160,7 +160,7 @@ async fn a_base_that_the_registry_does_not_know_is_the_jobs_fault() {
     worker.drain().await;
 }
 
-/// Every phrase of an engine about its own faults, in every member that an author can write.
+/// Every phrase with which an engine reports its own faults, in every member that the author of a job can write.
 #[tokio::test]
 async fn a_strangers_words_are_not_taken_for_the_engines_trouble() {
     let worker = TestWorker::start().await;
@@ -168,7 +168,7 @@ async fn a_strangers_words_are_not_taken_for_the_engines_trouble() {
         let workdir = json!({ "image": IMAGE, "command": "true", "workdir": words });
         let finish = outcome(&worker, &workdir).await.expect("an end");
         assert_error(&finish, "container-refused", EndFault::Job);
-        // Podman's runtime does not repeat the folder.
+        // The message of Podman's runtime does not contain the folder.
         assert!(finish.message.unwrap().contains(if is_podman() { "Cwd must be an absolute path" } else { words }));
         let build = json!({ "build": { "dockerfile": format!("FROM {IMAGE}\nARG A\nRUN echo {words}; false"), "buildArgs": [format!("A={words}")] }, "command": "true" });
         let finish = outcome(&worker, &build).await.expect("an end");
@@ -179,7 +179,7 @@ async fn a_strangers_words_are_not_taken_for_the_engines_trouble() {
     let entrypoint = json!({ "image": IMAGE, "entrypoint": "'no space left on device'", "env": { "A": "dial unix" } });
     let finish = outcome(&worker, &entrypoint).await.expect("an end");
     assert_error(&finish, "command-not-found", EndFault::Job);
-    // The worker has never paused.
+    // The worker has not paused, so the next job runs.
     assert!(succeeded(&worker.run(&script("true")).await.1));
     worker.drain().await;
 }

@@ -1,4 +1,4 @@
-//! A worker with its own data directory, an image to run, and checks of what the worker leaves.
+//! A worker with its own data directory, an image to run, and checks of what the worker leaves behind.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,12 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Whether the tests run on Podman, which has other words for the same things.
+/// Whether the tests run on Podman, whose messages have other words for the same things.
 pub(crate) fn is_podman() -> bool {
     docker(&["version", "--format", "{{range .Server.Components}}{{.Name}}{{end}}"]).contains("Podman")
 }
 
-/// Removes an image's name as soon as no container uses it, because a finish comes before the removal of its container.
+/// Removes an image's name as soon as no container uses the image: a job's finish comes before its container is removed.
 pub(crate) async fn remove_image(image: &str) {
     eventually("an image that no container uses", || {
         let output = Command::new("docker").args(["rmi", image]).output().unwrap();
@@ -47,7 +47,7 @@ pub(crate) async fn ensure_image() {
     worker::import_image(IMAGE, rootfs("")).await.unwrap();
 }
 
-/// Busybox, and a file `/mark` that makes images differ.
+/// A file system with busybox, and with a file `/mark` that makes images differ.
 pub(crate) fn rootfs(mark: &str) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     tar.append_path_with_name("/bin/busybox", "bin/busybox").unwrap();
@@ -68,7 +68,7 @@ pub(crate) fn rootfs(mark: &str) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// Checks again and again, because there is no notification of changes of an engine or a disk.
+/// Checks again and again, because engines and disks do not notify of changes.
 pub(crate) async fn eventually(what: &str, mut look: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !look() {
@@ -106,7 +106,7 @@ impl Victim {
         Self { process: command.stdout(Stdio::null()).spawn().unwrap() }
     }
 
-    /// Kills it with SIGKILL.
+    /// Kills the worker with SIGKILL.
     pub(crate) fn kill(self) {
         drop(self);
     }
@@ -163,12 +163,12 @@ impl TestWorker {
         self.config.data_directory.clone().unwrap()
     }
 
-    /// Whether it has ended.
+    /// Whether the worker has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.task.is_finished()
     }
 
-    /// Runs one job to its finish.
+    /// Runs one job until the API gets its finish.
     pub(crate) async fn run(&self, definition: &Value) -> (String, FinishRequest) {
         let job = self.api.submit(definition);
         let finish = self.api.finish_of(&job).await;
@@ -193,19 +193,19 @@ impl TestWorker {
         self.end().await
     }
 
-    /// Ends the worker like a crash, so that it cleans up nothing.
+    /// Ends the worker as a crash does: it cleans up nothing.
     pub(crate) async fn crash(self) -> TempDir {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
         self.folder
     }
 
-    /// Waits for an end that is a failure.
+    /// Waits for the end of the worker, which must be a failure. Returns the error.
     pub(crate) async fn failure(self) -> Error {
         self.task.await.unwrap().unwrap_err()
     }
 
-    /// Waits for the end, checks that nothing is left, and returns the data directory for another worker.
+    /// Waits for the end, checks that nothing is left behind, and returns the data directory for another worker.
     pub(crate) async fn end(self) -> TempDir {
         self.task.await.unwrap().unwrap();
         let data = self.config.data_directory.unwrap();
@@ -218,7 +218,7 @@ impl TestWorker {
     }
 }
 
-/// The label value of a data directory, as the worker makes it.
+/// The label value for a data directory, computed as the worker does.
 pub(crate) fn data_label(data: &Path) -> String {
     let path = data.canonicalize().unwrap();
     protocol::sha256_hex(path.to_str().unwrap().as_bytes())[..32].to_owned()
@@ -228,12 +228,12 @@ pub(crate) fn containers_of(data: &Path) -> String {
     docker(&["ps", "-aq", "--filter", &format!("label=asman.data={}", data_label(data))])
 }
 
-/// Sandboxes for the worker's jobs.
+/// Ids of the sandboxes that a worker has made for its jobs.
 pub(crate) fn sandboxes_of(data: &Path) -> String {
     docker(&["ps", "-aq", "--no-trunc", "--filter", &format!("label=asman.sandbox={}", data_label(data))])
 }
 
-/// Whether a container runs. A container that was removed does not run.
+/// Whether a container runs. False for a container that was removed.
 fn is_running(id: &str) -> bool {
     let output = Command::new("docker").args(["inspect", "--format", "{{.State.Running}}", id]).output().unwrap();
     output.stdout == b"true\n"
@@ -259,17 +259,17 @@ pub(crate) fn networks_labelled(label: &str) -> String {
     docker(&["network", "ls", "-q", "--filter", &format!("label=asman.data={label}")])
 }
 
-/// Rules of the packet filter that a worker made for IPv4.
+/// The worker's rules for IPv4 in the packet filter.
 pub(crate) fn rules_of(data: &Path) -> String {
     rules_by("iptables", &data_label(data))
 }
 
 pub(crate) fn rules_by(program: &str, label: &str) -> String {
-    // Without the program, or without the right to use it, a worker has no rules.
+    // If the program is missing, or the user may not use it, a worker has no rules.
     let Ok(output) = Command::new(program).args(["-w", "-S"]).output() else { return String::new() };
     let id = &label[..12];
     let rules = String::from_utf8(output.stdout).unwrap();
-    // Ignore rules that Podman's plugin leaves of removed networks.
+    // Ignores the rules that Podman's plugin leaves of removed networks.
     let is_ours = |rule: &&str| rule.contains(id) && !rule.contains("CNI firewall plugin");
     rules.lines().filter(is_ours).collect::<Vec<_>>().join("\n")
 }

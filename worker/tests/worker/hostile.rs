@@ -1,4 +1,4 @@
-//! Jobs that take too much: each ends with a result that says what happened, and the jobs beside it run on.
+//! Jobs that use too much: each ends with a result that says what happened, and the jobs beside it continue.
 
 use protocol::{FinishRequest, Reason};
 use serde_json::json;
@@ -49,7 +49,7 @@ async fn a_job_that_fills_its_cache_is_stopped_and_the_next_one_is_not() {
     let (worker, finish) = filler("40m", "dd if=/dev/zero of=/job-cache/x bs=44M count=1; sleep 600").await;
     let message = sentence(&finish);
     assert!(message.contains("volumes 0.0 MiB, cache ") && !message.contains("cache 0.0"), "{message}");
-    // Older files in the cache do not count for the next job.
+    // Files that an earlier job left in the cache do not count for the next job.
     assert_eq!(worker.run(&script("sleep 1.5; ls -l /job-cache/x")).await.1.reason, Reason::Success);
     worker.drain().await;
 }
@@ -71,7 +71,7 @@ async fn the_job_that_fills_a_small_disk_is_stopped_and_its_neighbour_is_not() {
     let disk = SmallDisk::mount();
     let worker = TestWorker::start_with(|config| {
         config.data_directory = Some(disk.0.path().join("data"));
-        // Otherwise the worker would claim no job on such a small disk.
+        // With a reserve, the worker would claim no job on such a small disk.
         config.disk.disk_reserve = 0;
     })
     .await;

@@ -9,7 +9,7 @@ use crate::registry::Registry;
 #[tokio::test]
 async fn a_pull_that_fails_gives_the_registrys_words() {
     let worker = TestWorker::start_with(|config| config.images.retry_for = Some("2s".parse().unwrap())).await;
-    // Nothing listens there.
+    // Nothing listens at this address.
     let job = worker.api.submit(&json!({ "image": "127.0.0.1:1/none:v1", "command": "true" }));
     let release = worker.api.release_of(&job).await;
     assert_eq!((release.code.as_deref(), release.fault), (Some("pull-failed"), Some(EndFault::Network)));
@@ -24,7 +24,7 @@ async fn a_pull_that_fails_gives_the_registrys_words() {
     worker.drain().await;
 }
 
-/// An image that a registry has and the engine does not have.
+/// Pushes an image to the registry and removes it from the engine. Returns its name.
 async fn pushed(registry: &Registry) -> String {
     ensure_image().await;
     let image = format!("{}/busy:v1", registry.address);
@@ -66,7 +66,7 @@ async fn a_tag_that_is_not_there_is_a_job_error() {
     worker.drain().await;
 }
 
-/// Names an existing image in a list that says that it is for a platform that no machine here has.
+/// Puts an existing image into a list that claims a platform that no machine here has.
 async fn list_for_another_platform(registry: &str, name: &str) {
     let (http, url) = (reqwest::Client::new(), format!("http://{registry}/v2/{name}/manifests"));
     let (single, list) =

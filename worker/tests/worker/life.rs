@@ -1,4 +1,4 @@
-//! When a worker ends by itself, and what it reports until then.
+//! When a worker ends by itself, and what it reports before that.
 
 use std::net::SocketAddr;
 
@@ -24,7 +24,7 @@ async fn health(address: SocketAddr) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Asks until the worker has this state.
+/// Asks for the worker's health until it has this state. Returns the answer.
 pub(crate) async fn until_state(address: SocketAddr, state: &str) -> Value {
     let deadline = tokio::time::Instant::now() + crate::api::DEADLINE;
     loop {

@@ -34,7 +34,7 @@ async fn room_that_comes_free_is_offered_at_once() {
     let cache = worker.data().join("cache").join(worker.config.queue.qid().to_string());
     std::fs::write(cache.join("go"), "").unwrap();
     worker.api.finish_of(&job).await;
-    // The waiting claim is dropped long before its 30 s are over.
+    // The worker drops the waiting claim long before its 30 s are over.
     let whole = |heard: &mut Heard| heard.claims.last().is_some_and(|claim| claim.free.cpus > 1.5).then_some(());
     worker.api.until("a claim with all", whole).await;
     worker.drain().await;
@@ -63,7 +63,7 @@ async fn a_finish_waits_for_the_api_and_stays_in_the_heartbeat() {
     std::fs::write(cache.join("go"), "").unwrap();
     let tried = format!("/q/test%20queue/j/{job}/finish");
     worker.api.until("a finish that is refused", |heard| heard.paths.contains(&tried).then_some(())).await;
-    // It has its own name only when it is complete.
+    // The file gets its final name only when it is complete.
     let is_kept = || names_in(&worker.data().join("spool")).iter().any(|name| !name.ends_with("new"));
     eventually("a finish on disk", is_kept).await;
     worker.api.with(|heard| {
@@ -101,7 +101,7 @@ async fn a_finish_that_outlives_its_worker_is_sent_by_the_next_one_first() {
     assert_eq!(api.finish_of(&job).await.result.status_code, Some(6));
     api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     api.with(|heard| {
-        // The first request may be the introduction. The last one asks for jobs.
+        // The first claim request may only introduce the worker. The last one asks for jobs.
         let finish = heard.paths.iter().position(|path| path.ends_with("/finish")).unwrap();
         let claim = heard.paths.iter().rposition(|path| path.ends_with("/claim")).unwrap();
         assert!(finish < claim, "{:?}", heard.paths);

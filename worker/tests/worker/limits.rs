@@ -1,4 +1,4 @@
-//! The limits of a job, as the engine got them.
+//! The limits of a job, as the engine received them.
 
 use std::time::Duration;
 

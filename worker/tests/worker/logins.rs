@@ -14,7 +14,7 @@ use crate::builds::{dockerfile, forget, nonce, succeeded};
 use crate::harness::{IMAGE, TestWorker, docker, ensure_image};
 use crate::registry::{REGISTRY_LOGIN, Registry};
 
-/// Pushes the test's image to a private registry and removes it here.
+/// Pushes the test's image to a private registry and removes it from this machine's engine.
 fn publish(registry: &Registry) -> String {
     let image = format!("{}/private:v1", registry.address);
     let folder = auths(&registry.address);
@@ -24,7 +24,7 @@ fn publish(registry: &Registry) -> String {
     image
 }
 
-/// The file of `docker login` without a program for logins.
+/// The file that `docker login` writes if there is no program that keeps logins.
 fn auths(registry: &str) -> TempDir {
     let (user, password) = REGISTRY_LOGIN;
     let auth = STANDARD.encode(format!("{user}:{password}"));
@@ -37,7 +37,7 @@ fn settings(json: &str) -> TempDir {
     folder
 }
 
-/// A program that stores the login, in the PATH of the processes that this process starts.
+/// Makes a program that keeps the login, in the PATH of the processes that this process starts.
 fn keeper(folder: &Path, registry: &str) {
     let (user, password) = REGISTRY_LOGIN;
     let program = folder.join("docker-credential-asman-test");
@@ -58,7 +58,7 @@ async fn worker_with(folder: &TempDir, change: impl FnOnce(&mut worker::Config))
     .await
 }
 
-/// Runs a job with an image that needs the login.
+/// Runs a job whose image can be pulled only with the login.
 async fn runs(worker: &TestWorker, image: &str) {
     let (job, finish) = worker.run(&json!({ "image": image, "command": "echo opened" })).await;
     assert!(succeeded(&finish), "{:?}", finish.message);
@@ -87,7 +87,7 @@ async fn the_owners_login_opens_private_images_for_the_owners_jobs_and_builds() 
 /// A Dockerfile for the classic builder, and one that only `BuildKit` can build.
 const STEPS: [&str; 2] = ["RUN echo made > /made", "RUN --mount=type=tmpfs,target=/t echo made > /made"];
 
-/// Builds an image from a base that needs the login. Returns the job and the image's name.
+/// Builds an image whose base can be pulled only with the login. Returns the job and the image's name.
 async fn builds_from(worker: &TestWorker, image: &str, step: &str) -> (String, String) {
     let text = dockerfile(&nonce(), step).replace(IMAGE, image);
     let (job, finish) = worker.run(&json!({ "build": { "dockerfile": text }, "command": "cat /made" })).await;
@@ -108,7 +108,7 @@ async fn a_login_that_a_program_keeps_is_asked_for_there() {
     let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
     let one = json!({ "credHelpers": { registry.address.as_str(): "asman-test" } }).to_string();
     let all = json!({ "auths": { registry.address.as_str(): {} }, "credsStore": "asman-test" }).to_string();
-    // The PATH belongs to the process, so each case runs in a separate process.
+    // PATH is a variable of the whole process, so each case runs in a separate process.
     for json in [one, all] {
         let folder = settings(&json);
         let mut command = Command::new(std::env::current_exe().unwrap());

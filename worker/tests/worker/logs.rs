@@ -49,7 +49,7 @@ async fn a_chunk_whose_answer_is_lost_is_not_doubled() {
 #[tokio::test]
 async fn a_log_over_its_bound_keeps_its_beginning_and_its_end() {
     let worker = TestWorker::start().await;
-    // Lines of 1 KiB, numbered; then the reason why it failed.
+    // The output: numbered lines of 1 KiB, and then the reason for the failure.
     let program = r#"BEGIN { for (i = 0; i < 20000; i++) printf "%-1023d\n", i }"#;
     let (job, finish) = worker.run(&script(&format!("awk '{program}'; echo 'the reason is here' >&2; exit 4"))).await;
     assert_eq!(finish.result.status_code, Some(4));
@@ -61,7 +61,7 @@ async fn a_log_over_its_bound_keeps_its_beginning_and_its_end() {
     let n_left_out = 20_001 - head - tail.len();
     let bytes = n_left_out * 1024;
     assert_eq!(lines[head + 1], format!("{n_left_out} lines ({bytes} bytes) of the log are left out here"));
-    // The streams are two pipes, so their order at the very end is the engine's.
+    // The two streams are two pipes, so the engine decides about the order of their last lines.
     assert!(tail.len() == 2048 && tail.iter().any(|line| line == "the reason is here"), "{}", tail.len());
     assert!(tail.iter().any(|line| line == "19999"));
     worker.drain().await;

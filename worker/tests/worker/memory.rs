@@ -39,7 +39,7 @@ async fn outputs_of(mebibytes: u64) {
     let finish = api.finish_of(&job).await;
     assert_eq!((finish.reason, finish.result.outputs.len()), (Reason::Success, 2002), "{:?}", finish.message);
     assert_eq!(api.with(|heard| heard.uploaded_bytes), 2 * half * 1024 * 1024 + 4);
-    // Its input is closed, so it ends and reports how much memory it used.
+    // Its stdin is closed now, so the process ends and prints how much memory it used.
     let output = tokio::task::spawn_blocking(|| process.wait_with_output().unwrap()).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let peak: u64 =

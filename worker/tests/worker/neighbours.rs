@@ -1,11 +1,11 @@
-//! Workers that start beside others that they cannot see. They change nothing of a live worker.
+//! Workers that start beside other workers that they cannot see. They must not change anything of a live worker.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::harness::{TestWorker, eventually, networks_of, ready_sandboxes, rules_of, sandboxes_of, script};
 
-/// Runs an ignored test of this program after some shell commands, in which `$test` is the program, and maybe inside another command.
+/// Runs an ignored test of this program as `$test` after the shell commands `before`; with `within`, inside another command.
 pub(crate) fn test_command(name: &str, before: &str, within: Option<&[&str]>, temporary: &Path) -> Command {
     let line = format!("{before} $test --exact {name} --ignored --nocapture");
     let words: Vec<_> = within.unwrap_or_default().iter().copied().chain(["sh", "-c", &line]).collect();
@@ -15,7 +15,7 @@ pub(crate) fn test_command(name: &str, before: &str, within: Option<&[&str]>, te
     command
 }
 
-/// Waits for the end of another worker, and checks the objects of the first worker again and again.
+/// Waits for the end of another worker, and meanwhile checks that the objects of the first worker stay unchanged.
 pub(crate) async fn until_ended(mut child: Child, data: &Path, before: &[String; 3]) -> Output {
     eventually("the end of a worker", || {
         assert_eq!(&belongings(data), before);
@@ -55,7 +55,7 @@ async fn without_rights() {
     let (job, finish) = worker.run(&script(text)).await;
     assert_eq!(finish.reason, protocol::Reason::Success, "{:?} {}", finish.message, worker.api.text(&job, true));
     assert_eq!(finish.result.outputs.keys().collect::<Vec<_>>(), ["big", "d/e/f"], "{}", worker.api.text(&job, true));
-    // A job that fails before its outputs are read leaves nothing either. Rights of other jobs' files in the cache stay.
+    // A job that fails before its outputs are read also leaves nothing. The rights of other jobs' files in the cache do not change.
     let (job, finish) =
         worker.run(&script("mkdir -m 700 /outputs/d; touch /outputs/d/f; stat -c %a /job-cache/mine; exit 3")).await;
     assert_eq!((finish.result.status_code, worker.api.text(&job, false)), (Some(3), "700\n".to_owned()));
@@ -64,7 +64,7 @@ async fn without_rights() {
     worker.stop().await;
 }
 
-/// The objects that the worker of a data directory has on the machine.
+/// The networks, rules and sandboxes that the worker of a data directory has made on the machine.
 pub(crate) fn belongings(data: &Path) -> [String; 3] {
     [networks_of(data), rules_of(data), sandboxes_of(data)]
 }
@@ -81,7 +81,7 @@ async fn live_worker() -> (TestWorker, [String; 3]) {
 async fn one_that_sees_neither_lock_nor_process_leaves_a_live_worker_alone() {
     let (worker, before) = live_worker().await;
     let folder = worker.data().parent().unwrap().display().to_string();
-    // It has its own namespaces, in which the other worker's data directory is empty.
+    // The other worker runs in its own namespaces, in which the first worker's data directory looks empty.
     let hide = format!("exec unshare --mount --pid --fork --mount-proc sh -c 'mount -t tmpfs none {folder} && exec \"$@\"' -");
     let own = tempfile::tempdir().unwrap();
     let child = test_command("neighbours::neighbour", &hide, None, own.path()).spawn().unwrap();
@@ -99,7 +99,8 @@ async fn one_of_another_user_leaves_a_live_worker_alone() {
     worker.drain().await;
 }
 
-/// Runs as a user without rights who may use the engine. The program is named by an open file, because its folder may be private.
+/// A command that runs a program as a user without rights who may use the engine. The program is passed as an open file, because its
+/// folder may be private.
 fn as_nobody() -> String {
     let user = "setpriv --reuid=65534 --regid=$(stat -c %g /var/run/docker.sock) --clear-groups";
     format!("exec 9<$test; test=/proc/self/fd/9; exec {user}")

@@ -1,4 +1,4 @@
-//! What jobs reach on the network. The tests also show that each rule is needed: without the guard, the same addresses answer.
+//! What jobs can reach on the network. The tests also show that each rule is needed: without the guard, the same addresses answer.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::api::FakeApi;
 use crate::harness::{self, TestWorker, Victim, containers_of, data_label, docker, ready_sandboxes, script};
 use crate::world::{OWN_PRIVATE, PUBLIC, World, probe, serve_names};
 
-/// The addresses that a job of this worker reaches.
+/// Those of the addresses that a job of this worker reaches.
 async fn reached(worker: &TestWorker, addresses: &[String]) -> Vec<String> {
     let (job, finish) = worker.run(&script(&probe(addresses))).await;
     assert_eq!(finish.reason, Reason::Success, "{:?}", finish.message);
@@ -18,7 +18,7 @@ async fn reached(worker: &TestWorker, addresses: &[String]) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_suffix(" open")).map(str::to_owned).collect()
 }
 
-/// A job that serves a page, and its address.
+/// Starts a job that serves a page. Returns the job and its address.
 async fn serving(worker: &TestWorker) -> (String, String) {
     let serve = r#"ip -4 -o addr show eth0; while :; do printf "HTTP/1.0 200 OK\r\n\r\n" | nc -l -p 8000; done"#;
     let job = worker.api.submit(&script(serve));
@@ -38,7 +38,7 @@ fn all(world: &World, neighbour: String) -> Vec<String> {
 async fn a_job_reaches_public_addresses_and_nothing_else() {
     let world = World::new();
     let worker = TestWorker::start().await;
-    // These jobs use sandboxes. The test of flushed rules shows jobs in other networks.
+    // These jobs use sandboxes. The test of flushed rules covers jobs in other networks.
     ready_sandboxes(&worker.data()).await;
     let (job, neighbour) = serving(&worker).await;
     assert_eq!(reached(&worker, &all(&world, neighbour)).await, [format!("{PUBLIC}:80")]);
@@ -117,7 +117,7 @@ async fn names_are_resolved_by_a_private_name_server() {
     }
 }
 
-/// The engine also removes its rules for some milliseconds when a network is made.
+/// The engine removes its own rules for some milliseconds when a network is made.
 #[tokio::test]
 async fn a_job_reaches_no_more_while_the_engine_moves_its_own_rules() {
     let world = World::new();
@@ -170,7 +170,7 @@ async fn a_start_after_a_crash_takes_over_network_and_rules() {
     next.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     assert_eq!(network_of(&next).lines().count(), 1);
     assert_eq!(harness::rules_of(&data).matches("--comment").count(), 3, "nothing is there twice");
-    // The end of every test checks that nothing is left.
+    // The end of every test checks that nothing is left behind.
     next.drain().await;
 }
 
@@ -188,7 +188,7 @@ async fn whoever_starts_next_tidies_up_after_a_worker_that_never_comes_back() {
     let other = TestWorker::start().await;
     other.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     assert_eq!(harness::networks_labelled(&label) + &harness::rules_by("iptables", &label), "");
-    // A live neighbour keeps its objects.
+    // The objects of a live worker stay.
     let third = TestWorker::start().await;
     third.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     assert_eq!(harness::rules_of(&other.data()).matches("--comment").count(), 3);
@@ -198,7 +198,7 @@ async fn whoever_starts_next_tidies_up_after_a_worker_that_never_comes_back() {
 
 #[test]
 fn without_the_means_to_guard_a_strangers_worker_does_not_start() {
-    // In a separate mount namespace, in which iptables is not a program.
+    // The worker runs in a separate mount namespace, in which iptables cannot be executed.
     let hide = "for f in /usr/sbin/iptables /sbin/iptables; do [ ! -e $f ] || mount --bind /dev/null $f; done";
     let this = std::env::current_exe().unwrap();
     let run = format!("{hide}; PATH=/usr/bin:/bin exec {} --exact network::unguarded --ignored --nocapture", this.display());

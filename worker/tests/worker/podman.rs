@@ -12,7 +12,7 @@ use crate::harness::{IMAGE, TestWorker, docker, ready_sandboxes, script};
 use crate::neighbours::{belongings, passed, test_command, until_ended};
 use crate::world::{PUBLIC, World, probe};
 
-/// A server that ends with the test.
+/// A server process that ends with the test.
 struct Server(Child);
 
 impl Drop for Server {
@@ -60,7 +60,7 @@ async fn dockerd(folder: &Path, socket: &Path) -> Server {
     server
 }
 
-/// Runs an ignored test of this file in separate namespaces, with its engine at the usual socket.
+/// Runs an ignored test of this file in separate namespaces, in which its engine is at the usual socket.
 fn run_apart(test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = test_command(test, "ip link set lo up && exec", Some(&["unshare", "--net", "--mount"]), folder.path());
@@ -85,7 +85,7 @@ async fn serving() {
     is_examined().await;
     let world = World::new();
     let worker = TestWorker::start().await;
-    // Podman's lists have their own word for a stopped container.
+    // Podman's lists use another word than Docker's for a stopped container.
     let other = docker(&["create", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", IMAGE, "sh", "-c", "sleep 60"]);
     docker(&["start", &other]);
     docker(&["stop", "--time", "0", &other]);
@@ -105,7 +105,7 @@ async fn serving() {
     worker.drain().await;
 }
 
-/// What a start would find.
+/// Checks what the worker finds out about the engine at its start.
 async fn is_examined() {
     let name = worker::engine_version().await.unwrap();
     assert!(name.starts_with("Podman ") && !name.contains("rootless"), "{name}");
@@ -136,7 +136,7 @@ async fn runs_jobs(worker: &TestWorker) {
     assert!(message.contains(" : RUN exit 7") && message.contains("exit status 7"), "{message}");
 }
 
-/// Names of tests, each with the reason why it cannot pass.
+/// The list contains names of tests, each with the reason why the test cannot pass.
 #[test]
 fn what_podman_cannot_do_is_listed_with_tests_that_exist_and_a_reason_each() {
     let listed = Command::new(std::env::current_exe().unwrap()).args(["--list", "--format", "terse"]).output().unwrap();

@@ -1,4 +1,4 @@
-//! What a job's author is told about a program that cannot be run.
+//! What the author of a job learns when its program cannot be run.
 
 use protocol::{EndFault, Reason};
 use serde_json::json;
@@ -25,7 +25,7 @@ async fn an_image_for_another_platform_is_told_with_both_and_is_not_the_jobs_fau
     }
 }
 
-/// An image for `docker load` that says that it is for this architecture.
+/// An image for `docker load` that claims to be for this architecture.
 fn image_of(name: &str, architecture: &str, layer: &[u8]) -> Vec<u8> {
     let layer_id = format!("sha256:{}", protocol::sha256_hex(layer));
     let config = json!({ "architecture": architecture, "os": "linux", "config": {},
@@ -42,7 +42,7 @@ fn image_of(name: &str, architecture: &str, layer: &[u8]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// A program with the header of another architecture.
+/// A file system with a program whose header names another architecture.
 fn foreign_rootfs() -> Vec<u8> {
     let mut program = vec![0; 256];
     program[..20].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 183, 0]);

@@ -1,4 +1,4 @@
-//! Several queues on one worker: shares, one ledger, and calls with the path of each queue.
+//! Several queues on one worker: their shares, their common ledger, and calls with the path of each queue.
 
 use std::collections::HashMap;
 
@@ -91,7 +91,7 @@ async fn answers_that_cross_never_run_more_than_fits_and_nothing_is_lost() {
         })
     });
     let again = |heard: &mut Heard| {
-        // The API queues a released job again.
+        // The API queues a released job again, so both kinds of end count.
         let ends = jobs.iter().filter(|job| heard.finished.contains_key(*job) || heard.released.contains_key(*job)).count();
         (ends == jobs.len()).then(|| heard.finished.values().filter(|finish| finish.result.status_code != Some(0)).count())
     };

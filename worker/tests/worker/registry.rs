@@ -4,14 +4,14 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A registry on this machine, stopped when dropped.
+/// A registry on this machine. It is stopped when dropped.
 pub(crate) struct Registry {
     process: std::process::Child,
     pub(crate) address: String,
     _folder: tempfile::TempDir,
 }
 
-/// User and password of a private registry, and the line of its list of users.
+/// User and password of a private registry. Below them is the line for its list of users.
 pub(crate) const REGISTRY_LOGIN: (&str, &str) = ("ada", "s3cr3t-w0rd");
 const REGISTRY_USERS: &str = "ada:$2y$05$abcdefghijklmnopqrstuuswOJ.QUCpuyZO9HSy3fJrzByYtDTJTK\n";
 

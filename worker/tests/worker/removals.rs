@@ -1,4 +1,4 @@
-//! Ended containers of an engine that removes them slowly or refuses to remove them.
+//! Ended containers, and an engine that removes them slowly or refuses to remove them.
 
 use protocol::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,7 +20,7 @@ enum Removals {
     Pass,
 }
 
-/// An engine whose removals work as the test says. All other calls go to the real engine.
+/// An engine that handles removals as the test says. All other calls go to the real engine.
 struct Engine {
     removals: watch::Sender<Removals>,
     _connections: JoinSet<()>,
@@ -47,7 +47,7 @@ impl Engine {
     }
 }
 
-/// A request of a client arrives completely, or at least with its first line.
+/// Passes the requests of a client on. It assumes that each read contains at least the first line of a request.
 async fn pass(mut client: UnixStream, removals: watch::Sender<Removals>) -> std::io::Result<()> {
     let mut engine = UnixStream::connect("/var/run/docker.sock").await?;
     let (mut asked, mut answered) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
@@ -95,7 +95,7 @@ fn the_next_job_runs_while_the_container_of_the_last_one_is_removed_and_a_drain_
 async fn slow() {
     let engine = Engine::start(Removals::Pass);
     let worker = TestWorker::start_with(|config| config.jobs = Some(1)).await;
-    // The removals of the start are not changed.
+    // The worker's removals at its start are over, and they were not changed.
     worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     engine.now(Removals::Wait);
     for n in 1..=3 {
@@ -120,14 +120,14 @@ fn so_many_ended_containers_are_left_behind_and_no_more() {
 async fn many() {
     let engine = Engine::start(Removals::Pass);
     let worker = TestWorker::start_with(|config| config.jobs = Some(1)).await;
-    // The removals of the start are not changed.
+    // The worker's removals at its start are over, and they were not changed.
     worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     engine.now(Removals::Wait);
     let jobs = [(); 18].map(|()| worker.api.submit(&script("true")));
     for job in &jobs[..17] {
         assert_eq!(worker.api.finish_of(job).await.reason, Reason::Success);
     }
-    // Sixteen shares are free again. The last job keeps its share.
+    // Sixteen shares are free again; the share of the last job is not free yet.
     until_more_beats(&worker).await;
     worker.api.with(|heard| assert_eq!(heard.waiting.len(), 1));
     assert_eq!(containers_of(&worker.data()).lines().count(), 17);
@@ -146,7 +146,7 @@ fn a_removal_that_the_engine_refuses_is_tried_again() {
 async fn refused() {
     let engine = Engine::start(Removals::Pass);
     let worker = TestWorker::start().await;
-    // The removals of the start are not changed.
+    // The worker's removals at its start are over, and they were not changed.
     worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     engine.now(Removals::Refuse(2));
     assert_eq!(worker.run(&script("true")).await.1.reason, Reason::Success);
@@ -164,7 +164,7 @@ fn a_container_that_may_still_run_keeps_its_share_until_it_is_gone() {
 async fn running() {
     let engine = Engine::start(Removals::Pass);
     let worker = TestWorker::start_with(|config| config.jobs = Some(1)).await;
-    // The removals of the start are not changed.
+    // The worker's removals at its start are over, and they were not changed.
     worker.api.until("a claim", |heard| (!heard.claims.is_empty()).then_some(())).await;
     engine.now(Removals::Wait);
     let mut definition = script("true");

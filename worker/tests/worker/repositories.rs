@@ -11,7 +11,7 @@ async fn open_worker() -> TestWorker {
     TestWorker::start_with(|config| config.allow_private_urls = true).await
 }
 
-/// Builds from a URL. Returns the job and its output.
+/// Builds from a URL. Returns the job and the output of its container.
 async fn built(worker: &TestWorker, context: &str) -> (String, String) {
     let (job, finish) = worker.run(&json!({ "build": { "context": context }, "command": "cat /part" })).await;
     assert!(succeeded(&finish), "{context}: {:?}\n{}", finish.message, worker.api.text(&job, true));
@@ -23,7 +23,7 @@ fn is_built(worker: &TestWorker, job: &str) -> bool {
     lines_of(worker, job, Step::Build).contains("building ")
 }
 
-/// A repository with a default branch, a branch with a slash, a tag, and a folder with another Dockerfile.
+/// Gives a repository a default branch, a branch with a slash, a tag, and a folder with another Dockerfile.
 fn furnish(repository: &Repository) -> String {
     let text = dockerfile(&nonce(), "COPY part /part");
     let first = repository.commit(&[
@@ -62,7 +62,7 @@ async fn every_spelling_of_a_ref_builds_what_it_names() {
         assert_eq!(found, said, "{context}");
         jobs.push(job);
     }
-    // Another name of the same commit is the same image.
+    // Another name of the same commit leads to the same image, which is not built again.
     assert_eq!(jobs.iter().map(|job| is_built(&worker, job)).collect::<Vec<_>>(), [true, false, true, true, false, true, true]);
     for (context, sentence) in [
         (format!("{base}/tree/none"), "no branch or tag \"none\""),
@@ -138,7 +138,7 @@ async fn a_token_opens_a_private_repository_and_shows_up_nowhere() {
     let (job, said) = built(&worker, &with(token)).await;
     assert_eq!(said, "main");
     assert!(server.authorizations().iter().any(|header| header.starts_with("Basic ")));
-    // Without the token there is no image from the cache either.
+    // Without the token, the worker also does not use the image that is in the cache.
     let message = failure(&worker, json!({ "context": format!("{bare}.git") })).await;
     assert!(message.contains("private"), "{message}");
     let log = worker.api.lines(&job).into_iter().map(|line| line.0 + "\n").collect::<String>();

@@ -78,7 +78,7 @@ async fn submodules_come_along_at_their_commits_or_the_build_is_refused() {
     deep.commit(&[("deepest", "bottom\n")]);
     inner.commit(&[("inside", "old\n")]);
     inner.git(&["submodule", "--quiet", "add", "--name", "d", &format!("{}/smart/deep.git", server.url), "deep"]);
-    // A relative URL, for repositories of the same server.
+    // A relative URL refers to a repository of the same server.
     inner.git(&["config", "--file", ".gitmodules", "submodule.d.url", "../deep.git"]);
     inner.commit(&[]);
     let text =
@@ -86,7 +86,7 @@ async fn submodules_come_along_at_their_commits_or_the_build_is_refused() {
     outer.commit(&[("Dockerfile", &text)]);
     outer.git(&["submodule", "--quiet", "add", &format!("{}/smart/inner.git", server.url), "lib/module"]);
     outer.commit(&[]);
-    // A newer commit than the one that the parent names.
+    // The submodule gets a newer commit than the one that the parent names.
     inner.commit(&[("inside", "new\n")]);
     let worker = open_worker().await;
     let context = format!("{}/smart/outer.git", server.url);
@@ -121,7 +121,7 @@ async fn large_files_are_fetched_from_their_storage_or_the_build_is_refused() {
         assert_eq!(said(&worker, context).await, "100000");
     }
     server.lose_large();
-    // Another image, because the first one is in the cache.
+    // The build argument makes it another image, because the first one is in the cache.
     let context = format!("{open}?submodules=0&subdir=");
     let build = json!({ "context": context, "buildArgs": ["OTHER=1"] });
     let message = failure(&worker, build).await;

@@ -1,4 +1,4 @@
-//! The rights of a job, and which parts of its definition or image reach the engine.
+//! The rights of a job, and which parts of its definition and of its image reach the engine.
 
 use protocol::Reason;
 use serde_json::json;
@@ -65,7 +65,7 @@ async fn a_stranger_is_root_neither_by_default_nor_by_a_name() {
         config.isolation.runtime = Some("runc".to_owned());
     })
     .await;
-    // An image may give every name the rights of root.
+    // An image's list of users may give any name the id of root.
     let named = named_root();
     let numbered = image_with("numbered", "USER 1000:0");
     let plain = image_with("plain", "USER 1000");
@@ -97,7 +97,7 @@ async fn strangers_share_no_cache_and_have_few_rights() {
     let (job, _) =
         worker.run(&script("grep CapEff /proc/self/status; ls /job-cache; echo mine > /job-cache/x; cat /job-cache/x")).await;
     let text = worker.api.text(&job, false);
-    // CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID.
+    // The bits of CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID and SETUID.
     assert_eq!(text, "CapEff:\t00000000000000eb\nmine\n");
     let (job, _) = worker.run(&script("ls -a /job-cache | wc -l")).await;
     assert_eq!(worker.api.text(&job, false), "2\n");

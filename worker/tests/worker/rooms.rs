@@ -1,10 +1,10 @@
-//! The rooms of the worker's source: a room uses only rooms below it, and no module at the top level is in a circle.
+//! The rooms (groups of modules) of the worker's source: a room uses only rooms below it, and top-level modules do not form a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The rooms, each with the rooms that it may use. `lib.rs` draws this.
+/// The rooms, each with the rooms that it may use. A drawing in `lib.rs` shows the same.
 const ROOMS: [(&str, &[&str]); 5] = [
     ("claim", &["run", "engine", "disk", "network"]),
     ("run", &["engine", "disk", "network"]),
@@ -30,7 +30,7 @@ fn a_room_uses_only_rooms_below_it() {
 #[test]
 fn no_module_uses_itself_through_others() {
     let mut left = uses();
-    // Take away what uses nothing that is left, until only circles are left.
+    // Removes modules that use none of the remaining modules, until only circles remain.
     while let Some(free) =
         left.iter().find(|(_, used)| !used.iter().any(|name| left.contains_key(name))).map(|(name, _)| name.clone())
     {

@@ -11,10 +11,10 @@ use crate::harness::{
     sandboxes_of, script,
 };
 
-/// A job that prints its name, runs until it is told to end, and then says whether it still has its network.
+/// A job that prints its name, runs until the test lets it end, and then says whether it still has its network.
 const WAITING: &str = "echo on $(hostname); until [ -e /job-cache/go ]; do sleep 0.05; done; cat /sys/class/net/eth0/operstate";
 
-/// Ids of the sandboxes that the containers of jobs have joined, one for each container. For other containers, their network.
+/// The ids of the sandboxes that the containers of jobs have joined. For a container without a sandbox, its network.
 fn joined(data: &Path) -> Vec<String> {
     let mode = |id: &str| docker(&["inspect", "--format", "{{.HostConfig.NetworkMode}}", id]);
     containers_of(data).lines().map(|id| mode(id).trim_start_matches("container:").to_owned()).collect()
@@ -112,14 +112,14 @@ async fn a_start_that_fails_leaves_nothing_on_the_machine() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
-    // The folder of kept inputs is checked after the network was made.
+    // The worker checks the folder of kept inputs after it has made the network.
     std::fs::write(data.join("content"), "no folder").unwrap();
     let mut config = worker::Config::for_queue("q".parse().unwrap(), &FakeApi::start().await.url);
     config.data_directory = Some(data.clone());
     let failed = worker::run(config.clone(), worker::Shutdown::new()).await.unwrap_err();
     assert!(failed.to_string().contains("content"), "{failed}");
     assert_eq!((sandboxes_of(&data), networks_of(&data), rules_of(&data)), Default::default());
-    // A port in use is found before anything is made.
+    // The worker finds that a port is in use before it makes anything.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     config.life.health_address = Some(taken.local_addr().unwrap());
     let failed = worker::run(config, worker::Shutdown::new()).await.unwrap_err();

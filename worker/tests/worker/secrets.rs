@@ -1,4 +1,4 @@
-//! Secrets: only a job that asks for one gets it, and its log does not contain it.
+//! Secrets: a job gets a secret only if it asks for it, and its log does not contain the secret.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -42,7 +42,7 @@ async fn a_job_has_its_secret_in_a_variable_and_in_a_file_and_its_log_has_not() 
     let (out, err) = (worker.api.text(&job, false), worker.api.text(&job, true));
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines[1..4], ["***", "TOKEN", "***"], "{out}");
-    // `user:` before the value and bits of its first character stay.
+    // In base64, `user:` before the value and some bits of the value's first character stay readable.
     assert!(lines[0].ends_with(" ***") && lines[4].starts_with("dXNlcj") && lines[4].contains("***"), "{out}");
     assert_eq!(lines[5..], ["***", "***"], "hex, and a value that was written in two pieces: {out}");
     assert!(err.contains("***\n") && err.contains("Read-only file system"), "{err}");
@@ -72,7 +72,7 @@ async fn a_value_is_read_anew_for_each_job_and_line_by_line_hidden() {
     std::fs::write(&file, "-----BEGIN-----\nsecond line\n-----END-----\n").unwrap();
     let (job, _) = worker.run(&asking("cat /run/secrets/KEY; echo first value; echo \"$KEY\" | grep second", &["KEY"])).await;
     assert_eq!(worker.api.text(&job, false), "***\n***\n***\nfirst value\n***\n");
-    // A secret that cannot be read is this machine's fault: another worker may have it.
+    // If a secret cannot be read, that is this machine's fault: another worker may be able to read it.
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     let job = worker.api.submit(&asking("true", &["KEY"]));
     worker.api.until("a release", |heard| heard.released.get(&job).map(|_| ())).await;

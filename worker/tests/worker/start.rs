@@ -1,4 +1,4 @@
-//! The checks before a worker claims its first job, and after an outage of the engine.
+//! The checks that a worker makes before its first claim, and after an outage of the engine.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::harness::{
 use crate::life::{free_address, until_state};
 use crate::tampering::{Engine, Tamper};
 
-/// Starts a worker that cannot work. Returns its error. The worker claims nothing and leaves nothing.
+/// Starts a worker that cannot work. Checks that it claims nothing and leaves nothing behind. Returns its error.
 pub(crate) async fn refused(data: &Path, change: impl FnOnce(&mut Config)) -> String {
     let api = FakeApi::start().await;
     let waiting = api.submit(&script("true"));
@@ -136,7 +136,7 @@ async fn an_image_that_brings_its_own_init_gets_no_second_one() {
         let worker = TestWorker::start_with(|config| config.init = init).await;
         let (job, finish) = worker.run(&definition).await;
         assert_eq!(finish.result.status_code, Some(code), "{init:?}: {}", worker.api.text(&job, true));
-        // Every other image gets an init, and its program is a child of the init.
+        // The worker adds an init to every other image, and the program is then a child of the init.
         let (job, _) = worker.run(&script("echo $$")).await;
         assert_eq!(worker.api.text(&job, false) == "1\n", init == worker::Init::Never, "{init:?}");
         worker.drain().await;
@@ -144,7 +144,7 @@ async fn an_image_that_brings_its_own_init_gets_no_second_one() {
     docker(&["rmi", &image]);
 }
 
-/// Like that of s6-overlay, its init refuses to run unless it is the first process.
+/// An image whose init, like that of s6-overlay, refuses to run unless it is the first process.
 fn image_with_init() -> String {
     let image = format!("asman-worker-test:init-{}", std::process::id());
     let text = r#"printf '#!/bin/sh\n[ $$ = 1 ] || exit 100\nexec "$@"\n' > /init; chmod 755 /init"#;

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::socket;
 
-/// What happens to a request to create a container.
+/// What the engine does with a request to create a container.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tamper {
     /// The request is passed on.
@@ -21,7 +21,7 @@ pub(crate) enum Tamper {
     NoGpus,
 }
 
-/// An engine at the test's own socket, until it is dropped.
+/// An engine at the test's own socket. It runs until it is dropped.
 pub(crate) struct Engine {
     tamper: Arc<Mutex<Tamper>>,
     asked: Arc<Mutex<String>>,
@@ -47,7 +47,7 @@ impl Engine {
         *self.tamper.lock().unwrap() = tamper;
     }
 
-    /// All requests for containers, before they were changed.
+    /// All requests to create a container, as they were before a change.
     pub(crate) fn asked(&self) -> String {
         self.asked.lock().unwrap().clone()
     }
@@ -86,7 +86,7 @@ async fn pass(mut client: UnixStream, tamper: Arc<Mutex<Tamper>>, asked: Arc<Mut
     }
 }
 
-/// Head and body of a request.
+/// Reads the whole head and body of a request.
 async fn whole(client: &mut UnixStream, mut bytes: Vec<u8>) -> std::io::Result<String> {
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -101,7 +101,7 @@ async fn whole(client: &mut UnixStream, mut bytes: Vec<u8>) -> std::io::Result<S
     }
 }
 
-/// The changed request with the same number of bytes, or None when it is refused.
+/// The changed request, which has the same number of bytes. `None` means that the request is refused.
 fn changed(text: String, how: Tamper) -> Option<String> {
     match how {
         Tamper::Nothing => Some(text),
@@ -116,7 +116,7 @@ fn changed(text: String, how: Tamper) -> Option<String> {
     }
 }
 
-/// Replaces the value after a name by `instead` and blanks.
+/// Replaces the value after a name by `instead`, and fills the rest of its length with blanks.
 fn blank(text: String, name: &str, end: impl Fn(&str) -> Option<usize>, instead: &str) -> String {
     let Some(start) = text.find(name).map(|at| at + name.len()) else { return text };
     let length = end(&text[start..]).unwrap();

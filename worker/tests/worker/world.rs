@@ -1,5 +1,5 @@
-//! Hosts that jobs may or may not reach: a second network namespace with public and private addresses, and an address of this machine.
-//! It needs root. Only one test of this machine uses it at a time.
+//! Hosts that jobs may or may not reach: a second network namespace with public and private addresses, and addresses of this machine.
+//! The tests need root. Only one test on this machine uses the hosts at a time.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,13 +10,13 @@ use tempfile::TempDir;
 
 const NAMESPACE: &str = "asman-test";
 const OUTSIDE: &str = "asmtest0";
-/// A documentation address, which no host has and which is not private.
+/// An address for documentation. No host has it, and it is not private.
 pub(crate) const PUBLIC: &str = "198.51.100.7";
-/// This machine's address in the network of the other namespace.
+/// This machine's address in the network between it and the other namespace.
 pub(crate) const OWN_PUBLIC: &str = "198.51.100.1";
 /// This machine's address in a private range.
 pub(crate) const OWN_PRIVATE: &str = "10.213.0.1";
-/// An address in the namespace, routed as in a cloud's network.
+/// Addresses in the other namespace, with routes as in a cloud's network.
 pub(crate) const GUARDED: [&str; 5] = ["169.254.169.254", "10.213.7.9", "172.30.213.9", "192.168.213.9", "100.99.213.9"];
 const MAIL_PORTS: [u16; 3] = [25, 465, 587];
 

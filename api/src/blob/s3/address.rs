@@ -15,11 +15,11 @@ use crate::encoding;
 use crate::error::ApiError;
 use protocol::is_sha256;
 
-/// An upload must begin, and a download too, within this time after the redirect.
+/// A client must begin its upload or download within this time after the redirect.
 const REDIRECT_LIFETIME: Duration = Duration::from_mins(15);
-/// An address that a client gets before it sends anything.
+/// Lifetime of an upload address that a client gets before it sends anything.
 const UPLOAD_LIFETIME: Duration = Duration::from_hours(1);
-/// An address that becomes part of a job, which may wait: the longest lifetime that the protocol allows.
+/// Lifetime of an address that becomes part of a job. The job may wait, so this is the longest lifetime that S3 allows.
 const DOWNLOAD_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 impl S3 {
@@ -28,7 +28,7 @@ impl S3 {
             return Ok(None);
         }
         let n_bytes = i64::try_from(n_bytes).map_err(ApiError::bad_request)?;
-        // A signed header: a request of another length has another signature.
+        // The length becomes a signed header, so the storage refuses a request of another length.
         let put = self.signed_put(key).content_length(n_bytes);
         self.sign_put(put, key, REDIRECT_LIFETIME).await.map(Some)
     }
@@ -52,8 +52,8 @@ impl S3 {
         self.signer.put_object().bucket(&self.bucket).key(self.object(key))
     }
 
-    /// The hash is part of the address, where the signature covers it and the storage reads it like the header of that name. A
-    /// client that follows a redirect repeats its own headers, so it could not send an extra header that we ask for.
+    /// Puts the hash into the address. The signature covers it there, and the storage reads it like the header of that name. A
+    /// header would not work: a client that follows a redirect repeats only its own headers.
     pub(super) async fn sign_put(&self, put: PutObjectFluentBuilder, key: &str, lifetime: Duration) -> Result<String, ApiError> {
         let hash = is_sha256(key).then(|| hex::decode(key).ok()).flatten().map(|hash| STANDARD.encode(hash));
         let put = put.customize().mutate_request(move |request| {
@@ -79,7 +79,7 @@ impl S3 {
 
     #[expect(clippy::needless_pass_by_value, reason = "it is used up")]
     fn address(&self, signed: PresignedRequest) -> Result<String, ApiError> {
-        // Without it the address would be valid for any content.
+        // Without a signature the address would be valid for any content.
         if !signed.uri().contains("X-Amz-Signature=") {
             return Err(self.report(Fault::NoCredentials));
         }

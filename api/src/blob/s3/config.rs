@@ -13,7 +13,7 @@ use super::upload::PART_BYTES;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit for a request and the head of its answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same for requests that contain a part of a file: 64 KiB a second, for slow connections.
+/// Time limit for a request that contains a part of a file. It allows for slow connections with 64 KiB a second.
 const SEND_TIMEOUT: Duration = Duration::from_secs(READ_TIMEOUT.as_secs() + PART_BYTES as u64 / (64 * 1024));
 /// Most storage systems other than Amazon's accept this name for any region.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -100,13 +100,14 @@ impl S3Config {
                 .region(region.clone())
                 .force_path_style(self.s3_path_style)
                 .timeout_config(timeouts.clone())
-                // Older and other storage refuses these checksums. Hashes are bound where they matter.
+                // Older storage, and storage of other vendors, refuses these checksums. Where a hash matters, the request
+                // contains it anyway.
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-                // The correction would fix this process's own requests, but not the addresses that it signs for others. With such
-                // a wrong clock the errors must stay visible.
+                // The correction would fix this process's own requests, but not the addresses that it signs for others. If the
+                // clock is wrong, the errors must stay visible.
                 .disable_clock_skew_correction(true)
-                // A client's connection may be slow. Silence has its own time limit.
+                // A client's connection may be slow. If the storage sends nothing, `IDLE_TIMEOUT` ends the download.
                 .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
             if let Some(endpoint) = endpoint {
                 builder = builder.endpoint_url(endpoint);

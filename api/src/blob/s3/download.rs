@@ -1,4 +1,4 @@
-//! Reading: a redirect to a signed address, or the bytes through this process, a chunk at a time.
+//! Answers reads: with a redirect to a signed address, or with the bytes, which pass through this process chunk by chunk.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl S3 {
 
     async fn pass_through(&self, key: &str, name: Option<&FileName>, asked: &HeaderMap) -> Result<Response, ApiError> {
         let text = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        // S3 does not support If-Range. The whole file is always a correct answer to it.
+        // S3 does not support If-Range. The whole file is always a correct answer to a request with this header.
         let range = if asked.contains_key(header::IF_RANGE) { None } else { text(header::RANGE) };
         let get = self.client.get_object().bucket(&self.bucket).key(self.object(key));
         let get = get.set_range(range).set_if_none_match(text(header::IF_NONE_MATCH));
@@ -91,7 +91,7 @@ fn send(key: &str, name: Option<&FileName>, found: GetObjectOutput) -> Response 
     (status, headers, flow(found.body)).into_response()
 }
 
-/// Streams the bytes. An error in the middle breaks the answer, so that no client takes a part for the whole.
+/// Streams the bytes. An error in the middle breaks the answer, so that no client mistakes a part for the whole file.
 fn flow(bytes: ByteStream) -> Body {
     Body::from_stream(stream::try_unfold(bytes, async |mut bytes| {
         let next = tokio::time::timeout(IDLE_TIMEOUT, bytes.next()).await;

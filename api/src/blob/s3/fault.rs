@@ -50,7 +50,7 @@ impl Fault {
             "RequestTimeTooSkewed" | "RequestExpired" => Self::ClockSkew(said),
             _ if OF_CLOCKS.iter().any(|part| message.contains(part)) => Self::ClockSkew(said),
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Self::Expired(said),
-            // For keys that can expire, only the message tells an expired key from a wrong one.
+            // For keys that can expire, only the message distinguishes an expired key from a wrong one.
             "AccessDenied" if message.contains("key") && message.contains("expired") => Self::Expired(said),
             "NoSuchBucket" => Self::NoBucket,
             "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => Self::Region(said),
@@ -70,7 +70,7 @@ impl Fault {
     ) -> Option<String> {
         let status = error.raw_response()?.status().as_u16();
         let code = error.as_service_error()?.code().unwrap_or("no code");
-        // Broken bodies and races have statuses that mean something else elsewhere.
+        // The storage answers broken bodies and races with statuses that otherwise mean a permanent refusal.
         let is_passing = matches!(code, "RequestTimeout" | "IncompleteBody" | "BadDigest" | "OperationAborted" | "NoSuchUpload");
         let is_final = match Self::of(error) {
             Self::Other(_) => matches!(status, 400 | 402 | 405 | 406 | 411..=413 | 415..=417 | 422 | 501),

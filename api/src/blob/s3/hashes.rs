@@ -29,7 +29,7 @@ impl S3 {
             }
             Ok::<_, Fault>(checks)
         });
-        // An upload waits at most this long, also behind others that wait for the same result.
+        // An upload waits at most this long for the result, even if another upload has begun the probe.
         matches!(tokio::time::timeout(READY_TIMEOUT, tried).await, Ok(Ok(true)))
     }
 

@@ -34,9 +34,9 @@ pub use setup::{Done, SetupStep, check_blobs, set_up_blobs};
 
 /// When an object of this age is asked for, its lifetime starts again. The lifecycle rule keeps objects for 28 days.
 const RENEW_AFTER: Duration = Duration::from_hours(24);
-/// Longest wait for the answer that `/readyz` gives.
+/// Longest wait for the storage in a check that a request waits for, such as `/readyz`.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Every object contains bytes from a stranger.
+/// The type of every object, because its bytes come from strangers.
 const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// A bucket with files in it.
@@ -50,7 +50,7 @@ pub(crate) struct S3 {
     is_proxied: bool,
     renew_after: Duration,
     uploads: Semaphore,
-    /// Whether the storage refuses content of another hash, once that is known.
+    /// Whether the storage refuses content whose hash differs from the signed one. Empty until a probe has answered.
     checks_hashes: OnceCell<bool>,
     /// The fault that was logged last, until something works again.
     fault: Mutex<Option<Fault>>,
@@ -121,7 +121,7 @@ impl S3 {
         }
     }
 
-    /// One request whose error says what is wrong.
+    /// Sends one request whose error, unlike that of a HEAD, contains the reason.
     async fn list(&self) -> Result<(), Fault> {
         let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).max_keys(1).send();
         let listed = tokio::time::timeout(READY_TIMEOUT, list).await;
@@ -144,14 +144,14 @@ impl S3 {
         self.report(Fault::of(error))
     }
 
-    /// The same for an upload. If the storage refuses it permanently, trying again does not help.
+    /// Logs the error of an upload. A permanent refusal becomes [`ApiError::StoreRefuses`], because trying again does not help.
     fn not_stored<E: ProvideErrorMetadata + std::error::Error + 'static>(&self, error: &SdkError<E, HttpResponse>) -> ApiError {
         let refusal = Fault::refusal(error);
         let failed = self.failed(error);
         refusal.map_or(failed, ApiError::StoreRefuses)
     }
 
-    /// Logs a fault unless it is the one that was logged last.
+    /// Logs a fault unless the last logged one was of the same kind.
     fn report(&self, fault: Fault) -> ApiError {
         let Ok(mut last) = self.fault.lock() else { return ApiError::StoreAway };
         if last.as_ref().is_none_or(|last| std::mem::discriminant(last) != std::mem::discriminant(&fault)) {

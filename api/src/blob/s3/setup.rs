@@ -1,6 +1,6 @@
 //! Prepares a bucket, for `asman blob init`. Each step can be repeated and reports what it did.
 //!
-//! Rules of other programs on the same bucket stay. Our rules have names of their own.
+//! Rules that other programs set on the same bucket stay, because only rules with our names are replaced.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::fault::Fault;
 use super::{S3, S3Config};
 
-/// As long as results are kept.
+/// Files are kept as long as results.
 const KEEP_DAYS: i32 = 28;
 const ABORT_DAYS: i32 = 1;
 const RULE_FILES: &str = "asman-files";
@@ -28,7 +28,7 @@ pub enum Done {
     Kept,
     /// The step changed something.
     Changed,
-    /// The storage refuses it.
+    /// The storage refused the step.
     Refused,
 }
 
@@ -97,7 +97,7 @@ impl S3 {
     async fn create_bucket(&self, config: &S3Config) -> Result<(), Fault> {
         let region = self.client.config().region().map(ToString::to_string).unwrap_or_default();
         let mut create = self.client.create_bucket().bucket(&self.bucket);
-        // Amazon requires the name of every region except its first. Others accept at most their own name.
+        // Amazon requires the name of every region except its first. Other storage accepts at most the name of its own region.
         if config.s3_endpoint.is_none() && region != "us-east-1" {
             let place = BucketLocationConstraint::from(region.as_str());
             create = create.create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(place).build());
@@ -134,7 +134,7 @@ impl S3 {
 
     async fn let_expire(&self) -> Result<SetupStep, Fault> {
         let ours = [self.rule_for_files()?, self.rule_for_uploads()?];
-        // The smallest object that a rule moves is a setting beside the rules. It would be lost if it were not sent back.
+        // S3 also stores the size of the smallest object that rules move. This setting would be lost if it were not sent back.
         let (there, smallest) = match self.client.get_bucket_lifecycle_configuration().bucket(&self.bucket).send().await {
             Ok(found) => (found.rules.unwrap_or_default(), found.transition_default_minimum_object_size),
             Err(error) if is_none(&error) => (Vec::new(), None),
@@ -168,7 +168,7 @@ impl S3 {
         rule.map_err(|error| Fault::Other(error.to_string()))
     }
 
-    /// Files that go through the API are sent in a different way than files that go to a signed address.
+    /// Tests uploads through the API. They use other requests than uploads to a signed address, which `probe_hashes` tests.
     async fn probe_uploads(&self) -> Result<SetupStep, Fault> {
         self.try_uploads(PROBE).await?;
         Ok(step("uploads", Done::Kept, "files are accepted whole and in parts"))
@@ -183,12 +183,12 @@ impl S3 {
     }
 }
 
-/// An absent configuration is an error to S3.
+/// Whether the error only means that the bucket has no such configuration.
 fn is_none(error: &impl ProvideErrorMetadata) -> bool {
     matches!(error.code(), Some("NoSuchCORSConfiguration" | "NoSuchLifecycleConfiguration"))
 }
 
-/// Storage adds or leaves out members that do not matter here.
+/// Compares the members of two rules that matter here. Storage adds or leaves out others.
 fn is_same(ours: &LifecycleRule, other: &LifecycleRule) -> bool {
     let prefix = |rule: &LifecycleRule| rule.filter().and_then(|filter| filter.prefix()).unwrap_or_default().to_owned();
     let days = |rule: &LifecycleRule| {

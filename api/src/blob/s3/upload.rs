@@ -1,6 +1,6 @@
 //! Stores files that go through this process: small files in one request, large files in parts. The next part is filled while the
-//! last one is sent. No file appears under the key before its hash and length are right, and unfinished uploads are aborted.
-//! Every request contains the hash of its content, which buckets with object lock require.
+//! previous one is sent. A file appears under its key only after its hash and length were checked. Unfinished uploads are
+//! aborted. Every request contains the hash of its content, which buckets with object lock require.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -20,7 +20,7 @@ use super::{CONTENT_TYPE, S3};
 use crate::blob::{broke_off, too_large, wrong_hash};
 use crate::error::ApiError;
 
-/// 640 parts make the largest file; the protocol allows 10,000, each of 5 MiB at least.
+/// Bytes of a part. The largest file has 640 parts. S3 allows 10,000 parts, of at least 5 MiB each.
 pub(super) const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Most uploads through this process at a time. Further uploads wait, and their bytes are not read yet.
 pub(super) const UPLOADS_MAX: usize = 8;
@@ -81,7 +81,7 @@ impl S3 {
     async fn complete(&self, mut upload: Multipart, parts: Vec<CompletedPart>) -> Result<(), ApiError> {
         let all = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let complete = self.client.complete_multipart_upload().bucket(&upload.bucket).key(&upload.object).upload_id(&upload.id);
-        // Some storage joins the parts before it answers.
+        // Some storage joins the parts before it answers, so this request also has the longer time limit.
         let complete = complete.multipart_upload(all).customize().config_override(while_sending());
         complete.send().await.map_err(|error| self.not_stored(&error))?;
         upload.is_over = true;
@@ -90,7 +90,7 @@ impl S3 {
 }
 
 impl S3 {
-    /// Stores a probe in both ways, and removes it.
+    /// Stores a probe in one request and then in parts, and removes it.
     pub(super) async fn try_uploads(&self, content: &'static [u8]) -> Result<(), Fault> {
         let key = "asman: a probe of uploads";
         let create = self.client.put_object().bucket(&self.bucket).key(self.object(key)).content_type(CONTENT_TYPE);
@@ -139,7 +139,7 @@ impl Drop for Multipart {
     }
 }
 
-/// A body cut into parts, counted and hashed on the way.
+/// A body that is cut into parts. Its bytes are counted and hashed on the way.
 struct Content {
     stream: BodyDataStream,
     /// Bytes that came after the end of the last part.
@@ -153,7 +153,7 @@ impl Content {
         Self { stream: body.into_data_stream(), rest: Bytes::new(), hasher: Sha256::new(), n_bytes: 0 }
     }
 
-    /// The next [`PART_BYTES`]; fewer at the end of the body, none after it.
+    /// The next [`PART_BYTES`] bytes of the body; fewer at its end, none after it.
     async fn part(&mut self) -> Result<Bytes, ApiError> {
         let mut part = BytesMut::new();
         let mut chunk = std::mem::take(&mut self.rest);
@@ -181,7 +181,8 @@ impl Content {
         Ok(chunk)
     }
 
-    /// Checks that the whole body is what was announced. Returns its hash in the form that the storage expects.
+    /// Checks that the body has the announced length and, if the key is a hash, that hash. Returns the hash in the form that
+    /// the storage expects.
     fn check(&self, key: &str, n_bytes: Option<u64>) -> Result<String, ApiError> {
         if n_bytes.is_some_and(|announced| announced != self.n_bytes) {
             return Err(broke_off());

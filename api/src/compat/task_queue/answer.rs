@@ -46,10 +46,10 @@ impl From<ApiError> for Refusal {
 /// One mistake in a request.
 pub(super) struct FormProblem<'t> {
     pub(super) kind: &'t str,
-    /// Its path, as JSON text.
+    /// The path to it in the request, as JSON text.
     pub(super) place: &'t str,
     pub(super) message: &'t str,
-    /// The present value, as JSON text.
+    /// The value that the request has there, as JSON text.
     pub(super) input: &'t str,
     /// Further facts, as JSON text.
     pub(super) context: Option<&'t str>,

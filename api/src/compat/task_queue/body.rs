@@ -124,7 +124,7 @@ impl ItemBody {
         Err(Refusal::Invalid(problems))
     }
 
-    /// A typed body; `T`'s default without one.
+    /// A typed body, or `T`'s default if there is no body.
     pub(super) fn into_typed<T: DeserializeOwned + Default>(self) -> Result<T, Refusal> {
         match self {
             Self::Missing => Ok(T::default()),

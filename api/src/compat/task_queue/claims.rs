@@ -17,10 +17,10 @@ use super::answer::{Refusal, bad_body, not_in_queue, ok, ok_json, stale, text_of
 use super::body::{ItemBody, item_id, item_number, read};
 use crate::hint::Kinds;
 
-/// The worker's name of claims by `get`, whose clients have none.
+/// The worker's name in claims by `get`, because its clients have no name.
 const NAMELESS: &str = "task-queue";
 
-/// `GET get/{n_items}`: claims the next items for ever. `[[id, body], …]`.
+/// `GET get/{n_items}`: claims the next items for ever. The answer is `[[id, body], …]`.
 pub(super) async fn get(call: Call) -> Result<Response, Refusal> {
     let n = item_number(&call.argument)?;
     let items = claim_now(&call, NAMELESS, n, None).await?;
@@ -56,7 +56,7 @@ async fn claim_now(call: &Call, worker_id: &str, n: i64, lease: Option<Duration>
     if start.elapsed() > SLOW {
         let (db, qid) = (call.app.db.clone(), call.qid);
         tokio::spawn(async move {
-            // Maintenance does it too, but later.
+            // If this fails, maintenance tidies up later.
             let _ = db.tidy_classes(qid, false).await;
         });
     }
@@ -111,7 +111,7 @@ pub(super) async fn claim(mut call: Call) -> Result<Response, Refusal> {
         }
         tokio::select! {
             _ = watch.changed() => {}
-            // Hints may be lost, and pauses of jobs end without a hint.
+            // Hints may be lost, and the time that a released job must wait ends without a hint.
             () = tokio::time::sleep_until(until.min(tokio::time::Instant::now() + call.app.config.poll.0)) => {}
             () = call.app.shutdown.cancelled() => return Ok(ok("[]".to_owned())),
         }
@@ -157,7 +157,7 @@ pub(crate) struct HeartbeatBody {
     items: Vec<HeldItem>,
 }
 
-/// `POST heartbeat`: `{lease_seconds, items: [{item_id, epoch}]}` gives these claims a new lease from now:
+/// `POST heartbeat`: `{lease_seconds, items: [{item_id, epoch}]}` gives these claims a new lease from now. The answer is
 /// `{"held": [{item_id, epoch, deadline}], "lost": [{item_id, epoch}]}`.
 pub(super) async fn heartbeat(mut call: Call) -> Result<Response, Refusal> {
     let body: HeartbeatBody = read(&mut call).await?.into_typed()?;
@@ -222,7 +222,7 @@ async fn end(mut call: Call, reason: Reason) -> Result<Response, Refusal> {
     ok_json(&json!({"item_id": call.argument, "status": stage.number()}))
 }
 
-/// What is stored for an end: a result like that of a container job, with the item's own result added.
+/// The text that is stored when a claim ends: a result like that of a container job, with the item's own result added.
 fn result_text(body: &EndBody, reason: Reason) -> String {
     let said = match (&body.message, &body.error) {
         (Some(message), Some(error)) => json!({"message": message, "error": error}),
@@ -237,7 +237,7 @@ fn result_text(body: &EndBody, reason: Reason) -> String {
 
 async fn read_end(call: &mut Call) -> Result<EndBody, Refusal> {
     let entry = read(call).await?;
-    // A client that sends no body may still declare a form.
+    // A client that sends no body may still send the content type of a form.
     let body: EndBody =
         if matches!(&entry, ItemBody::Text(text) if text.trim().is_empty()) { EndBody::default() } else { entry.into_typed()? };
     let n_bytes = body.result.as_ref().map_or(0, |result| result.get().len())
@@ -266,7 +266,8 @@ async fn live_epoch(call: &Call, named: Option<i64>) -> Result<i64, Refusal> {
     Err(Refusal::Refused(ErrorCode::WrongStage, format!("Item '{id}' is in {}, not in PROCESSING", stage.as_str())))
 }
 
-/// `POST release/{item_id}`: back to WAITING, at its old position and without a penalty. Body, optional: `{epoch}`.
+/// `POST release/{item_id}`: puts an item back to WAITING, at its old position and without a penalty. Body, optional:
+/// `{epoch}`.
 pub(super) async fn release(mut call: Call) -> Result<Response, Refusal> {
     let body = read_end(&mut call).await?;
     let epoch = live_epoch(&call, body.epoch).await?;

@@ -11,7 +11,7 @@ use crate::description::{ALIAS, parameters_of};
 pub(crate) struct Described {
     /// Path items by their paths.
     pub(crate) paths: Map<String, Value>,
-    /// Schemas that they refer to.
+    /// Schemas that the path items refer to.
     pub(crate) schemas: Schemas,
 }
 

@@ -121,7 +121,8 @@ pub(super) async fn purge(call: Call) -> Result<Response, Refusal> {
             call.app.hint(call.qid, Kinds::STATES);
         }
         n_gone += gone.len();
-        // Nothing was deleted: the remaining items left the stage by themselves. It does not wait for items that keep coming.
+        // If nothing was deleted, the remaining items have left the stage by themselves. The second condition ends the loop when
+        // items keep coming.
         if gone.is_empty() || n_gone >= limits::ITEMS_PUT_MAX * 10 {
             return ok_json(&json!({"purged": n_gone}));
         }

@@ -1,12 +1,13 @@
 //! The task-queue API: items with any JSON as their body, for clients that claim them with `GET get/{n}`.
 //!
 //! `/api/v1/queue/*` serves the one queue that the process is configured for ([`crate::Config::task_queue`]),
-//! `/q/{queue}/api/v1/queue/*` any. What existing clients use (`size`, `sizes`, `status`, `lookup_state`, `lookup_item`, `describe`,
-//! `get`, `put`, `requeue`) answers byte for byte as they expect; the other routes add leases, ends, pages and events. Errors
-//! have the form that those clients expect, `{"detail": …}`, and not that of our other routes.
+//! `/q/{queue}/api/v1/queue/*` serves any queue. The routes that existing clients use (`size`, `sizes`, `status`,
+//! `lookup_state`, `lookup_item`, `describe`, `get`, `put`, `requeue`) answer byte for byte as they expect; the other routes
+//! add leases, ends, pages and events. Errors have the form that those clients expect, `{"detail": …}`, and not that of our
+//! other routes.
 //!
 //! Items are jobs of the queue. They share its claims, leases, events and listings; `get` also claims container jobs, and a
-//! body that is a container definition may be claimed by a container worker. Items are kept as long as results.
+//! container worker may claim an item whose body is a container definition. Items are kept as long as results.
 //!
 //! Ids may contain slashes, plain or percent-encoded. Paths are parsed here and not by the router, because wrong methods, slashes
 //! at the end and unknown paths are also answered in the form for those clients.
@@ -78,7 +79,7 @@ fn find(rest: &str) -> Option<(&'static Route, String)> {
     }
 }
 
-/// The path below the mount, and the queue's part of it.
+/// The name of the queue, if the path has one, and the path below the mount.
 fn take_apart(path: &str) -> Option<(Option<&str>, &str)> {
     let (queue, below) = match path.strip_prefix("/q/") {
         Some(rest) => rest.split_once('/').map(|(queue, _)| (Some(queue), &rest[queue.len()..]))?,
@@ -110,7 +111,7 @@ async fn answer(app: AppState, uri: &Uri, request: Request) -> Result<Response, 
     app.admit(qid, operation.right, &caller).await?;
     let body = if is_post { body::collect(body).await? } else { Bytes::new() };
     let query = uri.query().unwrap_or_default().to_owned();
-    // A container job may have another true id. An id with a NUL is refused later.
+    // The id may be the other true id of a container job. An id with a NUL is refused later.
     let is_id = matches!(route.takes, Takes::Id) && !argument.contains('\0');
     let argument = if is_id { app.db.row_id(qid, &argument).await? } else { argument };
     let call = Call { app, queue, qid, argument, query, headers: parts.headers, body };
@@ -140,7 +141,7 @@ async fn answer(app: AppState, uri: &Uri, request: Request) -> Result<Response, 
     }
 }
 
-/// An unknown path: if it has an extra slash at its end, it redirects to the path without it.
+/// The answer to an unknown path: a redirect if the path without its last slash is known.
 fn elsewhere(uri: &Uri, rest: &str, headers: &HeaderMap) -> Refusal {
     let Some(bare) = rest.strip_suffix('/').filter(|bare| find(bare).is_some()) else { return Refusal::NotFound };
     let path = &uri.path()[..uri.path().len() - rest.len() + bare.len()];

@@ -39,7 +39,7 @@ pub(super) async fn put(mut call: Call) -> Result<Response, Refusal> {
 pub(super) async fn requeue(mut call: Call) -> Result<Response, Refusal> {
     let ids = read(&mut call).await?.into_ids()?;
     check_number(ids.len())?;
-    // An id that is too long to be stored is in no stage.
+    // An id that is too long to be stored is in no stage, so it is skipped and not refused.
     check_ids(ids.iter().map(String::as_str).filter(|id| id.contains('\0')))?;
     let mut seen = HashSet::new();
     let distinct: Vec<&str> = ids.iter().map(String::as_str).filter(|id| seen.insert(*id)).collect();

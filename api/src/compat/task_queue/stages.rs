@@ -14,7 +14,7 @@ pub(super) fn stage_of(call: &Call) -> Result<Stage, Refusal> {
     Stage::named(word).ok_or_else(|| Refusal::Refused(ErrorCode::InvalidParameter, format!("{word} not a Queue Item Stage")))
 }
 
-/// `GET size/{stage}`: how many items are in it.
+/// `GET size/{stage}`: how many items are in the stage.
 pub(super) async fn size(call: Call) -> Result<Response, Refusal> {
     let stage = stage_of(&call)?;
     let counts = call.app.db.count_items(call.qid).await?;
@@ -33,7 +33,7 @@ pub(super) async fn sizes(call: Call) -> Result<Response, Refusal> {
     ok_json(&json!({"WAITING": counts.waiting, "PROCESSING": counts.processing, "SUCCESS": counts.success, "FAIL": counts.fail}))
 }
 
-/// `GET status/{item_id}`: the number of its stage.
+/// `GET status/{item_id}`: the number of the item's stage.
 pub(super) async fn status(call: Call) -> Result<Response, Refusal> {
     let id = item_id(&call)?;
     let item = call.app.db.get_item(call.qid, id).await?;
@@ -41,7 +41,7 @@ pub(super) async fn status(call: Call) -> Result<Response, Refusal> {
     Ok(ok(item.summary.stage.to_string()))
 }
 
-/// `GET lookup_state/{stage}`: the ids in it, waiting ones in the order of the queue.
+/// `GET lookup_state/{stage}`: the ids in the stage. Those of waiting items come in the order of the queue.
 pub(super) async fn lookup_state(call: Call) -> Result<Response, Refusal> {
     let stage = stage_of(&call)?;
     let max = limits::ITEMS_LISTED_MAX;

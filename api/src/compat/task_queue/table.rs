@@ -1,4 +1,4 @@
-//! Every route of the task-queue API, once: the dispatch, the permissions and the description are made from this table.
+//! The one table with every route of the task-queue API, for the dispatch, the permissions and the description.
 
 use protocol::limits;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(crate) enum Takes {
     Stage,
     /// How many items.
     Number,
-    /// The id of an item, which may hold slashes.
+    /// The id of an item, which may contain slashes.
     Id,
 }
 
@@ -48,18 +48,18 @@ pub(super) type Shape = fn(&mut Schemas) -> Value;
 pub(crate) struct Operation {
     /// The method.
     pub(crate) method: &'static str,
-    /// The permission that a caller needs. Callers that claim and end items need the worker's.
+    /// The permission that a caller needs. Callers that claim and end items need that of a worker.
     pub(super) right: Right,
     /// What it does: a short first sentence, then the rest.
     pub(super) says: &'static str,
     pub(super) query: Option<fn() -> Vec<Value>>,
     pub(super) body: Option<Body>,
     pub(super) answer: Shape,
-    /// Refusals beyond those that all routes share.
+    /// Statuses of refusals in addition to those that all routes share.
     pub(super) refusals: &'static [u16],
 }
 
-/// What a method takes.
+/// The request body of a method.
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) shape: Shape,

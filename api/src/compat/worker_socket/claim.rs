@@ -1,4 +1,4 @@
-//! Claims one named job, and ends it.
+//! Claims one named job, and ends the claim.
 
 use protocol::{ErrorCode, FinishRequest, JobId, LogLine, Reason, StateChange, Step, WorkerId};
 use sql::ClaimKey;
@@ -9,7 +9,7 @@ use crate::hint::Kinds;
 use crate::routes::worker::finish_row;
 
 impl Worker {
-    /// Claims the job if it waits. Claiming a job again that the worker has is harmless.
+    /// Claims the job if it waits. If the worker already has it, claiming it again is harmless.
     pub(super) async fn claim(&mut self, worker: &WorkerId, job_id: &JobId) -> Result<(), ApiError> {
         let (app, qid) = (&self.connection.app, self.connection.queue.qid());
         if app.db.claim_one(qid, job_id.as_str(), worker.as_str()).await?.is_some() {

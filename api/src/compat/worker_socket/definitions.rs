@@ -13,12 +13,12 @@ use crate::routes::socket::Closed;
 
 /// Most definitions in one message: with the largest definitions this is 8 MiB.
 const PER_MESSAGE: usize = 8;
-/// Most definitions that answer one request or come with one message. A worker requests the others.
+/// Most definitions that answer one request, and most that come unasked with one message. A worker requests the others.
 const ANSWERED_MAX: usize = 1_000;
 const UNASKED_MAX: usize = 64;
 
 impl Worker {
-    /// Sends the definitions of those jobs that wait or run; nothing when there are none.
+    /// Of these jobs, sends the definitions of those that wait or run. If none does, sends nothing.
     pub(super) async fn send_definitions<T: AsRef<str> + Sync>(&mut self, job_ids: &[T]) -> Result<(), Closed> {
         let job_ids: Vec<&str> = job_ids.iter().map(AsRef::as_ref).take(ANSWERED_MAX).collect();
         for some in job_ids.chunks(PER_MESSAGE) {
@@ -52,7 +52,7 @@ impl Worker {
 
 type Members = BTreeMap<String, Box<RawValue>>;
 
-/// The definition with an explicit type for every reference: such workers do not know a default type.
+/// The definition with an explicit type for every reference: workers on this socket do not know the default type.
 fn with_types(text: String) -> String {
     let Ok(mut definition) = serde_json::from_str::<Members>(&text) else { return text };
     let mut is_changed = false;
@@ -72,7 +72,7 @@ fn with_types(text: String) -> String {
     if is_changed { serde_json::to_string(&definition).unwrap_or(text) } else { text }
 }
 
-/// The reference with its default type added. None: it has a type.
+/// The reference with its default type added. `None` if it has a type.
 fn typed(reference: &RawValue) -> Option<Box<RawValue>> {
     let mut members = serde_json::from_str::<Members>(reference.get()).ok()?;
     let has_type = members.get("type").is_some_and(|kind| kind.get() != "null");

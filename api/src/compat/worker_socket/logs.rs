@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::hint::Kinds;
 use crate::routes::socket::refuse;
 
-/// Another socket of the same worker may take a number in between.
+/// How often a chunk is tried: another socket of the same worker may take its number in the meantime.
 const TRIES: usize = 5;
 
 impl Worker {
@@ -24,7 +24,7 @@ impl Worker {
         }
     }
 
-    /// Appends lines in chunks of at most [`limits::LOG_CHUNK_BYTES_MAX`], or one line.
+    /// Appends lines in chunks of at most [`limits::LOG_CHUNK_BYTES_MAX`]. A longer line is a chunk of its own.
     pub(super) async fn append(&mut self, key: &ClaimKey, step: Step, lines: &[LogLine]) -> Result<(), ApiError> {
         for lines in chunks(lines) {
             self.append_chunk(key, step, lines).await?;

@@ -1,12 +1,14 @@
 //! `/q/:queue/worker`: the socket of published workers, which claim one named job at a time.
 //!
-//! On connect it sends the workers, all jobs and a status request; then the hub's messages, each after the definitions of its
-//! newly queued jobs. Such a worker asks for a job that it saw queued; the database gives it to the first that asks. Messages
-//! about a job count only while the worker has its claim. Its registrations, about every 10 s, are its heartbeats: a closed
-//! socket does not end a claim, only the lease does.
+//! On connect it sends the workers, all jobs and a status request. After that it sends the hub's messages, each after the
+//! definitions of its newly queued jobs. Such a worker asks for a job that it saw queued, and the database gives the job to the
+//! first worker that asks. A worker's messages about a job count only while the worker has the claim of this job. The
+//! registrations of a worker, about every 10 s, are its heartbeats. A closed socket does not end a claim; only the end of the
+//! lease does.
 //!
 //! Text that cannot be read is ignored and counted, and never closes the socket. Items that are not container jobs never appear
-//! here. Bounds: [`limits::WORKER_MESSAGE_BYTES_MAX`] a message, [`definitions`] a few mebibytes an answer.
+//! here. Bounds: a message of a worker has at most [`limits::WORKER_MESSAGE_BYTES_MAX`], and a message with [`definitions`] a
+//! few mebibytes.
 
 mod claim;
 mod definitions;
@@ -37,9 +39,9 @@ const PAST: &str = r#""isPast":true}}"#;
 /// One worker, connected.
 struct Worker {
     connection: Connection,
-    /// Its id, when it has registered.
+    /// Its id, once it has registered.
     id: Option<WorkerId>,
-    /// Marks it as a worker when clients are counted.
+    /// Keeps this socket out of the number of clients.
     _counted: WorkerSocket,
 }
 
@@ -97,7 +99,8 @@ impl Session for Worker {
 }
 
 impl Worker {
-    /// Sends the hub's message, after the definitions of its queued jobs. A state that a job has left needs no definition.
+    /// Sends the hub's message, after the definitions of its queued jobs. A message about states that jobs have left is not
+    /// sent.
     async fn pass_on(&mut self, text: Arc<str>) -> Result<(), Closed> {
         if text.ends_with(PAST) {
             return Ok(());
@@ -142,7 +145,7 @@ impl Worker {
         }
     }
 
-    /// Any answer is a sign of life.
+    /// Stores a sign of life: every status response is one.
     async fn beat(&mut self) {
         if let Some(id) = &self.id {
             // If a heartbeat is not stored, another one follows.
@@ -150,7 +153,7 @@ impl Worker {
         }
     }
 
-    /// Handles a claim or an end. The answer is the stored state of the job. A worker that has lost its claim sees it there.
+    /// Handles a claim or an end. The answer is the stored state of the job, in which a worker sees that it has lost its claim.
     async fn change(&mut self, change: StateChange) -> Result<(), Closed> {
         let job_id = change.job.clone();
         let outcome = match (self.speaker(&change), change.state) {
@@ -170,7 +173,8 @@ impl Worker {
         self.connection.send_job(&job_id).await
     }
 
-    /// The sender: the registered worker, or before the registration the worker in the message. None when they differ.
+    /// The sender: the registered worker, or before the registration the worker in the message. `None` if these two differ or
+    /// neither is known.
     fn speaker(&self, change: &StateChange) -> Option<WorkerId> {
         match (&self.id, &change.value.worker) {
             (Some(id), Some(named)) if id != named => None,

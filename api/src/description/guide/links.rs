@@ -1,8 +1,8 @@
-//! Links between the files of `docs/` as links between the pages of the guide.
+//! Turns links between the files of `docs/` into links between the pages of the guide.
 
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
-/// A link to a file as a link to its page: `rest.md#files` leads to `rest#files`.
+/// Turns a link to a file into a link to its page: `rest.md#files` leads to `rest#files`.
 pub(super) fn to_page(event: Event<'_>) -> Event<'_> {
     match event {
         Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
@@ -12,7 +12,7 @@ pub(super) fn to_page(event: Event<'_>) -> Event<'_> {
     }
 }
 
-/// A text without links to files that the guide does not show; their words stay.
+/// Removes links to files that the guide does not show from a text, and keeps their words.
 pub(super) fn within(text: &str, is_page: impl Fn(&str) -> bool) -> String {
     let is_inside = |link: &str| {
         let file = link.split('#').next().unwrap_or_default();

@@ -1,8 +1,8 @@
 //! `/docs`: the guide, pages for people. It is written in Markdown in `docs/` and rendered once, at the first request.
 //!
-//! Every `sh`, `sql` and `js` block is an example that runs as it is shown. The `text` block after it has lines of what the
-//! example prints: `cli/tests/docs.rs` runs them all against a real server and worker. Other blocks are shown only. Links are
-//! relative, so that the pages work behind a proxy at any path.
+//! Every `sh`, `sql` and `js` block is an example that runs as it is shown. The `text` block after it has lines that the
+//! example prints. `cli/tests/docs.rs` runs all examples against a real server and worker, and does not run other blocks. Links
+//! are relative, so that the pages work behind a proxy at any path.
 
 mod links;
 
@@ -15,7 +15,7 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use super::codes;
 use super::page::{head, policy_of};
 
-/// The API's reference looks like the other pages, except for these rules.
+/// The style of the guide: that of the API's reference, and the rules in which the guide differs.
 const STYLE: &str = concat!(include_str!("../page.css"), include_str!("guide.css"));
 
 /// Name in the address, and text. The order is the reading order.
@@ -42,11 +42,11 @@ const PAGES: [(&str, &str); 17] = [
 /// The guide's pages.
 pub(crate) struct Guide {
     pages: Vec<(&'static str, Bytes)>,
-    /// The one at `/docs`.
+    /// The page at `/docs`, with the contents.
     pub(crate) contents: Bytes,
     /// The answer for every other name below `/docs`.
     pub(crate) missing: Bytes,
-    /// What the pages may load: only their own style.
+    /// The content policy of the pages: they may load only their own style.
     pub(crate) policy: String,
     /// Name, title, first paragraph and Markdown of each page, for programs.
     pub(crate) sources: Vec<Source>,
@@ -87,10 +87,10 @@ pub(crate) static GUIDE: LazyLock<Guide> = LazyLock::new(|| {
     Guide { pages, contents, missing, policy: policy_of(STYLE), sources }
 });
 
-/// Facts from the program itself, as Markdown.
+/// Makes a table or list of the program's facts, in Markdown.
 type Table = fn() -> String;
 
-/// The text of a page as the guide has it.
+/// The text of a page with the program's facts filled in, and without links to files outside the guide.
 fn prepared(text: &str) -> String {
     links::within(&with_tables(text), |name| PAGES.iter().any(|(page, _)| *page == name))
 }
@@ -125,7 +125,7 @@ fn agent_tools() -> String {
     table
 }
 
-/// One page, read.
+/// A parsed page.
 struct Chapter {
     name: &'static str,
     title: String,
@@ -152,7 +152,7 @@ impl Chapter {
     }
 }
 
-/// The table of codes, as Markdown: the program's own, so that the page has every one.
+/// The table of end codes, in Markdown. It is made from the program's own list, so no code is missing.
 fn end_codes() -> String {
     let mut table = "| code | fault | meaning |\n|---|---|---|\n".to_owned();
     for code in protocol::EndCode::ALL {
@@ -161,7 +161,7 @@ fn end_codes() -> String {
     table
 }
 
-/// Raw HTML is removed: only HTML made here remains.
+/// Turns raw HTML into text, so that a page has only HTML that is made here.
 fn harmless(event: Event<'_>) -> Event<'_> {
     match event {
         Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),

@@ -1,4 +1,4 @@
-//! Tries a Dockerfile: a job that builds an image and runs one command in it, reported as a build.
+//! Tries a Dockerfile with a job that builds an image and runs one command in it. The answer reports it as a build.
 //!
 //! The files of the context are packed into a tar, in a fixed order and with a fixed time, and stored under its hash. So the same
 //! files make the same job.
@@ -73,7 +73,7 @@ async fn build_image(call: &Call<'_>, given: BuildArguments) -> Outcome {
         Some(end) if end.reason == Reason::Success => {
             answer.fact("isBuilt", true).say("The image is built: `build` in the definition of a job uses it.")
         }
-        // The container could be created.
+        // The command could not start, but the image was built before.
         Some(end)
             if [EndCode::CommandNotFound, EndCode::CommandNotExecutable]
                 .iter()
@@ -113,7 +113,7 @@ async fn members_of(call: &Call<'_>, given: BuildArguments) -> Result<JsonObject
     Ok(members)
 }
 
-/// Stores a tar of the files and gives its address.
+/// Stores a tar of the files and returns its address.
 async fn pack(call: &Call<'_>, files: &BTreeMap<String, String>) -> Result<String, Refusal> {
     if files.len() > limits::ENTRIES_MAX {
         return Err(Refusal::of_argument(
@@ -137,7 +137,7 @@ fn archive(files: &BTreeMap<String, String>) -> Result<Vec<u8>, Refusal> {
         protocol::check_input_path(name).map_err(|error| Refusal::invalid(&argument, error))?;
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
-        // Scripts are usually run by their name.
+        // Scripts are usually run by their name, so they must be executable.
         header.set_mode(if text.starts_with("#!") { 0o755 } else { 0o644 });
         header.set_mtime(0);
         let added = archive.append_data(&mut header, name, text.as_bytes());

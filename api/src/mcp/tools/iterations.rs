@@ -1,4 +1,4 @@
-//! Iterations: jobs that are made from another job by changes, and their list.
+//! Iterations: jobs that are made by changing another job, and their list.
 //!
 //! They share a namespace, which has at most one live job: a newer iteration replaces one that still runs.
 
@@ -73,7 +73,7 @@ fn namespace_of(id: &JobId) -> String {
     format!("iterations-{}", id.as_str().chars().filter(char::is_ascii_alphanumeric).take(16).collect::<String>())
 }
 
-/// The namespace of a job's iterations: its first own namespace, else one made from its id.
+/// The namespace of a job's iterations: the first of its namespaces that begins with `iterations-`, else one made from its id.
 async fn namespace_for(call: &Call<'_>, subject: &Subject) -> Result<String, Refusal> {
     let row = call.app.db.get_job(subject.qid, subject.id.as_str()).await?;
     let own = row.and_then(|row| row.namespaces.into_iter().find(|name| name.starts_with("iterations-")));
@@ -88,7 +88,7 @@ async fn modify_job(call: &Call<'_>, given: ModifyArguments) -> Outcome {
     let stored = call.app.db.get_definition(subject.qid, subject.id.as_str()).await?;
     let stored = stored.ok_or_else(|| Refusal::from(NO_JOB).by("jobId"))?;
     if stored.login.is_some() {
-        // Otherwise a caller who changes the context would get the login of the old one.
+        // The new job sends the stored login to its context, so a caller who changes the context could obtain it.
         call.app.admit(subject.qid, Right::Work, &call.visitor.caller).await?;
     }
     let mut definition: Value = serde_json::from_str(&stored.whole()).map_err(crate::error::ApiError::bad_request)?;
@@ -107,7 +107,7 @@ async fn modify_job(call: &Call<'_>, given: ModifyArguments) -> Outcome {
     Ok(if submitted.subject.id == subject.id { answer.say("The changes change nothing: it is the same job.") } else { answer })
 }
 
-/// RFC 7396.
+/// Applies a JSON merge patch (RFC 7396).
 fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;

@@ -1,4 +1,4 @@
-//! Existing jobs: the state of one, their list, the cancel of one, the address of one.
+//! Existing jobs: state, list, cancel, address, and why a job waits.
 
 use protocol::{JobState, Namespace, Reason};
 use rmcp::schemars::JsonSchema;

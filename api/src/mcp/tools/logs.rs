@@ -29,7 +29,7 @@ const JOBS_DEFAULT: u8 = 20;
 /// Most lines that one search shows.
 const HITS_MAX: usize = 200;
 const HITS_DEFAULT: u32 = 50;
-/// A search that takes longer ends.
+/// Longest time of a search.
 const SEARCH_TIME: Duration = Duration::from_secs(20);
 /// Most bytes of a search text.
 const TEXT_BYTES_MAX: usize = 1_000;

@@ -33,11 +33,11 @@ struct RunnableTool {
 /// What a tool does to a queue, for clients that ask a person before some calls.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// Nothing.
+    /// Changes nothing.
     Reads,
-    /// Adds to it; calling again with the same arguments adds nothing.
+    /// Adds something. Another call with the same arguments adds nothing.
     Adds,
-    /// Ends or replaces what is there.
+    /// Ends or replaces jobs.
     Ends,
 }
 

@@ -122,7 +122,7 @@ pub(super) async fn finish(call: &Call<'_>, subject: &Subject, answer: Answer) -
 }
 
 async fn end_of(call: &Call<'_>, subject: &Subject) -> Result<Finished, Refusal> {
-    // All outputs of a job may be megabytes of JSON.
+    // All outputs of a job may be megabytes of JSON, so this counts as a large answer.
     let read = async {
         let row = call.app.db.get_result(subject.qid, subject.id.as_str()).await?;
         row.map(|row| row.to_finished(Vec::new())).transpose()
@@ -171,7 +171,7 @@ async fn show(call: &Call<'_>, subject: &Subject, outputs: &BTreeMap<String, Dat
     Ok(answer.untrusted("outputs", if list.is_empty() { Value::Null } else { list.into() }))
 }
 
-/// A name comes from a stranger: characters that could end a line or a mark are not shown before the mark.
+/// The title of an output. It stands before the mark, so characters of the name that could end a line or a mark are replaced.
 fn title(name: &str, piece: &Piece, n_shown: usize) -> String {
     let name: String =
         name.chars().map(|letter| if letter.is_alphanumeric() || "/._-".contains(letter) { letter } else { '_' }).collect();
@@ -207,7 +207,7 @@ async fn inspect_outputs(call: &Call<'_>, given: InspectArguments) -> Outcome {
     Ok(part(answer, &name, &url, offset, piece.as_ref()))
 }
 
-/// One part of one output.
+/// Adds one part of one output to an answer.
 fn part(answer: Answer, name: &str, url: &str, offset: u64, piece: Option<&Piece>) -> Answer {
     let Some(piece) = piece else {
         return answer.say("The output is stored on another server; fetch it from its address.").link(link(url, name, None));

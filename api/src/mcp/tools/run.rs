@@ -191,7 +191,7 @@ async fn follow_job(call: &Call<'_>, given: FollowArguments) -> Outcome {
     told(call, &subject, followed, Answer::new("")).await
 }
 
-/// The seconds to wait, checked.
+/// Checks the seconds to wait, and fills in the default.
 pub(super) fn wait_of(given: Option<u64>) -> Result<u64, Refusal> {
     let seconds = given.unwrap_or(WAIT_DEFAULT);
     if seconds > WAIT_MAX {

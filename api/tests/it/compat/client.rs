@@ -1,4 +1,4 @@
-//! A browser's job table: `JobStates` replaces it, `JobStateUpdates` merges into it.
+//! A browser's job table: a `JobStates` message replaces the table, a `JobStateUpdates` message is merged into it.
 
 use serde_json::{Map, Value, json};
 
@@ -35,7 +35,7 @@ impl Client {
         .await
     }
 
-    /// Waits until the table shows the job in a state; `""` waits until it does not show it.
+    /// Waits until the table shows the job in this state. With `""` it waits until the table does not show the job.
     pub(super) async fn until_state(&mut self, id: &str, state: &str) -> Value {
         self.until(|jobs| match jobs.get(id) {
             Some(job) => (job["state"] == state).then(|| job.clone()),

@@ -14,7 +14,7 @@ const JOBS: usize = 200;
 /// Each worker takes at most this many, so that two fast workers of one kind leave jobs to the other kind.
 const SHARE: usize = 75;
 
-/// Asks for the queued jobs that it sees, and runs those that it gets. Returns the jobs that it ran.
+/// Asks for the queued jobs that the worker sees, and runs those that it gets. Returns the jobs that it ran.
 async fn old_loop(api: Arc<TestApi>, name: &'static str, n_done: Arc<AtomicUsize>) -> Vec<String> {
     let mut worker = OldWorker::connect(&api, "q", name).await;
     worker.socket.send(&json!({"type": "Hello", "payload": {}})).await;
@@ -78,7 +78,7 @@ async fn two_workers_of_each_kind_share_two_hundred_jobs_and_none_is_lost_or_run
     assert_eq!(runs.len(), JOBS);
     assert!(runs.values().all(|n| *n == 1), "{runs:?}");
     assert_eq!(api.count("select count(*) from asman.finished where reason = 'Success'").await, 200);
-    // A claim whose request had just given up was released before a worker had it.
+    // If a claim was made for a request that had just been given up, it was released before a worker got it.
     let had = "select count(*) filter (where kind = 'claimed') - count(*) filter (where kind = 'released') from report.event";
     assert_eq!(api.count(had).await, 200);
     assert_eq!(api.count("select count(*) from report.event where kind = 'requeued'").await, 0);

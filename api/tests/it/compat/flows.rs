@@ -27,7 +27,7 @@ async fn a_job_goes_from_an_existing_client_through_an_existing_worker_and_back(
     let finished = &result["data"]["finished"];
     assert_eq!((&finished["worker"], &finished["result"]["StatusCode"]), (&json!("old"), &json!(3)));
     assert_eq!(finished["result"]["logs"], json!([["hello", 5]]));
-    // Sent again, it returns its result and does not run.
+    // When the job is sent again, its result is returned and it does not run.
     client.submit("job", "echo", "_").await;
     worker.ping().await;
     assert_eq!(client.until_state("job", "Finished").await["finishedReason"], "Success");
@@ -44,7 +44,7 @@ async fn clients_and_workers_of_either_release_understand_each_other_through_us(
         let mut client = Client::connect(&api, "q-long").await;
         let mut worker = OldWorker::connect_as(working, &api, "q-long", "old").await;
         let (id, definition) = asking.job("echo");
-        // The queue stores it under today's id, which a worker sees; each client gets messages with its own id.
+        // The queue stores the job under today's id, which workers see. Each client gets messages with the id that it sent.
         let (kept, _) = Release::V0_54_85.job("echo");
         client.submit_definition(&id, &definition).await;
         client.until_state(&id, "Queued").await;

@@ -1,17 +1,17 @@
-//! A client and a worker with the existing wire format, written from its description alone: JSON values and plain sockets, none
-//! of our types.
+//! A client and a worker with the existing wire format. They are written only from its description, with JSON values and plain
+//! sockets and without the types of this repository.
 
 mod client;
 mod fleet;
 mod flows;
 pub(crate) mod old_worker;
 
-/// The release as which a script speaks.
+/// The release whose behaviour a script has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
     /// Every definition keeps the `env` that it was sent with, and so does its hash.
     V0_54_80,
-    /// An empty `env` does not count in the hash of a definition; texts of log entries end as the program ended its lines.
+    /// An empty `env` does not count in the hash of a definition. The text of a log entry ends as the program ended its line.
     V0_54_85,
 }
 

@@ -19,7 +19,7 @@ impl OldWorker {
         Self::connect_as(Release::V0_54_80, api, queue, id).await
     }
 
-    /// The same as a worker of this release.
+    /// The same for a worker of this release.
     pub(crate) async fn connect_as(release: Release, api: &TestApi, queue: &str, id: &str) -> Self {
         let socket = Socket::connect_raw(api, &format!("/q/{queue}/worker")).await;
         let mut worker = Self { id: id.to_owned(), socket, release };
@@ -34,7 +34,7 @@ impl OldWorker {
         self.socket.send(&json!({"type": "WorkerRegistration", "payload": payload})).await;
     }
 
-    /// Everything that was sent before has been handled.
+    /// Returns when the server has handled everything that was sent before.
     pub(crate) async fn ping(&mut self) {
         self.socket.send_text("PING").await;
         let pong = format!("PONG {}", self.id);
@@ -47,19 +47,19 @@ impl OldWorker {
         self.change(id, "Running", value).await;
     }
 
-    /// Asks for a job and gives the answer's view of it.
+    /// Asks for a job and returns the job as the answer shows it.
     pub(crate) async fn claim(&mut self, id: &str) -> Value {
         self.ping().await;
         self.ask(id).await;
         self.answer(id).await
     }
 
-    /// The next update about a claimed job: it shows that the job is no longer queued, or it shows no job.
+    /// Returns the job from the next update about a claim: the update shows that the job is no longer queued, or it shows no job.
     pub(crate) async fn answer(&mut self, id: &str) -> Value {
         self.socket
             .until(|message| {
                 let jobs = message["payload"]["state"]["jobs"].as_object()?;
-                // A broadcast from before the request may still show it queued.
+                // A broadcast that was sent before the request may still show the job as queued.
                 let is_taken = jobs.get(id).is_some_and(|job| job["state"] != "Queued");
                 let is_answer = message["type"] == "JobStateUpdates" && (is_taken || jobs.is_empty());
                 is_answer.then(|| jobs.get(id).cloned().unwrap_or_default())

@@ -8,14 +8,14 @@ use sqlx::Executor;
 use crate::socket::Socket;
 use crate::test_api::{TestApi, claim_body, definition, eventually, held, in_time};
 
-/// Cuts every connection to the database but its own.
+/// Cuts every connection to the database except its own.
 async fn cut_all(api: &TestApi) {
     let sql = "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
                where datname = current_database() and pid <> pg_backend_pid()";
     api.database().await.execute(sql).await.unwrap();
 }
 
-/// Submits like a client: it repeats the request until it is acknowledged.
+/// Submits as a client does: it repeats the request until it is acknowledged.
 async fn submit_until_acknowledged(api: &TestApi, n: u32) -> String {
     eventually("the job is acknowledged", || async {
         let (status, body) = api.post("/q/q", json!({"definition": definition(n)})).await;

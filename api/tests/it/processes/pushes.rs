@@ -1,4 +1,4 @@
-//! Watchers of one process see the changes of another: at once with notifications, by polling without.
+//! Watchers at one process see the changes that another process makes: at once with notifications, without them by polling.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::events::Events;
 use crate::socket::Socket;
 use crate::test_api::{PROMPT, TestApi, claim_body, eventually, held, in_time};
 
-/// Two processes that polling could not help within a test.
+/// Two processes with notifications. They poll so rarely that polling has no effect within a test.
 async fn with_notifications() -> (TestApi, TestApi) {
     let rarely = |config: &mut api::Config| config.poll = protocol::Duration(Duration::from_mins(1));
     let one = TestApi::with(rarely).await;
@@ -65,7 +65,7 @@ async fn cancel_reaches_a_waiting_heartbeat(one: &TestApi, two: &TestApi, id: &s
     start.elapsed()
 }
 
-/// A job's whole life on one process, seen by a socket and an event stream of the other. Gives the longest delay.
+/// Runs a job's whole life on one process, and watches it by a socket and an event stream of the other. Returns the longest delay.
 async fn a_life_is_seen(one: &TestApi, two: &TestApi) -> Duration {
     let mut socket = Socket::connect(two, "/q/q/client").await;
     let mut slowest = Duration::ZERO;
@@ -126,7 +126,7 @@ async fn without_notifications_sockets_and_event_streams_hear_of_the_other_by_po
 #[tokio::test]
 async fn a_burst_of_log_lines_on_one_process_reaches_the_others_sockets_whole() {
     let one = TestApi::new().await;
-    // It reads rarely, so that it reports many changes at once.
+    // This process reads rarely, so that it reports many changes at once.
     let two = TestApi::over(&one.database_url, |config| {
         config.notifications = false;
         config.poll = protocol::Duration(Duration::from_secs(2));

@@ -11,7 +11,7 @@ fn spawn_claim(api: &TestApi, worker: &str) -> tokio::task::JoinHandle<Value> {
     tokio::spawn(async move { request.send().await.unwrap().json().await.unwrap() })
 }
 
-/// The end of a connection has been seen when later connections have been served.
+/// Sends further requests. When they have been served, the server has noticed the end of the earlier connection.
 async fn let_the_server_notice(api: &TestApi) {
     for _ in 0..20 {
         reqwest::get(format!("{}/healthz", api.url)).await.unwrap();
@@ -25,7 +25,7 @@ async fn until_registered(api: &TestApi, n: i64) {
     .await;
 }
 
-/// A worker is registered before its claim waits; the gauge is set at each poll of the dispatcher.
+/// Waits for the gauge of waiting claims: a registered worker is not enough, because its claim begins to wait only later.
 async fn until_a_claim_waits(api: &TestApi) {
     eventually("a claim waits", || async {
         api.fetch("/metrics").await.text().await.unwrap().contains("\nasman_claims_waiting 1\n").then_some(())
@@ -49,7 +49,7 @@ async fn a_waiting_claim_whose_worker_goes_away_costs_a_job_nothing() {
 #[tokio::test]
 async fn a_claim_whose_worker_goes_away_while_it_is_made_is_put_back_at_once() {
     let api = TestApi::new().await;
-    // The worker is known. A new worker first marks the classes that it can run, which waits for their tidy-up.
+    // Makes the worker known: a new worker first marks the classes that it can run, and waits while they are tidied up.
     assert!(api.claim("q", "gone", 1, "0s").await.is_empty());
     let id = api.submit("q", 1).await;
     // The claim's statement is blocked, so that it ends after its worker has gone.
@@ -57,7 +57,7 @@ async fn a_claim_whose_worker_goes_away_while_it_is_made_is_put_back_at_once() {
     connection.execute("begin; lock table asman.queued in access exclusive mode").await.unwrap();
     let gone = spawn_claim(&api, "gone");
     eventually("the claim is in progress", || async {
-        // Other statements read the table too.
+        // The query's first words matter, because other statements read the table too.
         let waiting = "select count(*) from pg_stat_activity where datname = current_database() \
                        and wait_event_type = 'Lock' and query like '-- Claim waiting jobs %'";
         (api.count(waiting).await > 0).then_some(())
@@ -89,7 +89,7 @@ async fn a_worker_that_asks_anew_is_answered_once() {
 async fn a_submission_that_meets_a_cancel_is_not_lost_with_it() {
     let api = TestApi::new().await;
     let id = api.submit("q", 1).await;
-    // The cancel is done but not yet committed when the job is submitted again.
+    // The cancel is executed but not yet committed when the job is submitted again.
     let mut connection = api.database().await;
     let cancel = sqlx::query("select asman.cancel(asman.qid('q'), $1, '_', 'Cancelled', null)").bind(&id);
     connection.execute("begin").await.unwrap();

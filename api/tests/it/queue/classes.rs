@@ -27,7 +27,7 @@ async fn fill(api: &TestApi, n: u32) {
 async fn an_idle_worker_gets_a_plain_job_at_once_beside_a_hundred_thousand_classes_that_nobody_can_run() {
     let api = TestApi::with(|config| config.limits.queue_depth = "200000".parse().unwrap()).await;
     fill(&api, 100_000).await;
-    // Its first claim tidies up those classes.
+    // The worker's first claim causes these classes to be tidied up.
     assert!(api.claim("q", "w", 1, "0s").await.is_empty());
     eventually("the classes are tidied up", || async {
         let offered = "select count(*) from asman.waiting_class where offered_qid is not null";

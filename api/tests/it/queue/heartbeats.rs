@@ -60,7 +60,7 @@ async fn a_cancel_reaches_the_waiting_worker_at_once() {
     let answer = in_time(waiting).await.unwrap();
     assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
     assert_eq!(answer["end"], json!([{"jobId": id, "epoch": epoch, "reason": "Cancelled", "message": "stop it"}]));
-    // And again, until the worker stops naming it.
+    // The answer contains the end again, until the worker stops naming the job.
     let answer = heartbeat(&api, beat("w", &[(&id, epoch)], "20s")).await;
     assert_eq!(answer["end"][0]["reason"], "Cancelled");
 }

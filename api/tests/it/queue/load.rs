@@ -10,7 +10,7 @@ use crate::test_api::{TestApi, held, in_time};
 
 const JOBS: u32 = 2_000;
 
-/// Claims and finishes through its own process until all jobs are done. Returns its claims.
+/// Claims and finishes jobs through its own process until all are done. Returns its claims.
 async fn work(api: Arc<TestApi>, worker: String, n_done: Arc<AtomicUsize>) -> Vec<(String, i64)> {
     let mut claims = Vec::new();
     while n_done.load(Ordering::Relaxed) < JOBS as usize {
@@ -53,7 +53,7 @@ async fn every_job_runs_once_over_two_processes_and_eight_workers() {
     for (kind, sql) in [
         ("epochs", "select count(distinct epoch) from asman.finished where reason = 'Success'"),
         ("finished", "select count(*) from report.event where kind = 'finished'"),
-        // A claim whose poll ended while it was made is released.
+        // A claim is released if its request ended while the claim was being made.
         (
             "claimed",
             "select count(distinct epoch) filter (where kind = 'claimed') - count(*) filter (where kind = 'released') from report.event",

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::test_api::{TestApi, eventually, held};
 
-/// A lease of one second, and a look at the queue often enough to see the end of a back-off.
+/// A lease of one second, and a poll of the queue that is short enough to notice the end of a back-off.
 fn hasty(config: &mut Config) {
     config.lease = protocol::Duration(Duration::from_secs(1));
     config.poll = protocol::Duration(Duration::from_millis(100));
 }
 
-/// Claims repeatedly like a worker: one request waits for half a lease at most.
+/// Claims repeatedly, as a worker does, because one request waits for half a lease at most.
 async fn patient_claim(api: &TestApi, worker: &str) -> Value {
     eventually("a job", || async { api.claim("q", worker, 1, "15s").await.pop() }).await
 }
@@ -97,14 +97,14 @@ async fn two_processes_that_sweep_take_each_job_back_once() {
 
 #[tokio::test]
 async fn a_process_that_starts_gives_workers_a_lease_to_come_back_first() {
-    // Down for an hour: no heartbeat could be stored, and every worker still works.
+    // The API was down for an hour. No heartbeat could be stored in this time, but every worker still works.
     let before = TestApi::new().await;
     let id = before.submit("q", 1).await;
     let (_, epoch) = before.claim_one("q", "w").await;
     let database_url = before.database_url.clone();
     drop(before);
     let after = TestApi::over(&database_url, |config| config.notifications = false).await;
-    // Maintenance has run when its connection has: the process does both first thing.
+    // A connected process has also run its maintenance, because it does both at its start.
     after.execute("update asman.worker set last_seen = last_seen - interval '1 hour'").await;
     let again = TestApi::over(&database_url, |_| {}).await;
     eventually("maintenance and sweeps have had their first turn", || async {

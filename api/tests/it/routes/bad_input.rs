@@ -11,7 +11,7 @@ async fn assert_4xx(api: &TestApi, path: &str, body: String) {
     assert_one_sentence(&answer);
 }
 
-/// Bodies with the text in each possible position in turn.
+/// Request bodies. Each contains the text in another one of the possible positions.
 fn bodies_with(text: &str) -> Vec<(&'static str, String)> {
     let worker = |member: &str| format!(r#"{{"worker":{{"id":"w","cpus":1,{member}}},"free":{{"cpus":1,"jobs":1}}}}"#);
     let enqueue = |member: &str| format!(r#"{{"definition":{{"image":"a"}},{member}}}"#);
@@ -78,7 +78,7 @@ async fn deep_nesting_and_a_hundred_thousand_members_are_refused_not_choked_on()
     let jobs = vec![r#"{"jobId":"x","epoch":1}"#; 50_000].join(",");
     assert_4xx(&api, "/q/q/heartbeat", format!(r#"{{"workerId":"w","jobs":[{jobs}]}}"#)).await;
     assert_eq!(api.count("select count(*) from asman.queued").await, 0);
-    // Unknown members are kept: this many do no harm.
+    // Unknown members are kept, and even this many are harmless.
     let unread = (0..100_000).map(|n| format!(r#""{n}":1"#)).collect::<Vec<_>>().join(",");
     let (status, answer) = api.post_text("/q/q", format!(r#"{{"definition":{{{unread},"image":"a"}}}}"#)).await;
     assert!(status == 200 || status == 400, "{status} {answer}");

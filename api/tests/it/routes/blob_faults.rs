@@ -1,4 +1,4 @@
-//! An object storage that does not answer or refuses us: the process continues, reports what is wrong, and recovers by itself.
+//! An object storage that does not answer or refuses requests. The API continues, reports what is wrong, and recovers by itself.
 
 use api::{Done, S3Config, check_blobs, set_up_blobs};
 use axum::Router;

@@ -1,4 +1,4 @@
-//! `/f/:key`: files whole or not at all, the same for every store.
+//! `/f/:key`: a file is stored whole or not at all, and this is the same for every store.
 
 use futures_util::{StreamExt, stream};
 use reqwest::{Body, Method, Response};
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::storage::{Store, Stored};
 use crate::test_api::{TestApi, assert_one_sentence, body_of, eventually, in_time};
 
-/// Each of these passes on every store.
+/// Makes a test for every store from each of these functions.
 macro_rules! on_every_store {
     ($($name:ident)*) => {
         mod directory { $(#[tokio::test] async fn $name() { super::$name(super::Stored::new(super::Store::Directory).await).await; })* }
@@ -87,7 +87,7 @@ async fn a_file_is_stored_found_and_replaced(Stored { api, store, storage: _stor
     assert_eq!(response.headers()["content-length"], "4");
     assert_eq!(response.headers()["content-type"], "application/octet-stream");
     match store {
-        // The storage answers: it is told to send an attachment.
+        // The storage answers this request; the redirect asks it for this header.
         Store::S3 => assert_eq!(response.headers()["content-disposition"], "attachment"),
         _ => assert_eq!(response.headers()["x-content-type-options"], "nosniff"),
     }
@@ -130,7 +130,7 @@ async fn a_key_that_looks_like_a_hash_must_be_the_contents(Stored { api, storage
 }
 
 async fn an_upload_that_breaks_off_stores_nothing(Stored { api, storage, .. }: Stored) {
-    // More than one part, so that an upload in parts has begun.
+    // More than one part, so that the store has begun an upload in parts when the connection ends.
     let some = "x".repeat(9 << 20);
     for (length, some) in [
         ("content-length: 20000000", some.as_str()),
@@ -144,7 +144,7 @@ async fn an_upload_that_breaks_off_stores_nothing(Stored { api, storage, .. }: S
             stream.write_all(head.as_bytes()).await.unwrap();
             stream.write_all(some.as_bytes()).await.unwrap();
             stream.shutdown().await.unwrap();
-            // The server's own end, whether it answers or hangs up.
+            // The server may answer or close the connection.
             let _ = in_time(stream.read_to_end(&mut Vec::new())).await;
             assert!(!exists(&api, "half").await);
         }
@@ -155,7 +155,7 @@ async fn an_upload_that_breaks_off_stores_nothing(Stored { api, storage, .. }: S
     }
 }
 
-/// Host and path that take the bytes in the end.
+/// The host and the path to which a client finally sends the bytes.
 async fn place_of(api: &TestApi, path: &str, length: &str) -> (String, String) {
     let own = api.url.strip_prefix("http://").unwrap().to_owned();
     let head = format!("PUT {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\nconnection: close\r\n{length}\r\n\r\n");
@@ -176,7 +176,7 @@ async fn odd_keys_are_names_and_never_paths(Stored { api, storage: _storage, .. 
     }
     let long = "k".repeat(256);
     assert_eq!(put(&api, &long, "").await.0, 400);
-    // Raw bytes, because the client library would correct them.
+    // The request is sent as raw bytes, because the client library would change the path.
     let own = api.url.strip_prefix("http://").unwrap();
     let dots = "PUT /f/..?proxy=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\ndots";
     let dots = raw(own, dots).await;
@@ -185,7 +185,7 @@ async fn odd_keys_are_names_and_never_paths(Stored { api, storage: _storage, .. 
     assert!(dots.ends_with("dots"), "{dots}");
 }
 
-/// Sends text and reads the answer, at most until the server asks for more.
+/// Sends text and reads the answer to its end, or until the server answers 100.
 async fn raw(address: &str, request: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -202,7 +202,7 @@ async fn raw(address: &str, request: &str) -> String {
 
 async fn sixty_four_mebibytes_stream_in_and_out(Stored { api, storage: _storage, .. }: Stored) {
     let chunk = bytes::Bytes::from(vec![b'x'; 1 << 20]);
-    // Without a length, so that no store can be signed for.
+    // The body has no length, so the API cannot sign a redirect for it.
     let chunks = stream::iter(std::iter::repeat_n(chunk, 64)).map(Ok::<_, std::io::Error>);
     let sent = api.request(Method::PUT, "/f/large").body(Body::wrap_stream(chunks)).send().await.unwrap();
     assert_eq!(sent.status(), 200);

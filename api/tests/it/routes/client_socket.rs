@@ -52,7 +52,7 @@ async fn a_job_is_followed_from_submission_to_its_end() {
     assert!(finished.get("finished").is_none(), "results are not broadcast");
 }
 
-/// The states of a job in the messages, in order, up to its end.
+/// The states of a job in the messages, in order, until the job has ended.
 async fn states_of(socket: &mut Socket, id: &str) -> Vec<String> {
     let mut states: Vec<String> = Vec::new();
     while states.last().is_none_or(|last| last != "Finished") {
@@ -248,7 +248,7 @@ async fn junk_is_ignored_and_the_socket_lives() {
     assert_eq!(api.get("/q/q").await.1, json!({"data": {}}));
     let ignored = api.fetch("/metrics").await.text().await.unwrap();
     let counted = ignored.lines().find_map(|line| line.strip_prefix("asman_socket_messages_ignored_total ")?.parse::<u32>().ok());
-    // Of the refused ones some are well-formed, such as a cancel of an unknown job: they are counted elsewhere.
+    // Some refused messages are well-formed, such as a cancel of an unknown job. Another metric counts these.
     assert!(counted.unwrap_or_default() >= 20, "{counted:?}");
     let id = api.submit("q", 1).await;
     socket.until_job(&id, "Queued").await;
@@ -306,8 +306,8 @@ async fn a_whole_snapshot_comes_every_ten_seconds_to_clients_and_to_workers() {
     tokio::join!(client.until(whole), worker.until(whole));
 }
 
-/// Three hundred jobs, so that a snapshot has two mebibytes, and so many questions for one that no buffer on the way holds the
-/// answers: until it reads, the socket takes nothing more.
+/// Submits three hundred jobs, so that a snapshot has two mebibytes, and asks for so many snapshots that no buffer on the way holds
+/// the answers. Until the client reads, the socket takes no further message.
 async fn choke(api: &TestApi, socket: &mut Socket) {
     let long = "t".repeat(200);
     let tags: Vec<_> = (0..32).map(|n| format!("{n}{long}")).collect();
@@ -325,7 +325,7 @@ async fn a_client_that_lags_gets_a_snapshot_and_then_what_follows() {
     let mut slow = Socket::connect_raw(&api, "/q/q/client").await;
     choke(&api, &mut slow).await;
     let mut reader = Socket::connect(&api, "/q/q/client").await;
-    // More messages than the ring holds: each is made before the next job comes.
+    // More messages than the ring holds. Waiting for each job makes each of them a separate message.
     for n in 0..80 {
         let id = api.submit("q", n).await;
         reader.until_job(&id, "Queued").await;
@@ -355,7 +355,7 @@ async fn a_reader_that_never_reads_disturbs_nobody() {
 async fn a_change_behind_thousands_of_others_of_one_transaction_is_shown_at_once() {
     let api = TestApi::new().await;
     let mut socket = Socket::connect(&api, "/q/q/client").await;
-    // Without a hint: the next change sends them all.
+    // These events come without a notification; the next change causes all of them to be sent.
     api.execute(include_str!("many_events.sql")).await;
     let id = api.submit("q", 1).await;
     let start = tokio::time::Instant::now();

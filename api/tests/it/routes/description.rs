@@ -153,7 +153,7 @@ async fn an_item_is_shown_as_a_job_whatever_json_it_is() {
     }
 }
 
-/// Fails if parts of a schema contradict each other: no value is both a text and an object.
+/// Fails if parts of a schema contradict each other, for example if one requires a text and another an object.
 fn assert_possible(document: &Value, schema: &Value, at: &str) {
     if let Some(parts) = schema["allOf"].as_array() {
         let kinds: BTreeSet<_> = parts.iter().filter_map(|part| resolved(document, part)["type"].as_str()).collect();
@@ -219,7 +219,7 @@ async fn items_have_the_members_that_the_document_tells() {
     }
 }
 
-/// The schema that a reference leads to, or the schema itself.
+/// The schema to which a reference points, or the schema itself if it is not a reference.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {
         Some(target) => document.pointer(&target[1..]).unwrap(),
@@ -240,7 +240,7 @@ fn whole(document: &Value, schema: &Value) -> Value {
     whole
 }
 
-/// The type of a value in JSON Schema; a whole number has two.
+/// The type of a value in JSON Schema. For a whole number it is `integer`, which a schema of `number` allows too.
 fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -60,7 +60,7 @@ async fn a_preflight_is_answered_on_every_described_route_and_for_every_other_pa
         assert_eq!(response.headers()["access-control-allow-origin"], "*", "{method} {path}");
         assert!(response.headers().get("access-control-allow-credentials").is_none(), "{method} {path}");
         assert_eq!(response.headers()["access-control-allow-methods"], "*", "{method} {path}");
-        // A star would not cover it.
+        // A `*` would not allow `authorization`, so the answer names it.
         let allowed = response.headers()["access-control-allow-headers"].to_str().unwrap();
         assert!(allowed.contains("authorization") && allowed.contains("content-type"), "{method} {path}: {allowed}");
     }
@@ -87,7 +87,7 @@ async fn unknown_paths_of_programs_are_404_json_and_any_other_is_the_page() {
         assert_eq!(status, 404, "{path}");
         assert_one_sentence(&body);
     }
-    // A client that posts to a page has forgotten the `/q`.
+    // A client that posts to the path of a page has forgotten the `/q`.
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let (status, body) =
             body_of(api.request(method, "/my-queue").json(&json!({"definition": definition(1)})).send().await.unwrap()).await;

@@ -1,10 +1,10 @@
-//! Whose fault an end was: which ends are reused, what a release costs, and when a job is given up.
+//! Whose fault an end was. It decides which ends are reused, what a release costs, and when a job is given up.
 
 use serde_json::{Value, json};
 
 use crate::test_api::{TestApi, assert_one_sentence, definition, eventually, held};
 
-/// Finishes a claim as an error of this code; gives the status.
+/// Finishes a claim with an error of this code. Returns the status of the answer.
 async fn fail(api: &TestApi, job: &str, epoch: i64, why: Value) -> u16 {
     let mut body = json!({"epoch": epoch, "reason": "Error", "message": "words", "result": {"isTimedOut": false, "outputs": {}}});
     body.as_object_mut().unwrap().extend(why.as_object().unwrap().clone());
@@ -20,7 +20,7 @@ async fn give_back(api: &TestApi, job: &str, epoch: i64) {
     assert_eq!(api.post(&format!("/q/q/j/{job}/release"), body).await.0, 200);
 }
 
-/// Lets the pause of every waiting job be over.
+/// Ends the pause of every waiting job.
 async fn skip_the_pause(api: &TestApi) {
     api.execute("update asman.queued set not_before = now() where not_before is not null").await;
 }
@@ -75,7 +75,7 @@ async fn a_job_that_workers_give_back_waits_behind_the_others_and_at_last_ends()
     let (job, epoch) = api.claim_one("q", "w").await;
     assert_eq!(job, bad);
     give_back(&api, &bad, epoch).await;
-    // Sending the release or the submission again changes nothing.
+    // The release and the submission are sent a second time, which changes nothing.
     give_back(&api, &bad, epoch).await;
     api.submit("q", 1).await;
     assert_eq!(api.count("select n_released::int8 from asman.queued where not_before > now()").await, 1);
@@ -127,7 +127,7 @@ async fn a_job_is_run_again_when_its_submitter_says_so_and_not_while_it_waits_or
     assert_eq!(api.finish(&id, epoch).await, 200);
     api.submit("q", 1).await;
     assert_eq!(api.state(&id).await, "finished");
-    // Many at once make one run.
+    // Many such submissions at once cause one run.
     futures_util::future::join_all((0..20).map(|_| api.submit_job("q", again(1)))).await;
     assert_eq!(api.count("select count(*) from asman.queued").await, 1);
     let (_, newer) = api.claim_one("q", "w").await;

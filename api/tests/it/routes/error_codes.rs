@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::policy::{OWNER, put};
 use crate::test_api::{TestApi, body_of};
 
-/// Fails if a refusal has no code, or one of another status. Returns the code of a refusal.
+/// Fails if a refusal has no code, or a code that belongs to another status. Returns the code of a refusal.
 fn code_in(what: &str, status: u16, body: &Value) -> Option<ErrorCode> {
     if !(400..500).contains(&status) && status != 503 {
         return None;
@@ -36,7 +36,7 @@ async fn routes(api: &TestApi) -> Vec<(Method, String)> {
     routes
 }
 
-/// A path with values for its parameters: existing, missing and unreadable ones.
+/// A path with values for its parameters, three times: with an unknown id, with unreadable values, and in a queue with tokens.
 fn filled(path: &str) -> [String; 3] {
     let fill = |queue: &str, id: &str, rest: &str| {
         let path = path.replace("{queue}", queue).replace("{id}", id).replace("{key}", id).replace("{item_id}", id);

@@ -20,7 +20,7 @@ fn refs() -> Value {
     })
 }
 
-/// Fetches every ref below `base` and compares.
+/// Fetches every ref below `base` and compares it with what is expected.
 async fn check(api: &TestApi, base: &str) {
     let png = api.fetch(&format!("{base}/a/b%20c.png")).await;
     assert_eq!(png.headers()["content-type"], "image/png");
@@ -41,7 +41,7 @@ async fn check(api: &TestApi, base: &str) {
     let address = format!("{}/f/some%20key%2F%C3%BC%3F%23%2541?name=stored.bin", api.url);
     assert_eq!((stored.status().as_u16(), &stored.headers()["location"]), (302, &address.parse().unwrap()));
     assert_eq!(api.fetch(&format!("{base}/unpadded.bin")).await.text().await.unwrap(), "hi");
-    // An input like this is refused when it is sent.
+    // A broken input is refused at submission, so only the broken output exists.
     let broken = if base.ends_with("outputs") { 422 } else { 404 };
     assert_eq!(api.get(&format!("{base}/broken.bin")).await.0, broken);
     let absent = api.fetch(&format!("{base}/a")).await;
@@ -149,13 +149,13 @@ async fn an_api_of_one_machine_gives_the_bytes_themselves() {
     let part = api.request(reqwest::Method::GET, &format!("/j/{id}/outputs/a.csv")).header("range", "bytes=2-2");
     let part = part.send().await.unwrap();
     assert_eq!((part.status().as_u16(), part.text().await.unwrap().as_str()), (206, "2"));
-    // A file of ours by its address, as clients send it back.
+    // The input names a file of this API by its address, as clients do with outputs.
     let inputs = json!({"x": {"type": "url", "value": format!("{}/f/{key}", api.url)}});
     let id = api.submit_job("q", json!({"definition": {"image": "a", "inputs": inputs}})).await;
     assert_eq!(api.fetch(&format!("/j/{id}/inputs/x")).await.text().await.unwrap(), "1,2\n");
 }
 
-/// Fetches as browsers do, to the end of all redirects.
+/// Fetches as browsers do, and follows all redirects.
 async fn followed(url: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     client.get(url).send().await.unwrap()
@@ -199,7 +199,7 @@ async fn a_slash_before_a_name_makes_no_difference_but_the_exact_name_comes_firs
     let (_, epoch) = api.claim_one("q", "w").await;
     let body = json!({"epoch": epoch, "reason": "Success", "result": {"isTimedOut": false, "outputs": {"etc/a": {"value": "relative"}}}});
     assert_eq!(api.post(&format!("/q/q/j/{id}/finish"), body).await.0, 200);
-    // Written by an earlier release, which took such names.
+    // An earlier release, which accepted such names, may have written this result.
     let older = "update asman.finished set result = jsonb_set(result::jsonb, '{outputs}', \
         '{\"/etc/a\": {\"value\": \"absolute\"}, \"etc/a\": {\"value\": \"relative\"}, \"/etc/b\": {\"value\": \"b\"}}')::json";
     api.execute(older).await;

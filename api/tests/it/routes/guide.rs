@@ -26,7 +26,7 @@ async fn every_link_of_the_guide_leads_somewhere_below_whatever_path_it_hangs() 
         for loading in ["<script", "<link", "<img", "<iframe", "@import", "url("] {
             assert!(!page.contains(loading), "{path} has {loading}");
         }
-        // As a browser resolves them behind a proxy with a path.
+        // Resolves the links as a browser does behind a proxy with a path.
         let here = reqwest::Url::parse(&format!("http://host/below/it/{path}")).unwrap();
         for link in links(&page) {
             let target = here.join(link).unwrap();

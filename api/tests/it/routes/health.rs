@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use crate::socket::{Socket, submission};
 use crate::test_api::{TestApi, assert_one_sentence, claim_body, definition, eventually};
 
-/// Name of the database at the end of its URL.
+/// The name of the database, which is at the end of its URL.
 fn name_of(api: &TestApi) -> String {
     api.database_url.rsplit('/').next().unwrap().split('?').next().unwrap().to_owned()
 }
@@ -38,7 +38,7 @@ async fn without_its_database_a_process_lives_but_is_not_ready_and_comes_back_by
     api.submit("q", 1).await;
 }
 
-/// Whether `/readyz` sends its reader to `asman db migrate`.
+/// Whether the answer of `/readyz` names `asman db migrate`.
 async fn asks_for_a_migration(api: &TestApi) -> bool {
     let (status, body) = api.get("/readyz").await;
     let why = body["why"].as_str().unwrap_or_default();
@@ -65,7 +65,7 @@ async fn a_process_is_ready_on_its_own_procedures_and_on_those_of_a_newer_releas
     assert_eq!(api.get("/readyz").await.0, 200);
 }
 
-/// What a migration of a later release may do that this release cannot work with. As `V010` did, it removes all hashes.
+/// A change by a migration of a later release that this release cannot work with. Like `V010`, it removes all hashes.
 const LATER: &str = "insert into asman.migration (version, name, applied_on, checksum) values (900, 'later', '2030-01-01', '1');
     delete from asman.schema_text; insert into asman.schema_text (hash) values ('of the later release');
     alter table asman.queued rename to waiting; alter table asman.running rename to held";
@@ -120,7 +120,7 @@ async fn the_processs_metrics_count_and_never_name_a_queue() {
     assert!(!body.to_string().contains("secret"));
 }
 
-/// The metrics that a text shows, without the ends that histograms add.
+/// The names of the metrics in a text, without the suffixes of a histogram's series.
 fn names(text: &str) -> std::collections::BTreeSet<String> {
     text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(ToOwned::to_owned)).collect()
 }
@@ -136,7 +136,7 @@ async fn every_metric_of_a_living_process_and_of_a_queue_is_in_the_operators_tab
     assert_eq!(api.finish(&id, epoch + 1).await, 409);
     assert_eq!(api.finish(&id, epoch).await, 200);
     socket.until_job(&id, "Finished").await;
-    // Gauges are set, and the first echo arrives, a while after the start.
+    // Some time after the start, the gauges are set and the first echo arrives.
     let all = [
         "asman_client_sockets",
         "asman_database_connections",

@@ -88,7 +88,7 @@ async fn jobs_that_did_not_succeed_stay_listed_for_an_hour_each_where_it_stands_
     }
     let listed = async || api.get("/q/q").await.1["data"].as_object().unwrap().clone();
     api.execute("update asman.finished set finished_at = finished_at - interval '50 minutes'").await;
-    // One waits again, and another has run again and succeeded by now.
+    // One of the jobs waits again, and another one has run again and succeeded.
     api.submit("q", 3).await;
     assert_eq!(listed().await[&ids[3]]["state"], "Queued");
     let (_, epoch) = api.claim_one("q", "w").await;
@@ -237,7 +237,7 @@ async fn a_job_is_found_without_its_queue_by_its_true_id_alone() {
 #[tokio::test]
 async fn a_job_in_several_queues_is_found_in_the_one_that_had_it_first() {
     let api = TestApi::new().await;
-    // A forger has queued this id before, with another definition.
+    // Somebody else has queued another definition under this id before.
     let id = api.submit("first", 1).await;
     api.submit_job("forger", json!({"id": id, "definition": definition(2)})).await;
     api.execute("update asman.job set queued_at = queued_at - interval '1 hour' where not is_true_id").await;

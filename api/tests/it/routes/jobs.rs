@@ -13,7 +13,7 @@ async fn page(api: &TestApi, query: &[(&str, &str)]) -> (u16, Value) {
     crate::test_api::body_of(request.send().await.unwrap()).await
 }
 
-/// Every page until there is none, as rows.
+/// The rows of all pages.
 async fn all(api: &TestApi, state: Option<&str>, limit: &str) -> Vec<Value> {
     let (mut rows, mut before) = (Vec::new(), None::<String>);
     loop {
@@ -155,7 +155,7 @@ async fn what_is_no_page_is_refused_in_one_sentence() {
     assert_eq!(api.get("/q/nobody/jobs").await.1, json!({"data": [], "next": null}));
 }
 
-/// Whether a cache is told that the answer depends on what was accepted.
+/// Whether the answer tells caches that it depends on the `accept` header.
 fn varies(response: &reqwest::Response) -> bool {
     response.headers().get_all("vary").iter().any(|value| value == "accept")
 }

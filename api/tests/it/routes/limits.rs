@@ -1,5 +1,5 @@
-//! Limits for one address, queue or socket. Tests come from loopback, which is not counted, and speak for others as a
-//! trusted proxy does.
+//! Limits for one address, queue or socket. The tests connect from loopback, which is not counted, and name other addresses in a
+//! header as a trusted proxy does.
 
 use migrations::testing::queue_jobs;
 use sqlx::{AssertSqlSafe, Executor};
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::socket::Socket;
 use crate::test_api::{TestApi, assert_one_sentence, body_of, definition, in_time};
 
-/// Behind one proxy.
+/// Settings of an API behind one proxy.
 fn behind_proxy(set: impl FnOnce(&mut Config)) -> impl FnOnce(&mut Config) {
     |config| {
         config.limits.trusted_proxies = 1;
@@ -28,7 +28,7 @@ async fn submit_from(api: &TestApi, address: &str, n: u32) -> reqwest::Response 
     request.json(&json!({"definition": definition(n)})).send().await.unwrap()
 }
 
-/// Opens a socket as a proxy does; gives the status when it is refused.
+/// Opens a socket as a proxy does for a client with this address. Returns the status if it is refused.
 async fn connect_from(api: &TestApi, address: &str, queue: &str) -> Result<Socket, u16> {
     let mut request = format!("{}/q/{queue}/client", api.url.replace("http", "ws")).into_client_request().unwrap();
     request.headers_mut().insert("x-forwarded-for", address.parse().unwrap());
@@ -167,7 +167,7 @@ async fn a_socket_that_floods_is_ignored_and_then_closed() {
         socket.send_text("PING").await;
     }
     let mut pongs = 0;
-    // After the fifth nothing is answered; the tenth closes it.
+    // After the fifth message the server does not answer any more; the tenth message makes it close the socket.
     for _ in 0..5 {
         pongs += u32::from(socket.until(|m| (m == "PONG").then_some(true)).await);
     }
@@ -183,7 +183,7 @@ async fn a_socket_without_a_sign_of_life_is_closed_and_one_that_answers_pings_is
     let api = TestApi::with(|config| config.limits.socket_idle = "1500ms".parse().unwrap()).await;
     let mut silent = Socket::connect(&api, "/q/q/client").await;
     let mut alive = Socket::connect(&api, "/q/q/client").await;
-    // Reading answers the server's pings; the silent one does not read.
+    // A client that reads answers the server's pings automatically; the silent client does not read.
     let listening = tokio::spawn(async move {
         let end = tokio::time::timeout(Duration::from_secs(5), async {
             while let Some(Ok(message)) = alive.stream.next().await {
@@ -194,7 +194,7 @@ async fn a_socket_without_a_sign_of_life_is_closed_and_one_that_answers_pings_is
     });
     crate::test_api::eventually("the silent one is closed", || async { (metric(&api, "socket_idle").await >= 1).then_some(()) })
         .await;
-    // Its late pongs meet a closed connection, so the code may be lost on the way.
+    // The silent client's late pongs reach a closed connection, so the close code may be lost on the way.
     assert!(matches!(silent.closed().await, Some(1001) | None));
     in_time(listening).await.unwrap();
 }

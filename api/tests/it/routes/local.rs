@@ -1,4 +1,4 @@
-//! An API that serves one machine alone: access by browsers, other names and programs.
+//! An API that serves only its own machine: what browsers, requests for other host names, and programs may do.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -87,7 +87,7 @@ async fn our_own_page_and_allowed_ones_and_programs_may() {
     let preflight = api.request(Method::OPTIONS, "/q/local").header("access-control-request-method", "POST");
     let answer = preflight.header("origin", "https://page.example").send().await.unwrap();
     assert!(answer.status().is_success() && answer.headers().contains_key("access-control-allow-origin"));
-    // The name at the end of a tunnel.
+    // The host name that a browser uses through a tunnel.
     let tunnel = [("host", "localhost:9000"), ("origin", "http://localhost:9000")];
     assert_eq!(get(&api, "/q/local", &tunnel).await, 200);
     assert_eq!(api.get("/q/local").await.0, 200, "a program sends no origin");
@@ -140,7 +140,7 @@ async fn a_public_api_takes_any_name_and_any_origin() {
     assert_eq!(get(&api, "/q/local", &[("host", "queue.example"), ("origin", EVIL)]).await, 200);
 }
 
-/// The page for a browser: whether it is marked as local, its content policy, and its opener policy.
+/// The page as a browser gets it: whether it is marked as local, its content policy, and its opener policy.
 async fn page(api: &TestApi, path: &str) -> (bool, String, Option<String>) {
     let response = with(api.request(Method::GET, path), &[("accept", "text/html")]).send().await.unwrap();
     assert_eq!(response.status(), 200, "{path}");
@@ -163,16 +163,16 @@ async fn the_page_learns_whose_it_is_from_its_own_document_and_only_the_first_ma
         assert_eq!(opener.as_deref(), Some("same-origin"), "{path}");
         let (is_public_local, policy, opener) = page(&public, path).await;
         assert!(!is_public_local && policy.contains("frame-ancestors *") && opener.is_none(), "{path}: {policy}");
-        // A program that was built without the client has a page that runs nothing.
+        // Without the built client, the program has a page that runs nothing, and that page has no mark.
         let is_built = public.fetch(path).await.text().await.unwrap().contains("asman-instance");
         assert!(is_local || !is_built, "{path}");
     }
 }
 
-/// A page of another origin that asks.
+/// The origin of a page that asks for access.
 const PAGE: &str = "https://page.example";
 
-/// A local API that keeps consents, and their file's folder.
+/// A local API that stores consents in a file in this folder.
 async fn keeping(folder: &std::path::Path) -> TestApi {
     let file = folder.join("consent.json");
     TestApi::with(|config| {
@@ -182,7 +182,7 @@ async fn keeping(folder: &std::path::Path) -> TestApi {
     .await
 }
 
-/// The consent page for the user of the machine.
+/// The consent page, as the user of the machine gets it.
 async fn consent_page(api: &TestApi, query: &str) -> String {
     let visit = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
     let page = with(api.request(Method::GET, &format!("/consent{query}")), &visit).send().await.unwrap();
@@ -200,7 +200,7 @@ fn tokens(html: &str) -> Vec<String> {
     html.split("name=\"token\" value=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
 }
 
-/// Sends the form as our own page does, or as `origin` would.
+/// Sends the form with this origin.
 async fn send_form(api: &TestApi, origin: &str, fields: &[(&str, &str)]) -> (u16, String) {
     let form: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = api.request(Method::POST, "/consent").header("content-type", "application/x-www-form-urlencoded");
@@ -212,7 +212,7 @@ fn own(api: &TestApi) -> String {
     format!("http://localhost:{}", port(api))
 }
 
-/// Allows the page, as a user does.
+/// Allows the page, as a user does on the consent page.
 async fn let_in(api: &TestApi) {
     let html = consent_page(api, "?origin=https%3A%2F%2Fpage.example").await;
     let fields = [("origin", PAGE), ("token", &tokens(&html)[0]), ("sure", "yes"), ("answer", "allow")];
@@ -241,7 +241,7 @@ async fn a_page_that_is_kept_out_is_told_how_the_person_can_let_it_in_and_then_m
         assert_eq!(get(&api, "/q/local", &[("origin", stranger)]).await, 403, "{stranger}");
     }
     assert!(consent_page(&api, "").await.contains("<code>https://page.example</code> since "));
-    // It is kept on disk: the next start knows it.
+    // The consent is stored on disk, so the API knows it after its next start.
     let next = keeping(folder.path()).await;
     assert_eq!(get(&next, "/q/local", &[("origin", PAGE)]).await, 200);
 }
@@ -286,13 +286,13 @@ async fn nobody_but_the_person_at_the_machine_gives_a_consent() {
     for origin in [EVIL, PAGE, "null", &other_port] {
         assert_eq!(sent(origin, form("yes", token)).await.0, 403, "a form of {origin}");
     }
-    // With a forged host name, in a frame's or an image's request, and without browser headers.
+    // A request with a forged host name, and a navigation from another site without the form.
     let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
     let form_of = "origin=https%3A%2F%2Fpage.example&sure=yes&answer=allow";
     let post = |headers: &[(&str, &str)]| with(api.request(Method::POST, "/consent").body(form_of), headers).send();
     assert_eq!(post(&rebound).await.unwrap().status(), 421);
     assert_eq!(post(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]).await.unwrap().status(), 403);
-    // From our page, but with an unknown token, or without the second action.
+    // Forms from the API's own page, but with an unknown token, or without the second action of the user.
     let own = own(&api);
     for bad in ["", "00000000-0000-4000-8000-000000000000"] {
         assert_eq!(sent(&own, form("yes", bad)).await.0, 200, "the page again");
@@ -335,7 +335,7 @@ async fn what_is_taken_back_counts_at_once_for_requests_and_soon_for_what_is_ope
     socket.send(&crate::socket::submission("late", &definition(1))).await;
     assert_eq!(socket.closed().await, Some(1008));
     assert_eq!(api.count("select count(*) from asman.queued").await, 0, "what it sent meanwhile is not accepted");
-    // By the command line, which writes the same file.
+    // The command line allows the page too, by writing the same file.
     let file = api::ConsentFile::at(folder.path().join("consent.json"));
     file.allow(PAGE).unwrap();
     assert_eq!(get(&api, "/q/local", &[("origin", PAGE)]).await, 200);

@@ -15,7 +15,7 @@ fn texts(body: &Value) -> Vec<&str> {
     body["data"].as_array().unwrap().iter().map(|line| line[0].as_str().unwrap()).collect()
 }
 
-/// Two attempts: the first builds and runs, is released, the second builds and runs again.
+/// A job with two attempts. The first builds, runs and is released. The second builds and runs again.
 async fn two_attempts(api: &TestApi) -> (String, i64) {
     let id = api.submit("q", 1).await;
     let (_, first) = api.claim_one("q", "w1").await;
@@ -95,7 +95,7 @@ async fn the_result_of_a_job_that_never_ran_has_what_pull_and_build_said() {
     assert_eq!(result["logs"], json!([["pulling a\n", 1], ["step 1\n", 1], ["no such file\n", 1]]));
     assert_eq!(result["logsOf"], "build");
     assert_eq!(texts(&read(&api, &id, "run", 0).await).len(), 0);
-    // A job that ran has its run's log, for every end.
+    // A job that ran has a log of its run, however it ended.
     let ran = api.submit("q", 2).await;
     let (_, epoch) = api.claim_one("q", "w").await;
     api.log(&ran, epoch, 0, "docker build", &["built\n"]).await;

@@ -1,17 +1,17 @@
-//! The queue for agents, over HTTP: `web/tests/agents.test.mjs` speaks to it by the protocol's own client.
+//! The queue for agents, over HTTP. `web/tests/agents.test.mjs` tests it too, with the protocol's own client.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::test_api::{TestApi, body_of, definition, eventually, in_time};
 
-/// A message; its id is 1.
+/// A message of the protocol; its id is 1.
 fn message(method: &str, params: impl Into<Value>) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params.into()})
 }
 
 impl TestApi {
-    /// Calls a tool and gives its result.
+    /// Calls a tool and returns its result.
     async fn tool(&self, name: &str, arguments: Value) -> Value {
         self.tool_with(name, arguments, None).await
     }
@@ -26,7 +26,7 @@ impl TestApi {
         answer["result"].clone()
     }
 
-    /// Calls a tool that refuses, and gives its facts.
+    /// Calls a tool that refuses, and returns the structured content of the refusal.
     async fn refusal(&self, name: &str, arguments: Value) -> Value {
         let result = self.tool(name, arguments).await;
         assert_eq!(result["isError"], true, "{result}");
@@ -173,7 +173,7 @@ async fn tokens_of_the_policy_open_the_same_doors_as_by_rest() {
     assert_eq!(code(&api.tool_with("get_job_status", json!({"queue": "q", "jobId": id}), Some(&submit)).await), "wrong-token");
     let seen = api.tool_with("get_job_status", json!({"queue": "q", "jobId": id}), Some(&read)).await;
     assert_eq!(seen["structuredContent"]["state"], "Queued");
-    // By its id alone it is hidden from a caller that may not read.
+    // A caller that may not read the queue and names only the job's id does not learn that the job exists.
     assert_eq!(code(&api.tool("get_job_status", json!({"jobId": id})).await), "no-job");
     assert_eq!(api.tool_with("get_job_status", json!({"jobId": id}), Some(&read)).await["isError"], false);
     for (tool, arguments) in [
@@ -344,7 +344,7 @@ async fn a_build_has_its_files_and_says_what_to_do_next() {
 async fn followers_take_the_places_of_sockets() {
     let api = TestApi::with(|config| config.limits.sockets_per_queue = "1".parse().unwrap()).await;
     let id = api.submit("q", 1).await;
-    // It is tried again while the other one has the slot for a moment.
+    // The call is repeated, because the other follower may have the only slot for a moment.
     let first = eventually("the end of the job", || async {
         let end = api.tool("follow_job", json!({"queue": "q", "jobId": id, "waitSeconds": 60})).await;
         (end["structuredContent"]["code"] != "queue-limit").then_some(end)

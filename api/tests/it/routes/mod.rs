@@ -1,4 +1,4 @@
-//! One file a family of URLs, as in `api/src/routes`.
+//! The tests by families of URLs, one file for each, as in `api/src/routes`.
 
 mod bad_input;
 mod blob_faults;

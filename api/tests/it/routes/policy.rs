@@ -8,7 +8,7 @@ use crate::test_api::{PROMPT, TestApi, assert_one_sentence, body_of, claim_body,
 
 pub(crate) const OWNER: &str = "owner-token-0123456789";
 
-/// Sends a request with a token, when there is one.
+/// Sends a request, with a token unless it is empty.
 pub(crate) async fn send(api: &TestApi, method: Method, path: &str, token: &str, body: Value) -> (u16, Value) {
     let request = api.request(method, path).json(&body);
     let request = if token.is_empty() { request } else { request.bearer_auth(token) };
@@ -40,7 +40,7 @@ async fn a_policy_shows_whether_there_are_tokens_and_never_which() {
     );
     assert_eq!((&policy["data"]["workerToken"], &policy["data"]["webhookSecret"]), (&json!(true), &json!(true)));
     assert!(!text.contains(secret) && !text.contains(OWNER) && !text.contains("w-0123"), "{text}");
-    // Absent is unchanged, null is removed.
+    // A member that is absent stays unchanged, and a member that is null is removed.
     put(&api, json!({"workerToken": null, "paused": true})).await;
     let (_, policy) = send(&api, Method::GET, "/q/q/policy", OWNER, json!(null)).await;
     assert_eq!((&policy["data"]["workerToken"], &policy["data"]["maxQueued"]), (&json!(false), &json!(5)));
@@ -129,7 +129,7 @@ async fn a_paused_queue_takes_jobs_and_a_resume_wakes_a_waiting_claim_at_once() 
             (api.count("select count(*) from asman.worker where worker_id = 'waiting'").await == 1).then_some(())
         })
         .await;
-        // The claim looked once and found the queue paused; only then is a resume a resume.
+        // The claim should find the queue paused before the pause ends.
         tokio::task::yield_now().await;
         put(&api, json!({"paused": false})).await;
         let answer = tokio::time::timeout(PROMPT, waiting).await.expect("the resume woke the claim").unwrap();

@@ -1,4 +1,4 @@
-//! Every permission of a queue, with no token, a wrong one and the right one.
+//! Every permission of a queue: requests with no token, with a wrong token and with the right one.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn lock(api: &TestApi) {
     put(api, json!({"readToken": READ, "submitToken": SUBMIT, "workerToken": WORK})).await;
 }
 
-/// Method and path of every route that names a queue, as the API itself describes them, so that a new route is tested
+/// Method and path of every route that names a queue. They come from the API's own description, so a new route is tested
 /// automatically.
 async fn routes(api: &TestApi) -> Vec<(Method, String)> {
     let (_, document) = api.get("/openapi.json").await;
@@ -35,7 +35,7 @@ async fn routes(api: &TestApi) -> Vec<(Method, String)> {
 #[tokio::test]
 async fn no_route_of_a_queue_opens_without_a_token_or_with_a_wrong_one() {
     let api = TestApi::new().await;
-    // Not `q`: that would be the start of another route's path.
+    // The queue is not named `q`, because `/q` is the start of other routes.
     let tokens = json!({"ownerToken": OWNER, "readToken": READ, "submitToken": SUBMIT, "workerToken": WORK});
     assert_eq!(send(&api, Method::PUT, "/q/locked/policy", "", tokens).await.0, 200);
     let routes = routes(&api).await;

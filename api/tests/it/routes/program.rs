@@ -12,7 +12,7 @@ fn path() -> String {
 
 #[tokio::test]
 async fn the_program_comes_whole_with_its_version_and_hash() {
-    // More than one read's worth.
+    // More bytes than the server reads at a time.
     let bytes: Vec<u8> = (0..700_001_u32).map(|n| n.to_le_bytes()[0]).collect();
     let mut program = tempfile::NamedTempFile::new().unwrap();
     program.write_all(&bytes).unwrap();

@@ -1,10 +1,10 @@
-//! Many readers of large answers beside everything else that a queue needs.
+//! Many clients that read large answers, while a queue does everything else that it must.
 
 use std::time::Duration;
 
 use crate::test_api::TestApi;
 
-/// Far below the time that a read of all results one after another takes on a busy machine.
+/// Much shorter than it takes on a busy machine to read all results one after another.
 const SUBMIT_DEADLINE: Duration = Duration::from_secs(5);
 
 #[tokio::test]

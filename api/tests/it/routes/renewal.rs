@@ -1,4 +1,4 @@
-//! When a file in a bucket is asked for again after a day, its lifetime starts again.
+//! A file in a bucket that is requested a day or more after it was stored gets a new lifetime.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use crate::test_api::TestApi;
 
 const CONTENT: &str = "content that jobs refer to again and again";
 
-/// A stored file of this age, asked for once: how old it is then, to the hour.
+/// Stores a file, makes it this many hours old, and requests it once. Returns its age afterwards, in hours.
 async fn hours_after(renew_after: Option<&str>, hours: u64) -> u64 {
     let storage = Storage::start().await;
     let s3 = S3Config { s3_renew_after: renew_after.map(|text| text.parse().unwrap()), ..storage.config() };

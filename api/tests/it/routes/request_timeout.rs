@@ -18,10 +18,10 @@ async fn dial(api: &TestApi) -> TcpStream {
     TcpStream::connect(api.url.trim_start_matches("http://")).await.unwrap()
 }
 
-/// What the server says until it closes the connection.
+/// Everything that the server sends until it closes the connection.
 async fn rest(mut stream: TcpStream) -> String {
     let mut said = Vec::new();
-    // A reset is an end too.
+    // A reset also ends the connection.
     let _ = in_time(stream.read_to_end(&mut said)).await;
     String::from_utf8_lossy(&said).into_owned()
 }
@@ -113,7 +113,7 @@ async fn a_socket_that_never_reads_is_closed_and_memory_stays_bounded() {
         () = eventually("the stuck ones are closed", only_the_reader) => {}
         () = watch => {}
     }
-    // 200 answers of two mebibytes were asked for. Each socket may have one in transit; 39 MiB were measured.
+    // The client requested 200 answers of two mebibytes. Each socket may have one in transit; a measurement showed 39 MiB.
     let grown = resident_kib().saturating_sub(before);
     assert!(grown < 100 * 1024, "{grown} KiB");
     drop(stuck);

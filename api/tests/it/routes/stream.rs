@@ -105,7 +105,7 @@ async fn a_reader_that_comes_back_gets_exactly_the_rest() {
     assert_eq!(lines_of(&rest, "build-log"), ["b2"]);
     assert_eq!(lines_of(&rest, "run-log"), ["r3"]);
     assert_eq!(rest.last().unwrap().name, "final");
-    // After the end there is only the end.
+    // If a client resumes after the last event, it gets only the state and the end.
     let end = rest.last().unwrap().id.clone();
     let nothing_new = Events::follow(&api, &id, Some(&end)).await.rest().await;
     assert_eq!(nothing_new.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["state", "final"]);

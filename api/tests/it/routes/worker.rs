@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::test_api::{DEADLINE, PROMPT, TestApi, assert_one_sentence, claim_body, eventually, held, in_time};
 
-/// A claim by a worker that offers and has free exactly this.
+/// The body of a claim by a worker that offers exactly this, all of it free.
 fn offer(worker: &str, jobs: u32, cpus: f64, more: &Value) -> Value {
     let mut body = claim_body(worker, jobs, "0s");
     body["free"]["cpus"] = json!(cpus);
@@ -20,7 +20,7 @@ fn commands(claims: &[Value]) -> Vec<&str> {
     claims.iter().map(|claim| claim["definition"]["command"].as_str().unwrap()).collect()
 }
 
-/// Queues a job that is named by its command and needs more than nothing.
+/// Queues a job that has this command and these requirements.
 async fn submit_needing(api: &TestApi, name: &str, needs: Value) -> String {
     let mut definition = json!({"image": "a", "command": name});
     definition.as_object_mut().unwrap().extend(needs.as_object().unwrap().clone());
@@ -102,7 +102,7 @@ async fn two_waiting_workers_share_what_comes() {
     assert_eq!(claimed, submitted);
 }
 
-/// Waits until so many claim statements have found nothing.
+/// Waits until `n` claim statements have found no job.
 async fn until_claims_were_tried(api: &TestApi, n: u32) {
     let tried = || async {
         let text = api.fetch("/metrics").await.text().await.unwrap();
@@ -121,7 +121,7 @@ async fn a_large_job_goes_to_the_waiting_worker_that_has_room_for_it() {
         let request = api.request(reqwest::Method::POST, "/q/q/claim").json(&body);
         tokio::spawn(async move { request.send().await.unwrap().json::<Value>().await.unwrap()["jobs"].clone() })
     };
-    // The small one first, so that it is first in turn.
+    // The small worker's claim comes first, so its turn is first.
     let small = wait("small", 1.0);
     until_claims_were_tried(&api, 1).await;
     let large = wait("large", 8.0);

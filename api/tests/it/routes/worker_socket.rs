@@ -186,7 +186,7 @@ async fn registrations_keep_the_claim_and_a_closed_socket_is_not_death() {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     while start.elapsed() < Duration::from_secs(7) {
         tick.tick().await;
-        // Every time on a new socket: the name counts, not the connection.
+        // Each attempt uses a new socket, because the API counts by the worker's name and not by the connection.
         worker = OldWorker::connect(&api, "q", "old").await;
     }
     assert_eq!(api.state(&id).await, "running");

@@ -27,7 +27,7 @@ async fn bodies_come_back_as_they_went_in() {
     assert_eq!(ok(get(&api, "lookup_item/d")).await, r#"{"item_id":"d","status":0,"item_body":{"x":2}}"#);
     assert_eq!(ok(get(&api, "lookup_item/e")).await, r#"{"item_id":"e","status":0,"item_body":2}"#);
     assert_eq!(ok(get(&api, "lookup_item/nan")).await, r#"{"item_id":"nan","status":0,"item_body":[null,null,null]}"#);
-    // Two spellings of one definition stay two.
+    // Two spellings of the same definition are stored separately.
     ok(post(&api, "put", r#"{"i1":{"image":"a","x":1.0},"i2":{"image":"a","x":1}}"#)).await;
     assert_eq!(ok(get(&api, "lookup_item/i1")).await, r#"{"item_id":"i1","status":0,"item_body":{"image":"a","x":1.0}}"#);
     assert_eq!(ok(get(&api, "lookup_item/i2")).await, r#"{"item_id":"i2","status":0,"item_body":{"image":"a","x":1}}"#);

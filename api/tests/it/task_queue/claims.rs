@@ -1,4 +1,4 @@
-//! Leases, ends, and claims that container workers share.
+//! Leases and ends of items, and claims in a queue that container workers use too.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The original's client, rebuilt in its own language.
+//! The existing client of the task-queue API, rebuilt in its own language, Python.
 
 use std::process::Stdio;
 

@@ -13,7 +13,7 @@ const ITEMS: usize = 10_000;
 /// How long existing clients wait for an answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A busy machine is slow; requests that may hang are ended.
+/// Waits for something that may be slow on a busy machine, but fails if it seems to hang.
 async fn in_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(100), what).await.expect("came in time")
 }
@@ -39,7 +39,7 @@ async fn every_item_is_delivered_once_over_two_processes_and_eight_clients() {
     let one = Arc::new(TestApi::new().await);
     let two = Arc::new(TestApi::over(&one.database_url, |_| {}).await);
     let apis = [one, two];
-    // Eight clients put overlapping ranges at once; each item is put twice, and counts once.
+    // Eight clients put overlapping ranges at the same time. Each item is put twice and exists once.
     let puts: Vec<_> = (0..8)
         .map(|n| {
             let (api, from) = (Arc::clone(&apis[n % 2]), (n / 2) * ITEMS / 4);
@@ -98,7 +98,7 @@ async fn ten_thousand_items_are_put_and_a_thousand_claimed_within_a_clients_time
     let start = Instant::now();
     ok(post(&api, "put", &body)).await;
     let again = start.elapsed();
-    // As after a vacuum of an emptied queue: its pages still exist, its rows do not.
+    // The state after a vacuum of an emptied queue: the table still has pages, but the statistics show no rows.
     api.execute("update pg_class set relpages = greatest(relpages, 200), reltuples = 0 where oid = 'asman.queued'::regclass")
         .await;
     let start = Instant::now();

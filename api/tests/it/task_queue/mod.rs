@@ -11,7 +11,7 @@ use reqwest::Method;
 
 use crate::test_api::TestApi;
 
-/// Status and body of a request, as they are.
+/// Status and unchanged body of the answer to a request.
 pub(crate) async fn exact(api: &TestApi, method: Method, path: &str, body: Option<(&str, &[u8])>) -> (u16, String) {
     let mut request = api.request(method, path);
     if let Some((kind, bytes)) = body {
@@ -25,7 +25,7 @@ pub(crate) async fn exact(api: &TestApi, method: Method, path: &str, body: Optio
     (status, without_code(status, response.text().await.unwrap()))
 }
 
-/// The body in the form for existing clients: a refusal ends with a code that they ignore.
+/// The body without the code at the end of a refusal, because existing clients ignore the code.
 pub(crate) fn without_code(status: u16, text: String) -> String {
     if !(400..500).contains(&status) || text.is_empty() {
         return text;
@@ -46,7 +46,7 @@ pub(crate) async fn post(api: &TestApi, path: &str, body: &str) -> (u16, String)
     exact(api, Method::POST, &format!("/q/q/api/v1/queue/{path}"), Some(("application/json", body.as_bytes()))).await
 }
 
-/// A call that works.
+/// The body of an answer that must be successful.
 pub(crate) async fn ok(answer: impl Future<Output = (u16, String)>) -> String {
     let (status, body) = answer.await;
     assert_eq!(status, 200, "{body}");

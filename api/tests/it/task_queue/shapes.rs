@@ -1,4 +1,4 @@
-//! Every answer that existing clients may see, to the byte.
+//! Every answer that existing clients may see, compared byte by byte.
 
 use reqwest::Method;
 
@@ -48,7 +48,7 @@ async fn failed_items_are_queued_again_last_and_the_rest_is_named() {
     let skipped = r#"{"detail":["Item 'a' already in queue. Skipping."]}"#;
     assert_eq!(ok(post(&api, "put", r#"{"a":9}"#)).await, skipped, "ids are taken in every stage");
     assert_eq!(ok(get(&api, "sizes")).await, r#"{"WAITING":0,"PROCESSING":2,"SUCCESS":1,"FAIL":0}"#);
-    // A body that is not JSON is one id, including quotes.
+    // A body that is not JSON is taken as one id, including any quotes in it.
     let path = "/q/q/api/v1/queue/requeue";
     for (kind, text, quoted) in
         [("text/plain", "plain", "'plain'"), ("application/x-www-form-urlencoded", "\"x\"", "'\\\"x\\\"'")]

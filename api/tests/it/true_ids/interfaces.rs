@@ -23,7 +23,7 @@ async fn every_vector_has_its_id_by_rest_and_by_sql_and_is_found_by_both() {
         let definition = &vector["definition"];
         let (status, answer) = api.post("/q/rest", json!({"definition": definition})).await;
         if status == 400 {
-            // The API refuses what no worker could run. The ids of such a definition do not matter.
+            // The API refuses definitions that no worker could run, so their ids do not matter.
             assert!(["no-image", "invalid-number", "invalid-image"].contains(&answer["code"].as_str().unwrap()), "{answer}");
             continue;
         }
@@ -70,7 +70,7 @@ async fn a_job_runs_once_whichever_way_and_by_whichever_id_it_comes() {
     let listed = api.get("/q/q").await.1["data"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(listed, std::slice::from_ref(&new));
 
-    // The first submission decided only the text.
+    // The first submission decides only which text of the definition is stored, not the id.
     let (claimed, epoch) = api.claim_one("q", "w").await;
     assert_eq!(claimed, new);
     page.until_job(&new, "Running").await;
@@ -98,7 +98,7 @@ async fn a_job_runs_once_whichever_way_and_by_whichever_id_it_comes() {
     let stream = api.fetch(&format!("/q/q/j/{old}/stream")).await.text().await.unwrap();
     assert!(stream.contains("hello") && stream.contains("final"), "{stream}");
     assert_eq!(api.get(&format!("/q/q/api/v1/queue/item/{old}")).await.1["item_id"], new);
-    // Its result is reused, and nothing runs again.
+    // The job's result is reused under both ids, and nothing runs again.
     for id in [&new, &old] {
         assert_eq!(api.submit_job("q", json!({"id": id, "definition": sent})).await, new);
     }
@@ -119,7 +119,7 @@ async fn a_socket_is_told_of_a_job_by_the_id_that_it_asked_for_and_by_no_other()
     socket.send(&json!({"type": "QueryJobStates"})).await;
     let all = socket.until(|m| (m["type"] == "JobStates").then(|| m["payload"]["state"]["jobs"].clone())).await;
     assert!(all.get(&old).is_some() && all.get(&other).is_some() && all.get(&new).is_none(), "{all}");
-    // A client that uses both gets both.
+    // A client that asks for both ids gets messages with both.
     socket.send(&json!({"type": "QueryJob", "payload": {"jobId": new}})).await;
     socket.until_job(&new, "Queued").await;
     socket.send(&json!({"type": "QueryJobStates"})).await;
@@ -180,7 +180,7 @@ async fn an_id_that_no_rule_gives_is_kept_to_its_queue() {
 #[tokio::test]
 async fn what_counts_in_the_id_is_what_a_worker_is_asked_for() {
     let api = TestApi::new().await;
-    // Builds for a worker that builds, and so does the id.
+    // A definition that a worker would build counts as a build in the id too.
     for (definition, labels) in [
         (json!({"image": "a", "build": {"filename": null}}), "{}"),
         (json!({"image": "a", "secrets": []}), "{}"),

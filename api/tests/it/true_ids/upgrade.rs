@@ -8,7 +8,7 @@ use super::{READS, ids, with_two_ids};
 use crate::socket::{Socket, submission};
 use crate::test_api::{TestApi, held};
 
-/// Gives the rows of a job the id of that earlier release.
+/// Replaces the job's id in its rows by the id of the earlier release.
 async fn date_back(api: &TestApi, new: &str, old: &str) {
     for table in ["job", "log_chunk", "webhook", "hold"] {
         let statement = format!("update asman.{table} set job_id = '{old}' where job_id = '{new}'");
@@ -16,12 +16,12 @@ async fn date_back(api: &TestApi, new: &str, old: &str) {
     }
 }
 
-/// The schema of the earlier release, as far as ids are concerned.
+/// Changes the schema back to that of the earlier release, as far as ids are concerned.
 const BEFORE: &str = "drop function asman.submit_within_limits, asman.submit; drop table asman.alias; \
     alter table asman.webhook drop column sent_id; delete from asman.migration where version = 9; \
     create or replace function asman.job_id(definition jsonb) returns text language sql as 'select asman.old_job_id(definition)'";
 
-/// There are no heartbeats: the claim of this test must live even on a slow machine.
+/// The test sends no heartbeats, and its claim must not be lost even on a slow machine.
 fn with_long_lease(config: &mut api::Config) {
     config.lease = protocol::Duration(std::time::Duration::from_hours(1));
 }
@@ -34,7 +34,7 @@ async fn run(api: &TestApi, claim: &Value) {
     assert_eq!(api.post(&format!("/q/q/j/{id}/finish"), finish).await.0, 200);
 }
 
-/// Everything about the job can be read by both of its ids.
+/// Fails unless everything about the job can be read by both of its ids.
 async fn assert_read_by_both(api: &TestApi, definition: &Value) {
     let [new, old] = ids(definition);
     for (base, below) in ["/q/q/j", "/j"].into_iter().flat_map(|base| READS.map(|below| (base, below))) {
@@ -48,7 +48,7 @@ async fn assert_read_by_both(api: &TestApi, definition: &Value) {
 async fn jobs_of_the_release_before_are_found_by_either_id_and_nothing_runs_twice() {
     let before = TestApi::with(with_long_lease).await;
     let [done, waits, runs, by_page] = ["done", "waits", "runs", "by page"].map(with_two_ids);
-    // Done, and one that a page of today had sent: its id was none by the rule of then.
+    // One ended job has a true id. The other was sent by a page of today: by the rule of the earlier release its id was not a true id.
     for definition in [&done, &by_page] {
         before.submit_job("q", json!({"definition": definition})).await;
         run(&before, &before.claim("q", "w", 1, "15s").await[0]).await;
@@ -72,7 +72,7 @@ async fn jobs_of_the_release_before_are_found_by_either_id_and_nothing_runs_twic
     let api = TestApi::over(&url, with_long_lease).await;
     assert_eq!(api.count("select count(*) from asman.alias").await, 4);
 
-    // Links and results.
+    // Links and results of the ended jobs.
     for definition in [&done, &by_page] {
         assert_read_by_both(&api, definition).await;
     }
@@ -82,7 +82,7 @@ async fn jobs_of_the_release_before_are_found_by_either_id_and_nothing_runs_twic
         }
     }
 
-    // Resubmissions, under either id, without one, and of another text of the same work: each is answered by the existing row.
+    // Resubmissions: under either id, without an id, and with another text of the same work. The existing row answers each of them.
     for definition in [&done, &waits, &runs, &by_page] {
         let [new, old] = ids(definition);
         let mut bare = definition.clone();
@@ -115,7 +115,7 @@ async fn jobs_of_the_release_before_are_found_by_either_id_and_nothing_runs_twic
     assert_eq!(claimed, ids(&waits)[1]);
     assert_eq!(api.finish(&claimed, epoch).await, 200);
 
-    // Run again, the job keeps its id; in another queue it has that of today.
+    // When the job runs again, it keeps its id. In another queue it gets the id of today's rule.
     let [new, old] = ids(&done);
     let again = json!({"id": new, "definition": done, "control": {"again": true}});
     assert_eq!((api.submit_job("q", again.clone()).await, api.submit_job("q", again).await), (old.clone(), old.clone()));

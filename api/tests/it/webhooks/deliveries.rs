@@ -150,7 +150,7 @@ async fn nothing_is_delivered_before_the_commit() {
     let mut transaction = database.begin().await.unwrap();
     let cancel = "select asman.cancel(asman.qid('q'), $1, '_', 'Cancelled', null)";
     sqlx::query(cancel).bind(&id).execute(&mut *transaction).await.unwrap();
-    // Another job's deliveries come and go meanwhile, so the outbox was looked at.
+    // Another job's deliveries are sent meanwhile, which shows that the outbox was read.
     api.submit_job("q", submission(2, "_", &receiver.url)).await;
     let got = receiver.until(2).await;
     assert!(got.iter().all(|delivery| delivery.event() == "queued"), "the open transaction has caused no delivery");

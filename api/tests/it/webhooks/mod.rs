@@ -1,4 +1,4 @@
-//! Deliveries to submitters, as a receiver sees them.
+//! Deliveries to submitters, as their receiver sees them.
 
 mod deliveries;
 mod receiver;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::test_api::definition;
 
-/// Receivers of tests are on this machine, and tests do not wait for ten seconds.
+/// Allows receivers on this machine, where those of the tests are, and makes pauses shorter than ten seconds.
 fn open(config: &mut Config) {
     config.allow_private_webhooks = true;
     config.webhook_backoff = protocol::Duration(Duration::from_millis(50));

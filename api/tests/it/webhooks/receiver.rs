@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::test_api::eventually;
 
-/// One request, as it came.
+/// One request, unchanged.
 #[derive(Clone)]
 pub(super) struct Delivery {
     pub(super) path: String,
@@ -40,7 +40,7 @@ struct Shared {
     answer: Arc<Answer>,
 }
 
-/// Stopped with its test.
+/// The server. It stops with its test.
 pub(super) struct Receiver {
     /// `http://127.0.0.1:<port>`.
     pub(super) url: String,
@@ -49,8 +49,8 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// Answers each request with the result of `answer` for its number and path: a status, and optionally a redirect, or with 429
-    /// and 503 a time to try again.
+    /// Answers each request with the result of `answer` for its number and path: a status, and optionally the target of a redirect, or
+    /// with 429 and 503 the time after which to try again.
     pub(super) async fn new(answer: impl Fn(usize, &str) -> (u16, Option<String>) + Send + Sync + 'static) -> Self {
         let shared = Shared { got: Arc::default(), answer: Arc::new(answer) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

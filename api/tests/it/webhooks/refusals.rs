@@ -63,10 +63,10 @@ async fn a_name_is_judged_by_what_it_means_at_delivery() {
     let refused = "select count(*) from asman.webhook where last_error = 'the URL points to an address that is not public'";
     eventually("the address is refused", || async { (api.count(refused).await == 1).then_some(()) }).await;
     assert!(receiver.got().is_empty(), "nothing was sent");
-    // The same name, where the operator permits it.
+    // The operator of this process permits private addresses, so the same name is accepted.
     let open = TestApi::over(&api.database_url, open).await;
     open.submit_job("q", submission(2, "_", &url)).await;
-    // Deliveries that the restricted process takes first come back for the other one.
+    // The restricted process may take a delivery first and refuse the address. Then it is due again for the other process.
     let soon = "update asman.webhook set due_at = now() where due_at > now() + interval '1 second'";
     eventually("an open process delivers it", || async {
         api.execute(soon).await;

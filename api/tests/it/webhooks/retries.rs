@@ -39,7 +39,8 @@ async fn pauses_double_from_ten_seconds_to_an_hour_and_end_after_a_day() {
              and last_error is not null and due_at < now() + interval '2 hours' and not due_at between now() + interval '25 seconds' \
              and now() + interval '30 seconds'"
         );
-        // Stored a moment after the answer. Between 25 and 30 s it may be the lease: no regular pause has that length for long.
+        // The failure is stored a moment after the answer. A due time in 25 to 30 s may be that of the lease; no regular pause stays
+        // in this range for long.
         let row = eventually("the failure is stored", || {
             let sql = sql.clone();
             async { api.database().await.fetch_optional(sqlx::AssertSqlSafe(sql)).await.unwrap() }
@@ -138,7 +139,7 @@ async fn redirects_are_followed_on_the_same_host_alone() {
 
 #[tokio::test]
 async fn a_receiver_that_does_not_answer_holds_up_nobody_else() {
-    // Accepts connections and sends nothing.
+    // A server that accepts connections and sends nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
     let slow_url = format!("http://{}/", silent.local_addr().unwrap());
     let receiver = Receiver::taking_all().await;
@@ -163,14 +164,14 @@ async fn what_a_dead_sender_had_taken_is_delivered_by_another() {
     api.submit_job("q", told(1, "https://queue.invalid/")).await;
     let failed = "select count(*) from asman.webhook where last_error = 'cannot be connected to'";
     eventually("a name without an address fails", || async { (api.count(failed).await == 1).then_some(()) }).await;
-    // The state after a sender died during the delivery.
+    // The state of a delivery whose sender died while it was sending.
     let url = format!("{}/", receiver.url);
     let sql = "update asman.webhook set url = $1, last_error = null, due_at = now() + interval '300 milliseconds'";
     sqlx::query(sql).bind(&url).execute(&mut api.database().await).await.unwrap();
     let _other = TestApi::over(&api.database_url, open).await;
     in_time(async {
         while receiver.got().is_empty() {
-            // This process refuses the address: its failures are not what is tested.
+            // This process refuses the address, but the test is not about its failures, so the delivery is made due again.
             api.execute("update asman.webhook set due_at = now() where due_at > now() + interval '1 second'").await;
             api.request(Method::GET, "/healthz").send().await.unwrap();
         }

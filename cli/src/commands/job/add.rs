@@ -128,7 +128,7 @@ impl Submitted {
     }
 }
 
-/// In the largest unit only.
+/// An age, in its largest unit only.
 fn ago(age: Duration) -> String {
     let seconds = age.as_secs().max(1);
     let units = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];

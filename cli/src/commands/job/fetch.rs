@@ -21,7 +21,7 @@ use crate::client::{Client, Error, reason};
 use crate::failure::Failure;
 use crate::say;
 
-/// Writes every output below `folder`; gives the paths written.
+/// Writes every output below `folder`. Returns the paths of the files.
 pub(super) async fn all(
     client: &Client,
     queue: &QueueName,
@@ -82,7 +82,7 @@ async fn download(
     let key = stored_key(reference);
     let mut saved = save(client.output(queue, id, name).await, file).await?;
     if let (Err(_), Some(key)) = (&saved, key) {
-        // This machine may not reach the storage although the API does.
+        // This machine may be unable to reach the storage, although the API can reach it.
         saved = save(client.proxied_blob(key).await, file).await?;
     }
     let hash = saved?;

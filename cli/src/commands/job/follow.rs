@@ -26,7 +26,7 @@ pub(super) enum LogKind {
 }
 
 impl LogKind {
-    /// The route's word for it.
+    /// The name of the log in its route.
     pub(super) const fn file(self) -> &'static str {
         match self {
             Self::Build => "build-logs.json",
@@ -35,7 +35,7 @@ impl LogKind {
     }
 }
 
-/// What the stream brings.
+/// One thing that the stream reports.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Seen<'a> {
     /// A log line.
@@ -129,7 +129,7 @@ impl Progress {
             "final" => self.is_final = true,
             _ => {}
         }
-        // Only now, because an event that could not be read must come again.
+        // Stored only now: if an event cannot be read, the stream must send it again.
         if event.id.is_some() {
             self.last_id.clone_from(&event.id);
         }

@@ -134,7 +134,7 @@ async fn send(client: &Client, file: &InputFile, key: &str, is_quiet: bool) -> R
         progress.reset();
         let sent = client.put_blob(store, file.length, body(file, &progress, is_quiet).await?).await;
         if !matches!(sent, Ok(None)) {
-            // This machine may not reach the storage, or may be redirected, although the API reaches it.
+            // This machine may be unable to reach the storage, or may be redirected, although the API can reach it.
             progress.reset();
             let own = client.proxied_blob_url(key)?;
             let sent = client.put_blob(own, file.length, body(file, &progress, is_quiet).await?).await?;
@@ -147,7 +147,7 @@ async fn send(client: &Client, file: &InputFile, key: &str, is_quiet: bool) -> R
     Ok(())
 }
 
-/// Hidden at first; [`advance`] shows it.
+/// The progress bar of an upload. It is hidden at first; [`advance`] shows it.
 fn progress(file: &InputFile) -> Result<ProgressBar, Failure> {
     let style = ProgressStyle::with_template("{msg}  {bar:30}  {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
         .map_err(|error| Failure::Failed(error.to_string()))?;

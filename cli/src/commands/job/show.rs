@@ -21,7 +21,7 @@ pub(super) async fn list(client: &Client, queue: &QueueName, is_json: bool) -> R
     if jobs.is_empty() {
         say::note("No job is queued or running");
     }
-    // Scripts that read the table do not need it.
+    // Scripts that read the table do not need the heading.
     if !jobs.is_empty() && std::io::stdout().is_terminal() {
         say::result(&format!("{:<64}  {:<9}  {:>8}  {}", "JOB", "STATE", "SINCE", "WORKER"));
     }

@@ -16,7 +16,7 @@ use crate::program::how_to_call;
 use crate::say;
 
 const RETRY: Duration = Duration::from_secs(1);
-/// After a job has waited for this long, the reason is printed, and again at this interval.
+/// After a job has waited for this long, the API is asked for the reason. Later it is asked again after each [`ASK_AGAIN`].
 const WAITS_LONG: Duration = Duration::from_secs(1);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// The first characters of the id name the default folder of outputs.
@@ -34,7 +34,7 @@ pub(crate) struct WaitArgs {
 }
 
 impl WaitArgs {
-    /// The same, for the code.
+    /// The flags as [`WaitOptions`].
     pub(crate) fn options(&self) -> WaitOptions {
         WaitOptions {
             output_directory: self.output_directory.clone(),
@@ -50,9 +50,9 @@ impl WaitArgs {
 pub(crate) struct WaitOptions {
     /// Where outputs go; absent means a folder named by the job's id.
     pub(crate) output_directory: Option<PathBuf>,
-    /// Does not show the log.
+    /// Whether to hide the log.
     pub(crate) is_quiet: bool,
-    /// Prints why the job still waits.
+    /// Whether to print why the job still waits.
     pub(crate) tells_why: bool,
     /// Whether the result existed before the job was submitted.
     pub(crate) has_run_before: bool,
@@ -159,7 +159,7 @@ async fn tell_why(client: &Client, queue: &QueueName, id: &JobId, mut is_queued:
     std::future::pending::<()>().await;
 }
 
-/// The job has ended, so its result exists. Only the connection may fail.
+/// Fetches the result of a job that has ended. The result exists, so only the connection may fail.
 async fn result(client: &Client, queue: &QueueName, id: &JobId) -> Result<Job, Failure> {
     loop {
         match client.result(queue, id).await {

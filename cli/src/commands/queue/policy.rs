@@ -211,7 +211,7 @@ pub(crate) async fn run(command: Command, global: &Global) -> Result<(), Failure
     Ok(())
 }
 
-/// The API's sentence is about its JSON.
+/// Adds the flags' word for `null` to the API's sentence, which is about its JSON.
 fn in_words_of_the_flags(error: Error) -> Error {
     match error {
         Error::Refused { said, status: StatusCode::BAD_REQUEST } => {

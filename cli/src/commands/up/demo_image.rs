@@ -9,9 +9,9 @@ use crate::commands::worker::failure;
 use crate::failure::Failure;
 use crate::say;
 
-/// Its name.
+/// The image's name.
 pub(super) const IMAGE: &str = "asman/demo:latest";
-/// The engine answers from memory.
+/// Long enough, because the engine answers from memory.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const FIX: &str = "install one (Debian and Ubuntu: `apt-get install busybox-static`) and start again";
 
@@ -27,7 +27,7 @@ pub(super) async fn ensure() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks the engine. Making the image again at every start would leave untagged images behind.
+/// Asks the engine whether the image exists. If each start made the image again, untagged images would be left behind.
 async fn is_there() -> bool {
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
     let builder = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);

@@ -69,7 +69,7 @@ pub(super) fn running(root: &Path) -> Result<Option<Address>, Failure> {
     Ok(address)
 }
 
-/// Fails where a healthy stack runs on the data directory at `root`, with its address.
+/// Fails if a healthy stack runs on the data directory at `root`. The error contains its address.
 pub(super) fn refuse_second(root: &Path) -> Result<(), Failure> {
     let Some(running) = running(root)? else { return Ok(()) };
     Err(Failure::Failed(format!(
@@ -80,7 +80,8 @@ pub(super) fn refuse_second(root: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Starts the background process and waits until it is healthy or has ended. A stack that runs already is used as it is.
+/// Starts the background process and waits until it is healthy or has ended. If a matching stack runs already, its address is printed
+/// and nothing is started.
 pub(super) async fn start(args: &Args, data: &DataDirectory, global: &Global) -> Result<(), Failure> {
     if let Some(running) = running(data.root())?.filter(|running| running.is_as_asked(args)) {
         running.tell(&data.join(LOG), data.root(), &running.sentence(), global);
@@ -97,7 +98,7 @@ pub(super) async fn start(args: &Args, data: &DataDirectory, global: &Global) ->
     };
     let address = ended.map_err(|status| did_not_start(status, &log))?;
     address.tell(&log, data.root(), &format!("Asman is up in the background: {}", address.api), global);
-    // Reported here, where the user sees it.
+    // The demo runs in this process, because the user sees its output.
     super::show_demo(args, data, &address).await;
     Ok(())
 }

@@ -152,7 +152,7 @@ async fn serve(args: &Args, data: &DataDirectory, signals: &Signals, global: &Gl
     let address = stack.address();
     let result = tokio::select! {
         result = stack.ended(signals) => result,
-        // After success this branch ends and the other one continues.
+        // If `greet` succeeds, this branch is disabled and the other one continues.
         Err(failure) = greet(args, data, &address, global) => Err(failure),
     };
     say::note("Stopping");
@@ -179,7 +179,7 @@ async fn show_demo(args: &Args, data: &DataDirectory, address: &Address) {
     }
 }
 
-/// Where to go from here.
+/// Prints the addresses of the stack and what to try next.
 fn announce(address: &Address, data: &DataDirectory, global: &Global) {
     let api_url = &address.api;
     if global.json {
@@ -196,8 +196,8 @@ fn announce(address: &Address, data: &DataDirectory, global: &Global) {
     say::note(&format!("  stop      Ctrl-C, or {}", how_to_stop(data.root())));
 }
 
-/// The page with our queue in its address. For the page `local` means the queue at port 8000 of this machine; at another port the
-/// full address is used.
+/// The address of the web page, with our queue in it. The page takes `local` for the queue at port 8000 of this machine. For another
+/// port the queue's full address is used.
 fn page_of(api_url: &str) -> String {
     let queue = if api_url == "http://localhost:8000" {
         "local".to_owned()

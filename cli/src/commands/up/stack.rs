@@ -62,7 +62,7 @@ impl Stack {
         }
     }
 
-    /// The text for people.
+    /// The addresses of this stack.
     pub(super) fn address(&self) -> Address {
         Address {
             pid: std::process::id(),
@@ -172,7 +172,7 @@ async fn start_api(url: &str, args: &Args, data: &DataDirectory) -> Result<(Stri
     }
 }
 
-/// The address of the API on this machine.
+/// The host name of the API in URLs on this machine.
 fn name_of(listen: IpAddr) -> String {
     match listen {
         listen if listen == Ipv4Addr::LOCALHOST || listen.is_unspecified() => "localhost".to_owned(),
@@ -193,7 +193,7 @@ async fn healthy(client: &Client) {
     }
 }
 
-/// The queue `local`, and the other queues of the settings.
+/// The worker's settings, with the queue `local` and the other queues of the given settings.
 fn worker_config(args: &Args) -> Result<worker::Config, Failure> {
     let queue = "local".parse::<QueueName>().map_err(|error| Failure::Failed(error.to_string()))?;
     let Some(given) = args.worker.as_deref() else { return Ok(worker::Config::for_queue(queue, "")) };
@@ -219,7 +219,7 @@ async fn start_worker(api_url: &str, args: &Args, data: &DataDirectory) -> Resul
     api_url.clone_into(&mut config.api);
     config.data_directory = Some(data.private_folder("worker")?);
     let stop = CancellationToken::new();
-    // Both tokens at once: stopping `up` removes its containers without waiting for them.
+    // The same token for drain and stop: when `up` stops, the worker removes its containers without waiting for their end.
     let task = tokio::spawn(work(config, stop.clone(), stop.clone()));
     Ok(Some(Part { name: "worker", task, stop }))
 }

@@ -1,4 +1,4 @@
-//! `asman worker`: claim jobs of queues and run them in Docker; keep the program as new as its API.
+//! `asman worker`: claims jobs of queues and runs them; replaces the program by that of its API.
 
 mod run;
 mod upgrade;

@@ -43,7 +43,7 @@ struct Offer {
     sha256: String,
 }
 
-/// Compares, and replaces.
+/// Compares this program with that of the API, and replaces it if they differ.
 pub(super) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let builder = worker::Proxies::of_environment()
         .apply(reqwest::Client::builder())

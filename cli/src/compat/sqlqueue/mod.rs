@@ -170,7 +170,7 @@ async fn has_events(source: &Client) -> Result<bool, Failure> {
     Ok(row.get("has_events"))
 }
 
-/// The data of an existing event. An ADD has no stages.
+/// The data of an existing event. An event `ADD` has no stages.
 #[derive(Deserialize)]
 struct Said {
     queue_index_key: String,

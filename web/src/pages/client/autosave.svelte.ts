@@ -5,11 +5,11 @@ import type { Settings } from "./settings.svelte.ts"
 /** Pause after an edit before it is stored. */
 export const KEEP_MS = 400
 
-/** Stores edits of files and settings over a reload until they are saved or discarded, and restores them. */
+/** Stores edits of files and settings, so that they survive a reload, until they are saved or discarded. Restores them. */
 export class Autosave {
-  /** Whether closing the page would lose no edit. */
+  /** Whether all edits are stored or saved, so that closing the page would lose none. */
   isKept = $state(true)
-  /** Restored edits that the user has not confirmed yet: names of files, and `the settings`. */
+  /** Restored edits that the user has not saved or discarded yet: names of files, and `the settings`. */
   restored: readonly string[] = $state.raw([])
   #isReady = false
   #edits: KeptEdits | undefined
@@ -35,7 +35,7 @@ export class Autosave {
     if (this.#isReady) this.#timer = setTimeout(() => void this.#keep(), KEEP_MS)
   }
 
-  /** Stores pending edits at once: the page may be closing. */
+  /** Stores pending edits at once, because the page may be closing. */
   flush(): void {
     if (this.#timer === undefined) return
     clearTimeout(this.#timer)

@@ -13,7 +13,7 @@ async function opened(hash: string, database?: World["database"]): Promise<World
   await wait(1)
   return { ...made, view }
 }
-/** What the page does on each change. */
+/** Does what the page does on each change. */
 const noted = async ({ autosave }: View): Promise<unknown> => (autosave.note(autosave.edits), wait(KEEP_MS + 100))
 
 test("edits of files and settings come back with the same link, are announced, and can be discarded", async () => {

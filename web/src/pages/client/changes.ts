@@ -1,18 +1,18 @@
 import { type DiffLine, lineDiff } from "./line-diff.ts"
 
-/** The changes between two definitions, member by member: they explain why a job ran again. */
+/** One change between two definitions, at one member. The changes explain why a job ran again. */
 export interface Change {
-  /** Such as `env.MODE` or `configFiles."main.py".value`. */
+  /** Where the change is, such as `env.MODE` or `configFiles."main.py".value`. */
   path: string
   before: string | undefined
   after: string | undefined
-  /** Line by line, if both are texts of several lines and small enough. */
+  /** The changed lines, if both values are small texts of several lines. */
   lines?: DiffLine[]
 }
 
 /** Most changes that are shown. */
 export const CHANGES_MAX = 100
-/** Size limit of texts that are compared line by line. */
+/** Most texts that are compared line by line. */
 const COMPARED_MAX = 10
 const VALUE_CHARS_MAX = 160
 const DEPTH_MAX = 12
@@ -49,7 +49,7 @@ function step(key: string): string {
   return /^[\w-]+$/.test(key) ? key : JSON.stringify(key.slice(0, 100))
 }
 
-/** Shows the first difference of two texts, because their beginnings may be equal for pages. */
+/** Shows the text from the first difference on, because long texts may begin with the same characters. */
 function short(value: unknown, other: unknown): string | undefined {
   if (value === undefined) return undefined
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "")

@@ -1,7 +1,7 @@
 import { SvelteMap } from "svelte/reactivity"
 import type { Client } from "../../client/client.ts"
 
-/** Edited texts that are not in the job yet. They live even if no editor is open; `Autosave` stores them longer. */
+/** Edited texts that are not in the job yet. They stay while no editor is open; `Autosave` keeps them over a reload. */
 export class Drafts {
   readonly #texts = new SvelteMap<string, string>()
 
@@ -16,7 +16,7 @@ export class Drafts {
     return Object.fromEntries(this.#texts)
   }
 
-  /** Names of all text files, drafts of new ones included, sorted. */
+  /** Names of all text files, sorted. New files that are not in the job yet are included. */
   get names(): string[] {
     return [...new Set([...Object.keys(this.client.params.inputs), ...this.#texts.keys()])].sort()
   }

@@ -5,8 +5,8 @@ import { ENTRIES_MAX } from "../../definition/shape.ts"
 const DEPTH_MAX = 32
 
 /**
- * The files of a drop, at most one more than a job takes, which shows that there are too many. Unreadable files are left out. It
- * must be called while the event is handled, because a drop is empty afterwards.
+ * The files of a drop. If there are more files than a job takes, one more is returned, which shows that there are too many.
+ * Unreadable files are left out. Call it while the event is handled, because the drop is empty afterwards.
  */
 export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
   const items = [...transfer.items].filter(({ kind }) => kind === "file")
@@ -22,7 +22,7 @@ export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
 async function collect(folder: FileSystemDirectoryEntry, files: File[], depth: number): Promise<void> {
   if (depth > DEPTH_MAX) return
   const reader = folder.createReader()
-  // A folder returns some entries at a time, and none at its end.
+  // Each call returns some entries of the folder; at its end a call returns none.
   for (let entries = await some(reader); entries.length > 0; entries = await some(reader)) {
     for (const entry of entries) {
       if (files.length > ENTRIES_MAX) return

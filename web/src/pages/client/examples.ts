@@ -19,7 +19,7 @@ export const EXAMPLES: readonly Example[] = [
 const LOCAL_IMAGE = "asman/demo"
 const PUBLIC_IMAGE = "alpine:3.20"
 
-/** The images of the examples that can be run here. */
+/** The images of the examples that can run on this server. */
 export function exampleImages(isLocal: boolean): string[] {
   return isLocal ? [LOCAL_IMAGE, PUBLIC_IMAGE] : [PUBLIC_IMAGE]
 }
@@ -45,7 +45,7 @@ export async function loadExample(
   }
 }
 
-/** The queue of an example: this machine's, with its short name if that means this server. */
+/** The queue for an example: the one of this machine, under its short name `local` if that means this server. */
 export function localQueue(root: URL): string {
   return root.origin === "http://localhost:8000" ? "local" : new URL("local", root).href
 }

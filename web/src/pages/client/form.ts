@@ -28,7 +28,7 @@ export interface JobForm {
 }
 export type Errors = Readonly<Record<string, string>>
 
-/** The form of a job; empty without a job. A job's members may have any type. */
+/** The form of a job; empty without a job. The job is not checked yet, so its members may have any type. */
 export function formOf(job: Definition | undefined): JobForm {
   const build = asObject(job?.build)
   const needs = asObject(job?.requirements)
@@ -114,17 +114,17 @@ export function errorsOf(form: JobForm): Errors {
 }
 
 /**
- * The form after the job changed elsewhere: an unedited field follows, an edited one stays. `before` is the last saved form,
- * `mine` the form on screen, `theirs` the form of the job now.
+ * The form after the job changed elsewhere: a field without edits gets the new value, an edited field stays. `before` is the last
+ * saved form, `mine` the form on screen, `theirs` the form of the job now.
  */
 export function merged(before: JobForm, mine: JobForm, theirs: JobForm): JobForm {
   const out = structuredClone(theirs)
-  // Text in the source that is not chosen comes from an earlier job: it is not an edit of this one.
+  // Text in a source that is not chosen comes from an earlier job, so it does not count as an edit of this one.
   const isEdited = (source: JobForm["source"]): boolean => mine.source === source || mine.source !== before.source
   for (const key of Object.keys(mine) as (keyof JobForm)[]) {
     if (key === "build") {
       for (const field of Object.keys(mine.build) as (keyof JobForm["build"])[]) {
-        // The source that is not used is not part of the job: its text is kept.
+        // The source that is not chosen is not part of the job, so its text stays.
         const isKept = isEdited("build") && mine.build[field] !== before.build[field]
         if (isKept || theirs.source === "image") out.build[field] = mine.build[field]
       }
@@ -135,12 +135,12 @@ export function merged(before: JobForm, mine: JobForm, theirs: JobForm): JobForm
   return out
 }
 
-/** Whether two forms, or two fields of them, are equal. The source that is not chosen does not count. */
+/** Whether two forms, or two fields of them, are equal. */
 export function isSame(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }
 
-/** Whether two forms would be saved as different jobs. */
+/** Whether two forms would be saved as the same job. The fields of the source that is not chosen do not count. */
 export function meansSame(a: JobForm, b: JobForm): boolean {
   return isSame(definitionOf(a, undefined), definitionOf(b, undefined)) && a.source === b.source
 }

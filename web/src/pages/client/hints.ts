@@ -1,6 +1,6 @@
 /**
- * Finds names without a value in a job's texts. Workers replace the job's own variables in `command` and `entrypoint`, outside of
- * single quotes, and remove other names; text in single quotes reaches the program unchanged.
+ * Finds names in a job's texts that have no value. In `command` and `entrypoint`, outside of single quotes, workers replace the
+ * job's own variables and remove other names. Text in single quotes reaches the program unchanged.
  */
 import type { JobForm } from "./form.ts"
 
@@ -9,7 +9,7 @@ const BRACED = /\$\{([A-Za-z_]\w*)\}/
 
 export type Hints = Readonly<Partial<Record<string, string>>>
 
-/** Hints by field, like errors. `given` are the names that the link's own parameters define. */
+/** Hints by the name of the field, as for errors. `given` are the names that the link's own parameters define. */
 export function hintsOf(form: JobForm, given: readonly string[]): Hints {
   const known = new Set([...form.env.map(({ name }) => name), ...given])
   const found: Record<string, string> = {}

@@ -1,4 +1,4 @@
-/** Images to suggest, from local data without a request. */
+/** Suggestions for images. They come from data that the page has already, without a request. */
 import type { PastRun, QueueDetails } from "../../client/client.ts"
 import { imageProblem } from "./validate.ts"
 

@@ -12,7 +12,7 @@ export interface DiffLine {
 /** For larger texts only the first difference is shown. */
 export const DIFF_CHARS_MAX = 64 * 1024
 export const DIFF_LINES_MAX = 1_000
-/** Most lines that are shown, and equal lines around a change. */
+/** Most lines that are shown, and the number of equal lines around a change. */
 const SHOWN_MAX = 200
 const CONTEXT = 2
 const LINE_CHARS_MAX = 300
@@ -25,7 +25,7 @@ export function lineDiff(before: string, after: string): DiffLine[] | undefined 
   return diffOf(a, b)
 }
 
-/** The same for lines. The caller limits them: memory and time grow with the product of their numbers. */
+/** The same for lists of lines. The caller limits them: memory and time grow with the product of their lengths. */
 export function diffOf(before: readonly string[], after: readonly string[]): DiffLine[] {
   return folded(compared(before, after))
 }
@@ -60,7 +60,7 @@ function shortest(a: readonly string[], b: readonly string[]): DiffLine[] {
   return lines
 }
 
-/** At `i * (b.length + 1) + j`: how many lines the ends of `a` from `i` and of `b` from `j` have in common. */
+/** At `i * (b.length + 1) + j`: the length of the longest common subsequence of `a` from `i` on and `b` from `j` on. */
 function commonLengths(a: readonly string[], b: readonly string[]): Uint16Array {
   const width = b.length + 1
   const lengths = new Uint16Array((a.length + 1) * width)

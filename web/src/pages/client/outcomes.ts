@@ -30,7 +30,7 @@ export interface OutputPair {
   readonly after: Source | undefined
 }
 
-/** Loads the result of a run from its server. Returns a sentence if there is none. It never throws. */
+/** Loads the result of a run from its server. If there is none, returns a sentence that says why. It never throws. */
 export async function loadOutcome(run: PastRun, root: URL, signal: AbortSignal): Promise<Outcome | string> {
   let address
   try {
@@ -47,7 +47,7 @@ export async function loadOutcome(run: PastRun, root: URL, signal: AbortSignal):
   return result ? { result, base: address.base, token } : "the server does not have its result"
 }
 
-/** The outputs of both, by their names. */
+/** The outputs of both runs in pairs, by their names. */
 export function outputsBetween(before: Outcome, after: Outcome): OutputPair[] {
   const [a, b] = [before.result.outputs, after.result.outputs]
   const names = [...new Set([...Object.keys(a), ...Object.keys(b)])].sort().slice(0, OUTPUTS_MAX)
@@ -67,7 +67,7 @@ function comparison(before: DataRef | undefined, after: DataRef | undefined): Ou
   return a === undefined || b === undefined ? "not known" : a === b ? "same" : "changed"
 }
 
-/** SHA-256 of the contents: of the bytes if they are here, else from the address or the worker. */
+/** SHA-256 of the contents: computed if the bytes are here, otherwise from the address or from the worker's `hash`. */
 function hashOf(ref: DataRef): string | undefined {
   const source = sourceOf(ref, "http://nowhere")
   if (source.bytes) return sha256Hex(source.bytes)

@@ -21,11 +21,11 @@ export interface QueueRow {
   readonly why: string
 }
 
-/** Whose jobs are "mine". */
+/** Which jobs count as "mine". */
 export interface Owner {
   /** Ids of the runs that this browser sent to the queue. */
   readonly ids: ReadonlySet<string>
-  /** The frame's own namespace; none if it is the default, which everyone shares. */
+  /** The frame's own namespace; undefined for the default namespace, which everyone shares. */
   readonly namespace: string | undefined
 }
 
@@ -40,7 +40,7 @@ export function isMine(id: string, job: Job, { ids, namespace }: Owner): boolean
   return ids.has(id) || (namespace !== undefined && job.namespaces.includes(namespace))
 }
 
-/** All jobs: running, then waiting, then ended ones, each newest first. */
+/** All jobs: first the running ones, then the waiting ones, then the ended ones; in each group the newest comes first. */
 export function rowsOf(jobs: Readonly<Record<string, Job>>, details: QueueDetails, history: readonly PastRun[]): QueueRow[] {
   const waiting = Object.entries(jobs).filter(([, job]) => job.state === "Queued")
   const order = waiting.sort(([, a], [, b]) => a.queuedTime - b.queuedTime).map(([id]) => id)
@@ -63,13 +63,13 @@ export function rowsOf(jobs: Readonly<Record<string, Job>>, details: QueueDetail
   return Object.entries(jobs).sort(([, a], [, b]) => rank(a) - rank(b) || b.queuedTime - a.queuedTime).map(row)
 }
 
-/** The exit code decides whether a finished program succeeded, and not every server sends it here. */
+/** The state for the list. Only the exit code shows whether a finished program succeeded, and not every server sends it here. */
 function standingAt({ state, finishedReason }: Job, code: number | undefined): Standing {
   const isOpen = state === "Finished" && finishedReason === "Success" && code === undefined
   return isOpen ? { text: "Ended", tone: "none", icon: "check" } : standingOf(state, finishedReason, code)
 }
 
-/** The owners of a job, for people. The default namespace is shared by all who name none. */
+/** The owners of a job, for people. Everyone who names no namespace shares the default namespace. */
 export function ownerText(namespaces: readonly string[]): string {
   if (namespaces.length === 0) return "nobody"
   const names = namespaces.slice(0, NAMES_MAX).map(nameText)
@@ -82,7 +82,7 @@ function nameText(namespace: string): string {
   return namespace === "*" ? "everybody" : plainLine(namespace.slice(0, NAME_CHARS_MAX))
 }
 
-/** How long a job has been in its state, or since when it has ended. */
+/** For how long a job has been waiting or running, or how long ago it ended. */
 export function ageText(job: Job, now: number): string {
   const since = durationText(now - (job.state === "Queued" ? job.queuedTime : job.time))
   return isLive(job) ? `for ${since}` : `${since} ago`

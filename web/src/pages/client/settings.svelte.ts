@@ -17,7 +17,7 @@ export class Settings {
     return !meansSame(this.form, this.#saved)
   }
 
-  /** Problems of the fields; none while the form matches the job, because the user may not have started to fill it in. */
+  /** Problems of the fields. A form that matches the job has none, because the user may not have started to fill it in. */
   get errors(): Errors {
     return this.isDirty ? errorsOf($state.snapshot(this.form)) : {}
   }
@@ -51,7 +51,7 @@ export class Settings {
     return true
   }
 
-  /** Restores an earlier edited form, unless this one was edited since. Returns whether it did. */
+  /** Restores an edited form of an earlier visit, unless the user has edited this one already. Returns whether it did. */
   restore(kept: unknown): boolean {
     const form = this.isDirty ? undefined : asForm(kept)
     if (form) this.form = form

@@ -1,6 +1,6 @@
-/** The parts of a fragment that a shared link leaves out to keep its queue private. */
+/** The parameters of the fragment that a shared link leaves out to keep its queue private. */
 const QUEUE_KEYS = ["queue", "queueOverride", "ignoreQueueOverride"]
-/** `control` may contain callbacks' addresses and a storage's token, so it is never shared. */
+/** `control` may contain addresses of callbacks and the token of a storage, so it is never shared. */
 const SECRET_KEYS = ["control"]
 
 /** This page's address for others: without `control`, and without the queue unless it is requested. */

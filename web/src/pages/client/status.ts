@@ -33,7 +33,7 @@ const LOOKS: Readonly<Record<Phase, Look>> = {
   "replaced": { text: "Replaced by a newer job", icon: "cross", tone: "soft" },
 }
 
-/** Ends that are not the job's fault look different from those that are. */
+/** The look of an end that is not the job's fault. It differs from the look of a failed job. */
 const OTHERS_FAULT: Look = { text: "Not your job's fault: run it again", icon: "again", tone: "warn" }
 
 /** The look of a phase. */
@@ -67,10 +67,10 @@ export function stageProgress({ kind, done, total }: Stage): string {
   return kind === "pull" ? `${done} of ${plural(total, STAGES.pull.one)}` : `${STAGES[kind].one} ${done} of ${total}`
 }
 
-/** The main action of the page. */
+/** The action of the page's main button. */
 export type Action = "set-up" | "choose-queue" | "run" | "save-and-run" | "stop" | "run-again"
 
-/** The action for a phase, with whether there are edits that are not in the job yet. */
+/** The action for a phase. `hasEdits` says whether there are edits that are not in the job yet. */
 export function actionOf(phase: Phase, hasEdits: boolean): Action {
   if (isActive(phase)) return "stop"
   if (phase === "no-queue") return "choose-queue"

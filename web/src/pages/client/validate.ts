@@ -1,7 +1,7 @@
 /** Checks of values in the settings: each returns the fix as a sentence, or nothing if the value is valid. */
 import { DURATION_MS_MIN, durationMs, isImage, MEMORY_BYTES_MIN, sizeBytes } from "../../definition/amounts.ts"
 
-/** `5m`, `1h30m`, `250ms`, or milliseconds. */
+/** A time: `5m`, `1h30m`, `250ms`, or milliseconds. */
 export function durationProblem(text: string): string {
   const ms = durationMs(text)
   if (text === "" || (ms !== undefined && ms >= DURATION_MS_MIN)) return ""
@@ -9,12 +9,12 @@ export function durationProblem(text: string): string {
     : "Write a unit, such as 90s or 5m: a number alone is milliseconds, and this is less than a second."
 }
 
-/** `512m`, `4g`, `4GiB`, `512Mi`, or bytes. */
+/** A size: `512m`, `4g`, `4GiB`, `512Mi`, or bytes. */
 export function sizeProblem(text: string): string {
   return text === "" || sizeBytes(text) !== undefined ? "" : "Write a size such as 512m or 4g."
 }
 
-/** The same for the memory of a container, which has a minimum. 0 leaves it to the worker. */
+/** The same for the memory of a container, which has a minimum. With 0 the worker decides. */
 export function memoryProblem(text: string): string {
   const bytes = sizeBytes(text)
   return bytes !== undefined && bytes > 0 && bytes < MEMORY_BYTES_MIN
@@ -46,7 +46,7 @@ export function envNameProblem(name: string, others: readonly string[]): string 
   return others.includes(name) ? `There are two variables named ${name}.` : ""
 }
 
-/** The name of an input file: where it lies below `/inputs`, or an absolute path. */
+/** The name of an input file: its path below `/inputs`, or an absolute path. */
 export function fileNameProblem(name: string, taken: readonly string[]): string {
   if (name.trim() === "") return "Give the file a name."
   if (name.length > 255) return "A name may have at most 255 characters."

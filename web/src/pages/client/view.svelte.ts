@@ -15,12 +15,12 @@ export class View {
   readonly drafts: Drafts
   readonly settings: Settings
   readonly autosave: Autosave
-  /** The open panel; `log` if there is space for only one. */
+  /** The open panel. `log` means that no side panel is open. */
   panel = $state<PanelId>("log")
-  /** Name of the file in the editor; empty for the main one. */
+  /** Name of the file in the editor. If it is empty, the editor shows the main file. */
   file = $state("")
   #main = $state(stored(MAIN_FILE) ?? "")
-  /** The previous definition, with the texts of its files, and its id. */
+  /** The definition before the present one, with its id; its files are texts, not addresses. */
   before = $state.raw<{ id: string; definition: Definition }>()
   #now: { id: string; definition: Definition } | undefined
 
@@ -40,7 +40,7 @@ export class View {
     return names.includes(this.#main) ? this.#main : names[0]
   }
 
-  /** Makes a file the main one, here and the next time this browser opens a job with a file of that name. */
+  /** Makes a file the main one. This also applies when this browser later opens a job with a file of that name. */
   setMainFile(name: string): void {
     this.#main = name
     store(MAIN_FILE, name)
@@ -55,7 +55,7 @@ export class View {
     this.panel = this.panel === panel ? "log" : panel
   }
 
-  /** Remembers the previous definition. */
+  /** Takes the present definition, and keeps the one before it. */
   note(id: string, definition: Definition): void {
     if (this.#now && this.#now.id !== id) this.before = this.#now
     this.#now = { id, definition }

@@ -25,7 +25,7 @@ export function addressIn(queue: string | undefined, id: string, base: URL): Job
   return { id, queue, json: queue === undefined ? `${permalink}.json` : below, below, permalink }
 }
 
-/** The plain name of a client's `queue`, if it is on the server at `base`; undefined for another server's. */
+/** The plain name of a client's `queue`, if that queue is on the server at `base`; undefined if it is on another server. */
 export function nameHere(queue: string, base: URL): string | undefined {
   let address: QueueAddress | undefined
   try {

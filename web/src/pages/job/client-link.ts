@@ -6,9 +6,9 @@ import type { DataRef, Definition } from "../../wire.ts"
 const ADDRESS_CHARS_MAX = 2_000_000
 
 /**
- * The address of the client with a job: its text files become `inputs`, the rest `job`. Other config files
- * become inputs of the job, which keep their name below `/inputs`. Undefined when the definition is too large or too deep for an
- * address.
+ * The address of the client with a job. The job's text files become `inputs`, the rest of it becomes `job`. Other config files
+ * become inputs of the job, which keep their name below `/inputs`. Undefined when the definition is too large for an address, or
+ * nested too deeply.
  */
 export function clientLink(root: URL, definition: Definition, queue: string | undefined): string | undefined {
   try {

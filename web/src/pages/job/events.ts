@@ -1,5 +1,6 @@
 /**
- * Server-sent events read with `fetch`: unlike an `EventSource` it can send a token in a header, and reports why it was refused.
+ * Server-sent events, read with `fetch`. Unlike an `EventSource`, it can send a token in a header, and it reports why the server
+ * refused the request.
  */
 
 /** Most characters of one event: the server sends log lines in much smaller pieces. */

@@ -80,7 +80,7 @@ export class FollowedJob {
     this.#restart()
   }
 
-  /** Continues at another address of the same job; if the job is not there, at the earlier one. */
+  /** Continues at another address of the same job. If the job is not there, returns to the earlier address. */
   setAddress(address: JobAddress): void {
     this.#turnTo(address)
     this.#restart()
@@ -94,7 +94,7 @@ export class FollowedJob {
     return { lines: data.data, next: data.nextCursor, isLast: data.isFinal || data.nextCursor <= since }
   }
 
-  /** Cancels the job in all namespaces. Its queue must be known. */
+  /** Cancels the job in all namespaces. Call it only if the job's queue is known. */
   cancel(): Promise<Cancelled> {
     return cancelJob(queueUrlOf(this.address), this.address.id, this.#token)
   }
@@ -136,7 +136,7 @@ export class FollowedJob {
     }
   }
 
-  /** One round: the job, then its log. It is repeated soon unless it fails. */
+  /** One round: reads the job, then its log. After a round without a failure the next one follows soon. */
   async #step(signal: AbortSignal): Promise<RequestFailure | "over" | undefined> {
     const failure = await this.#load(signal)
     if (failure) return failure
@@ -226,7 +226,7 @@ export function queueUrlOf({ below }: JobAddress): string {
   return below.slice(0, below.lastIndexOf("/j/"))
 }
 
-/** A token belongs to the queue if it is known, else to the job. */
+/** The key under which a token is stored: the queue's URL if the queue is known, otherwise the job's. */
 function tokenKey(address: JobAddress): string {
   return address.queue === undefined ? address.below : queueUrlOf(address)
 }

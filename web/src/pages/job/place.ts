@@ -10,8 +10,8 @@ const LOOK_MS = 4_000
 const TAGS_MAX = 10
 
 /**
- * Polls the queue at `queueUrl` for a job's position until the returned function is called, and reports it. A server without this
- * route is not asked again.
+ * Polls the queue at `queueUrl` for a job's position and reports it, until the returned function is called. If the server does not
+ * have this route, it is not asked again.
  */
 export function watchPlace(
   queueUrl: string, id: string, token: string | undefined, tell: (waiting: Waiting | undefined) => void,

@@ -35,7 +35,7 @@ export class WatchedQueue {
     this.#ask()
   }
 
-  /** Base of everything of the queue. */
+  /** The URL below which everything of the queue is. */
   get url(): string {
     return `${root.href}q/${encodeURIComponent(this.name)}`
   }

@@ -1,7 +1,7 @@
 /** How the numbers of a queue are shown. */
 import type { Interval, Reason, Span } from "../../wire.ts"
 
-/** One kind of end in a chart: its name, its colour, and how many jobs of an interval ended so. */
+/** One kind of end in a chart: its name, its colour, and how many jobs of an interval ended in this way. */
 export interface Kind {
   readonly name: string
   readonly color: string

@@ -1,16 +1,16 @@
 import { ask, type RequestFailure } from "../shared/fetch.ts"
 import type { JobPage, ListedJob } from "../../wire.ts"
 
-/** Jobs of one page; the server gives no more. */
+/** Jobs of one page; the server returns at most this many. */
 export const PAGE_ROWS = 200
-/** A page that could not be loaded is requested again after this time at the earliest. */
+/** How long a page that could not be loaded is not requested again. */
 const PAUSE_MS = 3_000
 /** Most jobs in the list: about 60 MB. */
 export const ROWS_MAX = 100_000
 
 export type StateFilter = "" | "Running" | "Queued" | "Finished"
 
-/** The loaded jobs of a queue, newest first. Only `version` and `length` are reactive: rows are many. */
+/** The loaded jobs of a queue, newest first. Only `version` and `length` are reactive, because there may be many rows. */
 export class JobRows {
   #rows: ListedJob[] = []
   #next: string | null = null
@@ -70,7 +70,7 @@ export class JobRows {
     void this.#load(null)
   }
 
-  /** Reloads the first page if it is the only one; after scrolling the visible rows stay, unless forced. */
+  /** Reloads the first page. If more pages are loaded, it does so only when forced, because the visible rows would go. */
   refresh(isForced: boolean): void {
     if (isForced || (!this.#isLoading && this.#rows.length <= PAGE_ROWS)) void this.#load(null)
   }

@@ -4,7 +4,7 @@ import { JobRows } from "./rows.svelte.ts"
 
 const row = (n: number): object => ({ id: `job-${n}`, state: "Queued", isBuild: false, isItem: false, attempt: 0, queuedTime: n })
 
-/** A server with so many jobs; `asked` contains the requested addresses. */
+/** A server with `nJobs` jobs. The returned list contains the requested addresses. */
 function serve(nJobs: number, refuse: () => number | undefined = () => undefined): string[] {
   const asked: string[] = []
   vi.stubGlobal("fetch", async (url: string) => {

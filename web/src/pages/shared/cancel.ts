@@ -13,7 +13,7 @@ export async function cancelJob(queueUrl: string, id: string, token: string | un
   const answer = await ask<{ message?: unknown } | undefined>(url, { method: "POST", token })
   if (!answer.failure) return { denied: "", said: typeof answer.data?.message === "string" ? answer.data.message : "" }
   const { kind, text } = answer.failure
-  // It is not retried automatically.
+  // It is not retried automatically, so the user is asked to try again.
   const said = kind === "away" ? "The server does not answer, so the job was not cancelled. Try again." : text
   return { denied: kind === "denied" ? `To cancel: ${text}` : "", said }
 }

@@ -2,7 +2,7 @@
 import { askOnce, Refusal } from "../../queue/requests.ts"
 import { bearer } from "../../queue/token.ts"
 
-/** Why a request failed. `denied`: a token is required, or another one. `away`: it may be tried again. */
+/** Why a request failed. `denied`: it needs a token, or another token. `away`: the same request may succeed later. */
 export type RequestFailure = { kind: "denied" | "missing" | "refused" | "away"; text: string }
 export type Answer<T> = { data: T; failure?: undefined } | { failure: RequestFailure; data?: undefined }
 
@@ -22,7 +22,7 @@ export async function ask<T>(url: string, { token, method = "GET", signal }: Ask
   }
 }
 
-/** Headers of a request for JSON: a browser's own `Accept` would return the page. */
+/** Headers of a request for JSON. With the browser's own `Accept`, the server would return the page. */
 export function headersOf(token: string | undefined): Record<string, string> {
   return { accept: "application/json", ...bearer(token) }
 }

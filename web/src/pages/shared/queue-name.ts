@@ -3,15 +3,15 @@ import { isOwnMachine } from "../../queue/address.ts"
 import { localCommand } from "../../queue/local-test.ts"
 
 /**
- * A queue's name is its key. This one cannot be guessed: 32 characters of 5 bits, 160 bits in total, without similar-looking
- * characters.
+ * A new name for a queue. The name is the queue's key, so it cannot be guessed: 32 characters of 5 bits, 160 bits in total.
+ * Characters that look alike are not used.
  */
 export function privateQueueName(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(32))
   return `q-${Array.from(bytes, (byte) => "abcdefghijkmnpqrstuvwxyz23456789"[byte & 31]).join("")}`
 }
 
-/** A masked key: enough to tell two apart, but not usable. Short names and `local` are not secret and stay readable. */
+/** A masked key: enough to distinguish two keys, but not usable. Short names and `local` are not secret and stay readable. */
 export function maskedQueue(name: string): string {
   if (name === "" || name === "local") return name
   const at = name.lastIndexOf("/") + 1
@@ -20,7 +20,7 @@ export function maskedQueue(name: string): string {
 }
 
 /**
- * The command that starts a worker for a queue, for a POSIX shell. `origin` is the page's own, which a local API needs.
+ * The command that starts a worker for a queue, for a POSIX shell. `origin` is the page's own origin; a local API must allow it.
  */
 export function workerCommand(queue: string, base: string, origin: string, isServed = false): string {
   if (queue === "local" && !isServed) return localCommand(origin)
@@ -28,13 +28,13 @@ export function workerCommand(queue: string, base: string, origin: string, isSer
 }
 
 /**
- * The same for a queue of the server at `base`, local or not. A token is a placeholder, because command lines are stored and
- * visible.
+ * The same for a queue of the server at `base`, local or not. The command contains a placeholder for a token, because shells store
+ * command lines and other users can see them.
  */
 export function serveCommand(queue: string, base: string, hasToken = false): string {
   const token = hasToken ? "ASMAN_WORKER_TOKEN=<token> " : ""
   const [name, api] = [quoted(queue), `--api ${quoted(base)}`]
-  // A name that begins with a dash is not an option.
+  // After `--`, a name that begins with a dash is not read as an option.
   return `${token}asman worker run ${queue.startsWith("-") ? `${api} -- ${name}` : `${name} ${api}`}`
 }
 

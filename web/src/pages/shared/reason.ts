@@ -19,7 +19,7 @@ const ENDS: Readonly<Record<Reason, Standing>> = {
   Deleted: { text: "Result removed", tone: "none", icon: "trash" },
 }
 
-/** The state of a job as text, colour and icon. Unknown states of later servers are shown as they are. */
+/** The state of a job as text, colour and icon. A state that this version does not know is shown under its own name. */
 export function standingOf(state: JobState | undefined, reason?: Reason, statusCode?: number, fault?: Fault): Standing {
   if (state === "Finished" && reason !== "Success" && isOthersFault(fault)) {
     return { text: "Not the job's fault: run it again", tone: "warn", icon: "again" }

@@ -1,6 +1,6 @@
 import { Tokens } from "../../queue/token.ts"
 
-/** The tokens of this tab, by the URL that they are for. */
+/** The tokens of this tab, by the URL for which each is used. */
 export const tokens = new Tokens()
 
 /** Removes `?token=` from the page's address, so that it is neither visible nor shared, and returns it. */

@@ -16,7 +16,7 @@ export function whatOf(job: Partial<Record<"image" | "command" | "build" | "isBu
   return plainLine(words.join(" · ").slice(0, SHOWN_CHARS_MAX))
 }
 
-/** Whether a build describes what to build; workers ignore a build that does not. */
+/** Whether a build says what to build; workers ignore a build that does not. */
 function saysHow(build: unknown): boolean {
   const { dockerfile, context } = (build ?? {}) as Record<string, unknown>
   return [dockerfile, context].some((text) => typeof text === "string" && text.trim() !== "")

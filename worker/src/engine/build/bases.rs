@@ -30,7 +30,7 @@ pub(super) fn images_of(text: &str, args: &HashMap<String, String>) -> Result<Ve
     for line in joined(text, escape_of(text)) {
         reader.take(&line)?;
     }
-    // Another reader might join lines differently, so also check images in single lines.
+    // The engine might join lines differently, so the images in single lines are checked too.
     for line in text.lines() {
         let mut other =
             Reader { args, values: reader.values.clone(), stages: reader.stages.clone(), images: Vec::new(), has_stage: true };
@@ -128,7 +128,7 @@ impl Reader<'_> {
 
     fn take_image(&mut self, name: &str) -> Result<(), UnclearBase> {
         let written = self.expand(name).ok_or_else(|| unclear(name))?;
-        // Names and numbers of stages have no slash. An image without a slash comes from the engine's default registry, which is allowed.
+        // Names and numbers of stages have no slash. If the engine takes one for an image, it uses its default registry, which is allowed.
         let is_stage = self.stages.contains(&written.to_lowercase()) || written.bytes().all(|b| b.is_ascii_digit());
         if is_stage || written.eq_ignore_ascii_case("scratch") {
             return Ok(());

@@ -22,7 +22,7 @@ pub(crate) enum InvalidBlock {
 pub(crate) struct Block {
     /// The Dockerfile's own text.
     pub(super) dockerfile: Option<String>,
-    /// None: the context is only the Dockerfile.
+    /// None means that the context is only the Dockerfile.
     pub(super) source: Option<Source>,
     /// Folder in the context to build from.
     pub(super) folder: Option<String>,

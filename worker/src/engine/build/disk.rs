@@ -1,9 +1,9 @@
 //! Limits what a build writes to disk: the layers that it has made, and the changes of its running steps to their root file systems.
 //!
-//! The engine limits neither. The builder's messages say which layers and containers belong to the build. A command may print the same
-//! words. This makes its own build look larger, never smaller, and a build that names more than [`NAMED_MAX`] is stopped. What the builder
-//! has not named does not count: base images, and the files of a `COPY` or `ADD` until their layer exists. The bounds of contexts limit
-//! these.
+//! The engine limits neither. The builder's messages name the layers and containers of the build. A command in a step may print the same
+//! words, but this only makes its own build look larger. If the messages name more than [`NAMED_MAX`], the build is stopped. Base images do
+//! not count, because the messages do not name them as new layers. The files of a `COPY` or `ADD` count only when their layer exists. Until
+//! then the bounds of contexts limit them.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ const PAUSE_LEAST: Duration = Duration::from_millis(500);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
 /// The pause after a measurement is this many times as long as the measurement.
 const SHARE: u32 = 20;
-/// Podman's builder shortens ids to this.
+/// Fewest digits of an id. Podman's builder shortens ids to this many.
 const ID_CHARS_MIN: usize = 11;
 /// Most layers, and most containers, of one build.
 pub(super) const NAMED_MAX: usize = 1_000;
@@ -77,7 +77,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Returns a sentence when the build has written more than it may. Otherwise never returns.
+    /// Returns a sentence when the build must be stopped because it exceeds a limit. Otherwise never returns.
     pub(super) async fn until_over(&self, docker: &Docker, made: &Made) -> String {
         let writer = self.writers.add(&self.folder);
         let mut measured = Measured::default();
@@ -106,7 +106,7 @@ impl Bounds {
     }
 }
 
-/// Measured sizes, so that the engine is asked only once about what does not change any more.
+/// What no longer changes, so that the worker asks the engine only once: sizes of layers, and ids of containers that are gone.
 #[derive(Debug, Default)]
 struct Measured {
     layers: HashMap<String, u64>,
@@ -136,7 +136,7 @@ impl Measured {
         sum
     }
 
-    /// Returns None when the container is gone. What it wrote is then a layer.
+    /// The bytes that a container has written. None when the container is gone: what it wrote is then a layer.
     async fn container_bytes(&mut self, docker: &Docker, id: &str, most: u64) -> Option<u64> {
         let found = docker.location(id).await.ok()?;
         let readable = found.rootfs.filter(|path| std::fs::read_dir(path).is_ok());

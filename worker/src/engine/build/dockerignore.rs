@@ -65,7 +65,7 @@ impl Ignore {
     }
 }
 
-/// A pattern without parts that mean nothing: `/` at its ends, `.` segments, `x/..`. Braces are plain characters for Docker.
+/// Removes what has no meaning in a pattern: `/` at its ends, `.` segments, `x/..`. Escapes braces, which are plain characters for Docker.
 fn clean(pattern: &str) -> Option<String> {
     let mut segments: Vec<&str> = Vec::new();
     for segment in pattern.split('/') {

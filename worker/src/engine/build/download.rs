@@ -15,7 +15,7 @@ use crate::ends::{self, RunError};
 use crate::network::Guarded;
 
 const BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// Most attempts, which take about ten seconds.
+/// Most attempts. The waits between them take at most three seconds together.
 const ATTEMPTS_MAX: usize = 5;
 
 enum ArchiveFailure {

@@ -1,7 +1,7 @@
 //! Runs one build in the engine, in a task of its own. The waiting future may be dropped at any time; then the task stops the build and
 //! removes what it left.
 //!
-//! The worker waits for these tasks when it drains. After a crash the engine stops the build itself, because its connection is closed.
+//! The worker waits for these tasks when it drains. If the worker crashes, its connection closes, and the engine stops the build itself.
 
 use std::collections::HashSet;
 use std::io;
@@ -26,7 +26,7 @@ use crate::engine::{BuildOptions, Docker, JobLog, refusals};
 
 /// Buffer for the context's bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// After this many attempts, a layer that is still in use belongs to another build.
+/// A layer that is still in use after this many attempts to remove it belongs to another build.
 const HELD_ATTEMPTS_MAX: usize = 10;
 const HELD_PAUSE: Duration = Duration::from_millis(200);
 
@@ -40,7 +40,7 @@ pub(super) struct Build {
     pub(super) held: Held,
 }
 
-/// What is kept until the build is completely removed.
+/// What a build keeps until it has ended and is cleaned up.
 pub(super) struct Held {
     pub(super) turn: Turn,
     pub(super) _alone: Option<Turn>,
@@ -138,7 +138,7 @@ async fn follow(
 fn stream(plan: Plan) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let (writer, reader) = tokio::io::duplex(BUFFER_BYTES);
     let task = tokio::task::spawn_blocking(move || {
-        // The writer is dropped here in every case, because the reader waits for that.
+        // The writer is always dropped at the end of this task, because the reader waits for that.
         plan.write(SyncIoBridge::new(writer))
     });
     // An error is the last item of the stream, so that the engine never takes an incomplete tar for a complete one.
@@ -155,7 +155,7 @@ fn stream(plan: Plan) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static 
 }
 
 /// Removes the layers that the build made. The engine removes the container of the last step itself, a moment after the build was
-/// stopped. Until then the container uses its layer.
+/// stopped. Until then the container uses its layer, so one attempt may not be enough.
 async fn clean_up(docker: &Docker, layers: &[String], before: &HashSet<String>) {
     for _ in 0..HELD_ATTEMPTS_MAX {
         if docker.remove_layers(layers, before).await == 0 {

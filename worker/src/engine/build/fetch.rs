@@ -1,4 +1,4 @@
-//! Fetches the context of a build, and plans what of it is sent to the engine.
+//! Fetches the context of a build, and plans which of its files are sent to the engine.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Work<'_> {
         git.map(Some).map_err(of_git)
     }
 
-    /// Finds out exactly what to build, and a text that identifies it.
+    /// Finds out where exactly the files come from. Returns this with a text that identifies it, for the key.
     pub(super) async fn locate(&self, git: Option<&Git<'_>>) -> Result<(Origin, String), RunError> {
         let Some(source) = &self.block.source else { return Ok((Origin::Text, String::new())) };
         self.job.log.line(Step::Clone, format!("fetching {}", source.shown())).await;

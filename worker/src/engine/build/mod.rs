@@ -6,7 +6,7 @@
 //! 2. The key: a hash of the block, in which the commit or the archive's hash replaces the parts of the URL that may change. If this engine
 //!    or the owner's registry has an image with that key, it is used.
 //! 3. `archive`, `context`, `dockerignore`: from the archive to the engine's tar, entry by entry.
-//! 4. `dockerfile`, `reading`: the Dockerfile for a builder, and the choice of the builder.
+//! 4. `dockerfile`, `reading`: rewrite the Dockerfile for a builder, and choose the builder.
 //! 5. `engine`, `progress`, `traced`, `disk`, `steps`: the build, its log and its limits. `registry_cache`: the owner's registry.
 //!
 //! # Invariants
@@ -61,14 +61,14 @@ const REPOSITORY: &str = "asman/build";
 const KEY_VERSION: u32 = 2;
 /// Hexadecimal digits of a key.
 const KEY_CHARS: usize = 40;
-/// Name of the turn for builds by `BuildKit`, of which only one runs at a time.
+/// Name of the lock for builds by `BuildKit`. Only one such build runs at a time.
 const BUILDKIT: &str = "a build by BuildKit";
-/// Most registries with a login in one build.
+/// Most registries for which one build looks up a login.
 const REGISTRIES_MAX: usize = 16;
 /// Most base images whose platforms an error names.
 const BASES_NAMED_MAX: usize = 4;
 
-/// Makes the image of a block present. Returns its id.
+/// Makes sure that the engine has the image of a block. Returns the id of the image.
 pub(crate) async fn ensure(job: &Job<'_>, containers: &Containers, block: Block) -> Result<String, RunError> {
     if !containers.settings.is_on {
         let message =
@@ -165,7 +165,7 @@ impl Work<'_> {
         Ok(id)
     }
 
-    /// The id of a present image. Logs that it was built before, so that a reader knows that no build follows.
+    /// The id of an image, if the engine has it. Then logs that it was built before, so that a reader of the log expects no build.
     async fn built(&self, image: &ImageReference) -> Result<Option<String>, RunError> {
         let id = self.present(image).await?;
         if id.is_some() {
@@ -197,7 +197,8 @@ impl Work<'_> {
         sha256_hex(text.to_string().as_bytes())[..KEY_CHARS].to_owned()
     }
 
-    /// Rules around a build whose steps use the engine's default bridge. If jobs have rules and the build cannot have them, the build fails.
+    /// The network rules for a build by `BuildKit`, whose steps use the engine's default bridge. If jobs have such rules and they cannot be
+    /// set for the build, the build fails.
     async fn guard(&self, is_buildkit: bool) -> Result<Option<BuildGuard>, RunError> {
         if !is_buildkit {
             return Ok(None);
@@ -211,7 +212,7 @@ impl Work<'_> {
         guard.map_err(|why| RunError::Host(format!("cannot guard the network of a BuildKit build: {why}")))
     }
 
-    /// Checks that a stranger's Dockerfile does not make the engine reach into its own network.
+    /// Checks that a stranger's Dockerfile does not make the engine connect to hosts in its own network.
     async fn check_bases(&self, plan: &Plan) -> Result<(), RunError> {
         let refuse = |error: &dyn std::fmt::Display| RunError::job(Step::Build, error.to_string());
         let text = plan.dockerfile_text().map_err(|error| refuse(&error))?.ok_or_else(|| refuse(&UnclearBase::Unreadable))?;
@@ -241,7 +242,7 @@ impl Work<'_> {
         RunError::Failed { code: EndCode::ImageNoPlatform, step, status, message }
     }
 
-    /// The owner's logins for the registries that the Dockerfile names. If they cannot be read, all logins.
+    /// The owner's logins for the registries that the Dockerfile names. If these names cannot be read, all of the owner's logins.
     async fn logins(&self, plan: &Plan) -> Vec<Login> {
         let logins = &self.containers.settings.logins;
         let named = match self.bases(plan) {

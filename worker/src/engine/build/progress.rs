@@ -23,7 +23,7 @@ pub(super) struct Progress {
     step: Option<String>,
     /// Ids of the layers and containers that this build made, from its messages.
     pub(super) made: Made,
-    /// The next layer existed before the build.
+    /// Whether the next layer that the builder names existed before the build.
     is_cached: bool,
     /// Last state of each layer of a base image.
     pulled: HashMap<String, String>,
@@ -60,7 +60,7 @@ impl Progress {
         }
     }
 
-    /// Logs the unfinished line.
+    /// Logs the unfinished lines.
     pub(super) async fn end(&mut self, log: &JobLog) {
         let line = std::mem::take(&mut self.unfinished);
         for line in self.traced.end().into_iter().chain((!line.is_empty()).then_some(line)) {
@@ -110,7 +110,7 @@ impl Progress {
     }
 }
 
-/// The step of a line such as `Step 2/3 : RUN false`, or Podman's `STEP 2/3: RUN false`, in the first form.
+/// Reads `2/3 : RUN false` from the line `Step 2/3 : RUN false`, or from Podman's `STEP 2/3: RUN false`.
 fn step_in(line: &str) -> Option<String> {
     let step = match line.strip_prefix("STEP ") {
         Some(step) => step.replacen(": ", " : ", 1),

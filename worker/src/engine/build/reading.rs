@@ -22,14 +22,14 @@ const FRONTEND_ARGS: [&str; 1] = ["BUILDKIT_SYNTAX"];
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) is_buildkit: bool,
-    /// Build arguments, including those that `BuildKit` adds itself.
+    /// Build arguments. For the classic builder they include those about platforms, which `BuildKit` adds itself.
     pub(super) args: HashMap<String, String>,
-    /// The image with its here-documents, during the build.
+    /// The image with its here-documents. It exists only during the build.
     pub(super) files: Option<ImageReference>,
 }
 
 impl Work<'_> {
-    /// Reads the Dockerfile, and makes the plan send it in a form for its builder.
+    /// Reads the Dockerfile, and makes the plan send it in a form that its builder can read.
     pub(super) async fn read(&self, plan: &mut Plan) -> Result<Reading, RunError> {
         let mut args: HashMap<String, String> = self.block.args.clone().into_iter().collect();
         args.retain(|name, _| !FRONTEND_ARGS.contains(&name.as_str()));

@@ -9,7 +9,7 @@ use super::Work;
 use crate::engine::images::{ImageReference, follow_pull};
 use crate::engine::{Fault, Login};
 
-/// After this long without a message from the registry, the worker does without it.
+/// After this long without a message from the registry, the worker gives up on the pull or push.
 const REGISTRY_TIMEOUT: Duration = Duration::from_mins(2);
 
 impl Work<'_> {

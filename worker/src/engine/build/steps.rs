@@ -1,9 +1,9 @@
 //! Limits the running steps of `BuildKit`, which accepts no limits of memory, cpu and disk for them.
 //!
-//! This works when the engine is on this machine and the worker is root. A running step is visible as a mount of the engine, and its control
-//! group has the same name. Within [`LOOK_EVERY`], the worker applies the job's limits to it and measures what it writes. In other cases the
-//! steps have no limits, and the log says so. The worker cannot tell its own build from another build that runs at the same time, so it
-//! runs only one `BuildKit` build at a time.
+//! This works when the engine is on this machine and the worker is root. Otherwise the steps have no limits, and the log says so. The
+//! engine makes a mount and a control group for each running step, both named after the id of the step. Every [`LOOK_EVERY`] the worker
+//! looks for new mounts and applies the job's limits to their steps. It also measures what the steps write. It cannot tell the steps of two
+//! builds apart, so it runs only one `BuildKit` build at a time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const MEASURE_MOST: Duration = Duration::from_secs(30);
 /// The pause after a measurement is this many times as long as the measurement.
 const SHARE: u32 = 20;
 const CPU_PERIOD_MICROS: u32 = 100_000;
-/// Most checks until the control group of a new step exists.
+/// Most attempts to find the control group of a new step.
 const LOOKS_MAX: u32 = 40;
 
 /// Limits of each step.
@@ -33,7 +33,7 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 struct Running {
-    /// Folder with its changes to the root file system.
+    /// Folder with the changes of the step to its root file system.
     upper: PathBuf,
     bytes: u64,
     looks: u32,
@@ -46,7 +46,7 @@ pub(super) async fn place(docker: &Docker) -> Option<PathBuf> {
     root.filter(|root| root.is_dir()).map(|root| root.join("buildkit/executor"))
 }
 
-/// Returns a sentence when the build has written more than it may. Otherwise never returns.
+/// Returns a sentence when the build must be stopped because it exceeds a limit. Otherwise never returns.
 pub(super) async fn until_over(bounds: &Bounds, limits: Limits, place: Option<PathBuf>) -> String {
     let Some(place) = place else { return std::future::pending().await };
     let others: HashSet<String> = mounts(&place).into_iter().map(|(id, _)| id).collect();
@@ -90,7 +90,7 @@ pub(super) async fn until_over(bounds: &Bounds, limits: Limits, place: Option<Pa
     }
 }
 
-/// Bytes of all steps together. An ended step counts with its folder, or with its last size if the folder is gone.
+/// The bytes that all steps wrote. For an ended step this is the size of its folder, or the last measured size if the folder is gone.
 async fn measure(steps: &mut BTreeMap<String, Running>, most: u64) -> u64 {
     let mut sum = 0_u64;
     for step in steps.values_mut() {
@@ -126,7 +126,7 @@ impl Limits {
         let (memory, cpus) = (old("memory"), old("cpu"));
         if memory.is_dir() && cpus.is_dir() {
             let bytes = self.memory_bytes.to_string();
-            // The limit of memory and swap together. Not every kernel has it.
+            // `memory.memsw` limits memory and swap together. Not every kernel has it, so `is_set` does not depend on it.
             let is_set = write(&memory, "memory.limit_in_bytes", &bytes)
                 && write(&cpus, "cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())
                 && write(&cpus, "cpu.cfs_quota_us", &cpu.to_string());

@@ -61,7 +61,7 @@ impl Traced {
     fn ended(&mut self, id: &str, error: Option<String>) -> Vec<String> {
         let Some(step) = self.steps.get_mut(id) else { return Vec::new() };
         let mut lines: Vec<_> = step.rest().into_iter().collect();
-        // When one step fails, `BuildKit` cancels the others. The error of the failed step ends with its exit code.
+        // When one step fails, `BuildKit` cancels the others, so an error that ends with "context canceled" is not the cause.
         if let Some(error) = error.filter(|error| !self.has_failed && !error.ends_with("context canceled")) {
             self.has_failed = true;
             lines.push(format!("{}: {error}", step.name));

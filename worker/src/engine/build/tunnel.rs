@@ -1,5 +1,5 @@
-//! The network access of `git`, which resolves names and follows redirects itself: a SOCKS proxy on this machine's loopback address. It
-//! connects only to checked addresses (see [`Guarded::connect`]) and counts the received bytes.
+//! A SOCKS proxy on this machine's loopback address, through which `git` reaches the network. It is necessary because git resolves names
+//! and follows redirects itself. The proxy connects only to checked addresses (see [`Guarded::connect`]) and counts the received bytes.
 //!
 //! It lives as long as one sequence of git commands. Bounds: [`CONNECTIONS_MAX`] at a time, [`HANDSHAKE_TIMEOUT`], and the bytes given to
 //! [`Tunnel::open`]. It supports only the address families and the one command that git uses (RFC 1928, CONNECT).
@@ -64,7 +64,7 @@ impl Tunnel {
         self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether more bytes were received than allowed.
+    /// Whether the allowed bytes are used up.
     pub(super) fn is_spent(&self) -> bool {
         self.shared.left.load(Ordering::Relaxed) == 0
     }
@@ -78,7 +78,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         if connections.len() < CONNECTIONS_MAX {
             let shared = Arc::clone(&shared);
             connections.spawn(async move {
-                // Each side may break off. Git reports the error.
+                // Either side may close the connection early. Git then reports the error.
                 let _ = serve(client, &shared).await;
             });
         }

@@ -1,4 +1,4 @@
-//! Confines a job's container: network, rights, and variables that must not reach it.
+//! Confines a job's container: sets its network and rights, and removes variables that gpu hooks would read.
 
 use protocol::Step;
 
@@ -7,7 +7,7 @@ use crate::ends::RunError;
 use crate::engine::isolation::PendingStart;
 use crate::engine::{ContainerSpec, Fault, ImageFacts, Job, JobLog, Mount, Prepared};
 
-/// Beginnings of variables that loaders and gpu runtime hooks read outside the container, with the rights of root.
+/// Beginnings of the names of variables that loaders and gpu runtime hooks read outside the container, with the rights of root.
 const HOOK_PREFIXES: [&str; 2] = ["LD_", "NVIDIA_"];
 
 impl Containers {

@@ -31,7 +31,7 @@ use watch::ContainerWatch;
 pub(crate) struct Containers {
     pub(super) docker: Docker,
     pub(super) isolation: Isolation,
-    /// The API, for contexts of builds that it stores.
+    /// The API, which stores contexts of builds.
     pub(super) api: Arc<Api>,
     /// Settings of pulls and builds.
     pub(super) settings: Settings,
@@ -39,7 +39,7 @@ pub(crate) struct Containers {
     pub(super) record: Arc<ImageRecord>,
     data: Arc<DataDirectory>,
     init: Init,
-    /// A trial container that this machine could not start, although nothing in it comes from a definition.
+    /// The last trial container that this machine could not start.
     failed_trial: Mutex<Option<ContainerSpec>>,
 }
 

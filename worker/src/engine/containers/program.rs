@@ -1,7 +1,8 @@
 //! Finds out why a program could not be run when a shell or an init only says `No such file or directory`.
 //!
-//! An exit code is a result, except in two cases: the image is made for another platform, or the container's own program was never run,
-//! for which its init uses the exit codes of a shell. The container's files decide whether the program could be run, never its output.
+//! An exit code is the job's result, except in two cases: the image is made for another platform, or the container's own program was
+//! never run. In the second case, the container's init ends with the exit code that a shell would use. The container's files decide
+//! whether the program could be run, never its output.
 //! For the job's author, this module also looks for the files that the command names. A check that fails reports nothing.
 
 use futures_util::StreamExt;
@@ -18,12 +19,12 @@ const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const RECORD_BYTES_MAX: usize = 64 * 1024;
 /// The kernel's words for a program of another architecture.
 const FOREIGN: &str = "exec format error";
-/// How the messages of the engines' inits begin when they could not run a program, and words that follow.
+/// How the message of an engine's init begins when the init could not run a program, and text that follows in the message.
 const INITS: [(&str, &str); 2] = [("[fatal tini (", " failed: "), ("error (catatonit:", "failed to exec ")];
 
 impl Containers {
-    /// A sentence for the author about an exit code that means that a program was not run. Fails when the program is the container's own
-    /// and when the image is made for another platform.
+    /// Explains to the job's author an exit code that means that a program could not be run. Fails if that program is the container's own,
+    /// or if the image is made for another platform.
     pub(super) async fn program_note(&self, job: &Job<'_>, id: &str, exit_code: i64) -> Result<Option<String>, RunError> {
         if exit_code == 0 {
             return Ok(None);
@@ -51,11 +52,12 @@ impl Containers {
         Ok(note)
     }
 
-    /// Why the program is made for another platform. An engine may emulate other platforms, so the image alone proves nothing: the kernel
-    /// must have refused the program. A job that only prints these words harms only itself, because this failure is not cached.
+    /// A sentence, if the program is made for another platform. An engine may emulate other platforms, so the image alone proves nothing:
+    /// the kernel must have refused the program. A job that only prints the kernel's message harms only itself, because this failure is
+    /// not cached.
     async fn foreign(&self, id: &str, program: &Program) -> Option<String> {
         let said = self.said(id).await.to_ascii_lowercase();
-        // An init lets a shell run what the kernel refused. Without a shell in the image, the init has no better message.
+        // When the kernel refuses a program, an init runs it with a shell. If the image has no shell, only the init's own message remains.
         let by_init = INITS.iter().any(|(start, words)| said.contains(start) && said.contains(words));
         if !said.contains(FOREIGN) && !by_init {
             return None;
@@ -184,10 +186,10 @@ async fn why_not_run(looked: &Looked<'_>, exit_code: i64) -> Result<Option<Strin
     Ok(None)
 }
 
-/// Why a file cannot be run, if that matches the exit code: 126 means that it may not be run, 127 that something is missing.
+/// Why a file cannot be run, if the reason matches the exit code: 126 means that the file is not executable, 127 that something is missing.
 async fn defect(looked: &Looked<'_>, exit_code: i64, path: &str, head: &Head) -> Result<Option<String>, Fault> {
     if exit_code == 126 {
-        // An input has the mode that the worker gives it, whatever the file had before.
+        // `chmod` does not help for an input: the worker sets its mode, and the job cannot change it.
         let other = if path.starts_with("/inputs/") { "" } else { ", or run `chmod +x` on it first" };
         let sentence = format!("{path} is not executable; run it as `sh {path}`{other}");
         return Ok((!head.is_executable).then_some(sentence));
@@ -224,7 +226,7 @@ fn places(program: &Program, word: &str) -> Vec<String> {
     }
     if word.contains('/') {
         let relative = word.trim_start_matches("./");
-        // The shell may have changed its folder before.
+        // The shell may have changed its working folder to `/inputs`.
         return ["/inputs", &program.workdir]
             .iter()
             .rev()

@@ -1,9 +1,9 @@
 //! Finds out whose fault it is that the engine refuses a container.
 //!
-//! The engine's message quotes the definition, so it decides nothing. Instead, the worker starts a trial container with the same limits,
-//! gpus, rights, runtime and network, and with nothing from the definition. If the trial fails too, it is the machine's fault, and the
-//! worker claims no more jobs until such a container starts again. If the trial starts, it is the definition's fault when the engine's
-//! status was 400 to 499, or when the engine refuses a second time.
+//! The engine's message quotes the definition, so it decides nothing. Instead, the worker starts a trial container with the same image,
+//! limits, gpus, rights, runtime and network, and with nothing else from the definition. If the trial fails too, the refusal is the
+//! machine's fault, and the worker claims no more jobs until such a container starts again. If the trial starts, the refusal is the
+//! definition's fault when the engine's status was 400 to 499, or when the engine refuses a second time.
 
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::labels::LABEL_DATA;
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time of a trial.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// Least memory of a trial. The engine refuses less than 6 MiB, and that would be the job's fault.
+/// Least memory of a trial. The engine refuses a limit below 6 MiB, so a trial with such a limit would fail on a machine without a fault.
 const MEMORY_MIN: u64 = 64 * 1024 * 1024;
 
 impl Containers {
@@ -27,7 +27,7 @@ impl Containers {
     pub(super) async fn judge(&self, fault: &Fault, spec: &ContainerSpec) -> Result<(), RunError> {
         let mut trial = blank(spec);
         trial.confinement = self.isolation.confinement(&ImageFacts::default()).await.map_err(Fault::broken)?;
-        // The image's own user may not exist in it.
+        // The image may name a user that it does not have.
         trial.confinement.user.get_or_insert_with(|| "0:0".to_owned());
         trial.labels.insert(LABEL_DATA.to_owned(), self.data.label());
         match self.try_out(&trial).await {
@@ -47,7 +47,7 @@ impl Containers {
     pub(super) async fn repeat_trial(&self) -> Result<(), Fault> {
         let Some(trial) = self.failed_trial().take() else { return Ok(()) };
         match self.try_out(&trial).await {
-            // The image was removed, so this trial proves nothing: the next job will.
+            // The image was removed, so this trial proves nothing. The next job shows whether containers start.
             Ok(()) | Err(Fault::Refused { status: 404, .. }) => Ok(()),
             Err(fault) => {
                 self.failed_trial().get_or_insert(trial);
@@ -65,7 +65,7 @@ impl Containers {
         removal.now().await;
         match started {
             Err(_elapsed) => Err(Fault::Host("a container did not start within a minute".to_owned())),
-            // Without the engine's init, only the program (a folder) could not be started, so everything else works.
+            // The engine started no init, and only the program, which is a folder, could not be run. So everything else works.
             Ok(Err(_)) if end.is_ok_and(|end| matches!(end.exit_code, 126 | 127)) => Ok(()),
             Ok(result) => result,
         }
@@ -76,8 +76,8 @@ impl Containers {
     }
 }
 
-/// The settings of the trial: the same for this machine, without anything from the definition. Its program is a folder, so it ends at
-/// once with every image. By then the engine's init has started, which is what the trial tests.
+/// The settings of the trial. For this machine they are like those of the job, but they contain no text of the definition. The program is
+/// a folder, so the trial ends at once with every image. By then the engine's init has started, and the trial tests only that.
 fn blank(spec: &ContainerSpec) -> ContainerSpec {
     // Mount the folder of all jobs, because this job's own folder may be removed while the trial waits.
     let jobs = spec.mounts.first().and_then(|inputs| inputs.source.ancestors().nth(2));

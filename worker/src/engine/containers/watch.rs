@@ -1,16 +1,16 @@
 //! Watches a running container: its use of disk, which the engine does not limit, and whether it is at its limit of processes.
 //!
 //! Disk use is the outputs, the changed files of the root file system, the volumes of the image, and the cache. A shared cache counts by
-//! its growth, and only while no other job writes to it, because otherwise it is unknown which job wrote the bytes. A file counts with the
-//! blocks that it takes, so a sparse file is small, and with at least 1 KiB, so a flood of empty files counts too.
+//! its growth, and only while no other job writes to it, because otherwise it is unknown which job wrote the bytes. The size of a file is
+//! that of its blocks, so a sparse file counts little, but it is at least 1 KiB, so a flood of empty files counts too.
 //!
 //! When a disk is nearly full although no job is over its limit, the worker stops the job that wrote the most, before all jobs fail.
 //!
-//! The worker sees within a tenth of a second that the kernel refused a process. For a container that ends before, only its own output
-//! says so.
+//! Where the worker can read the kernel's counter, it sees within a tenth of a second that the kernel refused a process. Elsewhere it asks
+//! the engine every two seconds. If the container ends before that, only its own output shows the refusal.
 //!
-//! Reading a tree takes time. The pause before the next measurement is twenty times as long as the last one took, within bounds, so a
-//! watch uses at most 5 % of one cpu.
+//! Reading a tree takes time. The pause before the next measurement is twenty times as long as the last measurement, but at most half a
+//! minute. So a watch uses at most 5 % of one cpu, unless a measurement takes longer than 1.5 seconds.
 
 use std::future::pending;
 use std::path::{Path, PathBuf};
@@ -32,14 +32,14 @@ const PAUSE_MOST: Duration = Duration::from_secs(30);
 const SHARE: u32 = 20;
 /// Pause between two reads of the kernel's counter, which is one small file.
 const PIDS_PAUSE: Duration = Duration::from_millis(100);
-/// Pause between two questions to the engine.
+/// Pause between two requests to the engine, where the counter cannot be read.
 const PIDS_PAUSE_ASKED: Duration = Duration::from_secs(2);
 
 /// Watches one container.
 pub(super) struct ContainerWatch<'a> {
     containers: &'a Containers,
     job: &'a Job<'a>,
-    /// A sentence, once the job has written more than it may.
+    /// Why the job is stopped, once it has written too much.
     over_disk: OnceLock<String>,
     is_at_pids: AtomicBool,
     /// The job's cache, until the watch begins.
@@ -128,11 +128,11 @@ impl<'a> ContainerWatch<'a> {
         self.containers.docker.pids(id).await.is_ok_and(|pids| pids >= most)
     }
 
-    /// Where the container is. None when it is gone.
+    /// The container's process and folders. None when the engine does not report them.
     async fn location(&self, id: &str) -> Option<ContainerLocation> {
         match self.containers.docker.location(id).await {
             Ok(mut found) => {
-                // The path is one of the engine's machine. If it cannot be read here, the worker asks the engine for the size instead.
+                // The path is valid on the engine's machine. If it cannot be read here, the worker asks the engine for the size instead.
                 found.rootfs = found.rootfs.filter(|path| std::fs::read_dir(path).is_ok());
                 Some(found)
             }
@@ -195,7 +195,7 @@ fn refusals_file(pid: i64, id: &str) -> Option<PathBuf> {
         ["0", "", group] => Some(("/sys/fs/cgroup", group)),
         _ => None,
     })?;
-    // If the engine is on another machine, this number belongs to another process.
+    // If the engine is on another machine, this number belongs to another process here.
     if !group.contains(id) {
         return None;
     }

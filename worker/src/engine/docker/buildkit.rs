@@ -1,6 +1,6 @@
 //! A `BuildKit` build, in a thread and a runtime of its own.
 //!
-//! The client opens a session for each build, a connection through which the engine asks for logins. It never closes the session, so
+//! The client opens a session for each build, a connection through which the engine asks for logins. The client never closes it, so
 //! each build would leave a connection open on both sides. Here the session ends with its runtime, and the runtime ends when the build
 //! ends or its reader is dropped.
 

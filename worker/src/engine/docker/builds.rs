@@ -2,7 +2,7 @@
 //!
 //! What to know before you change this file:
 //! - The classic builder accepts limits of memory and cpu. `BuildKit` accepts neither these limits nor a network of ours; `build::steps`
-//!   limits its steps. Both end when their connection ends.
+//!   limits its steps. Both builders end a build when its connection ends.
 //! - The worker never sends `remote=`, because the engine would fetch it from its own network, and never asks for options that give a
 //!   Dockerfile more rights.
 //! - bollard sends the memory of a build as a 32 bit number, so a build gets at most [`BUILD_MEMORY_MAX`].
@@ -41,12 +41,12 @@ pub(crate) struct BuildOptions {
     pub(crate) platform: Option<String>,
     pub(crate) args: HashMap<String, String>,
     pub(crate) labels: HashMap<String, String>,
-    /// Network of its `RUN` steps. None: the engine's default bridge.
+    /// Network of its `RUN` steps. None means the engine's default bridge.
     pub(crate) network: Option<String>,
     pub(crate) cpus: f64,
     /// Memory and swap together.
     pub(crate) memory_bytes: u64,
-    /// None: 64 MiB.
+    /// None means 64 MiB.
     pub(crate) shm_bytes: Option<u64>,
     /// Logins for the registries of the base images.
     pub(crate) logins: Vec<Login>,
@@ -81,7 +81,7 @@ impl Builder {
     }
 }
 
-/// A failed step of a build is the job's fault.
+/// Turns the client's error into a fault. A failed step of a build is the job's fault.
 fn fault_of_build(error: Bollard, dialect: &Dialect) -> Fault {
     match error {
         Bollard::DockerStreamError { error } if dialect.is_fault_of_build(&error) => {

@@ -28,13 +28,13 @@ pub(super) fn confine(confinement: &Confinement, config: &mut HostConfig) {
     config.ulimits = Some(vec![ulimit("nofile", files_max()), ulimit("core", 0)]);
     if confinement.is_read_only {
         config.readonly_rootfs = Some(true);
-        // Its bytes count as the job's memory, which has a limit already.
+        // The files in `/tmp` count as the job's memory, which has a limit already.
         config.tmpfs = Some(HashMap::from([("/tmp".to_owned(), "rw,exec,nosuid,nodev,mode=1777".to_owned())]));
     }
     config.storage_opt = confinement.rootfs_bytes.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())]));
 }
 
-/// What the engine says about itself.
+/// What the engine reports about itself.
 pub(super) fn facts(dialect: &Dialect, info: SystemInfo, version: SystemVersion) -> EngineFacts {
     let versions = dialect.parts(version);
     EngineFacts {
@@ -83,8 +83,8 @@ impl Docker {
         Ok(bridge_options(network).iter().all(|(name, value)| options.get(*name).is_some_and(|found| found == value)))
     }
 
-    /// Interface of the engine's default bridge, and the addresses of the containers on it. The steps of a build are on it too, with
-    /// shorter ids; they are left out.
+    /// Interface of the engine's default bridge, and the addresses of the containers on it. The steps of builds are on the bridge too. The
+    /// result leaves them out, which the shorter length of their ids makes possible.
     pub(crate) async fn default_bridge(&self) -> Result<(String, Vec<Ipv4Addr>), Fault> {
         let found = self.client.inspect_network("bridge", None::<InspectNetworkOptions>).await?;
         let name = found.options.unwrap_or_default().remove("com.docker.network.bridge.name");
@@ -128,7 +128,7 @@ impl Docker {
         })
     }
 
-    /// Where a running container is.
+    /// The process and folders of a running container.
     pub(crate) async fn location(&self, id: &str) -> Result<ContainerLocation, Fault> {
         let found = self.inspect(id).await?;
         let upper = |found: &ContainerInspectResponse| Some(PathBuf::from(found.graph_driver.as_ref()?.data.get("UpperDir")?));
@@ -164,8 +164,8 @@ fn has_user_namespaces(info: &SystemInfo) -> bool {
     options.iter().any(|option| option.contains("name=userns") || option.contains("name=rootless"))
 }
 
-/// Whether the storage may limit a root file system. overlay2 can do so only on xfs that is mounted with `pquota`, and the engine does
-/// not say how it is mounted.
+/// Whether the storage may limit a root file system. overlay2 can do so only on xfs that is mounted with `pquota`, but the engine does
+/// not report how xfs is mounted.
 fn may_bound_rootfs(info: &SystemInfo) -> bool {
     let status = info.driver_status.as_deref().unwrap_or_default();
     let is_on_xfs =

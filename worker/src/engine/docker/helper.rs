@@ -14,9 +14,9 @@ use crate::engine::{Confinement, ContainerSpec, Fault, Mount};
 
 /// Path of the helper in the image.
 pub(super) const PROGRAM: &str = "/helper";
-/// The program. Empty when there is no helper for this worker's architecture.
+/// The helper's program. Empty when there is no helper for this worker's architecture.
 pub(super) const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/helper"));
-/// A long time, because the engine may be busy with starting jobs.
+/// Longest run of the helper with its container. It is long, because the engine may be busy with starting jobs.
 const TIMEOUT: Duration = Duration::from_mins(2);
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -27,7 +27,8 @@ pub(super) fn is_for(architecture: &str) -> bool {
     is_own && !BYTES.is_empty()
 }
 
-/// One run of the helper. A member that is None or empty means the engine's default.
+/// One run of the helper. A member that is None or empty adds nothing to the engine's default. Even without `confinement`, the container
+/// has no network and no capabilities.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HelperSpec {
     pub(crate) arguments: Vec<String>,
@@ -62,7 +63,7 @@ impl Docker {
         let run = async {
             self.ensure_sandbox_image().await?;
             match self.help_once(spec).await {
-                // Another worker that ended has removed the image in the meantime.
+                // Another worker has removed the image at its end in the meantime.
                 Err(_) if self.image_id(&self.own_image()).await?.is_none() => {
                     self.ensure_sandbox_image().await?;
                     self.help_once(spec).await

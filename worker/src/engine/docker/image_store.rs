@@ -67,8 +67,8 @@ impl ImageStore for Docker {
 }
 
 impl Docker {
-    /// Removes a name. With its last name, the engine also removes the image and the layers that only this image uses. Returns false when
-    /// the engine refuses because a container uses the image.
+    /// Removes a name of an image. If it was the last name, the engine also removes the image and the layers that only this image uses.
+    /// Returns false when the engine refuses because a container uses the image.
     pub(super) async fn remove_image(&self, name: &str) -> Result<bool, Fault> {
         let options = RemoveImageOptionsBuilder::new().force(false).noprune(false).build();
         match self.client.remove_image(name, Some(options), None).await {
@@ -89,7 +89,7 @@ impl Docker {
             return Ok(());
         }
         let label = format!("LABEL {LABEL_ROOTFS}={sha256}");
-        // Podman takes the tag from the name alone.
+        // Podman reads the tag only from `repo`, so the tag is in both.
         let options =
             CreateImageOptionsBuilder::new().from_src("-").repo(&image.to_string()).tag(tag).changes(vec![label]).build();
         let body = bollard::body_full(rootfs_tar.into());
@@ -116,7 +116,7 @@ fn is_local() -> bool {
     std::env::var("DOCKER_HOST").map_or(true, |host| host.is_empty() || host.starts_with("unix://"))
 }
 
-/// Whether a name is safe in a URL path: the client does not escape names, and somebody may have edited the record.
+/// Whether a name is safe in a URL path: the client does not escape names, and somebody may have edited the record of images.
 fn is_plain(name: &str) -> bool {
     let is_id = name.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
     is_id || name.parse::<ImageReference>().is_ok_and(|image| image.to_string() == name)

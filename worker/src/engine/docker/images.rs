@@ -65,7 +65,7 @@ impl Docker {
         Ok(self.client.tag_image(&image.to_string(), Some(options)).await?)
     }
 
-    /// Removes a name of an image. With its last name the image is removed.
+    /// Removes a name of an image. If it was the last name, the engine also removes the image.
     pub(crate) async fn untag(&self, name: &ImageReference) -> Result<(), Fault> {
         self.remove_image_named(&name.to_string()).await
     }
@@ -112,8 +112,8 @@ impl Docker {
         n_in_use
     }
 
-    /// Full ids of the layers that a build made, then the layers made from them: when a build is stopped, the engine may have made a
-    /// layer that it did not report. A layer that existed `before` or has a name is left out, because the ids come from the engine's
+    /// Full ids of the layers that a build reported, and then of the layers made from them, because the engine may have made a layer that a
+    /// stopped build did not report. Layers that existed `before` or have a name are left out, because the ids come from the engine's
     /// messages, which a build can forge.
     async fn own_layers(&self, layers: &[String], before: &HashSet<String>) -> Vec<String> {
         let mut own = Vec::new();

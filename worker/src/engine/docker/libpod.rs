@@ -1,5 +1,5 @@
-//! What Podman says and does outside the Docker engine's API: its own API makes a network whose bridge has a name, which the other one
-//! ignores.
+//! Calls only for Podman. Its own API can choose the name of a network's bridge, which its copy of Docker's API ignores. Its description
+//! shows whether it runs without root.
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use super::Docker;
 use super::plain::Plain;
 use crate::engine::{Fault, NetworkSpec};
 
-/// The oldest version that Podman 4 and 5 serve.
+/// Base path of Podman's own API, with the oldest API version that both Podman 4 and 5 serve.
 const BASE: &str = "/v4.0.0/libpod";
 
 #[derive(Debug, Deserialize)]
@@ -23,15 +23,15 @@ struct Rights {
     rootless: bool,
 }
 
-/// Whether Podman runs without root. The Docker engine says that among its security options, and Podman in a member of its own.
+/// Whether Podman runs without root. The Docker engine reports that among its security options, and Podman in a member of its own.
 pub(super) async fn is_rootless() -> Result<bool, Fault> {
     let rights: Rights = Plain::new("the engine's description", Method::GET, "/info", &[])?.send().await?;
     Ok(rights.rootless)
 }
 
 impl Docker {
-    /// Makes a network. Its containers use the name servers of the machine, because a server of names for containers would tell a job its
-    /// neighbours.
+    /// Makes a network. Its containers use the name servers of the machine, because a name server of Podman would reveal to a job the names
+    /// of its neighbours.
     pub(super) async fn create_podman_network(&self, network: &NetworkSpec) -> Result<(), Fault> {
         let body = json!({
             "name": network.name,

@@ -1,7 +1,7 @@
 //! Lists of containers, with only the members that the worker needs.
 //!
 //! The engine's client refuses a whole list for one unknown word, such as Podman's state `stopped`. So the worker requests the list here.
-//! An unknown state means that the container neither runs nor has ended.
+//! A container in an unknown state counts as one that neither runs nor has ended.
 
 use std::collections::HashMap;
 
@@ -35,14 +35,14 @@ struct ListedHostConfig {
     network_mode: Option<String>,
 }
 
-/// Reads a number. Another value of an engine counts as 0.
+/// Reads a number. Any other value counts as the latest possible time.
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(value.as_i64().unwrap_or(i64::MAX))
 }
 
 impl Listed {
-    /// The sandbox that the container has joined. An engine whose list does not say it has the label.
+    /// The sandbox that the container has joined. If the engine's list does not contain it, the container's label does.
     pub(super) fn sandbox(&self) -> Option<&str> {
         let mode = self.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
         joined(mode).or_else(|| self.labels.as_ref()?.get(LABEL_JOINED).map(String::as_str))

@@ -70,11 +70,11 @@ pub(crate) struct Docker {
     pub(crate) memory_bytes: u64,
     /// Architecture of the engine's machine, as the engine names it.
     architecture: String,
-    /// Platform of the engine's machine, such as `linux/amd64`. Empty when the engine does not say.
+    /// Platform of the engine's machine, such as `linux/amd64`. Empty when the engine does not report it.
     pub(crate) platform: String,
     /// Which engine it is.
     pub(crate) dialect: Dialect,
-    /// What the engine said about itself when the worker connected.
+    /// What the engine reported about itself when the worker connected.
     pub(crate) facts: Arc<EngineFacts>,
 }
 
@@ -99,7 +99,7 @@ impl Docker {
         let (info, version) = tokio::try_join!(client.info(), client.version()).map_err(no_docker)?;
         let mut dialect = Dialect::read(&version, &info);
         if dialect.is_podman() {
-            // An older version does not say it.
+            // An older version of Podman does not report this among its security options.
             dialect.is_rootless |= libpod::is_rootless().await.unwrap_or(false);
         }
         Ok(Self {
@@ -134,12 +134,12 @@ impl Docker {
         Ok(frames(attached.map_err(|error| self.dialect.attach_fault(error.into()))?.output))
     }
 
-    /// The recorded output of a container, with its further output where the engine gives that without gaps.
+    /// The recorded output of a container, followed by its further output if the engine sends that without gaps.
     pub(crate) fn followed(&self, id: &str) -> Frames {
         self.recorded(id, self.dialect.follows_records())
     }
 
-    /// The recorded output of a container, with its further output if that is followed.
+    /// The recorded output of a container, followed by its further output if `follows` is true.
     pub(crate) fn recorded(&self, id: &str, follows: bool) -> Frames {
         let options = LogsOptionsBuilder::new().follow(follows).stdout(true).stderr(true).tail("all").build();
         frames(self.client.logs(id, Some(options)))
@@ -189,8 +189,8 @@ impl Docker {
         Ok(started.and_then(|started| started.elapsed().ok()).unwrap_or_default())
     }
 
-    /// Removes a container and its sandbox. Only the container tells which sandbox it has, so the sandbox is removed first where the engine
-    /// allows that. A sandbox without its container is unused, and the next start removes it.
+    /// Removes a container and its sandbox. Only the container names its sandbox, so the sandbox is removed first where the engine allows
+    /// that. If the container is removed first and the sandbox stays, it counts as unused, and the next start removes it.
     pub(crate) async fn remove(&self, id: &str) -> Result<(), Fault> {
         let Some(sandbox) = self.sandbox_of(id).await? else { return self.remove_one(id).await };
         let sandbox = sandbox.as_str();

@@ -61,7 +61,7 @@ fn program(architecture: &str) -> Option<Vec<u8>> {
     };
     let headers = u64::from(HEADER_BYTES + SEGMENT_HEADER_BYTES);
     let size = headers + code.len() as u64;
-    // 64 bits, least significant byte first, version 1, no more of an ABI than System V.
+    // 64 bits, least significant byte first, version 1, the plain System V ABI.
     let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let (executable, version) = (2_u16, 1_u32);
     file.extend([executable.to_le_bytes(), machine.to_le_bytes()].concat());

@@ -14,7 +14,7 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// A request to the engine.
 #[derive(Debug)]
 pub(super) struct Plain {
-    /// What is asked, for errors.
+    /// What the request is about, for error messages.
     what: &'static str,
     request: RequestBuilder,
 }
@@ -34,7 +34,7 @@ impl Plain {
         self
     }
 
-    /// Sends the request. A refusal is in the engine's own words.
+    /// Sends the request. A refusal contains the engine's own message.
     pub(super) async fn send<T: DeserializeOwned>(self) -> Result<T, Fault> {
         let what = self.what;
         let failed = |error: reqwest::Error| Fault::Host(format!("{what}: {}", innermost(&error)));
@@ -48,7 +48,7 @@ impl Plain {
     }
 }
 
-/// The engine's words in a refusal.
+/// The engine's message in the body of a refusal.
 fn message_in(text: &str) -> String {
     let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
     let message = json.as_ref().and_then(|json| json["message"].as_str());

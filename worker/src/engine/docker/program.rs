@@ -30,7 +30,7 @@ pub(crate) struct Program {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) is_file: bool,
-    /// Every user may execute the file.
+    /// At least one user may execute the file.
     pub(crate) is_executable: bool,
     pub(crate) bytes: Vec<u8>,
 }
@@ -49,7 +49,7 @@ impl Docker {
         })
     }
 
-    /// Platform of an image, such as `linux/arm64`. Empty when the image does not say.
+    /// Platform of an image, such as `linux/arm64`. Empty when the image does not name one.
     pub(crate) async fn image_platform(&self, image: &str) -> Result<String, Fault> {
         let found = self.client.inspect_image(image).await?;
         Ok(platform(found.os, found.architecture))

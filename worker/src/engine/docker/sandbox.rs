@@ -1,4 +1,4 @@
-//! The engine's calls for sandboxes: containers that only keep a network ready, which another container joins.
+//! The engine's calls for sandboxes: containers that only keep a network ready for another container to join.
 
 use std::collections::HashSet;
 
@@ -27,7 +27,7 @@ pub(crate) struct UnusedSandbox {
     pub(crate) id: String,
     /// Label of the data directory of the sandbox's worker.
     pub(crate) data_label: String,
-    /// The text form of the [`Owner`](crate::owner::Owner). None: an earlier version made the sandbox.
+    /// The text form of the [`Owner`](crate::owner::Owner). None means that an earlier version made the sandbox.
     pub(crate) owner: Option<String>,
     /// Seconds since 1970, by the engine's clock.
     pub(crate) created: i64,
@@ -48,7 +48,7 @@ impl Docker {
         ImageReference { name: "asman/pause".to_owned(), version: Version::Tag(sha256[..TAG_CHARS].to_owned()) }
     }
 
-    /// Removes that image, unless a sandbox of any worker uses it.
+    /// Removes the image of sandboxes, unless a sandbox of any worker uses it.
     pub(crate) async fn remove_sandbox_image(&self) -> Result<(), Fault> {
         self.remove_image(&self.own_image().to_string()).await.map(|_| ())
     }
@@ -79,14 +79,14 @@ impl Docker {
         match self.start(&id).await {
             Ok(()) => Ok(id),
             Err(fault) => {
-                // If it cannot be removed, it is unused, and its label marks it for removal.
+                // If the removal fails, the sandbox stays unused, and its label marks it for a later removal.
                 let _ = self.remove_one(&id).await;
                 Err(fault)
             }
         }
     }
 
-    /// Starts a first container in a network, where the engine makes the network's bridge with it. Returns its id.
+    /// Starts a first container in a network, if the engine makes the network's bridge only then. Returns the container's id.
     pub(crate) async fn make_bridge(&self, spec: &SandboxSpec) -> Result<Option<String>, Fault> {
         if self.dialect.has_bridges_at_once() || !self.ensure_sandbox_image().await? {
             return Ok(None);
@@ -128,7 +128,7 @@ impl Docker {
     }
 }
 
-/// The container in an engine's words for a network that another container has.
+/// The container whose network a container shares, read from the engine's name of that network.
 pub(super) fn joined(network_mode: Option<&str>) -> Option<&str> {
     network_mode?.strip_prefix(JOINED)
 }

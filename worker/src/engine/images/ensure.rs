@@ -1,7 +1,7 @@
-//! Gets the image of a job: it is present, pulled or built.
+//! Gets the image of a job: uses a present image, or pulls or builds it.
 //!
-//! When a registry or another server fails, the worker tries again for half a minute or for `--retry-for`, before it releases the job: most
-//! outages are shorter than the way to another worker.
+//! When a registry or another server fails, the worker tries again for half a minute or for `--retry-for`, before it releases the job,
+//! because most outages end before another worker would get the job.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::engine::build::{self, Block};
 use crate::engine::{Containers, Fault, Job};
 use crate::network::ForbiddenRegistry;
 
-/// The pause doubles with each attempt, up to the longest.
+/// The first pause before another attempt. The pause doubles with each attempt, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 

@@ -1,8 +1,8 @@
 //! Logins for registries, which `docker login` stores for the user that the worker runs as.
 //!
 //! In: the `config.json` of the Docker command line, with `auths`, `credsStore` and `credHelpers`. The worker calls the
-//! `docker-credential-*` programs that it names. It reads the file each time, so a new login works at once. Out: a [`Login`] for one
-//! registry.
+//! `docker-credential-*` programs that the file names. The worker reads the file each time, so a new login works at once. Out: a
+//! [`Login`] for one registry.
 //!
 //! The logins belong to the worker's owner. A worker with `--untrusted` has [`Logins::none`], so that jobs of strangers do not use them. Errors
 //! and log lines contain only the registry and the name of the program.
@@ -32,7 +32,7 @@ const HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker
 /// User name of a login whose password is a token.
 const TOKEN_USER: &str = "<token>";
 
-/// Why an existing login cannot be read. It names the program or the file, never their content.
+/// Why an existing login cannot be read. The message names the program or the file, never their content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoginError {
     /// The file is invalid.
@@ -93,7 +93,7 @@ impl Logins {
         }
     }
 
-    /// All registries with a login that the settings name.
+    /// The registries for which the settings name a login, at most [`REGISTRIES_MAX`].
     pub(crate) async fn registries(&self) -> Vec<String> {
         let settings = self.read().await.ok().flatten().unwrap_or_default();
         let named = settings.auths.keys().chain(settings.cred_helpers.keys()).map(|key| host_of(key).to_owned());
@@ -104,7 +104,7 @@ impl Logins {
         named
     }
 
-    /// Returns None when there is no such file, so there are no logins.
+    /// Reads the file. Returns None when there is no file and so no login.
     async fn read(&self) -> Result<Option<Settings>, LoginError> {
         let Some(path) = &self.file else { return Ok(None) };
         let unreadable = || LoginError::File(path.clone());

@@ -1,7 +1,7 @@
 //! The images of jobs: present, pulled or built. Only one pull or build of an image runs at a time.
 //!
-//! [`Images`] is what the rest of the worker knows of them. `ensure` implements it for containers. `pull` and `login` are the calls for
-//! one image of a registry, and `config` the owner's settings.
+//! The rest of the worker uses images only through [`Images`]. `ensure` implements it for containers. `pull` pulls one image from a
+//! registry, `login` finds the login for it, and `config` has the owner's settings.
 
 mod config;
 mod ensure;
@@ -34,11 +34,11 @@ pub(crate) trait Images: Send + Sync {
     /// Platform of the images that the engine runs, such as `linux/amd64`.
     fn platform(&self) -> String;
 
-    /// The images on a disk that this worker keeps free. None when another program does that.
+    /// The images, if this worker removes them when their disk is full. None when another program does that.
     fn store(&self) -> Option<Arc<dyn ImageStore>>;
 }
 
-/// A present image. It stays while this lives.
+/// A present image. It stays present while this value exists.
 #[derive(Debug)]
 pub(crate) struct Present {
     /// The engine's id of the image.

@@ -1,4 +1,5 @@
-//! Only one pull or build of an image at a time in this process, even with several workers. A second job finds the image present.
+//! Lets only one pull or build of an image run at a time in this process, even with several workers. A second job waits and then finds
+//! the image present.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -7,7 +8,7 @@ use tokio::sync::OwnedMutexGuard;
 
 type Turns = HashMap<String, Arc<tokio::sync::Mutex<()>>>;
 
-/// Images that are being pulled or built, or waited for.
+/// Images that are being pulled or built, or that a job waits for.
 static TURNS: LazyLock<Mutex<Turns>> = LazyLock::new(Mutex::default);
 
 /// The right to pull or build an image, until it is dropped.

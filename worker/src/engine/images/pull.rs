@@ -1,7 +1,7 @@
 //! Pulls an image and writes the progress to the build log.
 //!
-//! Bounds: a pull has failed when the registry is silent for [`SILENCE_MAX`], or the engine for [`UNPACK_FACTOR`] times as long while it
-//! unpacks. A pull writes at most [`PROGRESS_LINES_MAX`] progress lines.
+//! Bounds: a pull fails when the registry is silent for [`SILENCE_MAX`] or for `--pull-patience`. While the engine unpacks, it may be
+//! silent for [`UNPACK_FACTOR`] times as long. A pull writes at most [`PROGRESS_LINES_MAX`] progress lines.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::engine::{Containers, Docker, Fault, JobLog, Login, PullProgress, refu
 /// The engine's words for a layer that has arrived and is being written to the disk.
 const UNPACKING: [&str; 2] = ["Extracting", "Verifying Checksum"];
 const SILENCE_MAX: Duration = Duration::from_mins(2);
-/// A disk may take longer than a registry, and that is not the registry's fault.
+/// The engine may be silent for this many times as long as a registry, because a slow disk is not the registry's fault.
 const UNPACK_FACTOR: u32 = 5;
 const PROGRESS_LINES_MAX: usize = 1_000;
 /// Longest wait for a registry's list of an image's platforms.
@@ -65,12 +65,12 @@ pub(crate) async fn other_platforms(docker: &Docker, image: &ImageReference, log
     format!("{image} is made for {offered}, and this worker's machine is {}", docker.platform)
 }
 
-/// The owner's login for a registry. One that cannot be read is said in the log, and the registry is asked without it.
+/// The owner's login for a registry. If it cannot be read, the log says so, and the worker asks the registry without a login.
 pub(crate) async fn login_for(log: &JobLog, logins: &Logins, registry: Option<&str>) -> Option<Login> {
     read_login(log, logins, registry).await.0
 }
 
-/// The same, and why a login that is there could not be read.
+/// The owner's login for a registry, and if an existing login could not be read, the reason.
 async fn read_login(log: &JobLog, logins: &Logins, registry: Option<&str>) -> (Option<Login>, Option<String>) {
     match logins.of_registry(registry).await {
         Ok(login) => (login, None),
@@ -82,7 +82,7 @@ async fn read_login(log: &JobLog, logins: &Logins, registry: Option<&str>) -> (O
     }
 }
 
-/// A registry that denies an image to a worker whose login could not be read may give it to that login: the job is not to blame.
+/// Blames the unreadable login instead of the job when a registry denies an image: with that login, the registry might allow it.
 fn blame_login(error: RunError, unread: Option<String>) -> RunError {
     match (error, unread) {
         (RunError::Failed { code: EndCode::ImageDenied, step, status, message }, Some(unread)) => {

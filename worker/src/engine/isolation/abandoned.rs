@@ -1,8 +1,8 @@
 //! Which networks and sandboxes on a machine are abandoned.
 //!
-//! An object is abandoned when its worker is certainly dead. Where this worker cannot see that, the age decides: a live worker replaces
-//! its idle sandboxes every [`REFRESH`], so an object older than [`ABANDONED`] is abandoned. The rule of age never applies to objects of
-//! another user.
+//! An object is abandoned when its worker is certainly dead. If this worker cannot see whether the other one is alive, the age decides: a
+//! live worker replaces its idle sandboxes every [`REFRESH`], so an object older than [`ABANDONED`] is abandoned. Both rules apply only to
+//! objects of this worker's user, or, if this worker runs as root, of every user of its machine.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ const ABANDONED: Duration = Duration::from_hours(24);
 
 /// Whether an object may be removed. `owner` is its owner label, `created` is in seconds since 1970.
 pub(super) fn is_abandoned(owner: Option<&str>, lasts: Lasts, created: i64, here: Option<&Here>) -> bool {
-    // Objects of an earlier version have no owner label that says enough.
+    // Objects of an earlier version have no owner label that can be read, so they stay.
     let Some(owner) = owner.and_then(Owner::parse) else { return false };
     owner.is_in_reach(here)
         && match owner.life(lasts, here) {

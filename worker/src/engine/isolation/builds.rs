@@ -1,9 +1,9 @@
 //! Guards the engine's default bridge during a `BuildKit` build, because the steps of the build run on that bridge.
 //!
-//! The rules are those of jobs. They apply to every address behind the bridge except those of containers, which the worker lists every
-//! [`LOOK_EVERY`]; every other address counts as a step. A container that starts in that time reaches public addresses at once, and
-//! other addresses a moment later. The rules are removed with the build. They expire after [`LASTS`] and the worker renews them, so that
-//! the rules of a killed worker soon stop blocking other containers.
+//! The rules are those of jobs. The worker lists the addresses of containers every [`LOOK_EVERY`] and exempts them. Every other address
+//! behind the bridge counts as a step of the build. A container that starts between two listings reaches public addresses at once, and
+//! other addresses a moment later. The worker removes the rules when the build ends. Rules expire after [`LASTS`] unless the worker
+//! renews them, so the rules of a killed worker soon stop blocking other containers.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn follow(mut firewall: Firewall, docker: Docker) {
             if is_due {
                 renewed = Instant::now();
             }
-            // Set the new jump before removing the old one.
+            // The installation sets the new jump before it removes the old one.
             let until = moment(OffsetDateTime::now_utc() + LASTS);
             firewall = firewall.for_builds(firewall.bridge.clone(), known, &until);
             if let Err(error) = firewall.install_v4().await {

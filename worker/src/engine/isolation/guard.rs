@@ -1,11 +1,11 @@
 //! The network of one worker's jobs and the firewall rules around it, from the worker's start to its end.
 //!
-//! Each data directory has its own bridge network, so the openings of one worker do not apply to another. After a crash, the worker finds
-//! its network and rules again by name. The next start of any worker on the machine removes the networks and rules of workers that are
-//! certainly dead, because the engine has addresses for only about thirty networks. Rules have their own owner label, because an engine
-//! knows only its own networks. At the end the worker removes both, unless containers still use the network; then the rules stay too.
-//! Somebody may prune networks or flush rules while the worker runs, so the worker checks the network before each container and the
-//! rules every [`LOOK_EVERY`].
+//! Each data directory has its own bridge network, so addresses that one worker allows stay closed for the jobs of another. After a
+//! crash, the worker finds its network and rules again by name. The next start of any worker on the machine removes the networks and
+//! rules of workers that are certainly dead, because the engine has addresses for only about thirty networks. Rules have their own owner
+//! label, because their network may belong to another engine. At its end the worker removes its network and its rules. If containers
+//! still use the network, both stay. Somebody may prune networks or flush rules while the worker runs, so the worker checks the network
+//! before each container and the rules every [`LOOK_EVERY`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(crate) struct Guard {
     _watch: Option<AbortOnDropHandle<()>>,
 }
 
-/// Rules that are set until they are removed. Only one task at a time changes them.
+/// Rules that stay in force until the worker removes them. Only one task at a time changes them.
 #[derive(Debug)]
 struct InstalledRules {
     firewall: Firewall,
@@ -66,7 +66,8 @@ impl Guard {
     ) -> Result<(Self, Option<Problem>), Fault> {
         let network = network_of(data);
         sweep(docker, &network.name).await;
-        // A network that an earlier process left has that process as its owner. It stays while containers use it.
+        // Make the network again, because a network of an earlier process names that process as its owner. It stays while containers use
+        // it.
         if let Err(fault) = docker.remove_network(&network.name).await {
             tracing::debug!(%fault, "cannot remove the network of an earlier process");
         }
@@ -121,7 +122,7 @@ impl Guard {
         self.firewall.as_ref().map(|rules| &rules.firewall)
     }
 
-    /// Removes the network, and with it the rules.
+    /// Removes the network and then its rules. If the network cannot be removed, both stay.
     pub(super) async fn close(&self) {
         let network = &self.network.name;
         match self.docker.remove_network(network).await {
@@ -165,7 +166,7 @@ async fn sweep(docker: &Docker, own: &str) {
     }
     for (firewall, owner) in Firewall::list().await {
         let is_own = own.strip_prefix(NAME_PREFIX) == Some(&firewall.id);
-        // Rules without a readable owner stay. While the bridge exists, there may be containers behind it.
+        // Rules without a readable owner stay. Rules also stay while the bridge exists, because containers may be behind it.
         let is_dead = owner.is_some_and(|owner| owner.life(Lasts::WithItsProcess, here.as_ref()) == Life::Dead);
         if !is_own && is_dead && !is_there(&firewall.bridge) {
             tracing::info!(id = firewall.id, "removing the rules of a dead worker");
@@ -174,7 +175,7 @@ async fn sweep(docker: &Docker, own: &str) {
     }
 }
 
-/// Whether this process's network has an interface of that name. `/sys` may show another network's interfaces.
+/// Whether this process's network namespace has an interface of that name. `/sys` may show the interfaces of another namespace.
 fn is_there(bridge: &str) -> bool {
     let interfaces = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
     interfaces.lines().any(|line| line.split_once(':').is_some_and(|(name, _)| name.trim() == bridge))
@@ -203,7 +204,7 @@ async fn install(
     Ok(set_rules(data, network, openings).await)
 }
 
-/// Whether this process's network has the bridge. Podman makes a bridge with its first container, and its own rules with it.
+/// Whether this process's network namespace has the bridge. Podman makes a bridge and its own rules for it only with the first container.
 async fn is_visible(docker: &Docker, network: &NetworkSpec) -> Result<bool, Fault> {
     let mut labels = network.labels.clone();
     let data = labels.remove(LABEL_DATA).unwrap_or_default();
@@ -245,7 +246,7 @@ async fn prove(firewall: &Firewall) -> Result<(), Problem> {
         Ok(false) => return Err("iptables accepted the rules, but does not list them; see `iptables -S`".to_owned()),
         Err(error) => return Err(format!("cannot read the firewall rules ({error}); see `iptables -S`")),
     }
-    // Without this setting, packets between two containers of a bridge pass no rule.
+    // Without this setting, no rule applies to packets between two containers of a bridge.
     let passes = std::fs::read_to_string(BRIDGE_RULES).is_ok_and(|text| text.trim() == "1");
     let problem = "the kernel does not apply rules to bridged packets, so jobs would reach each other; run `modprobe br_netfilter` and `sysctl -w \
                 net.bridge.bridge-nf-call-iptables=1`";

@@ -3,7 +3,7 @@
 //! There are two stances: *trusted*, the default, for the owner's own queue, and *untrusted*, for strangers. The worker chooses one at its
 //! start and logs it. An untrusted worker does not start when one of its guards is missing. A trusted worker logs what is not guarded.
 //!
-//! In: [`IsolationConfig`] and what the engine says about itself. Out: a [`Confinement`] for each container.
+//! In: [`IsolationConfig`] and what the engine reports about itself. Out: a [`Confinement`] for each container.
 
 mod abandoned;
 mod builds;
@@ -44,7 +44,7 @@ const CAPABILITIES: [&str; 12] = [
     "SETUID",
     "SYS_CHROOT",
 ];
-/// What root in a container needs to install packages and to end its own processes.
+/// The capabilities that root in a container needs to install packages and to end its own processes.
 const CAPABILITIES_UNTRUSTED: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"];
 /// The engine's runtimes that share this machine's kernel with the job.
 const SHARED_KERNEL: [&str; 4] = ["runc", "io.containerd.runc.v2", "crun", "nvidia"];
@@ -58,14 +58,14 @@ pub(crate) struct Isolation {
     runtime: Option<String>,
     resolvers: Resolvers,
     guard: Option<Guard>,
-    /// None: containers have no network, or their runtime has a network stack of its own.
+    /// None means that containers have no network, or that their runtime has a network stack of its own.
     sandboxes: Option<Sandboxes>,
     /// Most that a job may write.
     pub(crate) disk_bytes: u64,
     /// Root in a container is root of this machine, so jobs of strangers must not run as root.
     refuses_root: bool,
-    /// The engine's builder accepts no runtime. It would run commands of strangers on this machine's kernel, which the owner has not
-    /// allowed.
+    /// Builds are refused. The engine's builder cannot use the runtime of jobs, so it would run commands of strangers on this machine's
+    /// kernel, and the owner has not allowed that.
     refuses_builds: bool,
     /// The engine cannot limit the size of a root file system, or has refused to.
     cannot_bound_rootfs: AtomicBool,
@@ -172,7 +172,8 @@ impl Isolation {
         Some(if is_root { NOBODY.to_owned() } else { image.user.clone() })
     }
 
-    /// Records that the engine refused to limit a root file system, so that it is not asked again. Returns whether this is new.
+    /// Records that the engine refused to limit a root file system, so that it is not asked again. Returns false if that was recorded
+    /// already.
     pub(crate) fn note_unbounded_rootfs(&self) -> bool {
         !self.cannot_bound_rootfs.swap(true, Ordering::Relaxed)
     }

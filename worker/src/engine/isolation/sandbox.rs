@@ -7,8 +7,8 @@
 //! Invariants: two containers of jobs never run in one sandbox. The worker makes sandboxes one by one, up to [`READY_MAX`], and only while
 //! no container starts, so that it does not slow down starts. A job that finds no sandbox gets a network of its own. A sandbox that a
 //! container has joined is removed with that container ([`Runs::remove`](crate::engine::Runs::remove)). The worker removes the
-//! others at its end. If it was killed, the next start of a worker that can tell removes them. Sandboxes are replaced every [`REFRESH`],
-//! so that other workers can tell from their age that their worker is alive.
+//! others at its end. If the worker was killed, the next start of a worker that can see this removes them. Sandboxes are replaced every
+//! [`REFRESH`], so that other workers can see from their age that their worker is alive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl Stock {
         loop {
             self.state.send_modify(|state| start.sandbox = state.ready.pop());
             let Some(Ready { id, .. }) = &start.sandbox else { return start };
-            // The engine may have been restarted since.
+            // The engine may have been restarted since then, which stops its sandboxes.
             if self.docker.is_running(id).await.unwrap_or(false) {
                 return start;
             }
@@ -208,7 +208,7 @@ impl PendingStart {
 }
 
 impl Drop for PendingStart {
-    /// A sandbox that no container has joined can be used again.
+    /// Makes the sandbox available again if no container has joined it.
     fn drop(&mut self) {
         self.stock.state.send_modify(|state| {
             state.n_starting -= 1;

@@ -45,7 +45,7 @@ impl Hole {
     }
 }
 
-/// The numbers `1.1.5` of `v1.1.5+ds1-1`. None for a version without numbers, such as a commit.
+/// The numbers of a version, such as 1.1.5 for `v1.1.5+ds1-1`. None for a version without numbers, such as a commit.
 fn numbers(version: &str) -> Option<[u64; 3]> {
     let plain = version.strip_prefix('v').unwrap_or(version);
     let end = plain.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(plain.len());

@@ -1,7 +1,7 @@
 //! Checks that the limits of a container are in force.
 //!
-//! If the container sees the kernel's files (cgroups v1 and v2), these count. Otherwise the limits count that the engine reports, because an
-//! engine that discards a limit does not report it.
+//! If the container sees the kernel's files (cgroups v1 or v2), the probe reads the limits there. Otherwise it uses the limits that the
+//! engine reports, because an engine that discards a limit does not report it.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ const MEMORY_BYTES: u64 = 256 << 20;
 /// Tolerance: the kernel rounds memory to pages and cpu time to microseconds.
 const ROUNDED: f64 = 1.02;
 
-/// Names of the copies in the probe's folder, and the paths in the container.
+/// The kernel's files: the name of the copy in the probe's folder, and the path in the container.
 const FILES: [(&str, &str); 8] = [
     ("memory-v2", "/sys/fs/cgroup/memory.max"),
     ("memory-v1", "/sys/fs/cgroup/memory/memory.limit_in_bytes"),

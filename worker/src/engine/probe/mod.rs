@@ -2,8 +2,8 @@
 //!
 //! Without this check, a fault that shows only when a job runs would fail all jobs of a queue: a data directory that the engine does not
 //! see, a limit that it refuses or ignores, a missing gpu runtime. So a container of the worker's own image copies a file of the data
-//! directory and the kernel's files with its limits. When that fails, the probe tries again with fewer settings, until it knows which
-//! setting fails.
+//! directory and the kernel's files with its limits. When that fails, the probe begins again with the fewest settings and adds one after
+//! another, until it knows which setting fails.
 //!
 //! The probe always removes its container and its folder. After a crash the next start removes them together with those of jobs.
 
@@ -57,7 +57,7 @@ pub(crate) struct Probe {
     confinement: Confinement,
     gpus: Vec<String>,
     has_init: bool,
-    /// The container shares the kernel, so the kernel's files in it are true.
+    /// Containers share this machine's kernel, so the kernel's files in them show the real limits.
     shares_kernel: bool,
 }
 
@@ -77,7 +77,7 @@ impl Probe {
         Self { docker: docker.clone(), data: data.path().to_owned(), labels, confinement, gpus, has_init, shares_kernel }
     }
 
-    /// Checks that jobs can run. When the engine stops answering, returns a [`Fault`] and not an unmet need.
+    /// Checks that jobs can run. If the engine stops answering, returns a [`Fault`] instead of an unmet need.
     pub(crate) async fn run(&self, data: &DataDirectory) -> Result<Result<(), Unfit>, Fault> {
         if !self.docker.has_helper() {
             tracing::warn!(

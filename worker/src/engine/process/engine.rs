@@ -1,4 +1,4 @@
-//! Scripts as an engine: this machine's capacity, this machine's disk, and no images.
+//! The engine for scripts. It has the capacity and the disk of this machine, and no images.
 
 use std::path::{Path, PathBuf};
 

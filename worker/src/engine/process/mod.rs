@@ -1,12 +1,12 @@
 //! Runs scripts of a folder, each as a process group of this machine.
 //!
-//! Use it only for your own scripts: a script may do everything that its user may do. The first word of a job's entrypoint and command is
-//! the name of a file in the folder. An executable file is run directly, another file by the interpreter of its file extension. Cpus,
-//! memory and gpus are counted but not enforced.
+//! Use it only for your own scripts: a script may do everything that the worker's user may do. The first word of a job's entrypoint and
+//! command is the name of a file in the folder. An executable file is run directly, another file by the interpreter of its file
+//! extension. Cpus, memory and gpus are counted but not enforced.
 //!
-//! Output is read through pipes, so a script blocks when its log is not read. A script does not outlive its worker's claim: the worker
-//! kills the process group when its first process ends and when the run is removed. After a worker was killed, the next worker of its
-//! data directory kills the scripts that it left. The worker cannot kill processes that have left their group.
+//! Output is read through pipes, so a script blocks when its output is not read. A script does not outlive its worker's claim: the worker
+//! kills the process group when its first process ends and when the run is removed. If a worker was killed, the next worker of its data
+//! directory kills the scripts that still run. The worker cannot kill processes that have left their group.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
@@ -33,14 +33,14 @@ mod record;
 /// Interpreters of files that are not executable.
 const INTERPRETERS: [(&str, &str); 6] =
     [("py", "python3"), ("sh", "sh"), ("r", "Rscript"), ("R", "Rscript"), ("jl", "julia"), ("js", "node")];
-/// Folders of containers. A script finds its own through the variables `JOB_INPUTS`, `JOB_OUTPUTS` and `JOB_CACHE`.
+/// Paths of a job's folders in a container. A script finds its folders through the variables `JOB_INPUTS`, `JOB_OUTPUTS` and `JOB_CACHE`.
 const FOLDERS: [&str; 3] = ["/inputs", "/outputs", "/job-cache"];
 /// Variables of the worker that a script gets. All others come from the job.
 const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "USER"];
 const READ_BYTES: usize = 32 * 1024;
 /// Most frames of one script that wait to be read.
 const FRAMES_MAX: usize = 4;
-/// Time for the rest of the output after a script's end, the same as the engine's.
+/// Time for the rest of the output after a script's end, the same as in the Docker engine.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 /// Why a script cannot be taken over.
 const READ_ONCE: &str = "a script's output cannot be read twice";

@@ -33,7 +33,7 @@ impl Record {
     /// Kills the group if it is still the recorded one.
     pub(super) fn kill(&self) {
         if self.started.is_some() && started(self.group) == self.started {
-            // The group has ended in the meantime.
+            // An error means that the group has ended in the meantime.
             let _ = kill_process_group(self.group, Signal::KILL);
         }
     }

@@ -3,11 +3,11 @@
 //! A worker has two chains, named after its data directory. `FORWARD` and the engine's [`USER_CHAINS`] jump to the first chain, for packets
 //! that a container sends elsewhere. `INPUT` jumps to the second chain, for packets that a container sends to this machine. Only packets
 //! from the bridge reach the chains. Each jump has a comment that names the worker as its [`Owner`]. All IPv6 is blocked: the bridge has
-//! no IPv6, so this rule is for a container that sets up its own.
+//! no IPv6, but a container might set up its own.
 //!
-//! Both jumps to the first chain are necessary. When a network is made, the engine removes the jump to `DOCKER-USER` and inserts it again
-//! (Docker 20.10: it was missing in 24 of 1,484 checks while 15 networks were made). When the engine starts, it may insert rules that
-//! accept packets before ours in `FORWARD`.
+//! The jumps from `FORWARD` and from the engine's chain are both necessary. When a network is made, the engine removes the jump to
+//! `DOCKER-USER` and inserts it again (Docker 20.10: it was missing in 24 of 1,484 checks while 15 networks were made). When the engine
+//! starts, it may insert rules that accept packets before ours in `FORWARD`.
 //!
 //! An installation replaces the old rules in one transaction of the kernel for each family, so the rules are always complete.
 
@@ -28,8 +28,8 @@ use crate::owner::Owner;
 /// Seconds that a call waits for the lock of another call.
 const LOCK_SECONDS: &str = "10";
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Chains that engines keep for the rules of others and read before their own, with the rule that leads to each: Docker's, and that of
-/// Podman's plugin of the packet filter.
+/// Chains for the rules of other programs, which come before the rules of the engine, with the rule that leads to each chain. The first
+/// is Docker's, and the second is that of Podman's plugin for the packet filter.
 const USER_CHAINS: [(&str, &[&str]); 2] = [
     ("DOCKER-USER", &["FORWARD", "-j", "DOCKER-USER"]),
     ("CNI-ADMIN", &["CNI-FORWARD", "-m", "comment", "--comment", "CNI firewall plugin admin overrides", "-j", "CNI-ADMIN"]),
@@ -38,7 +38,7 @@ const USER_CHAINS: [(&str, &[&str]); 2] = [
 const COMMENT: &str = "asman jobs";
 /// Begins the comment of the jumps for builds. The time at which they expire follows.
 const COMMENT_BUILDS: &str = "asman builds until ";
-/// Folders of the programs for a user whose PATH does not have them.
+/// Folders where the programs may be, because the PATH of some users does not have them.
 const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 /// Ports of SMTP: a machine that sends mail for strangers soon gets on every blocklist.
 const MAIL_PORTS: &str = "25,465,587";
@@ -131,7 +131,7 @@ impl Firewall {
         self.restore(family, &format!("*filter\n{old}-I {parent} 1 {jump}\nCOMMIT\n")).await
     }
 
-    /// Whether every packet of the bridge still goes through the rules, and all rules are set.
+    /// Whether all IPv4 rules are set and every IPv4 packet of the bridge still goes through them.
     pub(crate) async fn is_installed(&self) -> io::Result<bool> {
         let expected = self.script(Family::V4);
         for (parent, chain) in self.jumps(Family::V4).await {
@@ -195,7 +195,7 @@ impl Firewall {
         // Engines manage these chains for IPv6 only if they manage IPv6.
         for (chain, jump) in USER_CHAINS.iter().filter(|_| family == Family::V4) {
             let arguments: Vec<_> = ["-C"].iter().chain(*jump).copied().collect();
-            // A chain that an earlier engine left is not used.
+            // An earlier engine may have left the chain without the rule that leads to it. Then the chain is not used.
             if self.call(family, &arguments).await.is_ok() {
                 jumps.insert(0, (*chain, out.clone()));
             }
@@ -237,7 +237,7 @@ impl Firewall {
     fn rules(&self, out: &str, host: &str) -> String {
         let mut rules = String::new();
         for chain in [out, host] {
-            // Answers on connections that another host opened or that a rule accepted.
+            // Packets of connections that another host opened, or that a rule below accepted.
             rules += &format!("-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n");
             for address in &self.exempt {
                 rules += &format!("-A {chain} -s {address} -j RETURN\n");

@@ -1,4 +1,4 @@
-//! Tests of the rules.
+//! Tests of the rules of the packet filter.
 
 use super::*;
 

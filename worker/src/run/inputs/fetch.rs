@@ -2,7 +2,7 @@
 //!
 //! An input with a SHA-256 comes from the cache of inputs. If it is not there, it is downloaded once for all jobs that need it at the same
 //! time, and kept. If a `key` is a SHA-256, the content must have that hash. The hash that a client gives for a `url` is only a hint: when
-//! the content differs, the job gets it, its log says so, and it is not kept.
+//! the content differs, the job gets it, a line in the job's log reports this, and the cache does not keep the content.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use crate::backoff::Backoff;
 use crate::disk::{Contents, PartFile, move_or_copy};
 use crate::ends;
 
-/// After this many answers in a row without a byte from a URL the job fails: about ten seconds.
+/// The job fails after this many attempts in a row that bring no byte from a URL, which take about ten seconds.
 const URL_STALLS_MAX: usize = 5;
-/// The same for the storage that the API redirects to. After it, the worker fetches through the API itself.
+/// After this many such attempts at the storage that the API redirects to, the worker fetches through the API itself.
 const KEY_STALLS_DIRECT: usize = 2;
-/// The same for the API itself. After it, the worker releases the claim: about a minute.
+/// After this many such attempts at a key, which take about a minute, the worker releases the claim.
 const KEY_STALLS_MAX: usize = 16;
 /// Most requests for one file.
 const REQUESTS_MAX: usize = 100;

@@ -1,8 +1,8 @@
 //! Bounds of a long log: its head is sent as it comes, and its tail is sent last.
 //!
 //! Build and run each have a log. Each log has the bounds of [`protocol::limits`] for its head and its tail, in bytes and in lines, because
-//! empty lines cost something too. A log that fits in both is complete. Lines between head and tail are counted, and one line in their
-//! place gives the count.
+//! empty lines cost something too. A log that fits into head and tail is sent completely. Lines between head and tail are counted, and one
+//! line in their place gives the count.
 
 use std::collections::VecDeque;
 
@@ -123,7 +123,7 @@ impl<T: AsRef<LogLine>> Tail<T> {
         self.kept.push_back(entry);
     }
 
-    /// The oldest line, while there are more lines than the tail keeps.
+    /// Removes the oldest line and returns it, while the tail exceeds its bounds.
     pub(super) fn overflow(&mut self) -> Option<T> {
         let is_over = self.amount.n_bytes > LOG_TAIL_BYTES_MAX || self.amount.n_lines > LOG_TAIL_LINES_MAX;
         let entry = is_over.then(|| self.kept.pop_front()).flatten()?;

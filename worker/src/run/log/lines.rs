@@ -1,9 +1,9 @@
-//! Bytes of one stream to lines.
+//! Splits the bytes of one stream into lines.
 //!
-//! A line ends after `\n`, `\r\n` or `\r`. (A progress bar that never sends `\n` would otherwise make one endless line.) The line end stays in
-//! the text: all texts of a stream, joined, are what the program wrote. Only the byte after a `\r` shows which line end it is, so the
-//! line waits for that byte. Lines longer than the bound are cut between characters; a `\n` does not count. Bytes that are not UTF-8
-//! become U+FFFD.
+//! A line ends after `\n`, `\r\n` or `\r`. (A progress bar that never sends `\n` would otherwise make one endless line.) The line end stays
+//! in the text: all texts of a stream, joined, are what the program wrote. Only the byte after a `\r` shows which line end it is, so the
+//! line waits for that byte. Lines longer than the bound are cut between characters; the `\n` at a line's end does not count as part of its
+//! length. Bytes that are not UTF-8 become U+FFFD.
 
 use protocol::limits::LOG_LINE_BYTES_MAX;
 
@@ -64,7 +64,7 @@ impl LineSplitter {
     }
 }
 
-/// The last position that cuts no character. Bytes that are not UTF-8 may be cut anywhere.
+/// The last position that is not inside a character. Bytes that are not UTF-8 may be cut anywhere.
 fn character_boundary(bytes: &[u8]) -> usize {
     let tail = bytes.len().saturating_sub(4)..bytes.len();
     let start = tail.rev().find(|&at| bytes[at] & 0b1100_0000 != 0b1000_0000);

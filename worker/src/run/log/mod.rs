@@ -66,7 +66,7 @@ pub(crate) struct Log {
     redactor: Arc<OnceLock<Redactor>>,
 }
 
-/// What matters of a container's output for the end of the job.
+/// The facts about a container's output that decide how the job ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Written {
     pub(crate) has_stderr: bool,
@@ -110,7 +110,7 @@ impl Log {
         self.write(Step::Running, vec![LogLine { text: text.to_owned(), time: now_ms(), is_stderr: true }], Origin::Break).await;
     }
 
-    /// Removes secrets from lines. It comes before lines are counted, because the lines that are sent are counted.
+    /// Removes secrets from lines. Call it before lines are counted, because the counts are those of the lines that are sent.
     fn redact(&self, lines: &mut [LogLine]) {
         if let Some(redactor) = self.redactor.get() {
             lines.iter_mut().for_each(|line| redactor.redact_line(line));

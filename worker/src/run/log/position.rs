@@ -1,9 +1,9 @@
 //! The position in a container's output: the number of lines of each stream, and a hash of their texts.
 //!
 //! A worker that takes a job over reads the engine's record of the output from its beginning and leaves out the lines up to the position.
-//! The hash tells whether the record still begins at the beginning of the output, because the engine drops the oldest lines of a very long
-//! record. Line ends do not count in the hash, because an earlier release did not count them. Replacement characters for bytes that are
-//! not UTF-8 do not count either, because the engine replaces such bytes by its own rules.
+//! The hash shows whether the record still begins at the beginning of the output, because the engine drops the oldest lines of a very long
+//! record. Line ends do not count in the hash, because an earlier release did not count them. Replacement characters for bytes that are not
+//! UTF-8 do not count either, because the engine replaces such bytes by its own rules.
 
 use protocol::LogLine;
 use serde::{Deserialize, Serialize};

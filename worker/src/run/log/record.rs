@@ -1,9 +1,9 @@
 //! Reads the engine's record of an output, for a worker that takes a run over.
 //!
 //! The worker follows the record while the run continues, so that the log continues too. A followed record may break off, or end with the
-//! run but without its last lines, and it is not possible to tell this from a complete record. So the worker reads the record once more
-//! after the run has ended, and only that reading decides where the log ends. Every reading starts at the record's beginning and leaves
-//! out the lines that were read before.
+//! run but without its last lines, and the worker cannot distinguish this from a complete record. So the worker reads the record once more
+//! after the run has ended, and only that reading decides where the log ends. Every reading starts at the record's beginning and leaves out
+//! the lines that were read before.
 //!
 //! Bounds: a record that breaks off while the run continues is followed again after [`END_TIMEOUT`]. The last reading is tried
 //! [`READINGS_MAX`] times.
@@ -77,7 +77,7 @@ impl Log {
 }
 
 impl Taking<'_> {
-    /// Reads the lines that the followed record did not give.
+    /// Reads the lines that the followed record did not contain.
     async fn read_to_end(&mut self, runs: &dyn Runs, id: &str) -> Result<(), Fault> {
         let mut backoff = Backoff::new();
         for n in 1.. {
@@ -95,7 +95,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Reads the whole record from its beginning.
+    /// Writes a log line about a gap, and makes the next reading take the whole record from its beginning.
     async fn begin_again(&mut self) {
         self.log.break_off(GAP).await;
         self.position = Position::default();

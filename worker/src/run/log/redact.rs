@@ -19,7 +19,7 @@ use crate::secrets::HIDDEN_BYTES_MIN;
 const MARK: &str = "***";
 /// Characters that percent-encoding does not change.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// Characters that the encoding of forms does not change. It also writes `+` for a blank.
+/// Characters that the encoding of HTML forms does not change. This encoding also writes `+` for a blank.
 const IN_FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
 /// Characters that `encodeURIComponent` does not change.
 const IN_URL: &AsciiSet = &UNRESERVED.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
@@ -108,8 +108,8 @@ fn encodings(value: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-/// The base64 characters that depend only on the value, for a text that contains the value at this offset modulo three. Also those for a
-/// text that ends with the value.
+/// The base64 characters that encode only the value, in a text that contains the value at an offset of `shift` modulo three. The second
+/// item is for a text that ends with the value.
 fn base64_within(value: &[u8], shift: usize, alphabet: &impl base64::Engine) -> [Vec<u8>; 2] {
     let mut padded = vec![0; shift];
     padded.extend_from_slice(value);
@@ -144,7 +144,7 @@ fn text_forms(text: &str) -> impl Iterator<Item = String> + use<> {
     forms.into_iter()
 }
 
-/// `%2F` to `%2f`.
+/// Writes escapes in lower case: `%2F` becomes `%2f`.
 fn lower_escapes(text: &str) -> String {
     let mut left = 0;
     let lower = |c: char| {
@@ -200,7 +200,7 @@ mod tests {
                 let text = format!("{before}{SECRET}{after}");
                 for encoded in [STANDARD.encode(&text), URL_SAFE.encode(&text), STANDARD_NO_PAD.encode(&text)] {
                     let clean = redactor.redact(&encoded).into_owned();
-                    // The characters of the surrounding text stay, and one at each end with bits of both.
+                    // The characters of the surrounding text stay, and so does one at each end that has bits of both texts.
                     let left = clean.len().saturating_sub(MARK.len());
                     assert!(clean.contains(MARK) && left <= (before.len() + after.len()) * 2 + 6, "{encoded} became {clean}");
                 }

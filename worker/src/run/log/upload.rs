@@ -79,7 +79,7 @@ impl Uploader {
         }
     }
 
-    /// Stores a chunk. The log is sent even when the disk is full.
+    /// Stores a chunk on disk. If this fails, for example on a full disk, the log is sent all the same.
     async fn keep(&self, kept: KeptChunk) -> Arc<KeptChunk> {
         let (kept, path) = (Arc::new(kept), self.path.clone());
         let written = Arc::clone(&kept);

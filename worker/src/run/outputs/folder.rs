@@ -22,7 +22,7 @@ const LINKS_MAX: usize = 40;
 #[derive(Debug)]
 pub(super) struct Folder {
     top: OwnedFd,
-    /// Paths of the folder that links may contain.
+    /// The paths by which links may name the folder.
     names: [PathBuf; 2],
 }
 
@@ -62,7 +62,7 @@ impl Folder {
         Ok(Self { top, names: [PathBuf::from(IN_CONTAINER), path.to_owned()] })
     }
 
-    /// The folder itself.
+    /// The metadata of the folder itself.
     pub(super) fn stat(&self) -> io::Result<Stat> {
         Ok(rustix::fs::fstat(&self.top)?)
     }
@@ -136,7 +136,7 @@ impl Folder {
         }
         let entry = match last {
             Some(entry) => entry,
-            // The link ends in `..` or is the top itself.
+            // The link ends in `..` or leads to the top itself.
             None => self.entry_of(&place).ok()?,
         };
         Some(Target { path: place, entry })
@@ -154,7 +154,7 @@ impl Folder {
         self.names.iter().any(|name| name.file_name() == Some(&back)).then_some(())
     }
 
-    /// A link's text as a path from `place`. An absolute link starts at the top instead. None when the path leads outside.
+    /// A link's text as a path from `place`. For an absolute link, `place` becomes the top. None when the path leads outside.
     fn below_top(&self, link: &Path, place: &mut PathBuf) -> Option<PathBuf> {
         if link.is_relative() {
             return Some(link.to_owned());
@@ -164,7 +164,7 @@ impl Folder {
         Some(below.to_owned())
     }
 
-    /// The entry of a name, and the text of a link.
+    /// The entry of a name. If it is a link, also the link's text.
     fn look(&self, place: &Path, segment: &OsStr) -> io::Result<(FolderEntry, Option<PathBuf>)> {
         self.within(place, |at| {
             let stat = rustix::fs::statat(at, segment, AtFlags::SYMLINK_NOFOLLOW)?;

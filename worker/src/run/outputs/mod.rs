@@ -1,9 +1,9 @@
 //! Collects, hashes and stores the files that a job left in `/outputs`.
 //!
 //! This runs after the container has ended, so the files do not change. Outputs are regular files, and links to regular files within the
-//! folder. The result counts the files that are left out, with the reason, and the log has one line for each reason. A link out of the
-//! folder would give away this machine's files, and opening a pipe would hang. Files of up to 200 bytes are sent inside the result. Larger
-//! files are streamed to the API's file store under their SHA-256.
+//! folder. The result counts the files that are left out, with the reason, and the log has one line for each reason. Other entries are not
+//! outputs, because a link out of the folder would reveal this machine's files, and to open a pipe would hang. Files of up to 200 bytes are
+//! sent inside the result. Larger files are streamed to the API's file store under their SHA-256.
 //! Bounds: 10,000 files, 5 GiB each, 100 GiB in total (a sparse file counts by its length), 1 MiB inline in total, a result under 7 MiB,
 //! 4 transfers at a time, a million names.
 

@@ -18,7 +18,8 @@ use crate::backoff::Backoff;
 use crate::ends::RunError;
 use crate::run::Task;
 
-/// The job fails after this many refusals of the storage. One refusal may just mean that the signed address has expired.
+/// The job fails when the storage has failed this many times, if the last failure is a refusal. One refusal may just mean that the signed
+/// address has expired.
 const REFUSALS_MAX: usize = 5;
 /// After this many failures of the storage, the worker uploads through the API.
 const FAILURES_DIRECT: usize = 2;
@@ -29,7 +30,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Why an attempt failed.
 enum UploadFailure {
-    /// The API failed. This is final unless it does not answer.
+    /// The API failed. This is final, except for [`ApiError::Away`].
     Api(ApiError),
     /// The storage that the API redirected to failed.
     Elsewhere(ApiError),

@@ -1,6 +1,6 @@
 //! Decides which files of `/outputs` go into the result.
 //!
-//! Every file is either taken or counted as missing, with the reason. A link counts as its target, under its own name.
+//! Every file is either taken or counted as missing, with the reason. A link counts as its target, but under the link's name.
 //! Bounds: [`ENTRIES_MAX`] names, after which the count says that there are more, and [`LINKS_MAX`] followed links.
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::folder::{Folder, FolderEntry};
 const LISTED_BYTES_MAX: usize = RESULT_BYTES_MAX - 1024 * 1024;
 /// Approximate size of one entry of the result without its name.
 const ENTRY_BYTES: usize = 256;
-/// Most names that are looked at.
+/// Most names that a walk visits.
 const ENTRIES_MAX: usize = 1_000_000;
 /// Most followed links, because links can make endlessly many names for a few files.
 const LINKS_MAX: usize = 2 * OUTPUTS_MAX;
@@ -67,7 +67,7 @@ struct Walk {
     folder: Arc<Folder>,
     walked: Walked,
     device: u64,
-    /// The folders that contain the current position. A link to one of them is a circle.
+    /// The folders that contain the current position. A link to one of them would form a circle.
     within: Vec<(u64, u64)>,
     /// Bytes of the entries so far in the result.
     listed_bytes: usize,

@@ -1,4 +1,4 @@
-//! The calls about claims, leases, logs and ends.
+//! The calls of the fake API about claims, leases, logs and ends.
 
 use axum::Json;
 use axum::extract::{Path, State};

@@ -1,4 +1,4 @@
-//! The calls about files, and the storage elsewhere that the API redirects to.
+//! The calls of the fake API about files, and a separate storage to which the API redirects.
 
 use axum::Json;
 use axum::body::Body;
@@ -79,7 +79,7 @@ fn give(api: &FakeApi, key: &str) -> Response {
     }
 }
 
-/// Redirects to the address that the definition of another job names.
+/// Answers a request for an output of another job, which a definition may name, with a redirect to the storage.
 pub(super) async fn output(State(api): State<FakeApi>, Path((_, _, name)): Path<(String, String, String)>) -> Response {
     (StatusCode::FOUND, [(header::LOCATION, format!("{}/{name}", api.elsewhere))]).into_response()
 }

@@ -1,4 +1,4 @@
-//! What the fake API has heard, and how it is told to answer.
+//! The calls that the fake API has received, and how it answers.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use protocol::{ClaimRequest, ClaimedJob, EndedJob, FinishRequest, HeartbeatRequest, LogsRequest, ReleaseRequest};
 use serde_json::{Value, json};
 
-/// The recorded calls, and how to answer.
+/// The recorded calls, and the answers to give.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a misbehaviour of its own")]
 pub(crate) struct Heard {
@@ -22,12 +22,12 @@ pub(crate) struct Heard {
     pub(crate) released: HashMap<String, ReleaseRequest>,
     pub(crate) blobs: HashMap<String, Bytes>,
     pub(crate) authorizations: HashSet<String>,
-    /// Requests to the storage, and which of them had a token.
+    /// Paths of the requests to the storage, and whether each had a token.
     pub(crate) elsewhere: Vec<(String, bool)>,
-    /// Calls by path, in order.
+    /// Paths of all calls, in order.
     pub(crate) paths: Vec<String>,
     pub(crate) end: Vec<EndedJob>,
-    /// The API does not know the claims of these jobs any more.
+    /// Jobs whose claims the API does not know any more.
     pub(crate) forgotten: HashSet<String>,
     /// Queue and job of every claim, in order.
     pub(crate) taken: Vec<(String, String)>,
@@ -35,38 +35,38 @@ pub(crate) struct Heard {
     pub(crate) refuses: HashSet<String>,
     /// Jobs that another worker has claimed by now.
     pub(crate) stale: HashSet<String>,
-    /// Every call is answered with 503.
+    /// Whether every call is answered with 503.
     pub(crate) is_down: bool,
-    /// Heartbeats are not answered.
+    /// Whether heartbeats are answered even while `is_down` is set.
     pub(crate) is_down_but_for_heartbeats: bool,
-    /// The last heartbeat of a worker is not answered.
+    /// Whether the last heartbeat of a worker gets no answer.
     pub(crate) answers_no_last_heartbeat: bool,
-    /// Log requests wait.
+    /// Whether log requests wait.
     pub(crate) holds_logs: bool,
-    /// Every chunk is stored, but its first answer is lost.
+    /// Whether the first answer to every chunk is lost, although the chunk is stored.
     pub(crate) loses_log_answers: bool,
-    /// Log requests are answered with 409.
+    /// Whether log requests are answered with 409.
     pub(crate) fences_logs: bool,
-    /// Heartbeats say that the worker is unknown, until the next claim.
+    /// Whether the answers to heartbeats say that the worker is unknown, until the next claim.
     pub(crate) is_worker_unknown: bool,
     /// Uploads are redirected to this address, unless the worker asks the API to take them itself.
     pub(crate) redirects_uploads: Option<String>,
     /// Downloads are redirected to this address, unless the worker asks the API to send the file itself.
     pub(crate) redirects_downloads: Option<String>,
-    /// Requests for files at that address.
+    /// Number of requests for files at that address.
     pub(crate) n_elsewhere: usize,
-    /// Uploads are answered with 413.
+    /// Whether uploads are answered with 413.
     pub(crate) refuses_uploads: bool,
-    /// Uploads are hashed and counted, but not stored.
+    /// Whether uploads are hashed and counted, but not stored.
     pub(crate) discards_uploads: bool,
-    /// Bytes of all uploads.
+    /// Number of bytes of all uploads.
     pub(crate) uploaded_bytes: u64,
     pub(crate) epoch: i64,
-    /// Claims that no heartbeat has named yet, with the number of heartbeats that left them out. Their answer may have been lost.
+    /// Claims that no heartbeat has named yet, and how many heartbeats left each out. The answer with the claim may have been lost.
     pub(super) given: Vec<(Value, usize)>,
 }
 
-/// Whether a job may go to a worker of this queue. Most tests have only one queue and do not name it.
+/// Whether a worker of this queue may get a job. Most tests have only one queue and do not name it.
 pub(super) fn is_of(claim: &Value, queue: &str) -> bool {
     claim["queue"].as_str().is_none_or(|its| its == queue)
 }
@@ -82,7 +82,7 @@ impl Heard {
         id
     }
 
-    /// Queues jobs again whose claim answer was lost.
+    /// Queues the jobs again for which the answer to a claim was lost.
     pub(super) fn note_held(&mut self, queue: &str, held: &[ClaimedJob]) {
         let is_known = |heard: &Self, claim: &Value| {
             let id = claim["jobId"].as_str().unwrap();

@@ -23,8 +23,8 @@ use calls::{claim, finish, heartbeat, logs, release};
 use files::{download, download_elsewhere, exists, output, record_elsewhere, store_elsewhere, upload};
 pub(crate) use heard::Heard;
 
-/// A test that waits longer has failed. A busy machine needs a minute for what takes a second on a quiet one; the runner ends a test
-/// after three minutes.
+/// A test that waits longer fails. A busy machine needs a minute for what takes a second on a quiet one, and the test runner ends a
+/// test after three minutes.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(150);
 
 #[derive(Clone)]
@@ -32,7 +32,7 @@ pub(crate) struct FakeApi {
     heard: Arc<Mutex<Heard>>,
     changed: watch::Sender<u64>,
     pub(crate) url: String,
-    /// The same files on another port, for requests without a token. Uploads below `/on` are redirected.
+    /// The address of the same files on another port, for requests without a token. Uploads below `/on` are redirected.
     pub(crate) elsewhere: String,
 }
 
@@ -120,7 +120,7 @@ impl FakeApi {
         self.until("a release", |heard| heard.released.get(job).cloned()).await
     }
 
-    /// Tells the worker in its next heartbeat that the job was cancelled.
+    /// Makes the answer to the worker's next heartbeat say that the job was cancelled.
     pub(crate) fn cancel(&self, job: &str) {
         self.with(|heard| {
             let held = heard.heartbeats.iter().flat_map(|beat| &beat.jobs).find(|held| held.job_id.as_str() == job).unwrap();
@@ -149,13 +149,13 @@ impl FakeApi {
         })
     }
 
-    /// All text of a job so far, one stream.
+    /// All text that a job wrote to one stream so far, as lines.
     pub(crate) fn text(&self, job: &str, is_stderr: bool) -> String {
         let lines = self.lines(job).into_iter().filter(|line| line.1 == is_stderr);
         lines.map(|line| line.0 + "\n").collect()
     }
 
-    /// Waits until a job has logged a line with this text in it.
+    /// Waits until a job has logged a line that contains this text.
     pub(crate) async fn until_logged(&self, job: &str, text: &str) {
         let has = |heard: &mut Heard| {
             let mut chunks = heard.logs.get(job).into_iter().flat_map(BTreeMap::values);

@@ -1,11 +1,11 @@
 //! Archives of strangers. They are read entry by entry and never unpacked.
 //!
-//! The first bytes of an archive decide its format, not its name. [`Archive::each`] is the only way to read it. It gives entries with
+//! The first bytes of an archive, not its name, decide its format. [`Archive::each`] is the only way to read it. It gives entries with
 //! relative names of plain segments, and refuses everything else: absolute names, drives, `..`, NUL, devices, encrypted files, and hard
 //! links to a file that does not come before them. Bounds: [`ENTRIES_MAX`] entries, [`NAMES_BYTES_MAX`] of names, [`BYTES_MAX`] unpacked,
 //! and a ratio of [`RATIO_MAX`] above [`RATIO_FREE_BYTES`]. The bytes are counted as they are read; sizes in headers are not trusted.
 //!
-//! The calls block.
+//! The calls block their thread.
 
 mod tarred;
 mod written;
@@ -134,7 +134,7 @@ impl Archive {
         }
     }
 
-    /// The bytes of one file. None when there is no such file, and empty bytes when it is larger than `max`.
+    /// The bytes of one file. None when there is no such file. Of a file larger than `max`, returns the first `max` + 1 bytes.
     pub(super) fn read(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>, ArchiveError> {
         let mut found = None;
         let result = self.each(&mut |entry, bytes| {

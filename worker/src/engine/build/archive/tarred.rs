@@ -1,5 +1,5 @@
-//! Tar files, plain or from a decompressor. Long names and extended headers are read here, with a bound. Files with attributes that macOS
-//! adds beside other files (`._name`) are left out.
+//! Tar files, plain or from a decompressor. Long names and extended headers are read here, with a bound. The files `._name`, in which
+//! macOS packs attributes of other files, are left out.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -33,7 +33,7 @@ pub(super) fn each(reader: impl Read, meter: &mut Meter, visit: Visit<'_>) -> Re
     let mut tar = tar::Archive::new(limited);
     let mut long = Long::default();
     let mut files = HashSet::new();
-    // Raw, because the crate's reader would read a name of any length into memory.
+    // The entries are read raw, because the crate would otherwise read a name of any length into memory.
     for packed in tar.entries().map_err(broken)?.raw(true) {
         let mut packed = packed.map_err(broken)?;
         if long.takes(&mut packed, meter)? {
@@ -123,7 +123,7 @@ fn tar_entry(
     files: &HashSet<String>,
 ) -> Result<ArchiveEntry, ArchiveError> {
     let kind = match header.entry_type() {
-        // Very old archives mark a folder only by its name.
+        // Very old archives mark a folder only by a `/` at the end of its name.
         EntryType::Regular | EntryType::Continuous if header.path_bytes().ends_with(b"/") => Kind::Folder,
         EntryType::Regular | EntryType::Continuous => Kind::File { size: header.entry_size().map_err(broken)? },
         EntryType::Directory => Kind::Folder,

@@ -1,4 +1,4 @@
-//! Archives as an attacker makes them.
+//! Tests with archives such as an attacker makes.
 
 use std::io::Write;
 
@@ -117,7 +117,7 @@ fn zips_of_macos_and_windows_are_read() {
     let read: Vec<_> = read.iter().map(|(name, mode)| (name.as_str(), *mode)).collect();
     assert_eq!(read, [("top", 0o755), ("top/Dockerfile", 0o644), ("top/run.sh", 0o755)]);
     let mut windows = zip_of(&[("src\\app.py", None, "x"), ("src\\sub\\", None, "")]);
-    // The system and the attributes as that program writes them: a system without modes, and the archive bit.
+    // Write the fields as programs on Windows do: the system is one without modes, and the attributes are only the archive bit.
     let at = windows.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
     windows[at + 5] = 0;
     windows[at + 38..at + 42].copy_from_slice(&[0x20, 0, 0, 0]);

@@ -24,7 +24,7 @@ pub(in crate::engine::build) fn append(
     match &entry.kind {
         Kind::File { size } => {
             let mut header = header_of(entry.mode, entry.mtime, *size);
-            // Write exactly the size of the header, because a shorter file would shift the entries after it.
+            // Write exactly as many bytes as the header says, because other sizes would shift the entries that follow.
             let mut counted = Exact { inner: bytes, left: *size };
             tar.append_data(&mut header, name, &mut counted)?;
             if counted.left == 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
@@ -47,7 +47,7 @@ pub(in crate::engine::build) fn append(
     }
 }
 
-/// Reads exactly this many bytes.
+/// Reads at most `left` bytes, and counts `left` down.
 struct Exact<'a> {
     inner: &'a mut dyn Read,
     left: u64,

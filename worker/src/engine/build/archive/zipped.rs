@@ -1,7 +1,7 @@
 //! Zip files. The crate reads the whole directory at once, so this module checks its size first.
 //!
 //! Zip files of macOS have a folder with attributes, which is left out. Some programs on Windows write `\` between folders, use a code page
-//! of the machine for names, and store no modes. Every file in such a zip is executable, as Docker does on Windows.
+//! of the machine for names, and store no modes. Every file without a stored mode becomes executable, as with Docker on Windows.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use super::{
     ArchiveEntry, ArchiveError, Kind, LINK_BYTES_MAX, Meter, Metered, NAMES_BYTES_MAX, Visit, broken, target, visit_one,
 };
 
-/// Most bytes of a zip file, because its directory is read at once and takes several times its size in memory.
+/// Most bytes of a zip file. The bound is needed because the directory in it is read at once and takes more memory than its size.
 const ZIP_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Most bytes of the comment after the end record of a zip file.
 const ZIP_COMMENT_MAX: u64 = 65_535;
@@ -43,7 +43,7 @@ fn name_of<R: Read>(packed: &ZipFile<'_, R>) -> String {
     std::str::from_utf8(packed.name_raw()).unwrap_or_else(|_| packed.name()).replace('\\', "/")
 }
 
-/// Reads the bytes of an entry that is left out, because they count.
+/// Reads the bytes of an entry that is left out, because they count for the bounds.
 fn visit_nothing(bytes: &mut dyn Read, meter: &mut Meter) -> Result<(), ArchiveError> {
     io::copy(&mut Metered::new(bytes, meter), &mut io::sink()).map(|_| ()).map_err(broken)
 }

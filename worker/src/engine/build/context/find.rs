@@ -41,7 +41,7 @@ pub(super) fn find_dockerfile(
     Ok((DOCKERFILE.to_owned(), Some(text)))
 }
 
-/// The lines of the `.dockerignore` that belongs to one Dockerfile. They replace those of the context.
+/// The lines of `<Dockerfile>.dockerignore`, if it exists. They replace those of the context's `.dockerignore`.
 pub(super) fn own_ignore(
     archive: &Archive,
     tree: &Tree,
@@ -68,7 +68,7 @@ pub(super) fn dockerfile_in(tree: &Tree, block: &Block, root: &str, prefix: &str
     paths.into_iter().find(|path| tree.get(path).is_some_and(|kind| *kind != Kind::Folder))
 }
 
-/// The lines of `.dockerignore` that hide an added Dockerfile from every `COPY`.
+/// The lines of a `.dockerignore`, and lines after them that hide an added Dockerfile from every `COPY`.
 pub(super) fn hiding(lines: Option<&[u8]>) -> Vec<u8> {
     let own = if lines.is_some() { String::new() } else { format!("{IGNORE}\n") };
     [lines.unwrap_or_default(), format!("\n{DOCKERFILE}\n{own}").as_bytes()].concat()

@@ -1,11 +1,11 @@
-//! Makes the tar for the engine from an archive while it is sent.
+//! Makes the tar for the engine from an archive, while the tar is sent.
 //!
 //! [`Plan::make`] reads the archive once and decides which entries are sent, under which names, and where the Dockerfile is. [`Plan::write`]
 //! reads it again and copies the entries. Nothing of the archive is written to this machine's file system, so its names and links are
 //! harmless.
 //!
-//! - If one folder contains everything else, its name is left out when the block would find nothing otherwise, or when the sender of the
-//!   archive is known to add a folder: see [`Wrapping`]. The log says so.
+//! - If one folder contains everything else, the worker may leave its name out and log that. It does so when the block would find nothing
+//!   otherwise, or when the server that made the archive is known to add a folder: see [`Wrapping`].
 //! - A Dockerfile that is given as text, or is outside the folder to build from, is sent as [`DOCKERFILE`]. `.dockerignore` then names it, so
 //!   that no `COPY` copies it. The Docker command line does the same.
 //! - A symbolic link is sent as a link if its target is below the folder to build from. The engine resolves it.
@@ -49,12 +49,12 @@ pub(super) enum ContextError {
     Link(String, String),
 }
 
-/// Whether an archive may have a folder around everything that the job's author does not know about.
+/// Whether all files of an archive may be in one folder that the job's author did not make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrapping {
-    /// The files of a repository: there is no such folder.
+    /// Made by the worker from a repository: there is no such folder.
     Never,
-    /// Packed by the job's author, who knows the folders.
+    /// Packed by the job's author, so every folder is the author's.
     Own,
     /// From another server: the folder is left out if the Dockerfile is in it.
     Foreign,
@@ -68,7 +68,7 @@ pub(super) struct Plan {
     archive: Option<Archive>,
     /// Prefix that is removed from the archive's names. It is empty or ends with `/`.
     prefix: String,
-    /// The folder around everything that is left out. It is empty or ends with `/`.
+    /// The folder around all files, if its name is left out. It is empty or ends with `/`.
     pub(super) left_out: String,
     ignore: Ignore,
     /// Path of the Dockerfile in the context.
@@ -115,8 +115,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Makes the engine read another Dockerfile than the context's own. For `BuildKit` it replaces the context's Dockerfile, because
-    /// `.dockerignore` would not hide an added file from its `COPY`.
+    /// Makes the engine read another Dockerfile than the context's own. For `BuildKit`, the new Dockerfile replaces the context's, because
+    /// `.dockerignore` would not hide an added file from the `COPY` of `BuildKit`.
     pub(super) fn replace_dockerfile(&mut self, text: String, is_buildkit: bool) {
         if is_buildkit || self.archive.is_none() || self.dockerfile == DOCKERFILE {
             self.own.insert(self.dockerfile.clone(), text.into_bytes());
@@ -136,12 +136,12 @@ impl Plan {
         })
     }
 
-    /// The same as text. None when it is not text.
+    /// The Dockerfile that the engine will read, as text. None when it is a link or not UTF-8.
     pub(super) fn dockerfile_text(&self) -> Result<Option<String>, ContextError> {
         Ok(self.dockerfile_bytes()?.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
-    /// The name in the context of an entry that is sent.
+    /// The name that an entry of the archive has in the context. None when the entry is not sent.
     fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
         let name = path.strip_prefix(&self.prefix).filter(|name| !name.is_empty())?;
         let is_replaced = self.own.contains_key(name);
@@ -218,7 +218,7 @@ fn root_of(tree: &Tree, block: &Block, folder: &str, wrapping: Wrapping) -> Stri
         _ if top.is_empty() => false,
         (false, Wrapping::Forge) => !(has_folder("") && has_dockerfile("")),
         (false, _) => !(has_folder("") && has_dockerfile("")) && has_folder(&top) && has_dockerfile(&top),
-        // A Dockerfile given as text does not tell where the files are. Only a folder that exists in one place does.
+        // A Dockerfile given as text does not show where the files are. The block's folder shows it if it exists only in the one folder.
         (true, _) if !folder.is_empty() => !has_folder("") && has_folder(&top),
         (true, Wrapping::Forge) => true,
         (true, Wrapping::Foreign) => has_dockerfile(&top),

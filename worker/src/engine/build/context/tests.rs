@@ -78,7 +78,7 @@ fn a_folder_that_its_user_packed_stays_in_the_names() {
     assert!(sent.contains_key("main.py"), "{:?}", names(&sent));
     let (_, sent) = plan_of(&[("app/Dockerfile", "FROM b"), ("app/main.py", "1")], text, Wrapping::Foreign).unwrap();
     assert!(sent.contains_key("main.py"), "{:?}", names(&sent));
-    // A named folder is found in its place.
+    // A folder that the block names is found at the top or in the one folder at the top.
     let deep = [("top/app/main.py", "1")];
     for (folder, name) in [("app", "main.py"), ("top/app", "main.py"), ("top", "app/main.py")] {
         let block = format!(r#"{{"dockerfile":"FROM a","buildContext":"{folder}"}}"#);

@@ -22,15 +22,15 @@ pub(super) struct Instruction {
     pub(super) heredocs: Vec<Heredoc>,
 }
 
-/// A text below an instruction.
+/// A here-document: a text below an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Heredoc {
     /// Its word in the instruction, such as `<<-"EOF"`.
     pub(super) word: String,
     pub(super) name: String,
-    /// Variables in it are replaced, because its name has no quotes.
+    /// Whether variables in it are replaced: its name has no quotes.
     pub(super) expands: bool,
-    /// Tabs at the start of lines are removed.
+    /// Whether tabs at the start of lines are removed: its word begins with `<<-`.
     pub(super) chomps: bool,
     /// The text as written.
     pub(super) text: String,
@@ -143,7 +143,7 @@ pub(super) fn words(text: &str, escape: char) -> Vec<&str> {
     words
 }
 
-/// `<<NAME`, `<<-NAME` and `3<<"NAME"`, as a word of its own.
+/// Parses a word such as `<<NAME`, `<<-NAME` or `3<<"NAME"`. None when it is not the word of a here-document.
 pub(super) fn heredoc_of(word: &str) -> Option<Heredoc> {
     let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
     let (rest, chomps) = rest.strip_prefix('-').map_or((rest, false), |rest| (rest, true));

@@ -36,7 +36,7 @@ pub(in crate::engine::build) struct Lowered {
 /// A here-document that is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine::build) struct File {
-    /// Path in the image of files, without a leading `/`.
+    /// Path in the image with the here-documents, without a leading `/`.
     pub(in crate::engine::build) path: String,
     pub(in crate::engine::build) mode: u32,
     pub(in crate::engine::build) content: String,
@@ -64,7 +64,7 @@ pub(in crate::engine::build) fn lower(
             }
         }
     }
-    // A directive counts only at the top of the file.
+    // Builders read a directive only at the top of the file, and `# syntax=` has become a comment. So the escape directive moves to line 1.
     if let Some(at) = lines.iter().take_while(|line| line.trim_start().starts_with('#')).position(|line| is_escape(line)) {
         lines.swap(0, at);
     }
@@ -234,7 +234,7 @@ impl<'a> Lowering<'a> {
         Ok(lines)
     }
 
-    /// Adds here-documents to the image of files. Returns their paths there.
+    /// Adds here-documents to the files of the image that will contain them. Returns their paths in it.
     fn keep(&mut self, heredocs: &[Heredoc], mode: u32) -> Result<Vec<String>, InvalidDockerfile> {
         let mut paths = Vec::new();
         for heredoc in heredocs {
@@ -268,7 +268,7 @@ fn find_variable(text: &str, name: &str) -> Option<usize> {
     text.match_indices(&needle).map(|(at, _)| at).find(|at| is_end(*at))
 }
 
-/// A command that runs a script with the program of its first line.
+/// A command that runs a script with the program that the first line of the script names.
 fn script_of(content: &str, line: usize) -> String {
     let file = format!("/tmp/.asman-line-{line}");
     let end = if content.ends_with('\n') { "" } else { "\n" };

@@ -1,15 +1,15 @@
 //! Rewrites a modern Dockerfile so that the engine's builders can read it.
 //!
-//! In: the text, the build arguments and the platform. Out: [`Lowered`], with the same Dockerfile for the classic builder, or with the lines
-//! that need `BuildKit`. The classic builder enforces every limit of a job, so it builds everything that it can:
+//! In: the text, the build arguments and the platform. Out: [`Lowered`], with the rewritten Dockerfile and the instructions in it that need
+//! `BuildKit`. The classic builder enforces every limit of a job, so it builds everything that it can:
 //!
 //! - Here-documents of `RUN` become the command that `BuildKit` would run. Those of `COPY` and `ADD` become files of an image.
-//! - `--link` is removed, because it changes layers but no files. A `# syntax=` line of Docker's own frontend is removed. Every other one is
-//!   refused, because the worker does not fetch a frontend.
-//! - `TARGETARCH` and similar names get values in `FROM`, and are reported so that they can be given as arguments.
+//! - `--link` is removed, because it changes layers but no files. A `# syntax=` line that names Docker's own frontend is removed. If it
+//!   names another frontend, the Dockerfile is refused, because the worker does not fetch a frontend.
+//! - `TARGETARCH` and similar variables are replaced in `FROM`. If an `ARG` declares them, their values are also returned as arguments.
 //!
-//! Line numbers do not change, so the engine's messages about line 7 are about line 7. `RUN --network=host` and `--security=insecure` are
-//! refused with every builder.
+//! Line numbers do not change, so "line 7" in a message of the engine is line 7 of the original. `RUN --network=host` and
+//! `RUN --security=insecure` are refused with every builder.
 
 mod lines;
 mod lower;
@@ -53,7 +53,7 @@ pub(super) struct Need {
     pub(super) what: String,
 }
 
-/// Decodes the encodings that editors write. The result has plain line ends.
+/// Decodes the encodings that editors write. In the result, `\n` ends every line.
 pub(super) fn decode(bytes: &[u8]) -> Result<String, InvalidDockerfile> {
     let wide = |rest: &[u8], read: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = rest.chunks(2).map(|pair| read([pair[0], pair.get(1).copied().unwrap_or(0)])).collect();

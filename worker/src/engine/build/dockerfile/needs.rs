@@ -1,9 +1,9 @@
-//! What an instruction needs that only `BuildKit` has.
+//! Finds the features of an instruction that only `BuildKit` has.
 
 use super::lines::{Instruction, words};
 use super::{InvalidDockerfile, Need};
 
-/// The needs of one instruction. Fails for a flag that no builder may run.
+/// The features of one instruction that only `BuildKit` has. Fails for a flag that is refused with every builder.
 pub(super) fn needs_of(instruction: &Instruction) -> Result<Vec<Need>, InvalidDockerfile> {
     let (keyword, flags) = effective(instruction);
     let mut needs = Vec::new();
@@ -20,7 +20,7 @@ pub(super) fn needs_of(instruction: &Instruction) -> Result<Vec<Need>, InvalidDo
     Ok(needs)
 }
 
-/// The keyword and flags that count. An `ONBUILD` instruction runs in another image's build, and is checked like the others.
+/// The keyword and flags to check. For `ONBUILD` they are those of the instruction in it, which runs in another image's build.
 fn effective(instruction: &Instruction) -> (String, Vec<&str>) {
     let (keyword, flags): (&str, Vec<&str>) = match instruction.keyword.as_str() {
         "ONBUILD" => {
@@ -33,7 +33,7 @@ fn effective(instruction: &Instruction) -> (String, Vec<&str>) {
     (keyword.to_ascii_uppercase(), flags)
 }
 
-/// Whether every builder knows a flag.
+/// Whether every builder can run the rewritten instruction: it knows the flag, or the rewriting removes the flag.
 fn is_plain(keyword: &str, flag: &str, instruction: &Instruction) -> bool {
     match (keyword, flag) {
         ("COPY" | "ADD", "--chmod") => {

@@ -15,7 +15,7 @@ impl Platforms {
         Self { build, target }
     }
 
-    /// The value of an argument. None for another name.
+    /// The value of an argument. None when no argument about platforms has this name.
     pub(super) fn value(&self, name: &str) -> Option<String> {
         let (of, part) = match name.strip_prefix("TARGET") {
             Some(part) => (&self.target, part),

@@ -8,7 +8,7 @@ use super::lines::words;
 use super::platform::Platforms;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Most bytes of a value, because values may contain other values.
+/// A text is not expanded further when it has more bytes than this. Values may contain other values, so they could grow very large.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// The values at one instruction.

@@ -118,7 +118,7 @@ impl Git<'_> {
         Ok(files)
     }
 
-    /// The address of the storage: the one in the repository, else the default beside the repository.
+    /// The address of the storage: the one in `.lfsconfig`, else the default, which is derived from the repository's URL.
     async fn storage_of(&self, part: &RepositoryPart) -> Url {
         let mut command = self.command(&[]);
         let settings = format!("--blob={}:.lfsconfig", part.commit);

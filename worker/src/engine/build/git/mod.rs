@@ -1,16 +1,16 @@
 //! Git contexts, with the `git` program: from a ref to a commit, and from a commit to a tar. Nothing is checked out.
 //!
-//! - The worker resolves the ref first (`ls-remote`), even for a given commit. This shows that the submitter may read the repository, so that
-//!   nobody else gets an image from the cache.
+//! - The worker lists the refs first (`ls-remote`), even for a given commit. This shows that the submitter may read the repository.
+//!   Submitters who may not read it therefore get no image of it from the cache.
 //! - Git uses only `https` (also `http` if private addresses are permitted), through [`Tunnel`]. It uses no hooks, no filters, no settings of
 //!   the machine and no prompts. The command line contains only checked URLs after `--` and refs that the server has named, and no other
 //!   word of a user.
-//! - Git gets a login in its environment, as a header for that host. It then follows no redirect.
-//! - [`parts`]: submodules are fetched like the main repository, at the commits that it names. [`lfs`]: files in large file storage are fetched
-//!   from there. If one of them cannot be fetched, the build fails.
+//! - Git gets a login in its environment, as a header for the repository's host. With a login, git follows no redirect.
+//! - [`parts`]: submodules are fetched like the main repository, at the commits that their parents name. [`lfs`]: files in large file
+//!   storage are fetched from there. If one of them cannot be fetched, the build fails.
 //!
-//! Bounds: [`BYTES_MAX`] from the network and in the tar, for all parts together, 32 MiB of git's output, and those of [`parts`]. The caller
-//! limits the time.
+//! Bounds: [`BYTES_MAX`] from the network and in the tar, for the repository and its submodules together, 32 MiB of git's output, and those
+//! of [`parts`]. The caller limits the time.
 
 mod lfs;
 mod parts;
@@ -150,14 +150,15 @@ impl<'a> Git<'a> {
         init.args(["init", "--quiet", "--bare", "--template=", "--"]).arg(bare);
         self.output(init).await?;
         self.fetch_into(bare, url, commit, name).await?;
-        // The tar gets the exact bytes of the commit, even if it sets attributes for archives and filters.
+        // The tar gets the exact bytes of the commit, even if the commit sets attributes for archives and filters.
         let attributes = "* -export-ignore -export-subst -filter -ident -text -working-tree-encoding\n";
         let info = bare.join("info");
         tokio::fs::create_dir_all(&info).await.map_err(GitError::Host)?;
         tokio::fs::write(info.join("attributes"), attributes).await.map_err(GitError::Host)
     }
 
-    /// Fetches only the commit. If the server refuses that, fetches its branch, and with the old protocol the whole history.
+    /// Fetches only the commit. If the server refuses that, fetches the tip of the ref that points to the commit. Servers with the old
+    /// protocol may refuse that too. Then fetches the whole history of the ref. Without a ref, fetches all branches and tags.
     async fn fetch_into(&self, bare: &Path, url: &Url, commit: &str, name: Option<&str>) -> Result<(), GitError> {
         let everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
         let name = name.map_or(everything.to_vec(), |name| vec![name]);

@@ -1,7 +1,8 @@
 //! A repository with its submodules. Each submodule is fetched at the commit that its parent names, and all files go into one tar.
 //!
-//! A stranger wrote `.gitmodules`, so its paths are checked like names in archives. Its URLs use the same tunnel as the main repository,
-//! without a login. Bounds: [`PARTS_MAX`], [`DEPTH_MAX`], and the bytes of all repositories together.
+//! A stranger wrote `.gitmodules`, so its paths are checked like names in archives. Its URLs use the same tunnel as the main repository. A
+//! login in such a URL is not used, and the login of the main repository is sent only to its own host. Bounds: [`PARTS_MAX`],
+//! [`DEPTH_MAX`], and the bytes of all repositories together.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -31,7 +32,7 @@ pub(super) struct RepositoryPart {
     depth: usize,
 }
 
-/// A submodule in its parent.
+/// The entry of a submodule in the tree of its parent.
 struct Link {
     path: String,
     commit: String,
@@ -91,7 +92,7 @@ impl Git<'_> {
             "--get-regexp",
             r"^submodule\..*\.(path|url)$",
         ]);
-        // Without the file, each submodule is reported below as one without a URL.
+        // If the file is missing, the error below says that it has no URL for the submodule.
         let urls = urls_in(&self.output(command).await.unwrap_or_default());
         let with_url = |link: Link| {
             let url = self.url_of(&link, urls.get(&link.path), &part.url);
@@ -124,7 +125,7 @@ impl Git<'_> {
 fn of_submodule(path: &str, error: GitError) -> GitError {
     match error {
         GitError::Host(_) | GitError::NoGit | GitError::TooLarge | GitError::Submodule { .. } => error,
-        // These errors may pass.
+        // These errors may be temporary, so they keep their kind.
         GitError::Unreachable(why) => GitError::Unreachable(format!("the submodule {path:?}: {why}")),
         GitError::Failed(why) => GitError::Failed(format!("the submodule {path:?}: {why}")),
         error => GitError::Submodule { path: path.to_owned(), why: error.to_string() },

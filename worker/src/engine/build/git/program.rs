@@ -11,10 +11,10 @@ use tokio::process::{Child, Command};
 use super::super::tunnel::Refusal;
 use super::{Git, GitError};
 
-/// Most bytes of a list of refs.
+/// Most bytes of a command's output, such as a list of refs.
 const WORDS_MAX: u64 = 32 * 1024 * 1024;
 const STDERR_CHARS_MAX: usize = 400;
-/// Environment variables that git gets: the paths of programs and certificates.
+/// Environment variables of the worker that git gets too: the paths of programs and certificates.
 const ENVIRONMENT: [&str; 5] = ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_EXEC_PATH"];
 pub(super) const STDERR_BYTES_MAX: u64 = 64 * 1024;
 
@@ -107,7 +107,7 @@ impl Git<'_> {
         Err(GitError::Failed(self.redact(&last_words(stderr))))
     }
 
-    /// Removes the login from git's words. Git should never print it, because its command line does not contain it.
+    /// Removes the login from git's messages. Git should never print a login, because its command line does not contain one.
     fn redact(&self, words: &str) -> String {
         let Some(login) = &self.repository.login else { return words.to_owned() };
         let encoded = STANDARD.encode(format!("{}:{}", login.user, login.password));
@@ -134,7 +134,7 @@ impl Drop for Group {
     }
 }
 
-/// Reads everything and keeps only the first bytes, so that the writer never waits.
+/// Keeps only the first bytes, but reads everything, so that the writer never waits.
 pub(super) async fn read_at_most(mut from: impl AsyncRead + Unpin, max: u64) -> String {
     let mut kept = Vec::new();
     // A broken pipe counts as the end.

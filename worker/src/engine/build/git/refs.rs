@@ -31,7 +31,7 @@ pub(super) fn find(wanted: &Wanted, refs: &[(&str, &str)], url: Url) -> Result<R
 
 type Found = Option<(String, Option<String>)>;
 
-/// The commit of a query: a ref, a commit, or both, when the ref must point to the commit.
+/// The commit of a query, which names a ref, a commit, or both. If it names both, the ref must point to the commit.
 fn by_query(refs: &[(&str, &str)], name: Option<&str>, commit: Option<&str>) -> Result<Found, GitError> {
     let found = match (name, commit) {
         (None, Some(commit)) => return by_commit(refs, commit),
@@ -54,7 +54,7 @@ fn by_name_or_start(refs: &[(&str, &str)], name: &str) -> Result<Found, GitError
     }
 }
 
-/// The commit of a branch, then of a tag, then of another ref such as `refs/tags/v1` or `pull/1/head`, then a complete commit id.
+/// The commit of the first that exists: a branch, a tag, or another ref such as `pull/1/head`. If none exists, the name may be a commit id.
 fn by_name(refs: &[(&str, &str)], name: &str) -> Found {
     let exact = |full: &str| refs.iter().find(|(_, other)| *other == full).map(|(commit, _)| (*commit).to_owned());
     let peeled = |full: String| exact(&format!("{full}^{{}}")).or_else(|| exact(&full)).map(|commit| (commit, Some(full)));
@@ -73,7 +73,7 @@ fn by_name(refs: &[(&str, &str)], name: &str) -> Found {
     named.or_else(tagged).or_else(other).or_else(literal)
 }
 
-/// The longest ref of the first segments. The other segments are a folder.
+/// Finds the longest ref that the first segments form. The other segments are a folder.
 fn by_longest_name(refs: &[(&str, &str)], segments: &[String]) -> (Found, Option<String>) {
     for n in (1..=segments.len()).rev() {
         if let Some(found) = by_name(refs, &segments[..n].join("/")) {

@@ -1,8 +1,9 @@
 //! Parses the URL of a build context.
 //!
-//! - `https://host/owner/repo` with `.git` or not, `…/tree/<ref>`, `…/tree/<ref>/<folder>`, `…/commit/<sha>` (with GitLab's `/-/`
-//!   before it), `….git#<ref>:<folder>`, `….git?branch=<name>&subdir=<folder>` (see [`query`]): a git repository;
-//! - every URL of the API itself, and URLs that look like an archive: an archive;
+//! - `https://host/owner/repo.git` (on the hosts of [`FORGES`] also without `.git`), `…/tree/<ref>`, `…/tree/<ref>/<folder>`,
+//!   `…/commit/<sha>` (GitLab adds `/-/` before `tree` and `commit`), `….git#<ref>:<folder>`, `….git?branch=<name>&subdir=<folder>` (see
+//!   [`query`]): a git repository;
+//! - every URL of the API itself, URLs that look like an archive, and other URLs with a query: an archive;
 //! - every other URL: the worker asks the server whether it is a repository (see `git::is_repository`).
 //!
 //! A user name and password are removed from the URL here, and sent only to its host. Nothing prints them: [`Login`] has no `Display`, its
@@ -58,12 +59,12 @@ impl fmt::Debug for Login {
     }
 }
 
-/// The commit of a repository to fetch.
+/// Which commit of a repository to fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// The default branch.
     Head,
-    /// A ref, maybe followed by a folder. Refs may contain slashes, so only the server's list of refs separates them.
+    /// A ref, maybe followed by a folder. Refs may contain slashes, so only the server's list of refs shows where the ref ends.
     RefAndFolder(Vec<String>),
     Commit(String),
     /// A ref and a folder, separated by a colon.

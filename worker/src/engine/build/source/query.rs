@@ -1,7 +1,7 @@
 //! The query of a repository's URL, as Docker documents it for git contexts: `branch`, `tag`, `ref`, `commit` (`checksum`), `subdir`,
 //! `submodules`, `keep-git-dir`.
 //!
-//! Unknown and unsupported members are refused, because it is better to fail than to build another commit than the author meant.
+//! Unknown and unsupported members are refused, because an error is better than a build of a commit that the author did not mean.
 
 use reqwest::Url;
 

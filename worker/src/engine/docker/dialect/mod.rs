@@ -1,13 +1,13 @@
-//! Which engine answers, and how its words differ from the Docker engine's. It is read once, when the worker connects.
+//! Which engine answers, and how it differs from the Docker engine. The worker finds this out once, when it connects.
 //!
 //! Podman serves the Docker engine's API. These are the differences that the worker has seen (Podman 4.3.1):
-//! - It has no `BuildKit`. Its own builder has another log: see `build::said`.
+//! - It has no `BuildKit`. Its own builder has another log: see `build::progress`.
 //! - It ignores the runtime and the gpus of a request, and a bridge's options. Its own API can name a bridge: see [`libpod`](super::libpod).
-//! - Its list of containers does not say which of them share a network, so a label says it.
+//! - Its list of containers does not show which of them share a network, so a label of the container names its sandbox.
 //! - It does not remove a container whose network another container has joined.
 //! - It limits open files and processes where a request does not, and fails when these limits are above its own.
 //! - A followed record of the output loses lines when its reader is slow. The record itself is complete.
-//! - A container that cannot be started is refused when the worker attaches to it, with 409.
+//! - If a container cannot be started, Podman already refuses to attach to it, with status 409.
 //! - A step of a build goes on when its build is stopped.
 //! - With an init, the program of a container is the init, and the job's program is its argument.
 
@@ -22,7 +22,7 @@ use crate::engine::Fault;
 const BUILDKIT_API_MINOR: u32 = 39;
 /// First version of Podman with [`libpod`](super::libpod)'s paths.
 const LIBPOD_MAJOR: u32 = 4;
-/// Begins the name of the part of Podman that runs containers. The runtime's name follows, in brackets.
+/// Beginning of the name of the part of Podman that runs containers. The runtime's name follows, in parentheses.
 const PODMAN_RUNTIME: &str = "OCI Runtime";
 /// Podman's paths for its init in a container.
 const PODMAN_INITS: [&str; 2] = ["/run/podman-init", "/dev/init"];
@@ -37,7 +37,7 @@ const DOCKER_FAULTS: [&str; 8] = [
     "failed to solve: dockerfile parse error",
     "failed to compute cache key: \"",
 ];
-/// The words of an engine's client for a registry without TLS.
+/// The message in a failed pull from a registry without TLS.
 const NO_TLS: &str = "server gave HTTP response to HTTPS client";
 const NO_TLS_MEND: &str = "Podman uses a registry without TLS only if its registries.conf names it with `insecure = true`";
 /// Most open files of one process.
@@ -97,7 +97,7 @@ impl Dialect {
         }
     }
 
-    /// The engine in a sentence.
+    /// How sentences name the engine.
     pub(crate) fn noun(&self) -> &'static str {
         match self.kind {
             Kind::Docker => "the Docker engine",
@@ -118,12 +118,12 @@ impl Dialect {
         !self.is_podman() && self.api_minor >= BUILDKIT_API_MINOR
     }
 
-    /// Whether a request for gpus is heard. Podman ignores it.
+    /// Whether the engine follows a request for gpus. Podman ignores it.
     pub(crate) fn gives_gpus(&self) -> bool {
         !self.is_podman()
     }
 
-    /// Whether a request chooses the runtime of its container.
+    /// Whether a request can choose the runtime of its container.
     pub(crate) fn takes_runtime(&self) -> bool {
         !self.is_podman()
     }
@@ -139,17 +139,18 @@ impl Dialect {
         self.is_podman() && major.is_some_and(|major| major >= LIBPOD_MAJOR)
     }
 
-    /// Whether a record of the output that is followed has every line.
+    /// Whether a followed record of the output has every line.
     pub(super) fn follows_records(&self) -> bool {
         !self.is_podman()
     }
 
-    /// Whether a container is removed before the container whose network it has joined.
+    /// Whether a sandbox is removed after the container that has joined it.
     pub(super) fn removes_sandboxes_last(&self) -> bool {
         self.is_podman()
     }
 
-    /// The refusal to attach to a container. Podman prepares the container for that, and gives a conflict for everything that fails.
+    /// Corrects the status of a refusal to attach to a container. Podman prepares the container for that call, and answers 409 (conflict)
+    /// for every failure.
     pub(super) fn attach_fault(&self, fault: Fault) -> Fault {
         match fault {
             Fault::Refused { status: 409, message } if self.is_podman() => Fault::Refused { status: 500, message },
@@ -157,7 +158,7 @@ impl Dialect {
         }
     }
 
-    /// The refusal of a pull, with what mends it.
+    /// Adds to the refusal of a pull what the owner can do about it.
     pub(super) fn pull_fault(&self, fault: Fault) -> Fault {
         match fault {
             Fault::Refused { status, message } if self.is_podman() && message.contains(NO_TLS) => {
@@ -167,8 +168,8 @@ impl Dialect {
         }
     }
 
-    /// The exit code of a container whose program may not have been run. Podman's init ends with 1 for that. Its words prove nothing,
-    /// because a job can print them.
+    /// The exit code that a shell would have used, if the container's output is that of an init that could not run the program. Podman's
+    /// init ends with 1 in that case. The output proves nothing, because a job can print the same text.
     pub(crate) fn init_exit_code(&self, exit_code: i64, said: &str) -> i64 {
         let refusal =
             said.lines().find(|line| self.is_podman() && line.starts_with("ERROR (catatonit:") && line.contains("exec pid1"));
@@ -184,7 +185,7 @@ impl Dialect {
         !self.is_podman()
     }
 
-    /// Whether a build failed for its Dockerfile or its context, by the beginning of the builder's message.
+    /// Whether a build failed because of its Dockerfile or its context, as the builder's message shows.
     pub(super) fn is_fault_of_build(&self, message: &str) -> bool {
         match self.kind {
             Kind::Docker => DOCKER_FAULTS.iter().any(|words| message.starts_with(words)),
@@ -197,12 +198,12 @@ impl Dialect {
         !self.is_podman()
     }
 
-    /// Whether this status refuses to remove a network that containers still use.
+    /// Whether the engine refuses with this status to remove a network that containers still use.
     pub(super) fn is_network_in_use(&self, status: u16) -> bool {
         matches!(status, 403 | 409) || (self.is_podman() && status == 500)
     }
 
-    /// How often a removal is tried. Podman refuses one of a container that ends at that moment.
+    /// How often a removal is tried. Podman refuses to remove a container that ends at that moment.
     pub(super) fn removal_attempts(&self) -> usize {
         if self.is_podman() { 5 } else { 1 }
     }
@@ -225,7 +226,7 @@ impl Dialect {
             .collect()
     }
 
-    /// The program of the engine's default runtime. Podman gives the name that its settings use.
+    /// The program of the engine's default runtime. Podman reports the name that the runtime has in its settings, which may be another one.
     pub(super) fn runtime_program(&self, name: String, parts: &[(String, String)]) -> String {
         if !self.is_podman() {
             return name;
@@ -234,7 +235,7 @@ impl Dialect {
         parts.iter().find(is_known).map_or(name, |(program, _)| program.clone())
     }
 
-    /// Adds the limits that the engine would choose itself.
+    /// Adds the limits that Podman would otherwise choose itself.
     pub(super) fn adapt(&self, mut body: ContainerCreateBody) -> ContainerCreateBody {
         if self.is_podman() {
             let limits = body.host_config.get_or_insert_default().ulimits.get_or_insert_default();
@@ -250,7 +251,7 @@ impl Dialect {
     }
 }
 
-/// The builder quotes the step before it says what failed.
+/// Whether Podman's builder blames the Dockerfile or the context. It quotes the step before the cause.
 fn podman_fault(message: &str) -> bool {
     let of_step = |words: &str| message.starts_with("building at STEP \"") && message.contains(words);
     ["no FROM statement found", "The target \""].iter().any(|words| message.starts_with(words))
@@ -259,7 +260,7 @@ fn podman_fault(message: &str) -> bool {
             .any(|words| of_step(words))
 }
 
-/// The parts of Podman have versions such as `runc version 1.1.5+ds1`, with further lines.
+/// Name and version of a part of Podman. The version of its runtime is a text such as `runc version 1.1.5+ds1`, with further lines.
 fn podman_part(name: String, version: String) -> (String, String) {
     let line = version.lines().next().unwrap_or_default();
     match line.split_once(" version ") {
@@ -268,18 +269,19 @@ fn podman_part(name: String, version: String) -> (String, String) {
     }
 }
 
-/// An engine that may not raise its own limit can give no more than that limit. The worker assumes the limit of its own process.
+/// Most open files of a process in a container. An engine without the right to raise its own limit cannot give a container more than
+/// that limit. The worker assumes that the engine's limit is that of its own process.
 pub(super) fn files_max() -> i64 {
     let most = i64::try_from(FILES_MAX).unwrap_or(i64::MAX);
     own_limit(Resource::Nofile).map_or(most, |own| own.min(most))
 }
 
-/// Podman lowers its own limit of processes to what the kernel has room for.
+/// Most processes of this machine's kernel. Podman lowers its own limit of processes to this number.
 fn pids_max() -> Option<i64> {
     std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?.trim().parse().ok()
 }
 
-/// None: there is no limit.
+/// The limit of this process. None means that there is no limit.
 fn own_limit(resource: Resource) -> Option<i64> {
     getrlimit(resource).maximum.map(|most| i64::try_from(most).unwrap_or(i64::MAX))
 }

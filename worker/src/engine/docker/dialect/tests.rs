@@ -1,4 +1,4 @@
-//! Words of engines, as they were seen.
+//! Tests with messages that engines have really sent.
 
 use bollard::models::SystemVersionComponents;
 

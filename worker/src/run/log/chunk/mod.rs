@@ -1,4 +1,4 @@
-//! Lines to chunks. A chunk has lines of one step, at most 64 KiB, and is ready at most 250 ms after its first line.
+//! Turns lines into chunks. A chunk has lines of one step, at most 64 KiB, and is ready at most 250 ms after its first line.
 
 use std::collections::VecDeque;
 use std::time::Duration;
