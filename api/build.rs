@@ -7,7 +7,7 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("../web/dist");
     println!("cargo::rerun-if-changed=build.rs");
-    // For a folder that is not there cargo would compile this crate anew at every build.
+    // If the folder did not exist, cargo would compile this crate at every build.
     fs::create_dir_all(&folder)?;
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut paths = Vec::new();
@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
     }
     list.push_str("];\n");
     let out = PathBuf::from(env::var("OUT_DIR").map_err(io::Error::other)?).join("web.rs");
-    // Unchanged, it must keep its time, or the whole crate would be compiled anew.
+    // An unchanged file must keep its time, or cargo would compile the whole crate again.
     if fs::read_to_string(&out).is_ok_and(|old| old == list) { Ok(()) } else { fs::write(out, list) }
 }
 

@@ -1,7 +1,7 @@
 -- Store the logins of definitions, which are stored without them. This happens before the definitions are stored: no job may be
 -- claimed without its login.
 -- in:    $1 hashes bytea[], $2 logins text[]
--- out:   hash bytea: those that are new, or were not used for a day
+-- out:   hash bytea: those that are new, or were not used for an hour
 -- locks: the rows, for this statement
 -- index: login_pkey
 insert into asman.login (hash, login)

@@ -87,7 +87,7 @@ pub(crate) struct SetArgs {
     /// Most jobs of one namespace that may wait.
     #[arg(long, value_name = "N|none", allow_hyphen_values = true)]
     max_per_namespace: Option<OrNone<u32>>,
-    /// Longest run time of a job, such as 2h. It applies to jobs submitted from now on, such as 2h.
+    /// Longest run time of a job, such as 2h. It applies to jobs submitted from now on.
     #[arg(long, value_name = "TIME|none", allow_hyphen_values = true)]
     max_duration: Option<OrNone<Duration>>,
     /// How long results are kept, in whole days, such as 7d.

@@ -2,14 +2,13 @@
 //!
 //! A worker has two chains, named after its data directory. `FORWARD` and the engine's [`USER_CHAINS`] jump to the first chain, for packets
 //! that a container sends elsewhere. `INPUT` jumps to the second chain, for packets that a container sends to this machine. Only packets
-//! from the bridge reach the chains. Each jump has a comment that names the worker as its [`Owner`]. All IPv6 is blocked: the bridge has
-//! no IPv6, but a container might set up its own.
+//! from the bridge reach the chains. Each jump has a comment that names the worker as its [`Owner`]. All IPv6 of jobs is blocked: the
+//! bridge has no IPv6, but a container might set up its own.
 //!
 //! The jumps from `FORWARD` and from the engine's chain are both necessary. When a network is made, the engine removes the jump to
 //! `DOCKER-USER` and inserts it again (Docker 20.10: it was missing in 24 of 1,484 checks while 15 networks were made). When the engine
-//! starts, it may insert rules that accept packets before ours in `FORWARD`.
-//!
-//! An installation replaces the old rules in one transaction of the kernel for each family, so the rules are always complete.
+//! starts, it may insert rules that accept packets before ours in `FORWARD`. An installation replaces the old rules in one transaction of
+//! the kernel for each family, so the rules are always complete.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,8 +27,7 @@ use crate::owner::Owner;
 /// Seconds that a call waits for the lock of another call.
 const LOCK_SECONDS: &str = "10";
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Chains for the rules of other programs, which come before the rules of the engine, with the rule that leads to each chain. The first
-/// is Docker's, and the second is that of Podman's plugin for the packet filter.
+/// Chains before the engine's rules, with the rule that leads to each: Docker's, and that of Podman's plugin.
 const USER_CHAINS: [(&str, &[&str]); 2] = [
     ("DOCKER-USER", &["FORWARD", "-j", "DOCKER-USER"]),
     ("CNI-ADMIN", &["CNI-FORWARD", "-m", "comment", "--comment", "CNI firewall plugin admin overrides", "-j", "CNI-ADMIN"]),

@@ -56,7 +56,7 @@ pub(super) async fn put(task: &Task<'_>, file: &Found, sha256: &str) -> Result<(
             Err(UploadFailure::Api(error)) => return Err(refuse(error, false)),
             Err(UploadFailure::Elsewhere(error)) => {
                 refusals += 1;
-                if refusals == REFUSALS_MAX && !matches!(error, ApiError::Away(_)) {
+                if refusals >= REFUSALS_MAX && !matches!(error, ApiError::Away(_)) {
                     return Err(refuse(error, true));
                 }
             }
