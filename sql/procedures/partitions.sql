@@ -45,8 +45,10 @@ language plpgsql as $$
 declare
   key constant text := case parent when 'finished' then 'finished_at' when 'log_chunk' then 'claimed_at' else 'at' end;
 begin
-  -- Another call may have made this change since it was listed.
-  if (action = 'drop') = (to_regclass(format('asman.%I', child)) is null) then return; end if;
+  -- Another call may have made this change since it was listed. The catalog is read by a statement of its own, because to_regclass may
+  -- answer from a cache that does not have the other call's commit yet.
+  if (action = 'drop') <> exists (
+    select from pg_class c where c.relnamespace = 'asman'::regnamespace and c.relname = child) then return; end if;
   if action = 'default' then
     execute format('create table asman.%I partition of asman.%I default', child, parent);
     return;
