@@ -59,8 +59,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, timeout: Durati
     while connections.join_next().await.is_some() {}
 }
 
-/// Closes the listener and returns the connections that the kernel had accepted for it. Closing would reset them, and a proxy
-/// does not send a POST a second time.
+/// Returns the connections that wait in the kernel, and closes the listener. Without this, closing would reset them, and a POST would
+/// be lost, because a proxy does not send it a second time.
 fn backlog(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     // The runtime may not know about a connection yet, but the socket does.
     let Ok(listener) = listener.into_std() else { return Vec::new() };

@@ -140,7 +140,8 @@ async fn existing_worker(mut socket: Socket, mut is_over: watch::Receiver<bool>)
     }
 }
 
-/// A client of the existing kind. It records every state in which it was shown each job, and the log lines of each step.
+/// A client of the existing kind. It records, for each job, every state that the server showed it, and the log
+/// lines of each step.
 #[derive(Default)]
 struct Client {
     states: BTreeMap<String, Vec<String>>,

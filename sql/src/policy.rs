@@ -9,7 +9,7 @@ const CHANGE: &str = include_str!("../queries/policy/change.sql");
 const CLEAR: &str = include_str!("../queries/policy/clear.sql");
 const DEPTH: &str = include_str!("../queries/queued/depth.sql");
 
-/// The settings of a queue's owner. The default is a queue without a policy: open to everyone who knows its name.
+/// The settings that a queue's owner has made for the queue: its policy. The default is a queue without a policy: open to everyone who knows its name.
 #[derive(Clone, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct PolicyRow {
     /// Whether the queue is paused: claims return no jobs.

@@ -1,4 +1,5 @@
-//! This release continues with a database that an earlier release filled: nothing is lost, nothing runs twice, and answers stay.
+//! This release continues with a database that an earlier release filled: nothing is lost, nothing runs twice, and the
+//! API answers as the earlier release did.
 //!
 //! `migrations/tests/databases/v003.sql` is a dump of what `fill.mjs` beside it made with the release whose newest migration was
 //! V003, and `v003.json` is what that release answered.

@@ -18,7 +18,7 @@ use crate::mcp::call::{Call, Subject};
 use crate::mcp::follow::{lines_of, text_of};
 use crate::routes::jobs::{Page, page};
 
-/// Most lines of one answer.
+/// The maximum number of lines in one answer.
 const LINES_MAX: u32 = 2_000;
 const LINES_DEFAULT: u32 = 200;
 /// Most bytes of log in one answer.
