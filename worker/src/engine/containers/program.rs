@@ -35,8 +35,12 @@ impl Containers {
         if let Some(sentence) = self.foreign(id, &program).await {
             return Err(RunError::failed(EndCode::ImagePlatformMismatch, Step::Running, sentence));
         }
-        let code_of_init =
-            if exit_code == 1 { docker.dialect.init_exit_code(exit_code, &self.said(id).await) } else { exit_code };
+        // The record is read only where its words can change the code: 1 is the most common exit code of a job that fails.
+        let code_of_init = if exit_code == 1 && docker.dialect.has_own_init_code() {
+            docker.dialect.init_exit_code(exit_code, &self.said(id).await)
+        } else {
+            exit_code
+        };
         if !matches!(code_of_init, 126 | 127) {
             return Ok(None);
         }

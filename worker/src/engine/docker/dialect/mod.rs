@@ -168,6 +168,11 @@ impl Dialect {
         }
     }
 
+    /// Whether the engine's init ends with a code of its own when it could not run a program.
+    pub(crate) fn has_own_init_code(&self) -> bool {
+        self.is_podman()
+    }
+
     /// The exit code that a shell would have used, if the container's output is that of an init that could not run the program. Podman's
     /// init ends with 1 in that case. The output proves nothing, because a job can print the same text.
     pub(crate) fn init_exit_code(&self, exit_code: i64, said: &str) -> i64 {
